@@ -1,0 +1,50 @@
+# How every target of the project is found and compiled: dependencies, warnings, sanitizers.
+
+# memattn_find_package(NAME VERSION DEBIAN_PACKAGE TARGET): find_package that, on failure, says what
+# to install. A parent project that already has TARGET is taken at its word.
+macro(memattn_find_package name version debian_package target)
+  if(NOT TARGET ${target})
+    find_package(${name} ${version} QUIET)
+    if(NOT ${name}_FOUND)
+      message(FATAL_ERROR
+              "memattn: ${name} ${version} or newer was not found. On Debian and Ubuntu: "
+              "sudo apt-get install ${debian_package}\n"
+              "If it is installed elsewhere, add its prefix to CMAKE_PREFIX_PATH.")
+    endif()
+  endif()
+endmacro()
+
+# memattn_options(TARGET): the project's own flags; never visible to a user of the library.
+function(memattn_options target)
+  target_compile_options(${target} PRIVATE -Wall -Wextra -Wshadow -Wconversion)
+  if(MEMATTN_WERROR)
+    target_compile_options(${target} PRIVATE -Werror)
+  endif()
+  if(MEMATTN_SANITIZE)
+    target_compile_options(${target} PRIVATE -fsanitize=${MEMATTN_SANITIZE}
+                           -fno-sanitize-recover=all -fno-omit-frame-pointer)
+    target_link_options(${target} PRIVATE -fsanitize=${MEMATTN_SANITIZE})
+  endif()
+endfunction()
+
+# memattn_room(NAME SOURCES...): one folder of src/ as an object library, memattn_NAME. The rooms
+# are joined into the library memattn; a room's test links the rooms that it names.
+function(memattn_room name)
+  add_library(memattn_${name} OBJECT ${ARGN})
+  memattn_options(memattn_${name})
+  target_include_directories(memattn_${name} PUBLIC ${PROJECT_SOURCE_DIR}/include
+                             ${PROJECT_SOURCE_DIR}/src)
+endfunction()
+
+# memattn_test(ROOM NAME LIBRARIES...): NAME.cc beside the caller as a GoogleTest program.
+function(memattn_test room name)
+  set(target ${room}_${name})
+  add_executable(${target} ${name}.cc)
+  memattn_options(${target})
+  target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/include
+                             ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/tests/cpp)
+  target_compile_definitions(${target} PRIVATE
+                             MEMATTN_GOLDEN_DIR="${PROJECT_SOURCE_DIR}/tests/golden")
+  target_link_libraries(${target} PRIVATE ${ARGN} GTest::gtest_main)
+  add_test(NAME ${room}.${name} COMMAND ${target})
+endfunction()

@@ -1,0 +1,16 @@
+// memattn: attention over a learned memory. A table of contents:
+//
+//   config.h                       Config: the options of the layer, and their JSON
+//   memory_augmented_attention.h   MemoryAugmentedAttention<T>: forward, backward, weights, files
+//   optimizers.h                   Sgd, Adam, AdamW, clip_by_global_norm
+//   forecaster.h                   Forecaster: a small forecasting model built on the layer
+//   errors.h                       FormatError, and what else is thrown
+//   version.h                      the version, as numbers and text
+#pragma once
+
+#include "memattn/config.h"
+#include "memattn/errors.h"
+#include "memattn/forecaster.h"
+#include "memattn/memory_augmented_attention.h"
+#include "memattn/optimizers.h"
+#include "memattn/version.h"

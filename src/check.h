@@ -1,0 +1,47 @@
+// Error messages, all of one shape: "function: argument: found X, expected Y".
+#pragma once
+
+#include <charconv>
+#include <cstdint>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <type_traits>
+
+namespace memattn {
+
+inline std::string to_text(std::string_view text) { return std::string(text); }
+inline std::string to_text(const char* text) { return text; }
+inline std::string to_text(bool value) { return value ? "true" : "false"; }
+
+// Numbers in their shortest exact form, whatever the locale of the process.
+template <typename Number>
+  requires std::is_arithmetic_v<Number>
+std::string to_text(Number value) {
+  char buffer[32];
+  const auto end = std::to_chars(buffer, buffer + sizeof buffer, value).ptr;
+  return std::string(buffer, end);
+}
+
+// A shape as NumPy prints it: (2, 3), (4,), ().
+inline std::string to_text(std::span<const std::int64_t> shape) {
+  std::string text = "(";
+  for (std::size_t i = 0; i < shape.size(); ++i) text += (i ? ", " : "") + to_text(shape[i]);
+  return text + (shape.size() == 1 ? ",)" : ")");
+}
+
+// All parts one after another.
+template <typename... Parts>
+std::string concat(const Parts&... parts) {
+  return (std::string() + ... + to_text(parts));
+}
+
+template <typename Found, typename Expected>
+[[noreturn]] void fail_argument(std::string_view function, std::string_view argument,
+                                const Found& found, const Expected& expected) {
+  throw std::invalid_argument(
+      concat(function, ": ", argument, ": found ", found, ", expected ", expected));
+}
+
+}  // namespace memattn

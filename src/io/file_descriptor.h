@@ -1,0 +1,41 @@
+// An open file that closes itself, and the errors of the operating system with their path.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace memattn {
+
+// Owns a POSIX file descriptor; -1 is none. Moves, does not copy.
+class FileDescriptor {
+ public:
+  explicit FileDescriptor(int descriptor = -1) : descriptor_(descriptor) {}
+  FileDescriptor(FileDescriptor&& other) noexcept
+      : descriptor_(std::exchange(other.descriptor_, -1)) {}
+  FileDescriptor& operator=(FileDescriptor&& other) noexcept {
+    std::swap(descriptor_, other.descriptor_);
+    return *this;
+  }
+  ~FileDescriptor();
+
+  int get() const { return descriptor_; }
+  bool valid() const { return descriptor_ >= 0; }
+  int release() { return std::exchange(descriptor_, -1); }
+
+ private:
+  int descriptor_;
+};
+
+// std::system_error for errno value `error`: "path: cannot <action>: <the system's words>".
+[[noreturn]] void fail_system(int error, const std::filesystem::path& path,
+                              std::string_view action);
+
+// Throws EINVAL for a path with a NUL byte inside, which the system would cut there.
+void check_path(const std::filesystem::path& path, std::string_view action);
+
+// A path as text for messages.
+std::string path_text(const std::filesystem::path& path);
+
+}  // namespace memattn

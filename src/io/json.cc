@@ -1,0 +1,173 @@
+#include "io/json.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <iterator>
+#include <utility>
+#include <vector>
+
+#include "check.h"
+#include "io/printable.h"
+
+namespace memattn {
+namespace {
+
+using nlohmann::json;
+
+[[noreturn]] void fail(std::size_t bytes_read, std::string_view found, std::string_view expected) {
+  throw JsonError(concat("byte ", bytes_read, ": found ", found, ", expected ", expected));
+}
+
+// Text that counts how much of it has been read: nlohmann's events carry no position.
+class CountingIterator {
+ public:
+  using iterator_category = std::input_iterator_tag;
+  using value_type = char;
+  using difference_type = std::ptrdiff_t;
+  using pointer = const char*;
+  using reference = const char&;
+
+  CountingIterator(const char* at, std::size_t* bytes_read) : at_(at), bytes_read_(bytes_read) {}
+  reference operator*() const { return *at_; }
+  CountingIterator& operator++() {
+    ++at_;
+    ++*bytes_read_;
+    return *this;
+  }
+  CountingIterator operator++(int) {
+    CountingIterator before = *this;
+    ++*this;
+    return before;
+  }
+  bool operator==(const CountingIterator& other) const { return at_ == other.at_; }
+  bool operator!=(const CountingIterator& other) const { return at_ != other.at_; }
+
+ private:
+  const char* at_;
+  std::size_t* bytes_read_;
+};
+
+// Takes nlohmann's events and builds the value, refusing what json.h says on the way: memory is
+// never taken for more than the limits, whatever the text holds.
+class StrictBuilder {
+ public:
+  StrictBuilder(const JsonLimits& limits, const std::size_t* bytes_read)
+      : limits_(limits), bytes_read_(bytes_read) {}
+
+  json take() { return std::move(root_); }
+
+  bool null() { return add(nullptr); }
+  bool boolean(bool value) { return add(value); }
+  bool number_integer(std::int64_t value) { return add(value); }
+  bool number_unsigned(std::uint64_t value) { return add(value); }
+  bool number_float(double value, const std::string& digits) {
+    // An integer that fits no 64 bits arrives here, rounded.
+    if (digits.find_first_not_of("-0123456789") == std::string::npos) {
+      fail(*bytes_read_, "the integer " + printable(digits, 40), "one of 64 bits");
+    }
+    return add(value);
+  }
+  bool string(std::string& value) { return add(std::move(value)); }
+  bool binary(json::binary_t&) { return false; }  // of binary formats only; never called for text
+
+  bool start_object(std::size_t) { return open(json::object()); }
+  bool end_object() { return close(); }
+  bool start_array(std::size_t) { return open(json::array()); }
+  bool end_array() { return close(); }
+
+  bool key(std::string& name) {
+    count();
+    auto& object = open_.back()->get_ref<json::object_t&>();
+    const auto [entry, inserted] = object.try_emplace(std::move(name), nullptr);
+    if (!inserted) {
+      fail(*bytes_read_, "a second key " + in_quotes(entry->first), "each key once in an object");
+    }
+    member_ = &entry->second;
+    return true;
+  }
+
+  bool parse_error(std::size_t bytes_read, const std::string&, const json::exception& error) {
+    // "[json.exception.parse_error.101] parse error at line 1, column 2: what we want"
+    std::string_view text = error.what();
+    text.remove_prefix(std::min(text.size(), text.find("] ") + 2));
+    if (text.starts_with("parse error at ")) {
+      text.remove_prefix(std::min(text.size(), text.find(": ") + 2));
+    }
+    fail(bytes_read, concat("malformed JSON (", printable(text, 160), ")"),
+         "one value as RFC 8259 defines it");
+  }
+
+ private:
+  void count() {
+    if (++values_ > limits_.values) {
+      fail(*bytes_read_, concat("more than ", limits_.values, " JSON values"), "fewer");
+    }
+  }
+
+  json* place(json value) {
+    count();
+    if (open_.empty()) return &(root_ = std::move(value));
+    if (open_.back()->is_array()) {
+      auto& array = open_.back()->get_ref<json::array_t&>();
+      return &array.emplace_back(std::move(value));
+    }
+    return &(*member_ = std::move(value));
+  }
+
+  bool add(json value) {
+    place(std::move(value));
+    return true;
+  }
+
+  bool open(json container) {
+    if (open_.size() == limits_.depth) {
+      fail(*bytes_read_, concat("nesting deeper than ", limits_.depth), "less");
+    }
+    open_.push_back(place(std::move(container)));
+    return true;
+  }
+
+  bool close() {
+    open_.pop_back();
+    return true;
+  }
+
+  const JsonLimits& limits_;
+  const std::size_t* bytes_read_;
+  std::size_t values_ = 0;
+  json root_;
+  std::vector<json*> open_;  // containers being read, the outermost first; stable while they are
+  json* member_ = nullptr;   // where the value of the latest key goes
+};
+
+}  // namespace
+
+json parse_json(std::string_view text, const JsonLimits& limits) {
+  // nlohmann-json takes NUL for the end of the text and skips a byte order mark.
+  if (const auto at = text.find('\0'); at != std::string_view::npos) {
+    fail(at + 1, "a NUL byte", "none in JSON");
+  }
+  if (text.starts_with("\xEF\xBB\xBF")) fail(3, "a byte order mark", "none");
+  std::size_t bytes_read = 0;
+  StrictBuilder builder(limits, &bytes_read);
+  if (!json::sax_parse(CountingIterator(text.data(), &bytes_read),
+                       CountingIterator(text.data() + text.size(), &bytes_read), &builder)) {
+    fail(bytes_read, "malformed JSON", "one value as RFC 8259 defines it");
+  }
+  return builder.take();
+}
+
+std::string describe(const json& value) {
+  switch (value.type()) {
+    case json::value_t::string:
+      return concat("the string ", in_quotes(value.get_ref<const std::string&>()));
+    case json::value_t::object:
+      return "an object";
+    case json::value_t::array:
+      return "an array";
+    default:
+      return value.dump();
+  }
+}
+
+}  // namespace memattn

@@ -1,0 +1,81 @@
+// What a kernel is told besides numbers: sizes, masks, dropout. Plain data, checked by src/layer.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/random.h"
+
+namespace memattn::kernels {
+
+struct Dims {
+  std::int64_t units = 0;        // U
+  std::int64_t memory_size = 0;  // S
+  std::int64_t num_heads = 0;    // H
+  std::int64_t key_dim = 0;      // D
+  std::int64_t value_dim = 0;    // Dv
+};
+
+// Where each weight lies; biases are null without use_bias. Value is `const T` or, for gradients,
+// `T`.
+template <typename Value>
+struct WeightPointers {
+  Value* memory = nullptr;         // (S, U)
+  Value* query_kernel = nullptr;   // (U, H, D)
+  Value* query_bias = nullptr;     // (H, D)
+  Value* key_kernel = nullptr;     // (U, H, D)
+  Value* key_bias = nullptr;       // (H, D)
+  Value* value_kernel = nullptr;   // (U, H, Dv)
+  Value* value_bias = nullptr;     // (H, Dv)
+  Value* output_kernel = nullptr;  // (H, Dv, U)
+  Value* output_bias = nullptr;    // (U)
+};
+
+// Which slots a token reads; null pointers mask nothing. All parts are ANDed.
+struct Mask {
+  const std::uint8_t* attention = nullptr;  // broadcast to (B, T, S) by strides, 0 where it repeats
+  std::int64_t attention_stride_batch = 0;
+  std::int64_t attention_stride_step = 0;
+  std::int64_t attention_stride_slot = 0;
+  const std::uint8_t* query = nullptr;  // (B, T)
+  const std::uint8_t* value = nullptr;  // (B, S)
+  bool causal = false;
+
+  bool any() const noexcept { return attention || query || value || causal; }
+
+  bool keeps(std::int64_t b, std::int64_t t, std::int64_t s, std::int64_t steps,
+             std::int64_t slots) const noexcept {
+    return (!attention || attention[b * attention_stride_batch + t * attention_stride_step +
+                                    s * attention_stride_slot]) &&
+           (!query || query[b * steps + t]) && (!value || value[b * slots + s]) &&
+           (!causal || s <= t);
+  }
+};
+
+// Inverted dropout on the scores. A decision depends on seed, step, token, head and slot alone.
+struct Dropout {
+  double rate = 0;  // 0: off
+  std::uint64_t seed = 0;
+  std::uint64_t step = 0;
+
+  // One key for a row of scores, `row` = (b * T + t) * H + h.
+  std::uint64_t row_key(std::int64_t row) const noexcept {
+    return mix(mix(seed, step), static_cast<std::uint64_t>(row));
+  }
+  // A slot is dropped when its 32 random bits fall below rate * 2^32.
+  std::uint32_t threshold() const noexcept { return static_cast<std::uint32_t>(rate * 0x1p32); }
+  static bool keeps(std::uint64_t row_key, std::int64_t slot, std::uint32_t threshold) noexcept {
+    return mix32(row_key, static_cast<std::uint32_t>(slot)) >= threshold;
+  }
+  double scale() const noexcept { return 1.0 / (1.0 - rate); }
+};
+
+struct Call {
+  std::int64_t batch = 0;  // B
+  std::int64_t steps = 0;  // T
+  Mask mask;
+  Dropout dropout;
+  bool residual = true;
+  bool uniform_when_masked = false;  // a row with every slot masked reads 1/S of each, else nothing
+};
+
+}  // namespace memattn::kernels

@@ -1,0 +1,275 @@
+#include "memattn/memory_augmented_attention.h"
+
+#include <algorithm>
+#include <type_traits>
+#include <utility>
+
+#include "check.h"
+#include "kernels/attention.h"
+#include "kernels/fold.h"
+#include "layer/scratch.h"
+#include "layer/shapes.h"
+#include "layer/weights.h"
+
+namespace memattn {
+namespace {
+
+// Less work a token when folded? The cost rule of docs/math.md.
+bool folding_pays(const Config& config) {
+  const auto units = static_cast<double>(config.units),
+             slots = static_cast<double>(config.memory_size);
+  const auto key = static_cast<double>(config.resolved_key_dim());
+  const auto value = static_cast<double>(config.resolved_value_dim());
+  return 2 * units * slots <= units * key + key * slots + slots * value + value * units;
+}
+
+const Config& validated(const Config& config) {
+  config.validate();
+  return config;
+}
+
+// 1234567 as 1,234,567.
+std::string with_commas(std::int64_t count) {
+  std::string text = to_text(count);
+  for (auto i = static_cast<std::ptrdiff_t>(text.size()) - 3; i > 0; i -= 3) {
+    text.insert(static_cast<std::size_t>(i), 1, ',');
+  }
+  return text;
+}
+
+std::string padded(std::string text, std::size_t width) {
+  text.resize(std::max(width, text.size() + 2), ' ');
+  return text;
+}
+
+}  // namespace
+
+template <typename T>
+struct MemoryAugmentedAttention<T>::Impl {
+  Impl(const Config& layer_config, std::vector<T> layer_parameters)
+      : config(layer_config),
+        infos(memattn::weight_infos(layer_config)),
+        parameters(std::move(layer_parameters)),
+        weights(weight_pointers(infos, std::as_const(parameters).data())) {
+    fold();
+  }
+  Impl(const Impl& other)
+      : config(other.config),
+        infos(other.infos),
+        parameters(other.parameters),
+        weights(weight_pointers(infos, std::as_const(parameters).data())),
+        forced(other.forced),
+        prepared(other.prepared) {}
+
+  void fold() {
+    const bool folded = forced == Path::kAuto ? folding_pays(config) : forced == Path::kFolded;
+    kernels::prepare(dims_of(config), weights, folded, prepared);
+  }
+
+  const WeightInfo& info(std::string_view function, std::string_view name) const {
+    const auto found = std::ranges::find(infos, name, &WeightInfo::name);
+    if (found != infos.end()) return *found;
+    std::string names;
+    for (const WeightInfo& known : infos) names += (names.empty() ? "" : ", ") + known.name;
+    fail_argument(function, "name", concat("\"", name, "\""), "one of " + names);
+  }
+
+  Config config;
+  std::vector<WeightInfo> infos;
+  std::vector<T> parameters;
+  kernels::WeightPointers<const T> weights;  // into parameters
+  Path forced = Path::kAuto;
+  kernels::Prepared<T> prepared;  // always that of `parameters`
+};
+
+template <typename T>
+MemoryAugmentedAttention<T>::MemoryAugmentedAttention(const Config& config)
+    : impl_(std::make_unique<Impl>(validated(config), initial_parameters<T>(config))) {}
+
+template <typename T>
+MemoryAugmentedAttention<T>::MemoryAugmentedAttention(const Config& config,
+                                                      std::span<const T> parameters) {
+  config.validate();
+  check_size("MemoryAugmentedAttention", "parameters", parameters.size(), "count_params()",
+             {memattn::count_params(config)});
+  impl_ = std::make_unique<Impl>(config, std::vector<T>(parameters.begin(), parameters.end()));
+}
+
+template <typename T>
+MemoryAugmentedAttention<T>::MemoryAugmentedAttention(const MemoryAugmentedAttention& other)
+    : impl_(std::make_unique<Impl>(*other.impl_)) {}
+
+template <typename T>
+MemoryAugmentedAttention<T>& MemoryAugmentedAttention<T>::operator=(
+    const MemoryAugmentedAttention& other) {
+  if (this != &other) impl_ = std::make_unique<Impl>(*other.impl_);
+  return *this;
+}
+
+template <typename T>
+MemoryAugmentedAttention<T>::MemoryAugmentedAttention(MemoryAugmentedAttention&&) noexcept =
+    default;
+template <typename T>
+MemoryAugmentedAttention<T>& MemoryAugmentedAttention<T>::operator=(
+    MemoryAugmentedAttention&&) noexcept = default;
+template <typename T>
+MemoryAugmentedAttention<T>::~MemoryAugmentedAttention() = default;
+
+template <typename T>
+const Config& MemoryAugmentedAttention<T>::config() const {
+  return impl_->config;
+}
+
+template <typename T>
+void MemoryAugmentedAttention<T>::forward(std::span<const T> x, std::span<T> y, std::int64_t batch,
+                                          std::int64_t steps, const CallOptions& options,
+                                          const ScoresOutput<T>& scores) const {
+  const Config& config = impl_->config;
+  const kernels::Call call = checked_call("forward", config, batch, steps, options);
+  check_size("forward", "x", x.size(), "batch * steps * units", {batch, steps, config.units});
+  check_size("forward", "y", y.size(), "batch * steps * units", {batch, steps, config.units});
+  if (!scores.values.empty()) {
+    check_size("forward", "scores", scores.values.size(),
+               scores.average_heads ? "batch * steps * memory_size"
+                                    : "batch * num_heads * steps * memory_size",
+               {batch, scores.average_heads ? 1 : config.num_heads, steps, config.memory_size});
+  }
+  const std::span<const T> apart = x.data() == y.data() ? std::span<const T>() : x;
+  check_overlaps("forward",
+                 {{"x", apart},
+                  {"attention_mask", options.attention_mask.keep},
+                  {"query_mask", options.query_mask},
+                  {"value_mask", options.value_mask},
+                  {"the layer's own weights", parameters()}},
+                 {{"y", y}, {"scores", scores.values}});
+  if (x.empty()) return;
+
+  const kernels::Dims dims = dims_of(config);
+  kernels::forward(impl_->prepared, impl_->weights, call,
+                   {.x = x.data(),
+                    .y = y.data(),
+                    .scores = scores.values.data(),
+                    .average_heads = scores.average_heads,
+                    .workspace = scratch<T>(kernels::forward_workspace(dims)),
+                    .keep = scratch<std::uint8_t>(kernels::mask_workspace(dims))});
+}
+
+template <typename T>
+void MemoryAugmentedAttention<T>::backward(std::span<const T> x, std::span<const T> grad_y,
+                                           std::int64_t batch, std::int64_t steps,
+                                           std::span<T> grad_x, std::span<T> grad_parameters,
+                                           const CallOptions& options) const {
+  const Config& config = impl_->config;
+  const kernels::Call call = checked_call("backward", config, batch, steps, options);
+  const auto check_tokens = [&](std::string_view argument, std::size_t found) {
+    check_size("backward", argument, found, "batch * steps * units", {batch, steps, config.units});
+  };
+  check_tokens("x", x.size());
+  check_tokens("grad_y", grad_y.size());
+  if (!grad_x.empty()) check_tokens("grad_x", grad_x.size());
+  check_size("backward", "grad_parameters", grad_parameters.size(), "count_params()",
+             {count_params()});
+  check_overlaps("backward",
+                 {{"x", x},
+                  {"grad_y", grad_y},
+                  {"attention_mask", options.attention_mask.keep},
+                  {"query_mask", options.query_mask},
+                  {"value_mask", options.value_mask},
+                  {"the layer's own weights", parameters()}},
+                 {{"grad_x", grad_x}, {"grad_parameters", grad_parameters}});
+
+  const kernels::Dims dims = dims_of(config);
+  T* workspace = scratch<T>(kernels::backward_workspace(dims, impl_->prepared.folded));
+  std::uint8_t* keep = scratch<std::uint8_t>(kernels::mask_workspace(dims));
+  std::ranges::fill(grad_parameters, T(0));
+  if (x.empty()) return;
+  kernels::backward(impl_->prepared, impl_->weights, call,
+                    {.x = x.data(),
+                     .d_y = grad_y.data(),
+                     .d_x = grad_x.empty() ? nullptr : grad_x.data(),
+                     .d_weights = weight_pointers(impl_->infos, grad_parameters.data()),
+                     .workspace = workspace,
+                     .keep = keep});
+}
+
+template <typename T>
+Path MemoryAugmentedAttention<T>::path() const {
+  return impl_->prepared.folded ? Path::kFolded : Path::kProjected;
+}
+
+template <typename T>
+void MemoryAugmentedAttention<T>::set_path(Path path) {
+  impl_->forced = path;
+  impl_->fold();
+}
+
+template <typename T>
+Path MemoryAugmentedAttention<T>::forced_path() const {
+  return impl_->forced;
+}
+
+template <typename T>
+std::span<const T> MemoryAugmentedAttention<T>::parameters() const {
+  return impl_->parameters;
+}
+
+template <typename T>
+std::int64_t MemoryAugmentedAttention<T>::count_params() const {
+  return static_cast<std::int64_t>(impl_->parameters.size());
+}
+
+template <typename T>
+const std::vector<WeightInfo>& MemoryAugmentedAttention<T>::weight_infos() const {
+  return impl_->infos;
+}
+
+template <typename T>
+std::span<const T> MemoryAugmentedAttention<T>::weight(std::string_view name) const {
+  const WeightInfo& info = impl_->info("weight", name);
+  return parameters().subspan(static_cast<std::size_t>(info.offset),
+                              static_cast<std::size_t>(info.size));
+}
+
+template <typename T>
+void MemoryAugmentedAttention<T>::set_parameters(std::span<const T> parameters) {
+  check_size("set_parameters", "parameters", parameters.size(), "count_params()", {count_params()});
+  std::ranges::copy(parameters, impl_->parameters.begin());
+  impl_->fold();
+}
+
+template <typename T>
+void MemoryAugmentedAttention<T>::set_weight(std::string_view name, std::span<const T> values) {
+  const WeightInfo& info = impl_->info("set_weight", name);
+  check_size("set_weight", name, values.size(), "the size of " + to_text(info.shape), {info.size});
+  std::ranges::copy(values, impl_->parameters.begin() + info.offset);
+  impl_->fold();
+}
+
+template <typename T>
+void MemoryAugmentedAttention<T>::update(const std::function<void(std::span<T> parameters)>& edit) {
+  struct Fold {  // also when edit throws: what is folded is always what the weights are
+    ~Fold() { impl.fold(); }
+    Impl& impl;
+  } fold{*impl_};
+  edit(impl_->parameters);
+}
+
+template <typename T>
+std::string MemoryAugmentedAttention<T>::summary() const {
+  const Config& config = impl_->config;
+  std::string text =
+      concat("MemoryAugmentedAttention  ", std::is_same_v<T, float> ? "float32" : "float64", "  ",
+             path() == Path::kFolded ? "folded" : "projected", " path  units ", config.units,
+             "  memory_size ", config.memory_size, "  num_heads ", config.num_heads, "  key_dim ",
+             config.resolved_key_dim(), "  value_dim ", config.resolved_value_dim(), "\n");
+  for (const WeightInfo& info : impl_->infos) {
+    text += "  " + padded(info.name, 16) + padded(to_text(info.shape), 20) +
+            with_commas(info.size) + "\n";
+  }
+  return text + "  " + padded("total", 36) + with_commas(count_params()) + "\n";
+}
+
+template class MemoryAugmentedAttention<float>;
+template class MemoryAugmentedAttention<double>;
+
+}  // namespace memattn

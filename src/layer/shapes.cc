@@ -1,0 +1,94 @@
+#include "layer/shapes.h"
+
+#include <array>
+#include <limits>
+#include <string>
+
+#include "check.h"
+
+namespace memattn {
+namespace {
+
+void check_not_negative(std::string_view function, std::string_view argument, std::int64_t found) {
+  if (found < 0) fail_argument(function, argument, found, "at least 0");
+}
+
+kernels::Mask checked_mask(std::string_view function, const Config& config, std::int64_t batch,
+                           std::int64_t steps, const CallOptions& options) {
+  kernels::Mask mask;
+  const AttentionMask& attention = options.attention_mask;
+  if (!attention.keep.empty()) {
+    const std::array found = {attention.batch, attention.steps, attention.slots};
+    const std::array full = {batch, steps, config.memory_size};
+    for (std::size_t i = 0; i < found.size(); ++i) {
+      if (found[i] == full[i] || found[i] == 1) continue;
+      fail_argument(function, "attention_mask", "shape " + to_text(found),
+                    "something that broadcasts to (batch, steps, memory_size) = " + to_text(full));
+    }
+    check_size(function, "attention_mask.keep", attention.keep.size(), "batch * steps * slots",
+               {attention.batch, attention.steps, attention.slots});
+    mask.attention = attention.keep.data();
+    mask.attention_stride_slot = attention.slots == 1 ? 0 : 1;
+    mask.attention_stride_step = attention.steps == 1 ? 0 : attention.slots;
+    mask.attention_stride_batch = attention.batch == 1 ? 0 : attention.steps * attention.slots;
+  }
+  if (!options.query_mask.empty()) {
+    check_size(function, "query_mask", options.query_mask.size(), "batch * steps", {batch, steps});
+    mask.query = options.query_mask.data();
+  }
+  if (!options.value_mask.empty()) {
+    check_size(function, "value_mask", options.value_mask.size(), "batch * memory_size",
+               {batch, config.memory_size});
+    mask.value = options.value_mask.data();
+  }
+  mask.causal = options.use_causal_mask;
+  return mask;
+}
+
+}  // namespace
+
+void check_size(std::string_view function, std::string_view argument, std::size_t found,
+                std::string_view what, std::initializer_list<std::int64_t> sizes) {
+  std::int64_t expected = 1;
+  bool overflow = false;
+  std::string product;
+  for (const std::int64_t size : sizes) {
+    overflow |= __builtin_mul_overflow(expected, size, &expected);
+    product += (product.empty() ? "" : " * ") + to_text(size);
+  }
+  if (overflow) fail_argument(function, what, product, "a product below 2^63");
+  if (found != static_cast<std::size_t>(expected)) {
+    fail_argument(function, argument, concat(found, " values"),
+                  concat(what, " = ", product, " = ", expected));
+  }
+}
+
+void check_overlaps(std::string_view function, std::initializer_list<Buffer> inputs,
+                    std::initializer_list<Buffer> outputs) {
+  const auto check = [&](const Buffer& output, const Buffer& other) {
+    if (output.begin < other.end && other.begin < output.end) {
+      fail_argument(function, output.name, concat("memory that it shares with ", other.name),
+                    "memory of its own");
+    }
+  };
+  for (const Buffer* output = outputs.begin(); output != outputs.end(); ++output) {
+    for (const Buffer& input : inputs) check(*output, input);
+    for (const Buffer* other = outputs.begin(); other != output; ++other) check(*output, *other);
+  }
+}
+
+kernels::Call checked_call(std::string_view function, const Config& config, std::int64_t batch,
+                           std::int64_t steps, const CallOptions& options) {
+  check_not_negative(function, "batch", batch);
+  check_not_negative(function, "steps", steps);
+  kernels::Call call;
+  call.batch = batch;
+  call.steps = steps;
+  call.mask = checked_mask(function, config, batch, steps, options);
+  if (options.training) call.dropout = {config.dropout, config.seed, options.dropout_step};
+  call.residual = config.residual;
+  call.uniform_when_masked = config.fully_masked == FullyMasked::kUniform;
+  return call;
+}
+
+}  // namespace memattn

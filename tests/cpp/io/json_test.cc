@@ -1,0 +1,159 @@
+#include "io/json.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdint>
+#include <limits>
+#include <string>
+#include <string_view>
+
+namespace memattn {
+namespace {
+
+using nlohmann::json;
+
+// The message of the JsonError that `text` gives; empty when it is taken.
+std::string error_of(std::string_view text, const JsonLimits& limits = {}) {
+  try {
+    parse_json(text, limits);
+  } catch (const JsonError& error) {
+    return error.what();
+  }
+  return "";
+}
+
+TEST(ParseJson, ReadsEveryKindOfValue) {
+  const json value = parse_json(
+      R"( {"a": [1, -2, 0.5, 1e3], "b": {"c": null, "d": true}, "e": "\u00e4\ud83e\udde0"} )");
+  EXPECT_EQ(value["a"], json::array({1, -2, 0.5, 1000.0}));
+  EXPECT_TRUE(value["a"][0].is_number_unsigned());
+  EXPECT_TRUE(value["a"][1].is_number_integer());
+  EXPECT_TRUE(value["a"][3].is_number_float());
+  EXPECT_TRUE(value["b"]["c"].is_null());
+  EXPECT_EQ(value["b"]["d"], true);
+  EXPECT_EQ(value["e"], "ä\U0001F9E0");
+  EXPECT_EQ(parse_json("7"), 7);
+  EXPECT_EQ(parse_json("[[], {}, [[]]]").dump(), "[[],{},[[]]]");
+}
+
+TEST(ParseJson, KeepsIntegersOf64BitsExactAndRefusesLargerOnes) {
+  EXPECT_EQ(parse_json("18446744073709551615").get<std::uint64_t>(), 18446744073709551615u);
+  EXPECT_EQ(parse_json("-9223372036854775808").get<std::int64_t>(),
+            std::numeric_limits<std::int64_t>::min());
+  EXPECT_EQ(error_of("[18446744073709551616]"),
+            "byte 22: found the integer 18446744073709551616, expected one of 64 bits");
+  EXPECT_NE(error_of("-9223372036854775809"), "");
+  EXPECT_NE(error_of(std::string(5000, '9')), "");
+}
+
+TEST(ParseJson, RefusesDuplicateKeysAtEveryLevel) {
+  EXPECT_EQ(error_of(R"({"a": 1, "a": 2})"),
+            "byte 12: found a second key \"a\", expected each key once in an object");
+  EXPECT_NE(error_of(R"({"x": {"a": 1, "b": 2, "a": 1}})"), "");
+  EXPECT_NE(error_of(R"([[{"x": [{"a": {}, "a": {}}]}]])"), "");
+  EXPECT_NE(error_of(R"({"a": 1, "\u0061": 2})"), "") << "the same key, spelled otherwise";
+  EXPECT_EQ(error_of(R"({"a": {"a": {"a": 1}}, "b": {"a": 1}})"), "") << "not duplicates";
+}
+
+TEST(ParseJson, RefusesMalformedText) {
+  for (const std::string_view text : {"",
+                                      " ",
+                                      "{",
+                                      "}",
+                                      "[1,]",
+                                      "{\"a\"}",
+                                      "{\"a\":}",
+                                      "{\"a\":1,}",
+                                      "{a:1}",
+                                      "{'a':1}",
+                                      "[1 2]",
+                                      "1 2",
+                                      "{} {}",
+                                      "nul",
+                                      "True",
+                                      "NaN",
+                                      "Infinity",
+                                      "-Infinity",
+                                      "01",
+                                      "+1",
+                                      ".5",
+                                      "1.",
+                                      "1e",
+                                      "0x10",
+                                      "1e999",
+                                      "-1e999",
+                                      "\"",
+                                      "\"\\x\"",
+                                      "\"\\u12\"",
+                                      "\"\\ud800\"",
+                                      "\"\\udc00\"",
+                                      "\"\t\"",
+                                      "\"\n\"",
+                                      "// c\n1",
+                                      "/* c */ 1",
+                                      "\"\xff\"",
+                                      "\"\xc0\xaf\"",
+                                      "\"\xed\xa0\x80\"",
+                                      "\"\xf4\x90\x80\x80\"",
+                                      "\xEF\xBB\xBF{}",
+                                      "[1]x"}) {
+    EXPECT_NE(error_of(text), "") << text;
+  }
+}
+
+TEST(ParseJson, RefusesNulBytesEvenAfterTheValue) {
+  using std::string_view_literals::operator""sv;
+  EXPECT_EQ(error_of("{}\0{"sv), "byte 3: found a NUL byte, expected none in JSON");
+  EXPECT_NE(error_of("\"\0\""sv), "");
+}
+
+TEST(ParseJson, LimitsDepth) {
+  const auto nested = [](std::size_t depth) {
+    return std::string(depth, '[') + std::string(depth, ']');
+  };
+  EXPECT_EQ(error_of(nested(32)), "");
+  EXPECT_EQ(error_of(nested(33)), "byte 33: found nesting deeper than 32, expected less");
+  EXPECT_NE(error_of(nested(100000)), "");
+  EXPECT_NE(error_of(std::string(1000000, '[')), "");
+  std::string objects;
+  for (int i = 0; i < 100000; ++i) objects += "{\"a\":";
+  EXPECT_NE(error_of(objects), "");
+}
+
+TEST(ParseJson, LimitsTheNumberOfValues) {
+  EXPECT_EQ(error_of("[1,2,3]", {.values = 4}), "");
+  EXPECT_EQ(error_of("[1,2,3]", {.values = 3}),
+            "byte 7: found more than 3 JSON values, expected fewer");
+  EXPECT_EQ(error_of(R"({"a":1})", {.values = 3}), "");
+  EXPECT_NE(error_of(R"({"a":1})", {.values = 2}), "");
+}
+
+TEST(ParseJson, MessagesAreShortAndPrintable) {
+  for (const std::string& text :
+       {std::string(1 << 20, '\xff'), '"' + std::string(1 << 20, '\xff') + '"',
+        "{\"" + std::string(1 << 20, 'k') + "\" 1}", '"' + std::string(1 << 20, '\x01')}) {
+    const std::string message = error_of(text);
+    EXPECT_NE(message, "");
+    EXPECT_LT(message.size(), 600u);
+    for (const char c : message) EXPECT_TRUE(c >= 0x20 && c < 0x7f) << message;
+  }
+}
+
+TEST(ParseJson, SyntaxErrorsSayWhereAndWhat) {
+  const std::string message = error_of("{\"a\": nil}");
+  EXPECT_TRUE(message.starts_with("byte 8: found malformed JSON (")) << message;
+  EXPECT_NE(message.find("invalid literal"), std::string::npos) << message;
+}
+
+TEST(Describe, IsShort) {
+  EXPECT_EQ(describe(-3), "-3");
+  EXPECT_EQ(describe(true), "true");
+  EXPECT_EQ(describe(nullptr), "null");
+  EXPECT_EQ(describe("x\ny"), "the string \"x\\x0ay\"");
+  EXPECT_EQ(describe(json::array({1})), "an array");
+  EXPECT_EQ(describe(json::object()), "an object");
+  EXPECT_LT(describe(std::string(1000, 'x')).size(), 120u);
+}
+
+}  // namespace
+}  // namespace memattn

@@ -1,0 +1,40 @@
+#include "io/printable.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+namespace memattn {
+namespace {
+
+TEST(Printable, KeepsTextAndUtf8) {
+  EXPECT_EQ(printable("memory"), "memory");
+  EXPECT_EQ(printable("Gedächtnis \u8a18\u61b6 \U0001F9E0"), "Gedächtnis \u8a18\u61b6 \U0001F9E0");
+  EXPECT_EQ(printable(""), "");
+  EXPECT_EQ(in_quotes("key"), "\"key\"");
+}
+
+TEST(Printable, EscapesControlCharacters) {
+  EXPECT_EQ(printable(std::string_view("a\0b\n\x7f", 5)), "a\\x00b\\x0a\\x7f");
+}
+
+TEST(Printable, EscapesWhatIsNotUtf8) {
+  EXPECT_EQ(printable("\x80"), "\\x80");                             // continuation alone
+  EXPECT_EQ(printable("\xC3"), "\\xc3");                             // cut short
+  EXPECT_EQ(printable("\xC0\xAF"), "\\xc0\\xaf");                    // overlong, 2 bytes
+  EXPECT_EQ(printable("\xE0\x80\x80"), "\\xe0\\x80\\x80");           // overlong, 3 bytes
+  EXPECT_EQ(printable("\xED\xA0\x80"), "\\xed\\xa0\\x80");           // surrogate
+  EXPECT_EQ(printable("\xF0\x80\x80\x80"), "\\xf0\\x80\\x80\\x80");  // overlong, 4 bytes
+  EXPECT_EQ(printable("\xF4\x90\x80\x80"), "\\xf4\\x90\\x80\\x80");  // beyond U+10FFFF
+  EXPECT_EQ(printable("\xFF\xFE"), "\\xff\\xfe");
+}
+
+TEST(Printable, CutsBetweenCharacters) {
+  EXPECT_EQ(printable("abcdef", 3), "abc...");
+  EXPECT_EQ(printable("abc", 3), "abc");
+  EXPECT_EQ(printable("aäb", 2), "a...");
+  EXPECT_LT(printable(std::string(1 << 20, 'x')).size(), 100u);
+}
+
+}  // namespace
+}  // namespace memattn

@@ -1,0 +1,60 @@
+// The reference against values and gradients that Keras and fusionlab computed: both the definition
+// and the complex step are right before anything else is held against them.
+#include "kernels/reference.h"
+
+#include "testing/golden.h"
+#include "testing/problem.h"
+
+namespace memattn::testing {
+namespace {
+
+Problem problem_of(const Golden& golden) {
+  Problem problem;
+  problem.config = golden.config();
+  problem.batch = golden.batch();
+  problem.steps = golden.steps();
+  problem.options = golden.options();
+  problem.weights = golden.weights<double>();
+  problem.x = golden.array<double>("x");
+  problem.g = golden.array<double>("g");
+  return problem;
+}
+
+class ReferenceTest : public ::testing::TestWithParam<std::string> {};
+INSTANTIATE_TEST_SUITE_P(Golden, ReferenceTest, ::testing::ValuesIn(kGoldenCases),
+                         [](const auto& test) { return test.param; });
+
+TEST_P(ReferenceTest, GivesKerasValuesAndScores) {
+  const Golden golden(GetParam());
+  const Problem::Values values = problem_of(golden).reference();
+  EXPECT_LE(relative_error(values.y, golden.array<double>("y")), 1e-13);
+  if (golden.has("scores")) {
+    EXPECT_LE(relative_error(values.scores, golden.array<double>("scores")), 1e-13);
+  }
+}
+
+// The two large cases would take minutes: one run of the reference a weight.
+class ComplexStepTest : public ReferenceTest {};
+INSTANTIATE_TEST_SUITE_P(Golden, ComplexStepTest,
+                         ::testing::ValuesIn(kGoldenCases.begin() + 2, kGoldenCases.end()),
+                         [](const auto& test) { return test.param; });
+
+TEST_P(ComplexStepTest, GivesKerasGradients) {
+  const Golden golden(GetParam());
+  const Problem problem = problem_of(golden);
+  const Problem::Gradients gradients = problem.complex_step();
+  EXPECT_LE(relative_error(gradients.x, golden.array<double>("grad.x")), 1e-12);
+  for (const WeightInfo& info : weight_infos(golden.config())) {
+    const auto* begin = gradients.weights.data() + info.offset;
+    const auto expected = golden.array<double>("grad." + info.name);
+    // The gradient of key.bias is 0 but for rounding, so it is held against that of query.bias.
+    const auto scale =
+        golden.array<double>(info.name == "key.bias" ? "grad.query.bias" : "grad." + info.name);
+    EXPECT_LE(relative_error(std::span(begin, expected.size()), expected, largest_magnitude(scale)),
+              1e-12)
+        << info.name;
+  }
+}
+
+}  // namespace
+}  // namespace memattn::testing

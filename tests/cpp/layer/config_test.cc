@@ -1,0 +1,227 @@
+#include "memattn/config.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdint>
+#include <limits>
+#include <random>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace memattn {
+namespace {
+
+using Kind = MemoryInitializer::Kind;
+
+Config small() { return {.units = 4, .memory_size = 3, .num_heads = 2}; }
+
+// The message of the std::invalid_argument that `work` throws; "" for none.
+template <typename Work>
+std::string error_of(const Work& work) {
+  try {
+    work();
+  } catch (const std::invalid_argument& error) {
+    return error.what();
+  }
+  return "";
+}
+
+std::string invalid(const Config& config) {
+  return error_of([&] { config.validate(); });
+}
+
+std::string json_error(const std::string& json) {
+  return error_of([&] { config_from_json(json); });
+}
+
+TEST(Config, ValidateTakesWhatIsFine) {
+  EXPECT_EQ(invalid(small()), "");
+  EXPECT_EQ(invalid({.units = 1, .memory_size = 1, .num_heads = 1, .key_dim = 1, .value_dim = 1}),
+            "");
+  EXPECT_EQ(invalid({.units = 4096, .memory_size = 16384, .num_heads = 32, .key_dim = 128}), "");
+  Config config = small();
+  config.dropout = 0.999;
+  config.memory_initializer = {Kind::kZeros, -1};  // stddev is of kNormal only
+  EXPECT_EQ(invalid(config), "");
+}
+
+TEST(Config, ValidateNamesTheFirstOptionThatCannotBe) {
+  EXPECT_EQ(invalid({}), "Config: units: found 0, expected at least 1");
+  EXPECT_EQ(invalid({.units = 1}), "Config: memory_size: found 0, expected at least 1");
+  EXPECT_EQ(invalid({.units = 1, .memory_size = 1}),
+            "Config: num_heads: found 0, expected at least 1");
+  Config config = small();
+  config.key_dim = 0;
+  EXPECT_EQ(invalid(config), "Config: key_dim: found 0, expected at least 1");
+  config = small();
+  config.value_dim = -7;
+  EXPECT_EQ(invalid(config), "Config: value_dim: found -7, expected at least 1");
+  for (const double dropout : {-0.1, 1.0, 2.0, std::numeric_limits<double>::infinity(),
+                               std::numeric_limits<double>::quiet_NaN()}) {
+    config = small();
+    config.dropout = dropout;
+    EXPECT_TRUE(invalid(config).starts_with("Config: dropout: found ")) << dropout;
+  }
+  for (const double stddev : {0.0, -1.0, std::numeric_limits<double>::infinity(),
+                              std::numeric_limits<double>::quiet_NaN()}) {
+    config = small();
+    config.memory_initializer.stddev = stddev;
+    EXPECT_TRUE(invalid(config).starts_with("Config: memory_initializer.stddev: found ")) << stddev;
+  }
+}
+
+TEST(Config, ValidateRefusesSizesThatWouldOverflow) {
+  const std::int64_t most = std::numeric_limits<std::int32_t>::max();
+  EXPECT_EQ(invalid({.units = most + 1, .memory_size = 1, .num_heads = 1}),
+            "Config: units: found 2147483648, expected at most 2^31 - 1");
+  EXPECT_NE(invalid({.units = std::numeric_limits<std::int64_t>::max(),
+                     .memory_size = std::numeric_limits<std::int64_t>::max(),
+                     .num_heads = std::numeric_limits<std::int64_t>::max()}),
+            "");
+  EXPECT_NE(invalid({.units = most, .memory_size = most, .num_heads = most}), "");
+  EXPECT_NE(invalid({.units = 1, .memory_size = most, .num_heads = most}), "");
+  EXPECT_NE(invalid({.units = 1, .memory_size = 1, .num_heads = most, .key_dim = most}), "");
+  EXPECT_NE(
+      invalid({.units = 1, .memory_size = 1, .num_heads = most, .key_dim = 1, .value_dim = most}),
+      "");
+  EXPECT_NE(invalid({.units = 1 << 20, .memory_size = (1 << 20) + 1, .num_heads = 1, .key_dim = 1}),
+            "");
+  // Few weights, and a thousand times more made from them.
+  EXPECT_NE(invalid({.units = 1, .memory_size = 50000, .num_heads = 50000}), "");
+  EXPECT_EQ(invalid({.units = 1, .memory_size = 2000, .num_heads = 2000}), "");
+}
+
+TEST(Config, WarnsOfTheMemoryOfZeros) {
+  EXPECT_TRUE(small().warnings().empty());
+  Config config = small();
+  config.memory_initializer.kind = Kind::kZeros;
+  ASSERT_EQ(config.warnings().size(), 1u);
+  const std::string warning = config.warnings().front();
+  for (const std::string word :
+       {"zeros", "same gradient", "equal for ever", "constant", "normal"}) {
+    EXPECT_NE(warning.find(word), std::string::npos) << word;
+  }
+}
+
+TEST(ConfigJson, WritesTheKeysInTheirOrder) {
+  EXPECT_EQ(to_json(small()),
+            R"({"units":4,"memory_size":3,"num_heads":2,"key_dim":null,"value_dim":null,)"
+            R"("use_bias":true,"residual":true,"dropout":0.0,"fully_masked":"zero",)"
+            R"("memory_initializer":{"kind":"normal","stddev":1.0},"seed":0})");
+  Config config = small();
+  config.key_dim = 5;
+  config.value_dim = 6;
+  config.use_bias = config.residual = false;
+  config.dropout = 0.1;
+  config.fully_masked = FullyMasked::kUniform;
+  config.memory_initializer = {.kind = Kind::kGlorotUniform};
+  config.seed = std::numeric_limits<std::uint64_t>::max();
+  EXPECT_EQ(to_json(config),
+            R"({"units":4,"memory_size":3,"num_heads":2,"key_dim":5,"value_dim":6,)"
+            R"("use_bias":false,"residual":false,"dropout":0.1,"fully_masked":"uniform",)"
+            R"("memory_initializer":{"kind":"glorot_uniform"},"seed":18446744073709551615})");
+}
+
+TEST(ConfigJson, ReadsBackEveryConfig) {
+  std::mt19937_64 random(1);
+  const auto below = [&](std::int64_t n) {
+    return static_cast<std::int64_t>(random() % static_cast<std::uint64_t>(n));
+  };
+  for (int i = 0; i < 1000; ++i) {
+    Config config = {
+        .units = 1 + below(100), .memory_size = 1 + below(100), .num_heads = 1 + below(9)};
+    if (below(2)) config.key_dim = 1 + below(50);
+    if (below(2)) config.value_dim = 1 + below(50);
+    config.use_bias = below(2);
+    config.residual = below(2);
+    config.dropout = static_cast<double>(random() >> 11) * 0x1p-53;
+    config.fully_masked = below(2) ? FullyMasked::kZero : FullyMasked::kUniform;
+    config.memory_initializer.kind = static_cast<Kind>(below(3));
+    if (config.memory_initializer.kind == Kind::kNormal) {
+      config.memory_initializer.stddev = static_cast<double>(1 + below(1000)) / 7;
+    }
+    config.seed = random();
+    const std::string json = to_json(config);
+    EXPECT_EQ(config_from_json(json), config) << json;
+    EXPECT_EQ(to_json(config_from_json(json)), json);
+  }
+}
+
+TEST(ConfigJson, FillsInTheDefaults) {
+  EXPECT_EQ(config_from_json(R"({"units":4,"memory_size":3,"num_heads":2})"), small());
+  EXPECT_EQ(
+      config_from_json(
+          R"( {"num_heads": 2, "key_dim": null, "memory_size": 3, "dropout": 0, "units": 4} )"),
+      small());
+}
+
+TEST(ConfigJson, TakesAnInitializerByNameAlone) {
+  const auto initializer = [](const std::string& json) {
+    return config_from_json(R"({"units":4,"memory_size":3,"num_heads":2,"memory_initializer":)" +
+                            json + "}")
+        .memory_initializer;
+  };
+  EXPECT_EQ(initializer("\"normal\""), (MemoryInitializer{Kind::kNormal, 1.0}));
+  EXPECT_EQ(initializer("\"glorot_uniform\"").kind, Kind::kGlorotUniform);
+  EXPECT_EQ(initializer("\"zeros\"").kind, Kind::kZeros);
+  EXPECT_EQ(initializer(R"({"kind":"normal"})"), (MemoryInitializer{Kind::kNormal, 1.0}));
+  EXPECT_EQ(initializer(R"({"kind":"normal","stddev":2})"),
+            (MemoryInitializer{Kind::kNormal, 2.0}));
+}
+
+TEST(ConfigJson, RefusesWhatIsNotAConfig) {
+  for (const std::string json :
+       {"", "[]", "1", "null", "{", "{}", "{}{}", "{\"units\":4}", "nan"}) {
+    EXPECT_TRUE(json_error(json).starts_with("config_from_json: json: found ") ||
+                json_error(json).starts_with("config_from_json: json: byte "))
+        << json_error(json);
+  }
+  EXPECT_EQ(json_error(R"({"units":4,"memory_size":3})"),
+            "config_from_json: json: found no key \"num_heads\", expected it");
+  EXPECT_NE(json_error(std::string(100000, '[')), "");
+}
+
+TEST(ConfigJson, RefusesWrongKeysTypesAndValues) {
+  const auto with = [](const std::string& more) {
+    return json_error(R"({"units":4,"memory_size":3,"num_heads":2,)" + more + "}");
+  };
+  EXPECT_EQ(with(R"("dropout":0.5)"), "");
+  EXPECT_NE(with(R"("units":4)").find("second key \"units\""), std::string::npos);
+  EXPECT_NE(with(R"("memory_initializer":{"kind":"zeros","kind":"zeros"})").find("second key"),
+            std::string::npos);
+  EXPECT_NE(with(R"("depth":4)").find("key \"depth\", expected one of units"), std::string::npos);
+  EXPECT_EQ(with(R"("key_dim":0)"), "Config: key_dim: found 0, expected at least 1");
+  EXPECT_EQ(with(R"("dropout":1)"), "Config: dropout: found 1, expected at least 0 and below 1");
+  for (const std::string value :
+       {"\"4\"", "4.0", "true", "[4]", "{}", "9223372036854775808", "1e3"}) {
+    EXPECT_TRUE(with("\"key_dim\":" + value).starts_with("config_from_json: key_dim: found "))
+        << value;
+  }
+  for (const std::string value : {"1", "null", "\"true\"", "[]"}) {
+    EXPECT_TRUE(with("\"use_bias\":" + value).starts_with("config_from_json: use_bias: found "));
+    EXPECT_TRUE(with("\"residual\":" + value).starts_with("config_from_json: residual: found "));
+  }
+  for (const std::string value : {"null", "\"0\"", "true", "{}"}) {
+    EXPECT_TRUE(with("\"dropout\":" + value).starts_with("config_from_json: dropout: found "));
+  }
+  for (const std::string value : {"-1", "1.0", "null", "\"1\""}) {
+    EXPECT_TRUE(with("\"seed\":" + value).starts_with("config_from_json: seed: found "));
+  }
+  EXPECT_NE(with("\"seed\":18446744073709551616").find("one of 64 bits"), std::string::npos);
+  for (const std::string value : {"null", "0", "\"Zero\"", "\"\""}) {
+    EXPECT_TRUE(
+        with("\"fully_masked\":" + value).ends_with("expected one of \"zero\", \"uniform\""));
+  }
+  for (const std::string value :
+       {"null", "1", "\"ones\"", "{}", "[]", R"({"kind":"ones"})", R"({"kind":1})",
+        R"({"kind":"zeros","stddev":1})", R"({"kind":"normal","mean":1})",
+        R"({"kind":"normal","stddev":"1"})", R"({"kind":"normal","stddev":0})",
+        R"({"kind":"normal","stddev":-1})", R"({"stddev":1})"}) {
+    EXPECT_NE(with("\"memory_initializer\":" + value).find("memory_initializer"), std::string::npos)
+        << value;
+  }
+}
+
+}  // namespace
+}  // namespace memattn

@@ -1,0 +1,312 @@
+// Saving and loading a layer, and files made to break loading.
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <functional>
+#include <map>
+#include <stdexcept>
+#include <string>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include "io/peak_memory.h"
+#include "io/safetensors.h"
+#include "io/temporary_folder.h"
+#include "memattn/errors.h"
+#include "memattn/memory_augmented_attention.h"
+
+namespace memattn {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::read_all;
+using testing::TemporaryFolder;
+using testing::write_all;
+
+Config small_config() {
+  Config config;
+  config.units = 3;
+  config.memory_size = 2;
+  config.num_heads = 2;
+  config.key_dim = 2;
+  config.seed = 7;
+  return config;
+}
+
+template <typename T>
+std::vector<T> values_of(const MemoryAugmentedAttention<T>& layer) {
+  return {layer.parameters().begin(), layer.parameters().end()};
+}
+
+// The example of docs/format.md.
+TEST(LayerFileBytes, AreThoseOfTheSpecification) {
+  Config config;
+  config.units = config.memory_size = config.num_heads = 1;
+  config.use_bias = false;
+  config.seed = 7;
+  const std::vector<float> weights = {1, 2, 3, 4, 5};
+  const TemporaryFolder folder;
+  MemoryAugmentedAttention<float>(config, weights).save(folder / "tiny.safetensors");
+  const std::string header =
+      R"({"__metadata__":{"config":"{\"units\":1,\"memory_size\":1,\"num_heads\":1,)"
+      R"(\"key_dim\":null,\"value_dim\":null,\"use_bias\":false,\"residual\":true,)"
+      R"(\"dropout\":0.0,\"fully_masked\":\"zero\",)"
+      R"(\"memory_initializer\":{\"kind\":\"normal\",\"stddev\":1.0},\"seed\":7}",)"
+      R"("format":"memattn.MemoryAugmentedAttention","format_version":"1"},)"
+      R"("memory":{"dtype":"F32","shape":[1,1],"data_offsets":[0,4]},)"
+      R"("query.kernel":{"dtype":"F32","shape":[1,1,1],"data_offsets":[4,8]},)"
+      R"("key.kernel":{"dtype":"F32","shape":[1,1,1],"data_offsets":[8,12]},)"
+      R"("value.kernel":{"dtype":"F32","shape":[1,1,1],"data_offsets":[12,16]},)"
+      R"("output.kernel":{"dtype":"F32","shape":[1,1,1],"data_offsets":[16,20]}})";
+  EXPECT_EQ(header.size(), 0x298u);
+  const std::string_view data(
+      "\x00\x00\x80\x3f\x00\x00\x00\x40\x00\x00\x40\x40\x00\x00\x80\x40\x00\x00\xa0\x40", 20);
+  EXPECT_EQ(read_all(folder / "tiny.safetensors"), testing::safetensors_bytes(header, data));
+}
+
+template <typename T>
+class LayerFile : public ::testing::Test {};
+using Types = ::testing::Types<float, double>;
+TYPED_TEST_SUITE(LayerFile, Types);
+
+TYPED_TEST(LayerFile, ReadsBackEveryKindOfLayer) {
+  using Layer = MemoryAugmentedAttention<TypeParam>;
+  const TemporaryFolder folder;
+  std::vector<Config> configs(5, small_config());
+  configs[1].use_bias = false;
+  configs[2].value_dim = 5;
+  configs[2].residual = false;
+  configs[2].fully_masked = FullyMasked::kUniform;
+  configs[3].memory_initializer.kind = MemoryInitializer::Kind::kZeros;
+  configs[3].dropout = 0.25;
+  configs[4].units = configs[4].memory_size = configs[4].num_heads = 1;
+  for (const Config& config : configs) {
+    const Layer layer(config);
+    layer.save(folder / "layer");
+    const Layer loaded = Layer::load(folder / "layer");
+    EXPECT_EQ(loaded.config(), config);
+    EXPECT_EQ(values_of(loaded), values_of(layer));
+    EXPECT_EQ(layer_file_dtype(folder / "layer"), sizeof(TypeParam) == 4 ? "float32" : "float64");
+    const std::string bytes = read_all(folder / "layer");
+    loaded.save(folder / "layer");
+    EXPECT_EQ(read_all(folder / "layer"), bytes) << "the same layer must give the same bytes";
+  }
+  EXPECT_EQ(folder.names(), std::vector<std::string>{"layer"});
+}
+
+TYPED_TEST(LayerFile, ComputesTheSameAfterLoading) {
+  using Layer = MemoryAugmentedAttention<TypeParam>;
+  const TemporaryFolder folder;
+  const Layer layer(small_config());
+  layer.save(folder / "layer");
+  const std::vector<TypeParam> x = {1, 2, 3, -4, 5, 6};
+  std::vector<TypeParam> y(6), y_loaded(6);
+  layer.forward(x, y, 1, 2);
+  Layer::load(folder / "layer").forward(x, y_loaded, 1, 2);
+  EXPECT_EQ(y, y_loaded);
+}
+
+// A good file of a float layer, its parts to be made bad one by one.
+class HostileLayerFile : public ::testing::Test {
+ protected:
+  struct Tensor {
+    std::string name, dtype;
+    std::vector<std::int64_t> shape;
+    std::vector<std::byte> data;
+  };
+
+  HostileLayerFile() {
+    MemoryAugmentedAttention<float>(small_config()).save(path_);
+    good_ = read_all(path_);
+    const SafetensorsReader reader(path_);
+    metadata_ = reader.metadata();
+    for (const TensorInfo& info : reader.tensors()) {
+      Tensor tensor{info.name, info.dtype, info.shape, {}};
+      tensor.data.resize(info.end - info.begin);
+      reader.read(info, tensor.data);
+      tensors_.push_back(std::move(tensor));
+    }
+  }
+
+  void write_parts(const std::vector<Tensor>& tensors,
+                   const std::map<std::string, std::string>& metadata) const {
+    std::vector<TensorView> views;
+    for (const Tensor& t : tensors) views.push_back({t.name, t.dtype, t.shape, t.data});
+    write_safetensors(path_, views, metadata);
+  }
+
+  // The message of the FormatError that loading gives; "" for none. Any other exception fails.
+  std::string load_error() const {
+    try {
+      MemoryAugmentedAttention<float>::load(path_);
+    } catch (const FormatError& error) {
+      return error.what();
+    }
+    return "";
+  }
+
+  void expect_error(const std::string& what) const {
+    const std::string message = load_error();
+    EXPECT_TRUE(message.starts_with(path_.string() + ": ")) << message << "\nexpected: " << what;
+    EXPECT_NE(message.find(what), std::string::npos) << message << "\nexpected: " << what;
+    EXPECT_THROW(layer_file_dtype(path_), FormatError);
+  }
+
+  void refuse_metadata(const std::string& key, const std::string& value, const std::string& what) {
+    auto metadata = metadata_;
+    metadata[key] = value;
+    write_parts(tensors_, metadata);
+    expect_error(what);
+  }
+
+  const TemporaryFolder folder_;
+  const fs::path path_ = folder_ / "layer.safetensors";
+  std::string good_;
+  std::vector<Tensor> tensors_;
+  std::map<std::string, std::string> metadata_;
+};
+
+TEST_F(HostileLayerFile, TruncationAtEveryByte) {
+  for (std::size_t size = 0; size < good_.size(); ++size) {
+    write_all(path_, std::string_view(good_).substr(0, size));
+    EXPECT_NE(load_error(), "") << size;
+  }
+}
+
+TEST_F(HostileLayerFile, EveryBitOfTheHeaderFlipped) {
+  std::uint64_t header_size = 0;
+  std::memcpy(&header_size, good_.data(), 8);
+  std::size_t refused = 0, loaded = 0;
+  for (std::size_t at = 0; at < 8 + header_size; ++at) {
+    for (const int bit : {0, 1, 2, 4, 5}) {
+      std::string bad = good_;
+      bad[at] = static_cast<char>(bad[at] ^ (1 << bit));
+      write_all(path_, bad);
+      // Another seed, stddev or flag is a valid layer; anything else that loads would be an error
+      // of another kind, which load_error lets through.
+      (load_error().empty() ? loaded : refused) += 1;
+    }
+  }
+  EXPECT_GT(refused, 20 * loaded);
+}
+
+TEST_F(HostileLayerFile, Metadata) {
+  refuse_metadata("format", "memattn.Other",
+                  "__metadata__: format: found \"memattn.Other\", expected memattn.Memory");
+  refuse_metadata("format", "", "format: found \"\"");
+  refuse_metadata("format_version", "2", "needs a newer memattn");
+  refuse_metadata("format_version", "01", "format_version: found \"01\"");
+  refuse_metadata("config", "", "config: config_from_json: json: byte 1");
+  refuse_metadata("config", "{}", "found no key \"units\"");
+  refuse_metadata("config", std::string(5000, '['), "found nesting deeper than 4");
+  refuse_metadata("config", R"({"units":3,"memory_size":2,"num_heads":2,"key_dim":2,"units":3})",
+                  "second key \"units\"");
+  refuse_metadata("config", R"({"units":0,"memory_size":2,"num_heads":2})",
+                  "config: Config: units: found 0, expected at least 1");
+  for (const char* key : {"format", "format_version", "config"}) {
+    auto metadata = metadata_;
+    metadata.erase(key);
+    write_parts(tensors_, metadata);
+    expect_error(std::string("__metadata__: found no key ") + key);
+  }
+  write_parts(tensors_, {});
+  expect_error("found no key format");
+  auto more = metadata_;
+  more["made by"] = "someone";
+  write_parts(tensors_, more);
+  EXPECT_EQ(load_error(), "") << "further metadata is free";
+}
+
+TEST_F(HostileLayerFile, ConfigOfAnotherLayer) {
+  refuse_metadata("config", R"({"units":3,"memory_size":3,"num_heads":2,"key_dim":2})",
+                  "tensor \"memory\": found shape (2, 3), expected (3, 3)");
+  refuse_metadata("config",
+                  R"({"units":3,"memory_size":2,"num_heads":2,"key_dim":2,"use_bias":false})",
+                  "header: found tensor \"query.bias\", expected only the layer's weights");
+  refuse_metadata("config",
+                  R"({"units":3,"memory_size":2,"num_heads":2,"key_dim":2,"value_dim":3})",
+                  "tensor \"value.kernel\": found shape (3, 2, 2), expected (3, 2, 3)");
+}
+
+// A small file whose config asks for terabytes: refused from the header.
+TEST_F(HostileLayerFile, EnormousConfig) {
+  for (const char* config :
+       {R"({"units":1000000,"memory_size":1000000,"num_heads":2})",
+        R"({"units":1048576,"memory_size":1048576,"num_heads":1,"key_dim":1})",
+        R"({"units":2147483647,"memory_size":1,"num_heads":1,"key_dim":1})",
+        R"({"units":9223372036854775807,"memory_size":9223372036854775807,"num_heads":1})"}) {
+    auto metadata = metadata_;
+    metadata["config"] = config;
+    write_parts(tensors_, metadata);
+    std::string message;
+    EXPECT_LT(testing::peak_memory_of([&] { message = load_error(); }), 1u << 20);
+    EXPECT_NE(message, "") << config;
+  }
+}
+
+TEST_F(HostileLayerFile, Tensors) {
+  for (std::size_t i = 0; i < tensors_.size(); ++i) {
+    const std::string place = "tensor \"" + tensors_[i].name + "\"";
+
+    auto changed = tensors_;
+    changed.erase(changed.begin() + static_cast<std::ptrdiff_t>(i));
+    write_parts(changed, metadata_);
+    expect_error("header: found no " + place + ", expected one of shape (");
+
+    changed = tensors_;
+    changed[i].name += "2";
+    write_parts(changed, metadata_);
+    expect_error("header: found no " + place);
+
+    changed = tensors_;
+    changed[i].shape.push_back(1);
+    write_parts(changed, metadata_);
+    expect_error(place + ": found shape (");
+
+    changed = tensors_;
+    changed[i].dtype = "I32";
+    write_parts(changed, metadata_);
+    expect_error(place + ": found dtype I32, expected F32");
+  }
+  auto more = tensors_;
+  more.push_back({"more", "F32", {0}, {}});
+  write_parts(more, metadata_);
+  expect_error("header: found tensor \"more\", expected only the layer's weights");
+}
+
+TEST_F(HostileLayerFile, TensorsMayStandInAnyOrder) {
+  const auto before = values_of(MemoryAugmentedAttention<float>::load(path_));
+  const std::vector<Tensor> reversed(tensors_.rbegin(), tensors_.rend());
+  write_parts(reversed, metadata_);
+  EXPECT_EQ(values_of(MemoryAugmentedAttention<float>::load(path_)), before);
+}
+
+TEST_F(HostileLayerFile, TheOtherTypeSaysHowToLoadIt) {
+  MemoryAugmentedAttention<double>(small_config()).save(path_);
+  EXPECT_EQ(load_error(), path_.string() + ": tensor \"memory\": found dtype F64, expected F32; " +
+                              "load this file as double (float64)");
+  EXPECT_EQ(layer_file_dtype(path_), "float64");
+  MemoryAugmentedAttention<float>(small_config()).save(path_);
+  EXPECT_THROW(MemoryAugmentedAttention<double>::load(path_), FormatError);
+  // Half float, half double is neither.
+  for (Tensor& tensor : tensors_) {
+    if (tensor.name == "memory") continue;
+    tensor.dtype = "F64";
+    tensor.data.resize(2 * tensor.data.size());
+  }
+  write_parts(tensors_, metadata_);
+  expect_error("found dtype F64, expected F32");
+}
+
+TEST_F(HostileLayerFile, MissingFileAndFolder) {
+  EXPECT_THROW(MemoryAugmentedAttention<float>::load(folder_ / "none"), std::system_error);
+  EXPECT_THROW(MemoryAugmentedAttention<float>::load(folder_.path()), FormatError);
+  const MemoryAugmentedAttention<float> layer(small_config());
+  EXPECT_THROW(layer.save(folder_ / "none/file"), std::system_error);
+  EXPECT_THROW(layer.save(folder_.path()), std::system_error);
+}
+
+}  // namespace
+}  // namespace memattn

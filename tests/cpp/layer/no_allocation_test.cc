@@ -1,0 +1,134 @@
+// After construction and one warm-up call, forward neither allocates nor locks: this program counts
+// every call of malloc and its kin, of operator new, and of the mutex functions.
+#include <dlfcn.h>
+#include <pthread.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <new>
+#include <thread>
+
+#include "testing/problem.h"
+
+namespace {
+std::atomic<long> allocations{0};
+std::atomic<long> locks{0};
+
+template <typename Function>
+Function* next(const char* name) {
+  return reinterpret_cast<Function*>(dlsym(RTLD_NEXT, name));
+}
+}  // namespace
+
+// The sanitizers bring a malloc of their own; under them operator new alone is counted.
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#define MEMATTN_COUNTS_MALLOC 1
+extern "C" {
+void* __libc_malloc(std::size_t size);
+void* __libc_calloc(std::size_t count, std::size_t size);
+void* __libc_realloc(void* block, std::size_t size);
+void* __libc_memalign(std::size_t alignment, std::size_t size);
+
+void* malloc(std::size_t size) {
+  ++allocations;
+  return __libc_malloc(size);
+}
+void* calloc(std::size_t count, std::size_t size) {
+  ++allocations;
+  return __libc_calloc(count, size);
+}
+void* realloc(void* block, std::size_t size) {
+  ++allocations;
+  return __libc_realloc(block, size);
+}
+void* aligned_alloc(std::size_t alignment, std::size_t size) {
+  ++allocations;
+  return __libc_memalign(alignment, size);
+}
+int pthread_mutex_lock(pthread_mutex_t* mutex) {
+  ++locks;
+  return next<int(pthread_mutex_t*)>("pthread_mutex_lock")(mutex);
+}
+int pthread_rwlock_rdlock(pthread_rwlock_t* lock) {
+  ++locks;
+  return next<int(pthread_rwlock_t*)>("pthread_rwlock_rdlock")(lock);
+}
+}
+#endif
+
+void* operator new(std::size_t size) {
+  ++allocations;
+  if (void* block = std::malloc(size ? size : 1)) return block;
+  throw std::bad_alloc();
+}
+void operator delete(void* block) noexcept { std::free(block); }
+void operator delete(void* block, std::size_t) noexcept { std::free(block); }
+
+namespace memattn::testing {
+namespace {
+
+// Calls `work` twice and gives what the second call counted.
+template <typename Work>
+std::pair<long, long> second_call(Work work) {
+  work();
+  const long allocated = allocations, locked = locks;
+  work();
+  return {allocations - allocated, locks - locked};
+}
+const std::pair<long, long> kNothing{0, 0};
+
+TEST(NoAllocation, TheCountersCount) {
+  const auto [allocated, locked] = second_call([] {
+    pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+    pthread_mutex_lock(&mutex);
+    pthread_mutex_unlock(&mutex);
+    // Through volatile pointers, or the compiler takes each pair away.
+    void* volatile block = ::operator new(100);
+    ::operator delete(block);
+    block = std::malloc(10);
+    std::free(block);
+  });
+#if defined(MEMATTN_COUNTS_MALLOC)
+  EXPECT_GE(allocated, 2);
+  EXPECT_EQ(locked, 1);
+#else
+  EXPECT_GE(allocated, 1);
+#endif
+}
+
+template <typename T>
+void expect_nothing(Path path) {
+  Config config{.units = 16, .memory_size = 12, .num_heads = 3, .dropout = 0.1};
+  MemoryAugmentedAttention<T> layer(config);
+  layer.set_path(path);
+  const auto x = normal_array<T>(4 * 10 * 16, 1);
+  const auto mask = random_mask(4 * 10 * 12, 2);
+  std::vector<T> y(x.size()), scores(4 * 3 * 10 * 12);
+  std::vector<T> grad_x(x.size()), grad(layer.parameters().size());
+  CallOptions options{.attention_mask = {mask, 4, 10, 12}, .training = true};
+
+  EXPECT_EQ(second_call([&] { layer.forward(x, y, 4, 10); }), kNothing);
+  EXPECT_EQ(second_call([&] { layer.forward(x, y, 4, 10, options, {scores}); }), kNothing);
+  EXPECT_EQ(second_call([&] { layer.backward(x, y, 4, 10, grad_x, grad, options); }), kNothing);
+  EXPECT_EQ(second_call([&] { layer.set_parameters(grad); }), kNothing);
+}
+
+TEST(NoAllocation, InForwardBackwardAndFold) {
+  expect_nothing<float>(Path::kFolded);
+  expect_nothing<float>(Path::kProjected);
+  expect_nothing<double>(Path::kFolded);
+  expect_nothing<double>(Path::kProjected);
+}
+
+TEST(NoAllocation, InAnotherThreadAfterItsOwnWarmUp) {
+  const MemoryAugmentedAttention<float> layer({.units = 16, .memory_size = 12, .num_heads = 3});
+  std::pair<long, long> counted;
+  std::thread([&] {
+    std::vector<float> x(16), y(16);
+    counted = second_call([&] { layer.forward(x, y, 1, 1); });
+  }).join();
+  EXPECT_EQ(counted, kNothing);
+}
+
+}  // namespace
+}  // namespace memattn::testing

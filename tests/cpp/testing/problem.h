@@ -1,0 +1,110 @@
+// One call of a layer with everything that it needs, and the truth about it by the reference:
+// values, scores, and gradients by the complex step.
+#pragma once
+
+#include <complex>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "kernels/reference.h"
+#include "layer/shapes.h"
+#include "layer/weights.h"
+#include "memattn/memory_augmented_attention.h"
+#include "testing/arrays.h"
+
+namespace memattn::testing {
+
+// Weights in which no term can hide: nothing is zero, biases and memory included. The values are
+// those of float32, so that both types start from the same.
+inline std::vector<double> random_weights(const Config& config, std::uint64_t seed) {
+  std::vector<double> all;
+  std::uint64_t stream = 100 * seed;
+  for (const WeightInfo& info : weight_infos(config)) {
+    const double fan_in = info.name == "memory"          ? 1
+                          : info.name.ends_with(".bias") ? 10
+                          : info.name == "output.kernel"
+                              ? static_cast<double>(info.size) / static_cast<double>(config.units)
+                              : static_cast<double>(config.units);
+    for (const float value : normal_array<float>(info.size, ++stream, 1 / std::sqrt(fan_in))) {
+      all.push_back(static_cast<double>(value));
+    }
+  }
+  return all;
+}
+
+struct Problem {
+  Config config;
+  std::int64_t batch = 2, steps = 3;
+  CallOptions options;  // its masks view into the vectors below
+  std::vector<std::uint8_t> attention_mask, query_mask, value_mask;
+  std::vector<double> weights, x, g;
+
+  // Draws what was not given; call it once the fields above are set.
+  void draw(std::uint64_t seed) {
+    weights = random_weights(config, seed);
+    x = converted<double>(normal_array<float>(batch * steps * config.units, seed + 1));
+    g = converted<double>(normal_array<float>(batch * steps * config.units, seed + 2));
+  }
+  void mask_attention(std::int64_t b, std::int64_t t, std::int64_t s, std::uint64_t seed) {
+    attention_mask = random_mask(b * t * s, seed);
+    options.attention_mask = {attention_mask, b, t, s};
+  }
+  void mask_queries(std::uint64_t seed) {
+    options.query_mask = query_mask = random_mask(batch * steps, seed);
+  }
+  void mask_values(std::uint64_t seed) {
+    options.value_mask = value_mask = random_mask(batch * config.memory_size, seed);
+  }
+  std::int64_t scores_size() const { return batch * config.num_heads * steps * config.memory_size; }
+
+  struct Values {
+    std::vector<double> y, scores;
+  };
+  Values reference() const {
+    Values values{std::vector<double>(x.size()),
+                  std::vector<double>(static_cast<std::size_t>(scores_size()))};
+    run_reference(weights, x, values.y, values.scores.data());
+    return values;
+  }
+
+  struct Gradients {
+    std::vector<double> x, weights;
+  };
+  // d sum(y * g) by x and by every weight: Im f(v + i h) / h, exact to rounding for h = 1e-200.
+  Gradients complex_step() const {
+    constexpr double kStep = 1e-200;
+    auto w = converted<std::complex<double>>(weights);
+    auto input = converted<std::complex<double>>(x);
+    std::vector<std::complex<double>> y(x.size());
+    const auto derivatives = [&](std::vector<std::complex<double>>& values) {
+      std::vector<double> result;
+      for (std::complex<double>& value : values) {
+        value += std::complex<double>(0, kStep);
+        run_reference(w, input, y, static_cast<std::complex<double>*>(nullptr));
+        value = value.real();
+        double sum = 0;
+        for (std::size_t i = 0; i < y.size(); ++i) sum += y[i].imag() / kStep * g[i];
+        result.push_back(sum);
+      }
+      return result;
+    };
+    Gradients gradients;
+    gradients.x = derivatives(input);
+    gradients.weights = derivatives(w);
+    return gradients;
+  }
+
+ private:
+  template <typename Scalar>
+  void run_reference(const std::vector<Scalar>& w, const std::vector<Scalar>& input,
+                     std::vector<Scalar>& y, Scalar* scores) const {
+    const std::vector<WeightInfo> infos = weight_infos(config);
+    const auto pointers = weight_pointers(infos, w.data());
+    kernels::reference::forward(dims_of(config), pointers,
+                                checked_call("reference", config, batch, steps, options),
+                                input.data(), y.data(), scores);
+  }
+};
+
+}  // namespace memattn::testing
