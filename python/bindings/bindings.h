@@ -1,0 +1,9 @@
+// The topics of the Python extension memattn._memattn, one init_<topic>() per file. They translate
+// types and hold no logic: what can be decided in Python or in the library is decided there.
+#pragma once
+
+#include <nanobind/nanobind.h>
+
+void init_layer(nanobind::module_& m);       // MemoryAugmentedAttention, its options and masks
+void init_optimizers(nanobind::module_& m);  // Sgd, Adam, AdamW, clip_by_global_norm
+void init_forecast(nanobind::module_& m);    // Forecaster

@@ -1,0 +1,206 @@
+// memattn._memattn.Forecaster: the forecasting model, for memattn.forecast.
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/vector.h>
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "bindings.h"
+#include "memattn/forecaster.h"
+
+namespace nb = nanobind;
+using nb::literals::operator""_a;
+
+namespace {
+
+using Series = nb::ndarray<const double, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using Windows = nb::ndarray<const double, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+
+// Often enough for a smooth progress bar and a prompt Ctrl-C, rare enough to cost nothing.
+constexpr auto kProgressInterval = std::chrono::milliseconds(50);
+
+// A Forecaster with a gate in front. The GIL is released in compute, so a Python thread could call
+// predict while another one fits; the model does not allow that, and here it is an error.
+struct Model {
+  explicit Model(const memattn::ForecasterOptions& options) : forecaster(options) {}
+
+  memattn::Forecaster forecaster;
+  std::atomic<std::int64_t> users = 0;  // calls that read the model; -1: fit runs
+};
+
+class ReadAccess {
+ public:
+  explicit ReadAccess(Model& model) : users_(model.users) {
+    std::int64_t users = users_.load();
+    do {
+      if (users < 0)
+        throw std::runtime_error("Forecaster: found a fit still running, expected none");
+    } while (!users_.compare_exchange_weak(users, users + 1));
+  }
+  ~ReadAccess() { --users_; }
+  ReadAccess(const ReadAccess&) = delete;
+  ReadAccess& operator=(const ReadAccess&) = delete;
+
+ private:
+  std::atomic<std::int64_t>& users_;
+};
+
+class WriteAccess {
+ public:
+  explicit WriteAccess(Model& model) : users_(model.users) {
+    std::int64_t users = 0;
+    if (!users_.compare_exchange_strong(users, -1)) {
+      throw std::runtime_error("Forecaster.fit: found the model in use, expected no other call");
+    }
+  }
+  ~WriteAccess() { users_ = 0; }
+  WriteAccess(const WriteAccess&) = delete;
+  WriteAccess& operator=(const WriteAccess&) = delete;
+
+ private:
+  std::atomic<std::int64_t>& users_;
+};
+
+// An array of `shape` that owns its zeroed values, and a view of them.
+template <std::size_t kDims>
+auto make_array(const std::size_t (&shape)[kDims]) {
+  std::size_t size = 1;
+  for (const std::size_t extent : shape) size *= extent;
+  auto values = std::make_unique<double[]>(size);
+  const std::span<double> view(values.get(), size);
+  const nb::capsule owner(values.get(),
+                          [](void* data) noexcept { delete[] static_cast<double*>(data); });
+  static_cast<void>(values.release());
+  return std::pair(
+      nb::ndarray<nb::numpy, double, nb::ndim<kDims>>(view.data(), kDims, shape, owner), view);
+}
+
+bool fit(Model& model, const std::vector<Series>& series, std::optional<nb::callable> progress) {
+  const WriteAccess access(model);
+  std::vector<std::span<const double>> spans;
+  for (const Series& values : series) spans.emplace_back(values.data(), values.size());
+
+  const nb::gil_scoped_release release;
+  auto last_call = std::chrono::steady_clock::now();
+  return model.forecaster.fit(spans, [&](const memattn::FitProgress& now) {
+    const auto time = std::chrono::steady_clock::now();
+    if (now.step < now.steps && time - last_call < kProgressInterval) return true;
+    last_call = time;
+    const nb::gil_scoped_acquire acquire;
+    if (PyErr_CheckSignals() != 0) throw nb::python_error();
+    // False stops; anything else goes on, so that a callback need not return anything.
+    return !progress || !(*progress)(now.step, now.steps, now.loss).is(nb::handle(Py_False));
+  });
+}
+
+void check_windows(const char* function, const Model& model, const Windows& windows) {
+  const auto lookback = static_cast<std::size_t>(model.forecaster.options().lookback);
+  if (windows.shape(1) != lookback) {
+    throw std::invalid_argument(std::string(function) + ": windows: found shape (" +
+                                std::to_string(windows.shape(0)) + ", " +
+                                std::to_string(windows.shape(1)) + "), expected (N, " +
+                                std::to_string(lookback) + ")");
+  }
+}
+
+auto predict(Model& model, const Windows& windows) {
+  const ReadAccess access(model);
+  check_windows("Forecaster.predict", model, windows);
+  const std::size_t shape[] = {windows.shape(0),
+                               static_cast<std::size_t>(model.forecaster.options().horizon)};
+  auto [forecasts, view] = make_array(shape);
+  {
+    const nb::gil_scoped_release release;
+    model.forecaster.predict({windows.data(), windows.size()}, view);
+  }
+  return forecasts;
+}
+
+auto attention_scores(Model& model, const Windows& windows) {
+  const ReadAccess access(model);
+  check_windows("Forecaster.attention_scores", model, windows);
+  const memattn::ForecasterOptions& options = model.forecaster.options();
+  const std::size_t shape[] = {windows.shape(0), static_cast<std::size_t>(options.num_heads),
+                               static_cast<std::size_t>(model.forecaster.tokens()),
+                               static_cast<std::size_t>(options.memory_size)};
+  auto [scores, view] = make_array(shape);
+  {
+    const nb::gil_scoped_release release;
+    model.forecaster.attention_scores({windows.data(), windows.size()}, view);
+  }
+  return scores;
+}
+
+void construct(Model* self, std::int64_t lookback, std::int64_t horizon, std::int64_t season,
+               std::int64_t patch_size, std::int64_t units, std::int64_t memory_size,
+               std::int64_t num_heads, std::int64_t epochs, std::int64_t batch_size,
+               double learning_rate, double weight_decay, double clip_norm, std::uint64_t seed) {
+  new (self) Model(memattn::ForecasterOptions{.lookback = lookback,
+                                              .horizon = horizon,
+                                              .season = season,
+                                              .patch_size = patch_size,
+                                              .units = units,
+                                              .memory_size = memory_size,
+                                              .num_heads = num_heads,
+                                              .epochs = epochs,
+                                              .batch_size = batch_size,
+                                              .learning_rate = learning_rate,
+                                              .weight_decay = weight_decay,
+                                              .clip_norm = clip_norm,
+                                              .seed = seed});
+}
+
+// A read-only property for a field of ForecasterOptions.
+template <auto kField>
+void bind_option(nb::class_<Model>& type, const char* name) {
+  type.def_prop_ro(name, [](const Model& self) { return self.forecaster.options().*kField; });
+}
+
+}  // namespace
+
+void init_forecast(nb::module_& m) {
+  using Options = memattn::ForecasterOptions;
+  const Options defaults;
+  nb::class_<Model> type(m, "Forecaster", "A small forecaster built on the layer.");
+  type.def("__init__", &construct, nb::kw_only(), "lookback"_a, "horizon"_a,
+           "season"_a = defaults.season, "patch_size"_a = defaults.patch_size,
+           "units"_a = defaults.units, "memory_size"_a = defaults.memory_size,
+           "num_heads"_a = defaults.num_heads, "epochs"_a = defaults.epochs,
+           "batch_size"_a = defaults.batch_size, "learning_rate"_a = defaults.learning_rate,
+           "weight_decay"_a = defaults.weight_decay, "clip_norm"_a = defaults.clip_norm,
+           "seed"_a = defaults.seed);
+  bind_option<&Options::lookback>(type, "lookback");
+  bind_option<&Options::horizon>(type, "horizon");
+  bind_option<&Options::season>(type, "season");
+  bind_option<&Options::patch_size>(type, "patch_size");
+  bind_option<&Options::units>(type, "units");
+  bind_option<&Options::memory_size>(type, "memory_size");
+  bind_option<&Options::num_heads>(type, "num_heads");
+  bind_option<&Options::epochs>(type, "epochs");
+  bind_option<&Options::batch_size>(type, "batch_size");
+  bind_option<&Options::learning_rate>(type, "learning_rate");
+  bind_option<&Options::weight_decay>(type, "weight_decay");
+  bind_option<&Options::clip_norm>(type, "clip_norm");
+  bind_option<&Options::seed>(type, "seed");
+  type.def_prop_ro("tokens", [](const Model& self) { return self.forecaster.tokens(); });
+  type.def("count_params", [](const Model& self) { return self.forecaster.count_params(); });
+  type.def("fit", &fit, "series"_a, "progress"_a = nb::none(),
+           nb::sig("def fit(self, series: collections.abc.Sequence[numpy.typing.NDArray["
+                   "numpy.float64]], progress: collections.abc.Callable[[int, int, float], object]"
+                   " | None = None) -> bool"),
+           "Trains on every window of every series; progress(step, steps, loss) is called at most\n"
+           "every 50 ms and after the last step, and stops the training by returning False.");
+  type.def("predict", &predict, "windows"_a,
+           "Forecasts (N, horizon) from windows (N, lookback), oldest value first.");
+  type.def("attention_scores", &attention_scores, "windows"_a,
+           "What the memory layer reads: (N, num_heads, tokens, memory_size).");
+}

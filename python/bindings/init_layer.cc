@@ -1,0 +1,182 @@
+// memattn._memattn.LayerFloat32 and LayerFloat64: the layer over prepared NumPy arrays. Shapes,
+// defaults and conversions are the business of python/memattn/layer.py.
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/filesystem.h>
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "bindings.h"
+#include "layer_handle.h"
+
+namespace nb = nanobind;
+using nb::literals::operator""_a;
+
+namespace {
+
+template <typename T, std::size_t kDims>
+using Array = nb::ndarray<T, nb::ndim<kDims>, nb::c_contig, nb::device::cpu>;
+template <std::size_t kDims>
+using Keep = std::optional<Array<const std::uint8_t, kDims>>;
+
+template <typename... Kind>
+auto span_of(const nb::ndarray<Kind...>& array) {
+  return std::span(array.data(), array.size());
+}
+std::span<const std::uint8_t> keep_span(const Keep<2>& keep) {
+  return keep ? span_of(*keep) : std::span<const std::uint8_t>();
+}
+
+memattn::CallOptions call_options(const Keep<3>& attention_mask, const Keep<2>& query_mask,
+                                  const Keep<2>& value_mask, bool use_causal_mask, bool training,
+                                  std::uint64_t dropout_step) {
+  memattn::CallOptions options;
+  if (attention_mask) {
+    options.attention_mask = {span_of(*attention_mask),
+                              static_cast<std::int64_t>(attention_mask->shape(0)),
+                              static_cast<std::int64_t>(attention_mask->shape(1)),
+                              static_cast<std::int64_t>(attention_mask->shape(2))};
+  }
+  options.query_mask = keep_span(query_mask);
+  options.value_mask = keep_span(value_mask);
+  options.use_causal_mask = use_causal_mask;
+  options.training = training;
+  options.dropout_step = dropout_step;
+  return options;
+}
+
+template <typename T>
+void forward(const LayerHandle<T>& self, const Array<const T, 3>& x, const Array<T, 3>& y,
+             const std::optional<nb::ndarray<T, nb::c_contig, nb::device::cpu>>& scores,
+             bool average_heads, const Keep<3>& attention_mask, const Keep<2>& query_mask,
+             const Keep<2>& value_mask, bool use_causal_mask, bool training,
+             std::uint64_t dropout_step) {
+  const auto layer = self.snapshot();
+  const auto options =
+      call_options(attention_mask, query_mask, value_mask, use_causal_mask, training, dropout_step);
+  memattn::ScoresOutput<T> output;
+  if (scores) output = {{scores->data(), scores->size()}, average_heads};
+  const nb::gil_scoped_release release;
+  layer->forward(span_of(x), span_of(y), static_cast<std::int64_t>(x.shape(0)),
+                 static_cast<std::int64_t>(x.shape(1)), options, output);
+}
+
+template <typename T>
+void backward(const LayerHandle<T>& self, const Array<const T, 3>& x,
+              const Array<const T, 3>& grad_y, const Array<T, 3>& grad_x,
+              const Array<T, 1>& grad_parameters, const Keep<3>& attention_mask,
+              const Keep<2>& query_mask, const Keep<2>& value_mask, bool use_causal_mask,
+              bool training, std::uint64_t dropout_step) {
+  const auto layer = self.snapshot();
+  const auto options =
+      call_options(attention_mask, query_mask, value_mask, use_causal_mask, training, dropout_step);
+  const nb::gil_scoped_release release;
+  layer->backward(span_of(x), span_of(grad_y), static_cast<std::int64_t>(x.shape(0)),
+                  static_cast<std::int64_t>(x.shape(1)), span_of(grad_x), span_of(grad_parameters),
+                  options);
+}
+
+// (name, shape, offset, size) of each weight.
+template <typename T>
+nb::list weight_infos(const LayerHandle<T>& self) {
+  nb::list infos;
+  for (const memattn::WeightInfo& info : self.snapshot()->weight_infos()) {
+    infos.append(
+        nb::make_tuple(info.name, nb::tuple(nb::cast(info.shape)), info.offset, info.size));
+  }
+  return infos;
+}
+
+std::string name_of(memattn::Path path) {
+  if (path == memattn::Path::kAuto) return "auto";
+  return path == memattn::Path::kFolded ? "folded" : "projected";
+}
+
+memattn::Path path_named(const std::string& name) {
+  if (name == "folded") return memattn::Path::kFolded;
+  if (name == "projected") return memattn::Path::kProjected;
+  return memattn::Path::kAuto;  // python/memattn/layer.py has checked the name
+}
+
+template <typename T>
+void init_layer_of(nb::module_& m, const char* name) {
+  using Layer = memattn::MemoryAugmentedAttention<T>;
+  using Handle = LayerHandle<T>;
+  nb::class_<Handle>(m, name)
+      .def(
+          "__init__",
+          [](Handle* self, const std::string& config) {
+            new (self) Handle(Layer(memattn::config_from_json(config)));
+          },
+          "config"_a)
+      .def_static(
+          "load", [](const std::filesystem::path& path) { return Handle(Layer::load(path)); },
+          "path"_a)
+      .def(
+          "save",
+          [](const Handle& self, const std::filesystem::path& path) {
+            const auto layer = self.snapshot();
+            const nb::gil_scoped_release release;
+            layer->save(path);
+          },
+          "path"_a)
+      .def("forward", &forward<T>, "x"_a.noconvert(), "y"_a.noconvert(),
+           "scores"_a.noconvert().none(), "average_heads"_a, "attention_mask"_a.none(),
+           "query_mask"_a.none(), "value_mask"_a.none(), "use_causal_mask"_a, "training"_a,
+           "dropout_step"_a)
+      .def("backward", &backward<T>, "x"_a.noconvert(), "grad_y"_a.noconvert(),
+           "grad_x"_a.noconvert(), "grad_parameters"_a.noconvert(), "attention_mask"_a.none(),
+           "query_mask"_a.none(), "value_mask"_a.none(), "use_causal_mask"_a, "training"_a,
+           "dropout_step"_a)
+      .def(
+          "read_parameters",
+          [](const Handle& self, const Array<T, 1>& out) {
+            const auto layer = self.snapshot();
+            if (out.size() != layer->parameters().size()) {
+              throw std::invalid_argument(
+                  "read_parameters: out: found another size, expected "
+                  "count_params()");
+            }
+            std::ranges::copy(layer->parameters(), out.data());
+          },
+          "out"_a.noconvert())
+      .def(
+          "set_parameters",
+          [](Handle& self, const Array<const T, 1>& parameters) {
+            self.writable().set_parameters(span_of(parameters));
+          },
+          "parameters"_a.noconvert())
+      .def("weight_infos", &weight_infos<T>)
+      .def("config_json",
+           [](const Handle& self) { return memattn::to_json(self.snapshot()->config()); })
+      .def("summary", [](const Handle& self) { return self.snapshot()->summary(); })
+      .def("path", [](const Handle& self) { return name_of(self.snapshot()->path()); })
+      .def("forced_path",
+           [](const Handle& self) { return name_of(self.snapshot()->forced_path()); })
+      .def(
+          "set_path",
+          [](Handle& self, const std::string& path) { self.writable().set_path(path_named(path)); },
+          "path"_a);
+}
+
+}  // namespace
+
+void init_layer(nb::module_& m) {
+  init_layer_of<float>(m, "LayerFloat32");
+  init_layer_of<double>(m, "LayerFloat64");
+  m.def("layer_file_dtype", &memattn::layer_file_dtype, "path"_a);
+  m.def(
+      "config_warnings",
+      [](const std::string& config) { return memattn::config_from_json(config).warnings(); },
+      "config"_a);
+}

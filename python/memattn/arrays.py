@@ -1,0 +1,77 @@
+"""What a caller hands in, as NumPy arrays that the compiled part takes; copied only if need be."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Array: TypeAlias = npt.NDArray[Any]
+Mask: TypeAlias = npt.NDArray[np.uint8]
+
+
+def as_array(where: str, value: object) -> Array:
+    """Return anything that speaks the buffer protocol, DLPack or ``__array__`` as an array.
+
+    Memory is shared wherever the other side allows it.
+
+    Raises
+    ------
+    TypeError
+        The value is no array, or one that NumPy cannot see (on another device, say).
+    """
+    if isinstance(value, np.ndarray):
+        return value
+    try:
+        if hasattr(value, "__dlpack__"):
+            return np.from_dlpack(value)  # type: ignore[arg-type]  # checked by NumPy as it runs
+        array = np.asarray(value)
+    except Exception as error:
+        msg = f"{where}: found {type(value).__name__} that gives no array ({error})"
+        raise TypeError(f"{msg}, expected an array in main memory") from error
+    if array.dtype == object:
+        found = f"{type(value).__name__} of objects"
+        raise TypeError(f"{where}: found {found}, expected an array of numbers")
+    return array
+
+
+def as_numbers(where: str, value: object, dtype: np.dtype[Any]) -> Array:
+    """Return the value as a C-contiguous array of `dtype`; one that is so already is not copied.
+
+    Raises
+    ------
+    TypeError
+        The value holds something that is not a real number.
+    """
+    array = as_array(where, value)
+    if array.dtype.kind not in "fiub" and not np.can_cast(array.dtype, dtype, "same_kind"):
+        raise TypeError(f"{where}: found dtype {array.dtype}, expected real numbers")
+    return np.asarray(array, dtype=dtype, order="C")
+
+
+def as_mask(where: str, value: object) -> Mask:
+    """Return a mask of booleans or integers as C-contiguous bytes, 1 keeps.
+
+    Raises
+    ------
+    TypeError
+        The mask holds floats: an additive mask of 0 and -inf would mean the opposite here.
+    """
+    array = as_array(where, value)
+    if array.dtype.kind not in "biu":
+        found = f"dtype {array.dtype}"
+        raise TypeError(f"{where}: found {found}, expected booleans, True where a slot may be read")
+    if array.dtype != bool:
+        array = array != 0
+    return np.asarray(array, order="C").view(np.uint8)
+
+
+def check_shape(where: str, found: tuple[int, ...], expected: tuple[int | str, ...]) -> None:
+    """Raise ValueError unless the shapes agree; a name in `expected` stands for any size."""
+    if len(found) == len(expected) and all(
+        isinstance(want, str) or have == want for have, want in zip(found, expected, strict=True)
+    ):
+        return
+    text = ", ".join(str(size) for size in expected) + ("," if len(expected) == 1 else "")
+    raise ValueError(f"{where}: found shape {found}, expected ({text})")
