@@ -15,7 +15,7 @@ rng = np.random.default_rng(0)
 x = rng.standard_normal((16, 10, 16))
 target = x + np.sin(2 * x)[..., ::-1]  # what the layer must add is not constant
 print(
-    f"{'memory starts':14} {'first loss':>10} {f'loss {steps}':>10}  largest difference of two slots"
+    f"{'memory starts':14} {'first loss':>10} {f'loss {steps}':>10}  largest distance from slot 0"
 )
 for start in ("zeros", "normal"):
     with warnings.catch_warnings():
