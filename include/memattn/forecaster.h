@@ -22,8 +22,8 @@ struct ForecasterOptions {
   std::int64_t lookback = 0;  // L: values that the model sees; at least season and patch_size
   std::int64_t horizon = 0;   // values that it forecasts; at least 1
   std::int64_t season = 1;    // of seasonal-naive; 1: the last value
-  std::int64_t patch_size =
-      24;  // values a token; the oldest lookback % patch_size values are left to the linear path
+  // Values a token; the oldest lookback % patch_size are in none and go by the linear path alone.
+  std::int64_t patch_size = 24;
   std::int64_t units = 32;  // of the memory layer
   std::int64_t memory_size = 16;
   std::int64_t num_heads = 2;

@@ -382,15 +382,15 @@ TEST(ForecasterOptions, AreCheckedByName) {
     std::int64_t Options::* member;
   };
   constexpr std::int64_t kHuge = std::numeric_limits<std::int64_t>::max();
-  for (const auto& [name, member] :
+  for (const Size& size :
        {Size{"horizon", &Options::horizon}, Size{"season", &Options::season},
         Size{"patch_size", &Options::patch_size}, Size{"lookback", &Options::lookback},
         Size{"units", &Options::units}, Size{"memory_size", &Options::memory_size},
         Size{"num_heads", &Options::num_heads}, Size{"epochs", &Options::epochs},
         Size{"batch_size", &Options::batch_size}}) {
     for (const std::int64_t value : {std::int64_t{0}, std::int64_t{-1}, kHuge, -kHuge - 1}) {
-      refuses(name + ": found " + std::to_string(value),
-              [&](Options& options) { options.*member = value; });
+      refuses(size.name + ": found " + std::to_string(value),
+              [&](Options& options) { options.*size.member = value; });
     }
   }
   refuses("lookback: found 11, expected a number from 12",

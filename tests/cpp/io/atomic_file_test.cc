@@ -69,7 +69,7 @@ TEST(AtomicFile, WritesToTheWorkingFolder) {
 
 TEST(AtomicFile, ReplacesAndKeepsThePermissions) {
   const TemporaryFolder folder;
-  for (const mode_t mode : {0600, 0640, 0666, 0444, 0755}) {
+  for (const mode_t mode : {0600u, 0640u, 0666u, 0444u, 0755u}) {
     write_all(folder / "file", "old");
     ASSERT_EQ(::chmod((folder / "file").c_str(), mode), 0);
     write(folder / "file", "new");
@@ -121,10 +121,11 @@ TEST(AtomicFile, RefusesWhatIsNotARegularFile) {
   EXPECT_EQ(error_of(folder / "inside/").code(), std::errc::is_a_directory);
   EXPECT_EQ(error_of(folder / "new/").code(), std::errc::is_a_directory);
   EXPECT_EQ(error_of(folder / "inside/..").code(), std::errc::is_a_directory);
+  // A pipe of our own stands for devices too: were the check to fail, running this as root with
+  // /dev/null would replace the machine's.
   ASSERT_EQ(::mkfifo((folder / "pipe").c_str(), 0600), 0);
   EXPECT_EQ(error_of(folder / "pipe").code(), std::errc::invalid_argument);
-  EXPECT_EQ(error_of("/dev/null").code(), std::errc::invalid_argument);
-  EXPECT_TRUE(fs::is_character_file("/dev/null"));
+  EXPECT_TRUE(fs::is_fifo(folder / "pipe"));
   EXPECT_EQ(folder.names(), (std::vector<std::string>{"inside", "pipe"}));
 }
 
