@@ -87,6 +87,10 @@ TEST(Config, ValidateRefusesSizesThatWouldOverflow) {
       "");
   EXPECT_NE(invalid({.units = 1 << 20, .memory_size = (1 << 20) + 1, .num_heads = 1, .key_dim = 1}),
             "");
+  // 2^16 * 2^24 * 2^24 would wrap around to 0.
+  EXPECT_EQ(invalid({.units = 1 << 24, .memory_size = 1, .num_heads = 1 << 16, .key_dim = 1 << 24}),
+            "Config: num_heads * units * key_dim: found a product above 2^40 values, expected at "
+            "most 2^40");
   // Few weights, and a thousand times more made from them.
   EXPECT_NE(invalid({.units = 1, .memory_size = 50000, .num_heads = 50000}), "");
   EXPECT_EQ(invalid({.units = 1, .memory_size = 2000, .num_heads = 2000}), "");
