@@ -5,9 +5,13 @@ train it, ``FormatError`` is what a bad file raises. ``memattn.forecast`` and th
 forecast`` come with ``pip install 'memattn[forecast]'``.
 """
 
-from memattn._memattn import FormatError, __version__
-from memattn.layer import MemoryAugmentedAttention
-from memattn.optimizers import SGD, Adam, AdamW, clip_by_global_norm
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from memattn._memattn import FormatError, __version__
+    from memattn.layer import MemoryAugmentedAttention
+    from memattn.optimizers import SGD, Adam, AdamW, clip_by_global_norm
 
 __all__ = [
     "SGD",
@@ -18,3 +22,27 @@ __all__ = [
     "__version__",
     "clip_by_global_norm",
 ]
+
+_HOMES = {
+    "FormatError": "memattn._memattn",
+    "__version__": "memattn._memattn",
+    "MemoryAugmentedAttention": "memattn.layer",
+    "SGD": "memattn.optimizers",
+    "Adam": "memattn.optimizers",
+    "AdamW": "memattn.optimizers",
+    "clip_by_global_norm": "memattn.optimizers",
+}
+
+
+def __getattr__(name: str) -> object:
+    # At first use, not at import: the command line must be able to take an interrupt, and to print
+    # its help, before NumPy is loaded.
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

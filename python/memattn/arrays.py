@@ -25,7 +25,7 @@ def as_array(where: str, value: object) -> Array:
         return value
     try:
         if hasattr(value, "__dlpack__"):
-            return np.from_dlpack(value)  # type: ignore[arg-type]  # checked by NumPy as it runs
+            return np.from_dlpack(value)
         array = np.asarray(value)
     except Exception as error:
         msg = f"{where}: found {type(value).__name__} that gives no array ({error})"

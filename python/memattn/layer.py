@@ -17,7 +17,7 @@ from memattn.arrays import Array, as_mask, as_numbers, check_shape
 MemoryInitializer: TypeAlias = str | Mapping[str, Any]
 Path: TypeAlias = Literal["folded", "projected"]
 
-_CORES = {
+_CORES: dict[str, Any] = {
     "float32": _memattn.LayerFloat32,
     "float64": _memattn.LayerFloat64,
 }
@@ -295,7 +295,8 @@ class MemoryAugmentedAttention:
 
     def summary(self) -> str:
         """Return a table of the weights with shapes and counts, and which path runs."""
-        return self._core.summary()
+        text: str = self._core.summary()
+        return text
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write weights and config to a safetensors file, atomically and durably.
@@ -326,7 +327,7 @@ class MemoryAugmentedAttention:
     @property
     def dtype(self) -> str:
         """``"float32"`` or ``"float64"``."""
-        return self._dtype.name
+        return str(self._dtype)
 
     @property
     def path(self) -> Path:
@@ -335,7 +336,7 @@ class MemoryAugmentedAttention:
         The layer takes the one with less work a token. Assign one to force it, or ``"auto"`` to go
         back to that rule.
         """
-        return self._core.path()  # type: ignore[return-value]  # one of the two
+        return "folded" if self._core.path() == "folded" else "projected"
 
     @path.setter
     def path(self, path: Literal["auto", "folded", "projected"]) -> None:
@@ -456,7 +457,7 @@ class MemoryAugmentedAttention:
 
 def _checked_dtype(dtype: str | np.dtype[Any] | type[np.floating[Any]]) -> str:
     try:
-        name = np.dtype(dtype).name
+        name = str(np.dtype(dtype))
     except TypeError:
         name = repr(dtype)
     if name not in _CORES:

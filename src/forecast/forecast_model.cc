@@ -1,3 +1,4 @@
+// The network of the forecaster, forward and backward side by side.
 #include "forecast/forecast_model.h"
 
 #include <algorithm>

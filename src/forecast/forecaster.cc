@@ -1,3 +1,4 @@
+// The forecaster: options, training on windows, prediction.
 #include "memattn/forecaster.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// Windows of series: how they are numbered, normalised, and forecast by seasonal-naive.
 #include "forecast/windows.h"
 
 #include <algorithm>

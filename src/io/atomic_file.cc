@@ -1,3 +1,4 @@
+// Atomic and durable writing, by the calls of POSIX.
 #include "io/atomic_file.h"
 
 #include <fcntl.h>

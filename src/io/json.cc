@@ -1,3 +1,4 @@
+// Strict JSON, by the SAX interface of nlohmann-json.
 #include "io/json.h"
 
 #include <algorithm>

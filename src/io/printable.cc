@@ -1,3 +1,4 @@
+// Untrusted text made fit for a message.
 #include "io/printable.h"
 
 namespace memattn {

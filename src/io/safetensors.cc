@@ -1,3 +1,4 @@
+// safetensors: the checks of the reader, and the writer.
 #include "io/safetensors.h"
 
 #include <fcntl.h>

@@ -1,3 +1,4 @@
+// Forward and backward over the tokens of a call, tile by tile, by either path.
 #include "kernels/attention.h"
 
 #include <algorithm>

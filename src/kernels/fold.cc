@@ -1,3 +1,4 @@
+// The fold and its gradients: each formula stands above the products that compute it.
 #include "kernels/fold.h"
 
 #include <algorithm>

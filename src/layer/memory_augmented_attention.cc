@@ -1,3 +1,4 @@
+// The layer as users see it: checks, weights and their fold; the kernels do the arithmetic.
 #include "memattn/memory_augmented_attention.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// Checks of sizes, masks and overlaps, with their messages.
 #include "layer/shapes.h"
 
 #include <array>

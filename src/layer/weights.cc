@@ -1,3 +1,4 @@
+// The table of weights, and how they are drawn.
 #include "layer/weights.h"
 
 #include <cmath>

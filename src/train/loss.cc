@@ -1,3 +1,4 @@
+// Losses and their gradients, side by side.
 #include "train/loss.h"
 
 #include <algorithm>

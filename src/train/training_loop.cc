@@ -1,3 +1,4 @@
+// The training loop: shuffle, schedule, clip, step, tell.
 #include "train/training_loop.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// The forecaster learns, repeats itself, stops when told, and refuses what cannot be.
 #include "memattn/forecaster.h"
 
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// Windows: numbering, normalisation that survives any size, seasonal-naive.
 #include "forecast/windows.h"
 
 #include <gtest/gtest.h>

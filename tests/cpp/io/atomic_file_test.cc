@@ -1,3 +1,4 @@
+// Whatever goes wrong while a file is written, the old one stays whole and nothing is left behind.
 #include "io/atomic_file.h"
 
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// What strict JSON takes, and what it refuses with which words.
 #include "io/json.h"
 
 #include <gtest/gtest.h>

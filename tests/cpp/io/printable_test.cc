@@ -1,3 +1,4 @@
+// Any bytes become a short line of text.
 #include "io/printable.h"
 
 #include <gtest/gtest.h>

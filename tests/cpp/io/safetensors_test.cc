@@ -1,3 +1,4 @@
+// safetensors round trips, and the bytes of a file.
 #include "io/safetensors.h"
 
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// The config: its JSON, its limits, its warnings.
 #include "memattn/config.h"
 
 #include <gtest/gtest.h>

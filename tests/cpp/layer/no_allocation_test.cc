@@ -56,13 +56,14 @@ int pthread_rwlock_rdlock(pthread_rwlock_t* lock) {
 }
 #endif
 
-void* operator new(std::size_t size) {
+// Not inlined: a compiler that saw through them would take malloc and delete for a mismatched pair.
+[[gnu::noinline]] void* operator new(std::size_t size) {
   ++allocations;
   if (void* block = std::malloc(size ? size : 1)) return block;
   throw std::bad_alloc();
 }
-void operator delete(void* block) noexcept { std::free(block); }
-void operator delete(void* block, std::size_t) noexcept { std::free(block); }
+[[gnu::noinline]] void operator delete(void* block) noexcept { std::free(block); }
+[[gnu::noinline]] void operator delete(void* block, std::size_t) noexcept { std::free(block); }
 
 namespace memattn::testing {
 namespace {

@@ -1,3 +1,4 @@
+// Losses by hand, and their gradients.
 #include "train/loss.h"
 
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// The training loop: order of batches, schedule, clipping, stopping.
 #include "train/training_loop.h"
 
 #include <gtest/gtest.h>

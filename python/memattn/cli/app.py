@@ -1,0 +1,192 @@
+"""The commands and their options, and how errors leave the program.
+
+Exit codes: 0 done, 1 a failure of the machine (disk, memory), 2 wrong options or data,
+130 Ctrl-C, 143 SIGTERM.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+EXAMPLES = """\b
+Examples:
+  memattn forecast sales.csv --horizon 14
+  memattn forecast weather.csv --horizon 48 --target newark --report report.html
+  memattn forecast load.csv --horizon 96 --season 96 --json > forecast.json
+"""
+
+
+def run(arguments: list[str]) -> int:
+    """Runs the command line `arguments` and returns the exit code."""
+    # A name that the terminal's encoding lacks is shown as an escape, and is no reason to fail.
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # text streams here
+    as_json = "--json" in arguments
+    try:
+        code = _memattn.main(arguments, prog_name="memattn", standalone_mode=False)
+        sys.stdout.flush()
+    except click.UsageError as error:
+        context = error.ctx.command_path if error.ctx else "memattn"
+        problem = {"kind": "usage", "message": error.format_message()}
+        return _fail(problem, as_json, hint=f"try: {context} --help")
+    except BrokenPipeError:  # the reader of our output, such as head, has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except MemoryError:
+        _fail({"kind": "memory", "message": "found no memory left for this much data"}, as_json)
+        return 1
+    except Exception as error:
+        from memattn.forecast.errors import DataError
+
+        if not isinstance(error, DataError):
+            raise
+        _fail(
+            {
+                "kind": error.kind,
+                "message": str(error) if not as_json else error.problem,
+                "file": str(error.file) if error.file is not None else None,
+                "line": error.line,
+                "column": error.column,
+            },
+            as_json,
+        )
+        return 1 if error.kind == "write-failed" else 2
+    return code if isinstance(code, int) else 0
+
+
+def _fail(problem: dict[str, Any], as_json: bool, hint: str = "") -> int:
+    """Says what is wrong on stderr; returns the exit code of wrong options and data."""
+    if as_json:
+        error = {"kind": None, "message": None, "file": None, "line": None, "column": None}
+        sys.stderr.write(json.dumps({"error": error | problem}) + "\n")
+    else:
+        sys.stderr.write(f"memattn: {problem['message']}\n" + (f"{hint}\n" if hint else ""))
+    return 2
+
+
+def _show_version(context: click.Context, parameter: click.Parameter, wanted: bool) -> None:
+    if wanted and not context.resilient_parsing:
+        from memattn import __version__
+
+        click.echo(f"memattn {__version__}")
+        context.exit()
+
+
+@click.group("memattn", context_settings={"help_option_names": ["-h", "--help"]}, epilog=EXAMPLES)
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version,
+    help="Show the version and exit.",
+)  # fmt: skip
+def _memattn() -> None:
+    """Attention over a learned memory: forecasts of equally spaced series."""
+
+
+@_memattn.command("forecast", epilog=EXAMPLES)
+@click.argument("data", metavar="DATA.csv", type=click.Path(path_type=Path))
+@click.option(
+    "--horizon",
+    type=click.IntRange(min=1),
+    required=True,
+    metavar="N",
+    help="How many rows to forecast.",
+)
+@click.option(
+    "--time",
+    metavar="COLUMN",
+    help="Column of times.  [default: the first of dates, else rows are counted]",
+)
+@click.option(
+    "--target",
+    "targets",
+    multiple=True,
+    metavar="COLUMN",
+    help="Column to forecast; may be repeated.  [default: all columns of numbers]",
+)
+@click.option(
+    "--lookback",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Rows that the model sees.  [default: about 7 seasons, fewer if the file is short]",
+)
+@click.option(
+    "--season",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Rows after which the values repeat; 1: none.  [default: from spacing and values]",
+)
+@click.option(
+    "--epochs",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Passes over the training windows.  [default: enough for about 1,000 steps]",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**64 - 1),
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="Of the initial weights; the same seed gives the same forecast.",
+)
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    default=Path("forecast.csv"),
+    show_default=True,
+    metavar="FILE",
+    help="Where to write the forecast, as CSV.",
+)
+@click.option(
+    "--report",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Where to write an HTML page with figures: forecast, accuracy, memory.",
+)
+@click.option(
+    "--json", "as_json", is_flag=True,
+    help="Write one JSON document to stdout, and errors as JSON to stderr.",
+)  # fmt: skip
+def _forecast(
+    data: Path,
+    horizon: int,
+    time: str | None,
+    targets: tuple[str, ...],
+    lookback: int | None,
+    season: int | None,
+    epochs: int | None,
+    seed: int,
+    output: Path,
+    report: Path | None,
+    as_json: bool,
+) -> None:
+    """Forecast the columns of a CSV file.
+
+    DATA.csv has a header and one row for each time, equally spaced and ascending. A small model
+    built on the memory layer is trained on the oldest 80 % of the rows and compared with
+    seasonal-naive on the newest 20 %, which it has never seen; the same model then forecasts the
+    rows after the last one, with 80 % and 95 % intervals from its errors on those 20 %.
+
+    The forecast is written as CSV with the columns unique_id (the target), ds (the time), memattn
+    (the value), memattn-lo-80, memattn-hi-80, memattn-lo-95 and memattn-hi-95.
+    """
+    from memattn.cli.forecast_command import forecast_command
+
+    forecast_command(
+        data=data,
+        horizon=horizon,
+        time=time,
+        targets=targets,
+        lookback=lookback,
+        season=season,
+        epochs=epochs,
+        seed=seed,
+        output=output,
+        report=report,
+        as_json=as_json,
+    )

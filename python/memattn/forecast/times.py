@@ -1,0 +1,137 @@
+"""Dates as people write them in CSV files: reading one, and writing the next ones in the same form.
+
+Understood are ISO 8601 (``2013-01-31``, ``2013-01-31T13:00:00Z``, ``2013-01-31 13:00+02:00``), the
+same with slashes, months (``2013-01``) and quarters (``2013-Q1``). A date such as ``01/02/2013`` is
+not: it means two different days on the two sides of the Atlantic.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+EPOCH = datetime(1970, 1, 1)
+QUARTER = re.compile(r"(\d{4})-?[Qq]([1-4])", re.ASCII)
+MONTH = re.compile(r"(\d{4})-(\d{2})", re.ASCII)
+MOMENT = re.compile(
+    r"(\d{4})([-/])(\d{1,2})\2(\d{1,2})"
+    r"(?:([Tt]|\ +)(\d{1,2}):(\d{2})(?::(\d{2})(?:[.,](\d{1,9}))?)?"
+    r"\ ?(Z|z|UTC|[+-]\d{2}:?\d{2})?)?",
+    re.ASCII,
+)
+
+
+@dataclass(frozen=True)
+class Style:
+    """How a date is written, apart from its digits."""
+
+    kind: str = "moment"  # "quarter", "month" or "moment"
+    quarter_mark: str = "-Q"
+    date_mark: str = "-"
+    time_mark: str = ""  # between date and time; empty: a date alone
+    seconds: bool = False
+    fraction_digits: int = 0
+    zone: str = ""  # as written: "", "Z", "+02:00", ...
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A date as read: the clock that it shows, its distance from UTC, and how it was written."""
+
+    local: datetime  # without zone
+    offset: timedelta | None
+    style: Style
+
+    @property
+    def utc(self) -> datetime:
+        """The same moment in UTC, without zone; a time without an offset is taken as it is."""
+        return self.local - (self.offset or timedelta(0))
+
+
+def parse_moment(text: str) -> Moment | None:
+    """The date that `text` says, or None when it is none."""
+    try:
+        return _parse(text)
+    except (ValueError, OverflowError):  # a day or an hour that does not exist
+        return None
+
+
+def _parse(text: str) -> Moment | None:
+    if match := QUARTER.fullmatch(text):
+        mark = text[4:-1]
+        local = datetime(int(match[1]), 3 * int(match[2]) - 2, 1)
+        return Moment(local, None, Style("quarter", quarter_mark=mark))
+    if match := MONTH.fullmatch(text):
+        return Moment(datetime(int(match[1]), int(match[2]), 1), None, Style("month"))
+    match = MOMENT.fullmatch(text)
+    if match is None:
+        return None
+    year, date_mark, month, day, time_mark, hour, minute, second, fraction, zone = match.groups()
+    local = datetime(
+        int(year),
+        int(month),
+        int(day),
+        int(hour or 0),
+        int(minute or 0),
+        int(second or 0),
+        int((fraction or "0").ljust(6, "0")[:6]),
+    )
+    style = Style(
+        date_mark=date_mark,
+        time_mark=time_mark or "",
+        seconds=second is not None,
+        fraction_digits=min(len(fraction or ""), 6),
+        zone=zone or "",
+    )
+    return Moment(local, _offset(zone), style)
+
+
+def _offset(zone: str | None) -> timedelta | None:
+    if not zone:
+        return None
+    if zone.upper() in {"Z", "UTC"}:
+        return timedelta(0)
+    sign = -1 if zone[0] == "-" else 1
+    hours, minutes = int(zone[1:3]), int(zone[-2:])
+    if hours > 14 or minutes > 59:
+        raise ValueError(zone)
+    return sign * timedelta(hours=hours, minutes=minutes)
+
+
+def format_moment(local: datetime, style: Style) -> str:
+    """`local` written in `style`."""
+    if style.kind == "quarter":
+        return f"{local.year:04d}{style.quarter_mark}{(local.month + 2) // 3}"
+    if style.kind == "month":
+        return f"{local.year:04d}-{local.month:02d}"
+    mark = style.date_mark
+    text = f"{local.year:04d}{mark}{local.month:02d}{mark}{local.day:02d}"
+    if not style.time_mark:
+        return text
+    text += f"{style.time_mark}{local.hour:02d}:{local.minute:02d}"
+    if style.seconds:
+        text += f":{local.second:02d}"
+    if style.fraction_digits:
+        text += f".{local.microsecond:06d}"[: 1 + style.fraction_digits]
+    return text + style.zone
+
+
+def month_index(moment: datetime) -> int:
+    """Months since January of the year 0."""
+    return 12 * moment.year + moment.month - 1
+
+
+def is_month_end(moment: datetime) -> bool:
+    """Whether `moment` lies on the last day of its month."""
+    return (moment + timedelta(days=1)).month != moment.month
+
+
+def from_month_index(index: int, like: datetime, at_month_end: bool) -> datetime:
+    """The moment of month `index` with the day and the time of `like`, or on its last day."""
+    year, month = divmod(index, 12)
+    if not at_month_end:
+        return like.replace(year=year, month=month + 1)
+    first = like.replace(year=year, month=month + 1, day=1)
+    following = (first + timedelta(days=31)).replace(day=1)
+    return following - timedelta(days=1)

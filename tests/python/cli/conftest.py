@@ -1,0 +1,73 @@
+"""The command in a process of its own, as a user runs it."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+COMMAND = [sys.executable, "-m", "memattn.cli"]
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def heed_signals() -> None:
+    """A shell may have started us with SIGINT ignored, which children inherit."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def plain_environment() -> dict[str, str]:
+    """Ours, without what would colour the output of rich."""
+    colours = ("FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "COLUMNS", "CLICOLOR_FORCE")
+    return {name: value for name, value in os.environ.items() if name not in colours}
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """Runs `memattn ARGUMENTS` in an empty folder."""
+
+    def call(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*COMMAND, *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            env=plain_environment() | environment,
+            timeout=120,
+            check=False,
+        )
+
+    return call
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
+    """Starts `memattn ARGUMENTS` in an empty folder and does not wait for it."""
+
+    def call(*arguments: str | Path) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [*COMMAND, *map(str, arguments)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=tmp_path,
+            env=plain_environment(),
+            preexec_fn=heed_signals,
+        )
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A noisy daily cycle, 400 hours long."""
+    hours = np.arange(400)
+    values = 20 + 5 * np.sin(2 * np.pi * hours / 24) + np.random.default_rng(1).normal(size=400)
+    times = np.datetime64("2024-03-01T00:00") + hours.astype("timedelta64[h]")
+    path = tmp_path_factory.mktemp("data") / "data.csv"
+    rows = [f"{time}Z,{value:.3f}" for time, value in zip(times, values, strict=True)]
+    path.write_text("\n".join(["time,value", *rows]) + "\n")
+    return path

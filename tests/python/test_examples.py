@@ -1,0 +1,25 @@
+"""Every program in examples/python runs, and shows what the documents say it shows."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = sorted((Path(__file__).resolve().parents[2] / "examples" / "python").glob("*.py"))
+
+
+def test_there_are_examples() -> None:
+    assert EXAMPLES
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_runs(example: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-W", "error", str(example), "--steps", "200"]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert not result.stderr
+    if example.stem == "memory_from_zeros":
+        _, zeros, normal = (line.split() for line in result.stdout.splitlines())
+        assert zeros[3] == "0"  # every slot is slot 0, to the last bit
+        assert float(zeros[2]) > 0.95 * float(zeros[1])
+        assert float(normal[2]) < 0.5 * float(normal[1])
