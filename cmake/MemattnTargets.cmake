@@ -38,13 +38,23 @@ endfunction()
 
 # memattn_test(ROOM NAME LIBRARIES...): NAME.cc beside the caller as a GoogleTest program.
 function(memattn_test room name)
+  memattn_add_test(${room} ${name} ${name}.cc ${ARGN} GTest::gtest_main)
+endfunction()
+
+# memattn_isa_test(ROOM NAME LIBRARIES...): the same, run on each instruction set of the machine.
+function(memattn_isa_test room name)
+  memattn_add_test(${room} ${name} "${name}.cc;${PROJECT_SOURCE_DIR}/tests/cpp/testing/isa_main.cc"
+                   ${ARGN} GTest::gtest)
+endfunction()
+
+function(memattn_add_test room name sources)
   set(target ${room}_${name})
-  add_executable(${target} ${name}.cc)
+  add_executable(${target} ${sources})
   memattn_options(${target})
   target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/include
                              ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/tests/cpp)
   target_compile_definitions(${target} PRIVATE
                              MEMATTN_GOLDEN_DIR="${PROJECT_SOURCE_DIR}/tests/golden")
-  target_link_libraries(${target} PRIVATE ${ARGN} GTest::gtest_main)
+  target_link_libraries(${target} PRIVATE ${ARGN})
   add_test(NAME ${room}.${name} COMMAND ${target})
 endfunction()

@@ -7,7 +7,7 @@ VENV=.venv
 JOBS=$(nproc)
 export CMAKE_BUILD_PARALLEL_LEVEL=$JOBS PIP_DISABLE_PIP_VERSION_CHECK=1
 
-BUILD_PACKAGES=(g++ cmake ninja-build nlohmann-json3-dev python3-dev python3-venv)
+BUILD_PACKAGES=(g++ cmake ninja-build libhwy-dev nlohmann-json3-dev python3-dev python3-venv)
 TEST_PACKAGES=(pkg-config libgtest-dev libbenchmark-dev clang-14 libclang-rt-14-dev)
 
 # --- Debian packages --------------------------------------------------------------------------
@@ -27,6 +27,7 @@ has_package() {
       ;;
     ninja-build) ninja --version >/dev/null 2>&1 ;;
     nlohmann-json3-dev) has_header nlohmann/json.hpp ;;
+    libhwy-dev) has_header hwy/highway.h ;;
     libgtest-dev) has_header gtest/gtest.h ;;
     libbenchmark-dev) has_header benchmark/benchmark.h ;;
     clang-14) clang_compiler >/dev/null ;;

@@ -1,44 +1,110 @@
-// The layer's arithmetic over tokens, forward and backward, by the folded or the projected path
-// (Prepared::folded). Tokens are taken a few at a time, so that nothing of size N·H·S is ever kept.
+// The layer's arithmetic: one table of functions for each instruction set, and the choice among
+// them. simd.cc compiles the bodies in *-inl.h once for each set; src/layer calls them through the
+// table.
 #pragma once
 
 #include <cstdint>
 
+#include "kernels/aligned.h"
 #include "kernels/call.h"
-#include "kernels/fold.h"
 
 namespace memattn::kernels {
 
 template <typename T>
-struct ForwardBuffers {
+struct Kernels;
+
+// Everything of a layer that depends on its weights alone, in the form that the kernels read. Made
+// once for each change of weights: docs/math.md, "The fold".
+template <typename T>
+struct Prepared {
+  Dims dims;
+  bool folded = true;
+  bool finite = true;     // no NaN or Inf below or in the memory: then 0 times anything is 0
+  AlignedVector<T> keys;  // K_h = M·Wk_h, (S, H, D); without bk, which the softmax cancels
+  AlignedVector<T> keys_transposed;  // K_hᵀ / √D, (H, D, S)
+  AlignedVector<T> values;           // V_h = M·Wv_h + bv_h, (S, H, Dv)
+  // Of the folded path only:
+  AlignedVector<T> a;         // A_h = Wq_h·K_hᵀ / √D, (U, H, S)
+  AlignedVector<T> a_packed;  // the same, packed for tiles of tokens
+  AlignedVector<T> c;         // c_h = bq_h·K_hᵀ / √D, (H, S)
+  AlignedVector<T> b;         // B_h = V_h·Wo_h, (H, S, U)
+  // Of the projected path only:
+  AlignedVector<T> keys_packed;  // K_h / √D, packed for tiles of tokens
+};
+
+template <typename T>
+struct ForwardArrays {
   const T* x = nullptr;  // (B, T, U)
   T* y = nullptr;        // (B, T, U); may be x
   T* scores = nullptr;   // (B, H, T, S), averaged over heads (B, T, S), or null
   bool average_heads = false;
-  T* workspace = nullptr;        // forward_workspace() values
-  std::uint8_t* keep = nullptr;  // mask_workspace() bytes
 };
 
 template <typename T>
-void forward(const Prepared<T>& prepared, const WeightPointers<const T>& w, const Call& call,
-             const ForwardBuffers<T>& buffers) noexcept;
-
-template <typename T>
-struct BackwardBuffers {
-  const T* x = nullptr;          // (B, T, U)
-  const T* d_y = nullptr;        // (B, T, U)
-  T* d_x = nullptr;              // (B, T, U), or null
-  WeightPointers<T> d_weights;   // each zero on entry
-  T* workspace = nullptr;        // backward_workspace() values
-  std::uint8_t* keep = nullptr;  // mask_workspace() bytes
+struct BackwardArrays {
+  const T* x = nullptr;    // (B, T, U)
+  const T* d_y = nullptr;  // (B, T, U)
+  T* d_x = nullptr;        // (B, T, U), or null
 };
 
+// Sums over tokens, from which finish_backward makes the gradients of the weights.
 template <typename T>
-void backward(const Prepared<T>& prepared, const WeightPointers<const T>& w, const Call& call,
-              const BackwardBuffers<T>& buffers) noexcept;
+struct TokenSums {
+  TokenSums(const Dims& dims, bool folded, T* base);  // base may be null: only `size` counts then
 
-std::int64_t forward_workspace(const Dims& dims) noexcept;
-std::int64_t backward_workspace(const Dims& dims, bool folded) noexcept;
-std::int64_t mask_workspace(const Dims& dims) noexcept;
+  T* used = nullptr;           // (S): not 0 where a token could read the slot
+  T* output_bias = nullptr;    // dbo (U)
+  T* a_transposed = nullptr;   // dA_hᵀ (H, S, U)      folded path
+  T* c = nullptr;              // dc_h (H, S)          folded path
+  T* b = nullptr;              // dB_h (H, S, U)       folded path
+  T* query_kernel = nullptr;   // dWq·√D (U, H, D)     projected path
+  T* query_bias = nullptr;     // dbq·√D (H, D)        projected path
+  T* output_kernel = nullptr;  // dWo (H, Dv, U)       projected path
+  T* keys = nullptr;           // dK·√D (S, H, D)      projected path
+  T* values = nullptr;         // dV (S, H, Dv)        projected path
+  std::int64_t size = 0;       // values in all
+};
+
+// The functions of one instruction set. All are noexcept but prepare, which takes memory; none
+// checks anything. A workspace belongs to one call at a time.
+template <typename T>
+struct Kernels {
+  const char* isa;  // Highway's name in lower case, "avx3", or "scalar"
+
+  // Fills `prepared` for one of the two paths; buffers that it has already are used again.
+  void (*prepare)(const Dims& dims, const WeightPointers<const T>& w, bool folded,
+                  Prepared<T>& prepared);
+
+  // Tokens first..last-1 of a call. Any cut of the tokens gives the same bits.
+  std::int64_t (*forward_workspace)(const Dims& dims, bool folded);
+  void (*forward)(const Prepared<T>& prepared, const WeightPointers<const T>& w, const Call& call,
+                  const ForwardArrays<T>& arrays, std::int64_t first, std::int64_t last,
+                  T* workspace) noexcept;
+
+  // What backward needs of the weights beyond `prepared`, once a call: backward_weights() values.
+  std::int64_t (*backward_weights)(const Dims& dims, bool folded);
+  void (*prepare_backward)(const Prepared<T>& prepared, const WeightPointers<const T>& w,
+                           T* weights) noexcept;
+
+  // Tokens first..last-1: writes their d_x and adds to `sums`.
+  std::int64_t (*backward_workspace)(const Dims& dims, bool folded);
+  void (*backward)(const Prepared<T>& prepared, const WeightPointers<const T>& w, const T* weights,
+                   const Call& call, const BackwardArrays<T>& arrays, std::int64_t first,
+                   std::int64_t last, const TokenSums<T>& sums, T* workspace) noexcept;
+
+  // From the sums over all tokens to the gradients of the weights, each zero on entry.
+  std::int64_t (*finish_workspace)(const Dims& dims);
+  void (*finish_backward)(const Prepared<T>& prepared, const WeightPointers<const T>& w,
+                          const TokenSums<T>& sums, const WeightPointers<T>& gradients,
+                          T* workspace) noexcept;
+
+  // y = e^x for x at most 0, as the softmax takes it: within 2 units in the last place, 0 below the
+  // smallest normal number, NaN for NaN.
+  void (*exp)(const T* x, T* y, std::int64_t size) noexcept;
+};
+
+// The table of the instruction set that isa.h chooses; the same at every call.
+template <typename T>
+const Kernels<T>& chosen_kernels();
 
 }  // namespace memattn::kernels

@@ -1,8 +1,7 @@
-// Plain matrix products over row-major arrays with row strides. Every element of C is summed in the
-// order of the inner index, whatever m and n are, so cutting the rows in tiles changes no bit.
+// Plain matrix products for the small networks around the layer (src/forecast), over row-major
+// arrays with row strides. Every element of C is summed in the order of the inner index.
 #pragma once
 
-#include <cmath>
 #include <cstdint>
 
 namespace memattn::kernels {
@@ -80,20 +79,6 @@ void add_rows(std::int64_t m, std::int64_t n, const T* a, std::int64_t lda,
   for (std::int64_t i = 0; i < m; ++i) {
     for (std::int64_t j = 0; j < n; ++j) sums[j] += a[i * lda + j];
   }
-}
-
-// a (rows, columns) *= factor.
-template <typename T>
-void scale(std::int64_t rows, std::int64_t columns, T factor, T* a, std::int64_t lda) noexcept {
-  for (std::int64_t i = 0; i < rows; ++i) {
-    for (std::int64_t j = 0; j < columns; ++j) a[i * lda + j] *= factor;
-  }
-}
-
-// 1 / √D, the factor of the logits.
-template <typename T>
-T inverse_sqrt(std::int64_t key_dim) noexcept {
-  return static_cast<T>(1.0 / std::sqrt(static_cast<double>(key_dim)));
 }
 
 }  // namespace memattn::kernels

@@ -25,10 +25,13 @@ constexpr std::uint64_t mix(std::uint64_t key, std::uint64_t counter) noexcept {
 // 32 random bits for item `index` of a row with a key of 64: the multipliers are those of Wellons'
 // lowbias32, with half of the key before each. Only 32-bit operations an item, so that a kernel can
 // draw as many at once as it has lanes.
+inline constexpr std::uint32_t kMixIndex = 0x9E3779B9u;
+inline constexpr std::uint32_t kMixFirst = 0x21F0AAADu;
+inline constexpr std::uint32_t kMixSecond = 0x735A2D97u;
 constexpr std::uint32_t mix32(std::uint64_t key, std::uint32_t index) noexcept {
-  std::uint32_t z = (index * 0x9E3779B9u) ^ static_cast<std::uint32_t>(key);
-  z = (z ^ (z >> 16)) * 0x21F0AAADu + static_cast<std::uint32_t>(key >> 32);
-  z = (z ^ (z >> 15)) * 0x735A2D97u;
+  std::uint32_t z = (index * kMixIndex) ^ static_cast<std::uint32_t>(key);
+  z = (z ^ (z >> 16)) * kMixFirst + static_cast<std::uint32_t>(key >> 32);
+  z = (z ^ (z >> 15)) * kMixSecond;
   return z ^ (z >> 15);
 }
 

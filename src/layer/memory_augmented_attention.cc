@@ -7,7 +7,6 @@
 
 #include "check.h"
 #include "kernels/attention.h"
-#include "kernels/fold.h"
 #include "layer/scratch.h"
 #include "layer/shapes.h"
 #include "layer/weights.h"
@@ -43,6 +42,47 @@ std::string padded(std::string text, std::size_t width) {
   return text;
 }
 
+// Tokens whose sums are taken apart from those of the others, before all are added in order. It
+// depends on the shape alone, so the result does not depend on who computes which part. Sums over
+// thousands of tokens also lose less to rounding in parts.
+std::int64_t tokens_a_part(std::int64_t tokens) {
+  constexpr std::int64_t kStep = 192;  // a multiple of every tile
+  constexpr std::int64_t kParts = 16;
+  return std::max<std::int64_t>(1, (tokens + kParts * kStep - 1) / (kParts * kStep)) * kStep;
+}
+
+template <typename T>
+void backward_tokens(const kernels::Kernels<T>& kernels, const kernels::Prepared<T>& prepared,
+                     const kernels::WeightPointers<const T>& weights, const kernels::Call& call,
+                     const kernels::BackwardArrays<T>& arrays,
+                     const kernels::WeightPointers<T>& gradients, std::span<T> grad_parameters) {
+  const kernels::Dims& dims = prepared.dims;
+  const std::int64_t tokens = call.batch * call.steps, part = tokens_a_part(tokens);
+  const std::int64_t sums_size = kernels::TokenSums<T>(dims, prepared.folded, nullptr).size;
+  const auto aligned = [](std::int64_t size) { return (size + 15) / 16 * 16; };
+  const std::int64_t backward_size = aligned(kernels.backward_weights(dims, prepared.folded));
+  const std::int64_t work_size = aligned(
+      std::max(kernels.backward_workspace(dims, prepared.folded), kernels.finish_workspace(dims)));
+  T* backward_weights = scratch<T>(backward_size + 2 * aligned(sums_size) + work_size);
+  T* total = backward_weights + backward_size;
+  T* partial = total + aligned(sums_size);
+  T* workspace = partial + aligned(sums_size);
+
+  std::ranges::fill(grad_parameters, T(0));
+  if (tokens == 0) return;
+  kernels.prepare_backward(prepared, weights, backward_weights);
+  const kernels::TokenSums<T> sums(dims, prepared.folded, total);
+  const kernels::TokenSums<T> part_sums(dims, prepared.folded, partial);
+  for (std::int64_t first = 0; first < tokens; first += part) {
+    const auto& into = first == 0 ? sums : part_sums;
+    std::fill_n(first == 0 ? total : partial, sums_size, T(0));
+    kernels.backward(prepared, weights, backward_weights, call, arrays, first,
+                     std::min(tokens, first + part), into, workspace);
+    for (std::int64_t i = 0; first > 0 && i < sums_size; ++i) total[i] += partial[i];
+  }
+  kernels.finish_backward(prepared, weights, sums, gradients, workspace);
+}
+
 }  // namespace
 
 template <typename T>
@@ -64,7 +104,7 @@ struct MemoryAugmentedAttention<T>::Impl {
 
   void fold() {
     const bool folded = forced == Path::kAuto ? folding_pays(config) : forced == Path::kFolded;
-    kernels::prepare(dims_of(config), weights, folded, prepared);
+    kernels.prepare(dims_of(config), weights, folded, prepared);
   }
 
   const WeightInfo& info(std::string_view function, std::string_view name) const {
@@ -79,6 +119,7 @@ struct MemoryAugmentedAttention<T>::Impl {
   std::vector<WeightInfo> infos;
   std::vector<T> parameters;
   kernels::WeightPointers<const T> weights;  // into parameters
+  const kernels::Kernels<T>& kernels = kernels::chosen_kernels<T>();
   Path forced = Path::kAuto;
   kernels::Prepared<T> prepared;  // always that of `parameters`
 };
@@ -145,14 +186,15 @@ void MemoryAugmentedAttention<T>::forward(std::span<const T> x, std::span<T> y, 
                  {{"y", y}, {"scores", scores.values}});
   if (x.empty()) return;
 
-  const kernels::Dims dims = dims_of(config);
-  kernels::forward(impl_->prepared, impl_->weights, call,
-                   {.x = x.data(),
-                    .y = y.data(),
-                    .scores = scores.values.data(),
-                    .average_heads = scores.average_heads,
-                    .workspace = scratch<T>(kernels::forward_workspace(dims)),
-                    .keep = scratch<std::uint8_t>(kernels::mask_workspace(dims))});
+  const auto& kernels = impl_->kernels;
+  T* workspace =
+      scratch<T>(kernels.forward_workspace(impl_->prepared.dims, impl_->prepared.folded));
+  kernels.forward(impl_->prepared, impl_->weights, call,
+                  {.x = x.data(),
+                   .y = y.data(),
+                   .scores = scores.values.data(),
+                   .average_heads = scores.average_heads},
+                  0, batch * steps, workspace);
 }
 
 template <typename T>
@@ -179,18 +221,9 @@ void MemoryAugmentedAttention<T>::backward(std::span<const T> x, std::span<const
                   {"the layer's own weights", parameters()}},
                  {{"grad_x", grad_x}, {"grad_parameters", grad_parameters}});
 
-  const kernels::Dims dims = dims_of(config);
-  T* workspace = scratch<T>(kernels::backward_workspace(dims, impl_->prepared.folded));
-  std::uint8_t* keep = scratch<std::uint8_t>(kernels::mask_workspace(dims));
-  std::ranges::fill(grad_parameters, T(0));
-  if (x.empty()) return;
-  kernels::backward(impl_->prepared, impl_->weights, call,
-                    {.x = x.data(),
-                     .d_y = grad_y.data(),
-                     .d_x = grad_x.empty() ? nullptr : grad_x.data(),
-                     .d_weights = weight_pointers(impl_->infos, grad_parameters.data()),
-                     .workspace = workspace,
-                     .keep = keep});
+  backward_tokens(impl_->kernels, impl_->prepared, impl_->weights, call,
+                  {.x = x.data(), .d_y = grad_y.data(), .d_x = grad_x.data()},
+                  weight_pointers(impl_->infos, grad_parameters.data()), grad_parameters);
 }
 
 template <typename T>

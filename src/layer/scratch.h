@@ -3,14 +3,16 @@
 #pragma once
 
 #include <cstdint>
-#include <vector>
+
+#include "kernels/aligned.h"
 
 namespace memattn {
 
-// At least `count` values, undefined ones, until this thread asks for the same T again.
+// At least `count` values from a cache line on, undefined ones, until this thread asks for the same
+// T again.
 template <typename T>
 T* scratch(std::int64_t count) {
-  thread_local std::vector<T> buffer;
+  thread_local kernels::AlignedVector<T> buffer;
   if (buffer.size() < static_cast<std::size_t>(count)) {
     buffer.resize(static_cast<std::size_t>(count));
   }

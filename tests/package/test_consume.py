@@ -227,3 +227,12 @@ def test_missing_dependency_is_named(
     )
     assert f"memattn: {package} " in output
     assert f"sudo apt-get install {debian}" in output
+
+
+def test_missing_highway_is_named(tmp_path: Path) -> None:
+    output = fails(
+        *("cmake", "-G", "Ninja", "-S", ROOT, "-B", tmp_path, "-DMEMATTN_BUILD_TESTS=OFF"),
+        "-DCMAKE_IGNORE_PATH=/usr/include",
+    )
+    assert "memattn: Highway " in output
+    assert "sudo apt-get install libhwy-dev" in output

@@ -95,6 +95,22 @@ struct Problem {
     return gradients;
   }
 
+  // The derivative of sum(y * g) along a direction in x, or in the weights from `offset` on.
+  double complex_step_along(const std::vector<double>& direction, std::size_t offset,
+                            bool of_x) const {
+    constexpr double kStep = 1e-200;
+    auto w = converted<std::complex<double>>(weights);
+    auto input = converted<std::complex<double>>(x);
+    std::vector<std::complex<double>> y(x.size());
+    for (std::size_t i = 0; i < direction.size(); ++i) {
+      (of_x ? input : w)[offset + i] += std::complex<double>(0, kStep * direction[i]);
+    }
+    run_reference(w, input, y, static_cast<std::complex<double>*>(nullptr));
+    double sum = 0;
+    for (std::size_t i = 0; i < y.size(); ++i) sum += y[i].imag() / kStep * g[i];
+    return sum;
+  }
+
  private:
   template <typename Scalar>
   void run_reference(const std::vector<Scalar>& w, const std::vector<Scalar>& input,

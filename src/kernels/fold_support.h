@@ -1,0 +1,31 @@
+// What the fold needs besides products, compiled once for all instruction sets (fold_support.cc).
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+
+#include "kernels/attention.h"
+
+namespace memattn::kernels {
+
+// 1 / √D, the factor of the logits.
+template <typename T>
+T inverse_sqrt(std::int64_t key_dim) noexcept {
+  return static_cast<T>(1.0 / std::sqrt(static_cast<double>(key_dim)));
+}
+
+// Gives every buffer of `prepared` its size for one of the two paths; c becomes 0.
+template <typename T>
+void resize_prepared(const Dims& dims, bool folded, Prepared<T>& prepared);
+
+// Sets prepared.finite.
+template <typename T>
+void note_finite(const WeightPointers<const T>& w, Prepared<T>& prepared);
+
+// The rows of `a` (S, width), those of unused slots as zeros: a gradient of exactly 0 must stay 0
+// when it meets a NaN that nobody read. Copies only when there is such a NaN to fear.
+template <typename T>
+const T* used_rows(bool finite, std::int64_t slots, std::int64_t width, const T* a, const T* used,
+                   T* copy) noexcept;
+
+}  // namespace memattn::kernels

@@ -1,0 +1,105 @@
+// Compiles the kernels once for each instruction set, and hands out the table of the chosen one.
+// Highway is used for its headers alone: the choice is made here, so that forcing a set changes
+// nothing outside of memattn, and nothing has to be linked.
+#define HWY_DISABLED_TARGETS (HWY_SSSE3)  // no machine of interest has it and not SSE4
+#define HWY_IS_DEBUG_BUILD 0              // its assertions live in the library that is not linked
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/simd.cc"
+// clang-format off: the order is Highway's
+#include "hwy/foreach_target.h"
+#include "hwy/highway.h"
+// clang-format on
+
+#include <algorithm>
+#include <array>
+#include <string_view>
+#include <vector>
+
+#include "kernels/attention.h"
+#include "kernels/backward-inl.h"
+#include "kernels/exp-inl.h"
+#include "kernels/fold-inl.h"
+#include "kernels/forward-inl.h"
+#include "kernels/isa.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace memattn::kernels::HWY_NAMESPACE {
+
+template <typename T>
+constexpr Kernels<T> table(const char* isa) {
+  return {.isa = isa,
+          .prepare = &prepare<T>,
+          .forward_workspace = &forward_workspace<T>,
+          .forward = &forward<T>,
+          .backward_weights = &backward_weights<T>,
+          .prepare_backward = &prepare_backward<T>,
+          .backward_workspace = &backward_workspace<T>,
+          .backward = &backward<T>,
+          .finish_workspace = &finish_workspace,
+          .finish_backward = &finish_backward<T>,
+          .exp = &exp_array<T>};
+}
+
+}  // namespace memattn::kernels::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace memattn::kernels {
+namespace {
+
+// Best first, under the names that MEMATTN_FORCE_ISA takes.
+template <typename T>
+constexpr std::array kTables = {
+#if HWY_TARGETS & HWY_AVX3
+    N_AVX3::table<T>("avx3"),
+#endif
+#if HWY_TARGETS & HWY_AVX2
+    N_AVX2::table<T>("avx2"),
+#endif
+#if HWY_TARGETS & HWY_SSE4
+    N_SSE4::table<T>("sse4"),
+#endif
+#if HWY_TARGETS & HWY_NEON
+    N_NEON::table<T>("neon"),
+#endif
+#if HWY_TARGETS & HWY_EMU128
+    N_EMU128::table<T>("scalar"),
+#endif
+#if HWY_TARGETS & HWY_SCALAR
+    N_SCALAR::table<T>("scalar"),
+#endif
+};
+
+std::vector<std::string_view> compiled_isas() {
+  std::vector<std::string_view> names;
+  for (const Kernels<float>& table : kTables<float>) names.emplace_back(table.isa);
+  return names;
+}
+
+template <typename T>
+const Kernels<T>& choose() {
+  const std::string_view name = choose_isa(compiled_isas(), forced_isa());
+  const auto found = std::ranges::find(
+      kTables<T>, name, [](const Kernels<T>& table) { return std::string_view(table.isa); });
+  return *found;
+}
+
+}  // namespace
+
+std::vector<std::string_view> available_isas() {
+  std::vector<std::string_view> names = compiled_isas();
+  std::erase_if(names, [](std::string_view name) { return !isa_supported(name); });
+  return names;
+}
+
+template <typename T>
+const Kernels<T>& chosen_kernels() {
+  static const Kernels<T>& kernels = choose<T>();
+  return kernels;
+}
+
+template const Kernels<float>& chosen_kernels<float>();
+template const Kernels<double>& chosen_kernels<double>();
+
+}  // namespace memattn::kernels
+#endif  // HWY_ONCE

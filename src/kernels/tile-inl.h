@@ -1,0 +1,220 @@
+// A tile: a few tokens of a call, with what every pass over them needs. Included once for each
+// instruction set by simd.cc.
+#if defined(MEMATTN_KERNELS_TILE_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef MEMATTN_KERNELS_TILE_INL_H_
+#undef MEMATTN_KERNELS_TILE_INL_H_
+#else
+#define MEMATTN_KERNELS_TILE_INL_H_
+#endif
+
+#include <algorithm>
+#include <cstdint>
+
+#include "hwy/highway.h"
+#include "kernels/attention.h"
+#include "kernels/fold-inl.h"
+#include "kernels/micro-inl.h"
+#include "kernels/softmax-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace memattn::kernels::HWY_NAMESPACE {
+
+// Tokens a tile: three vectors of them, the width of the widest block of products.
+template <typename T>
+std::int64_t tile_stride() {
+  return 3 * static_cast<std::int64_t>(hn::Lanes(hn::ScalableTag<T>()));
+}
+
+// Hands out parts of a workspace; without a base it only counts.
+template <typename T>
+class Carver {
+ public:
+  explicit Carver(T* base) : base_(base) {}
+  // `count` values, from a cache line on.
+  T* take(std::int64_t count) {
+    T* place = base_ ? base_ + taken_ : nullptr;
+    constexpr std::int64_t kLine = 64 / sizeof(T);
+    taken_ += (count + kLine - 1) / kLine * kLine;
+    return place;
+  }
+  std::int64_t taken() const { return taken_; }
+
+ private:
+  T* base_;
+  std::int64_t taken_ = 0;
+};
+
+// Buffers that every pass has, and the steps that forward and backward share.
+template <typename T>
+struct Tile {
+  Tile(const Dims& tile_dims, bool folded, T* base)
+      : dims(tile_dims), stride(tile_stride<T>()), group(group_heads(tile_dims)), carver(base) {
+    x_transposed = carver.take(folded ? dims.units * stride : 0);
+    q = carver.take(folded ? 0 : stride * dims.num_heads * dims.key_dim);
+    q_transposed = carver.take(folded ? 0 : dims.num_heads * dims.key_dim * stride);
+    context = carver.take(folded ? 0 : stride * dims.num_heads * dims.value_dim);
+    p = carver.take(group * dims.memory_size * stride);
+    keep = carver.take(dims.memory_size * stride);
+    mean = carver.take(dims.memory_size * stride);
+    active = carver.take(stride);
+    key_low = reinterpret_cast<std::uint32_t*>(carver.take(stride));
+    key_high = reinterpret_cast<std::uint32_t*>(carver.take(stride));
+  }
+
+  // Takes tokens first..first + count - 1 of a call and works out what they may read.
+  void load(const Call& call, std::int64_t first_token, std::int64_t count) {
+    const hn::ScalableTag<T> d;
+    const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+    first = first_token;
+    rows = count;
+    width = (count + lanes - 1) / lanes * lanes;
+    masked = call.mask.any();
+    all_active = true;
+    if (masked) load_mask(call);
+  }
+
+  const T* mask() const { return masked ? keep : nullptr; }
+  bool reads(const Call& call, std::int64_t row, std::int64_t slot) const {
+    return keep[slot * stride + row] != 0 || (call.uniform_when_masked && active[row] == 0);
+  }
+
+  // Logits of heads h..h + heads - 1 into p, (heads · S, stride).
+  void logits(const Prepared<T>& prepared, std::int64_t h, std::int64_t heads) {
+    const std::int64_t S = dims.memory_size, U = dims.units, D = dims.key_dim;
+    if (prepared.folded) {  // L = A_hᵀ·xᵀ + c
+      multiply<T>(Start::kRowBias, heads * S, width, U,
+                  {prepared.a_packed.data() + h * S * U, 0, 0, true}, x_transposed, stride, p,
+                  stride, prepared.c.data() + h * S);
+      return;
+    }
+    for (std::int64_t i = 0; i < heads; ++i) {  // L_h = K_h·q_hᵀ / √D
+      multiply<T>(Start::kZero, S, width, D,
+                  {prepared.keys_packed.data() + (h + i) * S * D, 0, 0, true},
+                  q_transposed + (h + i) * D * stride, stride, p + i * S * stride, stride);
+    }
+  }
+
+  // x, transposed, or on the projected path the queries q = x·Wq + bq, both ways round.
+  void load_x(const Prepared<T>& prepared, const WeightPointers<const T>& w, const T* x) {
+    const std::int64_t U = dims.units, HD = dims.num_heads * dims.key_dim;
+    if (prepared.folded) {
+      transpose_tokens(x, U, x_transposed);
+      return;
+    }
+    fill_rows(w.query_bias, HD, q);
+    multiply<T>(Start::kAdd, rows, HD, U, {x, U, 1}, w.query_kernel, HD, q, HD);
+    transpose_tokens(q, HD, q_transposed);
+  }
+
+  // out (n, stride) from the tokens' rows a (rows, n); the lanes behind the last token become 0.
+  void transpose_tokens(const T* a, std::int64_t n, T* out) const {
+    transpose(rows, n, a, n, out, stride);
+    for (std::int64_t j = 0; rows < width && j < n; ++j) {
+      std::fill(out + j * stride + rows, out + j * stride + width, T(0));
+    }
+  }
+
+  // Every row of out (rows, n) becomes `line`, or 0 when that is null.
+  void fill_rows(const T* line, std::int64_t n, T* out) const {
+    for (std::int64_t i = 0; i < rows; ++i) {
+      for (std::int64_t j = 0; j < n; ++j) out[i * n + j] = line ? line[j] : T(0);
+    }
+  }
+
+  void softmax_heads(const Call& call, std::int64_t heads) {
+    const std::int64_t S = dims.memory_size;
+    const T nothing_kept = call.uniform_when_masked ? T(1) / static_cast<T>(S) : T(0);
+    for (std::int64_t i = 0; i < heads; ++i) {
+      softmax(S, width, stride, mask(), nothing_kept, p + i * S * stride);
+    }
+  }
+
+  // out = in with the dropout of heads h..h + heads - 1, both (heads · S, stride).
+  void dropout(const Call& call, std::int64_t h, std::int64_t heads, const T* in, T* out) {
+    const std::int64_t S = dims.memory_size;
+    for (std::int64_t i = 0; i < heads; ++i) {
+      for (std::int64_t row = 0; row < width; ++row) {
+        const std::uint64_t key = call.dropout.row_key((first + row) * dims.num_heads + h + i);
+        key_low[row] = static_cast<std::uint32_t>(key);
+        key_high[row] = static_cast<std::uint32_t>(key >> 32);
+      }
+      apply_dropout(call.dropout, S, width, stride, key_low, key_high, in + i * S * stride,
+                    out + i * S * stride);
+    }
+  }
+
+  // c (rows, n) += weights of `slots` slots (slots, stride) times memory (slots, n). A slot that a
+  // token does not read is left out even as 0 times NaN.
+  void read(const Call& call, bool finite, std::int64_t slots, std::int64_t n, const T* weights,
+            const T* memory, std::int64_t ldm, T* c, std::int64_t ldc) const {
+    if (finite || !masked) {
+      multiply<T>(Start::kAdd, rows, n, slots, {weights, 1, stride}, memory, ldm, c, ldc);
+      return;
+    }
+    for (std::int64_t i = 0; i < rows; ++i) {
+      for (std::int64_t s = 0; s < slots; ++s) {
+        if (!reads(call, i, s % dims.memory_size)) continue;
+        multiply<T>(Start::kAdd, 1, n, 1, {weights + s * stride + i, 1, 1}, memory + s * ldm, ldm,
+                    c + i * ldc, ldc);
+      }
+    }
+  }
+
+  // context (rows, H, Dv) = P_h·V_h for heads h..h + heads - 1, on the projected path.
+  void read_values(const Prepared<T>& prepared, const Call& call, std::int64_t h,
+                   std::int64_t heads, const T* weights) {
+    const std::int64_t S = dims.memory_size, Dv = dims.value_dim, HDv = dims.num_heads * Dv;
+    for (std::int64_t i = 0; i < heads; ++i) {
+      for (std::int64_t row = 0; row < rows; ++row) {
+        std::fill_n(context + row * HDv + (h + i) * Dv, Dv, T(0));
+      }
+      read(call, prepared.finite, S, Dv, weights + i * S * stride,
+           prepared.values.data() + (h + i) * Dv, HDv, context + (h + i) * Dv, HDv);
+    }
+  }
+
+  Dims dims;
+  std::int64_t stride = 0;  // lanes of a row of the tile
+  std::int64_t group = 0;   // heads whose scores fit into p together
+  std::int64_t first = 0;   // the first token of the call, b * T + t
+  std::int64_t rows = 0;    // tokens in the tile
+  std::int64_t width = 0;   // lanes in use: rows, rounded up to vectors
+  bool masked = false;
+  bool all_active = true;  // no token of the tile has every slot masked
+
+  Carver<T> carver;
+  T* x_transposed = nullptr;          // (U, stride)            folded path
+  T* q = nullptr;                     // (rows, H, D)           projected path
+  T* q_transposed = nullptr;          // (H, D, stride)         projected path
+  T* context = nullptr;               // (rows, H, Dv)          projected path
+  T* p = nullptr;                     // (group, S, stride)
+  T* keep = nullptr;                  // (S, stride), see softmax-inl.h
+  T* mean = nullptr;                  // (S, stride): scores averaged over heads
+  T* active = nullptr;                // (stride): 0 where every slot is masked
+  std::uint32_t* key_low = nullptr;   // (stride): of a row of scores, for dropout
+  std::uint32_t* key_high = nullptr;  // (stride)
+
+ private:
+  void load_mask(const Call& call) {
+    const std::int64_t S = dims.memory_size;
+    for (std::int64_t i = 0; i < rows; ++i) {
+      const std::int64_t b = (first + i) / call.steps, t = (first + i) % call.steps;
+      T any = 0;
+      for (std::int64_t s = 0; s < S; ++s) {
+        const T keeps = call.mask.keeps(b, t, s, call.steps, S) ? T(1) : T(0);
+        keep[s * stride + i] = keeps;
+        any = std::max(any, keeps);
+      }
+      active[i] = any;
+      all_active = all_active && any != 0;
+    }
+    for (std::int64_t s = 0; rows < width && s < S; ++s) {
+      std::fill(keep + s * stride + rows, keep + s * stride + width, T(0));
+    }
+  }
+};
+
+}  // namespace memattn::kernels::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif  // MEMATTN_KERNELS_TILE_INL_H_

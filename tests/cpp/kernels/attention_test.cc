@@ -1,0 +1,157 @@
+// The kernels at a hundred random shapes, with every kind of tail that vectors and blocks can have:
+// values against the reference, gradients against the complex step along random directions, and
+// the same bits however the tokens are cut and wherever the buffers lie.
+#include <cstring>
+
+#include "testing/problem.h"
+
+namespace memattn::testing {
+namespace {
+
+// Between 1 and `largest`, small numbers often.
+std::int64_t draw_size(std::uint64_t key, std::int64_t largest) {
+  const double share = kernels::uniform(kernels::mix(key));
+  return 1 + static_cast<std::int64_t>(share * share * static_cast<double>(largest));
+}
+
+Problem random_problem(std::uint64_t seed) {
+  const auto key = [&](std::uint64_t what) { return kernels::mix(seed, what); };
+  const auto chance = [&](std::uint64_t what, double share) {
+    return kernels::uniform(key(what)) < share;
+  };
+  Problem problem;
+  problem.config.units = draw_size(key(1), 70);
+  problem.config.memory_size = draw_size(key(2), 150);
+  problem.config.num_heads = draw_size(key(3), 6);
+  if (chance(4, 0.5)) problem.config.key_dim = draw_size(key(5), 40);
+  if (chance(6, 0.5)) problem.config.value_dim = draw_size(key(7), 40);
+  problem.config.use_bias = chance(8, 0.8);
+  problem.config.residual = chance(9, 0.8);
+  if (chance(10, 0.5)) problem.config.fully_masked = FullyMasked::kUniform;
+  problem.batch = draw_size(key(11), 5);
+  problem.steps = draw_size(key(12), 60);
+  if (chance(13, 0.3)) {
+    problem.config.dropout = 0.3;
+    problem.options.training = true;
+  }
+  if (chance(14, 0.3)) {
+    problem.mask_attention(problem.batch, problem.steps, problem.config.memory_size, key(15));
+  }
+  if (chance(16, 0.2)) problem.mask_queries(key(17));
+  if (chance(18, 0.2)) problem.mask_values(key(19));
+  problem.options.use_causal_mask = chance(20, 0.2);
+  problem.draw(seed);
+  return problem;
+}
+
+class AttentionTest : public ::testing::TestWithParam<int> {
+ protected:
+  AttentionTest() : problem_(random_problem(static_cast<std::uint64_t>(GetParam()))) {
+    // The masks moved with the problem, and the views of them did not.
+    if (!problem_.attention_mask.empty())
+      problem_.options.attention_mask.keep = problem_.attention_mask;
+    if (!problem_.query_mask.empty()) problem_.options.query_mask = problem_.query_mask;
+    if (!problem_.value_mask.empty()) problem_.options.value_mask = problem_.value_mask;
+  }
+
+  template <typename T>
+  MemoryAugmentedAttention<T> layer(Path path) const {
+    MemoryAugmentedAttention<T> layer(problem_.config, converted<T>(problem_.weights));
+    layer.set_path(path);
+    return layer;
+  }
+
+  Problem problem_;
+};
+INSTANTIATE_TEST_SUITE_P(Shapes, AttentionTest, ::testing::Range(0, 100));
+
+TEST_P(AttentionTest, ValuesAreTheReference) {
+  const Problem::Values truth = problem_.reference();
+  const auto check = [&]<typename T>(T, Path path, double limit) {
+    const auto x = converted<T>(problem_.x);
+    std::vector<T> y(x.size()), scores(truth.scores.size()), mean(scores.size());
+    mean.resize(mean.size() / static_cast<std::size_t>(problem_.config.num_heads));
+    const auto subject = layer<T>(path);
+    subject.forward(x, y, problem_.batch, problem_.steps, problem_.options, {scores});
+    EXPECT_LE(relative_error(y, truth.y), limit);
+    EXPECT_LE(relative_error(scores, truth.scores), limit);
+    subject.forward(x, y, problem_.batch, problem_.steps, problem_.options, {mean, true});
+    const auto rows = static_cast<std::size_t>(problem_.steps * problem_.config.memory_size);
+    const auto heads = static_cast<std::size_t>(problem_.config.num_heads);
+    for (std::size_t i = 0; i < mean.size(); ++i) {
+      double expected = 0;
+      for (std::size_t h = 0; h < heads; ++h) {
+        expected += truth.scores[(i / rows * heads + h) * rows + i % rows];
+      }
+      EXPECT_LE(std::fabs(static_cast<double>(mean[i]) - expected / static_cast<double>(heads)),
+                limit);
+    }
+  };
+  for (const Path path : {Path::kFolded, Path::kProjected}) {
+    check(double(), path, 1e-13);
+    check(float(), path, 3e-6);
+  }
+}
+
+// Fewer of them: each gradient costs a run of the reference in complex numbers.
+class AttentionGradientTest : public AttentionTest {};
+INSTANTIATE_TEST_SUITE_P(Shapes, AttentionGradientTest, ::testing::Range(100, 130));
+
+TEST_P(AttentionGradientTest, IsTheComplexStep) {
+  constexpr double kZero = 0.3;  // where the truth is 0, as of key.bias, or small, both sides round
+  const auto infos = weight_infos(problem_.config);
+  const auto check = [&]<typename T>(T, Path path, double limit) {
+    const auto x = converted<T>(problem_.x), g = converted<T>(problem_.g);
+    std::vector<T> grad_x(x.size()), grad(problem_.weights.size());
+    layer<T>(path).backward(x, g, problem_.batch, problem_.steps, grad_x, grad, problem_.options);
+    const auto along = [&](const auto& gradient, std::size_t offset, std::size_t size, bool of_x,
+                           const std::string& name) {
+      const auto direction = normal_array<double>(static_cast<std::int64_t>(size), 5);
+      double found = 0, scale = 0;
+      for (std::size_t i = 0; i < size; ++i) {
+        const double part = static_cast<double>(gradient[offset + i]) * direction[i];
+        found += part;
+        scale += std::fabs(part);
+      }
+      const double truth = problem_.complex_step_along(direction, offset, of_x);
+      EXPECT_LE(std::fabs(found - truth), limit * (scale + kZero)) << name;
+    };
+    along(grad_x, 0, x.size(), true, "x");
+    for (const WeightInfo& info : infos) {
+      along(grad, static_cast<std::size_t>(info.offset), static_cast<std::size_t>(info.size), false,
+            info.name);
+    }
+  };
+  for (const Path path : {Path::kFolded, Path::kProjected}) {
+    check(double(), path, 1e-12);
+    check(float(), path, 3e-6);
+  }
+}
+
+TEST_P(AttentionTest, AnyCutAndAnyAlignmentGiveTheSameBits) {
+  const auto check = [&]<typename T>(T) {
+    for (const Path path : {Path::kFolded, Path::kProjected}) {
+      const auto subject = layer<T>(path);
+      const auto x = converted<T>(problem_.x);
+      const auto units = static_cast<std::size_t>(problem_.config.units);
+      const std::size_t tokens = x.size() / units;
+      std::vector<T> whole(x.size());
+      subject.forward(x, whole, 1, static_cast<std::int64_t>(tokens));
+      std::vector<T> shifted_x(x.size() + 1), shifted_y(x.size() + 3);
+      std::ranges::copy(x, shifted_x.begin() + 1);
+      for (std::size_t first = 0, count = 1; first < tokens;
+           first += count, count = 1 + count % 20) {
+        count = std::min(count, tokens - first);
+        subject.forward(std::span(shifted_x).subspan(1 + first * units, count * units),
+                        std::span(shifted_y).subspan(3 + first * units, count * units),
+                        static_cast<std::int64_t>(count), 1);
+      }
+      EXPECT_EQ(std::memcmp(shifted_y.data() + 3, whole.data(), whole.size() * sizeof(T)), 0);
+    }
+  };
+  check(double());
+  check(float());
+}
+
+}  // namespace
+}  // namespace memattn::testing

@@ -1,0 +1,50 @@
+// The main of tests whose subject depends on the instruction set. Without MEMATTN_FORCE_ISA the
+// program runs itself once for each set that this machine and this build have; with it, the tests
+// run, and fail if another set than the forced one computes.
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+#include <vector>
+
+#include "kernels/attention.h"
+#include "kernels/isa.h"
+
+namespace {
+
+// Whether the tests passed in a process of their own with `isa` forced.
+bool passes_with(const std::string& isa, char** argv) {
+  std::printf("[   ISA    ] %s\n", isa.c_str());
+  std::fflush(stdout);
+  const pid_t child = fork();
+  if (child == 0) {
+    setenv("MEMATTN_FORCE_ISA", isa.c_str(), 1);
+    execv("/proc/self/exe", argv);
+    _exit(127);
+  }
+  int status = 0;
+  return child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status) &&
+         WEXITSTATUS(status) == 0;
+}
+
+TEST(InstructionSet, IsTheForcedOne) {
+  const std::string forced = memattn::kernels::forced_isa();
+  EXPECT_EQ(memattn::kernels::chosen_kernels<float>().isa, forced);
+  EXPECT_EQ(memattn::kernels::chosen_kernels<double>().isa, forced);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (memattn::kernels::forced_isa().empty()) {
+    const auto isas = memattn::kernels::available_isas();
+    bool passed = !isas.empty();
+    for (const std::string_view isa : isas) passed = passes_with(std::string(isa), argv) && passed;
+    return passed ? 0 : 1;
+  }
+  ::testing::InitGoogleTest(&argc, argv);
+  return RUN_ALL_TESTS();
+}
