@@ -5,6 +5,7 @@
 //   optimizers.h                   Sgd, Adam, AdamW, clip_by_global_norm
 //   forecaster.h                   Forecaster: a small forecasting model built on the layer
 //   errors.h                       FormatError, and what else is thrown
+//   threads.h                      num_threads, set_num_threads: how many threads a call may use
 //   version.h                      the version, as numbers and text
 #pragma once
 
@@ -13,4 +14,5 @@
 #include "memattn/forecaster.h"
 #include "memattn/memory_augmented_attention.h"
 #include "memattn/optimizers.h"
+#include "memattn/threads.h"
 #include "memattn/version.h"

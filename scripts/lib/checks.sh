@@ -59,17 +59,18 @@ run_ctest() {
   ctest --test-dir "$1" --output-on-failure --no-tests=error --parallel "$JOBS" "${@:2}"
 }
 
-# The test that calls one layer from many threads; everything under TSan would take minutes.
+# The tests in which threads meet; everything under TSan would take minutes.
 run_tsan() {
   local without_randomness=()
   configure build/tsan --preset tsan -DMEMATTN_BUILD_EXAMPLES=OFF
-  cmake --build build/tsan --target layer_memory_augmented_attention_test
+  cmake --build build/tsan --target kernels_executor_test layer_memory_augmented_attention_test \
+    layer_passes_test
   # ThreadSanitizer of g++ 12 cannot map its shadow where addresses are random over 32 bits.
   if setarch "$(uname -m)" --addr-no-randomize true 2>/dev/null; then
     without_randomness=(setarch "$(uname -m)" --addr-no-randomize)
   fi
   "${without_randomness[@]}" ctest --test-dir build/tsan --output-on-failure --no-tests=error \
-    --tests-regex '^layer\.memory_augmented_attention_test$'
+    --tests-regex '^(kernels\.executor|layer\.memory_augmented_attention|layer\.passes)_test$'
 }
 
 # fuzz TARGET CORPUS: over the committed corpus and for a few seconds beyond it.

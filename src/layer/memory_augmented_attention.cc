@@ -7,7 +7,7 @@
 
 #include "check.h"
 #include "kernels/attention.h"
-#include "layer/scratch.h"
+#include "layer/passes.h"
 #include "layer/shapes.h"
 #include "layer/weights.h"
 
@@ -40,47 +40,6 @@ std::string with_commas(std::int64_t count) {
 std::string padded(std::string text, std::size_t width) {
   text.resize(std::max(width, text.size() + 2), ' ');
   return text;
-}
-
-// Tokens whose sums are taken apart from those of the others, before all are added in order. It
-// depends on the shape alone, so the result does not depend on who computes which part. Sums over
-// thousands of tokens also lose less to rounding in parts.
-std::int64_t tokens_a_part(std::int64_t tokens) {
-  constexpr std::int64_t kStep = 192;  // a multiple of every tile
-  constexpr std::int64_t kParts = 16;
-  return std::max<std::int64_t>(1, (tokens + kParts * kStep - 1) / (kParts * kStep)) * kStep;
-}
-
-template <typename T>
-void backward_tokens(const kernels::Kernels<T>& kernels, const kernels::Prepared<T>& prepared,
-                     const kernels::WeightPointers<const T>& weights, const kernels::Call& call,
-                     const kernels::BackwardArrays<T>& arrays,
-                     const kernels::WeightPointers<T>& gradients, std::span<T> grad_parameters) {
-  const kernels::Dims& dims = prepared.dims;
-  const std::int64_t tokens = call.batch * call.steps, part = tokens_a_part(tokens);
-  const std::int64_t sums_size = kernels::TokenSums<T>(dims, prepared.folded, nullptr).size;
-  const auto aligned = [](std::int64_t size) { return (size + 15) / 16 * 16; };
-  const std::int64_t backward_size = aligned(kernels.backward_weights(dims, prepared.folded));
-  const std::int64_t work_size = aligned(
-      std::max(kernels.backward_workspace(dims, prepared.folded), kernels.finish_workspace(dims)));
-  T* backward_weights = scratch<T>(backward_size + 2 * aligned(sums_size) + work_size);
-  T* total = backward_weights + backward_size;
-  T* partial = total + aligned(sums_size);
-  T* workspace = partial + aligned(sums_size);
-
-  std::ranges::fill(grad_parameters, T(0));
-  if (tokens == 0) return;
-  kernels.prepare_backward(prepared, weights, backward_weights);
-  const kernels::TokenSums<T> sums(dims, prepared.folded, total);
-  const kernels::TokenSums<T> part_sums(dims, prepared.folded, partial);
-  for (std::int64_t first = 0; first < tokens; first += part) {
-    const auto& into = first == 0 ? sums : part_sums;
-    std::fill_n(first == 0 ? total : partial, sums_size, T(0));
-    kernels.backward(prepared, weights, backward_weights, call, arrays, first,
-                     std::min(tokens, first + part), into, workspace);
-    for (std::int64_t i = 0; first > 0 && i < sums_size; ++i) total[i] += partial[i];
-  }
-  kernels.finish_backward(prepared, weights, sums, gradients, workspace);
 }
 
 }  // namespace
@@ -186,15 +145,11 @@ void MemoryAugmentedAttention<T>::forward(std::span<const T> x, std::span<T> y, 
                  {{"y", y}, {"scores", scores.values}});
   if (x.empty()) return;
 
-  const auto& kernels = impl_->kernels;
-  T* workspace =
-      scratch<T>(kernels.forward_workspace(impl_->prepared.dims, impl_->prepared.folded));
-  kernels.forward(impl_->prepared, impl_->weights, call,
+  forward_pass<T>(impl_->kernels, impl_->prepared, impl_->weights, call,
                   {.x = x.data(),
                    .y = y.data(),
                    .scores = scores.values.data(),
-                   .average_heads = scores.average_heads},
-                  0, batch * steps, workspace);
+                   .average_heads = scores.average_heads});
 }
 
 template <typename T>
@@ -221,9 +176,9 @@ void MemoryAugmentedAttention<T>::backward(std::span<const T> x, std::span<const
                   {"the layer's own weights", parameters()}},
                  {{"grad_x", grad_x}, {"grad_parameters", grad_parameters}});
 
-  backward_tokens(impl_->kernels, impl_->prepared, impl_->weights, call,
-                  {.x = x.data(), .d_y = grad_y.data(), .d_x = grad_x.data()},
-                  weight_pointers(impl_->infos, grad_parameters.data()), grad_parameters);
+  backward_pass<T>(impl_->kernels, impl_->prepared, impl_->weights, call,
+                   {.x = x.data(), .d_y = grad_y.data(), .d_x = grad_x.data()},
+                   weight_pointers(impl_->infos, grad_parameters.data()), grad_parameters);
 }
 
 template <typename T>

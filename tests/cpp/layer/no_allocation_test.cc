@@ -8,6 +8,7 @@
 #include <new>
 #include <thread>
 
+#include "memattn/threads.h"
 #include "testing/problem.h"
 
 namespace {
@@ -119,6 +120,17 @@ TEST(NoAllocation, InForwardBackwardAndFold) {
   expect_nothing<float>(Path::kProjected);
   expect_nothing<double>(Path::kFolded);
   expect_nothing<double>(Path::kProjected);
+}
+
+// Many tokens, which the pool's threads share: the scratch is the caller's, whoever computes.
+TEST(NoAllocation, OnThePoolOfThreads) {
+  set_num_threads(4);
+  const MemoryAugmentedAttention<float> layer({.units = 16, .memory_size = 100, .num_heads = 4});
+  const auto x = normal_array<float>(3000 * 16, 1);
+  std::vector<float> y(x.size()), grad_x(x.size()), grad(layer.parameters().size());
+  EXPECT_EQ(second_call([&] { layer.forward(x, y, 1, 3000); }), kNothing);
+  EXPECT_EQ(second_call([&] { layer.backward(x, y, 1, 3000, grad_x, grad); }), kNothing);
+  set_num_threads(1);
 }
 
 TEST(NoAllocation, InAnotherThreadAfterItsOwnWarmUp) {

@@ -1,0 +1,156 @@
+// Forward and backward passes, cut into pieces for threads.
+#include "layer/passes.h"
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+
+#include "kernels/executor.h"
+#include "kernels/thread_count.h"
+#include "layer/scratch.h"
+
+namespace memattn {
+namespace {
+
+// Every tile of every instruction set fits a whole number of times into so many tokens.
+constexpr std::int64_t kTileTokens = 48;
+
+constexpr std::int64_t divide_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+
+// `size`, rounded up to whole cache lines of either type.
+constexpr std::int64_t aligned(std::int64_t size) { return divide_up(size, 16) * 16; }
+
+// Work for about 5 µs, below which handing it to a thread costs more than it saves.
+std::int64_t forward_piece(const kernels::Dims& dims) {
+  constexpr std::int64_t kOperations = 500'000;
+  const std::int64_t token = 4 * dims.units * dims.num_heads * dims.memory_size;
+  return divide_up(kOperations, token * kTileTokens) * kTileTokens;
+}
+
+// Tokens whose sums are taken apart from those of the others. Each part costs a pass over its sums,
+// so there are fewer of them where the sums are large; also 64 MiB is all that they take together
+// in float32, at any number of tokens.
+std::int64_t backward_part(std::int64_t tokens, std::int64_t sums_size) {
+  constexpr std::int64_t kStep = 4 * kTileTokens;
+  const std::int64_t parts = sums_size <= (1 << 16) ? 16 : sums_size <= (1 << 20) ? 8 : 4;
+  return std::max<std::int64_t>(1, divide_up(tokens, parts * kStep)) * kStep;
+}
+
+// Scratch for bodies that run at once, all of it the calling thread's own: so a warm call allocates
+// nothing, on whatever threads its pieces run.
+template <typename T>
+class SharedScratch {
+ public:
+  // For up to `threads` bodies at once, `size` values each, at `base`.
+  SharedScratch(T* base, std::int64_t size, std::int64_t threads)
+      : base_(base), size_(size), slots_(threads) {}
+
+  // Runs body(workspace) with a part of its own.
+  template <typename Body>
+  void lend(Body body) noexcept {
+    const std::int64_t slot = claim();
+    body(base_ + slot * size_);
+    Word& word = words_[static_cast<std::size_t>(slot / kBits)];
+    word.fetch_and(~(std::uint64_t{1} << slot % kBits), std::memory_order_release);
+  }
+
+ private:
+  using Word = std::atomic<std::uint64_t>;
+  static constexpr std::int64_t kBits = 64;
+
+  // There are as many slots as bodies at once, so one is free, or soon will be.
+  std::int64_t claim() noexcept {
+    for (std::int64_t slot = 0;; slot = (slot + 1) % slots_) {
+      const std::uint64_t bit = std::uint64_t{1} << slot % kBits;
+      Word& word = words_[static_cast<std::size_t>(slot / kBits)];
+      if (!(word.fetch_or(bit, std::memory_order_acquire) & bit)) return slot;
+    }
+  }
+
+  T* base_;
+  std::int64_t size_;
+  std::int64_t slots_;
+  std::array<Word, kernels::kMaxThreads / kBits> words_{};  // a bit a slot: taken
+};
+
+std::int64_t threads_for(std::int64_t pieces) {
+  return pieces > 1 ? std::min<std::int64_t>(pieces, kernels::thread_count()) : 1;
+}
+
+}  // namespace
+
+template <typename T>
+void forward_pass(const kernels::Kernels<T>& kernels, const kernels::Prepared<T>& prepared,
+                  const kernels::WeightPointers<const T>& weights, const kernels::Call& call,
+                  const kernels::ForwardArrays<T>& arrays) {
+  const std::int64_t tokens = call.batch * call.steps, piece = forward_piece(prepared.dims);
+  const std::int64_t pieces = divide_up(tokens, piece), threads = threads_for(pieces);
+  const std::int64_t work = aligned(kernels.forward_workspace(prepared.dims, prepared.folded));
+  SharedScratch<T> shared(scratch<T>(threads * work), work, threads);
+  kernels::parallel_for(pieces, [&](std::int64_t i) noexcept {
+    shared.lend([&](T* workspace) {
+      kernels.forward(prepared, weights, call, arrays, i * piece, std::min(tokens, (i + 1) * piece),
+                      workspace);
+    });
+  });
+}
+
+template <typename T>
+void backward_pass(const kernels::Kernels<T>& kernels, const kernels::Prepared<T>& prepared,
+                   const kernels::WeightPointers<const T>& weights, const kernels::Call& call,
+                   const kernels::BackwardArrays<T>& arrays,
+                   const kernels::WeightPointers<T>& gradients, std::span<T> grad_parameters) {
+  const kernels::Dims& dims = prepared.dims;
+  const std::int64_t tokens = call.batch * call.steps;
+  const std::int64_t sums_size =
+      aligned(kernels::TokenSums<T>(dims, prepared.folded, nullptr).size);
+  const std::int64_t part = backward_part(tokens, sums_size), parts = divide_up(tokens, part);
+  const std::int64_t threads = threads_for(parts);
+  const std::int64_t weights_size = aligned(kernels.backward_weights(dims, prepared.folded));
+  const std::int64_t work = aligned(
+      std::max(kernels.backward_workspace(dims, prepared.folded), kernels.finish_workspace(dims)));
+  T* backward_weights = scratch<T>(weights_size + parts * sums_size + threads * work);
+  T* sums = backward_weights + weights_size;
+  T* workspaces = sums + parts * sums_size;
+
+  std::ranges::fill(grad_parameters, T(0));
+  if (tokens == 0) return;
+  kernels.prepare_backward(prepared, weights, backward_weights);
+  SharedScratch<T> shared(workspaces, work, threads);
+  kernels::parallel_for(parts, [&](std::int64_t i) noexcept {
+    shared.lend([&](T* workspace) {
+      T* part_sums = sums + i * sums_size;
+      std::fill_n(part_sums, sums_size, T(0));
+      kernels.backward(prepared, weights, backward_weights, call, arrays, i * part,
+                       std::min(tokens, (i + 1) * part),
+                       kernels::TokenSums<T>(dims, prepared.folded, part_sums), workspace);
+    });
+  });
+  // All parts into the first, each element in the order of the parts.
+  constexpr std::int64_t kBlock = 1 << 14;
+  kernels::parallel_for(parts > 1 ? divide_up(sums_size, kBlock) : 0,
+                        [&](std::int64_t block) noexcept {
+                          const std::int64_t end = std::min(sums_size, (block + 1) * kBlock);
+                          for (std::int64_t i = 1; i < parts; ++i) {
+                            const T* __restrict other = sums + i * sums_size;
+                            T* __restrict total = sums;
+                            for (std::int64_t j = block * kBlock; j < end; ++j)
+                              total[j] += other[j];
+                          }
+                        });
+  kernels.finish_backward(prepared, weights, kernels::TokenSums<T>(dims, prepared.folded, sums),
+                          gradients, workspaces);
+}
+
+#define MEMATTN_INSTANTIATE(T)                                                               \
+  template void forward_pass(const kernels::Kernels<T>&, const kernels::Prepared<T>&,        \
+                             const kernels::WeightPointers<const T>&, const kernels::Call&,  \
+                             const kernels::ForwardArrays<T>&);                              \
+  template void backward_pass(const kernels::Kernels<T>&, const kernels::Prepared<T>&,       \
+                              const kernels::WeightPointers<const T>&, const kernels::Call&, \
+                              const kernels::BackwardArrays<T>&,                             \
+                              const kernels::WeightPointers<T>&, std::span<T>);
+MEMATTN_INSTANTIATE(float)
+MEMATTN_INSTANTIATE(double)
+
+}  // namespace memattn

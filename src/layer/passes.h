@@ -1,0 +1,26 @@
+// A forward or backward pass as pieces of tokens that threads share. How a call is cut depends on
+// its shape alone, and sums are added in one order, so the result does not depend on who computes
+// what.
+#pragma once
+
+#include <span>
+
+#include "kernels/attention.h"
+
+namespace memattn {
+
+// Throws std::bad_alloc when there is no memory for scratch, before anything is written.
+template <typename T>
+void forward_pass(const kernels::Kernels<T>& kernels, const kernels::Prepared<T>& prepared,
+                  const kernels::WeightPointers<const T>& weights, const kernels::Call& call,
+                  const kernels::ForwardArrays<T>& arrays);
+
+// `gradients` point into grad_parameters, which is overwritten. Throws std::bad_alloc likewise;
+// then what was written of the outputs is undefined.
+template <typename T>
+void backward_pass(const kernels::Kernels<T>& kernels, const kernels::Prepared<T>& prepared,
+                   const kernels::WeightPointers<const T>& weights, const kernels::Call& call,
+                   const kernels::BackwardArrays<T>& arrays,
+                   const kernels::WeightPointers<T>& gradients, std::span<T> grad_parameters);
+
+}  // namespace memattn

@@ -1,0 +1,67 @@
+// Passes over many tokens, shared by threads: the same bits at any number of them.
+#include <cstring>
+#include <thread>
+
+#include "memattn/threads.h"
+#include "testing/problem.h"
+
+namespace memattn::testing {
+namespace {
+
+// Values, gradients and fifty steps of training, at any number of threads.
+TEST(Passes, GiveTheSameBits) {
+  const Config config{.units = 33, .memory_size = 20, .num_heads = 3, .dropout = 0.2, .seed = 3};
+  const std::int64_t batch = 40, steps = 50;
+  const auto x = normal_array<float>(batch * steps * 33, 1);
+  const auto target = normal_array<float>(batch * steps * 33, 2);
+  const auto train = [&](int threads, int count) {
+    set_num_threads(threads);
+    MemoryAugmentedAttention<float> layer(config);
+    std::vector<float> y(x.size()), g(x.size()), grad_x(x.size()), grad(layer.parameters().size());
+    for (int step = 0; step < count; ++step) {
+      const CallOptions options{.training = true, .dropout_step = static_cast<std::uint64_t>(step)};
+      layer.forward(x, y, batch, steps, options);
+      for (std::size_t i = 0; i < y.size(); ++i) g[i] = (y[i] - target[i]) / 1000;
+      layer.backward(x, g, batch, steps, grad_x, grad, options);
+      layer.update([&](std::span<float> weights) {
+        for (std::size_t i = 0; i < grad.size(); ++i) weights[i] -= grad[i];
+      });
+    }
+    set_num_threads(1);
+    y.insert(y.end(), grad_x.begin(), grad_x.end());
+    y.insert(y.end(), layer.parameters().begin(), layer.parameters().end());
+    return y;
+  };
+  const auto alone = train(1, 2);
+  for (const int threads : {2, 3, 4, 7, 8, 16}) {
+    EXPECT_EQ(std::memcmp(train(threads, 2).data(), alone.data(), alone.size() * 4), 0) << threads;
+  }
+  const auto long_alone = train(1, 50), long_together = train(4, 50);
+  EXPECT_EQ(std::memcmp(long_together.data(), long_alone.data(), long_alone.size() * 4), 0);
+}
+
+// 64 threads call one layer, which would like several threads for each call.
+TEST(Passes, ManyCallersShareThePool) {
+  set_num_threads(4);
+  const MemoryAugmentedAttention<float> layer({.units = 32, .memory_size = 64, .num_heads = 4});
+  const auto x = normal_array<float>(500 * 32, 1);
+  std::vector<float> expected(x.size());
+  layer.forward(x, expected, 1, 500);
+  std::vector<int> failures(64);
+  std::vector<std::thread> callers;
+  for (std::size_t id = 0; id < failures.size(); ++id) {
+    callers.emplace_back([&, id] {
+      std::vector<float> y(x.size());
+      for (int i = 0; i < 5; ++i) {
+        layer.forward(x, y, 1, 500);
+        failures[id] += y != expected;
+      }
+    });
+  }
+  for (std::thread& caller : callers) caller.join();
+  set_num_threads(1);
+  EXPECT_EQ(failures, std::vector<int>(64, 0));
+}
+
+}  // namespace
+}  // namespace memattn::testing
