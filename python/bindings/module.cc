@@ -43,4 +43,5 @@ NB_MODULE(_memattn, m) {
   init_layer(m);
   init_optimizers(m);
   init_forecast(m);
+  init_threads(m);
 }

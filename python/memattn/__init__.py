@@ -1,15 +1,16 @@
 """memattn: attention over a learned memory.
 
 ``MemoryAugmentedAttention`` is the layer, ``SGD``, ``Adam``, ``AdamW`` and ``clip_by_global_norm``
-train it, ``FormatError`` is what a bad file raises. ``memattn.forecast`` and the command ``memattn
-forecast`` come with ``pip install 'memattn[forecast]'``.
+train it, ``num_threads`` and ``set_num_threads`` say how many threads a call may use, and
+``FormatError`` is what a bad file raises. ``memattn.forecast`` and the command ``memattn forecast``
+come with ``pip install 'memattn[forecast]'``.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from memattn._memattn import FormatError, __version__
+    from memattn._memattn import FormatError, __version__, num_threads, set_num_threads
     from memattn.layer import MemoryAugmentedAttention
     from memattn.optimizers import SGD, Adam, AdamW, clip_by_global_norm
 
@@ -21,11 +22,15 @@ __all__ = [
     "MemoryAugmentedAttention",
     "__version__",
     "clip_by_global_norm",
+    "num_threads",
+    "set_num_threads",
 ]
 
 _HOMES = {
     "FormatError": "memattn._memattn",
     "__version__": "memattn._memattn",
+    "num_threads": "memattn._memattn",
+    "set_num_threads": "memattn._memattn",
     "MemoryAugmentedAttention": "memattn.layer",
     "SGD": "memattn.optimizers",
     "Adam": "memattn.optimizers",

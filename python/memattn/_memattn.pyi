@@ -166,3 +166,17 @@ class Forecaster:
 
     def attention_scores(self, windows: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu', writable=False)]) -> Annotated[NDArray[numpy.float64], dict(shape=(None, None, None, None))]:
         """What the memory layer reads: (N, num_heads, tokens, memory_size)."""
+
+def num_threads() -> int:
+    """
+    Threads that one call may use, the calling thread included.
+
+    Unless set_num_threads was called, that is MEMATTN_NUM_THREADS, or without it the number
+    of processors that this thread may run on, within the control group's CPU quota. Results
+    never depend on it, bit for bit.
+    """
+
+def set_num_threads(threads: int) -> None:
+    """
+    Set how many threads one call may use, 1 to 1024, for the whole process.
+    """

@@ -365,3 +365,23 @@ def test_threads_compute_while_weights_change() -> None:
     for thread in threads:
         thread.join()
     assert not wrong
+
+
+def test_number_of_threads() -> None:
+    before = memattn.num_threads()
+    assert before >= 1
+    layer = MemoryAugmentedAttention(32, 20, 4, seed=1)
+    x = tokens(64, 50, 32)
+    results = []
+    for threads in (1, 2, 5):
+        memattn.set_num_threads(threads)
+        assert memattn.num_threads() == threads
+        results.append((layer(x), layer.backward(x, x)))
+    memattn.set_num_threads(before)
+    for y, gradients in results[1:]:
+        np.testing.assert_array_equal(y, results[0][0])
+        for name, gradient in gradients.items():
+            np.testing.assert_array_equal(gradient, results[0][1][name])
+    for wrong in (0, 1025):
+        with pytest.raises(ValueError, match=rf"threads: found {wrong}, expected 1 to 1024"):
+            memattn.set_num_threads(wrong)
