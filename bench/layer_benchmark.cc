@@ -1,13 +1,16 @@
-// Times forward and backward of the layer, folded and projected, at three shapes from the field,
-// one thread each. Counters: tokens/s, and multiply-adds/s by the cost table of docs/math.md.
+// Times forward, backward and fold of the layer, on both paths, at the shapes of bench/shapes.py,
+// one thread each; and the FMA peak. Counters: tokens/s, multiply-adds/s by the cost table of
+// docs/math.md, and for float32 on the folded path the share of the FMA peak.
 #include <benchmark/benchmark.h>
 
 #include <cstdint>
+#include <optional>
 #include <random>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "fma_peak.h"
 #include "memattn/memattn.h"
 
 namespace {
@@ -21,17 +24,20 @@ struct Shape {
 };
 
 constexpr Shape kShapes[] = {
-    {"docs", 32, 10, 64, 20, 4},
-    {"guide", 4, 15, 64, 30, 4},
-    {"xtft", 32, 10, 32, 100, 4},
+    {"token", 1, 1, 64, 20, 4},   {"docs", 32, 10, 64, 20, 4},  {"guide", 4, 15, 64, 30, 4},
+    {"xtft", 32, 10, 32, 100, 4}, {"big", 64, 96, 128, 128, 8}, {"wide", 8, 256, 512, 256, 8},
 };
 
+// What a forward call may be asked for besides its output.
+enum class Extra { kNone, kMasks, kScores, kDropout };
+
 template <typename T>
-MemoryAugmentedAttention<T> make_layer(const Shape& shape, Path path) {
+MemoryAugmentedAttention<T> make_layer(const Shape& shape, Path path, double dropout = 0) {
   memattn::Config config;
   config.units = shape.units;
   config.memory_size = shape.memory_size;
   config.num_heads = shape.num_heads;
+  config.dropout = dropout;
   MemoryAugmentedAttention<T> layer(config);
   layer.set_path(path);
   return layer;
@@ -47,6 +53,15 @@ std::vector<T> make_tokens(const Shape& shape, unsigned seed) {
   return tokens;
 }
 
+// (B, T, S), three in four kept.
+std::vector<std::uint8_t> make_mask(const Shape& shape) {
+  std::mt19937 random(3);
+  std::vector<std::uint8_t> keep(
+      static_cast<std::size_t>(shape.batch * shape.steps * shape.memory_size));
+  for (std::uint8_t& value : keep) value = random() % 4 != 0;
+  return keep;
+}
+
 // Multiply-adds a token of one forward call, D = Dv = U.
 double forward_work(const Shape& shape, Path path) {
   const std::int64_t read = 2 * shape.num_heads * shape.units * shape.memory_size;
@@ -54,26 +69,54 @@ double forward_work(const Shape& shape, Path path) {
   return static_cast<double>(path == Path::kFolded ? read : read + project);
 }
 
-void count(benchmark::State& state, const Shape& shape, double work_per_token) {
+// Flop/s; measured when first asked for.
+double peak() {
+  static const double flops = bench::fma_peak(bench::default_fma_target());
+  return flops;
+}
+
+void count(benchmark::State& state, const Shape& shape, double work_per_token,
+           std::optional<double> peak_flops = {}) {
   const auto tokens = static_cast<double>(shape.batch * shape.steps);
   const auto rate = benchmark::Counter::kIsIterationInvariantRate;
   state.counters["tokens"] = benchmark::Counter(tokens, rate);
   if (work_per_token > 0) {
     state.counters["multiply_adds"] = benchmark::Counter(tokens * work_per_token, rate);
   }
+  if (peak_flops) {
+    const double share = 2 * tokens * work_per_token / *peak_flops;
+    state.counters["share_of_peak"] = benchmark::Counter(share, rate);
+  }
 }
 
 template <typename T>
-void forward(benchmark::State& state, const Shape& shape, Path path) {
-  const auto layer = make_layer<T>(shape, path);
+void forward(benchmark::State& state, const Shape& shape, Path path, Extra extra) {
+  const auto layer = make_layer<T>(shape, path, extra == Extra::kDropout ? 0.1 : 0);
   const std::vector<T> x = make_tokens<T>(shape, 1);
   std::vector<T> y(x.size());
+  std::vector<std::uint8_t> keep;
+  std::vector<T> scores_values;
+  memattn::CallOptions options;
+  memattn::ScoresOutput<T> scores;
+  if (extra == Extra::kMasks) {
+    keep = make_mask(shape);
+    options.attention_mask = {keep, shape.batch, shape.steps, shape.memory_size};
+  }
+  if (extra == Extra::kScores) {
+    scores_values.resize(x.size() / static_cast<std::size_t>(shape.units) *
+                         static_cast<std::size_t>(shape.num_heads * shape.memory_size));
+    scores.values = scores_values;
+  }
+  options.training = extra == Extra::kDropout;
   for (auto _ : state) {
-    layer.forward(x, y, shape.batch, shape.steps);
+    layer.forward(x, y, shape.batch, shape.steps, options, scores);
     benchmark::DoNotOptimize(y.data());
+    benchmark::DoNotOptimize(scores_values.data());
     benchmark::ClobberMemory();
   }
-  count(state, shape, forward_work(shape, path));
+  const bool has_peak = sizeof(T) == sizeof(float) && path == Path::kFolded;
+  count(state, shape, forward_work(shape, path),
+        has_peak ? std::optional<double>(peak()) : std::nullopt);
 }
 
 // The whole backward pass: gradients of x and of every weight, unfolding included.
@@ -102,13 +145,27 @@ void fold(benchmark::State& state, const Shape& shape, Path path) {
   }
 }
 
+void fma(benchmark::State& state, const std::string& target) {
+  const bench::FmaChains chains(target);
+  std::int64_t flops = 0;
+  for (auto _ : state) flops += chains.run();
+  state.counters["flops"] =
+      benchmark::Counter(static_cast<double>(flops), benchmark::Counter::kIsRate);
+}
+
 template <typename T>
 void register_all(const std::string& type) {
   for (const Shape& shape : kShapes) {
     for (const Path path : {Path::kFolded, Path::kProjected}) {
       const std::string suffix = std::string("/") + shape.name + "/" + type + "/" +
                                  (path == Path::kFolded ? "folded" : "projected");
-      benchmark::RegisterBenchmark(("forward" + suffix).c_str(), forward<T>, shape, path);
+      const auto add_forward = [&](const char* name, Extra extra) {
+        benchmark::RegisterBenchmark((name + suffix).c_str(), forward<T>, shape, path, extra);
+      };
+      add_forward("forward", Extra::kNone);
+      add_forward("forward_masks", Extra::kMasks);
+      add_forward("forward_scores", Extra::kScores);
+      add_forward("forward_dropout", Extra::kDropout);
       benchmark::RegisterBenchmark(("backward" + suffix).c_str(), backward<T>, shape, path);
       benchmark::RegisterBenchmark(("fold" + suffix).c_str(), fold<T>, shape, path);
     }
@@ -116,6 +173,9 @@ void register_all(const std::string& type) {
 }
 
 const bool registered = [] {
+  for (const std::string& target : bench::fma_targets()) {
+    benchmark::RegisterBenchmark(("fma_peak/" + target).c_str(), fma, target);
+  }
   register_all<float>("float32");
   register_all<double>("float64");
   return true;

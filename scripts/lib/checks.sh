@@ -17,7 +17,7 @@ list_files() {
 }
 
 list_cpp() { list_files '*.cc' '*.h' '*.cpp' ; }
-list_shell() { printf '%s\n' .ci/run scripts/demo scripts/test scripts/format scripts/lib/*.sh; }
+list_shell() { printf '%s\n' .ci/run bench/compare scripts/{bench,demo,format,test} scripts/lib/*.sh; }
 
 check_format() {
   list_cpp | xargs clang-format --dry-run -Werror
@@ -59,7 +59,8 @@ run_ctest() {
   ctest --test-dir "$1" --output-on-failure --no-tests=error --parallel "$JOBS" "${@:2}"
 }
 
-# The tests in which threads meet; everything under TSan would take minutes.
+# The tests in which threads meet, which they do alike on every instruction set; everything under
+# TSan would take minutes.
 run_tsan() {
   local without_randomness=()
   configure build/tsan --preset tsan -DMEMATTN_BUILD_EXAMPLES=OFF
@@ -69,7 +70,7 @@ run_tsan() {
   if setarch "$(uname -m)" --addr-no-randomize true 2>/dev/null; then
     without_randomness=(setarch "$(uname -m)" --addr-no-randomize)
   fi
-  "${without_randomness[@]}" ctest --test-dir build/tsan --output-on-failure --no-tests=error \
+  MEMATTN_TEST_BEST_ISA=1 "${without_randomness[@]}" ctest --test-dir build/tsan --output-on-failure --no-tests=error \
     --tests-regex '^(kernels\.executor|layer\.memory_augmented_attention|layer\.passes)_test$'
 }
 

@@ -11,7 +11,7 @@ namespace {
 // Values, gradients and fifty steps of training, at any number of threads.
 TEST(Passes, GiveTheSameBits) {
   const Config config{.units = 33, .memory_size = 20, .num_heads = 3, .dropout = 0.2, .seed = 3};
-  const std::int64_t batch = 40, steps = 50;
+  const std::int64_t batch = 14, steps = 50;
   const auto x = normal_array<float>(batch * steps * 33, 1);
   const auto target = normal_array<float>(batch * steps * 33, 2);
   const auto train = [&](int threads, int count) {

@@ -1,0 +1,1 @@
+"""The benchmark against other runtimes: what scripts/bench and bench/compare run."""

@@ -1,0 +1,96 @@
+"""Who is measured: peers, the modes they run in, and the forms of the layer they are given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+# Peers that are installed, as --peers names them, and how people call them.
+PEERS = {
+    "onnxruntime": "ONNX Runtime",
+    "openvino": "OpenVINO",
+    "torch": "PyTorch",
+    "tensorflow": "TensorFlow, Keras 3",
+    "jax": "JAX",
+    "fusionlab": "fusionlab, TF 2.15",
+}
+FORMS = {
+    "published": "as published",
+    "folded": "folded by hand",
+    "own": "memattn",
+}
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """One row of a table: `form` is "published", "folded", or "own" for memattn."""
+
+    peer: str
+    mode: str
+    form: str
+    tasks: tuple[str, ...] = ("forward", "step")
+
+    @property
+    def key(self) -> str:
+        """Its name in the results."""
+        return f"{self.peer} {self.mode} {self.form}"
+
+    @property
+    def label(self) -> str:
+        """Its name for people, the form left out."""
+        return label(self.peer, self.mode)
+
+
+_LABELS = {
+    ("memattn", "float32"): "memattn, C++",
+    ("memattn", "python"): "memattn, Python, out=",
+    ("memattn", "peak"): "FMA peak",
+    ("onnxruntime", "graph"): "ONNX Runtime",
+    ("openvino", "graph"): "OpenVINO",
+    ("torch", "eager"): "PyTorch, eager",
+    ("torch", "compile"): "PyTorch, compiled",
+    ("tensorflow", "graph"): "TensorFlow, graph",
+    ("tensorflow", "xla"): "TensorFlow, XLA",
+    ("jax", "jit"): "JAX, jit",
+    ("fusionlab", "eager"): "fusionlab, eager",
+    ("fusionlab", "graph"): "fusionlab's TF, graph",
+    ("fusionlab", "xla"): "fusionlab's TF, XLA",
+}
+
+
+def label(peer: str, mode: str) -> str:
+    """A contestant's name for people, the form left out."""
+    if mode.startswith("cores"):
+        return f"memattn, C++, {mode.removeprefix('cores')} cores"
+    return _LABELS.get((peer, mode), peer)
+
+
+TASKS = ("forward", "step")
+
+
+def _both_forms(peer: str, *modes: str, tasks: tuple[str, ...] = TASKS) -> list[Contestant]:
+    forms = ("published", "folded")
+    return [Contestant(peer, mode, form, tasks) for mode in modes for form in forms]
+
+
+MEMATTN = Contestant("memattn", "float32", "own")
+PEAK = Contestant("memattn", "peak", "own")
+PYTHON = Contestant("memattn", "python", "own", ("forward",))
+
+ALL_PEERS = [
+    *_both_forms("onnxruntime", "graph", tasks=("forward",)),
+    *_both_forms("openvino", "graph", tasks=("forward",)),
+    *_both_forms("torch", "eager", "compile"),
+    *_both_forms("tensorflow", "graph", "xla"),
+    *_both_forms("jax", "jit"),
+    Contestant("fusionlab", "eager", "published"),
+    *_both_forms("fusionlab", "graph", "xla"),
+]
+
+
+def lineup(task: str, peers: list[str], cores: int) -> list[Contestant]:
+    """Everybody who runs a task: FMA peak, memattn, memattn on `cores` cores, these peers."""
+    chosen = [PEAK, MEMATTN, PYTHON]
+    if cores > 1:
+        chosen.append(Contestant("memattn", f"cores{cores}", "own"))
+    chosen += [contestant for contestant in ALL_PEERS if contestant.peer in peers]
+    return [contestant for contestant in chosen if task in contestant.tasks]

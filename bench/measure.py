@@ -1,0 +1,195 @@
+"""One group, a shape and a task: everybody is loaded, checked, and timed in shuffled rounds."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.client import Worker, WorkerDiedError, WorkerError
+from bench.contestants import MEMATTN, PEAK, PYTHON, Contestant
+from bench.problem import Problem, largest_error
+from bench.shapes import Shape
+
+TOLERANCE = 1e-4  # of a result, relative to the float64 layer's
+SAMPLE_NS = 10_000_000  # a sample is as many calls as take about this long
+WARM_UP_NS = 2_000_000  # and before them as many as take this long, since others were here
+LATENCY_CALLS = 20_000  # at the token shape
+
+Say = Callable[[str], None]
+
+
+@dataclass
+class Entry:
+    """A contestant in a group: how many calls make a sample, or why it is out."""
+
+    contestant: Contestant
+    worker: Worker | None = None
+    error: str | None = None
+    relative_error: float | None = None
+    calls: int = 1
+    warm_up: int = 0
+    estimate_ns: float = 0.0
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        """Its name in the results."""
+        return self.contestant.key
+
+
+def plan_calls(one_ns: float) -> tuple[int, int]:
+    """Calls of a sample and of its warm-up, when one takes `one_ns`."""
+    calls = max(1, round(SAMPLE_NS / max(one_ns, 1.0)))
+    warm_up = round(WARM_UP_NS / max(one_ns, 1.0))
+    # A call of tens of milliseconds warms up by itself.
+    return calls, warm_up if calls > 1 else 0
+
+
+def plan_rounds(round_ns: float, seconds: float, fewest: int, most: int) -> int:
+    """As many rounds as the time allows, within limits."""
+    return max(fewest, min(most, int(seconds * 1e9 / max(round_ns, 1.0))))
+
+
+def write_reference(worker: Worker, folder: Path, shape: Shape, task: str) -> np.ndarray[Any, Any]:
+    """Values of the float64 layer: y, and for a step all gradients."""
+    file = folder / f"{task}.f64"
+    worker.ask("load", "reference", "float64", task, "own", folder, *shape.sizes)
+    worker.ask("run", "reference", file)
+    worker.ask("unload", "reference")
+    return np.fromfile(file, np.float64)
+
+
+class Group:
+    """Measures one shape and task. `worker_of` gives a contestant's process, or raises."""
+
+    def __init__(
+        self,
+        shape: Shape,
+        task: str,
+        lineup: list[Contestant],
+        worker_of: Callable[[Contestant], Worker],
+        folder: Path,
+    ) -> None:
+        self.shape, self.task, self.folder = shape, task, folder
+        self._worker_of = worker_of
+        self.entries = [Entry(contestant) for contestant in lineup]
+        self.rounds: list[dict[str, float]] = []
+
+    def _fail(self, entry: Entry, error: WorkerError) -> None:
+        entry.error = str(error)
+        # A process that died took everybody on it along.
+        if isinstance(error, WorkerDiedError) and entry.worker is not None:
+            for other in self.entries:
+                if other.worker is entry.worker:
+                    other.error = other.error or f"its process ended: {error}"
+
+    def _load(self, entry: Entry, reference: np.ndarray[Any, Any]) -> None:
+        contestant, shape = entry.contestant, self.shape
+        entry.worker = worker = self._worker_of(contestant)
+        mode, form = contestant.mode, contestant.form
+        answer = worker.ask(
+            "load", entry.key, mode, self.task, form, self.folder, *shape.sizes, timeout=600
+        )
+        if contestant == PEAK:
+            entry.extra["flops_per_call"] = int(answer)
+        else:
+            file = self.folder / "result.f32"
+            worker.ask("run", entry.key, file)
+            found = np.fromfile(file, np.float32).astype(np.float64)
+            entry.relative_error = largest_error(found, reference, shape, self.task)
+            if not entry.relative_error <= TOLERANCE:
+                raise WorkerError(
+                    f"wrong result: relative error {entry.relative_error:.1e}, "
+                    f"expected at most {TOLERANCE:.0e}"
+                )
+        calls = 1
+        while True:  # one call may be too short to time
+            taken = int(worker.ask("time", entry.key, calls, 0))
+            if taken > WARM_UP_NS or calls >= 1 << 20:
+                break
+            calls *= 4
+        entry.estimate_ns = taken / calls
+        entry.calls, entry.warm_up = plan_calls(entry.estimate_ns)
+
+    def load(self, say: Say) -> None:
+        """Load everybody and hold them to the reference."""
+        Problem.draw(self.shape).save(self.folder)
+        core = self._worker_of(MEMATTN)
+        reference = write_reference(core, self.folder, self.shape, self.task)
+        for entry in self.entries:
+            say(f"{self.shape.name}, {self.task}: loading {entry.contestant.label}")
+            try:
+                self._load(entry, reference)
+            except WorkerError as error:
+                self._fail(entry, error)
+
+    def measure(self, seconds: float, fewest: int, most: int, say: Say, seed: int = 1) -> None:
+        """Rounds over everybody, each in a new order."""
+        shuffle = random.Random(seed).shuffle
+        running = [entry for entry in self.entries if entry.error is None]
+        cost = sum(entry.estimate_ns * (entry.calls + entry.warm_up) for entry in running)
+        number = plan_rounds(cost, seconds, fewest, most)
+        for index in range(number):
+            say(f"{self.shape.name}, {self.task}: round {index + 1} of {number}")
+            shuffle(running)
+            taken: dict[str, float] = {}
+            for entry in running:
+                if entry.error is not None or entry.worker is None:
+                    continue
+                try:
+                    answer = entry.worker.ask("time", entry.key, entry.calls, entry.warm_up)
+                    taken[entry.key] = int(answer) / entry.calls
+                except WorkerError as error:
+                    self._fail(entry, error)
+            self.rounds.append(taken)
+        if self.shape.name == "token":
+            self._measure_latency(say)
+
+    def _measure_latency(self, say: Say) -> None:
+        for entry in self.entries:
+            ours = entry.contestant in (MEMATTN, PYTHON)
+            if not ours or entry.error is not None or entry.worker is None:
+                continue
+            say(f"{self.shape.name}, {self.task}: latency of {entry.contestant.label}")
+            percentiles = entry.worker.ask("latency", entry.key, LATENCY_CALLS).split()
+            names = ("p50", "p99", "p99.9", "max")
+            entry.extra["latency_ns"] = dict(zip(names, map(int, percentiles), strict=True))
+
+    def unload(self) -> None:
+        """Let everybody forget their models."""
+        for entry in self.entries:
+            if entry.worker is not None and entry.worker.alive and entry.calls:
+                try:
+                    entry.worker.ask("unload", entry.key)
+                except WorkerError:
+                    continue  # it was never loaded, or its process ended: nothing to forget
+
+    def to_json(self) -> dict[str, Any]:
+        """All that was found, raw rounds included."""
+        return {
+            "shape": dict(zip("BTUSH", self.shape.sizes, strict=True)),
+            "name": self.shape.name,
+            "task": self.task,
+            "flops": self.shape.flops,
+            "contestants": [
+                {
+                    "key": entry.key,
+                    "peer": entry.contestant.peer,
+                    "mode": entry.contestant.mode,
+                    "form": entry.contestant.form,
+                    "error": entry.error,
+                    "relative_error": entry.relative_error,
+                    "calls": entry.calls,
+                    **entry.extra,
+                }
+                for entry in self.entries
+            ],
+            "rounds_ns": self.rounds,
+            "measured": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        }

@@ -1,0 +1,135 @@
+"""One layer with its input, as files that every contestant reads, and the layer folded by hand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.shapes import Shape
+
+Array = NDArray[np.float32]
+
+# In the order of the flat parameter buffer, with their shapes; D = Dv = U.
+WEIGHTS = {
+    "memory": "SU",
+    "query.kernel": "UHU",
+    "query.bias": "HU",
+    "key.kernel": "UHU",
+    "key.bias": "HU",
+    "value.kernel": "UHU",
+    "value.bias": "HU",
+    "output.kernel": "HUU",
+    "output.bias": "U",
+}
+
+
+def weight_shapes(shape: Shape) -> dict[str, tuple[int, ...]]:
+    """The shapes of all nine weights."""
+    sizes = {"S": shape.memory_size, "U": shape.units, "H": shape.num_heads}
+    return {name: tuple(sizes[axis] for axis in axes) for name, axes in WEIGHTS.items()}
+
+
+def _split(flat: Array, shape: Shape) -> dict[str, Array]:
+    weights, offset = {}, 0
+    for name, sizes in weight_shapes(shape).items():
+        size = int(np.prod(sizes))
+        weights[name] = flat[offset : offset + size].reshape(sizes)
+        offset += size
+    return weights
+
+
+@dataclass(frozen=True)
+class Problem:
+    """x and grad_y (B, T, U), and the weights by name."""
+
+    shape: Shape
+    x: Array
+    grad_y: Array
+    weights: dict[str, Array]
+
+    @classmethod
+    def draw(cls, shape: Shape, seed: int = 20) -> Problem:
+        """Random values; no bias is zero, so that no term can hide."""
+        rng = np.random.default_rng(seed)
+        units = shape.units
+        scales = {
+            "memory": 1.0,
+            "output.kernel": (shape.num_heads * units) ** -0.5,
+            **{f"{name}.kernel": units**-0.5 for name in ("query", "key", "value")},
+            **{f"{name}.bias": 0.3 for name in ("query", "key", "value", "output")},
+        }
+        x, grad_y = rng.standard_normal((2, shape.batch, shape.steps, units), np.float32)
+        weights = {
+            name: np.float32(scales[name]) * rng.standard_normal(sizes, np.float32)
+            for name, sizes in weight_shapes(shape).items()
+        }
+        return cls(shape, x, grad_y, weights)
+
+    def save(self, folder: Path) -> None:
+        """Write x.f32, grad_y.f32 and parameters.f32."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self.x.tofile(folder / "x.f32")
+        self.grad_y.tofile(folder / "grad_y.f32")
+        flat = np.concatenate([self.weights[name].ravel() for name in WEIGHTS])
+        flat.tofile(folder / "parameters.f32")
+
+    @classmethod
+    def load(cls, folder: Path, shape: Shape) -> Problem:
+        """What `save` wrote."""
+        tokens = (shape.batch, shape.steps, shape.units)
+        x, grad_y, flat = (
+            np.fromfile(folder / f"{name}.f32", np.float32)
+            for name in ("x", "grad_y", "parameters")
+        )
+        return cls(shape, x.reshape(tokens), grad_y.reshape(tokens), _split(flat, shape))
+
+    def folded(self) -> dict[str, Array]:
+        """A (U, H·S), c (H·S), B (H·S, U) and bo (U), computed in float64."""
+        w: dict[str, Any] = {name: value.astype(np.float64) for name, value in self.weights.items()}
+        units = self.shape.units
+        keys = np.einsum("su,uhd->hsd", w["memory"], w["key.kernel"]) / np.sqrt(units)
+        values = np.einsum("su,uhd->hsd", w["memory"], w["value.kernel"])
+        values += w["value.bias"][:, None]
+        a = np.einsum("uhd,hsd->uhs", w["query.kernel"], keys)
+        c = np.einsum("hd,hsd->hs", w["query.bias"], keys)
+        b = np.einsum("hsd,hdu->hsu", values, w["output.kernel"])
+        arrays = {
+            "a": a.reshape(units, -1),
+            "c": c.ravel(),
+            "b": b.reshape(-1, units),
+            "bo": w["output.bias"],
+        }
+        return {name: np.ascontiguousarray(value, np.float32) for name, value in arrays.items()}
+
+
+def result_names(task: str) -> list[str]:
+    """What a contestant computes, in the order of its result file."""
+    gradients = ["grad x", *(f"grad {name}" for name in WEIGHTS)] if task == "step" else []
+    return ["y", *gradients]
+
+
+def largest_error(result: NDArray[Any], reference: NDArray[Any], shape: Shape, task: str) -> float:
+    """The largest error of a result, each part measured by the largest value of its reference.
+
+    The gradient of the key bias is 0 in truth, so the query bias measures it. A result of another
+    size, or with a NaN in it, is infinitely wrong.
+    """
+    if result.shape != reference.shape:
+        return float("inf")
+    tokens = shape.tokens * shape.units
+    sizes = [tokens, tokens, *(int(np.prod(sizes)) for sizes in weight_shapes(shape).values())]
+    ends = np.cumsum(sizes)[: len(result_names(task)) - 1]
+    parts = dict(zip(result_names(task), np.split(reference, ends), strict=True))
+    scales = {name: float(np.abs(part).max()) for name, part in parts.items()}
+    if task == "step":
+        scales["grad key.bias"] = scales["grad query.bias"]
+    errors = [
+        float(np.abs(found - parts[name]).max()) / scales[name]
+        for name, found in zip(parts, np.split(result, ends), strict=True)
+    ]
+    worst = max(errors)
+    return worst if all(np.isfinite(errors)) else float("inf")

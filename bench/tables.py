@@ -1,0 +1,190 @@
+"""Markdown tables from a result file: the summary, everybody's medians, and who is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from bench.contestants import ALL_PEERS, FORMS, MEMATTN, PEAK, PEERS, label
+from bench.stats import Spread, fastest, ratio, spread, times
+
+TASK_NAMES = {"forward": "Forward", "step": "Training step"}
+Group = dict[str, Any]
+Result = dict[str, Any]
+
+
+def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table, first column to the left, the others to the right, and aligned as text, too."""
+    table = [list(header), *map(list, rows)]
+    widths = [max(len(row[column]) for row in table) for column in range(len(header))]
+
+    def line(cells: Sequence[str]) -> str:
+        padded = [
+            cell.ljust(width) if column == 0 else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(cells, widths, strict=True))
+        ]
+        return "| " + " | ".join(padded) + " |"
+
+    rule = "|" + "|".join(
+        "-" * (width + 2) if column == 0 else "-" * (width + 1) + ":"
+        for column, width in enumerate(widths)
+    )
+    return "\n".join([line(table[0]), rule + "|", *map(line, table[1:])])
+
+
+def microseconds(ns: float) -> str:
+    """A time in µs with three digits that mean something."""
+    value = ns / 1e3
+    digits = 2 if value < 10 else 1 if value < 100 else 0
+    return f"{value:,.{digits}f}"
+
+
+def _factor(value: Spread) -> str:
+    return f"{value.median:.2f} ({value.low:.2f} to {value.high:.2f})"
+
+
+def share_of_peak(group: Group, key: str) -> Spread | None:
+    """The share of the FMA peak, counting 4·N·U·H·S, round by round."""
+    peak = contestant(group, PEAK.key)
+    if peak is None or "flops_per_call" not in peak or not times(group["rounds_ns"], key):
+        return None
+    scale = group["flops"] / peak["flops_per_call"]
+    taken = ratio(group["rounds_ns"], PEAK.key, key)
+    parts = (taken.median, taken.low, taken.high, taken.least)
+    return Spread(*(scale * part for part in parts))
+
+
+def contestant(group: Group, key: str) -> dict[str, Any] | None:
+    """A contestant of a group by its key."""
+    found = (one for one in group["contestants"] if one["key"] == key)
+    return next(found, None)
+
+
+def keys_of(group: Group, form: str) -> list[str]:
+    """The contestants that were given this form."""
+    return [one["key"] for one in group["contestants"] if one["form"] == form]
+
+
+def groups_of(result: Result, task: str) -> list[Group]:
+    """The groups of a task, in the order of the shapes."""
+    return [group for group in result["groups"] if group["task"] == task]
+
+
+def _shape_name(group: Group) -> str:
+    sizes = ", ".join(str(group["shape"][axis]) for axis in "BTUSH")
+    return f"{group['name']} ({sizes})"
+
+
+def summary(result: Result, task: str) -> str:
+    """One row a shape: memattn, the fastest peer of each form, and how many times faster it is."""
+    rows = []
+    for group in groups_of(result, task):
+        rounds = group["rounds_ns"]
+        own = times(rounds, MEMATTN.key)
+        if not own:
+            rows.append([_shape_name(group), "failed", *["—"] * (5 if task == "forward" else 4)])
+            continue
+        middle = spread(own)
+        row = [_shape_name(group), microseconds(middle.median)]
+        if task == "forward":
+            share = share_of_peak(group, MEMATTN.key)
+            row.append("—" if share is None else f"{share.median:.2f}")
+        for form in ("published", "folded"):
+            best = fastest(rounds, keys_of(group, form))
+            if best is None:
+                row += ["—", "—"]
+                continue
+            one = contestant(group, best)
+            assert one is not None
+            name = label(one["peer"], one["mode"])
+            row.append(f"{name} {microseconds(spread(times(rounds, best)).median)}")
+            row.append(_factor(ratio(rounds, best, MEMATTN.key)))
+        rows.append(row)
+    header = ["(B, T, U, S, H)", "memattn, µs"]
+    header += ["share of FMA peak"] if task == "forward" else []
+    header += ["fastest as published, µs", "times faster", "fastest folded by hand, µs"]
+    return markdown([*header, "times faster"], rows)
+
+
+def everybody(result: Result, task: str) -> str:
+    """One row a contestant, one column a shape: median, quartiles and minimum in µs."""
+    groups = groups_of(result, task)
+    names = list(dict.fromkeys(one["key"] for group in groups for one in group["contestants"]))
+    rows = []
+    for key in names:
+        ones = [contestant(group, key) for group in groups]
+        one = next(found for found in ones if found is not None)
+        if key == PEAK.key:
+            continue
+        row = [label(one["peer"], one["mode"]), FORMS[one["form"]] if one["form"] != "own" else ""]
+        for group in groups:
+            values = times(group["rounds_ns"], key)
+            row.append("failed" if not values else _median_and_spread(values))
+        rows.append(row)
+    for peer in result["missing"]:
+        forms = {one.form for one in ALL_PEERS if one.peer == peer and task in one.tasks}
+        rows += [
+            [PEERS[peer], FORMS[form], *["missing"] * len(groups)]
+            for form in ("published", "folded")
+            if form in forms
+        ]
+    return markdown(
+        ["µs: median (quartiles; least)", "form", *(group["name"] for group in groups)], rows
+    )
+
+
+def _median_and_spread(values: Sequence[float]) -> str:
+    middle = spread(values)
+    low, high = microseconds(middle.low), microseconds(middle.high)
+    return f"{microseconds(middle.median)} ({low} to {high}; {microseconds(middle.least)})"
+
+
+def troubles(result: Result) -> list[str]:
+    """Who is missing or failed, and why; a sentence each."""
+    lines = [f"{PEERS[peer]} is missing: {reason}" for peer, reason in result["missing"].items()]
+    lines += [
+        f"{label(one['peer'], one['mode'])}, {FORMS[one['form']]}, failed at {group['name']}, "
+        f"{TASK_NAMES[group['task']].lower()}: {one['error']}"
+        for group in result["groups"]
+        for one in group["contestants"]
+        if one["error"]
+    ]
+    return lines
+
+
+def peak_line(result: Result) -> str:
+    """The FMA peak over all groups; empty when it was not measured."""
+    found = [
+        contestant(group, PEAK.key)["flops_per_call"] / value  # type: ignore[index]  # measured
+        for group in result["groups"]
+        for value in times(group["rounds_ns"], PEAK.key)
+    ]
+    if not found:
+        return ""
+    middle = spread(found)
+    return (
+        f"FMA peak of one core, {result['versions']['memattn']['measured']}, float32: "
+        f"{middle.median:.0f} GFLOP/s ({middle.low:.0f} to {middle.high:.0f})"
+    )
+
+
+def latency_lines(result: Result) -> list[str]:
+    """Percentiles of single calls at the token shape."""
+    return [
+        f"{label(one['peer'], one['mode'])}, one token, call by call in µs: "
+        + ", ".join(f"{name} {microseconds(ns)}" for name, ns in one["latency_ns"].items())
+        for group in result["groups"]
+        for one in group["contestants"]
+        if "latency_ns" in one
+    ]
+
+
+def everything(result: Result) -> str:
+    """What scripts/bench prints at its end."""
+    blocks = []
+    for task, name in TASK_NAMES.items():
+        if groups_of(result, task):
+            blocks += [f"## {name}", summary(result, task), everybody(result, task)]
+    lines = [peak_line(result), *latency_lines(result), *troubles(result)]
+    blocks += [line for line in lines if line]
+    return "\n\n".join(blocks)

@@ -1,0 +1,82 @@
+"""The problem that every contestant is given, and how its answer is judged."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from bench.problem import WEIGHTS, Problem, largest_error, result_names
+from bench.shapes import SHAPES, TASKS, Shape
+
+import memattn
+
+SHAPE = Shape("small", 2, 3, 6, 5, 2)
+
+
+def layer_of(problem: Problem) -> memattn.MemoryAugmentedAttention:
+    layer = memattn.MemoryAugmentedAttention(6, 5, 2, dtype="float64", seed=1)
+    layer.set_weights(list(problem.weights.values()))
+    return layer
+
+
+def reference(problem: Problem) -> np.ndarray:
+    layer = layer_of(problem)
+    grads = layer.backward(problem.x, problem.grad_y)
+    parts = [layer(problem.x), grads["x"], *(grads[name] for name in WEIGHTS)]
+    return np.concatenate([part.ravel() for part in parts])
+
+
+def test_shapes() -> None:
+    assert SHAPES["docs"].flops == 4 * 320 * 64 * 4 * 20
+    assert set(TASKS["step"]) == set(SHAPES) - {"token"}
+
+
+def test_weights_are_named_as_the_layer_names_them() -> None:
+    problem = Problem.draw(SHAPE)
+    layer = layer_of(problem)
+    assert list(layer.weights) == list(WEIGHTS)
+    assert all(layer.weights[name].shape == problem.weights[name].shape for name in WEIGHTS)
+    assert all(np.abs(value).min() > 0 for value in problem.weights.values())
+
+
+def test_folded_by_hand_is_the_layer() -> None:
+    problem = Problem.draw(SHAPE)
+    arrays = problem.folded()
+    tokens = problem.x.reshape(6, 6)
+    powers = np.exp((tokens @ arrays["a"] + arrays["c"]).reshape(6, 2, 5))
+    scores = (powers / powers.sum(-1, keepdims=True)).reshape(6, 10)
+    y = tokens + scores @ arrays["b"] + arrays["bo"]
+    np.testing.assert_allclose(y.reshape(2, 3, 6), layer_of(problem)(problem.x), rtol=0, atol=1e-5)
+
+
+def test_files_hold_the_problem(tmp_path: Path) -> None:
+    problem = Problem.draw(SHAPE)
+    problem.save(tmp_path)
+    again = Problem.load(tmp_path, SHAPE)
+    assert np.array_equal(again.x, problem.x)
+    assert np.array_equal(again.grad_y, problem.grad_y)
+    for name in WEIGHTS:
+        assert np.array_equal(again.weights[name], problem.weights[name])
+
+
+def test_a_good_result_passes() -> None:
+    truth = reference(Problem.draw(SHAPE))
+    assert largest_error(truth.astype(np.float32).astype(np.float64), truth, SHAPE, "step") < 1e-6
+
+
+@pytest.mark.parametrize("part", range(11))
+def test_every_part_is_judged(part: int) -> None:
+    truth = reference(Problem.draw(SHAPE))
+    sizes = [36, 36, *(value.size for value in Problem.draw(SHAPE).weights.values())]
+    found = truth.copy()
+    found[sum(sizes[: part + 1]) - 1] += 0.01
+    assert len(sizes) == len(result_names("step"))
+    assert largest_error(found, truth, SHAPE, "step") > 1e-4
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_what_is_not_finite_is_wrong(bad: float) -> None:
+    truth = reference(Problem.draw(SHAPE))
+    found = truth.copy()
+    found[-1] = bad
+    assert largest_error(found, truth, SHAPE, "step") == np.inf
+    assert largest_error(found[:-1], truth, SHAPE, "step") == np.inf

@@ -1,0 +1,107 @@
+"""The tables, the page and the pictures that are made from a result file."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bench import plot, report, tables
+from bench.contestants import MEMATTN, PEAK, Contestant
+
+PUBLISHED = Contestant("openvino", "graph", "published")
+FOLDED = Contestant("jax", "jit", "folded")
+
+
+def group(name: str, task: str) -> dict[str, Any]:
+    contestants = [
+        {"key": one.key, "peer": one.peer, "mode": one.mode, "form": one.form, "error": None}
+        for one in (PEAK, MEMATTN, PUBLISHED, FOLDED)
+    ]
+    contestants[0]["flops_per_call"] = 1_000_000
+    rounds = [
+        {PEAK.key: 10_000.0, MEMATTN.key: 40_000.0, PUBLISHED.key: 160_000.0, FOLDED.key: 60_000.0},
+        {
+            PEAK.key: 20_000.0,
+            MEMATTN.key: 80_000.0,
+            PUBLISHED.key: 320_000.0,
+            FOLDED.key: 120_000.0,
+        },
+        {PEAK.key: 10_000.0, MEMATTN.key: 40_000.0, PUBLISHED.key: 200_000.0, FOLDED.key: 60_000.0},
+    ]
+    shape = {"B": 32, "T": 10, "U": 64, "S": 20, "H": 4}
+    return {
+        **{"name": name, "task": task, "shape": shape, "flops": 2_000_000},
+        **{"contestants": contestants, "rounds_ns": rounds},
+    }
+
+
+@pytest.fixture
+def result() -> dict[str, Any]:
+    return {
+        "format": 1,
+        "measured": "2026-01-02T03:04:05Z",
+        "command": "scripts/bench --quick",
+        "commit": "abc",
+        "forced_isa": "",
+        "core": 1,
+        "machine": dict.fromkeys(
+            ("processor", "family", "vectors", "cores", "memory", "kernel", "governor"), "some"
+        )
+        | {"virtual": True},
+        "versions": {"memattn": {"memattn": "1.0", "measured": "avx2"}},
+        "missing": {"torch": "no file for this machine"},
+        "groups": [group("docs", "forward"), group("docs", "step")],
+    }
+
+
+def test_summary(result: dict[str, Any]) -> None:
+    row = tables.summary(result, "forward").splitlines()[2]
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    assert cells[:3] == ["docs (32, 10, 64, 20, 4)", "40.0", "0.50"]
+    assert cells[3:5] == ["OpenVINO 200", "4.00 (4.00 to 4.50)"]
+    assert cells[5:] == ["JAX, jit 60.0", "1.50 (1.50 to 1.50)"]
+
+
+def test_summary_without_peers(result: dict[str, Any]) -> None:
+    for one in result["groups"][0]["rounds_ns"]:
+        del one[PUBLISHED.key], one[FOLDED.key]
+    assert tables.summary(result, "forward").splitlines()[2].count("—") == 4
+
+
+def test_who_is_missing_is_a_row_and_a_sentence(result: dict[str, Any]) -> None:
+    assert tables.everybody(result, "forward").count("missing") == 2
+    assert tables.troubles(result) == ["PyTorch is missing: no file for this machine"]
+
+
+def test_who_failed_is_told(result: dict[str, Any]) -> None:
+    result["groups"][1]["contestants"][3]["error"] = "wrong result"
+    for one in result["groups"][1]["rounds_ns"]:
+        del one[FOLDED.key]
+    assert "failed" in tables.everybody(result, "step")
+    assert tables.troubles(result)[1] == (
+        "JAX, jit, folded by hand, failed at docs, training step: wrong result"
+    )
+
+
+def test_peak(result: dict[str, Any]) -> None:
+    assert "100 GFLOP/s (" in tables.peak_line(result)
+
+
+def test_microseconds() -> None:
+    assert [tables.microseconds(ns) for ns in (183, 56_700, 356_000, 79_400_000)] == [
+        *("0.18", "56.7", "356", "79,400")
+    ]
+
+
+def test_page_has_command_and_figures(result: dict[str, Any]) -> None:
+    page = report.performance(result, {"peak": "images/a.png", "speed": "images/b.png"})
+    assert "    scripts/bench --quick\n" in page
+    assert "4.00 (4.00 to 4.50)" in page
+    assert "PyTorch is missing" in page
+    assert "images/a.png" in page
+    assert "images/b.png" in page
+
+
+def test_pictures(result: dict[str, Any], tmp_path: Path) -> None:
+    written = plot.write(result, tmp_path / "stem")
+    assert sorted(path.name for path in written) == ["stem-peak.png", "stem-speed.png"]
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in written)
