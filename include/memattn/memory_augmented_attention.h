@@ -62,7 +62,9 @@ struct WeightInfo {
 //
 // Thread safety: any number of threads may call the const methods of one layer at once; a call that
 // changes the layer needs it alone. forward takes no lock, and allocates only the first time a
-// thread meets a layer of that size: its scratch, a few tokens deep, belongs to the thread.
+// thread meets a layer of that size: the scratch, a few tokens deep for each thread that takes part
+// (threads.h), belongs to the calling thread. Results are the same bits at any number of threads
+// and however the tokens are cut in calls; they may differ between instruction sets, to rounding.
 //
 // Ownership: the layer owns its weights; spans that it returns live as long as it does and show its
 // weights as they change. Spans that it is given are used during the call only.
