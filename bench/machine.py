@@ -34,7 +34,7 @@ def describe() -> dict[str, Any]:
         "vectors": _vectors(_first(cpu, "flags") or _first(cpu, "Features")),
         "cores": len(os.sched_getaffinity(0)),
         "memory": _first("/proc/meminfo", "MemTotal"),
-        "kernel": platform.release(),
+        "kernel": platform.release().partition("-")[0],
         "governor": governor.read_text().strip() if governor.exists() else "not shown",
         "virtual": "hypervisor" in _first(cpu, "flags").split(),
     }
