@@ -106,14 +106,6 @@ std::int64_t backward_workspace(const Dims& dims, bool folded) {
   return tile.carver.taken();
 }
 
-// sums (n) += the rows of a (rows, n).
-template <typename T>
-void add_rows(std::int64_t rows, std::int64_t n, const T* a, T* HWY_RESTRICT sums) {
-  for (std::int64_t i = 0; i < rows; ++i) {
-    for (std::int64_t j = 0; j < n; ++j) sums[j] += a[i * n + j];
-  }
-}
-
 // One tile on its way back.
 template <typename T>
 class BackwardTile {

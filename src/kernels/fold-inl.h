@@ -35,8 +35,7 @@ void prepare(const Dims& dims, const WeightPointers<const T>& w, bool folded,
   multiply<T>(Start::kZero, S, H * D, U, {w.memory, U, 1}, w.key_kernel, H * D, keys, H * D);
   // V = M·Wv + bv
   T* values = prepared.values.data();
-  for (std::int64_t i = 0; i < S * H * Dv; ++i)
-    values[i] = w.value_bias ? w.value_bias[i % (H * Dv)] : T(0);
+  fill_rows(S, H * Dv, w.value_bias, values);
   multiply<T>(Start::kAdd, S, H * Dv, U, {w.memory, U, 1}, w.value_kernel, H * Dv, values, H * Dv);
   for (std::int64_t h = 0; h < H; ++h) {
     T* keys_transposed = prepared.keys_transposed.data() + h * D * S;
@@ -129,9 +128,7 @@ void finish_backward(const Prepared<T>& prepared, const WeightPointers<const T>&
               H * D);
   multiply<T>(Start::kZero, U, H * Dv, S, {memory, 1, U}, d_values, H * Dv, gradients.value_kernel,
               H * Dv);
-  for (std::int64_t i = 0; w.value_bias && i < S * H * Dv; ++i) {
-    gradients.value_bias[i % (H * Dv)] += d_values[i];
-  }
+  if (w.value_bias) add_rows(S, H * Dv, d_values, gradients.value_bias);
   // dM = Σ_h dK_h·Wk_hᵀ + dV_h·Wv_hᵀ
   for (std::int64_t h = 0; h < H; ++h) {
     transpose(U, D, w.key_kernel + h * D, H * D, transposed, U);

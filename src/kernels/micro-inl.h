@@ -203,6 +203,22 @@ void transpose(std::int64_t m, std::int64_t n, const T* a, std::int64_t lda, T* 
   }
 }
 
+// Every row of out (rows, n) becomes `line`, or 0 when that is null.
+template <typename T>
+void fill_rows(std::int64_t rows, std::int64_t n, const T* line, T* out) {
+  for (std::int64_t i = 0; i < rows; ++i) {
+    for (std::int64_t j = 0; j < n; ++j) out[i * n + j] = line ? line[j] : T(0);
+  }
+}
+
+// sums (n) += the rows of a (rows, n).
+template <typename T>
+void add_rows(std::int64_t rows, std::int64_t n, const T* a, T* HWY_RESTRICT sums) {
+  for (std::int64_t i = 0; i < rows; ++i) {
+    for (std::int64_t j = 0; j < n; ++j) sums[j] += a[i * n + j];
+  }
+}
+
 }  // namespace memattn::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 

@@ -101,7 +101,7 @@ struct Tile {
       transpose_tokens(x, U, x_transposed);
       return;
     }
-    fill_rows(w.query_bias, HD, q);
+    fill_rows(rows, HD, w.query_bias, q);
     multiply<T>(Start::kAdd, rows, HD, U, {x, U, 1}, w.query_kernel, HD, q, HD);
     transpose_tokens(q, HD, q_transposed);
   }
@@ -111,13 +111,6 @@ struct Tile {
     transpose(rows, n, a, n, out, stride);
     for (std::int64_t j = 0; rows < width && j < n; ++j) {
       std::fill(out + j * stride + rows, out + j * stride + width, T(0));
-    }
-  }
-
-  // Every row of out (rows, n) becomes `line`, or 0 when that is null.
-  void fill_rows(const T* line, std::int64_t n, T* out) const {
-    for (std::int64_t i = 0; i < rows; ++i) {
-      for (std::int64_t j = 0; j < n; ++j) out[i * n + j] = line ? line[j] : T(0);
     }
   }
 

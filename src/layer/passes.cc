@@ -27,9 +27,9 @@ std::int64_t forward_piece(const kernels::Dims& dims) {
   return divide_up(kOperations, token * kTileTokens) * kTileTokens;
 }
 
-// Tokens whose sums are taken apart from those of the others. Each part costs a pass over its sums,
-// so there are fewer of them where the sums are large; also 64 MiB is all that they take together
-// in float32, at any number of tokens.
+// Tokens whose sums are taken apart from those of the others. Each part costs a pass over its sums
+// and the memory for them, whatever the number of tokens: so there are at most 16 parts, and fewer
+// where the sums are large.
 std::int64_t backward_part(std::int64_t tokens, std::int64_t sums_size) {
   constexpr std::int64_t kStep = 4 * kTileTokens;
   const std::int64_t parts = sums_size <= (1 << 16) ? 16 : sums_size <= (1 << 20) ? 8 : 4;
