@@ -13,23 +13,33 @@ namespace memattn::kernels {
 template <typename T>
 struct Kernels;
 
+// Tokens that a kernel takes from x to y at a time. What they need beside the weights stays in L2,
+// and the more they are, the fewer times all weights come by: 48 suffice while those lie in L1 and
+// L2. Every instruction set's widest block of products, three vectors of tokens, fits in evenly.
+inline std::int64_t tile_tokens(const Dims& dims) noexcept {
+  constexpr std::int64_t kWeights = 1 << 15;
+  return dims.units * dims.memory_size * dims.num_heads > kWeights ? 96 : 48;
+}
+
 // Everything of a layer that depends on its weights alone, in the form that the kernels read. Made
-// once for each change of weights: docs/math.md, "The fold".
+// once for each change of weights: docs/math.md, "The fold". What makes logits makes them to base
+// 2, log2(e) times as large: a power of 2 takes fewer operations than one of e.
 template <typename T>
 struct Prepared {
   Dims dims;
   bool folded = true;
   bool finite = true;     // no NaN or Inf below or in the memory: then 0 times anything is 0
   AlignedVector<T> keys;  // K_h = M·Wk_h, (S, H, D); without bk, which the softmax cancels
-  AlignedVector<T> keys_transposed;  // K_hᵀ / √D, (H, D, S)
+  AlignedVector<T> keys_transposed;  // K_hᵀ log2(e) / √D, (H, D, S)
   AlignedVector<T> values;           // V_h = M·Wv_h + bv_h, (S, H, Dv)
   // Of the folded path only:
-  AlignedVector<T> a;         // A_h = Wq_h·K_hᵀ / √D, (U, H, S)
+  AlignedVector<T> a;         // A_h log2(e) = Wq_h·K_hᵀ log2(e) / √D, (U, H, S)
   AlignedVector<T> a_packed;  // the same, packed for tiles of tokens
-  AlignedVector<T> c;         // c_h = bq_h·K_hᵀ / √D, (H, S)
+  AlignedVector<T> c;         // c_h log2(e) = bq_h·K_hᵀ log2(e) / √D, (H, S)
   AlignedVector<T> b;         // B_h = V_h·Wo_h, (H, S, U)
+  AlignedVector<T> b_packed;  // the same, packed by groups of heads
   // Of the projected path only:
-  AlignedVector<T> keys_packed;  // K_h / √D, packed for tiles of tokens
+  AlignedVector<T> keys_packed;  // K_h log2(e) / √D, packed for tiles of tokens
 };
 
 template <typename T>
@@ -98,9 +108,10 @@ struct Kernels {
                           const TokenSums<T>& sums, const WeightPointers<T>& gradients,
                           T* workspace) noexcept;
 
-  // y = e^x for x at most 0, as the softmax takes it: within 2 units in the last place, 0 below the
-  // smallest normal number, NaN for NaN.
-  void (*exp)(const T* x, T* y, std::int64_t size) noexcept;
+  // y = 2^x for x at most 0, as the softmax takes it: within 2 units in the last place, which are
+  // those of the smallest normal number where y is below it; 0 where x is at most -126.5 (float) or
+  // -1022.5 (double); NaN for NaN.
+  void (*exp2)(const T* x, T* y, std::int64_t size) noexcept;
 };
 
 // The table of the instruction set that isa.h chooses; the same at every call.

@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <numbers>
 
 #include "hwy/highway.h"
 #include "kernels/tile-inl.h"
@@ -55,20 +56,25 @@ void prepare_backward(const Prepared<T>& prepared, const WeightPointers<const T>
   const std::int64_t HD = H * dims.key_dim, Dv = dims.value_dim;
   const BackwardWeights<T> out(dims, prepared.folded, weights);
   if (prepared.folded) {
-    transpose(U, H * S, prepared.a.data(), H * S, out.a_transposed, U);
+    transpose(U, H * S, prepared.a.data(), H * S, out.b_packed, U);
+    for (std::int64_t i = 0; i < H * S * U; ++i) out.b_packed[i] *= std::numbers::ln2_v<T>;
     const std::int64_t group = group_heads(dims);
     for (std::int64_t h = 0; h < H; h += group) {
-      pack<T>(std::min(group, H - h) * S, U, prepared.b.data() + h * S * U, U, 1,
-              out.b_packed + h * S * U);
+      const std::int64_t slots = std::min(group, H - h) * S;
+      pack_right(slots, U, out.b_packed + h * S * U, U, out.a_transposed + h * S * U);
+    }
+    for (std::int64_t h = 0; h < H; h += group) {
+      const std::int64_t slots = std::min(group, H - h) * S;
+      pack_left(slots, U, prepared.b.data() + h * S * U, U, 1, out.b_packed + h * S * U);
     }
     return;
   }
   transpose(U, HD, w.query_kernel, HD, out.query_transposed, U);
   for (std::int64_t i = 0; i < HD * U; ++i)
     out.query_transposed[i] *= inverse_sqrt<T>(dims.key_dim);
-  pack<T>(H * Dv, U, w.output_kernel, U, 1, out.output_packed);
+  pack_left(H * Dv, U, w.output_kernel, U, 1, out.output_packed);
   for (std::int64_t h = 0; h < H; ++h) {
-    pack<T>(S, Dv, prepared.values.data() + h * Dv, H * Dv, 1, out.values_packed + h * S * Dv);
+    pack_left(S, Dv, prepared.values.data() + h * Dv, H * Dv, 1, out.values_packed + h * S * Dv);
   }
 }
 
@@ -159,12 +165,12 @@ class BackwardTile {
     const std::int64_t U = tile_.dims.units, S = tile_.dims.memory_size, stride = tile_.stride;
     const std::int64_t slots = heads * S, offset = h * S * U;
     // Z = … + Σ_h P_h·B_h  =>  dB_h = Σ P_hᵀ·G;  dP_h = G·B_hᵀ
-    multiply<T>(Start::kAdd, slots, U, tile_.rows, {p, stride, 1}, g, U, sums_.b + offset, U);
+    multiply<T>(Start::kAdd, slots, U, tile_.rows, {p, stride, 1}, {g, U}, sums_.b + offset, U);
     multiply<T>(Start::kZero, slots, tile_.width, U, {weights_.b_packed + offset, 0, 0, true},
-                m_.g_transposed, stride, m_.d_p, stride);
+                {m_.g_transposed, stride}, m_.d_p, stride);
     softmax_backward_heads(h, heads);
     // L = X·A + c  =>  dA_hᵀ = Σ dL_hᵀ·X;  dc_h = Σ dL_h;  dX += dL_h·A_hᵀ
-    multiply<T>(Start::kAdd, slots, U, tile_.rows, {m_.d_p, stride, 1}, x, U,
+    multiply<T>(Start::kAdd, slots, U, tile_.rows, {m_.d_p, stride, 1}, {x, U},
                 sums_.a_transposed + offset, U);
     for (std::int64_t s = 0; s < slots; ++s) {
       T sum = 0;
@@ -172,8 +178,8 @@ class BackwardTile {
       sums_.c[h * S + s] += sum;
     }
     if (d_x) {
-      tile_.read(call_, prepared_.finite, slots, U, m_.d_p, weights_.a_transposed + offset, U, d_x,
-                 U);
+      tile_.read(call_, prepared_.finite, slots, U, m_.d_p,
+                 {weights_.a_transposed + offset, 0, slots}, d_x, U);
     }
   }
 
@@ -182,7 +188,7 @@ class BackwardTile {
     const Dims& dims = tile_.dims;
     const std::int64_t HDv = dims.num_heads * dims.value_dim;
     multiply<T>(Start::kZero, HDv, tile_.width, dims.units, {weights_.output_packed, 0, 0, true},
-                m_.g_transposed, tile_.stride, m_.d_context_transposed, tile_.stride);
+                {m_.g_transposed, tile_.stride}, m_.d_context_transposed, tile_.stride);
     transpose(HDv, tile_.rows, m_.d_context_transposed, tile_.stride, m_.d_context, HDv);
     std::fill_n(m_.d_q, tile_.rows * dims.num_heads * dims.key_dim, T(0));
   }
@@ -196,20 +202,21 @@ class BackwardTile {
     for (std::int64_t i = 0; i < heads; ++i) {
       const T* weights = p + i * S * stride;
       // context_h = P_h·V_h  =>  dV_h = Σ P_hᵀ·dcontext_h;  dP_h = dcontext_h·V_hᵀ
-      multiply<T>(Start::kAdd, S, Dv, tile_.rows, {weights, stride, 1}, d_context + (h + i) * Dv,
-                  HDv, sums_.values + (h + i) * Dv, HDv);
-      multiply<T>(
-          Start::kZero, S, tile_.width, Dv, {weights_.values_packed + (h + i) * S * Dv, 0, 0, true},
-          m_.d_context_transposed + (h + i) * Dv * stride, stride, m_.d_p + i * S * stride, stride);
+      multiply<T>(Start::kAdd, S, Dv, tile_.rows, {weights, stride, 1},
+                  {d_context + (h + i) * Dv, HDv}, sums_.values + (h + i) * Dv, HDv);
+      multiply<T>(Start::kZero, S, tile_.width, Dv,
+                  {weights_.values_packed + (h + i) * S * Dv, 0, 0, true},
+                  {m_.d_context_transposed + (h + i) * Dv * stride, stride},
+                  m_.d_p + i * S * stride, stride);
     }
     softmax_backward_heads(h, heads);
     const T* q = q_sum();
     for (std::int64_t i = 0; i < heads; ++i) {
       const T* d_logits = m_.d_p + i * S * stride;
       // L_h = q_h·K_hᵀ / √D  =>  √D·dK_h = Σ dL_hᵀ·q_h;  √D·dq_h = dL_h·K_h
-      multiply<T>(Start::kAdd, S, D, tile_.rows, {d_logits, stride, 1}, q + (h + i) * D, HD,
+      multiply<T>(Start::kAdd, S, D, tile_.rows, {d_logits, stride, 1}, {q + (h + i) * D, HD},
                   sums_.keys + (h + i) * D, HD);
-      tile_.read(call_, prepared_.finite, S, D, d_logits, prepared_.keys.data() + (h + i) * D, HD,
+      tile_.read(call_, prepared_.finite, S, D, d_logits, {prepared_.keys.data() + (h + i) * D, HD},
                  m_.d_q + (h + i) * D, HD);
     }
   }
@@ -219,13 +226,13 @@ class BackwardTile {
     const std::int64_t U = dims.units, HD = dims.num_heads * dims.key_dim;
     const std::int64_t HDv = dims.num_heads * dims.value_dim;
     // Z = … + context·Wo  =>  dWo = Σ contextᵀ·G
-    multiply<T>(Start::kAdd, HDv, U, tile_.rows, {tile_.context, 1, HDv}, g, U, sums_.output_kernel,
-                U);
+    multiply<T>(Start::kAdd, HDv, U, tile_.rows, {tile_.context, 1, HDv}, {g, U},
+                sums_.output_kernel, U);
     // q = X·Wq + bq  =>  dWq = Σ Xᵀ·dq;  dbq = Σ dq;  dX += dq·Wqᵀ
-    multiply<T>(Start::kAdd, U, HD, tile_.rows, {x, 1, U}, m_.d_q, HD, sums_.query_kernel, HD);
+    multiply<T>(Start::kAdd, U, HD, tile_.rows, {x, 1, U}, {m_.d_q, HD}, sums_.query_kernel, HD);
     add_rows(tile_.rows, HD, m_.d_q, sums_.query_bias);
     if (d_x) {
-      multiply<T>(Start::kAdd, tile_.rows, U, HD, {m_.d_q, HD, 1}, weights_.query_transposed, U,
+      multiply<T>(Start::kAdd, tile_.rows, U, HD, {m_.d_q, HD, 1}, {weights_.query_transposed, U},
                   d_x, U);
     }
   }

@@ -17,7 +17,7 @@
 
 #include "kernels/attention.h"
 #include "kernels/backward-inl.h"
-#include "kernels/exp-inl.h"
+#include "kernels/exp2-inl.h"
 #include "kernels/fold-inl.h"
 #include "kernels/forward-inl.h"
 #include "kernels/isa.h"
@@ -37,7 +37,7 @@ constexpr Kernels<T> table(const char* isa) {
           .backward = &backward<T>,
           .finish_workspace = &finish_workspace,
           .finish_backward = &finish_backward<T>,
-          .exp = &exp_array<T>};
+          .exp2 = &exp2_array<T>};
 }
 
 }  // namespace memattn::kernels::HWY_NAMESPACE

@@ -12,9 +12,6 @@
 namespace memattn {
 namespace {
 
-// Every tile of every instruction set fits a whole number of times into so many tokens.
-constexpr std::int64_t kTileTokens = 48;
-
 constexpr std::int64_t divide_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
 // `size`, rounded up to whole cache lines of either type.
@@ -24,14 +21,15 @@ constexpr std::int64_t aligned(std::int64_t size) { return divide_up(size, 16) *
 std::int64_t forward_piece(const kernels::Dims& dims) {
   constexpr std::int64_t kOperations = 500'000;
   const std::int64_t token = 4 * dims.units * dims.num_heads * dims.memory_size;
-  return divide_up(kOperations, token * kTileTokens) * kTileTokens;
+  const std::int64_t tile = kernels::tile_tokens(dims);
+  return divide_up(kOperations, token * tile) * tile;
 }
 
 // Tokens whose sums are taken apart from those of the others. Each part costs a pass over its sums
 // and the memory for them, whatever the number of tokens: so there are at most 16 parts, and fewer
 // where the sums are large.
 std::int64_t backward_part(std::int64_t tokens, std::int64_t sums_size) {
-  constexpr std::int64_t kStep = 4 * kTileTokens;
+  constexpr std::int64_t kStep = 192;  // a multiple of every tile
   const std::int64_t parts = sums_size <= (1 << 16) ? 16 : sums_size <= (1 << 20) ? 8 : 4;
   return std::max<std::int64_t>(1, divide_up(tokens, parts * kStep)) * kStep;
 }
