@@ -12,6 +12,8 @@ namespace memattn::kernels {
 
 template <typename T>
 struct Kernels;
+template <typename T>
+struct FinishBuffers;  // fold_support.h
 
 // Tokens that a kernel takes from x to y at a time. What they need beside the weights stays in L2,
 // and the more they are, the fewer times all weights come by: 48 suffice while those lie in L1 and
@@ -29,9 +31,9 @@ struct Prepared {
   Dims dims;
   bool folded = true;
   bool finite = true;     // no NaN or Inf below or in the memory: then 0 times anything is 0
-  AlignedVector<T> keys;  // K_h = M·Wk_h, (S, H, D); without bk, which the softmax cancels
+  AlignedVector<T> keys;  // K_h = M·Wk_h, (H, S, D); without bk, which the softmax cancels
   AlignedVector<T> keys_transposed;  // K_hᵀ log2(e) / √D, (H, D, S)
-  AlignedVector<T> values;           // V_h = M·Wv_h + bv_h, (S, H, Dv)
+  AlignedVector<T> values;           // V_h = M·Wv_h + bv_h, (H, S, Dv)
   // Of the folded path only:
   AlignedVector<T> a;         // A_h log2(e) = Wq_h·K_hᵀ log2(e) / √D, (U, H, S)
   AlignedVector<T> a_packed;  // the same, packed for tiles of tokens
@@ -48,14 +50,22 @@ struct ForwardArrays {
   T* y = nullptr;        // (B, T, U); may be x
   T* scores = nullptr;   // (B, H, T, S), averaged over heads (B, T, S), or null
   bool average_heads = false;
+  T* kept = nullptr;  // P for backward, kept_size() values, or null
 };
 
 template <typename T>
 struct BackwardArrays {
-  const T* x = nullptr;    // (B, T, U)
-  const T* d_y = nullptr;  // (B, T, U)
-  T* d_x = nullptr;        // (B, T, U), or null
+  const T* x = nullptr;     // (B, T, U)
+  const T* d_y = nullptr;   // (B, T, U)
+  T* d_x = nullptr;         // (B, T, U), or null
+  const T* kept = nullptr;  // what forward kept, or null: then P is computed again
 };
+
+// Size of `kept`: tile after tile, each as it is computed, (H, S, tile_tokens).
+inline std::int64_t kept_size(const Dims& dims, std::int64_t tokens) noexcept {
+  const std::int64_t tile = tile_tokens(dims);
+  return (tokens + tile - 1) / tile * tile * dims.num_heads * dims.memory_size;
+}
 
 // Sums over tokens, from which finish_backward makes the gradients of the weights.
 template <typename T>
@@ -75,15 +85,18 @@ struct TokenSums {
   std::int64_t size = 0;       // values in all
 };
 
-// The functions of one instruction set. All are noexcept but prepare, which takes memory; none
-// checks anything. A workspace belongs to one call at a time.
+// The functions of one instruction set, all noexcept; none checks anything or takes memory. A
+// workspace belongs to one call at a time.
 template <typename T>
 struct Kernels {
   const char* isa;  // Highway's name in lower case, "avx3", or "scalar"
 
-  // Fills `prepared` for one of the two paths; buffers that it has already are used again.
-  void (*prepare)(const Dims& dims, const WeightPointers<const T>& w, bool folded,
-                  Prepared<T>& prepared);
+  // Fills `prepared`, which resize_prepared has given its sizes: heads first..last-1 and whether
+  // all of them is finite; then, with that of all heads, the rest.
+  bool (*prepare_heads)(const WeightPointers<const T>& w, std::int64_t first, std::int64_t last,
+                        Prepared<T>& prepared) noexcept;
+  void (*finish_prepare)(const WeightPointers<const T>& w, bool finite,
+                         Prepared<T>& prepared) noexcept;
 
   // Tokens first..last-1 of a call. Any cut of the tokens gives the same bits.
   std::int64_t (*forward_workspace)(const Dims& dims, bool folded);
@@ -102,11 +115,15 @@ struct Kernels {
                    const Call& call, const BackwardArrays<T>& arrays, std::int64_t first,
                    std::int64_t last, const TokenSums<T>& sums, T* workspace) noexcept;
 
-  // From the sums over all tokens to the gradients of the weights, each zero on entry.
-  std::int64_t (*finish_workspace)(const Dims& dims);
-  void (*finish_backward)(const Prepared<T>& prepared, const WeightPointers<const T>& w,
-                          const TokenSums<T>& sums, const WeightPointers<T>& gradients,
-                          T* workspace) noexcept;
+  // From the sums over all tokens to the gradients of the weights: heads first..last-1, and then
+  // columns first..last-1 of that of the memory. That of output.bias is sums.output_bias.
+  void (*finish_heads)(const Prepared<T>& prepared, const WeightPointers<const T>& w,
+                       const TokenSums<T>& sums, const WeightPointers<T>& gradients,
+                       const FinishBuffers<T>& rest, std::int64_t first, std::int64_t last,
+                       T* workspace) noexcept;
+  void (*finish_memory)(const Prepared<T>& prepared, const WeightPointers<const T>& w,
+                        const WeightPointers<T>& gradients, const FinishBuffers<T>& rest,
+                        std::int64_t first, std::int64_t last, T* workspace) noexcept;
 
   // y = 2^x for x at most 0, as the softmax takes it: within 2 units in the last place, which are
   // those of the smallest normal number where y is below it; 0 where x is at most -126.5 (float) or

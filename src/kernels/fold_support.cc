@@ -19,7 +19,7 @@ void resize_prepared(const Dims& dims, bool folded, Prepared<T>& prepared) {
        {&prepared.a, &prepared.a_packed, &prepared.b, &prepared.b_packed}) {
     resize(*of_folded, folded ? U * H * S : 0);
   }
-  prepared.c.assign(static_cast<std::size_t>(folded ? H * S : 0), T(0));
+  resize(prepared.c, folded ? H * S : 0);
   resize(prepared.keys_packed, folded ? 0 : H * S * D);
 }
 

@@ -104,8 +104,8 @@ void forward(const Prepared<T>& prepared, const WeightPointers<const T>& w, cons
              T* workspace) noexcept {
   const std::int64_t U = prepared.dims.units, S = prepared.dims.memory_size;
   const std::int64_t H = prepared.dims.num_heads, HDv = H * prepared.dims.value_dim;
-  const bool plain =
-      prepared.folded && !call.mask.any() && call.dropout.rate == 0 && !arrays.scores;
+  const bool plain = prepared.folded && !call.mask.any() && call.dropout.rate == 0 &&
+                     !arrays.scores && !arrays.kept;
   Tile<T> tile(prepared.dims, prepared.folded, workspace);
   while (first < last) {
     const T* x = arrays.x + first * U;
@@ -121,15 +121,16 @@ void forward(const Prepared<T>& prepared, const WeightPointers<const T>& w, cons
     start_output(w, call, rows, U, x, y);  // from here x is not needed: y may have taken its place
     for (std::int64_t h = 0; h < H; h += tile.group) {
       const std::int64_t heads = std::min(tile.group, H - h);
+      tile.p = tile.place(arrays.kept, h);
       tile.logits(prepared, h, heads);
       tile.softmax_heads(call, heads);
       if (arrays.scores) write_scores(call, arrays, h, heads, tile);
-      if (call.dropout.rate > 0) tile.dropout(call, h, heads, tile.p, tile.p);
+      const T* weights = tile.weights(call, h, heads);
       if (prepared.folded) {  // Z += Σ_h P_h·B_h
-        tile.read(call, prepared.finite, heads * S, U, tile.p,
+        tile.read(call, prepared.finite, heads * S, U, weights,
                   {prepared.b_packed.data() + h * S * U, 0, heads * S}, y, U);
       } else {
-        tile.read_values(prepared, call, h, heads, tile.p);
+        tile.read_values(prepared, call, h, heads, weights);
       }
     }
     if (!prepared.folded) {  // Z += context·Wo

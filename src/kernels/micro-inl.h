@@ -242,22 +242,32 @@ HWY_NOINLINE void panel(D d, Start start, std::int64_t part, std::int64_t m, std
                         Left<T> a, const T* b, std::int64_t ldb, T* c, std::int64_t ldc,
                         const T* bias) {
   constexpr int kLargest = kVectors == 3 ? kBlock3 : kVectors == 2 ? kBlock2 : kBlock1;
-  // So many rows of a panel lie in L1 beside a block of A.
-  constexpr std::int64_t kDepth = 256;
+  // So many rows of a panel lie in L1 beside a block of A. Rows far apart share few of its sets:
+  // they are packed first when enough rows of A make up for it.
+  constexpr std::int64_t kDepth = 256, kFar = 1024 / sizeof(T), kManyRows = 32;
+  const std::int64_t columns =
+      (kVectors - (kPart ? 1 : 0)) * static_cast<std::int64_t>(Lanes(d)) + part;
+  const bool packs = ldb >= kFar && m >= kManyRows;
+  HWY_ALIGN T packed[kDepth * kVectors * hn::MaxLanes(D())];
   for (std::int64_t p = 0; p == 0 || p < k; p += kDepth) {
     const std::int64_t depth = std::min(kDepth, k - p);
+    const T* lines = b + p * ldb;
+    for (std::int64_t row = 0; packs && row < depth; ++row) {
+      copy(columns, lines + row * ldb, packed + row * columns);
+    }
+    if (packs) lines = packed;
+    const std::int64_t distance = packs ? columns : ldb;
     const Start first = p == 0 ? start : Start::kAdd;
     for (std::int64_t i = 0; i < m;) {
       const int rows = next_block(m - i, a.packed ? kPackedRows : kLargest);
       const T* block = a.packed ? a.data + i * k + p * rows : a.data + i * a.row + p * a.step;
       const std::int64_t row = a.packed ? 1 : a.row;
       const std::int64_t step = a.packed ? rows : a.step;
-      const T* line = b + p * ldb;
       T* out = c + i * ldc;
       const T* start_at = bias ? bias + i : nullptr;
       const auto run = [&]<int kRows>() HWY_ATTR {
-        micro<kRows, kVectors, kPart>(d, first, part, depth, block, row, step, line, ldb, out, ldc,
-                                      start_at);
+        micro<kRows, kVectors, kPart>(d, first, part, depth, block, row, step, lines, distance, out,
+                                      ldc, start_at);
       };
       switch (rows) {
         case 12:
@@ -357,6 +367,19 @@ void fill_rows(std::int64_t rows, std::int64_t n, const T* line, T* out) {
   for (std::int64_t i = 0; i < rows; ++i) {
     for (std::int64_t j = 0; j < n; ++j) out[i * n + j] = line ? line[j] : T(0);
   }
+}
+
+// The sum of `size` values, lane by lane and then across.
+template <typename T>
+T sum(std::int64_t size, const T* values) {
+  const hn::ScalableTag<T> d;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  auto total = hn::Zero(d);
+  std::int64_t i = 0;
+  for (; i + lanes <= size; i += lanes) total = hn::Add(total, hn::LoadU(d, values + i));
+  T result = hn::GetLane(hn::SumOfLanes(d, total));
+  for (; i < size; ++i) result += values[i];
+  return result;
 }
 
 // sums (n) += the rows of a (rows, n).

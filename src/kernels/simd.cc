@@ -28,15 +28,16 @@ namespace memattn::kernels::HWY_NAMESPACE {
 template <typename T>
 constexpr Kernels<T> table(const char* isa) {
   return {.isa = isa,
-          .prepare = &prepare<T>,
+          .prepare_heads = &prepare_heads<T>,
+          .finish_prepare = &finish_prepare<T>,
           .forward_workspace = &forward_workspace<T>,
           .forward = &forward<T>,
           .backward_weights = &backward_weights<T>,
           .prepare_backward = &prepare_backward<T>,
           .backward_workspace = &backward_workspace<T>,
           .backward = &backward<T>,
-          .finish_workspace = &finish_workspace,
-          .finish_backward = &finish_backward<T>,
+          .finish_heads = &finish_heads<T>,
+          .finish_memory = &finish_memory<T>,
           .exp2 = &exp2_array<T>};
 }
 

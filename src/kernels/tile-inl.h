@@ -53,7 +53,8 @@ struct Tile {
     q = carver.take(folded ? 0 : stride * dims.num_heads * dims.key_dim);
     q_transposed = carver.take(folded ? 0 : dims.num_heads * dims.key_dim * stride);
     context = carver.take(folded ? 0 : stride * dims.num_heads * dims.value_dim);
-    p = carver.take(group * dims.memory_size * stride);
+    scores = carver.take(group * dims.memory_size * stride);
+    dropped = carver.take(group * dims.memory_size * stride);
     keep = carver.take(dims.memory_size * stride);
     keep_lines = reinterpret_cast<Bits*>(carver.take(stride * dims.memory_size));
     mean = carver.take(dims.memory_size * stride);
@@ -77,6 +78,13 @@ struct Tile {
   const T* mask() const { return masked ? keep : nullptr; }
   bool reads(const Call& call, std::int64_t row, std::int64_t slot) const {
     return keep[slot * stride + row] != 0 || (call.uniform_when_masked && active[row] == 0);
+  }
+
+  // Where the scores of heads from h on are, or will be: with `kept`, in the place of this tile
+  // there.
+  T* place(T* kept, std::int64_t h) const {
+    const std::int64_t S = dims.memory_size;
+    return kept ? kept + first * dims.num_heads * S + h * S * stride : scores;
   }
 
   // Logits of heads h..h + heads - 1 into p, (heads · S, stride).
@@ -127,6 +135,13 @@ struct Tile {
     }
   }
 
+  // What tokens read by: P of heads h..h + heads - 1, after dropout.
+  const T* weights(const Call& call, std::int64_t h, std::int64_t heads) {
+    if (call.dropout.rate == 0) return p;
+    dropout(call, h, heads, p, dropped);
+    return dropped;
+  }
+
   // out = in with the dropout of heads h..h + heads - 1, both (heads · S, stride).
   void dropout(const Call& call, std::int64_t h, std::int64_t heads, const T* in, T* out) {
     const std::int64_t S = dims.memory_size;
@@ -172,7 +187,7 @@ struct Tile {
         std::fill_n(context + row * HDv + (h + i) * Dv, Dv, T(0));
       }
       read(call, prepared.finite, S, Dv, weights + i * S * stride,
-           {prepared.values.data() + (h + i) * Dv, HDv}, context + (h + i) * Dv, HDv);
+           {prepared.values.data() + (h + i) * S * Dv, Dv}, context + (h + i) * Dv, HDv);
     }
   }
 
@@ -190,7 +205,9 @@ struct Tile {
   T* q = nullptr;                     // (rows, H, D)           projected path
   T* q_transposed = nullptr;          // (H, D, stride)         projected path
   T* context = nullptr;               // (rows, H, Dv)          projected path
-  T* p = nullptr;                     // (group, S, stride)
+  T* p = nullptr;                     // (group, S, stride): `scores`, or where they are kept
+  T* scores = nullptr;                // (group, S, stride)
+  T* dropped = nullptr;               // (group, S, stride): P after dropout
   T* keep = nullptr;                  // (S, stride), see softmax-inl.h
   Bits* keep_lines = nullptr;         // (rows, S): the same, token by token
   T* mean = nullptr;                  // (S, stride): scores averaged over heads
