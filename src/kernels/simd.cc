@@ -1,8 +1,11 @@
 // Compiles the kernels once for each instruction set, and hands out the table of the chosen one.
 // Highway is used for its headers alone: the choice is made here, so that forcing a set changes
 // nothing outside of memattn, and nothing has to be linked.
-#define HWY_DISABLED_TARGETS (HWY_SSSE3)  // no machine of interest has it and not SSE4
-#define HWY_IS_DEBUG_BUILD 0              // its assertions live in the library that is not linked
+#define HWY_COMPILE_ALL_ATTAINABLE  // plain C++ as well where the compiler may always use NEON
+// No machine of interest has SSSE3 and not SSE4. The blocks of micro-inl.h are arrays of vectors,
+// which SVE's types do not allow.
+#define HWY_DISABLED_TARGETS (HWY_SSSE3 | HWY_SVE | HWY_SVE_256 | HWY_SVE2 | HWY_SVE2_128)
+#define HWY_IS_DEBUG_BUILD 0  // its assertions live in the library that is not linked
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/simd.cc"
 // clang-format off: the order is Highway's
