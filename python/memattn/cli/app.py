@@ -42,7 +42,7 @@ def run(arguments: list[str]) -> int:
         _fail({"kind": "memory", "message": "found no memory left for this much data"}, as_json)
         return 1
     except Exception as error:
-        from memattn.forecast.errors import DataError
+        from memattn.errors import DataError
 
         if not isinstance(error, DataError):
             raise

@@ -18,9 +18,10 @@ from rich.progress import (
 )
 
 from memattn.cli.render import print_heading, print_outcome, to_document
-from memattn.forecast.csv_reader import read_csv
-from memattn.forecast.errors import DataError
-from memattn.forecast.output import check_writable, forecast_csv_text, write_atomically
+from memattn.csv_reader import read_csv
+from memattn.errors import DataError
+from memattn.files import check_writable, write_atomically
+from memattn.forecast.output import forecast_csv_text
 from memattn.forecast.pipeline import Progress as ProgressCallback
 from memattn.forecast.pipeline import execute
 from memattn.forecast.plan import make_plan

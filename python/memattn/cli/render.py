@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from memattn.errors import printable
 from memattn.forecast.accuracy_table import NUMBER_COLUMNS, accuracy_rows
-from memattn.forecast.errors import printable
 from memattn.forecast.intervals import LEVELS
 from memattn.forecast.plan import Plan
 from memattn.forecast.result import METHODS, MODEL, ForecastResult
