@@ -19,6 +19,7 @@ Examples:
   memattn forecast sales.csv --horizon 14
   memattn forecast weather.csv --horizon 48 --target newark --report report.html
   memattn forecast load.csv --horizon 96 --season 96 --json > forecast.json
+  memattn convert model.keras layer.safetensors
 """
 
 
@@ -84,7 +85,32 @@ def _show_version(context: click.Context, parameter: click.Parameter, wanted: bo
     help="Show the version and exit.",
 )  # fmt: skip
 def _memattn() -> None:
-    """Attention over a learned memory: forecasts of equally spaced series."""
+    """Attention over a learned memory: its weights, and forecasts of equally spaced series."""
+
+
+@_memattn.command("convert")
+@click.argument("source", type=click.Path(path_type=Path))
+@click.argument("target", type=click.Path(path_type=Path))
+@click.option(
+    "--layer",
+    metavar="NAME",
+    help="The memory layer to take.  [default: the only one in SOURCE]",
+)
+@click.option(
+    "--json", "as_json", is_flag=True,
+    help="Write one JSON document to stdout, and errors as JSON to stderr.",
+)  # fmt: skip
+def _convert(source: Path, target: Path, layer: str | None, as_json: bool) -> None:
+    """Move the weights of a memory layer from one format to another.
+
+    SOURCE is a model or its weights: .keras, .weights.h5 or .h5 of Keras 2 and 3, .npz of NumPy,
+    a state_dict of PyTorch (.pt, .pth), or .safetensors. It is data: nothing in it is executed.
+
+    The ending of TARGET says what is written: .safetensors, .weights.h5, .npz, .pt, .pth or .onnx.
+    """
+    from memattn.cli.convert_command import convert_command
+
+    convert_command(source=source, target=target, layer=layer, as_json=as_json)
 
 
 @_memattn.command("forecast", epilog=EXAMPLES)
