@@ -182,7 +182,9 @@ def test_transformations() -> None:
     for masks in (MASKS["none"], MASKS["all"]):
         with jax.enable_x64(True):
             wide = {name: value.astype(jnp.float64) for name, value in params.items()}
-            check_grads(lambda p, x, m=masks: apply(p, x, CONFIG, **m), (wide, X.astype(float)), order=2)
+            check_grads(
+                lambda p, x, m=masks: apply(p, x, CONFIG, **m), (wide, X.astype(float)), order=2
+            )
 
 
 def test_debug_nans() -> None:
