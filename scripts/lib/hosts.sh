@@ -65,6 +65,8 @@ test_host() {
   local backend=$1 files
   if [[ $1 == keras* ]]; then backend=tensorflow; fi
   mapfile -t files < <(host_files "$1")
-  MEMATTN_TEST_HOST=$1 KERAS_BACKEND=$backend TF_CPP_MIN_LOG_LEVEL=2 ".venv-hosts/$1/bin/python" -m pytest \
-    --quiet --tb=short tests/python/test_examples.py "${files[@]}"
+  # JAX compiles each small function that a test calls by itself: kept, the second time takes a third.
+  export JAX_COMPILATION_CACHE_DIR=$PWD/build/hosts/jax JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0
+  export MEMATTN_TEST_HOST=$1 KERAS_BACKEND=$backend TF_CPP_MIN_LOG_LEVEL=2
+  ".venv-hosts/$1/bin/python" -m pytest --quiet --tb=short tests/python/test_examples.py "${files[@]}"
 }
