@@ -60,7 +60,7 @@ host_files() {
   esac | sort
 }
 
-# test_host NAME: its tests, and its programs in examples/python.
+# test_host NAME: its tests, its programs in examples/python, and its page in docs/.
 test_host() {
   local backend=$1 files
   if [[ $1 == keras* ]]; then backend=tensorflow; fi
@@ -68,5 +68,6 @@ test_host() {
   # JAX compiles each small function that a test calls by itself: kept, the second time takes a third.
   export JAX_COMPILATION_CACHE_DIR=$PWD/build/hosts/jax JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0
   export MEMATTN_TEST_HOST=$1 KERAS_BACKEND=$backend TF_CPP_MIN_LOG_LEVEL=2
-  ".venv-hosts/$1/bin/python" -m pytest --quiet --tb=short tests/python/test_examples.py "${files[@]}"
+  ".venv-hosts/$1/bin/python" -m pytest --quiet --tb=short \
+    tests/python/test_examples.py tests/python/test_pages.py "${files[@]}"
 }
