@@ -19,13 +19,7 @@ params = init(jax.random.key(0), config)
 x = jax.random.normal(jax.random.key(1), (32, 10, 16))
 target = x + jnp.sin(2 * x)[..., ::-1]
 
-
-@jax.jit
-@jax.value_and_grad
-def loss_of(params):
-    """Mean squared error."""
-    return jnp.mean((apply(params, x, config) - target) ** 2)
-
+loss_of = jax.jit(jax.value_and_grad(lambda p: jnp.mean((apply(p, x, config) - target) ** 2)))
 
 for step in range(steps + 1):
     loss, grads = loss_of(params)
