@@ -10,11 +10,11 @@ import sys
 from pathlib import Path
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
-HOST = os.environ.get("MEMATTN_TEST_HOST", "numpy")
+PAGES = {"keras2": "keras", "keras3": "keras", "torch": "pytorch", "jax": "jax", None: "numpy"}
 
 
 def test_blocks_run(tmp_path: Path) -> None:
-    page = DOCS / f"{HOST.rstrip('23')}.md"
+    page = DOCS / f"{PAGES[os.environ.get('MEMATTN_TEST_HOST')]}.md"
     blocks = re.findall(r"^```python\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
     assert blocks
     program = tmp_path / "page.py"
