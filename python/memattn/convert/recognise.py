@@ -250,15 +250,7 @@ def options_of(source: SourceFile, layer: FoundLayer, config: Mapping[str, Any])
         found, expected = config.get(key), getattr(layer, key)
         if found is not None and found != expected:
             source.fail(place, f"{key} {quoted(repr(found))}", f"{expected} as in the weights")
-    options = {}
-    for key, kinds in OPTIONS.items():
-        value = config.get(key)
-        if value is None:
-            continue
-        if type(value) not in kinds:
-            source.fail(place, f"{key} {quoted(repr(value))}", "a value that the layer takes")
-        options[key] = value
-    return options
+    return {key: config[key] for key in OPTIONS if config.get(key) is not None}
 
 
 def options_of_ours(source: SourceFile, layer: FoundLayer, config: object) -> dict[str, Any]:

@@ -19,12 +19,8 @@ WEIGHT_NAMES = (
     *(f"{role}.{part}" for role in PROJECTIONS for part in ("kernel", "bias")),
 )
 
-# Options that a config may hold beyond what the shapes say, with the types they have.
-OPTIONS: Mapping[str, tuple[type, ...]] = {
-    "residual": (bool,),
-    "dropout": (int, float),
-    "fully_masked": (str,),
-}
+# What a layer's config says beyond its sizes, in every host.
+OPTIONS = ("residual", "dropout", "fully_masked")
 
 
 def without_biases(names: Sequence[str]) -> tuple[str, ...]:
