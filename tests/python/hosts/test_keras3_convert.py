@@ -8,7 +8,7 @@ import pytest
 from memattn import FormatError, convert
 from memattn.keras.host import keras, ops
 
-from .keras_files_support import (
+from .keras_convert_support import (
     HEADS,
     MARKS,
     PUBLISHED,

@@ -7,7 +7,7 @@ import numpy as np
 
 from memattn import convert
 
-from .keras_files_support import MARKS, assert_equal, randomised
+from .keras_convert_support import MARKS, assert_equal, randomised
 from .keras_support import import_fusionlab
 
 pytestmark = MARKS

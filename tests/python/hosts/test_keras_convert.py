@@ -10,7 +10,7 @@ import memattn.keras
 from memattn import MemoryAugmentedAttention, convert
 from memattn.keras.host import KERAS_3, keras
 
-from .keras_files_support import (
+from .keras_convert_support import (
     HEADS,
     MARKS,
     PUBLISHED,
