@@ -171,7 +171,7 @@ class BackwardTile {
     // Z = … + Σ_h P_h·B_h  =>  dB_h = Σ P_hᵀ·G;  dP_h = G·B_hᵀ
     multiply<T>(Start::kAdd, slots, U, rows, {p, stride, 1}, {m_.g_packed, 0, rows},
                 sums_.b + offset, U);
-    multiply<T>(Start::kZero, slots, tile_.width, U, {weights_.b_packed + offset, 0, 0, true},
+    multiply<T>(Start::kZero, slots, tile_.width, U, {weights_.b_packed + offset, 0, 0, U},
                 {m_.g_transposed, stride}, m_.d_p, stride);
     softmax_backward_heads(h, heads);
     // L = X·A + c  =>  dA_hᵀ = Σ dL_hᵀ·X;  dc_h = Σ dL_h;  dX += dL_h·A_hᵀ
@@ -188,8 +188,9 @@ class BackwardTile {
   void start_projected() {
     const Dims& dims = tile_.dims;
     const std::int64_t HDv = dims.num_heads * dims.value_dim;
-    multiply<T>(Start::kZero, HDv, tile_.width, dims.units, {weights_.output_packed, 0, 0, true},
-                {m_.g_transposed, tile_.stride}, m_.d_context_transposed, tile_.stride);
+    multiply<T>(Start::kZero, HDv, tile_.width, dims.units,
+                {weights_.output_packed, 0, 0, dims.units}, {m_.g_transposed, tile_.stride},
+                m_.d_context_transposed, tile_.stride);
     transpose(HDv, tile_.rows, m_.d_context_transposed, tile_.stride, m_.d_context, HDv);
     std::fill_n(m_.d_q, tile_.rows * dims.num_heads * dims.key_dim, T(0));
   }
@@ -206,7 +207,7 @@ class BackwardTile {
       multiply<T>(Start::kAdd, S, Dv, tile_.rows, {weights, stride, 1},
                   {d_context + (h + i) * Dv, HDv}, sums_.values + (h + i) * Dv, HDv);
       multiply<T>(Start::kZero, S, tile_.width, Dv,
-                  {weights_.values_packed + (h + i) * S * Dv, 0, 0, true},
+                  {weights_.values_packed + (h + i) * S * Dv, 0, 0, Dv},
                   {m_.d_context_transposed + (h + i) * Dv * stride, stride},
                   m_.d_p + i * S * stride, stride);
     }

@@ -116,14 +116,16 @@ enum class Start {
   kRowBias,  // bias[row]
 };
 
-// The left operand A (m, k): element (i, p) is data[i * row + p * step]. If packed, it lies block
-// after block, each of the rows that next_block gives, with the block's rows fastest.
+// The left operand A (m, k): element (i, p) is data[i * row + p * step]. If packed (depth > 0), it
+// is columns first to first + k - 1 of a matrix of `depth` columns that lies block after block,
+// each of the rows that next_block gives, with the block's rows fastest.
 template <typename T>
 struct Left {
   const T* data = nullptr;
   std::int64_t row = 0;
   std::int64_t step = 0;
-  bool packed = false;
+  std::int64_t depth = 0;
+  std::int64_t first = 0;
 };
 
 // The right operand B (k, n): rows `row` values apart. If packed (depth > 0), it is rows first to
@@ -236,57 +238,55 @@ HWY_INLINE void micro(D d, Start start, std::int64_t part, std::int64_t k, const
   }
 }
 
-// C (m, kVectors vectors), from B's rows ldb apart.
+// So many rows of a panel lie in L1 beside a block of A, and so much of A, for the next panel, in
+// L2.
+inline constexpr std::int64_t kDepth = 256, kLeftBytes = 1 << 18;
+
+// C (m, kVectors vectors), from at most kDepth rows of B, ldb apart.
 template <int kVectors, bool kPart, class D, typename T = hn::TFromD<D>>
 HWY_NOINLINE void panel(D d, Start start, std::int64_t part, std::int64_t m, std::int64_t k,
                         Left<T> a, const T* b, std::int64_t ldb, T* c, std::int64_t ldc,
                         const T* bias) {
   constexpr int kLargest = kVectors == 3 ? kBlock3 : kVectors == 2 ? kBlock2 : kBlock1;
-  // So many rows of a panel lie in L1 beside a block of A. Rows far apart share few of its sets:
-  // they are packed first when enough rows of A make up for it.
-  constexpr std::int64_t kDepth = 256, kFar = 1024 / sizeof(T), kManyRows = 32;
+  // Rows far apart share few of L1's sets: they are packed first when enough rows of A make up for
+  // it.
+  constexpr std::int64_t kFar = 1024 / sizeof(T), kManyRows = 32;
   const std::int64_t columns =
       (kVectors - (kPart ? 1 : 0)) * static_cast<std::int64_t>(Lanes(d)) + part;
-  const bool packs = ldb >= kFar && m >= kManyRows;
   HWY_ALIGN T packed[kDepth * kVectors * hn::MaxLanes(D())];
-  for (std::int64_t p = 0; p == 0 || p < k; p += kDepth) {
-    const std::int64_t depth = std::min(kDepth, k - p);
-    const T* lines = b + p * ldb;
-    for (std::int64_t row = 0; packs && row < depth; ++row) {
-      copy(columns, lines + row * ldb, packed + row * columns);
+  if (ldb >= kFar && m >= kManyRows) {
+    for (std::int64_t p = 0; p < k; ++p) copy(columns, b + p * ldb, packed + p * columns);
+    b = packed;
+    ldb = columns;
+  }
+  for (std::int64_t i = 0; i < m;) {
+    const int rows = next_block(m - i, a.depth > 0 ? kPackedRows : kLargest);
+    const T* block = a.depth > 0 ? a.data + i * a.depth + a.first * rows : a.data + i * a.row;
+    const std::int64_t row = a.depth > 0 ? 1 : a.row;
+    const std::int64_t step = a.depth > 0 ? rows : a.step;
+    T* out = c + i * ldc;
+    const T* start_at = bias ? bias + i : nullptr;
+    const auto run = [&]<int kRows>() HWY_ATTR {
+      micro<kRows, kVectors, kPart>(d, start, part, k, block, row, step, b, ldb, out, ldc,
+                                    start_at);
+    };
+    switch (rows) {
+      case 12:
+        if constexpr (kLargest >= 12) run.template operator()<12>();
+        break;
+      case 8:
+        if constexpr (kLargest >= 8) run.template operator()<8>();
+        break;
+      case 4:
+        run.template operator()<4>();
+        break;
+      case 2:
+        run.template operator()<2>();
+        break;
+      default:
+        run.template operator()<1>();
     }
-    if (packs) lines = packed;
-    const std::int64_t distance = packs ? columns : ldb;
-    const Start first = p == 0 ? start : Start::kAdd;
-    for (std::int64_t i = 0; i < m;) {
-      const int rows = next_block(m - i, a.packed ? kPackedRows : kLargest);
-      const T* block = a.packed ? a.data + i * k + p * rows : a.data + i * a.row + p * a.step;
-      const std::int64_t row = a.packed ? 1 : a.row;
-      const std::int64_t step = a.packed ? rows : a.step;
-      T* out = c + i * ldc;
-      const T* start_at = bias ? bias + i : nullptr;
-      const auto run = [&]<int kRows>() HWY_ATTR {
-        micro<kRows, kVectors, kPart>(d, first, part, depth, block, row, step, lines, distance, out,
-                                      ldc, start_at);
-      };
-      switch (rows) {
-        case 12:
-          if constexpr (kLargest >= 12) run.template operator()<12>();
-          break;
-        case 8:
-          if constexpr (kLargest >= 8) run.template operator()<8>();
-          break;
-        case 4:
-          run.template operator()<4>();
-          break;
-        case 2:
-          run.template operator()<2>();
-          break;
-        default:
-          run.template operator()<1>();
-      }
-      i += rows;
-    }
+    i += rows;
   }
 }
 
@@ -323,17 +323,12 @@ std::int64_t multiply_row(Start start, std::int64_t n, std::int64_t k, const Lef
   return j;
 }
 
-// C (m, n) = start + A (m, k) * B (k, n), rows of C ldc values apart.
+// Columns j to n - 1 of C, for at most kDepth rows of B and kLeftBytes of A.
 template <typename T>
-void multiply(Start start, std::int64_t m, std::int64_t n, std::int64_t k, const Left<T>& a,
-              const Right<T>& b, T* c, std::int64_t ldc, const T* bias = nullptr) {
+void multiply_panels(Start start, std::int64_t m, std::int64_t j, std::int64_t n, std::int64_t k,
+                     const Left<T>& a, const Right<T>& b, T* c, std::int64_t ldc, const T* bias) {
   const hn::ScalableTag<T> d;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
-  std::int64_t j = 0;
-  for (std::int64_t i = 0; i < m && m <= kFewRows && !a.packed && b.depth == 0; ++i) {
-    j = multiply_row(start, n, k, {a.data + i * a.row, 0, a.step}, b, c + i * ldc,
-                     bias ? bias + i : nullptr);
-  }
   while (j < n) {
     const std::int64_t columns = next_panel(n - j, lanes);
     const std::int64_t ldb = b.depth > 0 ? columns : b.row;
@@ -371,7 +366,33 @@ void multiply(Start start, std::int64_t m, std::int64_t n, std::int64_t k, const
   }
 }
 
-// Packs A (m, k), element (i, p) at a[i * row + p * step], for Left::packed: m * k values.
+// C (m, n) = start + A (m, k) * B (k, n), rows of C ldc values apart.
+template <typename T>
+void multiply(Start start, std::int64_t m, std::int64_t n, std::int64_t k, Left<T> a, Right<T> b,
+              T* c, std::int64_t ldc, const T* bias = nullptr) {
+  constexpr std::int64_t kRows = kLeftBytes / sizeof(T) / kDepth;
+  std::int64_t j = 0;
+  for (std::int64_t i = 0; i < m && m <= kFewRows && a.depth == 0 && b.depth == 0; ++i) {
+    j = multiply_row(start, n, k, {a.data + i * a.row, 0, a.step}, b, c + i * ldc,
+                     bias ? bias + i : nullptr);
+  }
+  for (std::int64_t p = 0; p == 0 || p < k; p += kDepth) {
+    const std::int64_t depth = std::min(kDepth, k - p);
+    for (std::int64_t i = 0; i < m; i += kRows) {
+      Left<T> left = a;
+      left.data += i * (a.depth > 0 ? a.depth : a.row);
+      multiply_panels(start, std::min(kRows, m - i), j, n, depth, left, b, c + i * ldc, ldc,
+                      bias ? bias + i : nullptr);
+    }
+    a.data += a.depth > 0 ? 0 : depth * a.step;
+    a.first += depth;
+    b.data += b.depth > 0 ? 0 : depth * b.row;
+    b.first += depth;
+    start = Start::kAdd;
+  }
+}
+
+// Packs A (m, k), element (i, p) at a[i * row + p * step], for Left::depth = k: m * k values.
 template <typename T>
 void pack_left(std::int64_t m, std::int64_t k, const T* a, std::int64_t row, std::int64_t step,
                T* out) {

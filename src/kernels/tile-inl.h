@@ -92,13 +92,13 @@ struct Tile {
     const std::int64_t S = dims.memory_size, U = dims.units, D = dims.key_dim;
     if (prepared.folded) {  // L = A_hᵀ·xᵀ + c
       multiply<T>(Start::kRowBias, heads * S, width, U,
-                  {prepared.a_packed.data() + h * S * U, 0, 0, true}, {x_transposed, stride}, p,
+                  {prepared.a_packed.data() + h * S * U, 0, 0, U}, {x_transposed, stride}, p,
                   stride, prepared.c.data() + h * S);
       return;
     }
     for (std::int64_t i = 0; i < heads; ++i) {  // L_h = K_h·q_hᵀ / √D
       multiply<T>(Start::kZero, S, width, D,
-                  {prepared.keys_packed.data() + (h + i) * S * D, 0, 0, true},
+                  {prepared.keys_packed.data() + (h + i) * S * D, 0, 0, D},
                   {q_transposed + (h + i) * D * stride, stride}, p + i * S * stride, stride);
     }
   }
