@@ -121,10 +121,10 @@ def _folded(tokens: Any, weights: Weights) -> tuple[Any, Callable[[Any], Any]]:
     width, columns = int(weights.query_kernel.shape[0]), weights.heads * weights.slots
     a = ops.reshape(ops.einsum("uhd,hsd->uhs", weights.query_kernel, keys), (width, columns))
     b = ops.reshape(ops.einsum("hsd,hdu->hsu", values, weights.output_kernel), (columns, width))
-    logits = ops.matmul(tokens, a)
+    logits = tokens @ a  # ops.matmul makes float32 of float64 on PyTorch
     if offset is not None:
         logits = logits + ops.reshape(offset, (columns,))
-    return logits, lambda scores: ops.matmul(scores, b)
+    return logits, lambda scores: scores @ b
 
 
 def _projected(tokens: Any, weights: Weights) -> tuple[Any, Callable[[Any], Any]]:

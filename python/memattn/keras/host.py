@@ -23,7 +23,7 @@ def _find_keras() -> Any:
 
 keras = _find_keras()
 Layer: Any = keras.layers.Layer
-Initializer: Any = keras.initializers.Initializer
+Attention: Any = keras.layers.MultiHeadAttention
 KERAS_3 = int(keras.__version__.split(".")[0]) >= 3
 
 ops: Any

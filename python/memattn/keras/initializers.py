@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from memattn.keras.host import Initializer, keras
+from memattn.keras.host import Attention, keras
 
 
 def memory_initializer_of(value: Any) -> Any:
@@ -51,29 +51,19 @@ def seeded(initializer: Any, seed: int | None) -> Any:
     return type(initializer).from_config({**config, "seed": seed})
 
 
-def in_turn(initializer: Any, seeds: list[Any]) -> Any:
-    """The initializer of several weights, each of which takes the next of `seeds`."""
-    return initializer if seeds[0] is None else InTurn(initializer, seeds)
+class MultiHeadAttention(Attention):  # type: ignore[misc]
+    """Keras' layer, each of whose weights is drawn from a seed of its own.
 
-
-@keras.saving.register_keras_serializable(package="memattn")
-class InTurn(Initializer):  # type: ignore[misc]
-    """Draws each weight from the next of some seeds.
-
-    Keras makes copies of one initializer for the four projections of an attention, by way of its
-    config. Copies with one seed would make query and key equal; these share a list of seeds.
+    Keras gives its four projections copies of one initializer. Copies with one seed would make
+    query and key equal.
     """
 
-    def __init__(self, initializer: Any, seeds: list[int]) -> None:
-        self.initializer = keras.initializers.get(initializer)
-        self.seeds = seeds
+    def __init__(self, seeds: Sequence[int | None] = (), **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._turns = iter(tuple(seeds))
 
-    def __call__(self, shape: Any, dtype: Any = None, **kwargs: Any) -> Any:
-        """Return the weight."""
-        self.seeds.append(self.seeds.pop(0))
-        return seeded(self.initializer, self.seeds[-1])(shape, dtype=dtype, **kwargs)
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the arguments; the list is the one that is in use."""
-        initializer = keras.initializers.serialize(self.initializer)
-        return {"initializer": initializer, "seeds": self.seeds}
+    def _get_common_kwargs_for_sublayer(self) -> dict[str, Any]:
+        options: dict[str, Any] = super()._get_common_kwargs_for_sublayer()
+        for name in ("kernel_initializer", "bias_initializer"):
+            options[name] = seeded(options[name], next(self._turns, None))
+        return options

@@ -9,8 +9,8 @@ from memattn import _memattn
 from memattn.keras.attention import Form, Weights, attend, cheaper_form
 from memattn.keras.host import build_attention, keras, ops, projections, shape_of, traced_as_written
 from memattn.keras.initializers import (
+    MultiHeadAttention,
     derived_seeds,
-    in_turn,
     memattn_name,
     memory_initializer_of,
     seeded,
@@ -114,8 +114,8 @@ class MemoryAugmentedAttention(Learner):
         **kwargs: Any,
     ) -> None:
         super().__init__(activity_regularizer=activity_regularizer, **kwargs)
-        self.attention = None
-        self.dropout_layer = None
+        self.attention: Any = None
+        self.dropout_layer: Any = None
         self.width: int | None = None
         self._forced_form: Form | None = None
         self.input_spec = keras.layers.InputSpec(ndim=3)
@@ -177,13 +177,14 @@ class MemoryAugmentedAttention(Learner):
             constraint=self.memory_constraint,
             trainable=True,
         )
-        self.attention = keras.layers.MultiHeadAttention(
+        self.attention = MultiHeadAttention(
+            seeds=seeds,
             num_heads=self.num_heads,
             key_dim=self.key_dim or self.units,
             value_dim=self.value_dim,
             use_bias=self.use_bias,
-            kernel_initializer=in_turn(self.kernel_initializer, seeds),
-            bias_initializer=in_turn(self.bias_initializer, seeds),
+            kernel_initializer=self.kernel_initializer,
+            bias_initializer=self.bias_initializer,
             kernel_regularizer=self.kernel_regularizer,
             bias_regularizer=self.bias_regularizer,
             kernel_constraint=self.kernel_constraint,
@@ -268,6 +269,17 @@ class MemoryAugmentedAttention(Learner):
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         """Hand the mask of the tokens on, as each token's output is its own."""
         return mask
+
+    def compute_output_spec(self, inputs: Any, *_: Any, **call: Any) -> Any:
+        """Return shapes and dtype of what a call gives, for Keras 3."""
+        batch, steps, _ = inputs.shape
+        output = keras.KerasTensor(inputs.shape, self.compute_dtype)
+        wanted = call.get("return_attention_scores", False)
+        if not wanted:
+            return output
+        heads = () if wanted == "mean" else (self.num_heads,)
+        shape = (batch, *heads, steps, self.memory_size)
+        return output, keras.KerasTensor(shape, self.compute_dtype)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """Return the input's shape, which is that of the output."""

@@ -172,8 +172,8 @@ class Learner(Layer):  # type: ignore[misc]
         _check_format("load", format)
         path = Path(file_path)
         layer = NumpyLayer.load(path) if format == "safetensors" else None
-        config = json.loads(path.read_text("utf-8")) if layer is None else layer.get_config()
-        options = {name: config[name] for name in SHARED_OPTIONS}
+        options = _read_options(path) if layer is None else layer.get_config()
+        options = {name: options[name] for name in SHARED_OPTIONS}
         if not self.built:
             self.set_params(**options)
         for name, value in self._options().items():
@@ -224,6 +224,17 @@ def _check_format(where: str, format: str) -> None:
         )
     if format not in ("safetensors", "json"):
         raise ValueError(f"{where}: format: found {format!r}, expected {_FORMATS}")
+
+
+def _read_options(path: Path) -> dict[str, Any]:
+    try:
+        options = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"load: {path}: found no JSON ({error}), expected options") from None
+    missing = [n for n in SHARED_OPTIONS if not isinstance(options, dict) or n not in options]
+    if missing:
+        raise ValueError(f"load: {path}: found no {', '.join(missing)}, expected all options")
+    return dict(options)
 
 
 def _write_text(path: Path, text: str) -> None:

@@ -18,7 +18,6 @@ exp = tf.exp
 expand_dims = tf.expand_dims
 isfinite = tf.math.is_finite
 logical_and = tf.logical_and
-matmul = tf.matmul
 mean = tf.reduce_mean
 softmax = tf.nn.softmax
 sum = tf.reduce_sum
