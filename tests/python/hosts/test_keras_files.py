@@ -50,7 +50,7 @@ def without_advice(action: Callable[[], Any]) -> Any:
 @pytest.mark.parametrize("name", ["model.keras", "model.h5"])
 def test_a_model_and_back(tmp_path: Path, name: str, options: dict[str, Any]) -> None:
     model = model_of(**options)
-    model.compile("adam", "mse")
+    model.compile("adam", keras.losses.MeanSquaredError())
     model.fit(X, X[..., :2], verbose=0)
     without_advice(lambda: model.save(tmp_path / name))
     other = keras.models.load_model(tmp_path / name)
