@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from memattn.forecast import output
-from memattn.forecast.errors import DataError
+from memattn import files
+from memattn.errors import DataError
 
 
 def names_in(folder: Path) -> list[str]:
@@ -18,7 +18,7 @@ def test_replaces_and_keeps_the_permissions(tmp_path: Path) -> None:
     path.write_text("old")
     path.chmod(0o640)
     with path.open() as reader:
-        output.write_atomically(path, b"new")
+        files.write_atomically(path, b"new")
         assert reader.read() == "old"  # who reads the old file is not disturbed
     assert path.read_bytes() == b"new"
     assert path.stat().st_mode & 0o777 == 0o640
@@ -27,7 +27,7 @@ def test_replaces_and_keeps_the_permissions(tmp_path: Path) -> None:
 
 def test_follows_links(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "real")
-    output.write_atomically(tmp_path / "link", b"new")
+    files.write_atomically(tmp_path / "link", b"new")
     assert (tmp_path / "real").read_bytes() == b"new"
     assert (tmp_path / "link").is_symlink()
 
@@ -41,24 +41,24 @@ def test_a_failure_leaves_the_old_file(
 
     path = tmp_path / "out.csv"
     path.write_text("old")
-    monkeypatch.setattr(output.os, call, fail)
+    monkeypatch.setattr(files.os, call, fail)
     with pytest.raises(DataError, match="No space left on device") as caught:
-        output.write_atomically(path, b"new")
+        files.write_atomically(path, b"new")
     assert caught.value.kind == "write-failed"
     assert path.read_text() == "old"
     assert names_in(tmp_path) == ["out.csv"]
 
 
 def test_what_a_signal_leaves_is_removed(tmp_path: Path) -> None:
-    descriptor, temporary = output._open_temporary(tmp_path / "out.csv")
+    descriptor, temporary = files._open_temporary(tmp_path / "out.csv")
     os.close(descriptor)
     assert names_in(tmp_path) == [temporary.name]
-    output.remove_unfinished_files()
+    files.remove_unfinished_files()
     assert names_in(tmp_path) == []
 
 
 def test_check_writable(tmp_path: Path) -> None:
-    output.check_writable(tmp_path / "new.csv")
+    files.check_writable(tmp_path / "new.csv")
     assert names_in(tmp_path) == []
     os.mkfifo(tmp_path / "pipe")
     for path, said in [
@@ -69,5 +69,5 @@ def test_check_writable(tmp_path: Path) -> None:
         (tmp_path / ("x" * 300), "cannot be written"),
     ]:
         with pytest.raises(DataError, match=said) as caught:
-            output.check_writable(path)
+            files.check_writable(path)
         assert caught.value.kind == "unwritable"

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from memattn.forecast.csv_reader import read_csv
-from memattn.forecast.errors import DataError, quoted
+from memattn.csv_reader import read_csv
+from memattn.errors import DataError, quoted
 
 Write = Callable[[str | bytes], Path]
 

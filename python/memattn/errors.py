@@ -1,4 +1,4 @@
-"""What the forecast says when its input cannot be used."""
+"""What commands and readers say when their input cannot be used."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 class DataError(ValueError):
-    """The data cannot be forecast: where, what was found, and what was expected.
+    """A file or an option cannot be used: where, what was found, and what was expected.
 
     Parameters
     ----------
