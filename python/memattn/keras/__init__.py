@@ -5,6 +5,6 @@ where TF_USE_LEGACY_KERAS tells TensorFlow to use that. ``docs/keras.md`` is the
 """
 
 from memattn.keras.layer import MemoryAugmentedAttention
-from memattn.keras.published import published_objects, replace
+from memattn.keras.published import published_as_ours, replace
 
-__all__ = ["MemoryAugmentedAttention", "published_objects", "replace"]
+__all__ = ["MemoryAugmentedAttention", "published_as_ours", "replace"]

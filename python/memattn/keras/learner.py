@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from memattn.files import write_atomically
 from memattn.keras.host import Layer
 from memattn.keras.initializers import memattn_name
 from memattn.layer import MemoryAugmentedAttention as NumpyLayer
@@ -145,7 +146,7 @@ class Learner(Layer):  # type: ignore[misc]
         if format == "safetensors":
             layer.save(path)
         else:
-            _write_text(path, json.dumps(layer.get_config(), indent=2) + "\n")
+            write_atomically(path, (json.dumps(layer.get_config(), indent=2) + "\n").encode())
         return True
 
     def load(
@@ -235,12 +236,3 @@ def _read_options(path: Path) -> dict[str, Any]:
     if missing:
         raise ValueError(f"load: {path}: found no {', '.join(missing)}, expected all options")
     return dict(options)
-
-
-def _write_text(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

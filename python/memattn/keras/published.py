@@ -1,8 +1,9 @@
-"""What was built with the published layer: models (`replace`) and files (`published_objects`)."""
+"""What was built with the published layer: models (`replace`) and files (`published_as_ours`)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -71,16 +72,26 @@ def replace(model: Any) -> Any:
     return model
 
 
-def published_objects(num_heads: int | None = None) -> dict[str, Any]:
-    """What ``keras.models.load_model`` needs to read the published layer in a file as ours.
+@contextmanager
+def published_as_ours(num_heads: int | None = None) -> Iterator[None]:
+    """Let Keras make ours where a file that it loads says the published layer.
 
-    ``keras.models.load_model(path, custom_objects=published_objects(num_heads=4))``
+    ::
+
+        with published_as_ours(num_heads=4):
+            model = keras.models.load_model("published.keras")
 
     Parameters
     ----------
     num_heads : int, optional
         Of the layers whose config does not say, as the published one's does not.
         ``memattn.convert.find(path)`` lists the layers in a file with it.
+
+    Notes
+    -----
+    It changes Keras' registry of custom objects for as long as it lasts, since a class that is
+    registered there, as fusionlab's is once it is imported, comes before what ``custom_objects``
+    and ``custom_object_scope`` say. So no other thread should load a model meanwhile.
     """
 
     class Published(MemoryAugmentedAttention):
@@ -90,13 +101,21 @@ def published_objects(num_heads: int | None = None) -> dict[str, Any]:
             if heads is None:
                 raise ValueError(
                     f"{config.get('name', _NAME)}: found no num_heads in the file, where the "
-                    "published layer does not put it, expected published_objects(num_heads=...)"
+                    "published layer does not put it, expected published_as_ours(num_heads=...)"
                 )
             options = {"fully_masked": "uniform", **config, "num_heads": heads}
             layer: MemoryAugmentedAttention = MemoryAugmentedAttention.from_config(options)
             return layer
 
-    return {_REGISTERED: Published, _NAME: Published}
+    registry = keras.saving.get_custom_objects()
+    before = registry.get(_REGISTERED)
+    registry[_REGISTERED] = Published
+    try:
+        yield
+    finally:
+        del registry[_REGISTERED]
+        if before is not None:
+            registry[_REGISTERED] = before
 
 
 def _is_published(layer: Any) -> bool:
