@@ -9,6 +9,7 @@ problem is that of examples/python/memory_from_zeros.py. Prints a table, and dra
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 import tempfile
@@ -120,7 +121,8 @@ def train_published(
         np.savez(source, **given)
         done = subprocess.run(
             [python, "-m", "bench.peers.fusionlab_training", source, result],
-            cwd=ROOT,
+            cwd=folder,  # where fusionlab leaves a log
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
             capture_output=True,
             text=True,
             check=False,

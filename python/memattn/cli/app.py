@@ -101,7 +101,7 @@ def _memattn() -> None:
 )
 @click.option(
     "--json", "as_json", is_flag=True,
-    help="Write one JSON document to stdout, and errors as JSON to stderr.",
+    help=JSON_HELP,
 )  # fmt: skip
 def _convert(source: Path, target: Path, layer: str | None, as_json: bool) -> None:
     """Move the weights of a memory layer from one format to another.
@@ -223,10 +223,12 @@ def _forecast(
 
 DATA_HELP = """What the layer reads in use: .npy or .npz of tokens (N, units) or (B, T, units),
 or a CSV file with one column of numbers for each unit.  [default: standard normal tokens]"""
+LAYER_HELP = "The memory layer to look at.  [default: the only one in FILE]"
 
 
 @_memattn.command("inspect")
 @click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
+@click.option("--layer", "name", metavar="NAME", help=LAYER_HELP)
 @click.option("--data", type=click.Path(path_type=Path), metavar="DATA", help=DATA_HELP)
 @click.option(
     "--picture",
@@ -235,20 +237,23 @@ or a CSV file with one column of numbers for each unit.  [default: standard norm
     help="Where to draw what is read of which slot: .svg or .png.",
 )
 @click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
-def _inspect(file: Path, data: Path | None, picture: Path | None, as_json: bool) -> None:
+def _inspect(
+    file: Path, name: str | None, data: Path | None, picture: Path | None, as_json: bool
+) -> None:
     """Show what is in a layer, and how much of its memory is read.
 
-    FILE is a layer's file, as MemoryAugmentedAttention.save writes it. Shown are its options, its
-    size and cost, how selectively each head reads, and for each slot its norm, the share of reading
-    that goes to it, and the slot that it is most like.
+    FILE is a layer's file or a model's, of any format that memattn convert reads. Shown are the
+    layer's options, its size and cost, how selectively each head reads, and for each slot its norm,
+    the share of reading that goes to it, and the slot that it is most like.
     """
     from memattn.cli.inspect_command import inspect_command
 
-    inspect_command(file=file, data=data, picture=picture, as_json=as_json)
+    inspect_command(file=file, name=name, data=data, picture=picture, as_json=as_json)
 
 
 @_memattn.command("doctor")
 @click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
+@click.option("--layer", "name", metavar="NAME", help=LAYER_HELP)
 @click.option("--data", type=click.Path(path_type=Path), metavar="DATA", help=DATA_HELP)
 @click.option(
     "--repair",
@@ -266,17 +271,29 @@ def _inspect(file: Path, data: Path | None, picture: Path | None, as_json: bool)
     help="Of the repair's jitter; the same seed gives the same file.",
 )
 @click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
-def _doctor(file: Path, data: Path | None, output: Path | None, seed: int, as_json: bool) -> int:
+def _doctor(
+    file: Path,
+    name: str | None,
+    data: Path | None,
+    output: Path | None,
+    seed: int,
+    as_json: bool,
+) -> int:
     """Say whether a layer is ill, what that means and what to do.
 
     It looks for NaN, slots that are identical, attention that is uniform, slots that are not read,
     heads that do nothing, and logits that explode. The exit code is 0 when the layer is healthy, 1
     when it is ill, 2 when it could not be examined.
 
+    FILE is a layer's file or a model's, of any format that memattn convert reads.
+
     With --repair, slots that are alike get a random jitter, so that training can tell them apart
-    again; it changes the output by at most a thousandth. The exit code is then that of the repaired
-    layer, and 2 when there was nothing that a jitter could repair.
+    again; it changes the output by at most a thousandth. OUT gets this one layer, in the format
+    that its name's ending says. The exit code is then that of the repaired layer, and 2 when there
+    was nothing that a jitter could repair.
     """
     from memattn.cli.doctor_command import doctor_command
 
-    return doctor_command(file=file, data=data, output=output, seed=seed, as_json=as_json)
+    return doctor_command(
+        file=file, name=name, data=data, output=output, seed=seed, as_json=as_json
+    )

@@ -8,11 +8,12 @@ from typing import Any
 
 from rich.console import Console
 
-from memattn.cli.inspect_command import tokens_document
+from memattn.cli.inspect_command import title_of, tokens_document
 from memattn.cli.output import check_output, plain_console, print_json, print_line
+from memattn.convert import FoundLayer
 from memattn.errors import DataError, printable
 from memattn.inspection import Diagnosis, Repair, diagnose, read_tokens, repair
-from memattn.inspection.source import read_layer, write_layer
+from memattn.inspection.source import check_layer_target, read_layer, write_layer
 from memattn.layer import MemoryAugmentedAttention
 
 HEALTHY, ILL = 0, 1
@@ -20,12 +21,19 @@ STYLES = {"error": "bold red", "warning": "yellow", "note": ""}
 
 
 def doctor_command(
-    *, file: Path, data: Path | None, output: Path | None, seed: int, as_json: bool
+    *,
+    file: Path,
+    name: str | None,
+    data: Path | None,
+    output: Path | None,
+    seed: int,
+    as_json: bool,
 ) -> int:
     """Runs the command; see `memattn doctor --help`. Returns the exit code; raises DataError."""
-    layer = read_layer(file)
+    found, layer = read_layer(file, name)
     if output is not None:
         check_output("--repair", output, file, data)
+        check_layer_target(output)
     tokens = None if data is None else read_tokens(data, layer)
     diagnosis = last = diagnose(layer, tokens)
     done = None
@@ -34,10 +42,10 @@ def doctor_command(
         last = diagnose(done.layer, diagnosis.tokens)
         write_layer(done.layer, output)
     if as_json:
-        print_json(to_document(diagnosis, file, done, last, output))
+        print_json(to_document(diagnosis, file, found, done, last, output))
     else:
         console = plain_console()
-        _print_diagnosis(console, diagnosis, file)
+        _print_diagnosis(console, diagnosis, title_of(file, found))
         if done is not None and output is not None:
             _print_repair(console, done, last, output)
     return HEALTHY if last.healthy else ILL
@@ -50,10 +58,10 @@ def _repair(layer: MemoryAugmentedAttention, seed: int, diagnosis: Diagnosis, fi
         raise DataError(error.kind, error.problem, file=file) from None
 
 
-def _print_diagnosis(console: Console, diagnosis: Diagnosis, file: Path) -> None:
+def _print_diagnosis(console: Console, diagnosis: Diagnosis, title: str) -> None:
     state = "healthy" if diagnosis.healthy else "ill"
     source = diagnosis.tokens.source
-    print_line(console, f"{printable(file.name)}: {state}, read with {source}", "bold")
+    print_line(console, f"{title}: {state}, read with {source}", "bold")
     for finding in diagnosis.findings:
         heading = f"\n{finding.severity}: {finding.name}: {finding.found}"
         print_line(console, heading, STYLES[finding.severity])
@@ -81,6 +89,7 @@ def _print_repair(console: Console, done: Repair, last: Diagnosis, output: Path)
 def to_document(
     diagnosis: Diagnosis,
     file: Path,
+    found: FoundLayer,
     done: Repair | None,
     last: Diagnosis,
     output: Path | None,
@@ -88,6 +97,7 @@ def to_document(
     """All of it for JSON."""
     return {
         "file": str(file),
+        "layer": found.name,
         "healthy": diagnosis.healthy,
         "tokens": tokens_document(diagnosis.tokens),
         "findings": [asdict(finding) for finding in diagnosis.findings],

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from memattn.cli.output import check_output, plain_console, print_json, print_line
+from memattn.convert import FoundLayer
 from memattn.errors import printable
 from memattn.files import write_atomically
 from memattn.inspection import Inspection, Tokens, inspect_layer, read_tokens
@@ -21,9 +22,11 @@ SHOWN_HEADS = 16
 MATRIX_SLOTS = 256  # with more, the document has no matrix of cosines, and the nearest slots only
 
 
-def inspect_command(*, file: Path, data: Path | None, picture: Path | None, as_json: bool) -> None:
+def inspect_command(
+    *, file: Path, name: str | None, data: Path | None, picture: Path | None, as_json: bool
+) -> None:
     """Runs the command; see `memattn inspect --help`. Raises DataError."""
-    layer = read_layer(file)
+    found, layer = read_layer(file, name)
     if picture is not None:
         from memattn.figure_style import check_picture_suffix
 
@@ -32,12 +35,12 @@ def inspect_command(*, file: Path, data: Path | None, picture: Path | None, as_j
     tokens = None if data is None else read_tokens(data, layer)
     inspection = inspect_layer(layer, tokens)
     if picture is not None:
-        write_atomically(picture, _draw(inspection, file, picture.suffix))
+        write_atomically(picture, _draw(inspection, title_of(file, found), picture.suffix))
     if as_json:
-        print_json(to_document(inspection, file, picture))
+        print_json(to_document(inspection, file, found, picture))
         return
     console = plain_console()
-    _print_layer(console, inspection, file)
+    _print_layer(console, inspection, title_of(file, found))
     console.print(_head_table(inspection))
     console.print(_slot_table(inspection))
     _print_notes(console, inspection)
@@ -45,21 +48,26 @@ def inspect_command(*, file: Path, data: Path | None, picture: Path | None, as_j
         print_line(console, f"wrote {printable(str(picture))}", "green")
 
 
-def _draw(inspection: Inspection, file: Path, suffix: str) -> bytes:
+def title_of(file: Path, found: FoundLayer) -> str:
+    """What people call a layer: its file, and in a model its name."""
+    return printable(f"{file.name}, {found.name}" if found.name else file.name)
+
+
+def _draw(inspection: Inspection, title: str, suffix: str) -> bytes:
     from memattn.figure_style import picture
     from memattn.inspection.figures import draw_inspection
 
-    return picture(lambda: draw_inspection(inspection, printable(file.name)), suffix)
+    return picture(lambda: draw_inspection(inspection, title), suffix)
 
 
-def _print_layer(console: Console, inspection: Inspection, file: Path) -> None:
+def _print_layer(console: Console, inspection: Inspection, title: str) -> None:
     config, cost = inspection.config, inspection.cost
     key_dim = inspection.shapes["query.kernel"][2]
     value_dim = inspection.shapes["value.kernel"][2]
     width = f"{key_dim:,}" + (f" and {value_dim:,}" if value_dim != key_dim else "")
     print_line(
         console,
-        f"{printable(file.name)}: {config['memory_size']:,} slots of {config['units']:,} units, "
+        f"{title}: {config['memory_size']:,} slots of {config['units']:,} units, "
         f"{config['num_heads']} heads of {width}, {config['dtype']}, "
         f"{inspection.parameters:,} parameters",
         "bold",
@@ -154,13 +162,16 @@ def tokens_document(tokens: Tokens) -> dict[str, Any]:
     return {"source": tokens.source, "count": len(tokens), "reference": tokens.is_reference}
 
 
-def to_document(inspection: Inspection, file: Path, picture: Path | None) -> dict[str, Any]:
+def to_document(
+    inspection: Inspection, file: Path, found: FoundLayer, picture: Path | None
+) -> dict[str, Any]:
     """All of it for JSON."""
     cost, reading, similarity = inspection.cost, inspection.reading, inspection.similarity
     dead, nearest, cosine = inspection.dead_slots, similarity.nearest, similarity.cosine
     slots, heads = range(len(similarity.norms)), range(len(reading.entropy))
     return {
         "file": str(file),
+        "layer": found.name,
         "config": inspection.config,
         "parameters": {
             "total": inspection.parameters,

@@ -57,11 +57,13 @@ def read_keras_weights(source: SourceFile, config: Any = None) -> Contents:
     """
     objects = list_hdf5(source)
     attributes = objects[0].attributes
-    if "model_config" in attributes:
-        config = parse_json(source, "model_config", attributes["model_config"].encode())
+    # What was no UTF-8 there is none here either, and refused as that.
+    texts = {name: text.encode("utf-8", "surrogatepass") for name, text in attributes.items()}
+    if "model_config" in texts:
+        config = parse_json(source, "model_config", texts["model_config"])
     ours = None
-    if "memattn_config" in attributes:
-        ours = parse_json(source, "memattn_config", attributes["memattn_config"].encode())
+    if "memattn_config" in texts:
+        ours = parse_json(source, "memattn_config", texts["memattn_config"])
     tensors = [described.tensor for described in objects if described.tensor is not None]
     if any(described.path == (_LEGACY_WEIGHTS,) for described in objects):
         # Beside them stand Adam's means, under the names of the weights.

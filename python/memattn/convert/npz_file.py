@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-import re
-import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,23 +16,15 @@ from memattn.convert.source import (
     ByteOrder,
     Contents,
     Tensor,
-    as_shape,
     byte_count,
     decode,
     parse_json,
 )
 from memattn.convert.weights import WEIGHT_NAMES, without_biases
 from memattn.convert.zip_archive import Archive
+from memattn.npy_header import MAX_HEADER_BYTES, NpyHeader, NpyHeaderError, parse_npy_header
 
 _CONFIG = "config"
-_MAX_HEADER_BYTES = 4096
-# What numpy.save writes. Parsed so and not by ast.literal_eval, as NumPy does, which a deep
-# expression can bring down.
-_HEADER = re.compile(
-    rb"\{'descr': '([<>|=]?)([a-zA-Z])(\d{1,6})', 'fortran_order': (True|False), "
-    rb"'shape': \(([0-9, ]{0,400})\), ?\} *\n"
-)
-_OBJECTS = re.compile(rb"\{'descr': '\|O")
 
 
 def is_npz(archive: Archive) -> bool:
@@ -52,37 +41,11 @@ def read_npz(archive: Archive) -> Contents:
     return Contents(_in_keras_order(tensors), ".", config=config)
 
 
-@dataclass(frozen=True)
-class _Header:
-    """What stands before the values of an array, and where they begin."""
-
-    byte_order: str
-    kind: str  # "f", "i", "U", ...
-    width: int
-    fortran_order: bool
-    shape: tuple[int, ...]
-    begin: int
-
-
-def _header(archive: Archive, member: str) -> _Header:
-    source = archive.source
-    data = archive.read_start(member, 12 + _MAX_HEADER_BYTES)
-    head = {b"\x01\x00": "<H", b"\x02\x00": "<I", b"\x03\x00": "<I"}.get(data[6:8])
-    if data[:6] != b"\x93NUMPY" or head is None or len(data) < 12:
-        source.fail(member, "no array of NumPy", "one that numpy.save wrote")
-    start = 8 + struct.calcsize(head)
-    (length,) = struct.unpack(head, data[8:start])
-    text = data[start : start + length]
-    match = _HEADER.fullmatch(text)
-    if match is None:
-        objects = _OBJECTS.match(text) is not None
-        found = "an array of objects, which is a pickle" if objects else "an odd header"
-        source.fail(member, found, "an array of numbers")
-    order, kind, width, fortran, sizes = (group.decode() for group in match.groups())
-    shape = as_shape([int(size) for size in sizes.replace(",", " ").split()])
-    if shape is None:
-        source.fail(member, "an impossible shape", "at most 32 sizes below 2**63")
-    return _Header(order, kind, int(width), fortran == "True", shape, start + length)
+def _header(archive: Archive, member: str) -> NpyHeader:
+    try:
+        return parse_npy_header(archive.read_start(member, MAX_HEADER_BYTES))
+    except NpyHeaderError as error:
+        archive.source.fail(member, error.found, error.expected)
 
 
 def _tensor(archive: Archive, member: str) -> Tensor:

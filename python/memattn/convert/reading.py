@@ -91,7 +91,7 @@ def find_and_read(
             return chosen.layer, make_layer(weights, chosen.options)
         except ValueError as error:
             place = f"layer {quoted(chosen.layer.name)}"
-            source.fail(place, f"weights that make no layer ({error})", "those of one")
+            source.fail(place, f"weights or options of no layer ({error})", "those of one")
 
 
 @contextmanager

@@ -7,7 +7,7 @@ formats, whose kernels fit the memory and one another.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -25,6 +25,7 @@ _SPELLINGS = {
     for role in PROJECTIONS
     for spelling in (role, f"{role}_dense", f"_{role}_dense", f"attention_{role}")
 }
+_MAX_DEPTH = 64  # parts of a name
 # Groups that hold copies of weights for an optimizer, such as Adam's means.
 _OPTIMIZERS = ("optimizer", "optimizer_weights")
 # Groups that Keras puts between a model and its layers.
@@ -83,17 +84,30 @@ def recognise(source: SourceFile, contents: Contents) -> list[Candidate]:
         if group:
             children[group[:-1]].append(group)
     found: list[Candidate] = []
-    for attention in list(children):
-        projections = _projections(source, groups, children[attention])
+    strangers: list[tuple[str, str, str]] = []
+    for attention, inside in children.items():
+        projections = _projections(source, groups, inside)
         if len(projections) < len(PROJECTIONS):
             continue
-        owners = [attention, attention[:-1]] if attention else [attention]
-        for owner in owners:
+        owner = attention
+        memory = _memory(source, groups.get(owner, {}), projections)
+        if memory is None:
+            owner = attention[:-1]
             memory = _memory(source, groups.get(owner, {}), projections)
-            candidate = memory and _candidate(source, contents, owner, memory, projections)
-            if candidate:
-                found.append(candidate)
-                break
+        if memory is None:
+            continue
+        name = _layer_name(contents, owner, memory)
+        tensors = _plain_tensors(source, name, memory, projections)
+        problem = _misfit(tensors)
+        if problem is None:
+            found.append(_candidate(source, contents, name, tensors))
+        elif memory.parts[-1] == "memory":
+            source.fail(f"layer {quoted(name, 200)}", *problem)
+        else:
+            strangers.append((f"layer {quoted(name, 200)}", *problem))
+    if strangers and not found:
+        # What is a layer by its structure alone may be something else, unless it is all there is.
+        source.fail(*strangers[0])
     return _with_different_names(found)
 
 
@@ -101,7 +115,7 @@ def _groups(tensors: Iterable[Tensor]) -> dict[Group, dict[str, Tensor]]:
     """The variables of each group, by name."""
     groups: defaultdict[Group, dict[str, Tensor]] = defaultdict(dict)
     for tensor in tensors:
-        if tensor.parts and tensor.parts[0] not in _OPTIMIZERS:
+        if len(tensor.parts) <= _MAX_DEPTH and tensor.parts[0] not in _OPTIMIZERS:
             groups[tensor.parts[:-1]][tensor.parts[-1]] = tensor
     return dict(groups)
 
@@ -140,15 +154,15 @@ def _memory(
     """The memory among the variables of a group: the one of that name, or the only (S, U)."""
     if "memory" in variables:
         return variables["memory"]
-    if "#0" not in projections["query"]:
+    if "#0" not in projections["key"]:
         return None  # the variables have names, and none is the memory
-    kernel = projections["query"]["#0"].shape
+    kernel = projections["key"]["#0"].shape
     fitting = [
         tensor
         for name, tensor in variables.items()
         if name.startswith("#")
         and len(tensor.shape) == 2
-        # A packed kernel has another shape; then `_check_plain` has the word.
+        # A packed kernel has another shape; then `_plain_tensors` has the word.
         and (len(kernel) != 3 or tensor.shape[1] == kernel[0])
     ]
     if len(fitting) > 1:
@@ -157,31 +171,41 @@ def _memory(
     return fitting[0] if fitting else None
 
 
-def _candidate(
+def _plain_tensors(
     source: SourceFile,
-    contents: Contents,
-    owner: Group,
+    layer: str,
     memory: Tensor,
     projections: Mapping[str, Mapping[str, Tensor]],
-) -> Candidate | None:
-    name = _layer_name(contents, owner, memory)
+) -> dict[str, Tensor]:
+    """The weights by name; FormatError unless each projection is a float kernel, perhaps a bias."""
+    place = f"layer {quoted(layer, 200)}"
     tensors = {"memory": memory}
     for role in PROJECTIONS:
         variables = projections[role]
-        _check_plain(source, f"layer {quoted(name, 200)}", role, variables)
-        for part, number in (("kernel", "#0"), ("bias", "#1")):
-            tensor = variables.get(part, variables.get(number))
-            if tensor is not None:
-                tensors[f"{role}.{part}"] = tensor
-    problem = _misfit(tensors)
-    if problem is not None:
-        if memory.parts[-1] != "memory":
-            return None  # by its structure alone it might have been one, and is something else
-        source.fail(f"layer {quoted(name, 200)}", *problem)
-    slots, units = memory.shape
+        if any("lora" in name.lower() for name in variables):
+            expected = "plain kernels: merge the factors into them and save again"
+            source.fail(place, f"LoRA factors ({', '.join(variables)})"[:300], expected)
+        numbered = any(name.startswith("#") for name in variables)
+        names = ("#0", "#1") if numbered else ("kernel", "bias")
+        kernel = variables.get(names[0])
+        if kernel is None:
+            source.fail(place, f"no kernel of {role}", "one")
+        if variables.keys() - set(names) or kernel.dtype not in FLOAT_SIZES:
+            found = f"a quantised {role} projection ({kernel.dtype}, {len(variables)} variables)"
+            source.fail(place, found, "float kernels: save the model before it is quantised")
+        tensors[f"{role}.kernel"] = kernel
+        if names[1] in variables:
+            tensors[f"{role}.bias"] = variables[names[1]]
+    return tensors
+
+
+def _candidate(
+    source: SourceFile, contents: Contents, name: str, tensors: Mapping[str, Tensor]
+) -> Candidate:
+    slots, units = tensors["memory"].shape
     _, heads, key_dim = tensors["query.kernel"].shape
     value_dim = tensors["value.kernel"].shape[2]
-    dtypes = sorted({tensor.dtype for tensor in tensors.values()}, key=lambda d: FLOAT_SIZES[d])
+    dtypes = {tensor.dtype for tensor in tensors.values()}
     described = contents.layer_configs.get(name.rpartition("/")[2], {})
     layer = FoundLayer(
         name,
@@ -191,7 +215,7 @@ def _candidate(
         key_dim,
         value_dim,
         use_bias="query.bias" in tensors,
-        dtype=dtypes[-1],
+        dtype=max(sorted(dtypes), key=FLOAT_SIZES.__getitem__),
         class_name=described.get("class_name"),
     )
     options = {"fully_masked": contents.fully_masked}
@@ -211,23 +235,6 @@ def _layer_name(contents: Contents, owner: Group, memory: Tensor) -> str:
     return "/".join(parts[1:] if parts[0:1] and parts[0] in parts[1:] else parts)
 
 
-def _check_plain(
-    source: SourceFile, place: str, role: str, variables: Mapping[str, Tensor]
-) -> None:
-    """Raise FormatError unless a projection is a float kernel and perhaps a bias."""
-    if any("lora" in name.lower() for name in variables):
-        expected = "plain kernels: merge the factors into them and save again"
-        source.fail(place, f"LoRA factors ({', '.join(variables)})"[:300], expected)
-    numbered = any(name.startswith("#") for name in variables)
-    extra = variables.keys() - ({"#0", "#1"} if numbered else {"kernel", "bias"})
-    kernel = variables.get("#0" if numbered else "kernel")
-    if kernel is None:
-        source.fail(place, f"no kernel of {role}", "one")
-    if extra or kernel.dtype not in FLOAT_SIZES:
-        found = f"a quantised {role} projection ({kernel.dtype}, {len(variables)} variables)"
-        source.fail(place, found, "float kernels: save the model before it is quantised")
-
-
 def _misfit(tensors: Mapping[str, Tensor]) -> tuple[str, str] | None:
     """What was found and what was expected when tensors do not make one layer."""
     for name, tensor in tensors.items():
@@ -243,15 +250,7 @@ def options_of(source: SourceFile, layer: FoundLayer, config: Mapping[str, Any])
         found, expected = config.get(key), getattr(layer, key)
         if found is not None and found != expected:
             source.fail(place, f"{key} {quoted(repr(found))}", f"{expected} as in the weights")
-    options = {}
-    for key, kinds in OPTIONS.items():
-        value = config.get(key)
-        if value is None:
-            continue
-        if type(value) not in kinds:
-            source.fail(place, f"{key} {quoted(repr(value))}", "a value that the layer takes")
-        options[key] = value
-    return options
+    return {key: config[key] for key in OPTIONS if config.get(key) is not None}
 
 
 def options_of_ours(source: SourceFile, layer: FoundLayer, config: object) -> dict[str, Any]:
@@ -264,10 +263,10 @@ def options_of_ours(source: SourceFile, layer: FoundLayer, config: object) -> di
 
 def _with_different_names(found: list[Candidate]) -> list[Candidate]:
     """Layers of one name get the name of their memory in the file."""
-    names = [candidate.layer.name for candidate in found]
+    count = Counter(candidate.layer.name for candidate in found)
     return [
         replace(c, layer=replace(c.layer, name=c.tensors["memory"].name))
-        if names.count(c.layer.name) > 1
+        if count[c.layer.name] > 1
         else c
         for c in found
     ]

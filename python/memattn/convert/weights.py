@@ -19,12 +19,8 @@ WEIGHT_NAMES = (
     *(f"{role}.{part}" for role in PROJECTIONS for part in ("kernel", "bias")),
 )
 
-# Options that a config may hold beyond what the shapes say, with the types they have.
-OPTIONS: Mapping[str, tuple[type, ...]] = {
-    "residual": (bool,),
-    "dropout": (int, float),
-    "fully_masked": (str,),
-}
+# What a layer's config says beyond its sizes, in every host.
+OPTIONS = ("residual", "dropout", "fully_masked")
 
 
 def without_biases(names: Sequence[str]) -> tuple[str, ...]:
@@ -106,8 +102,8 @@ def as_layer(layer: object) -> MemoryAugmentedAttention:
     Parameters
     ----------
     layer : object
-        A `MemoryAugmentedAttention`, or what has the weights of one as ``get_weights()``, in Keras'
-        order, or ``state_dict()``, and perhaps a ``get_config()``.
+        A `MemoryAugmentedAttention`; what makes one by ``to_numpy()``, as PyTorch's module does; or
+        what has ``get_weights()`` in Keras' order, and perhaps ``get_config()``.
 
     Raises
     ------
@@ -118,22 +114,18 @@ def as_layer(layer: object) -> MemoryAugmentedAttention:
     """
     if isinstance(layer, MemoryAugmentedAttention):
         return layer
-    complete = (WEIGHT_NAMES, without_biases(WEIGHT_NAMES))
-    if hasattr(layer, "get_weights"):
-        arrays = list(layer.get_weights())
-        names = next((names for names in complete if len(names) == len(arrays)), None)
-        if names is None:
-            expected = "9, or 5 without biases"
-            raise ValueError(f"write: layer: found {len(arrays)} weights, expected {expected}")
-        found = dict(zip(names, arrays, strict=True))
-    elif hasattr(layer, "state_dict"):
-        found = {name: tensor.cpu() for name, tensor in layer.state_dict().items()}
-        if not any(set(found) == set(names) for names in complete):
-            expected = ", ".join(WEIGHT_NAMES)
-            raise ValueError(f"write: layer: found {', '.join(found)}, expected {expected}")
-    else:
+    if hasattr(layer, "to_numpy"):
+        return as_layer(layer.to_numpy())
+    if not hasattr(layer, "get_weights"):
         kind = type(layer).__name__
         raise TypeError(f"write: layer: found {kind}, expected a MemoryAugmentedAttention")
+    arrays = list(layer.get_weights())
+    complete = (WEIGHT_NAMES, without_biases(WEIGHT_NAMES))
+    names = next((names for names in complete if len(names) == len(arrays)), None)
+    if names is None:
+        expected = "9, or 5 without biases"
+        raise ValueError(f"write: layer: found {len(arrays)} weights, expected {expected}")
+    found = dict(zip(names, arrays, strict=True))
     weights = {name: as_array(f"write: {name}", array) for name, array in found.items()}
     problem = shape_problem({name: array.shape for name, array in weights.items()})
     if problem is not None:

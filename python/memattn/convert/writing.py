@@ -27,7 +27,7 @@ def write(layer: object, path: str | os.PathLike[str]) -> None:
     Parameters
     ----------
     layer : MemoryAugmentedAttention
-        Of `memattn`, or one of the other hosts' with ``get_weights()`` or ``state_dict()``.
+        Of `memattn`, `memattn.keras` or `memattn.torch`.
     path : str or path
         The ending decides: ``.safetensors``; ``.weights.h5`` for ``load_weights`` of a Keras model
         whose only layer with weights this is; ``.npz``; ``.pt`` or ``.pth``, a ``state_dict`` for

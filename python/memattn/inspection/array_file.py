@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
-import zipfile
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, Literal
 
 import numpy as np
 
+from memattn import FormatError
 from memattn.arrays import Array
+from memattn.convert.source import SourceFile, open_source
+from memattn.convert.zip_archive import open_archive
 from memattn.errors import DataError, printable, quoted
+from memattn.npy_header import MAX_HEADER_BYTES, NpyHeader, NpyHeaderError, parse_npy_header
 
-MAX_COMPRESSED_BYTES = 2**31  # unpacked; a .npy file is mapped, not read, and may be of any size
+MAX_UNPACKED_BYTES = 2**31  # of a .npz file; a .npy file is mapped, not read, and may be larger
 
 
 def read_array(path: Path) -> Array:
@@ -23,64 +26,66 @@ def read_array(path: Path) -> Array:
     Raises
     ------
     DataError
-        The file cannot be read or is not of its kind.
+        The file cannot be read, or is none of an array of numbers.
     """
     try:
-        if path.is_dir():
-            raise DataError("not-a-file", "found a folder, expected an array file", file=path)
-        if path.suffix.lower() == ".npz":
-            return _read_npz(path)
-        with path.open("rb") as file:
-            _shape_and_dtype(file)
-        return np.load(path, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
-    except (DataError, MemoryError):
-        raise
+        with open_source(path) as source:
+            return _read_npz(source) if path.suffix.lower() == ".npz" else _map_npy(source)
     except FileNotFoundError:
         problem = "found no such file, expected an array file"
         raise DataError("not-found", problem, file=path) from None
     except OSError as error:
         problem = f"found a file that cannot be read ({error.strerror or error})"
         raise DataError("unreadable", f"{problem}, expected an array file", file=path) from None
-    except Exception as error:
-        # NumPy parses a header with Python's own parser, and a broken one raises what that raises.
-        said = printable(str(error))[:200]
-        problem = f"found a file that is no {path.suffix.lower()} file ({said}), expected one"
+    except FormatError as error:
+        problem = str(error).removeprefix(f"{printable(str(path))}: ")
         raise DataError("malformed-array", problem, file=path) from None
 
 
-def _read_npz(path: Path) -> Array:
-    with zipfile.ZipFile(path) as archive:
-        members = archive.infolist()
-        if len(members) != 1:
-            names = ", ".join(quoted(one.filename) for one in members[:8])
-            found = f"{len(members)} arrays" + (f" ({names})" if members else "")
-            raise DataError("shape", f"found {found}, expected one", file=path)
-        if members[0].file_size > MAX_COMPRESSED_BYTES:
-            found = f"an array of {members[0].file_size:,} bytes"
-            expected = f"at most {MAX_COMPRESSED_BYTES:,} in a .npz file; save it as .npy"
-            raise DataError("too-large", f"found {found}, expected {expected}", file=path)
-        with archive.open(members[0]) as file:
-            shape, dtype, fortran = _shape_and_dtype(file)
-            count = math.prod(shape)
-            data = file.read(count * dtype.itemsize + 1)
-    if len(data) != count * dtype.itemsize:
-        raise ValueError("its size is not what its header says")
-    array: Array = np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C")
-    return array
+def _map_npy(source: SourceFile) -> Array:
+    header = _header(source, source.read_at(0, min(source.size, MAX_HEADER_BYTES), ""), "")
+    dtype = _dtype(source, header, source.size, "")
+    if 0 in header.shape:
+        return np.empty(header.shape, dtype)
+    order: Literal["C", "F"] = "F" if header.fortran_order else "C"
+    file: Any = source.file
+    values: Array = np.memmap(file, dtype, "r", header.begin, header.shape, order)
+    return values
 
 
-def _shape_and_dtype(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any], bool]:
-    """The header of a .npy file, which is read to its end."""
-    version = np.lib.format.read_magic(file)
-    readers = {
-        (1, 0): np.lib.format.read_array_header_1_0,
-        (2, 0): np.lib.format.read_array_header_2_0,
-    }
-    if version not in readers:
-        raise ValueError(f"version {version[0]}.{version[1]} of the format")
-    shape, fortran, dtype = readers[version](file)
-    if dtype.hasobject:
-        raise ValueError("it holds Python objects")
-    if any(size < 0 for size in shape):
-        raise ValueError(f"the shape {shape}")
-    return shape, dtype, fortran
+def _read_npz(source: SourceFile) -> Array:
+    with open_archive(source) as archive:
+        if len(archive.members) != 1:
+            names = ", ".join(quoted(name) for name in list(archive.members)[:8])
+            found = f"{len(archive.members)} arrays" + (f" ({names})" if names else "")
+            source.fail("", found, "one")
+        ((name, member),) = archive.members.items()
+        header = _header(source, archive.read_start(name, MAX_HEADER_BYTES), name)
+        dtype = _dtype(source, header, member.file_size, name)
+        if member.file_size > MAX_UNPACKED_BYTES:
+            expected = f"at most {MAX_UNPACKED_BYTES:,}; save it as .npy"
+            source.fail(name, f"{member.file_size:,} bytes", expected)
+        values: Array = np.frombuffer(archive.read(name), dtype, offset=header.begin)
+    return values.reshape(header.shape, order="F" if header.fortran_order else "C")
+
+
+def _header(source: SourceFile, data: bytes, place: str) -> NpyHeader:
+    try:
+        return parse_npy_header(data)
+    except NpyHeaderError as error:
+        source.fail(place, error.found, error.expected)
+
+
+def _dtype(source: SourceFile, header: NpyHeader, size: int, place: str) -> np.dtype[np.generic]:
+    """The type of the values, which must fill the file or member of `size` bytes."""
+    text = f"{header.byte_order}{header.kind}{header.width}"
+    try:
+        dtype = np.dtype(text)
+    except TypeError:
+        source.fail(place, f"values of type {text}", "real numbers")
+    if dtype.kind not in "fiub":
+        source.fail(place, f"values of type {dtype}", "real numbers")
+    wanted = header.begin + math.prod(header.shape) * dtype.itemsize
+    if size != wanted:
+        source.fail(place, f"{size:,} bytes", f"{wanted:,} for shape {header.shape} of {dtype}")
+    return dtype

@@ -1,40 +1,61 @@
-"""The layer that a command looks at, from its file."""
+"""The layer that a command looks at, from its file, and the one that it writes."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
-from memattn._memattn import FormatError
+from memattn import FormatError
+from memattn.convert.reading import find_and_read
+from memattn.convert.recognise import FoundLayer
+from memattn.convert.writing import check_target, write
 from memattn.errors import DataError, printable
+from memattn.files import check_writable
 from memattn.layer import MemoryAugmentedAttention
 
 
-def read_layer(path: Path) -> MemoryAugmentedAttention:
-    """The layer of a file.
+def read_layer(path: Path, name: str | None = None) -> tuple[FoundLayer, MemoryAugmentedAttention]:
+    """One memory layer of a file, of any format that `memattn.convert` reads, and what it is there.
 
     Raises
     ------
     DataError
-        There is no such file, or it holds no layer.
+        The file cannot be read or holds no layer, or several and `name` is that of none.
     """
     try:
-        if path.is_dir():
-            raise DataError("not-a-file", "found a folder, expected a layer's file", file=path)
-        return MemoryAugmentedAttention.load(path)
-    except FileNotFoundError:
-        problem = "found no such file, expected a layer's file"
-        raise DataError("not-found", problem, file=path) from None
+        return find_and_read(path, name)
     except FormatError as error:
         problem = str(error).removeprefix(f"{printable(str(path))}: ")
-        raise DataError("layer-format", problem, file=path) from None
+        raise DataError("format", problem, file=path) from None
+    except ModuleNotFoundError as error:
+        raise DataError("missing-extra", str(error), file=path) from None
+    except FileNotFoundError:
+        problem = "found no such file, expected a file of weights"
+        raise DataError("not-found", problem, file=path) from None
     except OSError as error:
-        problem = f"found a file that cannot be read ({_reason(error)}), expected a layer's file"
+        # The text of an error that C++ raised has the path in it.
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        problem = f"found a file that cannot be read ({reason}), expected one that can"
         raise DataError("unreadable", problem, file=path) from None
 
 
+def check_layer_target(path: Path) -> None:
+    """What would fail in `write_layer` fails here, before the work.
+
+    Raises
+    ------
+    DataError
+        The name's ending is of no format, or the place cannot be written.
+    """
+    try:
+        check_target(path)
+    except ModuleNotFoundError as error:
+        raise DataError("missing-extra", str(error), file=path) from None
+    check_writable(path)
+
+
 def write_layer(layer: MemoryAugmentedAttention, path: Path) -> None:
-    """Writes a layer's file, whole or not at all.
+    """Writes a layer in the format that the name's ending says, whole or not at all.
 
     Raises
     ------
@@ -42,12 +63,8 @@ def write_layer(layer: MemoryAugmentedAttention, path: Path) -> None:
         The place cannot be written.
     """
     try:
-        layer.save(path)
+        write(layer, path)
     except OSError as error:
-        problem = f"found a place that cannot be written ({_reason(error)}), expected one that can"
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        problem = f"found a place that cannot be written ({reason}), expected one that can"
         raise DataError("write-failed", problem, file=path) from None
-
-
-def _reason(error: OSError) -> str:
-    # The text of an error that C++ raised has the path in it.
-    return os.strerror(error.errno) if error.errno else str(error)

@@ -49,6 +49,7 @@ def test_a_healthy_layer(call: Run, healthy: MemoryAugmentedAttention) -> None:
     )
     assert document(call, 0, "healthy.safetensors") == {
         "file": "healthy.safetensors",
+        "layer": "",
         "healthy": True,
         "tokens": {
             "source": "4,096 standard normal tokens (seed 0)",
@@ -216,3 +217,35 @@ def test_the_exit_code_of_the_process(
 ) -> None:
     for name, code in (("healthy", 0), ("ill", 1), ("no", 2)):
         assert run("doctor", f"{name}.safetensors").returncode == code
+
+
+KERAS = Path(__file__).resolve().parents[2] / "golden" / "keras"
+
+
+@pytest.mark.parametrize("name", ["keras2.keras", "keras2.weights.h5", "keras2_legacy.h5"])
+def test_a_model_of_keras(call: Run, name: str) -> None:
+    found = document(call, 0, KERAS / name)
+    assert (found["layer"], found["findings"]) == ("memory_augmented_attention", [])
+    done = call("doctor", KERAS / name)
+    assert done.stdout.startswith(f"{name}, memory_augmented_attention: healthy")
+
+
+def test_one_of_several_layers(call: Run) -> None:
+    done = call("doctor", KERAS / "keras3.keras")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert '"first"' in done.stderr
+    assert '"second"' in done.stderr
+    for layer in ("first", "second"):
+        found = document(call, 0, KERAS / "keras3.keras", "--layer", layer)
+        assert (found["layer"], found["findings"]) == (layer, [])
+
+
+def test_a_repair_in_the_format_of_keras(
+    call: Run, ill: MemoryAugmentedAttention, tmp_path: Path
+) -> None:
+    done = call("doctor", "ill.safetensors", "--repair", "out.weights.h5")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert call("doctor", "out.weights.h5").returncode == 0
+    done = call("doctor", "ill.safetensors", "--repair", "out.txt")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "expected a name that ends in one of" in done.stderr

@@ -54,7 +54,17 @@ def test_tables(call: Run, layer: MemoryAugmentedAttention, tmp_path: Path) -> N
 def test_json(call: Run, layer: MemoryAugmentedAttention) -> None:
     found = document(call, "layer.safetensors")
     assert set(found) == {
-        *("file", "config", "parameters", "cost", "tokens", "heads", "slots", "dead_slots"),
+        *(
+            "file",
+            "layer",
+            "config",
+            "parameters",
+            "cost",
+            "tokens",
+            "heads",
+            "slots",
+            "dead_slots",
+        ),
         *("cosine", "output", "files"),
     }
     assert found["file"] == "layer.safetensors"
@@ -166,8 +176,8 @@ def test_what_is_wrong_ends_with_a_line(
     good = "layer.safetensors"
     for arguments, kind, said in [
         (["no.safetensors"], "not-found", "found no such file"),
-        (["."], "not-a-file", "found a folder"),
-        (["bad.safetensors"], "layer-format", "bad.safetensors: "),
+        (["."], "format", "found a folder"),
+        (["bad.safetensors"], "format", "bad.safetensors: "),
         ([good, "--data", "x.npy"], "shape", "expected tokens of the layer's 64 units"),
         ([good, "--data", "no.csv"], "not-found", "no such file"),
         ([good, "--data", "narrow.csv"], "units", "expected 64, one for each unit"),

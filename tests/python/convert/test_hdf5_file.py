@@ -248,7 +248,7 @@ def test_a_child_that_cannot_start(path: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_no_module_comes_from_the_folder_where_one_stands(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("h5py", "json", "resource", "numpy"):
+    for name in ("h5py", "json", "resource", "numpy", "runpy", "sitecustomize"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit(7)")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", os.curdir)

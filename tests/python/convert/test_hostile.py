@@ -5,6 +5,8 @@ MEMATTN_LONG_TESTS=1 tries many more.
 
 import os
 import random
+import struct
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -87,3 +89,35 @@ def test_cut_short(name: str, tmp_path: Path) -> None:
         path.write_bytes(data[:length])
         with pytest.raises(FormatError):
             convert.find(path)
+
+
+def header_only(text: str) -> bytes:
+    return struct.pack("<Q", len(text)) + text.encode()
+
+
+EMPTY = '{"dtype":"F32","shape":[0],"data_offsets":[0,0]}'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"' + "a." * 1_000_000 + f'memory":{EMPTY}}}',
+        "{" + ",".join(f'"{"a." * 3000}{n}":{EMPTY}' for n in range(500)) + "}",
+        "{" + ",".join(f'"{n}":{EMPTY}' for n in range(20_000)) + f',"0":{EMPTY}}}',
+        "{" + ",".join(f'"{n}.memory":{EMPTY}' for n in range(20_000)) + "}",
+        '{"a":' + "[" * 2_000_000,
+        '{"a":[' + "{}," * 1_000_000 + "{}]}",
+    ],
+    ids=["deep", "deep and many", "a name twice", "many", "open brackets", "empty objects"],
+)
+def test_headers_made_to_take_time_and_memory(text: str, tmp_path: Path) -> None:
+    # Each of these has cost a naive reader minutes or gigabytes.
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(header_only(text))
+    tracemalloc.start()
+    try:
+        with pytest.raises(FormatError):
+            convert.find(path)
+        assert tracemalloc.get_traced_memory()[1] < 512 << 20
+    finally:
+        tracemalloc.stop()

@@ -11,6 +11,7 @@ import h5py
 import pytest
 
 from memattn import FormatError, MemoryAugmentedAttention, convert
+from memattn.errors import DataError
 
 from .support import GOLDEN, zip_bytes
 
@@ -122,6 +123,22 @@ def test_a_config_in_a_legacy_file_that_is_no_text(write: Write) -> None:
         file.attrs["model_config"] = [1, 2, 3]
     with pytest.raises(FormatError, match="an attribute that is no text"):
         convert.find(path)
+
+
+def test_a_config_in_a_legacy_file_that_is_no_utf8(write: Write) -> None:
+    data = (GOLDEN / "keras2_legacy.h5").read_bytes()
+    path = write("a.h5", data.replace(b'"Functional"', b'"\xff\xfenctional"'))
+    with pytest.raises(FormatError, match="model_config: found no JSON"):
+        convert.find(path)
+
+
+def test_a_name_that_is_no_utf8(write: Write) -> None:
+    data = (GOLDEN / "keras3.weights.h5").read_bytes().replace(b"second", b"\xffecond")
+    found = convert.find(write("a.h5", data))[1]
+    assert found.name == "\udcffecond"
+    with pytest.raises(DataError, match=r'one of "first" .*"\\udcffecond"'):
+        convert.read(write("a.h5", data))
+    assert convert.read(write("a.h5", data), found.name).count_params() > 0
 
 
 def test_adams_means_are_no_layers(tmp_path: Path) -> None:

@@ -100,6 +100,19 @@ def test_headers_that_lie(write: Write, layer: MemoryAugmentedAttention, header:
         convert.read(write("a.npz", zip_bytes(members)))
 
 
+@pytest.mark.parametrize("change", [-4, 4])
+def test_another_number_of_values(
+    write: Write, layer: MemoryAugmentedAttention, change: int
+) -> None:
+    members = {f"{name}.npy": saved(w) for name, w in layer.weights.items()}
+    members["memory.npy"] = (members["memory.npy"] + bytes(4))[
+        : len(members["memory.npy"]) + change
+    ]
+    said = rf"memory\.npy: found {120 + change} bytes of values, expected 120 for shape \(5, 6\)"
+    with pytest.raises(FormatError, match=said):
+        convert.find(write("a.npz", zip_bytes(members)))
+
+
 @pytest.mark.parametrize(
     "config", [b"[]", b"{", b'{"units": 7}', b'{"dropout": "x"}', b'{"dropout": 2.0}', b"\xff"]
 )
@@ -108,7 +121,7 @@ def test_configs_that_do_not_fit(
 ) -> None:
     members = {f"{name}.npy": saved(w) for name, w in layer.weights.items()}
     members["config.npy"] = saved(np.array(config.decode("latin-1")))
-    with pytest.raises(FormatError, match=r"config|make no layer"):
+    with pytest.raises(FormatError, match=r"config|of no layer"):
         convert.read(write("a.npz", zip_bytes(members)))
 
 

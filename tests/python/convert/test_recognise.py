@@ -167,11 +167,16 @@ def test_two_variables_that_may_be_the_memory(keras_file: Path) -> None:
 
 
 def test_a_block_of_another_structure_is_passed_over(keras_file: Path) -> None:
+    kernel = "attention/query_dense/vars/0"
     with h5py.File(keras_file, "r+") as file:
         file.copy(file[LAYER], "layers/block")
-        del file["layers/block/attention/key_dense/vars/0"]
-        file["layers/block/attention/key_dense/vars/0"] = np.zeros((8, 2, 3), np.float32)
+        del file[f"layers/block/{kernel}"]
+        file[f"layers/block/{kernel}"] = np.zeros((8, 2, 3), np.float32)
     assert [found.name for found in convert.find(keras_file)] == ["memory_augmented_attention"]
+    with h5py.File(keras_file, "r+") as file:
+        del file[LAYER]
+    with pytest.raises(FormatError, match=r"found query\.kernel of shape \(8, 2, 3\), expected"):
+        convert.find(keras_file)
 
 
 def test_quantised_kernels(keras_file: Path) -> None:

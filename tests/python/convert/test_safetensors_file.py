@@ -110,6 +110,12 @@ def test_headers_that_lie(write: Write, layer: MemoryAugmentedAttention) -> None
             convert.read(write("a", content))
 
 
+def test_a_name_twice(write: Write, layer: MemoryAugmentedAttention) -> None:
+    data = safetensors_bytes({**layer.weights, "memorx": layer.weights["memory"]})
+    with pytest.raises(FormatError, match='header: found the key "memory" twice, expected every'):
+        convert.read(write("a", data.replace(b'"memorx"', b'"memory"')))
+
+
 def test_a_long_header(write: Write) -> None:
     text = b'{"a": "' + b"x" * (5 << 20) + b'"}'
     with pytest.raises(FormatError, match=r"header: found .* bytes, expected at most 4194304"):

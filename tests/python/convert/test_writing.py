@@ -132,6 +132,15 @@ def test_layers_of_other_hosts(tmp_path: Path) -> None:
     assert config == layer.get_config() | {"memory_initializer": "normal", "seed": 0}
 
 
+def test_layers_that_know_the_way(tmp_path: Path) -> None:
+    class TorchLike:
+        def to_numpy(self) -> MemoryAugmentedAttention:
+            return layers()[1]
+
+    convert.write(TorchLike(), tmp_path / "a.npz")
+    assert_same(convert.read(tmp_path / "a.npz"), layers()[1])
+
+
 def test_other_layers_of_other_hosts(tmp_path: Path) -> None:
     class Dense:
         def get_weights(self) -> list[np.ndarray]:

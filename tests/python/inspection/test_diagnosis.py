@@ -130,7 +130,7 @@ def test_twins_among_others() -> None:
     assert found.findings[0].severity == "warning"
     assert not found.healthy
     assert found.findings[0].evidence["groups"] == [[1, 2, 4]]
-    assert "3 of 6 slots are twins" in found.findings[0].found
+    assert "3 of 6 slots, in 1 group, are equal to the last bit" in found.findings[0].found
 
 
 # --- Heads --------------------------------------------------------------------------------------
@@ -164,6 +164,16 @@ def test_a_head_that_adds_a_constant(name: str) -> None:
     found = diagnose(layer)
     assert names(found) == ["constant-heads"]
     assert found.findings[0].evidence["heads"] == [2]
+
+
+def test_a_head_that_adds_the_same_whatever_it_reads() -> None:
+    layer = make_layer(SHAPE)
+    edits = {"value_kernel": put(0, slice(None), 2), "value_bias": put(1, 2)}
+    found = diagnose(change(layer, **edits))
+    assert names(found) == ["constant-heads"]
+    assert found.findings[0].evidence["heads"] == [2]
+    assert found.findings[0].evidence["size"][0] > 0.1
+    assert found.findings[0].evidence["spread"][0] < 1e-12
 
 
 # --- Slots that are not read --------------------------------------------------------------------
@@ -260,8 +270,11 @@ def test_every_finding_tells_what_to_do_and_fits_json() -> None:
 
 
 def test_the_worst_comes_first() -> None:
-    layer = change(make_layer(SHAPE), query_kernel=put(0), value_kernel=put(0, slice(None), 2))
-    assert names(diagnose(layer)) == ["uniform-attention", "constant-heads"]
+    layer = make_layer(SHAPE)
+    change(layer, query_kernel=put(0), memory=put(layer.weights["memory"][1], 2))
+    found = diagnose(layer).findings
+    assert [finding.name for finding in found] == ["uniform-attention", "identical-slots"]
+    assert [finding.severity for finding in found] == ["error", "warning"]
 
 
 def test_data_decide() -> None:

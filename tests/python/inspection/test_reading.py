@@ -105,6 +105,16 @@ def test_nan_weights_are_told_and_are_no_warning() -> None:
     assert np.isnan(found.entropy).any()
 
 
+def test_one_token_that_is_too_large_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "VALUES_A_CALL", 12)  # two tokens at a time
+    layer = make_layer((5, 3, 2, None, None))
+    x = tokens(5).astype(np.float32)
+    assert read(layer, x).finite
+    x[7] = 1e38
+    layer.set_weights({"output.bias": np.full(5, 3e38)})
+    assert not read(layer, x).finite
+
+
 def test_an_array_of_the_wrong_width() -> None:
     with pytest.raises(ValueError, match="expected tokens of the layer's 5 units"):
         inspect_layer(make_layer((5, 3, 2, None, None)), tokens(6))

@@ -82,6 +82,29 @@ def test_the_bound_holds_for_twins(shape: tuple, noise: float, max_change: float
     np.testing.assert_array_equal(done.layer.weights["memory"][2], layer.weights["memory"][2])
 
 
+@pytest.mark.parametrize("far", [1, 100, 1e6])
+def test_the_bound_holds_where_reading_shifts_between_groups(far: float) -> None:
+    # The third slot differs from the twins in what it adds alone, and in that by much.
+    layer = make_layer((6, 3, 1, None, None), dtype="float64")
+
+    def twins_and_far(weight: np.ndarray) -> None:
+        weight[1:] = weight[0]
+        weight[2, 5] = far
+
+    def ignore_last(weight: np.ndarray) -> None:
+        weight[3:] = 0
+
+    def ignore_first(weight: np.ndarray) -> None:
+        weight[:3] = 0
+
+    change(layer, memory=twins_and_far, key_kernel=ignore_last, value_kernel=ignore_first)
+    layer.set_weights({"query.kernel": 5 * layer.weights["query.kernel"]})
+    done = repair(layer, 0, max_change=1e-2)
+    worst = worst_change(layer, done.layer, done.token_norm)
+    assert worst <= done.bound * done.output_norm
+    assert done.bound * done.output_norm <= 2 * worst  # nor is it much larger than it has to be
+
+
 def test_nearly_collapsed() -> None:
     layer = collapsed((16, 20, 4, None, None), dtype="float64")
     rng = np.random.default_rng(0)
