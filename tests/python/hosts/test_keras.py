@@ -31,10 +31,11 @@ pytestmark = WARNINGS_OF_KERAS
 
 
 @pytest.mark.parametrize(
-    ("dtype", "form", "limit"),
-    [("float64", "folded", 1e-12), ("float64", "projected", 1e-12), ("float32", "folded", 3e-6)],
+    ("case", "dtype", "form", "limit"),
+    [(case, "float64", "folded", 1e-12) for case in CASES]
+    + [("docs_example", "float32", form, 3e-6) for form in ("folded", "projected")]
+    + [("mask_every_mask", "float64", "projected", 1e-12)],
 )
-@pytest.mark.parametrize("case", CASES)
 def test_golden(case: str, dtype: str, form: str, limit: float) -> None:
     arrays, config = read(case)
     masks = masks_of(arrays, config)

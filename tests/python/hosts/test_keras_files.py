@@ -31,8 +31,9 @@ def model_of(**options: Any) -> Any:
     return keras.Model(inputs, keras.layers.Dense(2)(hidden))
 
 
-def predict(model: Any, x: np.ndarray = X) -> np.ndarray:
-    return np.asarray(model.predict(x, verbose=0))
+def predict(model: Any) -> np.ndarray:
+    """Without the graph that Keras' own would trace."""
+    return numpy(model(tensor(X)))
 
 
 def without_advice(action: Callable[[], Any]) -> Any:
@@ -42,24 +43,19 @@ def without_advice(action: Callable[[], Any]) -> Any:
         return action()
 
 
-@pytest.mark.parametrize(
-    "options",
-    [{}, {"key_dim": 3, "use_bias": False, "dropout": 0.2, "kernel_regularizer": "l2", "seed": 5}],
-    ids=["usual", "others"],
-)
 @pytest.mark.parametrize("name", ["model.keras", "model.h5"])
-def test_a_model_and_back(tmp_path: Path, name: str, options: dict[str, Any]) -> None:
-    model = model_of(**options)
-    model.compile("adam", keras.losses.MeanSquaredError())
-    model.fit(X, X[..., :2], verbose=0)
+def test_a_model_and_back(tmp_path: Path, name: str) -> None:
+    model = model_of(key_dim=3, use_bias=False, dropout=0.2, kernel_regularizer="l2", seed=5)
+    trained = name == "model.keras"  # Keras 3 cannot train what it read from its old format
+    if trained:
+        model.compile("adam", keras.losses.MeanSquaredError())
+        model.fit(X, X[..., :2], verbose=0)
     without_advice(lambda: model.save(tmp_path / name))
     other = keras.models.load_model(tmp_path / name)
     assert type(other.get_layer("first")) is MemoryAugmentedAttention
     assert other.get_layer("first").get_config() == model.get_layer("first").get_config()
     assert (predict(other) == predict(model)).all()
-    if (
-        name == "model.keras" or not KERAS_3
-    ):  # Keras 3 cannot train what it read from its old format
+    if trained:
         other.fit(X, X[..., :2], verbose=0)
 
 
