@@ -1,0 +1,178 @@
+"""The layer's mathematics in the host's operations: the fold, the projected form, masks, read-out.
+
+Names and shapes are those of docs/math.md: B batch, T steps, U width of the input, S slots,
+H heads, D key_dim, Dv value_dim.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypeAlias
+
+from memattn.keras.host import ops
+
+Form: TypeAlias = Literal["folded", "projected"]
+
+
+@dataclass
+class Weights:
+    """The layer's weights as tensors of the compute dtype; biases are None where it has none."""
+
+    dtype: str  # of all of them
+    memory: Any  # (S, M); M is U unless the layer reads an input of another width
+    query_kernel: Any  # (U, H, D)
+    query_bias: Any  # (H, D)
+    key_kernel: Any  # (M, H, D)
+    key_bias: Any  # (H, D)
+    value_kernel: Any  # (M, H, Dv)
+    value_bias: Any  # (H, Dv)
+    output_kernel: Any  # (H, Dv, U)
+    output_bias: Any  # (U)
+    poison: Any = None  # (H, S), 0 or NaN, added to the logits of `without_poison`
+
+    @property
+    def heads(self) -> int:
+        """H."""
+        return int(self.query_kernel.shape[1])
+
+    @property
+    def slots(self) -> int:
+        """S."""
+        return int(self.memory.shape[0])
+
+
+def cheaper_form(width: int, slots: int, key_dim: int, value_dim: int) -> Form:
+    """The form with fewer multiply-adds a token and head; folded at a draw."""
+    folded = 2 * width * slots
+    projected = width * key_dim + key_dim * slots + slots * value_dim + value_dim * width
+    return "folded" if folded <= projected else "projected"
+
+
+def attend(
+    x: Any,
+    weights: Weights,
+    form: Form,
+    keep: Any = None,
+    fully_masked: str = "zero",
+    drop: Callable[[Any], Any] | None = None,
+) -> tuple[Any, Any]:
+    """Read the memory for every token.
+
+    Parameters
+    ----------
+    x : tensor (B, T, U)
+        The input.
+    weights : Weights
+        Of the same dtype as `x`.
+    form : {"folded", "projected"}
+        Which of the two ways to the same result.
+    keep : tensor of bool, optional
+        Broadcasts to (B, T, S); True keeps.
+    fully_masked : {"zero", "uniform"}
+        What a token reads when every slot is masked.
+    drop : callable, optional
+        Applied to the scores before they read.
+
+    Returns
+    -------
+    tensor (B, T, U), and the scores (B, T, H, S) before `drop`
+    """
+    batch, steps, width = ops.shape(x)
+    heads, slots = weights.heads, weights.slots
+    by_token = (batch, steps, heads, slots)
+    if keep is not None:
+        weights = without_poison(weights)
+    tokens = ops.reshape(x, (-1, width))
+    logits, read = _folded(tokens, weights) if form == "folded" else _projected(tokens, weights)
+    if keep is None:
+        scores = _softmax(ops.reshape(logits, (-1, heads, slots)), weights.dtype)
+    else:
+        logits = ops.reshape(logits, by_token)
+        scores = _masked_softmax(logits, weights, keep, fully_masked)
+    used = scores if drop is None else drop(scores)
+    output = read(ops.reshape(used, (-1, heads * slots)))
+    if weights.output_bias is not None:
+        output = output + weights.output_bias
+    return ops.reshape(output, (batch, steps, width)), ops.reshape(scores, by_token)
+
+
+def _keys_and_values(weights: Weights) -> tuple[Any, Any, Any]:
+    """Scaled keys (H, S, D), values (H, S, Dv), and what biases add to the logits, (H, S) or None.
+
+    The key bias adds the same number to all slots of a row, which the softmax cancels, so it is
+    left out. Zero times it is not: an optimizer must find a gradient, which is exactly 0.
+    """
+    scale = int(weights.query_kernel.shape[2]) ** -0.5
+    keys = ops.einsum("su,uhd->hsd", weights.memory, weights.key_kernel) * scale
+    values = ops.einsum("su,uhd->hsd", weights.memory, weights.value_kernel)
+    offset = weights.poison
+    if weights.query_bias is not None:
+        values = values + ops.expand_dims(weights.value_bias, 1)
+        nothing = ops.expand_dims(ops.sum(weights.key_bias * 0.0, -1), 1)
+        c = ops.einsum("hd,hsd->hs", weights.query_bias, keys) + nothing
+        offset = c if offset is None else c + offset
+    return keys, values, offset
+
+
+def _folded(tokens: Any, weights: Weights) -> tuple[Any, Callable[[Any], Any]]:
+    """Logits (N, H·S) of tokens (N, U), and what reads with scores of that shape."""
+    keys, values, offset = _keys_and_values(weights)
+    width, columns = int(weights.query_kernel.shape[0]), weights.heads * weights.slots
+    a = ops.reshape(ops.einsum("uhd,hsd->uhs", weights.query_kernel, keys), (width, columns))
+    b = ops.reshape(ops.einsum("hsd,hdu->hsu", values, weights.output_kernel), (columns, width))
+    logits = tokens @ a  # ops.matmul makes float32 of float64 on PyTorch
+    if offset is not None:
+        logits = logits + ops.reshape(offset, (columns,))
+    return logits, lambda scores: scores @ b
+
+
+def _projected(tokens: Any, weights: Weights) -> tuple[Any, Callable[[Any], Any]]:
+    """As `_folded`, by way of the queries (N, H, D) and what each head read (N, H, Dv)."""
+    keys, values, offset = _keys_and_values(weights)
+    heads, slots = weights.heads, weights.slots
+    queries = ops.einsum("nu,uhd->nhd", tokens, weights.query_kernel)
+    logits = ops.einsum("nhd,hsd->nhs", queries, keys)
+    if offset is not None:
+        logits = logits + offset
+
+    def read(scores: Any) -> Any:
+        by_head = ops.reshape(scores, (-1, heads, slots))
+        found = ops.einsum("nhs,hsd->nhd", by_head, values)
+        return ops.einsum("nhd,hdu->nu", found, weights.output_kernel)
+
+    return logits, read
+
+
+def _softmax(logits: Any, dtype: str) -> Any:
+    """Softmax over slots, in float32 where `dtype` is too short for their sum."""
+    if logits.shape[-1] == 1:  # Keras 3 warns of such an axis
+        return ops.exp(logits - logits)
+    if dtype not in ("float16", "bfloat16"):
+        return ops.softmax(logits, axis=-1)
+    return ops.cast(ops.softmax(ops.cast(logits, "float32"), axis=-1), dtype)
+
+
+def _masked_softmax(logits: Any, weights: Weights, keep: Any, fully_masked: str) -> Any:
+    """Softmax over the slots that are kept, (B, T, H, S); the others' gradients are exactly 0."""
+    keep = ops.expand_dims(keep, -2)
+    lowest = -6e4 if weights.dtype == "float16" else -1e30  # exp of it is 0 beside any logit
+    if fully_masked == "zero":
+        return ops.where(keep, _softmax(ops.where(keep, logits, lowest), weights.dtype), 0.0)
+    # A row without a kept slot reads all alike: logits of 0, or NaN for a slot that holds one.
+    alive = ops.any(keep, axis=-1, keepdims=True)
+    filler = ops.where(alive, lowest, weights.poison)
+    return _softmax(ops.where(keep, logits, filler), weights.dtype)
+
+
+def without_poison(weights: Weights) -> Weights:
+    """Move what is not finite in the memory from the slots to their logits.
+
+    A masked logit is replaced, so nothing of its slot can reach a result, where 0·NaN would. A slot
+    that is read gives NaN, as it would have.
+    """
+    finite = ops.all(ops.isfinite(weights.memory), axis=-1)
+    memory = ops.where(ops.expand_dims(finite, 1), weights.memory, 0.0)
+    poison = ops.where(finite, ops.sum(memory * 0.0, -1), float("nan"))
+    poison = ops.broadcast_to(poison, (weights.heads, weights.slots))
+    return replace(weights, memory=memory, poison=poison)

@@ -1,0 +1,328 @@
+"""``MemoryAugmentedAttention`` for Keras: the published layer's variables, folded compute."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any, Literal, TypeAlias
+
+from memattn import _memattn
+from memattn.keras.attention import Form, Weights, attend, cheaper_form
+from memattn.keras.host import build_attention, keras, ops, projections, shape_of, traced_as_written
+from memattn.keras.initializers import (
+    MultiHeadAttention,
+    derived_seeds,
+    memattn_name,
+    memory_initializer_of,
+    seeded,
+)
+from memattn.keras.learner import SHARED_OPTIONS, Learner, parameters
+from memattn.keras.masks import attention_rows, causal_rows, joined_mask, slot_rows, token_rows
+from memattn.layer import _config_json
+
+_GET = {
+    "initializer": keras.initializers.get,
+    "regularizer": keras.regularizers.get,
+    "constraint": keras.constraints.get,
+}
+_SERIALIZE = {
+    "initializer": keras.initializers.serialize,
+    "regularizer": keras.regularizers.serialize,
+    "constraint": keras.constraints.serialize,
+}
+
+Initializer: TypeAlias = Any  # what keras.initializers.get takes, and so on
+Regularizer: TypeAlias = Any
+Constraint: TypeAlias = Any
+
+
+@keras.saving.register_keras_serializable(package="memattn")
+class MemoryAugmentedAttention(Learner):
+    """Attention over a learned memory, ``Z = X + MultiHeadAttention(X, M, M)``.
+
+    The layer of that name in fusionlab-learn, with the same variables under the same names: a
+    `memory` and an `attention`, which is a Keras ``MultiHeadAttention``. It computes the same with
+    a fraction of the work, since the memory does not depend on the input and the projections fold
+    into two thin matrices; ``docs/math.md`` derives it.
+
+    Below, B is the batch, T the steps, U `units`, S `memory_size`, H `num_heads`, D `key_dim` and
+    Dv `value_dim`.
+
+    Parameters
+    ----------
+    units : int
+        Width of a memory slot, and as a rule of the input; the output has the input's width.
+    memory_size : int
+        Number of slots.
+    num_heads : int
+        Number of attention heads.
+    key_dim : int, optional
+        Width of a head's queries and keys; `units` when not given, as in the published layer.
+    value_dim : int, optional
+        Width of a head's values; `key_dim` when not given.
+    use_bias : bool
+        Whether query, key, value and output have biases.
+    residual : bool
+        Whether the input is added to what was read.
+    dropout : float
+        Share of the scores that falls in training, in [0, 1).
+    memory_initializer : str, mapping or Keras initializer
+        ``"normal"`` is N(0, 1), ``{"kind": "normal", "stddev": 0.3}`` another width of it; all else
+        is what ``keras.initializers.get`` takes. A memory of zeros cannot learn, since all slots
+        stay equal; it warns.
+    fully_masked : {"zero", "uniform"}
+        What a token reads when every slot is masked: nothing, as in Keras 3, or all slots alike, as
+        in Keras 2.
+    seed : int, optional
+        Of the initial weights and of dropout. Without it Keras' own seed holds
+        (``keras.utils.set_random_seed``). An initializer that has a seed keeps it.
+    kernel_initializer, bias_initializer
+        Of the four projections.
+    memory_regularizer, kernel_regularizer, bias_regularizer, activity_regularizer
+        The last one of the layer's output.
+    memory_constraint, kernel_constraint, bias_constraint
+        As everywhere in Keras.
+    **kwargs
+        ``name``, ``dtype``, ``trainable`` and what else a Keras layer takes.
+
+    Notes
+    -----
+    In mixed precision the softmax runs in float32, everything else in the compute dtype.
+    """
+
+    def __init__(
+        self,
+        units: int,
+        memory_size: int,
+        num_heads: int,
+        key_dim: int | None = None,
+        value_dim: int | None = None,
+        use_bias: bool = True,
+        residual: bool = True,
+        dropout: float = 0.0,
+        memory_initializer: Initializer = "normal",
+        fully_masked: Literal["zero", "uniform"] = "zero",
+        seed: int | None = None,
+        kernel_initializer: Initializer = "glorot_uniform",
+        bias_initializer: Initializer = "zeros",
+        memory_regularizer: Regularizer = None,
+        kernel_regularizer: Regularizer = None,
+        bias_regularizer: Regularizer = None,
+        activity_regularizer: Regularizer = None,
+        memory_constraint: Constraint = None,
+        kernel_constraint: Constraint = None,
+        bias_constraint: Constraint = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(activity_regularizer=activity_regularizer, **kwargs)
+        self.attention: Any = None
+        self.dropout_layer: Any = None
+        self.width: int | None = None
+        self._forced_form: Form | None = None
+        self.input_spec = keras.layers.InputSpec(ndim=3)
+        self._set_options(
+            units=units,
+            memory_size=memory_size,
+            num_heads=num_heads,
+            key_dim=key_dim,
+            value_dim=value_dim,
+            use_bias=use_bias,
+            residual=residual,
+            dropout=dropout,
+            memory_initializer=memory_initializer,
+            fully_masked=fully_masked,
+            seed=seed,
+            kernel_initializer=kernel_initializer,
+            bias_initializer=bias_initializer,
+            memory_regularizer=memory_regularizer,
+            kernel_regularizer=kernel_regularizer,
+            bias_regularizer=bias_regularizer,
+            activity_regularizer=self.activity_regularizer,
+            memory_constraint=memory_constraint,
+            kernel_constraint=kernel_constraint,
+            bias_constraint=bias_constraint,
+        )
+
+    def _set_options(self, **options: Any) -> None:
+        """Check all options of the constructor, and keep them under their names."""
+        options["memory_initializer"] = memory_initializer_of(options["memory_initializer"])
+        known = {name: options[name] for name in (*SHARED_OPTIONS, "seed")}
+        known["seed"] = 0 if known["seed"] is None else known["seed"]
+        known["memory_initializer"] = memattn_name(options["memory_initializer"])
+        for text in _memattn.config_warnings(_config_json(**known)):
+            warnings.warn(text, UserWarning, stacklevel=3)
+        for name, value in options.items():
+            get = _GET.get(name.rpartition("_")[2])
+            setattr(self, name, value if get is None else get(value))
+
+    def build(self, input_shape: Any) -> None:
+        """Make the weights.
+
+        Parameters
+        ----------
+        input_shape : (B, T, U)
+            B and T may be None.
+        """
+        width = input_shape[-1]
+        if len(input_shape) != 3 or width is None:
+            found = f"shape {tuple(input_shape)}"
+            raise ValueError(f"build: input_shape: found {found}, expected (batch, steps, width)")
+        self.width = int(width)
+        self.input_spec = keras.layers.InputSpec(ndim=3, axes={-1: self.width})
+        memory_seed, dropout_seed, *seeds = derived_seeds(self.seed, 10)
+        self.memory = self.add_weight(
+            name="memory",
+            shape=(self.memory_size, self.units),
+            initializer=seeded(self.memory_initializer, memory_seed),
+            regularizer=self.memory_regularizer,
+            constraint=self.memory_constraint,
+            trainable=True,
+        )
+        self.attention = MultiHeadAttention(
+            seeds=seeds,
+            num_heads=self.num_heads,
+            key_dim=self.key_dim or self.units,
+            value_dim=self.value_dim,
+            use_bias=self.use_bias,
+            kernel_initializer=self.kernel_initializer,
+            bias_initializer=self.bias_initializer,
+            kernel_regularizer=self.kernel_regularizer,
+            bias_regularizer=self.bias_regularizer,
+            kernel_constraint=self.kernel_constraint,
+            bias_constraint=self.bias_constraint,
+            dtype=self.dtype_policy,
+        )
+        build_attention(self.attention, self.width, self.memory_size, self.units)
+        if self.dropout > 0:
+            self.dropout_layer = keras.layers.Dropout(
+                self.dropout, seed=dropout_seed, dtype=self.dtype_policy
+            )
+        super().build(input_shape)
+
+    @traced_as_written
+    def call(
+        self,
+        inputs: Any,
+        training: bool | None = None,
+        attention_mask: Any = None,
+        query_mask: Any = None,
+        value_mask: Any = None,
+        use_causal_mask: bool = False,
+        return_attention_scores: bool | Literal["mean"] = False,
+        mask: Any = None,
+    ) -> Any:
+        """Read the memory.
+
+        Parameters
+        ----------
+        inputs : tensor (B, T, U)
+            The tokens.
+        training : bool, optional
+            Apply dropout; Keras says so in ``fit``.
+        attention_mask : tensor of bool, optional
+            Broadcasts to (B, T, S); True keeps. Masks are ANDed.
+        query_mask : tensor of bool (B, T), optional
+            Tokens that read.
+        value_mask : tensor of bool (B, S), optional
+            Slots that are read.
+        use_causal_mask : bool
+            Step t reads slots 0 to t only.
+        return_attention_scores : bool or "mean"
+            Also return the scores (B, H, T, S), before dropout, or their mean over heads (B, T, S).
+        mask : tensor of bool (B, T), optional
+            The mask that Keras hands on from ``Masking`` or ``Embedding``: one more query mask.
+
+        Returns
+        -------
+        tensor (B, T, U), or that and the scores
+
+        Raises
+        ------
+        ValueError
+            A shape does not fit.
+        TypeError
+            A mask holds floats: an additive one of 0 and -inf would mean the opposite here.
+        """
+        batch, steps, _ = inputs.shape
+        if mask is None:
+            mask = getattr(inputs, "_keras_mask", None)
+        read, scores = attend(
+            inputs,
+            self._weights(),
+            self.form,
+            joined_mask(
+                attention_rows(attention_mask, (batch, steps, self.memory_size)),
+                token_rows("query_mask", query_mask, (batch, steps)),
+                token_rows("mask", mask, (batch, steps)),
+                slot_rows(value_mask, (batch, self.memory_size)),
+                causal_rows(ops.shape(inputs)[1], self.memory_size) if use_causal_mask else None,
+            ),
+            self.fully_masked,
+            self._drop(training),
+        )
+        output = inputs + read if self.residual else read
+        if return_attention_scores == "mean":
+            return output, ops.mean(scores, axis=2)
+        if return_attention_scores:
+            return output, ops.transpose(scores, (0, 2, 1, 3))
+        return output
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        """Hand the mask of the tokens on, as each token's output is its own."""
+        return mask
+
+    def compute_output_spec(self, inputs: Any, *_: Any, **call: Any) -> Any:
+        """Return shapes and dtype of what a call gives, for Keras 3."""
+        batch, steps, _ = inputs.shape
+        output = keras.KerasTensor(inputs.shape, self.compute_dtype)
+        wanted = call.get("return_attention_scores", False)
+        if not wanted:
+            return output
+        heads = () if wanted == "mean" else (self.num_heads,)
+        shape = (batch, *heads, steps, self.memory_size)
+        return output, keras.KerasTensor(shape, self.compute_dtype)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """Return the input's shape, which is that of the output."""
+        return shape_of(input_shape)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments that make a layer like this one, as JSON can hold them."""
+        config: dict[str, Any] = super().get_config()
+        for name in parameters(type(self)):
+            serialize = _SERIALIZE.get(name.rpartition("_")[2])
+            value = getattr(self, name)
+            config[name] = value if serialize is None or value is None else serialize(value)
+        return config
+
+    @property
+    def form(self) -> Form:
+        """The form that computes, ``"folded"`` or ``"projected"``; both give the same to rounding.
+
+        The layer takes the one with less work a token. Assign one to force it, or ``"auto"`` to go
+        back to that rule; what is compiled already keeps the form that it was compiled with.
+        """
+        if self._forced_form is not None:
+            return self._forced_form
+        key_dim = self.key_dim or self.units
+        width = self.width or self.units
+        return cheaper_form(width, self.memory_size, key_dim, self.value_dim or key_dim)
+
+    @form.setter
+    def form(self, form: Literal["auto", "folded", "projected"]) -> None:
+        if form not in ("auto", "folded", "projected"):
+            raise ValueError(f'form: found {form!r}, expected "auto", "folded" or "projected"')
+        self._forced_form = None if form == "auto" else form
+
+    def _weights(self) -> Weights:
+        tensors = [ops.convert_to_tensor(self.memory)]
+        for dense in projections(self.attention):
+            if getattr(dense, "quantization_mode", None) is not None:
+                found = f"its {dense.name} quantized to {dense.quantization_mode}"
+                raise ValueError(f"{self.name}: found {found}, expected weights that are not")
+            tensors.append(ops.convert_to_tensor(dense.kernel))
+            tensors.append(None if dense.bias is None else ops.convert_to_tensor(dense.bias))
+        return Weights(self.compute_dtype, *tensors)
+
+    def _drop(self, training: bool | None) -> Any:
+        layer = self.dropout_layer
+        return None if layer is None else lambda scores: layer(scores, training=training)

@@ -1,0 +1,238 @@
+"""What fusionlab's learners offer beside Keras: parameters by name, files, a summary, help."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from memattn.files import write_atomically
+from memattn.keras.host import Layer
+from memattn.keras.initializers import memattn_name
+from memattn.layer import MemoryAugmentedAttention as NumpyLayer
+
+Format = Literal["safetensors", "json"]
+_FORMATS = '"safetensors" or "json"'
+SHARED_OPTIONS = (
+    *("units", "memory_size", "num_heads", "key_dim", "value_dim"),
+    *("use_bias", "residual", "dropout", "fully_masked"),
+)
+
+
+class _Call:
+    """The call that makes an object of the class, as text."""
+
+    def __get__(self, instance: object, owner: type) -> str:
+        parts = [str(p.replace(annotation=p.empty)) for p in parameters(owner).values()]
+        inline = ", ".join(parts)
+        if len(parts) > 5:
+            inline = "\n    " + ",\n    ".join(parts) + "\n"
+        return f"{owner.__name__}({inline})"
+
+
+def parameters(owner: type) -> dict[str, inspect.Parameter]:
+    """What the constructor names, without what it hands on to Keras."""
+    signature = inspect.signature(owner.__init__)  # type: ignore[misc]
+    kinds = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
+    named = {n: p for n, p in signature.parameters.items() if p.kind not in kinds}
+    named.pop("self")
+    return named
+
+
+class Learner(Layer):  # type: ignore[misc]
+    """The methods of fusionlab's ``NNLearner`` for a layer, without pickles.
+
+    A file holds the layer's weights and options in the format of docs/format.md, which the NumPy
+    layer, C++ and the other hosts read, too.
+    """
+
+    my_params = _Call()
+
+    @classmethod
+    def help(cls, **kwargs: Any) -> None:
+        """Show the documentation of the class."""
+        help(cls)
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the constructor's parameters by name; none of them has parameters of its own."""
+        return {name: getattr(self, name) for name in sorted(parameters(type(self)))}
+
+    def set_params(self, **params: Any) -> Any:
+        """Change parameters by name, before the layer has weights.
+
+        Raises
+        ------
+        ValueError
+            A name is unknown, a value is wrong, or the layer has weights already and the value is
+            another one.
+        """
+        current = self.get_params()
+        for name in params:
+            if name not in current:
+                known = ", ".join(current)
+                raise ValueError(f"set_params: found parameter {name!r}, expected one of {known}")
+        changed = {n: v for n, v in params.items() if v is not current[n] and v != current[n]}
+        if changed and self.built:
+            raise ValueError(
+                f"set_params: found {', '.join(changed)} for a layer that has its weights, "
+                "expected parameters before the layer is built; from_config makes another layer"
+            )
+        if changed:
+            self._set_options(**{**current, **changed})
+        return self
+
+    def summary(self) -> str:
+        """Return a table of the parameters, the weights and the form that runs."""
+        lines = [f"{type(self).__name__} Summary:"]
+        for name, value in self.get_params(deep=False).items():
+            plain = value is None or isinstance(value, (bool, int, float, str))
+            lines.append(f"{name}: {value if plain else type(value).__name__}")
+        if self.built:
+            for name, weight in zip(self._weight_names(), self.weights, strict=True):
+                lines.append(f"{name}: {tuple(weight.shape)}")
+            lines += [f"weights: {self.count_params()}", f"form: {self.form}"]
+        else:
+            lines.append("weights: none yet, the layer is not built")
+        return "\n".join(lines)
+
+    def save(
+        self,
+        file_path: str | os.PathLike[str] | None = None,
+        format: Format = "safetensors",
+        overwrite: bool = False,
+        validate_func: Callable[[Any], bool] | None = None,
+        **kwargs: Any,
+    ) -> bool:
+        """Write the layer to a file, whole or not at all.
+
+        Parameters
+        ----------
+        file_path : path
+            Where to.
+        format : {"safetensors", "json"}
+            Weights and options, or the options alone.
+        overwrite : bool
+            Whether a file that is there already is replaced.
+        validate_func : callable, optional
+            Called with the layer; when it returns False nothing is written.
+
+        Returns
+        -------
+        bool
+            Whether the file was written.
+
+        Raises
+        ------
+        ValueError
+            No path, an unknown format, or a layer that has no weights yet.
+        FileExistsError
+            The file is there and `overwrite` is false.
+        """
+        if file_path is None:
+            raise ValueError("save: file_path: found None, expected a path")
+        _check_format("save", format)
+        if validate_func is not None and not validate_func(self):
+            return False
+        path = Path(file_path)
+        if path.exists() and not overwrite:
+            raise FileExistsError(f"save: found {path}, expected no file there or overwrite=True")
+        layer = self._numpy_layer()
+        if format == "safetensors":
+            layer.save(path)
+        else:
+            write_atomically(path, (json.dumps(layer.get_config(), indent=2) + "\n").encode())
+        return True
+
+    def load(
+        self, file_path: str | os.PathLike[str], format: Format = "safetensors", **kwargs: Any
+    ) -> bool:
+        """Take weights and options, or the options alone, from a file that `save` wrote.
+
+        A layer that is not built yet becomes the one in the file; one that is built must be alike.
+
+        Returns
+        -------
+        bool
+            True.
+
+        Raises
+        ------
+        memattn.FormatError
+            The file is not what docs/format.md says.
+        OSError
+            The system refused.
+        ValueError
+            The file holds a layer of other options than this one.
+        """
+        _check_format("load", format)
+        path = Path(file_path)
+        layer = NumpyLayer.load(path) if format == "safetensors" else None
+        options = _read_options(path) if layer is None else layer.get_config()
+        options = {name: options[name] for name in SHARED_OPTIONS}
+        if not self.built:
+            self.set_params(**options)
+        for name, value in self._options().items():
+            if value != options[name]:
+                found = f"{name}={options[name]!r}"
+                raise ValueError(f"load: {path}: found {found}, expected {value!r}, as here")
+        if layer is not None:
+            if not self.built:
+                self.build((None, None, self.units))
+            self.set_weights(layer.get_weights())
+        return True
+
+    def _options(self) -> dict[str, Any]:
+        """What must be alike in two layers for one to take the other's weights."""
+        return {name: getattr(self, name) for name in SHARED_OPTIONS}
+
+    def _weight_names(self) -> list[str]:
+        """What the other hosts call the weights, in the order that all have in common."""
+        kinds = ("kernel", "bias") if self.use_bias else ("kernel",)
+        parts = ("query", "key", "value", "output")
+        return ["memory", *(f"{part}.{kind}" for part in parts for kind in kinds)]
+
+    def _numpy_layer(self) -> NumpyLayer:
+        """The layer with these options and weights over NumPy, which knows the files."""
+        if not self.built:
+            raise ValueError("save: found a layer without weights, expected one that is built")
+        if self.width != self.units:
+            found = f"a layer of {self.units} units that reads an input of width {self.width}"
+            raise ValueError(f"save: found {found}, expected the two to be equal for this format")
+        weights = [np.asarray(weight) for weight in self.get_weights()]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of a memory that started at zeros
+            layer = NumpyLayer(
+                **self._options(),
+                memory_initializer=memattn_name(self.memory_initializer),
+                seed=self.seed or 0,
+                dtype="float64" if weights[0].dtype == np.float64 else "float32",
+            )
+        layer.set_weights(weights)
+        return layer
+
+
+def _check_format(where: str, format: str) -> None:
+    if format == "pickle":
+        raise ValueError(
+            f'{where}: format: found "pickle", expected {_FORMATS}: whoever reads a pickle runs '
+            "what is in it"
+        )
+    if format not in ("safetensors", "json"):
+        raise ValueError(f"{where}: format: found {format!r}, expected {_FORMATS}")
+
+
+def _read_options(path: Path) -> dict[str, Any]:
+    try:
+        options = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"load: {path}: found no JSON ({error}), expected options") from None
+    missing = [n for n in SHARED_OPTIONS if not isinstance(options, dict) or n not in options]
+    if missing:
+        raise ValueError(f"load: {path}: found no {', '.join(missing)}, expected all options")
+    return dict(options)

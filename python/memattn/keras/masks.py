@@ -1,0 +1,69 @@
+"""Masks as Keras' MultiHeadAttention has them, made to broadcast to (B, T, S); True keeps."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+from memattn.keras.host import ops
+
+Size: TypeAlias = int | None  # None where it is not known before the call
+
+
+def attention_rows(mask: Any, full: tuple[Size, ...]) -> Any:
+    """A mask that broadcasts to `full`, (B, T, S)."""
+    if mask is None:
+        return None
+    mask = _as_bool("attention_mask", mask)
+    padded = (1,) * (3 - len(mask.shape)) + tuple(mask.shape)
+    if len(padded) != 3 or any(
+        None not in (have, want) and have not in (1, want)
+        for have, want in zip(padded, full, strict=True)
+    ):
+        found = f"shape {tuple(mask.shape)}"
+        raise ValueError(f"attention_mask: found {found}, expected one that broadcasts to {full}")
+    for _ in range(3 - len(mask.shape)):
+        mask = ops.expand_dims(mask, 0)
+    return mask
+
+
+def token_rows(name: str, mask: Any, full: tuple[Size, ...]) -> Any:
+    """A mask (B, T) of tokens as (B, T, 1)."""
+    return None if mask is None else ops.expand_dims(_two_axes(name, mask, full), 2)
+
+
+def slot_rows(mask: Any, full: tuple[Size, ...]) -> Any:
+    """A mask (B, S) of slots as (B, 1, S)."""
+    return None if mask is None else ops.expand_dims(_two_axes("value_mask", mask, full), 1)
+
+
+def causal_rows(steps: Any, slots: int) -> Any:
+    """Step t reads slots 0 to t: (1, T, S)."""
+    step, slot = ops.arange(steps), ops.arange(slots)
+    return ops.expand_dims(ops.expand_dims(slot, 0) <= ops.expand_dims(step, 1), 0)
+
+
+def joined_mask(*masks: Any) -> Any:
+    """AND the masks that are not None; None when there is none."""
+    joined = None
+    for mask in masks:
+        if mask is not None:
+            joined = mask if joined is None else ops.logical_and(joined, mask)
+    return joined
+
+
+def _two_axes(name: str, mask: Any, full: tuple[Size, ...]) -> Any:
+    mask = _as_bool(name, mask)
+    if len(mask.shape) != 2 or any(
+        None not in (have, want) and have != want
+        for have, want in zip(mask.shape, full, strict=True)
+    ):
+        raise ValueError(f"{name}: found shape {tuple(mask.shape)}, expected {full}")
+    return mask
+
+
+def _as_bool(name: str, mask: Any) -> Any:
+    mask = ops.convert_to_tensor(mask)
+    if not any(kind in str(mask.dtype) for kind in ("bool", "int")):
+        found = f"dtype {mask.dtype}"
+        raise TypeError(f"{name}: found {found}, expected booleans, True where a slot may be read")
+    return ops.cast(mask, "bool")
