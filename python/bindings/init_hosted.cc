@@ -1,0 +1,187 @@
+// memattn._memattn.HostedFloat32 and HostedFloat64: the layer for a framework that owns the weights
+// and all arrays, and hands in where they lie. That its addresses are those of contiguous arrays of
+// the right type and shape is the business of python/memattn/torch/kernels.py.
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+#include <functional>
+#include <memory>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "bindings.h"
+#include "memattn/memory_augmented_attention.h"
+#include "memattn/threads.h"
+
+namespace nb = nanobind;
+using nb::literals::operator""_a;
+
+namespace {
+
+using Address = std::uintptr_t;  // 0: no such array
+
+template <typename Value>
+std::span<Value> span_at(Address address, std::int64_t size) {
+  auto* values = reinterpret_cast<Value*>(address);
+  return {values, values ? static_cast<std::size_t>(size) : 0};
+}
+
+template <typename T>
+using Layer = memattn::MemoryAugmentedAttention<T>;
+
+// The weights as they are now and their fold, made again when a value has changed since the last
+// call and only then. The values themselves are compared, since nobody else can tell: PyTorch's
+// version counters miss a write through .data, a NumPy view or shared memory. At the documented
+// example's shape that takes a sixth of the time of a fold.
+template <typename T>
+class Hosted {
+ public:
+  explicit Hosted(const std::string& config) : config_(memattn::config_from_json(config)) {
+    config_.validate();
+  }
+
+  // To be called with the GIL, which guards latest_; what takes time happens without it.
+  std::shared_ptr<const Layer<T>> layer(const std::vector<Address>& weights) {
+    const std::shared_ptr<Layer<T>> latest = latest_;
+    bool current = false;
+    if (latest) {
+      const nb::gil_scoped_release release;
+      current = holds(*latest, weights);
+    }
+    if (current) return latest;
+    // Written over, if neither another thread nor a backward pass that is to come needs it.
+    const bool idle = latest && latest == latest_ && latest.use_count() == 2;
+    if (idle) latest_.reset();
+    std::shared_ptr<Layer<T>> renewed;
+    {
+      const nb::gil_scoped_release release;
+      renewed = idle     ? latest
+                : latest ? std::make_shared<Layer<T>>(*latest)
+                         : std::make_shared<Layer<T>>(config_);
+      renewed->update([&](std::span<T> parameters) {
+        for_each(*renewed, weights, [&](std::size_t offset, std::span<const T> values) {
+          std::ranges::copy(values, parameters.begin() + static_cast<std::ptrdiff_t>(offset));
+          return true;
+        });
+      });
+    }
+    latest_ = renewed;
+    return renewed;
+  }
+
+ private:
+  // Calls visit(offset, values) for each weight until it returns false; whether it never did.
+  template <typename Visit>
+  static bool for_each(const Layer<T>& layer, const std::vector<Address>& weights, Visit visit) {
+    const auto& infos = layer.weight_infos();
+    if (weights.size() != infos.size()) {
+      throw std::invalid_argument("Hosted.fold: weights: found " + std::to_string(weights.size()) +
+                                  " addresses, expected " + std::to_string(infos.size()));
+    }
+    for (std::size_t i = 0; i < infos.size(); ++i) {
+      const auto offset = static_cast<std::size_t>(infos[i].offset);
+      if (!visit(offset, span_at<const T>(weights[i], infos[i].size))) return false;
+    }
+    return true;
+  }
+
+  // Bits and not values: a NaN is equal to itself, and 0 is not -0.
+  static bool holds(const Layer<T>& layer, const std::vector<Address>& weights) {
+    return for_each(layer, weights, [&](std::size_t offset, std::span<const T> values) {
+      return std::memcmp(layer.parameters().data() + offset, values.data(), values.size_bytes()) ==
+             0;
+    });
+  }
+
+  memattn::Config config_;
+  std::shared_ptr<Layer<T>> latest_;
+};
+
+// The weights of one moment, folded, for the calls that belong to it.
+template <typename T>
+struct Folded {
+  std::shared_ptr<const Layer<T>> layer;
+};
+
+// What forward and backward have in common.
+struct Call {
+  memattn::CallOptions options;
+  int threads;
+};
+
+Call make_call(Address attention_mask, std::int64_t mask_batch, std::int64_t mask_steps,
+               std::int64_t mask_slots, Address query_mask, std::int64_t queries,
+               Address value_mask, std::int64_t values, bool use_causal_mask, bool training,
+               std::uint64_t dropout_step, int threads) {
+  Call call{{}, threads};
+  call.options.attention_mask = {
+      span_at<const std::uint8_t>(attention_mask, mask_batch * mask_steps * mask_slots), mask_batch,
+      mask_steps, mask_slots};
+  call.options.query_mask = span_at<const std::uint8_t>(query_mask, queries);
+  call.options.value_mask = span_at<const std::uint8_t>(value_mask, values);
+  call.options.use_causal_mask = use_causal_mask;
+  call.options.training = training;
+  call.options.dropout_step = dropout_step;
+  return call;
+}
+
+template <typename T>
+void forward(const Folded<T>& self, const Call& call, std::int64_t batch, std::int64_t steps,
+             Address x, Address y, Address scores, bool average_heads) {
+  const memattn::Config& config = self.layer->config();
+  const std::int64_t size = batch * steps * config.units;
+  const std::int64_t rows = batch * steps * (average_heads ? 1 : config.num_heads);
+  const nb::gil_scoped_release release;
+  const memattn::ThreadLimit limit(call.threads);
+  self.layer->forward(span_at<const T>(x, size), span_at<T>(y, size), batch, steps, call.options,
+                      {span_at<T>(scores, rows * config.memory_size), average_heads});
+}
+
+template <typename T>
+void backward(const Folded<T>& self, const Call& call, std::int64_t batch, std::int64_t steps,
+              Address x, Address grad_y, Address grad_x, const std::vector<Address>& grad_weights) {
+  const std::int64_t size = batch * steps * self.layer->config().units;
+  const auto& infos = self.layer->weight_infos();
+  std::vector<std::span<T>> gradients;
+  for (std::size_t i = 0; i < std::min(infos.size(), grad_weights.size()); ++i) {
+    gradients.push_back(span_at<T>(grad_weights[i], infos[i].size));
+  }
+  const nb::gil_scoped_release release;
+  const memattn::ThreadLimit limit(call.threads);
+  self.layer->backward(span_at<const T>(x, size), span_at<const T>(grad_y, size), batch, steps,
+                       span_at<T>(grad_x, size), gradients, call.options);
+}
+
+template <typename T>
+void init_hosted_of(nb::module_& m, const std::string& type) {
+  nb::class_<Folded<T>>(m, ("Folded" + type).c_str())
+      .def("forward", &forward<T>, "call"_a, "batch"_a, "steps"_a, "x"_a, "y"_a, "scores"_a,
+           "average_heads"_a)
+      .def("backward", &backward<T>, "call"_a, "batch"_a, "steps"_a, "x"_a, "grad_y"_a, "grad_x"_a,
+           "grad_weights"_a);
+  nb::class_<Hosted<T>>(m, ("Hosted" + type).c_str())
+      .def(nb::init<const std::string&>(), "config"_a)
+      .def(
+          "fold",
+          [](Hosted<T>& self, const std::vector<Address>& weights) {
+            return Folded<T>{self.layer(weights)};
+          },
+          "weights"_a);
+}
+
+}  // namespace
+
+void init_hosted(nb::module_& m) {
+  nb::class_<Call>(m, "HostedCall");
+  m.def("hosted_call", &make_call, "attention_mask"_a, "mask_batch"_a, "mask_steps"_a,
+        "mask_slots"_a, "query_mask"_a, "queries"_a, "value_mask"_a, "values"_a,
+        "use_causal_mask"_a, "training"_a, "dropout_step"_a, "threads"_a);
+  init_hosted_of<float>(m, "Float32");
+  init_hosted_of<double>(m, "Float64");
+}

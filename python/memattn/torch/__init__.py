@@ -1,0 +1,11 @@
+"""PyTorch: the layer as an ``nn.Module``, ``memattn.torch.MemoryAugmentedAttention``.
+
+``module.py`` is what users see. Where the numbers come from depends on the call: ``kernels.py`` runs
+the compiled kernels on float32 and float64 tensors of the CPU, ``ops.py`` shows those to
+``torch.compile`` and ``torch.export`` as custom operators, and ``plain.py`` writes the layer in
+PyTorch's own operators for everything else. ``docs/pytorch.md`` is the guide.
+"""
+
+from memattn.torch.module import MemoryAugmentedAttention
+
+__all__ = ["MemoryAugmentedAttention"]

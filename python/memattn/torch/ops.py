@@ -1,0 +1,124 @@
+"""The kernels as operators of their own, which torch.compile and torch.export can hold in a graph.
+
+``torch.ops.memattn.attention`` and ``torch.ops.memattn.attention_backward`` take the weights and the
+call one by one. An exported program that holds them runs where ``memattn.torch`` is imported.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from memattn.torch import kernels, plain
+from memattn.torch.call import Call, Weights
+
+_ARGUMENTS = ", ".join(
+    [
+        "Tensor x",
+        *(f"Tensor{'?' if name.endswith('bias') else ''} {name}" for name in Weights._fields),
+        *("Tensor? attention_mask", "Tensor? query_mask", "Tensor? value_mask"),
+        *("Tensor? dropout_seed", "bool use_causal_mask", "bool residual"),
+        *("bool uniform_when_masked", "float dropout", "bool training", "str scores"),
+    ]
+)
+_WEIGHTS = len(Weights._fields)
+
+
+def attend(x: Tensor, weights: Weights, call: Call) -> tuple[Tensor, Tensor | None]:
+    """Return y and the scores, or None, as `plain.attend` does."""
+    y, scores = torch.ops.memattn.attention(x, *weights, *call.prepared())
+    return y, None if call.scores == "none" else scores
+
+
+def _split(arguments: tuple[Any, ...]) -> tuple[Weights, Call]:
+    return Weights(*arguments[:_WEIGHTS]), Call(*arguments[_WEIGHTS:])
+
+
+def _contiguous(arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple(a.contiguous() if isinstance(a, Tensor) else a for a in arguments)
+
+
+@torch.library.custom_op(
+    "memattn::attention",
+    mutates_args=(),
+    device_types="cpu",
+    schema=f"({_ARGUMENTS}) -> (Tensor, Tensor)",
+)
+def _attention(*arguments: Any) -> tuple[Tensor, Tensor]:
+    x, *rest = _contiguous(arguments)
+    y, scores, _ = kernels.forward(x, *_split(tuple(rest)))
+    return y, x.new_empty(0) if scores is None else scores
+
+
+@_attention.register_fake
+def _attention_fake(x: Tensor, *arguments: Any) -> tuple[Tensor, Tensor]:
+    weights, call = _split(arguments)
+    shape: tuple[Any, ...] = (0,)
+    if call.scores != "none":
+        heads = () if call.scores == "mean" else (weights.query_kernel.shape[1],)
+        shape = (x.shape[0], *heads, x.shape[1], weights.memory.shape[0])
+    return x.new_empty(x.shape), x.new_empty(shape)
+
+
+@torch.library.custom_op(
+    "memattn::attention_backward",
+    mutates_args=(),
+    device_types="cpu",
+    schema=f"(Tensor grad_y, Tensor? grad_scores, bool needs_x, {_ARGUMENTS}) -> Tensor[]",
+)
+def _attention_backward(
+    grad_y: Tensor, grad_scores: Tensor | None, needs_x: bool, *arguments: Any
+) -> list[Tensor]:
+    x, *rest = _contiguous(arguments)
+    weights, call = _split(tuple(rest))
+    folded = kernels.fold(weights, call)
+    grad_x, grads = kernels.backward(grad_y, grad_scores, x, weights, call, folded, needs_x=needs_x)
+    return [grad for grad in (grad_x, *grads) if grad is not None]
+
+
+@_attention_backward.register_fake
+def _attention_backward_fake(
+    grad_y: Tensor, grad_scores: Tensor | None, needs_x: bool, x: Tensor, *arguments: Any
+) -> list[Tensor]:
+    weights, _ = _split(arguments)
+    inputs = (x if needs_x else None, *weights)
+    return [tensor.new_empty(tensor.shape) for tensor in inputs if tensor is not None]
+
+
+def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+    ctx.set_materialize_grads(False)
+    ctx.tensors = [isinstance(value, Tensor) for value in inputs]
+    ctx.others = [None if tensor else value for value, tensor in zip(inputs, ctx.tensors)]
+    ctx.save_for_backward(*(value for value in inputs if isinstance(value, Tensor)))
+
+
+def _backward(ctx: Any, grad_y: Tensor | None, grad_scores: Tensor | None) -> Any:
+    saved = iter(ctx.saved_tensors)
+    inputs = [next(saved) if tensor else other for tensor, other in zip(ctx.tensors, ctx.others)]
+    _, call = _split(tuple(inputs[1:]))
+    if call.scores == "none":
+        grad_scores = None
+    if grad_y is None:
+        grad_y = torch.zeros_like(inputs[0])
+    needs_x, *needs = ctx.needs_input_grad[: 1 + _WEIGHTS]
+    found = iter(torch.ops.memattn.attention_backward(grad_y, grad_scores, needs_x, *inputs))
+    grads = [next(found) if needs_x else None]
+    for weight, need in zip(inputs[1 : 1 + _WEIGHTS], needs, strict=True):
+        grad = None if weight is None else next(found)
+        grads.append(grad if need else None)
+    return *grads, *(None,) * (len(inputs) - len(grads))
+
+
+_attention.register_autograd(_backward, setup_context=_setup_context)
+
+
+def decompose(x: Tensor, *arguments: Any) -> tuple[Tensor, Tensor]:
+    """Return what ``torch.ops.memattn.attention`` does, in PyTorch's own operators.
+
+    For ``ExportedProgram.run_decompositions``, and registered for the ONNX exporter.
+    """
+    weights, call = _split(arguments)
+    y, scores = plain.attend(x, weights, call)
+    return y, x.new_empty(0) if scores is None else scores
