@@ -119,17 +119,39 @@ void forward(benchmark::State& state, const Shape& shape, Path path, Extra extra
         has_peak ? std::optional<double>(peak()) : std::nullopt);
 }
 
-// The whole backward pass: gradients of x and of every weight, unfolding included.
+// The whole backward pass: gradients of x and of every weight, unfolding included; with the scores
+// that forward kept, or computing them again.
 template <typename T>
-void backward(benchmark::State& state, const Shape& shape, Path path) {
+void backward(benchmark::State& state, const Shape& shape, Path path, bool keeps) {
   const auto layer = make_layer<T>(shape, path);
   const std::vector<T> x = make_tokens<T>(shape, 1);
   const std::vector<T> grad_y = make_tokens<T>(shape, 2);
-  std::vector<T> grad_x(x.size());
+  std::vector<T> y(x.size()), grad_x(x.size());
   std::vector<T> grad_parameters(static_cast<std::size_t>(layer.count_params()));
+  memattn::ScoresCache<T> kept;
+  if (keeps) layer.forward(x, y, shape.batch, shape.steps, {}, {}, &kept);
   for (auto _ : state) {
-    layer.backward(x, grad_y, shape.batch, shape.steps, grad_x, grad_parameters);
+    layer.backward(x, grad_y, shape.batch, shape.steps, grad_x, grad_parameters, {}, &kept);
     benchmark::DoNotOptimize(grad_x.data());
+    benchmark::DoNotOptimize(grad_parameters.data());
+    benchmark::ClobberMemory();
+  }
+  count(state, shape, 0);
+}
+
+// A training step: fold, forward and backward.
+template <typename T>
+void step(benchmark::State& state, const Shape& shape, Path path) {
+  auto layer = make_layer<T>(shape, path);
+  const std::vector<T> x = make_tokens<T>(shape, 1);
+  const std::vector<T> grad_y = make_tokens<T>(shape, 2);
+  std::vector<T> y(x.size()), grad_x(x.size());
+  std::vector<T> grad_parameters(static_cast<std::size_t>(layer.count_params()));
+  memattn::ScoresCache<T> kept;
+  for (auto _ : state) {
+    layer.update([](std::span<T> parameters) { benchmark::DoNotOptimize(parameters.data()); });
+    layer.forward(x, y, shape.batch, shape.steps, {}, {}, &kept);
+    layer.backward(x, grad_y, shape.batch, shape.steps, grad_x, grad_parameters, {}, &kept);
     benchmark::DoNotOptimize(grad_parameters.data());
     benchmark::ClobberMemory();
   }
@@ -166,7 +188,10 @@ void register_all(const std::string& type) {
       add_forward("forward_masks", Extra::kMasks);
       add_forward("forward_scores", Extra::kScores);
       add_forward("forward_dropout", Extra::kDropout);
-      benchmark::RegisterBenchmark(("backward" + suffix).c_str(), backward<T>, shape, path);
+      benchmark::RegisterBenchmark(("backward" + suffix).c_str(), backward<T>, shape, path, false);
+      benchmark::RegisterBenchmark(("backward_kept" + suffix).c_str(), backward<T>, shape, path,
+                                   true);
+      benchmark::RegisterBenchmark(("step" + suffix).c_str(), step<T>, shape, path);
       benchmark::RegisterBenchmark(("fold" + suffix).c_str(), fold<T>, shape, path);
     }
   }

@@ -80,9 +80,10 @@ class Layer : public Contestant {
 
   // A training step folds first, since its weights have just changed.
   void call() override {
-    if (step_) layer_.update([](std::span<T>) {});
-    layer_.forward(x_, y_, batch_, steps_);
-    if (step_) layer_.backward(x_, grad_y_, batch_, steps_, grad_x_, grad_parameters_);
+    if (!step_) return layer_.forward(x_, y_, batch_, steps_);
+    layer_.update([](std::span<T>) {});
+    layer_.forward(x_, y_, batch_, steps_, {}, {}, &kept_);
+    layer_.backward(x_, grad_y_, batch_, steps_, grad_x_, grad_parameters_, {}, &kept_);
   }
 
   void write(std::ofstream& file) const override {
@@ -103,6 +104,7 @@ class Layer : public Contestant {
   bool step_;
   std::int64_t batch_, steps_;
   MemoryAugmentedAttention<T> layer_;
+  memattn::ScoresCache<T> kept_;
   std::vector<T> x_, grad_y_, y_, grad_x_, grad_parameters_;
 };
 

@@ -38,18 +38,17 @@ endfunction()
 
 # memattn_test(ROOM NAME LIBRARIES...): NAME.cc beside the caller as a GoogleTest program.
 function(memattn_test room name)
-  memattn_add_test(${room} ${name} ${name}.cc ${ARGN} GTest::gtest_main)
+  memattn_add_test(${room} ${name} ${ARGN} GTest::gtest_main)
 endfunction()
 
 # memattn_isa_test(ROOM NAME LIBRARIES...): the same, run on each instruction set of the machine.
 function(memattn_isa_test room name)
-  memattn_add_test(${room} ${name} "${name}.cc;${PROJECT_SOURCE_DIR}/tests/cpp/testing/isa_main.cc"
-                   ${ARGN} GTest::gtest)
+  memattn_add_test(${room} ${name} ${ARGN} memattn_isa_main)
 endfunction()
 
-function(memattn_add_test room name sources)
+function(memattn_add_test room name)
   set(target ${room}_${name})
-  add_executable(${target} ${sources})
+  add_executable(${target} ${name}.cc)
   memattn_options(${target})
   target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/include
                              ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/tests/cpp)

@@ -23,6 +23,7 @@ ROOMS = {
 PUBLIC_ROOM = {
     "config.h": "layer",
     "memory_augmented_attention.h": "layer",
+    "scores_cache.h": "layer",
     "optimizers.h": "train",
     "forecaster.h": "forecast",
 }

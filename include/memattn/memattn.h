@@ -2,6 +2,7 @@
 //
 //   config.h                       Config: the options of the layer, and their JSON
 //   memory_augmented_attention.h   MemoryAugmentedAttention<T>: forward, backward, weights, files
+//   scores_cache.h                 ScoresCache<T>: what backward need not compute again
 //   optimizers.h                   Sgd, Adam, AdamW, clip_by_global_norm
 //   forecaster.h                   Forecaster: a small forecasting model built on the layer
 //   errors.h                       FormatError, and what else is thrown
@@ -14,5 +15,6 @@
 #include "memattn/forecaster.h"
 #include "memattn/memory_augmented_attention.h"
 #include "memattn/optimizers.h"
+#include "memattn/scores_cache.h"
 #include "memattn/threads.h"
 #include "memattn/version.h"

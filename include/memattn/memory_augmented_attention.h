@@ -15,6 +15,7 @@
 
 #include "memattn/config.h"
 #include "memattn/export.h"
+#include "memattn/scores_cache.h"
 
 namespace memattn {
 
@@ -87,17 +88,20 @@ class MEMATTN_EXPORT MemoryAugmentedAttention {
   const Config& config() const;
 
   // y (B, T, U) from x (B, T, U). y may be x itself; any other overlap of buffers is refused.
-  // Asking for scores does not change y by a bit. B = 0 and T = 0 are fine.
+  // Asking for scores does not change y by a bit. B = 0 and T = 0 are fine. With `kept` the scores
+  // are also kept for backward, which may take memory (scores_cache.h).
   void forward(std::span<const T> x, std::span<T> y, std::int64_t batch, std::int64_t steps,
-               const CallOptions& options = {}, const ScoresOutput<T>& scores = {}) const;
+               const CallOptions& options = {}, const ScoresOutput<T>& scores = {},
+               ScoresCache<T>* kept = nullptr) const;
 
   // Gradients of a loss from grad_y = d loss / d y (B, T, U), for the call forward(x, ...) with the
   // same options: grad_x (B, T, U), or empty when it is not wanted, and grad_parameters
   // (count_params()) in the order of weight_infos(). Both are overwritten. Nothing may overlap.
-  // grad "key.bias" is exactly 0: the softmax cancels that bias.
+  // grad "key.bias" is exactly 0: the softmax cancels that bias. `kept` is what that forward call
+  // kept; x and options must be the same, and it is an error if batch, steps or weights are not.
   void backward(std::span<const T> x, std::span<const T> grad_y, std::int64_t batch,
                 std::int64_t steps, std::span<T> grad_x, std::span<T> grad_parameters,
-                const CallOptions& options = {}) const;
+                const CallOptions& options = {}, const ScoresCache<T>* kept = nullptr) const;
 
   // The path that runs: kFolded or kProjected.
   Path path() const;

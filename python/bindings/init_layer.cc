@@ -18,6 +18,7 @@
 
 #include "bindings.h"
 #include "layer_handle.h"
+#include "tokens_view.h"
 
 namespace nb = nanobind;
 using nb::literals::operator""_a;
@@ -61,14 +62,50 @@ void forward(const LayerHandle<T>& self, const Array<const T, 3>& x, const Array
              bool average_heads, const Keep<3>& attention_mask, const Keep<2>& query_mask,
              const Keep<2>& value_mask, bool use_causal_mask, bool training,
              std::uint64_t dropout_step) {
-  const auto layer = self.snapshot();
   const auto options =
       call_options(attention_mask, query_mask, value_mask, use_causal_mask, training, dropout_step);
   memattn::ScoresOutput<T> output;
   if (scores) output = {{scores->data(), scores->size()}, average_heads};
-  const nb::gil_scoped_release release;
-  layer->forward(span_of(x), span_of(y), static_cast<std::int64_t>(x.shape(0)),
-                 static_cast<std::int64_t>(x.shape(1)), options, output);
+  const auto batch = static_cast<std::int64_t>(x.shape(0));
+  const auto steps = static_cast<std::int64_t>(x.shape(1));
+  self.forward(batch * steps, [&](const memattn::MemoryAugmentedAttention<T>& layer) {
+    layer.forward(span_of(x), span_of(y), batch, steps, options, output);
+  });
+}
+
+// What forward_plain takes from NumPy. Made at its first call, since importing this module must not
+// load NumPy, and never destroyed, since the interpreter ends before the process does.
+struct NumPy {
+  nb::object ndarray = nb::module_::import_("numpy").attr("ndarray");
+  nb::object empty_like = nb::module_::import_("numpy").attr("empty_like");
+};
+const NumPy& numpy() {
+  // A pointer, read and written under the GIL: a static object's guard could wait for a thread that
+  // waits for the GIL.
+  static const NumPy* made = nullptr;
+  if (made == nullptr) made = new NumPy;
+  return *made;
+}
+
+// The call without options on arrays that need no conversion. Returns `out`, or where that is None
+// a new array; or None, and has written nothing, when x or `out` is anything but such an array.
+template <typename T>
+nb::object forward_plain(const LayerHandle<T>& self, nb::handle x, nb::handle out) {
+  const std::int64_t units = self.config().units;
+  const nb::handle ndarray = numpy().ndarray;
+  const TokensView<T> input(x, ndarray, units);
+  if (!input.fits()) return nb::none();
+  const nb::object result = out.is_none() ? numpy().empty_like(x) : nb::borrow(out);
+  const TokensView<T> output(result, ndarray, units);
+  if (!output.fits() || !output.writable() || output.batch() != input.batch() ||
+      output.steps() != input.steps()) {
+    return nb::none();
+  }
+  const std::int64_t batch = input.batch(), steps = input.steps();
+  self.forward(batch * steps, [&](const memattn::MemoryAugmentedAttention<T>& layer) {
+    layer.forward(input.values(), output.values(), batch, steps);
+  });
+  return result;
 }
 
 template <typename T>
@@ -134,6 +171,7 @@ void init_layer_of(nb::module_& m, const char* name) {
            "scores"_a.noconvert().none(), "average_heads"_a, "attention_mask"_a.none(),
            "query_mask"_a.none(), "value_mask"_a.none(), "use_causal_mask"_a, "training"_a,
            "dropout_step"_a)
+      .def("forward_plain", &forward_plain<T>, "x"_a.none(), "out"_a.none())
       .def("backward", &backward<T>, "x"_a.noconvert(), "grad_y"_a.noconvert(),
            "grad_x"_a.noconvert(), "grad_parameters"_a.noconvert(), "attention_mask"_a.none(),
            "query_mask"_a.none(), "value_mask"_a.none(), "use_causal_mask"_a, "training"_a,
@@ -157,8 +195,7 @@ void init_layer_of(nb::module_& m, const char* name) {
           },
           "parameters"_a.noconvert())
       .def("weight_infos", &weight_infos<T>)
-      .def("config_json",
-           [](const Handle& self) { return memattn::to_json(self.snapshot()->config()); })
+      .def("config_json", [](const Handle& self) { return memattn::to_json(self.config()); })
       .def("summary", [](const Handle& self) { return self.snapshot()->summary(); })
       .def("path", [](const Handle& self) { return name_of(self.snapshot()->path()); })
       .def("forced_path",

@@ -1,9 +1,11 @@
-// How Python holds a layer. Compute runs without the GIL, on a snapshot; a change of weights runs
-// under the GIL, on a layer that no compute holds. So Python threads may do both at once.
+// How Python holds a layer. Compute runs without the GIL on a snapshot, or under the GIL when it is
+// brief; a change of weights runs under the GIL, on a layer that no compute holds. So Python
+// threads may do both at once.
 #pragma once
 
 #include <nanobind/nanobind.h>
 
+#include <cstdint>
 #include <memory>
 #include <utility>
 
@@ -15,8 +17,29 @@ class LayerHandle {
   explicit LayerHandle(memattn::MemoryAugmentedAttention<T> layer)
       : layer_(std::make_shared<memattn::MemoryAugmentedAttention<T>>(std::move(layer))) {}
 
+  const memattn::Config& config() const { return layer_->config(); }
+
   // Keep it while the GIL is released.
   std::shared_ptr<const memattn::MemoryAugmentedAttention<T>> snapshot() const { return layer_; }
+
+  // Calls compute(layer) for a forward pass over so many tokens: on a snapshot without the GIL, or
+  // under the GIL when that is work for about 5 µs at most. Who gives the GIL up for a moment while
+  // another thread runs Python may get it back only after that thread's switch interval, 5 ms.
+  template <typename Compute>
+  void forward(std::int64_t tokens, Compute compute) const {
+    constexpr double kBriefOperations = 500'000;
+    const memattn::Config& sizes = config();
+    const double operations = 4.0 * static_cast<double>(tokens) * static_cast<double>(sizes.units) *
+                              static_cast<double>(sizes.num_heads) *
+                              static_cast<double>(sizes.memory_size);
+    if (operations <= kBriefOperations) {
+      compute(*layer_);
+      return;
+    }
+    const auto layer = snapshot();
+    const nanobind::gil_scoped_release release;
+    compute(*layer);
+  }
 
   // To be changed before the GIL is released. A layer that another thread computes with is copied
   // first, and that thread goes on with the old one.

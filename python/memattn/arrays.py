@@ -69,8 +69,12 @@ def as_mask(where: str, value: object) -> Mask:
 
 def check_shape(where: str, found: tuple[int, ...], expected: tuple[int | str, ...]) -> None:
     """Raise ValueError unless the shapes agree; a name in `expected` stands for any size."""
-    if len(found) == len(expected) and all(
-        isinstance(want, str) or have == want for have, want in zip(found, expected, strict=True)
+    if found == expected or (
+        len(found) == len(expected)
+        and all(
+            isinstance(want, str) or have == want
+            for have, want in zip(found, expected, strict=True)
+        )
     ):
         return
     text = ", ".join(str(size) for size in expected) + ("," if len(expected) == 1 else "")

@@ -66,8 +66,9 @@ class MemoryAugmentedAttention:
 
     Notes
     -----
-    Threads may use one layer at once; compute releases the GIL. Weights are changed under the GIL,
-    and a call that is running goes on with the weights that it began with.
+    Threads may use one layer at once; compute releases the GIL, except in calls of a few
+    microseconds. Weights are changed under the GIL, and a call that is running goes on with the
+    weights that it began with.
 
     Examples
     --------
@@ -157,6 +158,15 @@ class MemoryAugmentedAttention:
         TypeError
             Something is no array, or an array of the wrong kind.
         """
+        # The usual call, on arrays that are ready for it, is made at once: to check them here takes
+        # longer than to compute a token. None means that they are not.
+        if (
+            attention_mask is query_mask is value_mask is None
+            and use_causal_mask is return_attention_scores is training is False
+        ):
+            done = self._core.forward_plain(x, out)
+            if done is not None:
+                return done
         array, batch, steps = self._tokens("x", x)
         y = np.empty_like(array) if out is None else self._checked_out(out, array.shape)
         scores: Array | None = None
@@ -215,7 +225,7 @@ class MemoryAugmentedAttention:
         gradient = as_numbers("grad_y", grad_y, self._dtype)
         check_shape("grad_y", gradient.shape, array.shape)
         grad_x = np.empty_like(array)
-        flat = np.empty(self.count_params(), self._dtype)
+        flat = np.empty(self._count, self._dtype)
         masks = self._masks(batch, steps, attention_mask, query_mask, value_mask)
         self._core.backward(
             array,
@@ -291,7 +301,7 @@ class MemoryAugmentedAttention:
 
     def count_params(self) -> int:
         """Return the number of values in all weights together."""
-        return sum(size for _, _, _, size in self._core.weight_infos())
+        return self._count
 
     def summary(self) -> str:
         """Return a table of the weights with shapes and counts, and which path runs."""
@@ -397,13 +407,15 @@ class MemoryAugmentedAttention:
         self._core = core
         self._dtype = np.dtype(dtype)
         self._dropout_step = 0
+        self._weight_infos: list[tuple[str, tuple[int, ...], int, int]] = core.weight_infos()
+        self._count: int = sum(size for _, _, _, size in self._weight_infos)
         config = json.loads(core.config_json())
         self._units: int = config["units"]
         self._slots: int = config["memory_size"]
         self._heads: int = config["num_heads"]
 
     def _flat(self) -> Array:
-        flat = np.empty(self.count_params(), self._dtype)
+        flat = np.empty(self._count, self._dtype)
         self._core.read_parameters(flat)
         return flat
 
@@ -411,13 +423,15 @@ class MemoryAugmentedAttention:
         """Return views into a flat buffer, by name."""
         return {
             name: flat[offset : offset + size].reshape(shape)
-            for name, shape, offset, size in self._core.weight_infos()
+            for name, shape, offset, size in self._weight_infos
         }
 
     def _tokens(self, where: str, x: object) -> tuple[Array, int, int]:
         array = as_numbers(where, x, self._dtype)
-        check_shape(where, array.shape, ("batch", "steps", self._units))
-        return array, array.shape[0], array.shape[1]
+        shape = array.shape
+        if shape[2:] != (self._units,):
+            check_shape(where, shape, ("batch", "steps", self._units))
+        return array, shape[0], shape[1]
 
     def _checked_out(self, out: Array, shape: tuple[int, ...]) -> Array:
         if not isinstance(out, np.ndarray):

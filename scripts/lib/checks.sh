@@ -74,6 +74,15 @@ run_tsan() {
     --tests-regex '^(kernels\.executor|layer\.memory_augmented_attention|layer\.passes)_test$'
 }
 
+# The C++ tests on an emulated 64-bit Arm machine with NEON, and some with the plain C++ kernels. Left
+# out: what is about processes and threads, alike on every machine, and which qemu-user cannot do (a
+# program that runs itself again, a fork while threads run).
+run_arm() {
+  MEMATTN_FORCE_ISA=scalar run_ctest build/arm64 --tests-regex '^layer\.(golden|special_values)_test$'
+  MEMATTN_FORCE_ISA=neon run_ctest build/arm64 \
+    --exclude-regex '^kernels\.(executor|thread_count)_test$'
+}
+
 # fuzz TARGET CORPUS: over the committed corpus and for a few seconds beyond it.
 fuzz() {
   mkdir -p "build/fuzz/$2"

@@ -9,6 +9,7 @@ export CMAKE_BUILD_PARALLEL_LEVEL=$JOBS PIP_DISABLE_PIP_VERSION_CHECK=1
 
 BUILD_PACKAGES=(g++ cmake ninja-build libhwy-dev nlohmann-json3-dev python3-dev python3-venv)
 TEST_PACKAGES=(pkg-config libgtest-dev libbenchmark-dev clang-14 libclang-rt-14-dev)
+ARM_PACKAGES=(googletest g++-aarch64-linux-gnu qemu-user) # GoogleTest's sources, for its library
 
 # --- Debian packages --------------------------------------------------------------------------
 
@@ -30,6 +31,9 @@ has_package() {
     libhwy-dev) has_header hwy/highway.h ;;
     libgtest-dev) has_header gtest/gtest.h ;;
     libbenchmark-dev) has_header benchmark/benchmark.h ;;
+    googletest) [[ -e /usr/src/googletest/CMakeLists.txt ]] ;;
+    g++-aarch64-linux-gnu) command -v aarch64-linux-gnu-g++ >/dev/null ;;
+    qemu-user) command -v qemu-aarch64 >/dev/null ;;
     clang-14) clang_compiler >/dev/null ;;
     libclang-rt-14-dev) compgen -G "$(dirname "$("$(clang_compiler)" -print-libgcc-file-name \
       --rtlib=compiler-rt)")/libclang_rt.fuzzer*" >/dev/null ;;
@@ -152,8 +156,16 @@ setup_for_demo() {
   setup_python build forecast
 }
 
+setup_for_arm() { setup_system "${BUILD_PACKAGES[@]}" "${ARM_PACKAGES[@]}"; }
+
 setup_for_test() {
   setup_system "${BUILD_PACKAGES[@]}" "${TEST_PACKAGES[@]}"
   setup_python tools test
   export PATH=$PWD/$VENV/bin:$PATH
+}
+
+# All packages at once, so that who has to install them hears of them once.
+setup_for_every_test() {
+  setup_system "${BUILD_PACKAGES[@]}" "${TEST_PACKAGES[@]}" "${ARM_PACKAGES[@]}"
+  setup_for_test
 }

@@ -12,24 +12,36 @@ namespace memattn::kernels {
 
 template <typename T>
 struct Kernels;
+template <typename T>
+struct FinishBuffers;  // fold_support.h
+
+// Tokens that a kernel takes from x to y at a time. What they need beside the weights stays in L2,
+// and the more they are, the fewer times all weights come by: 48 suffice while those lie in L1 and
+// L2. Every instruction set's widest block of products, three vectors of tokens, fits in evenly.
+inline std::int64_t tile_tokens(const Dims& dims) noexcept {
+  constexpr std::int64_t kWeights = 1 << 15;
+  return dims.units * dims.memory_size * dims.num_heads > kWeights ? 96 : 48;
+}
 
 // Everything of a layer that depends on its weights alone, in the form that the kernels read. Made
-// once for each change of weights: docs/math.md, "The fold".
+// once for each change of weights: docs/math.md, "The fold". What makes logits makes them to base
+// 2, log2(e) times as large: a power of 2 takes fewer operations than one of e.
 template <typename T>
 struct Prepared {
   Dims dims;
   bool folded = true;
   bool finite = true;     // no NaN or Inf below or in the memory: then 0 times anything is 0
-  AlignedVector<T> keys;  // K_h = M·Wk_h, (S, H, D); without bk, which the softmax cancels
-  AlignedVector<T> keys_transposed;  // K_hᵀ / √D, (H, D, S)
-  AlignedVector<T> values;           // V_h = M·Wv_h + bv_h, (S, H, Dv)
+  AlignedVector<T> keys;  // K_h = M·Wk_h, (H, S, D); without bk, which the softmax cancels
+  AlignedVector<T> keys_transposed;  // K_hᵀ log2(e) / √D, (H, D, S)
+  AlignedVector<T> values;           // V_h = M·Wv_h + bv_h, (H, S, Dv)
   // Of the folded path only:
-  AlignedVector<T> a;         // A_h = Wq_h·K_hᵀ / √D, (U, H, S)
+  AlignedVector<T> a;         // A_h log2(e) = Wq_h·K_hᵀ log2(e) / √D, (U, H, S)
   AlignedVector<T> a_packed;  // the same, packed for tiles of tokens
-  AlignedVector<T> c;         // c_h = bq_h·K_hᵀ / √D, (H, S)
+  AlignedVector<T> c;         // c_h log2(e) = bq_h·K_hᵀ log2(e) / √D, (H, S)
   AlignedVector<T> b;         // B_h = V_h·Wo_h, (H, S, U)
+  AlignedVector<T> b_packed;  // the same, packed by groups of heads
   // Of the projected path only:
-  AlignedVector<T> keys_packed;  // K_h / √D, packed for tiles of tokens
+  AlignedVector<T> keys_packed;  // K_h log2(e) / √D, packed for tiles of tokens
 };
 
 template <typename T>
@@ -38,14 +50,22 @@ struct ForwardArrays {
   T* y = nullptr;        // (B, T, U); may be x
   T* scores = nullptr;   // (B, H, T, S), averaged over heads (B, T, S), or null
   bool average_heads = false;
+  T* kept = nullptr;  // P for backward, kept_size() values, or null
 };
 
 template <typename T>
 struct BackwardArrays {
-  const T* x = nullptr;    // (B, T, U)
-  const T* d_y = nullptr;  // (B, T, U)
-  T* d_x = nullptr;        // (B, T, U), or null
+  const T* x = nullptr;     // (B, T, U)
+  const T* d_y = nullptr;   // (B, T, U)
+  T* d_x = nullptr;         // (B, T, U), or null
+  const T* kept = nullptr;  // what forward kept, or null: then P is computed again
 };
+
+// Size of `kept`: tile after tile, each as it is computed, (H, S, tile_tokens).
+inline std::int64_t kept_size(const Dims& dims, std::int64_t tokens) noexcept {
+  const std::int64_t tile = tile_tokens(dims);
+  return (tokens + tile - 1) / tile * tile * dims.num_heads * dims.memory_size;
+}
 
 // Sums over tokens, from which finish_backward makes the gradients of the weights.
 template <typename T>
@@ -65,15 +85,18 @@ struct TokenSums {
   std::int64_t size = 0;       // values in all
 };
 
-// The functions of one instruction set. All are noexcept but prepare, which takes memory; none
-// checks anything. A workspace belongs to one call at a time.
+// The functions of one instruction set, all noexcept; none checks anything or takes memory. A
+// workspace belongs to one call at a time.
 template <typename T>
 struct Kernels {
   const char* isa;  // Highway's name in lower case, "avx3", or "scalar"
 
-  // Fills `prepared` for one of the two paths; buffers that it has already are used again.
-  void (*prepare)(const Dims& dims, const WeightPointers<const T>& w, bool folded,
-                  Prepared<T>& prepared);
+  // Fills `prepared`, which resize_prepared has given its sizes: heads first..last-1 and whether
+  // all of them is finite; then, with that of all heads, the rest.
+  bool (*prepare_heads)(const WeightPointers<const T>& w, std::int64_t first, std::int64_t last,
+                        Prepared<T>& prepared) noexcept;
+  void (*finish_prepare)(const WeightPointers<const T>& w, bool finite,
+                         Prepared<T>& prepared) noexcept;
 
   // Tokens first..last-1 of a call. Any cut of the tokens gives the same bits.
   std::int64_t (*forward_workspace)(const Dims& dims, bool folded);
@@ -92,15 +115,20 @@ struct Kernels {
                    const Call& call, const BackwardArrays<T>& arrays, std::int64_t first,
                    std::int64_t last, const TokenSums<T>& sums, T* workspace) noexcept;
 
-  // From the sums over all tokens to the gradients of the weights, each zero on entry.
-  std::int64_t (*finish_workspace)(const Dims& dims);
-  void (*finish_backward)(const Prepared<T>& prepared, const WeightPointers<const T>& w,
-                          const TokenSums<T>& sums, const WeightPointers<T>& gradients,
-                          T* workspace) noexcept;
+  // From the sums over all tokens to the gradients of the weights: heads first..last-1, and then
+  // columns first..last-1 of that of the memory. That of output.bias is sums.output_bias.
+  void (*finish_heads)(const Prepared<T>& prepared, const WeightPointers<const T>& w,
+                       const TokenSums<T>& sums, const WeightPointers<T>& gradients,
+                       const FinishBuffers<T>& rest, std::int64_t first, std::int64_t last,
+                       T* workspace) noexcept;
+  void (*finish_memory)(const Prepared<T>& prepared, const WeightPointers<const T>& w,
+                        const WeightPointers<T>& gradients, const FinishBuffers<T>& rest,
+                        std::int64_t first, std::int64_t last, T* workspace) noexcept;
 
-  // y = e^x for x at most 0, as the softmax takes it: within 2 units in the last place, 0 below the
-  // smallest normal number, NaN for NaN.
-  void (*exp)(const T* x, T* y, std::int64_t size) noexcept;
+  // y = 2^x for x at most 0, as the softmax takes it: within 2 units in the last place, which are
+  // those of the smallest normal number where y is below it; 0 where x is at most -126.5 (float) or
+  // -1022.5 (double); NaN for NaN.
+  void (*exp2)(const T* x, T* y, std::int64_t size) noexcept;
 };
 
 // The table of the instruction set that isa.h chooses; the same at every call.

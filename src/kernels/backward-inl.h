@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <numbers>
 
 #include "hwy/highway.h"
 #include "kernels/tile-inl.h"
@@ -55,20 +56,25 @@ void prepare_backward(const Prepared<T>& prepared, const WeightPointers<const T>
   const std::int64_t HD = H * dims.key_dim, Dv = dims.value_dim;
   const BackwardWeights<T> out(dims, prepared.folded, weights);
   if (prepared.folded) {
-    transpose(U, H * S, prepared.a.data(), H * S, out.a_transposed, U);
+    transpose(U, H * S, prepared.a.data(), H * S, out.b_packed, U);
+    for (std::int64_t i = 0; i < H * S * U; ++i) out.b_packed[i] *= std::numbers::ln2_v<T>;
     const std::int64_t group = group_heads(dims);
     for (std::int64_t h = 0; h < H; h += group) {
-      pack<T>(std::min(group, H - h) * S, U, prepared.b.data() + h * S * U, U, 1,
-              out.b_packed + h * S * U);
+      const std::int64_t slots = std::min(group, H - h) * S;
+      pack_right(slots, U, out.b_packed + h * S * U, U, out.a_transposed + h * S * U);
+    }
+    for (std::int64_t h = 0; h < H; h += group) {
+      const std::int64_t slots = std::min(group, H - h) * S;
+      pack_left(slots, U, prepared.b.data() + h * S * U, U, 1, out.b_packed + h * S * U);
     }
     return;
   }
   transpose(U, HD, w.query_kernel, HD, out.query_transposed, U);
   for (std::int64_t i = 0; i < HD * U; ++i)
     out.query_transposed[i] *= inverse_sqrt<T>(dims.key_dim);
-  pack<T>(H * Dv, U, w.output_kernel, U, 1, out.output_packed);
+  pack_left(H * Dv, U, w.output_kernel, U, 1, out.output_packed);
   for (std::int64_t h = 0; h < H; ++h) {
-    pack<T>(S, Dv, prepared.values.data() + h * Dv, H * Dv, 1, out.values_packed + h * S * Dv);
+    pack_left(S, Dv, prepared.values.data() + h * S * Dv, Dv, 1, out.values_packed + h * S * Dv);
   }
 }
 
@@ -81,9 +87,9 @@ struct BackwardBuffers {
     const std::int64_t HDv = dims.num_heads * dims.value_dim;
     g_transposed = tile.carver.take(U * tile.stride);
     d_p = tile.carver.take(tile.group * dims.memory_size * tile.stride);
-    dropped = tile.carver.take(tile.group * dims.memory_size * tile.stride);
-    x_clean = tile.carver.take(U * tile.stride);
-    g_clean = tile.carver.take(U * tile.stride);
+    clean = tile.carver.take(U * tile.stride);
+    x_packed = tile.carver.take(folded ? U * tile.stride : 0);
+    g_packed = tile.carver.take(U * tile.stride);
     d_q = tile.carver.take(folded ? 0 : tile.stride * HD);
     d_context = tile.carver.take(folded ? 0 : tile.stride * HDv);
     d_context_transposed = tile.carver.take(folded ? 0 : HDv * tile.stride);
@@ -91,9 +97,9 @@ struct BackwardBuffers {
 
   T* g_transposed = nullptr;          // (U, stride)
   T* d_p = nullptr;                   // (group, S, stride): dP, then dL
-  T* dropped = nullptr;               // (group, S, stride): P after dropout
-  T* x_clean = nullptr;               // (rows, U): x, 0 where a token reads nothing
-  T* g_clean = nullptr;               // (rows, U): G, likewise
+  T* clean = nullptr;                 // (rows, U): x or G, 0 where a token reads nothing
+  T* x_packed = nullptr;              // (rows, U): x, for sums over tokens
+  T* g_packed = nullptr;              // (rows, U): G, likewise
   T* d_q = nullptr;                   // (rows, H, D), times √D
   T* d_context = nullptr;             // (rows, H, Dv)
   T* d_context_transposed = nullptr;  // (H, Dv, stride)
@@ -133,47 +139,48 @@ class BackwardTile {
     note_used();
     // Z = X + … + bo  =>  dX = G + …;  dbo = Σ G
     if (w_.output_bias) add_rows(rows, U, g, sums_.output_bias);
-    for (std::int64_t i = 0; d_x && i < rows * U; ++i) d_x[i] = call_.residual ? g[i] : T(0);
+    if (d_x && call_.residual) copy(rows * U, g, d_x);
+    if (d_x && !call_.residual) std::fill_n(d_x, rows * U, T(0));
     // A token that reads nothing must not reach a sum over tokens, even as 0 times NaN.
     const bool clean = !tile_.all_active;
-    const T* x_sum = clean ? without_inactive(x, m_.x_clean) : x;
-    const T* g_sum = clean && !call_.uniform_when_masked ? without_inactive(g, m_.g_clean) : g;
+    const T* g_sum = clean && !call_.uniform_when_masked ? without_inactive(g) : g;
+    pack_right(rows, U, g_sum, U, m_.g_packed);
+    const T* x_sum = clean ? without_inactive(x) : x;
+    if (prepared_.folded) pack_right(rows, U, x_sum, U, m_.x_packed);
     tile_.transpose_tokens(g, U, m_.g_transposed);
     if (!prepared_.folded) start_projected();
+    // A backward call only reads what is kept.
+    T* const kept = const_cast<T*>(arrays.kept);
     for (std::int64_t h = 0; h < H; h += tile_.group) {
       const std::int64_t heads = std::min(tile_.group, H - h);
-      tile_.logits(prepared_, h, heads);
-      tile_.softmax_heads(call_, heads);
-      const bool dropout = call_.dropout.rate > 0;
-      if (dropout) tile_.dropout(call_, h, heads, tile_.p, m_.dropped);
-      const T* p = dropout ? m_.dropped : tile_.p;
-      prepared_.folded ? folded_heads(h, heads, p, x_sum, g_sum, d_x)
-                       : projected_heads(h, heads, p);
+      tile_.p = tile_.place(kept, h);
+      if (!kept) {
+        tile_.logits(prepared_, h, heads);
+        tile_.softmax_heads(call_, heads);
+      }
+      const T* p = tile_.weights(call_, h, heads);
+      prepared_.folded ? folded_heads(h, heads, p, d_x) : projected_heads(h, heads, p);
     }
-    if (!prepared_.folded) finish_projected(x_sum, g_sum, d_x);
+    if (!prepared_.folded) finish_projected(x_sum, d_x);
   }
 
  private:
-  void folded_heads(std::int64_t h, std::int64_t heads, const T* p, const T* x, const T* g,
-                    T* d_x) {
+  void folded_heads(std::int64_t h, std::int64_t heads, const T* p, T* d_x) {
     const std::int64_t U = tile_.dims.units, S = tile_.dims.memory_size, stride = tile_.stride;
-    const std::int64_t slots = heads * S, offset = h * S * U;
+    const std::int64_t rows = tile_.rows, slots = heads * S, offset = h * S * U;
     // Z = … + Σ_h P_h·B_h  =>  dB_h = Σ P_hᵀ·G;  dP_h = G·B_hᵀ
-    multiply<T>(Start::kAdd, slots, U, tile_.rows, {p, stride, 1}, g, U, sums_.b + offset, U);
+    multiply<T>(Start::kAdd, slots, U, rows, {p, stride, 1}, {m_.g_packed, 0, rows},
+                sums_.b + offset, U);
     multiply<T>(Start::kZero, slots, tile_.width, U, {weights_.b_packed + offset, 0, 0, true},
-                m_.g_transposed, stride, m_.d_p, stride);
+                {m_.g_transposed, stride}, m_.d_p, stride);
     softmax_backward_heads(h, heads);
     // L = X·A + c  =>  dA_hᵀ = Σ dL_hᵀ·X;  dc_h = Σ dL_h;  dX += dL_h·A_hᵀ
-    multiply<T>(Start::kAdd, slots, U, tile_.rows, {m_.d_p, stride, 1}, x, U,
+    multiply<T>(Start::kAdd, slots, U, rows, {m_.d_p, stride, 1}, {m_.x_packed, 0, rows},
                 sums_.a_transposed + offset, U);
-    for (std::int64_t s = 0; s < slots; ++s) {
-      T sum = 0;
-      for (std::int64_t i = 0; i < tile_.rows; ++i) sum += m_.d_p[s * stride + i];
-      sums_.c[h * S + s] += sum;
-    }
+    for (std::int64_t s = 0; s < slots; ++s) sums_.c[h * S + s] += sum(rows, m_.d_p + s * stride);
     if (d_x) {
-      tile_.read(call_, prepared_.finite, slots, U, m_.d_p, weights_.a_transposed + offset, U, d_x,
-                 U);
+      tile_.read(call_, prepared_.finite, slots, U, m_.d_p,
+                 {weights_.a_transposed + offset, 0, slots}, d_x, U);
     }
   }
 
@@ -182,7 +189,7 @@ class BackwardTile {
     const Dims& dims = tile_.dims;
     const std::int64_t HDv = dims.num_heads * dims.value_dim;
     multiply<T>(Start::kZero, HDv, tile_.width, dims.units, {weights_.output_packed, 0, 0, true},
-                m_.g_transposed, tile_.stride, m_.d_context_transposed, tile_.stride);
+                {m_.g_transposed, tile_.stride}, m_.d_context_transposed, tile_.stride);
     transpose(HDv, tile_.rows, m_.d_context_transposed, tile_.stride, m_.d_context, HDv);
     std::fill_n(m_.d_q, tile_.rows * dims.num_heads * dims.key_dim, T(0));
   }
@@ -196,36 +203,37 @@ class BackwardTile {
     for (std::int64_t i = 0; i < heads; ++i) {
       const T* weights = p + i * S * stride;
       // context_h = P_h·V_h  =>  dV_h = Σ P_hᵀ·dcontext_h;  dP_h = dcontext_h·V_hᵀ
-      multiply<T>(Start::kAdd, S, Dv, tile_.rows, {weights, stride, 1}, d_context + (h + i) * Dv,
-                  HDv, sums_.values + (h + i) * Dv, HDv);
-      multiply<T>(
-          Start::kZero, S, tile_.width, Dv, {weights_.values_packed + (h + i) * S * Dv, 0, 0, true},
-          m_.d_context_transposed + (h + i) * Dv * stride, stride, m_.d_p + i * S * stride, stride);
+      multiply<T>(Start::kAdd, S, Dv, tile_.rows, {weights, stride, 1},
+                  {d_context + (h + i) * Dv, HDv}, sums_.values + (h + i) * Dv, HDv);
+      multiply<T>(Start::kZero, S, tile_.width, Dv,
+                  {weights_.values_packed + (h + i) * S * Dv, 0, 0, true},
+                  {m_.d_context_transposed + (h + i) * Dv * stride, stride},
+                  m_.d_p + i * S * stride, stride);
     }
     softmax_backward_heads(h, heads);
     const T* q = q_sum();
     for (std::int64_t i = 0; i < heads; ++i) {
       const T* d_logits = m_.d_p + i * S * stride;
       // L_h = q_h·K_hᵀ / √D  =>  √D·dK_h = Σ dL_hᵀ·q_h;  √D·dq_h = dL_h·K_h
-      multiply<T>(Start::kAdd, S, D, tile_.rows, {d_logits, stride, 1}, q + (h + i) * D, HD,
+      multiply<T>(Start::kAdd, S, D, tile_.rows, {d_logits, stride, 1}, {q + (h + i) * D, HD},
                   sums_.keys + (h + i) * D, HD);
-      tile_.read(call_, prepared_.finite, S, D, d_logits, prepared_.keys.data() + (h + i) * D, HD,
-                 m_.d_q + (h + i) * D, HD);
+      tile_.read(call_, prepared_.finite, S, D, d_logits,
+                 {prepared_.keys.data() + (h + i) * S * D, D}, m_.d_q + (h + i) * D, HD);
     }
   }
 
-  void finish_projected(const T* x, const T* g, T* d_x) {
+  void finish_projected(const T* x, T* d_x) {
     const Dims& dims = tile_.dims;
     const std::int64_t U = dims.units, HD = dims.num_heads * dims.key_dim;
     const std::int64_t HDv = dims.num_heads * dims.value_dim;
     // Z = … + context·Wo  =>  dWo = Σ contextᵀ·G
-    multiply<T>(Start::kAdd, HDv, U, tile_.rows, {tile_.context, 1, HDv}, g, U, sums_.output_kernel,
-                U);
+    multiply<T>(Start::kAdd, HDv, U, tile_.rows, {tile_.context, 1, HDv},
+                {m_.g_packed, 0, tile_.rows}, sums_.output_kernel, U);
     // q = X·Wq + bq  =>  dWq = Σ Xᵀ·dq;  dbq = Σ dq;  dX += dq·Wqᵀ
-    multiply<T>(Start::kAdd, U, HD, tile_.rows, {x, 1, U}, m_.d_q, HD, sums_.query_kernel, HD);
+    multiply<T>(Start::kAdd, U, HD, tile_.rows, {x, 1, U}, {m_.d_q, HD}, sums_.query_kernel, HD);
     add_rows(tile_.rows, HD, m_.d_q, sums_.query_bias);
     if (d_x) {
-      multiply<T>(Start::kAdd, tile_.rows, U, HD, {m_.d_q, HD, 1}, weights_.query_transposed, U,
+      multiply<T>(Start::kAdd, tile_.rows, U, HD, {m_.d_q, HD, 1}, {weights_.query_transposed, U},
                   d_x, U);
     }
   }
@@ -249,13 +257,13 @@ class BackwardTile {
   }
 
   // The rows of a (rows, n), those of tokens that keep no slot as zeros.
-  const T* without_inactive(const T* a, T* copy) const {
+  const T* without_inactive(const T* a) const {
     const std::int64_t U = tile_.dims.units;
     for (std::int64_t i = 0; i < tile_.rows; ++i) {
       for (std::int64_t u = 0; u < U; ++u)
-        copy[i * U + u] = tile_.active[i] != 0 ? a[i * U + u] : T(0);
+        m_.clean[i * U + u] = tile_.active[i] != 0 ? a[i * U + u] : T(0);
     }
-    return copy;
+    return m_.clean;
   }
 
   // The same in place, for buffers of the tile that are only summed from here on.

@@ -2,18 +2,8 @@
 #include "kernels/fold_support.h"
 
 #include <algorithm>
-#include <span>
 
 namespace memattn::kernels {
-namespace {
-
-template <typename T>
-bool all_finite(std::span<const T> values) {
-  return std::ranges::all_of(values, [](T value) { return std::isfinite(value); });
-}
-
-}  // namespace
-
 template <typename T>
 void resize_prepared(const Dims& dims, bool folded, Prepared<T>& prepared) {
   const auto [U, S, H, D, Dv] = dims;
@@ -25,20 +15,12 @@ void resize_prepared(const Dims& dims, bool folded, Prepared<T>& prepared) {
   resize(prepared.keys, S * H * D);
   resize(prepared.keys_transposed, H * D * S);
   resize(prepared.values, S * H * Dv);
-  for (AlignedVector<T>* of_folded : {&prepared.a, &prepared.a_packed, &prepared.b}) {
+  for (AlignedVector<T>* of_folded :
+       {&prepared.a, &prepared.a_packed, &prepared.b, &prepared.b_packed}) {
     resize(*of_folded, folded ? U * H * S : 0);
   }
-  prepared.c.assign(static_cast<std::size_t>(folded ? H * S : 0), T(0));
+  resize(prepared.c, folded ? H * S : 0);
   resize(prepared.keys_packed, folded ? 0 : H * S * D);
-}
-
-template <typename T>
-void note_finite(const WeightPointers<const T>& w, Prepared<T>& prepared) {
-  const Dims& dims = prepared.dims;
-  prepared.finite =
-      all_finite<T>({w.memory, static_cast<std::size_t>(dims.memory_size * dims.units)}) &&
-      all_finite<T>(prepared.keys) && all_finite<T>(prepared.values) && all_finite<T>(prepared.a) &&
-      all_finite<T>(prepared.c) && all_finite<T>(prepared.b);
 }
 
 template <typename T>
@@ -76,10 +58,9 @@ TokenSums<T>::TokenSums(const Dims& dims, bool folded, T* base) {
   }
 }
 
-#define MEMATTN_INSTANTIATE(T)                                             \
-  template struct TokenSums<T>;                                            \
-  template void resize_prepared(const Dims&, bool, Prepared<T>&);          \
-  template void note_finite(const WeightPointers<const T>&, Prepared<T>&); \
+#define MEMATTN_INSTANTIATE(T)                                    \
+  template struct TokenSums<T>;                                   \
+  template void resize_prepared(const Dims&, bool, Prepared<T>&); \
   template const T* used_rows(bool, std::int64_t, std::int64_t, const T*, const T*, T*) noexcept;
 MEMATTN_INSTANTIATE(float)
 MEMATTN_INSTANTIATE(double)

@@ -21,9 +21,14 @@ template <typename T>
 void start_output(const WeightPointers<const T>& w, const Call& call, std::int64_t rows,
                   std::int64_t units, const T* x, T* y) {
   for (std::int64_t i = 0; i < rows; ++i) {
-    for (std::int64_t u = 0; u < units; ++u) {
-      const T from_x = call.residual ? x[i * units + u] : T(0);
-      y[i * units + u] = w.output_bias ? from_x + w.output_bias[u] : from_x;
+    const T* row = x + i * units;
+    T* out = y + i * units;
+    if (!call.residual) {
+      fill_rows(1, units, w.output_bias, out);
+    } else if (w.output_bias) {
+      for (std::int64_t u = 0; u < units; ++u) out[u] = row[u] + w.output_bias[u];
+    } else {
+      copy(units, row, out);
     }
   }
 }
@@ -65,14 +70,14 @@ void forward_few(const Prepared<T>& prepared, const WeightPointers<const T>& w, 
   const std::int64_t U = prepared.dims.units, S = prepared.dims.memory_size;
   const std::int64_t H = prepared.dims.num_heads, HS = H * S;
   for (std::int64_t i = 0; i < rows; ++i) std::copy_n(prepared.c.data(), HS, p + i * HS);
-  multiply<T>(Start::kAdd, rows, HS, U, {x, U, 1}, prepared.a.data(), HS, p, HS);
+  multiply<T>(Start::kAdd, rows, HS, U, {x, U, 1}, {prepared.a.data(), HS}, p, HS);
   for (std::int64_t i = 0; i < rows * H; ++i) {
     T* row = p + i * S;
     T largest = row[0];
     for (std::int64_t s = 1; s < S; ++s) largest = row[s] > largest ? row[s] : largest;
     for (std::int64_t s = 0; s < S; ++s) row[s] -= largest;
   }
-  exp_array(p, p, rows * HS);
+  exp2_array(p, p, rows * HS);
   for (std::int64_t i = 0; i < rows * H; ++i) {
     T* row = p + i * S;
     T total = 0;
@@ -81,7 +86,7 @@ void forward_few(const Prepared<T>& prepared, const WeightPointers<const T>& w, 
     for (std::int64_t s = 0; s < S; ++s) row[s] *= inverse;
   }
   start_output(w, call, rows, U, x, y);
-  multiply<T>(Start::kAdd, rows, U, HS, {p, HS, 1}, prepared.b.data(), U, y, U);
+  multiply<T>(Start::kAdd, rows, U, HS, {p, HS, 1}, {prepared.b.data(), U}, y, U);
 }
 
 inline std::int64_t few_workspace(const Dims& dims) {
@@ -99,8 +104,8 @@ void forward(const Prepared<T>& prepared, const WeightPointers<const T>& w, cons
              T* workspace) noexcept {
   const std::int64_t U = prepared.dims.units, S = prepared.dims.memory_size;
   const std::int64_t H = prepared.dims.num_heads, HDv = H * prepared.dims.value_dim;
-  const bool plain =
-      prepared.folded && !call.mask.any() && call.dropout.rate == 0 && !arrays.scores;
+  const bool plain = prepared.folded && !call.mask.any() && call.dropout.rate == 0 &&
+                     !arrays.scores && !arrays.kept;
   Tile<T> tile(prepared.dims, prepared.folded, workspace);
   while (first < last) {
     const T* x = arrays.x + first * U;
@@ -116,19 +121,20 @@ void forward(const Prepared<T>& prepared, const WeightPointers<const T>& w, cons
     start_output(w, call, rows, U, x, y);  // from here x is not needed: y may have taken its place
     for (std::int64_t h = 0; h < H; h += tile.group) {
       const std::int64_t heads = std::min(tile.group, H - h);
+      tile.p = tile.place(arrays.kept, h);
       tile.logits(prepared, h, heads);
       tile.softmax_heads(call, heads);
       if (arrays.scores) write_scores(call, arrays, h, heads, tile);
-      if (call.dropout.rate > 0) tile.dropout(call, h, heads, tile.p, tile.p);
+      const T* weights = tile.weights(call, h, heads);
       if (prepared.folded) {  // Z += Σ_h P_h·B_h
-        tile.read(call, prepared.finite, heads * S, U, tile.p, prepared.b.data() + h * S * U, U, y,
-                  U);
+        tile.read(call, prepared.finite, heads * S, U, weights,
+                  {prepared.b_packed.data() + h * S * U, 0, heads * S}, y, U);
       } else {
-        tile.read_values(prepared, call, h, heads, tile.p);
+        tile.read_values(prepared, call, h, heads, weights);
       }
     }
     if (!prepared.folded) {  // Z += context·Wo
-      multiply<T>(Start::kAdd, rows, U, HDv, {tile.context, HDv, 1}, w.output_kernel, U, y, U);
+      multiply<T>(Start::kAdd, rows, U, HDv, {tile.context, HDv, 1}, {w.output_kernel, U}, y, U);
     }
   }
 }

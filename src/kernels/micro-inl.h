@@ -10,6 +10,7 @@
 #define MEMATTN_KERNELS_MICRO_INL_H_
 #endif
 
+#include <algorithm>
 #include <cstdint>
 
 #include "hwy/highway.h"
@@ -31,6 +32,83 @@ inline constexpr int kBlock1 = 8;
 inline constexpr int kPackedRows = 4;
 #endif
 
+// out = values.
+template <typename T>
+HWY_INLINE void copy(std::int64_t size, const T* values, T* out) {
+  const hn::ScalableTag<T> d;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  std::int64_t i = 0;
+  for (; i + lanes <= size; i += lanes) hn::StoreU(hn::LoadU(d, values + i), d, out + i);
+  for (; i < size; ++i) out[i] = values[i];
+}
+
+#if HWY_TARGET != HWY_SCALAR
+// The blocks of 16 bytes of a vector, each to a place of its own.
+template <class D, typename T = hn::TFromD<D>>
+HWY_INLINE void store_blocks(D d, hn::VFromD<D> v, T* to, std::int64_t distance) {
+  if constexpr (hn::MaxLanes(D()) * sizeof(T) <= 16) {
+    hn::StoreU(v, d, to);
+  } else {
+    const hn::Half<D> half;
+    store_blocks(half, hn::LowerHalf(half, v), to, distance);
+    constexpr auto kBlocks = static_cast<std::int64_t>(hn::MaxLanes(D()) * sizeof(T) / 32);
+    store_blocks(half, hn::UpperHalf(half, v), to + kBlocks * distance, distance);
+  }
+}
+
+// Columns of kSide = 16 / sizeof(T) rows of a to rows of out, a vector of columns at a time;
+// returns how many columns that were.
+template <class D, typename T = hn::TFromD<D>>
+HWY_INLINE std::int64_t transpose_rows(D d, std::int64_t n, const T* a, std::int64_t lda, T* out,
+                                       std::int64_t ldo) {
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  std::int64_t j = 0;
+  for (; j + lanes <= n; j += lanes) {
+    const T* from = a + j;
+    T* to = out + j * ldo;
+    const auto row0 = hn::LoadU(d, from), row1 = hn::LoadU(d, from + lda);
+    if constexpr (sizeof(T) == 4) {
+      const auto row2 = hn::LoadU(d, from + 2 * lda), row3 = hn::LoadU(d, from + 3 * lda);
+      const auto even_low = hn::InterleaveLower(d, row0, row2);
+      const auto odd_low = hn::InterleaveLower(d, row1, row3);
+      const auto even_high = hn::InterleaveUpper(d, row0, row2);
+      const auto odd_high = hn::InterleaveUpper(d, row1, row3);
+      store_blocks(d, hn::InterleaveLower(d, even_low, odd_low), to, 4 * ldo);
+      store_blocks(d, hn::InterleaveUpper(d, even_low, odd_low), to + ldo, 4 * ldo);
+      store_blocks(d, hn::InterleaveLower(d, even_high, odd_high), to + 2 * ldo, 4 * ldo);
+      store_blocks(d, hn::InterleaveUpper(d, even_high, odd_high), to + 3 * ldo, 4 * ldo);
+    } else {
+      store_blocks(d, hn::InterleaveLower(d, row0, row1), to, 2 * ldo);
+      store_blocks(d, hn::InterleaveUpper(d, row0, row1), to + ldo, 2 * ldo);
+    }
+  }
+  return j;
+}
+#endif
+
+// out (n, m) = aᵀ for a (m, n).
+template <typename T>
+void transpose(std::int64_t m, std::int64_t n, const T* a, std::int64_t lda, T* out,
+               std::int64_t ldo) {
+  std::int64_t i = 0;
+#if HWY_TARGET != HWY_SCALAR
+  constexpr std::int64_t kSide = 16 / sizeof(T);
+  const hn::ScalableTag<T> d;
+  const hn::CappedTag<T, kSide> block;
+  for (; i + kSide <= m; i += kSide) {
+    const T* from = a + i * lda;
+    std::int64_t j = transpose_rows(d, n, from, lda, out + i, ldo);
+    j += transpose_rows(block, n - j, from + j, lda, out + j * ldo + i, ldo);
+    for (; j < n; ++j) {
+      for (std::int64_t r = 0; r < kSide; ++r) out[j * ldo + i + r] = from[r * lda + j];
+    }
+  }
+#endif
+  for (; i < m; ++i) {
+    for (std::int64_t j = 0; j < n; ++j) out[j * ldo + i] = a[i * lda + j];
+  }
+}
+
 // What the first addend of each element of C is.
 enum class Start {
   kZero,
@@ -48,6 +126,17 @@ struct Left {
   bool packed = false;
 };
 
+// The right operand B (k, n): rows `row` values apart. If packed (depth > 0), it is rows first to
+// first + k - 1 of a matrix of `depth` rows that lies panel after panel, each of the columns that
+// next_panel gives: so a panel's rows share no cache set, however wide the matrix is.
+template <typename T>
+struct Right {
+  const T* data = nullptr;
+  std::int64_t row = 0;
+  std::int64_t depth = 0;
+  std::int64_t first = 0;
+};
+
 // How many of `rows` rows the next block takes, at most `largest`.
 constexpr int next_block(std::int64_t rows, int largest) {
   if (rows >= largest) return largest;
@@ -57,149 +146,218 @@ constexpr int next_block(std::int64_t rows, int largest) {
   return 1;
 }
 
-template <int kRows, int kVectors, class D, typename T = hn::TFromD<D>>
-HWY_INLINE void micro(D d, Start start, std::int64_t k, const T* HWY_RESTRICT a, std::int64_t row,
-                      std::int64_t step, const T* HWY_RESTRICT b, std::int64_t ldb,
-                      T* HWY_RESTRICT c, std::int64_t ldc, const T* HWY_RESTRICT bias) {
+// Whether a vector may be loaded in part: else the columns behind the last whole vector go one by
+// one, of which there are at most three.
+#if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX2
+inline constexpr bool kPartVectors = true;
+
+// The first `part` lanes of a vector.
+template <class D, typename T = hn::TFromD<D>>
+HWY_INLINE void store_part(D d, hn::VFromD<D> v, T* to, std::int64_t part) {
+#if HWY_TARGET == HWY_AVX3
+  hn::BlendedStore(v, hn::FirstN(d, static_cast<std::size_t>(part)), d, to);
+#else
+  // By halves: a masked store is microcode on AMD processors before Zen 4.
+  if constexpr (hn::MaxLanes(D()) > 1) {
+    const hn::Half<D> half;
+    constexpr auto kHalf = static_cast<std::int64_t>(hn::MaxLanes(half));
+    auto rest = hn::LowerHalf(half, v);
+    if (part >= kHalf) {
+      hn::StoreU(rest, half, to);
+      rest = hn::UpperHalf(half, v);
+      to += kHalf;
+      part -= kHalf;
+    }
+    store_part(half, rest, to, part);
+  } else if (part > 0) {
+    hn::StoreU(v, d, to);
+  }
+#endif
+}
+
+#else
+inline constexpr bool kPartVectors = false;
+#endif
+
+// How many of `columns` columns the next panel takes: up to three vectors, of which the last may be
+// a part.
+inline std::int64_t next_panel(std::int64_t columns, std::int64_t lanes) {
+  const std::int64_t vectors = (columns + (kPartVectors ? lanes - 1 : 0)) / lanes;
+  if (vectors == 0) return 1;
+  // 4 go better as 2 and 2 than as 3 and 1.
+  return std::min(columns, (vectors >= 5 || vectors == 3 ? 3 : vectors >= 2 ? 2 : 1) * lanes);
+}
+
+// C (kRows, kVectors vectors); with kPart the last vector has `part` lanes.
+template <int kRows, int kVectors, bool kPart, class D, typename T = hn::TFromD<D>>
+HWY_INLINE void micro(D d, Start start, std::int64_t part, std::int64_t k, const T* HWY_RESTRICT a,
+                      std::int64_t row, std::int64_t step, const T* HWY_RESTRICT b,
+                      std::int64_t ldb, T* HWY_RESTRICT c, std::int64_t ldc,
+                      const T* HWY_RESTRICT bias) {
   using V = hn::VFromD<D>;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  const auto in_part = hn::FirstN(d, static_cast<std::size_t>(kPart ? part : lanes));
+  const auto load = [&](const T* from, int v) HWY_ATTR {
+    if constexpr (kPart) {
+      if (v == kVectors - 1) return hn::MaskedLoad(in_part, d, from);
+    }
+    return hn::LoadU(d, from);
+  };
   V sums[kRows][kVectors];
-  for (int i = 0; i < kRows; ++i) {
-    for (int v = 0; v < kVectors; ++v) {
-      sums[i][v] = start == Start::kAdd       ? hn::LoadU(d, c + i * ldc + v * lanes)
-                   : start == Start::kRowBias ? hn::Set(d, bias[i])
-                                              : hn::Zero(d);
+  if (start == Start::kAdd) {
+    for (int i = 0; i < kRows; ++i) {
+      for (int v = 0; v < kVectors; ++v) sums[i][v] = load(c + i * ldc + v * lanes, v);
+    }
+  } else {
+    for (int i = 0; i < kRows; ++i) {
+      const V first = start == Start::kRowBias ? hn::Set(d, bias[i]) : hn::Zero(d);
+      for (int v = 0; v < kVectors; ++v) sums[i][v] = first;
     }
   }
   for (std::int64_t p = 0; p < k; ++p) {
     V line[kVectors];
-    for (int v = 0; v < kVectors; ++v) line[v] = hn::LoadU(d, b + p * ldb + v * lanes);
+    for (int v = 0; v < kVectors; ++v) line[v] = load(b + p * ldb + v * lanes, v);
     for (int i = 0; i < kRows; ++i) {
       const V factor = hn::Set(d, a[i * row + p * step]);
       for (int v = 0; v < kVectors; ++v) sums[i][v] = hn::MulAdd(factor, line[v], sums[i][v]);
     }
   }
   for (int i = 0; i < kRows; ++i) {
-    for (int v = 0; v < kVectors; ++v) hn::StoreU(sums[i][v], d, c + i * ldc + v * lanes);
-  }
-}
-
-// C (m, kVectors vectors).
-template <int kVectors, class D, typename T = hn::TFromD<D>>
-HWY_NOINLINE void panel(D d, Start start, std::int64_t m, std::int64_t k, Left<T> a, const T* b,
-                        std::int64_t ldb, T* c, std::int64_t ldc, const T* bias) {
-  constexpr int kLargest = kVectors == 3 ? kBlock3 : kVectors == 2 ? kBlock2 : kBlock1;
-  for (std::int64_t i = 0; i < m;) {
-    const int rows = next_block(m - i, a.packed ? kPackedRows : kLargest);
-    const T* block = a.packed ? a.data + i * k : a.data + i * a.row;
-    const std::int64_t row = a.packed ? 1 : a.row;
-    const std::int64_t step = a.packed ? rows : a.step;
-    T* out = c + i * ldc;
-    const T* start_at = bias ? bias + i : nullptr;
-    switch (rows) {
-      case 12:
-        if constexpr (kVectors == 2) {
-          micro<12, kVectors>(d, start, k, block, row, step, b, ldb, out, ldc, start_at);
+    for (int v = 0; v < kVectors; ++v) {
+      T* const to = c + i * ldc + v * lanes;
+      if constexpr (kPart) {
+        if (v == kVectors - 1) {
+          store_part(d, sums[i][v], to, part);
+          continue;
         }
-        break;
-      case 8:
-        micro<8, kVectors>(d, start, k, block, row, step, b, ldb, out, ldc, start_at);
-        break;
-      case 4:
-        micro<4, kVectors>(d, start, k, block, row, step, b, ldb, out, ldc, start_at);
-        break;
-      case 2:
-        micro<2, kVectors>(d, start, k, block, row, step, b, ldb, out, ldc, start_at);
-        break;
-      default:
-        micro<1, kVectors>(d, start, k, block, row, step, b, ldb, out, ldc, start_at);
+      }
+      hn::StoreU(sums[i][v], d, to);
     }
-    i += rows;
   }
 }
 
-// C (m, n) = start + A (m, k) * B (k, n), rows of B and C ldb and ldc values apart.
+// C (m, kVectors vectors), from B's rows ldb apart.
+template <int kVectors, bool kPart, class D, typename T = hn::TFromD<D>>
+HWY_NOINLINE void panel(D d, Start start, std::int64_t part, std::int64_t m, std::int64_t k,
+                        Left<T> a, const T* b, std::int64_t ldb, T* c, std::int64_t ldc,
+                        const T* bias) {
+  constexpr int kLargest = kVectors == 3 ? kBlock3 : kVectors == 2 ? kBlock2 : kBlock1;
+  // So many rows of a panel lie in L1 beside a block of A. Rows far apart share few of its sets:
+  // they are packed first when enough rows of A make up for it.
+  constexpr std::int64_t kDepth = 256, kFar = 1024 / sizeof(T), kManyRows = 32;
+  const std::int64_t columns =
+      (kVectors - (kPart ? 1 : 0)) * static_cast<std::int64_t>(Lanes(d)) + part;
+  const bool packs = ldb >= kFar && m >= kManyRows;
+  HWY_ALIGN T packed[kDepth * kVectors * hn::MaxLanes(D())];
+  for (std::int64_t p = 0; p == 0 || p < k; p += kDepth) {
+    const std::int64_t depth = std::min(kDepth, k - p);
+    const T* lines = b + p * ldb;
+    for (std::int64_t row = 0; packs && row < depth; ++row) {
+      copy(columns, lines + row * ldb, packed + row * columns);
+    }
+    if (packs) lines = packed;
+    const std::int64_t distance = packs ? columns : ldb;
+    const Start first = p == 0 ? start : Start::kAdd;
+    for (std::int64_t i = 0; i < m;) {
+      const int rows = next_block(m - i, a.packed ? kPackedRows : kLargest);
+      const T* block = a.packed ? a.data + i * k + p * rows : a.data + i * a.row + p * a.step;
+      const std::int64_t row = a.packed ? 1 : a.row;
+      const std::int64_t step = a.packed ? rows : a.step;
+      T* out = c + i * ldc;
+      const T* start_at = bias ? bias + i : nullptr;
+      const auto run = [&]<int kRows>() HWY_ATTR {
+        micro<kRows, kVectors, kPart>(d, first, part, depth, block, row, step, lines, distance, out,
+                                      ldc, start_at);
+      };
+      switch (rows) {
+        case 12:
+          if constexpr (kLargest >= 12) run.template operator()<12>();
+          break;
+        case 8:
+          if constexpr (kLargest >= 8) run.template operator()<8>();
+          break;
+        case 4:
+          run.template operator()<4>();
+          break;
+        case 2:
+          run.template operator()<2>();
+          break;
+        default:
+          run.template operator()<1>();
+      }
+      i += rows;
+    }
+  }
+}
+
+// C (m, n) = start + A (m, k) * B (k, n), rows of C ldc values apart.
 template <typename T>
 void multiply(Start start, std::int64_t m, std::int64_t n, std::int64_t k, const Left<T>& a,
-              const T* b, std::int64_t ldb, T* c, std::int64_t ldc, const T* bias = nullptr) {
+              const Right<T>& b, T* c, std::int64_t ldc, const T* bias = nullptr) {
   const hn::ScalableTag<T> d;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
-  std::int64_t j = 0;
-  while (n - j >= lanes) {
-    const std::int64_t vectors = (n - j) / lanes;
-    if (vectors >= 5 || vectors == 3) {
-      panel<3>(d, start, m, k, a, b + j, ldb, c + j, ldc, bias);
-      j += 3 * lanes;
-    } else if (vectors >= 2) {  // 4 go better as 2 and 2 than as 3 and 1
-      panel<2>(d, start, m, k, a, b + j, ldb, c + j, ldc, bias);
-      j += 2 * lanes;
+  for (std::int64_t j = 0; j < n;) {
+    const std::int64_t columns = next_panel(n - j, lanes);
+    const std::int64_t ldb = b.depth > 0 ? columns : b.row;
+    const T* from = b.depth > 0 ? b.data + j * b.depth + b.first * columns : b.data + j;
+    const std::int64_t part = columns % lanes;
+    const auto run = [&]<int kVectors, bool kPart>() HWY_ATTR {
+      panel<kVectors, kPart>(d, start, part, m, k, a, from, ldb, c + j, ldc, bias);
+    };
+    if (part == 0) {
+      switch (columns / lanes) {
+        case 3:
+          run.template operator()<3, false>();
+          break;
+        case 2:
+          run.template operator()<2, false>();
+          break;
+        default:
+          run.template operator()<1, false>();
+      }
+    } else if constexpr (kPartVectors) {
+      switch (columns / lanes) {
+        case 2:
+          run.template operator()<3, true>();
+          break;
+        case 1:
+          run.template operator()<2, true>();
+          break;
+        default:
+          run.template operator()<1, true>();
+      }
     } else {
-      panel<1>(d, start, m, k, a, b + j, ldb, c + j, ldc, bias);
-      j += lanes;
+      panel<1, false>(hn::CappedTag<T, 1>(), start, 0, m, k, a, from, ldb, c + j, ldc, bias);
     }
+    j += columns;
   }
-#if HWY_TARGET != HWY_SCALAR
-  const hn::CappedTag<T, 4> four;
-  for (; n - j >= 4 && hn::Lanes(four) == 4; j += 4) {
-    panel<1>(four, start, m, k, a, b + j, ldb, c + j, ldc, bias);
-  }
-#endif
-  const hn::CappedTag<T, 1> one;
-  for (; j < n; ++j) panel<1>(one, start, m, k, a, b + j, ldb, c + j, ldc, bias);
 }
 
 // Packs A (m, k), element (i, p) at a[i * row + p * step], for Left::packed: m * k values.
 template <typename T>
-void pack(std::int64_t m, std::int64_t k, const T* a, std::int64_t row, std::int64_t step, T* out) {
+void pack_left(std::int64_t m, std::int64_t k, const T* a, std::int64_t row, std::int64_t step,
+               T* out) {
   for (std::int64_t i = 0; i < m;) {
     const int rows = next_block(m - i, kPackedRows);
-    for (std::int64_t p = 0; p < k; ++p) {
-      for (int r = 0; r < rows; ++r) *out++ = a[(i + r) * row + p * step];
+    if (step == 1) {
+      transpose(rows, k, a + i * row, row, out + i * k, rows);
+    } else {
+      for (std::int64_t p = 0; p < k; ++p) {
+        for (int r = 0; r < rows; ++r) out[i * k + p * rows + r] = a[(i + r) * row + p * step];
+      }
     }
     i += rows;
   }
 }
 
-// out (n, m) = aᵀ for a (m, n).
+// Packs B (k, n), rows `row` values apart, for Right::depth = k: k * n values.
 template <typename T>
-void transpose(std::int64_t m, std::int64_t n, const T* a, std::int64_t lda, T* out,
-               std::int64_t ldo) {
-  std::int64_t whole_m = 0, whole_n = 0;
-#if HWY_TARGET != HWY_SCALAR
-  if constexpr (sizeof(T) == 4) {
-    const hn::FixedTag<T, 4> d;
-    whole_m = m & ~std::int64_t{3}, whole_n = n & ~std::int64_t{3};
-    for (std::int64_t i = 0; i < whole_m; i += 4) {
-      for (std::int64_t j = 0; j < whole_n; j += 4) {
-        const T* from = a + i * lda + j;
-        const auto row0 = hn::LoadU(d, from), row1 = hn::LoadU(d, from + lda);
-        const auto row2 = hn::LoadU(d, from + 2 * lda), row3 = hn::LoadU(d, from + 3 * lda);
-        const auto even_low = hn::InterleaveLower(d, row0, row2);
-        const auto odd_low = hn::InterleaveLower(d, row1, row3);
-        const auto even_high = hn::InterleaveUpper(d, row0, row2);
-        const auto odd_high = hn::InterleaveUpper(d, row1, row3);
-        T* to = out + j * ldo + i;
-        hn::StoreU(hn::InterleaveLower(d, even_low, odd_low), d, to);
-        hn::StoreU(hn::InterleaveUpper(d, even_low, odd_low), d, to + ldo);
-        hn::StoreU(hn::InterleaveLower(d, even_high, odd_high), d, to + 2 * ldo);
-        hn::StoreU(hn::InterleaveUpper(d, even_high, odd_high), d, to + 3 * ldo);
-      }
-    }
-  } else {
-    const hn::FixedTag<T, 2> d;
-    whole_m = m & ~std::int64_t{1}, whole_n = n & ~std::int64_t{1};
-    for (std::int64_t i = 0; i < whole_m; i += 2) {
-      for (std::int64_t j = 0; j < whole_n; j += 2) {
-        const auto row0 = hn::LoadU(d, a + i * lda + j);
-        const auto row1 = hn::LoadU(d, a + (i + 1) * lda + j);
-        hn::StoreU(hn::InterleaveLower(d, row0, row1), d, out + j * ldo + i);
-        hn::StoreU(hn::InterleaveUpper(d, row0, row1), d, out + (j + 1) * ldo + i);
-      }
-    }
-  }
-#endif
-  for (std::int64_t i = 0; i < m; ++i) {
-    for (std::int64_t j = i < whole_m ? whole_n : 0; j < n; ++j) out[j * ldo + i] = a[i * lda + j];
+void pack_right(std::int64_t k, std::int64_t n, const T* b, std::int64_t row, T* out) {
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(hn::ScalableTag<T>()));
+  for (std::int64_t j = 0; j < n;) {
+    const std::int64_t columns = next_panel(n - j, lanes);
+    for (std::int64_t p = 0; p < k; ++p) copy(columns, b + p * row + j, out + j * k + p * columns);
+    j += columns;
   }
 }
 
@@ -209,6 +367,19 @@ void fill_rows(std::int64_t rows, std::int64_t n, const T* line, T* out) {
   for (std::int64_t i = 0; i < rows; ++i) {
     for (std::int64_t j = 0; j < n; ++j) out[i * n + j] = line ? line[j] : T(0);
   }
+}
+
+// The sum of `size` values, lane by lane and then across.
+template <typename T>
+T sum(std::int64_t size, const T* values) {
+  const hn::ScalableTag<T> d;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  auto total = hn::Zero(d);
+  std::int64_t i = 0;
+  for (; i + lanes <= size; i += lanes) total = hn::Add(total, hn::LoadU(d, values + i));
+  T result = hn::GetLane(hn::SumOfLanes(d, total));
+  for (; i < size; ++i) result += values[i];
+  return result;
 }
 
 // sums (n) += the rows of a (rows, n).

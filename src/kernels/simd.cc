@@ -1,8 +1,11 @@
 // Compiles the kernels once for each instruction set, and hands out the table of the chosen one.
 // Highway is used for its headers alone: the choice is made here, so that forcing a set changes
 // nothing outside of memattn, and nothing has to be linked.
-#define HWY_DISABLED_TARGETS (HWY_SSSE3)  // no machine of interest has it and not SSE4
-#define HWY_IS_DEBUG_BUILD 0              // its assertions live in the library that is not linked
+#define HWY_COMPILE_ALL_ATTAINABLE  // plain C++ as well where the compiler may always use NEON
+// No machine of interest has SSSE3 and not SSE4. The blocks of micro-inl.h are arrays of vectors,
+// which SVE's types do not allow.
+#define HWY_DISABLED_TARGETS (HWY_SSSE3 | HWY_SVE | HWY_SVE_256 | HWY_SVE2 | HWY_SVE2_128)
+#define HWY_IS_DEBUG_BUILD 0  // its assertions live in the library that is not linked
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/simd.cc"
 // clang-format off: the order is Highway's
@@ -17,7 +20,7 @@
 
 #include "kernels/attention.h"
 #include "kernels/backward-inl.h"
-#include "kernels/exp-inl.h"
+#include "kernels/exp2-inl.h"
 #include "kernels/fold-inl.h"
 #include "kernels/forward-inl.h"
 #include "kernels/isa.h"
@@ -28,16 +31,17 @@ namespace memattn::kernels::HWY_NAMESPACE {
 template <typename T>
 constexpr Kernels<T> table(const char* isa) {
   return {.isa = isa,
-          .prepare = &prepare<T>,
+          .prepare_heads = &prepare_heads<T>,
+          .finish_prepare = &finish_prepare<T>,
           .forward_workspace = &forward_workspace<T>,
           .forward = &forward<T>,
           .backward_weights = &backward_weights<T>,
           .prepare_backward = &prepare_backward<T>,
           .backward_workspace = &backward_workspace<T>,
           .backward = &backward<T>,
-          .finish_workspace = &finish_workspace,
-          .finish_backward = &finish_backward<T>,
-          .exp = &exp_array<T>};
+          .finish_heads = &finish_heads<T>,
+          .finish_memory = &finish_memory<T>,
+          .exp2 = &exp2_array<T>};
 }
 
 }  // namespace memattn::kernels::HWY_NAMESPACE

@@ -3,8 +3,8 @@
 // instruction set by simd.cc.
 //
 // A tile is (S, stride): row s holds slot s of up to `stride` tokens, of which `width`, a multiple
-// of the lanes, count. `keep` (S, stride) is 1 where a token may read a slot and 0 elsewhere, or
-// null when there is no mask.
+// of the lanes, count. `keep` (S, stride) has all bits set where a token may read a slot and
+// none elsewhere, or is null when there is no mask.
 #if defined(MEMATTN_KERNELS_SOFTMAX_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef MEMATTN_KERNELS_SOFTMAX_INL_H_
 #undef MEMATTN_KERNELS_SOFTMAX_INL_H_
@@ -17,64 +17,67 @@
 
 #include "hwy/highway.h"
 #include "kernels/call.h"
-#include "kernels/exp-inl.h"
+#include "kernels/exp2-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace memattn::kernels::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// p from logits to P. A masked slot gets 0 whatever its logit is; a token that keeps nothing gets
-// `nothing_kept` everywhere: 0, or 1/S.
+// kVectors vectors of tokens of `softmax`.
+template <int kVectors, class D, typename T = hn::TFromD<D>>
+HWY_INLINE void softmax_columns(D d, std::int64_t slots, std::int64_t stride,
+                                const T* HWY_RESTRICT keep, T* HWY_RESTRICT p) {
+  using V = hn::VFromD<D>;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  const V none = hn::Set(d, -std::numeric_limits<T>::infinity());
+  V largest[kVectors], total[kVectors];
+  for (int v = 0; v < kVectors; ++v) {
+    largest[v] = none;
+    total[v] = hn::Zero(d);
+  }
+  for (std::int64_t s = 0; s < slots; ++s) {
+    for (int v = 0; v < kVectors; ++v) {
+      const std::int64_t at = s * stride + v * lanes;
+      V logit = hn::LoadU(d, p + at);
+      if (keep) {
+        logit = hn::IfVecThenElse(hn::LoadU(d, keep + at), logit, none);
+        hn::StoreU(logit, d, p + at);
+      }
+      largest[v] = hn::Max(largest[v], logit);
+    }
+  }
+  for (std::int64_t s = 0; s < slots; ++s) {
+    for (int v = 0; v < kVectors; ++v) {
+      const std::int64_t at = s * stride + v * lanes;
+      const V power = exp2_not_positive(d, hn::Sub(hn::LoadU(d, p + at), largest[v]));
+      hn::StoreU(power, d, p + at);
+      total[v] = hn::Add(total[v], power);
+    }
+  }
+  for (int v = 0; v < kVectors; ++v) total[v] = hn::Div(hn::Set(d, T(1)), total[v]);
+  for (std::int64_t s = 0; s < slots; ++s) {
+    for (int v = 0; v < kVectors; ++v) {
+      const std::int64_t at = s * stride + v * lanes;
+      V score = hn::Mul(hn::LoadU(d, p + at), total[v]);
+      // 0 times an infinite or NaN inverse must not spoil a masked slot.
+      if (keep) score = hn::And(score, hn::LoadU(d, keep + at));
+      hn::StoreU(score, d, p + at);
+    }
+  }
+}
+
+// p from logits to base 2 to P. A masked slot gets 0 whatever its logit is.
 template <typename T>
 void softmax(std::int64_t slots, std::int64_t width, std::int64_t stride,
-             const T* HWY_RESTRICT keep, T nothing_kept, T* HWY_RESTRICT p) {
+             const T* HWY_RESTRICT keep, T* HWY_RESTRICT p) {
   const hn::ScalableTag<T> d;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
-  const auto zero = hn::Zero(d);
-  for (std::int64_t j = 0; j < width; j += lanes) {
-    T* column = p + j;
-    auto total = zero;
-    if (!keep) {
-      auto largest = hn::LoadU(d, column);
-      for (std::int64_t s = 1; s < slots; ++s) {
-        largest = hn::Max(largest, hn::LoadU(d, column + s * stride));
-      }
-      for (std::int64_t s = 0; s < slots; ++s) {
-        const auto e = exp_not_positive(d, hn::Sub(hn::LoadU(d, column + s * stride), largest));
-        hn::StoreU(e, d, column + s * stride);
-        total = hn::Add(total, e);
-      }
-      const auto inverse = hn::Div(hn::Set(d, T(1)), total);
-      for (std::int64_t s = 0; s < slots; ++s) {
-        hn::StoreU(hn::Mul(hn::LoadU(d, column + s * stride), inverse), d, column + s * stride);
-      }
-      continue;
-    }
-    const auto none = hn::Set(d, -std::numeric_limits<T>::infinity());
-    auto largest = none;
-    auto kept = zero;
-    for (std::int64_t s = 0; s < slots; ++s) {
-      const auto keeps = hn::LoadU(d, keep + s * stride + j);
-      kept = hn::Max(kept, keeps);
-      largest = hn::Max(
-          largest, hn::IfThenElse(hn::Ne(keeps, zero), hn::LoadU(d, column + s * stride), none));
-    }
-    for (std::int64_t s = 0; s < slots; ++s) {
-      const auto keeps = hn::Ne(hn::LoadU(d, keep + s * stride + j), zero);
-      const auto e = hn::IfThenElseZero(
-          keeps, exp_not_positive(d, hn::Sub(hn::LoadU(d, column + s * stride), largest)));
-      hn::StoreU(e, d, column + s * stride);
-      total = hn::Add(total, e);
-    }
-    const auto any = hn::Ne(kept, zero);
-    const auto inverse = hn::Div(hn::Set(d, T(1)), total);
-    for (std::int64_t s = 0; s < slots; ++s) {
-      const auto value = hn::Mul(hn::LoadU(d, column + s * stride), inverse);
-      // 0 times an infinite or NaN inverse must not spoil a masked slot.
-      const auto keeps = hn::Ne(hn::LoadU(d, keep + s * stride + j), zero);
-      const auto clean = hn::IfThenElseZero(keeps, value);
-      hn::StoreU(hn::IfThenElse(any, clean, hn::Set(d, nothing_kept)), d, column + s * stride);
-    }
+  std::int64_t j = 0;
+  for (; j + 2 * lanes <= width; j += 2 * lanes) {
+    softmax_columns<2>(d, slots, stride, keep ? keep + j : keep, p + j);
+  }
+  for (; j < width; j += lanes) {
+    softmax_columns<1>(d, slots, stride, keep ? keep + j : keep, p + j);
   }
 }
 
@@ -84,22 +87,19 @@ void softmax_backward(std::int64_t slots, std::int64_t width, std::int64_t strid
                       const T* HWY_RESTRICT keep, const T* HWY_RESTRICT p, T* HWY_RESTRICT d_p) {
   const hn::ScalableTag<T> d;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
-  const auto zero = hn::Zero(d);
   for (std::int64_t j = 0; j < width; j += lanes) {
-    auto sum = zero;
+    auto sum = hn::Zero(d);
     for (std::int64_t s = 0; s < slots; ++s) {
-      const auto product =
-          hn::Mul(hn::LoadU(d, p + s * stride + j), hn::LoadU(d, d_p + s * stride + j));
-      sum = hn::Add(
-          sum, keep ? hn::IfThenElseZero(hn::Ne(hn::LoadU(d, keep + s * stride + j), zero), product)
-                    : product);
+      const std::int64_t at = s * stride + j;
+      auto d_score = hn::LoadU(d, d_p + at);
+      if (keep) d_score = hn::And(d_score, hn::LoadU(d, keep + at));
+      sum = hn::MulAdd(hn::LoadU(d, p + at), d_score, sum);
     }
     for (std::int64_t s = 0; s < slots; ++s) {
-      const auto value = hn::Mul(hn::LoadU(d, p + s * stride + j),
-                                 hn::Sub(hn::LoadU(d, d_p + s * stride + j), sum));
-      hn::StoreU(keep ? hn::IfThenElseZero(hn::Ne(hn::LoadU(d, keep + s * stride + j), zero), value)
-                      : value,
-                 d, d_p + s * stride + j);
+      const std::int64_t at = s * stride + j;
+      auto d_logit = hn::Mul(hn::LoadU(d, p + at), hn::Sub(hn::LoadU(d, d_p + at), sum));
+      if (keep) d_logit = hn::And(d_logit, hn::LoadU(d, keep + at));
+      hn::StoreU(d_logit, d, d_p + at);
     }
   }
 }

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <type_traits>
 
 #include "hwy/highway.h"
 #include "kernels/attention.h"
@@ -18,12 +19,6 @@
 
 HWY_BEFORE_NAMESPACE();
 namespace memattn::kernels::HWY_NAMESPACE {
-
-// Tokens a tile: three vectors of them, the width of the widest block of products.
-template <typename T>
-std::int64_t tile_stride() {
-  return 3 * static_cast<std::int64_t>(hn::Lanes(hn::ScalableTag<T>()));
-}
 
 // Hands out parts of a workspace; without a base it only counts.
 template <typename T>
@@ -47,14 +42,21 @@ class Carver {
 // Buffers that every pass has, and the steps that forward and backward share.
 template <typename T>
 struct Tile {
+  using Bits = std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>;
+
   Tile(const Dims& tile_dims, bool folded, T* base)
-      : dims(tile_dims), stride(tile_stride<T>()), group(group_heads(tile_dims)), carver(base) {
+      : dims(tile_dims),
+        stride(tile_tokens(tile_dims)),
+        group(group_heads(tile_dims)),
+        carver(base) {
     x_transposed = carver.take(folded ? dims.units * stride : 0);
     q = carver.take(folded ? 0 : stride * dims.num_heads * dims.key_dim);
     q_transposed = carver.take(folded ? 0 : dims.num_heads * dims.key_dim * stride);
     context = carver.take(folded ? 0 : stride * dims.num_heads * dims.value_dim);
-    p = carver.take(group * dims.memory_size * stride);
+    scores = carver.take(group * dims.memory_size * stride);
+    dropped = carver.take(group * dims.memory_size * stride);
     keep = carver.take(dims.memory_size * stride);
+    keep_lines = reinterpret_cast<Bits*>(carver.take(stride * dims.memory_size));
     mean = carver.take(dims.memory_size * stride);
     active = carver.take(stride);
     key_low = reinterpret_cast<std::uint32_t*>(carver.take(stride));
@@ -78,19 +80,26 @@ struct Tile {
     return keep[slot * stride + row] != 0 || (call.uniform_when_masked && active[row] == 0);
   }
 
+  // Where the scores of heads from h on are, or will be: with `kept`, in the place of this tile
+  // there.
+  T* place(T* kept, std::int64_t h) const {
+    const std::int64_t S = dims.memory_size;
+    return kept ? kept + first * dims.num_heads * S + h * S * stride : scores;
+  }
+
   // Logits of heads h..h + heads - 1 into p, (heads · S, stride).
   void logits(const Prepared<T>& prepared, std::int64_t h, std::int64_t heads) {
     const std::int64_t S = dims.memory_size, U = dims.units, D = dims.key_dim;
     if (prepared.folded) {  // L = A_hᵀ·xᵀ + c
       multiply<T>(Start::kRowBias, heads * S, width, U,
-                  {prepared.a_packed.data() + h * S * U, 0, 0, true}, x_transposed, stride, p,
+                  {prepared.a_packed.data() + h * S * U, 0, 0, true}, {x_transposed, stride}, p,
                   stride, prepared.c.data() + h * S);
       return;
     }
     for (std::int64_t i = 0; i < heads; ++i) {  // L_h = K_h·q_hᵀ / √D
       multiply<T>(Start::kZero, S, width, D,
                   {prepared.keys_packed.data() + (h + i) * S * D, 0, 0, true},
-                  q_transposed + (h + i) * D * stride, stride, p + i * S * stride, stride);
+                  {q_transposed + (h + i) * D * stride, stride}, p + i * S * stride, stride);
     }
   }
 
@@ -102,7 +111,7 @@ struct Tile {
       return;
     }
     fill_rows(rows, HD, w.query_bias, q);
-    multiply<T>(Start::kAdd, rows, HD, U, {x, U, 1}, w.query_kernel, HD, q, HD);
+    multiply<T>(Start::kAdd, rows, HD, U, {x, U, 1}, {w.query_kernel, HD}, q, HD);
     transpose_tokens(q, HD, q_transposed);
   }
 
@@ -116,10 +125,21 @@ struct Tile {
 
   void softmax_heads(const Call& call, std::int64_t heads) {
     const std::int64_t S = dims.memory_size;
-    const T nothing_kept = call.uniform_when_masked ? T(1) / static_cast<T>(S) : T(0);
     for (std::int64_t i = 0; i < heads; ++i) {
-      softmax(S, width, stride, mask(), nothing_kept, p + i * S * stride);
+      softmax(S, width, stride, mask(), p + i * S * stride);
     }
+    if (all_active || !call.uniform_when_masked) return;
+    for (std::int64_t row = 0; row < rows; ++row) {
+      if (active[row] != 0) continue;
+      for (std::int64_t s = 0; s < heads * S; ++s) p[s * stride + row] = T(1) / static_cast<T>(S);
+    }
+  }
+
+  // What tokens read by: P of heads h..h + heads - 1, after dropout.
+  const T* weights(const Call& call, std::int64_t h, std::int64_t heads) {
+    if (call.dropout.rate == 0) return p;
+    dropout(call, h, heads, p, dropped);
+    return dropped;
   }
 
   // out = in with the dropout of heads h..h + heads - 1, both (heads · S, stride).
@@ -139,16 +159,21 @@ struct Tile {
   // c (rows, n) += weights of `slots` slots (slots, stride) times memory (slots, n). A slot that a
   // token does not read is left out even as 0 times NaN.
   void read(const Call& call, bool finite, std::int64_t slots, std::int64_t n, const T* weights,
-            const T* memory, std::int64_t ldm, T* c, std::int64_t ldc) const {
+            Right<T> memory, T* c, std::int64_t ldc) const {
     if (finite || !masked) {
-      multiply<T>(Start::kAdd, rows, n, slots, {weights, 1, stride}, memory, ldm, c, ldc);
+      multiply<T>(Start::kAdd, rows, n, slots, {weights, 1, stride}, memory, c, ldc);
       return;
     }
-    for (std::int64_t i = 0; i < rows; ++i) {
-      for (std::int64_t s = 0; s < slots; ++s) {
+    for (std::int64_t s = 0; s < slots; ++s) {
+      for (std::int64_t i = 0; i < rows; ++i) {
         if (!reads(call, i, s % dims.memory_size)) continue;
-        multiply<T>(Start::kAdd, 1, n, 1, {weights + s * stride + i, 1, 1}, memory + s * ldm, ldm,
-                    c + i * ldc, ldc);
+        multiply<T>(Start::kAdd, 1, n, 1, {weights + s * stride + i, 1, 1}, memory, c + i * ldc,
+                    ldc);
+      }
+      if (memory.depth > 0) {
+        ++memory.first;
+      } else {
+        memory.data += memory.row;
       }
     }
   }
@@ -162,7 +187,7 @@ struct Tile {
         std::fill_n(context + row * HDv + (h + i) * Dv, Dv, T(0));
       }
       read(call, prepared.finite, S, Dv, weights + i * S * stride,
-           prepared.values.data() + (h + i) * Dv, HDv, context + (h + i) * Dv, HDv);
+           {prepared.values.data() + (h + i) * S * Dv, Dv}, context + (h + i) * Dv, HDv);
     }
   }
 
@@ -180,30 +205,55 @@ struct Tile {
   T* q = nullptr;                     // (rows, H, D)           projected path
   T* q_transposed = nullptr;          // (H, D, stride)         projected path
   T* context = nullptr;               // (rows, H, Dv)          projected path
-  T* p = nullptr;                     // (group, S, stride)
+  T* p = nullptr;                     // (group, S, stride): `scores`, or where they are kept
+  T* scores = nullptr;                // (group, S, stride)
+  T* dropped = nullptr;               // (group, S, stride): P after dropout
   T* keep = nullptr;                  // (S, stride), see softmax-inl.h
+  Bits* keep_lines = nullptr;         // (rows, S): the same, token by token
   T* mean = nullptr;                  // (S, stride): scores averaged over heads
   T* active = nullptr;                // (stride): 0 where every slot is masked
   std::uint32_t* key_low = nullptr;   // (stride): of a row of scores, for dropout
   std::uint32_t* key_high = nullptr;  // (stride)
 
  private:
+  // keep and active from the call's masks: token by token, then turned round.
   void load_mask(const Call& call) {
     const std::int64_t S = dims.memory_size;
+    const Mask& mask = call.mask;
+    bool all_kept = true;
     for (std::int64_t i = 0; i < rows; ++i) {
       const std::int64_t b = (first + i) / call.steps, t = (first + i) % call.steps;
-      T any = 0;
-      for (std::int64_t s = 0; s < S; ++s) {
-        const T keeps = call.mask.keeps(b, t, s, call.steps, S) ? T(1) : T(0);
-        keep[s * stride + i] = keeps;
-        any = std::max(any, keeps);
+      const bool reads_any = !mask.query || mask.query[b * call.steps + t] != 0;
+      const std::int64_t slots = !reads_any ? 0 : mask.causal ? std::min(S, t + 1) : S;
+      Bits* HWY_RESTRICT line = keep_lines + i * S;
+      std::fill(line, line + slots, ~Bits{0});
+      std::fill(line + slots, line + S, Bits{0});
+      if (mask.value) keep_only(slots, mask.value + b * S, line);
+      if (mask.attention) {
+        const std::uint8_t* row =
+            mask.attention + b * mask.attention_stride_batch + t * mask.attention_stride_step;
+        if (mask.attention_stride_slot != 0) {
+          keep_only(slots, row, line);
+        } else if (*row == 0) {
+          std::fill(line, line + S, Bits{0});
+        }
       }
-      active[i] = any;
+      Bits any = 0, all = ~Bits{0};
+      for (std::int64_t s = 0; s < S; ++s) {
+        any |= line[s];
+        all &= line[s];
+      }
+      active[i] = any != 0 ? T(1) : T(0);
       all_active = all_active && any != 0;
+      all_kept = all_kept && all != 0;
     }
-    for (std::int64_t s = 0; rows < width && s < S; ++s) {
-      std::fill(keep + s * stride + rows, keep + s * stride + width, T(0));
-    }
+    masked = !all_kept;
+    if (masked) transpose_tokens(reinterpret_cast<const T*>(keep_lines), S, keep);
+  }
+
+  static void keep_only(std::int64_t slots, const std::uint8_t* HWY_RESTRICT kept,
+                        Bits* HWY_RESTRICT line) {
+    for (std::int64_t s = 0; s < slots; ++s) line[s] &= kept[s] != 0 ? ~Bits{0} : Bits{0};
   }
 };
 

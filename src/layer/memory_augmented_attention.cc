@@ -2,12 +2,14 @@
 #include "memattn/memory_augmented_attention.h"
 
 #include <algorithm>
+#include <atomic>
 #include <type_traits>
 #include <utility>
 
 #include "check.h"
 #include "kernels/attention.h"
 #include "layer/passes.h"
+#include "layer/scores_cache_impl.h"
 #include "layer/shapes.h"
 #include "layer/weights.h"
 
@@ -26,6 +28,12 @@ bool folding_pays(const Config& config) {
 const Config& validated(const Config& config) {
   config.validate();
   return config;
+}
+
+// Another number at each call.
+std::uint64_t next_fold_id() {
+  static std::atomic<std::uint64_t> last{0};
+  return 1 + last.fetch_add(1, std::memory_order_relaxed);
 }
 
 // 1234567 as 1,234,567.
@@ -59,11 +67,13 @@ struct MemoryAugmentedAttention<T>::Impl {
         parameters(other.parameters),
         weights(weight_pointers(infos, std::as_const(parameters).data())),
         forced(other.forced),
-        prepared(other.prepared) {}
+        prepared(other.prepared),
+        fold_id(other.fold_id) {}
 
   void fold() {
     const bool folded = forced == Path::kAuto ? folding_pays(config) : forced == Path::kFolded;
-    kernels.prepare(dims_of(config), weights, folded, prepared);
+    fold_pass(kernels, dims_of(config), weights, folded, prepared);
+    fold_id = next_fold_id();
   }
 
   const WeightInfo& info(std::string_view function, std::string_view name) const {
@@ -81,6 +91,7 @@ struct MemoryAugmentedAttention<T>::Impl {
   const kernels::Kernels<T>& kernels = kernels::chosen_kernels<T>();
   Path forced = Path::kAuto;
   kernels::Prepared<T> prepared;  // always that of `parameters`
+  std::uint64_t fold_id = 0;      // of `prepared`
 };
 
 template <typename T>
@@ -124,7 +135,8 @@ const Config& MemoryAugmentedAttention<T>::config() const {
 template <typename T>
 void MemoryAugmentedAttention<T>::forward(std::span<const T> x, std::span<T> y, std::int64_t batch,
                                           std::int64_t steps, const CallOptions& options,
-                                          const ScoresOutput<T>& scores) const {
+                                          const ScoresOutput<T>& scores,
+                                          ScoresCache<T>* kept) const {
   const Config& config = impl_->config;
   const kernels::Call call = checked_call("forward", config, batch, steps, options);
   check_size("forward", "x", x.size(), "batch * steps * units", {batch, steps, config.units});
@@ -143,20 +155,28 @@ void MemoryAugmentedAttention<T>::forward(std::span<const T> x, std::span<T> y, 
                   {"value_mask", options.value_mask},
                   {"the layer's own weights", parameters()}},
                  {{"y", y}, {"scores", scores.values}});
+  T* const kept_values =
+      kept ? kept->impl_->start(kernels::kept_size(impl_->prepared.dims, batch * steps)) : nullptr;
   if (x.empty()) return;
 
   forward_pass<T>(impl_->kernels, impl_->prepared, impl_->weights, call,
                   {.x = x.data(),
                    .y = y.data(),
                    .scores = scores.values.data(),
-                   .average_heads = scores.average_heads});
+                   .average_heads = scores.average_heads,
+                   .kept = kept_values});
+  if (kept_values) {
+    kept->impl_->call = {batch, steps, impl_->fold_id};
+    kept->impl_->holds = true;
+  }
 }
 
 template <typename T>
 void MemoryAugmentedAttention<T>::backward(std::span<const T> x, std::span<const T> grad_y,
                                            std::int64_t batch, std::int64_t steps,
                                            std::span<T> grad_x, std::span<T> grad_parameters,
-                                           const CallOptions& options) const {
+                                           const CallOptions& options,
+                                           const ScoresCache<T>* kept) const {
   const Config& config = impl_->config;
   const kernels::Call call = checked_call("backward", config, batch, steps, options);
   const auto check_tokens = [&](std::string_view argument, std::size_t found) {
@@ -176,8 +196,20 @@ void MemoryAugmentedAttention<T>::backward(std::span<const T> x, std::span<const
                   {"the layer's own weights", parameters()}},
                  {{"grad_x", grad_x}, {"grad_parameters", grad_parameters}});
 
+  const T* kept_values = nullptr;
+  if (kept && kept->impl_->holds) {
+    const KeptCall& found = kept->impl_->call;
+    if (found != KeptCall{batch, steps, impl_->fold_id}) {
+      fail_argument("backward", "kept",
+                    concat("scores of batch ", found.batch, ", steps ", found.steps,
+                           found.fold == impl_->fold_id ? "" : " and other weights"),
+                    concat("those of forward with batch ", batch, ", steps ", steps,
+                           " and the present weights"));
+    }
+    kept_values = kept->impl_->values.data();
+  }
   backward_pass<T>(impl_->kernels, impl_->prepared, impl_->weights, call,
-                   {.x = x.data(), .d_y = grad_y.data(), .d_x = grad_x.data()},
+                   {.x = x.data(), .d_y = grad_y.data(), .d_x = grad_x.data(), .kept = kept_values},
                    weight_pointers(impl_->infos, grad_parameters.data()), grad_parameters);
 }
 

@@ -1,4 +1,4 @@
-// Forward and backward passes, cut into pieces for threads.
+// The fold, forward and backward passes, cut into pieces for threads.
 #include "layer/passes.h"
 
 #include <algorithm>
@@ -6,14 +6,12 @@
 #include <atomic>
 
 #include "kernels/executor.h"
+#include "kernels/fold_support.h"
 #include "kernels/thread_count.h"
 #include "layer/scratch.h"
 
 namespace memattn {
 namespace {
-
-// Every tile of every instruction set fits a whole number of times into so many tokens.
-constexpr std::int64_t kTileTokens = 48;
 
 constexpr std::int64_t divide_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
@@ -21,17 +19,32 @@ constexpr std::int64_t divide_up(std::int64_t a, std::int64_t b) { return (a + b
 constexpr std::int64_t aligned(std::int64_t size) { return divide_up(size, 16) * 16; }
 
 // Work for about 5 µs, below which handing it to a thread costs more than it saves.
+constexpr std::int64_t kPieceOperations = 500'000;
+
 std::int64_t forward_piece(const kernels::Dims& dims) {
-  constexpr std::int64_t kOperations = 500'000;
   const std::int64_t token = 4 * dims.units * dims.num_heads * dims.memory_size;
-  return divide_up(kOperations, token * kTileTokens) * kTileTokens;
+  const std::int64_t tile = kernels::tile_tokens(dims);
+  return divide_up(kPieceOperations, token * tile) * tile;
+}
+
+// Heads of a piece of the fold, with four products a head, or of the way back through it, with six.
+std::int64_t heads_piece(const kernels::Dims& dims) {
+  const std::int64_t head = 4 * dims.units * dims.memory_size * (dims.key_dim + dims.value_dim);
+  return divide_up(kPieceOperations, head);
+}
+
+// Columns of a piece of the gradient of the memory: a cache line of them or more.
+std::int64_t memory_piece(const kernels::Dims& dims) {
+  const std::int64_t column =
+      2 * dims.memory_size * dims.num_heads * (dims.key_dim + dims.value_dim);
+  return divide_up(divide_up(kPieceOperations, column), 48) * 48;
 }
 
 // Tokens whose sums are taken apart from those of the others. Each part costs a pass over its sums
 // and the memory for them, whatever the number of tokens: so there are at most 16 parts, and fewer
 // where the sums are large.
 std::int64_t backward_part(std::int64_t tokens, std::int64_t sums_size) {
-  constexpr std::int64_t kStep = 4 * kTileTokens;
+  constexpr std::int64_t kStep = 192;  // a multiple of every tile
   const std::int64_t parts = sums_size <= (1 << 16) ? 16 : sums_size <= (1 << 20) ? 8 : 4;
   return std::max<std::int64_t>(1, divide_up(tokens, parts * kStep)) * kStep;
 }
@@ -80,6 +93,21 @@ std::int64_t threads_for(std::int64_t pieces) {
 }  // namespace
 
 template <typename T>
+void fold_pass(const kernels::Kernels<T>& kernels, const kernels::Dims& dims,
+               const kernels::WeightPointers<const T>& weights, bool folded,
+               kernels::Prepared<T>& prepared) {
+  kernels::resize_prepared(dims, folded, prepared);
+  const std::int64_t piece = heads_piece(dims), heads = dims.num_heads;
+  std::atomic<bool> finite{true};
+  kernels::parallel_for(divide_up(heads, piece), [&](std::int64_t i) noexcept {
+    if (!kernels.prepare_heads(weights, i * piece, std::min(heads, (i + 1) * piece), prepared)) {
+      finite.store(false, std::memory_order_relaxed);
+    }
+  });
+  kernels.finish_prepare(weights, finite, prepared);
+}
+
+template <typename T>
 void forward_pass(const kernels::Kernels<T>& kernels, const kernels::Prepared<T>& prepared,
                   const kernels::WeightPointers<const T>& weights, const kernels::Call& call,
                   const kernels::ForwardArrays<T>& arrays) {
@@ -105,16 +133,24 @@ void backward_pass(const kernels::Kernels<T>& kernels, const kernels::Prepared<T
   const std::int64_t sums_size =
       aligned(kernels::TokenSums<T>(dims, prepared.folded, nullptr).size);
   const std::int64_t part = backward_part(tokens, sums_size), parts = divide_up(tokens, part);
-  const std::int64_t threads = threads_for(parts);
-  const std::int64_t weights_size = aligned(kernels.backward_weights(dims, prepared.folded));
+  const std::int64_t heads = dims.num_heads, head_piece = heads_piece(dims);
+  const std::int64_t head_pieces = divide_up(heads, head_piece);
+  const std::int64_t columns = dims.units, column_piece = memory_piece(dims);
+  const std::int64_t column_pieces = divide_up(columns, column_piece);
+  const std::int64_t threads = threads_for(std::max({parts, head_pieces, column_pieces}));
+  // Weights as backward wants them, in whose place dK and dV lie later.
+  const std::int64_t weights_size = aligned(std::max(
+      kernels.backward_weights(dims, prepared.folded), kernels::FinishBuffers<T>::size(dims)));
   const std::int64_t work = aligned(
-      std::max(kernels.backward_workspace(dims, prepared.folded), kernels.finish_workspace(dims)));
+      std::max(kernels.backward_workspace(dims, prepared.folded), kernels::finish_workspace(dims)));
   T* backward_weights = scratch<T>(weights_size + parts * sums_size + threads * work);
   T* sums = backward_weights + weights_size;
   T* workspaces = sums + parts * sums_size;
 
-  std::ranges::fill(grad_parameters, T(0));
-  if (tokens == 0) return;
+  if (tokens == 0) {
+    std::ranges::fill(grad_parameters, T(0));
+    return;
+  }
   kernels.prepare_backward(prepared, weights, backward_weights);
   SharedScratch<T> shared(workspaces, work, threads);
   kernels::parallel_for(parts, [&](std::int64_t i) noexcept {
@@ -138,17 +174,34 @@ void backward_pass(const kernels::Kernels<T>& kernels, const kernels::Prepared<T
                               total[j] += other[j];
                           }
                         });
-  kernels.finish_backward(prepared, weights, kernels::TokenSums<T>(dims, prepared.folded, sums),
-                          gradients, workspaces);
+  const kernels::TokenSums<T> total(dims, prepared.folded, sums);
+  const kernels::FinishBuffers<T> rest(dims, backward_weights);
+  if (gradients.output_bias) {
+    std::copy_n(total.output_bias, dims.units, gradients.output_bias);
+  }
+  kernels::parallel_for(head_pieces, [&](std::int64_t i) noexcept {
+    shared.lend([&](T* workspace) {
+      kernels.finish_heads(prepared, weights, total, gradients, rest, i * head_piece,
+                           std::min(heads, (i + 1) * head_piece), workspace);
+    });
+  });
+  kernels::parallel_for(column_pieces, [&](std::int64_t i) noexcept {
+    shared.lend([&](T* workspace) {
+      kernels.finish_memory(prepared, weights, gradients, rest, i * column_piece,
+                            std::min(columns, (i + 1) * column_piece), workspace);
+    });
+  });
 }
 
-#define MEMATTN_INSTANTIATE(T)                                                               \
-  template void forward_pass(const kernels::Kernels<T>&, const kernels::Prepared<T>&,        \
-                             const kernels::WeightPointers<const T>&, const kernels::Call&,  \
-                             const kernels::ForwardArrays<T>&);                              \
-  template void backward_pass(const kernels::Kernels<T>&, const kernels::Prepared<T>&,       \
-                              const kernels::WeightPointers<const T>&, const kernels::Call&, \
-                              const kernels::BackwardArrays<T>&,                             \
+#define MEMATTN_INSTANTIATE(T)                                                                   \
+  template void fold_pass(const kernels::Kernels<T>&, const kernels::Dims&,                      \
+                          const kernels::WeightPointers<const T>&, bool, kernels::Prepared<T>&); \
+  template void forward_pass(const kernels::Kernels<T>&, const kernels::Prepared<T>&,            \
+                             const kernels::WeightPointers<const T>&, const kernels::Call&,      \
+                             const kernels::ForwardArrays<T>&);                                  \
+  template void backward_pass(const kernels::Kernels<T>&, const kernels::Prepared<T>&,           \
+                              const kernels::WeightPointers<const T>&, const kernels::Call&,     \
+                              const kernels::BackwardArrays<T>&,                                 \
                               const kernels::WeightPointers<T>&, std::span<T>);
 MEMATTN_INSTANTIATE(float)
 MEMATTN_INSTANTIATE(double)

@@ -1,6 +1,6 @@
-// A forward or backward pass as pieces of tokens that threads share. How a call is cut depends on
-// its shape alone, and sums are added in one order, so the result does not depend on who computes
-// what.
+// The fold as pieces of heads, a forward or backward pass as pieces of tokens, that threads share.
+// How a call is cut depends on its shape alone, and sums are added in one order, so the result does
+// not depend on who computes what.
 #pragma once
 
 #include <span>
@@ -8,6 +8,13 @@
 #include "kernels/attention.h"
 
 namespace memattn {
+
+// Fills `prepared` for one of the two paths; buffers that it has already are used again. Throws
+// std::bad_alloc when there is no memory for it; then `prepared` is undefined.
+template <typename T>
+void fold_pass(const kernels::Kernels<T>& kernels, const kernels::Dims& dims,
+               const kernels::WeightPointers<const T>& weights, bool folded,
+               kernels::Prepared<T>& prepared);
 
 // Throws std::bad_alloc when there is no memory for scratch, before anything is written.
 template <typename T>

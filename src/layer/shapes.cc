@@ -52,16 +52,18 @@ void check_size(std::string_view function, std::string_view argument, std::size_
                 std::string_view what, std::initializer_list<std::int64_t> sizes) {
   std::int64_t expected = 1;
   bool overflow = false;
-  std::string product;
   for (const std::int64_t size : sizes) {
     overflow |= __builtin_mul_overflow(expected, size, &expected);
+  }
+  if (!overflow && found == static_cast<std::size_t>(expected)) return;
+
+  std::string product;
+  for (const std::int64_t size : sizes) {
     product += (product.empty() ? "" : " * ") + to_text(size);
   }
   if (overflow) fail_argument(function, what, product, "a product below 2^63");
-  if (found != static_cast<std::size_t>(expected)) {
-    fail_argument(function, argument, concat(found, " values"),
-                  concat(what, " = ", product, " = ", expected));
-  }
+  fail_argument(function, argument, concat(found, " values"),
+                concat(what, " = ", product, " = ", expected));
 }
 
 void check_overlaps(std::string_view function, std::initializer_list<Buffer> inputs,

@@ -113,6 +113,12 @@ void expect_nothing(Path path) {
   EXPECT_EQ(second_call([&] { layer.forward(x, y, 4, 10, options, {scores}); }), kNothing);
   EXPECT_EQ(second_call([&] { layer.backward(x, y, 4, 10, grad_x, grad, options); }), kNothing);
   EXPECT_EQ(second_call([&] { layer.set_parameters(grad); }), kNothing);
+  ScoresCache<T> kept;
+  EXPECT_EQ(second_call([&] {
+              layer.forward(x, y, 4, 10, options, {}, &kept);
+              layer.backward(x, y, 4, 10, grad_x, grad, options, &kept);
+            }),
+            kNothing);
 }
 
 TEST(NoAllocation, InForwardBackwardAndFold) {

@@ -105,10 +105,12 @@ TEST_P(SpecialValuesTest, RowsWithNothingToRead) {
   }
 }
 
-// One head and one unit make the logits what we want; its slots hold 1 and -1.
+// One head and one unit make the logits what we want; its slots hold 1 and -1. Kernels hold logits
+// to base 2, which are 1.44 times as large.
 TEST_P(SpecialValuesTest, LogitsOfTheLargestFloats) {
   Config config{.units = 1, .memory_size = 2, .num_heads = 1, .use_bias = false};
-  const std::vector<float> weights = {1, -1, /*query*/ 3e38f, /*key*/ 1, /*value*/ 1, /*output*/ 1};
+  const std::vector<float> weights = {1,         -1,          /*query*/ 2.3e38f,
+                                      /*key*/ 1, /*value*/ 1, /*output*/ 1};
   MemoryAugmentedAttention<float> layer(config, weights);
   layer.set_path(GetParam());
   std::vector<float> y(2), scores(4), grad(6), grad_x(2);

@@ -1,0 +1,32 @@
+// The inside of ScoresCache, for the layer that fills it.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/attention.h"
+#include "memattn/scores_cache.h"
+
+namespace memattn {
+
+// Which forward call the scores are of.
+struct KeptCall {
+  std::int64_t batch = 0;
+  std::int64_t steps = 0;
+  std::uint64_t fold = 0;  // Impl::fold_id of the layer: no two changes of weights share one
+
+  bool operator==(const KeptCall&) const = default;
+};
+
+template <typename T>
+struct ScoresCache<T>::Impl {
+  // Room for `size` values, or null when that is more than max_bytes. What was held is held no
+  // more.
+  T* start(std::int64_t size);
+
+  std::int64_t max_bytes = kMaxBytes;
+  bool holds = false;
+  KeptCall call;
+  kernels::AlignedVector<T> values;
+};
+
+}  // namespace memattn
