@@ -35,6 +35,83 @@ std::span<Value> span_at(Address address, std::int64_t size) {
 template <typename T>
 using Layer = memattn::MemoryAugmentedAttention<T>;
 
+// Scores that forward calls keep for their backward calls. Room that a call has done with is there
+// for the next one. To be used with the GIL.
+template <typename T>
+class ScoresPool {
+ public:
+  std::unique_ptr<memattn::ScoresCache<T>> take() {
+    if (spare_) return std::move(spare_);
+    return std::make_unique<memattn::ScoresCache<T>>();
+  }
+  void give_back(std::unique_ptr<memattn::ScoresCache<T>> cache) { spare_ = std::move(cache); }
+
+ private:
+  std::unique_ptr<memattn::ScoresCache<T>> spare_;
+};
+
+// What forward and backward have in common.
+struct Call {
+  memattn::CallOptions options;
+  int threads;
+};
+
+Call make_call(Address attention_mask, std::int64_t mask_batch, std::int64_t mask_steps,
+               std::int64_t mask_slots, Address query_mask, std::int64_t queries,
+               Address value_mask, std::int64_t values, bool use_causal_mask, bool training,
+               std::uint64_t dropout_step, int threads) {
+  Call call{{}, threads};
+  call.options.attention_mask = {
+      span_at<const std::uint8_t>(attention_mask, mask_batch * mask_steps * mask_slots), mask_batch,
+      mask_steps, mask_slots};
+  call.options.query_mask = span_at<const std::uint8_t>(query_mask, queries);
+  call.options.value_mask = span_at<const std::uint8_t>(value_mask, values);
+  call.options.use_causal_mask = use_causal_mask;
+  call.options.training = training;
+  call.options.dropout_step = dropout_step;
+  return call;
+}
+
+// The weights of one moment, folded, for a forward call and the backward call that belongs to it.
+template <typename T>
+class Folded {
+ public:
+  Folded(std::shared_ptr<const Layer<T>> layer, std::shared_ptr<ScoresPool<T>> pool)
+      : layer_(std::move(layer)), pool_(std::move(pool)) {}
+  Folded(Folded&&) noexcept = default;
+  ~Folded() {
+    if (kept_) pool_->give_back(std::move(kept_));
+  }
+
+  void forward(const Call& call, std::int64_t batch, std::int64_t steps, Address x, Address y,
+               Address scores, bool average_heads, bool keep) {
+    const memattn::Config& config = layer_->config();
+    const std::int64_t size = batch * steps * config.units;
+    const std::int64_t rows = batch * steps * (average_heads ? 1 : config.num_heads);
+    if (keep && !kept_) kept_ = pool_->take();
+    const nb::gil_scoped_release release;
+    const memattn::ThreadLimit limit(call.threads);
+    layer_->forward(span_at<const T>(x, size), span_at<T>(y, size), batch, steps, call.options,
+                    {span_at<T>(scores, rows * config.memory_size), average_heads},
+                    keep ? kept_.get() : nullptr);
+  }
+
+  void backward(const Call& call, std::int64_t batch, std::int64_t steps, Address x, Address grad_y,
+                Address grad_x, Address grad_parameters) const {
+    const std::int64_t size = batch * steps * layer_->config().units;
+    const nb::gil_scoped_release release;
+    const memattn::ThreadLimit limit(call.threads);
+    layer_->backward(span_at<const T>(x, size), span_at<const T>(grad_y, size), batch, steps,
+                     span_at<T>(grad_x, size), span_at<T>(grad_parameters, layer_->count_params()),
+                     call.options, kept_.get());
+  }
+
+ private:
+  std::shared_ptr<const Layer<T>> layer_;
+  std::shared_ptr<ScoresPool<T>> pool_;
+  std::unique_ptr<memattn::ScoresCache<T>> kept_;
+};
+
 // The weights as they are now and their fold, made again when a value has changed since the last
 // call and only then. The values themselves are compared, since nobody else can tell: PyTorch's
 // version counters miss a write through .data, a NumPy view or shared memory. At the documented
@@ -42,25 +119,24 @@ using Layer = memattn::MemoryAugmentedAttention<T>;
 template <typename T>
 class Hosted {
  public:
-  explicit Hosted(const std::string& config) : config_(memattn::config_from_json(config)) {
-    config_.validate();
-  }
+  explicit Hosted(const std::string& config) : config_(memattn::config_from_json(config)) {}
 
   // To be called with the GIL, which guards latest_; what takes time happens without it.
-  std::shared_ptr<const Layer<T>> layer(const std::vector<Address>& weights) {
+  Folded<T> fold(const std::vector<Address>& weights, int threads) {
     const std::shared_ptr<Layer<T>> latest = latest_;
     bool current = false;
     if (latest) {
       const nb::gil_scoped_release release;
       current = holds(*latest, weights);
     }
-    if (current) return latest;
-    // Written over, if neither another thread nor a backward pass that is to come needs it.
+    if (current) return {latest, pool_};
+    // Written over, if neither another thread nor a backward call that is to come needs it.
     const bool idle = latest && latest == latest_ && latest.use_count() == 2;
     if (idle) latest_.reset();
     std::shared_ptr<Layer<T>> renewed;
     {
       const nb::gil_scoped_release release;
+      const memattn::ThreadLimit limit(threads);
       renewed = idle     ? latest
                 : latest ? std::make_shared<Layer<T>>(*latest)
                          : std::make_shared<Layer<T>>(config_);
@@ -72,8 +148,11 @@ class Hosted {
       });
     }
     latest_ = renewed;
-    return renewed;
+    ++folds_;
+    return {renewed, pool_};
   }
+
+  std::int64_t folds() const { return folds_; }
 
  private:
   // Calls visit(offset, values) for each weight until it returns false; whether it never did.
@@ -100,79 +179,22 @@ class Hosted {
   }
 
   memattn::Config config_;
+  std::int64_t folds_ = 0;  // made so far
   std::shared_ptr<Layer<T>> latest_;
+  std::shared_ptr<ScoresPool<T>> pool_ = std::make_shared<ScoresPool<T>>();
 };
-
-// The weights of one moment, folded, for the calls that belong to it.
-template <typename T>
-struct Folded {
-  std::shared_ptr<const Layer<T>> layer;
-};
-
-// What forward and backward have in common.
-struct Call {
-  memattn::CallOptions options;
-  int threads;
-};
-
-Call make_call(Address attention_mask, std::int64_t mask_batch, std::int64_t mask_steps,
-               std::int64_t mask_slots, Address query_mask, std::int64_t queries,
-               Address value_mask, std::int64_t values, bool use_causal_mask, bool training,
-               std::uint64_t dropout_step, int threads) {
-  Call call{{}, threads};
-  call.options.attention_mask = {
-      span_at<const std::uint8_t>(attention_mask, mask_batch * mask_steps * mask_slots), mask_batch,
-      mask_steps, mask_slots};
-  call.options.query_mask = span_at<const std::uint8_t>(query_mask, queries);
-  call.options.value_mask = span_at<const std::uint8_t>(value_mask, values);
-  call.options.use_causal_mask = use_causal_mask;
-  call.options.training = training;
-  call.options.dropout_step = dropout_step;
-  return call;
-}
-
-template <typename T>
-void forward(const Folded<T>& self, const Call& call, std::int64_t batch, std::int64_t steps,
-             Address x, Address y, Address scores, bool average_heads) {
-  const memattn::Config& config = self.layer->config();
-  const std::int64_t size = batch * steps * config.units;
-  const std::int64_t rows = batch * steps * (average_heads ? 1 : config.num_heads);
-  const nb::gil_scoped_release release;
-  const memattn::ThreadLimit limit(call.threads);
-  self.layer->forward(span_at<const T>(x, size), span_at<T>(y, size), batch, steps, call.options,
-                      {span_at<T>(scores, rows * config.memory_size), average_heads});
-}
-
-template <typename T>
-void backward(const Folded<T>& self, const Call& call, std::int64_t batch, std::int64_t steps,
-              Address x, Address grad_y, Address grad_x, const std::vector<Address>& grad_weights) {
-  const std::int64_t size = batch * steps * self.layer->config().units;
-  const auto& infos = self.layer->weight_infos();
-  std::vector<std::span<T>> gradients;
-  for (std::size_t i = 0; i < std::min(infos.size(), grad_weights.size()); ++i) {
-    gradients.push_back(span_at<T>(grad_weights[i], infos[i].size));
-  }
-  const nb::gil_scoped_release release;
-  const memattn::ThreadLimit limit(call.threads);
-  self.layer->backward(span_at<const T>(x, size), span_at<const T>(grad_y, size), batch, steps,
-                       span_at<T>(grad_x, size), gradients, call.options);
-}
 
 template <typename T>
 void init_hosted_of(nb::module_& m, const std::string& type) {
   nb::class_<Folded<T>>(m, ("Folded" + type).c_str())
-      .def("forward", &forward<T>, "call"_a, "batch"_a, "steps"_a, "x"_a, "y"_a, "scores"_a,
-           "average_heads"_a)
-      .def("backward", &backward<T>, "call"_a, "batch"_a, "steps"_a, "x"_a, "grad_y"_a, "grad_x"_a,
-           "grad_weights"_a);
+      .def("forward", &Folded<T>::forward, "call"_a, "batch"_a, "steps"_a, "x"_a, "y"_a, "scores"_a,
+           "average_heads"_a, "keep"_a)
+      .def("backward", &Folded<T>::backward, "call"_a, "batch"_a, "steps"_a, "x"_a, "grad_y"_a,
+           "grad_x"_a, "grad_parameters"_a);
   nb::class_<Hosted<T>>(m, ("Hosted" + type).c_str())
       .def(nb::init<const std::string&>(), "config"_a)
-      .def(
-          "fold",
-          [](Hosted<T>& self, const std::vector<Address>& weights) {
-            return Folded<T>{self.layer(weights)};
-          },
-          "weights"_a);
+      .def("fold", &Hosted<T>::fold, "weights"_a, "threads"_a)
+      .def_prop_ro("folds", &Hosted<T>::folds);
 }
 
 }  // namespace

@@ -7,5 +7,6 @@ PyTorch's own operators for everything else. ``docs/pytorch.md`` is the guide.
 """
 
 from memattn.torch.module import MemoryAugmentedAttention
+from memattn.torch.ops import decompositions
 
-__all__ = ["MemoryAugmentedAttention"]
+__all__ = ["MemoryAugmentedAttention", "decompositions"]

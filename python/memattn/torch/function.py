@@ -53,7 +53,7 @@ class _Attention(torch.autograd.Function):  # type: ignore[misc]  # mypy has no 
     def forward(ctx: Any, call: Call, x: Tensor, *weights: Tensor | None) -> Any:
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(x, *weights)
-        y, scores, folded = kernels.forward(x, Weights(*weights), call)
+        y, scores, folded = kernels.forward(x, Weights(*weights), call, keep=_keeps(ctx))
         ctx.call, ctx.folded = call, folded
         return y, scores
 
@@ -67,10 +67,22 @@ class _Attention(torch.autograd.Function):  # type: ignore[misc]  # mypy has no 
         # the same graph finds it again by its weights.
         folded, ctx.folded = ctx.folded or kernels.fold(weights, call), None
         _, needs_x, *needs = ctx.needs_input_grad
-        grad_x, grads = kernels.backward(
+        grad_x, flat = kernels.backward(
             grad_y, grad_scores, x, weights, call, folded, needs_x=needs_x
         )
-        return None, grad_x, *(g if need else None for g, need in zip(grads, needs, strict=True))
+        if not any(needs):
+            return None, grad_x, *(None for _ in needs)
+        grads = zip(kernels.split(flat, weights), needs, strict=True)
+        return None, grad_x, *[grad if need else None for grad, need in grads]
+
+
+def _keeps(ctx: Any) -> bool:
+    """Whether backward is to have the scores: not where somebody saves memory by hooks on tensors.
+
+    ``torch.utils.checkpoint`` does.
+    """
+    hooks = torch._C._autograd._top_saved_tensors_default_hooks(False)
+    return hooks is None and any(ctx.needs_input_grad)
 
 
 def _differentiable(

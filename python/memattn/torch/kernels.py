@@ -68,7 +68,7 @@ def fold(weights: Weights, call: Call) -> Any:
             _reuse(options) or _make(options, call, use_bias=len(present) > 5),
             [StorageWeakRef(weight.untyped_storage()) for weight in present],
         )
-    return entry.hosted.fold(addresses)
+    return entry.hosted.fold(addresses, torch.get_num_threads())
 
 
 def _reuse(options: tuple[Any, ...]) -> Any:
@@ -116,10 +116,13 @@ def _hosted_call(x: Tensor, weights: Weights, call: Call) -> Any:
     )
 
 
-def forward(x: Tensor, weights: Weights, call: Call) -> tuple[Tensor, Tensor | None, Any]:
+def forward(
+    x: Tensor, weights: Weights, call: Call, *, keep: bool = False
+) -> tuple[Tensor, Tensor | None, Any]:
     """Return y, the scores if they are wanted, and what `backward` takes as `folded`.
 
-    All tensors are contiguous, of one dtype among `DTYPES`, and in main memory.
+    With `keep` that also holds the scores, so that `backward` need not compute them again. All
+    tensors are contiguous, of one dtype among `DTYPES`, and in main memory.
     """
     folded = fold(weights, call)
     batch, steps, _ = x.shape
@@ -136,6 +139,7 @@ def forward(x: Tensor, weights: Weights, call: Call) -> tuple[Tensor, Tensor | N
         y.data_ptr(),
         0 if scores is None else scores.data_ptr(),
         call.scores == "mean",
+        keep,
     )
     return y, scores, folded
 
@@ -149,24 +153,42 @@ def backward(
     folded: Any,
     *,
     needs_x: bool,
-) -> tuple[Tensor | None, list[Tensor | None]]:
-    """Return the gradient of x, if it is needed, and those of the weights."""
+) -> tuple[Tensor | None, Tensor]:
+    """Return the gradient of x, if it is needed, and those of the weights in one flat tensor.
+
+    `split` cuts the latter: one allocation is several times cheaper than nine.
+    """
     grad_x = torch.empty_like(x) if needs_x else None
-    grads = [None if weight is None else torch.empty_like(weight) for weight in weights]
+    flat = x.new_empty(sum([weight.numel() for weight in weights if weight is not None]))
     grad_y = torch.zeros_like(x) if grad_y is None else grad_y.contiguous()
+    batch, steps, _ = x.shape
     folded.backward(
         _hosted_call(x, weights, call),
-        *x.shape[:2],
+        batch,
+        steps,
         x.data_ptr(),
         grad_y.data_ptr(),
         0 if grad_x is None else grad_x.data_ptr(),
-        [grad.data_ptr() for grad in grads if grad is not None],
+        flat.data_ptr(),
     )
     if grad_scores is not None:
         more_x, more = plain.scores_gradients(grad_scores, x, weights, call)
         if grad_x is not None:
             grad_x += more_x
-        for name, grad in zip(Weights._fields, grads, strict=True):
+        for name, grad in zip(Weights._fields, split(flat, weights), strict=True):
             if grad is not None and name in more:
                 grad += more[name]
-    return grad_x, grads
+    return grad_x, flat
+
+
+def split(flat: Tensor, weights: Weights) -> list[Tensor | None]:
+    """Return a flat tensor in views of the shapes of the weights, which are contiguous."""
+    parts: list[Tensor | None] = []
+    offset = 0
+    for weight in weights:
+        if weight is None:
+            parts.append(None)
+        else:
+            parts.append(flat.as_strided(weight.shape, weight.stride(), offset))
+            offset += weight.numel()
+    return parts

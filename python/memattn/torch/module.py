@@ -206,8 +206,7 @@ class MemoryAugmentedAttention(nn.Module):  # type: ignore[misc]  # mypy has no 
                 f'return_attention_scores: found {found}, expected True, False or "mean"'
             )
         weights = self._weights()
-        batched = x.dim() == 3
-        x, masks = self._checked(x, weights, attention_mask, query_mask, value_mask)
+        tokens, masks = self._checked(x, weights, attention_mask, query_mask, value_mask)
         call = Call(
             *masks,
             dropout_seed=None,
@@ -220,8 +219,8 @@ class MemoryAugmentedAttention(nn.Module):  # type: ignore[misc]  # mypy has no 
             if return_attention_scores == "mean"
             else _SCORES[return_attention_scores],
         )
-        y, scores = _attend(x, weights, call)
-        if not batched:
+        y, scores = _attend(tokens, weights, call)
+        if x.dim() == 2:
             y = y.squeeze(0)
             scores = None if scores is None else scores.squeeze(0)
         return y if scores is None else (y, scores)

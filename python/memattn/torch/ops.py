@@ -2,10 +2,14 @@
 
 ``torch.ops.memattn.attention`` and ``torch.ops.memattn.attention_backward`` take the weights and the
 call one by one. An exported program that holds them runs where ``memattn.torch`` is imported.
+
+PyTorch keeps compiled graphs on disk under the names of their operators: whoever changes what one of
+these takes or gives has to rename both.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -66,25 +70,25 @@ def _attention_fake(x: Tensor, *arguments: Any) -> tuple[Tensor, Tensor]:
     "memattn::attention_backward",
     mutates_args=(),
     device_types="cpu",
-    schema=f"(Tensor grad_y, Tensor? grad_scores, bool needs_x, {_ARGUMENTS}) -> Tensor[]",
+    schema=f"(Tensor grad_y, Tensor? grad_scores, bool needs_x, {_ARGUMENTS}) -> (Tensor, Tensor)",
 )
 def _attention_backward(
     grad_y: Tensor, grad_scores: Tensor | None, needs_x: bool, *arguments: Any
-) -> list[Tensor]:
+) -> tuple[Tensor, Tensor]:
     x, *rest = _contiguous(arguments)
     weights, call = _split(tuple(rest))
     folded = kernels.fold(weights, call)
-    grad_x, grads = kernels.backward(grad_y, grad_scores, x, weights, call, folded, needs_x=needs_x)
-    return [grad for grad in (grad_x, *grads) if grad is not None]
+    grad_x, flat = kernels.backward(grad_y, grad_scores, x, weights, call, folded, needs_x=needs_x)
+    return x.new_empty(0) if grad_x is None else grad_x, flat
 
 
 @_attention_backward.register_fake
 def _attention_backward_fake(
     grad_y: Tensor, grad_scores: Tensor | None, needs_x: bool, x: Tensor, *arguments: Any
-) -> list[Tensor]:
+) -> tuple[Tensor, Tensor]:
     weights, _ = _split(arguments)
-    inputs = (x if needs_x else None, *weights)
-    return [tensor.new_empty(tensor.shape) for tensor in inputs if tensor is not None]
+    size = sum(weight.numel() for weight in weights if weight is not None)
+    return x.new_empty(x.shape if needs_x else (0,)), x.new_empty(size)
 
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
@@ -96,29 +100,38 @@ def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
 
 def _backward(ctx: Any, grad_y: Tensor | None, grad_scores: Tensor | None) -> Any:
     saved = iter(ctx.saved_tensors)
-    inputs = [next(saved) if tensor else other for tensor, other in zip(ctx.tensors, ctx.others)]
-    _, call = _split(tuple(inputs[1:]))
+    inputs = [
+        next(saved) if tensor else other
+        for tensor, other in zip(ctx.tensors, ctx.others, strict=True)
+    ]
+    x, (weights, call) = inputs[0], _split(tuple(inputs[1:]))
+    if grad_y is None:
+        grad_y = torch.zeros_like(x)
     if call.scores == "none":
         grad_scores = None
-    if grad_y is None:
-        grad_y = torch.zeros_like(inputs[0])
     needs_x, *needs = ctx.needs_input_grad[: 1 + _WEIGHTS]
-    found = iter(torch.ops.memattn.attention_backward(grad_y, grad_scores, needs_x, *inputs))
-    grads = [next(found) if needs_x else None]
-    for weight, need in zip(inputs[1 : 1 + _WEIGHTS], needs, strict=True):
-        grad = None if weight is None else next(found)
-        grads.append(grad if need else None)
-    return *grads, *(None,) * (len(inputs) - len(grads))
+    grad_x, flat = torch.ops.memattn.attention_backward(grad_y, grad_scores, needs_x, *inputs)
+    present = [weight for weight in weights if weight is not None]
+    parts = iter(flat.split([weight.numel() for weight in present]))
+    grads = [None if weight is None else next(parts).view(weight.shape) for weight in weights]
+    return (
+        grad_x if needs_x else None,
+        *(grad if need else None for grad, need in zip(grads, needs, strict=True)),
+        *(None for _ in call),
+    )
 
 
 _attention.register_autograd(_backward, setup_context=_setup_context)
 
 
-def decompose(x: Tensor, *arguments: Any) -> tuple[Tensor, Tensor]:
-    """Return what ``torch.ops.memattn.attention`` does, in PyTorch's own operators.
+def decompositions() -> dict[Any, Callable[..., Any]]:
+    """Return what replaces ``torch.ops.memattn.attention`` by PyTorch's own operators.
 
-    For ``ExportedProgram.run_decompositions``, and registered for the ONNX exporter.
+    For ``ExportedProgram.run_decompositions``: the program then runs without memattn.
     """
-    weights, call = _split(arguments)
-    y, scores = plain.attend(x, weights, call)
+    return {torch.ops.memattn.attention.default: _decomposed}
+
+
+def _decomposed(x: Tensor, *arguments: Any) -> tuple[Tensor, Tensor]:
+    y, scores = plain.attend(x, *_split(arguments))
     return y, x.new_empty(0) if scores is None else scores
