@@ -16,11 +16,12 @@ from pathlib import Path
 
 from bench.client import WorkerError
 from bench.contestants import MEMATTN, Contestant
+from bench.environments import ROOT
 from bench.machine import commit, describe
 from bench.measure import Group
 from bench.shapes import SHAPES
 from bench.stats import quantile, ratio, spread, times
-from bench.suite import BUILD, ROOT, Recipe, names_of
+from bench.suite import BUILD, Recipe, names_of
 from bench.tables import markdown, microseconds
 from bench.workers import Workers
 

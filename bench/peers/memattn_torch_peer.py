@@ -1,4 +1,4 @@
-"""memattn through its PyTorch face, and what PyTorch itself takes for a step of that many tensors."""
+"""memattn through its PyTorch face, and what PyTorch itself takes for a step."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def load(problem: Problem, mode: str, task: str, form: str) -> Model:
         function = _alone(y.detach(), known, inputs)
     # A training step folds, since its weights have just changed. The key bias has no effect on
     # the result, so that one of its values can change and the result be checked.
-    changing = layer.key.bias.detach().numpy()
+    changing = dict(layer.named_parameters())["key.bias"].detach().numpy()
 
     def step() -> Any:
         changing[0, 0] = -changing[0, 0]

@@ -9,9 +9,11 @@
 #include <cstring>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <stdexcept>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -34,6 +36,18 @@ std::span<Value> span_at(Address address, std::int64_t size) {
 
 template <typename T>
 using Layer = memattn::MemoryAugmentedAttention<T>;
+
+// Without the GIL, unless what is to be done is brief: who gives it up for a moment may get it back
+// only after 5 ms, as LayerHandle::forward (layer_handle.h) explains.
+class Ungiled {
+ public:
+  explicit Ungiled(bool brief) {
+    if (!brief) release_.emplace();
+  }
+
+ private:
+  std::optional<nb::gil_scoped_release> release_;
+};
 
 // Scores that forward calls keep for their backward calls. Room that a call has done with is there
 // for the next one. To be used with the GIL.
@@ -73,14 +87,26 @@ Call make_call(Address attention_mask, std::int64_t mask_batch, std::int64_t mas
 }
 
 // The weights of one moment, folded, for a forward call and the backward call that belongs to it.
+// Python has it in a capsule and not as an object of nanobind's: PyTorch lets the nodes of a graph
+// that is alive when the interpreter ends go without their Python parts, and nanobind would
+// report each as a leak.
 template <typename T>
 class Folded {
  public:
   Folded(std::shared_ptr<const Layer<T>> layer, std::shared_ptr<ScoresPool<T>> pool)
       : layer_(std::move(layer)), pool_(std::move(pool)) {}
-  Folded(Folded&&) noexcept = default;
+  Folded(const Folded&) = delete;
+  Folded& operator=(const Folded&) = delete;
   ~Folded() {
     if (kept_) pool_->give_back(std::move(kept_));
+  }
+
+  static constexpr const char* kName =
+      std::is_same_v<T, float> ? "memattn.FoldedFloat32" : "memattn.FoldedFloat64";
+  static Folded& in(const nb::capsule& capsule) {
+    void* folded = PyCapsule_GetPointer(capsule.ptr(), kName);
+    if (!folded) nb::raise_python_error();
+    return *static_cast<Folded*>(folded);
   }
 
   void forward(const Call& call, std::int64_t batch, std::int64_t steps, Address x, Address y,
@@ -89,7 +115,10 @@ class Folded {
     const std::int64_t size = batch * steps * config.units;
     const std::int64_t rows = batch * steps * (average_heads ? 1 : config.num_heads);
     if (keep && !kept_) kept_ = pool_->take();
-    const nb::gil_scoped_release release;
+    constexpr double kBriefOperations = 500'000;
+    const double operations = 4.0 * static_cast<double>(size) *
+                              static_cast<double>(config.num_heads * config.memory_size);
+    const Ungiled ungiled(operations <= kBriefOperations);
     const memattn::ThreadLimit limit(call.threads);
     layer_->forward(span_at<const T>(x, size), span_at<T>(y, size), batch, steps, call.options,
                     {span_at<T>(scores, rows * config.memory_size), average_heads},
@@ -121,15 +150,27 @@ class Hosted {
  public:
   explicit Hosted(const std::string& config) : config_(memattn::config_from_json(config)) {}
 
+  nb::capsule fold(const std::vector<Address>& weights, int threads) {
+    auto folded = std::make_unique<Folded<T>>(layer(weights, threads), pool_);
+    nb::capsule capsule(folded.get(), Folded<T>::kName,
+                        [](void* data) noexcept { delete static_cast<Folded<T>*>(data); });
+    static_cast<void>(folded.release());
+    return capsule;
+  }
+
+  std::int64_t folds() const { return folds_; }
+
+ private:
   // To be called with the GIL, which guards latest_; what takes time happens without it.
-  Folded<T> fold(const std::vector<Address>& weights, int threads) {
+  std::shared_ptr<const Layer<T>> layer(const std::vector<Address>& weights, int threads) {
     const std::shared_ptr<Layer<T>> latest = latest_;
     bool current = false;
     if (latest) {
-      const nb::gil_scoped_release release;
+      constexpr std::int64_t kBriefValues = 1 << 18;
+      const Ungiled ungiled(latest->count_params() <= kBriefValues);
       current = holds(*latest, weights);
     }
-    if (current) return {latest, pool_};
+    if (current) return latest;
     // Written over, if neither another thread nor a backward call that is to come needs it.
     const bool idle = latest && latest == latest_ && latest.use_count() == 2;
     if (idle) latest_.reset();
@@ -149,12 +190,9 @@ class Hosted {
     }
     latest_ = renewed;
     ++folds_;
-    return {renewed, pool_};
+    return renewed;
   }
 
-  std::int64_t folds() const { return folds_; }
-
- private:
   // Calls visit(offset, values) for each weight until it returns false; whether it never did.
   template <typename Visit>
   static bool for_each(const Layer<T>& layer, const std::vector<Address>& weights, Visit visit) {
@@ -186,14 +224,25 @@ class Hosted {
 
 template <typename T>
 void init_hosted_of(nb::module_& m, const std::string& type) {
-  nb::class_<Folded<T>>(m, ("Folded" + type).c_str())
-      .def("forward", &Folded<T>::forward, "call"_a, "batch"_a, "steps"_a, "x"_a, "y"_a, "scores"_a,
-           "average_heads"_a, "keep"_a)
-      .def("backward", &Folded<T>::backward, "call"_a, "batch"_a, "steps"_a, "x"_a, "grad_y"_a,
-           "grad_x"_a, "grad_parameters"_a);
   nb::class_<Hosted<T>>(m, ("Hosted" + type).c_str())
       .def(nb::init<const std::string&>(), "config"_a)
       .def("fold", &Hosted<T>::fold, "weights"_a, "threads"_a)
+      .def_static(
+          "forward",
+          [](const nb::capsule& folded, const Call& call, std::int64_t batch, std::int64_t steps,
+             Address x, Address y, Address scores, bool average_heads, bool keep) {
+            Folded<T>::in(folded).forward(call, batch, steps, x, y, scores, average_heads, keep);
+          },
+          "folded"_a, "call"_a, "batch"_a, "steps"_a, "x"_a, "y"_a, "scores"_a, "average_heads"_a,
+          "keep"_a)
+      .def_static(
+          "backward",
+          [](const nb::capsule& folded, const Call& call, std::int64_t batch, std::int64_t steps,
+             Address x, Address grad_y, Address grad_x, Address grad_parameters) {
+            Folded<T>::in(folded).backward(call, batch, steps, x, grad_y, grad_x, grad_parameters);
+          },
+          "folded"_a, "call"_a, "batch"_a, "steps"_a, "x"_a, "grad_y"_a, "grad_x"_a,
+          "grad_parameters"_a)
       .def_prop_ro("folds", &Hosted<T>::folds);
 }
 

@@ -21,12 +21,19 @@ class Weights(NamedTuple):
     output_kernel: Tensor  # (H, Dv, U)
     output_bias: Tensor | None  # (U,)
 
+    def contiguous(self) -> Weights:
+        """Return the weights without gaps; they are themselves if they have none."""
+        for weight in self:
+            if weight is not None and not weight.is_contiguous():
+                return Weights(*(w if w is None else w.contiguous() for w in self))
+        return self
+
     def folding_pays(self) -> bool:
         """Whether the folded form is less work a token: the cost rule of docs/math.md."""
         slots, units = self.memory.shape
         key_dim, value_dim = self.query_kernel.shape[2], self.value_kernel.shape[2]
         projected = units * key_dim + key_dim * slots + slots * value_dim + value_dim * units
-        return 2 * units * slots <= projected
+        return bool(2 * units * slots <= projected)
 
 
 class Call(NamedTuple):
@@ -50,14 +57,16 @@ class Call(NamedTuple):
 
     def prepared(self) -> Call:
         """Return the call for the kernels: masks without gaps, and what falls drawn."""
-        masks = (self.attention_mask, self.query_mask, self.value_mask)
+        attention, query, value = self.attention_mask, self.query_mask, self.value_mask
+        if attention is query is value is None and not self.drops:
+            return self
+        seed = None
         if self.drops:
             # From PyTorch's generator, one draw a call, so that torch.manual_seed repeats a run.
             seed = torch.randint(2**63 - 1, (1,), dtype=torch.int64, device="cpu")
-        elif all(mask is None for mask in masks):
-            return self
-        else:
-            seed = None
-        return Call(
-            *(None if mask is None else mask.contiguous() for mask in masks), seed, *self[4:]
+        return self._replace(
+            attention_mask=None if attention is None else attention.contiguous(),
+            query_mask=None if query is None else query.contiguous(),
+            value_mask=None if value is None else value.contiguous(),
+            dropout_seed=seed,
         )

@@ -20,28 +20,26 @@ def applies(x: Tensor, weights: Weights) -> bool:
     Tracers, transforms (``torch.func``), forward-mode derivatives, dispatch modes and subclasses of
     Tensor do.
     """
+    if (
+        x.dtype not in kernels.DTYPES
+        or torch._C._len_torch_dispatch_stack() > 0
+        or torch._C._are_functorch_transforms_active()
+        or forward_ad._current_level >= 0
+        or torch.jit.is_tracing()
+    ):
+        return False
     dtype = x.dtype
-    return (
-        dtype in kernels.DTYPES
-        and all(
-            [
-                t is None or (t.dtype is dtype and t.is_cpu and type(t) in _PLAIN)
-                for t in (x, *weights)
-            ]
-        )
-        and torch._C._len_torch_dispatch_stack() == 0
-        and not torch._C._are_functorch_transforms_active()
-        and forward_ad._current_level < 0
-        and not torch.jit.is_tracing()
-    )
+    for tensor in (x, *weights):
+        if tensor is not None and not (
+            type(tensor) in _PLAIN and tensor.dtype is dtype and tensor.is_cpu
+        ):
+            return False
+    return True
 
 
 def attend(x: Tensor, weights: Weights, call: Call) -> tuple[Tensor, Tensor | None]:
     """Return y and the scores, or None, as `plain.attend` does."""
-    x = x.contiguous()
-    if not all([weight is None or weight.is_contiguous() for weight in weights]):
-        weights = Weights(*(w if w is None else w.contiguous() for w in weights))
-    call = call.prepared()
+    x, weights, call = x.contiguous(), weights.contiguous(), call.prepared()
     if not torch.is_grad_enabled():
         return kernels.forward(x, weights, call)[:2]
     result: tuple[Tensor, Tensor | None] = _Attention.apply(call, x, *weights)

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.multiprocessing.reductions import StorageWeakRef
 
 from memattn import _memattn
@@ -44,7 +43,7 @@ def fit(x: Tensor, weights: Weights) -> bool:
         dtype in DTYPES
         and x.is_cpu
         and x.dtype == dtype
-        and all([w is None or (w.dtype == dtype and w.is_cpu) for w in weights])
+        and all(w is None or (w.dtype == dtype and w.is_cpu) for w in weights)
     )
 
 
@@ -57,6 +56,7 @@ def fold(weights: Weights, call: Call) -> Any:
         weights.memory.shape[0],
         *weights.query_kernel.shape,
         weights.value_kernel.shape[2],
+        weights.query_bias is not None,
         call.residual,
         call.uniform_when_masked,
         call.dropout,
@@ -65,7 +65,7 @@ def fold(weights: Weights, call: Call) -> Any:
     entry = _entries.get(key)
     if entry is None:
         entry = _entries[key] = _Entry(
-            _reuse(options) or _make(options, call, use_bias=len(present) > 5),
+            _reuse(options) or _make(options),
             [StorageWeakRef(weight.untyped_storage()) for weight in present],
         )
     return entry.hosted.fold(addresses, torch.get_num_threads())
@@ -82,8 +82,8 @@ def _reuse(options: tuple[Any, ...]) -> Any:
     return reusable
 
 
-def _make(options: tuple[Any, ...], call: Call, *, use_bias: bool) -> Any:
-    dtype, slots, units, heads, key_dim, value_dim, *_ = options
+def _make(options: tuple[Any, ...]) -> Any:
+    dtype, slots, units, heads, key_dim, value_dim, use_bias, residual, uniform, dropout = options
     config = {
         "units": units,
         "memory_size": slots,
@@ -91,9 +91,9 @@ def _make(options: tuple[Any, ...], call: Call, *, use_bias: bool) -> Any:
         "key_dim": key_dim,
         "value_dim": value_dim,
         "use_bias": use_bias,
-        "residual": call.residual,
-        "dropout": call.dropout,
-        "fully_masked": "uniform" if call.uniform_when_masked else "zero",
+        "residual": residual,
+        "dropout": dropout,
+        "fully_masked": "uniform" if uniform else "zero",
         "memory_initializer": "zeros",
     }
     return DTYPES[dtype](json.dumps(config))
@@ -131,7 +131,8 @@ def forward(
     if call.scores != "none":
         heads = () if call.scores == "mean" else (weights.query_kernel.shape[1],)
         scores = x.new_empty((batch, *heads, steps, weights.memory.shape[0]))
-    folded.forward(
+    DTYPES[x.dtype].forward(
+        folded,
         _hosted_call(x, weights, call),
         batch,
         steps,
@@ -159,10 +160,11 @@ def backward(
     `split` cuts the latter: one allocation is several times cheaper than nine.
     """
     grad_x = torch.empty_like(x) if needs_x else None
-    flat = x.new_empty(sum([weight.numel() for weight in weights if weight is not None]))
+    flat = x.new_empty(sum(weight.numel() for weight in weights if weight is not None))
     grad_y = torch.zeros_like(x) if grad_y is None else grad_y.contiguous()
     batch, steps, _ = x.shape
-    folded.backward(
+    DTYPES[x.dtype].backward(
+        folded,
         _hosted_call(x, weights, call),
         batch,
         steps,

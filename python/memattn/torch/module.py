@@ -1,4 +1,4 @@
-"""The layer as an ``nn.Module``: ``Z = X + MultiHeadAttention(X, M, M)`` with a learned memory M."""
+"""The layer as an ``nn.Module``: ``Z = X + MultiHeadAttention(X, M, M)``, M a learned memory."""
 
 from __future__ import annotations
 
@@ -206,9 +206,13 @@ class MemoryAugmentedAttention(nn.Module):  # type: ignore[misc]  # mypy has no 
                 f'return_attention_scores: found {found}, expected True, False or "mean"'
             )
         weights = self._weights()
-        tokens, masks = self._checked(x, weights, attention_mask, query_mask, value_mask)
+        tokens = self._tokens(x, weights)
+        masks = (attention_mask, query_mask, value_mask)
+        attention, query, value = self._masks(tokens, x.dim(), *masks)
         call = Call(
-            *masks,
+            attention,
+            query,
+            value,
             dropout_seed=None,
             use_causal_mask=bool(use_causal_mask),
             residual=self.residual,
@@ -310,10 +314,8 @@ class MemoryAugmentedAttention(nn.Module):  # type: ignore[misc]  # mypy has no 
         tensors = [_tensor(part, name) for part in projections for name in ("kernel", "bias")]
         return Weights(_tensor(self, "memory"), *tensors)
 
-    def _checked(
-        self, x: Tensor, weights: Weights, attention: Any, query: Any, value: Any
-    ) -> tuple[Tensor, list[Tensor | None]]:
-        """Return x (B, T, U) in the dtype to compute with, and the masks with a batch axis."""
+    def _tokens(self, x: Tensor, weights: Weights) -> Tensor:
+        """Return x (B, T, U) in the dtype to compute with."""
         if not isinstance(x, Tensor):
             raise TypeError(f"x: found {type(x).__name__}, expected a tensor")
         if x.dim() not in (2, 3) or x.shape[-1] != self.units:
@@ -322,39 +324,45 @@ class MemoryAugmentedAttention(nn.Module):  # type: ignore[misc]  # mypy has no 
         memory = weights.memory
         if x.device != memory.device:
             raise ValueError(f"x: found device {x.device}, expected {memory.device}")
-        if x.dtype != memory.dtype and x.dtype.is_floating_point and _autocasts(x):
+        if x.dtype != memory.dtype:
+            if not (x.dtype.is_floating_point and _autocasts(x)):
+                expected = f"{memory.dtype}, that of the parameters"
+                raise ValueError(f"x: found {x.dtype}, expected {expected}")
             # On the CPU the layer is one of the operations that autocast leaves in float32.
             x = x.to(memory.dtype) if x.is_cpu else x
-        elif x.dtype != memory.dtype:
-            expected = f"{memory.dtype}, that of the parameters"
-            raise ValueError(f"x: found {x.dtype}, expected {expected}")
-        batched = x.dim() == 3
-        x = x if batched else x.unsqueeze(0)
-        (batch, steps, _), slots = x.shape, self.memory_size
+        return x if x.dim() == 3 else x.unsqueeze(0)
+
+    def _masks(
+        self, tokens: Tensor, axes: int, attention: object, query: object, value: object
+    ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        """Return the masks as booleans with a batch axis, which x had if it had 3 `axes`."""
+        if attention is query is value is None:
+            return None, None, None
+        (batch, steps, _), slots = tokens.shape, self.memory_size
+        own = slice(3 - axes, None)  # of the shapes: what the caller sees of them
         if attention is not None:
-            attention = _as_mask("attention_mask", attention, x)
+            mask = _as_mask("attention_mask", attention, tokens)
             full = (batch, steps, slots)
-            padded = (1,) * (3 - attention.dim()) + tuple(attention.shape)
-            allowed = len(padded) == 3 and (batched or attention.dim() < 3)
-            if not allowed or any(
+            padded = (1,) * (3 - mask.dim()) + tuple(mask.shape)
+            if mask.dim() > axes or any(
                 have not in (1, want) for have, want in zip(padded, full, strict=True)
             ):
-                wanted = full if batched else full[1:]
-                found = f"shape {tuple(attention.shape)}"
+                found = f"shape {tuple(mask.shape)}"
                 raise ValueError(
-                    f"attention_mask: found {found}, expected one that broadcasts to {wanted}"
+                    f"attention_mask: found {found}, expected one that broadcasts to {full[own]}"
                 )
-            attention = attention.reshape(padded)
-        masks = [attention]
-        for name, mask, size in (("query_mask", query, steps), ("value_mask", value, slots)):
-            if mask is not None:
-                mask = _as_mask(name, mask, x)
-                wanted = (batch, size) if batched else (size,)
-                if tuple(mask.shape) != wanted:
-                    raise ValueError(f"{name}: found shape {tuple(mask.shape)}, expected {wanted}")
-                mask = mask.reshape(batch, size)
-            masks.append(mask)
-        return x, masks
+            attention = mask.reshape(padded)
+
+        def rows(name: str, given: object, size: int) -> Tensor | None:
+            if given is None:
+                return None
+            mask = _as_mask(name, given, tokens)
+            if tuple(mask.shape) != (batch, size)[own]:
+                expected = (batch, size)[own]
+                raise ValueError(f"{name}: found shape {tuple(mask.shape)}, expected {expected}")
+            return mask.reshape(batch, size)
+
+        return attention, rows("query_mask", query, steps), rows("value_mask", value, slots)
 
 
 class _Projection(nn.Module):  # type: ignore[misc]
@@ -380,7 +388,8 @@ def _tensor(module: nn.Module, name: str) -> Any:
 
 
 def _autocasts(x: Tensor) -> bool:
-    return bool(torch.is_autocast_enabled(x.device.type))
+    kind = x.device.type
+    return torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind) is True
 
 
 def _as_mask(name: str, mask: object, x: Tensor) -> Tensor:
@@ -405,5 +414,5 @@ def _attend(x: Tensor, weights: Weights, call: Call) -> tuple[Tensor, Tensor | N
         return function.attend(x, weights, call)
     if not x.is_cpu:
         return plain.attend(x, weights, call)
-    with torch.autocast("cpu", enabled=False):
+    with plain.without_autocast(x):
         return plain.attend(x, weights, call)

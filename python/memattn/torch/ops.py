@@ -1,10 +1,10 @@
 """The kernels as operators of their own, which torch.compile and torch.export can hold in a graph.
 
-``torch.ops.memattn.attention`` and ``torch.ops.memattn.attention_backward`` take the weights and the
-call one by one. An exported program that holds them runs where ``memattn.torch`` is imported.
+``torch.ops.memattn.attention`` and ``torch.ops.memattn.attention_backward`` take the weights and
+the call one by one. An exported program that holds them runs where ``memattn.torch`` is imported.
 
-PyTorch keeps compiled graphs on disk under the names of their operators: whoever changes what one of
-these takes or gives has to rename both.
+PyTorch keeps compiled graphs on disk under the names of their operators: whoever changes what one
+of these takes or gives has to rename both.
 """
 
 from __future__ import annotations
@@ -44,19 +44,12 @@ def _contiguous(arguments: tuple[Any, ...]) -> tuple[Any, ...]:
     return tuple(a.contiguous() if isinstance(a, Tensor) else a for a in arguments)
 
 
-@torch.library.custom_op(
-    "memattn::attention",
-    mutates_args=(),
-    device_types="cpu",
-    schema=f"({_ARGUMENTS}) -> (Tensor, Tensor)",
-)
 def _attention(*arguments: Any) -> tuple[Tensor, Tensor]:
     x, *rest = _contiguous(arguments)
     y, scores, _ = kernels.forward(x, *_split(tuple(rest)))
     return y, x.new_empty(0) if scores is None else scores
 
 
-@_attention.register_fake
 def _attention_fake(x: Tensor, *arguments: Any) -> tuple[Tensor, Tensor]:
     weights, call = _split(arguments)
     shape: tuple[Any, ...] = (0,)
@@ -66,12 +59,6 @@ def _attention_fake(x: Tensor, *arguments: Any) -> tuple[Tensor, Tensor]:
     return x.new_empty(x.shape), x.new_empty(shape)
 
 
-@torch.library.custom_op(
-    "memattn::attention_backward",
-    mutates_args=(),
-    device_types="cpu",
-    schema=f"(Tensor grad_y, Tensor? grad_scores, bool needs_x, {_ARGUMENTS}) -> (Tensor, Tensor)",
-)
 def _attention_backward(
     grad_y: Tensor, grad_scores: Tensor | None, needs_x: bool, *arguments: Any
 ) -> tuple[Tensor, Tensor]:
@@ -82,7 +69,6 @@ def _attention_backward(
     return x.new_empty(0) if grad_x is None else grad_x, flat
 
 
-@_attention_backward.register_fake
 def _attention_backward_fake(
     grad_y: Tensor, grad_scores: Tensor | None, needs_x: bool, x: Tensor, *arguments: Any
 ) -> tuple[Tensor, Tensor]:
@@ -94,7 +80,7 @@ def _attention_backward_fake(
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
     ctx.set_materialize_grads(False)
     ctx.tensors = [isinstance(value, Tensor) for value in inputs]
-    ctx.others = [None if tensor else value for value, tensor in zip(inputs, ctx.tensors)]
+    ctx.others = [None if isinstance(value, Tensor) else value for value in inputs]
     ctx.save_for_backward(*(value for value in inputs if isinstance(value, Tensor)))
 
 
@@ -121,7 +107,28 @@ def _backward(ctx: Any, grad_y: Tensor | None, grad_scores: Tensor | None) -> An
     )
 
 
-_attention.register_autograd(_backward, setup_context=_setup_context)
+def _register() -> None:
+    forward = torch.library.custom_op(
+        "memattn::attention",
+        _attention,
+        mutates_args=(),
+        device_types="cpu",
+        schema=f"({_ARGUMENTS}) -> (Tensor, Tensor)",
+    )
+    forward.register_fake(_attention_fake)
+    forward.register_autograd(_backward, setup_context=_setup_context)
+    gradients = f"Tensor grad_y, Tensor? grad_scores, bool needs_x, {_ARGUMENTS}"
+    backward = torch.library.custom_op(
+        "memattn::attention_backward",
+        _attention_backward,
+        mutates_args=(),
+        device_types="cpu",
+        schema=f"({gradients}) -> (Tensor, Tensor)",
+    )
+    backward.register_fake(_attention_backward_fake)
+
+
+_register()
 
 
 def decompositions() -> dict[Any, Callable[..., Any]]:

@@ -6,6 +6,8 @@ Dv value_dim.
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 from torch import Tensor
 
@@ -31,10 +33,19 @@ def attend(x: Tensor, weights: Weights, call: Call) -> tuple[Tensor, Tensor | No
     return y, scores.mean(1) if call.scores == "mean" else scores
 
 
+def without_autocast(x: Tensor) -> AbstractContextManager[None]:
+    """Return a context in which products keep the dtype of what they multiply."""
+    kind = x.device.type
+    if not torch.amp.is_autocast_available(kind):
+        return nullcontext()
+    context: AbstractContextManager[None] = torch.autocast(kind, enabled=False)
+    return context
+
+
 def _folded(x: Tensor, weights: Weights, call: Call) -> tuple[Tensor, Tensor]:
     """Return what is read (B, T, U), and the scores (B, T, H, S), with two thin products."""
     heads, slots = weights.query_kernel.shape[1], weights.memory.shape[0]
-    with torch.autocast(x.device.type, enabled=False):
+    with without_autocast(x):
         keys, values = _project_memory(weights)
         # A_h = Wq_h·K_hᵀ / √D, c_h = bq_h·K_hᵀ / √D, B_h = V_h·Wo_h
         a = torch.einsum("uhd,shd->uhs", _exact(weights.query_kernel), keys).flatten(1).to(x.dtype)
@@ -48,7 +59,7 @@ def _folded(x: Tensor, weights: Weights, call: Call) -> tuple[Tensor, Tensor]:
 
 def _projected(x: Tensor, weights: Weights, call: Call) -> tuple[Tensor, Tensor]:
     """Return the same through the projections, which is less work when key_dim is small."""
-    with torch.autocast(x.device.type, enabled=False):
+    with without_autocast(x):
         keys, values = (part.to(x.dtype) for part in _project_memory(weights))
     query = torch.einsum("btu,uhd->bthd", x, weights.query_kernel)
     if weights.query_bias is not None:

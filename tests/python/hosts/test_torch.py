@@ -11,12 +11,13 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import memattn
 import numpy as np
 import pytest
 import torch
-from memattn.torch import MemoryAugmentedAttention
 from torch import nn
+
+import memattn
+from memattn.torch import MemoryAugmentedAttention
 
 from ..golden import CASES, masks_of, read
 
@@ -311,7 +312,7 @@ def test_autocast_leaves_the_layer_in_float32() -> None:
     assert y.dtype == torch.float32
     assert torch.equal(y, layer(X.bfloat16().float()))
     model(X).sum().backward()
-    with pytest.raises(ValueError, match="found torch.bfloat16, expected torch.float32"):
+    with pytest.raises(ValueError, match=r"found torch\.bfloat16, expected torch\.float32"):
         layer(X.bfloat16())
 
 
@@ -355,7 +356,8 @@ def test_nothing_leaks_at_exit(code: str, tmp_path: Path) -> None:
     program = tmp_path / "program.py"  # torch.compile reads the source
     program.write_text(
         "import torch\nfrom memattn.torch import MemoryAugmentedAttention\n"
-        f"layer = MemoryAugmentedAttention(4, 3, 2)\nx = torch.ones(1, 2, 4)\ny = layer(x)\n{code}\n"
+        "layer = MemoryAugmentedAttention(4, 3, 2)\n"
+        f"x = torch.ones(1, 2, 4)\ny = layer(x)\n{code}\n"
     )
     result = subprocess.run([sys.executable, program], capture_output=True, text=True)
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")

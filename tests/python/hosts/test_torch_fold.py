@@ -7,13 +7,14 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-import memattn
 import pytest
 import torch
-from memattn.torch import MemoryAugmentedAttention, kernels
 from torch import nn
 from torch.nn.utils import parametrize
 from torch.utils.data import DataLoader, Dataset
+
+import memattn
+from memattn.torch import MemoryAugmentedAttention, kernels
 
 X = torch.randn(2, 3, 6, generator=torch.Generator().manual_seed(0))
 

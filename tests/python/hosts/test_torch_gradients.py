@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 import torch
-from memattn.torch import MemoryAugmentedAttention, kernels, plain
-from memattn.torch.call import Call
 from torch.autograd import forward_ad, gradcheck, gradgradcheck
 from torch.func import functional_call, grad, jacrev, jvp, vmap
 from torch.utils.checkpoint import checkpoint
+
+from memattn.torch import MemoryAugmentedAttention, kernels, plain
+from memattn.torch.call import Call
 
 OPTIONS = [
     {},
@@ -106,7 +107,7 @@ def test_scores_alone() -> None:
     scores = layer(x, return_attention_scores=True)[1]
     entropy = torch.special.entr(scores).sum()
     found = torch.autograd.grad(entropy, [x, *layer.parameters()])
-    y, plain_scores = plain.attend(
+    _, plain_scores = plain.attend(
         x, layer._weights(), Call(None, None, None, None, False, True, False, 0.0, False, "each")
     )
     expected = torch.autograd.grad(
@@ -153,6 +154,8 @@ def test_gradients_of_every_layout() -> None:
     assert torch.equal(x.grad, other.grad)
 
 
+# PyTorch's forward-mode derivatives use what PyTorch has deprecated.
+@pytest.mark.filterwarnings("ignore:`torch.jit.*` is deprecated:DeprecationWarning")
 @pytest.mark.parametrize("options", [{}, {"key_dim": 1, "value_dim": 2}], ids=str)
 def test_functional_transforms(options: dict[str, Any]) -> None:
     layer = layer_of(**options)
