@@ -1,4 +1,11 @@
-"""Installs each peer into an environment of its own, .venv-bench/PEER, and keeps it."""
+"""Makes and keeps an environment of its own, .venv-hosts/NAME, for each host and each peer.
+
+A host is a framework that memattn has a face for (scripts/test runs its tests there), a peer a
+runtime that scripts/bench measures; those that are both share one. Frameworks pin what others
+cannot have beside them, so none can be installed into .venv.
+
+    python -m bench.environments NAME...    makes them, and prints the interpreter of each
+"""
 
 from __future__ import annotations
 
@@ -9,19 +16,24 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-FOLDER = ROOT / ".venv-bench"
+FOLDER = ROOT / ".venv-hosts"
+LOGS = ROOT / "build" / "logs"
 
-# The newest Python that a peer has files for, where that is not the present one.
-NEWEST_PYTHON = {"fusionlab": (3, 11)}
+HOSTS = ("keras2", "keras3", "torch", "jax")
+# The hosts that peers of another name run in; the peers torch and jax have their host's name.
+HOST_OF_PEER = {"fusionlab": "keras2", "tensorflow": "keras3"}
+# The newest Python that an environment has files for, where that is not the present one.
+NEWEST_PYTHON = {"keras2": (3, 11)}
 
 
-class MissingPeerError(Exception):
-    """A peer that cannot be had, with the reason."""
+class MissingEnvironmentError(Exception):
+    """An environment that cannot be had, with the reason."""
 
 
-def requirements_file(peer: str) -> Path:
-    """What pip installs for a peer."""
-    return ROOT / "requirements" / f"bench-{peer}.txt"
+def requirements_file(name: str) -> Path:
+    """What pip installs into an environment."""
+    kind = "host" if name in HOSTS else "bench"
+    return ROOT / "requirements" / f"{kind}-{name}.txt"
 
 
 def _version(python: str) -> tuple[int, ...] | None:
@@ -33,9 +45,9 @@ def _version(python: str) -> tuple[int, ...] | None:
     return tuple(map(int, result.stdout.split()))
 
 
-def choose_python(peer: str) -> str:
-    """An interpreter that the peer has files for."""
-    newest = NEWEST_PYTHON.get(peer)
+def choose_python(name: str) -> str:
+    """An interpreter that the environment has files for."""
+    newest = NEWEST_PYTHON.get(name)
     candidates = [sys.executable, "python3", "/usr/bin/python3"]
     candidates += [f"python3.{minor}" for minor in range(newest[1] if newest else 14, 9, -1)]
     for python in candidates:
@@ -43,7 +55,7 @@ def choose_python(peer: str) -> str:
         if version and version >= (3, 10) and (newest is None or version <= newest):
             return python
     wanted = f"3.10 to {newest[0]}.{newest[1]}" if newest else "3.10 or newer"
-    raise MissingPeerError(f"needs Python {wanted} with venv, and there is none")
+    raise MissingEnvironmentError(f"needs Python {wanted} with venv, and there is none")
 
 
 def _reason(output: str) -> str:
@@ -53,22 +65,28 @@ def _reason(output: str) -> str:
     return (errors or lines or ["pip said nothing"])[0][:200]
 
 
-def install(peer: str, log: Path) -> Path:
-    """Return the interpreter of the peer's environment, made if it is not there or out of date."""
-    folder = FOLDER / peer
+def install(name: str, log: Path) -> Path:
+    """Return the interpreter of an environment, made if it is not there or out of date.
+
+    The name of a peer stands for the environment that it runs in.
+    """
+    name = HOST_OF_PEER.get(name, name)
+    folder = FOLDER / name
     python = folder / "bin" / "python"
-    requirements = requirements_file(peer)
+    requirements = requirements_file(name)
     stamp = folder / ".stamp"
-    wanted = hashlib.sha256(requirements.read_bytes()).hexdigest()
+    wanted = f"{folder} {hashlib.sha256(requirements.read_bytes()).hexdigest()}"
     if python.exists() and stamp.exists() and stamp.read_text() == wanted:
         return python
-    base = choose_python(peer)
+    base = choose_python(name)
     FOLDER.mkdir(exist_ok=True)
     (FOLDER / ".gitignore").write_text("*\n")
     log.parent.mkdir(parents=True, exist_ok=True)
+    # Compiling all of a framework takes a minute, what is imported of it a few seconds, once.
+    options = ["--no-input", "--prefer-binary", "--no-compile"]
     commands: list[list[str | Path]] = [
         [base, "-m", "venv", "--clear", folder],
-        [python, "-m", "pip", "install", "--no-input", "--prefer-binary", "-r", requirements],
+        [python, "-m", "pip", "install", *options, "-r", requirements],
     ]
     with log.open("w") as file:
         for command in commands:
@@ -79,6 +97,19 @@ def install(peer: str, log: Path) -> Path:
             if result.returncode != 0:
                 # Nothing half-installed is kept: the next run begins again.
                 shutil.rmtree(folder, ignore_errors=True)
-                raise MissingPeerError(_reason(result.stderr or result.stdout))
+                raise MissingEnvironmentError(_reason(result.stderr or result.stdout))
     stamp.write_text(wanted)
     return python
+
+
+def main(names: list[str]) -> None:
+    """Make the environments that the command line names."""
+    for name in names:
+        try:
+            print(install(name, LOGS / f"environment-{name}.log"), flush=True)
+        except MissingEnvironmentError as reason:
+            sys.exit(f"environment {name}: {reason}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

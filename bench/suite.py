@@ -17,7 +17,7 @@ from rich.console import Console
 from bench import plot, tables
 from bench.client import WorkerError
 from bench.contestants import MEMATTN, PEERS, Contestant, lineup
-from bench.environments import ROOT, MissingPeerError, install
+from bench.environments import ROOT, MissingEnvironmentError, install
 from bench.machine import commit, describe
 from bench.measure import Group
 from bench.shapes import SHAPES, TASKS
@@ -108,7 +108,7 @@ def install_all(peers: Sequence[str], console: Console) -> tuple[dict[str, Path]
         with console.status(f"installing {PEERS[peer]}"):
             try:
                 pythons[peer] = install(peer, BUILD / "logs" / f"install-{peer}.log")
-            except MissingPeerError as reason:
+            except MissingEnvironmentError as reason:
                 missing[peer] = str(reason)
                 console.print(f"{PEERS[peer]} is missing: {reason}", highlight=False)
     return pythons, missing

@@ -3,7 +3,8 @@
 ``MemoryAugmentedAttention`` is the layer, ``SGD``, ``Adam``, ``AdamW`` and ``clip_by_global_norm``
 train it, ``num_threads`` and ``set_num_threads`` say how many threads a call may use, and
 ``FormatError`` is what a bad file raises. ``memattn.forecast`` and the command ``memattn forecast``
-come with ``pip install 'memattn[forecast]'``.
+come with ``pip install 'memattn[forecast]'``; ``memattn.convert`` and ``memattn convert`` move
+weights from and to other formats, some of them with ``pip install 'memattn[convert]'``.
 """
 
 from importlib import import_module

@@ -11,13 +11,13 @@ list_files() {
   else
     local pattern
     for pattern in "$@"; do
-      find . \( -path ./build -o -path ./.venv \) -prune -o -type f -name "$pattern" -print
+      find . \( -path ./build -o -path './.venv*' \) -prune -o -type f -name "$pattern" -print
     done
   fi
 }
 
 list_cpp() { list_files '*.cc' '*.h' '*.cpp' ; }
-list_shell() { printf '%s\n' .ci/run bench/compare scripts/{bench,demo,format,test} scripts/lib/*.sh; }
+list_shell() { printf '%s\n' .ci/run bench/compare scripts/{bench,demo,format,test,wheel} scripts/lib/*.sh; }
 
 check_format() {
   list_cpp | xargs clang-format --dry-run -Werror

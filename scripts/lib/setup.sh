@@ -11,6 +11,8 @@ BUILD_PACKAGES=(g++ cmake ninja-build libhwy-dev nlohmann-json3-dev python3-dev 
 TEST_PACKAGES=(pkg-config libgtest-dev libbenchmark-dev clang-14 libclang-rt-14-dev)
 ARM_PACKAGES=(googletest g++-aarch64-linux-gnu qemu-user) # GoogleTest's sources, for its library
 
+PACKAGE_SOURCES=(CMakeLists.txt cmake include src python pyproject.toml) # of the package for Python
+
 # --- Debian packages --------------------------------------------------------------------------
 
 has_header() { [[ -e /usr/include/$1 || -e /usr/local/include/$1 ]]; }
@@ -140,7 +142,7 @@ setup_python() {
     identity=$(python_identity "$VENV/bin/python")
   fi
   wanted="$identity $(hash_of_files pyproject.toml requirements)"
-  sources=$(hash_of_files CMakeLists.txt cmake include src python pyproject.toml)
+  sources=$(hash_of_files "${PACKAGE_SOURCES[@]}")
   if ! is_current "$extras" "$wanted"; then
     require_stage "Python packages, memattn[$extras]" \
       install_all "requirements/$requirements.txt" "$extras"

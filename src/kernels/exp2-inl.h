@@ -16,10 +16,10 @@ namespace memattn::kernels::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
 // The larger of x and `least`, or NaN when x is NaN. One instruction where max takes its second
-// operand when either is NaN (x86) or hands a NaN on (NEON); Highway's emulation does neither.
+// operand when either is NaN, on x86; Highway's for NEON takes the number, its emulation may.
 template <class D, class V = hn::VFromD<D>>
 HWY_INLINE V at_least(D d, hn::TFromD<D> least, V x) {
-#if HWY_TARGET == HWY_EMU128 || HWY_TARGET == HWY_SCALAR
+#if HWY_TARGET == HWY_EMU128 || HWY_TARGET == HWY_SCALAR || HWY_TARGET == HWY_NEON
   return hn::IfThenElse(hn::Lt(x, hn::Set(d, least)), hn::Set(d, least), x);
 #else
   return hn::Max(hn::Set(d, least), x);

@@ -290,13 +290,51 @@ HWY_NOINLINE void panel(D d, Start start, std::int64_t part, std::int64_t m, std
   }
 }
 
+// Up to so many rows go best one by one, each by as many vectors at once as there are: by three, a
+// row would wait for its own sums.
+inline constexpr std::int64_t kFewRows = 3;
+
+// The first columns of a single row of C; returns how many.
+template <typename T>
+std::int64_t multiply_row(Start start, std::int64_t n, std::int64_t k, const Left<T>& a,
+                          const Right<T>& b, T* c, const T* bias) {
+  const hn::ScalableTag<T> d;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  std::int64_t j = 0;
+  const auto run = [&]<int kVectors>() HWY_ATTR {
+    micro<1, kVectors, false>(d, start, 0, k, a.data, 0, a.step, b.data + j, b.row, c + j, 0, bias);
+    j += kVectors * lanes;
+  };
+  for (std::int64_t left = n / lanes; left >= 4; left = (n - j) / lanes) {
+    if (left >= 12) {
+      run.template operator()<12>();
+    } else if (left >= 10) {
+      run.template operator()<10>();
+    } else if (left >= 8) {
+      run.template operator()<8>();
+    } else if (left >= 6) {
+      run.template operator()<6>();
+    } else if (left == 5) {
+      run.template operator()<5>();
+    } else {
+      run.template operator()<4>();
+    }
+  }
+  return j;
+}
+
 // C (m, n) = start + A (m, k) * B (k, n), rows of C ldc values apart.
 template <typename T>
 void multiply(Start start, std::int64_t m, std::int64_t n, std::int64_t k, const Left<T>& a,
               const Right<T>& b, T* c, std::int64_t ldc, const T* bias = nullptr) {
   const hn::ScalableTag<T> d;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
-  for (std::int64_t j = 0; j < n;) {
+  std::int64_t j = 0;
+  for (std::int64_t i = 0; i < m && m <= kFewRows && !a.packed && b.depth == 0; ++i) {
+    j = multiply_row(start, n, k, {a.data + i * a.row, 0, a.step}, b, c + i * ldc,
+                     bias ? bias + i : nullptr);
+  }
+  while (j < n) {
     const std::int64_t columns = next_panel(n - j, lanes);
     const std::int64_t ldb = b.depth > 0 ? columns : b.row;
     const T* from = b.depth > 0 ? b.data + j * b.depth + b.first * columns : b.data + j;

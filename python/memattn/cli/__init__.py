@@ -10,14 +10,16 @@ import sys
 
 from memattn.cli.interrupt import end_on_signals, ignore_signals
 
-EXTRAS = ("click", "jinja2", "matplotlib", "rich")
+# What the commands need beyond NumPy, by the extra that brings it.
+EXTRAS = {"convert": ("click",), "forecast": ("click", "jinja2", "matplotlib", "rich")}
 
 
 def main() -> None:
     """Runs the command line and exits."""
     end_on_signals()
-    if any(importlib.util.find_spec(name) is None for name in EXTRAS):
-        sys.stderr.write("memattn: the command line needs: pip install 'memattn[forecast]'\n")
+    extra = "convert" if sys.argv[1:2] == ["convert"] else "forecast"
+    if any(importlib.util.find_spec(name) is None for name in EXTRAS[extra]):
+        sys.stderr.write(f"memattn: the command line needs: pip install 'memattn[{extra}]'\n")
         sys.exit(2)
     from memattn.cli.app import run
 

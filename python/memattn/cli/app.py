@@ -1,7 +1,7 @@
 """The commands and their options, and how errors leave the program.
 
-Exit codes: 0 done, 1 a failure of the machine (disk, memory), 2 wrong options or data,
-130 Ctrl-C, 143 SIGTERM.
+Exit codes: 0 done, 1 a failure of the machine (disk, memory), or of doctor: the layer is ill,
+2 wrong options or data, 130 Ctrl-C, 143 SIGTERM.
 """
 
 from __future__ import annotations
@@ -19,7 +19,11 @@ Examples:
   memattn forecast sales.csv --horizon 14
   memattn forecast weather.csv --horizon 48 --target newark --report report.html
   memattn forecast load.csv --horizon 96 --season 96 --json > forecast.json
+  memattn convert model.keras layer.safetensors
 """
+
+
+JSON_HELP = "Write one JSON document to stdout, and errors as JSON to stderr."
 
 
 def run(arguments: list[str]) -> int:
@@ -42,7 +46,7 @@ def run(arguments: list[str]) -> int:
         _fail({"kind": "memory", "message": "found no memory left for this much data"}, as_json)
         return 1
     except Exception as error:
-        from memattn.forecast.errors import DataError
+        from memattn.errors import DataError
 
         if not isinstance(error, DataError):
             raise
@@ -84,7 +88,32 @@ def _show_version(context: click.Context, parameter: click.Parameter, wanted: bo
     help="Show the version and exit.",
 )  # fmt: skip
 def _memattn() -> None:
-    """Attention over a learned memory: forecasts of equally spaced series."""
+    """Attention over a learned memory: its weights, a look into it, and forecasts of series."""
+
+
+@_memattn.command("convert")
+@click.argument("source", type=click.Path(path_type=Path))
+@click.argument("target", type=click.Path(path_type=Path))
+@click.option(
+    "--layer",
+    metavar="NAME",
+    help="The memory layer to take.  [default: the only one in SOURCE]",
+)
+@click.option(
+    "--json", "as_json", is_flag=True,
+    help=JSON_HELP,
+)  # fmt: skip
+def _convert(source: Path, target: Path, layer: str | None, as_json: bool) -> None:
+    """Move the weights of a memory layer from one format to another.
+
+    SOURCE is a model or its weights: .keras, .weights.h5 or .h5 of Keras 2 and 3, .npz of NumPy,
+    a state_dict of PyTorch (.pt, .pth), or .safetensors. It is data: nothing in it is executed.
+
+    The ending of TARGET says what is written: .safetensors, .weights.h5, .npz, .pt, .pth or .onnx.
+    """
+    from memattn.cli.convert_command import convert_command
+
+    convert_command(source=source, target=target, layer=layer, as_json=as_json)
 
 
 @_memattn.command("forecast", epilog=EXAMPLES)
@@ -150,7 +179,7 @@ def _memattn() -> None:
 )
 @click.option(
     "--json", "as_json", is_flag=True,
-    help="Write one JSON document to stdout, and errors as JSON to stderr.",
+    help=JSON_HELP,
 )  # fmt: skip
 def _forecast(
     data: Path,
@@ -189,4 +218,82 @@ def _forecast(
         output=output,
         report=report,
         as_json=as_json,
+    )
+
+
+DATA_HELP = """What the layer reads in use: .npy or .npz of tokens (N, units) or (B, T, units),
+or a CSV file with one column of numbers for each unit.  [default: standard normal tokens]"""
+LAYER_HELP = "The memory layer to look at.  [default: the only one in FILE]"
+
+
+@_memattn.command("inspect")
+@click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
+@click.option("--layer", "name", metavar="NAME", help=LAYER_HELP)
+@click.option("--data", type=click.Path(path_type=Path), metavar="DATA", help=DATA_HELP)
+@click.option(
+    "--picture",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Where to draw what is read of which slot: .svg or .png.",
+)
+@click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
+def _inspect(
+    file: Path, name: str | None, data: Path | None, picture: Path | None, as_json: bool
+) -> None:
+    """Show what is in a layer, and how much of its memory is read.
+
+    FILE is a layer's file or a model's, of any format that memattn convert reads. Shown are the
+    layer's options, its size and cost, how selectively each head reads, and for each slot its norm,
+    the share of reading that goes to it, and the slot that it is most like.
+    """
+    from memattn.cli.inspect_command import inspect_command
+
+    inspect_command(file=file, name=name, data=data, picture=picture, as_json=as_json)
+
+
+@_memattn.command("doctor")
+@click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
+@click.option("--layer", "name", metavar="NAME", help=LAYER_HELP)
+@click.option("--data", type=click.Path(path_type=Path), metavar="DATA", help=DATA_HELP)
+@click.option(
+    "--repair",
+    "output",
+    type=click.Path(path_type=Path),
+    metavar="OUT",
+    help="Where to write the layer with slots that were alike told apart; never FILE itself.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**64 - 1),
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="Of the repair's jitter; the same seed gives the same file.",
+)
+@click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
+def _doctor(
+    file: Path,
+    name: str | None,
+    data: Path | None,
+    output: Path | None,
+    seed: int,
+    as_json: bool,
+) -> int:
+    """Say whether a layer is ill, what that means and what to do.
+
+    It looks for NaN, slots that are identical, attention that is uniform, slots that are not read,
+    heads that do nothing, and logits that explode. The exit code is 0 when the layer is healthy, 1
+    when it is ill, 2 when it could not be examined.
+
+    FILE is a layer's file or a model's, of any format that memattn convert reads.
+
+    With --repair, slots that are alike get a random jitter, so that training can tell them apart
+    again; it changes the output by at most a thousandth. OUT gets this one layer, in the format
+    that its name's ending says. The exit code is then that of the repaired layer, and 2 when there
+    was nothing that a jitter could repair.
+    """
+    from memattn.cli.doctor_command import doctor_command
+
+    return doctor_command(
+        file=file, name=name, data=data, output=output, seed=seed, as_json=as_json
     )

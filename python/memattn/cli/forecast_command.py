@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,10 +15,12 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from memattn.cli.output import check_output, plain_console, print_json
 from memattn.cli.render import print_heading, print_outcome, to_document
-from memattn.forecast.csv_reader import read_csv
-from memattn.forecast.errors import DataError
-from memattn.forecast.output import check_writable, forecast_csv_text, write_atomically
+from memattn.csv_reader import read_csv
+from memattn.errors import DataError
+from memattn.files import write_atomically
+from memattn.forecast.output import forecast_csv_text
 from memattn.forecast.pipeline import Progress as ProgressCallback
 from memattn.forecast.pipeline import execute
 from memattn.forecast.plan import make_plan
@@ -53,7 +53,7 @@ def forecast_command(
         epochs=epochs,
         seed=seed,
     )
-    console = Console(markup=False, highlight=False, emoji=False)
+    console = plain_console()
     if not as_json:
         print_heading(console, plan)
     with _training_progress(show=not as_json) as progress:
@@ -68,8 +68,7 @@ def forecast_command(
         write_atomically(path, content)
 
     if as_json:
-        document = to_document(result, data, output, report)
-        sys.stdout.write(json.dumps(document, indent=2, allow_nan=False) + "\n")
+        print_json(to_document(result, data, output, report))
         return
     print_outcome(console, result, list(contents))
 
@@ -77,12 +76,8 @@ def forecast_command(
 def _check_outputs(data: Path, output: Path, report: Path | None) -> None:
     """What would fail at the end fails here, before the training."""
     for path, option in ((output, "--output"), (report, "--report")):
-        if path is None:
-            continue
-        if path.resolve() == data.resolve():
-            problem = f"{option}: found the input file itself, expected another file"
-            raise DataError("option", problem, file=path)
-        check_writable(path)
+        if path is not None:
+            check_output(option, path, data)
     if report is not None and report.resolve() == output.resolve():
         problem = "--report: found the same file as --output, expected another file"
         raise DataError("option", problem, file=report)

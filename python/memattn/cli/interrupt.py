@@ -55,8 +55,8 @@ def _end(number: int, frame: FrameType | None) -> None:
     if not _ending.acquire(blocking=False):
         return  # the other thread is at it
     # Only if the module is loaded, and to its end, can there be files of its making.
-    output = sys.modules.get("memattn.forecast.output")
-    remove_unfinished_files = getattr(output, "remove_unfinished_files", None)
+    files = sys.modules.get("memattn.files")
+    remove_unfinished_files = getattr(files, "remove_unfinished_files", None)
     if remove_unfinished_files is not None:
         remove_unfinished_files()
     text = f"memattn: {MESSAGES[signal.Signals(number)]}, nothing was written halfway\n"

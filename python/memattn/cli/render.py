@@ -11,8 +11,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from memattn.cli.output import print_line
+from memattn.errors import printable
 from memattn.forecast.accuracy_table import NUMBER_COLUMNS, accuracy_rows
-from memattn.forecast.errors import printable
 from memattn.forecast.intervals import LEVELS
 from memattn.forecast.plan import Plan
 from memattn.forecast.result import METHODS, MODEL, ForecastResult
@@ -21,15 +22,15 @@ from memattn.forecast.result import METHODS, MODEL, ForecastResult
 def print_heading(console: Console, plan: Plan) -> None:
     """What is forecast, and what was decided on the way."""
     rows, ahead = plan.split.length, plan.settings.horizon
-    _line(console, f"{printable(plan.source)}: {rows:,} rows, {ahead:,} ahead", "bold")
+    print_line(console, f"{printable(plan.source)}: {rows:,} rows, {ahead:,} ahead", "bold")
     for note in plan.settings.notes:
-        _line(console, f"  {note}")
+        print_line(console, f"  {note}")
 
 
 def print_outcome(console: Console, result: ForecastResult, files: list[Path]) -> None:
     """How good the forecast is likely to be, and where it was written."""
     validation = result.targets[0].validation
-    _line(
+    print_line(
         console,
         f"\nTrained {result.training_seconds:.1f} s on the first {result.train_end:,} rows. "
         f"Accuracy on {len(validation.origins):,} windows of the rows after them:",
@@ -38,15 +39,13 @@ def print_outcome(console: Console, result: ForecastResult, files: list[Path]) -
     for level in LEVELS:
         measured = result.overall_coverage(level)
         told = f"{measured:.1f} %" if measured is not None else "not measured: too few windows"
-        _line(console, f"truths inside the {level} % interval, on windows it had not seen: {told}")
+        print_line(
+            console, f"truths inside the {level} % interval, on windows it had not seen: {told}"
+        )
     for warning in result.warnings:
-        _line(console, f"note: {warning}", "yellow")
+        print_line(console, f"note: {warning}", "yellow")
     for path in files:
-        _line(console, f"wrote {printable(str(path))}", "green")
-
-
-def _line(console: Console, text: str, style: str = "") -> None:
-    console.print(Text(text, style=style), soft_wrap=True)
+        print_line(console, f"wrote {printable(str(path))}", "green")
 
 
 def _accuracy_table(result: ForecastResult) -> Table:

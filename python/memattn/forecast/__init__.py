@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from memattn.forecast.errors import DataError
+from memattn.errors import DataError
 from memattn.forecast.metrics import Accuracy
 from memattn.forecast.pipeline import forecast_csv, forecast_frame
 from memattn.forecast.result import ForecastResult, Settings, TargetForecast, Validation

@@ -1,15 +1,14 @@
 """The figures of a forecast, drawn with matplotlib and returned as SVG.
 
-Colours are those of Okabe and Ito, which colour-blind people can tell apart. In a report every
-colour becomes a CSS variable, so that one figure serves the light and the dark page.
+In a report every colour becomes a CSS variable, so that one figure serves the light and the dark
+page.
 """
 
 from __future__ import annotations
 
-import contextlib
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
@@ -18,7 +17,8 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from memattn.forecast.errors import DataError, printable, quoted
+from memattn.errors import DataError, printable, quoted
+from memattn.figure_style import BLUE, GREEN, GRID, INK, MUTED, ORANGE, picture
 from memattn.forecast.result import METHODS, MODEL, ForecastResult, TargetForecast
 from memattn.forecast.time_axis import Unit
 from memattn.forecast.times import parse_moment
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[np.float64]
 
-INK, MUTED, GRID = "#1b1f24", "#57606a", "#d8dee4"
-BLUE, ORANGE, GREEN = "#0072b2", "#d55e00", "#009e73"
 COLORS = {MODEL: BLUE, "seasonal-naive": ORANGE, "naive": GREEN}
 CSS_VARIABLES = {
     INK: "--ink",
@@ -39,42 +37,6 @@ CSS_VARIABLES = {
     ORANGE: "--seasonal",
     GREEN: "--naive",
 }
-HEATMAP = "cividis"
-STYLE: Any = {  # matplotlib types the keys one by one
-    "svg.fonttype": "none",
-    "font.family": "sans-serif",
-    "font.size": 10,
-    "text.parse_math": False,  # a dollar in a column name is a dollar
-    "text.color": INK,
-    "axes.edgecolor": MUTED,
-    "axes.labelcolor": INK,
-    "axes.titlecolor": INK,
-    "axes.titlesize": 10,
-    "axes.titlelocation": "left",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": GRID,
-    "grid.linewidth": 0.6,
-    "xtick.color": MUTED,
-    "ytick.color": MUTED,
-    "xtick.labelcolor": INK,
-    "ytick.labelcolor": INK,
-    "legend.frameon": False,
-    "date.converter": "concise",
-    "figure.facecolor": "none",
-    "axes.facecolor": "none",
-    "lines.linewidth": 1.5,
-    "path.simplify": True,
-}
-
-
-@contextlib.contextmanager
-def figure_style(changes: Any = None) -> Iterator[None]:
-    """The look of all figures, without touching the settings of the process for longer."""
-    with mpl.rc_context({**STYLE, **(changes or {})}):
-        yield
 
 
 def to_svg(figure: Figure, name: str) -> str:
@@ -94,20 +56,11 @@ def to_svg(figure: Figure, name: str) -> str:
 
 
 def standalone_figure(result: ForecastResult, target: str | None, suffix: str) -> bytes:
-    """The forecast of one target (default: the first) as a picture, on white: .svg or .png."""
-    if suffix.lower() not in {".svg", ".png"}:
-        raise DataError("option", f"found a figure named *{suffix}, expected *.svg or *.png")
+    """The forecast of one target (default: the first) as a picture: .svg or .png."""
     found = [one for one in result.targets if target in (None, one.name)]
     if not found:
         raise DataError("option", f"found no target {quoted(target or '')}, expected one of these")
-    data = io.BytesIO()
-    with figure_style({"figure.facecolor": "white", "svg.fonttype": "path"}):
-        figure = draw_forecast(result, found[0])
-        with mpl.rc_context({"svg.hashsalt": "memattn"}):
-            form = suffix.lower()[1:]
-            metadata = {"Date": None} if form == "svg" else {"Software": None}
-            figure.savefig(data, format=form, dpi=160, metadata=metadata)
-    return data.getvalue()
+    return picture(lambda: draw_forecast(result, found[0]), suffix)
 
 
 def draw_forecast(result: ForecastResult, target: TargetForecast) -> Figure:

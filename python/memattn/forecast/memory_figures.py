@@ -7,7 +7,8 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from memattn.forecast.figures import BLUE, HEATMAP, MUTED, step_noun
+from memattn.figure_style import BLUE, HEATMAP, MUTED
+from memattn.forecast.figures import step_noun
 from memattn.forecast.memory_reading import MemoryReading
 from memattn.forecast.result import ForecastResult
 from memattn.forecast.time_axis import Unit

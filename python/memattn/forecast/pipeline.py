@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from memattn.csv_reader import Table, read_csv
+from memattn.errors import DataError, quoted
 from memattn.forecast import intervals
-from memattn.forecast.csv_reader import Table, read_csv
-from memattn.forecast.errors import DataError, quoted
 from memattn.forecast.metrics import accuracy, seasonal_scale
 from memattn.forecast.plan import Plan, make_plan
 from memattn.forecast.result import (

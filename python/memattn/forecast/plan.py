@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from memattn.csv_reader import Table
+from memattn.errors import DataError, quoted
 from memattn.forecast import settings as rules
-from memattn.forecast.csv_reader import Table
-from memattn.forecast.errors import DataError, quoted
 from memattn.forecast.result import Settings
 from memattn.forecast.time_axis import TimeAxis, find_time_column, read_axis, row_axis
 

@@ -9,12 +9,12 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from memattn import __version__
+from memattn.figure_style import figure_style
 from memattn.forecast.accuracy_table import NUMBER_COLUMNS, accuracy_rows, significant
 from memattn.forecast.figures import (
     draw_errors_by_step,
     draw_forecast,
     draw_held_out_windows,
-    figure_style,
     step_noun,
     to_svg,
 )

@@ -200,20 +200,21 @@ class ForecastResult:
 
     def write_csv(self, path: str | Path) -> None:
         """Writes the forecast table, replacing the file atomically."""
-        from memattn.forecast.output import forecast_csv_text, write_atomically
+        from memattn.files import write_atomically
+        from memattn.forecast.output import forecast_csv_text
 
         write_atomically(Path(path), forecast_csv_text(self).encode())
 
     def write_report(self, path: str | Path) -> None:
         """Writes the HTML report, replacing the file atomically."""
-        from memattn.forecast.output import write_atomically
+        from memattn.files import write_atomically
         from memattn.forecast.report import render_report
 
         write_atomically(Path(path), render_report(self).encode())
 
     def write_figure(self, path: str | Path, target: str | None = None) -> None:
         """Writes a picture of the forecast of one target, SVG or PNG by the name of the file."""
+        from memattn.files import write_atomically
         from memattn.forecast.figures import standalone_figure
-        from memattn.forecast.output import write_atomically
 
         write_atomically(Path(path), standalone_figure(self, target, Path(path).suffix))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from memattn.forecast.errors import DataError
+from memattn.errors import DataError
 from memattn.forecast.time_axis import TimeAxis, Unit
 
 Array = npt.NDArray[np.float64]

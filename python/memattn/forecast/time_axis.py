@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
 
-from memattn.forecast.csv_reader import MISSING, Table
-from memattn.forecast.errors import DataError, quoted
+from memattn.csv_reader import MISSING, Table
+from memattn.errors import DataError, quoted
 from memattn.forecast.times import (
     EPOCH,
     Moment,

@@ -226,6 +226,10 @@ TEST(MemoryAugmentedAttention, RefusesWhatDoesNotFitBeforeWriting) {
   EXPECT_EQ(message_of([&] { layer.forward(x, y, std::int64_t{1} << 62, 4); }),
             "forward: batch * steps * units: found 4611686018427387904 * 4 * 6, expected a product "
             "below 2^63");
+  // Also where the product modulo 2^64 is the number of values.
+  EXPECT_EQ(message_of([&] { layer.forward({}, {}, std::int64_t{1} << 62, 4); }),
+            "forward: batch * steps * units: found 4611686018427387904 * 4 * 6, expected a product "
+            "below 2^63");
   EXPECT_EQ(forward({.attention_mask = {keep, 2, 3, 4}}),
             "forward: attention_mask: found shape (2, 3, 4), expected something that broadcasts to "
             "(batch, steps, memory_size) = (2, 3, 5)");

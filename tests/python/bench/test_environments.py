@@ -1,4 +1,4 @@
-"""Why a peer is missing, and that its environment is made once."""
+"""Why an environment is missing, that it is made once, and that hosts and peers share theirs."""
 
 import sys
 from pathlib import Path
@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 from bench import environments
 from bench.contestants import PEERS
-from bench.environments import MissingPeerError
+from bench.environments import MissingEnvironmentError
 
 
 @pytest.fixture
 def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A peer of nothing at all, installed below tmp_path."""
+    """An environment of nothing at all, made below tmp_path."""
     requirements = tmp_path / "requirements.txt"
     requirements.write_text("# nothing\n")
     monkeypatch.setattr(environments, "FOLDER", tmp_path / "environments")
@@ -19,9 +19,20 @@ def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return requirements
 
 
-def test_every_peer_is_pinned() -> None:
-    for peer in PEERS:
-        assert "==" in environments.requirements_file(peer).read_text()
+def test_everything_is_pinned() -> None:
+    names = {environments.HOST_OF_PEER.get(peer, peer) for peer in PEERS} | {*environments.HOSTS}
+    files = {environments.requirements_file(name) for name in names}
+    folder = environments.ROOT / "requirements"
+    assert files == {*folder.glob("bench-*.txt"), *folder.glob("host-*.txt")}
+    for file in files:
+        lines = [line for line in file.read_text().splitlines() if not line.startswith("#")]
+        assert lines
+        assert all("==" in line for line in lines)
+
+
+def test_a_peer_runs_in_its_hosts_environment(empty: Path, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    assert environments.install("fusionlab", log) == environments.install("keras2", log)
 
 
 def test_an_environment_is_kept_until_its_requirements_change(empty: Path, tmp_path: Path) -> None:
@@ -35,15 +46,15 @@ def test_an_environment_is_kept_until_its_requirements_change(empty: Path, tmp_p
     assert (python.parent.parent / ".stamp").stat().st_mtime_ns != made
 
 
-def test_a_peer_that_pip_cannot_install_has_a_reason(empty: Path, tmp_path: Path) -> None:
+def test_what_pip_cannot_install_has_a_reason(empty: Path, tmp_path: Path) -> None:
     empty.write_text("not-there @ file:///nowhere/not_there-1.0-py3-none-any.whl\n")
-    with pytest.raises(MissingPeerError, match="nowhere"):
+    with pytest.raises(MissingEnvironmentError, match="nowhere"):
         environments.install("nobody", tmp_path / "log")
     assert not (environments.FOLDER / "nobody").exists()
 
 
-def test_a_peer_without_a_python_has_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_has_no_python_has_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(environments, "_version", lambda _: (3, 14))
     assert environments.choose_python("jax") == sys.executable
-    with pytest.raises(MissingPeerError, match=r"needs Python 3\.10 to 3\.11"):
-        environments.choose_python("fusionlab")
+    with pytest.raises(MissingEnvironmentError, match=r"needs Python 3\.10 to 3\.11"):
+        environments.choose_python("keras2")

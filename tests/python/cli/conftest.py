@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from memattn.cli import app
+
 COMMAND = [sys.executable, "-m", "memattn.cli"]
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -41,6 +43,22 @@ def run(tmp_path: Path) -> Run:
         )
 
     return call
+
+
+@pytest.fixture
+def call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Run:
+    """Runs `memattn ARGUMENTS` in an empty folder, in this process: much faster than in its own."""
+
+    def run_here(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        monkeypatch.chdir(tmp_path)
+        capsys.readouterr()
+        words = [str(word) for word in arguments]
+        code = app.run(words)
+        return subprocess.CompletedProcess(words, code, *capsys.readouterr())
+
+    return run_here
 
 
 @pytest.fixture

@@ -1,22 +1,9 @@
 """Series to forecast, small enough for a test."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-
-
-@pytest.fixture
-def write_csv(tmp_path: Path) -> Callable[[str | bytes], Path]:
-    """Writes data.csv and gives its path."""
-
-    def write(text: str | bytes) -> Path:
-        path = tmp_path / "data.csv"
-        path.write_bytes(text if isinstance(text, bytes) else text.encode())
-        return path
-
-    return write
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from memattn.forecast.errors import DataError
+from memattn.errors import DataError
 from memattn.forecast.settings import (
     autocorrelation,
     check_length,

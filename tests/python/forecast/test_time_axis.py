@@ -4,8 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from memattn.forecast.csv_reader import Table
-from memattn.forecast.errors import DataError
+from memattn.csv_reader import Table
+from memattn.errors import DataError
 from memattn.forecast.time_axis import TimeAxis, Unit, find_time_column, read_axis, row_axis
 from memattn.forecast.times import parse_moment
 

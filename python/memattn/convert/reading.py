@@ -1,0 +1,183 @@
+"""`find` and `read`: which format a file has, its memory layers, and one of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import NoReturn
+
+from memattn.arrays import Array
+from memattn.convert.hdf5_file import SIGNATURE
+from memattn.convert.keras_file import is_keras_archive, read_keras_archive, read_keras_weights
+from memattn.convert.npz_file import is_npz, read_npz
+from memattn.convert.recognise import Candidate, FoundLayer, options_of_ours, recognise
+from memattn.convert.safetensors_file import is_safetensors, read_safetensors
+from memattn.convert.source import Contents, SourceFile, Tensor, open_source
+from memattn.convert.torch_file import is_torch_file, read_torch_file
+from memattn.convert.weights import make_layer
+from memattn.convert.zip_archive import open_archive
+from memattn.errors import DataError, quoted
+from memattn.layer import MemoryAugmentedAttention
+
+_KINDS = (
+    ".keras, .weights.h5 or .h5 of Keras, .npz of NumPy, .pt or .pth of PyTorch, or safetensors"
+)
+
+
+def find(path: str | os.PathLike[str]) -> list[FoundLayer]:
+    """List the memory layers in a file.
+
+    Parameters
+    ----------
+    path : str or path
+        ``.keras``, ``.weights.h5`` or ``.h5`` of Keras 2 and 3, ``.npz``, a ``state_dict`` of
+        PyTorch or safetensors. The content decides, not the name.
+
+    Returns
+    -------
+    list of FoundLayer
+        In the order in which they stand in the file, at least one.
+
+    Raises
+    ------
+    memattn.FormatError
+        The file is damaged or dangerous, or holds no memory layer that can be read.
+    OSError
+        The system refused.
+    ModuleNotFoundError
+        The file is one of Keras and h5py is not installed.
+    """
+    with _candidates(path) as (_, candidates):
+        return [candidate.layer for candidate in candidates]
+
+
+def read(path: str | os.PathLike[str], layer: str | None = None) -> MemoryAugmentedAttention:
+    """Read one memory layer.
+
+    Parameters
+    ----------
+    path : str or path
+        As for `find`.
+    layer : str, optional
+        Its name as `find` gives it, or the last part of that; not needed when there is only one.
+
+    Returns
+    -------
+    MemoryAugmentedAttention
+        In float64 if the file has it so, otherwise in float32, which holds float16 and bfloat16
+        exactly. A layer of Keras reads uniformly where every slot is masked, as Keras does, unless
+        its config says otherwise.
+
+    Raises
+    ------
+    memattn.errors.DataError
+        There are several layers and none is named, or none of that name; a ValueError.
+    memattn.FormatError, OSError, ModuleNotFoundError
+        As for `find`.
+    """
+    return find_and_read(path, layer)[1]
+
+
+def find_and_read(
+    path: str | os.PathLike[str], layer: str | None
+) -> tuple[FoundLayer, MemoryAugmentedAttention]:
+    """What `find` says about the layer that `read` gives, and that layer."""
+    with _candidates(path) as (source, candidates):
+        chosen = _choose(source, candidates, layer)
+        weights = {name: tensor.load() for name, tensor in chosen.tensors.items()}
+        try:
+            return chosen.layer, make_layer(weights, chosen.options)
+        except ValueError as error:
+            place = f"layer {quoted(chosen.layer.name)}"
+            source.fail(place, f"weights or options of no layer ({error})", "those of one")
+
+
+@contextmanager
+def _candidates(path: str | os.PathLike[str]) -> Iterator[tuple[SourceFile, list[Candidate]]]:
+    """The layers of a file, which stays open so that their weights can be read."""
+    with open_source(path) as outer, _contents(outer) as (source, contents):
+        found = recognise(source, contents)
+        if not found:
+            _fail_without_layer(source, contents)
+        if contents.config is not None and len(found) == 1:
+            options = options_of_ours(source, found[0].layer, contents.config)
+            found = [replace(found[0], options=options)]
+        yield source, found
+
+
+@contextmanager
+def _contents(source: SourceFile) -> Iterator[tuple[SourceFile, Contents]]:
+    start = source.read_at(0, min(8, source.size), "")
+    if start == SIGNATURE:
+        yield source, read_keras_weights(source)
+    elif start[:4] == b"PK\x03\x04":
+        with open_archive(source) as archive:
+            if is_keras_archive(archive):
+                with read_keras_archive(archive) as inner:
+                    yield inner
+            elif is_torch_file(archive):
+                yield source, read_torch_file(archive)
+            elif is_npz(archive):
+                yield source, read_npz(archive)
+            else:
+                source.fail("", "a zip archive of something else", _KINDS)
+    elif is_safetensors(source):
+        contents, is_ours = read_safetensors(source)
+        yield source, _ours(source) if is_ours else contents
+    else:
+        _fail_for_other_kinds(source, start)
+
+
+def _ours(source: SourceFile) -> Contents:
+    """A file that `MemoryAugmentedAttention.save` wrote, by the reader that belongs to it."""
+    layer = MemoryAugmentedAttention.load(source.path)
+
+    def tensor_of(name: str, weight: Array) -> Tensor:
+        return Tensor(name, tuple(name.split(".")), weight.shape, layer.dtype, lambda: weight)
+
+    tensors = [tensor_of(name, weight) for name, weight in layer.weights.items()]
+    return Contents(tensors, ".", config=layer.get_config())
+
+
+def _fail_for_other_kinds(source: SourceFile, start: bytes) -> NoReturn:
+    if start[:1] == b"{":
+        expected = "the weights: convert the shard that holds the layer, or save without shards"
+        source.fail("", "JSON, perhaps the index of weights in shards", expected)
+    if start[:1] == b"\x80":
+        expected = "a file that torch.save wrote since PyTorch 1.6: load it there and save it again"
+        source.fail("", "a pickle, which is never run", expected)
+    if start[:4] == b"\x93NUM":
+        source.fail("", "one array", "all weights of a layer: numpy.savez(FILE, **weights)")
+    source.fail("", "an unknown kind of file", _KINDS)
+
+
+def _fail_without_layer(source: SourceFile, contents: Contents) -> NoReturn:
+    expected = "a memory (S, U) beside an attention with query, key, value and output kernels"
+    names = [tensor.name.lower() for tensor in contents.tensors]
+    if any("lora" in name for name in names):
+        expected += "; LoRA factors have to be merged first"
+    elif any(tensor.dtype.startswith(("int8", "uint8")) for tensor in contents.tensors):
+        expected += ", not quantised"
+    source.fail("", f"no memory layer among {len(names)} arrays", expected)
+
+
+def _choose(source: SourceFile, candidates: list[Candidate], name: str | None) -> Candidate:
+    if name is None:
+        chosen = candidates
+        found = f"{len(candidates)} memory layers"
+    else:
+        chosen = [c for c in candidates if c.layer.name == name] or [
+            c for c in candidates if c.layer.name.replace(".", "/").rpartition("/")[2] == name
+        ]
+        found = f"{len(chosen) or 'no'} memory layers named {quoted(name)}"
+    if len(chosen) == 1:
+        return chosen[0]
+    shown = [
+        f"{quoted(c.layer.name, 200)} ({c.layer.memory_size} slots of {c.layer.units} units)"
+        for c in candidates[:20]
+    ]
+    more = f" and {len(candidates) - 20} more" if len(candidates) > 20 else ""
+    expected = f"--layer (in Python: layer=) to name one of {', '.join(shown)}{more}"
+    raise DataError("layer", f"found {found}, expected {expected}", file=source.path)

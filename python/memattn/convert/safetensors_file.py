@@ -1,0 +1,97 @@
+"""safetensors files of any model, where a memory layer is some of the tensors.
+
+A file that memattn wrote is read by the library itself; this reads other people's. The layout is
+that of docs/format.md, with a header of up to 4 MiB, and types that no weight has are passed over.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+from memattn.convert.source import (
+    FLOAT_SIZES,
+    MAX_JSON_BYTES,
+    MAX_TENSORS,
+    Contents,
+    SourceFile,
+    Tensor,
+    as_shape,
+    byte_count,
+    decode,
+    parse_json,
+)
+from memattn.errors import quoted
+
+LAYER_FORMAT = "memattn.MemoryAugmentedAttention"
+
+_DTYPES = {"F16": "float16", "BF16": "bfloat16", "F32": "float32", "F64": "float64"}
+_DTYPES |= {"I8": "int8", "U8": "uint8"}
+
+
+def is_safetensors(source: SourceFile) -> bool:
+    """Whether the file begins as one does: a length that it can hold, and a brace."""
+    if source.size < 9:
+        return False
+    start = source.read_at(0, 9, "")
+    return 2 <= struct.unpack("<Q", start[:8])[0] <= source.size - 8 and start[8:] == b"{"
+
+
+def read_safetensors(source: SourceFile) -> tuple[Contents, bool]:
+    """The tensors, and whether the file says that it is one layer of memattn."""
+    (length,) = struct.unpack("<Q", source.read_at(0, 8, "header"))
+    if length > MAX_JSON_BYTES:
+        source.fail("header", f"{length} bytes", f"at most {MAX_JSON_BYTES}")
+    header = parse_json(source, "header", source.read_at(8, length, "header"))
+    if not isinstance(header, dict):
+        source.fail("header", "no object", "an object of tensors")
+    if len(header) > MAX_TENSORS:
+        source.fail("header", f"{len(header)} tensors", f"at most {MAX_TENSORS}")
+    metadata = header.pop("__metadata__", {})
+    if not isinstance(metadata, dict):
+        source.fail("header", "metadata that is no object", "one of strings")
+    start = 8 + length
+    spans: list[tuple[int, int, str]] = []
+    tensors = []
+    for name, entry in header.items():
+        tensor, begin, end = _tensor(source, start, name, entry)
+        tensors.append(tensor)
+        spans.append((begin, end, name))
+    _check_spans(source, sorted(spans), source.size - start)
+    return Contents(tensors, "."), metadata.get("format") == LAYER_FORMAT
+
+
+def _tensor(source: SourceFile, start: int, name: str, entry: Any) -> tuple[Tensor, int, int]:
+    keys = {"dtype", "shape", "data_offsets"}
+    shape = as_shape(entry.get("shape")) if isinstance(entry, dict) else None
+    offsets = as_shape(entry.get("data_offsets")) if isinstance(entry, dict) else None
+    if shape is None or offsets is None or len(offsets) != 2 or set(entry) != keys:
+        source.fail(f"tensor {quoted(name)}", "a malformed entry", "dtype, shape and data_offsets")
+    begin, end = offsets
+    dtype = _DTYPES.get(entry["dtype"], "") if isinstance(entry["dtype"], str) else ""
+    if dtype in FLOAT_SIZES and end - begin != byte_count(shape, dtype):
+        expected = f"{byte_count(shape, dtype)} for shape {shape} of {dtype}"
+        source.fail(f"tensor {quoted(name)}", f"{end - begin} bytes", expected)
+    tensor = Tensor(
+        name,
+        tuple(name.replace("/", ".").split(".")),
+        shape,
+        dtype or str(entry["dtype"])[:40],
+        load=lambda: decode(
+            source.read_at(start + begin, end - begin, f"tensor {quoted(name)}"), dtype, shape
+        ),
+        key=(begin, end, shape),
+    )
+    return tensor, begin, end
+
+
+def _check_spans(source: SourceFile, spans: list[tuple[int, int, str]], size: int) -> None:
+    """The tensors fill the file, one after the other, without overlap or hole."""
+    at = 0
+    for begin, end, name in spans:
+        if begin != at or end < begin or end > size:
+            expected = f"bytes from {at} on, inside of {size}"
+            source.fail(f"tensor {quoted(name)}", f"bytes {begin} to {end}", expected)
+        at = end
+    if at != size:
+        source.fail("", f"{size - at} bytes after the last tensor", "none")

@@ -1,0 +1,198 @@
+"""A file of weights as the readers see it: opened once, its tensors by name, read when asked."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO, Literal, NoReturn, TypeAlias
+
+import numpy as np
+
+from memattn import FormatError
+from memattn.arrays import Array
+from memattn.errors import printable, quoted
+
+ByteOrder: TypeAlias = Literal["<", ">"]
+
+# Bytes of a value of each type that weights may have.
+FLOAT_SIZES = {"float16": 2, "bfloat16": 2, "float32": 4, "float64": 8}
+
+MAX_JSON_BYTES = 4 << 20
+MAX_TENSORS = 100_000
+_INFLATED_ANYWAY = 64 << 20  # bytes that a compressed part may have, however small the file
+_INFLATED_TIMES = 16  # and times the file: weights are noise, which hardly shrinks
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """A file, open for reading; `fail` words what is wrong with it.
+
+    Attributes
+    ----------
+    path : Path
+        Of the file, for messages.
+    file : binary file
+        Seekable, with a descriptor.
+    size : int
+        In bytes.
+    inside : str
+        When it is a part of the file at `path`: which one.
+    """
+
+    path: Path
+    file: BinaryIO = field(repr=False)
+    size: int
+    inside: str = ""
+
+    @property
+    def inflated_limit(self) -> int:
+        """Bytes that what is compressed in this file may have when it is not."""
+        return max(_INFLATED_ANYWAY, _INFLATED_TIMES * self.size)
+
+    def read_at(self, offset: int, length: int, place: str) -> bytes:
+        """Exactly `length` bytes from `offset`; takes memory only for what the file can hold."""
+        if not 0 <= offset <= offset + length <= self.size:
+            found = f"bytes {offset} to {offset + length}"
+            self.fail(place, found, f"a place inside the {self.size} bytes of the file")
+        self.file.seek(offset)
+        data = self.file.read(length)
+        if len(data) != length:
+            self.fail(place, "the end of the file", f"{length - len(data)} more bytes")
+        return data
+
+    def fail(self, place: str, found: str, expected: str) -> NoReturn:
+        """Raise FormatError: where, what was found, what was expected."""
+        where = ": ".join(text for text in (str(self.path), self.inside, place) if text)
+        raise FormatError(printable(f"{where}: found {found}, expected {expected}")) from None
+
+
+@contextmanager
+def open_source(path: str | os.PathLike[str]) -> Iterator[SourceFile]:
+    """Open a regular file; a pipe or a device, which might never end, is a FormatError."""
+    name = Path(path)
+    descriptor = os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(descriptor)
+        found = "a folder" if stat.S_ISDIR(status.st_mode) else "no regular file"
+        expected = "a file of weights, such as save_weights makes of a loaded model"
+        raise FormatError(printable(f"{name}: found {found}, expected {expected}"))
+    with open(descriptor, "rb") as file:  # noqa: PTH123 - Path.open takes no descriptor
+        yield SourceFile(name, file, status.st_size)
+
+
+@contextmanager
+def source_in_memory(outer: SourceFile, name: str, data: bytes) -> Iterator[SourceFile]:
+    """A part of a file as a file of its own, which has a descriptor and no name on any disk."""
+    with open(os.memfd_create("memattn", os.MFD_CLOEXEC), "w+b") as file:  # noqa: PTH123
+        file.write(data)
+        file.flush()
+        yield SourceFile(outer.path, file, len(data), name)
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """An array in a file.
+
+    Attributes
+    ----------
+    name : str
+        Its whole name there.
+    parts : tuple of str
+        The name as a path; for Keras' numbered variables the last part is ``"#0"``, ``"#1"``, ...
+    shape : tuple of int
+    dtype : str
+        As NumPy names it, or ``"bfloat16"``; any other text for what no weight can be.
+    load : callable
+        Reads the values, in `dtype` (bfloat16 as float32), C-contiguous. Only for a dtype in
+        `FLOAT_SIZES`.
+    key : hashable
+        The same for two names of one array.
+    """
+
+    name: str
+    parts: tuple[str, ...]
+    shape: tuple[int, ...]
+    dtype: str
+    load: Callable[[], Array] = field(repr=False, compare=False)
+    key: object = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a file holds, as far as moving weights is concerned.
+
+    Attributes
+    ----------
+    tensors : list of Tensor
+    separator : str
+        Between the parts of a name that people read.
+    names : mapping
+        From the path of a group to the name that its layer had in Keras.
+    layer_configs : mapping
+        From the name of a layer to what the model's config says about it.
+    config : mapping, optional
+        The config that memattn wrote beside the weights of its only layer.
+    fully_masked : str
+        What a token reads when every slot is masked, unless a config says it.
+    """
+
+    tensors: list[Tensor]
+    separator: str
+    names: Mapping[tuple[str, ...], str] = field(default_factory=dict)
+    layer_configs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    config: Mapping[str, Any] | None = None
+    fully_masked: str = "zero"
+
+
+def decode(data: bytes, dtype: str, shape: tuple[int, ...], byte_order: ByteOrder = "<") -> Array:
+    """Bytes in C order as an array; bfloat16 becomes float32, which holds it exactly."""
+    if dtype == "bfloat16":
+        halves = np.frombuffer(data, np.dtype(np.uint16).newbyteorder(byte_order))
+        values: Array = (halves.astype(np.uint32) << np.uint32(16)).view(np.float32)
+    else:
+        values = np.frombuffer(data, np.dtype(dtype).newbyteorder(byte_order)).astype(dtype)
+    return values.reshape(shape)
+
+
+def byte_count(shape: tuple[int, ...], dtype: str) -> int:
+    """Bytes of an array, in integers that cannot overflow."""
+    count = FLOAT_SIZES[dtype]
+    for size in shape:
+        count *= size
+    return count
+
+
+def parse_json(source: SourceFile, place: str, data: bytes) -> Any:
+    """JSON in UTF-8, at most `MAX_JSON_BYTES` long and without a key twice in one object."""
+    if len(data) > MAX_JSON_BYTES:
+        source.fail(place, f"{len(data)} bytes of JSON", f"at most {MAX_JSON_BYTES}")
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) != len(pairs):
+            twice, _ = Counter(key for key, _ in pairs).most_common(1)[0]
+            source.fail(place, f"the key {quoted(twice)} twice", "every key once")
+        return found
+
+    try:
+        return json.loads(data.decode("utf-8"), object_pairs_hook=unique)
+    except FormatError:
+        raise
+    except (ValueError, RecursionError) as error:  # ValueError: malformed, or not UTF-8
+        source.fail(place, f"no JSON ({printable(str(error))[:120]})", "JSON")
+
+
+def as_shape(value: object) -> tuple[int, ...] | None:
+    """A list or tuple of sizes as a tuple; None when it is none."""
+    if not isinstance(value, list | tuple) or len(value) > 32:
+        return None
+    if any(type(size) is not int or not 0 <= size < 2**63 for size in value):
+        return None
+    return tuple(value)

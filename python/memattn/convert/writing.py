@@ -1,0 +1,109 @@
+"""`write`: one layer to a file, in the format that the file's name asks for."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from memattn.arrays import Array
+from memattn.convert.npz_file import npz_bytes
+from memattn.convert.onnx_graph import onnx_bytes
+from memattn.convert.torch_file import torch_file_bytes
+from memattn.convert.weights import PROJECTIONS, as_layer
+from memattn.errors import DataError, quoted
+from memattn.files import write_atomically
+
+_LAYER_GROUP = "layers/memory_augmented_attention"
+
+
+def write(layer: object, path: str | os.PathLike[str]) -> None:
+    """Write one layer to a file, atomically.
+
+    Parameters
+    ----------
+    layer : MemoryAugmentedAttention
+        Of `memattn`, `memattn.keras` or `memattn.torch`.
+    path : str or path
+        The ending decides: ``.safetensors``; ``.weights.h5`` for ``load_weights`` of a Keras model
+        whose only layer with weights this is; ``.npz``; ``.pt`` or ``.pth``, a ``state_dict`` for
+        ``torch.load(weights_only=True)``; ``.onnx``, the folded graph without masks and dropout.
+
+    Raises
+    ------
+    ValueError
+        The ending is none of these, or the layer's weights are not those of a memory layer.
+    TypeError
+        It is no layer.
+    OSError
+        The system refused; a file that was there before is whole.
+    ModuleNotFoundError
+        h5py or onnx is needed and not installed.
+    """
+    target = Path(path)
+    check_target(target)
+    ours = as_layer(layer)
+    ending = _ending(target)
+    if ending == ".safetensors":
+        ours.save(target)
+        return
+    data = _WRITERS[ending](ours.weights, ours.get_config())
+    try:
+        write_atomically(target, data)
+    except DataError as error:
+        raise OSError(str(error)) from error
+
+
+def check_target(path: Path) -> None:
+    """Raise DataError, a ValueError, unless `write` knows what the ending of a file asks for."""
+    if not _ending(path):
+        expected = f"a name that ends in one of {', '.join(_ENDINGS)}"
+        raise DataError("target", f"found {quoted(path.name)}, expected {expected}", file=path)
+    needed = _MODULES.get(_ending(path))
+    if needed is not None and importlib.util.find_spec(needed) is None:
+        text = f"writing {_ending(path)} needs: pip install 'memattn[convert]'"
+        raise ModuleNotFoundError(text, name=needed)
+
+
+def _ending(path: Path) -> str:
+    name = path.name.lower()
+    return next((ending for ending in _ENDINGS if name.endswith(ending)), "")
+
+
+def _hdf5_bytes(weights: Mapping[str, Array], config: Mapping[str, Any]) -> bytes:
+    """The weights of a model with one layer, as both Keras 2.15 and 3 look for them."""
+    import h5py
+
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        file.attrs["memattn_config"] = json.dumps(config)
+        file.create_group("vars")
+        layer = file.create_group(_LAYER_GROUP)
+        layer.create_group("vars").attrs["name"] = "memory_augmented_attention"
+        layer["vars/0"] = weights["memory"]
+        attention = layer.create_group("attention")
+        attention.create_group("vars").attrs["name"] = "multi_head_attention"
+        for role in PROJECTIONS:
+            projection = attention.create_group(f"{role}_dense")
+            attention[f"_{role}_dense"] = projection  # Keras 2.15 looks there: a second name
+            variables = projection.create_group("vars")
+            variables.attrs["name"] = "attention_output" if role == "output" else role
+            for index, part in enumerate(("kernel", "bias")):
+                if f"{role}.{part}" in weights:
+                    variables[str(index)] = weights[f"{role}.{part}"]
+    return buffer.getvalue()
+
+
+_WRITERS: dict[str, Callable[[Mapping[str, Array], Mapping[str, Any]], bytes]] = {
+    ".weights.h5": _hdf5_bytes,
+    ".npz": npz_bytes,
+    ".pt": torch_file_bytes,
+    ".pth": torch_file_bytes,
+    ".onnx": onnx_bytes,
+}
+_ENDINGS = (".safetensors", *_WRITERS)
+_MODULES = {".weights.h5": "h5py", ".onnx": "onnx"}

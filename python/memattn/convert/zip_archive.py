@@ -1,0 +1,114 @@
+"""Zip archives that nobody vouches for: read member by member, by exact name, never unpacked.
+
+What the archive claims is checked before memory is taken for it: the size of its directory, that no
+name stands in it twice, and what a member has when it is inflated.
+"""
+
+from __future__ import annotations
+
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from memattn.convert.source import SourceFile
+from memattn.errors import quoted
+
+_MAX_DIRECTORY_BYTES = 4 << 20  # some 50,000 members
+_END = struct.Struct("<4s4H2LH")  # of the central directory
+_LOCATOR = struct.Struct("<4sLQL")  # of the zip64 end, which stands before it
+_END64 = struct.Struct("<4sQ2H2L4Q")
+_STORED_OR_DEFLATED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_ENCRYPTED = 0x1
+# What zipfile raises on bytes that are none of an archive.
+_DAMAGE = (
+    *(zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError, RuntimeError),
+    *(ValueError, OverflowError),
+)
+
+
+@dataclass(frozen=True)
+class Archive:
+    """An open archive whose directory has been checked."""
+
+    source: SourceFile
+    zip: zipfile.ZipFile
+    members: dict[str, zipfile.ZipInfo]
+
+    def read(self, name: str, limit: int | None = None) -> bytes:
+        """The whole of a member, which must be there and have at most `limit` bytes."""
+        member = self._member(name)
+        if limit is not None and member.file_size > limit:
+            self.source.fail(name, f"{member.file_size} bytes", f"at most {limit}")
+        data = self._read(member, member.file_size + 1)
+        if len(data) != member.file_size:
+            self.source.fail(name, f"{len(data)} bytes", f"the {member.file_size} it claims")
+        return data
+
+    def read_start(self, name: str, length: int) -> bytes:
+        """The first `length` bytes of a member, or all if it has fewer."""
+        return self._read(self._member(name), length)
+
+    def _member(self, name: str) -> zipfile.ZipInfo:
+        member = self.members.get(name)
+        if member is None:
+            self.source.fail("", f"an archive without {name}", "one that holds it")
+        if member.compress_type not in _STORED_OR_DEFLATED or member.flag_bits & _ENCRYPTED:
+            self.source.fail(name, "a member that is encrypted or packed oddly", "one that is not")
+        return member
+
+    def _read(self, member: zipfile.ZipInfo, length: int) -> bytes:
+        try:
+            with self.zip.open(member) as file:
+                return file.read(length)
+        except _DAMAGE as error:
+            self.source.fail(member.filename, f"a damaged member ({error})", "one that is whole")
+
+
+@contextmanager
+def open_archive(source: SourceFile) -> Iterator[Archive]:
+    """Open a zip archive and check its directory."""
+    _check_directory_size(source)
+    try:
+        archive = zipfile.ZipFile(source.file)
+    except _DAMAGE as error:
+        source.fail("", f"a damaged zip archive ({error})", "a whole one")
+    with archive:
+        members: dict[str, zipfile.ZipInfo] = {}
+        for member in archive.infolist():
+            if member.filename in members:
+                name = quoted(member.filename)
+                source.fail("", f"two members of the name {name}", "every name once")
+            members[member.filename] = member
+        total = sum(member.file_size for member in members.values())
+        if total > source.inflated_limit:
+            found = f"members of {total} bytes in all"
+            source.fail("", found, f"at most {source.inflated_limit} in a file of this size")
+        yield Archive(source, archive, members)
+
+
+def _check_directory_size(source: SourceFile) -> None:
+    """Look at what zipfile will believe, since it reads a directory of any size into memory."""
+    if source.size < _END.size:
+        source.fail("", f"{source.size} bytes", "a zip archive")
+    tail_size = min(source.size, _END.size + _LOCATOR.size)
+    tail = source.read_at(source.size - tail_size, tail_size, "")
+    signature, *_, size, offset, comment = _END.unpack(tail[-_END.size :])
+    if signature != b"PK\x05\x06" or comment != 0:
+        expected = "a zip archive that ends with its directory and has no comment"
+        source.fail("", "a damaged or unfinished zip archive", expected)
+    end = source.size - _END.size
+    if len(tail) == _END.size + _LOCATOR.size:
+        signature, _, offset64, _ = _LOCATOR.unpack(tail[: _LOCATOR.size])
+        if signature == b"PK\x06\x07":
+            end = offset64
+            record = source.read_at(offset64, _END64.size, "zip64 end of the directory")
+            signature, *_, size, offset = _END64.unpack(record)
+            if signature != b"PK\x06\x06" or end + _END64.size + len(tail) != source.size:
+                source.fail("", "a zip64 end of the directory out of place", "it at the end")
+    if size > _MAX_DIRECTORY_BYTES:
+        source.fail("", f"a directory of {size} bytes", f"at most {_MAX_DIRECTORY_BYTES}")
+    if offset + size != end:
+        source.fail("", "a directory out of place", "it at the end, and nothing before the archive")

@@ -1,0 +1,91 @@
+"""Arrays from NumPy's files, read with suspicion: sizes are checked before memory is taken."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from memattn import FormatError
+from memattn.arrays import Array
+from memattn.convert.source import SourceFile, open_source
+from memattn.convert.zip_archive import open_archive
+from memattn.errors import DataError, printable, quoted
+from memattn.npy_header import MAX_HEADER_BYTES, NpyHeader, NpyHeaderError, parse_npy_header
+
+MAX_UNPACKED_BYTES = 2**31  # of a .npz file; a .npy file is mapped, not read, and may be larger
+
+
+def read_array(path: Path) -> Array:
+    """The array of a ``.npy`` file, mapped into memory, or the only one of a ``.npz`` file.
+
+    Nothing is unpickled.
+
+    Raises
+    ------
+    DataError
+        The file cannot be read, or is none of an array of numbers.
+    """
+    try:
+        with open_source(path) as source:
+            return _read_npz(source) if path.suffix.lower() == ".npz" else _map_npy(source)
+    except FileNotFoundError:
+        problem = "found no such file, expected an array file"
+        raise DataError("not-found", problem, file=path) from None
+    except OSError as error:
+        problem = f"found a file that cannot be read ({error.strerror or error})"
+        raise DataError("unreadable", f"{problem}, expected an array file", file=path) from None
+    except FormatError as error:
+        problem = str(error).removeprefix(f"{printable(str(path))}: ")
+        raise DataError("malformed-array", problem, file=path) from None
+
+
+def _map_npy(source: SourceFile) -> Array:
+    header = _header(source, source.read_at(0, min(source.size, MAX_HEADER_BYTES), ""), "")
+    dtype = _dtype(source, header, source.size, "")
+    if 0 in header.shape:
+        return np.empty(header.shape, dtype)
+    order: Literal["C", "F"] = "F" if header.fortran_order else "C"
+    file: Any = source.file
+    values: Array = np.memmap(file, dtype, "r", header.begin, header.shape, order)
+    return values
+
+
+def _read_npz(source: SourceFile) -> Array:
+    with open_archive(source) as archive:
+        if len(archive.members) != 1:
+            names = ", ".join(quoted(name) for name in list(archive.members)[:8])
+            found = f"{len(archive.members)} arrays" + (f" ({names})" if names else "")
+            source.fail("", found, "one")
+        ((name, member),) = archive.members.items()
+        header = _header(source, archive.read_start(name, MAX_HEADER_BYTES), name)
+        dtype = _dtype(source, header, member.file_size, name)
+        if member.file_size > MAX_UNPACKED_BYTES:
+            expected = f"at most {MAX_UNPACKED_BYTES:,}; save it as .npy"
+            source.fail(name, f"{member.file_size:,} bytes", expected)
+        values: Array = np.frombuffer(archive.read(name), dtype, offset=header.begin)
+    return values.reshape(header.shape, order="F" if header.fortran_order else "C")
+
+
+def _header(source: SourceFile, data: bytes, place: str) -> NpyHeader:
+    try:
+        return parse_npy_header(data)
+    except NpyHeaderError as error:
+        source.fail(place, error.found, error.expected)
+
+
+def _dtype(source: SourceFile, header: NpyHeader, size: int, place: str) -> np.dtype[np.generic]:
+    """The type of the values, which must fill the file or member of `size` bytes."""
+    text = f"{header.byte_order}{header.kind}{header.width}"
+    try:
+        dtype = np.dtype(text)
+    except TypeError:
+        source.fail(place, f"values of type {text}", "real numbers")
+    if dtype.kind not in "fiub":
+        source.fail(place, f"values of type {dtype}", "real numbers")
+    wanted = header.begin + math.prod(header.shape) * dtype.itemsize
+    if size != wanted:
+        source.fail(place, f"{size:,} bytes", f"{wanted:,} for shape {header.shape} of {dtype}")
+    return dtype

@@ -1,0 +1,321 @@
+"""Whether a layer can learn and be used: its diseases, each with what it means and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from memattn.arrays import Array
+from memattn.inspection.fold import FoldedHead, fold_heads, logit_range, spread
+from memattn.inspection.overview import choose_tokens, dead_slots
+from memattn.inspection.reading import Reading, read_memory
+from memattn.inspection.similarity import alike_groups
+from memattn.inspection.tokens import Tokens
+from memattn.layer import MemoryAugmentedAttention
+
+Severity = Literal["error", "warning", "note"]
+SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
+
+# A head whose logits differ less between slots reads all slots alike. Equal slots give the rounding
+# of float32, 1e-7; a layer of 512 units and 8 heads as it is initialised gives 4e-3.
+UNIFORM_SPREAD = 1e-5
+# A head adds a constant when what it adds differs less between slots, relative to its size.
+CONSTANT_SPREAD = 1e-5
+# A head explodes when more of the tokens read one slot alone, to float32's last bit. One that does
+# so for some tokens has learned to choose.
+SATURATED_SHARE = 0.9
+
+SHOWN = 8  # places named in a sentence
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong with a layer.
+
+    Attributes
+    ----------
+    name : str
+        A short name for programs, such as ``"identical-slots"``.
+    severity : str
+        ``"error"``: the memory does not work; ``"warning"``: a part of it does not; ``"note"``:
+        worth knowing, and no illness.
+    found, meaning, advice : str
+        What was found, what it means, and what to do.
+    evidence : dict
+        The numbers, as JSON can hold them.
+    """
+
+    name: str
+    severity: Severity
+    found: str
+    meaning: str
+    advice: str
+    evidence: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What `diagnose` found.
+
+    Attributes
+    ----------
+    findings : list of Finding
+        What is wrong, the worst first.
+    not_judged : dict
+        Why a finding, by its name, could not be looked for.
+    tokens : Tokens
+        What the layer was read with.
+    """
+
+    findings: list[Finding]
+    not_judged: dict[str, str]
+    tokens: Tokens
+
+    @property
+    def healthy(self) -> bool:
+        """Whether there is nothing but notes."""
+        return all(finding.severity == "note" for finding in self.findings)
+
+
+def diagnose(layer: MemoryAugmentedAttention, tokens: Tokens | object | None = None) -> Diagnosis:
+    """Examines a layer; nothing of it changes.
+
+    Parameters
+    ----------
+    layer : MemoryAugmentedAttention
+        The layer.
+    tokens : array (N, U) or (B, T, U), or Tokens, optional
+        What it reads in use. When not given, standard normal tokens, always the same.
+
+    Raises
+    ------
+    DataError
+        The tokens do not fit the layer or are not finite.
+    """
+    chosen = choose_tokens(layer, tokens)
+    weights = layer.weights
+    not_judged: dict[str, str] = {}
+    findings = non_finite_weights(weights)
+    if findings:
+        not_judged["all others"] = "weights are not finite"
+        return Diagnosis(findings, not_judged, chosen)
+    reading = read_memory(layer, chosen)
+    if not reading.finite:
+        not_judged["all others"] = "the layer's output is not finite"
+        return Diagnosis([non_finite_output(chosen)], not_judged, chosen)
+    heads = list(fold_heads(weights))
+    if len(weights["memory"]) == 1:
+        findings.append(_single_slot())
+        not_judged["all others"] = "there is one slot"
+        return Diagnosis(findings, not_judged, chosen)
+    groups = alike_groups(weights["memory"])
+    findings += _alike_slots(weights["memory"], groups)
+    findings += _uniform(reading)
+    if len(groups) != 1 or len(groups[0]) < len(weights["memory"]):
+        findings += _constant_heads(heads)
+    findings += _exploding(heads, reading)
+    dead = dead_slots(reading, chosen)
+    if dead is None:
+        not_judged["dead-slots"] = f"{len(chosen):,} tokens are too few for so many slots"
+    elif dead:
+        findings.append(_dead(reading, dead))
+    findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))
+    return Diagnosis(findings, not_judged, chosen)
+
+
+def non_finite_weights(weights: Mapping[str, Array]) -> list[Finding]:
+    """One finding when a weight is NaN or infinite, else none."""
+    counts = {name: int(np.sum(~np.isfinite(value))) for name, value in weights.items()}
+    counts = {name: count for name, count in counts.items() if count}
+    if not counts:
+        return []
+    places = ", ".join(f"{count:,} in {name}" for name, count in counts.items())
+    return [
+        Finding(
+            "non-finite-weights",
+            "error",
+            f"NaN or infinity in the weights: {places}",
+            "The training has diverged, or the file is damaged. Every output that such a value "
+            "reaches is NaN.",
+            "Go back to an earlier file. Train with a smaller learning rate or with clipped "
+            "gradients (clip_by_global_norm). There is nothing here to repair.",
+            {"counts": counts},
+        )
+    ]
+
+
+def non_finite_output(tokens: Tokens) -> Finding:
+    """The finding that finite weights give an output that is not."""
+    return Finding(
+        "non-finite-output",
+        "error",
+        f"the weights are finite, and the output on {tokens.source} is not",
+        "Products of weights and tokens are larger than the layer's dtype can hold.",
+        "Go back to an earlier file. Train with weight decay (AdamW), or scale the input down. "
+        "There is nothing here to repair.",
+        {},
+    )
+
+
+def _single_slot() -> Finding:
+    return Finding(
+        "single-slot",
+        "note",
+        "the memory has one slot",
+        "A softmax over one slot is 1, so the layer adds the same to every token.",
+        "Take a larger memory_size if it is meant to remember something.",
+        {},
+    )
+
+
+def _alike_slots(memory: Array, groups: list[list[int]]) -> list[Finding]:
+    if not groups:
+        return []
+    m = np.asarray(memory, np.float64)
+    exact = all(np.array_equal(m[slot], m[group[0]]) for group in groups for slot in group)
+    distance = max(float(np.abs(m[group] - m[group[0]]).max()) for group in groups)
+    count, every = sum(map(len, groups)), len(groups[0]) == len(m)
+    how = "equal to the last bit" if exact else f"equal up to {distance:.1g}"
+    which = (
+        f"all {len(m):,} slots are"
+        if every
+        else f"{count:,} of {len(m):,} slots, in {_count(groups, 'group')}, are"
+    )
+    zeros = every and not m.any()
+    meaning = (
+        "Equal slots get equal scores and equal gradients, so training keeps them equal for ever"
+    )
+    return [
+        Finding(
+            "identical-slots" if exact else "nearly-identical-slots",
+            "error" if every else "warning",
+            f"{which} {how}" + (", and zero" if zeros else ""),
+            f"{meaning}: the layer can add nothing to its input but a constant. The published "
+            "layer starts so, from a memory of zeros."
+            if every
+            else f"{meaning}, and each such group counts as one slot: "
+            + _listed([" = ".join(map(str, group[:SHOWN])) for group in groups]),
+            "Break the symmetry: memattn doctor FILE --repair OUT, then train on. A new layer "
+            'starts with memory_initializer="normal".',
+            {"slots": count, "of": len(m), "groups": groups, "largest_difference": distance},
+        )
+    ]
+
+
+def _uniform(reading: Reading) -> list[Finding]:
+    heads, slots = reading.usage.shape
+    flat = np.flatnonzero(reading.logit_spread <= UNIFORM_SPREAD).tolist()
+    if not flat:
+        return []
+    evidence = {
+        "heads": flat,
+        "logit_spread": float(reading.logit_spread[flat].max()),
+        "entropy": float(reading.entropy[flat].min()),
+        "log_slots": float(np.log(slots)),
+        "added_constant": reading.added_constant,
+        "added_variation": reading.added_variation,
+    }
+    level = f"entropy {evidence['entropy']:.6g} of at most log {slots} = {np.log(slots):.6g}"
+    if len(flat) == heads:
+        return [
+            Finding(
+                "uniform-attention",
+                "error",
+                f"every token reads all slots alike, in every head ({level})",
+                "The scores do not depend on the input, so the layer adds the same to every token "
+                f"(norm {reading.added_constant:.3g}, varying by {reading.added_variation:.1g}).",
+                "If the slots are identical, that is the cause: see there. If not, the query and "
+                "key kernels are next to zero: train longer, or with less weight decay.",
+                evidence,
+            )
+        ]
+    return [
+        Finding(
+            "uniform-heads",
+            "warning",
+            f"{_some(flat, heads, 'head')} read all slots alike ({level})",
+            "Such a head adds the same to every token; its query or key kernel is next to zero.",
+            "Train longer or with less weight decay; if it stays so, fewer heads do as well.",
+            evidence,
+        )
+    ]
+
+
+def _constant_heads(heads: Sequence[FoldedHead]) -> list[Finding]:
+    sizes = [float(np.sqrt((head.b**2).sum(axis=1).mean())) for head in heads]
+    spreads = [spread(head.b) for head in heads]
+    flat = [h for h, size in enumerate(sizes) if spreads[h] <= CONSTANT_SPREAD * size]
+    if not flat:
+        return []
+    return [
+        Finding(
+            "constant-heads",
+            "warning",
+            f"{_some(flat, len(heads), 'head')} add the same whichever slot is read",
+            "What such a head reads makes no difference; its value or output kernel is next to "
+            "zero, or blind to what the slots differ in.",
+            "Train longer or with less weight decay; if it stays so, fewer heads do as well.",
+            {
+                "heads": flat,
+                "size": [sizes[h] for h in flat],
+                "spread": [spreads[h] for h in flat],
+            },
+        )
+    ]
+
+
+def _exploding(heads: Sequence[FoldedHead], reading: Reading) -> list[Finding]:
+    hard = np.flatnonzero(reading.saturated >= SATURATED_SHARE).tolist()
+    if not hard:
+        return []
+    bounds = [logit_range(heads[h].a, heads[h].c, reading.token_norm) for h in hard]
+    share = float(reading.saturated[hard].min())
+    return [
+        Finding(
+            "exploding-logits",
+            "warning",
+            f"{_some(hard, len(heads), 'head')} read one slot alone on {100 * share:.0f} % of the "
+            f"tokens or more; logits may be {max(bounds):.3g} apart",
+            "The softmax is saturated: its gradient is 0 to rounding, so queries, keys and the "
+            "choice of slots no longer learn, and small changes of the input flip the output.",
+            "Go back to an earlier file and train with a smaller learning rate, clipped gradients "
+            "or weight decay on query and key kernels; or normalise the input.",
+            {
+                "heads": hard,
+                "saturated": [float(reading.saturated[h]) for h in hard],
+                "largest_gap_bound": bounds,
+                "token_norm": reading.token_norm,
+            },
+        )
+    ]
+
+
+def _dead(reading: Reading, dead: list[int]) -> Finding:
+    slots = reading.peak.shape[1]
+    most = float(reading.peak[:, dead].max())
+    return Finding(
+        "dead-slots",
+        "warning",
+        f"{_some(dead, slots, 'slot')} are read by no token: their largest score is {most:.1g}, "
+        f"an equal share {1 / slots:.1g}",
+        "A slot that is not read adds nothing, and as its gradient is in proportion to its score, "
+        "training hardly moves it.",
+        "Give data like that in use with --data, if this was without. A smaller memory_size would "
+        "do as well; or train with dropout or a smaller learning rate.",
+        {"slots": dead, "of": slots, "largest_score": most},
+    )
+
+
+def _count(things: Sequence[object], noun: str) -> str:
+    return f"{len(things):,} {noun}{'s' * (len(things) > 1)}"
+
+
+def _some(chosen: list[int], of: int, noun: str) -> str:
+    return f"{len(chosen):,} of {of:,} {noun}s ({_listed(list(map(str, chosen)))})"
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")

@@ -1,0 +1,105 @@
+"""How alike the slots of a memory are, as vectors and as what each head sees of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from memattn.arrays import Array
+from memattn.inspection.fold import Array64
+
+# More slots than these are not compared pair by pair.
+PAIRWISE_SLOTS = 2048
+# Slots that rounding alone may have torn apart: 16 roundings of float32.
+ALIKE = 1e-6
+# All slots are alike when none is farther from their mean, relative to it. What a head sees of such
+# differences moves its scores by less than anything that training needs.
+COLLAPSED = 1e-4
+
+
+@dataclass(frozen=True)
+class Similarity:
+    """Cosines are NaN where a vector is zero; those of pairs None for very many slots.
+
+    Attributes
+    ----------
+    norms : array (S,)
+        Norm of each slot.
+    cosine : array (S, S), optional
+        Between slots.
+    nearest : array (S,), optional
+        For each slot the other one of largest cosine, -1 where there is none.
+    key_cosine, value_cosine : array (H,)
+        Mean over pairs of slots, of what head h makes of them: their projections by its key and
+        value kernels, without the biases, which all slots share.
+    """
+
+    norms: Array64
+    cosine: Array64 | None
+    nearest: npt.NDArray[np.int64] | None
+    key_cosine: Array64
+    value_cosine: Array64
+
+
+def compare_slots(weights: Mapping[str, Array]) -> Similarity:
+    """Compares the slots of a layer, given its weights by name."""
+    memory = np.asarray(weights["memory"], np.float64)
+    slots = len(memory)
+    cosine = nearest = None
+    with np.errstate(all="ignore"):
+        if slots <= PAIRWISE_SLOTS:
+            directions = _directions(memory)
+            cosine = np.clip(directions @ directions.T, -1, 1)
+            others = np.where(np.eye(slots, dtype=bool) | np.isnan(cosine), -np.inf, cosine)
+            nearest = np.where(np.isfinite(others).any(axis=1), others.argmax(axis=1), -1)
+        return Similarity(
+            norms=np.linalg.norm(memory, axis=1),
+            cosine=cosine,
+            nearest=nearest,
+            key_cosine=_mean_cosines(memory, weights["key.kernel"]),
+            value_cosine=_mean_cosines(memory, weights["value.kernel"]),
+        )
+
+
+def alike_groups(memory: Array) -> list[list[int]]:
+    """Slots that are equal up to rounding, two or more a group; all of them when all nearly are.
+
+    Above PAIRWISE_SLOTS slots only those that are equal to the last bit.
+    """
+    m = np.asarray(memory, np.float64)
+    if len(m) > 1 and np.linalg.norm(m - m.mean(axis=0), axis=1).max() <= COLLAPSED * (
+        np.linalg.norm(m.mean(axis=0))
+    ):
+        return [list(range(len(m)))]
+    if len(m) > PAIRWISE_SLOTS:
+        labels = np.unique(m, axis=0, return_inverse=True)[1].reshape(-1)
+    else:
+        labels = np.full(len(m), -1)
+        norms = np.linalg.norm(m, axis=1)
+        for slot in range(len(m)):
+            if labels[slot] < 0:
+                near = np.linalg.norm(m - m[slot], axis=1) <= ALIKE * norms[slot]
+                labels[near & (labels < 0)] = slot
+    order = np.argsort(labels, kind="stable")
+    cuts = np.flatnonzero(np.diff(labels[order])) + 1
+    groups = [part.tolist() for part in np.split(order, cuts) if len(part) > 1]
+    return sorted(groups)
+
+
+def _directions(rows: Array64) -> Array64:
+    # Scaled by the largest first, so that no square overflows or vanishes.
+    scaled = rows / np.abs(rows).max(axis=1, keepdims=True)
+    return scaled / np.linalg.norm(scaled, axis=1, keepdims=True)  # type: ignore[no-any-return]
+
+
+def _mean_cosines(memory: Array64, kernel: Array) -> Array64:
+    """The mean over pairs (H,) needs no pairs: it is in the length of the sum of directions."""
+    slots = len(memory)
+    means = []
+    for h in range(kernel.shape[1]):
+        total = _directions(memory @ kernel[:, h].astype(np.float64)).sum(axis=0)
+        means.append((total @ total - slots) / (slots * (slots - 1)) if slots > 1 else np.nan)
+    return np.array(means)

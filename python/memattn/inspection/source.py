@@ -1,0 +1,70 @@
+"""The layer that a command looks at, from its file, and the one that it writes."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from memattn import FormatError
+from memattn.convert.reading import find_and_read
+from memattn.convert.recognise import FoundLayer
+from memattn.convert.writing import check_target, write
+from memattn.errors import DataError, printable
+from memattn.files import check_writable
+from memattn.layer import MemoryAugmentedAttention
+
+
+def read_layer(path: Path, name: str | None = None) -> tuple[FoundLayer, MemoryAugmentedAttention]:
+    """One memory layer of a file, of any format that `memattn.convert` reads, and what it is there.
+
+    Raises
+    ------
+    DataError
+        The file cannot be read or holds no layer, or several and `name` is that of none.
+    """
+    try:
+        return find_and_read(path, name)
+    except FormatError as error:
+        problem = str(error).removeprefix(f"{printable(str(path))}: ")
+        raise DataError("format", problem, file=path) from None
+    except ModuleNotFoundError as error:
+        raise DataError("missing-extra", str(error), file=path) from None
+    except FileNotFoundError:
+        problem = "found no such file, expected a file of weights"
+        raise DataError("not-found", problem, file=path) from None
+    except OSError as error:
+        # The text of an error that C++ raised has the path in it.
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        problem = f"found a file that cannot be read ({reason}), expected one that can"
+        raise DataError("unreadable", problem, file=path) from None
+
+
+def check_layer_target(path: Path) -> None:
+    """What would fail in `write_layer` fails here, before the work.
+
+    Raises
+    ------
+    DataError
+        The name's ending is of no format, or the place cannot be written.
+    """
+    try:
+        check_target(path)
+    except ModuleNotFoundError as error:
+        raise DataError("missing-extra", str(error), file=path) from None
+    check_writable(path)
+
+
+def write_layer(layer: MemoryAugmentedAttention, path: Path) -> None:
+    """Writes a layer in the format that the name's ending says, whole or not at all.
+
+    Raises
+    ------
+    DataError
+        The place cannot be written.
+    """
+    try:
+        write(layer, path)
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        problem = f"found a place that cannot be written ({reason}), expected one that can"
+        raise DataError("write-failed", problem, file=path) from None

@@ -1,0 +1,138 @@
+"""The tokens that a layer is looked at with: from a file, from an array, or drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from memattn.arrays import Array, as_array
+from memattn.csv_reader import read_csv
+from memattn.errors import DataError, printable, quoted
+from memattn.inspection.array_file import read_array
+from memattn.layer import MemoryAugmentedAttention
+
+REFERENCE_TOKENS = 4096  # enough for shares of reading to two digits
+MAX_REFERENCE_TOKENS = 16384
+# With fewer tokens for each slot, one that is read seldom would be called dead.
+TOKENS_A_SLOT = 20
+REFERENCE_VALUES = 2**24  # 64 MiB; a very wide layer gets fewer tokens
+REFERENCE_STEPS = 10  # the published example's; only the cost as Keras writes it depends on it
+REFERENCE_SEED = 0
+CHUNK_VALUES = 2**20
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Tokens that read a memory.
+
+    Attributes
+    ----------
+    values : array (N, U)
+        One token a row, finite; it may lie in a file.
+    steps : int
+        How many tokens one sequence has; the layer's results do not depend on it.
+    source : str
+        What they are, for people.
+    is_reference : bool
+        Whether they were drawn because no data was given.
+    """
+
+    values: Array
+    steps: int
+    source: str
+    is_reference: bool = False
+
+    def __len__(self) -> int:
+        """The number of tokens."""
+        return len(self.values)
+
+    def chunks(self, size: int) -> Iterator[Array]:
+        """The tokens in order, at most `size` of them at a time, as arrays (n, U)."""
+        for start in range(0, len(self.values), size):
+            yield self.values[start : start + size]
+
+
+def reference_tokens(layer: MemoryAugmentedAttention) -> Tokens:
+    """Standard normal tokens, always the same: what a layer reads behind a normalisation.
+
+    There are enough of them to judge every slot, unless the slots are very many.
+    """
+    slots, units = layer.weights["memory"].shape
+    wanted = min(max(REFERENCE_TOKENS, TOKENS_A_SLOT * slots), MAX_REFERENCE_TOKENS)
+    count = max(1, min(wanted, REFERENCE_VALUES // units))
+    rng = np.random.default_rng(REFERENCE_SEED)
+    values = rng.standard_normal((count, units), dtype=np.float32)
+    source = f"{count:,} standard normal tokens (seed {REFERENCE_SEED})"
+    return Tokens(values, REFERENCE_STEPS, source, is_reference=True)
+
+
+def as_tokens(
+    x: object, layer: MemoryAugmentedAttention, *, source: str = "", file: Path | None = None
+) -> Tokens:
+    """Tokens from an array (N, U) or (B, T, U), for that layer.
+
+    Raises
+    ------
+    TypeError
+        `x` is no array.
+    DataError
+        It has another shape, no token, or values that are no finite numbers of the layer's dtype.
+    """
+    units = layer.weights["memory"].shape[1]
+    array = as_array("tokens", x)
+
+    def error(kind: str, found: str, expected: str) -> DataError:
+        return DataError(kind, f"found {found}, expected {expected}", file=file)
+
+    if array.dtype.kind not in "fiub":
+        raise error("not-a-number", f"dtype {array.dtype}", "real numbers")
+    if array.ndim not in (2, 3) or array.shape[-1] != units or array.size == 0:
+        expected = f"tokens of the layer's {units} units: (N, {units}) or (B, T, {units})"
+        raise error("shape", f"an array of shape {array.shape}", expected)
+    steps = array.shape[-2]
+    tokens = Tokens(array.reshape(-1, units), steps, source)
+    first = 0
+    for chunk in tokens.chunks(max(1, CHUNK_VALUES // units)):
+        with np.errstate(over="ignore"):
+            finite = np.isfinite(chunk.astype(layer.dtype)).all(axis=1)
+        if not finite.all():
+            bad = first + int(np.argmin(finite))
+            expected = f"numbers that {layer.dtype} can hold"
+            raise error("not-finite", f"a NaN or an infinity in token {bad}", expected)
+        first += len(chunk)
+    return Tokens(tokens.values, steps, source or f"{len(tokens):,} tokens")
+
+
+def read_tokens(path: Path, layer: MemoryAugmentedAttention) -> Tokens:
+    """Tokens from a file, for that layer: ``.npy``, ``.npz`` with one array, or a CSV file.
+
+    A CSV file is one sequence, its rows are the steps and its columns of numbers the units, so it
+    must have exactly as many; columns of dates and text are left out.
+
+    Raises
+    ------
+    DataError
+        The file cannot be read or does not hold such tokens.
+    """
+    name, units = printable(path.name), layer.weights["memory"].shape[1]
+    if path.suffix.lower() in {".npy", ".npz"}:
+        array = read_array(path)
+        count = array.size // max(units, 1)
+        return as_tokens(array, layer, source=f"{count:,} tokens of {name}", file=path)
+    table = read_csv(path)
+    columns = [index for index in range(len(table.names)) if table.looks_numeric(index)]
+    if len(columns) != units:
+        names = ", ".join(quoted(table.names[index]) for index in columns[:8])
+        more = ", ..." if len(columns) > 8 else ""
+        found = f"{len(columns)} columns of numbers" + (f" ({names}{more})" if columns else "")
+        problem = (
+            f"found {found}, expected {units}, one for each unit of the layer; the layer reads "
+            f"tokens of {units} numbers, which a model before it makes of a raw series: save those "
+            "as .npy and give that file"
+        )
+        raise DataError("units", problem, file=path, line=1)
+    values = np.stack([table.numbers(index) for index in columns], axis=1)
+    return as_tokens(values, layer, source=f"{len(values):,} rows of {name}", file=path)

@@ -1,0 +1,73 @@
+# shellcheck shell=bash
+# The wheel, and the tests of the hosts: each framework that memattn has a face for, in an environment of its
+# own (.venv-hosts/NAME, made and kept by bench/environments.py) with the wheel in it.
+# Sourced from the root of the repository, after setup.sh.
+
+WHEELS=build/wheel # a folder in it for each version of Python
+
+python_tag() { "$1" -c 'import sys; print(sys.implementation.cache_tag)'; }
+
+# build_wheel PYTHON: the wheel that is given away, for that version of Python, into $WHEELS/TAG: built,
+# then repaired by auditwheel, which names the oldest Linux that it runs on. Compiles in the folder of
+# .venv when the versions agree.
+build_wheel() {
+  local python=$1 tag built
+  tag=$(python_tag "$python")
+  built=$WHEELS/$tag/built
+  rm -rf "${WHEELS:?}/$tag"
+  if [[ $tag == "$(python_tag "$VENV/bin/python")" ]]; then
+    "$VENV/bin/python" -m pip wheel --no-deps --no-build-isolation \
+      --config-settings=build-dir=build/python --wheel-dir "$built" .
+  else
+    PIP_CONSTRAINT=requirements/build.txt "$python" -m pip wheel --no-deps \
+      --config-settings="build-dir=build/$tag" --wheel-dir "$built" .
+  fi
+  "$VENV/bin/python" -m auditwheel repair --wheel-dir "$WHEELS/$tag" "$built"/*.whl
+}
+
+# newest_wheel PYTHON: builds it unless the sources are those that it was built from, and prints its path.
+newest_wheel() {
+  local folder sources
+  folder=$WHEELS/$(python_tag "$1")
+  sources=$(hash_of_files "${PACKAGE_SOURCES[@]}")
+  if [[ ! -f $folder/.stamp || $(<"$folder/.stamp") != "$sources" ]]; then
+    build_wheel "$1" >&2
+    printf '%s' "$sources" >"$folder/.stamp"
+  fi
+  printf '%s\n' "$folder"/*.whl
+}
+
+# prepare_host NAME: its environment, with the wheel in it.
+prepare_host() {
+  local python wheel stamp
+  python=$("$VENV/bin/python" -m bench.environments "$1")
+  wheel=$(newest_wheel "$python")
+  stamp=.venv-hosts/$1/.memattn
+  if [[ ! -f $stamp || $wheel -nt $stamp ]]; then
+    "$python" -m pip install --no-index --no-deps --force-reinstall "$wheel"
+    touch "$stamp"
+  fi
+}
+
+# host_files NAME: the tests that run there. test_keras2_* and test_keras3_* need that Keras; test_keras.py
+# and the like run on every Keras and every backend.
+host_files() {
+  local folder=tests/python/hosts
+  case $1 in
+    keras2) find $folder -name 'test_keras*.py' ! -name 'test_keras3_*' ;;
+    keras3) find $folder -name 'test_keras*.py' ! -name 'test_keras2_*' ;;
+    *) find $folder -name "test_$1*.py" -o -name test_keras.py ;;
+  esac | sort
+}
+
+# test_host NAME: its tests, its programs in examples/python, and its page in docs/.
+test_host() {
+  local backend=$1 files
+  if [[ $1 == keras* ]]; then backend=tensorflow; fi
+  mapfile -t files < <(host_files "$1")
+  # JAX compiles each small function that a test calls by itself: kept, the second time takes a third.
+  export JAX_COMPILATION_CACHE_DIR=$PWD/build/hosts/jax JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0
+  export MEMATTN_TEST_HOST=$1 KERAS_BACKEND=$backend TF_CPP_MIN_LOG_LEVEL=2
+  ".venv-hosts/$1/bin/python" -m pytest --quiet --tb=short \
+    tests/python/test_examples.py tests/python/test_pages.py "${files[@]}"
+}

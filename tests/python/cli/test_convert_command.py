@@ -1,0 +1,154 @@
+"""`memattn convert`: what it writes and says, and how it fails."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from memattn import convert
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+GOLDEN = Path(__file__).resolve().parents[2] / "golden" / "keras"
+
+
+@pytest.mark.parametrize("ending", ["safetensors", "weights.h5", "npz", "pt", "pth", "onnx"])
+def test_converts(run: Run, tmp_path: Path, ending: str) -> None:
+    done = run("convert", GOLDEN / "keras2.keras", f"a.{ending}")
+    assert (done.returncode, done.stderr) == (0, "")
+    said = '"memory_augmented_attention", 6 slots of 12 units, 3 heads, float32'
+    assert done.stdout == f"wrote a.{ending}: {said}\n"
+    assert [path.name for path in tmp_path.iterdir()] == [f"a.{ending}"]
+    if ending != "onnx":
+        expected = convert.read(GOLDEN / "keras2.keras")
+        for name, weight in convert.read(tmp_path / f"a.{ending}").weights.items():
+            np.testing.assert_array_equal(weight, expected.weights[name])
+
+
+def test_layer_and_json(run: Run, tmp_path: Path) -> None:
+    done = run("convert", GOLDEN / "keras3.weights.h5", "a.npz", "--layer", "second", "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    document = json.loads(done.stdout)
+    assert document["target"] == "a.npz"
+    assert document["layer"]["name"] == "second"
+    assert document["layer"]["memory_size"] == 12
+    assert convert.find(tmp_path / "a.npz")[0].memory_size == 12
+
+
+def failure(run: Run, *arguments: object) -> dict[str, object]:
+    """The error as JSON, which the text says in the same words, and its exit code."""
+    plain = run("convert", *arguments)
+    assert (plain.stdout, plain.stderr.count("\n")) == ("", 1 + plain.stderr.count("try: "))
+    assert "Traceback" not in plain.stderr
+    done = run("convert", *arguments, "--json")
+    assert (done.returncode, done.stdout) == (plain.returncode, "")
+    error: dict[str, object] = json.loads(done.stderr)["error"]
+    assert set(error) == {"kind", "message", "file", "line", "column"}
+    assert str(error["message"]) in plain.stderr
+    return {**error, "code": done.returncode}
+
+
+def test_one_of_several(run: Run, tmp_path: Path) -> None:
+    error = failure(run, GOLDEN / "keras3.keras", "a.npz")
+    assert (error["code"], error["kind"]) == (2, "layer")
+    assert 'found 2 memory layers, expected --layer (in Python: layer=) to name one of "first"' in (
+        str(error["message"])
+    )
+    error = failure(run, GOLDEN / "keras3.keras", "a.npz", "--layer", "third")
+    assert 'found no memory layers named "third"' in str(error["message"])
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "kind", "said"),
+    [
+        ("missing.h5", "a.npz", "not-found", "found no such file"),
+        (".", "a.npz", "format", "found a folder, expected a file of weights"),
+        ("bad.h5", "a.npz", "format", "found an unknown kind of file"),
+        ("good.npz", "a.txt", "target", 'found "a.txt", expected a name that ends in one of'),
+        ("good.npz", "good.npz", "option", "TARGET: found SOURCE itself"),
+        ("good.npz", "link.npz", "option", "TARGET: found SOURCE itself"),
+        ("good.npz", "no/a.npz", "unwritable", "found no folder"),
+        ("good.npz", "folder.npz", "unwritable", "found a folder"),
+    ],
+)
+def test_bad_arguments(
+    run: Run, tmp_path: Path, source: str, target: str, kind: str, said: str
+) -> None:
+    convert.write(convert.read(GOLDEN / "keras2.keras"), tmp_path / "good.npz")
+    (tmp_path / "bad.h5").write_bytes(b"no weights")
+    (tmp_path / "link.npz").symlink_to("good.npz")
+    (tmp_path / "folder.npz").mkdir()
+    before = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    error = failure(run, source, target)
+    assert (error["code"], error["kind"]) == (2, kind)
+    assert said in str(error["message"])
+    assert {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == before
+
+
+def test_usage(run: Run) -> None:
+    assert failure(run, "a.npz")["kind"] == "usage"
+    assert failure(run)["code"] == 2
+
+
+def test_a_full_disk_is_a_failure_of_the_machine(tmp_path: Path) -> None:
+    code = (
+        "import sys, errno, os, memattn.files as files\n"
+        "def full(*arguments): raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))\n"
+        "files.os.fsync = full\n"
+        "from memattn.cli.app import run\n"
+        f"sys.exit(run(['convert', {str(GOLDEN / 'keras2.keras')!r}, 'a.npz']))"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("memattn: a.npz: found a place that cannot be written")
+    assert "No space left" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_hostile_names_steer_no_terminal(run: Run, tmp_path: Path) -> None:
+    from memattn import MemoryAugmentedAttention
+
+    layer = MemoryAugmentedAttention(2, 3, 1, seed=0)
+    names = ("\x1b]0;title\x07a", "b")
+    arrays = {f"{name}.{part}": w for name in names for part, w in layer.weights.items()}
+    np.savez(tmp_path / "a.npz", **arrays)
+    done = run("convert", "a.npz", "b.npz")
+    assert r'"\x1b]0;title\x07a" (3 slots of 2 units), "b"' in done.stderr
+    done = run("convert", "a.npz", "b.npz", "--layer", names[0])
+    assert done.stdout.startswith(r'wrote b.npz: "\x1b]0;title\x07a", 3 slots')
+
+
+def test_help(run: Run) -> None:
+    done = run("convert", "--help")
+    assert done.returncode == 0
+    assert "Usage: memattn convert [OPTIONS] SOURCE TARGET" in done.stdout
+
+
+def test_needs_the_command_line_only(tmp_path: Path) -> None:
+    missing = ("rich", "jinja2", "matplotlib", "pandas", "h5py", "onnx")
+    code = (
+        "import importlib.util as u, sys; find = u.find_spec;"
+        f"u.find_spec = lambda name: None if name in {missing!r} else find(name);"
+        f"sys.modules.update(dict.fromkeys({missing!r}));"
+        "from memattn.cli import main; main()"
+    )
+    command = [sys.executable, "-c", code, "convert"]
+
+    def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [*command, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+
+    convert.write(convert.read(GOLDEN / "keras2.keras"), tmp_path / "a.npz")
+    assert run("a.npz", "b.pt").stderr == ""
+    needs = "needs: pip install 'memattn[convert]'\n"
+    done = run("a.npz", "c.onnx")
+    assert (done.returncode, done.stderr) == (2, f"memattn: writing .onnx {needs}")
+    done = run(str(GOLDEN / "keras2.keras"), "c.npz")
+    assert done.stderr == "memattn: HDF5 files need: pip install 'memattn[convert]'\n"

@@ -1,0 +1,251 @@
+"""`memattn doctor`: exit codes, what it says, and what a repair writes."""
+
+import json
+import re
+import subprocess
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from memattn import MemoryAugmentedAttention
+from memattn.inspection import diagnose
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def healthy(tmp_path: Path) -> MemoryAugmentedAttention:
+    """The layer of healthy.safetensors, where the command runs."""
+    layer = MemoryAugmentedAttention(8, 5, 2, seed=0)
+    layer.save(tmp_path / "healthy.safetensors")
+    return layer
+
+
+@pytest.fixture
+def ill(tmp_path: Path) -> MemoryAugmentedAttention:
+    """The layer of ill.safetensors, with the zeros of the published layer."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        layer = MemoryAugmentedAttention(8, 5, 2, memory_initializer="zeros", seed=0)
+    layer.save(tmp_path / "ill.safetensors")
+    return layer
+
+
+def document(call: Run, code: int, *arguments: str) -> dict[str, Any]:
+    done = call("doctor", *arguments, "--json")
+    assert (done.returncode, done.stderr) == (code, "")
+    return json.loads(done.stdout, parse_constant=pytest.fail)
+
+
+def test_a_healthy_layer(call: Run, healthy: MemoryAugmentedAttention) -> None:
+    done = call("doctor", "healthy.safetensors")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == (
+        "healthy.safetensors: healthy, read with 4,096 standard normal tokens (seed 0)\n"
+    )
+    assert document(call, 0, "healthy.safetensors") == {
+        "file": "healthy.safetensors",
+        "layer": "",
+        "healthy": True,
+        "tokens": {
+            "source": "4,096 standard normal tokens (seed 0)",
+            "count": 4096,
+            "reference": True,
+        },
+        "findings": [],
+        "not_judged": {},
+        "repair": None,
+    }
+
+
+def test_an_ill_layer(call: Run, ill: MemoryAugmentedAttention) -> None:
+    done = call("doctor", "ill.safetensors")
+    assert (done.returncode, done.stderr) == (1, "")
+    for said in (
+        "ill.safetensors: ill",
+        "error: identical-slots: all 5 slots are equal to the last bit, and zero",
+        "What to do: Break the symmetry: memattn doctor FILE --repair OUT",
+        "error: uniform-attention",
+    ):
+        assert said in done.stdout
+    found = document(call, 1, "ill.safetensors")
+    assert found["healthy"] is False
+    assert found["repair"] is None
+    for finding in found["findings"]:
+        assert set(finding) == {"name", "severity", "found", "meaning", "advice", "evidence"}
+    assert [finding["name"] for finding in found["findings"]] == [
+        "identical-slots",
+        "uniform-attention",
+    ]
+    assert found["findings"][0]["evidence"] == {
+        "slots": 5,
+        "of": 5,
+        "groups": [[0, 1, 2, 3, 4]],
+        "largest_difference": 0,
+    }
+
+
+def test_data_may_show_an_illness(
+    call: Run, healthy: MemoryAugmentedAttention, tmp_path: Path
+) -> None:
+    np.save(tmp_path / "x.npy", np.zeros((1000, 8)))
+    done = call("doctor", "healthy.safetensors", "--data", "x.npy")
+    assert done.returncode == 1
+    assert "ill, read with 1,000 tokens of x.npy" in done.stdout
+    np.save(tmp_path / "x.npy", np.ones((10, 8)))
+    done = call("doctor", "healthy.safetensors", "--data", "x.npy")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "not judged: dead-slots: 10 tokens are too few" in done.stdout
+
+
+def test_repair(call: Run, ill: MemoryAugmentedAttention, tmp_path: Path) -> None:
+    before = (tmp_path / "ill.safetensors").read_bytes()
+    done = call("doctor", "ill.safetensors", "--repair", "out.safetensors", "--seed", "3")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Repaired 5 slots with a jitter of" in done.stdout
+    assert done.stdout.endswith("wrote out.safetensors\n")
+    assert (tmp_path / "ill.safetensors").read_bytes() == before
+    repaired = MemoryAugmentedAttention.load(tmp_path / "out.safetensors")
+    assert diagnose(repaired).findings == []
+    assert call("doctor", "out.safetensors").returncode == 0
+    # The change is what was said, and no more than a thousandth.
+    arguments = ("ill.safetensors", "--repair", "again.safetensors", "--seed", "3")
+    found = document(call, 0, *arguments)["repair"]
+    again = (tmp_path / "again.safetensors").read_bytes()
+    assert again == (tmp_path / "out.safetensors").read_bytes()
+    assert set(found) == {
+        *("file", "slots", "seed", "jitter", "allowed_change", "bound", "measured_change"),
+        *("token_norm", "output_norm", "healthy", "findings"),
+    }
+    assert (found["file"], found["seed"], found["healthy"]) == ("again.safetensors", 3, True)
+    x = np.random.default_rng(0).standard_normal((1, 1000, 8))
+    x = x[:, np.linalg.norm(x[0], axis=1) <= found["token_norm"]]
+    change = np.linalg.norm(repaired(x) - ill(x), axis=-1).max()
+    assert change <= found["bound"] * found["output_norm"]
+    assert found["measured_change"] <= found["bound"] <= found["allowed_change"] == 1e-3
+    jitter = re.search(r"a jitter of ([\d.]+)", done.stdout)
+    assert float(jitter[1]) == pytest.approx(found["jitter"], rel=0.05)
+    other = call("doctor", "ill.safetensors", "--repair", "other.safetensors", "--seed", "4")
+    assert other.returncode == 0
+    assert (tmp_path / "other.safetensors").read_bytes() != again
+
+
+def test_a_repair_with_data(call: Run, ill: MemoryAugmentedAttention, tmp_path: Path) -> None:
+    x = 5 * np.random.default_rng(0).standard_normal((300, 8))
+    np.save(tmp_path / "x.npy", x)
+    arguments = ("--repair", "out.safetensors", "--data", "x.npy")
+    found = document(call, 0, "ill.safetensors", *arguments)["repair"]
+    assert found["token_norm"] == pytest.approx(np.linalg.norm(x, axis=1).max(), rel=1e-6)
+
+
+def test_what_is_still_ill_after_a_repair_is_told(
+    call: Run, ill: MemoryAugmentedAttention, tmp_path: Path
+) -> None:
+    kernel = ill.weights["query.kernel"].copy()
+    kernel[:, 1] = 0
+    ill.set_weights({"query.kernel": kernel})
+    ill.save(tmp_path / "ill.safetensors")
+    done = call("doctor", "ill.safetensors", "--repair", "out.safetensors")
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "still warning: uniform-heads: 1 of 2 heads (1)" in done.stdout
+    found = document(call, 1, "ill.safetensors", "--repair", "out.safetensors")
+    assert found["repair"]["healthy"] is False
+    assert [finding["name"] for finding in found["repair"]["findings"]] == ["uniform-heads"]
+
+
+def test_the_source_is_never_overwritten(
+    call: Run, ill: MemoryAugmentedAttention, tmp_path: Path
+) -> None:
+    before = (tmp_path / "ill.safetensors").read_bytes()
+    (tmp_path / "link.safetensors").symlink_to("ill.safetensors")
+    for output in ("ill.safetensors", "./ill.safetensors", "link.safetensors"):
+        done = call("doctor", "ill.safetensors", "--repair", output)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "--repair: found the input file itself" in done.stderr
+    np.save(tmp_path / "x.npy", np.ones((300, 8)))
+    done = call("doctor", "ill.safetensors", "--repair", "x.npy", "--data", "x.npy")
+    assert "--repair: found the input file itself" in done.stderr
+    assert (tmp_path / "ill.safetensors").read_bytes() == before
+
+
+def test_what_cannot_be_repaired_is_refused(
+    call: Run, healthy: MemoryAugmentedAttention, tmp_path: Path
+) -> None:
+    spoiled = MemoryAugmentedAttention(8, 5, 2, seed=0)
+    spoiled.set_weights({"memory": np.full((5, 8), np.nan)})
+    spoiled.save(tmp_path / "nan.safetensors")
+    (tmp_path / "out.safetensors").write_text("old")
+    for name, kind, said in [
+        ("healthy", "nothing-to-repair", "found no slots that are alike"),
+        ("nan", "cannot-repair", "NaN or infinity in the weights: 40 in memory"),
+    ]:
+        arguments = (f"{name}.safetensors", "--repair", "out.safetensors")
+        done = call("doctor", *arguments)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert said in done.stderr
+        assert done.stderr.startswith(f"memattn: {name}.safetensors: ")
+        error = json.loads(call("doctor", *arguments, "--json").stderr)["error"]
+        assert error["kind"] == kind
+    assert (tmp_path / "out.safetensors").read_text() == "old"
+    assert call("doctor", "nan.safetensors").returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--repair", "no/out.safetensors"], "found no folder"),
+        (["--repair", "."], "found a folder"),
+        (["--seed", "-1"], "not in the range"),
+        (["--data", "no.npy"], "no such file"),
+    ],
+)
+def test_bad_options(
+    call: Run, ill: MemoryAugmentedAttention, tmp_path: Path, arguments: list[str], said: str
+) -> None:
+    done = call("doctor", "ill.safetensors", *arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert said in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["ill.safetensors"]
+
+
+def test_the_exit_code_of_the_process(
+    run: Run, healthy: MemoryAugmentedAttention, ill: MemoryAugmentedAttention
+) -> None:
+    for name, code in (("healthy", 0), ("ill", 1), ("no", 2)):
+        assert run("doctor", f"{name}.safetensors").returncode == code
+
+
+KERAS = Path(__file__).resolve().parents[2] / "golden" / "keras"
+
+
+@pytest.mark.parametrize("name", ["keras2.keras", "keras2.weights.h5", "keras2_legacy.h5"])
+def test_a_model_of_keras(call: Run, name: str) -> None:
+    found = document(call, 0, KERAS / name)
+    assert (found["layer"], found["findings"]) == ("memory_augmented_attention", [])
+    done = call("doctor", KERAS / name)
+    assert done.stdout.startswith(f"{name}, memory_augmented_attention: healthy")
+
+
+def test_one_of_several_layers(call: Run) -> None:
+    done = call("doctor", KERAS / "keras3.keras")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert '"first"' in done.stderr
+    assert '"second"' in done.stderr
+    for layer in ("first", "second"):
+        found = document(call, 0, KERAS / "keras3.keras", "--layer", layer)
+        assert (found["layer"], found["findings"]) == (layer, [])
+
+
+def test_a_repair_in_the_format_of_keras(
+    call: Run, ill: MemoryAugmentedAttention, tmp_path: Path
+) -> None:
+    done = call("doctor", "ill.safetensors", "--repair", "out.weights.h5")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert call("doctor", "out.weights.h5").returncode == 0
+    done = call("doctor", "ill.safetensors", "--repair", "out.txt")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "expected a name that ends in one of" in done.stderr

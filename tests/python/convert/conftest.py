@@ -1,0 +1,36 @@
+"""What the tests of memattn.convert share."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from memattn import MemoryAugmentedAttention
+
+from .support import GOLDEN
+
+
+@pytest.fixture
+def golden() -> Path:
+    """The folder of files that Keras 2.15 with fusionlab and Keras 3 wrote."""
+    return GOLDEN
+
+
+@pytest.fixture
+def layer() -> MemoryAugmentedAttention:
+    """One whose sizes all differ, so that no transposition can hide."""
+    return MemoryAugmentedAttention(
+        6, 5, 2, key_dim=3, value_dim=4, dropout=0.25, fully_masked="uniform", seed=11
+    )
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[[str, bytes], Path]:
+    """Writes a file of bytes and gives its path."""
+
+    def call(name: str, data: bytes) -> Path:
+        path = tmp_path / name
+        path.write_bytes(data)
+        return path
+
+    return call

@@ -1,0 +1,123 @@
+"""Files that were damaged, by the hundred: each is refused or read, and nothing else happens.
+
+MEMATTN_LONG_TESTS=1 tries many more.
+"""
+
+import os
+import random
+import struct
+import tracemalloc
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from memattn import FormatError, MemoryAugmentedAttention, convert
+from memattn.errors import DataError
+
+from .support import GOLDEN, KERAS_FILES, safetensors_bytes
+
+TIMES = 50 if os.environ.get("MEMATTN_LONG_TESTS") == "1" else 1
+OURS = ("layer.npz", "layer.pt", "layer.safetensors", "model.safetensors", "layer.weights.h5")
+
+
+def whole_file(name: str, folder: Path) -> bytes:
+    """A good file to damage."""
+    if name in KERAS_FILES:
+        return (GOLDEN / name).read_bytes()
+    layer = MemoryAugmentedAttention(4, 3, 2, seed=1)
+    path = folder / name
+    if name == "model.safetensors":
+        weights = {f"encoder.{part}": weight for part, weight in layer.weights.items()}
+        path.write_bytes(safetensors_bytes(weights))
+    else:
+        convert.write(layer, path)
+    return path.read_bytes()
+
+
+def damaged(data: bytes, count: int, seed: int) -> Iterator[bytes]:
+    """Bits flipped, bytes set to what lengths fear, pieces cut out, doubled and moved."""
+    rng = random.Random(seed)
+    for _ in range(count):
+        copy = bytearray(data)
+        for _ in range(rng.choice((1, 1, 2, 5))):
+            at = rng.randrange(len(copy))
+            kind = rng.randrange(5)
+            if kind == 0:
+                copy[at] ^= 1 << rng.randrange(8)
+            elif kind == 1:
+                copy[at : at + 8] = rng.choice((b"\xff", b"\0", b"\x7f")) * rng.choice((1, 4, 8))
+            elif kind == 2:
+                del copy[at : at + rng.randrange(1, 64)]
+            elif kind == 3:
+                copy[at:at] = copy[at : at + rng.randrange(1, 64)]
+            else:
+                to = rng.randrange(len(copy))
+                copy[to : to + 16] = copy[at : at + 16]
+        yield bytes(copy)
+
+
+def try_to_read(path: Path) -> bool:
+    """Whether the file was refused; whatever else than a refusal is raised ends the test."""
+    try:
+        assert convert.read(path).count_params() > 0
+    except DataError:  # it has two layers
+        assert len(convert.find(path)) > 1
+    except (FormatError, OSError):
+        return True
+    return False
+
+
+@pytest.mark.parametrize("name", [*KERAS_FILES, *OURS])
+def test_damaged(name: str, tmp_path: Path) -> None:
+    data = whole_file(name, tmp_path)
+    path = tmp_path / "damaged"
+    count = TIMES * (12 if name.endswith(".h5") else 50 if name.endswith(".keras") else 300)
+    refused = 0  # HDF5 is slow, since a process of its own reads it
+    for content in damaged(data, count, seed=len(data)):
+        path.write_bytes(content)
+        refused += try_to_read(path)
+    assert refused >= count // 8
+
+
+@pytest.mark.parametrize("name", [*KERAS_FILES, *OURS])
+def test_cut_short(name: str, tmp_path: Path) -> None:
+    data = whole_file(name, tmp_path)
+    path = tmp_path / "cut"
+    step = len(data) // (8 * TIMES) if name.endswith(".h5") else len(data) // 200 + 1
+    for length in range(0, len(data), step):
+        path.write_bytes(data[:length])
+        with pytest.raises(FormatError):
+            convert.find(path)
+
+
+def header_only(text: str) -> bytes:
+    return struct.pack("<Q", len(text)) + text.encode()
+
+
+EMPTY = '{"dtype":"F32","shape":[0],"data_offsets":[0,0]}'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"' + "a." * 1_000_000 + f'memory":{EMPTY}}}',
+        "{" + ",".join(f'"{"a." * 3000}{n}":{EMPTY}' for n in range(500)) + "}",
+        "{" + ",".join(f'"{n}":{EMPTY}' for n in range(20_000)) + f',"0":{EMPTY}}}',
+        "{" + ",".join(f'"{n}.memory":{EMPTY}' for n in range(20_000)) + "}",
+        '{"a":' + "[" * 2_000_000,
+        '{"a":[' + "{}," * 1_000_000 + "{}]}",
+    ],
+    ids=["deep", "deep and many", "a name twice", "many", "open brackets", "empty objects"],
+)
+def test_headers_made_to_take_time_and_memory(text: str, tmp_path: Path) -> None:
+    # Each of these has cost a naive reader minutes or gigabytes.
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(header_only(text))
+    tracemalloc.start()
+    try:
+        with pytest.raises(FormatError):
+            convert.find(path)
+        assert tracemalloc.get_traced_memory()[1] < 512 << 20
+    finally:
+        tracemalloc.stop()

@@ -1,0 +1,122 @@
+"""safetensors of other models, and files of memattn that are not what they say."""
+
+import json
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from memattn import FormatError, MemoryAugmentedAttention, convert
+
+from .support import safetensors_bytes
+
+Write = Callable[[str, bytes], Path]
+
+
+def test_our_own_files(tmp_path: Path, layer: MemoryAugmentedAttention) -> None:
+    path = tmp_path / "a.safetensors"
+    layer.save(path)
+    assert convert.read(path).get_config() == layer.get_config()
+    found = convert.find(path)[0]
+    assert (found.name, found.key_dim, found.value_dim) == ("", 3, 4)
+
+
+def test_our_own_files_of_another_version(tmp_path: Path, layer: MemoryAugmentedAttention) -> None:
+    path = tmp_path / "a.safetensors"
+    layer.save(path)
+    data = path.read_bytes()
+    path.write_bytes(data.replace(b'"format_version":"1"', b'"format_version":"9"'))
+    for use in (convert.find, convert.read):
+        with pytest.raises(FormatError, match="format_version"):
+            use(path)
+
+
+@pytest.mark.parametrize("name", ["encoder.memory_attention.{}", "a/b.{}", "model/{}"])
+def test_names_in_a_model(write: Write, layer: MemoryAugmentedAttention, name: str) -> None:
+    arrays = {name.format(part): weight for part, weight in layer.weights.items()}
+    arrays["head.weight"] = np.zeros((3, 3), np.int8)
+    path = write("model.safetensors", safetensors_bytes(arrays, {"format": "pt"}))
+    assert [found.name for found in convert.find(path)] == [name[:-3]]
+    for part, weight in convert.read(path).weights.items():
+        np.testing.assert_array_equal(weight, layer.weights[part])
+
+
+def test_bfloat16(write: Write, layer: MemoryAugmentedAttention) -> None:
+    wide = {name: w.view(np.uint32) & np.uint32(0xFFFF0000) for name, w in layer.weights.items()}
+    halves = {name: (w >> np.uint32(16)).astype(np.uint16) for name, w in wide.items()}
+    path = write("a.safetensors", safetensors_bytes(halves))
+    assert convert.find(path)[0].dtype == "bfloat16"
+    for name, weight in convert.read(path).weights.items():
+        np.testing.assert_array_equal(weight, wide[name].view(np.float32))
+
+
+def with_entry(layer: MemoryAugmentedAttention, **change: object) -> bytes:
+    """A file in which the entry of the memory is another."""
+    data = safetensors_bytes(layer.weights)
+    (length,) = struct.unpack("<Q", data[:8])
+    header = json.loads(data[8 : 8 + length])
+    header["memory"] |= change
+    text = json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + data[8 + length :]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"shape": [5]},
+        {"shape": [5, 6.0]},
+        {"shape": [5, True]},
+        {"shape": [-5, -6]},
+        {"shape": [1] * 40},
+        {"shape": [2**62, 2**62]},
+        {"shape": None},
+        {"dtype": "F64"},
+        {"dtype": "F31"},
+        {"dtype": ["F32"]},
+        {"data_offsets": [0, 0]},
+        {"data_offsets": [4, 124]},
+        {"data_offsets": [0, 2**60]},
+        {"data_offsets": [120, 0]},
+        {"data_offsets": [0, 120, 240]},
+        {"data_offsets": "0"},
+        {"more": 1},
+    ],
+)
+def test_entries_that_lie(write: Write, layer: MemoryAugmentedAttention, change: dict) -> None:
+    path = write("a.safetensors", with_entry(layer, **change))
+    with pytest.raises(FormatError):
+        convert.read(path)
+
+
+def test_headers_that_lie(write: Write, layer: MemoryAugmentedAttention) -> None:
+    data = safetensors_bytes(layer.weights)
+    texts = [
+        b'{"a": 1, "a": 2}',
+        b'{"a": NaN}',
+        b"{" * 2000,
+        b'{"a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+        b'{"__metadata__": 1}',
+        b'{"a": ' + b"9" * 5000 + b"}",
+        b'{"\xff": 1}',
+        b"{}" + b"x",
+    ]
+    for text in texts:
+        with pytest.raises(FormatError):
+            convert.read(write("a", struct.pack("<Q", len(text)) + text))
+    for content in (data + b"x", data[:-1], b"\0" * 7 + b"\x7f" + data[8:]):
+        with pytest.raises(FormatError):
+            convert.read(write("a", content))
+
+
+def test_a_name_twice(write: Write, layer: MemoryAugmentedAttention) -> None:
+    data = safetensors_bytes({**layer.weights, "memorx": layer.weights["memory"]})
+    with pytest.raises(FormatError, match='header: found the key "memory" twice, expected every'):
+        convert.read(write("a", data.replace(b'"memorx"', b'"memory"')))
+
+
+def test_a_long_header(write: Write) -> None:
+    text = b'{"a": "' + b"x" * (5 << 20) + b'"}'
+    with pytest.raises(FormatError, match=r"header: found .* bytes, expected at most 4194304"):
+        convert.read(write("a", struct.pack("<Q", len(text)) + text))

@@ -1,0 +1,157 @@
+"""Every format gives back what was written, to the last bit; and what cannot be written."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from memattn import MemoryAugmentedAttention, convert
+from memattn.errors import DataError
+
+FORMATS = ["safetensors", "weights.h5", "npz", "pt", "pth"]
+
+
+def layers() -> list[MemoryAugmentedAttention]:
+    special = MemoryAugmentedAttention(3, 2, 1, seed=3)
+    weights = special.get_weights()
+    weights[0][0] = [np.nan, np.inf, -0.0]
+    weights[1][0, 0, 0] = 1e-45
+    special.set_weights(weights)
+    return [
+        MemoryAugmentedAttention(4, 3, 2, seed=1),
+        MemoryAugmentedAttention(
+            *(5, 7, 3),
+            key_dim=2,
+            value_dim=6,
+            use_bias=False,
+            residual=False,
+            dropout=0.125,
+            memory_initializer={"kind": "normal", "stddev": 0.5},
+            fully_masked="uniform",
+            dtype="float64",
+            seed=2**63 + 5,
+        ),
+        special,
+    ]
+
+
+def assert_same(read: MemoryAugmentedAttention, written: MemoryAugmentedAttention) -> None:
+    assert read.get_config() == written.get_config()
+    assert list(read.weights) == list(written.weights)
+    for name, weight in written.weights.items():
+        assert read.weights[name].dtype == weight.dtype
+        assert read.weights[name].tobytes() == weight.tobytes()
+
+
+@pytest.mark.parametrize("index", range(3))
+@pytest.mark.parametrize("second", FORMATS)
+@pytest.mark.parametrize("first", FORMATS[:4])
+def test_round_trips(tmp_path: Path, first: str, second: str, index: int) -> None:
+    layer = layers()[index]
+    convert.write(layer, tmp_path / f"a.{first}")
+    convert.write(convert.read(tmp_path / f"a.{first}"), tmp_path / f"b.{second}")
+    assert_same(convert.read(tmp_path / f"b.{second}"), layer)
+
+
+@pytest.mark.parametrize("format", [*FORMATS, "onnx"])
+def test_the_same_layer_gives_the_same_bytes(tmp_path: Path, format: str) -> None:
+    for name in ("a", "b"):
+        convert.write(layers()[0], tmp_path / f"{name}.{format}")
+    assert (tmp_path / f"a.{format}").read_bytes() == (tmp_path / f"b.{format}").read_bytes()
+
+
+def test_a_memory_of_zeros_does_not_warn_on_its_way(tmp_path: Path) -> None:
+    with pytest.warns(UserWarning, match="zeros"):
+        layer = MemoryAugmentedAttention(4, 3, 2, memory_initializer="zeros", seed=1)
+    convert.write(layer, tmp_path / "a.npz")
+    assert_same(convert.read(tmp_path / "a.npz"), layer)
+
+
+@pytest.mark.parametrize("name", ["a", "a.h5", "a.keras", "a.bin", ".npz.gz", "weights.h5"])
+def test_other_endings(tmp_path: Path, name: str) -> None:
+    with pytest.raises(DataError, match=r"expected a name that ends in one of \.safetensors, "):
+        convert.write(layers()[0], tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_ending_in_capitals(tmp_path: Path) -> None:
+    convert.write(layers()[0], str(tmp_path / "A.NPZ"))
+    assert_same(convert.read(tmp_path / "A.NPZ"), layers()[0])
+
+
+@pytest.mark.parametrize("format", [*FORMATS, "onnx"])
+def test_a_place_that_cannot_be_written(tmp_path: Path, format: str) -> None:
+    with pytest.raises(OSError, match="nowhere"):
+        convert.write(layers()[0], tmp_path / "nowhere" / f"a.{format}")
+    (tmp_path / f"folder.{format}").mkdir()
+    with pytest.raises(OSError, match="folder"):
+        convert.write(layers()[0], tmp_path / f"folder.{format}")
+
+
+def test_an_old_file_stays_when_the_layer_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "a.npz"
+    path.write_bytes(b"old")
+    with pytest.raises(TypeError, match="found str, expected a MemoryAugmentedAttention"):
+        convert.write("layer", path)
+    assert path.read_bytes() == b"old"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.npz"]
+
+
+@pytest.mark.parametrize(("format", "module"), [("weights.h5", "h5py"), ("onnx", "onnx")])
+def test_without_the_extra(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format: str, module: str
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ModuleNotFoundError, match=r"pip install 'memattn\[convert\]'") as caught:
+        convert.write(layers()[0], tmp_path / f"a.{format}")
+    assert caught.value.name == module
+    convert.write(layers()[0], tmp_path / "a.pt")
+    assert os.listdir(tmp_path) == ["a.pt"]  # noqa: PTH208 - names
+
+
+class KerasLike:
+    """What a layer of Keras offers."""
+
+    def __init__(self, layer: MemoryAugmentedAttention) -> None:
+        self.layer = layer
+
+    def get_weights(self) -> list[np.ndarray]:
+        return self.layer.get_weights()
+
+    def get_config(self) -> dict[str, object]:
+        options = ("residual", "dropout", "fully_masked")
+        config = {name: self.layer.get_config()[name] for name in options}
+        return {"name": "x", "trainable": True, **config, "memory_initializer": {"module": "keras"}}
+
+
+def test_layers_of_other_hosts(tmp_path: Path) -> None:
+    layer = layers()[1]
+    convert.write(KerasLike(layer), tmp_path / "a.npz")
+    config = convert.read(tmp_path / "a.npz").get_config()
+    assert config == layer.get_config() | {"memory_initializer": "normal", "seed": 0}
+
+
+def test_layers_that_know_the_way(tmp_path: Path) -> None:
+    class TorchLike:
+        def to_numpy(self) -> MemoryAugmentedAttention:
+            return layers()[1]
+
+    convert.write(TorchLike(), tmp_path / "a.npz")
+    assert_same(convert.read(tmp_path / "a.npz"), layers()[1])
+
+
+def test_other_layers_of_other_hosts(tmp_path: Path) -> None:
+    class Dense:
+        def get_weights(self) -> list[np.ndarray]:
+            return [np.zeros((3, 4)), np.zeros(4)]
+
+    with pytest.raises(ValueError, match="found 2 weights, expected 9, or 5 without biases"):
+        convert.write(Dense(), tmp_path / "a.npz")
+
+    class Nine:
+        def get_weights(self) -> list[np.ndarray]:
+            return [np.zeros((3, 4))] * 9
+
+    with pytest.raises(ValueError, match=r"layer: found query\.kernel of shape \(3, 4\), exp"):
+        convert.write(Nine(), tmp_path / "a.npz")

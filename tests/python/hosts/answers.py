@@ -1,0 +1,127 @@
+"""A program that runs the layer of a weight file in one host, for test_agreement.py.
+
+    python answers.py HOST FOLDER
+
+For each CASE.safetensors in FOLDER it reads the call from CASE.npz and writes y, the scores and the
+gradients of sum(y · grad_y) by x and every weight to CASE.HOST.npz.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import safe_open
+
+Arrays = dict[str, np.ndarray]
+# (weights, config, x, grad_y, arguments of the call) -> y, scores, [gradients of x and the weights]
+Host = Callable[[Arrays, dict[str, Any], Any, Any, dict[str, Any]], tuple[Any, Any, list[Any]]]
+
+
+def torch_module(
+    weights: Arrays, config: dict[str, Any], x: Any, grad_y: Any, call: dict[str, Any]
+) -> tuple[Any, Any, list[Any]]:
+    """memattn.torch."""
+    import torch
+    from memattn.torch import MemoryAugmentedAttention
+
+    layer = MemoryAugmentedAttention(**config)
+    layer.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
+    masks = {
+        name: torch.from_numpy(value) if isinstance(value, np.ndarray) else value
+        for name, value in call.items()
+    }
+    x = torch.tensor(x, requires_grad=True)
+    y, scores = layer(x, **masks, return_attention_scores=True)
+    named = dict(layer.named_parameters())
+    parts = [x, *(named[name] for name in weights)]
+    found = torch.autograd.grad(y, parts, torch.from_numpy(grad_y))
+    return y.detach().numpy(), scores.detach().numpy(), [d.numpy() for d in found]
+
+
+def jax_functions(
+    weights: Arrays, config: dict[str, Any], x: Any, grad_y: Any, call: dict[str, Any]
+) -> tuple[Any, Any, list[Any]]:
+    """memattn.jax."""
+    import jax
+
+    from memattn.jax import Config, apply
+
+    def run(params: Any, x: Any) -> Any:
+        return apply(params, x, Config(**config), **call, return_attention_scores=True)
+
+    y, pull, scores = jax.vjp(run, weights, x, has_aux=True)
+    d_params, d_x = pull(grad_y)
+    return y, scores, [d_x, *(d_params[name] for name in weights)]
+
+
+def keras_layer(
+    weights: Arrays, config: dict[str, Any], x: Any, grad_y: Any, call: dict[str, Any]
+) -> tuple[Any, Any, list[Any]]:
+    """memattn.keras, on the Keras and the backend that are there."""
+    import keras
+    from memattn.keras import MemoryAugmentedAttention
+
+    layer = MemoryAugmentedAttention(**config)
+    layer.build(x.shape)
+    layer.set_weights(list(weights.values()))
+    call = {**call, "return_attention_scores": True}
+    backend = keras.backend.backend()
+    if backend == "jax":
+        import jax
+
+        values = [variable.value for variable in layer.trainable_variables]
+        fixed = [variable.value for variable in layer.non_trainable_variables]
+
+        def run(weights: Any, x: Any) -> Any:
+            return layer.stateless_call(weights, fixed, x, **call)[0]
+
+        y, pull, scores = jax.vjp(run, values, x, has_aux=True)
+        d_weights, d_x = pull(grad_y)
+        return y, scores, [d_x, *d_weights]
+    if backend == "torch":
+        import torch
+
+        x = torch.tensor(x, requires_grad=True)
+        parts = [x, *(variable.value for variable in layer.trainable_variables)]
+        y, scores = layer(x, **call)
+        found = torch.autograd.grad(y, parts, torch.from_numpy(grad_y))
+        return y.detach().numpy(), scores.detach().numpy(), [d.numpy() for d in found]
+    import tensorflow as tf
+
+    x = tf.constant(x)
+    variables = layer.trainable_variables
+    if keras.__version__ >= "3":  # whose variables wrap those of TensorFlow
+        variables = [variable.value for variable in variables]
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y, scores = layer(x, **call)
+    found = tape.gradient(y, [x, *variables], grad_y, unconnected_gradients="zero")
+    return y.numpy(), scores.numpy(), [tf.convert_to_tensor(d).numpy() for d in found]
+
+
+HOSTS: dict[str, Host] = {"torch": torch_module, "jax": jax_functions, "keras": keras_layer}
+
+
+def main(name: str, folder: Path) -> None:
+    """Answer every case."""
+    for path in sorted(folder.glob("*.safetensors")):
+        with safe_open(path, "np") as file, np.load(path.with_suffix(".npz")) as data:
+            config = json.loads(file.metadata()["config"])
+            del config["seed"]
+            given = dict(data)
+            x, grad_y, order = given.pop("x"), given.pop("grad_y"), given.pop("order").tolist()
+            weights = {weight: file.get_tensor(weight) for weight in order}
+        call = {key: value if value.ndim else value.item() for key, value in given.items()}
+        y, scores, gradients = HOSTS[name](weights, config, x, grad_y, call)
+        named = dict(zip(["x", *order], gradients, strict=True))
+        answer = {f"grad {part}": np.asarray(value) for part, value in named.items()}
+        np.savez(path.with_suffix(f".{name}.npz"), y=y, scores=scores, **answer)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]))

@@ -1,0 +1,325 @@
+"""The layer in JAX: golden values, the NumPy layer under every option, and JAX' transformations."""
+
+import dataclasses
+import functools
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.test_util import check_grads
+
+import memattn
+from memattn.jax import Config, apply, init, load, prepare, save
+
+from ..golden import CASES, masks_of, read
+
+CONFIG = Config(6, 5, 2)
+X = np.random.default_rng(0).standard_normal((2, 3, 6)).astype(np.float32)
+STATIC = ("config", "use_causal_mask", "return_attention_scores")
+
+
+def parameters(config: Config = CONFIG, dtype: Any = jnp.float32) -> dict[str, jax.Array]:
+    """Parameters in which no bias is zero, so that no term can hide."""
+    params = init(jax.random.key(1), config, dtype)
+    keys = jax.random.split(jax.random.key(2), len(params))
+    return {
+        name: value + 0.3 * jax.random.normal(key, value.shape, dtype)
+        for key, (name, value) in zip(keys, params.items(), strict=True)
+    }
+
+
+def numpy_layer(params: dict[str, Any], config: Config) -> memattn.MemoryAugmentedAttention:
+    """The same layer over NumPy, in float64."""
+    layer = memattn.MemoryAugmentedAttention(**dataclasses.asdict(config), dtype="float64", seed=0)
+    layer.set_weights({name: np.asarray(value, np.float64) for name, value in params.items()})
+    return layer
+
+
+def gradients(params: dict[str, Any], x: Any, grad_y: Any, config: Config, **call: Any) -> Any:
+    """The gradients as `backward` of the NumPy layer gives them."""
+    _, pull = jax.vjp(lambda p, x: apply(p, x, config, **call), params, x)
+    grad_params, grad_x = pull(grad_y)
+    return {"x": grad_x, **grad_params}
+
+
+def assert_close(found: Any, expected: np.ndarray, limit: float, scale: float = 0.0) -> None:
+    scale = scale or np.abs(expected).max() or 1.0
+    assert found.shape == expected.shape
+    difference = np.abs(np.asarray(found, np.float64) - expected).max(initial=0.0)
+    assert difference <= limit * scale  # a NaN fails
+
+
+@pytest.mark.parametrize(("dtype", "limit"), [("float64", 1e-12), ("float32", 3e-6)])
+@pytest.mark.parametrize("case", CASES)
+def test_golden(case: str, dtype: str, limit: float) -> None:
+    arrays, options = read(case)
+    masks = masks_of(arrays, options)
+    with jax.enable_x64(dtype == "float64"):
+        config = Config(**options)
+        params = {name: jnp.asarray(arrays[name], dtype) for name in config.shapes}
+        x, grad_y = (jnp.asarray(arrays[name], dtype) for name in ("x", "g"))
+        y, scores = apply(params, x, config, **masks, return_attention_scores=True)
+        assert y.dtype == scores.dtype == dtype
+        assert_close(y, arrays["y"], limit)
+        if "scores" in arrays:
+            assert_close(scores, arrays["scores"], limit, 1.0)
+        for name, found in gradients(params, x, grad_y, config, **masks).items():
+            expected = arrays[f"grad.{name}"]
+            if name == "key.bias":  # theirs is rounding noise around the 0 that ours is
+                assert not found.any()
+            else:
+                assert_close(found, expected, limit)
+
+
+MASKS = {
+    "none": {},
+    "attention": {"attention_mask": np.random.default_rng(1).random((2, 3, 5)) < 0.5},
+    "one": {"attention_mask": np.array([True, False, True, True, False])},
+    "query": {"query_mask": np.array([[True, False, True], [False, False, True]])},
+    "value": {"value_mask": np.array([[1, 1, 0, 0, 0], [0, 0, 0, 0, 0]])},
+    "causal": {"use_causal_mask": True},
+}
+MASKS["all"] = {name: value for masks in list(MASKS.values()) for name, value in masks.items()}
+
+
+@pytest.mark.parametrize(
+    ("options", "masks"),
+    [
+        *(({}, masks) for masks in MASKS.values()),
+        ({"key_dim": 2, "value_dim": 1}, MASKS["none"]),
+        ({"key_dim": 2, "value_dim": 1}, MASKS["all"]),
+        ({"use_bias": False}, MASKS["all"]),
+        ({"residual": False}, MASKS["all"]),
+        ({"fully_masked": "uniform"}, MASKS["query"]),
+        ({"fully_masked": "uniform", "key_dim": 1}, MASKS["all"]),
+    ],
+)
+def test_is_the_numpy_layer(options: dict[str, Any], masks: dict[str, Any]) -> None:
+    with jax.enable_x64(True):
+        config = dataclasses.replace(CONFIG, **options)
+        params = parameters(config, jnp.float64)
+        layer = numpy_layer(params, config)
+        assert config.path == layer.path
+        x, grad_y = X.astype(np.float64), np.cos(3 * X.astype(np.float64))
+        y, scores = layer(x, **masks, return_attention_scores=True)
+        expected = layer.backward(x, grad_y, **masks)
+        for path in ("folded", "projected"):
+            ready = functools.partial(prepare, config=config, path=path)
+            found, found_scores = apply(
+                ready(params), x, config, **masks, return_attention_scores=True
+            )
+            assert_close(found, y, 1e-13)
+            assert_close(found_scores, scores, 1e-13, 1.0)
+            mean = apply(ready(params), x, config, **masks, return_attention_scores="mean")[1]
+            assert_close(mean, scores.mean(1), 1e-13, 1.0)
+            pull = jax.vjp(lambda p, x, r=ready: apply(r(p), x, config, **masks), params, x)[1]
+            grad_params, grad_x = pull(grad_y)
+            for name, gradient in {"x": grad_x, **grad_params}.items():
+                assert_close(gradient, expected[name], 1e-12, np.abs(expected["x"]).max())
+
+
+@pytest.mark.parametrize("fully_masked", ["zero", "uniform"])
+@pytest.mark.parametrize("path", ["folded", "projected"])
+def test_what_is_masked_may_be_nan(fully_masked: str, path: Any) -> None:
+    with jax.enable_x64(True):
+        config = dataclasses.replace(CONFIG, fully_masked=fully_masked)
+        params = parameters(config, jnp.float64)
+        params["memory"] = params["memory"].at[3].set(np.array([np.nan, np.inf, 0, 1, 2, 3]))
+        x, mask = X.astype(np.float64), np.ones((2, 3, 5), bool)
+        mask[..., 3] = False
+
+        def run(params: Any, x: Any, **masks: Any) -> Any:
+            return apply(prepare(params, config, path), x, config, **masks)
+
+        y, pull = jax.vjp(functools.partial(run, attention_mask=mask), params, x)
+        layer = numpy_layer(params, config)
+        assert_close(y, layer(x, attention_mask=mask), 1e-13)
+        expected = layer.backward(x, np.ones_like(x), attention_mask=mask)
+        grad_params, grad_x = pull(np.ones_like(x))
+        for name, gradient in {"x": grad_x, **grad_params}.items():
+            assert_close(gradient, expected[name], 1e-12, np.abs(expected["x"]).max())
+        # Read, it shows: in the token that reads it, and in no other.
+        mask[0, 1, 3] = True
+        touched = np.isnan(run(params, x, attention_mask=mask))
+        assert touched[0, 1].all()
+        assert touched.sum() == 6
+        mask[0, 1] = False  # and where nothing is kept, "uniform" reads even that
+        assert np.isnan(run(params, x, attention_mask=mask)).any() == (fully_masked == "uniform")
+
+
+def test_a_padded_token_may_be_nan() -> None:
+    mask = np.array([[True, True, False], [True, False, False]])
+    x = np.where(mask[..., None], X, np.nan).astype(np.float32)
+    params = parameters()
+    clean = gradients(params, X, np.ones_like(X), CONFIG, query_mask=mask)
+    found = gradients(params, x, np.ones_like(X), CONFIG, query_mask=mask)
+    for name in CONFIG.shapes:
+        np.testing.assert_array_equal(found[name], clean[name])
+    grad_y = np.where(mask[..., None], np.ones_like(X), np.nan).astype(np.float32)
+    found = gradients(params, x, grad_y, CONFIG, query_mask=mask)
+    assert all(np.isfinite(found[name]).all() for name in CONFIG.shapes if name != "output.bias")
+
+
+def test_transformations() -> None:
+    params = parameters()
+    y = apply(params, X, CONFIG)
+    compiled = jax.jit(apply, static_argnames=STATIC)
+    np.testing.assert_allclose(compiled(params, X, CONFIG), y, rtol=2e-6, atol=2e-6)
+    masked = compiled(params, X, CONFIG, use_causal_mask=True, return_attention_scores="mean")
+    assert [array.shape for array in masked] == [(2, 3, 6), (2, 3, 5)]
+    # Over batches, and over an ensemble of layers.
+    batches = jax.vmap(lambda x: apply(params, x, CONFIG))(np.stack([X, 2 * X]))
+    np.testing.assert_allclose(batches[1], apply(params, 2 * X, CONFIG), rtol=2e-6, atol=2e-6)
+    layers = jax.vmap(lambda key: init(key, CONFIG))(jax.random.split(jax.random.key(0), 3))
+    ensemble = jax.jit(jax.vmap(lambda p: apply(p, X, CONFIG)))(layers)
+    alone = apply({name: value[2] for name, value in layers.items()}, X, CONFIG)
+    np.testing.assert_allclose(ensemble[2], alone, rtol=2e-6, atol=2e-6)
+    # Forwards, backwards, and both twice.
+    with jax.enable_x64(True):
+        wide = {name: value.astype(jnp.float64) for name, value in params.items()}
+        x = X.astype(np.float64)
+        check_grads(lambda p, x: apply(p, x, CONFIG, **MASKS["all"]), (wide, x), order=2)
+
+
+def test_debug_nans() -> None:
+    with jax.debug_nans(True):
+        gradients(parameters(), X, np.ones_like(X), CONFIG, **MASKS["all"])
+
+
+def test_dtypes() -> None:
+    params = parameters()
+    exact = numpy_layer(params, CONFIG)(X)
+    for dtype in (jnp.bfloat16, jnp.float16):
+        half = {name: value.astype(dtype) for name, value in params.items()}
+        y, scores = apply(half, jnp.asarray(X, dtype), CONFIG, return_attention_scores=True)
+        assert y.dtype == scores.dtype == dtype
+        assert_close(y, exact, 5 * float(jnp.finfo(dtype).eps))
+        grads = gradients(half, jnp.asarray(X, dtype), jnp.ones_like(y), CONFIG)
+        assert {value.dtype for value in grads.values()} == {jnp.dtype(dtype)}
+        assert apply(params, jnp.asarray(X, dtype), CONFIG).dtype == jnp.float32
+    assert apply(params, np.ones((1, 1, 6), int), CONFIG).dtype == jnp.float32
+    with jax.enable_x64(True):
+        assert apply(params, X.astype(np.float64), CONFIG).dtype == jnp.float64
+
+
+def test_sums_of_16_bits_are_of_32() -> None:
+    # 4,096 slots that are read alike: sums in bfloat16 would stop at 256 of them.
+    config = Config(2, 4096, 1)
+    params = {name: jnp.zeros(shape, jnp.bfloat16) for name, shape in config.shapes.items()}
+    params["value.bias"] = jnp.ones((1, 2), jnp.bfloat16)
+    params["output.kernel"] = jnp.ones((1, 2, 2), jnp.bfloat16)
+    y = apply(params, jnp.zeros((1, 1, 2), jnp.bfloat16), config)
+    np.testing.assert_array_equal(np.asarray(y, np.float32), 2)
+
+
+def test_dropout() -> None:
+    config = Config(6, 400, 2, dropout=0.25)
+    params = parameters(config)
+    key = jax.random.key(5)
+    still = apply(params, X, config)
+    first = apply(params, X, config, dropout_key=key)
+    np.testing.assert_array_equal(apply(params, X, config, dropout_key=key), first)
+    other = apply(params, X, config, dropout_key=jax.random.key(6))
+    assert not np.array_equal(other, first)
+    assert not np.array_equal(still, first)
+    # The scores are those before dropout, and its mean over draws is what stands without it.
+    scores = apply(params, X, config, return_attention_scores=True)[1]
+    draw = functools.partial(apply, params, X, config, return_attention_scores=True)
+    drawn = jax.vmap(lambda key: draw(dropout_key=key))(jax.random.split(key, 400))
+    np.testing.assert_array_equal(drawn[1][0], scores)
+    spread = drawn[0].std(0) / 400**0.5
+    assert (np.abs(drawn[0].mean(0) - still) <= 5 * spread).all()
+    plain = dataclasses.replace(config, dropout=0.0)
+    np.testing.assert_array_equal(apply(params, X, plain, dropout_key=key), still)
+
+
+def test_initial_parameters() -> None:
+    config = Config(64, 50, 4)
+    params = init(jax.random.key(0), config)
+    numpy = memattn.MemoryAugmentedAttention(64, 50, 4, seed=0).weights
+    assert list(params) == list(numpy)
+    for name, value in params.items():
+        assert value.shape == numpy[name].shape
+        assert float(value.std()) == pytest.approx(float(numpy[name].std()), rel=0.1)
+    start = {"kind": "normal", "stddev": 0.1}
+    small = init(jax.random.key(0), dataclasses.replace(config, memory_initializer=start))
+    np.testing.assert_allclose(small["memory"], 0.1 * params["memory"], rtol=1e-6)
+    glorot = init(
+        jax.random.key(0), dataclasses.replace(config, memory_initializer="glorot_uniform")
+    )
+    assert 0.9 * (6 / 114) ** 0.5 < float(jnp.abs(glorot["memory"]).max()) <= (6 / 114) ** 0.5
+    with pytest.warns(UserWarning, match="equal"):
+        zeros = dataclasses.replace(config, memory_initializer="zeros")
+    assert not init(jax.random.key(0), zeros)["memory"].any()
+    assert init(jax.random.key(0), config, jnp.bfloat16)["memory"].dtype == jnp.bfloat16
+
+
+def test_config_is_hashable() -> None:
+    start = {"kind": "normal", "stddev": 0.5}
+    first, second = (Config(6, 5, 2, memory_initializer=dict(start)) for _ in range(2))
+    assert first == second
+    assert hash(first) == hash(second)
+    assert first != CONFIG
+
+
+@pytest.mark.parametrize("use_bias", [True, False])
+def test_files(tmp_path: Path, use_bias: bool) -> None:
+    config = Config(6, 5, 2, key_dim=3, use_bias=use_bias, fully_masked="uniform")
+    params = parameters(config)
+    save(tmp_path / "layer.safetensors", params, config)
+    layer = memattn.MemoryAugmentedAttention.load(tmp_path / "layer.safetensors")
+    assert layer.dtype == "float32"
+    again, loaded = load(tmp_path / "layer.safetensors")
+    assert loaded == config
+    for name, value in params.items():
+        np.testing.assert_array_equal(layer.weights[name], value)
+        np.testing.assert_array_equal(again[name], value)
+    half = {name: value.astype(jnp.bfloat16) for name, value in params.items()}
+    save(tmp_path / "half.safetensors", half, config)
+    for name, value in load(tmp_path / "half.safetensors")[0].items():
+        np.testing.assert_array_equal(value, half[name].astype(jnp.float32))
+    with jax.enable_x64(True):
+        save(tmp_path / "wide.safetensors", parameters(config, jnp.float64), config)
+        assert load(tmp_path / "wide.safetensors")[0]["memory"].dtype == jnp.float64
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"x": X[0]}, ValueError, r"apply: x: found shape \(3, 6\), expected \(batch, steps, 6\)"),
+        ({"x": X + 1j}, TypeError, "apply: found dtype complex64, expected real numbers"),
+        ({"attention_mask": np.ones((3, 4), bool)}, ValueError, r"attention_mask: .* \(3, 4\)"),
+        ({"attention_mask": np.ones((1, 2, 3, 5), bool)}, ValueError, r"to \(2, 3, 5\)"),
+        ({"attention_mask": np.zeros((3, 5))}, TypeError, "found dtype float32, expected booleans"),
+        ({"query_mask": np.ones(3, bool)}, ValueError, r"query_mask: .*expected \(2, 3\)"),
+        ({"value_mask": np.ones((2, 3), bool)}, ValueError, r"value_mask: .*expected \(2, 5\)"),
+        ({"return_attention_scores": "each"}, ValueError, 'expected True, False or "mean"'),
+        ({"params": {}}, ValueError, "apply: params: found nothing, expected a, b, c"),
+        (
+            {"params": {"memory": 0}},
+            ValueError,
+            "prepare: params: found memory, expected memory, q",
+        ),
+        (
+            {"params": {**parameters(), "key.bias": np.zeros(2)}},
+            ValueError,
+            r"prepare: params: key.bias: found shape \(2,\), expected \(2, 6\)",
+        ),
+    ],
+)
+def test_what_does_not_fit(options: dict, error: type[Exception], message: str) -> None:
+    call = {"params": parameters(), "x": X, "config": CONFIG, **options}
+    with pytest.raises(error, match=message):
+        apply(**call)
+
+
+def test_options_that_cannot_be() -> None:
+    with pytest.raises(ValueError, match="num_heads: found -1, expected"):
+        Config(6, 5, -1)
+    with pytest.raises(ValueError, match="prepare: path: found 'fast', expected"):
+        prepare(parameters(), CONFIG, "fast")
+    with pytest.raises(ValueError, match="save: params: found memory, expected memory, query"):
+        save("nowhere", {"memory": 0}, CONFIG)
