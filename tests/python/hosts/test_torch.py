@@ -4,7 +4,6 @@ import copy
 import io
 import json
 import pickle
-import re
 import subprocess
 import sys
 import warnings
@@ -21,7 +20,6 @@ from memattn.torch import MemoryAugmentedAttention
 
 from ..golden import CASES, masks_of, read
 
-ROOT = Path(__file__).resolve().parents[3]
 X = torch.randn(2, 3, 6, generator=torch.Generator().manual_seed(0))
 
 
@@ -351,13 +349,15 @@ def test_to_numpy_of_half_precision() -> None:
     assert json.dumps(twin.get_config())
 
 
-@pytest.mark.parametrize("code", ["", "layer(x).sum().backward()", "torch.compile(layer)(x)"])
-def test_nothing_leaks_at_exit(code: str, tmp_path: Path) -> None:
+def test_nothing_leaks_at_exit(tmp_path: Path) -> None:
     program = tmp_path / "program.py"  # torch.compile reads the source
     program.write_text(
         "import torch\nfrom memattn.torch import MemoryAugmentedAttention\n"
-        "layer = MemoryAugmentedAttention(4, 3, 2)\n"
-        f"x = torch.ones(1, 2, 4)\ny = layer(x)\n{code}\n"
+        "layers = [MemoryAugmentedAttention(4, 3, 2) for _ in range(3)]\n"
+        "x = torch.ones(1, 2, 4)\n"
+        "alive = layers[0](x)\n"
+        "layers[1](x).sum().backward()\n"
+        "torch.compile(layers[2], backend='aot_eager')(x).sum().backward()\n"
     )
     result = subprocess.run([sys.executable, program], capture_output=True, text=True)
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
@@ -366,14 +366,3 @@ def test_nothing_leaks_at_exit(code: str, tmp_path: Path) -> None:
 def test_import_of_memattn_brings_no_torch() -> None:
     code = "import sys, memattn; memattn.MemoryAugmentedAttention; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
-
-
-def test_docs_run(tmp_path: Path) -> None:
-    text = (ROOT / "docs/pytorch.md").read_text(encoding="utf-8")
-    blocks = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-    assert blocks
-    for block in blocks:
-        result = subprocess.run(
-            [sys.executable, "-"], input=block, capture_output=True, text=True, cwd=tmp_path
-        )
-        assert result.returncode == 0, result.stderr

@@ -61,7 +61,8 @@ def test_gradcheck(options: dict[str, Any], masks: dict[str, Any], scores: Any) 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
 def test_gradgradcheck(options: dict[str, Any], masks: dict[str, Any]) -> None:
     function, inputs = function_of(layer_of(**options), **masks, return_attention_scores=True)
-    assert gradgradcheck(function, inputs)
+    # Along random directions instead of axes, which takes a tenth of the time.
+    assert gradgradcheck(function, inputs, fast_mode=True)
 
 
 def test_second_derivatives_through_dropout_are_refused() -> None:

@@ -1,7 +1,5 @@
 """The PyTorch module in graphs: torch.compile, torch.export, ONNX, and the operators they hold."""
 
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -182,14 +180,8 @@ def test_export(tmp_path: Path) -> None:
     assert torch.equal(program.module()(x), model(x))
 
     torch.export.save(program, tmp_path / "model.pt2")
-    torch.save((x, model(x).detach()), tmp_path / "expected.pt")
-    code = (
-        "import sys, torch, memattn.torch\n"
-        "x, y = torch.load(sys.argv[2])\n"
-        "sys.exit(not torch.equal(torch.export.load(sys.argv[1]).module()(x), y))\n"
-    )
-    files = [tmp_path / "model.pt2", tmp_path / "expected.pt"]
-    subprocess.run([sys.executable, "-c", code, *files], check=True)
+    loaded = torch.export.load(tmp_path / "model.pt2").module()
+    assert torch.equal(loaded(x), model(x))
 
 
 def test_an_exported_program_in_pytorchs_own_operators() -> None:
@@ -219,6 +211,8 @@ ONNX_CALLS = {
 }
 
 
+# PyTorch says so where an argument is no tensor, as use_causal_mask.
+@pytest.mark.filterwarnings("ignore:# ONNX model has different number of inputs:UserWarning")
 @pytest.mark.parametrize("call", ONNX_CALLS)
 @pytest.mark.parametrize("options", [{}, {"key_dim": 1, "value_dim": 2}], ids=str)
 def test_onnx(options: dict[str, Any], call: str, tmp_path: Path) -> None:
