@@ -1,8 +1,8 @@
 """Every program in examples/python runs, and shows what the documents say it shows.
 
 Those that need a host are named after it and run in its environment, where scripts/lib/hosts.sh
-sets MEMATTN_TEST_HOST; all others run where NumPy is enough. One that has a test of its own in hosts/
-runs there.
+sets MEMATTN_TEST_HOST; all others run where NumPy is enough. One that has a test of its own in
+hosts/ runs there.
 """
 
 import os
