@@ -102,9 +102,12 @@ def _make(options: tuple[Any, ...]) -> Any:
 def _hosted_call(x: Tensor, weights: Weights, call: Call) -> Any:
     batch, steps, _ = x.shape
     mask = call.attention_mask
+    mask_batch, mask_steps, mask_slots = (0, 0, 0) if mask is None else mask.shape
     return _memattn.hosted_call(
         0 if mask is None else mask.data_ptr(),
-        *((0, 0, 0) if mask is None else mask.shape),
+        mask_batch,
+        mask_steps,
+        mask_slots,
         0 if call.query_mask is None else call.query_mask.data_ptr(),
         batch * steps,
         0 if call.value_mask is None else call.value_mask.data_ptr(),
