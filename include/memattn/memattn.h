@@ -6,7 +6,7 @@
 //   optimizers.h                   Sgd, Adam, AdamW, clip_by_global_norm
 //   forecaster.h                   Forecaster: a small forecasting model built on the layer
 //   errors.h                       FormatError, and what else is thrown
-//   threads.h                      num_threads, set_num_threads: how many threads a call may use
+//   threads.h                      num_threads, ThreadLimit: how many threads a call may use
 //   version.h                      the version, as numbers and text
 #pragma once
 

@@ -22,4 +22,18 @@ MEMATTN_EXPORT int num_threads();
 // under way keep the number that they began with. Throws std::invalid_argument unless 1 to 1024.
 MEMATTN_EXPORT void set_num_threads(int threads);
 
+// While it lives, calls from the thread that made it use at most `threads` threads, the calling one
+// included, and at most num_threads(). For hosts that have a setting of their own. Limits nest: the
+// smallest counts. Throws std::invalid_argument unless `threads` is at least 1.
+class MEMATTN_EXPORT ThreadLimit {
+ public:
+  explicit ThreadLimit(int threads);
+  ~ThreadLimit();
+  ThreadLimit(const ThreadLimit&) = delete;
+  ThreadLimit& operator=(const ThreadLimit&) = delete;
+
+ private:
+  int before_;
+};
+
 }  // namespace memattn

@@ -41,6 +41,7 @@ NB_MODULE(_memattn, m) {
   nb::register_exception_translator(translate, format_error.ptr());
 
   init_layer(m);
+  init_hosted(m);
   init_optimizers(m);
   init_forecast(m);
   init_threads(m);

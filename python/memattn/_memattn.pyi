@@ -7,6 +7,7 @@ from typing import Annotated, overload
 import numpy
 import numpy.typing
 from numpy.typing import NDArray
+from typing_extensions import CapsuleType
 
 
 __version__: str
@@ -77,6 +78,39 @@ class LayerFloat64:
 def layer_file_dtype(path: str | os.PathLike) -> str: ...
 
 def config_warnings(config: str) -> list[str]: ...
+
+class HostedCall:
+    pass
+
+def hosted_call(attention_mask: int, mask_batch: int, mask_steps: int, mask_slots: int, query_mask: int, queries: int, value_mask: int, values: int, use_causal_mask: bool, training: bool, dropout_step: int, threads: int) -> HostedCall: ...
+
+class HostedFloat32:
+    def __init__(self, config: str) -> None: ...
+
+    def fold(self, weights: Sequence[int], threads: int) -> CapsuleType: ...
+
+    @staticmethod
+    def forward(folded: CapsuleType, call: HostedCall, batch: int, steps: int, x: int, y: int, scores: int, average_heads: bool, keep: bool) -> None: ...
+
+    @staticmethod
+    def backward(folded: CapsuleType, call: HostedCall, batch: int, steps: int, x: int, grad_y: int, grad_x: int, grad_parameters: int) -> None: ...
+
+    @property
+    def folds(self) -> int: ...
+
+class HostedFloat64:
+    def __init__(self, config: str) -> None: ...
+
+    def fold(self, weights: Sequence[int], threads: int) -> CapsuleType: ...
+
+    @staticmethod
+    def forward(folded: CapsuleType, call: HostedCall, batch: int, steps: int, x: int, y: int, scores: int, average_heads: bool, keep: bool) -> None: ...
+
+    @staticmethod
+    def backward(folded: CapsuleType, call: HostedCall, batch: int, steps: int, x: int, grad_y: int, grad_x: int, grad_parameters: int) -> None: ...
+
+    @property
+    def folds(self) -> int: ...
 
 class OptimizerFloat32:
     @staticmethod

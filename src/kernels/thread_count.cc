@@ -25,7 +25,8 @@ namespace memattn {
 namespace kernels {
 namespace {
 
-constinit std::atomic<int> chosen{0};  // 0: not known yet
+constinit std::atomic<int> chosen{0};                   // 0: not known yet
+constinit thread_local int thread_limit = kMaxThreads;  // by the ThreadLimits of this thread
 
 // The whole of `text` as an integer.
 std::optional<std::int64_t> to_integer(std::string_view text) {
@@ -205,7 +206,9 @@ int default_thread_count(const char* variable) {
   return std::clamp(threads, 1, kMaxThreads);
 }
 
-int thread_count() {
+namespace {
+
+int process_thread_count() {
   const int known = chosen.load(std::memory_order_relaxed);
   if (known != 0) return known;
   // Two threads may come here at once and find the same; one that set_num_threads chose stays.
@@ -214,9 +217,13 @@ int thread_count() {
   return chosen.compare_exchange_strong(expected, found) ? found : expected;
 }
 
+}  // namespace
+
+int thread_count() { return std::min(process_thread_count(), thread_limit); }
+
 }  // namespace kernels
 
-int num_threads() { return kernels::thread_count(); }
+int num_threads() { return kernels::process_thread_count(); }
 
 void set_num_threads(int threads) {
   if (threads < 1 || threads > kernels::kMaxThreads) {
@@ -224,5 +231,12 @@ void set_num_threads(int threads) {
   }
   kernels::chosen.store(threads, std::memory_order_relaxed);
 }
+
+ThreadLimit::ThreadLimit(int threads) : before_(kernels::thread_limit) {
+  if (threads < 1) fail_argument("ThreadLimit", "threads", threads, "at least 1");
+  kernels::thread_limit = std::min(before_, threads);
+}
+
+ThreadLimit::~ThreadLimit() { kernels::thread_limit = before_; }
 
 }  // namespace memattn

@@ -9,9 +9,9 @@ namespace memattn::kernels {
 
 inline constexpr int kMaxThreads = 1024;
 
-// Threads a call may use, the caller included: memattn::num_threads(). One relaxed load once it is
-// known. The first call reads the environment and the machine, and throws std::invalid_argument for
-// a bad MEMATTN_NUM_THREADS.
+// Threads a call may use, the caller included: memattn::num_threads(), or less where a ThreadLimit
+// of the calling thread says so. One relaxed load once it is known. The first call reads the
+// environment and the machine, and throws std::invalid_argument for a bad MEMATTN_NUM_THREADS.
 int thread_count();
 
 // The number that holds unless the program sets one. `variable` is the value of

@@ -1,7 +1,8 @@
 """Every program in examples/python runs, and shows what the documents say it shows.
 
 Those that need a host are named after it and run in its environment, where scripts/lib/hosts.sh
-sets MEMATTN_TEST_HOST; all others run where NumPy is enough.
+sets MEMATTN_TEST_HOST; all others run where NumPy is enough. One that has a test of its own in
+hosts/ runs there.
 """
 
 import os
@@ -15,10 +16,12 @@ HOST_OF_PREFIX = {"keras": ("keras2", "keras3"), "torch": ("torch",), "jax": ("j
 HOST = os.environ.get("MEMATTN_TEST_HOST")
 # What Keras 3 does to NumPy 2 when it reads a variable of TensorFlow.
 WARNING_OF_KERAS = "__array__ implementation doesn't accept a copy keyword"
+HOSTS = Path(__file__).parent / "hosts"
 EXAMPLES = [
     path
     for path in sorted((Path(__file__).resolve().parents[2] / "examples/python").glob("*.py"))
     if HOST in HOST_OF_PREFIX.get(path.stem.partition("_")[0], (None,))
+    and not (HOSTS / f"test_{path.name}").exists()
 ]
 
 

@@ -8,6 +8,7 @@
 #include <map>
 #include <stdexcept>
 #include <string>
+#include <thread>
 
 #include "memattn/threads.h"
 
@@ -91,6 +92,32 @@ TEST(ThreadCountDeathTest, ABadVariableFailsEveryUseUntilTheProgramChooses) {
       },
       ::testing::ExitedWithCode(0), "");
   ASSERT_EQ(unsetenv("MEMATTN_NUM_THREADS"), 0);
+}
+
+TEST(ThreadCount, ALimitHoldsForItsThreadAndItsTime) {
+  set_num_threads(8);
+  {
+    const ThreadLimit outer(3);
+    EXPECT_EQ(thread_count(), 3);
+    EXPECT_EQ(num_threads(), 8);  // the setting is as it was
+    {
+      const ThreadLimit inner(2), wider(5);
+      EXPECT_EQ(thread_count(), 2);
+    }
+    EXPECT_EQ(thread_count(), 3);
+    std::thread([] { EXPECT_EQ(thread_count(), 8); }).join();
+    set_num_threads(2);
+    EXPECT_EQ(thread_count(), 2);
+    set_num_threads(8);
+  }
+  EXPECT_EQ(thread_count(), 8);
+  try {
+    const ThreadLimit none(0);
+    FAIL();
+  } catch (const std::invalid_argument& error) {
+    EXPECT_STREQ(error.what(), "ThreadLimit: threads: found 0, expected at least 1");
+  }
+  EXPECT_EQ(thread_count(), 8);
 }
 
 TEST(ThreadCount, TheProgramChooses) {

@@ -1,0 +1,326 @@
+"""The fold is that of the present weights, whatever changed them, and made no more often."""
+
+import copy
+import gc
+import os
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.utils import parametrize
+from torch.utils.data import DataLoader, Dataset
+
+import memattn
+from memattn.torch import MemoryAugmentedAttention, kernels
+
+X = torch.randn(2, 3, 6, generator=torch.Generator().manual_seed(0))
+
+
+def small(**options: Any) -> MemoryAugmentedAttention:
+    return MemoryAugmentedAttention(6, 5, 2, **{"seed": 1, **options})
+
+
+def folds() -> int:
+    """How many folds this process has made for the layers that are alive."""
+    return sum(entry.hosted.folds for entry in kernels._entries.values())
+
+
+@pytest.fixture(autouse=True)
+def nobody_else() -> None:
+    gc.collect()
+    kernels._entries.clear()
+
+
+def assert_current(layer: MemoryAugmentedAttention) -> None:
+    """A call gives what a layer that has never been called gives."""
+    with torch.no_grad():
+        found = layer(X).numpy()
+    assert (found == layer.to_numpy()(X.numpy())).all()
+
+
+def by_optimizer(layer: MemoryAugmentedAttention) -> None:
+    optimizer = torch.optim.Adam(layer.parameters())
+    layer(X).square().sum().backward()
+    optimizer.step()
+
+
+def in_place(layer: MemoryAugmentedAttention) -> None:
+    with torch.no_grad():
+        layer.value.bias[1, 2] += 1
+
+
+def through_data(layer: MemoryAugmentedAttention) -> None:
+    layer.output.bias.data[3] = 7
+
+
+def through_numpy(layer: MemoryAugmentedAttention) -> None:
+    layer.query.bias.detach().numpy()[0, 0] = -2
+
+
+def through_shared_memory(layer: MemoryAugmentedAttention) -> None:
+    layer.share_memory()
+    assert_current(layer)
+    copied = torch.empty(0).set_(layer.memory.untyped_storage())
+    copied[0] = 3
+
+
+def by_replacement(layer: MemoryAugmentedAttention) -> None:
+    layer.key.kernel = nn.Parameter(torch.ones(6, 2, 6))
+
+
+def by_data_replacement(layer: MemoryAugmentedAttention) -> None:
+    for _ in range(3):  # the allocator may come back to the first place
+        layer.memory.data = layer.memory.data + 1
+
+
+def by_load(layer: MemoryAugmentedAttention) -> None:
+    layer.load_state_dict(small(seed=2).state_dict())
+
+
+def by_assigning_load(layer: MemoryAugmentedAttention) -> None:
+    layer.load_state_dict(small(seed=2).state_dict(), assign=True)
+
+
+def by_conversion(layer: MemoryAugmentedAttention) -> None:
+    layer.bfloat16().float()
+
+
+def by_reset(layer: MemoryAugmentedAttention) -> None:
+    layer.seed = 5
+    layer.reset_parameters()
+
+
+def by_vector(layer: MemoryAugmentedAttention) -> None:
+    vector = torch.arange(sum(p.numel() for p in layer.parameters())) * 1e-3
+    nn.utils.vector_to_parameters(vector, layer.parameters())
+
+
+CHANGES = [
+    *(by_optimizer, in_place, through_data, through_numpy, through_shared_memory, by_replacement),
+    *(by_data_replacement, by_load, by_assigning_load, by_conversion, by_reset, by_vector),
+]
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
+def test_every_change_is_seen(change: Callable[[MemoryAugmentedAttention], None]) -> None:
+    layer = small()
+    assert_current(layer)
+    before = layer(X).detach()
+    change(layer)
+    assert_current(layer)
+    assert not torch.equal(layer(X), before)
+
+
+def test_one_fold_until_a_weight_changes() -> None:
+    layer = small()
+    for _ in range(3):
+        layer(X)
+        layer.eval()(X)
+        with torch.inference_mode():
+            layer(X)
+    layer.train()(X).sum().backward()
+    assert folds() == 1
+    in_place(layer)
+    layer(X)
+    assert folds() == 2
+
+
+def test_a_training_step_folds_once() -> None:
+    layer = small(dropout=0.1)
+    optimizer = torch.optim.SGD(layer.parameters(), lr=0.01)
+    for step in range(1, 5):
+        loss = layer(layer(X)).square().sum()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        assert folds() == step
+    assert len(kernels._entries) == 1
+
+
+def test_signs_and_nan_are_bits() -> None:
+    layer = small()
+    with torch.no_grad():
+        layer.output.bias.zero_()
+        layer(X)
+        layer.output.bias.neg_()
+        layer(X)
+        assert folds() == 2
+        layer.output.bias[0] = torch.nan
+        layer(X), layer(X)
+        assert folds() == 3
+
+
+def test_a_backward_that_is_to_come_keeps_its_weights() -> None:
+    layer, other = small(), small()
+    x = X.clone().requires_grad_()
+    y = layer(x)
+    expected = torch.autograd.grad(other(x).sum(), x)[0]
+    layer.memory.data += 1  # no version counter tells
+    layer(X)
+    assert torch.equal(torch.autograd.grad(y.sum(), x)[0], expected)
+    assert_current(layer)
+
+
+def test_layers_that_share_a_memory() -> None:
+    first, second = small(), small(seed=2)
+    second.memory = first.memory
+    for _ in range(3):
+        assert_current(first)
+        assert_current(second)
+    first(X), second(X)
+    assert folds() == 2
+    in_place(first)
+    first.memory.data += 1
+    assert_current(first)
+    assert_current(second)
+
+
+def test_what_is_gone_is_forgotten() -> None:
+    for seed in range(20):
+        small(seed=seed)(X)
+    gc.collect()
+    small()(X)
+    assert len(kernels._entries) == 1
+
+
+def test_copies_do_not_share_what_they_change() -> None:
+    layer = small()
+    layer(X)
+    twin = copy.deepcopy(layer)
+    in_place(twin)
+    assert_current(layer)
+    assert_current(twin)
+
+
+def test_parametrizations() -> None:
+    class Doubled(nn.Module):
+        def forward(self, weight: torch.Tensor) -> torch.Tensor:
+            return 2 * weight
+
+    layer, plain = small(), small()
+    with torch.no_grad():
+        plain.query.kernel.mul_(2)
+        plain.memory.mul_(2)
+    parametrize.register_parametrization(layer.query, "kernel", Doubled())
+    parametrize.register_parametrization(layer, "memory", Doubled())
+    for _ in range(4):
+        assert torch.equal(layer(X), plain(X))
+    assert len(kernels._entries) <= 4
+    layer(X).sum().backward()
+    plain(X).sum().backward()
+    original = layer.query.parametrizations.kernel.original
+    torch.testing.assert_close(original.grad, 2 * plain.query.kernel.grad)
+    nn.utils.parametrizations.spectral_norm(layer.value, "kernel")
+    nn.utils.parametrizations.weight_norm(layer.output, "kernel")
+    layer(X).sum().backward()
+
+
+def test_threads_compute_while_weights_change() -> None:
+    layer = MemoryAugmentedAttention(32, 20, 4)
+    x = torch.randn(16, 10, 32)
+    states = [MemoryAugmentedAttention(32, 20, 4, seed=s).state_dict() for s in (1, 2)]
+    # One weight changes, and only in its last value: a call finds the one or the other.
+    layer.load_state_dict(states[0])
+    results = []
+    for value in (1.0, 2.0):
+        layer.output.bias.data[-1] = value
+        with torch.no_grad():
+            results.append(layer(x))
+    wrong, stop = [], threading.Event()
+
+    def compute() -> None:
+        while not stop.is_set():
+            with torch.no_grad():
+                y = layer(x)
+            if not any(torch.equal(y, result) for result in results):
+                wrong.append(y)
+
+    threads = [threading.Thread(target=compute) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for i in range(200):
+        layer.output.bias.data[-1] = 1.0 + i % 2
+        with torch.no_grad():
+            layer(x)
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+def test_threads_train_layers_of_their_own() -> None:
+    def train(layer: MemoryAugmentedAttention) -> None:
+        optimizer = torch.optim.SGD(layer.parameters(), lr=0.01)
+        for _ in range(30):
+            optimizer.zero_grad()
+            layer(X).square().sum().backward()
+            optimizer.step()
+
+    alone = small()
+    train(alone)
+    layers = [small() for _ in range(4)]
+    threads = [threading.Thread(target=train, args=(layer,)) for layer in layers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(torch.equal(layer.memory, alone.memory) for layer in layers)
+
+
+class Through(Dataset):
+    """Gives what the layer makes of each item, in the worker that is asked."""
+
+    def __init__(self, layer: MemoryAugmentedAttention) -> None:
+        self.layer = layer
+
+    def __len__(self) -> int:
+        return 4
+
+    def __getitem__(self, index: int) -> torch.Tensor:
+        with torch.no_grad():
+            return self.layer(X[index % 2])
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_workers_that_were_forked() -> None:
+    layer = MemoryAugmentedAttention(6, 5, 2, seed=1)
+    big = torch.randn(4000, 3, 6)
+    with torch.no_grad():
+        layer(big)  # so that the pool of threads is there before the fork
+    expected = layer(X).detach()
+    loader = DataLoader(Through(layer), batch_size=2, num_workers=2, multiprocessing_context="fork")
+    for batch in loader:
+        assert torch.equal(batch, expected)
+    with torch.no_grad():
+        layer(big)
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two processors")
+def test_no_more_threads_than_either_setting_allows() -> None:
+    layer = MemoryAugmentedAttention(64, 64, 8)
+    x = torch.randn(64, 96, 64)
+
+    def processors() -> float:
+        """Processor time over wall time: what other processes leave, but never above the limit."""
+        with torch.no_grad():
+            layer(x)
+            before, wall = os.times(), os.times().elapsed
+            for _ in range(8):
+                layer(x)
+            after = os.times()
+        return (after.user - before.user) / (after.elapsed - wall)
+
+    own, theirs = memattn.num_threads(), torch.get_num_threads()
+    try:
+        memattn.set_num_threads(2)
+        torch.set_num_threads(1)
+        assert processors() <= 1.2
+        torch.set_num_threads(2)
+        memattn.set_num_threads(1)
+        assert processors() <= 1.2
+    finally:
+        memattn.set_num_threads(own)
+        torch.set_num_threads(theirs)
