@@ -55,6 +55,9 @@ build_clang() {
   cmake --build build/clang
 }
 
+# File by file in as many processes as there are cores: what a file prepares is prepared once.
+run_pytest() { python -m pytest --quiet --tb=short --numprocesses="$JOBS" --dist=loadfile "$@"; }
+
 run_ctest() {
   ctest --test-dir "$1" --output-on-failure --no-tests=error --parallel "$JOBS" "${@:2}"
 }
