@@ -24,7 +24,7 @@ Written by `python -m bench.report` from the results of
 
     {command}
 
-on {date}, commit `{commit}`; nothing in it is typed by hand. `bench/README.md` says how it is
+on {date}, commit `{commit}`; nothing in it is typed by hand but the last section. `bench/README.md` says how it is
 measured: one core, float32, everybody interleaved in {rounds} shuffled rounds. A figure is the
 median over rounds, in brackets the quartiles; "times faster" is the median of the ratios within a
 round. "As published" is the layer as each runtime's users would write it, "folded by hand" the two
@@ -39,7 +39,9 @@ thin matrices of [math.md](math.md), which no runtime finds by itself.
 {versions}
 
 {tasks}
-"""
+
+{limits}"""
+LIMITS = Path(__file__).with_name("limits.md")
 
 
 def _machine(result: dict[str, Any]) -> str:
@@ -102,6 +104,7 @@ def performance(result: dict[str, Any], pictures: dict[str, str]) -> str:
         peak=tables.peak_line(result) + ".",
         versions=_versions(result),
         tasks="\n\n".join(sections),
+        limits=LIMITS.read_text(),
     )
 
 

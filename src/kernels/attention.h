@@ -92,7 +92,7 @@ struct Kernels {
   const char* isa;  // Highway's name in lower case, "avx3", or "scalar"
 
   // Fills `prepared`, which resize_prepared has given its sizes: heads first..last-1 and whether
-  // all of them is finite; then, with that of all heads, the rest.
+  // what is theirs alone is finite; then, with that of all heads, the rest.
   bool (*prepare_heads)(const WeightPointers<const T>& w, std::int64_t first, std::int64_t last,
                         Prepared<T>& prepared) noexcept;
   void (*finish_prepare)(const WeightPointers<const T>& w, bool finite,

@@ -41,8 +41,9 @@ bool all_finite(std::int64_t size, const T* values) {
   return finite;
 }
 
-// Heads first..last-1 of what `prepared` holds, but for what is packed. Whether all of it is
-// finite.
+// Heads first..last-1 of what `prepared` holds, but for what is packed. Whether what is theirs
+// alone is finite: on the folded path B, since a NaN or Inf of V makes one of B, and one of K one
+// of A.
 template <typename T>
 bool prepare_heads(const WeightPointers<const T>& w, std::int64_t first, std::int64_t last,
                    Prepared<T>& prepared) noexcept {
@@ -61,8 +62,8 @@ bool prepare_heads(const WeightPointers<const T>& w, std::int64_t first, std::in
     fill_rows(S, Dv, w.value_bias ? w.value_bias + h * Dv : nullptr, values);
     multiply<T>(Start::kAdd, S, Dv, U, {w.memory, U, 1}, {w.value_kernel + h * Dv, H * Dv}, values,
                 Dv);
-    finite = finite && all_finite(S * D, keys) && all_finite(S * Dv, values);
     if (!prepared.folded) {
+      finite = finite && all_finite(S * D, keys) && all_finite(S * Dv, values);
       pack_left(S, D, keys_transposed, 1, S, prepared.keys_packed.data() + h * S * D);
       continue;
     }
@@ -70,7 +71,6 @@ bool prepare_heads(const WeightPointers<const T>& w, std::int64_t first, std::in
     T* a = prepared.a.data() + h * S;
     multiply<T>(Start::kZero, U, S, D, {w.query_kernel + h * D, H * D, 1}, {keys_transposed, S}, a,
                 H * S);
-    for (std::int64_t u = 0; u < U; ++u) finite = finite && all_finite(S, a + u * H * S);
     // c_h = bq_h·K_hᵀ / √D, to base 2
     T* c = prepared.c.data() + h * S;
     std::fill_n(c, S, T(0));
@@ -80,17 +80,20 @@ bool prepare_heads(const WeightPointers<const T>& w, std::int64_t first, std::in
     // B_h = V_h·Wo_h
     T* b = prepared.b.data() + h * S * U;
     multiply<T>(Start::kZero, S, U, Dv, {values, Dv, 1}, {w.output_kernel + h * Dv * U, U}, b, U);
-    finite = finite && all_finite(S, c) && all_finite(S * U, b);
+    finite = finite && all_finite(S * U, b);
   }
   return finite;
 }
 
-// The rest, once all heads are there; `finite` is whether they are.
+// The rest, once all heads are there; `finite` is what prepare_heads gave for all of them.
 template <typename T>
 void finish_prepare(const WeightPointers<const T>& w, bool finite, Prepared<T>& prepared) noexcept {
   const std::int64_t U = prepared.dims.units, S = prepared.dims.memory_size;
   const std::int64_t H = prepared.dims.num_heads, group = group_heads(prepared.dims);
-  prepared.finite = finite && all_finite(S * U, w.memory);
+  const auto c = static_cast<std::int64_t>(prepared.c.size());
+  const auto a = static_cast<std::int64_t>(prepared.a.size());
+  prepared.finite = finite && all_finite(S * U, w.memory) && all_finite(c, prepared.c.data()) &&
+                    all_finite(a, prepared.a.data());
   for (std::int64_t h = 0; prepared.folded && h < H; h += group) {
     const std::int64_t slots = std::min(group, H - h) * S, offset = h * S * U;
     pack_left(slots, U, prepared.a.data() + h * S, 1, H * S, prepared.a_packed.data() + offset);

@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstring>
 
 #include "hwy/highway.h"
 
@@ -400,6 +401,10 @@ void pack_left(std::int64_t m, std::int64_t k, const T* a, std::int64_t row, std
     const int rows = next_block(m - i, kPackedRows);
     if (step == 1) {
       transpose(rows, k, a + i * row, row, out + i * k, rows);
+    } else if (row == 1 && rows == kPackedRows) {
+      for (std::int64_t p = 0; p < k; ++p) {
+        std::memcpy(out + i * k + p * kPackedRows, a + i + p * step, kPackedRows * sizeof(T));
+      }
     } else {
       for (std::int64_t p = 0; p < k; ++p) {
         for (int r = 0; r < rows; ++r) out[i * k + p * rows + r] = a[(i + r) * row + p * step];
