@@ -44,6 +44,7 @@ endfunction()
 # memattn_isa_test(ROOM NAME LIBRARIES...): the same, run on each instruction set of the machine.
 function(memattn_isa_test room name)
   memattn_add_test(${room} ${name} ${ARGN} memattn_isa_main)
+  set_tests_properties(${room}.${name} PROPERTIES COST 1)  # these are the longest: they start first
 endfunction()
 
 function(memattn_add_test room name)
