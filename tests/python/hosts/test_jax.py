@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,13 @@ from ..golden import CASES, masks_of, read
 CONFIG = Config(6, 5, 2)
 X = np.random.default_rng(0).standard_normal((2, 3, 6)).astype(np.float32)
 STATIC = ("config", "use_causal_mask", "return_attention_scores")
+
+
+@pytest.fixture(autouse=True)
+def _as_jax_is_at_first() -> Iterator[None]:
+    """Without float64, which other tests of this process may have let in."""
+    with jax.enable_x64(False):
+        yield
 
 
 def parameters(config: Config = CONFIG, dtype: Any = jnp.float32) -> dict[str, jax.Array]:
