@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from memattn.forecast.baselines import Windows
 from memattn.forecast.columns import Array
 from memattn.forecast.panel import Panel
 from memattn.forecast.time_axis import Unit
@@ -69,8 +70,7 @@ def forecast_frame(
 
 def cross_validation_frame(
     panel: Panel,
-    series: Ticks,
-    ends: Ticks,
+    windows: Windows,
     forecasts: Array,
     intervals: Intervals | None = None,
     *,
@@ -82,9 +82,8 @@ def cross_validation_frame(
     ----------
     panel : Panel
         What was forecast.
-    series, ends : array (W,)
-        For each window the place of its series, and how many of its values were known: the window
-        forecasts those from `ends` on. The cutoff is the time of the last known one.
+    windows : Windows
+        Which values were forecast; the cutoff is the time of the last known one.
     forecasts : array (W, horizon)
         The windows' forecasts; rows after the end of a series are left out.
     intervals : mapping, optional
@@ -97,11 +96,11 @@ def cross_validation_frame(
     DataFrame or str
         As `forecast_frame`.
     """
-    where = "cross_validation_frame"
+    where, series, ends = "cross_validation_frame", windows.series, windows.ends
     _check_shapes(where, forecasts, intervals, len(series), "W")
     lengths = panel.lengths[series]
     if np.shape(ends) != np.shape(series) or np.any((ends < 1) | (ends > lengths)):
-        msg = f"{where}: ends: found values outside of 1 to the lengths of the series"
+        msg = f"{where}: windows: found ends outside of 1 to the lengths of the series"
         raise ValueError(f"{msg}, expected one within them for each window")
     horizon = forecasts.shape[1]
     row = (ends[:, None] + np.arange(horizon)).ravel()

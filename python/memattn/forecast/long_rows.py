@@ -157,8 +157,6 @@ def read_rows(columns: Columns, names: Names, times: Times) -> LongRows:
     DataError
         A missing id, text that is no number, an infinity, or a number too large.
     """
-    if columns.rows == 0:
-        raise DataError("no-rows", "found a table without rows, expected rows")
     count = columns.rows
     rows = np.arange(count)
     if names.ids is not None:

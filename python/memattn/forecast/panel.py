@@ -298,6 +298,7 @@ def _long_panel(
         if columns.names.count(name) > 1:
             problem = f"{option}: found the column {quoted(name)} twice, expected it once"
             raise DataError("duplicate-column", problem, column=name)
+    _check_rows(columns)
     has_ids = id_col in columns.names
     names = Names(id_col if has_ids else None, time_col, (target_col,))
     notes = []
@@ -305,6 +306,11 @@ def _long_panel(
         text = f"no column {quoted(id_col)}: one series, called {quoted(target_col)}"
         notes.append(Note("one-series", text, 1))
     return _panel(columns, names, columns.times(time_col), notes, freq, season, names_out=names)
+
+
+def _check_rows(columns: Columns) -> None:
+    if columns.rows == 0:
+        raise DataError("no-rows", "found a table without rows, expected rows")
 
 
 def _wide_panel(
@@ -315,6 +321,7 @@ def _wide_panel(
     freq: str | int | None,
     season: int | None,
 ) -> Panel:
+    _check_rows(columns)
     found = time_col if time_col in columns.names else columns.find_times()
     others = [name for name in columns.names if name != found]
     numeric = tuple(name for name in others if columns.is_numeric(name))

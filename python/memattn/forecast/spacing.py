@@ -85,8 +85,10 @@ def find_spacing(rows: LongRows, asked: Asked | None) -> Spacing:
     if asked is not None:
         _check_asked(rows, asked)
         frequency = asked.frequency
+        if asked.day:
+            day = np.full_like(day, 1 if asked.day == "start" else MONTH_END)
         misfit = _misfits(facts, frequency.unit, dom, month_length, day)
-        misfit |= _breaks_anchor(asked, facts.clock, dom, month_length)
+        misfit |= _breaks_anchor(asked, facts.clock)
         if misfit.any():
             row = int(np.argmax(misfit))
             problem = f"found {rows.row(row)}, expected a time that fits freq={asked.text!r}"
@@ -136,12 +138,8 @@ def _check_asked(rows: LongRows, asked: Asked) -> None:
     raise DataError("option", problem, column=rows.names.times)
 
 
-def _breaks_anchor(asked: Asked, clock: Ticks, dom: Ticks, month_length: Ticks) -> Flags:
+def _breaks_anchor(asked: Asked, clock: Ticks) -> Flags:
     wrong = np.zeros(len(clock), dtype=bool)
-    if asked.day == "start":
-        wrong |= dom != 1
-    if asked.day == "end":
-        wrong |= dom != month_length
     if asked.anchor in WEEKDAYS:
         wrong |= weekdays(clock) != WEEKDAYS.index(asked.anchor)
     elif asked.anchor:

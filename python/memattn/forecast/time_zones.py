@@ -19,6 +19,8 @@ DAY = 86_400 * SECOND
 WEEK = 7 * DAY
 EPOCH_UTC = datetime(1970, 1, 1, tzinfo=timezone.utc)
 MICROSECOND = timedelta(microseconds=1)
+# Before this no zone has ever changed: clocks showed the sun's time.
+NO_CHANGE_BEFORE = (datetime(1800, 1, 1, tzinfo=timezone.utc) - EPOCH_UTC) // MICROSECOND
 # Two days from either end of what `datetime` can say, so that every offset fits.
 FIRST = (datetime(1, 1, 3, tzinfo=timezone.utc) - EPOCH_UTC) // MICROSECOND
 LAST = (datetime(9999, 12, 29, tzinfo=timezone.utc) - EPOCH_UTC) // MICROSECOND
@@ -55,8 +57,8 @@ class Clock:
 
 def clock_of(zone: tzinfo, times: Ticks) -> Clock:
     """The clock of `zone`, good for `times` in UTC or local, at least one."""
-    first = max(int(times.min()) - WEEK, FIRST)
-    last = min(int(times.max()) + WEEK, LAST)
+    first = max(int(times.min()) - WEEK, NO_CHANGE_BEFORE)
+    last = max(min(int(times.max()) + WEEK, LAST), first)
     samples = [*range(first, last, WEEK), last]
     changes, offsets = [], [_offset(zone, first)]
     for before, after in itertools.pairwise(samples):
