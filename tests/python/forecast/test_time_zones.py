@@ -41,6 +41,6 @@ def test_an_hour_that_is_left_out_is_the_one_after() -> None:
 
 
 def test_ends_of_the_calendar() -> None:
-    for zone in (ZoneInfo("Pacific/Kiritimati"), ZoneInfo("Pacific/Pago_Pago")):
-        ends = np.array([FIRST, LAST])
-        assert len(clock_of(zone, ends).to_local(ends)) == 2
+    ends = np.array([FIRST, LAST])
+    shown = clock_of(ZoneInfo("Pacific/Kiritimati"), ends).to_local(ends) - ends
+    assert shown[1] == 14 * 3600 * SECOND
