@@ -80,6 +80,22 @@ def test_short_months_keep_the_day(library: str) -> None:
     assert [future[0], future[10]] == ["2024-04-30", "2025-02-28"]
 
 
+@pytest.mark.parametrize(
+    ("ds", "following"),
+    [
+        (["2024-04-30", "2024-06-30"], "2024-08-31"),
+        (["2024-06-30", "2024-09-30"], "2024-12-31"),
+        (["2023-02-28", "2023-03-31"], "2023-04-30"),
+        (["2023-02-28", "2023-03-28"], "2023-04-28"),
+    ],
+)
+def test_the_last_day_of_short_months_is_the_last_day(
+    library: str, ds: list[str], following: str
+) -> None:
+    panel = panel_of(library, one_series(ds))
+    assert str(panel.future(1)[0, 0].astype("datetime64[us]"))[:10] == following
+
+
 def test_equal_duplicates_are_dropped(library: str) -> None:
     ds = [*days(3), "2024-01-02", "2024-01-04"]
     panel = panel_of(library, one_series(ds, [1.0, 2.0, 3.0, 2.0, 4.0]))
@@ -131,6 +147,12 @@ def test_cut_off_ends_count_for_no_share_and_no_gap(library: str) -> None:
     panel = panel_of(library, one_series(ds, y))
     assert panel.values.tolist() == list(range(20))
     assert note(panel, "gaps") == ""
+    del ds[20], y[20]  # 2024-01-24
+    panel = panel_of(library, one_series(ds, y))
+    assert panel.values.tolist() == list(range(20))
+    assert "1 row missing from the grid of 1 series, first after row 20 (2024-01-23)" in note(
+        panel, "gaps"
+    )
 
 
 def test_several_offsets_are_brought_to_utc(library: str) -> None:
