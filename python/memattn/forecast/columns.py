@@ -26,6 +26,7 @@ Array = npt.NDArray[np.float64]
 Problem = Callable[[str, str, int, str], DataError]
 
 MICROSECOND = timedelta(microseconds=1)
+MAX_NUMBER = 10**15 - 1  # as time: what WHOLE_NUMBER has digits for
 UTC_STYLE = Style(time_mark=" ", seconds=True, zone="Z")
 
 
@@ -157,6 +158,23 @@ class FrameErrors:
     def place(self, row: int) -> str:
         """The row, counted from 1."""
         return f"row {row + 1:,}"
+
+    def distinct(self, cells: Sequence[Any], name: str) -> tuple[Ticks, list[Any]]:
+        """As `distinct`, with an error for lists and the like."""
+        try:
+            return distinct(cells)
+        except TypeError:
+            problem = "found a cell that holds several values, expected single ones"
+            raise DataError("not-a-value", problem, file=self.file, column=name) from None
+
+    def whole_numbers(self, values: npt.NDArray[Any], name: str, dtype: object) -> Times:
+        """Times that are whole numbers, none so large that the next ones could overflow."""
+        bad = (values > MAX_NUMBER) | (values < -MAX_NUMBER)
+        if bad.any():
+            row = int(np.argmax(bad))
+            problem = f"found {values[row]}, expected a magnitude of at most {MAX_NUMBER:g}"
+            raise self.error("too-large", problem, row, name)
+        return Times(values.astype(np.int64), is_number=True, dtype=dtype)
 
 
 def distinct(cells: Sequence[Any]) -> tuple[Ticks, list[Any]]:

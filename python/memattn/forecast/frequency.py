@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from memattn.errors import DataError, quoted
+from memattn.forecast.columns import MAX_NUMBER
 from memattn.forecast.settings import usual_season
 from memattn.forecast.time_axis import Unit, describe_span
 from memattn.forecast.time_zones import DAY, Ticks
@@ -105,8 +106,8 @@ def parse_frequency(freq: object) -> Asked:
         When it says none.
     """
     if isinstance(freq, int | np.integer) and not isinstance(freq, bool):
-        if freq < 1:
-            raise DataError("option", f"freq: found {freq}, expected at least 1")
+        if not 1 <= freq <= MAX_NUMBER:
+            raise DataError("option", f"freq: found {freq}, expected 1 to {MAX_NUMBER:g}")
         return Asked(str(freq), Frequency(Unit.NUMBER, int(freq)))
     text = freq if isinstance(freq, str) else str(getattr(freq, "freqstr", ""))
     match = ALIAS.fullmatch(text)

@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from memattn.errors import DataError, quoted
+from memattn.errors import DataError
 from memattn.forecast.columns import (
     Array,
     FrameErrors,
     Ids,
     Times,
-    distinct,
     parse_numbers,
     parse_times,
     sorted_ids,
@@ -53,7 +52,11 @@ class PandasColumns(FrameErrors):
         missing = column.isna().to_numpy()
         if missing.any():
             raise self.error("missing-id", "found no id, expected one", _first(missing), name)
-        codes, values = pd.factorize(column)
+        try:
+            codes, values = pd.factorize(column)
+        except TypeError:
+            problem = "found a cell that holds several values, expected single ones"
+            raise DataError("not-a-value", problem, file=self.file, column=name) from None
         cells = [str(v) if isinstance(v, np.str_) else v for v in values.tolist()]
         try:
             return sorted_ids(np.asarray(codes, dtype=np.int64), cells, column.dtype)
@@ -80,12 +83,15 @@ class PandasColumns(FrameErrors):
             ticks = self._microseconds(index.asi8, index.unit, name)
             return Times(ticks, is_number=False, zone=index.tz, dtype=dtype)
         if pd.api.types.is_integer_dtype(dtype):
-            return Times(column.to_numpy(dtype=np.int64), is_number=True, dtype=dtype)
+            values = column.to_numpy()
+            if values.dtype.kind not in "iu":  # nullable ones
+                values = column.to_numpy(dtype=np.int64)
+            return self.whole_numbers(values, name, dtype)
         if pd.api.types.is_numeric_dtype(dtype) or isinstance(dtype, pd.PeriodDtype):
             advice = "convert periods with .dt.to_timestamp(), numbers to integers"
             problem = f"found the type {dtype}, expected dates or whole numbers; {advice}"
             raise DataError("not-a-date", problem, file=self.file, column=name)
-        codes, cells = _cells(column)
+        codes, cells = self._cells(column, name)
         return parse_times(codes, cells, lambda row, problem: self.error(*problem, row, name))
 
     def _microseconds(self, ticks: Ticks, unit: str, name: str) -> Ticks:
@@ -116,8 +122,16 @@ class PandasColumns(FrameErrors):
             return np.ascontiguousarray(values)
         if not (pd.api.types.is_object_dtype(dtype) or pd.api.types.is_string_dtype(dtype)):
             raise self._no_numbers(name, dtype)
-        codes, cells = _cells(column)
+        codes, cells = self._cells(column, name)
         return parse_numbers(codes, cells, lambda row, problem: self.error(*problem, row, name))
+
+    def _cells(self, column: pd.Series, name: str) -> tuple[Ticks, list[Any]]:
+        """The different cells, None for missing ones."""
+        missing = column.isna().to_numpy()
+        cells = column.to_numpy(dtype=object)
+        if missing.any():
+            cells = np.where(missing, None, cells)
+        return self.distinct(cells, name)
 
     def _no_numbers(self, name: str, dtype: object) -> DataError:
         problem = f"found the type {dtype}, expected numbers"
@@ -149,25 +163,8 @@ class PandasColumns(FrameErrors):
         return None
 
 
-def check_names(names: list[str]) -> None:
-    """Raises DataError for a name that stands twice."""
-    for name in names:
-        if names.count(name) > 1:
-            problem = f"found the column name {quoted(name)} twice, expected different names"
-            raise DataError("duplicate-column", problem, column=name)
-
-
 def _first(where: npt.NDArray[np.bool_]) -> int:
     return int(np.argmax(where))
-
-
-def _cells(column: pd.Series) -> tuple[Ticks, list[Any]]:
-    """The different cells, None for missing ones."""
-    missing = column.isna().to_numpy()
-    cells = column.to_numpy(dtype=object)
-    if missing.any():
-        cells = np.where(missing, None, cells)
-    return distinct(cells)
 
 
 def pandas_frame(columns: Mapping[str, Any]) -> pd.DataFrame:

@@ -73,11 +73,11 @@ class PolarsColumns(FrameErrors):
             days = column.to_physical().to_numpy().astype(np.int64)
             return Times(self._microseconds(days, "d", name), is_number=False, dtype=dtype)
         if dtype.is_integer():
-            return Times(column.to_numpy().astype(np.int64), is_number=True, dtype=dtype)
+            return self.whole_numbers(column.to_numpy(), name, dtype)
         if dtype != pl.String:
             problem = f"found the type {dtype}, expected dates or whole numbers"
             raise DataError("not-a-date", problem, file=self.file, column=name)
-        codes, cells = _cells(column)
+        codes, cells = self._cells(column, name)
         return parse_times(codes, cells, lambda row, problem: self.error(*problem, row, name))
 
     def _microseconds(self, ticks: npt.NDArray[Any], unit: str, name: str) -> Ticks:
@@ -109,8 +109,19 @@ class PolarsColumns(FrameErrors):
         if column.dtype not in (pl.String, pl.Object):
             problem = f"found the type {column.dtype}, expected numbers"
             raise DataError("not-a-number", problem, file=self.file, column=name)
-        codes, cells = _cells(column)
+        codes, cells = self._cells(column, name)
         return parse_numbers(codes, cells, lambda row, problem: self.error(*problem, row, name))
+
+    def _cells(self, column: pl.Series, name: str) -> tuple[Ticks, list[Any]]:
+        """The different cells in order of appearance, None for null."""
+        import polars as pl
+
+        if column.dtype == pl.Object:
+            return self.distinct(column.to_list(), name)
+        table = column.to_frame("cell")
+        cells = table.unique(maintain_order=True).with_row_index("code")
+        joined = table.join(cells, on="cell", how="left", nulls_equal=True, maintain_order="left")
+        return joined["code"].to_numpy().astype(np.int64), cells["cell"].to_list()
 
     def is_numeric(self, name: str) -> bool:
         """Whether Polars says that the column holds numbers."""
@@ -131,22 +142,6 @@ class PolarsColumns(FrameErrors):
                     continue
                 return name
         return None
-
-
-def _cells(column: pl.Series) -> tuple[Ticks, list[Any]]:
-    """The different cells in order of appearance, None for null."""
-    import polars as pl
-
-    if column.dtype == pl.Object:
-        from memattn.forecast.columns import distinct
-
-        return distinct(column.to_list())
-    table = column.to_frame("cell")
-    cells = table.unique(maintain_order=True)
-    joined = table.join(
-        cells.with_row_index("code"), on="cell", how="left", nulls_equal=True, maintain_order="left"
-    )
-    return joined["code"].to_numpy().astype(np.int64), cells["cell"].to_list()
 
 
 def polars_frame(columns: Mapping[str, Any]) -> pl.DataFrame:

@@ -202,7 +202,8 @@ def test_broken_files_are_refused(tmp_path: Path, case: str) -> None:
         ({"freq": "D-SUN"}, 'found "D-SUN"'),
         ({"freq": 2.5}, 'found "2.5"'),
         ({"freq": True}, 'found "True"'),
-        ({"freq": 0}, "found 0, expected at least 1"),
+        ({"freq": 0}, "found 0, expected 1 to 1e+15"),
+        ({"freq": 10**30}, "found 1000"),
         ({"freq": 1}, "found '1' for times that are dates"),
         ({"season": 0}, "season: found 0"),
         ({"freq": "MS"}, "row 2 (2024-01-02), expected a time that fits freq='MS'"),
@@ -280,6 +281,26 @@ def test_a_column_that_stands_twice_is_refused() -> None:
 def test_what_is_no_frame_is_refused(frame: Any) -> None:
     with pytest.raises(TypeError, match="panel_from_frame: frame: found"):
         panel_from_frame(frame)
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize("numbers", [[1, -(2**63)], [1, 2**63 - 1], [1, 10**15], [1, 2**64 - 1]])
+def test_times_that_are_too_large_are_refused(library: str, numbers: list[int]) -> None:
+    dtype = np.uint64 if max(numbers) > 2**63 else np.int64
+    ds = np.array(numbers, dtype=dtype)
+    column = pl.Series(ds) if library == "polars" else ds
+    with pytest.raises(DataError, match=r"row 2, column \"ds\": found .*, expected a magnitude"):
+        panel_of(library, {"ds": column, "y": [1, 2]})
+
+
+@pytest.mark.parametrize("column", ["unique_id", "ds", "y"])
+def test_cells_of_several_values_are_refused(column: str) -> None:
+    table = {"unique_id": ["a", "b"], "ds": days(2), "y": [1, 2]}
+    with pytest.raises(DataError, match=f'column "{column}": found a cell that holds several'):
+        panel_of("pandas", {**table, column: [[1], [2]]})
+    values = pl.Series([{1}, {2}], dtype=pl.Object)
+    with pytest.raises(DataError, match=f'column "{column}": found'):
+        panel_of("polars", {**table, column: values})
 
 
 def test_periods_are_refused_with_advice() -> None:
