@@ -78,7 +78,7 @@ class Panel:
         The time of the last row: microseconds since 1970, in UTC where there is a `zone`; or the
         number that counts the rows.
     day : array (N,)
-        With months, the day of the month on which a series' rows lie, 31 for the last one.
+        With months, the day of the month on which a series' rows lie, 31 for the last one; else 0.
     zone : tzinfo, optional
         On whose clock days and months are counted.
     notes : tuple of Note

@@ -38,7 +38,8 @@ class Spacing:
     steps : array (n,)
         Steps since the first row of the series.
     day : array (N,)
-        With months, the day of the month on which the rows of a series lie; 31 is the last one.
+        With months, the day of the month on which the rows of a series lie; 31 is the last one;
+        with other units 0.
     """
 
     frequency: Frequency
@@ -104,7 +105,7 @@ def find_spacing(rows: LongRows, asked: Asked | None) -> Spacing:
     positions, _ = facts.steps(frequency.unit)
     _check_steps(facts, frequency, positions, given=asked is not None)
     steps = (positions - facts.first(positions)) // frequency.step
-    return Spacing(frequency, steps, day)
+    return Spacing(frequency, steps, day if frequency.unit is Unit.MONTH else np.zeros_like(day))
 
 
 def _days(facts: _Facts, dom: Ticks, month_length: Ticks) -> Ticks:
