@@ -53,6 +53,16 @@ def check(panel: Panel) -> None:
     assert np.all(panel.future(3)[:, 0] > panel.last)
 
 
+def check_values(panel: Panel, table: dict[str, list[Any]]) -> None:
+    """Every value of the table, which is one series, stands at its date, from the first to the last."""
+    rows = zip(table["ds"], table["y"], strict=True)
+    wanted = {day: float(cell) for day, cell in rows if cell.isdigit()}
+    days = panel.past().astype("datetime64[us]").astype("datetime64[D]").astype(str).tolist()
+    found = dict(zip(days, panel.values.tolist(), strict=True))
+    assert (days[0], days[-1]) == (min(wanted), max(wanted))
+    assert {day: found[day] for day in wanted} == wanted
+
+
 @pytest.mark.parametrize("tame", [True, False])
 @pytest.mark.parametrize("seed", range(60))
 def test_a_panel_or_a_data_error(tmp_path: Path, seed: int, tame: bool) -> None:
@@ -90,8 +100,10 @@ def test_a_panel_of_a_panel_is_the_same(seed: int) -> None:
     made = []
     for count in range(100):
         rng = np.random.default_rng([7, seed, count])
+        table = random_cells(rng, tame=True)
         with contextlib.suppress(DataError):
-            made.append(panel_from_frame(pd.DataFrame(random_cells(rng, tame=True))))
+            made.append(panel_from_frame(pd.DataFrame(table)))
+            check_values(made[-1], table)
     made = [panel for panel in made if len(panel.values) > 1]
     assert len(made) > 10
     for panel in made:
