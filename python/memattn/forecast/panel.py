@@ -1,8 +1,8 @@
-r"""A panel: many series as flat, equally spaced numbers, made from people's data.
+"""A panel: many series as flat, equally spaced numbers, made from people's data.
 
 >>> from memattn.forecast.panel import panel_from_frame
 >>> panel = panel_from_frame(frame)  # unique_id, ds, y; of pandas or Polars  # doctest: +SKIP
->>> print(*panel.notes, sep="\n")  # what was found and done  # doctest: +SKIP
+>>> panel.notes  # what was found and done  # doctest: +SKIP
 """
 
 from __future__ import annotations

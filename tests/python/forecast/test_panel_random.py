@@ -54,7 +54,7 @@ def check(panel: Panel) -> None:
 
 
 def check_values(panel: Panel, table: dict[str, list[Any]]) -> None:
-    """Every value of the table, which is one series, stands at its date, from the first to the last."""
+    """Every value of the table, which is one series, stands at its date, from first to last."""
     rows = zip(table["ds"], table["y"], strict=True)
     wanted = {day: float(cell) for day, cell in rows if cell.isdigit()}
     days = panel.past().astype("datetime64[us]").astype("datetime64[D]").astype(str).tolist()
