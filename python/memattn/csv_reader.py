@@ -90,19 +90,29 @@ class Table:
         return values
 
     def _number_error(self, cell: str, row: int, index: int) -> DataError:
-        if cell == "":
-            problem = "found an empty cell, expected a number; fill or remove missing values first"
-            return self.error("empty-cell", problem, row, index)
-        if cell.lower().lstrip("+-") in {"nan", "inf", "infinity"}:
-            problem = f"found {quoted(cell)}, expected a finite number"
-            return self.error("not-finite", problem, row, index)
-        expected = "a number"
-        if DECIMAL_COMMA.fullmatch(cell):
-            expected = "a number with a decimal point"
-        elif cell.lower() in MISSING:
-            expected = "a number; fill or remove missing values first"
-        problem = f"found {quoted(cell)}, expected {expected}"
-        return self.error("not-a-number", problem, row, index)
+        return self.error(*number_problem(cell), row, index)
+
+
+def parse_number(cell: str) -> float | None:
+    """The number that a cell says, NaN for what means a missing value, None for anything else."""
+    if NUMBER.fullmatch(cell):
+        return float(cell)
+    return math.nan if cell.lower() in MISSING else None
+
+
+def number_problem(cell: str) -> tuple[str, str]:
+    """The kind of problem that a cell which is no number is, and its words."""
+    if cell == "":
+        problem = "found an empty cell, expected a number; fill or remove missing values first"
+        return "empty-cell", problem
+    if cell.lower().lstrip("+-") in {"nan", "inf", "infinity"}:
+        return "not-finite", f"found {quoted(cell)}, expected a finite number"
+    expected = "a number"
+    if DECIMAL_COMMA.fullmatch(cell):
+        expected = "a number with a decimal point"
+    elif cell.lower() in MISSING:
+        expected = "a number; fill or remove missing values first"
+    return "not-a-number", f"found {quoted(cell)}, expected {expected}"
 
 
 def read_csv(path: Path) -> Table:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from memattn.errors import DataError
 from memattn.forecast.metrics import Accuracy
+from memattn.forecast.panel import Panel, panel_from_file, panel_from_frame
 from memattn.forecast.pipeline import forecast_csv, forecast_frame
 from memattn.forecast.result import ForecastResult, Settings, TargetForecast, Validation
 from memattn.forecast.time_axis import TimeAxis
@@ -18,10 +19,13 @@ __all__ = [
     "Accuracy",
     "DataError",
     "ForecastResult",
+    "Panel",
     "Settings",
     "TargetForecast",
     "TimeAxis",
     "Validation",
     "forecast_csv",
     "forecast_frame",
+    "panel_from_file",
+    "panel_from_frame",
 ]

@@ -1,4 +1,8 @@
-"""Measures of forecast error. Arrays are (N, horizon): N windows, `horizon` steps ahead."""
+"""Measures of forecast error. Arrays are (N, horizon): N windows, `horizon` steps ahead.
+
+Over many series each window is measured for itself first, vectorised: `window_errors` with the
+scales of `series_scales`, then `mean_defined`. All measures are defined where values are zero.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -47,9 +52,141 @@ def seasonal_scale(training: Array, season: int) -> float:
 
 def smape(forecast: Array, truth: Array) -> float:
     """Symmetric mean absolute percentage error in percent; a term 0/0 counts as 0."""
+    return float(np.mean(smape_terms(forecast, truth)))
+
+
+def smape_terms(forecast: Array, truth: Array) -> Array:
+    """What each value adds to the sMAPE, 0 to 200 %; 0/0 is 0 and NaN stays."""
     size = np.abs(forecast) + np.abs(truth)
-    terms = np.divide(np.abs(forecast - truth), size, out=np.zeros_like(size), where=size > 0)
-    return float(200 * np.mean(terms))
+    terms: Array = 200 * np.divide(
+        np.abs(forecast - truth), size, out=np.zeros_like(size), where=size != 0
+    )
+    return terms
+
+
+@dataclass(frozen=True)
+class Scales:
+    """What the errors of each series are divided by (N,).
+
+    Attributes
+    ----------
+    absolute : array (N,)
+        The mean absolute seasonal difference, of MASE.
+    squared : array (N,)
+        The mean squared one, of RMSSE.
+    """
+
+    absolute: Array
+    squared: Array
+
+
+@dataclass(frozen=True)
+class WindowErrors:
+    """The errors of each window (W,), as in `Accuracy`; NaN where they have no value.
+
+    Attributes
+    ----------
+    mae, smape : array (W,)
+        Mean absolute error, and sMAPE in percent.
+    mase, rmsse : array (W,)
+        MAE over the mean absolute, and the root of the mean squared error over the mean squared,
+        seasonal difference before the windows (Hyndman and Koehler 2006; Makridakis et al. 2022).
+        Without a scale 0 for a perfect forecast, else NaN.
+    """
+
+    mae: Array
+    smape: Array
+    mase: Array
+    rmsse: Array
+
+
+def series_scales(values: Array, offsets: Integers, season: int, ends: Integers) -> Scales:
+    """The scales of N series, from their first `ends` values each.
+
+    A series without two values a season apart, or that repeats exactly, is measured by the
+    differences from value to value; a constant one has the scale 0.
+
+    Parameters
+    ----------
+    values : array (n,)
+        All values; series k is ``values[offsets[k]:offsets[k + 1]]``.
+    offsets : array (N + 1,)
+        Where each series begins.
+    season : int
+        Rows in a season.
+    ends : array (N,)
+        How many values of each series lie before the first window.
+    """
+    absolute, squared = _mean_differences(values, offsets, season, ends)
+    if season > 1:
+        nearest = _mean_differences(values, offsets, 1, ends)
+        without = absolute == 0
+        absolute = np.where(without, nearest[0], absolute)
+        squared = np.where(without, nearest[1], squared)
+    return Scales(absolute, squared)
+
+
+def _mean_differences(
+    values: Array, offsets: Integers, lag: int, ends: Integers
+) -> tuple[Array, Array]:
+    count = len(ends)
+    owner = np.repeat(np.arange(count), np.diff(offsets))[lag:]
+    row = np.arange(lag, len(values)) - offsets[owner]
+    used = (row >= lag) & (row < ends[owner])
+    difference = np.abs(values[lag:] - values[:-lag])[used]
+    owner = owner[used]
+    pairs = np.maximum(np.bincount(owner, minlength=count), 1)
+    absolute = np.bincount(owner, weights=difference, minlength=count) / pairs
+    squared = np.bincount(owner, weights=np.square(difference), minlength=count) / pairs
+    return absolute, squared
+
+
+def window_errors(
+    forecast: Array, truth: Array, absolute_scale: Array, squared_scale: Array
+) -> WindowErrors:
+    """The errors of W windows (W, horizon), with the scales of their series (W,).
+
+    A truth that is NaN is not known and left out; a forecast that is NaN makes its window's errors
+    NaN, and so does a window without any truth.
+    """
+    known = ~np.isnan(truth)
+    count = np.where(known.any(axis=1), known.sum(axis=1), np.nan)
+
+    def mean(terms: Array) -> Array:
+        total: Array = np.where(known, terms, 0).sum(axis=1) / count
+        return total
+
+    mae = mean(np.abs(forecast - truth))
+    mse = mean(np.square(forecast - truth))
+    return WindowErrors(
+        mae=mae,
+        smape=mean(smape_terms(forecast, truth)),
+        mase=_ratios(mae, absolute_scale),
+        rmsse=np.sqrt(_ratios(mse, squared_scale)),
+    )
+
+
+def _ratios(value: Array, scale: Array) -> Array:
+    """Value / scale; 0/0 is 0, anything else over 0 is NaN."""
+    without = np.where(value == 0, 0.0, np.nan)
+    return np.divide(value, scale, out=without, where=scale > 0)
+
+
+def mean_defined(values: Array) -> tuple[float | None, int]:
+    """The mean of the values that are not NaN, None for none, and how many were left out."""
+    known = values[~np.isnan(values)]
+    return (float(np.mean(known)) if len(known) else None), len(values) - len(known)
+
+
+def interval_coverage(truth: Array, low: Array, high: Array) -> float | None:
+    """The share of known truths from `low` to `high`, in percent; None without any.
+
+    Truths that are NaN are not known; an end that is NaN covers nothing.
+    """
+    known = ~np.isnan(truth)
+    if not known.any():
+        return None
+    return float(100 * np.mean(((low <= truth) & (truth <= high))[known]))
 
 
 def ratio(value: float, scale: float) -> float | None:

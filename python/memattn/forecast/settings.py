@@ -41,7 +41,7 @@ class Split:
 def infer_season(axis: TimeAxis, series: Sequence[Array]) -> Season:
     """The season that the spacing suggests and that the values show, or 1."""
     rows = len(series[0])
-    usual = _usual_season(axis)
+    usual = usual_season(axis.unit, axis.step)
     if usual is not None:
         if usual == 1:
             return Season(1, f"one row every {axis.spacing.removeprefix('1 ')} has no usual season")
@@ -59,16 +59,18 @@ def infer_season(axis: TimeAxis, series: Sequence[Array]) -> Season:
     return Season(min(s for s in candidates if strengths[s] >= enough), "from autocorrelation")
 
 
-def _usual_season(axis: TimeAxis) -> int | None:
-    """None where the axis has no calendar."""
-    if axis.unit is Unit.MONTH:
-        return 12 // axis.step if axis.step in (1, 2, 3, 4, 6) else 1
-    if axis.unit is Unit.DAY:
-        return DAYS_TO_SEASON.get(axis.step, 1)
-    if axis.unit is Unit.MICROSECOND:
-        if axis.step >= MINUTE:
-            return DAY // axis.step if DAY % axis.step == 0 else 1
-        return MINUTE // axis.step if MINUTE % axis.step == 0 and MINUTE // axis.step <= 60 else 1
+def usual_season(unit: Unit, step: int) -> int | None:
+    """The rows in a season that `step` units suggest, 1 for none; None without a calendar."""
+    if unit is Unit.MONTH:
+        return 12 // step if step in (1, 2, 3, 4, 6) else 1
+    if unit is Unit.DAY:
+        return DAYS_TO_SEASON.get(step, 1)
+    if unit is Unit.BUSINESS_DAY:
+        return 5 if step == 1 else 1
+    if unit is Unit.MICROSECOND:
+        if step >= MINUTE:
+            return DAY // step if DAY % step == 0 else 1
+        return MINUTE // step if MINUTE % step == 0 and MINUTE // step <= 60 else 1
     return None
 
 

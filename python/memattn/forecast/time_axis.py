@@ -38,6 +38,7 @@ class Unit(Enum):
     NUMBER = "step"
     MONTH = "month"
     DAY = "day"
+    BUSINESS_DAY = "business day"
     MICROSECOND = "microsecond"
 
 

@@ -5,7 +5,17 @@ import pytest
 
 from memattn.forecast.accuracy_table import significant
 from memattn.forecast.intervals import coverage, half_widths, windows_needed
-from memattn.forecast.metrics import accuracy, ratio, seasonal_scale, skill, smape
+from memattn.forecast.metrics import (
+    accuracy,
+    interval_coverage,
+    mean_defined,
+    ratio,
+    seasonal_scale,
+    series_scales,
+    skill,
+    smape,
+    window_errors,
+)
 
 
 def test_accuracy_by_hand() -> None:
@@ -45,3 +55,69 @@ def test_half_widths_are_the_conformal_quantiles() -> None:
 )
 def test_significant(value: float, text: str) -> None:
     assert significant(value) == text
+
+
+def random_series(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    lengths = rng.integers(1, 30, 20)
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    return rng.normal(size=offsets[-1]).round(1), offsets
+
+
+@pytest.mark.parametrize("season", [1, 2, 7])
+@pytest.mark.parametrize("seed", range(4))
+def test_series_scales_are_those_of_one_series(seed: int, season: int) -> None:
+    values, offsets = random_series(seed)
+    ends = np.random.default_rng(seed).integers(1, np.diff(offsets) + 1)
+    scales = series_scales(values, offsets, season, ends)
+    for k, end in enumerate(ends):
+        known = values[offsets[k] : offsets[k] + end]
+        lag = season if len(known) > season and np.any(known[season:] != known[:-season]) else 1
+        if len(known) <= lag:
+            assert (scales.absolute[k], scales.squared[k]) == (0, 0)
+            continue
+        assert scales.absolute[k] == pytest.approx(seasonal_scale(known, lag), rel=1e-12)
+        squares = np.square(known[lag:] - known[:-lag])
+        assert scales.squared[k] == pytest.approx(np.mean(squares), rel=1e-12)
+
+
+def test_window_errors_are_those_of_one_window() -> None:
+    rng = np.random.default_rng(1)
+    forecast, truth = rng.normal(size=(2, 50, 6))
+    truth[3, 4:] = np.nan
+    scale, square = rng.gamma(2.0, size=(2, 50))
+    errors = window_errors(forecast, truth, scale, square)
+    for k in range(50):
+        steps = 4 if k == 3 else 6
+        one = accuracy(forecast[k, :steps], truth[k, :steps], scale[k])
+        assert errors.mae[k] == pytest.approx(one.mae)
+        assert errors.smape[k] == pytest.approx(one.smape)
+        assert errors.mase[k] == pytest.approx(one.mase)
+        assert errors.rmsse[k] == pytest.approx(one.rmse / np.sqrt(square[k]))
+
+
+def test_window_errors_of_zeros_and_unknowns() -> None:
+    nan = np.nan
+    forecast = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, nan], [nan, 1.0], [1.0, 1.0]])
+    truth = np.array([[0.0, 0.0], [0.0, 0.0], [0.0, nan], [1.0, 1.0], [nan, nan]])
+    errors = window_errors(forecast, truth, np.zeros(5), np.zeros(5))
+    np.testing.assert_array_equal(errors.mae, [0, 0.5, 0, nan, nan])
+    np.testing.assert_array_equal(errors.smape, [0, 100, 0, nan, nan])
+    np.testing.assert_array_equal(errors.mase, [0, nan, 0, nan, nan])
+    np.testing.assert_array_equal(errors.rmsse, [0, nan, 0, nan, nan])
+    assert mean_defined(errors.mae) == (pytest.approx(0.5 / 3), 2)
+    assert mean_defined(np.array([nan])) == (None, 1)
+
+
+def test_a_forecast_that_is_no_number_is_no_perfect_one() -> None:
+    assert np.isnan(smape(np.array([np.nan, 1.0]), np.array([1.0, 1.0])))
+
+
+def test_interval_coverage() -> None:
+    nan = np.nan
+    truth = np.array([[1.0, 2.0, 3.0, nan], [0.0, 5.0, nan, nan]])
+    low, high = np.zeros((2, 4)), np.full((2, 4), 3.0)
+    assert interval_coverage(truth, low, high) == pytest.approx(80)  # the ends belong to it
+    low[0, 0] = nan
+    assert interval_coverage(truth, low, high) == pytest.approx(60)
+    assert interval_coverage(truth[:, 3:], low[:, 3:], high[:, 3:]) is None

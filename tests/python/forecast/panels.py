@@ -1,0 +1,86 @@
+"""The same long table as a frame of pandas, as one of Polars and as a file."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+
+from memattn.forecast.panel import Panel, panel_from_frame
+
+LIBRARIES = ("pandas", "polars")
+
+
+def frame_of(library: str, columns: Mapping[str, Any]) -> Any:
+    if library == "pandas":
+        return pd.DataFrame(dict(columns))
+    return pl.DataFrame({name: _polars_series(column) for name, column in columns.items()})
+
+
+def _polars_series(column: Any) -> pl.Series:
+    if isinstance(column, pl.Series):
+        return column
+    cells = list(column)
+    if any(isinstance(cell, float) for cell in cells):  # NaN stays one, as no list of ints could
+        return pl.Series([None if cell is None else float(cell) for cell in cells])
+    return pl.Series(cells)
+
+
+def panel_of(library: str, columns: Mapping[str, Any], **options: Any) -> Panel:
+    return panel_from_frame(frame_of(library, columns), **options)
+
+
+def random_table(seed: int, freq: str = "D", zone: str | None = None) -> pd.DataFrame:
+    """Series of several lengths and ends, positive, in order."""
+    rng = np.random.default_rng(seed)
+    parts = []
+    for k in rng.permutation(40)[:9]:
+        start = pd.Timestamp("2019-03-01") + pd.Timedelta(days=int(rng.integers(0, 400)))
+        ds = pd.date_range(start, periods=int(rng.integers(3, 40)), freq=freq, tz=zone)
+        parts.append(
+            pd.DataFrame({"unique_id": f"s{k:02d}", "ds": ds, "y": rng.gamma(2.0, size=len(ds))})
+        )
+    table = pd.concat(parts, ignore_index=True).sort_values(["unique_id", "ds"])
+    return table.reset_index(drop=True)
+
+
+def as_library(library: str, table: pd.DataFrame) -> Any:
+    return table if library == "pandas" else pl.from_pandas(table)
+
+
+def one_series(ds: Sequence[Any], y: Sequence[Any] | None = None) -> dict[str, Any]:
+    return {
+        "ds": list(ds),
+        "y": list(y) if y is not None else [float(k + 1) for k in range(len(ds))],
+    }
+
+
+def days(count: int, start: str = "2024-01-01") -> list[str]:
+    return [str(day) for day in np.datetime64(start) + np.arange(count)]
+
+
+def write_csv(path: Path, columns: Mapping[str, Sequence[Any]]) -> Path:
+    rows = [
+        ",".join(columns),
+        *(",".join(map(str, row)) for row in zip(*columns.values(), strict=True)),
+    ]
+    path.write_text("\n".join(rows) + "\n")
+    return path
+
+
+def assert_same(found: Panel, expected: Panel) -> None:
+    assert found.ids.tolist() == expected.ids.tolist()
+    np.testing.assert_array_equal(found.values, expected.values)
+    np.testing.assert_array_equal(found.offsets, expected.offsets)
+    np.testing.assert_array_equal(found.last, expected.last)
+    np.testing.assert_array_equal(found.day, expected.day)
+    assert (found.frequency, found.season) == (expected.frequency, expected.season)
+
+
+def note(panel: Panel, kind: str) -> str:
+    """The text of the only note of this kind; empty when there is none."""
+    texts = [note.text for note in panel.notes if note.kind == kind]
+    assert len(texts) <= 1
+    return texts[0] if texts else ""
