@@ -24,11 +24,11 @@ Written by `python -m bench.report` from the results of
 
     {command}
 
-on {date}, commit `{commit}`; nothing in it is typed by hand but the last section. `bench/README.md` says how it is
-measured: one core, float32, everybody interleaved in {rounds} shuffled rounds. A figure is the
-median over rounds, in brackets the quartiles; "times faster" is the median of the ratios within a
-round. "As published" is the layer as each runtime's users would write it, "folded by hand" the two
-thin matrices of [math.md](math.md), which no runtime finds by itself.
+on {date}, commit `{commit}`; nothing but the last section is typed by hand. How it is measured,
+`bench/README.md` says: one core, float32, everybody interleaved in {rounds} shuffled rounds. A
+figure is the median over rounds, in brackets the quartiles; "times faster" is the median of the
+ratios within a round. "As published" is the layer as each runtime's users would write it, "folded
+by hand" the two thin matrices of [math.md](math.md), which no runtime finds by itself.
 
 ## The machine
 
