@@ -39,7 +39,7 @@ class Frequency:
 
 
 FREQUENCIES = (
-    Frequency("yearly", 6, 1, (4, 5, 6, 7, 8), 2, 150),
+    Frequency("yearly", 6, 1, (4, 5, 6, 7, 8), 2, 250),
     Frequency("quarterly", 8, 4, (8, 9, 10, 12, 14), 20, 600),
     Frequency("monthly", 18, 12, (18, 24, 36, 48, 60), 24, 1000),
     Frequency("other", 8, 1, (16, 24, 32, 40, 48), 8, 400),
