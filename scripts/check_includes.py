@@ -26,6 +26,7 @@ PUBLIC_ROOM = {
     "scores_cache.h": "layer",
     "optimizers.h": "train",
     "forecaster.h": "forecast",
+    "panel_forecaster.h": "forecast",
 }
 # Folders that see the public headers and their own files only.
 USERS = ("examples", "python/bindings")

@@ -3,7 +3,6 @@
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/vector.h>
 
-#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <memory>
@@ -14,8 +13,10 @@
 #include <utility>
 #include <vector>
 
+#include "access_gate.h"
 #include "bindings.h"
 #include "memattn/forecaster.h"
+#include "new_array.h"
 
 namespace nb = nanobind;
 using nb::literals::operator""_a;
@@ -34,58 +35,11 @@ struct Model {
   explicit Model(const memattn::ForecasterOptions& options) : forecaster(options) {}
 
   memattn::Forecaster forecaster;
-  std::atomic<std::int64_t> users = 0;  // calls that read the model; -1: fit runs
+  AccessGate gate;
 };
-
-class ReadAccess {
- public:
-  explicit ReadAccess(Model& model) : users_(model.users) {
-    std::int64_t users = users_.load();
-    do {
-      if (users < 0)
-        throw std::runtime_error("Forecaster: found a fit still running, expected none");
-    } while (!users_.compare_exchange_weak(users, users + 1));
-  }
-  ~ReadAccess() { --users_; }
-  ReadAccess(const ReadAccess&) = delete;
-  ReadAccess& operator=(const ReadAccess&) = delete;
-
- private:
-  std::atomic<std::int64_t>& users_;
-};
-
-class WriteAccess {
- public:
-  explicit WriteAccess(Model& model) : users_(model.users) {
-    std::int64_t users = 0;
-    if (!users_.compare_exchange_strong(users, -1)) {
-      throw std::runtime_error("Forecaster.fit: found the model in use, expected no other call");
-    }
-  }
-  ~WriteAccess() { users_ = 0; }
-  WriteAccess(const WriteAccess&) = delete;
-  WriteAccess& operator=(const WriteAccess&) = delete;
-
- private:
-  std::atomic<std::int64_t>& users_;
-};
-
-// An array of `shape` that owns its zeroed values, and a view of them.
-template <std::size_t kDims>
-auto make_array(const std::size_t (&shape)[kDims]) {
-  std::size_t size = 1;
-  for (const std::size_t extent : shape) size *= extent;
-  auto values = std::make_unique<double[]>(size);
-  const std::span<double> view(values.get(), size);
-  const nb::capsule owner(values.get(),
-                          [](void* data) noexcept { delete[] static_cast<double*>(data); });
-  static_cast<void>(values.release());
-  return std::pair(
-      nb::ndarray<nb::numpy, double, nb::ndim<kDims>>(view.data(), kDims, shape, owner), view);
-}
 
 bool fit(Model& model, const std::vector<Series>& series, std::optional<nb::callable> progress) {
-  const WriteAccess access(model);
+  const WriteAccess access(model.gate, "Forecaster.fit");
   std::vector<std::span<const double>> spans;
   for (const Series& values : series) spans.emplace_back(values.data(), values.size());
 
@@ -113,7 +67,7 @@ void check_windows(const char* function, const Model& model, const Windows& wind
 }
 
 auto predict(Model& model, const Windows& windows) {
-  const ReadAccess access(model);
+  const ReadAccess access(model.gate, "Forecaster");
   check_windows("Forecaster.predict", model, windows);
   const std::size_t shape[] = {windows.shape(0),
                                static_cast<std::size_t>(model.forecaster.options().horizon)};
@@ -126,7 +80,7 @@ auto predict(Model& model, const Windows& windows) {
 }
 
 auto attention_scores(Model& model, const Windows& windows) {
-  const ReadAccess access(model);
+  const ReadAccess access(model.gate, "Forecaster");
   check_windows("Forecaster.attention_scores", model, windows);
   const memattn::ForecasterOptions& options = model.forecaster.options();
   const std::size_t shape[] = {windows.shape(0), static_cast<std::size_t>(options.num_heads),

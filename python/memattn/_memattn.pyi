@@ -205,6 +205,29 @@ class Forecaster:
     def attention_scores(self, windows: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu', writable=False)]) -> Annotated[NDArray[numpy.float64], dict(shape=(None, None, None, None))]:
         """What the memory layer reads: (N, num_heads, tokens, memory_size)."""
 
+class PanelForecaster:
+    """An ensemble of networks for many series."""
+
+    def __init__(self, *, horizon: int, lookbacks: Sequence[int], season: int = 1, seeds: int = 1, min_history: int = 1, units: int = 64, memory_size: int = 32, num_heads: int = 4, layers: int = 2, pre_norm: bool = False, dropout: float = 0.0, loss: str = 'smape', huber_delta: float = 1.0, quantiles: Sequence[float] = [], steps: int = 600, batch_size: int = 512, learning_rate: float = 0.001, warm_up: int = 100, weight_decay: float = 0.01, clip_norm: float = 1.0, average_decay: float = 0.0, seed: int = 0) -> None: ...
+
+    @property
+    def members(self) -> int: ...
+
+    def count_params(self) -> int: ...
+
+    def fit(self, values: numpy.typing.NDArray[numpy.float64], offsets: numpy.typing.NDArray[numpy.int64], progress: Callable[[int, int, float], object] | None = None) -> bool:
+        """
+        Trains all members on the series values[offsets[i]:offsets[i + 1]]; progress(step,
+        steps, loss) is called at most every 50 ms and after the last step, and stops the
+        training by returning False.
+        """
+
+    def predict(self, values: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu', writable=False)], offsets: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], series: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], times: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], member: int = -1) -> Annotated[NDArray[numpy.float64], dict(shape=(None, None, None))]:
+        """
+        Forecasts (N, outputs, horizon) from the first times[i] values of series[i], of one
+        member or, with -1, of all together.
+        """
+
 def num_threads() -> int:
     """
     Threads that one call may use, the calling thread included.

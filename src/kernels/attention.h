@@ -125,6 +125,13 @@ struct Kernels {
                         const WeightPointers<T>& gradients, const FinishBuffers<T>& rest,
                         std::int64_t first, std::int64_t last, T* workspace) noexcept;
 
+  // C (m, n) = A·B, or C + A·B with `add`, for the networks around the layer: element (i, p) of
+  // A (m, k) is a[i * row + p * step], so A may be given transposed; rows of B (k, n) and of C lie
+  // ldb and ldc apart. Each element is one chain of sums in the order of k, however C is cut.
+  void (*multiply)(bool add, std::int64_t m, std::int64_t n, std::int64_t k, const T* a,
+                   std::int64_t row, std::int64_t step, const T* b, std::int64_t ldb, T* c,
+                   std::int64_t ldc) noexcept;
+
   // y = 2^x for x at most 0, as the softmax takes it: within 2 units in the last place, which are
   // those of the smallest normal number where y is below it; 0 where x is at most -126.5 (float) or
   // -1022.5 (double); NaN for NaN.

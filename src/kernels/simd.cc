@@ -24,9 +24,18 @@
 #include "kernels/fold-inl.h"
 #include "kernels/forward-inl.h"
 #include "kernels/isa.h"
+#include "kernels/micro-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace memattn::kernels::HWY_NAMESPACE {
+
+template <typename T>
+void multiply_matrices(bool add, std::int64_t m, std::int64_t n, std::int64_t k, const T* a,
+                       std::int64_t row, std::int64_t step, const T* b, std::int64_t ldb, T* c,
+                       std::int64_t ldc) noexcept {
+  multiply<T>(add ? Start::kAdd : Start::kZero, m, n, k, {.data = a, .row = row, .step = step},
+              {.data = b, .row = ldb}, c, ldc);
+}
 
 template <typename T>
 constexpr Kernels<T> table(const char* isa) {
@@ -41,6 +50,7 @@ constexpr Kernels<T> table(const char* isa) {
           .backward = &backward<T>,
           .finish_heads = &finish_heads<T>,
           .finish_memory = &finish_memory<T>,
+          .multiply = &multiply_matrices<T>,
           .exp2 = &exp2_array<T>};
 }
 

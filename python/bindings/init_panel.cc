@@ -1,0 +1,145 @@
+// memattn._memattn.PanelForecaster: the forecaster of many series, for memattn.forecast.
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "access_gate.h"
+#include "bindings.h"
+#include "memattn/panel_forecaster.h"
+#include "new_array.h"
+
+namespace nb = nanobind;
+using nb::literals::operator""_a;
+
+namespace {
+
+using Values = nb::ndarray<const double, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using Indices = nb::ndarray<const std::int64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+
+// Often enough for a smooth progress bar and a prompt Ctrl-C, rare enough to cost nothing.
+constexpr auto kProgressInterval = std::chrono::milliseconds(50);
+
+// Not named Model as in init_forecast.cc: nanobind tells types apart by name.
+struct PanelModel {
+  explicit PanelModel(const memattn::PanelForecasterOptions& options) : forecaster(options) {}
+
+  memattn::PanelForecaster forecaster;
+  AccessGate gate;
+};
+
+constexpr const char* kLossNames[] = {"smape", "mae", "huber", "pinball"};  // as in PanelLoss
+
+memattn::PanelLoss loss_of(const std::string& name) {
+  for (int i = 0; i < 4; ++i) {
+    if (name == kLossNames[i]) return static_cast<memattn::PanelLoss>(i);
+  }
+  throw std::invalid_argument("PanelForecaster: loss: found '" + name +
+                              "', expected 'smape', 'mae', 'huber' or 'pinball'");
+}
+
+template <typename Array>
+auto span_of(const Array& array) {
+  return std::span(array.data(), array.size());
+}
+
+bool fit(PanelModel& model, const Values& values, const Indices& offsets,
+         std::optional<nb::callable> progress) {
+  const WriteAccess access(model.gate, "PanelForecaster.fit");
+  const nb::gil_scoped_release release;
+  auto last_call = std::chrono::steady_clock::now();
+  return model.forecaster.fit(
+      {span_of(values), span_of(offsets)}, [&](const memattn::PanelProgress& now) {
+        const auto time = std::chrono::steady_clock::now();
+        if (now.step < now.steps && time - last_call < kProgressInterval) return true;
+        last_call = time;
+        const nb::gil_scoped_acquire acquire;
+        if (PyErr_CheckSignals() != 0) throw nb::python_error();
+        // False stops; anything else goes on, so that a callback need not return anything.
+        return !progress || !(*progress)(now.step, now.steps, now.loss).is(nb::handle(Py_False));
+      });
+}
+
+auto predict(PanelModel& model, const Values& values, const Indices& offsets, const Indices& series,
+             const Indices& times, std::int64_t member) {
+  const ReadAccess access(model.gate, "PanelForecaster");
+  const memattn::PanelForecasterOptions& options = model.forecaster.options();
+  const std::size_t shape[] = {series.size(), static_cast<std::size_t>(options.outputs()),
+                               static_cast<std::size_t>(options.horizon)};
+  auto [forecasts, view] = make_array(shape);
+  {
+    const nb::gil_scoped_release release;
+    model.forecaster.predict({span_of(values), span_of(offsets)}, {span_of(series), span_of(times)},
+                             view, member);
+  }
+  return forecasts;
+}
+
+void construct(PanelModel* self, std::int64_t horizon, std::vector<std::int64_t> lookbacks,
+               std::int64_t season, std::int64_t seeds, std::int64_t min_history,
+               std::int64_t units, std::int64_t memory_size, std::int64_t num_heads,
+               std::int64_t layers, bool pre_norm, double dropout, const std::string& loss,
+               double huber_delta, std::vector<double> quantiles, std::int64_t steps,
+               std::int64_t batch_size, double learning_rate, std::int64_t warm_up,
+               double weight_decay, double clip_norm, double average_decay, std::uint64_t seed) {
+  new (self) PanelModel(memattn::PanelForecasterOptions{.horizon = horizon,
+                                                        .season = season,
+                                                        .lookbacks = std::move(lookbacks),
+                                                        .seeds = seeds,
+                                                        .min_history = min_history,
+                                                        .units = units,
+                                                        .memory_size = memory_size,
+                                                        .num_heads = num_heads,
+                                                        .layers = layers,
+                                                        .pre_norm = pre_norm,
+                                                        .dropout = dropout,
+                                                        .loss = loss_of(loss),
+                                                        .huber_delta = huber_delta,
+                                                        .quantiles = std::move(quantiles),
+                                                        .steps = steps,
+                                                        .batch_size = batch_size,
+                                                        .learning_rate = learning_rate,
+                                                        .warm_up = warm_up,
+                                                        .weight_decay = weight_decay,
+                                                        .clip_norm = clip_norm,
+                                                        .average_decay = average_decay,
+                                                        .seed = seed});
+}
+
+}  // namespace
+
+void init_panel(nb::module_& m) {
+  const memattn::PanelForecasterOptions defaults;
+  nb::class_<PanelModel> type(m, "PanelForecaster", "An ensemble of networks for many series.");
+  type.def("__init__", &construct, nb::kw_only(), "horizon"_a, "lookbacks"_a,
+           "season"_a = defaults.season, "seeds"_a = defaults.seeds,
+           "min_history"_a = defaults.min_history, "units"_a = defaults.units,
+           "memory_size"_a = defaults.memory_size, "num_heads"_a = defaults.num_heads,
+           "layers"_a = defaults.layers, "pre_norm"_a = defaults.pre_norm,
+           "dropout"_a = defaults.dropout, "loss"_a = kLossNames[0],
+           "huber_delta"_a = defaults.huber_delta, "quantiles"_a = std::vector<double>(),
+           "steps"_a = defaults.steps, "batch_size"_a = defaults.batch_size,
+           "learning_rate"_a = defaults.learning_rate, "warm_up"_a = defaults.warm_up,
+           "weight_decay"_a = defaults.weight_decay, "clip_norm"_a = defaults.clip_norm,
+           "average_decay"_a = defaults.average_decay, "seed"_a = defaults.seed);
+  type.def_prop_ro("members",
+                   [](const PanelModel& self) { return self.forecaster.options().members(); });
+  type.def("count_params", [](const PanelModel& self) { return self.forecaster.count_params(); });
+  type.def("fit", &fit, "values"_a, "offsets"_a, "progress"_a = nb::none(),
+           nb::sig("def fit(self, values: numpy.typing.NDArray[numpy.float64], offsets: "
+                   "numpy.typing.NDArray[numpy.int64], progress: collections.abc.Callable[[int, "
+                   "int, float], object] | None = None) -> bool"),
+           "Trains all members on the series values[offsets[i]:offsets[i + 1]]; progress(step,\n"
+           "steps, loss) is called at most every 50 ms and after the last step, and stops the\n"
+           "training by returning False.");
+  type.def("predict", &predict, "values"_a, "offsets"_a, "series"_a, "times"_a, "member"_a = -1,
+           "Forecasts (N, outputs, horizon) from the first times[i] values of series[i], of one\n"
+           "member or, with -1, of all together.");
+}

@@ -1,0 +1,306 @@
+// The network of the forecaster, forward and backward side by side.
+#include "forecast/memory_network.h"
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+#include <utility>
+
+#include "check.h"
+#include "kernels/attention.h"
+#include "kernels/matmul.h"
+#include "kernels/random.h"
+
+namespace memattn {
+namespace {
+
+// What is drawn from the seed, each from a stream of its own.
+constexpr std::uint64_t kInKernelStream = 0x696e, kMemoryStream = 0x6d656d,
+                        kDropoutStream = 0x64726f70;
+
+constexpr double kNormEpsilon = 1e-5;
+
+Config layer_config(const MemoryNetworkOptions& options, std::int64_t layer, bool residual) {
+  Config config;
+  config.units = options.units;
+  config.memory_size = options.memory_size;
+  config.num_heads = options.num_heads;
+  config.residual = residual;
+  config.seed =
+      kernels::mix(kernels::mix(options.seed, kMemoryStream), static_cast<std::uint64_t>(layer));
+  return config;
+}
+
+// Allocates nothing when there is space already.
+template <typename T>
+std::span<T> sized(std::vector<T>& buffer, std::int64_t size) {
+  buffer.resize(static_cast<std::size_t>(size));
+  return buffer;
+}
+
+}  // namespace
+
+template <typename T>
+MemoryNetwork<T>::MemoryNetwork(const MemoryNetworkOptions& options)
+    : options_(options), plain_(!options.pre_norm && options.dropout == 0) {
+  std::int64_t end = 0;
+  const auto add = [&](std::string name, std::vector<std::int64_t> shape) {
+    WeightInfo info{std::move(name), std::move(shape), end, 1};
+    for (const std::int64_t axis : info.shape) info.size *= axis;
+    end += info.size;
+    infos_.push_back(std::move(info));
+    return infos_.back().offset;
+  };
+  const std::int64_t units = options.units;
+  in_kernel_ = add("in.kernel", {options.features, units});
+  in_bias_ = add("in.bias", {units});
+  for (std::int64_t i = 0; i < options.layers; ++i) {
+    const std::string number = to_text(i);
+    norms_.push_back(end);
+    if (options.pre_norm) {
+      add("norm." + number + ".scale", {units});
+      add("norm." + number + ".shift", {units});
+    }
+    layers_.emplace_back(layer_config(options, i, plain_));
+    memories_.push_back(end);
+    for (const WeightInfo& info : layers_.back().weight_infos()) {
+      add(concat("memory.", number, ".", info.name), info.shape);
+    }
+  }
+  head_kernel_ = add("head.kernel", {units, options.outputs});
+  skip_kernel_ = add("skip.kernel", {options.skip_features, options.outputs});
+
+  parameters_.assign(static_cast<std::size_t>(end), T(0));
+  T* const w = parameters_.data();
+  // LeCun's scale: units of Z_0 have about the variance of a feature.
+  const double limit = std::sqrt(3.0 / static_cast<double>(options.features));
+  const std::uint64_t key = kernels::mix(options.seed, kInKernelStream);
+  for (std::int64_t i = 0; i < options.features * units; ++i) {
+    const double draw = kernels::uniform(kernels::mix(key, static_cast<std::uint64_t>(i)));
+    w[in_kernel_ + i] = static_cast<T>(limit * (2 * draw - 1));
+  }
+  for (std::size_t i = 0; i < layers_.size(); ++i) {
+    if (options.pre_norm) std::fill_n(w + norms_[i], units, T(1));
+    std::ranges::copy(layers_[i].parameters(), w + memories_[i]);
+  }
+}
+
+template <typename T>
+std::span<const T> MemoryNetwork<T>::weight(std::string_view name) const {
+  for (const WeightInfo& info : infos_) {
+    if (info.name != name) continue;
+    return parameters().subspan(static_cast<std::size_t>(info.offset),
+                                static_cast<std::size_t>(info.size));
+  }
+  fail_argument("MemoryNetwork::weight", "name", name, "a name in weight_infos()");
+}
+
+template <typename T>
+void MemoryNetwork<T>::copy_to_layers() {
+  for (std::size_t i = 0; i < layers_.size(); ++i) {
+    layers_[i].set_parameters(
+        parameters().subspan(static_cast<std::size_t>(memories_[i]),
+                             static_cast<std::size_t>(layers_[i].count_params())));
+  }
+}
+
+template <typename T>
+void MemoryNetwork<T>::update(const std::function<void(std::span<T>)>& edit) {
+  try {
+    edit(parameters_);
+  } catch (...) {
+    copy_to_layers();
+    throw;
+  }
+  copy_to_layers();
+}
+
+template <typename T>
+std::int64_t MemoryNetwork<T>::windows_in(std::span<const T> features) const {
+  return static_cast<std::int64_t>(features.size()) / options_.features;
+}
+
+// A decision depends on the seed, the step and the place of the value alone.
+template <typename T>
+void MemoryNetwork<T>::drop(std::int64_t layer, std::int64_t step, std::span<T> values) const {
+  if (step < 0 || options_.dropout == 0) return;
+  const kernels::Dropout dropout{
+      options_.dropout,
+      kernels::mix(kernels::mix(options_.seed, kDropoutStream), static_cast<std::uint64_t>(layer)),
+      static_cast<std::uint64_t>(step)};
+  const std::uint32_t threshold = dropout.threshold();
+  const T scale = static_cast<T>(dropout.scale());
+  const std::int64_t units = options_.units;
+  for (std::int64_t n = 0; n < static_cast<std::int64_t>(values.size()) / units; ++n) {
+    const std::uint64_t key = dropout.row_key(n);
+    T* row = values.data() + n * units;
+    for (std::int64_t u = 0; u < units; ++u) {
+      row[u] = kernels::Dropout::keeps(key, u, threshold) ? row[u] * scale : T(0);
+    }
+  }
+}
+
+// normed = (z - mean) / sqrt(variance + epsilon) * scale + shift, row by row.
+template <typename T>
+void MemoryNetwork<T>::normalize(std::int64_t layer,
+                                 MemoryNetworkActivations<T>& activations) const {
+  const std::int64_t units = options_.units;
+  const auto i = static_cast<std::size_t>(layer);
+  const std::vector<T>& tokens = activations.tokens[i];
+  const std::int64_t count = static_cast<std::int64_t>(tokens.size()) / units;
+  T* normed = sized(activations.normed[i], count * units).data();
+  T* inverse = sized(activations.inverse[i], count).data();
+  const T* scale = parameters_.data() + norms_[i];
+  const T* shift = scale + units;
+  for (std::int64_t n = 0; n < count; ++n) {
+    const T* z = tokens.data() + n * units;
+    T mean = 0, variance = 0;
+    for (std::int64_t u = 0; u < units; ++u) mean += z[u];
+    mean /= static_cast<T>(units);
+    for (std::int64_t u = 0; u < units; ++u) variance += (z[u] - mean) * (z[u] - mean);
+    variance /= static_cast<T>(units);
+    inverse[n] = 1 / std::sqrt(variance + static_cast<T>(kNormEpsilon));
+    for (std::int64_t u = 0; u < units; ++u) {
+      normed[n * units + u] = (z[u] - mean) * inverse[n] * scale[u] + shift[u];
+    }
+  }
+}
+
+// grad_tokens += what comes through the norm from grad_read, its gradient there.
+template <typename T>
+void MemoryNetwork<T>::normalize_backward(std::int64_t layer,
+                                          MemoryNetworkActivations<T>& activations,
+                                          std::span<T> grad_parameters) const {
+  const std::int64_t units = options_.units;
+  const auto i = static_cast<std::size_t>(layer);
+  const auto count = static_cast<std::int64_t>(activations.inverse[i].size());
+  const T* scale = parameters_.data() + norms_[i];
+  T* grad_scale = grad_parameters.data() + norms_[i];
+  T* grad_shift = grad_scale + units;
+  std::vector<T> unit(static_cast<std::size_t>(units));  // (z - mean) / deviation
+  for (std::int64_t n = 0; n < count; ++n) {
+    const T* z = activations.tokens[i].data() + n * units;
+    const T* grad = activations.grad_read.data() + n * units;
+    const T inverse = activations.inverse[i][static_cast<std::size_t>(n)];
+    T mean = 0, sum = 0, product = 0;
+    for (std::int64_t u = 0; u < units; ++u) mean += z[u];
+    mean /= static_cast<T>(units);
+    for (std::int64_t u = 0; u < units; ++u) {
+      const T value = (z[u] - mean) * inverse, slope = grad[u] * scale[u];
+      unit[static_cast<std::size_t>(u)] = value;
+      grad_scale[u] += grad[u] * value;
+      grad_shift[u] += grad[u];
+      sum += slope;
+      product += slope * value;
+    }
+    sum /= static_cast<T>(units);
+    product /= static_cast<T>(units);
+    T* out = activations.grad_tokens.data() + n * units;
+    for (std::int64_t u = 0; u < units; ++u) {
+      out[u] += inverse * (grad[u] * scale[u] - sum - unit[static_cast<std::size_t>(u)] * product);
+    }
+  }
+}
+
+template <typename T>
+void MemoryNetwork<T>::forward(std::span<const T> features, std::span<const T> skip,
+                               std::span<T> output, MemoryNetworkActivations<T>& activations,
+                               std::int64_t dropout_step) const {
+  const kernels::Kernels<T>& kernels = kernels::chosen_kernels<T>();
+  const std::int64_t count = windows_in(features), units = options_.units,
+                     outputs = options_.outputs;
+  const T* const w = parameters_.data();
+  const auto layers = static_cast<std::size_t>(options_.layers);
+  activations.tokens.resize(layers + 1);
+  activations.normed.resize(layers);
+  activations.inverse.resize(layers);
+  activations.scores.resize(layers);
+
+  T* start = sized(activations.tokens[0], count * units).data();
+  for (std::int64_t n = 0; n < count; ++n) std::copy_n(w + in_bias_, units, start + n * units);
+  kernels.multiply(true, count, units, options_.features, features.data(), options_.features, 1,
+                   w + in_kernel_, units, start, units);
+
+  for (std::size_t i = 0; i < layers; ++i) {
+    const std::span<const T> from = activations.tokens[i];
+    const std::span<T> to = sized(activations.tokens[i + 1], count * units);
+    if (plain_) {
+      layers_[i].forward(from, to, count, 1, {}, {}, &activations.scores[i]);
+      continue;
+    }
+    const auto layer = static_cast<std::int64_t>(i);
+    if (options_.pre_norm) normalize(layer, activations);
+    const std::span<const T> read_from = options_.pre_norm ? activations.normed[i] : from;
+    layers_[i].forward(read_from, to, count, 1, {}, {}, &activations.scores[i]);
+    drop(layer, dropout_step, to);
+    for (std::size_t j = 0; j < to.size(); ++j) to[j] += from[j];
+  }
+
+  kernels.multiply(false, count, outputs, units, activations.tokens[layers].data(), units, 1,
+                   w + head_kernel_, outputs, output.data(), outputs);
+  kernels.multiply(true, count, outputs, options_.skip_features, skip.data(),
+                   options_.skip_features, 1, w + skip_kernel_, outputs, output.data(), outputs);
+}
+
+template <typename T>
+void MemoryNetwork<T>::backward(std::span<const T> features, std::span<const T> skip,
+                                std::span<const T> grad_output,
+                                MemoryNetworkActivations<T>& activations,
+                                std::span<T> grad_parameters, std::int64_t dropout_step) const {
+  const kernels::Kernels<T>& kernels = kernels::chosen_kernels<T>();
+  const std::int64_t count = windows_in(features), units = options_.units,
+                     outputs = options_.outputs;
+  const std::int64_t width = options_.features, skip_width = options_.skip_features;
+  T* const grads = grad_parameters.data();
+  const auto layers = static_cast<std::size_t>(options_.layers);
+
+  // output = Z_last · head.kernel + skip · skip.kernel
+  kernels.multiply(false, skip_width, outputs, count, skip.data(), 1, skip_width,
+                   grad_output.data(), outputs, grads + skip_kernel_, outputs);
+  kernels.multiply(false, units, outputs, count, activations.tokens[layers].data(), 1, units,
+                   grad_output.data(), outputs, grads + head_kernel_, outputs);
+  const std::span<T> head = sized(activations.head_transposed, outputs * units);
+  kernels::transpose(units, outputs, parameters_.data() + head_kernel_, outputs, T(1), head.data());
+  const std::span<T> grad_tokens = sized(activations.grad_tokens, count * units);
+  kernels.multiply(false, count, units, outputs, grad_output.data(), outputs, 1, head.data(), units,
+                   grad_tokens.data(), units);
+
+  for (std::size_t i = layers; i-- > 0;) {
+    const std::span<T> grad_layer =
+        grad_parameters.subspan(static_cast<std::size_t>(memories_[i]),
+                                static_cast<std::size_t>(layers_[i].count_params()));
+    const std::span<T> grad_read = sized(activations.grad_read, count * units);
+    if (plain_) {
+      // Z_{i+1} = layer(Z_i)
+      layers_[i].backward(activations.tokens[i], activations.grad_tokens, count, 1, grad_read,
+                          grad_layer, {}, &activations.scores[i]);
+      std::swap(activations.grad_tokens, activations.grad_read);
+      continue;
+    }
+    // Z_{i+1} = Z_i + drop(layer(norm(Z_i)))
+    const auto layer = static_cast<std::int64_t>(i);
+    activations.read = activations.grad_tokens;
+    drop(layer, dropout_step, activations.read);
+    const std::vector<T>& read_from =
+        options_.pre_norm ? activations.normed[i] : activations.tokens[i];
+    layers_[i].backward(read_from, activations.read, count, 1, grad_read, grad_layer, {},
+                        &activations.scores[i]);
+    if (options_.pre_norm) {
+      std::fill_n(grads + norms_[i], 2 * units, T(0));
+      normalize_backward(layer, activations, grad_parameters);
+    } else {
+      for (std::size_t j = 0; j < grad_read.size(); ++j) activations.grad_tokens[j] += grad_read[j];
+    }
+  }
+
+  // Z_0 = features · in.kernel + in.bias
+  std::fill_n(grads + in_bias_, units, T(0));
+  kernels::add_rows(count, units, activations.grad_tokens.data(), units, grads + in_bias_);
+  kernels.multiply(false, width, units, count, features.data(), 1, width,
+                   activations.grad_tokens.data(), units, grads + in_kernel_, units);
+}
+
+template class MemoryNetwork<float>;
+template class MemoryNetwork<double>;
+
+}  // namespace memattn

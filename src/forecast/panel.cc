@@ -1,0 +1,95 @@
+// Domains of series and draws of origins.
+#include "forecast/panel.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "kernels/random.h"
+
+namespace memattn {
+namespace {
+
+// In [0, count), from 64 random bits; the bias is below count / 2^64.
+std::int64_t below(std::int64_t count, std::uint64_t bits) {
+  return static_cast<std::int64_t>(bits % static_cast<std::uint64_t>(count));
+}
+
+}  // namespace
+
+PanelSeries::PanelSeries(std::span<const double> series, std::int64_t season)
+    : log_domain(std::ranges::all_of(series, [](double value) { return value > 0; })),
+      values([&] {
+        std::vector<double> result(series.size());
+        std::ranges::transform(series, result.begin(),
+                               [&](double value) { return to_domain(value); });
+        return result;
+      }()),
+      seasonality(values, season) {
+  if (log_domain) return;
+  differences_.assign(values.size(), 0.0);
+  for (std::size_t i = 1; i < values.size(); ++i) {
+    differences_[i] = differences_[i - 1] + std::abs(values[i] - values[i - 1]);
+  }
+}
+
+double PanelSeries::unit(std::int64_t time) const {
+  if (log_domain) return 1.0;
+  return time < 2
+             ? 0.0
+             : differences_[static_cast<std::size_t>(time - 1)] / static_cast<double>(time - 1);
+}
+
+double PanelSeries::to_domain(double value) const { return log_domain ? std::log(value) : value; }
+
+double PanelSeries::from_domain(double value) const {
+  constexpr double kLargest = std::numeric_limits<double>::max();
+  return std::clamp(log_domain ? std::exp(value) : value, -kLargest, kLargest);
+}
+
+Panel::Panel(std::span<const double> values, std::span<const std::int64_t> offsets,
+             std::int64_t season) {
+  series_.reserve(offsets.size() - 1);
+  for (std::size_t i = 0; i + 1 < offsets.size(); ++i) {
+    const auto first = static_cast<std::size_t>(offsets[i]);
+    const auto size = static_cast<std::size_t>(offsets[i + 1]) - first;
+    const std::span<const double> series = values.subspan(first, size);
+    series_.emplace_back(series, season);
+    if (series_.back().log_domain) continue;
+    const auto end = std::ranges::find_if(series, [](double value) { return !(value > 0); });
+    if (end == series.begin()) continue;
+    positive_starts_.try_emplace(static_cast<std::int64_t>(i),
+                                 series.first(static_cast<std::size_t>(end - series.begin())),
+                                 season);
+  }
+}
+
+const PanelSeries& Panel::at(const Origin& origin) const {
+  const PanelSeries& whole = series_[static_cast<std::size_t>(origin.series)];
+  if (whole.log_domain) return whole;
+  const auto start = positive_starts_.find(origin.series);
+  return start != positive_starts_.end() && origin.time <= start->second.size() ? start->second
+                                                                                : whole;
+}
+
+OriginSampler::OriginSampler(const Panel& panel, std::int64_t min_history)
+    : panel_(panel), min_history_(min_history) {
+  for (std::int64_t i = 0; i < panel.size(); ++i) {
+    if (panel.length(i) <= min_history) continue;
+    eligible_.push_back(i);
+    count_ += panel.length(i) - min_history;
+  }
+}
+
+void OriginSampler::draw(std::uint64_t seed, std::int64_t step, std::span<Origin> origins) const {
+  const std::uint64_t key = kernels::mix(seed, static_cast<std::uint64_t>(step));
+  const auto eligible = static_cast<std::int64_t>(eligible_.size());
+  for (std::size_t i = 0; i < origins.size(); ++i) {
+    const std::int64_t series =
+        eligible_[static_cast<std::size_t>(below(eligible, kernels::mix(key, 2 * i)))];
+    const std::int64_t choices = panel_.length(series) - min_history_;
+    origins[i] = {series, min_history_ + below(choices, kernels::mix(key, 2 * i + 1))};
+  }
+}
+
+}  // namespace memattn

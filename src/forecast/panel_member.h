@@ -1,0 +1,48 @@
+// One network of the panel forecaster's ensemble, on its way through training.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "forecast/memory_network.h"
+#include "forecast/origin_windows.h"
+#include "forecast/panel.h"
+#include "memattn/panel_forecaster.h"
+#include "train/trainer.h"
+
+namespace memattn {
+
+class PanelMember {
+ public:
+  PanelMember(const PanelForecasterOptions& options, std::int64_t lookback, std::uint64_t seed);
+
+  const WindowShape& shape() const { return shape_; }
+  const MemoryNetwork<float>& network() const { return network_; }
+
+  // A step on origins of the panel that depend on seed and step alone; returns its loss.
+  double step(const Panel& panel, const OriginSampler& sampler);
+  bool done() const { return trainer_.done(); }
+  // After the last step.
+  void finish();
+
+ private:
+  double evaluate();
+
+  WindowShape shape_;
+  std::uint64_t seed_;
+  PanelLoss loss_;
+  double huber_delta_;
+  std::vector<double> quantiles_;
+  MemoryNetwork<float> network_;
+  Trainer trainer_;
+
+  // Of the step at hand.
+  std::vector<Origin> origins_;
+  OriginWindows<float> windows_;
+  OriginTargets<float> targets_;
+  MemoryNetworkActivations<float> activations_;
+  std::vector<float> output_, errors_, grad_errors_, grad_output_, gradients_;
+};
+
+}  // namespace memattn

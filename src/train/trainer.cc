@@ -1,0 +1,62 @@
+// Schedule and moving average around AdamW.
+#include "train/trainer.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+
+#include "check.h"
+
+namespace memattn {
+namespace {
+
+const TrainerOptions& checked(const TrainerOptions& options) {
+  const auto fail = [](const char* name, auto found, const char* expected) {
+    fail_argument("Trainer", name, found, expected);
+  };
+  if (options.steps < 1) fail("steps", options.steps, "at least 1");
+  if (options.warm_up < 0) fail("warm_up", options.warm_up, "at least 0");
+  if (!(options.clip_norm > 0)) fail("clip_norm", options.clip_norm, "a positive number");
+  if (!(options.average_decay >= 0 && options.average_decay < 1)) {
+    fail("average_decay", options.average_decay, "a number in [0, 1)");
+  }
+  return options;
+}
+
+}  // namespace
+
+double scheduled_rate(std::int64_t step, const TrainerOptions& options) {
+  const std::int64_t warm_up = std::min(options.warm_up, options.steps / 2);
+  if (step < warm_up) {
+    return options.learning_rate * static_cast<double>(step + 1) / static_cast<double>(warm_up);
+  }
+  const double share =
+      static_cast<double>(step - warm_up) / static_cast<double>(options.steps - warm_up);
+  return options.learning_rate * 0.5 * (1 + std::cos(std::numbers::pi * share));
+}
+
+Trainer::Trainer(const TrainerOptions& options)
+    : options_(checked(options)),
+      optimizer_({.learning_rate = options.learning_rate, .weight_decay = options.weight_decay}) {}
+
+void Trainer::step(std::span<float> parameters, std::span<float> gradients) {
+  clip_by_global_norm(gradients, options_.clip_norm);
+  optimizer_.set_learning_rate(scheduled_rate(steps_done(), options_));
+  optimizer_.step(parameters, gradients);
+  if (options_.average_decay == 0) return;
+  average_.resize(parameters.size(), 0.0f);
+  const auto rate = static_cast<float>(1 - options_.average_decay);
+  for (std::size_t i = 0; i < parameters.size(); ++i) {
+    average_[i] += rate * (parameters[i] - average_[i]);
+  }
+}
+
+void Trainer::finish(std::span<float> parameters) const {
+  if (average_.empty()) return;
+  const double weight = 1 - std::pow(options_.average_decay, static_cast<double>(steps_done()));
+  for (std::size_t i = 0; i < parameters.size(); ++i) {
+    parameters[i] = static_cast<float>(static_cast<double>(average_[i]) / weight);
+  }
+}
+
+}  // namespace memattn

@@ -1,0 +1,185 @@
+// The network in double: its gradient against central differences in each of its forms.
+#include "forecast/memory_network.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "testing/arrays.h"
+
+namespace memattn {
+namespace {
+
+constexpr std::int64_t kWindows = 7, kFeatures = 5, kSkip = 4, kOutputs = 3;
+
+MemoryNetworkOptions options(bool pre_norm, double dropout, std::int64_t layers = 2) {
+  MemoryNetworkOptions result;
+  result.features = kFeatures;
+  result.skip_features = kSkip;
+  result.outputs = kOutputs;
+  result.units = 6;
+  result.memory_size = 4;
+  result.num_heads = 2;
+  result.layers = layers;
+  result.pre_norm = pre_norm;
+  result.dropout = dropout;
+  result.seed = 5;
+  return result;
+}
+
+const std::vector<double>& features() {
+  static const auto values = testing::normal_array<double>(kWindows * kFeatures, 1);
+  return values;
+}
+const std::vector<double>& skip() {
+  static const auto values = testing::normal_array<double>(kWindows * kSkip, 2);
+  return values;
+}
+
+// A network in which every parameter is away from 0.
+MemoryNetwork<double> network(const MemoryNetworkOptions& these) {
+  MemoryNetwork<double> result(these);
+  result.update([](std::span<double> parameters) {
+    const auto noise =
+        testing::normal_array<double>(static_cast<std::int64_t>(parameters.size()), 3);
+    for (std::size_t i = 0; i < parameters.size(); ++i) parameters[i] += 0.3 * noise[i];
+  });
+  return result;
+}
+
+std::vector<double> forward(const MemoryNetwork<double>& net, std::int64_t step) {
+  std::vector<double> output(kWindows * kOutputs, 99);
+  MemoryNetworkActivations<double> activations;
+  net.forward(features(), skip(), output, activations, step);
+  return output;
+}
+
+void expect_gradients_of(const MemoryNetworkOptions& these, std::int64_t step) {
+  MemoryNetwork<double> net = network(these);
+  const auto slopes = testing::normal_array<double>(kWindows * kOutputs, 4);
+  const auto loss = [&] {
+    double sum = 0;
+    const auto output = forward(net, step);
+    for (std::size_t i = 0; i < output.size(); ++i) sum += slopes[i] * output[i];
+    return sum;
+  };
+  MemoryNetworkActivations<double> activations;
+  std::vector<double> output(kWindows * kOutputs);
+  net.forward(features(), skip(), output, activations, step);
+  std::vector<double> grads(static_cast<std::size_t>(net.count_params()), 99);
+  net.backward(features(), skip(), slopes, activations, grads, step);
+  const double largest = testing::largest_magnitude(grads);
+  std::size_t moving = 0;
+  for (const WeightInfo& info : net.weight_infos()) {
+    for (std::int64_t i = 0; i < info.size; ++i) {
+      const auto place = static_cast<std::size_t>(info.offset + i);
+      const auto loss_at = [&](double change) {
+        net.update([&](std::span<double> parameters) { parameters[place] += change; });
+        const double value = loss();
+        net.update([&](std::span<double> parameters) { parameters[place] -= change; });
+        return value;
+      };
+      const double slope = (loss_at(1e-5) - loss_at(-1e-5)) / 2e-5;
+      EXPECT_TRUE(std::abs(grads[place] - slope) <= 2e-8 * largest)
+          << info.name << "[" << i << "]: " << grads[place] << " for " << slope;
+      moving += std::abs(grads[place]) > 1e-7 * largest;
+    }
+  }
+  EXPECT_GE(moving, grads.size() * 3 / 4);
+}
+
+TEST(MemoryNetwork, GradientIsThatOfCentralDifferences) {
+  expect_gradients_of(options(false, 0), 0);
+}
+
+TEST(MemoryNetwork, GradientThroughNormAndDropout) {
+  expect_gradients_of(options(true, 0.3), 11);
+  expect_gradients_of(options(false, 0.3), 11);
+  expect_gradients_of(options(true, 0), -1);
+}
+
+TEST(MemoryNetwork, GradientOfTheLinearModel) { expect_gradients_of(options(false, 0, 0), 0); }
+
+TEST(MemoryNetwork, ValueIsThatOfItsFormula) {
+  for (const bool pre_norm : {false, true}) {
+    const MemoryNetwork<double> net = network(options(pre_norm, 0));
+    std::vector<double> z(kWindows * 6);
+    const auto add_product = [](std::span<const double> a, std::span<const double> b,
+                                std::int64_t inner, std::int64_t columns, std::span<double> c) {
+      for (std::int64_t n = 0; n < kWindows; ++n) {
+        for (std::int64_t j = 0; j < columns; ++j) {
+          for (std::int64_t p = 0; p < inner; ++p) {
+            c[static_cast<std::size_t>(n * columns + j)] +=
+                a[static_cast<std::size_t>(n * inner + p)] *
+                b[static_cast<std::size_t>(p * columns + j)];
+          }
+        }
+      }
+    };
+    for (std::size_t i = 0; i < z.size(); ++i) z[i] = net.weight("in.bias")[i % 6];
+    add_product(features(), net.weight("in.kernel"), kFeatures, 6, z);
+    for (int layer = 0; layer < 2; ++layer) {
+      const std::string number = std::to_string(layer);
+      std::vector<double> normed = z, read(z.size()), weights;
+      for (std::size_t n = 0; pre_norm && n < kWindows; ++n) {
+        double mean = 0, variance = 0;
+        for (std::size_t u = 0; u < 6; ++u) mean += z[n * 6 + u] / 6;
+        for (std::size_t u = 0; u < 6; ++u) variance += std::pow(z[n * 6 + u] - mean, 2) / 6;
+        for (std::size_t u = 0; u < 6; ++u) {
+          normed[n * 6 + u] = (z[n * 6 + u] - mean) / std::sqrt(variance + 1e-5) *
+                                  net.weight("norm." + number + ".scale")[u] +
+                              net.weight("norm." + number + ".shift")[u];
+        }
+      }
+      for (const WeightInfo& info : net.weight_infos()) {
+        if (!info.name.starts_with("memory." + number)) continue;
+        const auto values = net.weight(info.name);
+        weights.insert(weights.end(), values.begin(), values.end());
+      }
+      Config config;
+      config.units = 6;
+      config.memory_size = 4;
+      config.num_heads = 2;
+      config.residual = false;
+      MemoryAugmentedAttention<double>(config, weights).forward(normed, read, kWindows, 1);
+      for (std::size_t i = 0; i < z.size(); ++i) z[i] += read[i];
+    }
+    std::vector<double> expected(kWindows * kOutputs);
+    add_product(z, net.weight("head.kernel"), 6, kOutputs, expected);
+    add_product(skip(), net.weight("skip.kernel"), kSkip, kOutputs, expected);
+    EXPECT_LE(testing::relative_error(forward(net, -1), expected), 1e-13) << pre_norm;
+  }
+}
+
+TEST(MemoryNetwork, UntrainedSaysZero) {
+  EXPECT_EQ(forward(MemoryNetwork<double>(options(true, 0.5)), 3),
+            std::vector<double>(kWindows * kOutputs, 0));
+}
+
+TEST(MemoryNetwork, DropoutDrawsByStepAndOnlyInTraining) {
+  const MemoryNetwork<double> with = network(options(false, 0.5)),
+                              none = network(options(false, 0));
+  EXPECT_EQ(forward(with, 3), forward(with, 3));
+  EXPECT_NE(forward(with, 3), forward(with, 4));
+  EXPECT_LE(testing::relative_error(forward(with, -1), forward(none, -1)), 1e-13);
+}
+
+TEST(MemoryNetwork, SeedDrawsTheWeights) {
+  MemoryNetworkOptions other = options(false, 0);
+  other.seed = 6;
+  const MemoryNetwork<double> first(options(false, 0)), second(options(false, 0)), third(other);
+  EXPECT_TRUE(std::ranges::equal(first.parameters(), second.parameters()));
+  for (const char* name : {"in.kernel", "memory.0.memory", "memory.1.query.kernel"}) {
+    EXPECT_FALSE(std::ranges::equal(first.weight(name), third.weight(name))) << name;
+  }
+  EXPECT_FALSE(
+      std::ranges::equal(first.weight("memory.0.memory"), first.weight("memory.1.memory")));
+  EXPECT_THROW(first.weight("memory"), std::invalid_argument);
+}
+
+}  // namespace
+}  // namespace memattn

@@ -1,0 +1,126 @@
+// Features and targets of windows by hand.
+#include "forecast/origin_windows.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <vector>
+
+#include "testing/arrays.h"
+
+namespace memattn {
+namespace {
+
+TEST(OriginWindows, FeaturesByHandInLogs) {
+  std::vector<double> values;
+  for (const double log : {0.0, 1.0, 3.0, 2.5, 7.0}) values.push_back(std::exp(log));
+  const std::vector<std::int64_t> offsets = {0, 5};
+  const Panel panel(values, offsets, 1);
+  const WindowShape shape{.lookback = 5, .horizon = 2, .season = 1};
+  ASSERT_EQ(shape.features(), 6);
+  OriginWindows<double> windows;
+  const std::vector<Origin> origins = {{0, 4}, {0, 1}};
+  make_windows(panel, shape, origins, windows);
+  const double scale = (1 + 2 + 0.5) / 3 + 0.005;  // one value before the first is not known
+  const std::vector<double> expected = {-2.5 / scale,
+                                        -2.5 / scale,
+                                        -1.5 / scale,
+                                        0.5 / scale,
+                                        std::log(scale) + 2.5,
+                                        std::log(4.0 / 50),
+                                        0,
+                                        0,
+                                        0,
+                                        0,
+                                        std::log(0.005) + 2.5,
+                                        std::log(1.0 / 50)};
+  EXPECT_LE(testing::relative_error(windows.features, expected), 1e-14);
+  EXPECT_LE(testing::relative_error(windows.baseline, std::vector<double>{2.5, 2.5, 0, 0}), 1e-14);
+  EXPECT_LE(testing::relative_error(windows.scale, std::vector<double>{scale, 0.005}), 1e-14);
+
+  OriginTargets<double> targets;
+  make_targets(panel, 2, origins, windows, targets);
+  EXPECT_EQ(targets.counts, (std::vector<std::uint8_t>{1, 0, 1, 1}));
+  EXPECT_LE(testing::relative_error(targets.targets, std::vector<double>{4.5, 0, 1, 3}), 1e-14);
+  EXPECT_EQ(targets.slope, windows.scale);
+}
+
+TEST(OriginWindows, AreClippedAndTellTheSeasonAhead) {
+  std::vector<double> values;
+  for (int t = 0; t < 41; ++t) values.push_back(std::exp(t % 4 == 0 ? 0.9 : -0.3));
+  const std::vector<std::int64_t> offsets = {0, 41};
+  const Panel panel(values, offsets, 4);
+  const WindowShape shape{.lookback = 6, .horizon = 5, .season = 4};
+  OriginWindows<double> windows;
+  const std::vector<Origin> origins = {{0, 41}};
+  make_windows(panel, shape, origins, windows);
+  // The season explains all: nothing is left but the smallest scale, and the season is far above
+  // it.
+  const std::vector<double> season = {-10, -10, -10, 10,
+                                      1};  // phases 1, 2, 3, 0, and "there is one"
+  EXPECT_LE(
+      testing::relative_error(
+          std::vector<double>(windows.features.begin() + 5, windows.features.begin() + 10), season),
+      1e-12);
+  const double level = 0;
+  const std::vector<double> ahead = {level - 0.3, level - 0.3, level - 0.3, level + 0.9,
+                                     level - 0.3};
+  EXPECT_LE(testing::relative_error(windows.baseline, ahead), 1e-12);
+}
+
+// Other domain, other units: 3 x + 7 looks as x does, and errors count in units of its own steps.
+TEST(OriginWindows, OfASeriesInNoLogsDoNotDependOnItsUnit) {
+  const std::vector<double> x = {0, 2, -1, 4, 3, 3, -5, 1};
+  std::vector<double> values = x;
+  for (const double value : x) values.push_back(3 * value + 7);
+  values[8] = 7;  // 3 * 0 + 7: positive, as are the next, until 3 * -5 + 7
+  const std::vector<std::int64_t> offsets = {0, 8, 16};
+  const Panel panel(values, offsets, 1);
+  const WindowShape shape{.lookback = 4, .horizon = 2, .season = 1};
+  OriginWindows<double> windows;
+  OriginTargets<double> targets;
+  const std::vector<Origin> origins = {{0, 7}, {1, 7}};
+  make_windows(panel, shape, origins, windows);
+  make_targets(panel, 2, origins, windows, targets);
+  const auto width = shape.features();
+  const std::vector<double> first(windows.features.begin(), windows.features.begin() + width);
+  const std::vector<double> second(windows.features.begin() + width, windows.features.end());
+  EXPECT_LE(testing::relative_error(second, first), 1e-13);
+  EXPECT_NEAR(windows.scale[1], 3 * windows.scale[0], 1e-12);
+  EXPECT_NEAR(targets.slope[1], targets.slope[0], 1e-12);
+  EXPECT_NEAR(targets.targets[2], targets.targets[0], 1e-12);
+}
+
+TEST(OriginWindows, OfAConstantSeriesAreZeroAndDoNotCount) {
+  const std::vector<double> values(10, -3.0);
+  const std::vector<std::int64_t> offsets = {0, 10};
+  const Panel panel(values, offsets, 1);
+  const WindowShape shape{.lookback = 4, .horizon = 2, .season = 1};
+  OriginWindows<double> windows;
+  OriginTargets<double> targets;
+  const std::vector<Origin> origins = {{0, 8}};
+  make_windows(panel, shape, origins, windows);
+  make_targets(panel, 2, origins, windows, targets);
+  EXPECT_EQ(windows.scale[0], 0);
+  EXPECT_EQ(windows.baseline, (std::vector<double>{-3, -3}));
+  EXPECT_EQ(targets.counts, (std::vector<std::uint8_t>{0, 0}));
+  for (const double feature : windows.features) EXPECT_TRUE(std::isfinite(feature));
+}
+
+TEST(OriginWindows, SeeNothingAfterTheOrigin) {
+  auto values = testing::normal_array<double>(60, 1);
+  for (double& value : values) value = std::exp(0.1 * value);
+  const std::vector<std::int64_t> offsets = {0, 60};
+  const WindowShape shape{.lookback = 8, .horizon = 3, .season = 4};
+  const std::vector<Origin> origins = {{0, 5}, {0, 30}, {0, 50}};
+  OriginWindows<double> before, after;
+  make_windows(Panel(values, offsets, 4), shape, origins, before);
+  for (std::size_t i = 50; i < values.size(); ++i) values[i] = -1e6;
+  make_windows(Panel(values, offsets, 4), shape, origins, after);
+  EXPECT_EQ(before.features, after.features);
+  EXPECT_EQ(before.baseline, after.baseline);
+  EXPECT_EQ(before.scale, after.scale);
+}
+
+}  // namespace
+}  // namespace memattn

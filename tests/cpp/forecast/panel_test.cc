@@ -1,0 +1,86 @@
+// Domains of series, and origins drawn from them.
+#include "forecast/panel.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <map>
+#include <utility>
+#include <vector>
+
+namespace memattn {
+namespace {
+
+TEST(Panel, PositiveSeriesAreInLogsAndOthersAreNot) {
+  const std::vector<double> values = {1, std::exp(2), 5, -1, 0, 2};
+  const std::vector<std::int64_t> offsets = {0, 2, 4, 6};
+  const Panel panel(values, offsets, 1);
+  ASSERT_EQ(panel.size(), 3);
+  EXPECT_TRUE(panel.at({0, 2}).log_domain);
+  EXPECT_EQ(panel.at({0, 2}).values, (std::vector<double>{0, 2}));
+  EXPECT_FALSE(panel.at({1, 2}).log_domain);
+  EXPECT_EQ(panel.at({1, 2}).values, (std::vector<double>{5, -1}));
+  EXPECT_FALSE(panel.at({2, 1}).log_domain);
+  EXPECT_EQ(panel.at({2, 2}).unit(2), 2);
+  EXPECT_EQ(panel.at({2, 2}).unit(1), 0);
+  EXPECT_EQ(panel.at({0, 2}).unit(1), 1);
+}
+
+TEST(Panel, DomainIsChosenByThePastAlone) {
+  const std::vector<double> values = {1, 2, 3, -1, 5};
+  const std::vector<std::int64_t> offsets = {0, 5};
+  const Panel panel(values, offsets, 1);
+  EXPECT_EQ(panel.length(0), 5);
+  for (std::int64_t time = 1; time <= 3; ++time) {
+    EXPECT_TRUE(panel.at({0, time}).log_domain);
+    EXPECT_EQ(panel.at({0, time}).size(), 3);
+  }
+  for (std::int64_t time = 4; time <= 5; ++time) EXPECT_FALSE(panel.at({0, time}).log_domain);
+}
+
+TEST(PanelSeries, BackFromTheDomainIsFinite) {
+  const std::vector<double> values = {1, 2};
+  const PanelSeries series(values, 1);
+  EXPECT_EQ(series.from_domain(0), 1);
+  EXPECT_TRUE(std::isfinite(series.from_domain(1e9)));
+}
+
+// 3 series with 1, 4 and 0 origins: each of the first two is drawn half of the time, and within the
+// second each origin a quarter of that.
+TEST(OriginSampler, IsUniformOverSeriesAndThenOverOrigins) {
+  const std::vector<double> values(3 + 6 + 2, 1.0);
+  const std::vector<std::int64_t> offsets = {0, 3, 9, 11};
+  const Panel panel(values, offsets, 1);
+  const OriginSampler sampler(panel, 2);
+  EXPECT_EQ(sampler.count(), 5);
+  std::vector<Origin> origins(80'000);
+  sampler.draw(7, 3, origins);
+  std::map<std::pair<std::int64_t, std::int64_t>, double> shares;
+  for (const Origin& o : origins) shares[{o.series, o.time}] += 1.0 / 80'000;
+  ASSERT_EQ(shares.size(), 5u);
+  for (const auto& [place, share] : shares) {
+    EXPECT_NEAR(share, place.first == 0 ? 0.5 : 0.125, 0.01);
+    EXPECT_GE(place.second, 2);
+    EXPECT_LT(place.second, panel.length(place.first));
+  }
+}
+
+TEST(OriginSampler, DrawsBySeedAndStepAlone) {
+  const std::vector<double> values(1000, 1.0);
+  const std::vector<std::int64_t> offsets = {0, 1000};
+  const Panel panel(values, offsets, 1);
+  const OriginSampler sampler(panel, 1);
+  const auto draw = [&](std::uint64_t seed, std::int64_t step, std::size_t size) {
+    std::vector<Origin> origins(size);
+    sampler.draw(seed, step, origins);
+    std::vector<std::int64_t> times;
+    for (std::size_t i = 0; i < 8; ++i) times.push_back(origins[i].time);
+    return times;
+  };
+  EXPECT_EQ(draw(1, 2, 8), draw(1, 2, 50));
+  EXPECT_NE(draw(1, 2, 8), draw(1, 3, 8));
+  EXPECT_NE(draw(1, 2, 8), draw(2, 2, 8));
+}
+
+}  // namespace
+}  // namespace memattn

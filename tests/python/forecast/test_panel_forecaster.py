@@ -1,0 +1,103 @@
+"""The bindings of the forecaster of many series: arrays in and out, progress, interruption."""
+
+import _thread
+import threading
+from typing import Any
+
+import numpy as np
+import pytest
+
+from memattn._memattn import PanelForecaster
+
+OPTIONS: dict[str, Any] = {
+    "horizon": 3,
+    "season": 4,
+    "lookbacks": [4, 6],
+    "min_history": 5,
+    "units": 8,
+    "memory_size": 4,
+    "num_heads": 2,
+    "steps": 20,
+    "batch_size": 32,
+}
+
+
+@pytest.fixture
+def series() -> tuple[np.ndarray, np.ndarray]:
+    """Six positive series of 30 values."""
+    noise = np.random.default_rng(1).normal(0, 0.1, (6, 30))
+    return np.exp(noise + 0.5 * np.sin(np.pi / 2 * np.arange(30))).ravel(), np.arange(7) * 30
+
+
+def predict(forecaster: PanelForecaster, series: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    return forecaster.predict(*series, np.arange(6), np.full(6, 30))
+
+
+def test_fit_changes_what_predict_says(series: tuple[np.ndarray, np.ndarray]) -> None:
+    forecaster = PanelForecaster(**OPTIONS)
+    untrained = predict(forecaster, series)
+    assert untrained.shape == (6, 1, 3)
+    # Naive2: the season of each series, on the level of its last value.
+    assert np.ptp(untrained, axis=-1).min() > 0.3
+    assert forecaster.fit(*series) is True
+    trained = predict(forecaster, series)
+    assert np.isfinite(trained).all()
+    assert not np.array_equal(trained, untrained)
+    members = [forecaster.predict(*series, np.arange(6), np.full(6, 30), m) for m in range(2)]
+    np.testing.assert_allclose(trained, np.sqrt(members[0] * members[1]), rtol=1e-12)
+
+
+def test_quantiles_have_an_axis(series: tuple[np.ndarray, np.ndarray]) -> None:
+    forecaster = PanelForecaster(**OPTIONS, loss="pinball", quantiles=[0.1, 0.9])
+    forecaster.fit(*series)
+    found = predict(forecaster, series)
+    assert found.shape == (6, 2, 3)
+    assert (found[:, 0] <= found[:, 1]).all()
+
+
+def test_progress_is_told_and_may_stop(series: tuple[np.ndarray, np.ndarray]) -> None:
+    calls: list[tuple[int, int, float]] = []
+    assert PanelForecaster(**OPTIONS).fit(*series, lambda *now: calls.append(now))
+    assert calls[-1][:2] == (20, 20)
+    assert 0 < calls[-1][2] < 1
+    long = PanelForecaster(**(OPTIONS | {"steps": 10**9}))
+    assert long.fit(*series, lambda *_: False) is False
+
+
+def test_errors_of_progress_pass_through(series: tuple[np.ndarray, np.ndarray]) -> None:
+    def fail(*_: object) -> None:
+        raise LookupError("mine")
+
+    with pytest.raises(LookupError, match="mine"):
+        PanelForecaster(**OPTIONS).fit(*series, fail)
+
+
+def test_interrupt_ends_fit(series: tuple[np.ndarray, np.ndarray]) -> None:
+    timer = threading.Timer(0.2, _thread.interrupt_main)
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        PanelForecaster(**(OPTIONS | {"steps": 10**9})).fit(*series)
+    timer.join()
+
+
+def test_use_during_fit_is_refused(series: tuple[np.ndarray, np.ndarray]) -> None:
+    forecaster = PanelForecaster(**OPTIONS)
+
+    def meddle(*_: object) -> None:
+        predict(forecaster, series)
+
+    with pytest.raises(RuntimeError, match="found a fit still running, expected none"):
+        forecaster.fit(*series, meddle)
+    assert predict(forecaster, series).shape == (6, 1, 3)
+
+
+def test_bad_input_is_refused(series: tuple[np.ndarray, np.ndarray]) -> None:
+    with pytest.raises(ValueError, match="PanelForecasterOptions: horizon: found 0"):
+        PanelForecaster(**(OPTIONS | {"horizon": 0}))
+    with pytest.raises(ValueError, match="loss: found 'mse', expected 'smape'"):
+        PanelForecaster(**OPTIONS, loss="mse")
+    values, offsets = series
+    with pytest.raises(ValueError, match=r"values\[0\]: found nan"):
+        PanelForecaster(**OPTIONS).fit(np.full_like(values, np.nan), offsets)
+    with pytest.raises(ValueError, match=r"times\[0\]: found 31, expected a number from 1 to 30"):
+        PanelForecaster(**OPTIONS).predict(values, offsets, np.array([2]), np.array([31]))
