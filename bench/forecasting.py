@@ -1,6 +1,6 @@
 """The accuracy of the forecaster on M3's 3,003 series, beside Naive2, and the seconds it takes.
 
-    pip install -r requirements/bench-forecasting.txt   # into an environment with memattn
+    pip install -r requirements/forecasting.txt   # into an environment with memattn
     python -m bench.forecasting --validate              # what the settings below were chosen by
     python -m bench.forecasting                         # M3's own test: the last horizon of each
 

@@ -27,6 +27,7 @@ def torch_module(
 ) -> tuple[Any, Any, list[Any]]:
     """memattn.torch."""
     import torch
+
     from memattn.torch import MemoryAugmentedAttention
 
     layer = MemoryAugmentedAttention(**config)
@@ -64,6 +65,7 @@ def keras_layer(
 ) -> tuple[Any, Any, list[Any]]:
     """memattn.keras, on the Keras and the backend that are there."""
     import keras
+
     from memattn.keras import MemoryAugmentedAttention
 
     layer = MemoryAugmentedAttention(**config)
