@@ -1,7 +1,10 @@
 """The bindings of the forecaster of many series: arrays in and out, progress, interruption."""
 
 import _thread
+import signal
 import threading
+import time
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -72,11 +75,23 @@ def test_errors_of_progress_pass_through(series: tuple[np.ndarray, np.ndarray]) 
         PanelForecaster(**OPTIONS).fit(*series, fail)
 
 
+@pytest.fixture
+def _interruptible() -> Iterator[None]:
+    """Who is started in the background ignores interrupts, and so do its tests."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_interruptible")
 def test_interrupt_ends_fit(series: tuple[np.ndarray, np.ndarray]) -> None:
     timer = threading.Timer(0.2, _thread.interrupt_main)
+    latest = time.monotonic() + 30
     timer.start()
     with pytest.raises(KeyboardInterrupt):
-        PanelForecaster(**(OPTIONS | {"steps": 10**9})).fit(*series)
+        PanelForecaster(**(OPTIONS | {"steps": 10**9})).fit(
+            *series, lambda *_: time.monotonic() < latest
+        )
     timer.join()
 
 
