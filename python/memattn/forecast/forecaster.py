@@ -9,26 +9,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from memattn._memattn import PanelForecaster
-from memattn.errors import quoted
-from memattn.forecast.baselines import Windows, last_windows, naive, rolling_windows
-from memattn.forecast.columns import Array
-from memattn.forecast.conformal import Calibration, calibrate, domain_of, interval_ends
-from memattn.forecast.forecaster_settings import (
-    LOSSES,
-    Settings,
-    choose_settings,
-    engine_options,
+from memattn.forecast.baselines import Windows, last_windows, rolling_windows
+from memattn.forecast.fitting import (
+    Fitted,
+    Progress,
+    forecast,
+    held_back,
+    intervals_of,
+    share_of,
+    train,
 )
-from memattn.forecast.frames import Intervals, cross_validation_frame, forecast_frame
-from memattn.forecast.long_rows import Note, plural
+from memattn.forecast.forecaster_settings import LOSSES, Settings, choose_settings
+from memattn.forecast.frames import cross_validation_frame, forecast_frame
+from memattn.forecast.long_rows import Note
 from memattn.forecast.panel import Panel, panel_from_file, panel_from_frame
 
 if TYPE_CHECKING:
@@ -37,35 +37,8 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 Data: TypeAlias = "pd.DataFrame | pl.DataFrame | Panel | str | os.PathLike[str]"
-Progress: TypeAlias = Callable[[int, int, float], object]
 
 MAX_SIZE = 2**31 - 1
-CALIBRATION_WINDOWS = 200  # wanted, of all series together
-
-
-@dataclass(frozen=True, eq=False)
-class Fitted:
-    """What fit leaves and predict needs; replaced as a whole.
-
-    Attributes
-    ----------
-    engine : PanelForecaster
-        Trained, or as it was made when steps is 0.
-    panel : Panel
-        The known values.
-    settings : Settings
-        What was chosen.
-    calibration : Calibration, optional
-        Errors of windows that a model had not seen.
-    notes : tuple of Note
-        What was done, that of the panel included.
-    """
-
-    engine: PanelForecaster
-    panel: Panel
-    settings: Settings
-    calibration: Calibration | None
-    notes: tuple[Note, ...]
 
 
 class Forecaster:
@@ -106,8 +79,9 @@ class Forecaster:
     those**: after a break in the series they hold it less often. Without `val_size` the errors are
     those of a model with less history, which makes them a little larger.
 
-    A series with fewer values than the setting ``min_history`` gets its last value as forecast; one
-    that stands still is forecast to stand still.
+    A series with fewer than three values gets its last one as forecast; one that stands still is
+    forecast to stand still. Where all series together are too few to learn from, the model stays
+    untrained and is Naive2, which `settings` says.
     """
 
     def __init__(
@@ -184,7 +158,7 @@ class Forecaster:
         self._check_val_size("Forecaster.fit", val_size)
         panel = self._panel("Forecaster.fit", data)
         settings = self._choose(panel if val_size == 0 else held_back(panel, val_size))
-        self._fitted = self._train(panel, settings, val_size, progress, self._intervals)
+        self._fitted = train(panel, settings, val_size, progress, self._intervals)
         return self
 
     def predict(self, level: Iterable[float] | None = None, *, data: Data | None = None) -> Any:
@@ -223,8 +197,8 @@ class Forecaster:
                 msg = f"found one row every {found}, expected one every {expected}, as in fit"
                 raise ValueError(f"{where}: data: {msg}")
         windows = last_windows(panel)
-        forecasts = _forecast(fitted.engine, fitted.settings, panel, windows)
-        intervals = _intervals(where, fitted, panel, windows, forecasts, levels)
+        forecasts = forecast(fitted.engine, fitted.settings, panel, windows)
+        intervals = intervals_of(where, fitted, panel, windows, forecasts, levels)
         return forecast_frame(panel, forecasts, intervals)
 
     def cross_validation(
@@ -296,10 +270,10 @@ class Forecaster:
             known = panel.until(np.where(first_ends == MAX_SIZE, 0, first_ends))
             if settings is None:
                 settings = self._choose(known if val_size == 0 else held_back(known, val_size))
-            share = _share(progress, k, len(groups))
-            fitted = self._train(known, settings, val_size, share, bool(levels))
-            forecasts[group] = _forecast(fitted.engine, settings, panel, some)
-            ends = _intervals(where, fitted, panel, some, forecasts[group], levels)
+            share = share_of(progress, k, len(groups))
+            fitted = train(known, settings, val_size, share, bool(levels))
+            forecasts[group] = forecast(fitted.engine, settings, panel, some)
+            ends = intervals_of(where, fitted, panel, some, forecasts[group], levels)
             for one, (low, high) in ends.items():
                 intervals[one][0][group], intervals[one][1][group] = low, high
         return cross_validation_frame(panel, windows, forecasts, intervals)
@@ -385,134 +359,6 @@ class Forecaster:
             seed=self._seed,
             steps=self._steps,
         )
-
-    def _train(
-        self,
-        panel: Panel,
-        settings: Settings,
-        val_size: int,
-        progress: Progress | None,
-        intervals: bool,
-    ) -> Fitted:
-        """A model of the panel, and how wrong such a one is."""
-        notes = list(panel.notes)
-        known = panel if val_size == 0 else held_back(panel, val_size)
-        twice = intervals and val_size == 0
-        engine, done = _trained(known, settings, _share(progress, 0, 2 if twice else 1))
-        if not done:
-            notes.append(Note("stopped", "training ended early, as progress said", 1))
-        short = panel.shorter_than(settings["min_history"].value)
-        if short.any():
-            least = f"{settings['min_history'].value} values"
-            what = f"{plural(int(short.sum()), 'series', 'series')} with fewer than {least}"
-            first = quoted(str(panel.ids[int(np.argmax(short))]))
-            text = f"{what}: forecast by the last one; the first is {first}"
-            notes.append(Note("naive", text, int(short.sum())))
-        if settings["steps"].value == 0:
-            notes.append(Note("untrained", settings["steps"].reason, len(panel)))
-        fitted = Fitted(engine, panel, settings, None, tuple(notes))
-        if not intervals or not done:
-            return fitted
-        calibration = _calibrated(fitted, val_size, _share(progress, 1, 2))
-        notes += _calibration_notes(calibration, panel)
-        return replace(fitted, calibration=calibration, notes=tuple(notes))
-
-
-def _calibrated(fitted: Fitted, val_size: int, progress: Progress | None) -> Calibration:
-    """The errors of the engine on what `val_size` held out; with 0, of another one, trained so."""
-    panel, settings = fitted.panel, fitted.settings
-    horizon, engine = settings["horizon"].value, fitted.engine
-    reach, windows = horizon, val_size - horizon + 1
-    if val_size == 0:
-        reach, windows = _calibration_size(panel, horizon, settings["min_history"].value)
-        engine, _ = _trained(held_back(panel, reach + windows - 1), settings, progress)
-    # With `reach` below the horizon, the later steps ahead have no truth and no error.
-    held_out = rolling_windows(panel, reach, windows)
-    usable = held_out.ends >= settings["min_history"].value
-    if usable.any():
-        held_out = Windows(held_out.series[usable], held_out.ends[usable])
-    return calibrate(panel, held_out, _forecast(engine, settings, panel, held_out))
-
-
-def _calibration_size(panel: Panel, horizon: int, min_history: int) -> tuple[int, int]:
-    """How many steps ahead and how many windows a series intervals are calibrated on."""
-    lengths = panel.lengths
-    long = lengths[lengths >= horizon + min_history]
-    if not len(long):
-        return min(max(int(lengths.max()) // 3, 1), horizon), 1
-    wanted = -(-CALIBRATION_WINDOWS // len(long))
-    return horizon, max(min(wanted, int(np.median(long)) // 3 - horizon + 1), 1)
-
-
-def _calibration_notes(calibration: Calibration, panel: Panel) -> list[Note]:
-    horizon = calibration.errors.shape[1]
-    reached = int((~np.isnan(calibration.errors)).any(axis=0).sum())
-    count = plural(len(calibration), "window", "windows")
-    text = f"intervals are calibrated on the errors of {count} held out of training"
-    if reached < horizon:
-        text += f"; they reach {reached} of {horizon} steps ahead, the others have no interval"
-    notes = [Note("calibration", text, len(calibration))]
-    domain = domain_of(panel, last_windows(panel))
-    still = int((~domain.logs & (domain.roughness == 0)).sum())
-    if still:
-        what = f"{plural(still, 'series', 'series')} that stand still at or below 0"
-        notes.append(Note("still", f"{what}: no unit for errors, intervals of width 0", still))
-    return notes
-
-
-def held_back(panel: Panel, rows: int) -> Panel:
-    """The panel without the last rows of each series; one with no more keeps its first value."""
-    return panel.until(np.maximum(panel.lengths - rows, 1))
-
-
-def _trained(
-    panel: Panel, settings: Settings, progress: Progress | None
-) -> tuple[PanelForecaster, bool]:
-    """An engine, trained if there is anything to learn from, and whether to the end."""
-    engine = PanelForecaster(**engine_options(settings))
-    learnable = bool((panel.lengths > settings["min_history"].value).any())
-    if settings["steps"].value == 0 or not learnable:
-        return engine, True
-    return engine, engine.fit(panel.values, panel.offsets, progress)
-
-
-def _forecast(engine: PanelForecaster, settings: Settings, panel: Panel, windows: Windows) -> Array:
-    """Forecasts (W, horizon); the last value for windows with less than min_history before them."""
-    forecasts = naive(panel, windows, settings["horizon"].value)
-    long = windows.ends >= settings["min_history"].value
-    if long.any():
-        series, ends = windows.series[long], windows.ends[long]
-        forecasts[long] = engine.predict(panel.values, panel.offsets, series, ends)[:, 0]
-    return forecasts
-
-
-def _intervals(
-    where: str,
-    fitted: Fitted,
-    panel: Panel,
-    windows: Windows,
-    forecasts: Array,
-    levels: list[float],
-) -> Intervals:
-    if not levels:
-        return {}
-    if fitted.calibration is None:
-        found = "found a fit without intervals"
-        expected = "expected Forecaster(intervals=True) and a training that was not stopped"
-        raise ValueError(f"{where}: level: {found}, {expected}")
-    return interval_ends(fitted.calibration, domain_of(panel, windows), forecasts, levels)
-
-
-def _share(progress: Progress | None, place: int, parts: int) -> Progress | None:
-    """`progress` as told by one of `parts` trainings of the same length."""
-    if progress is None or parts == 1:
-        return progress
-    told = progress
-
-    def share(step: int, steps: int, loss: float) -> object:
-        return told(place * steps + step, parts * steps, loss)
-
-    return share
 
 
 def whole_number(

@@ -18,13 +18,15 @@ import numpy.typing as npt
 from memattn._memattn import PanelForecaster
 from memattn.convert.safetensors_file import read_header
 from memattn.convert.source import SourceFile, Tensor, open_source, parse_json
-from memattn.errors import quoted
+from memattn.errors import DataError, quoted
 from memattn.files import write_atomically
 from memattn.forecast.columns import MAX_NUMBER
 from memattn.forecast.conformal import Calibration, Domain
-from memattn.forecast.forecaster import Fitted, Forecaster
+from memattn.forecast.fitting import Fitted
+from memattn.forecast.forecaster import Forecaster
 from memattn.forecast.forecaster_settings import LOSSES, Setting, Settings, engine_options
 from memattn.forecast.form_config import form_config, form_of, zone_config, zone_of
+from memattn.forecast.frames import forecast_frame
 from memattn.forecast.frequency import MONTH_END, Frequency
 from memattn.forecast.long_rows import MAX_MAGNITUDE, Note
 from memattn.forecast.panel import Panel
@@ -95,7 +97,7 @@ def write_forecaster(path: Path, fitted: Fitted, arguments: Mapping[str, Any]) -
 
 def _id_bytes(panel: Panel) -> npt.NDArray[np.uint8]:
     ids = [one if isinstance(one, str) else int(one) for one in panel.ids.tolist()]
-    return np.frombuffer(json.dumps(ids, ensure_ascii=False).encode(), np.uint8)
+    return np.frombuffer(json.dumps(ids).encode(), np.uint8)
 
 
 def _file_bytes(arrays: Mapping[str, npt.NDArray[Any]], config: Mapping[str, Any]) -> bytes:
@@ -133,6 +135,7 @@ def read_forecaster(path: Path) -> tuple[dict[str, Any], Fitted]:
         if not np.isfinite(weights).all():
             source.fail("weights", "a value that is not finite", "finite numbers")
         notes = _notes(source, config.get("notes"))
+        _check_table(source, panel)
     engine = PanelForecaster(**engine_options(settings))
     for member, part in enumerate(np.split(weights, np.cumsum(counts)[:-1])):
         engine.set_parameters(member, np.ascontiguousarray(part))
@@ -290,6 +293,17 @@ def _panel(source: SourceFile, config: Mapping[str, Any], found: _Arrays) -> Pan
         notes=(),
         form=form_of(source, config.get("form")),
     )
+
+
+def _check_table(source: SourceFile, panel: Panel) -> None:
+    """Forecasts must be able to go out in the types that the file names."""
+    try:
+        forecast_frame(panel, np.zeros((len(panel), 1)))
+    except (DataError, ModuleNotFoundError):  # past the year 9999: predict says so
+        raise
+    except Exception as error:
+        reason = quoted(str(error), 200)
+        source.fail("config: form", f"types that ids or times cannot have ({reason})", "theirs")
 
 
 def _ids(source: SourceFile, found: _Arrays, count: int) -> npt.NDArray[np.object_]:
