@@ -106,7 +106,8 @@ def test_levels_nest_around_the_forecast() -> None:
         assert (low <= inner_low).all()
         assert (high >= inner_high).all()
         inner_low, inner_high = low, high
-    assert (inner_low[:80] < inner_high[:80]).all()
+    assert (inner_low[:80] < forecasts[:80]).all()
+    assert (inner_high[:80] > forecasts[:80]).all()
     np.testing.assert_array_equal(inner_low[80], inner_high[80])  # no unit for its errors
     assert (inner_low[:40] > 0).all()
 
@@ -131,6 +132,8 @@ def test_a_truth_that_leaves_the_logs_is_an_infinite_error() -> None:
     calibration = calibrate(panel, windows, naive(panel, windows, 1))
     assert calibration.errors[0, 0] == np.inf
     np.testing.assert_allclose(calibration.errors[1, 0], np.log(4 / 3))
+    without_logs = calibrate(panel, windows, np.array([[0.0], [-1.0]]))  # nor has the forecast one
+    assert (without_logs.errors == np.inf).all()
 
 
 def test_steps_without_a_score_have_no_interval() -> None:

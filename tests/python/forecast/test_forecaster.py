@@ -115,6 +115,17 @@ def test_intervals_nest(fitted: Forecaster) -> None:
     assert note(fitted, "calibration").startswith("intervals are calibrated on the errors of 200")
 
 
+def test_errors_are_those_of_a_model_that_has_not_seen_them(
+    frame: pd.DataFrame, fitted: Forecaster
+) -> None:
+    """Ten windows a series reach 15 rows back."""
+    held = small().fit(frame, val_size=15)._state("test").calibration
+    found = fitted._state("test").calibration
+    assert held is not None
+    assert found is not None
+    np.testing.assert_array_equal(found.errors, held.errors)
+
+
 @pytest.mark.parametrize("val_size", [0, 6])
 def test_coverage_of_series_to_come(val_size: int) -> None:
     """Walks of one kind: what was held out is exchangeable with what comes."""

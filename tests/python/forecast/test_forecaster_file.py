@@ -4,6 +4,7 @@ import json
 import os
 import struct
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,9 @@ def comes_back(forecaster: Forecaster, path: Path, level: list[float] | None) ->
     assert found.settings == forecaster.settings
     assert found.notes == forecaster.notes
     assert repr(found) == repr(forecaster)
+    zones = [one._state("test").panel.zone for one in (found, forecaster)]
+    offsets = [datetime(2024, 7, 1, tzinfo=zone).utcoffset() for zone in zones]
+    assert offsets[0] == offsets[1]
     again = path.with_name("again")
     found.save(again)
     assert again.read_bytes() == path.read_bytes()
@@ -233,7 +237,7 @@ def test_values_that_cannot_be_are_refused(
 
 @pytest.mark.parametrize(
     "ids",
-    [["a"], "text", {"a": 1}, [["a"]], None, "deep"],
+    [["a"], "text", {"a": 1}, [["a"]], None, "deep", ["a"] * 9, ["a", 1, *"bcdefgh"]],
 )
 def test_ids_that_cannot_be_are_refused(ids: Any, saved: Path, tmp_path: Path) -> None:
     header, body = parts(saved)
