@@ -177,7 +177,8 @@ class Forecaster:
         DataFrame or str
             As the data came, the text of a CSV for a file: unique_id, ds, memattn, and for each
             level memattn-lo-80 and memattn-hi-80. Ends are NaN for steps ahead that no calibration
-            window reached.
+            window reached, and infinite where windows of the level ended in a value that is not
+            positive after none like it.
 
         Raises
         ------

@@ -392,6 +392,16 @@ def test_progress_of_both_trainings(frame: pd.DataFrame) -> None:
     assert {total for _, total, _ in calls} == {40}
 
 
+def test_progress_of_a_backtest(frame: pd.DataFrame) -> None:
+    calls: list[tuple[int, int]] = []
+    small().cross_validation(
+        frame, 3, refit=True, level=[80], progress=lambda a, b, _: calls.append((a, b))
+    )
+    assert [step for step, _ in calls] == sorted(step for step, _ in calls)
+    assert {total for _, total in calls} == {3 * 2 * 20}
+    assert calls[-1] == (120, 120)
+
+
 def test_false_from_progress_ends_the_training(frame: pd.DataFrame) -> None:
     endless = Forecaster(6, steps=10**6).fit(frame, progress=lambda *_: False)
     assert len(endless.predict()) == 120
@@ -411,3 +421,16 @@ def test_interrupt_leaves_what_was_there(frame: pd.DataFrame) -> None:
     timer.join()
     with pytest.raises(RuntimeError, match="before fit"):
         forecaster.predict()
+
+
+def test_an_error_in_fit_leaves_the_fit_before(frame: pd.DataFrame) -> None:
+    forecaster = small().fit(frame)
+    before = forecaster.predict(level=[80])
+
+    def interrupt(step: int, *_: object) -> None:
+        if step > 20:  # in the second training
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        forecaster.fit(monthly(5, 40, 8), progress=interrupt)
+    pd.testing.assert_frame_equal(forecaster.predict(level=[80]), before)
