@@ -100,6 +100,14 @@ class MEMATTN_EXPORT PanelForecaster {
   // Weights of all members together.
   std::int64_t count_params() const;
 
+  // The weights of one member, flat, in an order that options() decides; valid until the next fit,
+  // set_parameters or move. With the same options, they make another forecaster forecast the same
+  // bits. Throws std::invalid_argument when there is no such member.
+  std::span<const float> parameters(std::int64_t member) const;
+  // Replaces them. Throws std::invalid_argument, before anything is changed, when there is no such
+  // member, the size is not that of parameters(member), or a value is not finite.
+  void set_parameters(std::int64_t member, std::span<const float> parameters);
+
   // Trains all members anew. Calls `progress` on the caller's thread after each step of all
   // members; false from it ends the training there, and the result is false: then, as after an
   // exception from it, the members are as they were after that step. Throws std::invalid_argument,

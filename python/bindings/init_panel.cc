@@ -4,9 +4,12 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
+#include <memory>
 #include <optional>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -82,6 +85,24 @@ auto predict(PanelModel& model, const Values& values, const Indices& offsets, co
   return forecasts;
 }
 
+using Parameters = nb::ndarray<const float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+
+auto parameters(PanelModel& model, std::int64_t member) {
+  const ReadAccess access(model.gate, "PanelForecaster");
+  const std::span<const float> source = model.forecaster.parameters(member);
+  auto values = std::make_unique<float[]>(source.size());
+  std::ranges::copy(source, values.get());
+  const nb::capsule owner(values.get(),
+                          [](void* data) noexcept { delete[] static_cast<float*>(data); });
+  float* const data = values.release();
+  return nb::ndarray<nb::numpy, float, nb::ndim<1>>(data, {source.size()}, owner);
+}
+
+void set_parameters(PanelModel& model, std::int64_t member, const Parameters& values) {
+  const WriteAccess access(model.gate, "PanelForecaster.set_parameters");
+  model.forecaster.set_parameters(member, span_of(values));
+}
+
 void construct(PanelModel* self, std::int64_t horizon, std::vector<std::int64_t> lookbacks,
                std::int64_t season, std::int64_t seeds, std::int64_t min_history,
                std::int64_t units, std::int64_t memory_size, std::int64_t num_heads,
@@ -132,6 +153,8 @@ void init_panel(nb::module_& m) {
   type.def_prop_ro("members",
                    [](const PanelModel& self) { return self.forecaster.options().members(); });
   type.def("count_params", [](const PanelModel& self) { return self.forecaster.count_params(); });
+  type.def("parameters", &parameters, "member"_a, "A copy of the weights of one member, flat.");
+  type.def("set_parameters", &set_parameters, "member"_a, "parameters"_a);
   type.def("fit", &fit, "values"_a, "offsets"_a, "progress"_a = nb::none(),
            nb::sig("def fit(self, values: numpy.typing.NDArray[numpy.float64], offsets: "
                    "numpy.typing.NDArray[numpy.int64], progress: collections.abc.Callable[[int, "

@@ -215,6 +215,11 @@ class PanelForecaster:
 
     def count_params(self) -> int: ...
 
+    def parameters(self, member: int) -> Annotated[NDArray[numpy.float32], dict(shape=(None,))]:
+        """A copy of the weights of one member, flat."""
+
+    def set_parameters(self, member: int, parameters: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)]) -> None: ...
+
     def fit(self, values: numpy.typing.NDArray[numpy.float64], offsets: numpy.typing.NDArray[numpy.int64], progress: Callable[[int, int, float], object] | None = None) -> bool:
         """
         Trains all members on the series values[offsets[i]:offsets[i + 1]]; progress(step,

@@ -112,6 +112,14 @@ struct PanelForecaster::Impl {
     }
   }
 
+  std::size_t place_of(std::string_view function, std::int64_t member) const {
+    if (member < 0 || member >= options.members()) {
+      fail_argument(function, "member", member,
+                    concat("a number from 0 to ", options.members() - 1));
+    }
+    return static_cast<std::size_t>(member);
+  }
+
   void predict_some(const Panel& panel, std::span<const Origin> origins,
                     std::span<const PanelMember> used, std::span<double> forecasts) const;
 
@@ -131,6 +139,27 @@ std::int64_t PanelForecaster::count_params() const {
   std::int64_t total = 0;
   for (const PanelMember& member : impl_->members) total += member.network().count_params();
   return total;
+}
+
+std::span<const float> PanelForecaster::parameters(std::int64_t member) const {
+  const std::size_t place = impl_->place_of("PanelForecaster::parameters", member);
+  return impl_->members[place].network().parameters();
+}
+
+void PanelForecaster::set_parameters(std::int64_t member, std::span<const float> parameters) {
+  constexpr std::string_view kFunction = "PanelForecaster::set_parameters";
+  PanelMember& changed = impl_->members[impl_->place_of(kFunction, member)];
+  const std::int64_t size = changed.network().count_params();
+  if (static_cast<std::int64_t>(parameters.size()) != size) {
+    fail_argument(kFunction, "parameters", concat(parameters.size(), " values"),
+                  concat(size, " values, the weights of member ", member));
+  }
+  for (std::size_t i = 0; i < parameters.size(); ++i) {
+    if (!std::isfinite(parameters[i])) {
+      fail_argument(kFunction, concat("parameters[", i, "]"), parameters[i], "a finite number");
+    }
+  }
+  changed.set_parameters(parameters);
 }
 
 bool PanelForecaster::fit(const SeriesView& series,

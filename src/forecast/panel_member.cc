@@ -72,6 +72,10 @@ void PanelMember::finish() {
   network_.update([&](std::span<float> parameters) { trainer_.finish(parameters); });
 }
 
+void PanelMember::set_parameters(std::span<const float> parameters) {
+  network_.update([&](std::span<float> all) { std::ranges::copy(parameters, all.begin()); });
+}
+
 double PanelMember::evaluate() {
   const std::size_t horizon = static_cast<std::size_t>(shape_.horizon);
   const std::size_t outputs = std::max<std::size_t>(1, quantiles_.size());

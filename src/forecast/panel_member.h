@@ -26,6 +26,9 @@ class PanelMember {
   // After the last step.
   void finish();
 
+  // As many as the network has.
+  void set_parameters(std::span<const float> parameters);
+
  private:
   double evaluate();
 

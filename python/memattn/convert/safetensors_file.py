@@ -26,7 +26,7 @@ from memattn.errors import quoted
 LAYER_FORMAT = "memattn.MemoryAugmentedAttention"
 
 _DTYPES = {"F16": "float16", "BF16": "bfloat16", "F32": "float32", "F64": "float64"}
-_DTYPES |= {"I8": "int8", "U8": "uint8"}
+_DTYPES |= {"I8": "int8", "U8": "uint8", "I64": "int64"}
 
 
 def is_safetensors(source: SourceFile) -> bool:
@@ -39,6 +39,12 @@ def is_safetensors(source: SourceFile) -> bool:
 
 def read_safetensors(source: SourceFile) -> tuple[Contents, bool]:
     """The tensors, and whether the file says that it is one layer of memattn."""
+    tensors, metadata = read_header(source)
+    return Contents(tensors, "."), metadata.get("format") == LAYER_FORMAT
+
+
+def read_header(source: SourceFile) -> tuple[list[Tensor], dict[str, Any]]:
+    """The tensors, which fill the file, and the metadata as it stands there."""
     (length,) = struct.unpack("<Q", source.read_at(0, 8, "header"))
     if length > MAX_JSON_BYTES:
         source.fail("header", f"{length} bytes", f"at most {MAX_JSON_BYTES}")
@@ -58,7 +64,7 @@ def read_safetensors(source: SourceFile) -> tuple[Contents, bool]:
         tensors.append(tensor)
         spans.append((begin, end, name))
     _check_spans(source, sorted(spans), source.size - start)
-    return Contents(tensors, "."), metadata.get("format") == LAYER_FORMAT
+    return tensors, metadata
 
 
 def _tensor(source: SourceFile, start: int, name: str, entry: Any) -> tuple[Tensor, int, int]:

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 from memattn.errors import DataError
+from memattn.forecast.forecaster import Forecaster
 from memattn.forecast.metrics import Accuracy
 from memattn.forecast.panel import Panel, panel_from_file, panel_from_frame
 from memattn.forecast.pipeline import forecast_csv, forecast_frame
@@ -19,6 +20,7 @@ __all__ = [
     "Accuracy",
     "DataError",
     "ForecastResult",
+    "Forecaster",
     "Panel",
     "Settings",
     "TargetForecast",

@@ -180,6 +180,24 @@ class Panel:
         ahead = np.arange(len(self.values)) - (self.offsets[1:] - 1)[series]
         return self.times(series, ahead)
 
+    def until(self, ends: Ticks) -> Panel:
+        """The panel as it was when only the first ``ends[k]`` values of series k were known (N,).
+
+        Series of which none is known are left out.
+        """
+        kept = np.flatnonzero(ends > 0)
+        lengths = ends[kept]
+        offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+        place = np.arange(offsets[-1]) + np.repeat(self.offsets[kept] - offsets[:-1], lengths)
+        return replace(
+            self,
+            ids=self.ids[kept],
+            values=self.values[place],
+            offsets=offsets,
+            last=self.times(kept, lengths - self.lengths[kept]),
+            day=self.day[kept],
+        )
+
     def _overflow(self) -> DataError:
         problem = "found times beyond the years 1 to 9999, expected the horizon within them"
         return DataError("time-overflow", problem, column=self.form.time_col)

@@ -365,6 +365,45 @@ TEST(PanelForecaster, OriginsThatCannotBeAreRefused) {
   EXPECT_EQ(forecasts, std::vector<double>(5));
 }
 
+TEST(PanelForecaster, ParametersMakeTheSameForecaster) {
+  const Data series = data();
+  PanelForecaster trained(options());
+  ASSERT_TRUE(trained.fit(series.view()));
+  PanelForecasterOptions other_seed = options();
+  other_seed.seed = 1;
+  PanelForecaster other(other_seed);
+  std::int64_t weights = 0;
+  for (std::int64_t member = 0; member < options().members(); ++member) {
+    weights += static_cast<std::int64_t>(trained.parameters(member).size());
+    other.set_parameters(member, trained.parameters(member));
+  }
+  EXPECT_EQ(weights, trained.count_params());
+  const std::vector<std::int64_t> which = {0, 5, 11}, times = {30, 20, 41};
+  std::vector<double> expected(15), found(15);
+  trained.predict(series.view(), {which, times}, expected);
+  other.predict(series.view(), {which, times}, found);
+  EXPECT_EQ(found, expected);
+}
+
+TEST(PanelForecaster, ParametersThatCannotBeAreRefused) {
+  PanelForecaster forecaster(options());
+  const auto before = forecaster.parameters(0);
+  std::vector<float> values(before.begin(), before.end());
+  const auto refused = [&](std::int64_t member) {
+    return message_of([&] { forecaster.set_parameters(member, values); });
+  };
+  EXPECT_EQ(refused(4),
+            "PanelForecaster::set_parameters: member: found 4, expected a number from 0 to 3");
+  EXPECT_EQ(message_of([&] { forecaster.parameters(-1); }),
+            "PanelForecaster::parameters: member: found -1, expected a number from 0 to 3");
+  values[2] = std::numeric_limits<float>::quiet_NaN();
+  EXPECT_EQ(refused(0),
+            "PanelForecaster::set_parameters: parameters[2]: found nan, expected a finite number");
+  EXPECT_TRUE(std::isfinite(forecaster.parameters(0)[2]));
+  values.pop_back();
+  EXPECT_NE(refused(0).find("values, the weights of member 0"), std::string::npos);
+}
+
 TEST(PanelForecasterOptions, ThatCannotBeAreRefused) {
   const auto refused = [](auto change) {
     PanelForecasterOptions these = options();

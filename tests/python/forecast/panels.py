@@ -8,7 +8,10 @@ import numpy as np
 import pandas as pd
 import polars as pl
 
-from memattn.forecast.panel import Panel, panel_from_frame
+from memattn.forecast import Forecaster
+from memattn.forecast.frequency import Frequency
+from memattn.forecast.panel import Form, Panel, panel_from_frame
+from memattn.forecast.time_axis import Unit
 
 LIBRARIES = ("pandas", "polars")
 
@@ -79,8 +82,27 @@ def assert_same(found: Panel, expected: Panel) -> None:
     assert (found.frequency, found.season) == (expected.frequency, expected.season)
 
 
-def note(panel: Panel, kind: str) -> str:
+def note(noted: Panel | Forecaster, kind: str) -> str:
     """The text of the only note of this kind; empty when there is none."""
-    texts = [note.text for note in panel.notes if note.kind == kind]
+    texts = [note.text for note in noted.notes if note.kind == kind]
     assert len(texts) <= 1
     return texts[0] if texts else ""
+
+
+def flat_panel(series: Sequence[np.ndarray], season: int = 1) -> Panel:
+    """Series of numbered rows, which all end with row 1,000."""
+    count = len(series)
+    ids = np.empty(count, dtype=object)
+    ids[:] = [f"s{k:05d}" for k in range(count)]
+    return Panel(
+        ids=ids,
+        values=np.concatenate(series),
+        offsets=np.cumsum([0, *map(len, series)]).astype(np.int64),
+        frequency=Frequency(Unit.NUMBER, 1),
+        season=season,
+        last=np.full(count, 1000),
+        day=np.zeros(count, dtype=np.int64),
+        zone=None,
+        notes=(),
+        form=Form("pandas", id_dtype=np.dtype(object), time_dtype=np.dtype(np.int64)),
+    )

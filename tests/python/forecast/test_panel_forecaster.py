@@ -50,6 +50,22 @@ def test_fit_changes_what_predict_says(series: tuple[np.ndarray, np.ndarray]) ->
     np.testing.assert_allclose(trained, np.sqrt(members[0] * members[1]), rtol=1e-12)
 
 
+def test_parameters_are_copied_out_and_in(series: tuple[np.ndarray, np.ndarray]) -> None:
+    trained, other = PanelForecaster(**OPTIONS), PanelForecaster(**OPTIONS, seed=1)
+    trained.fit(*series)
+    copies = [trained.parameters(member) for member in range(2)]
+    assert {copy.dtype for copy in copies} == {np.dtype(np.float32)}
+    assert sum(map(len, copies)) == trained.count_params()
+    for member, copy in enumerate(copies):
+        other.set_parameters(member, copy)
+        copy[:] = 0  # what is inside stays
+    np.testing.assert_array_equal(predict(other, series), predict(trained, series))
+    with pytest.raises(ValueError, match="parameters: found 3 values, expected"):
+        other.set_parameters(0, np.zeros(3, np.float32))
+    with pytest.raises(ValueError, match="member: found 2, expected a number from 0 to 1"):
+        other.parameters(2)
+
+
 def test_quantiles_have_an_axis(series: tuple[np.ndarray, np.ndarray]) -> None:
     forecaster = PanelForecaster(**OPTIONS, loss="pinball", quantiles=[0.1, 0.9])
     forecaster.fit(*series)

@@ -1,0 +1,201 @@
+"""One model of a panel: training, the errors to expect of it, forecasts of windows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+import numpy as np
+
+from memattn._memattn import PanelForecaster
+from memattn.errors import quoted
+from memattn.forecast.baselines import Windows, last_windows, naive, rolling_windows
+from memattn.forecast.columns import Array
+from memattn.forecast.conformal import Calibration, calibrate, domain_of, interval_ends
+from memattn.forecast.forecaster_settings import Settings, engine_options
+from memattn.forecast.frames import Intervals
+from memattn.forecast.long_rows import Note, plural
+from memattn.forecast.panel import Panel
+
+Progress: TypeAlias = Callable[[int, int, float], object]  # step, steps, loss
+
+# Values that a series needs, not to be forecast by its last one. Two show a single change; with
+# three and more the model was better on M3's series cut so short, on validation.
+FEWEST_VALUES = 3
+CALIBRATION_WINDOWS = 200  # wanted, of all series together
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """What fit leaves and predict needs; replaced as a whole.
+
+    Attributes
+    ----------
+    engine : PanelForecaster
+        Trained, or as it was made when steps is 0.
+    panel : Panel
+        The known values.
+    settings : Settings
+        What was chosen.
+    calibration : Calibration, optional
+        Errors of windows that a model had not seen.
+    notes : tuple of Note
+        What was done, that of the panel included.
+    """
+
+    engine: PanelForecaster
+    panel: Panel
+    settings: Settings
+    calibration: Calibration | None
+    notes: tuple[Note, ...]
+
+
+def train(
+    panel: Panel,
+    settings: Settings,
+    val_size: int,
+    progress: Progress | None,
+    intervals: bool,
+) -> Fitted:
+    """A model of the panel, and how wrong such a one is.
+
+    Parameters
+    ----------
+    panel : Panel
+        What is known.
+    settings : Settings
+        Chosen for it.
+    val_size : int
+        Last values of each series that are held out to calibrate on; 0: none, and another model,
+        trained without its own last values, says how wrong such models are.
+    progress : callable, optional
+        As in `Forecaster.fit`.
+    intervals : bool
+        Whether to calibrate.
+    """
+    notes = list(panel.notes)
+    known = panel if val_size == 0 else held_back(panel, val_size)
+    twice = intervals and val_size == 0
+    engine, done = _trained(known, settings, share_of(progress, 0, 2 if twice else 1))
+    if not done:
+        notes.append(Note("stopped", "training ended early, as progress said", 1))
+    short = panel.shorter_than(FEWEST_VALUES)
+    if short.any():
+        least = f"{FEWEST_VALUES} values"
+        what = f"{plural(int(short.sum()), 'series', 'series')} with fewer than {least}"
+        first = quoted(str(panel.ids[int(np.argmax(short))]))
+        text = f"{what}: forecast by the last one; the first is {first}"
+        notes.append(Note("naive", text, int(short.sum())))
+    if settings["steps"].value == 0:
+        notes.append(Note("untrained", settings["steps"].reason, len(panel)))
+    fitted = Fitted(engine, panel, settings, None, tuple(notes))
+    if not intervals or not done:
+        return fitted
+    calibration = _calibrated(fitted, val_size, share_of(progress, 1, 2))
+    if calibration is None:
+        notes.append(Note("stopped", "calibration ended early, as progress said: no intervals", 1))
+        return replace(fitted, notes=tuple(notes))
+    notes += _calibration_notes(calibration, panel)
+    return replace(fitted, calibration=calibration, notes=tuple(notes))
+
+
+def _calibrated(fitted: Fitted, val_size: int, progress: Progress | None) -> Calibration | None:
+    """The errors of the engine on what `val_size` held out; with 0, of another one, trained so."""
+    panel, settings = fitted.panel, fitted.settings
+    horizon, engine = settings["horizon"].value, fitted.engine
+    reach, windows = horizon, val_size - horizon + 1
+    if val_size == 0:
+        reach, windows = _calibration_size(panel, horizon, settings["min_history"].value)
+        before = held_back(panel, reach + windows - 1)
+        engine, done = _trained(before, settings, progress)
+        if not done:
+            return None
+    # With `reach` below the horizon, the later steps ahead have no truth and no error.
+    held_out = rolling_windows(panel, reach, windows)
+    usable = held_out.ends >= settings["min_history"].value
+    if usable.any():
+        held_out = Windows(held_out.series[usable], held_out.ends[usable])
+    return calibrate(panel, held_out, forecast(engine, settings, panel, held_out))
+
+
+def _calibration_size(panel: Panel, horizon: int, min_history: int) -> tuple[int, int]:
+    """How many steps ahead and how many windows a series intervals are calibrated on."""
+    lengths = panel.lengths
+    long = lengths[lengths >= horizon + min_history]
+    if not len(long):
+        return min(max(int(lengths.max()) // 3, 1), horizon), 1
+    wanted = -(-CALIBRATION_WINDOWS // len(long))
+    return horizon, max(min(wanted, int(np.median(long)) // 3 - horizon + 1), 1)
+
+
+def _calibration_notes(calibration: Calibration, panel: Panel) -> list[Note]:
+    horizon = calibration.errors.shape[1]
+    reached = int((~np.isnan(calibration.errors)).any(axis=0).sum())
+    count = plural(len(calibration), "window", "windows")
+    text = f"intervals are calibrated on the errors of {count} held out of training"
+    if reached < horizon:
+        text += f"; they reach {reached} of {horizon} steps ahead, the others have no interval"
+    notes = [Note("calibration", text, len(calibration))]
+    domain = domain_of(panel, last_windows(panel))
+    still = int((~domain.logs & (domain.roughness == 0)).sum())
+    if still:
+        what = f"{plural(still, 'series', 'series')} that stand still at or below 0"
+        notes.append(Note("still", f"{what}: no unit for errors, intervals of width 0", still))
+    return notes
+
+
+def held_back(panel: Panel, rows: int) -> Panel:
+    """The panel without the last rows of each series; one with no more keeps its first value."""
+    return panel.until(np.maximum(panel.lengths - rows, 1))
+
+
+def _trained(
+    panel: Panel, settings: Settings, progress: Progress | None
+) -> tuple[PanelForecaster, bool]:
+    """An engine, trained if there is anything to learn from, and whether to the end."""
+    engine = PanelForecaster(**engine_options(settings))
+    learnable = bool((panel.lengths > settings["min_history"].value).any())
+    if settings["steps"].value == 0 or not learnable:
+        return engine, True
+    return engine, engine.fit(panel.values, panel.offsets, progress)
+
+
+def forecast(engine: PanelForecaster, settings: Settings, panel: Panel, windows: Windows) -> Array:
+    """Forecasts (W, horizon); the last value after too few, or only ones like it."""
+    forecasts = naive(panel, windows, settings["horizon"].value)
+    long = (windows.ends >= FEWEST_VALUES) & (domain_of(panel, windows).roughness > 0)
+    if long.any():
+        series, ends = windows.series[long], windows.ends[long]
+        forecasts[long] = engine.predict(panel.values, panel.offsets, series, ends)[:, 0]
+    return forecasts
+
+
+def intervals_of(
+    where: str,
+    fitted: Fitted,
+    panel: Panel,
+    windows: Windows,
+    forecasts: Array,
+    levels: list[float],
+) -> Intervals:
+    """The intervals of forecasts (W, horizon); ValueError when none have been calibrated."""
+    if not levels:
+        return {}
+    if fitted.calibration is None:
+        found = "found a fit without intervals"
+        expected = "expected Forecaster(intervals=True) and a training that was not stopped"
+        raise ValueError(f"{where}: level: {found}, {expected}")
+    return interval_ends(fitted.calibration, domain_of(panel, windows), forecasts, levels)
+
+
+def share_of(progress: Progress | None, place: int, parts: int) -> Progress | None:
+    """`progress` as told by one of `parts` trainings of the same length."""
+    if progress is None or parts == 1:
+        return progress
+    told = progress
+
+    def share(step: int, steps: int, loss: float) -> object:
+        return told(place * steps + step, parts * steps, loss)
+
+    return share

@@ -1,0 +1,394 @@
+"""The forecaster of many series: fit, predict with intervals, backtest, save and load.
+
+>>> from memattn.forecast import Forecaster
+>>> forecaster = Forecaster(horizon=12).fit(frame)  # unique_id, ds, y  # doctest: +SKIP
+>>> forecaster.predict(level=[80, 95])  # doctest: +SKIP
+>>> forecaster.settings["lookbacks"].reason  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from memattn.forecast.baselines import Windows, last_windows, rolling_windows
+from memattn.forecast.fitting import (
+    Fitted,
+    Progress,
+    forecast,
+    held_back,
+    intervals_of,
+    share_of,
+    train,
+)
+from memattn.forecast.forecaster_settings import LOSSES, Settings, choose_settings
+from memattn.forecast.frames import cross_validation_frame, forecast_frame
+from memattn.forecast.long_rows import Note
+from memattn.forecast.panel import Panel, panel_from_file, panel_from_frame
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import polars as pl
+    from typing_extensions import Self
+
+Data: TypeAlias = "pd.DataFrame | pl.DataFrame | Panel | str | os.PathLike[str]"
+
+MAX_SIZE = 2**31 - 1
+
+
+class Forecaster:
+    """Forecasts of many series of one frequency, by one model of all of them.
+
+    Parameters
+    ----------
+    horizon : int
+        Rows to forecast.
+    season : int, optional
+        Rows after which the series repeat, 1 for never. Default: the usual one of the frequency.
+    lookback : int, optional
+        Rows that every member sees. Default: by frequency and season.
+    members : int
+        Models in the ensemble; with the default lookback each has one of five. One is quick, ten
+        are more accurate.
+    loss : str, optional
+        ``"smape"``, the default, ``"mae"`` or ``"huber"``: of logs for series that are positive,
+        else in units of each series' mean change from row to row.
+    seed : int
+        Of weights and training; the same seed gives the same bits.
+    steps : int, optional
+        Training steps. Default: by frequency and season.
+    freq : str or int, optional
+        As in `panel_from_frame`. Default: what the times show.
+    id_col, time_col, target_col : str
+        The names of the columns.
+    intervals : bool
+        Whether intervals will be asked for. Unless `val_size` holds values out, they take a second
+        training, on all but the last values.
+
+    Notes
+    -----
+    Intervals are split-conformal: the ceil((n + 1) level)-th smallest of the errors that a model
+    made on n windows it had not seen, for each step ahead, pooled over series after division by
+    how rough each is (`memattn.forecast.conformal`). They hold the truth with at least the
+    probability `level`, on average over series, **if the windows to come are exchangeable with
+    those**: after a break in the series they hold it less often. Without `val_size` the errors are
+    those of a model with less history, which makes them a little larger.
+
+    A series with fewer than three values gets its last one as forecast; one that stands still is
+    forecast to stand still. Where all series together are too few to learn from, the model stays
+    untrained and is Naive2, which `settings` says.
+    """
+
+    def __init__(
+        self,
+        horizon: int,
+        season: int | None = None,
+        lookback: int | None = None,
+        members: int = 1,
+        loss: str | None = None,
+        seed: int = 0,
+        *,
+        steps: int | None = None,
+        freq: str | int | None = None,
+        id_col: str = "unique_id",
+        time_col: str = "ds",
+        target_col: str = "y",
+        intervals: bool = True,
+    ) -> None:
+        where = "Forecaster"
+        self._horizon = whole_number(where, "horizon", horizon, 1, 1_000_000)
+        self._season = None if season is None else whole_number(where, "season", season, 1)
+        self._lookback = None if lookback is None else whole_number(where, "lookback", lookback, 1)
+        self._members = whole_number(where, "members", members, 1, 10_000)
+        self._steps = None if steps is None else whole_number(where, "steps", steps, 1)
+        self._seed = whole_number(where, "seed", seed, 0, 2**64 - 1)
+        if loss is not None and loss not in LOSSES:
+            expected = ", ".join(repr(name) for name in LOSSES)
+            raise ValueError(f"{where}: loss: found {loss!r}, expected one of {expected}")
+        self._loss = loss
+        self._intervals = bool(intervals)
+        self._freq = freq
+        self._columns = {"id_col": id_col, "time_col": time_col, "target_col": target_col}
+        self._fitted: Fitted | None = None
+
+    def __repr__(self) -> str:
+        state = "not fitted" if self._fitted is None else repr(self._fitted.panel)
+        return f"Forecaster(horizon={self._horizon}, members={self._members}): {state}"
+
+    @property
+    def settings(self) -> Settings:
+        """What was given or chosen, by name: each has a ``value`` and a ``reason``."""
+        return self._state("settings").settings
+
+    @property
+    def notes(self) -> tuple[Note, ...]:
+        """What was found in the data and done about it, for people."""
+        return self._state("notes").notes
+
+    def fit(self, data: Data, val_size: int = 0, *, progress: Progress | None = None) -> Self:
+        """Train on all series.
+
+        Parameters
+        ----------
+        data : DataFrame, path or Panel
+            Of pandas or Polars, long, with the columns of ids, times and values; a CSV or Parquet
+            file, long or wide; or what `panel_from_frame` made.
+        val_size : int
+            Last values of each series that training leaves out, at least `horizon`, for intervals
+            to be calibrated on: one training instead of two, of a model that knows less. 0: none.
+        progress : callable, optional
+            Called with (step, steps, loss) at most every 50 ms; False from it ends the training
+            there, and no intervals are calibrated.
+
+        Returns
+        -------
+        Forecaster
+            Itself. After an exception, KeyboardInterrupt included, it is as it was before.
+
+        Raises
+        ------
+        DataError
+            The data cannot be used; a ValueError that names row and column.
+        """
+        self._check_val_size("Forecaster.fit", val_size)
+        panel = self._panel("Forecaster.fit", data)
+        settings = self._choose(panel if val_size == 0 else held_back(panel, val_size))
+        self._fitted = train(panel, settings, val_size, progress, self._intervals)
+        return self
+
+    def predict(self, level: Iterable[float] | None = None, *, data: Data | None = None) -> Any:
+        """Forecast the rows after the last one of each series.
+
+        Parameters
+        ----------
+        level : list of float, optional
+            Of the intervals, in percent, in (0, 100). None or none: no intervals.
+        data : DataFrame, path or Panel, optional
+            Series to forecast instead of those of fit, with the same columns and frequency; they
+            need not have been there.
+
+        Returns
+        -------
+        DataFrame or str
+            As the data came, the text of a CSV for a file: unique_id, ds, memattn, and for each
+            level memattn-lo-80 and memattn-hi-80. Ends are NaN for steps ahead that no calibration
+            window reached, and infinite where windows of the level ended in a value that is not
+            positive after none like it.
+
+        Raises
+        ------
+        RuntimeError
+            Before fit.
+        ValueError
+            A level that is none, or intervals that fit has not calibrated.
+        """
+        where = "Forecaster.predict"
+        fitted = self._state("predict")
+        levels = checked_levels(where, level)
+        panel = fitted.panel
+        if data is not None:
+            panel = self._panel(where, data)
+            if panel.frequency != fitted.panel.frequency:
+                found, expected = panel.frequency.words, fitted.panel.frequency.words
+                msg = f"found one row every {found}, expected one every {expected}, as in fit"
+                raise ValueError(f"{where}: data: {msg}")
+        windows = last_windows(panel)
+        forecasts = forecast(fitted.engine, fitted.settings, panel, windows)
+        intervals = intervals_of(where, fitted, panel, windows, forecasts, levels)
+        return forecast_frame(panel, forecasts, intervals)
+
+    def cross_validation(
+        self,
+        data: Data,
+        n_windows: int,
+        step_size: int = 1,
+        val_size: int = 0,
+        refit: bool = False,
+        level: Iterable[float] | None = None,
+        *,
+        progress: Progress | None = None,
+    ) -> Any:
+        """Forecast the last windows of each series as they would have been forecast then.
+
+        One model is trained on what was known before the first window of each series, and its
+        settings and intervals come from there too; it forecasts all windows in one pass. A series
+        too short for a window has no part. The forecaster itself stays as it is.
+
+        Parameters
+        ----------
+        data : DataFrame, path or Panel
+            As in `fit`.
+        n_windows : int
+            Windows a series; the last one ends with it.
+        step_size : int
+            Rows from one window to the next.
+        val_size : int
+            As in `fit`, of what is known before the first window.
+        refit : bool
+            Whether to train anew for each window, with the same settings.
+        level : list of float, optional
+            As in `predict`.
+        progress : callable, optional
+            As in `fit`; False from it is the end of training for this window.
+
+        Returns
+        -------
+        DataFrame or str
+            As `predict`, with the columns cutoff, the time of the last known row, and y.
+
+        Raises
+        ------
+        ValueError
+            No series is longer than the horizon, or a number cannot be.
+        """
+        where = "Forecaster.cross_validation"
+        whole_number(where, "n_windows", n_windows, 1)
+        whole_number(where, "step_size", step_size, 1)
+        self._check_val_size(where, val_size)
+        levels = checked_levels(where, level)
+        panel = self._panel(where, data)
+        windows = rolling_windows(panel, self._horizon, n_windows, step_size)
+        if not len(windows):
+            found = f"found series of at most {int(panel.lengths.max())} values"
+            expected = f"expected one longer than horizon = {self._horizon}"
+            raise ValueError(f"{where}: data: {found}, {expected}")
+        # By the place of a window counted from the end: those of one place are forecast together.
+        places = (panel.lengths[windows.series] - self._horizon - windows.ends) // step_size
+        groups = [places == place for place in range(n_windows - 1, -1, -1)] if refit else []
+        groups = [group for group in groups if group.any()] or [np.ones(len(windows), dtype=bool)]
+        forecasts = np.empty((len(windows), self._horizon))
+        intervals = {level: (forecasts.copy(), forecasts.copy()) for level in levels}
+        settings: Settings | None = None
+        for k, group in enumerate(groups):
+            some = Windows(windows.series[group], windows.ends[group])
+            first_ends = np.full(len(panel), MAX_SIZE)
+            np.minimum.at(first_ends, some.series, some.ends)
+            known = panel.until(np.where(first_ends == MAX_SIZE, 0, first_ends))
+            if settings is None:
+                settings = self._choose(known if val_size == 0 else held_back(known, val_size))
+            share = share_of(progress, k, len(groups))
+            fitted = train(known, settings, val_size, share, bool(levels))
+            forecasts[group] = forecast(fitted.engine, settings, panel, some)
+            ends = intervals_of(where, fitted, panel, some, forecasts[group], levels)
+            for one, (low, high) in ends.items():
+                intervals[one][0][group], intervals[one][1][group] = low, high
+        return cross_validation_frame(panel, windows, forecasts, intervals)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write everything that predict needs to one safetensors file, atomically.
+
+        The series are in it, whole: season and level at their end come from all of their values.
+
+        Raises
+        ------
+        RuntimeError
+            Before fit.
+        DataError
+            The file cannot be written; one that was there before is whole.
+        """
+        from memattn.forecast.forecaster_file import write_forecaster
+
+        write_forecaster(Path(path), self._state("save"), self._arguments())
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Forecaster:
+        """Read what `save` wrote; nothing in the file is trusted or executed.
+
+        Raises
+        ------
+        FormatError
+            It is no such file; a ValueError that says where and why.
+        OSError
+            The system refused.
+        """
+        from memattn.forecast.forecaster_file import read_forecaster
+
+        arguments, fitted = read_forecaster(Path(path))
+        forecaster = cls(**arguments)
+        forecaster._fitted = fitted
+        return forecaster
+
+    def _arguments(self) -> dict[str, Any]:
+        return {
+            "horizon": self._horizon,
+            "season": self._season,
+            "lookback": self._lookback,
+            "members": self._members,
+            "loss": self._loss,
+            "seed": self._seed,
+            "steps": self._steps,
+            "freq": self._freq,
+            "intervals": self._intervals,
+            **self._columns,
+        }
+
+    def _state(self, function: str) -> Fitted:
+        if self._fitted is None:
+            msg = f"Forecaster.{function}: found a forecaster before fit, expected one after it"
+            raise RuntimeError(msg)
+        return self._fitted
+
+    def _check_val_size(self, where: str, val_size: int) -> None:
+        if 0 < whole_number(where, "val_size", val_size, 0) < self._horizon:
+            expected = f"0 or at least horizon = {self._horizon}"
+            raise ValueError(f"{where}: val_size: found {val_size}, expected {expected}")
+
+    def _panel(self, where: str, data: Data) -> Panel:
+        if isinstance(data, Panel):
+            if not len(data):
+                raise ValueError(f"{where}: data: found a panel of no series, expected some")
+            return data if self._season is None else replace(data, season=self._season)
+        options: dict[str, Any] = {**self._columns, "freq": self._freq, "season": self._season}
+        if isinstance(data, str | os.PathLike):
+            return panel_from_file(Path(data), **options)
+        return panel_from_frame(data, **options)
+
+    def _choose(self, panel: Panel) -> Settings:
+        return choose_settings(
+            panel.lengths,
+            panel.frequency,
+            horizon=self._horizon,
+            season=panel.season,
+            lookback=self._lookback,
+            members=self._members,
+            loss=self._loss,
+            seed=self._seed,
+            steps=self._steps,
+        )
+
+
+def whole_number(
+    where: str, name: str, value: object, smallest: int, largest: int = MAX_SIZE
+) -> int:
+    """`value` as an int; ValueError or TypeError when it is none or out of bounds."""
+    expected = f"a whole number from {smallest} to {largest}"
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise TypeError(f"{where}: {name}: found {value!r}, expected {expected}")
+    if not smallest <= value <= largest:
+        raise ValueError(f"{where}: {name}: found {value}, expected {expected}")
+    return int(value)
+
+
+def checked_levels(where: str, level: Iterable[float] | None) -> list[float]:
+    """The different levels in order; ValueError or TypeError when one is none."""
+    if level is None:
+        return []
+    if isinstance(level, str | bytes) or not isinstance(level, Iterable):
+        msg = f"found {level!r}, expected a list of percents such as [80, 95]"
+        raise TypeError(f"{where}: level: {msg}")
+    levels = set()
+    for one in level:
+        if isinstance(one, bool) or not isinstance(one, int | float | np.integer | np.floating):
+            raise TypeError(f"{where}: level: found {one!r}, expected numbers of percent")
+        if not 0 < one < 100:
+            raise ValueError(f"{where}: level: found {one}, expected numbers above 0 and below 100")
+        if float(f"{float(one):g}") != float(one):  # columns are called so
+            msg = f"found {one!r}, expected numbers of at most six digits"
+            raise ValueError(f"{where}: level: {msg}")
+        levels.add(float(one))
+    return sorted(levels)

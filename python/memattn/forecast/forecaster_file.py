@@ -1,0 +1,345 @@
+"""A fitted forecaster as one safetensors file; nothing in one that comes is trusted.
+
+Every size is compared with the bytes that the file has before memory is taken for it.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from memattn._memattn import PanelForecaster
+from memattn.convert.safetensors_file import read_header
+from memattn.convert.source import SourceFile, Tensor, open_source, parse_json
+from memattn.errors import DataError, quoted
+from memattn.files import write_atomically
+from memattn.forecast.columns import MAX_NUMBER
+from memattn.forecast.conformal import Calibration, Domain
+from memattn.forecast.fitting import Fitted
+from memattn.forecast.forecaster import Forecaster
+from memattn.forecast.forecaster_settings import LOSSES, Setting, Settings, engine_options
+from memattn.forecast.form_config import form_config, form_of, zone_config, zone_of
+from memattn.forecast.frames import forecast_frame
+from memattn.forecast.frequency import MONTH_END, Frequency
+from memattn.forecast.long_rows import MAX_MAGNITUDE, Note
+from memattn.forecast.panel import Panel
+from memattn.forecast.time_axis import Unit
+from memattn.forecast.time_zones import FIRST, LAST
+
+FORMAT = "memattn.Forecaster"
+VERSION = "1"
+ALIGNMENT = 8
+# Tensors, their types and dimensions.
+TENSORS = {
+    "weights": ("float32", 1),
+    "values": ("float64", 1),
+    "offsets": ("int64", 1),
+    "last": ("int64", 1),
+    "day": ("int64", 1),
+    "ids": ("uint8", 1),
+}
+CALIBRATION = {
+    "calibration.errors": ("float64", 2),
+    "calibration.roughness": ("float64", 1),
+    "calibration.logs": ("uint8", 1),
+}
+SAFETENSORS = {"float32": "F32", "float64": "F64", "int64": "I64", "uint8": "U8"}
+UNITS, MEMORY, HEADS, LAYERS = 64, 32, 4, 2  # of the engine, as it is made by default
+
+
+def count_params(settings: Settings) -> list[int]:
+    """The number of weights of each member, without making one."""
+    horizon, season = settings["horizon"].value, settings["season"].value
+    projected = HEADS * UNITS
+    layer = MEMORY * UNITS + 4 * projected * UNITS + 3 * projected + UNITS
+    counts = []
+    for lookback in settings["lookbacks"].value:
+        features = lookback - 1 + (season + 1 if season > 1 else 0) + 2
+        linear = features * UNITS + UNITS + (UNITS + features) * horizon
+        counts.append(linear + LAYERS * layer)
+    return counts
+
+
+def write_forecaster(path: Path, fitted: Fitted, arguments: Mapping[str, Any]) -> None:
+    """Write the file, atomically."""
+    panel, calibration = fitted.panel, fitted.calibration
+    members = range(fitted.engine.members)
+    arrays = {
+        "weights": np.concatenate([fitted.engine.parameters(member) for member in members]),
+        "values": panel.values,
+        "offsets": panel.offsets,
+        "last": panel.last,
+        "day": panel.day,
+        "ids": _id_bytes(panel),
+    }
+    if calibration is not None:
+        arrays["calibration.errors"] = calibration.errors
+        arrays["calibration.roughness"] = calibration.domain.roughness
+        arrays["calibration.logs"] = calibration.domain.logs
+    config = {
+        "arguments": arguments,
+        "settings": {name: [one.value, one.reason] for name, one in fitted.settings.items()},
+        "notes": [[note.kind, note.text, note.count] for note in fitted.notes],
+        "frequency": [panel.frequency.unit.value, panel.frequency.step],
+        "season": panel.season,
+        "zone": zone_config(panel.zone),
+        "form": form_config(panel.form),
+    }
+    write_atomically(path, _file_bytes(arrays, config))
+
+
+def _id_bytes(panel: Panel) -> npt.NDArray[np.uint8]:
+    ids = [one if isinstance(one, str) else int(one) for one in panel.ids.tolist()]
+    return np.frombuffer(json.dumps(ids).encode(), np.uint8)
+
+
+def _file_bytes(arrays: Mapping[str, npt.NDArray[Any]], config: Mapping[str, Any]) -> bytes:
+    kinds = {**TENSORS, **CALIBRATION}
+    metadata = {"format": FORMAT, "format_version": VERSION, "config": json.dumps(config)}
+    header: dict[str, Any] = {"__metadata__": metadata}
+    parts, at = [], 0
+    for name, array in arrays.items():
+        dtype = kinds[name][0]
+        data = np.ascontiguousarray(array, dtype=np.dtype(dtype).newbyteorder("<")).tobytes()
+        span = [at, at + len(data)]
+        shape = list(array.shape)
+        header[name] = {"dtype": SAFETENSORS[dtype], "shape": shape, "data_offsets": span}
+        parts.append(data)
+        at += len(data)
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % ALIGNMENT)
+    return b"".join([struct.pack("<Q", len(text)), text, *parts])
+
+
+def read_forecaster(path: Path) -> tuple[dict[str, Any], Fitted]:
+    """The arguments of the Forecaster in a file, and what it had learned."""
+    with open_source(path) as source:
+        tensors, metadata = read_header(source)
+        config = _config(source, metadata)
+        arguments = _arguments(source, config.get("arguments"))
+        settings = _settings(source, config.get("settings"))
+        horizon = settings["horizon"].value
+        found = _Arrays(source, tensors)
+        counts = count_params(settings)
+        found.check("weights", (sum(counts),))
+        panel = _panel(source, config, found)
+        calibration = _calibration(source, found, horizon)
+        weights = found.read("weights")
+        if not np.isfinite(weights).all():
+            source.fail("weights", "a value that is not finite", "finite numbers")
+        notes = _notes(source, config.get("notes"))
+        _check_table(source, panel)
+    engine = PanelForecaster(**engine_options(settings))
+    for member, part in enumerate(np.split(weights, np.cumsum(counts)[:-1])):
+        engine.set_parameters(member, np.ascontiguousarray(part))
+    return arguments, Fitted(engine, panel, settings, calibration, notes)
+
+
+class _Arrays:
+    """The tensors of a file, which must be those of a forecaster."""
+
+    def __init__(self, source: SourceFile, tensors: list[Tensor]) -> None:
+        self.source = source
+        self.tensors = {tensor.name: tensor for tensor in tensors}
+        self.calibrated = any(name in self.tensors for name in CALIBRATION)
+        kinds = {**TENSORS, **(CALIBRATION if self.calibrated else {})}
+        for name, (dtype, dimensions) in kinds.items():
+            tensor = self.tensors.get(name)
+            if tensor is None:
+                source.fail("header", f"no tensor {quoted(name)}", "one")
+            if tensor.dtype != dtype or len(tensor.shape) != dimensions:
+                expected = f"{dtype} of {dimensions} dimensions"
+                source.fail(name, f"{tensor.dtype} of shape {tensor.shape}", expected)
+            assert isinstance(tensor.key, tuple)
+            begin, end, _ = tensor.key
+            size = np.dtype(dtype).itemsize * _product(tensor.shape)
+            if end - begin != size:
+                source.fail(name, f"{end - begin} bytes", f"{size}, those of its shape")
+        for name in self.tensors:
+            if name not in kinds:
+                source.fail("header", f"a tensor {quoted(name)}", f"only {', '.join(kinds)}")
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        return self.tensors[name].shape
+
+    def check(self, name: str, shape: tuple[int, ...]) -> None:
+        if self.shape(name) != shape:
+            self.source.fail(name, f"shape {self.shape(name)}", f"{shape}")
+
+    def read(self, name: str) -> npt.NDArray[Any]:
+        return np.asarray(self.tensors[name].load())
+
+
+def _product(shape: tuple[int, ...]) -> int:
+    total = 1
+    for size in shape:
+        total *= size
+    return total
+
+
+def _config(source: SourceFile, metadata: Mapping[str, Any]) -> dict[str, Any]:
+    for key, expected in (("format", FORMAT), ("format_version", VERSION)):
+        if metadata.get(key) != expected:
+            found = quoted(str(metadata.get(key)))
+            source.fail(f"__metadata__: {key}", found, f"{quoted(expected)}, a saved Forecaster")
+    text = metadata.get("config")
+    if not isinstance(text, str):
+        source.fail("__metadata__: config", "no text", "the forecaster's choices as JSON")
+    config = parse_json(source, "config", text.encode("utf-8", "replace"))
+    if not isinstance(config, dict):
+        source.fail("config", "no object", "an object")
+    return config
+
+
+def _arguments(source: SourceFile, found: object) -> dict[str, Any]:
+    names = set(Forecaster(1)._arguments())
+    if not isinstance(found, dict) or set(found) != names:
+        source.fail("config: arguments", "other keys", f"the keys {', '.join(sorted(names))}")
+    texts = [found[name] for name in ("id_col", "time_col", "target_col")]
+    freq, intervals = found["freq"], found["intervals"]
+    if not all(isinstance(text, str) for text in texts) or type(intervals) is not bool:
+        source.fail("config: arguments", "a name that is no text", "names of columns")
+    if freq is not None and type(freq) not in (str, int):
+        source.fail("config: arguments: freq", type(freq).__name__, "text, a number or null")
+    try:
+        Forecaster(**found)
+    except (TypeError, ValueError) as error:
+        source.fail("config: arguments", f"what cannot be ({error})", "those of a Forecaster")
+    return found
+
+
+def _settings(source: SourceFile, found: object) -> Settings:
+    names = ("horizon", "season", "members", "loss", "seed", "lookbacks", "min_history", "steps")
+    if not isinstance(found, dict) or set(found) != set(names):
+        source.fail("config: settings", "other keys", f"the keys {', '.join(names)}")
+    settings = {}
+    for name in names:
+        one = found[name]
+        if not (isinstance(one, list) and len(one) == 2 and isinstance(one[1], str)):
+            source.fail(f"config: settings: {name}", "another form", "a value and a reason")
+        value, reason = one
+        smallest, largest = {"seed": (0, 2**64 - 1), "steps": (0, 2**31 - 1)}.get(
+            name, (1, 2**31 - 1)
+        )
+        if name == "loss":
+            good = value in LOSSES
+        elif name == "lookbacks":
+            good = isinstance(value, list) and 0 < len(value) <= 10_000
+            good = good and all(_is_whole(each, 1, 2**31 - 1) for each in value)
+            value = tuple(value) if good else value
+        else:
+            good = _is_whole(value, smallest, largest)
+        if not good:
+            source.fail(f"config: settings: {name}", quoted(str(value)), "a value that can be")
+        settings[name] = Setting(value, reason)
+    if len(settings["lookbacks"].value) != settings["members"].value:
+        source.fail("config: settings: lookbacks", "another number of them", "one a member")
+    return MappingProxyType(settings)
+
+
+def _is_whole(value: object, smallest: int, largest: int) -> bool:
+    return type(value) is int and smallest <= value <= largest
+
+
+def _notes(source: SourceFile, found: object) -> tuple[Note, ...]:
+    notes = []
+    for one in found if isinstance(found, list) else [None]:
+        if not isinstance(one, list) or [type(part) for part in one] != [str, str, int]:
+            source.fail("config: notes", "another form", "kind, text and count")
+        notes.append(Note(*one))
+    return tuple(notes)
+
+
+def _panel(source: SourceFile, config: Mapping[str, Any], found: _Arrays) -> Panel:
+    (count,) = found.shape("last")
+    if count < 1:
+        source.fail("last", "no series", "at least one")
+    found.check("day", (count,))
+    found.check("offsets", (count + 1,))
+    values, offsets = found.read("values"), found.read("offsets")
+    if not (np.abs(values) <= MAX_MAGNITUDE).all():
+        source.fail("values", "a value that is not finite or too large", f"up to {MAX_MAGNITUDE:g}")
+    inside = offsets[0] == 0 and offsets[-1] == len(values)
+    # Compared, not subtracted: a difference may overflow.
+    if not (inside and (offsets[1:] > offsets[:-1]).all()):
+        source.fail("offsets", "numbers out of order", f"ascending ones from 0 to {len(values)}")
+    frequency = _frequency(source, config.get("frequency"))
+    last, day = found.read("last"), found.read("day")
+    counted = frequency.unit in (Unit.NUMBER, Unit.ROW)
+    low, high = (-MAX_NUMBER, MAX_NUMBER) if counted else (FIRST, LAST)
+    if not ((low <= last) & (last <= high)).all():
+        source.fail("last", "a time out of bounds", f"{low} to {high}")
+    if not ((day >= 0) & (day <= MONTH_END)).all():
+        source.fail("day", "a day out of bounds", f"0 to {MONTH_END}")
+    season = config.get("season")
+    if not _is_whole(season, 1, 2**31 - 1):
+        source.fail("config: season", quoted(str(season)), "a whole number of at least 1")
+    return Panel(
+        ids=_ids(source, found, count),
+        values=values,
+        offsets=offsets,
+        frequency=frequency,
+        season=season,  # type: ignore[arg-type]
+        last=last,
+        day=day,
+        zone=zone_of(source, config.get("zone")),
+        notes=(),
+        form=form_of(source, config.get("form")),
+    )
+
+
+def _check_table(source: SourceFile, panel: Panel) -> None:
+    """Forecasts must be able to go out in the types that the file names."""
+    try:
+        forecast_frame(panel, np.zeros((len(panel), 1)))
+    except (DataError, ModuleNotFoundError):  # past the year 9999: predict says so
+        raise
+    except Exception as error:
+        reason = quoted(str(error), 200)
+        source.fail("config: form", f"types that ids or times cannot have ({reason})", "theirs")
+
+
+def _ids(source: SourceFile, found: _Arrays, count: int) -> npt.NDArray[np.object_]:
+    try:
+        ids = json.loads(found.read("ids").tobytes())
+    except (ValueError, RecursionError):
+        source.fail("ids", "no JSON", "a list of names")
+    good = isinstance(ids, list) and len(ids) == count
+    # True == 1 and 1.0 == 1, but neither is a name.
+    good = good and ({type(one) for one in ids} in ({str}, {int}))
+    if not good or len(set(ids)) != count:
+        source.fail("ids", "another list", f"{count} different texts or whole numbers")
+    array = np.empty(count, dtype=object)
+    array[:] = ids
+    return array
+
+
+def _frequency(source: SourceFile, found: object) -> Frequency:
+    if isinstance(found, list) and len(found) == 2:
+        unit, step = found
+        units = {one.value: one for one in Unit}
+        if isinstance(unit, str) and unit in units and _is_whole(step, 1, int(MAX_NUMBER)):
+            return Frequency(units[unit], step)
+    return source.fail("config: frequency", quoted(str(found)), "a unit and a step")
+
+
+def _calibration(source: SourceFile, found: _Arrays, horizon: int) -> Calibration | None:
+    if not found.calibrated:
+        return None
+    (count,) = found.shape("calibration.roughness")
+    found.check("calibration.errors", (count, horizon))
+    found.check("calibration.logs", (count,))
+    errors, roughness = found.read("calibration.errors"), found.read("calibration.roughness")
+    logs = found.read("calibration.logs")
+    if (errors < 0).any() or not (np.isfinite(roughness) & (roughness >= 0)).all():
+        source.fail("calibration", "an error below 0", "errors and units of at least 0")
+    if (logs > 1).any():
+        source.fail("calibration.logs", "another number", "0 or 1")
+    return Calibration(errors, Domain(logs.astype(bool), roughness))

@@ -1,0 +1,154 @@
+"""What the forecaster of many series decides by itself, each with its reason."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from memattn.forecast.frequency import Frequency
+from memattn.forecast.time_axis import Unit
+from memattn.forecast.time_zones import Ticks
+
+LOSSES = ("smape", "mae", "huber")
+MAX_LOOKBACK = 512
+# Of windows that do not overlap. With fewer, training learns their noise and Naive2 is better; with
+# more, it may go on for longer. On samples of 1, 5 and 30 of M3's monthly series, on validation, 0,
+# 50 to 100 and 50 steps were best where all 1,428 series want 1,000.
+FEWEST_WINDOWS = 20
+FEWEST_STEPS, WINDOWS_A_STEP = 60, 3
+MIDDLE_OUT = (2, 1, 3, 0, 4)  # which of five lookbacks the first members have
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One choice.
+
+    Attributes
+    ----------
+    value : object
+        What was chosen.
+    reason : str
+        Why, for people.
+    """
+
+    value: Any
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.value} ({self.reason})"
+
+
+Settings: TypeAlias = Mapping[str, Setting]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What suits a frequency: five lookbacks, the shortest history to learn from, and steps."""
+
+    name: str
+    lookbacks: tuple[int, ...]
+    min_history: int
+    steps: int
+
+
+# Chosen on the validation part of M3, `python -m bench.forecasting --validate`.
+YEARLY = Rule("yearly", (4, 5, 6, 7, 8), 2, 250)
+QUARTERLY = Rule("quarterly", (8, 9, 10, 12, 14), 20, 600)
+MONTHLY = Rule("monthly", (18, 24, 36, 48, 60), 24, 1000)
+OTHER = Rule("other", (16, 24, 32, 40, 48), 8, 400)
+
+
+def rule_for(frequency: Frequency, season: int) -> Rule:
+    """The rule of M3's frequency that is alike; a season of its own is treated as the monthly."""
+    if season == 1:
+        yearly = frequency.unit is Unit.MONTH and frequency.step == 12
+        return YEARLY if yearly else OTHER
+    if season == 4:
+        return QUARTERLY
+    if season == 12:
+        return MONTHLY
+    shape = [lookback / 12 for lookback in MONTHLY.lookbacks]
+    lookbacks = [min(max(round(share * season), 4), MAX_LOOKBACK) for share in shape]
+    return Rule(f"season of {season}", tuple(lookbacks), 2 * season, MONTHLY.steps)
+
+
+def choose_settings(
+    lengths: Ticks,
+    frequency: Frequency,
+    *,
+    horizon: int,
+    season: int,
+    lookback: int | None,
+    members: int,
+    loss: str | None,
+    seed: int,
+    steps: int | None,
+) -> Settings:
+    """The settings for series of these lengths (N,), at least one; None is for us to choose."""
+    rule = rule_for(frequency, season)
+    settings = {
+        "horizon": Setting(horizon, "as given"),
+        "season": Setting(season, "the panel's: as given, or usual for the frequency"),
+        "members": Setting(members, "as given; 10 are more accurate than 1"),
+        "loss": Setting(loss or "smape", "as given" if loss else "errors count relative to level"),
+        "seed": Setting(seed, "as given"),
+        "lookbacks": _lookbacks(rule, int(lengths.max()), lookback, members),
+        "min_history": _min_history(rule, lengths),
+    }
+    origins = int(np.maximum(lengths - settings["min_history"].value, 0).sum())
+    settings["steps"] = _steps(rule, origins, horizon, steps)
+    return MappingProxyType(settings)
+
+
+def _lookbacks(rule: Rule, longest: int, asked: int | None, members: int) -> Setting:
+    if asked is not None:
+        return Setting((asked,) * members, "as given")
+    chosen = sorted(rule.lookbacks[MIDDLE_OUT[k % len(MIDDLE_OUT)]] for k in range(members))
+    reason = f"M3's {rule.name} validation chose them"
+    if rule.name.startswith("season"):
+        reason = f"{rule.name}: as many seasons as M3's monthly validation chose"
+    limit = max(longest - 1, 2)
+    if chosen[-1] > limit:
+        chosen = [min(one, limit) for one in chosen]
+        reason += f"; at most {limit}, for the longest series has {longest}"
+    return Setting(tuple(chosen), reason)
+
+
+def _min_history(rule: Rule, lengths: Ticks) -> Setting:
+    if 2 * np.count_nonzero(lengths > rule.min_history) >= len(lengths):
+        return Setting(rule.min_history, f"as for {rule.name} series")
+    median = int(np.median(lengths))
+    lower = min(max(median // 2, 1), rule.min_history)
+    why = f"half of the series have up to {median} values"
+    return Setting(lower, f"{rule.min_history} suits {rule.name} series, but {why}")
+
+
+def _steps(rule: Rule, origins: int, horizon: int, asked: int | None) -> Setting:
+    if origins == 0:
+        return Setting(0, "no series is longer than min_history: nothing to learn from")
+    if asked is not None:
+        return Setting(asked, "as given")
+    windows = origins // horizon
+    if windows < FEWEST_WINDOWS:
+        found = f"the series have {windows} separate windows"
+        return Setting(
+            0, f"{found}, fewer than {FEWEST_WINDOWS}: the forecast is Naive2, untrained"
+        )
+    steps = FEWEST_STEPS + windows // WINDOWS_A_STEP
+    if steps < rule.steps:
+        return Setting(steps, f"few, for {windows:,} separate windows hold little to learn")
+    return Setting(rule.steps, f"M3's validation chose it for {rule.name} series")
+
+
+def engine_options(settings: Settings) -> dict[str, Any]:
+    """What the engine is made with."""
+    names = ("horizon", "season", "min_history", "loss", "seed")
+    return {
+        **{name: settings[name].value for name in names},
+        "lookbacks": list(settings["lookbacks"].value),
+        "steps": max(settings["steps"].value, 1),
+    }

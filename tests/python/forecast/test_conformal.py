@@ -1,0 +1,153 @@
+"""Conformal intervals: exact ranks, domains from the past alone, coverage, and what nests."""
+
+import math
+
+import numpy as np
+import pytest
+
+from memattn.forecast.baselines import Windows, last_windows, naive, rolling_windows
+from memattn.forecast.conformal import (
+    ENOUGH,
+    SMOOTHEST,
+    Calibration,
+    Domain,
+    calibrate,
+    conformal_quantile,
+    domain_of,
+    interval_ends,
+)
+from memattn.forecast.panel import Panel
+
+from .panels import flat_panel
+
+
+def walks(count: int, length: int, seed: int, positive: bool) -> list[np.ndarray]:
+    """Random walks, each with a roughness of its own; positive ones are walks in logs."""
+    rng = np.random.default_rng(seed)
+    paths = rng.normal(size=(count, length)).cumsum(axis=1) * rng.gamma(2, 0.1, (count, 1))
+    if positive:
+        return list(np.exp(paths))
+    paths -= paths.mean(axis=1, keepdims=True)
+    assert (paths.min(axis=1) < 0).all()
+    return list(paths)
+
+
+@pytest.mark.parametrize("level", [0.5, 20, 50, 80, 95, 99.9])
+@pytest.mark.parametrize("count", [1, 4, 19, 99])
+def test_quantile_is_the_score_of_its_rank(level: float, count: int) -> None:
+    scores = np.random.default_rng(3).gamma(1, size=(count, 3))
+    scores[: count // 2, 2] = np.nan
+    known = [count, count, count - count // 2]
+    found = conformal_quantile(scores, level)
+    for k in range(3):
+        rank = min(math.ceil(round((known[k] + 1) * level / 100, 9)), known[k])
+        column = scores[~np.isnan(scores[:, k]), k]
+        assert np.count_nonzero(column <= found[k]) == rank
+        assert found[k] in column
+
+
+def test_quantile_of_nothing_is_nan() -> None:
+    assert np.isnan(conformal_quantile(np.empty((0, 2)), 80)).all()
+    assert np.isnan(conformal_quantile(np.full((5, 2), np.nan), 80)).all()
+
+
+def test_domain_is_that_of_each_window_alone() -> None:
+    rng = np.random.default_rng(5)
+    series = [rng.gamma(2, size=size) for size in (1, 2, 7, 30)]
+    series += [rng.normal(size=9), np.array([2.0, 3.0, -1.0, 4.0]), 1e90 * rng.normal(size=8)]
+    series += [np.array([1e-3, 2e-3, 0.0]), np.zeros(5), np.full(4, 7.0)]
+    panel = flat_panel(series)
+    places = [(k, end) for k, one in enumerate(series) for end in range(1, len(one) + 1)]
+    found = domain_of(panel, Windows(*np.array(places).T))
+    for i, (k, end) in enumerate(places):
+        known = series[k][:end]
+        assert found.logs[i] == (known > 0).all()
+        values = np.log(known) if found.logs[i] else known
+        expected = np.abs(np.diff(values)).mean() if end > 1 else 0.0
+        np.testing.assert_allclose(found.roughness[i], expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("positive", [True, False])
+@pytest.mark.parametrize("level", [60, 90])
+def test_coverage_is_the_level(positive: bool, level: float) -> None:
+    horizon, count = 4, 3000
+    panel = flat_panel(walks(2 * count, 40, 11, positive))
+    windows = rolling_windows(panel, horizon, 1)
+    forecasts = naive(panel, windows, horizon)
+    first, second = np.arange(count), np.arange(count, 2 * count)
+    past = Windows(windows.series[first], windows.ends[first])
+    coming = Windows(windows.series[second], windows.ends[second])
+    calibration = calibrate(panel, past, forecasts[first])
+    domain = domain_of(panel, coming)
+    low, high = interval_ends(calibration, domain, forecasts[second], [level])[level]
+    truth = coming.truth(panel, horizon)
+    covered = ((low <= truth) & (truth <= high)).mean(axis=0)
+    share = level / 100
+    # Both the rank among the scores and the share of the truths are binomial.
+    deviation = math.sqrt(share * (1 - share) * 2 / count)
+    assert (np.abs(covered - share) <= 4 * deviation).all(), covered
+    # Smooth series have narrower intervals than rough ones.
+    width = (high - low)[:, 0] / (np.abs(forecasts[second, 0]) if positive else 1)
+    rough = domain.roughness > np.median(domain.roughness)
+    assert np.median(width[rough]) > 1.2 * np.median(width[~rough])
+
+
+def test_levels_nest_around_the_forecast() -> None:
+    panel = flat_panel(walks(40, 20, 1, True) + walks(40, 20, 2, False) + [np.zeros(20)])
+    windows = rolling_windows(panel, 3, 2)
+    calibration = calibrate(panel, windows, naive(panel, windows, 3))
+    after = last_windows(panel)
+    forecasts = naive(panel, after, 3)
+    levels = [0.001, 1.0, 50.0, 80.0, 99.999]
+    ends = interval_ends(calibration, domain_of(panel, after), forecasts, levels)
+    inner_low = inner_high = forecasts
+    for level in levels:
+        low, high = ends[level]
+        assert (low <= inner_low).all()
+        assert (high >= inner_high).all()
+        inner_low, inner_high = low, high
+    assert (inner_low[:80] < forecasts[:80]).all()
+    assert (inner_high[:80] > forecasts[:80]).all()
+    np.testing.assert_array_equal(inner_low[80], inner_high[80])  # no unit for its errors
+    assert (inner_low[:40] > 0).all()
+
+
+def test_few_scores_of_a_domain_are_helped_by_the_other() -> None:
+    """One additive series among many positive ones has intervals in its own unit."""
+    panel = flat_panel([*walks(ENOUGH, 30, 1, True), 1000 * walks(1, 30, 2, False)[0]])
+    windows = rolling_windows(panel, 2, 1)
+    calibration = calibrate(panel, windows, naive(panel, windows, 2))
+    after = last_windows(panel)
+    domain, forecasts = domain_of(panel, after), naive(panel, after, 2)
+    low, high = interval_ends(calibration, domain, forecasts, [50])[50]
+    roughness = calibration.domain.roughness + np.where(calibration.domain.logs, SMOOTHEST, 0)
+    quantile = conformal_quantile(calibration.errors / roughness[:, None], 50)
+    np.testing.assert_allclose((high - low)[-1], 2 * domain.roughness[-1] * quantile)
+    np.testing.assert_allclose((high + low)[-1], 2 * forecasts[-1])
+
+
+def test_a_truth_that_leaves_the_logs_is_an_infinite_error() -> None:
+    panel = flat_panel([np.array([2.0, 3.0, 0.0]), np.array([2.0, 3.0, 4.0])])
+    windows = rolling_windows(panel, 1, 1)
+    calibration = calibrate(panel, windows, naive(panel, windows, 1))
+    assert calibration.errors[0, 0] == np.inf
+    np.testing.assert_allclose(calibration.errors[1, 0], np.log(4 / 3))
+    without_logs = calibrate(panel, windows, np.array([[0.0], [-1.0]]))  # nor has the forecast one
+    assert (without_logs.errors == np.inf).all()
+
+
+def test_steps_without_a_score_have_no_interval() -> None:
+    domain = Domain(np.array([True]), np.array([0.1]))
+    calibration = Calibration(np.array([[0.1, np.nan]]), domain)
+    low, high = interval_ends(calibration, domain, np.array([[2.0, 2.0]]), [80])[80]
+    assert low[0, 0] < 2 < high[0, 0]
+    assert np.isnan([low[0, 1], high[0, 1]]).all()
+
+
+def test_until_is_the_panel_as_it_was() -> None:
+    panel: Panel = flat_panel([np.arange(5.0), np.arange(3.0), np.arange(4.0)])
+    found = panel.until(np.array([2, 0, 4]))
+    assert found.ids.tolist() == ["s00000", "s00002"]
+    assert found.values.tolist() == [0, 1, 0, 1, 2, 3]
+    assert found.offsets.tolist() == [0, 2, 6]
+    assert found.last.tolist() == [panel.last[0] - 3, panel.last[2]]

@@ -1,0 +1,449 @@
+"""The forecaster as people use it: fit, predict, cross_validation, and what is refused."""
+
+import _thread
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+
+from memattn._memattn import PanelForecaster
+from memattn.errors import DataError
+from memattn.forecast import Forecaster, panel_from_frame
+from memattn.forecast.forecaster_settings import choose_settings
+from memattn.forecast.frequency import Frequency
+from memattn.forecast.time_axis import Unit
+
+from .panels import LIBRARIES, as_library, flat_panel, note, write_csv
+
+
+def monthly(count: int = 20, length: int = 60, seed: int = 0) -> pd.DataFrame:
+    """Positive series with a season of 12, of `length` months and more."""
+    rng = np.random.default_rng(seed)
+    parts = []
+    for k in range(count):
+        rows = np.arange(length + k % 5)
+        season = 0.3 * np.sin(2 * np.pi * rows / 12 + k)
+        y = np.exp(3 + season + 0.03 * rng.normal(size=len(rows)).cumsum())
+        ds = pd.date_range("2015-01-01", periods=len(rows), freq="MS")
+        parts.append(pd.DataFrame({"unique_id": f"s{k:02d}", "ds": ds, "y": y}))
+    return pd.concat(parts, ignore_index=True)
+
+
+def small(horizon: int = 6, **options: Any) -> Forecaster:
+    return Forecaster(horizon, steps=20, **options)
+
+
+@pytest.fixture(scope="module")
+def frame() -> pd.DataFrame:
+    return monthly()
+
+
+@pytest.fixture(scope="module")
+def fitted(frame: pd.DataFrame) -> Forecaster:
+    return small().fit(frame)
+
+
+def numbers(table: Any) -> np.ndarray:
+    """The columns of forecasts of a frame."""
+    if isinstance(table, pl.DataFrame):
+        table = table.to_pandas()
+    return table[[name for name in table.columns if name.startswith("memattn")]].to_numpy()
+
+
+def without_last(frame: pd.DataFrame, rows: int) -> pd.DataFrame:
+    return frame[frame.groupby("unique_id").cumcount(ascending=False) >= rows]
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_frame_comes_back_alike(library: str, frame: pd.DataFrame, fitted: Forecaster) -> None:
+    data = as_library(library, frame)
+    found = small().fit(data).predict(level=[95, 80])
+    assert type(found) is type(data)
+    ends = ["memattn-lo-80", "memattn-hi-80", "memattn-lo-95", "memattn-hi-95"]
+    assert list(found.columns) == ["unique_id", "ds", "memattn", *ends]
+    np.testing.assert_array_equal(numbers(found), numbers(fitted.predict(level=[80, 95])))
+    first = found.to_pandas() if library == "polars" else found
+    assert first["ds"][:2].tolist() == [pd.Timestamp("2020-01-01"), pd.Timestamp("2020-02-01")]
+
+
+def test_files_and_panels_are_taken_too(
+    frame: pd.DataFrame, fitted: Forecaster, tmp_path: Path
+) -> None:
+    expected = fitted.predict()
+    from_panel = small().fit(panel_from_frame(frame)).predict()
+    pd.testing.assert_frame_equal(from_panel, expected)
+    columns = {name: frame[name].astype(str).tolist() for name in frame.columns}
+    text = small().fit(write_csv(tmp_path / "series.csv", columns)).predict()
+    assert text.splitlines()[0] == "unique_id,ds,memattn"
+    assert len(text.splitlines()) == 1 + len(expected)
+    value = float(text.splitlines()[1].split(",")[2])
+    np.testing.assert_allclose(value, expected["memattn"][0], rtol=1e-7)
+
+
+def test_the_engine_is_what_forecasts(frame: pd.DataFrame) -> None:
+    """Ten members are the five lookbacks twice, as bench.forecasting has them."""
+    found = small(members=10, seed=3, intervals=False).fit(frame)
+    panel = panel_from_frame(frame)
+    lookbacks = [18, 24, 36, 48, 60]
+    engine = PanelForecaster(
+        horizon=6, season=12, lookbacks=lookbacks, seeds=2, min_history=24, steps=20, seed=3
+    )
+    engine.fit(panel.values, panel.offsets)
+    expected = engine.predict(panel.values, panel.offsets, np.arange(20), panel.lengths)
+    np.testing.assert_array_equal(found.predict()["memattn"], expected.ravel())
+
+
+def test_same_seed_same_bits(frame: pd.DataFrame, fitted: Forecaster) -> None:
+    again = small().fit(frame).predict(level=[80])
+    pd.testing.assert_frame_equal(again, fitted.predict(level=[80]), check_exact=True)
+    assert not np.array_equal(numbers(small(seed=1).fit(frame).predict()), numbers(again)[:, :1])
+
+
+def test_intervals_nest(fitted: Forecaster) -> None:
+    low95, low80, middle, high80, high95 = (
+        fitted.predict(level=[80, 95])[name].to_numpy()
+        for name in ("memattn-lo-95", "memattn-lo-80", "memattn", "memattn-hi-80", "memattn-hi-95")
+    )
+    assert (low95 <= low80).all()
+    assert (low80 < middle).all()
+    assert (middle < high80).all()
+    assert (high80 <= high95).all()
+    assert note(fitted, "calibration").startswith("intervals are calibrated on the errors of 200")
+
+
+def test_errors_are_those_of_a_model_that_has_not_seen_them(
+    frame: pd.DataFrame, fitted: Forecaster
+) -> None:
+    """Ten windows a series reach 15 rows back."""
+    held = small().fit(frame, val_size=15)._state("test").calibration
+    found = fitted._state("test").calibration
+    assert held is not None
+    assert found is not None
+    np.testing.assert_array_equal(found.errors, held.errors)
+
+
+@pytest.mark.parametrize("val_size", [0, 6])
+def test_coverage_of_series_to_come(val_size: int) -> None:
+    """Walks of one kind: what was held out is exchangeable with what comes."""
+    rng = np.random.default_rng(4)
+    walks = np.exp(0.1 * rng.normal(size=(800, 46)).cumsum(axis=1))
+    panel = flat_panel(list(walks[:, :-6]))
+    forecaster = Forecaster(6, steps=30).fit(panel, val_size=val_size)
+    found = forecaster.predict(level=[80])
+    truth = walks[:, -6:].ravel()
+    covered = (found["memattn-lo-80"] <= truth) & (truth <= found["memattn-hi-80"])
+    by_step = covered.to_numpy().reshape(800, 6).mean(axis=0)
+    # Of 800 scores and of 800 truths, both binomial.
+    assert (np.abs(by_step - 0.8) <= 4 * np.sqrt(0.8 * 0.2 * 2 / 800)).all(), by_step
+
+
+def test_backtest_has_nixtlas_columns_and_windows(frame: pd.DataFrame) -> None:
+    found = small().cross_validation(frame, 3, step_size=2, level=[80])
+    names = ["unique_id", "ds", "cutoff", "y", "memattn", "memattn-lo-80", "memattn-hi-80"]
+    assert list(found.columns) == names
+    assert len(found) == 20 * 3 * 6
+    one = found[found["unique_id"] == "s00"]
+    cutoffs = [pd.Timestamp(day) for day in ("2019-02-01", "2019-04-01", "2019-06-01")]
+    assert one["cutoff"].drop_duplicates().tolist() == cutoffs
+    merged = found.merge(frame, on=["unique_id", "ds"])
+    np.testing.assert_array_equal(merged["y_x"], merged["y_y"])
+    assert (found["memattn-lo-80"] < found["memattn"]).all()
+
+
+def test_backtest_is_the_forecast_of_then(frame: pd.DataFrame) -> None:
+    """Its first windows are what a forecaster says that was only shown what lies before them."""
+    found = small().cross_validation(frame, 2, step_size=3, level=[80])
+    first = found.groupby("unique_id").head(6)
+    known = without_last(frame, 9)
+    then = small().fit(known).predict(level=[80])
+    assert first["ds"].tolist() == then["ds"].tolist()
+    np.testing.assert_array_equal(numbers(first), numbers(then))
+
+
+@pytest.mark.parametrize("refit", [False, True])
+def test_backtest_sees_nothing_ahead(frame: pd.DataFrame, refit: bool) -> None:
+    """Values after a cutoff move no forecast from it, nor, without refit, the model of later."""
+    before = small().cross_validation(frame, 2, step_size=6, refit=refit, level=[80])
+    changed = frame.copy()
+    last = changed.groupby("unique_id").cumcount(ascending=False) < 12
+    changed.loc[last, "y"] *= np.random.default_rng(0).gamma(5, 0.2, int(last.sum()))
+    after = small().cross_validation(changed, 2, step_size=6, refit=refit, level=[80])
+    first = (before.groupby("unique_id").cumcount() < 6).to_numpy()
+    np.testing.assert_array_equal(numbers(before)[first], numbers(after)[first])
+    assert not np.isclose(numbers(before)[~first], numbers(after)[~first]).all(axis=1).any()
+
+
+def test_refit_trains_on_more(frame: pd.DataFrame) -> None:
+    once = small().cross_validation(frame, 2, step_size=6)
+    anew = small().cross_validation(frame, 2, step_size=6, refit=True)
+    first = (once.groupby("unique_id").cumcount() < 6).to_numpy()
+    np.testing.assert_array_equal(numbers(once)[first], numbers(anew)[first])
+    assert not np.isclose(numbers(once)[~first], numbers(anew)[~first], rtol=1e-9).any()
+    last = anew[~first]
+    known = without_last(frame, 6)
+    then = small(intervals=False).fit(known).predict()
+    np.testing.assert_array_equal(last["memattn"], then["memattn"])
+
+
+def test_backtest_leaves_the_forecaster(frame: pd.DataFrame) -> None:
+    forecaster = small().fit(frame)
+    before = forecaster.predict(level=[80])
+    forecaster.cross_validation(monthly(3, 50, 9), 2)
+    pd.testing.assert_frame_equal(forecaster.predict(level=[80]), before)
+
+
+def test_backtest_of_short_and_long_series() -> None:
+    """Windows that a series is too short for are left out, and so is it when none is left."""
+    series = [np.arange(1.0, 7.0), np.arange(1.0, 9.0), np.arange(1.0, 50.0)]
+    found = small().cross_validation(flat_panel(series), 3)
+    assert found.groupby("unique_id").size().to_dict() == {"s00001": 12, "s00002": 18}
+    with pytest.raises(
+        ValueError, match="data: found series of at most 6 values, expected one longer than"
+    ):
+        small().cross_validation(flat_panel(series[:1]), 3)
+
+
+def test_val_size_trains_on_less(frame: pd.DataFrame) -> None:
+    calls: list[tuple[int, int]] = []
+    held = small().fit(frame, val_size=8, progress=lambda a, b, _: calls.append((a, b)))
+    assert calls[-1] == (20, 20)
+    assert "60 windows" in note(held, "calibration")
+    known = without_last(frame, 8)
+    shorter = small(intervals=False).fit(known)
+    expected = shorter.predict(data=frame)
+    np.testing.assert_array_equal(held.predict()["memattn"], expected["memattn"])
+
+
+def test_settings_say_what_was_chosen_and_why() -> None:
+    lengths = np.full(1000, 100)
+    cases = [
+        (Frequency(Unit.MONTH, 12), 1, (6,), 2, 250),
+        (Frequency(Unit.MONTH, 3), 4, (10,), 20, 600),
+        (Frequency(Unit.MONTH, 1), 12, (36,), 24, 1000),
+        (Frequency(Unit.ROW, 1), 1, (32,), 8, 400),
+        (Frequency(Unit.DAY, 1), 7, (21,), 14, 1000),
+        (Frequency(Unit.MICROSECOND, 3_600_000_000), 24, (72,), 48, 1000),
+    ]
+    given = {"horizon": 6, "lookback": None, "members": 1, "loss": None, "seed": 0, "steps": None}
+    for frequency, season, lookbacks, min_history, steps in cases:
+        found = choose_settings(lengths, frequency, season=season, **given)
+        chosen = (found["lookbacks"].value, found["min_history"].value, found["steps"].value)
+        assert chosen == (lookbacks, min_history, steps)
+        assert all(setting.reason for setting in found.values())
+    short = choose_settings(np.full(1000, 20), Frequency(Unit.MONTH, 1), season=12, **given)
+    assert (short["lookbacks"].value, short["min_history"].value) == ((19,), 10)
+    assert "at most 19" in short["lookbacks"].reason
+    assert "half of the series have up to 20 values" in short["min_history"].reason
+    few = choose_settings(lengths[:2], Frequency(Unit.MONTH, 1), season=12, **given)
+    assert few["steps"].value == 60 + 25 // 3
+    asked = choose_settings(lengths, cases[0][0], season=1, **(given | {"lookback": 3, "steps": 7}))
+    assert (asked["lookbacks"].value, asked["steps"].value) == ((3,), 7)
+
+
+def test_settings_and_notes_of_a_fit(fitted: Forecaster) -> None:
+    assert fitted.settings["season"].value == 12
+    assert str(fitted.settings["steps"]) == "20 (as given)"
+    with pytest.raises(TypeError):
+        fitted.settings["steps"] = 3  # type: ignore[index]
+    assert "1 month" in note(fitted, "frequency")
+
+
+def test_too_little_to_learn_from_is_naive2() -> None:
+    """One short series: the untrained engine, and that is said."""
+    values = np.exp(np.random.default_rng(1).normal(size=40).cumsum() / 10)
+    forecaster = Forecaster(5).fit(flat_panel([values]))
+    assert forecaster.settings["steps"].value == 0
+    assert "Naive2" in note(forecaster, "untrained")
+    found = forecaster.predict(level=[80])
+    np.testing.assert_allclose(found["memattn"], values[-1])
+    assert (found["memattn-lo-80"] < found["memattn"]).all()
+
+
+def test_short_constant_and_still_series() -> None:
+    rng = np.random.default_rng(2)
+    walks = [np.exp(rng.normal(size=40).cumsum() / 10) for _ in range(20)]
+    series = [*walks, np.array([5.0, 6.0]), np.array([3.0]), np.full(40, 7.0), np.zeros(40)]
+    forecaster = small().fit(flat_panel(series))
+    found = forecaster.predict(level=[80])
+    by_id = dict(list(found.groupby("unique_id")))
+    for name, value in (("s00020", 6), ("s00021", 3), ("s00022", 7), ("s00023", 0)):
+        assert (by_id[name]["memattn"] == value).all(), name
+    assert np.isfinite(numbers(found)).all()
+    assert (by_id["s00023"]["memattn-lo-80"] == 0).all()
+    expected = '2 series with fewer than 3 values: forecast by the last one; the first is "s00020"'
+    assert note(forecaster, "naive") == expected
+    assert note(forecaster, "still").startswith("1 series that stand still at or below 0")
+
+
+def test_horizon_longer_than_history() -> None:
+    rng = np.random.default_rng(2)
+    series = [np.exp(rng.normal(size=9)) for _ in range(30)]
+    forecaster = small(12).fit(flat_panel(series))
+    found = forecaster.predict(level=[80])
+    assert np.isfinite(found["memattn"]).all()
+    known = found["memattn-lo-80"].notna().to_numpy().reshape(30, 12)
+    np.testing.assert_array_equal(known, np.tile(np.arange(12) < 3, (30, 1)))
+    assert "reach 3 of 12 steps ahead" in note(forecaster, "calibration")
+
+
+def test_a_single_value() -> None:
+    forecaster = Forecaster(3).fit(flat_panel([np.array([4.0])]))
+    found = forecaster.predict(level=[80])
+    assert found["memattn"].tolist() == [4, 4, 4]
+    assert found["memattn-lo-80"].isna().all()
+
+
+def test_fifty_thousand_short_series() -> None:
+    rng = np.random.default_rng(0)
+    values = rng.gamma(3, size=(50_000, 12))
+    forecaster = Forecaster(3, steps=2).fit(flat_panel(list(values)))
+    found = forecaster.predict(level=[80])
+    assert len(found) == 150_000
+    assert np.isfinite(numbers(found)).all()
+
+
+def test_other_series_at_predict(frame: pd.DataFrame, fitted: Forecaster) -> None:
+    other = monthly(3, 40, 5)
+    found = fitted.predict(level=[80], data=other)
+    assert found["unique_id"].drop_duplicates().tolist() == ["s00", "s01", "s02"]
+    pd.testing.assert_frame_equal(fitted.predict(data=frame), fitted.predict())
+    with pytest.raises(DataError, match='time_col: found no column "ds"'):
+        fitted.predict(data=other.rename(columns={"ds": "month"}))
+    daily = other.copy()
+    daily["ds"] = pd.Timestamp("2020-01-01") + pd.to_timedelta(
+        other.groupby("unique_id").cumcount(), unit="D"
+    )
+    with pytest.raises(
+        ValueError, match="data: found one row every 1 day, expected one every 1 month, as in fit"
+    ):
+        fitted.predict(data=daily)
+
+
+def test_before_fit() -> None:
+    forecaster = Forecaster(3)
+    expected = "found a forecaster before fit, expected one after it"
+    for use in (forecaster.predict, lambda: forecaster.settings, lambda: forecaster.save("x")):
+        with pytest.raises(RuntimeError, match=expected):
+            use()
+    assert repr(forecaster) == "Forecaster(horizon=3, members=1): not fitted"
+
+
+def test_levels(fitted: Forecaster) -> None:
+    plain = fitted.predict()
+    for none in (None, [], ()):
+        pd.testing.assert_frame_equal(fitted.predict(level=none), plain)
+    repeated = fitted.predict(level=[80, 80.0, np.float64(80), np.int64(80)])
+    assert list(repeated.columns)[3:] == ["memattn-lo-80", "memattn-hi-80"]
+    assert "memattn-lo-97.5" in fitted.predict(level=(97.5,)).columns
+    for level in (80, "80", b"80", 0.5):
+        with pytest.raises(TypeError, match=r"level: found .*, expected a list of percents"):
+            fitted.predict(level=level)  # type: ignore[arg-type]
+    for nonsense in (["80"], [True], [None], [[80]], [1j]):
+        with pytest.raises(TypeError, match="expected numbers of percent"):
+            fitted.predict(level=nonsense)  # type: ignore[arg-type]
+    for outside in (0, 100, -5, 101, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="expected numbers above 0 and below 100"):
+            fitted.predict(level=[outside])
+    with pytest.raises(ValueError, match="at most six digits"):
+        fitted.predict(level=[80.000001])
+    with pytest.raises(ValueError, match=r"level: found a fit without intervals, expected"):
+        small(intervals=False).fit(monthly(3)).predict(level=[80])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"horizon": 0}, "Forecaster: horizon: found 0, expected a whole number from 1 to"),
+        ({"horizon": 1.5}, "Forecaster: horizon: found 1.5"),
+        ({"horizon": True}, "Forecaster: horizon: found True"),
+        ({"season": 0}, "Forecaster: season: found 0"),
+        ({"lookback": -1}, "Forecaster: lookback: found -1"),
+        ({"members": 0}, "Forecaster: members: found 0, expected a whole number from 1 to 10000"),
+        ({"seed": -1}, "Forecaster: seed: found -1"),
+        ({"loss": "mse"}, "loss: found 'mse', expected one of 'smape', 'mae', 'huber'"),
+    ],
+)
+def test_options_that_cannot_be(options: dict[str, Any], message: str) -> None:
+    with pytest.raises((ValueError, TypeError), match=message):
+        Forecaster(**({"horizon": 3} | options))
+
+
+def test_arguments_that_cannot_be(frame: pd.DataFrame) -> None:
+    with pytest.raises(ValueError, match="val_size: found 3, expected 0 or at least horizon = 6"):
+        small().fit(frame, val_size=3)
+    with pytest.raises(ValueError, match=r"cross_validation: n_windows: found 0"):
+        small().cross_validation(frame, 0)
+    with pytest.raises(ValueError, match=r"cross_validation: step_size: found 0"):
+        small().cross_validation(frame, 1, step_size=0)
+    with pytest.raises(TypeError, match=r"found builtins.list, expected a DataFrame"):
+        small().fit([1, 2])  # type: ignore[arg-type]
+
+
+def test_progress_of_both_trainings(frame: pd.DataFrame) -> None:
+    calls: list[tuple[int, int, float]] = []
+    small().fit(frame, progress=lambda *now: calls.append(now))
+    steps = [step for step, _, _ in calls]
+    assert steps == sorted(steps)
+    assert {20, 40} <= set(steps)
+    assert {total for _, total, _ in calls} == {40}
+
+
+def test_progress_of_a_backtest(frame: pd.DataFrame) -> None:
+    calls: list[tuple[int, int]] = []
+    small().cross_validation(
+        frame, 3, refit=True, level=[80], progress=lambda a, b, _: calls.append((a, b))
+    )
+    assert [step for step, _ in calls] == sorted(step for step, _ in calls)
+    assert {total for _, total in calls} == {3 * 2 * 20}
+    assert calls[-1] == (120, 120)
+
+
+def test_false_from_progress_ends_the_training(frame: pd.DataFrame) -> None:
+    endless = Forecaster(6, steps=10**6).fit(frame, progress=lambda *_: False)
+    assert len(endless.predict()) == 120
+    assert note(endless, "stopped") == "training ended early, as progress said"
+    with pytest.raises(ValueError, match=r"expected .* a training that was not stopped"):
+        endless.predict(level=[80])
+    later = small().fit(frame, progress=lambda step, *_: step < 40 and None)
+    assert len(later.predict(level=[80])) == 120
+
+
+@pytest.fixture
+def _interruptible() -> Iterator[None]:
+    """Who is started in the background ignores interrupts, and so do its tests."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_interruptible")
+def test_interrupt_leaves_what_was_there(frame: pd.DataFrame) -> None:
+    forecaster = Forecaster(6, steps=10**6)
+    timer = threading.Timer(0.2, _thread.interrupt_main)
+    latest = time.monotonic() + 30
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        forecaster.fit(frame, progress=lambda *_: time.monotonic() < latest)
+    timer.join()
+    with pytest.raises(RuntimeError, match="before fit"):
+        forecaster.predict()
+
+
+def test_an_error_in_fit_leaves_the_fit_before(frame: pd.DataFrame) -> None:
+    forecaster = small().fit(frame)
+    before = forecaster.predict(level=[80])
+
+    def interrupt(step: int, *_: object) -> None:
+        if step > 20:  # in the second training
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        forecaster.fit(monthly(5, 40, 8), progress=interrupt)
+    pd.testing.assert_frame_equal(forecaster.predict(level=[80]), before)

@@ -1,0 +1,304 @@
+"""A forecaster as a file: the same bits come back, and files that lie are refused."""
+
+import json
+import os
+import struct
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+
+from memattn import FormatError
+from memattn.errors import DataError
+from memattn.forecast import Forecaster
+from memattn.forecast.forecaster_file import count_params
+from memattn.forecast.forecaster_settings import Setting
+
+from .panels import LIBRARIES, as_library, random_table
+from .test_frames import same_frame
+
+
+def small(**options: Any) -> Forecaster:
+    return Forecaster(3, steps=5, **options)
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("saved") / "forecaster.safetensors"
+    small().fit(random_table(3)).save(path)
+    return path
+
+
+def comes_back(forecaster: Forecaster, path: Path, level: list[float] | None) -> Forecaster:
+    forecaster.save(path)
+    found = Forecaster.load(path)
+    expected = forecaster.predict(level=level)
+    if isinstance(expected, str):
+        assert found.predict(level=level) == expected
+    else:
+        same_frame(found.predict(level=level), expected)
+    assert found.settings == forecaster.settings
+    assert found.notes == forecaster.notes
+    assert repr(found) == repr(forecaster)
+    zones = [one._state("test").panel.zone for one in (found, forecaster)]
+    offsets = [datetime(2024, 7, 1, tzinfo=zone).utcoffset() for zone in zones]
+    assert offsets[0] == offsets[1]
+    again = path.with_name("again")
+    found.save(again)
+    assert again.read_bytes() == path.read_bytes()
+    return found
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize("zone", [None, "UTC", "Europe/Berlin"])
+@pytest.mark.parametrize("freq", ["h", "D", "B", "ME"])
+def test_frames_come_back(library: str, zone: str | None, freq: str, tmp_path: Path) -> None:
+    data = as_library(library, random_table(3, freq, zone))
+    comes_back(small().fit(data), tmp_path / "f.safetensors", [80, 95])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"members": 3, "seed": 2**64 - 1, "loss": "huber"},
+        {"lookback": 5, "season": 4},
+        {"intervals": False},
+        {"freq": "D", "id_col": "unique_id"},
+    ],
+)
+def test_options_come_back(options: dict[str, Any], tmp_path: Path) -> None:
+    level = [80.0] if options.get("intervals", True) else None
+    table = random_table(3)
+    found = comes_back(small(**options).fit(table), tmp_path / "f.safetensors", level)
+    same_frame(found.fit(table).predict(), small(**options).fit(table).predict())
+
+
+def test_types_of_pandas_come_back(tmp_path: Path) -> None:
+    table = random_table(3)
+    kinds = [
+        table.assign(unique_id=table["unique_id"].str[1:].astype(int)),
+        table.assign(unique_id=table["unique_id"].astype("category")),
+        table.assign(ds=table["ds"].dt.strftime("%Y/%m/%d")),
+        table.assign(ds=table["ds"].dt.date),
+        table.assign(ds=table["ds"].dt.tz_localize("+05:30")),
+        table.assign(ds=table.groupby("unique_id").cumcount().astype("Int64")),
+        table.assign(unique_id="größe \U0001f600\n" + table["unique_id"]),
+    ]
+    for kind in kinds:
+        comes_back(small().fit(kind), tmp_path / "f.safetensors", [80])
+
+
+def test_types_of_polars_come_back(tmp_path: Path) -> None:
+    table = pl.from_pandas(random_table(3))
+    kinds = [
+        table.with_columns(pl.col("ds").cast(pl.Date)),
+        table.with_columns(pl.col("ds").cast(pl.Datetime("ms"))),
+        table.with_columns(pl.col("unique_id").str.slice(1).cast(pl.UInt16)),
+    ]
+    for kind in kinds:
+        comes_back(small().fit(kind), tmp_path / "f.safetensors", [80])
+
+
+def test_csv_comes_back(tmp_path: Path) -> None:
+    random_table(3).to_csv(tmp_path / "series.csv", index=False)
+    found = comes_back(small().fit(tmp_path / "series.csv"), tmp_path / "f.safetensors", [80])
+    assert found.predict().startswith("unique_id,ds,memattn\n")
+
+
+@pytest.mark.parametrize(("horizon", "season", "lookbacks"), [(3, 1, (4,)), (7, 12, (9, 9, 20))])
+def test_weights_are_counted_without_a_model(
+    horizon: int, season: int, lookbacks: tuple[int, ...]
+) -> None:
+    forecaster = Forecaster(horizon, season, members=len(lookbacks), steps=2)
+    engine = forecaster.fit(random_table(3))._state("test").engine
+    settings = {
+        **forecaster.settings,
+        "season": Setting(season, ""),
+    }
+    sizes = [len(engine.parameters(member)) for member in range(engine.members)]
+    assert count_params(settings) == sizes
+    assert sum(sizes) == engine.count_params()
+
+
+def test_a_write_that_fails_leaves_the_file(
+    saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "f.safetensors"
+    path.write_bytes(saved.read_bytes())
+
+    def fail(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(DataError, match="No space left"):
+        Forecaster.load(saved).save(path)
+    assert path.read_bytes() == saved.read_bytes()
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def parts(path: Path) -> tuple[dict[str, Any], bytes]:
+    data = path.read_bytes()
+    (length,) = struct.unpack("<Q", data[:8])
+    return json.loads(data[8 : 8 + length]), data[8 + length :]
+
+
+def joined(header: dict[str, Any], body: bytes) -> bytes:
+    text = json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + body
+
+
+Change = Callable[[dict[str, Any], dict[str, Any]], object]  # of the header and of the config
+CHANGES: dict[str, Change] = {
+    '__metadata__: format: found "other"': lambda h, c: h["__metadata__"].update(format="other"),
+    "format_version": lambda h, c: h["__metadata__"].update(format_version="2"),
+    "config: found no text": lambda h, c: h["__metadata__"].update(config=3),
+    "config: arguments: found other keys": lambda h, c: c["arguments"].pop("seed"),
+    "arguments: found what cannot be": lambda h, c: c["arguments"].update(horizon=-1),
+    "arguments: freq": lambda h, c: c["arguments"].update(freq=[1]),
+    "settings: horizon": lambda h, c: c["settings"].update(horizon=[True, ""]),
+    "settings: loss": lambda h, c: c["settings"].update(loss=[["smape"], ""]),
+    "settings: lookbacks": lambda h, c: c["settings"].update(lookbacks=[[0], ""]),
+    "lookbacks: found another number": lambda h, c: c["settings"].update(members=[2, ""]),
+    "settings: steps: found another form": lambda h, c: c["settings"].update(steps=3),
+    r"weights: found shape \(\d+,\), expected \(\d{15,},\)": lambda h, c: c["settings"].update(
+        horizon=[2**31 - 1, ""], lookbacks=[[2**31 - 1], ""]
+    ),
+    r"weights: found shape": lambda h, c: c["settings"].update(season=[2**31 - 1, ""]),
+    "calibration.errors: found shape": lambda h, c: h["calibration.errors"].update(
+        shape=[h["calibration.errors"]["shape"][0] * 3, 1]
+    ),
+    "notes": lambda h, c: c.update(notes=[["a", 2, 3]]),
+    "config: frequency": lambda h, c: c.update(frequency=["day", 0]),
+    "config: season": lambda h, c: c.update(season=0),
+    "config: zone": lambda h, c: c.update(zone="../../etc/passwd"),
+    "config: form: library": lambda h, c: c["form"].update(library="os"),
+    "config: form: columns": lambda h, c: c["form"].update(columns=["a", "b"]),
+    'the type "os.system"': lambda h, c: c["form"].update(time_dtype="os.system"),
+    "config: form: style": lambda h, c: c["form"].update(style={"kind": "moment"}),
+    'no tensor "values"': lambda h, c: h.update(more=h.pop("values")),
+    'a tensor "more"': lambda h, c: h.update(
+        more={"dtype": "U8", "shape": [0], "data_offsets": [h["ids"]["data_offsets"][1]] * 2}
+    ),
+    "last: found float64": lambda h, c: h["last"].update(dtype="F64"),
+    r'"values": found \d+ bytes, expected \d{20}': lambda h, c: h["values"].update(shape=[2**62]),
+    r"ids: found \d+ bytes, expected \d{19}": lambda h, c: h["ids"].update(shape=[2**62]),
+    "types that ids or times cannot have": lambda h, c: c["form"].update(id_dtype="int64"),
+    "form: found types that .* cannot": lambda h, c: c["form"].update(time_dtype="float64"),
+}
+
+
+@pytest.mark.parametrize("message", CHANGES)
+def test_headers_that_lie_are_refused(message: str, saved: Path, tmp_path: Path) -> None:
+    header, body = parts(saved)
+    config = json.loads(header["__metadata__"]["config"])
+    before = header["__metadata__"]["config"]
+    CHANGES[message](header, config)
+    if header["__metadata__"]["config"] == before:
+        header["__metadata__"]["config"] = json.dumps(config)
+    path = tmp_path / "f.safetensors"
+    path.write_bytes(joined(header, body))
+    with pytest.raises(FormatError, match=message):
+        Forecaster.load(path)
+
+
+VALUES: list[tuple[str, str, Any, str]] = [
+    ("weights", "<f4", np.nan, "weights: found a value that is not finite"),
+    ("values", "<f8", np.inf, "values: found a value that is not finite"),
+    ("values", "<f8", 1e101, "values: found a value that is not finite or too large"),
+    ("offsets", "<i8", 2**62, "offsets: found numbers out of order"),
+    ("offsets", "<i8", -1, "offsets: found numbers out of order"),
+    ("last", "<i8", 2**62, "last: found a time out of bounds"),
+    ("day", "<i8", 32, "day: found a day out of bounds"),
+    ("ids", "u1", 255, "ids: found no JSON"),
+    ("calibration.errors", "<f8", -1, "calibration: found an error below 0"),
+    ("calibration.roughness", "<f8", np.nan, "calibration: found an error below 0"),
+    ("calibration.logs", "u1", 2, "calibration.logs: found another number"),
+]
+
+
+@pytest.mark.parametrize(("name", "dtype", "value", "message"), VALUES)
+def test_values_that_cannot_be_are_refused(
+    name: str, dtype: str, value: Any, message: str, saved: Path, tmp_path: Path
+) -> None:
+    header, body = parts(saved)
+    begin, end = header[name]["data_offsets"]
+    array = np.frombuffer(body[begin:end], dtype).copy()
+    array[0] = value
+    path = tmp_path / "f.safetensors"
+    path.write_bytes(joined(header, body[:begin] + array.tobytes() + body[end:]))
+    with pytest.raises(FormatError, match=message):
+        Forecaster.load(path)
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [["a"], "text", {"a": 1}, [["a"]], None, "deep", ["a"] * 9, ["a", 1, *"bcdefgh"]],
+)
+def test_ids_that_cannot_be_are_refused(ids: Any, saved: Path, tmp_path: Path) -> None:
+    header, body = parts(saved)
+    begin, end = header["ids"]["data_offsets"]
+    text = b"[" * 100_000 if ids == "deep" else json.dumps(ids).encode()
+    grown = len(text) - (end - begin)
+    for name, entry in header.items():
+        if name != "__metadata__" and entry["data_offsets"][0] >= end:
+            entry["data_offsets"] = [at + grown for at in entry["data_offsets"]]
+    header["ids"].update(shape=[len(text)], data_offsets=[begin, end + grown])
+    path = tmp_path / "f.safetensors"
+    path.write_bytes(joined(header, body[:begin] + text + body[end:]))
+    with pytest.raises(FormatError, match=r"ids: found (no JSON|another list)"):
+        Forecaster.load(path)
+
+
+def test_cut_and_random_files_never_crash(saved: Path, tmp_path: Path) -> None:
+    """Each either loads and forecasts, or is a FormatError."""
+    rng = np.random.default_rng(0)
+    data = saved.read_bytes()
+    path = tmp_path / "f.safetensors"
+    (length,) = struct.unpack("<Q", data[:8])
+    refused = 0
+    for turn in range(300):
+        changed = bytearray(data)
+        if turn % 3 == 0:
+            changed = changed[: rng.integers(len(data))]
+        else:
+            top = length + 8 if turn % 3 == 1 else len(data)
+            for _ in range(rng.integers(1, 4)):
+                changed[rng.integers(top)] = rng.integers(256)
+        path.write_bytes(changed)
+        try:
+            Forecaster.load(path).predict()
+        except (FormatError, DataError):
+            refused += 1
+    assert refused > 150
+
+
+@pytest.mark.parametrize("key", ["id_dtype", "time_dtype"])
+@pytest.mark.parametrize("dtype", ["Int8", "Datetime us Mars/Base", "Date", "String", "Null", ""])
+def test_types_of_polars_that_lie_are_refused(key: str, dtype: str, tmp_path: Path) -> None:
+    path = tmp_path / "f.safetensors"
+    small().fit(pl.from_pandas(random_table(3, "h"))).save(path)
+    header, body = parts(path)
+    config = json.loads(header["__metadata__"]["config"])
+    config["form"][key] = dtype
+    header["__metadata__"]["config"] = json.dumps(config)
+    path.write_bytes(joined(header, body))
+    if (key, dtype) in (("id_dtype", "String"), ("time_dtype", "Date")):
+        Forecaster.load(path).predict()
+    else:
+        with pytest.raises(FormatError, match="config: form"):
+            Forecaster.load(path)
+
+
+def test_other_files_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        Forecaster.load(tmp_path / "none")
+    with pytest.raises(FormatError, match="found a folder"):
+        Forecaster.load(tmp_path)
+    pd.to_pickle({"a": 1}, tmp_path / "p")
+    with pytest.raises(FormatError):
+        Forecaster.load(tmp_path / "p")
