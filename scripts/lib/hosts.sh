@@ -67,7 +67,7 @@ test_host() {
   mapfile -t files < <(host_files "$1")
   # JAX compiles each small function that a test calls by itself: kept, the second time takes a third.
   export JAX_COMPILATION_CACHE_DIR=$PWD/build/hosts/jax JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0
-  export MEMATTN_TEST_HOST=$1 KERAS_BACKEND=$backend TF_CPP_MIN_LOG_LEVEL=2
+  export MEMATTN_TEST_HOST=$1 KERAS_BACKEND=$backend TF_CPP_MIN_LOG_LEVEL=3
   PATH=$PWD/.venv-hosts/$1/bin:$PATH run_pytest \
     tests/python/test_examples.py tests/python/test_pages.py "${files[@]}"
 }
