@@ -1,8 +1,8 @@
 """The accuracy of the forecaster on M3's 3,003 series, beside Naive2, and the seconds it takes.
 
     pip install -r requirements/forecasting.txt   # into an environment with memattn
-    python -m bench.forecasting --validate              # what the settings below were chosen by
-    python -m bench.forecasting                         # M3's own test: the last horizon of each
+    python -m bench.forecasting --validate        # what the settings were chosen by
+    python -m bench.forecasting                   # M3's own test: the last horizon of each
 
 The protocol is the competition's: the last 6, 8, 18 and 8 values of yearly, quarterly, monthly and
 other series are forecast from those before them, sMAPE is the mean over all forecast values. With
@@ -22,6 +22,8 @@ import numpy.typing as npt
 
 from bench.tables import markdown
 from memattn._memattn import PanelForecaster
+from memattn.forecast.forecaster_settings import MONTHLY, OTHER, QUARTERLY, YEARLY, Rule
+from memattn.forecast.metrics import smape
 
 Array = npt.NDArray[np.float64]
 
@@ -33,16 +35,14 @@ class Frequency:
     name: str
     horizon: int
     season: int
-    lookbacks: tuple[int, ...]
-    min_history: int
-    steps: int
+    rule: Rule
 
 
 FREQUENCIES = (
-    Frequency("yearly", 6, 1, (4, 5, 6, 7, 8), 2, 250),
-    Frequency("quarterly", 8, 4, (8, 9, 10, 12, 14), 20, 600),
-    Frequency("monthly", 18, 12, (18, 24, 36, 48, 60), 24, 1000),
-    Frequency("other", 8, 1, (16, 24, 32, 40, 48), 8, 400),
+    Frequency("yearly", 6, 1, YEARLY),
+    Frequency("quarterly", 8, 4, QUARTERLY),
+    Frequency("monthly", 18, 12, MONTHLY),
+    Frequency("other", 8, 1, OTHER),
 )
 SEEDS = 2  # members for each lookback
 
@@ -75,11 +75,6 @@ def load(frequency: Frequency, validate: bool) -> Series:
     return Series(np.concatenate(histories), ends.astype(np.int64), np.array(truths))
 
 
-def smape(forecasts: Array, truth: Array) -> float:
-    """The mean of 200 |f - y| / (|f| + |y|) over all values."""
-    return float(np.mean(200 * np.abs(forecasts - truth) / (np.abs(forecasts) + np.abs(truth))))
-
-
 @dataclass(frozen=True)
 class Result:
     """What one frequency gave: sMAPE of Naive2, of each member and of all together, and seconds."""
@@ -97,10 +92,10 @@ def measure(frequency: Frequency, series: Series, seed: int, overrides: dict[str
     options: dict[str, Any] = {
         "horizon": frequency.horizon,
         "season": frequency.season,
-        "lookbacks": list(frequency.lookbacks),
+        "lookbacks": list(frequency.rule.lookbacks),
         "seeds": SEEDS,
-        "min_history": frequency.min_history,
-        "steps": frequency.steps,
+        "min_history": frequency.rule.min_history,
+        "steps": frequency.rule.steps,
         "seed": seed,
     }
     forecaster = PanelForecaster(**(options | overrides))

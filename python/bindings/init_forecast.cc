@@ -3,7 +3,6 @@
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/vector.h>
 
-#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -17,6 +16,7 @@
 #include "bindings.h"
 #include "memattn/forecaster.h"
 #include "new_array.h"
+#include "progress.h"
 
 namespace nb = nanobind;
 using nb::literals::operator""_a;
@@ -26,11 +26,6 @@ namespace {
 using Series = nb::ndarray<const double, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using Windows = nb::ndarray<const double, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 
-// Often enough for a smooth progress bar and a prompt Ctrl-C, rare enough to cost nothing.
-constexpr auto kProgressInterval = std::chrono::milliseconds(50);
-
-// A Forecaster with a gate in front. The GIL is released in compute, so a Python thread could call
-// predict while another one fits; the model does not allow that, and here it is an error.
 struct Model {
   explicit Model(const memattn::ForecasterOptions& options) : forecaster(options) {}
 
@@ -44,16 +39,7 @@ bool fit(Model& model, const std::vector<Series>& series, std::optional<nb::call
   for (const Series& values : series) spans.emplace_back(values.data(), values.size());
 
   const nb::gil_scoped_release release;
-  auto last_call = std::chrono::steady_clock::now();
-  return model.forecaster.fit(spans, [&](const memattn::FitProgress& now) {
-    const auto time = std::chrono::steady_clock::now();
-    if (now.step < now.steps && time - last_call < kProgressInterval) return true;
-    last_call = time;
-    const nb::gil_scoped_acquire acquire;
-    if (PyErr_CheckSignals() != 0) throw nb::python_error();
-    // False stops; anything else goes on, so that a callback need not return anything.
-    return !progress || !(*progress)(now.step, now.steps, now.loss).is(nb::handle(Py_False));
-  });
+  return model.forecaster.fit(spans, report_to(progress));
 }
 
 void check_windows(const char* function, const Model& model, const Windows& windows) {

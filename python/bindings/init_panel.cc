@@ -5,7 +5,6 @@
 #include <nanobind/stl/vector.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -18,6 +17,7 @@
 #include "bindings.h"
 #include "memattn/panel_forecaster.h"
 #include "new_array.h"
+#include "progress.h"
 
 namespace nb = nanobind;
 using nb::literals::operator""_a;
@@ -26,9 +26,6 @@ namespace {
 
 using Values = nb::ndarray<const double, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using Indices = nb::ndarray<const std::int64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
-
-// Often enough for a smooth progress bar and a prompt Ctrl-C, rare enough to cost nothing.
-constexpr auto kProgressInterval = std::chrono::milliseconds(50);
 
 // Not named Model as in init_forecast.cc: nanobind tells types apart by name.
 struct PanelModel {
@@ -57,17 +54,7 @@ bool fit(PanelModel& model, const Values& values, const Indices& offsets,
          std::optional<nb::callable> progress) {
   const WriteAccess access(model.gate, "PanelForecaster.fit");
   const nb::gil_scoped_release release;
-  auto last_call = std::chrono::steady_clock::now();
-  return model.forecaster.fit(
-      {span_of(values), span_of(offsets)}, [&](const memattn::PanelProgress& now) {
-        const auto time = std::chrono::steady_clock::now();
-        if (now.step < now.steps && time - last_call < kProgressInterval) return true;
-        last_call = time;
-        const nb::gil_scoped_acquire acquire;
-        if (PyErr_CheckSignals() != 0) throw nb::python_error();
-        // False stops; anything else goes on, so that a callback need not return anything.
-        return !progress || !(*progress)(now.step, now.steps, now.loss).is(nb::handle(Py_False));
-      });
+  return model.forecaster.fit({span_of(values), span_of(offsets)}, report_to(progress));
 }
 
 auto predict(PanelModel& model, const Values& values, const Indices& offsets, const Indices& series,

@@ -21,11 +21,10 @@ import numpy as np
 
 from memattn import _memattn
 from memattn.arrays import check_shape
-from memattn.layer import MemoryAugmentedAttention, _config_json
+from memattn.layer import MemoryAugmentedAttention, Path, _config_json, cheaper_path
 
 Array: TypeAlias = Any  # jax.Array, a tracer, or what jnp.asarray takes
 Params: TypeAlias = dict[str, Array]
-Path: TypeAlias = Literal["folded", "projected"]
 
 __all__ = ["Config", "apply", "init", "load", "prepare", "save"]
 
@@ -62,8 +61,7 @@ class Config:
     def path(self) -> Path:
         """The path with less work a token: ``"folded"`` or ``"projected"`` (docs/math.md)."""
         units, slots, _, key_dim, value_dim = self._sizes
-        projected = units * key_dim + key_dim * slots + slots * value_dim + value_dim * units
-        return "folded" if 2 * units * slots <= projected else "projected"
+        return cheaper_path(units, slots, key_dim, value_dim)
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:

@@ -24,6 +24,13 @@ _CORES: dict[str, Any] = {
 _NAME = "MemoryAugmentedAttention"
 
 
+def cheaper_path(units: int, memory_size: int, key_dim: int, value_dim: int) -> Path:
+    """The path with fewer multiply-adds a token and head, folded at a draw (docs/math.md)."""
+    projections = units * (key_dim + value_dim)
+    projected = projections + memory_size * (key_dim + value_dim)
+    return "folded" if 2 * units * memory_size <= projected else "projected"
+
+
 class MemoryAugmentedAttention:
     """Attention over a learned memory, ``Z = X + MultiHeadAttention(X, M, M)``.
 

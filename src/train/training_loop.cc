@@ -2,9 +2,7 @@
 #include "train/training_loop.h"
 
 #include <algorithm>
-#include <cmath>
 #include <limits>
-#include <numbers>
 #include <numeric>
 #include <string_view>
 #include <utility>
@@ -12,6 +10,7 @@
 #include "check.h"
 #include "kernels/random.h"
 #include "memattn/optimizers.h"
+#include "train/trainer.h"
 
 namespace memattn {
 namespace {
@@ -23,10 +22,9 @@ void check_at_least_1(std::string_view argument, std::int64_t value) {
 }  // namespace
 
 double learning_rate_at(std::int64_t step, std::int64_t steps, double peak) {
-  const std::int64_t warm_up = std::max<std::int64_t>(1, steps / 20);
-  if (step < warm_up) return peak * static_cast<double>(step + 1) / static_cast<double>(warm_up);
-  const double done = static_cast<double>(step - warm_up) / static_cast<double>(steps - warm_up);
-  return peak * 0.5 * (1 + std::cos(std::numbers::pi * done));
+  return scheduled_rate(
+      step,
+      {.steps = steps, .warm_up = std::max<std::int64_t>(1, steps / 20), .learning_rate = peak});
 }
 
 std::vector<std::int64_t> shuffled_indices(std::int64_t count, std::uint64_t seed,

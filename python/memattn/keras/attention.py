@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 from memattn.keras.host import ops
+from memattn.layer import Path
 
-Form: TypeAlias = Literal["folded", "projected"]
+Form: TypeAlias = Path
 
 
 @dataclass
@@ -40,13 +41,6 @@ class Weights:
     def slots(self) -> int:
         """S."""
         return int(self.memory.shape[0])
-
-
-def cheaper_form(width: int, slots: int, key_dim: int, value_dim: int) -> Form:
-    """The form with fewer multiply-adds a token and head; folded at a draw."""
-    folded = 2 * width * slots
-    projected = width * key_dim + key_dim * slots + slots * value_dim + value_dim * width
-    return "folded" if folded <= projected else "projected"
 
 
 def attend(

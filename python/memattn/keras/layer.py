@@ -6,7 +6,7 @@ import warnings
 from typing import Any, Literal, TypeAlias
 
 from memattn import _memattn
-from memattn.keras.attention import Form, Weights, attend, cheaper_form
+from memattn.keras.attention import Form, Weights, attend
 from memattn.keras.host import build_attention, keras, ops, projections, shape_of, traced_as_written
 from memattn.keras.initializers import (
     MultiHeadAttention,
@@ -17,7 +17,7 @@ from memattn.keras.initializers import (
 )
 from memattn.keras.learner import SHARED_OPTIONS, Learner, parameters
 from memattn.keras.masks import attention_rows, causal_rows, joined_mask, slot_rows, token_rows
-from memattn.layer import _config_json
+from memattn.layer import _config_json, cheaper_path
 
 _GET = {
     "initializer": keras.initializers.get,
@@ -305,7 +305,7 @@ class MemoryAugmentedAttention(Learner):
             return self._forced_form
         key_dim = self.key_dim or self.units
         width = self.width or self.units
-        return cheaper_form(width, self.memory_size, key_dim, self.value_dim or key_dim)
+        return cheaper_path(width, self.memory_size, key_dim, self.value_dim or key_dim)
 
     @form.setter
     def form(self, form: Literal["auto", "folded", "projected"]) -> None:

@@ -7,6 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from memattn.layer import cheaper_path
+
 
 class Weights(NamedTuple):
     """The weights in the order of a file; biases are None without `use_bias`."""
@@ -32,8 +34,7 @@ class Weights(NamedTuple):
         """Whether the folded form is less work a token: the cost rule of docs/math.md."""
         slots, units = self.memory.shape
         key_dim, value_dim = self.query_kernel.shape[2], self.value_kernel.shape[2]
-        projected = units * key_dim + key_dim * slots + slots * value_dim + value_dim * units
-        return bool(2 * units * slots <= projected)
+        return cheaper_path(units, slots, key_dim, value_dim) == "folded"
 
 
 class Call(NamedTuple):

@@ -17,7 +17,7 @@ from memattn.torch import function, kernels, ops, plain
 from memattn.torch.call import Call, Weights
 
 _NAME = "MemoryAugmentedAttention"
-_SCORES = {True: "each", False: "none"}
+_SCORES = {True: "each", False: "none", "mean": "mean"}
 
 
 class MemoryAugmentedAttention(nn.Module):  # type: ignore[misc]  # mypy has no types of torch here
@@ -219,9 +219,7 @@ class MemoryAugmentedAttention(nn.Module):  # type: ignore[misc]  # mypy has no 
             uniform_when_masked=self.fully_masked == "uniform",
             dropout=self.dropout,
             training=self.training,
-            scores="mean"
-            if return_attention_scores == "mean"
-            else _SCORES[return_attention_scores],
+            scores=_SCORES[return_attention_scores],
         )
         y, scores = _attend(tokens, weights, call)
         if x.dim() == 2:
@@ -256,7 +254,7 @@ class MemoryAugmentedAttention(nn.Module):  # type: ignore[misc]  # mypy has no 
         It can be saved to a file, and serves without PyTorch.
         """
         double = self.memory.dtype == torch.float64
-        config = {**json.loads(self._config_json(self.seed or 0))}
+        config = json.loads(self._config_json(self.seed or 0))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)
             layer = memattn.MemoryAugmentedAttention(

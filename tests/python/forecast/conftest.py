@@ -1,5 +1,7 @@
 """Series to forecast, small enough for a test."""
 
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,3 +20,11 @@ def seasonal_csv(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows = [f"{time}:00Z,{a:.3f},{b:.3f}" for time, a, b in zip(times, one, two, strict=True)]
     path.write_text("\n".join(["time,one,two", *rows]) + "\n")
     return path
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Who is started in the background ignores interrupts, and so do its tests."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

@@ -1,10 +1,8 @@
 """The forecaster as people use it: fit, predict, cross_validation, and what is refused."""
 
 import _thread
-import signal
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -415,15 +413,7 @@ def test_false_from_progress_ends_the_training(frame: pd.DataFrame) -> None:
     assert len(later.predict(level=[80])) == 120
 
 
-@pytest.fixture
-def _interruptible() -> Iterator[None]:
-    """Who is started in the background ignores interrupts, and so do its tests."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-@pytest.mark.usefixtures("_interruptible")
+@pytest.mark.usefixtures("interruptible")
 def test_interrupt_leaves_what_was_there(frame: pd.DataFrame) -> None:
     forecaster = Forecaster(6, steps=10**6)
     timer = threading.Timer(0.2, _thread.interrupt_main)

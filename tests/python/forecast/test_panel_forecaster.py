@@ -1,10 +1,8 @@
 """The bindings of the forecaster of many series: arrays in and out, progress, interruption."""
 
 import _thread
-import signal
 import threading
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -91,15 +89,7 @@ def test_errors_of_progress_pass_through(series: tuple[np.ndarray, np.ndarray]) 
         PanelForecaster(**OPTIONS).fit(*series, fail)
 
 
-@pytest.fixture
-def _interruptible() -> Iterator[None]:
-    """Who is started in the background ignores interrupts, and so do its tests."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-@pytest.mark.usefixtures("_interruptible")
+@pytest.mark.usefixtures("interruptible")
 def test_interrupt_ends_fit(series: tuple[np.ndarray, np.ndarray]) -> None:
     timer = threading.Timer(0.2, _thread.interrupt_main)
     latest = time.monotonic() + 30
