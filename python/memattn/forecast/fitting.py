@@ -27,6 +27,22 @@ CALIBRATION_WINDOWS = 200  # wanted, of all series together
 
 
 @dataclass(frozen=True, eq=False)
+class HeldOut:
+    """Windows that a model of the same settings had not seen, and what it forecast of them.
+
+    Attributes
+    ----------
+    windows : Windows
+        W of them, with truths for one step ahead at least.
+    forecasts : array (W, horizon)
+        Of them.
+    """
+
+    windows: Windows
+    forecasts: Array
+
+
+@dataclass(frozen=True, eq=False)
 class Fitted:
     """What fit leaves and predict needs; replaced as a whole.
 
@@ -42,6 +58,8 @@ class Fitted:
         Errors of windows that a model had not seen.
     notes : tuple of Note
         What was done, that of the panel included.
+    held_out : HeldOut, optional
+        What the calibration is of; a file does not keep it.
     """
 
     engine: PanelForecaster
@@ -49,6 +67,7 @@ class Fitted:
     settings: Settings
     calibration: Calibration | None
     notes: tuple[Note, ...]
+    held_out: HeldOut | None = None
 
 
 def train(
@@ -92,16 +111,20 @@ def train(
     fitted = Fitted(engine, panel, settings, None, tuple(notes))
     if not intervals or not done:
         return fitted
-    calibration = _calibrated(fitted, val_size, share_of(progress, 1, 2))
-    if calibration is None:
+    held_out = _held_out(fitted, val_size, share_of(progress, 1, 2))
+    if held_out is None:
         notes.append(Note("stopped", "calibration ended early, as progress said: no intervals", 1))
         return replace(fitted, notes=tuple(notes))
+    calibration = calibrate(panel, held_out.windows, held_out.forecasts)
     notes += _calibration_notes(calibration, panel)
-    return replace(fitted, calibration=calibration, notes=tuple(notes))
+    return replace(fitted, calibration=calibration, notes=tuple(notes), held_out=held_out)
 
 
-def _calibrated(fitted: Fitted, val_size: int, progress: Progress | None) -> Calibration | None:
-    """The errors of the engine on what `val_size` held out; with 0, of another one, trained so."""
+def _held_out(fitted: Fitted, val_size: int, progress: Progress | None) -> HeldOut | None:
+    """What the engine says of what `val_size` held out; with 0, what another one, trained so, does.
+
+    None when its training was stopped.
+    """
     panel, settings = fitted.panel, fitted.settings
     horizon, engine = settings["horizon"].value, fitted.engine
     reach, windows = horizon, val_size - horizon + 1
@@ -116,7 +139,7 @@ def _calibrated(fitted: Fitted, val_size: int, progress: Progress | None) -> Cal
     usable = held_out.ends >= settings["min_history"].value
     if usable.any():
         held_out = Windows(held_out.series[usable], held_out.ends[usable])
-    return calibrate(panel, held_out, forecast(engine, settings, panel, held_out))
+    return HeldOut(held_out, forecast(engine, settings, panel, held_out))
 
 
 def _calibration_size(panel: Panel, horizon: int, min_history: int) -> tuple[int, int]:
