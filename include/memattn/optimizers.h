@@ -75,6 +75,15 @@ class MEMATTN_EXPORT Adam : public Optimizer<T> {
   explicit Adam(const AdamOptions& options = {});
   void step(std::span<T> parameters, std::span<const T> gradients) override;
 
+  // m and v (P) after the steps taken so far; empty before the first.
+  std::span<const T> mean() const { return mean_; }
+  std::span<const T> square() const { return square_; }
+  // Takes the place of an optimizer with the same options that has taken `iterations` steps and
+  // has these m and v: the next steps are the same bits. Throws std::invalid_argument, before
+  // anything is changed, when iterations is negative, the lengths differ, a value is not finite or
+  // one of v negative.
+  void restore(std::int64_t iterations, std::span<const T> mean, std::span<const T> square);
+
  private:
   AdamOptions options_;
   std::vector<T> mean_;    // (P)

@@ -80,6 +80,13 @@ struct OriginsView {
   std::span<const std::int64_t> times;
 };
 
+// Where a training stands between two steps: what the next ones depend on beside options and
+// series.
+struct PanelTrainingState {
+  std::int64_t steps_done = 0;              // by every member
+  std::vector<std::vector<float>> members;  // weights, Adam's moments, the moving average
+};
+
 struct PanelProgress {
   std::int64_t step = 0;   // steps done, by every member
   std::int64_t steps = 0;  // steps in all
@@ -116,6 +123,14 @@ class MEMATTN_EXPORT PanelForecaster {
   // a number.
   bool fit(const SeriesView& series,
            const std::function<bool(const PanelProgress&)>& progress = {});
+
+  // After a fit that was stopped, or ended by an exception from `progress`: where it stands.
+  PanelTrainingState training_state() const;
+  // Goes on from there, in this forecaster or in another one with the same options: with the same
+  // series the result is the same bits as without the stop. As fit otherwise; std::invalid_argument
+  // also when the state cannot be one of these options.
+  bool resume(const SeriesView& series, const PanelTrainingState& state,
+              const std::function<bool(const PanelProgress&)>& progress = {});
 
   // forecasts (N, outputs, horizon) from N origins, of one member or, with -1, of the ensemble.
   // Quantiles do not cross. Throws std::invalid_argument as fit does, when an origin is not inside

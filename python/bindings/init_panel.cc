@@ -1,6 +1,7 @@
 // memattn._memattn.PanelForecaster: the forecaster of many series, for memattn.forecast.
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/optional.h>
+#include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
@@ -11,6 +12,7 @@
 #include <span>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "access_gate.h"
@@ -50,11 +52,43 @@ auto span_of(const Array& array) {
   return std::span(array.data(), array.size());
 }
 
+using Parameters = nb::ndarray<const float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using ParametersOut = nb::ndarray<nb::numpy, float, nb::ndim<1>>;
+
+ParametersOut copied(std::span<const float> source) {
+  auto values = std::make_unique<float[]>(source.size());
+  std::ranges::copy(source, values.get());
+  const nb::capsule owner(values.get(),
+                          [](void* data) noexcept { delete[] static_cast<float*>(data); });
+  float* const data = values.release();
+  return ParametersOut(data, {source.size()}, owner);
+}
+
 bool fit(PanelModel& model, const Values& values, const Indices& offsets,
          std::optional<nb::callable> progress) {
   const WriteAccess access(model.gate, "PanelForecaster.fit");
   const nb::gil_scoped_release release;
   return model.forecaster.fit({span_of(values), span_of(offsets)}, report_to(progress));
+}
+
+std::pair<std::int64_t, std::vector<ParametersOut>> training_state(PanelModel& model) {
+  const ReadAccess access(model.gate, "PanelForecaster");
+  const memattn::PanelTrainingState state = model.forecaster.training_state();
+  std::vector<ParametersOut> members;
+  for (const std::vector<float>& member : state.members) members.push_back(copied(member));
+  return {state.steps_done, std::move(members)};
+}
+
+bool resume(PanelModel& model, const Values& values, const Indices& offsets,
+            std::int64_t steps_done, const std::vector<Parameters>& members,
+            std::optional<nb::callable> progress) {
+  const WriteAccess access(model.gate, "PanelForecaster.resume");
+  memattn::PanelTrainingState state{.steps_done = steps_done, .members = {}};
+  for (const Parameters& member : members) {
+    state.members.emplace_back(member.data(), member.data() + member.size());
+  }
+  const nb::gil_scoped_release release;
+  return model.forecaster.resume({span_of(values), span_of(offsets)}, state, report_to(progress));
 }
 
 auto predict(PanelModel& model, const Values& values, const Indices& offsets, const Indices& series,
@@ -72,17 +106,9 @@ auto predict(PanelModel& model, const Values& values, const Indices& offsets, co
   return forecasts;
 }
 
-using Parameters = nb::ndarray<const float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
-
-auto parameters(PanelModel& model, std::int64_t member) {
+ParametersOut parameters(PanelModel& model, std::int64_t member) {
   const ReadAccess access(model.gate, "PanelForecaster");
-  const std::span<const float> source = model.forecaster.parameters(member);
-  auto values = std::make_unique<float[]>(source.size());
-  std::ranges::copy(source, values.get());
-  const nb::capsule owner(values.get(),
-                          [](void* data) noexcept { delete[] static_cast<float*>(data); });
-  float* const data = values.release();
-  return nb::ndarray<nb::numpy, float, nb::ndim<1>>(data, {source.size()}, owner);
+  return copied(model.forecaster.parameters(member));
 }
 
 void set_parameters(PanelModel& model, std::int64_t member, const Parameters& values) {
@@ -149,6 +175,15 @@ void init_panel(nb::module_& m) {
            "Trains all members on the series values[offsets[i]:offsets[i + 1]]; progress(step,\n"
            "steps, loss) is called at most every 50 ms and after the last step, and stops the\n"
            "training by returning False.");
+  type.def("training_state", &training_state,
+           "Where a fit that was stopped stands: steps done, and a flat array for each member.");
+  type.def("resume", &resume, "values"_a, "offsets"_a, "steps_done"_a, "members"_a,
+           "progress"_a = nb::none(),
+           nb::sig("def resume(self, values: numpy.typing.NDArray[numpy.float64], offsets: "
+                   "numpy.typing.NDArray[numpy.int64], steps_done: int, members: "
+                   "list[numpy.typing.NDArray[numpy.float32]], progress: "
+                   "collections.abc.Callable[[int, int, float], object] | None = None) -> bool"),
+           "Goes on from training_state(), with the bits of a fit that was never stopped.");
   type.def("predict", &predict, "values"_a, "offsets"_a, "series"_a, "times"_a, "member"_a = -1,
            "Forecasts (N, outputs, horizon) from the first times[i] values of series[i], of one\n"
            "member or, with -1, of all together.");

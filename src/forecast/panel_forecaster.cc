@@ -100,17 +100,24 @@ void parallel_for_throwing(std::int64_t count, Body body) {
 }  // namespace
 
 struct PanelForecaster::Impl {
-  explicit Impl(const PanelForecasterOptions& these) : options(validated(these)) { make_members(); }
+  explicit Impl(const PanelForecasterOptions& these)
+      : options(validated(these)), members(make_members()) {}
 
-  void make_members() {
-    members.clear();
+  std::vector<PanelMember> make_members() const {
+    std::vector<PanelMember> made;
+    made.reserve(static_cast<std::size_t>(options.members()));
     for (const std::int64_t lookback : options.lookbacks) {
       for (std::int64_t i = 0; i < options.seeds; ++i) {
         const std::uint64_t key = kernels::mix(options.seed, kMemberStream);
-        members.emplace_back(options, lookback, kernels::mix(key, members.size()));
+        made.emplace_back(options, lookback, kernels::mix(key, made.size()));
       }
     }
+    return made;
   }
+
+  // fit, and with `from` resume.
+  bool train(std::string_view function, const SeriesView& series, const PanelTrainingState* from,
+             const std::function<bool(const PanelProgress&)>& progress);
 
   std::size_t place_of(std::string_view function, std::int64_t member) const {
     if (member < 0 || member >= options.members()) {
@@ -164,21 +171,51 @@ void PanelForecaster::set_parameters(std::int64_t member, std::span<const float>
 
 bool PanelForecaster::fit(const SeriesView& series,
                           const std::function<bool(const PanelProgress&)>& progress) {
-  const PanelForecasterOptions& options = impl_->options;
-  check_series("PanelForecaster::fit", series);
+  return impl_->train("PanelForecaster::fit", series, nullptr, progress);
+}
+
+PanelTrainingState PanelForecaster::training_state() const {
+  PanelTrainingState state;
+  for (const PanelMember& member : impl_->members) {
+    state.steps_done = member.steps_done();
+    state.members.push_back(member.training_state());
+  }
+  return state;
+}
+
+bool PanelForecaster::resume(const SeriesView& series, const PanelTrainingState& state,
+                             const std::function<bool(const PanelProgress&)>& progress) {
+  return impl_->train("PanelForecaster::resume", series, &state, progress);
+}
+
+bool PanelForecaster::Impl::train(std::string_view function, const SeriesView& series,
+                                  const PanelTrainingState* from,
+                                  const std::function<bool(const PanelProgress&)>& progress) {
+  check_series(function, series);
   const Panel panel(series.values, series.offsets, options.season);
   const OriginSampler sampler(panel, options.min_history);
   if (sampler.count() == 0) {
     std::int64_t longest = 0;
     for (std::int64_t i = 0; i < panel.size(); ++i) longest = std::max(longest, panel.length(i));
-    fail_argument("PanelForecaster::fit", "series",
+    fail_argument(function, "series",
                   concat(panel.size(), " series of at most ", longest, " values"),
                   concat("more than min_history = ", options.min_history, " in one of them"));
   }
-  impl_->make_members();
-  std::vector<PanelMember>& members = impl_->members;
+  std::vector<PanelMember> started = make_members();
+  PanelProgress now{.steps = options.steps};
+  if (from != nullptr) {
+    if (from->members.size() != started.size()) {
+      fail_argument(function, "state", concat(from->members.size(), " members"),
+                    concat(started.size(), " members"));
+    }
+    for (std::size_t i = 0; i < started.size(); ++i) {
+      started[i].restore(from->steps_done, from->members[i]);
+    }
+    now.step = from->steps_done;
+  }
+  members = std::move(started);
   std::vector<double> losses(members.size());
-  for (PanelProgress now{.steps = options.steps}; now.step < options.steps;) {
+  while (now.step < options.steps) {
     // In step, so that whoever stops the training stops all members at one point.
     parallel_for_throwing(options.members(), [&](std::int64_t i) {
       const auto place = static_cast<std::size_t>(i);
@@ -189,8 +226,8 @@ bool PanelForecaster::fit(const SeriesView& series,
     now.loss = 0;
     for (const double loss : losses) now.loss += loss / static_cast<double>(losses.size());
     if (!std::isfinite(now.loss)) {
-      throw std::runtime_error(concat("PanelForecaster::fit: loss: found ", now.loss, " in step ",
-                                      now.step, ", expected a finite number; lower learning_rate"));
+      throw std::runtime_error(concat(function, ": loss: found ", now.loss, " in step ", now.step,
+                                      ", expected a finite number; lower learning_rate"));
     }
     if (progress && !progress(now)) return now.step == now.steps;
   }

@@ -2,7 +2,10 @@
 #include "forecast/panel_member.h"
 
 #include <algorithm>
+#include <cmath>
+#include <string_view>
 
+#include "check.h"
 #include "train/masked_loss.h"
 
 namespace memattn {
@@ -74,6 +77,29 @@ void PanelMember::finish() {
 
 void PanelMember::set_parameters(std::span<const float> parameters) {
   network_.update([&](std::span<float> all) { std::ranges::copy(parameters, all.begin()); });
+}
+
+std::vector<float> PanelMember::training_state() const {
+  const std::span<const float> parameters = network_.parameters();
+  std::vector<float> state(parameters.begin(), parameters.end());
+  const std::vector<float> rest = trainer_.state(parameters.size());
+  state.insert(state.end(), rest.begin(), rest.end());
+  return state;
+}
+
+void PanelMember::restore(std::int64_t steps_done, std::span<const float> state) {
+  constexpr std::string_view kFunction = "PanelForecaster::resume";
+  const auto size = static_cast<std::size_t>(network_.count_params());
+  const std::size_t expected = size + trainer_.state(size).size();
+  if (state.size() != expected) {
+    fail_argument(kFunction, "state", concat(state.size(), " values of a member"),
+                  concat(expected, " values"));
+  }
+  for (const float value : state.first(size)) {
+    if (!std::isfinite(value)) fail_argument(kFunction, "state", value, "finite numbers");
+  }
+  trainer_.restore(steps_done, state.subspan(size));
+  set_parameters(state.first(size));
 }
 
 double PanelMember::evaluate() {

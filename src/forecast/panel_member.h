@@ -29,6 +29,13 @@ class PanelMember {
   // As many as the network has.
   void set_parameters(std::span<const float> parameters);
 
+  std::int64_t steps_done() const { return trainer_.steps_done(); }
+  // The parameters and the trainer's state after them, in one flat buffer.
+  std::vector<float> training_state() const;
+  // Takes the place of a member made alike that has taken so many steps. Throws
+  // std::invalid_argument, before anything is changed, when there cannot be such a state.
+  void restore(std::int64_t steps_done, std::span<const float> state);
+
  private:
   double evaluate();
 

@@ -133,6 +133,28 @@ void Adam<T>::step(std::span<T> parameters, std::span<const T> gradients) {
 }
 
 template <typename T>
+void Adam<T>::restore(std::int64_t iterations, std::span<const T> mean, std::span<const T> square) {
+  constexpr std::string_view kFunction = "Adam::restore";
+  if (iterations < 0) fail_argument(kFunction, "iterations", iterations, "at least 0");
+  if (square.size() != mean.size()) {
+    fail_argument(kFunction, "square", concat(square.size(), " values"),
+                  concat(mean.size(), " values, as many as mean"));
+  }
+  for (std::size_t i = 0; i < mean.size(); ++i) {
+    if (!std::isfinite(mean[i])) {
+      fail_argument(kFunction, concat("mean[", i, "]"), mean[i], "a finite number");
+    }
+    if (!(std::isfinite(square[i]) && square[i] >= 0)) {
+      fail_argument(kFunction, concat("square[", i, "]"), square[i], "a finite number, at least 0");
+    }
+  }
+  mean_.assign(mean.begin(), mean.end());
+  square_.assign(square.begin(), square.end());
+  this->size_ = mean.size();
+  this->iterations_ = iterations;
+}
+
+template <typename T>
 AdamW<T>::AdamW(AdamOptions options) : Adam<T>(options) {}
 
 template <typename T>

@@ -59,4 +59,31 @@ void Trainer::finish(std::span<float> parameters) const {
   }
 }
 
+std::vector<float> Trainer::state(std::size_t size) const {
+  std::vector<float> state(state_parts() * size, 0.0f);
+  if (steps_done() == 0) return state;
+  auto end = std::ranges::copy(optimizer_.mean(), state.begin()).out;
+  end = std::ranges::copy(optimizer_.square(), end).out;
+  std::ranges::copy(average_, end);
+  return state;
+}
+
+void Trainer::restore(std::int64_t steps_done, std::span<const float> state) {
+  if (steps_done < 0 || steps_done > options_.steps) {
+    fail_argument("Trainer::restore", "steps_done", steps_done,
+                  concat("a number from 0 to ", options_.steps));
+  }
+  if (state.size() % state_parts() != 0) {
+    fail_argument("Trainer::restore", "state", concat(state.size(), " values"),
+                  concat("a multiple of ", state_parts()));
+  }
+  const std::size_t size = state.size() / state_parts();
+  const std::span<const float> average = state.subspan(2 * size);
+  for (const float value : average) {
+    if (!std::isfinite(value)) fail_argument("Trainer::restore", "state", value, "finite numbers");
+  }
+  optimizer_.restore(steps_done, state.first(size), state.subspan(size, size));
+  average_.assign(average.begin(), average.end());
+}
+
 }  // namespace memattn

@@ -39,7 +39,16 @@ class Trainer {
   // early ones count the less, decay^age, weights of sum 1.
   void finish(std::span<float> parameters) const;
 
+  // What the next steps depend on beside the parameters, P of them: Adam's mean and square (P) and,
+  // with average_decay, the sum of the average (P), one after the other; zeros before a step.
+  std::vector<float> state(std::size_t size) const;
+  // Takes the place of a trainer with the same options after `steps_done` steps. Throws
+  // std::invalid_argument, before anything is changed, when there cannot be such a state.
+  void restore(std::int64_t steps_done, std::span<const float> state);
+
  private:
+  std::size_t state_parts() const { return options_.average_decay > 0 ? 3 : 2; }
+
   TrainerOptions options_;
   AdamW<float> optimizer_;
   std::vector<float> average_;  // of sum 1 - decay^steps

@@ -289,6 +289,40 @@ TYPED_TEST(OptimizersTest, ClipOfZerosIsZeros) {
   EXPECT_EQ(clip_by_global_norm<TypeParam>(none, 1), TypeParam(0));
 }
 
+TYPED_TEST(OptimizersTest, AdamRestoredGoesOnWithTheSameBits) {
+  using T = TypeParam;
+  const AdamOptions options{.learning_rate = 0.03, .weight_decay = 0.1};
+  Adam<T> whole(options);
+  EXPECT_TRUE(whole.mean().empty() && whole.square().empty());
+  std::vector<T> expected = start<T>();
+  for (int step = 0; step < kSteps; ++step) {
+    whole.step(expected, gradients<T>(step));
+    Adam<T> stopped(options), restored(options);
+    std::vector<T> found = start<T>();
+    for (int before = 0; before < step; ++before) stopped.step(found, gradients<T>(before));
+    restored.restore(step, stopped.mean(), stopped.square());
+    EXPECT_EQ(restored.iterations(), step);
+    restored.step(found, gradients<T>(step));
+    EXPECT_EQ(found, expected);
+  }
+  std::vector<T> shorter(kSize - 1);
+  EXPECT_THROW(whole.step(shorter, shorter), std::invalid_argument);
+}
+
+TYPED_TEST(OptimizersTest, AdamStatesThatCannotBeAreRefused) {
+  using T = TypeParam;
+  Adam<T> adam;
+  const std::vector<T> good = {1, 2}, nan = {1, static_cast<T>(kNan)}, negative = {1, -1};
+  const std::vector<T> one = {1};
+  expect_refused([&] { adam.restore(-1, good, good); }, "Adam::restore: iterations: found -1");
+  expect_refused([&] { adam.restore(1, good, one); }, "Adam::restore: square: found 1 values");
+  expect_refused([&] { adam.restore(1, nan, good); }, "Adam::restore: mean[1]: found nan");
+  expect_refused([&] { adam.restore(1, good, nan); }, "Adam::restore: square[1]: found nan");
+  expect_refused([&] { adam.restore(1, good, negative); }, "Adam::restore: square[1]: found -1");
+  EXPECT_EQ(adam.iterations(), 0);
+  EXPECT_TRUE(adam.mean().empty());
+}
+
 TYPED_TEST(OptimizersTest, ClipMakesAllNanOfANormThatIsNotFinite) {
   const auto max = std::numeric_limits<TypeParam>::max();
   const auto inf = std::numeric_limits<TypeParam>::infinity();
