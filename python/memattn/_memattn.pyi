@@ -227,6 +227,16 @@ class PanelForecaster:
         training by returning False.
         """
 
+    def training_state(self) -> tuple[int, list[Annotated[NDArray[numpy.float32], dict(shape=(None,))]]]:
+        """
+        Where a fit that was stopped stands: steps done, and a flat array for each member.
+        """
+
+    def resume(self, values: numpy.typing.NDArray[numpy.float64], offsets: numpy.typing.NDArray[numpy.int64], steps_done: int, members: list[numpy.typing.NDArray[numpy.float32]], progress: Callable[[int, int, float], object] | None = None) -> bool:
+        """
+        Goes on from training_state(), with the bits of a fit that was never stopped.
+        """
+
     def predict(self, values: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu', writable=False)], offsets: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], series: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], times: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], member: int = -1) -> Annotated[NDArray[numpy.float64], dict(shape=(None, None, None))]:
         """
         Forecasts (N, outputs, horizon) from the first times[i] values of series[i], of one

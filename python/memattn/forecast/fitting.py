@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TypeAlias
 
 import numpy as np
 
 from memattn._memattn import PanelForecaster
 from memattn.errors import quoted
 from memattn.forecast.baselines import Windows, last_windows, naive, rolling_windows
+from memattn.forecast.checkpoint import Progress, Trainer, train_engine
 from memattn.forecast.columns import Array
 from memattn.forecast.conformal import Calibration, calibrate, domain_of, interval_ends
 from memattn.forecast.forecaster_settings import Settings, engine_options
 from memattn.forecast.frames import Intervals
 from memattn.forecast.long_rows import Note, plural
 from memattn.forecast.panel import Panel
-
-Progress: TypeAlias = Callable[[int, int, float], object]  # step, steps, loss
 
 # Values that a series needs, not to be forecast by its last one. Two show a single change; with
 # three and more the model was better on M3's series cut so short, on validation.
@@ -76,6 +73,7 @@ def train(
     val_size: int,
     progress: Progress | None,
     intervals: bool,
+    trainer: Trainer = train_engine,
 ) -> Fitted:
     """A model of the panel, and how wrong such a one is.
 
@@ -92,11 +90,14 @@ def train(
         As in `Forecaster.fit`.
     intervals : bool
         Whether to calibrate.
+    trainer : Trainer
+        Of the engines, the one that forecasts and the one that calibrates.
     """
     notes = list(panel.notes)
     known = panel if val_size == 0 else held_back(panel, val_size)
     twice = intervals and val_size == 0
-    engine, done = _trained(known, settings, share_of(progress, 0, 2 if twice else 1))
+    share = share_of(progress, 0, 2 if twice else 1)
+    engine, done = _trained("model", known, settings, share, trainer)
     if not done:
         notes.append(Note("stopped", "training ended early, as progress said", 1))
     short = panel.shorter_than(FEWEST_VALUES)
@@ -111,7 +112,7 @@ def train(
     fitted = Fitted(engine, panel, settings, None, tuple(notes))
     if not intervals or not done:
         return fitted
-    held_out = _held_out(fitted, val_size, share_of(progress, 1, 2))
+    held_out = _held_out(fitted, val_size, share_of(progress, 1, 2), trainer)
     if held_out is None:
         notes.append(Note("stopped", "calibration ended early, as progress said: no intervals", 1))
         return replace(fitted, notes=tuple(notes))
@@ -120,7 +121,9 @@ def train(
     return replace(fitted, calibration=calibration, notes=tuple(notes), held_out=held_out)
 
 
-def _held_out(fitted: Fitted, val_size: int, progress: Progress | None) -> HeldOut | None:
+def _held_out(
+    fitted: Fitted, val_size: int, progress: Progress | None, trainer: Trainer
+) -> HeldOut | None:
     """What the engine says of what `val_size` held out; with 0, what another one, trained so, does.
 
     None when its training was stopped.
@@ -131,7 +134,7 @@ def _held_out(fitted: Fitted, val_size: int, progress: Progress | None) -> HeldO
     if val_size == 0:
         reach, windows = _calibration_size(panel, horizon, settings["min_history"].value)
         before = held_back(panel, reach + windows - 1)
-        engine, done = _trained(before, settings, progress)
+        engine, done = _trained("calibration", before, settings, progress, trainer)
         if not done:
             return None
     # With `reach` below the horizon, the later steps ahead have no truth and no error.
@@ -174,14 +177,14 @@ def held_back(panel: Panel, rows: int) -> Panel:
 
 
 def _trained(
-    panel: Panel, settings: Settings, progress: Progress | None
+    name: str, panel: Panel, settings: Settings, progress: Progress | None, trainer: Trainer
 ) -> tuple[PanelForecaster, bool]:
     """An engine, trained if there is anything to learn from, and whether to the end."""
     engine = PanelForecaster(**engine_options(settings))
     learnable = bool((panel.lengths > settings["min_history"].value).any())
     if settings["steps"].value == 0 or not learnable:
         return engine, True
-    return engine, engine.fit(panel.values, panel.offsets, progress)
+    return engine, trainer(name, engine, panel, progress)
 
 
 def forecast(engine: PanelForecaster, settings: Settings, panel: Panel, windows: Windows) -> Array:

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from memattn.forecast.baselines import Windows, last_windows, rolling_windows
+from memattn.forecast.checkpoint import Checkpoint, Progress, Trainer, train_engine
 from memattn.forecast.fitting import (
     Fitted,
-    Progress,
     forecast,
     held_back,
     intervals_of,
@@ -130,7 +130,15 @@ class Forecaster:
         """What was found in the data and done about it, for people."""
         return self._state("notes").notes
 
-    def fit(self, data: Data, val_size: int = 0, *, progress: Progress | None = None) -> Self:
+    def fit(
+        self,
+        data: Data,
+        val_size: int = 0,
+        *,
+        progress: Progress | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
+        resume: bool = False,
+    ) -> Self:
         """Train on all series.
 
         Parameters
@@ -144,6 +152,13 @@ class Forecaster:
         progress : callable, optional
             Called with (step, steps, loss) at most every 50 ms; False from it ends the training
             there, and no intervals are calibrated.
+        checkpoint : path, optional
+            A file that keeps where training stands: written atomically every 10 s, when a training
+            ends, and when it is stopped, by `progress`, Ctrl-C or an exception. It holds weights
+            and fingerprints of the series, not the series.
+        resume : bool
+            Whether to go on with what is in `checkpoint`, with the bits of a fit that was never
+            stopped. Without it the file must not exist.
 
         Returns
         -------
@@ -153,12 +168,24 @@ class Forecaster:
         Raises
         ------
         DataError
-            The data cannot be used; a ValueError that names row and column.
+            The data cannot be used; a ValueError that names row and column. Or the checkpoint is
+            that of other data or settings, which it names, or cannot be written: the one before it
+            is then whole.
+        FormatError
+            The file is no checkpoint, or is damaged.
         """
-        self._check_val_size("Forecaster.fit", val_size)
-        panel = self._panel("Forecaster.fit", data)
+        where = "Forecaster.fit"
+        self._check_val_size(where, val_size)
+        if resume and checkpoint is None:
+            raise ValueError(f"{where}: resume: found True, expected it with a checkpoint only")
+        panel = self._panel(where, data)
         settings = self._choose(panel if val_size == 0 else held_back(panel, val_size))
-        self._fitted = train(panel, settings, val_size, progress, self._intervals)
+        trainer: Trainer = train_engine
+        if checkpoint is not None:
+            choices = {name: setting.value for name, setting in settings.items()}
+            choices |= {"val_size": val_size, "intervals": self._intervals}
+            trainer = Checkpoint(Path(checkpoint), panel, choices, resume=resume)
+        self._fitted = train(panel, settings, val_size, progress, self._intervals, trainer)
         return self
 
     def predict(self, level: Iterable[float] | None = None, *, data: Data | None = None) -> Any:

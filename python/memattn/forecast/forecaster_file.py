@@ -6,7 +6,6 @@ Every size is compared with the bytes that the file has before memory is taken f
 from __future__ import annotations
 
 import json
-import struct
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -16,8 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from memattn._memattn import PanelForecaster
-from memattn.convert.safetensors_file import read_header
-from memattn.convert.source import SourceFile, Tensor, open_source, parse_json
+from memattn.convert.source import SourceFile, open_source
 from memattn.errors import DataError, quoted
 from memattn.files import write_atomically
 from memattn.forecast.columns import MAX_NUMBER
@@ -30,12 +28,11 @@ from memattn.forecast.frames import forecast_frame
 from memattn.forecast.frequency import MONTH_END, Frequency
 from memattn.forecast.long_rows import MAX_MAGNITUDE, Note
 from memattn.forecast.panel import Panel
+from memattn.forecast.state_file import Arrays, read_state, state_bytes
 from memattn.forecast.time_axis import Unit
 from memattn.forecast.time_zones import FIRST, LAST
 
 FORMAT = "memattn.Forecaster"
-VERSION = "1"
-ALIGNMENT = 8
 # Tensors, their types and dimensions.
 TENSORS = {
     "weights": ("float32", 1),
@@ -50,7 +47,6 @@ CALIBRATION = {
     "calibration.roughness": ("float64", 1),
     "calibration.logs": ("uint8", 1),
 }
-SAFETENSORS = {"float32": "F32", "float64": "F64", "int64": "I64", "uint8": "U8"}
 UNITS, MEMORY, HEADS, LAYERS = 64, 32, 4, 2  # of the engine, as it is made by default
 
 
@@ -82,7 +78,7 @@ def write_forecaster(path: Path, fitted: Fitted, arguments: Mapping[str, Any]) -
     if calibration is not None:
         arrays["calibration.errors"] = calibration.errors
         arrays["calibration.roughness"] = calibration.domain.roughness
-        arrays["calibration.logs"] = calibration.domain.logs
+        arrays["calibration.logs"] = calibration.domain.logs.astype(np.uint8)
     config = {
         "arguments": arguments,
         "settings": {name: [one.value, one.reason] for name, one in fitted.settings.items()},
@@ -92,7 +88,7 @@ def write_forecaster(path: Path, fitted: Fitted, arguments: Mapping[str, Any]) -
         "zone": zone_config(panel.zone),
         "form": form_config(panel.form),
     }
-    write_atomically(path, _file_bytes(arrays, config))
+    write_atomically(path, state_bytes(FORMAT, arrays, config))
 
 
 def _id_bytes(panel: Panel) -> npt.NDArray[np.uint8]:
@@ -100,37 +96,19 @@ def _id_bytes(panel: Panel) -> npt.NDArray[np.uint8]:
     return np.frombuffer(json.dumps(ids).encode(), np.uint8)
 
 
-def _file_bytes(arrays: Mapping[str, npt.NDArray[Any]], config: Mapping[str, Any]) -> bytes:
-    kinds = {**TENSORS, **CALIBRATION}
-    metadata = {"format": FORMAT, "format_version": VERSION, "config": json.dumps(config)}
-    header: dict[str, Any] = {"__metadata__": metadata}
-    parts, at = [], 0
-    for name, array in arrays.items():
-        dtype = kinds[name][0]
-        data = np.ascontiguousarray(array, dtype=np.dtype(dtype).newbyteorder("<")).tobytes()
-        span = [at, at + len(data)]
-        shape = list(array.shape)
-        header[name] = {"dtype": SAFETENSORS[dtype], "shape": shape, "data_offsets": span}
-        parts.append(data)
-        at += len(data)
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % ALIGNMENT)
-    return b"".join([struct.pack("<Q", len(text)), text, *parts])
-
-
 def read_forecaster(path: Path) -> tuple[dict[str, Any], Fitted]:
     """The arguments of the Forecaster in a file, and what it had learned."""
     with open_source(path) as source:
-        tensors, metadata = read_header(source)
-        config = _config(source, metadata)
+        tensors, config = read_state(source, FORMAT, "a saved Forecaster")
         arguments = _arguments(source, config.get("arguments"))
         settings = _settings(source, config.get("settings"))
         horizon = settings["horizon"].value
-        found = _Arrays(source, tensors)
+        calibrated = any(tensor.name in CALIBRATION for tensor in tensors)
+        found = Arrays(source, tensors, {**TENSORS, **(CALIBRATION if calibrated else {})})
         counts = count_params(settings)
         found.check("weights", (sum(counts),))
         panel = _panel(source, config, found)
-        calibration = _calibration(source, found, horizon)
+        calibration = _calibration(source, found, horizon) if calibrated else None
         weights = found.read("weights")
         if not np.isfinite(weights).all():
             source.fail("weights", "a value that is not finite", "finite numbers")
@@ -140,62 +118,6 @@ def read_forecaster(path: Path) -> tuple[dict[str, Any], Fitted]:
     for member, part in enumerate(np.split(weights, np.cumsum(counts)[:-1])):
         engine.set_parameters(member, np.ascontiguousarray(part))
     return arguments, Fitted(engine, panel, settings, calibration, notes)
-
-
-class _Arrays:
-    """The tensors of a file, which must be those of a forecaster."""
-
-    def __init__(self, source: SourceFile, tensors: list[Tensor]) -> None:
-        self.source = source
-        self.tensors = {tensor.name: tensor for tensor in tensors}
-        self.calibrated = any(name in self.tensors for name in CALIBRATION)
-        kinds = {**TENSORS, **(CALIBRATION if self.calibrated else {})}
-        for name, (dtype, dimensions) in kinds.items():
-            tensor = self.tensors.get(name)
-            if tensor is None:
-                source.fail("header", f"no tensor {quoted(name)}", "one")
-            if tensor.dtype != dtype or len(tensor.shape) != dimensions:
-                expected = f"{dtype} of {dimensions} dimensions"
-                source.fail(name, f"{tensor.dtype} of shape {tensor.shape}", expected)
-            assert isinstance(tensor.key, tuple)
-            begin, end, _ = tensor.key
-            size = np.dtype(dtype).itemsize * _product(tensor.shape)
-            if end - begin != size:
-                source.fail(name, f"{end - begin} bytes", f"{size}, those of its shape")
-        for name in self.tensors:
-            if name not in kinds:
-                source.fail("header", f"a tensor {quoted(name)}", f"only {', '.join(kinds)}")
-
-    def shape(self, name: str) -> tuple[int, ...]:
-        return self.tensors[name].shape
-
-    def check(self, name: str, shape: tuple[int, ...]) -> None:
-        if self.shape(name) != shape:
-            self.source.fail(name, f"shape {self.shape(name)}", f"{shape}")
-
-    def read(self, name: str) -> npt.NDArray[Any]:
-        return np.asarray(self.tensors[name].load())
-
-
-def _product(shape: tuple[int, ...]) -> int:
-    total = 1
-    for size in shape:
-        total *= size
-    return total
-
-
-def _config(source: SourceFile, metadata: Mapping[str, Any]) -> dict[str, Any]:
-    for key, expected in (("format", FORMAT), ("format_version", VERSION)):
-        if metadata.get(key) != expected:
-            found = quoted(str(metadata.get(key)))
-            source.fail(f"__metadata__: {key}", found, f"{quoted(expected)}, a saved Forecaster")
-    text = metadata.get("config")
-    if not isinstance(text, str):
-        source.fail("__metadata__: config", "no text", "the forecaster's choices as JSON")
-    config = parse_json(source, "config", text.encode("utf-8", "replace"))
-    if not isinstance(config, dict):
-        source.fail("config", "no object", "an object")
-    return config
 
 
 def _arguments(source: SourceFile, found: object) -> dict[str, Any]:
@@ -257,7 +179,7 @@ def _notes(source: SourceFile, found: object) -> tuple[Note, ...]:
     return tuple(notes)
 
 
-def _panel(source: SourceFile, config: Mapping[str, Any], found: _Arrays) -> Panel:
+def _panel(source: SourceFile, config: Mapping[str, Any], found: Arrays) -> Panel:
     (count,) = found.shape("last")
     if count < 1:
         source.fail("last", "no series", "at least one")
@@ -306,7 +228,7 @@ def _check_table(source: SourceFile, panel: Panel) -> None:
         source.fail("config: form", f"types that ids or times cannot have ({reason})", "theirs")
 
 
-def _ids(source: SourceFile, found: _Arrays, count: int) -> npt.NDArray[np.object_]:
+def _ids(source: SourceFile, found: Arrays, count: int) -> npt.NDArray[np.object_]:
     try:
         ids = json.loads(found.read("ids").tobytes())
     except (ValueError, RecursionError):
@@ -330,9 +252,7 @@ def _frequency(source: SourceFile, found: object) -> Frequency:
     return source.fail("config: frequency", quoted(str(found)), "a unit and a step")
 
 
-def _calibration(source: SourceFile, found: _Arrays, horizon: int) -> Calibration | None:
-    if not found.calibrated:
-        return None
+def _calibration(source: SourceFile, found: Arrays, horizon: int) -> Calibration:
     (count,) = found.shape("calibration.roughness")
     found.check("calibration.errors", (count, horizon))
     found.check("calibration.logs", (count,))

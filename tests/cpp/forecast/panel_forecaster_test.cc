@@ -6,9 +6,9 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <numbers>
 #include <vector>
 
+#include "forecast/panel_example.h"
 #include "memattn/threads.h"
 #include "testing/arrays.h"
 
@@ -16,63 +16,6 @@ namespace memattn {
 namespace {
 
 using testing::message_of;
-
-struct Data {
-  std::vector<double> values;
-  std::vector<std::int64_t> offsets = {0};
-
-  void add(const std::vector<double>& series) {
-    values.insert(values.end(), series.begin(), series.end());
-    offsets.push_back(static_cast<std::int64_t>(values.size()));
-  }
-  SeriesView view() const { return {values, offsets}; }
-};
-
-// Positive series with a season of 4, of 30 to 41 values.
-Data data() {
-  Data result;
-  for (std::int64_t i = 0; i < 12; ++i) {
-    const auto noise = testing::normal_array<double>(30 + i, static_cast<std::uint64_t>(i));
-    std::vector<double> series;
-    for (std::int64_t t = 0; t < 30 + i; ++t) {
-      const double level = 3 + 0.02 * static_cast<double>(t * (i % 3));
-      const double season = 0.3 * std::sin(std::numbers::pi / 2 * static_cast<double>(t + i));
-      series.push_back(std::exp(level + season + 0.05 * noise[static_cast<std::size_t>(t)]));
-    }
-    result.add(series);
-  }
-  return result;
-}
-
-PanelForecasterOptions options() {
-  PanelForecasterOptions result;
-  result.horizon = 5;
-  result.season = 4;
-  result.lookbacks = {4, 7};
-  result.seeds = 2;
-  result.min_history = 6;
-  result.units = 8;
-  result.memory_size = 4;
-  result.num_heads = 2;
-  result.steps = 30;
-  result.warm_up = 5;
-  result.batch_size = 64;
-  return result;
-}
-
-// From the end of each series.
-std::vector<double> predict(const PanelForecaster& forecaster, const Data& series,
-                            std::int64_t member = -1) {
-  std::vector<std::int64_t> which, times;
-  for (std::size_t i = 0; i + 1 < series.offsets.size(); ++i) {
-    which.push_back(static_cast<std::int64_t>(i));
-    times.push_back(series.offsets[i + 1] - series.offsets[i]);
-  }
-  const PanelForecasterOptions& o = forecaster.options();
-  std::vector<double> result(which.size() * static_cast<std::size_t>(o.outputs() * o.horizon), 99);
-  forecaster.predict(series.view(), {which, times}, result, member);
-  return result;
-}
 
 // Naive2 of a series in `log` or not, with the season as the plain decomposition has it: here by
 // the definition, without a shortcut.
@@ -304,76 +247,6 @@ TEST(PanelForecaster, StopsBetweenStepsWhenAskedTo) {
                               [](const PanelProgress&) -> bool { throw std::domain_error("x"); }),
                std::domain_error);
   EXPECT_NE(predict(forecaster, series), predict(PanelForecaster(options()), series));
-}
-
-PanelForecasterOptions averaged_options() {
-  PanelForecasterOptions these = options();
-  these.pre_norm = true;
-  these.dropout = 0.3;
-  these.average_decay = 0.9;
-  return these;
-}
-
-TEST(PanelForecaster, ResumesWithTheBitsOfATrainingNeverStopped) {
-  const Data series = data();
-  for (const PanelForecasterOptions& these : {options(), averaged_options()}) {
-    PanelForecaster whole(these);
-    ASSERT_TRUE(whole.fit(series.view()));
-    for (std::int64_t stop = 1; stop <= these.steps; ++stop) {
-      PanelForecaster stopped(these), resumed(these);
-      EXPECT_EQ(stopped.fit(series.view(), [&](const auto& now) { return now.step < stop; }),
-                stop == these.steps);
-      const PanelTrainingState state = stopped.training_state();
-      EXPECT_EQ(state.steps_done, stop);
-      std::int64_t first = stop < these.steps ? stop + 1 : 0;
-      EXPECT_TRUE(resumed.resume(series.view(), state, [&](const PanelProgress& now) {
-        EXPECT_EQ(now.step, first++);
-        return true;
-      }));
-      EXPECT_EQ(predict(resumed, series), predict(whole, series)) << stop;
-      EXPECT_EQ(resumed.training_state().members, whole.training_state().members) << stop;
-    }
-  }
-}
-
-TEST(PanelForecaster, ResumesFromBeforeTheFirstStep) {
-  const Data series = data();
-  PanelForecaster whole(options()), resumed(options());
-  ASSERT_TRUE(whole.fit(series.view()));
-  const PanelTrainingState state = PanelForecaster(options()).training_state();
-  EXPECT_EQ(state.steps_done, 0);
-  ASSERT_TRUE(resumed.resume(series.view(), state));
-  EXPECT_EQ(predict(resumed, series), predict(whole, series));
-}
-
-TEST(PanelForecaster, StatesThatCannotBeAreRefused) {
-  const Data series = data();
-  PanelForecaster forecaster(averaged_options());
-  forecaster.fit(series.view(), [](const PanelProgress& now) { return now.step < 3; });
-  const PanelTrainingState good = forecaster.training_state();
-  const std::vector<double> before = predict(forecaster, series);
-  const auto refused = [&](auto change) {
-    PanelTrainingState state = good;
-    change(state);
-    return message_of([&] { forecaster.resume(series.view(), state); });
-  };
-  EXPECT_EQ(refused([](auto& state) { state.members.pop_back(); }),
-            "PanelForecaster::resume: state: found 3 members, expected 4 members");
-  EXPECT_EQ(refused([](auto& state) { state.steps_done = 31; }),
-            "Trainer::restore: steps_done: found 31, expected a number from 0 to 30");
-  EXPECT_EQ(refused([](auto& state) { state.steps_done = -1; }),
-            "Trainer::restore: steps_done: found -1, expected a number from 0 to 30");
-  EXPECT_NE(refused([](auto& state) { state.members[2].pop_back(); }).find("values of a member"),
-            std::string::npos);
-  const std::size_t size = forecaster.parameters(3).size();
-  ASSERT_EQ(good.members[3].size(), 4 * size);
-  const float nan = std::numeric_limits<float>::quiet_NaN();
-  for (const std::size_t place : {std::size_t{0}, size, 2 * size, 3 * size}) {
-    EXPECT_NE(refused([&](auto& state) { state.members[3][place] = nan; }), "") << place;
-  }
-  EXPECT_NE(refused([&](auto& state) { state.members[3][2 * size] = -1; }).find("square[0]"),
-            std::string::npos);
-  EXPECT_EQ(predict(forecaster, series), before);
 }
 
 TEST(PanelForecaster, SeriesThatCannotBeAreRefused) {

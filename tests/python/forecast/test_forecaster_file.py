@@ -1,7 +1,9 @@
 """A forecaster as a file: the same bits come back, and files that lie are refused."""
 
+import hashlib
 import json
 import os
+import re
 import struct
 from collections.abc import Callable
 from datetime import datetime
@@ -149,7 +151,14 @@ def parts(path: Path) -> tuple[dict[str, Any], bytes]:
 
 def joined(header: dict[str, Any], body: bytes) -> bytes:
     text = json.dumps(header).encode()
-    return struct.pack("<Q", len(text)) + text + body
+    return signed(struct.pack("<Q", len(text)) + text + body)
+
+
+def signed(data: bytes) -> bytes:
+    """With the checksum that the content asks for, if there is one."""
+    entry = re.compile(rb'(?<="checksum": ")[^"]{64}')
+    unsigned = entry.sub(b"0" * 64, data, 1)
+    return entry.sub(hashlib.sha256(unsigned).hexdigest().encode(), unsigned, 1)
 
 
 Change = Callable[[dict[str, Any], dict[str, Any]], object]  # of the header and of the config
@@ -269,12 +278,42 @@ def test_cut_and_random_files_never_crash(saved: Path, tmp_path: Path) -> None:
             top = length + 8 if turn % 3 == 1 else len(data)
             for _ in range(rng.integers(1, 4)):
                 changed[rng.integers(top)] = rng.integers(256)
-        path.write_bytes(changed)
+        path.write_bytes(signed(bytes(changed)))
         try:
             Forecaster.load(path).predict()
         except (FormatError, DataError):
             refused += 1
     assert refused > 150
+
+
+def test_a_changed_byte_is_seen(saved: Path, tmp_path: Path) -> None:
+    data = saved.read_bytes()
+    path = tmp_path / "f.safetensors"
+    rng = np.random.default_rng(1)
+    for place in rng.integers(len(data), size=200):
+        changed = bytearray(data)
+        changed[place] ^= 1 << rng.integers(8)
+        path.write_bytes(changed)
+        with pytest.raises(FormatError):
+            Forecaster.load(path)
+    changed = bytearray(data)
+    changed[-1] ^= 1
+    path.write_bytes(changed)
+    with pytest.raises(FormatError, match="is damaged or has been edited"):
+        Forecaster.load(path)
+
+
+@pytest.mark.parametrize("checksum", [None, 3, "", "0" * 64, "g" * 64])
+def test_checksums_that_cannot_be_are_refused(
+    checksum: object, saved: Path, tmp_path: Path
+) -> None:
+    header, body = parts(saved)
+    header["__metadata__"]["checksum"] = checksum
+    text = json.dumps(header).encode()
+    path = tmp_path / "f.safetensors"
+    path.write_bytes(struct.pack("<Q", len(text)) + text + body)
+    with pytest.raises(FormatError, match="checksum"):
+        Forecaster.load(path)
 
 
 @pytest.mark.parametrize("key", ["id_dtype", "time_dtype"])

@@ -1,0 +1,262 @@
+"""Checkpoints: trainings that can be stopped at any step, or killed, and gone on with.
+
+A checkpoint holds where each training of a fit stands, and what it belongs to: every setting, and a
+fingerprint of every series. Going on gives the bits of a fit that was never stopped, on the same
+instruction set.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from memattn import FormatError
+from memattn._memattn import PanelForecaster
+from memattn.convert.source import SourceFile, open_source
+from memattn.errors import DataError, printable, quoted
+from memattn.files import check_writable, write_atomically
+from memattn.forecast.long_rows import plural
+from memattn.forecast.panel import Panel
+from memattn.forecast.state_file import Arrays, read_state, state_bytes
+
+FORMAT = "memattn.ForecasterCheckpoint"
+SECONDS = 10.0  # from one write to the next
+SHARE = 0.05  # of the time that writing may take, or else it is rarer
+MAX_MEMBERS = 10_000
+
+Progress: TypeAlias = Callable[[int, int, float], object]  # step, steps, loss
+Hashes: TypeAlias = npt.NDArray[np.int64]
+
+
+class Trainer(Protocol):
+    """Trains an engine; `name` tells the trainings of one fit apart."""
+
+    def __call__(
+        self, name: str, engine: PanelForecaster, panel: Panel, progress: Progress | None
+    ) -> bool:
+        """Whether it came to the end, as `PanelForecaster.fit` says."""
+
+
+def train_engine(
+    name: str, engine: PanelForecaster, panel: Panel, progress: Progress | None
+) -> bool:
+    """The trainer that keeps nothing."""
+    return engine.fit(panel.values, panel.offsets, progress)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where one training stands: steps done, and a flat array for each member."""
+
+    steps_done: int
+    members: list[npt.NDArray[np.float32]]
+
+
+class Checkpoint:
+    """The trainings of one fit, and the file that they are kept in; a `Trainer`.
+
+    Parameters
+    ----------
+    path : Path
+        Written every 10 s, when a training ends, and when it is stopped.
+    panel : Panel
+        The data of the fit.
+    choices : mapping
+        What decides the trainings beside the data: names and values that JSON takes.
+    resume : bool
+        Whether to go on with what the file holds, which must be of this panel and these choices.
+
+    Raises
+    ------
+    DataError
+        The file cannot be written; it exists and `resume` is false, or the other way round; it
+        belongs to other data or choices, and which.
+    FormatError
+        It is no checkpoint.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        panel: Panel,
+        choices: Mapping[str, Any],
+        *,
+        resume: bool,
+    ) -> None:
+        self._path = path
+        self._choices = {**choices, "frequency": panel.frequency.words, "season": panel.season}
+        self._series = series_hashes(panel)
+        self._trainings: dict[str, Standing] = {}
+        if resume:
+            self._read(panel)
+        elif path.exists():
+            msg = "found a file, expected none: resume goes on with it, or choose another name"
+            raise DataError("checkpoint-exists", msg, file=path)
+        check_writable(path)
+
+    def __call__(
+        self, name: str, engine: PanelForecaster, panel: Panel, progress: Progress | None
+    ) -> bool:
+        """Train, go on, or only restore what was trained to its end.
+
+        Raises
+        ------
+        DataError
+            The file cannot be written: the one that was there is whole.
+        KeyboardInterrupt
+            And whatever `progress` raises: after the file is written.
+        """
+        seconds = SECONDS
+        while True:
+            watch = _Watch(progress, seconds)
+            begin = time.monotonic()
+            try:
+                done = self._train_on(name, engine, panel, watch)
+            except BaseException as error:
+                if watch.raised or isinstance(error, KeyboardInterrupt):
+                    self._keep(name, engine)
+                raise
+            trained = time.monotonic() - begin
+            begin = time.monotonic()
+            self._keep(name, engine)
+            if done or not watch.paused:
+                return done
+            # Going on makes the engine's view of the series anew, which counts too.
+            cost = time.monotonic() - begin + max(trained - seconds, 0)
+            seconds = max(SECONDS, cost / SHARE)
+
+    def _train_on(self, name: str, engine: PanelForecaster, panel: Panel, watch: _Watch) -> bool:
+        before = self._trainings.get(name)
+        if before is None:
+            return engine.fit(panel.values, panel.offsets, watch)
+        try:
+            standing = before.steps_done, before.members
+            return engine.resume(panel.values, panel.offsets, *standing, watch)
+        except ValueError as error:
+            if watch.called:
+                raise
+            msg = f"{self._path}: training {name}: {error}"
+            raise FormatError(printable(msg)) from None
+
+    def _keep(self, name: str, engine: PanelForecaster) -> None:
+        """Write where all trainings stand, unless this one has not begun or not moved."""
+        standing = Standing(*engine.training_state())
+        before = self._trainings.get(name)
+        if standing.steps_done == (before.steps_done if before else 0):
+            return
+        self._trainings[name] = standing
+        arrays: dict[str, npt.NDArray[Any]] = {"series": self._series}
+        for training, one in self._trainings.items():
+            for k, member in enumerate(one.members):
+                arrays[f"{training}.{k}"] = member
+        trainings = {
+            training: [one.steps_done, len(one.members)]
+            for training, one in self._trainings.items()
+        }
+        config = {"choices": self._choices, "trainings": trainings}
+        write_atomically(self._path, state_bytes(FORMAT, arrays, config))
+
+    def _read(self, panel: Panel) -> None:
+        if not self._path.exists():
+            msg = "found no file, expected a checkpoint to resume from"
+            raise DataError("no-checkpoint", msg, file=self._path)
+        with open_source(self._path) as source:
+            tensors, config = read_state(source, FORMAT, "a checkpoint")
+            steps = _trainings(source, config.get("trainings"))
+            kinds = {
+                f"{name}.{k}": ("float32", 1)
+                for name, (_, members) in steps.items()
+                for k in range(members)
+            }
+            found = Arrays(source, tensors, {"series": ("int64", 1), **kinds})
+            choices = config.get("choices")
+            if not isinstance(choices, dict):
+                source.fail("config: choices", "no object", "an object")
+            self._compare_choices(choices)
+            self._compare_series(found.read("series"), panel)
+            for name, (done, members) in steps.items():
+                arrays = [found.read(f"{name}.{k}") for k in range(members)]
+                self._trainings[name] = Standing(done, arrays)
+
+    def _compare_choices(self, kept: Mapping[str, Any]) -> None:
+        ours = {name: _plain(value) for name, value in self._choices.items()}
+        for name in [*ours, *(name for name in kept if name not in ours)]:
+            if kept.get(name) != ours.get(name):
+                now, then = quoted(str(ours.get(name))), quoted(str(kept.get(name)))
+                msg = f"{name}: found {now}, expected {then}, with which the checkpoint began"
+                raise DataError("checkpoint-settings", printable(msg), file=self._path)
+
+    def _compare_series(self, kept: Hashes, panel: Panel) -> None:
+        what = ""
+        if len(kept) != len(panel):
+            found, expected = (
+                plural(count, "series", "series") for count in (len(panel), len(kept))
+            )
+            what = f"found {found}, expected {expected}"
+        elif (kept != self._series).any():
+            place = int(np.argmax(kept != self._series))
+            others = int((kept != self._series).sum()) - 1
+            more = f" and {others:,} more" if others else ""
+            what = f"found other values or times in {quoted(str(panel.ids[place]))}{more}"
+        if what:
+            msg = f"data: {what}; resume needs those with which the checkpoint began"
+            raise DataError("checkpoint-data", msg, file=self._path)
+
+
+class _Watch:
+    """Passes progress on, and pauses a training when it is time to write."""
+
+    def __init__(self, progress: Progress | None, seconds: float) -> None:
+        self._progress = progress
+        self._due = time.monotonic() + seconds
+        self.called = self.paused = self.raised = False
+
+    def __call__(self, step: int, steps: int, loss: float) -> bool:
+        self.called = True
+        try:
+            told = self._progress(step, steps, loss) if self._progress else None
+        except BaseException:
+            self.raised = True
+            raise
+        if told is False:
+            return False
+        self.paused = step < steps and time.monotonic() >= self._due
+        return not self.paused
+
+
+def series_hashes(panel: Panel) -> Hashes:
+    """A fingerprint of each series (N,): its name, its values, when it ends."""
+    values = np.ascontiguousarray(panel.values, "<f8").tobytes()
+    times = np.stack([panel.last, panel.day], axis=1).astype("<i8").tobytes()
+    offsets = (8 * panel.offsets).tolist()
+    digests = []
+    for k, one in enumerate(panel.ids.tolist()):
+        digest = hashlib.blake2b(f"{type(one).__name__} {one}".encode(), digest_size=8)
+        digest.update(times[16 * k : 16 * k + 16])
+        digest.update(values[offsets[k] : offsets[k + 1]])
+        digests.append(digest.digest())
+    return np.frombuffer(b"".join(digests), "<i8").astype(np.int64)
+
+
+def _trainings(source: SourceFile, found: object) -> dict[str, tuple[int, int]]:
+    """Steps done and members of each training."""
+    trainings: dict[str, tuple[int, int]] = {}
+    for name, one in found.items() if isinstance(found, dict) else [("", None)]:
+        match one:
+            case [int(done), int(members)] if 0 < done < 2**31 and 0 < members <= MAX_MEMBERS:
+                trainings[name] = (done, members)
+            case _:
+                source.fail("config: trainings", "another form", "steps done and members of each")
+    return trainings
+
+
+def _plain(value: Any) -> Any:
+    """As JSON gives it back."""
+    return [_plain(part) for part in value] if isinstance(value, list | tuple) else value

@@ -1,0 +1,150 @@
+"""Files of the forecaster's state: safetensors with a checksum over every byte.
+
+The layout is that of docs/format.md. The checksum is for accidents, a bad disk or an edit by hand:
+who can write the file can write another checksum.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from memattn.convert.safetensors_file import read_header
+from memattn.convert.source import SourceFile, Tensor, parse_json
+from memattn.errors import quoted
+
+VERSION = "1"
+ALIGNMENT = 8
+SAFETENSORS = {"float32": "F32", "float64": "F64", "int64": "I64", "uint8": "U8"}
+PIECE = 1 << 20  # bytes that are read at once
+
+Kinds = Mapping[str, tuple[str, int]]  # tensors, their types and dimensions
+
+
+def state_bytes(
+    kind: str, arrays: Mapping[str, npt.NDArray[Any]], config: Mapping[str, Any]
+) -> bytes:
+    """The content of a file.
+
+    Parameters
+    ----------
+    kind : str
+        What it says that it is, such as ``"memattn.Forecaster"``.
+    arrays : mapping
+        Of float32, float64, int64 or uint8, by name.
+    config : mapping
+        Everything else, as JSON takes it.
+    """
+    unsigned = "0" * 64
+    metadata = {"format": kind, "format_version": VERSION, "config": json.dumps(config)}
+    header: dict[str, Any] = {"__metadata__": metadata | {"checksum": unsigned}}
+    parts, at = [], 0
+    for name, array in arrays.items():
+        little = array.dtype.newbyteorder("<")
+        data = np.ascontiguousarray(array, dtype=little).tobytes()
+        dtype, span = SAFETENSORS[array.dtype.name], [at, at + len(data)]
+        header[name] = {"dtype": dtype, "shape": list(array.shape), "data_offsets": span}
+        parts.append(data)
+        at += len(data)
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % ALIGNMENT)
+    length = struct.pack("<Q", len(text))
+    digest = hashlib.sha256(length + text)
+    for part in parts:
+        digest.update(part)
+    signed = text.replace(_entry(unsigned), _entry(digest.hexdigest()), 1)
+    return b"".join([length, signed, *parts])
+
+
+def read_state(source: SourceFile, kind: str, what: str) -> tuple[list[Tensor], dict[str, Any]]:
+    """The tensors of a file and its config, the checksum compared first.
+
+    Parameters
+    ----------
+    source : SourceFile
+        What `state_bytes` made, or not.
+    kind : str
+        What it must say that it is.
+    what : str
+        That in words, for the error.
+    """
+    tensors, metadata = read_header(source)
+    for key, expected in (("format", kind), ("format_version", VERSION)):
+        if metadata.get(key) != expected:
+            found = quoted(str(metadata.get(key)))
+            source.fail(f"__metadata__: {key}", found, f"{quoted(expected)}, {what}")
+    _check_sum(source, metadata.get("checksum"))
+    text = metadata.get("config")
+    if not isinstance(text, str):
+        source.fail("__metadata__: config", "no text", "its choices as JSON")
+    config = parse_json(source, "config", text.encode("utf-8", "replace"))
+    if not isinstance(config, dict):
+        source.fail("config", "no object", "an object")
+    return tensors, config
+
+
+def _check_sum(source: SourceFile, found: object) -> None:
+    (length,) = struct.unpack("<Q", source.read_at(0, 8, "header"))
+    text = source.read_at(0, 8 + length, "header")
+    told = str(found)
+    if len(told) != 64 or text.count(_entry(told)) != 1:
+        source.fail("__metadata__: checksum", quoted(told), "a checksum of 64 digits, as written")
+    digest = hashlib.sha256(text.replace(_entry(told), _entry("0" * 64)))
+    for at in range(8 + length, source.size, PIECE):
+        digest.update(source.read_at(at, min(PIECE, source.size - at), "data"))
+    if digest.hexdigest() != told:
+        expected = f"{told}, which stands in it: the file is damaged or has been edited"
+        source.fail("", f"content with the checksum {digest.hexdigest()}", expected)
+
+
+def _entry(checksum: str) -> bytes:
+    return f'"checksum": {json.dumps(checksum)}'.encode()
+
+
+class Arrays:
+    """The tensors of a file, which must be those of `kinds`."""
+
+    def __init__(self, source: SourceFile, tensors: list[Tensor], kinds: Kinds) -> None:
+        self.source = source
+        self.tensors = {tensor.name: tensor for tensor in tensors}
+        for name, (dtype, dimensions) in kinds.items():
+            tensor = self.tensors.get(name)
+            if tensor is None:
+                source.fail("header", f"no tensor {quoted(name)}", "one")
+            if tensor.dtype != dtype or len(tensor.shape) != dimensions:
+                expected = f"{dtype} of {dimensions} dimensions"
+                source.fail(name, f"{tensor.dtype} of shape {tensor.shape}", expected)
+            assert isinstance(tensor.key, tuple)
+            begin, end, _ = tensor.key
+            size = np.dtype(dtype).itemsize * _product(tensor.shape)
+            if end - begin != size:
+                source.fail(name, f"{end - begin} bytes", f"{size}, those of its shape")
+        for name in self.tensors:
+            if name not in kinds:
+                source.fail("header", f"a tensor {quoted(name)}", f"only {', '.join(kinds)}")
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Of one tensor."""
+        return self.tensors[name].shape
+
+    def check(self, name: str, shape: tuple[int, ...]) -> None:
+        """Refuse another shape."""
+        if self.shape(name) != shape:
+            self.source.fail(name, f"shape {self.shape(name)}", f"{shape}")
+
+    def read(self, name: str) -> npt.NDArray[Any]:
+        """The values of one tensor."""
+        return np.asarray(self.tensors[name].load())
+
+
+def _product(shape: tuple[int, ...]) -> int:
+    total = 1
+    for size in shape:
+        total *= size
+    return total

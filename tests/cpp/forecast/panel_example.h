@@ -1,0 +1,71 @@
+// Series and options of the panel forecaster, small enough for a test.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <numbers>
+#include <vector>
+
+#include "memattn/panel_forecaster.h"
+#include "testing/arrays.h"
+
+namespace memattn {
+
+struct Data {
+  std::vector<double> values;
+  std::vector<std::int64_t> offsets = {0};
+
+  void add(const std::vector<double>& series) {
+    values.insert(values.end(), series.begin(), series.end());
+    offsets.push_back(static_cast<std::int64_t>(values.size()));
+  }
+  SeriesView view() const { return {values, offsets}; }
+};
+
+// Positive series with a season of 4, of 30 to 41 values.
+inline Data data() {
+  Data result;
+  for (std::int64_t i = 0; i < 12; ++i) {
+    const auto noise = testing::normal_array<double>(30 + i, static_cast<std::uint64_t>(i));
+    std::vector<double> series;
+    for (std::int64_t t = 0; t < 30 + i; ++t) {
+      const double level = 3 + 0.02 * static_cast<double>(t * (i % 3));
+      const double season = 0.3 * std::sin(std::numbers::pi / 2 * static_cast<double>(t + i));
+      series.push_back(std::exp(level + season + 0.05 * noise[static_cast<std::size_t>(t)]));
+    }
+    result.add(series);
+  }
+  return result;
+}
+
+inline PanelForecasterOptions options() {
+  PanelForecasterOptions result;
+  result.horizon = 5;
+  result.season = 4;
+  result.lookbacks = {4, 7};
+  result.seeds = 2;
+  result.min_history = 6;
+  result.units = 8;
+  result.memory_size = 4;
+  result.num_heads = 2;
+  result.steps = 30;
+  result.warm_up = 5;
+  result.batch_size = 64;
+  return result;
+}
+
+// From the end of each series.
+inline std::vector<double> predict(const PanelForecaster& forecaster, const Data& series,
+                                   std::int64_t member = -1) {
+  std::vector<std::int64_t> which, times;
+  for (std::size_t i = 0; i + 1 < series.offsets.size(); ++i) {
+    which.push_back(static_cast<std::int64_t>(i));
+    times.push_back(series.offsets[i + 1] - series.offsets[i]);
+  }
+  const PanelForecasterOptions& o = forecaster.options();
+  std::vector<double> result(which.size() * static_cast<std::size_t>(o.outputs() * o.horizon), 99);
+  forecaster.predict(series.view(), {which, times}, result, member);
+  return result;
+}
+
+}  // namespace memattn

@@ -1,0 +1,349 @@
+"""Fits that stop, die or cannot write, and go on with the same bits."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from memattn import FormatError
+from memattn.errors import DataError
+from memattn.forecast import Forecaster, checkpoint
+from memattn.forecast.panel import panel_from_frame
+from memattn.forecast.state_file import state_bytes
+
+from .panels import note, random_table
+
+Table = pd.DataFrame
+
+
+@pytest.fixture(scope="module")
+def table() -> Table:
+    steps = np.random.default_rng(0).normal(size=(30, 60))
+    return pd.DataFrame(
+        {
+            "unique_id": np.repeat([f"s{k:02d}" for k in range(30)], 60),
+            "ds": np.tile(pd.date_range("2019-01-01", periods=60, freq="MS"), 30),
+            "y": np.exp(3 + 0.1 * steps.cumsum(axis=1)).ravel(),
+        }
+    )
+
+
+def forecaster(**options: Any) -> Forecaster:
+    return Forecaster(**{"horizon": 6, "members": 2, "steps": 300} | options)
+
+
+def stop(step: int, steps: int, loss: float) -> bool:
+    return False
+
+
+@pytest.fixture(scope="module")
+def stopped(table: Table, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("stopped") / "checkpoint"
+    forecaster().fit(table, checkpoint=path, progress=stop)
+    return path
+
+
+def saved(fitted: Forecaster, path: Path) -> bytes:
+    fitted.save(path)
+    return path.read_bytes()
+
+
+@pytest.fixture(scope="module")
+def expected(table: Table, tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    return saved(forecaster().fit(table), tmp_path_factory.mktemp("expected") / "f")
+
+
+def test_every_stop_is_gone_on_from(table: Table, expected: bytes, tmp_path: Path) -> None:
+    """Stopped whenever progress is told, in the training and in the calibration."""
+    path, steps = tmp_path / "checkpoint", []
+
+    def stop_and_tell(step: int, steps_in_all: int, loss: float) -> bool:
+        assert steps_in_all == 600
+        steps.append(step)
+        return False
+
+    for _ in range(600):
+        fitted = forecaster().fit(
+            table, checkpoint=path, resume=path.exists(), progress=stop_and_tell
+        )
+        if not any(one.kind == "stopped" for one in fitted.notes):
+            break
+    assert steps == sorted(set(steps))
+    assert min(steps) < 300 < max(steps)
+    assert saved(fitted, tmp_path / "f") == expected
+
+
+def test_writing_on_the_way_changes_nothing(
+    table: Table, expected: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoint, "SECONDS", 0.0)
+    monkeypatch.setattr(checkpoint, "SHARE", 1e9)
+    written = []
+    write = checkpoint.write_atomically
+
+    def write_and_count(path: Path, data: bytes) -> None:
+        written.append(len(data))
+        write(path, data)
+
+    monkeypatch.setattr(checkpoint, "write_atomically", write_and_count)
+    path, told = tmp_path / "checkpoint", []
+    fitted = forecaster().fit(
+        table, checkpoint=path, progress=lambda step, steps, loss: told.append(step)
+    )
+    assert saved(fitted, tmp_path / "f") == expected
+    assert len(written) >= 3
+    assert told[-1] == 600
+    before = path.read_bytes()
+    again = forecaster().fit(table, checkpoint=path, resume=True, progress=pytest.fail)
+    assert saved(again, tmp_path / "f") == expected
+    assert path.read_bytes() == before
+
+
+def test_a_held_out_part_is_gone_on_with(table: Table, tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint"
+    part = forecaster().fit(table, 8, checkpoint=path, progress=stop)
+    assert note(part, "stopped")
+    whole = forecaster().fit(table, 8, checkpoint=path, resume=True)
+    assert saved(whole, tmp_path / "f") == saved(forecaster().fit(table, 8), tmp_path / "g")
+
+
+@pytest.mark.usefixtures("interruptible")
+def test_ctrl_c_leaves_a_checkpoint(table: Table, expected: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint"
+    one, begun = forecaster(), threading.Event()
+
+    def interrupt() -> None:
+        begun.wait(60)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt, daemon=True).start()
+    with pytest.raises(KeyboardInterrupt):
+        one.fit(table, checkpoint=path, progress=lambda step, steps, loss: begun.set())
+    with pytest.raises(RuntimeError, match="before fit"):
+        one.predict()
+    assert saved(one.fit(table, checkpoint=path, resume=True), tmp_path / "f") == expected
+
+
+def test_what_progress_raises_leaves_a_checkpoint(
+    table: Table, expected: bytes, tmp_path: Path
+) -> None:
+    def fail(step: int, steps: int, loss: float) -> None:
+        raise LookupError("mine")
+
+    path = tmp_path / "checkpoint"
+    with pytest.raises(LookupError, match="mine"):
+        forecaster().fit(table, checkpoint=path, progress=fail)
+    assert saved(forecaster().fit(table, checkpoint=path, resume=True), tmp_path / "f") == expected
+
+
+def test_killed_at_200_moments(tmp_path: Path) -> None:
+    script = Path(__file__).with_name("killed_fits.py")
+    command = [sys.executable, str(script), str(tmp_path), "200", "3"]
+    output = subprocess.run(command, check=True, timeout=600, capture_output=True, text=True)
+    killed, kept, finished = map(int, output.stdout.split())
+    assert killed == 200
+    assert kept > 100
+    assert finished > 0
+
+
+def refused(table: Table, path: Path, **options: Any) -> str:
+    before = path.read_bytes()
+    val_size = options.pop("val_size", 0)
+    with pytest.raises(DataError) as caught:
+        forecaster(**options).fit(table, val_size, checkpoint=path, resume=True)
+    assert path.read_bytes() == before
+    assert caught.value.file == path
+    return caught.value.problem
+
+
+CHANGES: dict[str, tuple[dict[str, Any], str]] = {
+    "horizon": ({"horizon": 7}, 'horizon: found "7", expected "6"'),
+    "members": ({"members": 3}, 'members: found "3", expected "2"'),
+    "seed": ({"seed": 1}, 'seed: found "1", expected "0"'),
+    "steps": ({"steps": 301}, 'steps: found "301", expected "300"'),
+    "loss": ({"loss": "mae"}, 'loss: found "mae", expected "smape"'),
+    "lookback": ({"lookback": 9}, 'lookbacks: found "[9, 9]", expected "[24, 36]"'),
+    "season": ({"season": 6}, 'season: found "6", expected "12"'),
+    "val_size": ({"val_size": 6}, 'val_size: found "6", expected "0"'),
+    "intervals": ({"intervals": False}, 'intervals: found "False", expected "True"'),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_other_settings_are_refused(name: str, table: Table, stopped: Path) -> None:
+    options, message = CHANGES[name]
+    assert message in refused(table, stopped, **options)
+
+
+Edit = Callable[[Table], Table]
+EDITS: dict[str, tuple[Edit, str]] = {
+    "value": (
+        lambda t: t.assign(y=t["y"].where(t.index != 61, 1.0)),
+        'found other values or times in "s01"',
+    ),
+    "values": (lambda t: t.assign(y=t["y"] + 1), 'in "s00" and 29 more'),
+    "name": (lambda t: t.assign(unique_id=t["unique_id"].replace("s29", "t")), 'in "t"'),
+    "row": (lambda t: t.iloc[:-1], 'in "s29"'),
+    "later": (lambda t: t.assign(ds=t["ds"] + pd.DateOffset(years=1)), 'in "s00" and 29 more'),
+    "series": (lambda t: t[t["unique_id"] != "s07"], "found 29 series, expected 30 series"),
+    "frequency": (
+        lambda t: t.assign(ds=np.tile(pd.date_range("2019-01-01", periods=60, freq="D"), 30)),
+        "found",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", EDITS)
+def test_other_data_are_refused(name: str, table: Table, stopped: Path) -> None:
+    edit, message = EDITS[name]
+    assert message in refused(edit(table), stopped)
+
+
+def test_files_that_cannot_be_are_refused(table: Table, stopped: Path, tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint"
+    with pytest.raises(DataError, match="found no file, expected a checkpoint to resume from"):
+        forecaster().fit(table, checkpoint=path, resume=True)
+    with pytest.raises(ValueError, match="resume: found True, expected it with a checkpoint only"):
+        forecaster().fit(table, resume=True)
+    with pytest.raises(DataError, match="found no folder"):
+        forecaster().fit(table, checkpoint=tmp_path / "none" / "checkpoint")
+    path.write_bytes(b"mine")
+    with pytest.raises(DataError, match="found a file, expected none: resume goes on"):
+        forecaster().fit(table, checkpoint=path)
+    with pytest.raises(FormatError):
+        forecaster().fit(table, checkpoint=path, resume=True)
+    assert path.read_bytes() == b"mine"
+    forecaster(horizon=3).fit(random_table(3)).save(path)
+    with pytest.raises(FormatError, match="a checkpoint"):
+        forecaster().fit(table, checkpoint=path, resume=True)
+
+
+def test_cut_and_damaged_files_are_refused(table: Table, stopped: Path, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    path, data = tmp_path / "checkpoint", stopped.read_bytes()
+    panel = panel_from_frame(table)
+    for turn in range(200):
+        changed = bytearray(data)
+        if turn % 2:
+            changed = changed[: rng.integers(len(data))]
+        else:
+            changed[rng.integers(len(data) if turn % 4 else 2000)] ^= 1 << rng.integers(8)
+        path.write_bytes(changed)
+        with pytest.raises(FormatError):
+            checkpoint.Checkpoint(path, panel, {}, resume=True)
+
+
+@pytest.mark.parametrize(
+    "trainings",
+    [None, [], {"model": 3}, {"model": [0, 1]}, {"model": [1, 0]}, {"model": [2**40, 1]}],
+)
+def test_contents_that_cannot_be_are_refused(trainings: Any, table: Table, tmp_path: Path) -> None:
+    """Whole, with a checksum that is right, and still no checkpoint."""
+    path = tmp_path / "checkpoint"
+    series = np.zeros(30, np.int64)
+    content = {"choices": {}, "trainings": trainings}
+    path.write_bytes(state_bytes(checkpoint.FORMAT, {"series": series}, content))
+    with pytest.raises(FormatError, match="config: trainings"):
+        checkpoint.Checkpoint(path, panel_from_frame(table), {}, resume=True)
+
+
+def test_weights_that_cannot_be_are_refused(table: Table, stopped: Path, tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint"
+    path.write_bytes(stopped.read_bytes())
+    panel = panel_from_frame(table)
+    settings = forecaster()._choose(panel)
+    choices: dict[str, Any] = {name: one.value for name, one in settings.items()}
+    kept = checkpoint.Checkpoint(
+        path, panel, choices | {"val_size": 0, "intervals": True}, resume=True
+    )
+    standing = kept._trainings["model"]
+    arrays = {"series": checkpoint.series_hashes(panel)}
+    members = [member.copy() for member in standing.members]
+    members[1][7] = np.nan
+    for changed, message in ((members, "finite"), (members[:1], "1 members")):
+        content = {
+            "choices": kept._choices,
+            "trainings": {"model": [standing.steps_done, len(changed)]},
+        }
+        floats = {f"model.{k}": member for k, member in enumerate(changed)}
+        path.write_bytes(state_bytes(checkpoint.FORMAT, arrays | floats, content))
+        with pytest.raises(FormatError, match=rf"checkpoint: training model: .*{message}"):
+            forecaster().fit(table, checkpoint=path, resume=True)
+
+
+def test_a_write_that_fails_is_said_and_keeps_the_last(
+    table: Table, expected: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "checkpoint"
+    forecaster().fit(table, checkpoint=path, progress=stop)
+    before = path.read_bytes()
+
+    def fail(_: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fail)
+        with pytest.raises(DataError, match="Input/output error"):
+            forecaster().fit(table, checkpoint=path, resume=True)
+    assert path.read_bytes() == before
+    assert [one.name for one in tmp_path.iterdir()] == ["checkpoint"]
+    assert saved(forecaster().fit(table, checkpoint=path, resume=True), tmp_path / "f") == expected
+
+
+FULL_DISK = """
+import sys
+from pathlib import Path
+import pandas as pd
+from memattn.errors import DataError
+from memattn.forecast import Forecaster
+table, path, limit = pd.read_pickle(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+if limit:  # where no file system of our own can be had: files of this process are limited
+    import resource, signal
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+try:
+    Forecaster(6, members=2, steps=300).fit(table, checkpoint=path, resume=True)
+except DataError as error:
+    print(error)
+"""
+
+
+def test_a_full_disk_is_said_and_keeps_the_last(
+    table: Table, stopped: Path, expected: bytes, tmp_path: Path
+) -> None:
+    """On a file system that holds one checkpoint and no second one."""
+    folder, data = tmp_path / "disk", stopped.read_bytes()
+    folder.mkdir()
+    table.to_pickle(tmp_path / "table")
+    size = len(data) + len(data) // 2
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
+    mounted = subprocess.run(mount, capture_output=True).returncode == 0
+    try:
+        path = folder / "checkpoint"
+        path.write_bytes(data)
+        limit = "0" if mounted else str(len(data) // 2)
+        output = subprocess.run(
+            [sys.executable, "-c", FULL_DISK, str(tmp_path / "table"), str(path), limit],
+            check=True,
+            timeout=120,
+            capture_output=True,
+            text=True,
+        )
+        reason = "No space left on device" if mounted else "File too large"
+        assert reason in output.stdout, output
+        assert path.read_bytes() == data
+        assert list(folder.iterdir()) == [path]
+    finally:
+        if mounted:
+            subprocess.run(["umount", str(folder)], check=True)
+    path = tmp_path / "checkpoint"
+    path.write_bytes(data)
+    assert saved(forecaster().fit(table, checkpoint=path, resume=True), tmp_path / "f") == expected
