@@ -151,7 +151,7 @@ def test_killed_at_200_moments(tmp_path: Path) -> None:
     killed, kept, finished = map(int, output.stdout.split())
     assert killed == 200
     assert kept > 100
-    assert finished > 0
+    assert finished > 0  # the last one at least, which is not killed
 
 
 def refused(table: Table, path: Path, **options: Any) -> str:
