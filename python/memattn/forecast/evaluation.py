@@ -1,0 +1,263 @@
+"""How good forecasts of windows were, beside naive ones: overall, by step ahead and by series.
+
+>>> from memattn.forecast.evaluation import MODEL, evaluate
+>>> result = evaluate(panel, windows, forecasts, intervals)  # doctest: +SKIP
+>>> result.overall(MODEL).mase, result.coverage(80)  # doctest: +SKIP
+
+Forecasts and intervals are arrays (W, horizon) for W windows. A truth after the end of a series is
+not known and counts nowhere. An error is a mean over windows, each window's own first; a scaled one
+is divided by the differences in what was known before the first window of its series.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from memattn.forecast.baselines import Windows, naive, seasonal_naive
+from memattn.forecast.columns import Array
+from memattn.forecast.conformal import Flags, calibrate, domain_of, interval_ends
+from memattn.forecast.frames import MODEL, Intervals
+from memattn.forecast.metrics import (
+    Scales,
+    WindowErrors,
+    interval_coverage,
+    mean_defined,
+    series_scales,
+    window_errors,
+)
+from memattn.forecast.panel import Panel
+from memattn.forecast.time_zones import Ticks
+
+if TYPE_CHECKING:
+    from memattn.forecast.fitting import Fitted
+
+SEASONAL_NAIVE, NAIVE = "seasonal-naive", "naive"
+METHODS = (MODEL, SEASONAL_NAIVE, NAIVE)
+FEWEST_SCORES = 20  # windows, or series, to calibrate on: fewer say nothing of a level of 95 %
+
+
+@dataclass(frozen=True)
+class Measures:
+    """Mean errors of one method; None where no window has a value.
+
+    Attributes
+    ----------
+    smape : float or None
+        In percent, 0 to 200; 0/0 counts as 0.
+    mase, rmsse : float or None
+        Below 1: smaller than the seasonal differences before. Over the windows that have a scale,
+        or a perfect forecast.
+    mae : float or None
+        In units of the series.
+    unscaled : int
+        Windows that MASE and RMSSE leave out: their series stood still before.
+    """
+
+    smape: float | None
+    mase: float | None
+    rmsse: float | None
+    mae: float | None
+    unscaled: int
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """What `evaluate` found; METHODS are the names of the methods.
+
+    Attributes
+    ----------
+    panel : Panel
+        Of the windows.
+    windows : Windows
+        W of them.
+    truth : array (W, horizon)
+        What came; NaN where it is not known.
+    forecasts : mapping
+        For each method an array (W, horizon).
+    errors : mapping
+        For each method the errors of each window (W,).
+    intervals : mapping
+        For each level in percent the two ends (W, horizon); NaN where there is none.
+    scales : Scales
+        What errors of each window are divided by (W,).
+    calibrated_on : str
+        For people, whose errors the intervals come from; empty when the caller knows.
+    """
+
+    panel: Panel
+    windows: Windows
+    truth: Array
+    forecasts: Mapping[str, Array]
+    errors: Mapping[str, WindowErrors]
+    intervals: Intervals
+    scales: Scales
+    calibrated_on: str = ""
+
+    def __len__(self) -> int:
+        return len(self.windows)
+
+    def overall(self, method: str) -> Measures:
+        """The mean over all windows."""
+        errors = self.errors[method]
+        mase, unscaled = mean_defined(errors.mase)
+        return Measures(
+            smape=mean_defined(errors.smape)[0],
+            mase=mase,
+            rmsse=mean_defined(errors.rmsse)[0],
+            mae=mean_defined(errors.mae)[0],
+            unscaled=unscaled,
+        )
+
+    def by_step(self, method: str) -> WindowErrors:
+        """The mean for each step ahead (horizon,), NaN where there is none."""
+        horizon = self.truth.shape[1]
+        single = window_errors(
+            self.forecasts[method].reshape(-1, 1),
+            self.truth.reshape(-1, 1),
+            np.repeat(self.scales.absolute, horizon),
+            np.repeat(self.scales.squared, horizon),
+        )
+        step = np.tile(np.arange(horizon), len(self))
+        return _means(single, step, horizon)
+
+    def by_series(self, method: str) -> WindowErrors:
+        """The mean for each series of the panel (N,), NaN for one without a window."""
+        return _means(self.errors[method], self.windows.series, len(self.panel))
+
+    def coverage(self, level: float) -> float | None:
+        """The share of truths inside of the intervals that there are, in percent."""
+        low, high = self.intervals[level]
+        return interval_coverage(self._measured(level), low, high)
+
+    def coverage_by_step(self, level: float) -> list[float | None]:
+        """As `coverage`, for each step ahead."""
+        (low, high), truth = self.intervals[level], self._measured(level)
+        steps = range(truth.shape[1])
+        return [interval_coverage(truth[:, k], low[:, k], high[:, k]) for k in steps]
+
+    def covered_windows(self, level: float) -> int:
+        """How many windows `coverage` is measured on."""
+        return int((~np.isnan(self._measured(level))).any(axis=1).sum())
+
+    def _measured(self, level: float) -> Array:
+        low, high = self.intervals[level]
+        return np.where(np.isnan(low) | np.isnan(high), np.nan, self.truth)
+
+
+def evaluate(
+    panel: Panel, windows: Windows, forecasts: Array, intervals: Intervals | None = None
+) -> Evaluation:
+    """Measure forecasts of windows (W, horizon), and those of naive and seasonal-naive beside them.
+
+    Parameters
+    ----------
+    panel : Panel
+        Its `season` is that of seasonal-naive and of the scales.
+    windows : Windows
+        W of them, at least one.
+    forecasts : array (W, horizon)
+        By the model.
+    intervals : mapping, optional
+        For each level in percent two ends (W, horizon), NaN where there is none.
+
+    Raises
+    ------
+    ValueError
+        Forecasts or intervals of another shape, or no window.
+    """
+    ends = {f"intervals[{key:g}]": end for key, pair in (intervals or {}).items() for end in pair}
+    for name, array in {"forecasts": forecasts, **ends}.items():
+        if array.ndim != 2 or len(array) != len(windows) or array.shape != forecasts.shape:
+            expected = f"(W = {len(windows)}, horizon)"
+            raise ValueError(f"evaluate: {name}: found shape {array.shape}, expected {expected}")
+    if not len(windows):
+        raise ValueError("evaluate: windows: found none, expected at least one")
+    horizon = forecasts.shape[1]
+    truth = windows.truth(panel, horizon)
+    first_ends = panel.lengths
+    np.minimum.at(first_ends, windows.series, windows.ends)
+    of_series = series_scales(panel.values, panel.offsets, panel.season, first_ends)
+    absolute, squared = of_series.absolute[windows.series], of_series.squared[windows.series]
+    by_method = {
+        MODEL: forecasts,
+        SEASONAL_NAIVE: seasonal_naive(panel, windows, horizon, panel.season),
+        NAIVE: naive(panel, windows, horizon),
+    }
+    errors = {name: window_errors(f, truth, absolute, squared) for name, f in by_method.items()}
+    return Evaluation(
+        panel=panel,
+        windows=windows,
+        truth=truth,
+        forecasts=MappingProxyType(by_method),
+        errors=MappingProxyType(errors),
+        intervals=MappingProxyType(dict(intervals or {})),
+        scales=Scales(absolute, squared),
+    )
+
+
+def evaluate_held_out(fitted: Fitted, levels: Sequence[float]) -> Evaluation | None:
+    """What a fit held out, measured; None when it held nothing out.
+
+    The intervals of a held-out window are calibrated on other held-out windows alone, none of which
+    shares a value with it. Where series have windows enough, that is the earlier ones for the later
+    ones, which alone are measured; else half of the series for the other half, each way. Where
+    neither will do, or for no levels, the coverage is None.
+    """
+    held_out = fitted.held_out
+    if held_out is None or not len(held_out.windows):
+        return None
+    panel, windows, forecasts = fitted.panel, held_out.windows, held_out.forecasts
+    empty = np.full((2, *forecasts.shape), np.nan)
+    ends = {float(level): empty.copy() for level in levels}
+    folds, how = _folds(windows, forecasts.shape[1])
+    for known, measured in folds:
+        calibration = calibrate(panel, _some(windows, known), forecasts[known])
+        domain = domain_of(panel, _some(windows, measured))
+        found = interval_ends(calibration, domain, forecasts[measured], list(ends))
+        for level, (low, high) in found.items():
+            ends[level][0][measured], ends[level][1][measured] = low, high
+    result = evaluate(panel, windows, forecasts, {one: (e[0], e[1]) for one, e in ends.items()})
+    return replace(result, calibrated_on=how)
+
+
+def _folds(windows: Windows, horizon: int) -> tuple[list[tuple[Flags, Flags]], str]:
+    """Which windows to calibrate on and which to measure, as pairs, and what the former are."""
+    _, first, owner, count = np.unique(
+        windows.series, return_index=True, return_inverse=True, return_counts=True
+    )
+    # Between the early and the late ones lie those that share values with both.
+    middle = (windows.ends[first] + horizon + windows.ends[first + count - 1] + 1) // 2
+    early = windows.ends + horizon <= middle[owner]
+    if early.sum() >= FEWEST_SCORES:
+        return [(early, windows.ends >= middle[owner])], "earlier windows of the series"
+    if len(count) >= 2 * FEWEST_SCORES:
+        even = owner % 2 == 0
+        return [(even, ~even), (~even, even)], "windows of other series"
+    return [], ""
+
+
+def _some(windows: Windows, chosen: Flags) -> Windows:
+    return Windows(windows.series[chosen], windows.ends[chosen])
+
+
+def _means(errors: WindowErrors, group: Ticks, groups: int) -> WindowErrors:
+    """Means by group, over the values that are not NaN."""
+
+    def mean(values: Array) -> Array:
+        known = ~np.isnan(values)
+        total = np.bincount(group[known], weights=values[known], minlength=groups)
+        count = np.bincount(group[known], minlength=groups)
+        means: Array = np.divide(total, count, out=np.full(groups, np.nan), where=count > 0)
+        return means
+
+    return WindowErrors(
+        mae=mean(errors.mae),
+        smape=mean(errors.smape),
+        mase=mean(errors.mase),
+        rmsse=mean(errors.rmsse),
+    )
