@@ -138,6 +138,18 @@ class MEMATTN_EXPORT PanelForecaster {
   void predict(const SeriesView& series, const OriginsView& origins, std::span<double> forecasts,
                std::int64_t member = -1) const;
 
+  // scores (N, layers, memory_size): how one member shares its attention among the slots of each
+  // memory layer, the mean over heads; those of an origin and a layer sum to 1. Throws as predict.
+  void attention_scores(const SeriesView& series, const OriginsView& origins, std::int64_t member,
+                        std::span<float> scores) const;
+
+  // forecasts (memory_size, N, outputs, horizon) of one member without one slot of a memory layer,
+  // each slot in turn: what it was read goes to the others, and a memory of one slot is not read at
+  // all. Throws as predict.
+  void predict_without_slots(const SeriesView& series, const OriginsView& origins,
+                             std::int64_t member, std::int64_t layer,
+                             std::span<double> forecasts) const;
+
  private:
   struct Impl;
   std::unique_ptr<Impl> impl_;

@@ -106,6 +106,38 @@ auto predict(PanelModel& model, const Values& values, const Indices& offsets, co
   return forecasts;
 }
 
+auto attention_scores(PanelModel& model, const Values& values, const Indices& offsets,
+                      const Indices& series, const Indices& times, std::int64_t member) {
+  const ReadAccess access(model.gate, "PanelForecaster");
+  const memattn::PanelForecasterOptions& options = model.forecaster.options();
+  const std::size_t shape[] = {series.size(), static_cast<std::size_t>(options.layers),
+                               static_cast<std::size_t>(options.memory_size)};
+  auto [scores, view] = make_array<float>(shape);
+  {
+    const nb::gil_scoped_release release;
+    model.forecaster.attention_scores({span_of(values), span_of(offsets)},
+                                      {span_of(series), span_of(times)}, member, view);
+  }
+  return scores;
+}
+
+auto predict_without_slots(PanelModel& model, const Values& values, const Indices& offsets,
+                           const Indices& series, const Indices& times, std::int64_t member,
+                           std::int64_t layer) {
+  const ReadAccess access(model.gate, "PanelForecaster");
+  const memattn::PanelForecasterOptions& options = model.forecaster.options();
+  const std::size_t shape[] = {static_cast<std::size_t>(options.memory_size), series.size(),
+                               static_cast<std::size_t>(options.outputs()),
+                               static_cast<std::size_t>(options.horizon)};
+  auto [forecasts, view] = make_array(shape);
+  {
+    const nb::gil_scoped_release release;
+    model.forecaster.predict_without_slots({span_of(values), span_of(offsets)},
+                                           {span_of(series), span_of(times)}, member, layer, view);
+  }
+  return forecasts;
+}
+
 ParametersOut parameters(PanelModel& model, std::int64_t member) {
   const ReadAccess access(model.gate, "PanelForecaster");
   return copied(model.forecaster.parameters(member));
@@ -187,4 +219,12 @@ void init_panel(nb::module_& m) {
   type.def("predict", &predict, "values"_a, "offsets"_a, "series"_a, "times"_a, "member"_a = -1,
            "Forecasts (N, outputs, horizon) from the first times[i] values of series[i], of one\n"
            "member or, with -1, of all together.");
+  type.def("attention_scores", &attention_scores, "values"_a, "offsets"_a, "series"_a, "times"_a,
+           "member"_a,
+           "How one member shares its attention among the slots (N, layers, memory_size), the\n"
+           "mean over heads; those of an origin and a layer sum to 1.");
+  type.def("predict_without_slots", &predict_without_slots, "values"_a, "offsets"_a, "series"_a,
+           "times"_a, "member"_a, "layer"_a,
+           "Forecasts (memory_size, N, outputs, horizon) of one member without one slot of a\n"
+           "memory layer, each slot in turn: the other slots are read instead.");
 }

@@ -10,16 +10,16 @@
 #include <utility>
 
 // An array of `shape` that owns its zeroed values, and a view of them.
-template <std::size_t kDims>
+template <typename T = double, std::size_t kDims>
 auto make_array(const std::size_t (&shape)[kDims]) {
   std::size_t size = 1;
   for (const std::size_t extent : shape) size *= extent;
-  auto values = std::make_unique<double[]>(size);
-  const std::span<double> view(values.get(), size);
+  auto values = std::make_unique<T[]>(size);
+  const std::span<T> view(values.get(), size);
   const nanobind::capsule owner(values.get(),
-                                [](void* data) noexcept { delete[] static_cast<double*>(data); });
+                                [](void* data) noexcept { delete[] static_cast<T*>(data); });
   static_cast<void>(values.release());
-  return std::pair(nanobind::ndarray<nanobind::numpy, double, nanobind::ndim<kDims>>(
-                       view.data(), kDims, shape, owner),
+  return std::pair(nanobind::ndarray<nanobind::numpy, T, nanobind::ndim<kDims>>(view.data(), kDims,
+                                                                                shape, owner),
                    view);
 }

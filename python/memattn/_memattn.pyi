@@ -243,6 +243,18 @@ class PanelForecaster:
         member or, with -1, of all together.
         """
 
+    def attention_scores(self, values: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu', writable=False)], offsets: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], series: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], times: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], member: int) -> Annotated[NDArray[numpy.float32], dict(shape=(None, None, None))]:
+        """
+        How one member shares its attention among the slots (N, layers, memory_size), the
+        mean over heads; those of an origin and a layer sum to 1.
+        """
+
+    def predict_without_slots(self, values: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu', writable=False)], offsets: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], series: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], times: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], member: int, layer: int) -> Annotated[NDArray[numpy.float64], dict(shape=(None, None, None, None))]:
+        """
+        Forecasts (memory_size, N, outputs, horizon) of one member without one slot of a
+        memory layer, each slot in turn: the other slots are read instead.
+        """
+
 def num_threads() -> int:
     """
     Threads that one call may use, the calling thread included.

@@ -205,7 +205,7 @@ void MemoryNetwork<T>::normalize_backward(std::int64_t layer,
 template <typename T>
 void MemoryNetwork<T>::forward(std::span<const T> features, std::span<const T> skip,
                                std::span<T> output, MemoryNetworkActivations<T>& activations,
-                               std::int64_t dropout_step) const {
+                               std::int64_t dropout_step, const SlotLeftOut* left_out) const {
   const kernels::Kernels<T>& kernels = kernels::chosen_kernels<T>();
   const std::int64_t count = windows_in(features), units = options_.units,
                      outputs = options_.outputs;
@@ -221,17 +221,24 @@ void MemoryNetwork<T>::forward(std::span<const T> features, std::span<const T> s
   kernels.multiply(true, count, units, options_.features, features.data(), options_.features, 1,
                    w + in_kernel_, units, start, units);
 
+  std::vector<std::uint8_t> keep;
   for (std::size_t i = 0; i < layers; ++i) {
+    CallOptions call;
+    if (left_out && left_out->layer == static_cast<std::int64_t>(i)) {
+      keep.assign(static_cast<std::size_t>(options_.memory_size), 1);
+      keep[static_cast<std::size_t>(left_out->slot)] = 0;
+      call.attention_mask = {.keep = keep, .slots = options_.memory_size};
+    }
     const std::span<const T> from = activations.tokens[i];
     const std::span<T> to = sized(activations.tokens[i + 1], count * units);
     if (plain_) {
-      layers_[i].forward(from, to, count, 1, {}, {}, &activations.scores[i]);
+      layers_[i].forward(from, to, count, 1, call, {}, &activations.scores[i]);
       continue;
     }
     const auto layer = static_cast<std::int64_t>(i);
     if (options_.pre_norm) normalize(layer, activations);
     const std::span<const T> read_from = options_.pre_norm ? activations.normed[i] : from;
-    layers_[i].forward(read_from, to, count, 1, {}, {}, &activations.scores[i]);
+    layers_[i].forward(read_from, to, count, 1, call, {}, &activations.scores[i]);
     drop(layer, dropout_step, to);
     for (std::size_t j = 0; j < to.size(); ++j) to[j] += from[j];
   }
@@ -240,6 +247,24 @@ void MemoryNetwork<T>::forward(std::span<const T> features, std::span<const T> s
                    w + head_kernel_, outputs, output.data(), outputs);
   kernels.multiply(true, count, outputs, options_.skip_features, skip.data(),
                    options_.skip_features, 1, w + skip_kernel_, outputs, output.data(), outputs);
+}
+
+template <typename T>
+void MemoryNetwork<T>::attention_scores(const MemoryNetworkActivations<T>& activations,
+                                        std::span<T> scores) const {
+  const std::int64_t units = options_.units, layers = options_.layers, slots = options_.memory_size;
+  const std::int64_t count = static_cast<std::int64_t>(activations.tokens[0].size()) / units;
+  std::vector<T> of_layer(static_cast<std::size_t>(count * slots));
+  std::vector<T> read(static_cast<std::size_t>(count * units));
+  for (std::int64_t i = 0; i < layers; ++i) {
+    const auto place = static_cast<std::size_t>(i);
+    const std::vector<T>& from =
+        options_.pre_norm ? activations.normed[place] : activations.tokens[place];
+    layers_[place].forward(from, read, count, 1, {}, {.values = of_layer, .average_heads = true});
+    for (std::int64_t n = 0; n < count; ++n) {
+      std::copy_n(of_layer.data() + n * slots, slots, scores.data() + (n * layers + i) * slots);
+    }
+  }
 }
 
 template <typename T>

@@ -32,6 +32,13 @@ struct MemoryNetworkOptions {
   std::uint64_t seed = 0;
 };
 
+// A slot of a memory layer that no window reads: its attention goes to the other slots of the
+// layer.
+struct SlotLeftOut {
+  std::int64_t layer = 0;
+  std::int64_t slot = 0;
+};
+
 // What forward leaves for backward; used by one thread at a time.
 template <typename T>
 struct MemoryNetworkActivations {
@@ -62,9 +69,15 @@ class MemoryNetwork {
   void update(const std::function<void(std::span<T> parameters)>& edit);
 
   // output (N, O) from features (N, F) and skip (N, V). In training, dropout draws anew for each
-  // `dropout_step`, which is not negative; a negative one leaves dropout out.
+  // `dropout_step`, which is not negative; a negative one leaves dropout out. backward knows
+  // nothing of a slot left out.
   void forward(std::span<const T> features, std::span<const T> skip, std::span<T> output,
-               MemoryNetworkActivations<T>& activations, std::int64_t dropout_step = -1) const;
+               MemoryNetworkActivations<T>& activations, std::int64_t dropout_step = -1,
+               const SlotLeftOut* left_out = nullptr) const;
+
+  // scores (N, layers, S): the attention of each memory layer, the mean over heads, after forward
+  // with the same features.
+  void attention_scores(const MemoryNetworkActivations<T>& activations, std::span<T> scores) const;
 
   // grad_parameters (count_params()), overwritten, from grad_output (N, O), after forward with the
   // same inputs and dropout_step.

@@ -22,7 +22,7 @@ constexpr double kLargestValue = 1e150;
 
 // Origins that go through the networks together: enough for the matrix products, few enough for
 // what they need to stay in cache.
-constexpr std::int64_t kOriginsAtOnce = 256;
+constexpr std::size_t kOriginsAtOnce = 256;
 
 constexpr std::uint64_t kMemberStream = 0x6d656d626572;
 
@@ -54,11 +54,11 @@ void check_series(std::string_view function, const SeriesView& series) {
   }
 }
 
-std::vector<Origin> checked_origins(const SeriesView& series, const OriginsView& origins) {
-  constexpr std::string_view kFunction = "PanelForecaster::predict";
+std::vector<Origin> checked_origins(std::string_view function, const SeriesView& series,
+                                    const OriginsView& origins) {
   const auto count = static_cast<std::int64_t>(series.offsets.size()) - 1;
   if (origins.times.size() != origins.series.size()) {
-    fail_argument(kFunction, "times", concat(origins.times.size(), " values"),
+    fail_argument(function, "times", concat(origins.times.size(), " values"),
                   concat(origins.series.size(), " values, as many as series"));
   }
   std::vector<Origin> result;
@@ -66,19 +66,25 @@ std::vector<Origin> checked_origins(const SeriesView& series, const OriginsView&
   for (std::size_t i = 0; i < origins.series.size(); ++i) {
     const Origin origin{origins.series[i], origins.times[i]};
     if (origin.series < 0 || origin.series >= count) {
-      fail_argument(kFunction, concat("series[", i, "]"), origin.series,
+      fail_argument(function, concat("series[", i, "]"), origin.series,
                     concat("a number from 0 to ", count - 1));
     }
     const auto place = static_cast<std::size_t>(origin.series);
     const std::int64_t length = series.offsets[place + 1] - series.offsets[place];
     if (origin.time < 1 || origin.time > length) {
       fail_argument(
-          kFunction, concat("times[", i, "]"), origin.time,
+          function, concat("times[", i, "]"), origin.time,
           concat("a number from 1 to ", length, ", the length of series ", origin.series));
     }
     result.push_back(origin);
   }
   return result;
+}
+
+void check_size(std::string_view function, std::string_view argument, std::size_t found,
+                std::size_t expected, std::string_view what) {
+  if (found == expected) return;
+  fail_argument(function, argument, concat(found, " values"), concat(expected, " values, ", what));
 }
 
 // Runs body(i) for 0 .. count - 1 on the pool, and throws what the first of them that throws does.
@@ -95,6 +101,16 @@ void parallel_for_throwing(std::int64_t count, Body body) {
   for (const std::exception_ptr& error : errors) {
     if (error) std::rethrow_exception(error);
   }
+}
+
+// Runs body(first, some) for origins first .. first + some - 1, all of `count` in the end.
+template <typename Body>
+void for_some_origins(std::size_t count, Body body) {
+  const std::size_t pieces = (count + kOriginsAtOnce - 1) / kOriginsAtOnce;
+  parallel_for_throwing(static_cast<std::int64_t>(pieces), [&](std::int64_t i) {
+    const std::size_t first = static_cast<std::size_t>(i) * kOriginsAtOnce;
+    body(first, std::min(kOriginsAtOnce, count - first));
+  });
 }
 
 }  // namespace
@@ -128,7 +144,8 @@ struct PanelForecaster::Impl {
   }
 
   void predict_some(const Panel& panel, std::span<const Origin> origins,
-                    std::span<const PanelMember> used, std::span<double> forecasts) const;
+                    std::span<const PanelMember> used, std::span<double> forecasts,
+                    const SlotLeftOut* left_out = nullptr) const;
 
   PanelForecasterOptions options;
   std::vector<PanelMember> members;  // those of one lookback side by side
@@ -243,27 +260,73 @@ void PanelForecaster::predict(const SeriesView& series, const OriginsView& origi
                   concat("a number from 0 to ", options.members() - 1, ", or -1 for all"));
   }
   check_series(kFunction, series);
-  const std::vector<Origin> all = checked_origins(series, origins);
+  const std::vector<Origin> all = checked_origins(kFunction, series, origins);
   const std::size_t width = static_cast<std::size_t>(options.outputs() * options.horizon);
-  if (forecasts.size() != all.size() * width) {
-    fail_argument(kFunction, "forecasts", concat(forecasts.size(), " values"),
-                  concat(all.size() * width, " values, origins * outputs * horizon"));
-  }
+  check_size(kFunction, "forecasts", forecasts.size(), all.size() * width,
+             "origins * outputs * horizon");
   const std::span<const PanelMember> members = impl_->members;
   const auto used = member < 0 ? members : members.subspan(static_cast<std::size_t>(member), 1);
   const Panel panel(series.values, series.offsets, options.season);
-  const auto count = static_cast<std::int64_t>(all.size());
-  parallel_for_throwing((count + kOriginsAtOnce - 1) / kOriginsAtOnce, [&](std::int64_t i) {
-    const auto first = static_cast<std::size_t>(i * kOriginsAtOnce);
-    const std::size_t some = std::min<std::size_t>(kOriginsAtOnce, all.size() - first);
+  for_some_origins(all.size(), [&](std::size_t first, std::size_t some) {
     impl_->predict_some(panel, std::span(all).subspan(first, some), used,
                         forecasts.subspan(first * width, some * width));
   });
 }
 
+void PanelForecaster::attention_scores(const SeriesView& series, const OriginsView& origins,
+                                       std::int64_t member, std::span<float> scores) const {
+  constexpr std::string_view kFunction = "PanelForecaster::attention_scores";
+  const PanelForecasterOptions& options = impl_->options;
+  const PanelMember& asked = impl_->members[impl_->place_of(kFunction, member)];
+  check_series(kFunction, series);
+  const std::vector<Origin> all = checked_origins(kFunction, series, origins);
+  const auto width = static_cast<std::size_t>(options.layers * options.memory_size);
+  check_size(kFunction, "scores", scores.size(), all.size() * width,
+             "origins * layers * memory_size");
+  const Panel panel(series.values, series.offsets, options.season);
+  for_some_origins(all.size(), [&](std::size_t first, std::size_t some) {
+    OriginWindows<float> windows;
+    MemoryNetworkActivations<float> activations;
+    std::vector<float> output(some * static_cast<std::size_t>(options.outputs() * options.horizon));
+    make_windows(panel, asked.shape(), std::span(all).subspan(first, some), windows);
+    asked.network().forward(windows.features, windows.features, output, activations);
+    asked.network().attention_scores(activations, scores.subspan(first * width, some * width));
+  });
+}
+
+void PanelForecaster::predict_without_slots(const SeriesView& series, const OriginsView& origins,
+                                            std::int64_t member, std::int64_t layer,
+                                            std::span<double> forecasts) const {
+  constexpr std::string_view kFunction = "PanelForecaster::predict_without_slots";
+  const PanelForecasterOptions& options = impl_->options;
+  const std::size_t place = impl_->place_of(kFunction, member);
+  if (layer < 0 || layer >= options.layers) {
+    fail_argument(kFunction, "layer", layer,
+                  options.layers == 0 ? std::string("none, for there is no memory layer")
+                                      : concat("a number from 0 to ", options.layers - 1));
+  }
+  check_series(kFunction, series);
+  const std::vector<Origin> all = checked_origins(kFunction, series, origins);
+  const auto slots = static_cast<std::size_t>(options.memory_size);
+  const std::size_t width = static_cast<std::size_t>(options.outputs() * options.horizon);
+  check_size(kFunction, "forecasts", forecasts.size(), slots * all.size() * width,
+             "memory_size * origins * outputs * horizon");
+  const auto used = std::span<const PanelMember>(impl_->members).subspan(place, 1);
+  const Panel panel(series.values, series.offsets, options.season);
+  for (std::size_t slot = 0; slot < slots; ++slot) {
+    const SlotLeftOut left_out{layer, static_cast<std::int64_t>(slot)};
+    for_some_origins(all.size(), [&](std::size_t first, std::size_t some) {
+      impl_->predict_some(panel, std::span(all).subspan(first, some), used,
+                          forecasts.subspan((slot * all.size() + first) * width, some * width),
+                          &left_out);
+    });
+  }
+}
+
 void PanelForecaster::Impl::predict_some(const Panel& panel, std::span<const Origin> origins,
                                          std::span<const PanelMember> used,
-                                         std::span<double> forecasts) const {
+                                         std::span<double> forecasts,
+                                         const SlotLeftOut* left_out) const {
   const auto horizon = static_cast<std::size_t>(options.horizon);
   const auto outputs = static_cast<std::size_t>(options.outputs());
   OriginWindows<float> windows;
@@ -274,7 +337,8 @@ void PanelForecaster::Impl::predict_some(const Panel& panel, std::span<const Ori
     if (m == 0 || used[m].shape().lookback != used[m - 1].shape().lookback) {
       make_windows(panel, used[m].shape(), origins, windows);
     }
-    used[m].network().forward(windows.features, windows.features, output, activations);
+    used[m].network().forward(windows.features, windows.features, output, activations, -1,
+                              left_out);
     for (std::size_t n = 0; n < origins.size(); ++n) {
       for (std::size_t i = 0; i < outputs * horizon; ++i) {
         forecasts[n * outputs * horizon + i] +=

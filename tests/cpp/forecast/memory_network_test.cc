@@ -104,54 +104,113 @@ TEST(MemoryNetwork, GradientThroughNormAndDropout) {
 
 TEST(MemoryNetwork, GradientOfTheLinearModel) { expect_gradients_of(options(false, 0, 0), 0); }
 
+// What the formula says, step by step; a slot left out is one that the layer never had.
+struct ByFormula {
+  std::vector<double> output;  // (N, O)
+  std::vector<double> scores;  // (layers, N, slots)
+};
+
+ByFormula by_formula(const MemoryNetwork<double>& net, const SlotLeftOut& left_out = {-1, -1}) {
+  std::vector<double> z(kWindows * 6);
+  const auto add_product = [](std::span<const double> a, std::span<const double> b,
+                              std::int64_t inner, std::int64_t columns, std::span<double> c) {
+    for (std::int64_t n = 0; n < kWindows; ++n) {
+      for (std::int64_t j = 0; j < columns; ++j) {
+        for (std::int64_t p = 0; p < inner; ++p) {
+          c[static_cast<std::size_t>(n * columns + j)] +=
+              a[static_cast<std::size_t>(n * inner + p)] *
+              b[static_cast<std::size_t>(p * columns + j)];
+        }
+      }
+    }
+  };
+  for (std::size_t i = 0; i < z.size(); ++i) z[i] = net.weight("in.bias")[i % 6];
+  add_product(features(), net.weight("in.kernel"), kFeatures, 6, z);
+  ByFormula result;
+  for (int layer = 0; layer < 2; ++layer) {
+    const std::string number = std::to_string(layer);
+    std::vector<double> normed = z, read(z.size()), weights;
+    for (std::size_t n = 0; net.options().pre_norm && n < kWindows; ++n) {
+      double mean = 0, variance = 0;
+      for (std::size_t u = 0; u < 6; ++u) mean += z[n * 6 + u] / 6;
+      for (std::size_t u = 0; u < 6; ++u) variance += std::pow(z[n * 6 + u] - mean, 2) / 6;
+      for (std::size_t u = 0; u < 6; ++u) {
+        normed[n * 6 + u] = (z[n * 6 + u] - mean) / std::sqrt(variance + 1e-5) *
+                                net.weight("norm." + number + ".scale")[u] +
+                            net.weight("norm." + number + ".shift")[u];
+      }
+    }
+    for (const WeightInfo& info : net.weight_infos()) {
+      if (!info.name.starts_with("memory." + number)) continue;
+      const auto values = net.weight(info.name);
+      weights.insert(weights.end(), values.begin(), values.end());
+    }
+    Config config;
+    config.units = 6;
+    config.memory_size = 4;
+    config.num_heads = 2;
+    config.residual = false;
+    if (layer == left_out.layer) {
+      config.memory_size = 3;  // the memory comes first, (slots, units)
+      const auto row = weights.begin() + 6 * left_out.slot;
+      weights.erase(row, row + 6);
+    }
+    std::vector<double> scores(static_cast<std::size_t>(kWindows * config.memory_size));
+    MemoryAugmentedAttention<double>(config, weights)
+        .forward(normed, read, kWindows, 1, {}, {.values = scores, .average_heads = true});
+    result.scores.insert(result.scores.end(), scores.begin(), scores.end());
+    for (std::size_t i = 0; i < z.size(); ++i) z[i] += read[i];
+  }
+  result.output.resize(kWindows * kOutputs);
+  add_product(z, net.weight("head.kernel"), 6, kOutputs, result.output);
+  add_product(skip(), net.weight("skip.kernel"), kSkip, kOutputs, result.output);
+  return result;
+}
+
 TEST(MemoryNetwork, ValueIsThatOfItsFormula) {
   for (const bool pre_norm : {false, true}) {
     const MemoryNetwork<double> net = network(options(pre_norm, 0));
-    std::vector<double> z(kWindows * 6);
-    const auto add_product = [](std::span<const double> a, std::span<const double> b,
-                                std::int64_t inner, std::int64_t columns, std::span<double> c) {
-      for (std::int64_t n = 0; n < kWindows; ++n) {
-        for (std::int64_t j = 0; j < columns; ++j) {
-          for (std::int64_t p = 0; p < inner; ++p) {
-            c[static_cast<std::size_t>(n * columns + j)] +=
-                a[static_cast<std::size_t>(n * inner + p)] *
-                b[static_cast<std::size_t>(p * columns + j)];
-          }
-        }
+    EXPECT_LE(testing::relative_error(forward(net, -1), by_formula(net).output), 1e-13) << pre_norm;
+  }
+}
+
+TEST(MemoryNetwork, SlotLeftOutIsOneThatIsNotThere) {
+  for (const bool pre_norm : {false, true}) {
+    const MemoryNetwork<double> net = network(options(pre_norm, 0));
+    const std::vector<double> whole = forward(net, -1);
+    for (const std::int64_t layer : {0, 1}) {
+      for (std::int64_t slot = 0; slot < 4; ++slot) {
+        const SlotLeftOut left_out{layer, slot};
+        std::vector<double> output(kWindows * kOutputs, 99);
+        MemoryNetworkActivations<double> activations;
+        net.forward(features(), skip(), output, activations, -1, &left_out);
+        EXPECT_LE(testing::relative_error(output, by_formula(net, left_out).output), 1e-13)
+            << pre_norm << layer << slot;
+        EXPECT_GT(testing::relative_error(output, whole), 1e-4) << pre_norm << layer << slot;
       }
-    };
-    for (std::size_t i = 0; i < z.size(); ++i) z[i] = net.weight("in.bias")[i % 6];
-    add_product(features(), net.weight("in.kernel"), kFeatures, 6, z);
-    for (int layer = 0; layer < 2; ++layer) {
-      const std::string number = std::to_string(layer);
-      std::vector<double> normed = z, read(z.size()), weights;
-      for (std::size_t n = 0; pre_norm && n < kWindows; ++n) {
-        double mean = 0, variance = 0;
-        for (std::size_t u = 0; u < 6; ++u) mean += z[n * 6 + u] / 6;
-        for (std::size_t u = 0; u < 6; ++u) variance += std::pow(z[n * 6 + u] - mean, 2) / 6;
-        for (std::size_t u = 0; u < 6; ++u) {
-          normed[n * 6 + u] = (z[n * 6 + u] - mean) / std::sqrt(variance + 1e-5) *
-                                  net.weight("norm." + number + ".scale")[u] +
-                              net.weight("norm." + number + ".shift")[u];
-        }
-      }
-      for (const WeightInfo& info : net.weight_infos()) {
-        if (!info.name.starts_with("memory." + number)) continue;
-        const auto values = net.weight(info.name);
-        weights.insert(weights.end(), values.begin(), values.end());
-      }
-      Config config;
-      config.units = 6;
-      config.memory_size = 4;
-      config.num_heads = 2;
-      config.residual = false;
-      MemoryAugmentedAttention<double>(config, weights).forward(normed, read, kWindows, 1);
-      for (std::size_t i = 0; i < z.size(); ++i) z[i] += read[i];
     }
-    std::vector<double> expected(kWindows * kOutputs);
-    add_product(z, net.weight("head.kernel"), 6, kOutputs, expected);
-    add_product(skip(), net.weight("skip.kernel"), kSkip, kOutputs, expected);
-    EXPECT_LE(testing::relative_error(forward(net, -1), expected), 1e-13) << pre_norm;
+  }
+}
+
+TEST(MemoryNetwork, ScoresAreThoseOfItsLayers) {
+  for (const bool pre_norm : {false, true}) {
+    const MemoryNetwork<double> net = network(options(pre_norm, 0));
+    std::vector<double> output(kWindows * kOutputs), scores(kWindows * 2 * 4, 99);
+    MemoryNetworkActivations<double> activations;
+    net.forward(features(), skip(), output, activations);
+    net.attention_scores(activations, scores);
+    const std::vector<double> expected = by_formula(net).scores;
+    for (std::size_t n = 0; n < kWindows; ++n) {
+      for (std::size_t i = 0; i < 2; ++i) {
+        double sum = 0;
+        for (std::size_t s = 0; s < 4; ++s) {
+          const double score = scores[(n * 2 + i) * 4 + s];
+          EXPECT_TRUE(std::abs(score - expected[(i * kWindows + n) * 4 + s]) <= 1e-13) << n << i;
+          sum += score;
+        }
+        EXPECT_TRUE(std::abs(sum - 1) <= 1e-13) << n << i;
+      }
+    }
   }
 }
 

@@ -72,6 +72,26 @@ def test_quantiles_have_an_axis(series: tuple[np.ndarray, np.ndarray]) -> None:
     assert (found[:, 0] <= found[:, 1]).all()
 
 
+def test_memory_says_what_it_reads(series: tuple[np.ndarray, np.ndarray]) -> None:
+    forecaster = PanelForecaster(**OPTIONS)
+    forecaster.fit(*series)
+    origins = np.arange(6), np.full(6, 30)
+    scores = forecaster.attention_scores(*series, *origins, 1)
+    assert scores.shape == (6, 2, 4)
+    assert scores.dtype == np.float32
+    np.testing.assert_allclose(scores.sum(axis=-1), 1, rtol=1e-6)
+    without = forecaster.predict_without_slots(*series, *origins, 1, 0)
+    assert without.shape == (4, 6, 1, 3)
+    whole = forecaster.predict(*series, *origins, 1)
+    # A slot of memory moves little, and each in its own way.
+    assert np.abs(without / whole - 1).max() < 0.5
+    assert (np.abs(without - whole).max(axis=(1, 2, 3)) > 0).all()
+    with pytest.raises(ValueError, match="layer: found 2, expected a number from 0 to 1"):
+        forecaster.predict_without_slots(*series, *origins, 0, 2)
+    linear = PanelForecaster(**OPTIONS, layers=0)
+    assert linear.attention_scores(*series, *origins, 0).shape == (6, 0, 4)
+
+
 def test_progress_is_told_and_may_stop(series: tuple[np.ndarray, np.ndarray]) -> None:
     calls: list[tuple[int, int, float]] = []
     assert PanelForecaster(**OPTIONS).fit(*series, lambda *now: calls.append(now))
