@@ -61,7 +61,7 @@ def forecast_command(
     # All is rendered before anything is written, so that both files come or neither.
     contents = {output: forecast_csv_text(result).encode()}
     if report is not None:
-        from memattn.forecast.report import render_report
+        from memattn.forecast.first_report import render_report
 
         contents[report] = render_report(result).encode()
     for path, content in contents.items():

@@ -208,13 +208,13 @@ class ForecastResult:
     def write_report(self, path: str | Path) -> None:
         """Writes the HTML report, replacing the file atomically."""
         from memattn.files import write_atomically
-        from memattn.forecast.report import render_report
+        from memattn.forecast.first_report import render_report
 
         write_atomically(Path(path), render_report(self).encode())
 
     def write_figure(self, path: str | Path, target: str | None = None) -> None:
         """Writes a picture of the forecast of one target, SVG or PNG by the name of the file."""
         from memattn.files import write_atomically
-        from memattn.forecast.figures import standalone_figure
+        from memattn.forecast.first_figures import standalone_figure
 
         write_atomically(Path(path), standalone_figure(self, target, Path(path).suffix))

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from memattn.forecast import DataError, ForecastResult, forecast_csv, forecast_frame
-from memattn.forecast.memory_reading import read_memory
+from memattn.forecast.first_memory_reading import read_memory
 from memattn.forecast.result import METHODS
 
 Write = Callable[[str | bytes], Path]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from memattn.forecast import DataError, forecast_csv
-from memattn.forecast.report import render_report
+from memattn.forecast.first_report import render_report
 
 Write = Callable[[str | bytes], Path]
 HOSTILE = "<script>alert('$x_$ & \x1b')</script>"

@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from memattn.figure_style import BLUE, HEATMAP, MUTED
-from memattn.forecast.figures import step_noun
-from memattn.forecast.memory_reading import MemoryReading
+from memattn.forecast.first_figures import step_noun
+from memattn.forecast.first_memory_reading import MemoryReading
 from memattn.forecast.result import ForecastResult
 from memattn.forecast.time_axis import Unit
 

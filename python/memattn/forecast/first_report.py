@@ -11,21 +11,21 @@ from matplotlib.figure import Figure
 from memattn import __version__
 from memattn.figure_style import figure_style
 from memattn.forecast.accuracy_table import NUMBER_COLUMNS, accuracy_rows, significant
-from memattn.forecast.figures import (
+from memattn.forecast.first_figures import (
     draw_errors_by_step,
     draw_forecast,
     draw_held_out_windows,
     step_noun,
     to_svg,
 )
-from memattn.forecast.intervals import LEVELS
-from memattn.forecast.memory_figures import (
+from memattn.forecast.first_memory_figures import (
     draw_by_phase,
     draw_last_window,
     draw_prototypes,
     phase_names,
 )
-from memattn.forecast.memory_reading import READER_SHARE, read_memory
+from memattn.forecast.first_memory_reading import READER_SHARE, read_memory
+from memattn.forecast.intervals import LEVELS
 from memattn.forecast.metrics import skill
 from memattn.forecast.result import METHODS, MODEL, ForecastResult, TargetForecast
 
@@ -69,7 +69,7 @@ def render_report(result: ForecastResult) -> str:
         season = result.settings.season
         by_phase = _markup(draw_by_phase(result, reading), "phase") if season > 1 else None
         prototypes = _markup(draw_prototypes(result, reading), "prototypes")
-    return environment.get_template("report.html.j2").render(
+    return environment.get_template("first_report.html.j2").render(
         result=result,
         settings=result.settings,
         sections=sections,
