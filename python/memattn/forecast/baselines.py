@@ -37,6 +37,14 @@ class Windows:
         return np.where(known, panel.values[place], np.nan)
 
 
+def with_their_series(panel: Panel, windows: Windows) -> tuple[Panel, Windows]:
+    """The panel of the windows' series alone, and the same windows in it."""
+    used, series = np.unique(windows.series, return_inverse=True)
+    lengths = np.zeros(len(panel), np.int64)
+    lengths[used] = panel.lengths[used]
+    return panel.until(lengths), Windows(series.astype(np.int64), windows.ends)
+
+
 def last_windows(panel: Panel) -> Windows:
     """One window a series, after its last value."""
     return Windows(np.arange(len(panel)), panel.lengths)

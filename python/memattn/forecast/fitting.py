@@ -33,10 +33,13 @@ class HeldOut:
         W of them, with truths for one step ahead at least.
     forecasts : array (W, horizon)
         Of them.
+    engine : PanelForecaster, optional
+        The model that made these, where it is another one than that of `Fitted`.
     """
 
     windows: Windows
     forecasts: Array
+    engine: PanelForecaster | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,7 +145,8 @@ def _held_out(
     usable = held_out.ends >= settings["min_history"].value
     if usable.any():
         held_out = Windows(held_out.series[usable], held_out.ends[usable])
-    return HeldOut(held_out, forecast(engine, settings, panel, held_out))
+    other = None if engine is fitted.engine else engine
+    return HeldOut(held_out, forecast(engine, settings, panel, held_out), other)
 
 
 def _calibration_size(panel: Panel, horizon: int, min_history: int) -> tuple[int, int]:

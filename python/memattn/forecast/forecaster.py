@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from memattn.files import write_atomically
 from memattn.forecast.baselines import Windows, last_windows, rolling_windows
 from memattn.forecast.checkpoint import Checkpoint, Progress, Trainer, train_engine
 from memattn.forecast.fitting import (
@@ -305,6 +306,70 @@ class Forecaster:
             for one, (low, high) in ends.items():
                 intervals[one][0][group], intervals[one][1][group] = low, high
         return cross_validation_frame(panel, windows, forecasts, intervals)
+
+    def write_report(
+        self,
+        path: str | os.PathLike[str],
+        level: Iterable[float] = (80, 95),
+        *,
+        source: str | None = None,
+    ) -> None:
+        """Write the report, one HTML page that needs no network, atomically.
+
+        It shows how good the forecasts were on rows that the model had not seen, the forecasts of a
+        few series, and what the memory remembers.
+
+        Parameters
+        ----------
+        path : str or PathLike
+            Of the file.
+        level : list of float
+            As in `predict`; without intervals from fit there are none.
+        source : str, optional
+            What the series are called in the title.
+
+        Raises
+        ------
+        RuntimeError
+            Before fit.
+        DataError
+            The file cannot be written; one that was there before is whole.
+        """
+        from memattn.forecast.report import render_report
+
+        page = render_report(self, levels=level, source=source)
+        write_atomically(Path(path), page.encode())
+
+    def write_figure(
+        self,
+        path: str | os.PathLike[str],
+        unique_id: object = None,
+        level: Iterable[float] = (80, 95),
+    ) -> None:
+        """Write a picture of one series and its forecast, SVG or PNG by the name of the file.
+
+        Parameters
+        ----------
+        path : str or PathLike
+            Of the file, ``*.svg`` or ``*.png``.
+        unique_id : str or int, optional
+            Which series. Default: the first one.
+        level : list of float
+            As in `write_report`.
+
+        Raises
+        ------
+        RuntimeError
+            Before fit.
+        ValueError
+            There is no such series.
+        DataError
+            The file cannot be written, or is called something else.
+        """
+        from memattn.forecast.report import series_picture
+
+        target = Path(path)
+        write_atomically(target, series_picture(self, target.suffix, unique_id, level))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write everything that predict needs to one safetensors file, atomically.

@@ -195,8 +195,7 @@ def _times(panel: Panel, ticks: Ticks) -> Any:
     distinct, places = np.unique(ticks, return_inverse=True)
     is_number = panel.frequency.unit in (Unit.NUMBER, Unit.ROW)
     if form.time_dtype is None or form.library == "csv":
-        texts = distinct.astype(str) if is_number else _texts(panel, distinct)
-        return texts.astype(object)[places]
+        return time_texts(panel, distinct)[places]
     if is_number:
         return _whole_numbers(panel, ticks)
     if form.library == "pandas":
@@ -218,8 +217,10 @@ def _whole_numbers(panel: Panel, ticks: Ticks) -> Any:
     return pl.Series(ticks).cast(panel.form.time_dtype)  # type: ignore[arg-type]
 
 
-def _texts(panel: Panel, ticks: Ticks) -> npt.NDArray[Any]:
-    """Dates as text, in the style in which they came."""
+def time_texts(panel: Panel, ticks: Ticks) -> npt.NDArray[Any]:
+    """Times as text, dates in the style in which they came."""
+    if panel.frequency.unit in (Unit.NUMBER, Unit.ROW):
+        return ticks.astype(str).astype(object)
     local, offsets = ticks, np.zeros_like(ticks)
     if panel.zone is not None and len(ticks):
         local = clock_of(panel.zone, ticks).to_local(ticks)
