@@ -39,6 +39,7 @@ CSS_VARIABLES = {
 }
 MAX_POINTS = 400  # of a line in a figure
 FEWEST_COVERED = 100  # windows: of fewer, a share a step ahead is noise
+FAR = 1e300  # where infinite ends are drawn; matplotlib can still count there
 SPREAD = 3  # how many times as high as all lines a figure gets for its intervals
 
 
@@ -68,8 +69,7 @@ def draw_series(series: SeriesForecast, levels: list[float], legend: bool = Fals
     for (level, shown), opacity in zip(
         shown_opacities(levels), _opacities(len(levels)), strict=True
     ):
-        # Infinite ends are far outside, where matplotlib can still count.
-        low, high = (np.clip(end[thin], -1e300, 1e300) for end in series.ends[level])
+        low, high = (np.clip(end[thin], -FAR, FAR) for end in series.ends[level])
         axes.fill_between(
             series.ahead[thin],
             low,
@@ -132,7 +132,7 @@ def _limits(series: SeriesForecast) -> tuple[float, float]:
     height = float(high - low) or max(abs(float(high)), 1.0)
     ends = [end for pair in series.ends.values() for end in pair]
     every = np.concatenate([*ends, [low, high]])
-    every = every[np.isfinite(every)]
+    every = np.clip(every[~np.isnan(every)], -FAR, FAR)
     least = max(float(every.min()), low - (SPREAD - 1) / 2 * height)
     most = min(float(every.max()), high + (SPREAD - 1) / 2 * height)
     return least - 0.05 * height, most + 0.05 * height

@@ -106,6 +106,9 @@ def test_the_page_stands_alone(text: str) -> None:
     assert addresses <= {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}
     assert "nan" not in page.text.lower()
     assert text.count("<!DOCTYPE html>") == 1
+    names = re.findall(r'\bid="([^"]*)"', text)
+    assert len(names) == len(set(names))
+    assert {link[1:] for link in page.links if link.startswith("#")} <= set(names)
 
 
 def test_every_figure_has_words(text: str) -> None:
@@ -156,6 +159,13 @@ def test_the_series_that_matter_are_shown(fitted: Forecaster, text: str) -> None
     assert f"its error was {ratios[place]:.2f} times seasonal-naive's" in Page(text).text
 
 
+def test_no_series_is_shown_twice() -> None:
+    text = render_report(Forecaster(6, steps=10).fit(monthly(5, 60)))
+    names = re.findall(r"<h4><bdi>(.*?)</bdi></h4>", text)
+    assert names[:4] == ["s0000", "s0001", "s0002", "s0003"]
+    assert names[4:] == ["s0004"]
+
+
 def test_settings_and_notes_are_said(fitted: Forecaster, text: str) -> None:
     page = Page(text)
     for name, setting in fitted.settings.items():
@@ -184,14 +194,16 @@ def test_levels_are_those_asked_for(fitted: Forecaster) -> None:
 
 
 def test_hostile_names_are_text() -> None:
-    panel = flat_panel(list(monthly(len(HOSTILE), 48)["y"].to_numpy().reshape(-1, 48)), season=12)
-    panel.ids[:] = HOSTILE
+    values = monthly(len(HOSTILE), 48)["y"].to_numpy().reshape(-1, 48)
+    panel = flat_panel([*values, values[0, :2]], season=12)
+    panel.ids[:] = [*HOSTILE, HOSTILE[1] + "in a note"]
     forecaster = Forecaster(3, steps=20).fit(panel)
     text = render_report(forecaster, source=HOSTILE[0] + HOSTILE[2])
     page = Page(text)
     assert not {"script", "img"} & set(page.tags)
     assert "<script>alert('$x_$ & \\x1b')</script>" in page.text
     assert "{{ 7 * 7 }}{% raw %}" in page.text
+    assert "<img src=x onerror=alert(1)>in a note" in page.text
     assert "\\u202e live" in page.text
     assert "x" * 59 + "\u2026" in page.text
     assert "x" * 61 not in page.text

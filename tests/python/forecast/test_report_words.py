@@ -84,7 +84,7 @@ def test_about_effects() -> None:
     movement = np.full((1, 32), 0.1)
     movement[0, 3] = 2.345
     error, margin = np.zeros((1, 32)), np.full((1, 32), 0.1)
-    error[0, [3, 5, 6]] = -0.5, 0.2, 0.3
+    error[0, [3, 5, 6, 7, 8]] = -0.5, 0.2, 0.3, 0.05, -0.05
     found = about_effects(SlotEffects(40, movement, True, error, margin, 40), 0)
     assert "On 40 held-out windows that moves forecasts most for slot 3, by 2.3 %," in found
     assert "their error shrinks by 0.50 %" in found
