@@ -18,6 +18,7 @@ from memattn.forecast.report_words import about_effects, about_shares, about_usa
 SLOTS_SHOWN = 16  # of a layer, by what reads them
 SLOTS_DRAWN = 9  # with the windows that read them
 NAMED = 3  # of these windows
+MOST_BARS = 40
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ def memory_layers(panel: Panel, reading: MemoryReading) -> list[LayerPart]:
                 ],
                 effects=None
                 if effects is None
-                else to_svg(draw_effects(effects, layer, order), f"effects-{layer}"),
+                else to_svg(draw_effects(effects, layer, order[:MOST_BARS]), f"effects-{layer}"),
                 about_effects="" if effects is None else about_effects(effects, layer),
             )
         )
