@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -17,18 +17,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from memattn.files import write_atomically
-from memattn.forecast.baselines import Windows, last_windows, rolling_windows
+from memattn.forecast.backtest import backtest, groups_of
+from memattn.forecast.baselines import last_windows, rolling_windows
 from memattn.forecast.checkpoint import Checkpoint, Progress, Trainer, train_engine
-from memattn.forecast.fitting import (
-    Fitted,
-    forecast,
-    held_back,
-    intervals_of,
-    share_of,
-    train,
-)
+from memattn.forecast.evaluation import Evaluation, evaluate_held_out
+from memattn.forecast.fitting import Fitted, forecast, held_back, intervals_of, train
 from memattn.forecast.forecaster_settings import LOSSES, Settings, choose_settings
-from memattn.forecast.frames import cross_validation_frame, forecast_frame
+from memattn.forecast.frames import MODEL, cross_validation_frame, forecast_frame
 from memattn.forecast.long_rows import Note
 from memattn.forecast.panel import Panel, panel_from_file, panel_from_frame
 
@@ -66,7 +61,7 @@ class Forecaster:
     freq : str or int, optional
         As in `panel_from_frame`. Default: what the times show.
     id_col, time_col, target_col : str
-        The names of the columns.
+        The names of the columns; of a wide file several of values.
     intervals : bool
         Whether intervals will be asked for. Unless `val_size` holds values out, they take a second
         training, on all but the last values.
@@ -98,7 +93,7 @@ class Forecaster:
         freq: str | int | None = None,
         id_col: str = "unique_id",
         time_col: str = "ds",
-        target_col: str = "y",
+        target_col: str | Sequence[str] = "y",
         intervals: bool = True,
     ) -> None:
         where = "Forecaster"
@@ -114,6 +109,7 @@ class Forecaster:
         self._loss = loss
         self._intervals = bool(intervals)
         self._freq = freq
+        target_col = target_col if isinstance(target_col, str) else list(target_col)
         self._columns = {"id_col": id_col, "time_col": time_col, "target_col": target_col}
         self._fitted: Fitted | None = None
 
@@ -218,17 +214,29 @@ class Forecaster:
         where = "Forecaster.predict"
         fitted = self._state("predict")
         levels = checked_levels(where, level)
-        panel = fitted.panel
-        if data is not None:
-            panel = self._panel(where, data)
-            if panel.frequency != fitted.panel.frequency:
-                found, expected = panel.frequency.words, fitted.panel.frequency.words
-                msg = f"found one row every {found}, expected one every {expected}, as in fit"
-                raise ValueError(f"{where}: data: {msg}")
+        panel = fitted.panel if data is None else self.panel(data)
         windows = last_windows(panel)
         forecasts = forecast(fitted.engine, fitted.settings, panel, windows)
         intervals = intervals_of(where, fitted, panel, windows, forecasts, levels)
         return forecast_frame(panel, forecasts, intervals)
+
+    def panel(self, data: Data) -> Panel:
+        """The series in data, read as `fit` and `predict` read them.
+
+        Raises
+        ------
+        DataError
+            The data cannot be used.
+        ValueError
+            After fit: another frequency than there.
+        """
+        where = "Forecaster.panel"
+        panel = self._panel(where, data)
+        if self._fitted is not None and panel.frequency != self._fitted.panel.frequency:
+            found, expected = panel.frequency.words, self._fitted.panel.frequency.words
+            msg = f"found one row every {found}, expected one every {expected}, as in fit"
+            raise ValueError(f"{where}: data: {msg}")
+        return panel
 
     def cross_validation(
         self,
@@ -274,6 +282,24 @@ class Forecaster:
         ValueError
             No series is longer than the horizon, or a number cannot be.
         """
+        result = self.backtest(
+            data, n_windows, step_size, val_size, refit, level, progress=progress
+        )
+        forecasts = result.forecasts[MODEL]
+        return cross_validation_frame(result.panel, result.windows, forecasts, result.intervals)
+
+    def backtest(
+        self,
+        data: Data,
+        n_windows: int,
+        step_size: int = 1,
+        val_size: int = 0,
+        refit: bool = False,
+        level: Iterable[float] | None = None,
+        *,
+        progress: Progress | None = None,
+    ) -> Evaluation:
+        """As `cross_validation`, measured: errors beside naive forecasts, and the coverage."""
         where = "Forecaster.cross_validation"
         whole_number(where, "n_windows", n_windows, 1)
         whole_number(where, "step_size", step_size, 1)
@@ -285,27 +311,35 @@ class Forecaster:
             found = f"found series of at most {int(panel.lengths.max())} values"
             expected = f"expected one longer than horizon = {self._horizon}"
             raise ValueError(f"{where}: data: {found}, {expected}")
-        # By the place of a window counted from the end: those of one place are forecast together.
-        places = (panel.lengths[windows.series] - self._horizon - windows.ends) // step_size
-        groups = [places == place for place in range(n_windows - 1, -1, -1)] if refit else []
-        groups = [group for group in groups if group.any()] or [np.ones(len(windows), dtype=bool)]
-        forecasts = np.empty((len(windows), self._horizon))
-        intervals = {level: (forecasts.copy(), forecasts.copy()) for level in levels}
-        settings: Settings | None = None
-        for k, group in enumerate(groups):
-            some = Windows(windows.series[group], windows.ends[group])
-            first_ends = np.full(len(panel), MAX_SIZE)
-            np.minimum.at(first_ends, some.series, some.ends)
-            known = panel.until(np.where(first_ends == MAX_SIZE, 0, first_ends))
-            if settings is None:
-                settings = self._choose(known if val_size == 0 else held_back(known, val_size))
-            share = share_of(progress, k, len(groups))
-            fitted = train(known, settings, val_size, share, bool(levels))
-            forecasts[group] = forecast(fitted.engine, settings, panel, some)
-            ends = intervals_of(where, fitted, panel, some, forecasts[group], levels)
-            for one, (low, high) in ends.items():
-                intervals[one][0][group], intervals[one][1][group] = low, high
-        return cross_validation_frame(panel, windows, forecasts, intervals)
+        together = [np.ones(len(windows), dtype=bool)]
+        return backtest(
+            where,
+            panel,
+            windows,
+            groups_of(panel, windows, self._horizon, step_size) if refit else together,
+            self._choose,
+            horizon=self._horizon,
+            val_size=val_size,
+            levels=levels,
+            progress=progress,
+        )
+
+    def held_out(self, level: Iterable[float] | None = None) -> Evaluation | None:
+        """How good forecasts of the windows were that fit held out to calibrate intervals on.
+
+        Parameters
+        ----------
+        level : list of float, optional
+            As in `predict`, of intervals that are calibrated on other windows than they are
+            measured on (`memattn.forecast.evaluation.evaluate_held_out`).
+
+        Returns
+        -------
+        Evaluation or None
+            None when fit held nothing out, and after `load`.
+        """
+        levels = checked_levels("Forecaster.held_out", level)
+        return evaluate_held_out(self._state("held_out"), levels)
 
     def write_report(
         self,
@@ -438,6 +472,9 @@ class Forecaster:
         options: dict[str, Any] = {**self._columns, "freq": self._freq, "season": self._season}
         if isinstance(data, str | os.PathLike):
             return panel_from_file(Path(data), **options)
+        if not isinstance(self._columns["target_col"], str):
+            msg = "found several names, expected one: a frame is long"
+            raise ValueError(f"{where}: target_col: {msg}")
         return panel_from_frame(data, **options)
 
     def _choose(self, panel: Panel) -> Settings:

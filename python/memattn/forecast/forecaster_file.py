@@ -25,7 +25,7 @@ from memattn.forecast.forecaster import Forecaster
 from memattn.forecast.forecaster_settings import LOSSES, Setting, Settings, engine_options
 from memattn.forecast.form_config import form_config, form_of, zone_config, zone_of
 from memattn.forecast.frames import forecast_frame
-from memattn.forecast.frequency import MONTH_END, Frequency
+from memattn.forecast.frequency import COUNTED, MONTH_END, Frequency
 from memattn.forecast.long_rows import MAX_MAGNITUDE, Note
 from memattn.forecast.panel import Panel
 from memattn.forecast.state_file import Arrays, read_state, state_bytes
@@ -124,7 +124,10 @@ def _arguments(source: SourceFile, found: object) -> dict[str, Any]:
     names = set(Forecaster(1)._arguments())
     if not isinstance(found, dict) or set(found) != names:
         source.fail("config: arguments", "other keys", f"the keys {', '.join(sorted(names))}")
-    texts = [found[name] for name in ("id_col", "time_col", "target_col")]
+    targets = (
+        found["target_col"] if isinstance(found["target_col"], list) else [found["target_col"]]
+    )
+    texts = [found["id_col"], found["time_col"], *targets]
     freq, intervals = found["freq"], found["intervals"]
     if not all(isinstance(text, str) for text in texts) or type(intervals) is not bool:
         source.fail("config: arguments", "a name that is no text", "names of columns")
@@ -194,7 +197,7 @@ def _panel(source: SourceFile, config: Mapping[str, Any], found: Arrays) -> Pane
         source.fail("offsets", "numbers out of order", f"ascending ones from 0 to {len(values)}")
     frequency = _frequency(source, config.get("frequency"))
     last, day = found.read("last"), found.read("day")
-    counted = frequency.unit in (Unit.NUMBER, Unit.ROW)
+    counted = frequency.unit in COUNTED
     low, high = (-MAX_NUMBER, MAX_NUMBER) if counted else (FIRST, LAST)
     if not ((low <= last) & (last <= high)).all():
         source.fail("last", "a time out of bounds", f"{low} to {high}")

@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from memattn.forecast.baselines import Windows
 from memattn.forecast.columns import Array
+from memattn.forecast.frequency import COUNTED
 from memattn.forecast.panel import Panel
-from memattn.forecast.time_axis import Unit
 from memattn.forecast.time_zones import DAY, Ticks, clock_of
 from memattn.forecast.times import EPOCH, Style, format_moment
 
@@ -193,7 +193,7 @@ def _times(panel: Panel, ticks: Ticks) -> Any:
     """Times (n,) as the caller's kind of column; each different one is made once."""
     form = panel.form
     distinct, places = np.unique(ticks, return_inverse=True)
-    is_number = panel.frequency.unit in (Unit.NUMBER, Unit.ROW)
+    is_number = panel.frequency.unit in COUNTED
     if form.time_dtype is None or form.library == "csv":
         return time_texts(panel, distinct)[places]
     if is_number:
@@ -219,7 +219,7 @@ def _whole_numbers(panel: Panel, ticks: Ticks) -> Any:
 
 def time_texts(panel: Panel, ticks: Ticks) -> npt.NDArray[Any]:
     """Times as text, dates in the style in which they came."""
-    if panel.frequency.unit in (Unit.NUMBER, Unit.ROW):
+    if panel.frequency.unit in COUNTED:
         return ticks.astype(str).astype(object)
     local, offsets = ticks, np.zeros_like(ticks)
     if panel.zone is not None and len(ticks):

@@ -20,6 +20,7 @@ from memattn.forecast.time_axis import Unit, describe_span
 from memattn.forecast.time_zones import DAY, Ticks
 
 CALENDAR = (Unit.MONTH, Unit.DAY, Unit.BUSINESS_DAY)  # counted on the local clock
+COUNTED = (Unit.NUMBER, Unit.ROW)  # whole numbers without a clock
 FIRST_MONDAY = np.datetime64("0001-01-01", "D")  # NumPy counts back from a date in another way
 MONTH_END = 31  # as a day of the month: the last one, however long the month
 WEEKDAYS = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import tzinfo
 from pathlib import Path
@@ -16,10 +17,25 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from memattn.errors import DataError, quoted
-from memattn.forecast.columns import Array, Columns, Times
+from memattn.errors import DataError
+from memattn.forecast.column_choice import (
+    ID_COL,
+    TARGET_COL,
+    TIME_COL,
+    Choice,
+    choose_long,
+    choose_of_file,
+)
+from memattn.forecast.columns import Array, Columns
 from memattn.forecast.filling import fill
-from memattn.forecast.frequency import CALENDAR, Frequency, clock_at, parse_frequency, positions_of
+from memattn.forecast.frequency import (
+    CALENDAR,
+    COUNTED,
+    Frequency,
+    clock_at,
+    parse_frequency,
+    positions_of,
+)
 from memattn.forecast.long_rows import LongRows, Names, Note, plural, put_in_order, read_rows
 from memattn.forecast.spacing import find_spacing
 from memattn.forecast.time_axis import Unit
@@ -50,9 +66,9 @@ class Form:
     """
 
     library: str
-    id_col: str = "unique_id"
-    time_col: str = "ds"
-    target_col: str = "y"
+    id_col: str = ID_COL
+    time_col: str = TIME_COL
+    target_col: str = TARGET_COL
     id_dtype: object = None
     time_dtype: object = None
     style: Style | None = None
@@ -161,7 +177,7 @@ class Panel:
         if unit is Unit.MONTH and np.any((position < _FIRST_MONTH) | (position > _LAST_MONTH)):
             raise self._overflow()
         ticks = clock_at(unit, position, self.day[series], last % DAY)
-        is_number = unit in (Unit.NUMBER, Unit.ROW)
+        is_number = unit in COUNTED
         if not is_number and np.any((ticks < FIRST) | (ticks > LAST)):
             raise self._overflow()
         if zone is not None and unit in CALENDAR and len(ticks):
@@ -216,9 +232,9 @@ _LONGEST = {
 def panel_from_frame(
     frame: pd.DataFrame | pl.DataFrame,
     *,
-    id_col: str = "unique_id",
-    time_col: str = "ds",
-    target_col: str = "y",
+    id_col: str = ID_COL,
+    time_col: str = TIME_COL,
+    target_col: str = TARGET_COL,
     freq: str | int | None = None,
     season: int | None = None,
 ) -> Panel:
@@ -249,23 +265,24 @@ def panel_from_frame(
         `frame` is no DataFrame.
     """
     columns = _frame_columns(frame, (id_col, time_col, target_col))
-    return _long_panel(columns, id_col, time_col, target_col, freq, season)
+    return _panel(columns, choose_long(columns, id_col, time_col, target_col), freq, season)
 
 
 def panel_from_file(
     path: str | Path,
     *,
-    id_col: str = "unique_id",
-    time_col: str = "ds",
-    target_col: str = "y",
+    id_col: str = ID_COL,
+    time_col: str = TIME_COL,
+    target_col: str | Sequence[str] = TARGET_COL,
     freq: str | int | None = None,
     season: int | None = None,
 ) -> Panel:
     """A panel from a CSV or Parquet file (by its name), long or wide.
 
-    A file with the columns `time_col` and `target_col` is long, as in `panel_from_frame`. Any other
-    is wide: its times are in `time_col`, else in the first column of dates, else the rows are
-    counted; every other column of numbers is a series. Forecasts go back as CSV.
+    A file with the column `id_col`, or with `time_col` and `target_col`, is long, as in
+    `panel_from_frame`. Any other is wide: every column of numbers is a series, or those that
+    `target_col` names. Times are in `time_col`, else in the first column of dates; in a wide file
+    without any the rows are counted. Forecasts go back as CSV.
 
     Raises
     ------
@@ -276,10 +293,16 @@ def panel_from_file(
     """
     from memattn.forecast.panel_files import read_columns
 
-    columns = read_columns(Path(path))
-    if time_col in columns.names and target_col in columns.names:
-        return _long_panel(columns, id_col, time_col, target_col, freq, season)
-    return _wide_panel(columns, id_col, time_col, target_col, freq, season)
+    path = Path(path)
+    try:
+        columns = read_columns(path)
+        choice = choose_of_file(columns, id_col, time_col, target_col)
+        return _panel(columns, choice, freq, season)
+    except DataError as error:
+        if error.file is not None or error.kind == "option":
+            raise
+        problem, line, column = error.problem, error.line, error.column
+        raise DataError(error.kind, problem, file=path, line=line, column=column) from None
 
 
 def _frame_columns(frame: Any, wanted: tuple[str, ...]) -> Columns:
@@ -300,82 +323,12 @@ def _frame_columns(frame: Any, wanted: tuple[str, ...]) -> Columns:
     raise TypeError(msg)
 
 
-def _long_panel(
-    columns: Columns,
-    id_col: str,
-    time_col: str,
-    target_col: str,
-    freq: str | int | None,
-    season: int | None,
-) -> Panel:
-    for option, name in (("time_col", time_col), ("target_col", target_col)):
-        if name not in columns.names:
-            have = ", ".join(quoted(one) for one in columns.names[:20]) or "none"
-            problem = f"{option}: found no column {quoted(name)}, expected one of {have}"
-            raise DataError("missing-column", problem, column=name)
-        if columns.names.count(name) > 1:
-            problem = f"{option}: found the column {quoted(name)} twice, expected it once"
-            raise DataError("duplicate-column", problem, column=name)
-    _check_rows(columns)
-    has_ids = id_col in columns.names
-    names = Names(id_col if has_ids else None, time_col, (target_col,))
-    notes = []
-    if not has_ids:
-        text = f"no column {quoted(id_col)}: one series, called {quoted(target_col)}"
-        notes.append(Note("one-series", text, 1))
-    return _panel(columns, names, columns.times(time_col), notes, freq, season, names_out=names)
-
-
-def _check_rows(columns: Columns) -> None:
-    if columns.rows == 0:
-        raise DataError("no-rows", "found a table without rows, expected rows")
-
-
-def _wide_panel(
-    columns: Columns,
-    id_col: str,
-    time_col: str,
-    target_col: str,
-    freq: str | int | None,
-    season: int | None,
-) -> Panel:
-    _check_rows(columns)
-    found = time_col if time_col in columns.names else columns.find_times()
-    others = [name for name in columns.names if name != found]
-    numeric = tuple(name for name in others if columns.is_numeric(name))
-    if not numeric:
-        have = ", ".join(quoted(name) for name in columns.names[:20])
-        problem = f"found no column of numbers to forecast among {have}, expected at least one"
-        raise DataError("no-target", problem)
-    text = f"{plural(len(numeric), 'series', 'series')}, the columns of numbers"
-    left = [quoted(name) for name in others if name not in numeric]
-    text += f"; left out: {', '.join(left[:10])}" if left else ""
-    if found is None:
-        text += "; no column of dates, so the rows are counted"
-        times = Times(np.arange(1, columns.rows + 1), is_number=True)
-    else:
-        text += f"; times in {quoted(found)}"
-        times = columns.times(found)
-    names_out = Names(id_col, found or time_col, (target_col,))
-    names = Names(None, found, numeric)
-    notes = [Note("wide", text, len(numeric))]
-    return _panel(columns, names, times, notes, freq, season, names_out=names_out)
-
-
-def _panel(
-    columns: Columns,
-    names: Names,
-    times: Times,
-    notes: list[Note],
-    freq: str | int | None,
-    season: int | None,
-    names_out: Names,
-) -> Panel:
+def _panel(columns: Columns, choice: Choice, freq: str | int | None, season: int | None) -> Panel:
     if season is not None and season < 1:
         raise DataError("option", f"season: found {season}, expected at least 1")
     asked = None if freq is None else parse_frequency(freq)
-    rows = read_rows(columns, names, times)
-    rows.notes[:0] = notes
+    rows = read_rows(columns, choice.names, choice.times)
+    rows.notes[:0] = choice.notes
     rows = put_in_order(rows)
     spacing = find_spacing(rows, asked)
     values, offsets, last = fill(rows, spacing)
@@ -396,9 +349,9 @@ def _panel(
         season=int(season),
         last=last,
         day=spacing.day,
-        zone=times.zone,
+        zone=choice.times.zone,
         notes=(),
-        form=_form(columns, rows, names_out),
+        form=_form(columns, rows, choice.names_out),
     )
     _note_marks(panel, rows)
     return replace(panel, notes=tuple(rows.notes))
@@ -407,8 +360,8 @@ def _panel(
 def _form(columns: Columns, rows: LongRows, names: Names) -> Form:
     return Form(
         library=columns.library,
-        id_col=names.ids or "unique_id",
-        time_col=names.times or "ds",
+        id_col=names.ids or ID_COL,
+        time_col=names.times or TIME_COL,
         target_col=names.values[0],
         id_dtype=rows.id_dtype,
         time_dtype=rows.times.dtype,
