@@ -8,22 +8,18 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
-EXAMPLES = """\b
-Examples:
-  memattn forecast sales.csv --horizon 14
-  memattn forecast weather.csv --horizon 48 --target newark --report report.html
-  memattn forecast load.csv --horizon 96 --season 96 --json > forecast.json
-  memattn convert model.keras layer.safetensors
-"""
-
-
-JSON_HELP = "Write one JSON document to stdout, and errors as JSON to stderr."
+from memattn.cli.errors import Stopped
+from memattn.cli.forecast_options import json_option
+from memattn.cli.forecasting import EXAMPLES, EXIT_CODES, backtest, forecast, predict, train
+from memattn.cli.interrupt import MESSAGES
+from memattn.errors import printable
 
 
 def run(arguments: list[str]) -> int:
@@ -45,6 +41,8 @@ def run(arguments: list[str]) -> int:
     except MemoryError:
         _fail({"kind": "memory", "message": "found no memory left for this much data"}, as_json)
         return 1
+    except Stopped as error:
+        return _stopped(error, as_json)
     except Exception as error:
         from memattn.errors import DataError
 
@@ -74,6 +72,17 @@ def _fail(problem: dict[str, Any], as_json: bool, hint: str = "") -> int:
     return 2
 
 
+def _stopped(error: Stopped, as_json: bool) -> int:
+    """Says where a stopped training can be gone on with; returns the exit code of the signal."""
+    name = MESSAGES[signal.Signals(error.number)]
+    told = f"{name}; what was learned is kept, go on with the same command and --resume"
+    problem = {"kind": name, "message": told, "file": str(error.checkpoint)}
+    if not as_json:
+        problem["message"] = f"{told} (--checkpoint {printable(str(error.checkpoint))})"
+    _fail(problem, as_json)
+    return 128 + error.number
+
+
 def _show_version(context: click.Context, parameter: click.Parameter, wanted: bool) -> None:
     if wanted and not context.resilient_parsing:
         from memattn import __version__
@@ -82,7 +91,11 @@ def _show_version(context: click.Context, parameter: click.Parameter, wanted: bo
         context.exit()
 
 
-@click.group("memattn", context_settings={"help_option_names": ["-h", "--help"]}, epilog=EXAMPLES)
+@click.group(
+    "memattn",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=f"{EXAMPLES}\n{EXIT_CODES}",
+)
 @click.option(
     "--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version,
     help="Show the version and exit.",
@@ -99,10 +112,7 @@ def _memattn() -> None:
     metavar="NAME",
     help="The memory layer to take.  [default: the only one in SOURCE]",
 )
-@click.option(
-    "--json", "as_json", is_flag=True,
-    help=JSON_HELP,
-)  # fmt: skip
+@json_option
 def _convert(source: Path, target: Path, layer: str | None, as_json: bool) -> None:
     """Move the weights of a memory layer from one format to another.
 
@@ -116,109 +126,8 @@ def _convert(source: Path, target: Path, layer: str | None, as_json: bool) -> No
     convert_command(source=source, target=target, layer=layer, as_json=as_json)
 
 
-@_memattn.command("forecast", epilog=EXAMPLES)
-@click.argument("data", metavar="DATA.csv", type=click.Path(path_type=Path))
-@click.option(
-    "--horizon",
-    type=click.IntRange(min=1),
-    required=True,
-    metavar="N",
-    help="How many rows to forecast.",
-)
-@click.option(
-    "--time",
-    metavar="COLUMN",
-    help="Column of times.  [default: the first of dates, else rows are counted]",
-)
-@click.option(
-    "--target",
-    "targets",
-    multiple=True,
-    metavar="COLUMN",
-    help="Column to forecast; may be repeated.  [default: all columns of numbers]",
-)
-@click.option(
-    "--lookback",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="Rows that the model sees.  [default: about 7 seasons, fewer if the file is short]",
-)
-@click.option(
-    "--season",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="Rows after which the values repeat; 1: none.  [default: from spacing and values]",
-)
-@click.option(
-    "--epochs",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="Passes over the training windows.  [default: enough for about 1,000 steps]",
-)
-@click.option(
-    "--seed",
-    type=click.IntRange(0, 2**64 - 1),
-    default=0,
-    show_default=True,
-    metavar="N",
-    help="Of the initial weights; the same seed gives the same forecast.",
-)
-@click.option(
-    "--output",
-    type=click.Path(path_type=Path),
-    default=Path("forecast.csv"),
-    show_default=True,
-    metavar="FILE",
-    help="Where to write the forecast, as CSV.",
-)
-@click.option(
-    "--report",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Where to write an HTML page with figures: forecast, accuracy, memory.",
-)
-@click.option(
-    "--json", "as_json", is_flag=True,
-    help=JSON_HELP,
-)  # fmt: skip
-def _forecast(
-    data: Path,
-    horizon: int,
-    time: str | None,
-    targets: tuple[str, ...],
-    lookback: int | None,
-    season: int | None,
-    epochs: int | None,
-    seed: int,
-    output: Path,
-    report: Path | None,
-    as_json: bool,
-) -> None:
-    """Forecast the columns of a CSV file.
-
-    DATA.csv has a header and one row for each time, equally spaced and ascending. A small model
-    built on the memory layer is trained on the oldest 80 % of the rows and compared with
-    seasonal-naive on the newest 20 %, which it has never seen; the same model then forecasts the
-    rows after the last one, with 80 % and 95 % intervals from its errors on those 20 %.
-
-    The forecast is written as CSV with the columns unique_id (the target), ds (the time), memattn
-    (the value), memattn-lo-80, memattn-hi-80, memattn-lo-95 and memattn-hi-95.
-    """
-    from memattn.cli.forecast_command import forecast_command
-
-    forecast_command(
-        data=data,
-        horizon=horizon,
-        time=time,
-        targets=targets,
-        lookback=lookback,
-        season=season,
-        epochs=epochs,
-        seed=seed,
-        output=output,
-        report=report,
-        as_json=as_json,
-    )
+for _command in (forecast, train, predict, backtest):
+    _memattn.add_command(_command)
 
 
 DATA_HELP = """What the layer reads in use: .npy or .npz of tokens (N, units) or (B, T, units),
@@ -236,7 +145,7 @@ LAYER_HELP = "The memory layer to look at.  [default: the only one in FILE]"
     metavar="FILE",
     help="Where to draw what is read of which slot: .svg or .png.",
 )
-@click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
+@json_option
 def _inspect(
     file: Path, name: str | None, data: Path | None, picture: Path | None, as_json: bool
 ) -> None:
@@ -270,7 +179,7 @@ def _inspect(
     metavar="N",
     help="Of the repair's jitter; the same seed gives the same file.",
 )
-@click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
+@json_option
 def _doctor(
     file: Path,
     name: str | None,

@@ -1,106 +1,136 @@
-"""`memattn forecast`: checks where it will write, forecasts, writes, and tells how good it is."""
+"""`memattn forecast` and `memattn train`: train, tell how good it is, write."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    Progress,
-    TaskProgressColumn,
-    TextColumn,
-    TimeRemainingColumn,
-)
 
-from memattn.cli.output import check_output, plain_console, print_json
-from memattn.cli.render import print_heading, print_outcome, to_document
-from memattn.csv_reader import read_csv
-from memattn.errors import DataError
+from memattn.cli.documents import (
+    accuracy_document,
+    forecast_records,
+    input_document,
+    notes_document,
+    settings_document,
+)
+from memattn.cli.fitting import check_outputs, fit, make_forecaster, read
+from memattn.cli.forecast_options import TrainingOptions
+from memattn.cli.output import plain_console, print_json, print_line
+from memattn.cli.progress import training_progress
+from memattn.cli.tables import print_accuracy, print_found, print_notes, print_settings
+from memattn.errors import printable
 from memattn.files import write_atomically
-from memattn.forecast.output import forecast_csv_text
-from memattn.forecast.pipeline import Progress as ProgressCallback
-from memattn.forecast.pipeline import execute
-from memattn.forecast.plan import make_plan
+from memattn.forecast.evaluation import Evaluation
+from memattn.forecast.forecaster import Forecaster
+from memattn.forecast.frames import forecast_frame
+from memattn.forecast.panel import Panel
+from memattn.forecast.table_files import check_table_file, for_file, table_bytes
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A forecaster, and what a reader wants to know of it."""
+
+    forecaster: Forecaster
+    panel: Panel
+    seconds: float
+    accuracy: Evaluation | None
 
 
 def forecast_command(
+    options: TrainingOptions,
+    levels: Sequence[float],
     *,
-    data: Path,
-    horizon: int,
-    time: str | None,
-    targets: tuple[str, ...],
-    lookback: int | None,
-    season: int | None,
-    epochs: int | None,
-    seed: int,
     output: Path,
     report: Path | None,
+    model: Path | None,
     as_json: bool,
 ) -> None:
-    """Runs the command; see `memattn forecast --help`. Raises DataError."""
-    table = read_csv(data)
-    _check_outputs(data, output, report)
-    plan = make_plan(
-        table,
-        horizon,
-        time=time,
-        targets=targets,
-        lookback=lookback,
-        season=season,
-        epochs=epochs,
-        seed=seed,
-    )
+    """Runs the command; see `memattn forecast --help`. Raises DataError or Stopped."""
+    outputs = {"--output": output, "--report": report, "--model": model}
+    check_outputs({**outputs, "--checkpoint": options.checkpoint}, options.data)
+    check_table_file(output)
     console = plain_console()
-    if not as_json:
-        print_heading(console, plan)
-    with _training_progress(show=not as_json) as progress:
-        result = execute(plan, progress)
-    # All is rendered before anything is written, so that both files come or neither.
-    contents = {output: forecast_csv_text(result).encode()}
+    trained = _train(options, levels, None if as_json else console)
+    found = trained.forecaster.forecasts(levels)
+    # All is made before anything is written, so that the files come or none of them does.
+    table = forecast_frame(for_file(found.panel, output), found.values, found.intervals)
+    contents = {output: table_bytes(table)}
     if report is not None:
-        from memattn.forecast.first_report import render_report
+        from memattn.forecast.report import render_report
 
-        contents[report] = render_report(result).encode()
+        page = render_report(trained.forecaster, levels=levels, source=str(options.data))
+        contents[report] = page.encode()
     for path, content in contents.items():
         write_atomically(path, content)
-
+    if model is not None:
+        trained.forecaster.save(model)
     if as_json:
-        print_json(to_document(result, data, output, report))
+        files = {"forecast": output, "report": report, "model": model}
+        print_json({**_document(options, trained, files), "forecast": forecast_records(found)})
         return
-    print_outcome(console, result, list(contents))
+    _print_written(console, *contents, *([] if model is None else [model]))
 
 
-def _check_outputs(data: Path, output: Path, report: Path | None) -> None:
-    """What would fail at the end fails here, before the training."""
-    for path, option in ((output, "--output"), (report, "--report")):
-        if path is not None:
-            check_output(option, path, data)
-    if report is not None and report.resolve() == output.resolve():
-        problem = "--report: found the same file as --output, expected another file"
-        raise DataError("option", problem, file=report)
+def train_command(
+    options: TrainingOptions, levels: Sequence[float], *, output: Path, as_json: bool
+) -> None:
+    """Runs the command; see `memattn train --help`. Raises DataError or Stopped."""
+    check_outputs({"--output": output, "--checkpoint": options.checkpoint}, options.data)
+    console = plain_console()
+    trained = _train(options, levels, None if as_json else console)
+    trained.forecaster.save(output)
+    if as_json:
+        print_json(_document(options, trained, {"model": output}))
+        return
+    _print_written(console, output)
 
 
-@contextmanager
-def _training_progress(show: bool) -> Iterator[ProgressCallback]:
-    """A progress bar on stderr; without a terminal there, none."""
-    console = Console(stderr=True)
-    bar = Progress(
-        TextColumn("training"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TextColumn("loss {task.fields[loss]:.3f}"),
-        TimeRemainingColumn(),
-        console=console,
-        disable=not (show and console.is_terminal),
-        transient=True,
-    )
-    with bar:
-        task = bar.add_task("training", total=None, loss=float("nan"))
+def _train(options: TrainingOptions, levels: Sequence[float], console: Console | None) -> Trained:
+    """The training, told to the console if there is one."""
+    forecaster = make_forecaster(options, levels)
+    panel = read(forecaster, options.data)
+    if console is not None:
+        print_found(console, str(options.data), panel)
+    with training_progress(show=console is not None) as progress:
+        seconds = fit(forecaster, panel, options, progress)
+    result = forecaster.held_out(levels)
+    if console is not None:
+        print_settings(console, forecaster.settings)
+        _print_trained(console, forecaster, panel, seconds)
+        if result is not None:
+            print_accuracy(console, result, _title(result))
+    return Trained(forecaster, panel, seconds, result)
 
-        def update(step: int, steps: int, loss: float) -> None:
-            bar.update(task, completed=step, total=steps, loss=loss)
 
-        yield update
+def _print_trained(console: Console, forecaster: Forecaster, panel: Panel, seconds: float) -> None:
+    print_line(console, f"\nTrained in {seconds:.1f} s.")
+    print_notes(console, [note for note in forecaster.notes if note not in panel.notes])
+
+
+def _title(result: Evaluation) -> str:
+    windows, horizon = len(result), result.truth.shape[1]
+    return f"Accuracy on {windows:,} windows of {horizon:,} rows, by a model trained without them:"
+
+
+def _print_written(console: Console, *paths: Path) -> None:
+    print_line(console, "")
+    for path in paths:
+        print_line(console, f"wrote {printable(str(path))}", "green")
+
+
+def _document(
+    options: TrainingOptions, trained: Trained, files: dict[str, Path | None]
+) -> dict[str, Any]:
+    forecaster = trained.forecaster
+    return {
+        "input": input_document(options.data, trained.panel),
+        "notes": notes_document(forecaster.notes),
+        "settings": settings_document(forecaster.settings),
+        "training": {"seconds": round(trained.seconds, 3)},
+        "accuracy": accuracy_document(trained.accuracy),
+        "files": {name: None if path is None else str(path) for name, path in files.items()},
+    }

@@ -5,23 +5,28 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from rich.console import Console
-from rich.text import Text
 
 from memattn.errors import DataError
 from memattn.files import check_writable
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
 
 def plain_console() -> Console:
     """A console for text that may hold anything: nothing in it is markup."""
+    from rich.console import Console
+
     return Console(markup=False, highlight=False, emoji=False)
 
 
 def print_line(console: Console, text: str, style: str = "") -> None:
     """A line that the terminal may break, and we do not."""
+    from rich.text import Text
+
     console.print(Text(text, style=style), soft_wrap=True)
 
 

@@ -23,7 +23,7 @@ from memattn.forecast.checkpoint import Checkpoint, Progress, Trainer, train_eng
 from memattn.forecast.evaluation import Evaluation, evaluate_held_out
 from memattn.forecast.fitting import Fitted, forecast, held_back, intervals_of, train
 from memattn.forecast.forecaster_settings import LOSSES, Settings, choose_settings
-from memattn.forecast.frames import MODEL, cross_validation_frame, forecast_frame
+from memattn.forecast.frames import MODEL, Forecasts, cross_validation_frame, forecast_frame
 from memattn.forecast.long_rows import Note
 from memattn.forecast.panel import Panel, panel_from_file, panel_from_frame
 
@@ -127,6 +127,11 @@ class Forecaster:
         """What was found in the data and done about it, for people."""
         return self._state("notes").notes
 
+    @property
+    def is_calibrated(self) -> bool:
+        """Whether there are intervals to ask for."""
+        return self._state("is_calibrated").calibration is not None
+
     def fit(
         self,
         data: Data,
@@ -211,14 +216,20 @@ class Forecaster:
         ValueError
             A level that is none, or intervals that fit has not calibrated.
         """
+        found = self.forecasts(level, data=data)
+        return forecast_frame(found.panel, found.values, found.intervals)
+
+    def forecasts(
+        self, level: Iterable[float] | None = None, *, data: Data | None = None
+    ) -> Forecasts:
+        """As `predict`, as arrays."""
         where = "Forecaster.predict"
         fitted = self._state("predict")
         levels = checked_levels(where, level)
         panel = fitted.panel if data is None else self.panel(data)
         windows = last_windows(panel)
-        forecasts = forecast(fitted.engine, fitted.settings, panel, windows)
-        intervals = intervals_of(where, fitted, panel, windows, forecasts, levels)
-        return forecast_frame(panel, forecasts, intervals)
+        values = forecast(fitted.engine, fitted.settings, panel, windows)
+        return Forecasts(panel, values, intervals_of(where, fitted, panel, windows, values, levels))
 
     def panel(self, data: Data) -> Panel:
         """The series in data, read as `fit` and `predict` read them.

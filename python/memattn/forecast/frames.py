@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeAlias
 
@@ -22,6 +23,25 @@ MODEL = "memattn"
 
 # From a level in percent to the lower and the upper ends, like the forecasts.
 Intervals: TypeAlias = Mapping[float, tuple[Array, Array]]
+
+
+@dataclass(frozen=True, eq=False)
+class Forecasts:
+    """What comes after the last value of each series of a panel.
+
+    Attributes
+    ----------
+    panel : Panel
+        N series.
+    values : array (N, horizon)
+        The forecasts.
+    intervals : mapping
+        For each level in percent the two ends (N, horizon).
+    """
+
+    panel: Panel
+    values: Array
+    intervals: Intervals
 
 
 def forecast_frame(
@@ -57,15 +77,25 @@ def forecast_frame(
     DataError
         Times that the caller's type cannot hold.
     """
+    return _table(panel, forecast_columns(panel, forecasts, intervals, model=model))
+
+
+def forecast_columns(
+    panel: Panel,
+    forecasts: Array,
+    intervals: Intervals | None = None,
+    *,
+    model: str = MODEL,
+) -> dict[str, Any]:
+    """The columns of `forecast_frame`; of a panel from a file ids and times are text."""
     _check_shapes("forecast_frame", forecasts, intervals, len(panel), "N")
     horizon = forecasts.shape[1]
     series = np.repeat(np.arange(len(panel)), horizon)
-    columns = {
+    return {
         panel.form.id_col: _ids(panel, series),
         panel.form.time_col: _times(panel, panel.future(horizon).ravel()),
         **_numbers(forecasts, intervals, model),
     }
-    return _table(panel, columns)
 
 
 def cross_validation_frame(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import io
 from dataclasses import replace
-from datetime import timedelta, timezone
 from pathlib import Path
 from typing import Any
 

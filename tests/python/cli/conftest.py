@@ -50,6 +50,8 @@ def call(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Run:
     """Runs `memattn ARGUMENTS` in an empty folder, in this process: much faster than in its own."""
+    for name in os.environ.keys() - plain_environment().keys():
+        monkeypatch.delenv(name)
 
     def run_here(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
         monkeypatch.chdir(tmp_path)
@@ -81,11 +83,27 @@ def start(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
 
 @pytest.fixture(scope="session")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A noisy daily cycle, 400 hours long."""
+    """A noisy daily cycle, 400 hours long: one series, its times in a zone."""
     hours = np.arange(400)
     values = 20 + 5 * np.sin(2 * np.pi * hours / 24) + np.random.default_rng(1).normal(size=400)
     times = np.datetime64("2024-03-01T00:00") + hours.astype("timedelta64[h]")
     path = tmp_path_factory.mktemp("data") / "data.csv"
     rows = [f"{time}Z,{value:.3f}" for time, value in zip(times, values, strict=True)]
     path.write_text("\n".join(["time,value", *rows]) + "\n")
+    return path
+
+
+@pytest.fixture(scope="session")
+def shops(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A long file of 42 shops, 36 months and more each; one lacks a value, rows are shuffled."""
+    rng = np.random.default_rng(2)
+    rows = []
+    for k in range(42):
+        count = 36 + k % 3
+        months = np.datetime64("2020-01") + np.arange(count)
+        values = np.exp(3 + 0.1 * rng.normal(size=count).cumsum())
+        rows += [f"shop {k:02d},{m}-01,{v:.4f}" for m, v in zip(months, values, strict=True)]
+    rows[7] = ",".join([*rows[7].split(",")[:2], ""])
+    path = tmp_path_factory.mktemp("shops") / "shops.csv"
+    path.write_text("\n".join(["unique_id,ds,y", *rng.permutation(rows)]) + "\n")
     return path

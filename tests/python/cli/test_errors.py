@@ -21,71 +21,107 @@ def with_line(number: int, text: str) -> str:
 
 BAD_FILES = {
     "text in a number": (with_line(7, "2024-01-01T05:00Z,oops,1"), 7, "a", 'found "oops"'),
-    "empty cell": (with_line(7, "2024-01-01T05:00Z,,1"), 7, "a", "found an empty cell"),
-    "nan": (with_line(7, "2024-01-01T05:00Z,nan,1"), 7, "a", 'found "nan"'),
     "infinity": (with_line(7, "2024-01-01T05:00Z,inf,1"), 7, "a", 'found "inf"'),
+    "too large": (with_line(7, "2024-01-01T05:00Z,1e200,1"), 7, "a", "found 1e+200"),
     "ragged row": (with_line(7, "2024-01-01T05:00Z,1"), 7, "b", "found 2 cells, expected 3"),
-    "double time": (with_line(7, "2024-01-01T04:00Z,1,1"), 7, "time", "twice, first on line 6"),
-    "time backwards": (with_line(7, "2024-01-01T03:00Z,1,1"), 7, "time", "before line 6"),
-    "gap": (with_line(12, ""), 13, "time", "a gap in time between line 11"),
+    "two values": (with_line(7, "2024-01-01T04:00Z,1,1"), 7, "time", "different values, 4 in line"),
     "no date": (with_line(7, "yesterday,1,1"), 7, "time", 'found "yesterday"'),
+    "no zone": (with_line(7, "2024-01-01T05:00,1,1"), 7, "time", "no zone offset"),
     "header only": ("time,a,b\n", 1, None, "a header and no rows"),
     "empty": ("", None, None, "an empty file"),
     "double column": (with_line(1, "time,a,a"), 1, "a", 'column name "a" twice'),
     "quotes": (with_line(7, '"2024'), 7, None, "no CSV"),
     "nul": (with_line(7, "2024-01-01T05:00Z,\0,1"), 7, None, "NUL"),
-    "text only": ("time,a\n2024-01-01,x\n2024-01-02,y\n", 1, None, "no column of numbers"),
+    "text only": ("time,a\n2024-01-01,x\n2024-01-02,y\n", None, None, "no column of numbers"),
+    "one row": ("time,a\n2024-01-01,1\n", None, None, "pass --freq, such as"),
+    "long without y": (
+        "unique_id,ds,z\na,2024-01-01,1\n",
+        None,
+        "y",
+        '--target: found no column "y"',
+    ),
+    "no value": ("ds,y\n2024-01-01,\n2024-01-02,\n", 2, "y", "found no value in any of its rows"),
 }
 
 
 @pytest.mark.parametrize("name", BAD_FILES)
-def test_bad_files(run: Run, tmp_path: Path, name: str) -> None:
+def test_bad_files(call: Run, tmp_path: Path, name: str) -> None:
     content, line, column, said = BAD_FILES[name]
     (tmp_path / "data.csv").write_text(content)
-    done = run("forecast", "data.csv", "--horizon", "2", "--report", "report.html")
-    assert (done.returncode, done.stdout) == (2, "")
-    place = "data.csv" + (f", line {line}" if line else "")
-    place += f', column "{column}"' if column else ""
-    assert done.stderr.startswith(f"memattn: {place}: ")
-    assert said in done.stderr
-    assert done.stderr.count("\n") == 1
-    assert [path.name for path in tmp_path.iterdir()] == ["data.csv"]
+    for command in (("forecast",), ("train",), ("backtest", "--windows", "1")):
+        done = call(*command, "data.csv", "--horizon", "2")
+        assert (done.returncode, done.stdout) == (2, "")
+        place = "data.csv" + (f", line {line}" if line else "")
+        place += f', column "{column}"' if column else ""
+        assert done.stderr.startswith(f"memattn: {place}: ")
+        assert said in done.stderr
+        assert done.stderr.count("\n") == 1
+        assert [path.name for path in tmp_path.iterdir()] == ["data.csv"]
 
 
-def test_bad_encoding(run: Run, tmp_path: Path) -> None:
+def test_bad_encoding(call: Run, tmp_path: Path) -> None:
     (tmp_path / "data.csv").write_bytes("température\n1\n".encode("latin-1"))
-    done = run("forecast", "data.csv", "--horizon", "2")
+    done = call("forecast", "data.csv", "--horizon", "2")
     assert done.returncode == 2
     assert "data.csv, line 1: found the byte 0xE9, expected UTF-8" in done.stderr
+
+
+def test_bad_parquet(call: Run, tmp_path: Path) -> None:
+    (tmp_path / "data.parquet").write_bytes(b"PAR1 and no more")
+    done = call("forecast", "data.parquet", "--horizon", "2")
+    assert done.returncode == 2
+    assert done.stderr.startswith("memattn: data.parquet: found a file that cannot be read")
+    assert done.stderr.endswith("expected a Parquet file\n")
 
 
 @pytest.mark.parametrize(
     ("options", "kind", "said"),
     [
-        (["--target", "valeu"], "missing-column", 'did you mean "value"?'),
+        (["--target", "valeu"], "missing-column", '--target: found no column "valeu" (did you'),
+        (["--target", "value", "--target", "b"], "missing-column", '--target: found no column "b"'),
         (["--time", "clock"], "missing-column", 'expected one of "time", "value"'),
-        (["--lookback", "390"], "too-few-rows", "found 400 rows, expected at least"),
-        (["--lookback", "5"], "option", "expected at least the season of 24 rows"),
+        (["--id", "shop"], "missing-column", '--id: found no column "shop"'),
+        (["--target", "time"], "not-a-number", 'found "2024-03-01T00:00Z", expected a number'),
+        (["--freq", "fortnight"], "option", '--freq: found "fortnight", expected a frequency'),
+        (["--freq", "1"], "option", "--freq: found '1' for times that are dates"),
+        (["--freq", "D"], "off-grid", "expected a time that fits --freq 'D'"),
         (["--output", "no/forecast.csv"], "unwritable", "found no folder"),
         (["--output", "."], "unwritable", "found a folder"),
         (["--report", "no/report.html"], "unwritable", "found no folder"),
-        (["--report", "forecast.csv"], "option", "the same file as --output"),
-        (["--horizon", "0"], "usage", "0 is not in the range x>=1"),
+        (["--model", "no/model"], "unwritable", "found no folder"),
+        (["--checkpoint", "no/checkpoint"], "unwritable", "found no folder"),
+        (["--report", "forecast.csv"], "option", "--report: found the same file as --output"),
+        (["--model", "./forecast.csv"], "option", "--model: found the same file as --output"),
+        (["--model", "c", "--checkpoint", "c"], "option", "the same file as --model"),
+        (["--resume"], "usage", "--resume: found no --checkpoint to go on from"),
+        (["--horizon", "0"], "usage", "0 is not in the range"),
         (["--horizon", "two"], "usage", "'two' is not a valid integer"),
+        (["--horizon", "1000001"], "usage", "is not in the range"),
         (["--seed", "-1"], "usage", "not in the range"),
+        (["--members", "0"], "usage", "not in the range"),
+        (["--lookback", "0"], "usage", "not in the range"),
+        (["--season", "0"], "usage", "not in the range"),
+        (["--steps", "0"], "usage", "not in the range"),
+        (["--level", "100"], "usage", "100.0 is not in the range 0<x<100"),
+        (["--level", "0"], "usage", "not in the range"),
+        (["--level", "nan"], "option", "--level: found nan"),
+        (["--level", "high"], "usage", "'high' is not a valid float"),
+        (["--level", "80.1234567"], "option", "--level: found 80.1234567, expected numbers of at"),
+        (["--loss", "mse"], "usage", "'mse' is not one of 'smape', 'mae', 'huber'"),
         (["--colour"], "usage", "No such option"),
+        (["more.csv"], "usage", "unexpected extra argument"),
     ],
 )
 def test_bad_options(
-    run: Run, data: Path, tmp_path: Path, options: list[str], kind: str, said: str
+    call: Run, data: Path, tmp_path: Path, options: list[str], kind: str, said: str
 ) -> None:
     command = ("forecast", data, "--horizon", "6", *options)
-    done = run(*command)
+    done = call(*command)
     assert (done.returncode, done.stdout) == (2, "")
     assert said in done.stderr
     assert done.stderr.startswith("memattn: ")
     assert "Traceback" not in done.stderr
-    as_json = run(*command, "--json")
+    as_json = call(*command, "--json")
     assert (as_json.returncode, as_json.stdout) == (2, "")
     error = json.loads(as_json.stderr)["error"]
     assert set(error) == {"kind", "message", "file", "line", "column"}
@@ -94,9 +130,24 @@ def test_bad_options(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_json_error_has_the_place(run: Run, tmp_path: Path) -> None:
+def test_several_targets_of_a_long_file(call: Run, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("unique_id,ds,y,z\na,2024-01-01,1,2\na,2024-01-02,1,2\n")
+    done = call("forecast", "a.csv", "--horizon", "1", "--target", "y", "--target", "z")
+    assert done.returncode == 2
+    assert '--target: found 2 names and the column of ids "unique_id"' in done.stderr
+
+
+def test_a_horizon_beyond_the_calendar(call: Run, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("ds,y\n2000-01-01,1\n2001-01-01,2\n2002-01-01,3\n")
+    done = call("forecast", "a.csv", "--horizon", "8000")
+    assert done.returncode == 2
+    assert "expected the horizon within them" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
+
+
+def test_json_error_has_the_place(call: Run, tmp_path: Path) -> None:
     (tmp_path / "data.csv").write_text(BAD_FILES["text in a number"][0])
-    error = json.loads(run("forecast", "data.csv", "--horizon", "2", "--json").stderr)["error"]
+    error = json.loads(call("forecast", "data.csv", "--horizon", "2", "--json").stderr)["error"]
     assert error == {
         "kind": "not-a-number",
         "message": 'found "oops", expected a number',
@@ -106,20 +157,20 @@ def test_json_error_has_the_place(run: Run, tmp_path: Path) -> None:
     }
 
 
-def test_the_input_is_not_overwritten(run: Run, tmp_path: Path) -> None:
+def test_the_input_is_not_overwritten(call: Run, tmp_path: Path) -> None:
     content = "a\n" + "1\n2\n" * 30
     (tmp_path / "data.csv").write_text(content)
     (tmp_path / "link.csv").symlink_to("data.csv")
     for name in ("data.csv", "./data.csv", "link.csv"):
-        for option in ("--output", "--report"):
-            done = run("forecast", "data.csv", "--horizon", "2", option, name)
+        for option in ("--output", "--report", "--model", "--checkpoint"):
+            done = call("forecast", "data.csv", "--horizon", "2", option, name)
             assert done.returncode == 2
-            assert "the input file itself" in done.stderr
+            assert f"{option}: found the input file itself" in done.stderr
     assert (tmp_path / "data.csv").read_text() == content
 
 
 def test_no_input(run: Run, tmp_path: Path) -> None:
-    for name, said in (("no.csv", "no such file"), (".", "a folder")):
+    for name, said in (("no.csv", "no such file"), (".", "a folder"), ("no.parquet", "no such")):
         done = run("forecast", name, "--horizon", "2")
         assert done.returncode == 2
         assert said in done.stderr
@@ -127,8 +178,19 @@ def test_no_input(run: Run, tmp_path: Path) -> None:
     assert run("forecats").returncode == 2
 
 
-def test_an_old_forecast_stays_when_the_new_one_fails(run: Run, tmp_path: Path) -> None:
+def test_parquet_without_a_writer(
+    call: Run, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from memattn.forecast import table_files
+
+    monkeypatch.setattr(table_files, "_library", lambda: None)
+    done = call("forecast", data, "--horizon", "2", "--output", "f.parquet")
+    assert done.returncode == 2
+    assert "pip install 'memattn[polars]'" in done.stderr
+
+
+def test_an_old_forecast_stays_when_the_new_one_fails(call: Run, tmp_path: Path) -> None:
     (tmp_path / "data.csv").write_text("a\n1\nx\n2\n3\n")
     (tmp_path / "forecast.csv").write_text("old")
-    assert run("forecast", "data.csv", "--horizon", "1").returncode == 2
+    assert call("forecast", "data.csv", "--horizon", "1").returncode == 2
     assert (tmp_path / "forecast.csv").read_text() == "old"

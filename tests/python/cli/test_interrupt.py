@@ -1,5 +1,6 @@
 """Ctrl-C and SIGTERM, at any moment: a prompt end, a line of text, nothing half-written."""
 
+import json
 import re
 import signal
 import subprocess
@@ -7,21 +8,17 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-Start = Callable[..., "subprocess.Popen[str]"]
+from .conftest import COMMAND, heed_signals
 
-COMMAND = [sys.executable, "-m", "memattn.cli"]
+Start = Callable[..., "subprocess.Popen[str]"]
 
 # The promise is 0.2 s; a machine that is busy with other tests may need longer.
 PROMPT = 1.0
 MESSAGES = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
-
-
-def heed_signals() -> None:
-    """Undoes a SIGINT that is ignored, as children of a shell's background job inherit it."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def wait_for_handler(process: subprocess.Popen[str]) -> None:
@@ -56,10 +53,8 @@ def test_while_importing_and_training(
     moment: float,
     number: signal.Signals,
 ) -> None:
-    # So many epochs that it trains still, on any machine.
-    process = start(
-        "forecast", data, "--horizon", "24", "--epochs", "1000000", "--report", "r.html"
-    )
+    # So many steps that it trains still, on any machine.
+    process = start("forecast", data, "--horizon", "24", "--steps", "1000000000")
     wait_for_handler(process)
     time.sleep(moment)
     seconds, stderr = end(process, number)
@@ -91,43 +86,29 @@ def test_while_in_compiled_code_for_long(number: signal.Signals) -> None:
     assert seconds < PROMPT
 
 
-@pytest.mark.parametrize("moment", [0.2, 0.4, 0.6, 0.8, 1.0, 1.2, 1.4, 1.7, 2.0])
-def test_while_drawing_and_writing(start: Start, data: Path, tmp_path: Path, moment: float) -> None:
+@pytest.mark.parametrize("moment", [0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0])
+def test_while_telling_and_writing(start: Start, data: Path, tmp_path: Path, moment: float) -> None:
     """The whole run takes about as long as these moments."""
-    process = start("forecast", data, "--horizon", "24", "--epochs", "1", "--report", "report.html")
+    process = start("forecast", data, "--horizon", "24", "--steps", "1", "--model", "m")
     wait_for_handler(process)
     time.sleep(moment)
     seconds, stderr = end(process, signal.SIGINT)
     assert seconds < PROMPT
     assert "Traceback" not in stderr
     names = {path.name for path in tmp_path.iterdir()}
-    assert names <= {"forecast.csv", "report.html"}
+    assert names <= {"forecast.csv", "m"}
     if process.returncode == 0:
-        assert names == {"forecast.csv", "report.html"}
+        assert names == {"forecast.csv", "m"}
     else:
         assert process.returncode == 130
     if "forecast.csv" in names:
         assert (tmp_path / "forecast.csv").read_text().count("\n") == 25
-    if "report.html" in names:
-        assert (tmp_path / "report.html").read_text().endswith("</html>\n")
 
 
 def test_an_ignored_signal_stays_ignored(data: Path, tmp_path: Path) -> None:
     """As under nohup, or in the background of a shell."""
-    import sys
-
     with subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "memattn.cli",
-            "forecast",
-            data,
-            "--horizon",
-            "2",
-            "--epochs",
-            "300",
-        ],
+        [*COMMAND, "forecast", data, "--horizon", "2", "--steps", "300"],
         cwd=tmp_path,
         stdout=subprocess.DEVNULL,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
@@ -136,3 +117,77 @@ def test_an_ignored_signal_stays_ignored(data: Path, tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=60) == 0
     assert (tmp_path / "forecast.csv").exists()
+
+
+def wait_for_file(path: Path) -> None:
+    deadline = time.monotonic() + 30
+    while not path.exists():
+        assert time.monotonic() < deadline, f"{path} never came"
+        time.sleep(0.01)
+
+
+# Trains for ever, or until its progress says no, and says that it has begun.
+STUBBORN = """
+import sys, time
+from pathlib import Path
+from typing import Any
+from memattn.forecast.forecaster import Forecaster
+def fit(self, data, val_size=0, *, progress, checkpoint, resume):
+    Path("begun").touch()
+    while progress(1, 2, 0.5) is not False or {deaf}:
+        time.sleep(0.01)
+    Path(checkpoint).write_text("state")
+    return self
+Forecaster.fit = fit
+from memattn.cli import main
+main()
+"""
+
+
+def start_stubborn(data: Path, folder: Path, *options: str, deaf: bool = False) -> Any:
+    code = STUBBORN.format(deaf=deaf)
+    command = ("train", str(data), "--horizon", "2", "--checkpoint", "state", *options)
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=folder,
+        preexec_fn=heed_signals,
+    )
+    wait_for_file(folder / "begun")
+    return process
+
+
+@pytest.mark.parametrize("number", MESSAGES, ids=lambda number: number.name)
+def test_a_training_with_checkpoint_ends_itself(
+    data: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    process = start_stubborn(data, tmp_path)
+    seconds, stderr = end(process, number)
+    assert process.returncode == 128 + number
+    assert stderr == (
+        f"memattn: {MESSAGES[number]}; what was learned is kept, go on with the same command and "
+        "--resume (--checkpoint state)\n"
+    )
+    assert seconds < PROMPT
+    assert {path.name for path in tmp_path.iterdir()} == {"begun", "state"}
+
+
+def test_the_end_of_such_a_training_as_json(data: Path, tmp_path: Path) -> None:
+    process = start_stubborn(data, tmp_path, "--json")
+    _, stderr = end(process, signal.SIGTERM)
+    assert process.returncode == 143
+    error = json.loads(stderr)["error"]
+    assert (error["kind"], error["file"]) == ("terminated", "state")
+
+
+def test_a_second_signal_ends_at_once(data: Path, tmp_path: Path) -> None:
+    process = start_stubborn(data, tmp_path, deaf=True)
+    process.send_signal(signal.SIGINT)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(timeout=0.5)
+    seconds, stderr = end(process, signal.SIGTERM)
+    assert process.returncode == 143
+    assert stderr == "memattn: terminated, nothing was written halfway\n"
+    assert seconds < PROMPT

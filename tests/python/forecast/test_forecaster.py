@@ -437,3 +437,38 @@ def test_an_error_in_fit_leaves_the_fit_before(frame: pd.DataFrame) -> None:
     with pytest.raises(KeyboardInterrupt):
         forecaster.fit(monthly(5, 40, 8), progress=interrupt)
     pd.testing.assert_frame_equal(forecaster.predict(level=[80]), before)
+
+
+def test_a_backtest_is_the_table_measured(frame: pd.DataFrame) -> None:
+    options = {"n_windows": 2, "step_size": 3, "level": [80]}
+    result = small().backtest(frame, **options)
+    table = small().cross_validation(frame, **options)
+    np.testing.assert_array_equal(result.forecasts["memattn"].ravel(), table["memattn"])
+    np.testing.assert_array_equal(result.truth.ravel(), table["y"])
+    inside = table["y"].between(table["memattn-lo-80"], table["memattn-hi-80"])
+    assert result.coverage(80.0) == pytest.approx(100 * inside.mean())
+    error = (table["memattn"] - table["y"]).abs().mean()
+    assert result.overall("memattn").mae == pytest.approx(error)
+
+
+def test_what_was_held_out_is_measured(fitted: Forecaster, tmp_path: Path) -> None:
+    result = fitted.held_out([80])
+    assert result is not None
+    assert len(result) == 200
+    assert 0 < result.overall("memattn").mase < result.overall("naive").mase
+    assert 50 < result.coverage(80.0) <= 100
+    fitted.save(tmp_path / "m")
+    assert Forecaster.load(tmp_path / "m").held_out([80]) is None  # a file does not keep it
+
+
+def test_forecasts_are_the_table_as_arrays(fitted: Forecaster) -> None:
+    found, table = fitted.forecasts([80]), fitted.predict([80])
+    np.testing.assert_array_equal(found.values.ravel(), table["memattn"])
+    np.testing.assert_array_equal(found.intervals[80.0][1].ravel(), table["memattn-hi-80"])
+    assert fitted.is_calibrated
+
+
+def test_the_panel_of_data_is_that_of_predict(fitted: Forecaster, frame: pd.DataFrame) -> None:
+    assert fitted.panel(frame).lengths.tolist() == panel_from_frame(frame).lengths.tolist()
+    with pytest.raises(ValueError, match=r"Forecaster\.panel: data: found one row every 1 day"):
+        fitted.panel(pd.DataFrame({"ds": pd.date_range("2024-01-01", periods=9), "y": 1.0}))

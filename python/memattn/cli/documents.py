@@ -1,0 +1,64 @@
+"""Forecasts and what they rest on as JSON documents; numbers that are not defined become null."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from memattn.forecast.evaluation import METHODS, Evaluation
+from memattn.forecast.forecaster_settings import Settings
+from memattn.forecast.frames import Forecasts, forecast_columns
+from memattn.forecast.long_rows import Note
+from memattn.forecast.panel import Panel
+
+
+def input_document(file: Path, panel: Panel) -> dict[str, Any]:
+    """What was forecast."""
+    return {
+        "file": str(file),
+        "series": len(panel),
+        "values": len(panel.values),
+        "spacing": panel.frequency.words,
+        "season": panel.season,
+    }
+
+
+def notes_document(notes: Sequence[Note]) -> list[dict[str, Any]]:
+    """What was found and done."""
+    return [asdict(note) for note in notes]
+
+
+def settings_document(settings: Settings) -> dict[str, Any]:
+    """What was given or chosen, each with its reason."""
+    return {name: {"value": one.value, "reason": one.reason} for name, one in settings.items()}
+
+
+def accuracy_document(result: Evaluation | None) -> dict[str, Any] | None:
+    """Errors and coverage, overall and by step ahead."""
+    if result is None:
+        return None
+    steps = {method: result.by_step(method) for method in METHODS}
+    return {
+        "windows": len(result),
+        "overall": {method: asdict(result.overall(method)) for method in METHODS},
+        "by_step": {method: vars(errors) for method, errors in steps.items()},
+        "coverage": {
+            f"{level:g}": {
+                "percent": result.coverage(level),
+                "by_step": result.coverage_by_step(level),
+                "windows": result.covered_windows(level),
+                "calibrated_on": result.calibrated_on or None,
+            }
+            for level in result.intervals
+        },
+    }
+
+
+def forecast_records(found: Forecasts) -> list[dict[str, Any]]:
+    """The rows of the forecast table."""
+    panel = replace(found.panel, form=replace(found.panel.form, library="csv"))
+    columns = forecast_columns(panel, found.values, found.intervals)
+    cells = [column.tolist() for column in columns.values()]
+    return [dict(zip(columns, row, strict=True)) for row in zip(*cells, strict=True)]

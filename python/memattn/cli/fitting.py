@@ -1,0 +1,158 @@
+"""What the forecasting commands share: a forecaster from options, its data, and its training."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from memattn import FormatError
+from memattn.cli.errors import Stopped
+from memattn.cli.forecast_options import TrainingOptions
+from memattn.cli.interrupt import Stop, stop_on_signals
+from memattn.cli.output import check_output
+from memattn.errors import DataError, printable
+from memattn.forecast.forecaster import Forecaster, checked_levels
+from memattn.forecast.panel import Panel
+
+Progress = Callable[[int, int, float], object]
+
+# What an argument of the library is called here.
+OPTIONS = {
+    "data": "DATA",
+    "id_col": "--id",
+    "time_col": "--time",
+    "target_col": "--target",
+    "n_windows": "--windows",
+    **{
+        name: f"--{name}"
+        for name in ("horizon", "freq", "season", "lookback", "members", "loss", "steps", "seed")
+    },
+    **{name: f"--{name}" for name in ("level", "checkpoint", "resume")},
+}
+
+
+@contextmanager
+def in_words_of_options(file: Path | None = None) -> Iterator[None]:
+    """Errors of the library, said in the command line's words.
+
+    Parameters
+    ----------
+    file : Path, optional
+        What is read in the block.
+    """
+    try:
+        yield
+    except DataError as error:
+        problem = _renamed(error.problem)
+        raise DataError(
+            error.kind, problem, file=error.file, line=error.line, column=error.column
+        ) from None
+    except FormatError as error:
+        problem = str(error)
+        if file is not None:
+            problem = problem.removeprefix(f"{printable(str(file))}: ")
+        raise DataError("format", problem, file=file) from None
+    except ModuleNotFoundError as error:
+        raise DataError("missing-extra", str(error)) from None
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        problem = f"found a file that cannot be read ({reason}), expected one that can"
+        kind = "not-found" if isinstance(error, FileNotFoundError) else "unreadable"
+        raise DataError(kind, problem, file=file) from None
+    except ValueError as error:
+        refused = re.match(r"Forecaster(\.\w+)?: ", str(error))
+        if refused is None:
+            raise
+        raise DataError("option", _renamed(str(error)[refused.end() :])) from None
+
+
+def _renamed(problem: str) -> str:
+    name, colon, rest = problem.partition(":")
+    problem = OPTIONS.get(name, name) + colon + rest
+    return re.sub(r"\bfreq=(?=')", "--freq ", problem).replace("freq=", "--freq")
+
+
+def check_outputs(outputs: dict[str, Path | None], *inputs: Path | None) -> None:
+    """What would fail at the end fails here, before the work."""
+    seen: dict[Path, str] = {}
+    for option, path in outputs.items():
+        if path is None:
+            continue
+        check_output(option, path, *inputs)
+        other = seen.setdefault(path.resolve(), option)
+        if other != option:
+            problem = f"{option}: found the same file as {other}, expected another file"
+            raise DataError("option", problem, file=path)
+
+
+def make_forecaster(training: TrainingOptions, levels: Sequence[float]) -> Forecaster:
+    """As the options say; levels are looked at now, for they are used after the training."""
+    freq = training.freq
+    with in_words_of_options():
+        checked_levels("Forecaster", levels)
+        return Forecaster(
+            training.horizon,
+            training.season,
+            training.lookback,
+            training.members,
+            training.loss,
+            training.seed,
+            steps=training.steps,
+            freq=int(freq) if freq is not None and freq.isascii() and freq.isdigit() else freq,
+            id_col=training.id_col,
+            time_col=training.time_col,
+            target_col=_targets(training.targets),
+        )
+
+
+def _targets(names: tuple[str, ...]) -> str | tuple[str, ...]:
+    if not names:
+        return "y"
+    return names[0] if len(names) == 1 else names
+
+
+def read(forecaster: Forecaster, data: Path) -> Panel:
+    """The series of a file."""
+    with in_words_of_options(data):
+        return forecaster.panel(data)
+
+
+def fit(
+    forecaster: Forecaster, panel: Panel, options: TrainingOptions, progress: Progress
+) -> float:
+    """Train, and return the seconds; with a checkpoint, signals end it by Stopped."""
+    begin = time.perf_counter()
+    if options.checkpoint is None:
+        with in_words_of_options():
+            forecaster.fit(panel, progress=progress)
+    else:
+        _fit_with_checkpoint(forecaster, panel, options, progress)
+    return time.perf_counter() - begin
+
+
+def _fit_with_checkpoint(
+    forecaster: Forecaster, panel: Panel, options: TrainingOptions, progress: Progress
+) -> None:
+    assert options.checkpoint is not None
+    with stop_on_signals() as stop, in_words_of_options(options.checkpoint):
+        forecaster.fit(  # type: ignore[call-arg]
+            panel,
+            progress=stoppable(progress, stop),
+            checkpoint=options.checkpoint,
+            resume=options.resume,
+        )
+        if stop.number:
+            raise Stopped(stop.number, options.checkpoint)
+
+
+def stoppable(progress: Progress, stop: Stop) -> Progress:
+    """`progress`, with False once a stop is asked for."""
+
+    def report(step: int, steps: int, loss: float) -> bool:
+        progress(step, steps, loss)
+        return not stop.number
+
+    return report

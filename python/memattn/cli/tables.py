@@ -1,0 +1,184 @@
+"""What a forecast rests on, as text for people: what was found, what was chosen, how good it is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from rich import box
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from memattn.cli.output import print_line
+from memattn.errors import printable
+from memattn.forecast.columns import Array
+from memattn.forecast.evaluation import METHODS, NAIVE, SEASONAL_NAIVE, Evaluation
+from memattn.forecast.forecaster_settings import Settings
+from memattn.forecast.frames import MODEL
+from memattn.forecast.long_rows import Note, plural
+from memattn.forecast.panel import Panel
+
+INDENT = 2
+STEP_COLUMNS = 6
+SERIES_SHOWN = 8  # with more of them the report has the worst
+FEW_WINDOWS = 10  # that do not overlap, of all series together
+
+
+def print_found(console: Console, source: str, panel: Panel) -> None:
+    """What the data hold, and what was done about it."""
+    count = plural(len(panel), "series", "series")
+    text = f"{printable(source)}: {count}, {len(panel.values):,} values"
+    print_line(console, text, "bold")
+    print_notes(console, panel.notes)
+
+
+def print_notes(console: Console, notes: Sequence[Note]) -> None:
+    """One a line."""
+    for note in notes:
+        print_item(console, str(note))
+
+
+def print_item(console: Console, text: str, style: str = "") -> None:
+    """An indented line; a terminal gets it broken between words, a pipe whole."""
+    shown = Text(printable(text), style=style)
+    if console.is_terminal:
+        console.print(Padding(shown, (0, 0, 0, INDENT)))
+    else:
+        console.print(Text(INDENT * " ") + shown, soft_wrap=True)
+
+
+def print_settings(console: Console, settings: Settings) -> None:
+    """What was chosen and why; what was given is known, and a note has said the season."""
+    print_line(console, "\nChosen:")
+    for name, setting in settings.items():
+        if setting.reason != "as given" and name != "season":
+            value = setting.value
+            shown = ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+            print_item(console, f"{name.replace('_', ' ')}: {shown} ({setting.reason})")
+
+
+def print_accuracy(console: Console, result: Evaluation, title: str) -> None:
+    """The errors of all methods: overall, by step ahead, and of each of few series."""
+    print_line(console, f"\n{title}")
+    _print_table(console, _overall_table(result))
+    if result.truth.shape[1] > 1:
+        print_line(console, "\nMASE by step ahead:")
+        _print_table(console, _step_table(result))
+    if 1 < len(result.panel) <= SERIES_SHOWN:
+        print_line(console, "\nMASE by series:")
+        _print_table(console, _series_table(result))
+    if result.intervals:
+        _print_coverage(console, result)
+    for warning in warnings_of(result):
+        print_item(console, f"note: {warning}", "yellow")
+
+
+def _print_table(console: Console, table: Table) -> None:
+    console.print(Padding(table, (0, 0, 0, INDENT), expand=False))
+
+
+def _new_table(first: str, columns: Sequence[str]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table.add_column(first, overflow="fold")
+    for name in columns:
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
+
+
+def _style(method: str) -> str:
+    return "bold" if method == MODEL else ""
+
+
+def _overall_table(result: Evaluation) -> Table:
+    table = _new_table("", ("sMAPE %", "MASE", "RMSSE", "MAE"))
+    for method in METHODS:
+        found = result.overall(method)
+        cells = (
+            _fixed(found.smape, 2),
+            _fixed(found.mase, 3),
+            _fixed(found.rmsse, 3),
+            significant(found.mae),
+        )
+        table.add_row(method, *cells, style=_style(method))
+    return table
+
+
+def _step_table(result: Evaluation) -> Table:
+    horizon = result.truth.shape[1]
+    parts = [part for part in np.array_split(np.arange(1, horizon + 1), STEP_COLUMNS) if len(part)]
+    names = [str(p[0]) if len(p) == 1 else f"{p[0]}-{p[-1]}" for p in parts]
+    table = _new_table("", names)
+    for method in METHODS:
+        mase = result.by_step(method).mase
+        cells = [_fixed(_mean(mase[part - 1]), 3) for part in parts]
+        table.add_row(method, *cells, style=_style(method))
+    return table
+
+
+def _series_table(result: Evaluation) -> Table:
+    table = _new_table("", METHODS)
+    columns = [result.by_series(method).mase for method in METHODS]
+    for k, name in enumerate(result.panel.ids):
+        table.add_row(Text(printable(str(name))), *(_fixed(one[k], 3) for one in columns))
+    return table
+
+
+def _print_coverage(console: Console, result: Evaluation) -> None:
+    measured = {level: result.coverage(level) for level in result.intervals}
+    levels = ", ".join(
+        f"{level:g} %: {share:.1f} %" for level, share in measured.items() if share is not None
+    )
+    print_line(console, "\nTruths inside the intervals:")
+    if not levels:
+        print_item(console, "not measured, for too few windows are held out")
+        return
+    windows = plural(max(map(result.covered_windows, result.intervals)), "window", "windows")
+    how = f", calibrated on {result.calibrated_on}" if result.calibrated_on else ""
+    print_item(console, f"{levels} (on {windows}{how})")
+
+
+def warnings_of(result: Evaluation) -> list[str]:
+    """What a reader must know before using the numbers."""
+    found = []
+    rival = SEASONAL_NAIVE if result.panel.season > 1 else NAIVE
+    ours, theirs = result.overall(MODEL), result.overall(rival)
+    if ours.mase is not None and theirs.mase is not None and ours.mase > theirs.mase:
+        found.append(f"{rival} was better on these windows: prefer it, or give more data")
+    if ours.unscaled:
+        windows = plural(ours.unscaled, "window", "windows")
+        found.append(f"MASE and RMSSE leave out {windows} of series that stood still before")
+    apart = separate_windows(result)
+    if apart < FEW_WINDOWS:
+        count = plural(apart, "window does", "windows do")
+        found.append(f"only {count} not overlap: the numbers rest on little evidence")
+    return found
+
+
+def separate_windows(result: Evaluation) -> int:
+    """How many windows that share no value there can be: of each series as many as fit."""
+    windows, horizon = result.windows, result.truth.shape[1]
+    _, first, count = np.unique(windows.series, return_index=True, return_counts=True)
+    reach = windows.ends[first + count - 1] - windows.ends[first]
+    return int((reach // horizon + 1).sum())
+
+
+def _mean(values: Array) -> float:
+    known = values[~np.isnan(values)]
+    return float(np.mean(known)) if len(known) else math.nan
+
+
+def _fixed(value: float | None, digits: int) -> str:
+    return "-" if value is None or math.isnan(value) else f"{value:,.{digits}f}"
+
+
+def significant(value: float | None) -> str:
+    """Four significant digits, without an exponent where that reads well."""
+    if value is None or math.isnan(value):
+        return "-"
+    if value != 0 and not 1e-4 <= abs(value) < 1e9:
+        return f"{value:.3e}"
+    digits = 0 if value == 0 else math.floor(math.log10(abs(value)))
+    return f"{value:,.{max(3 - digits, 0)}f}"

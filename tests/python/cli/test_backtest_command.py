@@ -1,0 +1,67 @@
+"""`memattn backtest`: tables of windows of the past."""
+
+import csv
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from memattn.forecast import Forecaster
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+QUICK = ("--horizon", "3", "--steps", "5")
+
+
+@pytest.mark.parametrize("refit", [False, True])
+def test_windows_and_accuracy(call: Run, shops: Path, tmp_path: Path, refit: bool) -> None:
+    options = ("--windows", "3", "--step-size", "2", *(["--refit"] if refit else []))
+    done = call("backtest", shops, *QUICK, *options)
+    assert (done.returncode, done.stderr) == (0, "")
+    models = "a model for each window" if refit else "one model of what came before them"
+    assert f"Accuracy on 126 windows of 3 rows, by {models}:" in done.stdout
+    for said in ("seasonal-naive", "MASE by step ahead", "80 %: ", "wrote backtest.csv"):
+        assert said in done.stdout
+    expected = Forecaster(3, steps=5).cross_validation(
+        str(shops), 3, step_size=2, refit=refit, level=[80, 95]
+    )
+    assert (tmp_path / "backtest.csv").read_text() == expected
+
+
+def test_the_numbers_are_those_of_the_table(call: Run, shops: Path, tmp_path: Path) -> None:
+    done = call("backtest", shops, *QUICK, "--windows", "2", "--level", "60", "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    document = json.loads(done.stdout, parse_constant=pytest.fail)
+    assert document["windows"] == {"count": 2, "step_size": 3, "refit": False}
+    with (tmp_path / "backtest.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len({(row["unique_id"], row["cutoff"]) for row in rows}) == 84
+    errors = [abs(float(row["memattn"]) - float(row["y"])) for row in rows]
+    accuracy = document["accuracy"]
+    assert accuracy["overall"]["memattn"]["mae"] == pytest.approx(sum(errors) / len(rows), rel=1e-6)
+    inside = [
+        float(row["memattn-lo-60"]) <= float(row["y"]) <= float(row["memattn-hi-60"])
+        for row in rows
+    ]
+    assert accuracy["coverage"]["60"]["percent"] == pytest.approx(100 * sum(inside) / len(rows))
+    assert accuracy["coverage"]["60"]["windows"] == 84
+
+
+def test_parquet(call: Run, shops: Path, tmp_path: Path) -> None:
+    options = ("--windows", "1", "--output", "b.parquet")
+    assert call("backtest", shops, *QUICK, *options).returncode == 0
+    table = pl.read_parquet(tmp_path / "b.parquet")
+    assert table.columns[:5] == ["unique_id", "ds", "cutoff", "y", "memattn"]
+    assert table["cutoff"].dtype == table["ds"].dtype == pl.Datetime("us")
+
+
+def test_series_that_are_too_short(call: Run, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("a\n1\n2\n3\n")
+    done = call("backtest", "a.csv", *QUICK, "--windows", "1")
+    assert done.returncode == 2
+    said = "DATA: found series of at most 3 values, expected one longer than horizon = 3"
+    assert done.stderr == f"memattn: {said}\n"
+    assert call("backtest", "a.csv", *QUICK, "--windows", "0").returncode == 2
+    assert "--windows" in call("backtest", "a.csv", *QUICK).stderr

@@ -1,0 +1,119 @@
+"""`memattn train` and `memattn predict`: a model kept, and forecasts of it without training."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from memattn.forecast import Forecaster
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+QUICK = ("--horizon", "3", "--steps", "5")
+
+
+@pytest.fixture(scope="module")
+def model(shops: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("model") / "shops.safetensors"
+    Forecaster(3, steps=5).fit(shops).save(path)
+    return path
+
+
+def test_train_keeps_a_model(call: Run, shops: Path, tmp_path: Path, model: Path) -> None:
+    done = call("train", shops, *QUICK)
+    assert (done.returncode, done.stderr) == (0, "")
+    for said in ("42 series", "Accuracy on", "Truths inside", "wrote model.safetensors"):
+        assert said in done.stdout
+    assert [path.name for path in tmp_path.iterdir()] == ["model.safetensors"]
+    kept = Forecaster.load(tmp_path / "model.safetensors")
+    assert kept.predict(level=[80]) == Forecaster.load(model).predict(level=[80])
+    document = json.loads(call("train", shops, *QUICK, "--output", "m", "--json").stdout)
+    assert document["files"] == {"model": "m"}
+    assert document["accuracy"]["windows"] > 0
+    assert document["settings"]["horizon"]["value"] == 3
+
+
+def test_predict_the_series_of_the_model(call: Run, tmp_path: Path, model: Path) -> None:
+    done = call("predict", model)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "wrote forecast.csv: 42 series, 3 rows ahead\n"
+    expected = Forecaster.load(model).predict(level=[80, 95])
+    assert (tmp_path / "forecast.csv").read_text() == expected
+
+
+def test_predict_other_series(call: Run, tmp_path: Path, model: Path) -> None:
+    rows = [f"new,2021-{k + 1:02d}-01,{5 + k}" for k in range(12)]
+    (tmp_path / "new.csv").write_text("\n".join(["unique_id,ds,y", *rows]) + "\n")
+    done = call("predict", model, "new.csv", "--level", "70", "--output", "out.parquet")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "one row every 1 month" in done.stdout
+    table = pl.read_parquet(tmp_path / "out.parquet")
+    assert table.columns == ["unique_id", "ds", "memattn", "memattn-lo-70", "memattn-hi-70"]
+    assert table["ds"].dt.month().to_list() == [1, 2, 3]
+
+
+def test_predict_as_json(call: Run, tmp_path: Path, model: Path) -> None:
+    document = json.loads(call("predict", model, "--json").stdout)
+    assert document["model"] == document["input"]["file"] == str(model)
+    assert document["files"] == {"forecast": "forecast.csv"}
+    assert len(document["forecast"]) == 42 * 3
+    assert {"unique_id", "ds", "memattn", "memattn-hi-95"} <= set(document["forecast"][0])
+
+
+def test_a_model_without_intervals(call: Run, shops: Path, tmp_path: Path) -> None:
+    Forecaster(3, steps=5, intervals=False).fit(shops).save(tmp_path / "m")
+    assert call("predict", "m").returncode == 0
+    header = (tmp_path / "forecast.csv").read_text().splitlines()[0]
+    assert header == "unique_id,ds,memattn"
+    done = call("predict", "m", "--level", "80")
+    assert done.returncode == 2
+    assert "--level: found a fit without intervals" in done.stderr
+
+
+def test_predict_loads_nothing_heavy(tmp_path: Path, model: Path, shops: Path) -> None:
+    code = (
+        "import sys; from memattn.cli.app import run; assert run(sys.argv[1:]) == 0;"
+        "heavy = {'pandas', 'polars', 'pyarrow', 'matplotlib', 'rich', 'jinja2'};"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
+    )
+    command = [sys.executable, "-c", code, "predict", str(model), str(shops)]
+    subprocess.run(command, check=True, cwd=tmp_path, timeout=60)
+
+
+def damaged(model: Path) -> bytes:
+    return model.read_bytes()[:-40]
+
+
+@pytest.mark.parametrize(
+    ("content", "kind", "said"),
+    [
+        (None, "not-found", "no such file"),
+        (b"", "format", "found"),
+        (b"unique_id,ds,y\n", "format", "found"),
+        ("damaged", "format", "found"),
+    ],
+)
+def test_what_is_no_model(
+    call: Run, tmp_path: Path, model: Path, content: bytes | str | None, kind: str, said: str
+) -> None:
+    if content is not None:
+        (tmp_path / "m").write_bytes(damaged(model) if isinstance(content, str) else content)
+    before = sorted(tmp_path.iterdir())
+    done = call("predict", "m")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("memattn: m: ")
+    assert said in done.stderr
+    assert json.loads(call("predict", "m", "--json").stderr)["error"]["kind"] == kind
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_data_that_do_not_fit_the_model(call: Run, tmp_path: Path, model: Path) -> None:
+    (tmp_path / "days.csv").write_text("ds,y\n2024-01-01,1\n2024-01-02,2\n")
+    done = call("predict", model, "days.csv")
+    assert done.returncode == 2
+    assert "found one row every 1 day, expected one every 1 month, as in fit" in done.stderr
+    assert call("predict", model, "--output", model).returncode == 2
+    assert call("predict", model, "none.csv").stderr.startswith("memattn: none.csv: found no such")
