@@ -128,7 +128,7 @@ def read_csv(path: Path) -> Table:
     text = _read_text(path)
     rows: list[list[str]] = []
     lines: list[int] = []
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text), strict=True)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter_of(text), strict=True)
     line = 1
     try:
         for row in reader:
@@ -175,7 +175,8 @@ def _read_text(path: Path) -> str:
     return text
 
 
-def _delimiter(text: str) -> str:
+def delimiter_of(text: str) -> str:
+    """The delimiter that the first line that is not blank has most of."""
     header = next((line for line in text.splitlines() if line.strip()), "")
     outside_quotes = re.sub(r'"[^"]*"', "", header)
     return max(DELIMITERS, key=outside_quotes.count)

@@ -1,6 +1,6 @@
 """The columns of a long table, wherever it comes from, as arrays: ids, times and numbers.
 
-`TableColumns` reads what is text (a CSV file); pandas_columns.py and polars_columns.py read frames.
+`TextColumns` reads what is text (a CSV file); pandas_columns.py and polars_columns.py read frames.
 Text is parsed once for each different cell, which makes 50,000 series of the same dates cheap.
 """
 
@@ -16,9 +16,9 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from memattn.csv_reader import Table, number_problem, parse_number
+from memattn.csv_reader import MISSING, NUMBER, Table, number_problem, parse_number
 from memattn.errors import DataError, quoted
-from memattn.forecast.time_axis import EXPECTED_DATE, WHOLE_NUMBER, find_time_column
+from memattn.forecast.time_axis import EXPECTED_DATE, WHOLE_NUMBER
 from memattn.forecast.time_zones import DAY, FIRST, LAST, Ticks
 from memattn.forecast.times import EPOCH, Moment, Style, parse_moment
 
@@ -96,19 +96,23 @@ class Columns(Protocol):
         """A row as people find it again: "row 7", "line 8"."""
 
 
-class TableColumns:
-    """The columns of a CSV file."""
+class TextColumns:
+    """The columns of a CSV file, from the different cells of each."""
 
     library = "csv"
+    names: list[str]
 
-    def __init__(self, table: Table) -> None:
-        self.table = table
-        self.names = table.names
-        self.rows = len(table.rows)
+    def cells(self, name: str) -> tuple[Ticks, list[str]]:
+        """The different cells of a column, and for each row its place among them."""
+        raise NotImplementedError
+
+    def error(self, kind: str, problem: str, row: int, column: str) -> DataError:
+        """The DataError with file and line."""
+        raise NotImplementedError
 
     def ids(self, name: str) -> Ids:
         """The column as ids, text without the spaces around it."""
-        codes, cells = distinct(self.table.cells(self.table.names.index(name)))
+        codes, cells = self.cells(name)
         if "" in cells:
             row = int(np.argmax(codes == cells.index("")))
             raise self.error("missing-id", "found an empty id, expected one", row, name)
@@ -116,22 +120,48 @@ class TableColumns:
 
     def times(self, name: str) -> Times:
         """The column as dates or whole numbers."""
-        codes, cells = distinct(self.table.cells(self.table.names.index(name)))
-        return parse_times(codes, cells, lambda row, problem: self.error(*problem, row, name))
+        return parse_times(*self.cells(name), lambda row, what: self.error(*what, row, name))
 
     def numbers(self, name: str) -> Array:
         """The column as numbers, NaN for what is empty or says that it is missing."""
-        codes, cells = distinct(self.table.cells(self.table.names.index(name)))
-        return parse_numbers(codes, cells, lambda row, problem: self.error(*problem, row, name))
+        return parse_numbers(*self.cells(name), lambda row, what: self.error(*what, row, name))
 
     def is_numeric(self, name: str) -> bool:
         """Whether at least half of the cells that say something are numbers."""
-        return self.table.looks_numeric(self.table.names.index(name))
+        return _mostly(*self.cells(name), lambda cell: NUMBER.fullmatch(cell) is not None)
 
     def find_times(self) -> str | None:
-        """The first column of dates."""
-        index = find_time_column(self.table)
-        return None if index is None else self.table.names[index]
+        """The first column in which at least half of the cells that say something are dates."""
+        return find_times(self, self.names)
+
+
+def find_times(columns: TextColumns, names: Sequence[str]) -> str | None:
+    """The first of some columns in which at least half of what is said are dates."""
+    for name in names:
+        if _mostly(*columns.cells(name), lambda cell: parse_moment(cell) is not None):
+            return name
+    return None
+
+
+def _mostly(codes: Ticks, cells: Sequence[str], suits: Callable[[str], bool]) -> bool:
+    """Whether at least half of the cells that say something suit, and any does."""
+    count = np.bincount(codes, minlength=len(cells))
+    said = np.array([cell.lower() not in MISSING for cell in cells], dtype=bool)
+    good = np.array([suits(cell) for cell in cells], dtype=bool)
+    return bool(2 * count[said & good].sum() >= count[said].sum() > 0)
+
+
+class TableColumns(TextColumns):
+    """The columns of a CSV file that our own reader has read."""
+
+    def __init__(self, table: Table) -> None:
+        self.table = table
+        self.names = table.names
+        self.rows = len(table.rows)
+
+    def cells(self, name: str) -> tuple[Ticks, list[str]]:
+        """The different cells of a column, and for each row its place among them."""
+        return distinct(self.table.cells(self.table.names.index(name)))
 
     def error(self, kind: str, problem: str, row: int, column: str) -> DataError:
         """The DataError with file and line."""

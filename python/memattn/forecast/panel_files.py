@@ -1,4 +1,4 @@
-"""Files as columns: CSV by our own reader, Parquet by Polars or by pandas, whichever is there."""
+"""Files as columns: CSV by our own reader or PyArrow, Parquet by Polars or by pandas."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from memattn.errors import DataError, quoted
 from memattn.forecast.columns import Columns, TableColumns
 
 PARQUET = frozenset({".parquet", ".pq", ".parq"})
+# 0.3 s for our own reader; about what importing PyArrow takes.
+ARROW_BYTES = 2 << 20
 
 
 def read_columns(path: Path) -> Columns:
@@ -23,7 +25,7 @@ def read_columns(path: Path) -> Columns:
         A Parquet file, and neither Polars nor PyArrow is installed.
     """
     if path.suffix.lower() not in PARQUET:
-        return TableColumns(read_csv(path))
+        return _by_arrow(path) or TableColumns(read_csv(path))
     if not path.is_file():
         raise DataError("not-found", "found no such file, expected a Parquet file", file=path)
     if importlib.util.find_spec("polars") is not None:
@@ -35,6 +37,17 @@ def read_columns(path: Path) -> Columns:
         "pip install 'memattn[polars]' or 'memattn[parquet]'"
     )
     raise ModuleNotFoundError(msg)
+
+
+def _by_arrow(path: Path) -> Columns | None:
+    """A large CSV file, if PyArrow is installed and reads it as we do."""
+    if not path.is_file() or path.stat().st_size < ARROW_BYTES:
+        return None
+    if importlib.util.find_spec("pyarrow") is None:
+        return None
+    from memattn.forecast.arrow_columns import arrow_columns
+
+    return arrow_columns(path)
 
 
 def _by_polars(path: Path) -> Columns:
