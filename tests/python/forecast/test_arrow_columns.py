@@ -126,3 +126,12 @@ def test_large_files_are_read_by_it(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert isinstance(panel_files.read_columns(path), TableColumns)
     with pytest.raises(DataError, match="no such file"):
         panel_from_file(tmp_path / "none.csv")
+
+
+@pytest.mark.parametrize("cell", sorted({cell for kind in CELLS.values() for cell in kind} - {""}))
+def test_each_cell_among_numbers(tmp_path: Path, cell: str) -> None:
+    path = tmp_path / "table.csv"
+    path.write_text(f"n;x\n1;1\n2;{cell}\n3;2\n")
+    theirs = arrow_columns(path)
+    assert theirs is not None
+    assert_alike(TableColumns(read_csv(path)), theirs)
