@@ -75,10 +75,12 @@ def _fail(problem: dict[str, Any], as_json: bool, hint: str = "") -> int:
 def _stopped(error: Stopped, as_json: bool) -> int:
     """Says where a stopped training can be gone on with; returns the exit code of the signal."""
     name = MESSAGES[signal.Signals(error.number)]
-    told = f"{name}; what was learned is kept, go on with the same command and --resume"
-    problem = {"kind": name, "message": told, "file": str(error.checkpoint)}
-    if not as_json:
-        problem["message"] = f"{told} (--checkpoint {printable(str(error.checkpoint))})"
+    told = f"{name} before the first step, nothing was written"
+    problem: dict[str, Any] = {"kind": name, "message": told}
+    if error.checkpoint.exists():
+        told = "where training stands is kept, go on with the same command and --resume"
+        where = "" if as_json else f" (--checkpoint {printable(str(error.checkpoint))})"
+        problem |= {"message": f"{name}; {told}{where}", "file": str(error.checkpoint)}
     _fail(problem, as_json)
     return 128 + error.number
 

@@ -72,7 +72,8 @@ def in_words_of_options(file: Path | None = None) -> Iterator[None]:
 def _renamed(problem: str) -> str:
     name, colon, rest = problem.partition(":")
     problem = OPTIONS.get(name, name) + colon + rest
-    return re.sub(r"\bfreq=(?=')", "--freq ", problem).replace("freq=", "--freq")
+    problem = re.sub(r"\bfreq=(?=')", "--freq ", problem).replace("freq=", "--freq")
+    return re.sub(r"(?<!-)\bresume (?=goes|needs)", "--resume ", problem)
 
 
 def check_outputs(outputs: dict[str, Path | None], *inputs: Path | None) -> None:
@@ -138,7 +139,7 @@ def _fit_with_checkpoint(
 ) -> None:
     assert options.checkpoint is not None
     with stop_on_signals() as stop, in_words_of_options(options.checkpoint):
-        forecaster.fit(  # type: ignore[call-arg]
+        forecaster.fit(
             panel,
             progress=stoppable(progress, stop),
             checkpoint=options.checkpoint,

@@ -145,6 +145,27 @@ def test_a_horizon_beyond_the_calendar(call: Run, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
 
 
+def test_checkpoints_that_are_not_the_commands(call: Run, data: Path, tmp_path: Path) -> None:
+    def said(*options: str) -> str:
+        done = call("train", data, "--checkpoint", "c", *options)
+        assert done.returncode == 2
+        return done.stderr.removeprefix("memattn: c: ")
+
+    quick = ("--horizon", "2", "--steps", "3")
+    assert said(*quick, "--resume").startswith("found no file, expected a checkpoint")
+    assert call("train", data, *quick, "--checkpoint", "c").returncode == 0
+    assert "--resume goes on with it" in said(*quick)
+    assert said("--horizon", "2", "--steps", "4", "--resume").startswith('--steps: found "4"')
+    (tmp_path / "other.csv").write_text(data.read_text().replace("value", "other"))
+    done = call("train", "other.csv", *quick, "--checkpoint", "c", "--resume")
+    assert 'DATA: found other values or times in "other"; --resume needs' in done.stderr
+    (tmp_path / "c").write_bytes(b"no checkpoint")
+    assert said(*quick, "--resume").startswith("header")
+    before = (tmp_path / "model.safetensors").read_bytes()
+    assert said(*quick, "--resume").count("\n") == 1
+    assert (tmp_path / "model.safetensors").read_bytes() == before
+
+
 def test_json_error_has_the_place(call: Run, tmp_path: Path) -> None:
     (tmp_path / "data.csv").write_text(BAD_FILES["text in a number"][0])
     error = json.loads(call("forecast", "data.csv", "--horizon", "2", "--json").stderr)["error"]

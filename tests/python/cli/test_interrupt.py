@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from .conftest import COMMAND, heed_signals
+from .conftest import COMMAND, Run, heed_signals
 
 Start = Callable[..., "subprocess.Popen[str]"]
 
@@ -126,29 +126,30 @@ def wait_for_file(path: Path) -> None:
         time.sleep(0.01)
 
 
-# Trains for ever, or until its progress says no, and says that it has begun.
-STUBBORN = """
-import sys, time
+# The first step of a training lasts until a signal has asked for its end, or with `deaf` for ever.
+LONG_STEP = """
+import time
 from pathlib import Path
-from typing import Any
-from memattn.forecast.forecaster import Forecaster
-def fit(self, data, val_size=0, *, progress, checkpoint, resume):
-    Path("begun").touch()
-    while progress(1, 2, 0.5) is not False or {deaf}:
-        time.sleep(0.01)
-    Path(checkpoint).write_text("state")
-    return self
-Forecaster.fit = fit
 from memattn.cli import main
+from memattn.forecast.forecaster import Forecaster
+real = Forecaster.fit
+def fit(self, data, *, progress, **options):
+    def told(*step):
+        Path("begun").touch()
+        while progress(*step) is not False or {deaf}:
+            time.sleep(0.01)
+        return False
+    return real(self, data, progress=told, **options)
+Forecaster.fit = fit
 main()
 """
+KEPT = "where training stands is kept, go on with the same command and --resume"
+FORECAST = ("forecast", "--horizon", "2", "--steps", "30", "--checkpoint", "state")
 
 
-def start_stubborn(data: Path, folder: Path, *options: str, deaf: bool = False) -> Any:
-    code = STUBBORN.format(deaf=deaf)
-    command = ("train", str(data), "--horizon", "2", "--checkpoint", "state", *options)
+def start_long_step(data: Path, folder: Path, *options: str, deaf: bool = False) -> Any:
     process = subprocess.Popen(
-        [sys.executable, "-c", code, *command],
+        [sys.executable, "-c", LONG_STEP.format(deaf=deaf), *FORECAST, str(data), *options],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -160,30 +161,32 @@ def start_stubborn(data: Path, folder: Path, *options: str, deaf: bool = False) 
 
 
 @pytest.mark.parametrize("number", MESSAGES, ids=lambda number: number.name)
-def test_a_training_with_checkpoint_ends_itself(
-    data: Path, tmp_path: Path, number: signal.Signals
+def test_a_training_with_checkpoint_can_go_on(
+    run: Run, data: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
-    process = start_stubborn(data, tmp_path)
+    process = start_long_step(data, tmp_path)
     seconds, stderr = end(process, number)
     assert process.returncode == 128 + number
-    assert stderr == (
-        f"memattn: {MESSAGES[number]}; what was learned is kept, go on with the same command and "
-        "--resume (--checkpoint state)\n"
-    )
+    assert stderr == f"memattn: {MESSAGES[number]}; {KEPT} (--checkpoint state)\n"
     assert seconds < PROMPT
     assert {path.name for path in tmp_path.iterdir()} == {"begun", "state"}
+    assert run(*FORECAST, data, "--resume").returncode == 0
+    assert run(*FORECAST[:-2], data, "--output", "whole.csv").returncode == 0
+    found = [(tmp_path / name).read_bytes() for name in ("forecast.csv", "whole.csv")]
+    assert found[0] == found[1]
 
 
 def test_the_end_of_such_a_training_as_json(data: Path, tmp_path: Path) -> None:
-    process = start_stubborn(data, tmp_path, "--json")
+    process = start_long_step(data, tmp_path, "--json")
     _, stderr = end(process, signal.SIGTERM)
     assert process.returncode == 143
-    error = json.loads(stderr)["error"]
-    assert (error["kind"], error["file"]) == ("terminated", "state")
+    place = {"file": "state", "line": None, "column": None}
+    expected = {"kind": "terminated", "message": f"terminated; {KEPT}", **place}
+    assert json.loads(stderr)["error"] == expected
 
 
 def test_a_second_signal_ends_at_once(data: Path, tmp_path: Path) -> None:
-    process = start_stubborn(data, tmp_path, deaf=True)
+    process = start_long_step(data, tmp_path, deaf=True)
     process.send_signal(signal.SIGINT)
     with pytest.raises(subprocess.TimeoutExpired):
         process.wait(timeout=0.5)
@@ -191,3 +194,4 @@ def test_a_second_signal_ends_at_once(data: Path, tmp_path: Path) -> None:
     assert process.returncode == 143
     assert stderr == "memattn: terminated, nothing was written halfway\n"
     assert seconds < PROMPT
+    assert {path.name for path in tmp_path.iterdir()} == {"begun"}
