@@ -45,7 +45,7 @@ def print_item(console: Console, text: str, style: str = "") -> None:
     """An indented line; a terminal gets it broken between words, a pipe whole."""
     shown = Text(printable(text), style=style)
     if console.is_terminal:
-        console.print(Padding(shown, (0, 0, 0, INDENT)))
+        console.print(Padding(shown, (0, 0, 0, INDENT), expand=False))
     else:
         console.print(Text(INDENT * " ") + shown, soft_wrap=True)
 
