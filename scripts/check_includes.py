@@ -25,7 +25,6 @@ PUBLIC_ROOM = {
     "memory_augmented_attention.h": "layer",
     "scores_cache.h": "layer",
     "optimizers.h": "train",
-    "forecaster.h": "forecast",
     "panel_forecaster.h": "forecast",
 }
 # Folders that see the public headers and their own files only.

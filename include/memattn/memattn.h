@@ -4,7 +4,6 @@
 //   memory_augmented_attention.h   MemoryAugmentedAttention<T>: forward, backward, weights, files
 //   scores_cache.h                 ScoresCache<T>: what backward need not compute again
 //   optimizers.h                   Sgd, Adam, AdamW, clip_by_global_norm
-//   forecaster.h                   Forecaster: a small forecasting model built on the layer
 //   panel_forecaster.h             PanelForecaster: an ensemble for many series of one frequency
 //   errors.h                       FormatError, and what else is thrown
 //   threads.h                      num_threads, ThreadLimit: how many threads a call may use
@@ -13,7 +12,6 @@
 
 #include "memattn/config.h"
 #include "memattn/errors.h"
-#include "memattn/forecaster.h"
 #include "memattn/memory_augmented_attention.h"
 #include "memattn/optimizers.h"
 #include "memattn/panel_forecaster.h"

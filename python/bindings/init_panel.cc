@@ -29,7 +29,6 @@ namespace {
 using Values = nb::ndarray<const double, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using Indices = nb::ndarray<const std::int64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 
-// Not named Model as in init_forecast.cc: nanobind tells types apart by name.
 struct PanelModel {
   explicit PanelModel(const memattn::PanelForecasterOptions& options) : forecaster(options) {}
 

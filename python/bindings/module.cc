@@ -43,7 +43,6 @@ NB_MODULE(_memattn, m) {
   init_layer(m);
   init_hosted(m);
   init_optimizers(m);
-  init_forecast(m);
   init_panel(m);
   init_threads(m);
 }

@@ -144,67 +144,6 @@ class OptimizerFloat64:
 
     def iterations(self) -> int: ...
 
-class Forecaster:
-    """A small forecaster built on the layer."""
-
-    def __init__(self, *, lookback: int, horizon: int, season: int = 1, patch_size: int = 24, units: int = 32, memory_size: int = 16, num_heads: int = 2, epochs: int = 10, batch_size: int = 64, learning_rate: float = 0.002, weight_decay: float = 0.01, clip_norm: float = 1.0, seed: int = 0) -> None: ...
-
-    @property
-    def lookback(self) -> int: ...
-
-    @property
-    def horizon(self) -> int: ...
-
-    @property
-    def season(self) -> int: ...
-
-    @property
-    def patch_size(self) -> int: ...
-
-    @property
-    def units(self) -> int: ...
-
-    @property
-    def memory_size(self) -> int: ...
-
-    @property
-    def num_heads(self) -> int: ...
-
-    @property
-    def epochs(self) -> int: ...
-
-    @property
-    def batch_size(self) -> int: ...
-
-    @property
-    def learning_rate(self) -> float: ...
-
-    @property
-    def weight_decay(self) -> float: ...
-
-    @property
-    def clip_norm(self) -> float: ...
-
-    @property
-    def seed(self) -> int: ...
-
-    @property
-    def tokens(self) -> int: ...
-
-    def count_params(self) -> int: ...
-
-    def fit(self, series: Sequence[numpy.typing.NDArray[numpy.float64]], progress: Callable[[int, int, float], object] | None = None) -> bool:
-        """
-        Trains on every window of every series; progress(step, steps, loss) is called at most
-        every 50 ms and after the last step, and stops the training by returning False.
-        """
-
-    def predict(self, windows: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu', writable=False)]) -> Annotated[NDArray[numpy.float64], dict(shape=(None, None))]:
-        """Forecasts (N, horizon) from windows (N, lookback), oldest value first."""
-
-    def attention_scores(self, windows: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu', writable=False)]) -> Annotated[NDArray[numpy.float64], dict(shape=(None, None, None, None))]:
-        """What the memory layer reads: (N, num_heads, tokens, memory_size)."""
-
 class PanelForecaster:
     """An ensemble of networks for many series."""
 

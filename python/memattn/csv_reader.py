@@ -6,7 +6,6 @@ Whatever is wrong with a file becomes a DataError that names file, line and colu
 from __future__ import annotations
 
 import csv
-import difflib
 import io
 import math
 import re
@@ -45,22 +44,6 @@ class Table:
     rows: list[list[str]]
     lines: list[int]
     file: Path | None = None
-
-    def column_index(self, name: str, option: str) -> int:
-        """The place of the column `name`, which the user gave as `option`."""
-        if name in self.names:
-            return self.names.index(name)
-        near = difflib.get_close_matches(name, self.names, n=1)
-        hint = f" (did you mean {quoted(near[0])}?)" if near else ""
-        have = ", ".join(quoted(name) for name in self.names[:20])
-        more = f" and {len(self.names) - 20} more" if len(self.names) > 20 else ""
-        raise DataError(
-            "missing-column",
-            f"{option}: found no column {quoted(name)}{hint}, expected one of {have}{more}",
-            file=self.file,
-            line=1,
-            column=name,
-        )
 
     def cells(self, index: int) -> list[str]:
         """The cells of one column."""

@@ -92,14 +92,6 @@ def test_not_a_file(tmp_path: Path) -> None:
         assert str(path) in str(caught.value)
 
 
-def test_missing_column_names_the_others_and_the_near_one(write_csv: Write) -> None:
-    table = read_csv(write_csv("time,newark,kennedy\n1,2,3\n"))
-    with pytest.raises(DataError, match=r'"nework" \(did you mean "newark"\?\)') as caught:
-        table.column_index("nework", "--target")
-    assert '"time", "newark", "kennedy"' in str(caught.value)
-    assert caught.value.kind == "missing-column"
-
-
 def test_looks_numeric(write_csv: Write) -> None:
     table = read_csv(write_csv("a,b,c,d\n1,x,,NA\n2,y,,3\nz,4,,\n"))
     assert [table.looks_numeric(k) for k in range(4)] == [True, False, False, True]

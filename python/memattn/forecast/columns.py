@@ -18,9 +18,15 @@ import numpy.typing as npt
 
 from memattn.csv_reader import MISSING, NUMBER, Table, number_problem, parse_number
 from memattn.errors import DataError, quoted
-from memattn.forecast.time_axis import EXPECTED_DATE, WHOLE_NUMBER
 from memattn.forecast.time_zones import DAY, FIRST, LAST, Ticks
-from memattn.forecast.times import EPOCH, Moment, Style, parse_moment
+from memattn.forecast.times import (
+    EPOCH,
+    EXPECTED_DATE,
+    WHOLE_NUMBER,
+    Moment,
+    Style,
+    parse_moment,
+)
 
 Array = npt.NDArray[np.float64]
 Problem = Callable[[str, str, int, str], DataError]

@@ -15,13 +15,14 @@ import numpy.typing as npt
 
 from memattn.errors import DataError, quoted
 from memattn.forecast.columns import MAX_NUMBER
-from memattn.forecast.settings import usual_season
 from memattn.forecast.time_axis import Unit, describe_span
 from memattn.forecast.time_zones import DAY, Ticks
 
 CALENDAR = (Unit.MONTH, Unit.DAY, Unit.BUSINESS_DAY)  # counted on the local clock
 COUNTED = (Unit.NUMBER, Unit.ROW)  # whole numbers without a clock
 FIRST_MONDAY = np.datetime64("0001-01-01", "D")  # NumPy counts back from a date in another way
+MINUTE = 60_000_000  # microseconds
+DAYS_TO_SEASON = {1: 7, 7: 52, 14: 26}
 MONTH_END = 31  # as a day of the month: the last one, however long the month
 WEEKDAYS = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
 MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
@@ -73,7 +74,21 @@ class Frequency:
     @property
     def season(self) -> int:
         """The usual number of rows in a season, 1 where there is none."""
-        return usual_season(self.unit, self.step) or 1
+        return _usual_season(self.unit, self.step)
+
+
+def _usual_season(unit: Unit, step: int) -> int:
+    if unit is Unit.MONTH:
+        return 12 // step if step in (1, 2, 3, 4, 6) else 1
+    if unit is Unit.DAY:
+        return DAYS_TO_SEASON.get(step, 1)
+    if unit is Unit.BUSINESS_DAY:
+        return 5 if step == 1 else 1
+    if unit is Unit.MICROSECOND:
+        if step >= MINUTE:
+            return DAY // step if DAY % step == 0 else 1
+        return MINUTE // step if MINUTE % step == 0 and MINUTE // step <= 60 else 1
+    return 1
 
 
 @dataclass(frozen=True)

@@ -15,41 +15,6 @@ Array = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
 
-@dataclass(frozen=True)
-class Accuracy:
-    """How far forecasts lie from the truth, averaged over windows and steps ahead.
-
-    Attributes
-    ----------
-    mae, rmse : float
-        Mean absolute and root mean squared error, in units of the series.
-    mase : float or None
-        MAE over the mean absolute seasonal difference of the training part (Hyndman and Koehler
-        2006). Below 1: smaller errors than seasonal-naive made there within one season. A training
-        part that repeats exactly gives no scale: then 0 for a perfect forecast, else None.
-    smape : float
-        Symmetric mean absolute percentage error, 0 to 200 %; a term 0/0 counts as 0.
-    """
-
-    mae: float
-    rmse: float
-    mase: float | None
-    smape: float
-
-
-def accuracy(forecast: Array, truth: Array, scale: float) -> Accuracy:
-    """The Accuracy of `forecast` against `truth`, with `scale` from `seasonal_scale`."""
-    error = forecast - truth
-    mae = float(np.mean(np.abs(error)))
-    rmse = float(np.sqrt(np.mean(np.square(error))))
-    return Accuracy(mae, rmse, ratio(mae, scale), smape(forecast, truth))
-
-
-def seasonal_scale(training: Array, season: int) -> float:
-    """The mean absolute difference of `training` (n,) to itself one season before."""
-    return float(np.mean(np.abs(training[season:] - training[:-season])))
-
-
 def smape(forecast: Array, truth: Array) -> float:
     """Symmetric mean absolute percentage error in percent; a term 0/0 counts as 0."""
     return float(np.mean(smape_terms(forecast, truth)))
@@ -82,12 +47,12 @@ class Scales:
 
 @dataclass(frozen=True)
 class WindowErrors:
-    """The errors of each window (W,), as in `Accuracy`; NaN where they have no value.
+    """The errors of each window (W,); NaN where they have no value.
 
     Attributes
     ----------
     mae, smape : array (W,)
-        Mean absolute error, and sMAPE in percent.
+        Mean absolute error, and sMAPE in percent, 0 to 200.
     mase, rmsse : array (W,)
         MAE over the mean absolute, and the root of the mean squared error over the mean squared,
         seasonal difference before the windows (Hyndman and Koehler 2006; Makridakis et al. 2022).
@@ -204,9 +169,3 @@ def skill(error: float | None, baseline: float | None) -> float | None:
     if share is None:
         return None
     return 0.0 if baseline == 0 else 100 * (1 - share)
-
-
-def mean_or_none(values: list[float | None]) -> float | None:
-    """The mean, or None when a value is None."""
-    known = [value for value in values if value is not None]
-    return float(np.mean(known)) if known and len(known) == len(values) else None

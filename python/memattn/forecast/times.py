@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 EPOCH = datetime(1970, 1, 1)
+EXPECTED_DATE = "a date such as 2013-01-31, 2013-01-31T13:00:00Z, 2013-01 or 2013-Q1"
+WHOLE_NUMBER = re.compile(r"[+-]?\d{1,15}", re.ASCII)  # a time, too, that counts rows
 QUARTER = re.compile(r"(\d{4})-?[Qq]([1-4])", re.ASCII)
 MONTH = re.compile(r"(\d{4})-(\d{2})", re.ASCII)
 MOMENT = re.compile(
@@ -42,11 +44,6 @@ class Moment:
     local: datetime  # without zone
     offset: timedelta | None
     style: Style
-
-    @property
-    def utc(self) -> datetime:
-        """The same moment in UTC, without zone; a time without an offset is taken as it is."""
-        return self.local - (self.offset or timedelta(0))
 
 
 def parse_moment(text: str) -> Moment | None:
@@ -115,23 +112,3 @@ def format_moment(local: datetime, style: Style) -> str:
     if style.fraction_digits:
         text += f".{local.microsecond:06d}"[: 1 + style.fraction_digits]
     return text + style.zone
-
-
-def month_index(moment: datetime) -> int:
-    """Months since January of the year 0."""
-    return 12 * moment.year + moment.month - 1
-
-
-def is_month_end(moment: datetime) -> bool:
-    """Whether `moment` lies on the last day of its month."""
-    return (moment + timedelta(days=1)).month != moment.month
-
-
-def from_month_index(index: int, like: datetime, at_month_end: bool) -> datetime:
-    """The moment of month `index` with the day and the time of `like`, or on its last day."""
-    year, month = divmod(index, 12)
-    if not at_month_end:
-        return like.replace(year=year, month=month + 1)
-    first = like.replace(year=year, month=month + 1, day=1)
-    following = (first + timedelta(days=31)).replace(day=1)
-    return following - timedelta(days=1)

@@ -170,6 +170,13 @@ def test_very_short_series(call: Run, tmp_path: Path, rows: int) -> None:
     json.loads(as_json.stdout, parse_constant=pytest.fail)
 
 
+def test_a_report(call: Run, data: Path, tmp_path: Path) -> None:
+    done = call("forecast", data, "--horizon", "6", *QUICK, "--report", "r.html", "--json")
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["files"]["report"] == "r.html"
+    assert (tmp_path / "r.html").read_text().startswith("<!DOCTYPE html>")
+
+
 def test_same_seed_same_bytes(call: Run, data: Path, tmp_path: Path) -> None:
     for name in ("a.csv", "b.csv"):
         call("forecast", data, "--horizon", "6", *QUICK, "--output", name, "--seed", "9")
