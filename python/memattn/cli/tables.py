@@ -152,8 +152,8 @@ def warnings_of(result: Evaluation) -> list[str]:
         found.append(f"MASE and RMSSE leave out {windows} of series that stood still before")
     apart = separate_windows(result)
     if apart < FEW_WINDOWS:
-        count = plural(apart, "window does", "windows do")
-        found.append(f"only {count} not overlap: the numbers rest on little evidence")
+        told = f"at most {apart} of these windows share no value"
+        found.append(f"{told}: the numbers rest on little evidence")
     return found
 
 

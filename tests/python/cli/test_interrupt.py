@@ -12,6 +12,9 @@ from typing import Any
 
 import pytest
 
+from memattn.cli.errors import Stopped
+from memattn.forecast import Forecaster
+
 from .conftest import COMMAND, Run, heed_signals
 
 Start = Callable[..., "subprocess.Popen[str]"]
@@ -195,3 +198,16 @@ def test_a_second_signal_ends_at_once(data: Path, tmp_path: Path) -> None:
     assert stderr == "memattn: terminated, nothing was written halfway\n"
     assert seconds < PROMPT
     assert {path.name for path in tmp_path.iterdir()} == {"begun"}
+
+
+def test_a_stop_before_the_first_step_keeps_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Run, data: Path
+) -> None:
+    def fit(*arguments: Any, checkpoint: Path, **options: Any) -> None:
+        raise Stopped(signal.SIGINT, checkpoint)
+
+    monkeypatch.setattr(Forecaster, "fit", fit)
+    done = call(*FORECAST, data)
+    assert done.returncode == 130
+    assert done.stderr == "memattn: interrupted before the first step, nothing was written\n"
+    assert list(tmp_path.iterdir()) == []

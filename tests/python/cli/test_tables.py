@@ -1,0 +1,133 @@
+"""Tables of accuracy: what is in them, and what a reader is warned of."""
+
+import io
+from types import MappingProxyType
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from memattn.cli.tables import (
+    print_accuracy,
+    print_settings,
+    separate_windows,
+    significant,
+    warnings_of,
+)
+from memattn.forecast.baselines import Windows, rolling_windows
+from memattn.forecast.evaluation import Evaluation, evaluate
+from memattn.forecast.forecaster_settings import Setting
+from memattn.forecast.frequency import Frequency
+from memattn.forecast.panel import Form, Panel
+from memattn.forecast.time_axis import Unit
+
+
+def panel_of(*series: np.ndarray, season: int = 1) -> Panel:
+    ids = np.empty(len(series), dtype=object)
+    ids[:] = [f"s{k}" for k in range(len(series))]
+    return Panel(
+        ids=ids,
+        values=np.concatenate(series),
+        offsets=np.cumsum([0, *map(len, series)]),
+        frequency=Frequency(Unit.NUMBER, 1),
+        season=season,
+        last=np.full(len(series), 100),
+        day=np.zeros(len(series), dtype=np.int64),
+        zone=None,
+        notes=(),
+        form=Form("csv"),
+    )
+
+
+def walks(count: int, length: int = 60) -> Panel:
+    rng = np.random.default_rng(3)
+    return panel_of(*(rng.normal(size=length).cumsum() + 50 for _ in range(count)))
+
+
+def shown(result: Evaluation, width: int = 80) -> str:
+    console = Console(file=io.StringIO(), width=width, markup=False, highlight=False)
+    print_accuracy(console, result, "Accuracy:")
+    return console.file.getvalue()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        *((0, "0.000"), (6.17, "6.170"), (10.6, "10.60"), (12345, "12,345"), (1e12, "1.000e+12")),
+        *((None, "-"), (np.nan, "-"), (-0.00001, "-1.000e-05")),
+    ],
+)
+def test_significant(value: float | None, text: str) -> None:
+    assert significant(value) == text
+
+
+def perfect(panel: Panel, horizon: int, windows: Windows, error: float = 0.0) -> Evaluation:
+    forecasts = windows.truth(panel, horizon) + error
+    ends = (forecasts - 1, forecasts + 1)
+    return evaluate(panel, windows, forecasts, {80.0: ends})
+
+
+def test_all_tables() -> None:
+    panel = walks(3)
+    text = shown(perfect(panel, 13, rolling_windows(panel, 13, 4)))
+    lines = [line.split() for line in text.splitlines()]
+    assert ["sMAPE", "%", "MASE", "RMSSE", "MAE"] in lines
+    assert ["memattn", "0.00", "0.000", "0.000", "0.000"] in lines
+    assert ["1-3", "4-5", "6-7", "8-9", "10-11", "12-13"] in lines
+    assert any(line[:2] == ["s2", "0.000"] for line in lines)
+    assert "80 %: 100.0 % (on 12 windows)" in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_many_series_have_no_table_of_their_own() -> None:
+    panel = walks(9)
+    text = shown(perfect(panel, 1, rolling_windows(panel, 1, 4)))
+    assert "by series" not in text
+    assert "by step" not in text  # there is one
+
+
+def test_a_coverage_that_is_not_measured_is_said() -> None:
+    panel = walks(1)
+    windows = rolling_windows(panel, 2, 3)
+    empty = np.full((3, 2), np.nan)
+    result = evaluate(panel, windows, np.ones((3, 2)), {80.0: (empty, empty)})
+    assert "not measured, for too few windows are held out" in shown(result)
+
+
+def test_windows_that_share_no_value() -> None:
+    panel = walks(2)
+    assert separate_windows(perfect(panel, 5, rolling_windows(panel, 5, 1))) == 2
+    assert separate_windows(perfect(panel, 5, rolling_windows(panel, 5, 5))) == 2
+    assert separate_windows(perfect(panel, 5, rolling_windows(panel, 5, 6))) == 4
+    assert separate_windows(perfect(panel, 5, rolling_windows(panel, 5, 3, step_size=5))) == 6
+
+
+def test_warnings() -> None:
+    panel = walks(20)
+    windows = rolling_windows(panel, 5, 1)
+    assert warnings_of(perfect(panel, 5, windows)) == []
+    assert warnings_of(perfect(panel, 5, windows, error=99.0)) == [
+        "naive was better on these windows: prefer it, or give more data"
+    ]
+    still = panel_of(np.ones(30), *([np.arange(30.0)] * 9), season=4)
+    found = warnings_of(perfect(still, 5, rolling_windows(still, 5, 1), error=99.0))
+    assert found == [
+        "seasonal-naive was better on these windows: prefer it, or give more data",
+        "MASE and RMSSE leave out 1 window of series that stood still before",
+    ]
+    one = walks(1)
+    assert warnings_of(perfect(one, 5, rolling_windows(one, 5, 5))) == [
+        "at most 1 of these windows share no value: the numbers rest on little evidence"
+    ]
+
+
+def test_settings_that_were_given_are_known() -> None:
+    console = Console(file=io.StringIO(), width=60)
+    chosen = {
+        "horizon": Setting(3, "as given"),
+        "season": Setting(7, "usual"),
+        "lookbacks": Setting((4, 5), "validation chose them"),
+    }
+    print_settings(console, MappingProxyType(chosen))
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert text == "\nChosen:\n  lookbacks: 4, 5 (validation chose them)\n"
