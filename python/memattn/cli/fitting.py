@@ -14,7 +14,8 @@ from memattn.cli.forecast_options import TrainingOptions
 from memattn.cli.interrupt import Stop, stop_on_signals
 from memattn.cli.output import check_output
 from memattn.errors import DataError, printable
-from memattn.forecast.forecaster import Forecaster, checked_levels
+from memattn.forecast.arguments import checked_levels
+from memattn.forecast.forecaster import Forecaster
 from memattn.forecast.panel import Panel
 
 Progress = Callable[[int, int, float], object]

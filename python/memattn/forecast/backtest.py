@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 
-from memattn.forecast.baselines import Windows
+from memattn.forecast.arguments import whole_number
+from memattn.forecast.baselines import Windows, rolling_windows
 from memattn.forecast.checkpoint import Progress
-from memattn.forecast.conformal import Flags
 from memattn.forecast.evaluation import Evaluation, evaluate
 from memattn.forecast.fitting import forecast, held_back, intervals_of, share_of, train
 from memattn.forecast.forecaster_settings import Settings
@@ -17,25 +17,20 @@ from memattn.forecast.panel import Panel
 UNKNOWN = np.iinfo(np.int64).max
 
 
-def groups_of(panel: Panel, windows: Windows, horizon: int, step_size: int) -> list[Flags]:
-    """Windows of one place, counted from the ends of their series: each has a model with refit."""
-    places = (panel.lengths[windows.series] - horizon - windows.ends) // step_size
-    return [places == place for place in sorted(set(places.tolist()), reverse=True)]
-
-
 def backtest(
     where: str,
     panel: Panel,
-    windows: Windows,
-    groups: Sequence[Flags],
     choose: Callable[[Panel], Settings],
     *,
     horizon: int,
+    n_windows: int,
+    step_size: int,
     val_size: int,
+    refit: bool,
     levels: list[float],
     progress: Progress | None,
 ) -> Evaluation:
-    """Forecast each group of windows by a model of what was known before the first of them.
+    """Forecast the last windows of a panel by models of what was known before them.
 
     Parameters
     ----------
@@ -43,15 +38,29 @@ def backtest(
         Who asks, for messages.
     panel : Panel
         All of it.
-    windows : Windows
-        W of them, at least one.
-    groups : sequence of array (W,)
-        In order of time; together all windows.
     choose : callable
-        The settings for what is known before the first group; they are those of all groups.
-    horizon, val_size, levels, progress
+        The settings for what is known before the first window of each series; they are those of all
+        windows.
+    horizon, n_windows, step_size, val_size, refit, levels, progress
         As in `Forecaster.cross_validation`.
+
+    Raises
+    ------
+    ValueError
+        No series is longer than the horizon, or a number cannot be.
     """
+    whole_number(where, "n_windows", n_windows, 1)
+    whole_number(where, "step_size", step_size, 1)
+    windows = rolling_windows(panel, horizon, n_windows, step_size)
+    if not len(windows):
+        found = f"found series of at most {int(panel.lengths.max())} values"
+        expected = f"expected one longer than horizon = {horizon}"
+        raise ValueError(f"{where}: data: {found}, {expected}")
+    groups = [np.ones(len(windows), dtype=bool)]
+    if refit:
+        # By the place of a window counted from the end: those of one place have a model together.
+        places = (panel.lengths[windows.series] - horizon - windows.ends) // step_size
+        groups = [places == place for place in sorted(set(places.tolist()), reverse=True)]
     forecasts = np.empty((len(windows), horizon))
     intervals = {level: (forecasts.copy(), forecasts.copy()) for level in levels}
     settings: Settings | None = None

@@ -14,11 +14,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-import numpy as np
-
 from memattn.files import write_atomically
-from memattn.forecast.backtest import backtest, groups_of
-from memattn.forecast.baselines import last_windows, rolling_windows
+from memattn.forecast.arguments import checked_levels, whole_number
+from memattn.forecast.backtest import backtest
+from memattn.forecast.baselines import last_windows
 from memattn.forecast.checkpoint import Checkpoint, Progress, Trainer, train_engine
 from memattn.forecast.evaluation import Evaluation, evaluate_held_out
 from memattn.forecast.fitting import Fitted, forecast, held_back, intervals_of, train
@@ -33,8 +32,6 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 Data: TypeAlias = "pd.DataFrame | pl.DataFrame | Panel | str | os.PathLike[str]"
-
-MAX_SIZE = 2**31 - 1
 
 
 class Forecaster:
@@ -312,26 +309,17 @@ class Forecaster:
     ) -> Evaluation:
         """As `cross_validation`, measured: errors beside naive forecasts, and the coverage."""
         where = "Forecaster.cross_validation"
-        whole_number(where, "n_windows", n_windows, 1)
-        whole_number(where, "step_size", step_size, 1)
         self._check_val_size(where, val_size)
-        levels = checked_levels(where, level)
-        panel = self._panel(where, data)
-        windows = rolling_windows(panel, self._horizon, n_windows, step_size)
-        if not len(windows):
-            found = f"found series of at most {int(panel.lengths.max())} values"
-            expected = f"expected one longer than horizon = {self._horizon}"
-            raise ValueError(f"{where}: data: {found}, {expected}")
-        together = [np.ones(len(windows), dtype=bool)]
         return backtest(
             where,
-            panel,
-            windows,
-            groups_of(panel, windows, self._horizon, step_size) if refit else together,
+            self._panel(where, data),
             self._choose,
             horizon=self._horizon,
+            n_windows=n_windows,
+            step_size=step_size,
             val_size=val_size,
-            levels=levels,
+            refit=refit,
+            levels=checked_levels(where, level),
             progress=progress,
         )
 
@@ -500,35 +488,3 @@ class Forecaster:
             seed=self._seed,
             steps=self._steps,
         )
-
-
-def whole_number(
-    where: str, name: str, value: object, smallest: int, largest: int = MAX_SIZE
-) -> int:
-    """`value` as an int; ValueError or TypeError when it is none or out of bounds."""
-    expected = f"a whole number from {smallest} to {largest}"
-    if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        raise TypeError(f"{where}: {name}: found {value!r}, expected {expected}")
-    if not smallest <= value <= largest:
-        raise ValueError(f"{where}: {name}: found {value}, expected {expected}")
-    return int(value)
-
-
-def checked_levels(where: str, level: Iterable[float] | None) -> list[float]:
-    """The different levels in order; ValueError or TypeError when one is none."""
-    if level is None:
-        return []
-    if isinstance(level, str | bytes) or not isinstance(level, Iterable):
-        msg = f"found {level!r}, expected a list of percents such as [80, 95]"
-        raise TypeError(f"{where}: level: {msg}")
-    levels = set()
-    for one in level:
-        if isinstance(one, bool) or not isinstance(one, int | float | np.integer | np.floating):
-            raise TypeError(f"{where}: level: found {one!r}, expected numbers of percent")
-        if not 0 < one < 100:
-            raise ValueError(f"{where}: level: found {one}, expected numbers above 0 and below 100")
-        if float(f"{float(one):g}") != float(one):  # columns are called so
-            msg = f"found {one!r}, expected numbers of at most six digits"
-            raise ValueError(f"{where}: level: {msg}")
-        levels.add(float(one))
-    return sorted(levels)

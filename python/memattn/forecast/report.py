@@ -15,6 +15,7 @@ from markupsafe import Markup
 
 from memattn import __version__
 from memattn.figure_style import figure_style, picture
+from memattn.forecast.arguments import checked_levels
 from memattn.forecast.evaluation import METHODS, NAIVE, Evaluation, evaluate_held_out
 from memattn.forecast.figures import (
     FEWEST_COVERED,
@@ -88,8 +89,6 @@ def render_report(
     ValueError
         A level that is none.
     """
-    from memattn.forecast.forecaster import checked_levels
-
     fitted = forecaster._state("write_report")
     shown = checked_levels("Forecaster.write_report", levels)
     if fitted.calibration is None:
@@ -182,8 +181,6 @@ def series_picture(
     DataError
         Another suffix.
     """
-    from memattn.forecast.forecaster import checked_levels
-
     where = "Forecaster.write_figure"
     fitted = forecaster._state("write_figure")
     shown = checked_levels(where, levels)

@@ -45,7 +45,8 @@ def walks(count: int, length: int = 60) -> Panel:
 
 
 def shown(result: Evaluation, width: int = 80) -> str:
-    console = Console(file=io.StringIO(), width=width, markup=False, highlight=False)
+    options = {"markup": False, "highlight": False, "color_system": None}
+    console = Console(file=io.StringIO(), width=width, force_terminal=True, **options)
     print_accuracy(console, result, "Accuracy:")
     return console.file.getvalue()  # type: ignore[attr-defined]
 
