@@ -472,3 +472,15 @@ def test_the_panel_of_data_is_that_of_predict(fitted: Forecaster, frame: pd.Data
     assert fitted.panel(frame).lengths.tolist() == panel_from_frame(frame).lengths.tolist()
     with pytest.raises(ValueError, match=r"Forecaster\.panel: data: found one row every 1 day"):
         fitted.panel(pd.DataFrame({"ds": pd.date_range("2024-01-01", periods=9), "y": 1.0}))
+
+
+@pytest.mark.parametrize(
+    ("series", "length", "windows"), [(1, 3000, 298), (1, 500, 164), (40, 3000, 125), (40, 60, 5)]
+)
+def test_long_series_calibrate_on_a_tenth(series: int, length: int, windows: int) -> None:
+    """But no more than 5,000 windows of all series; short ones have 200 together."""
+    rng = np.random.default_rng(0)
+    panel = flat_panel([rng.normal(size=length) for _ in range(series)])
+    result = Forecaster(3, steps=1).fit(panel).held_out()
+    assert result is not None
+    assert len(result) == series * windows
