@@ -76,7 +76,7 @@ class SlotEffects:
         By how much the mean scaled error grows, in percent of it; negative: it gets smaller. None
         without held-out windows.
     margin : array (layers, slots), optional
-        Two standard errors of `error`, over groups of windows that do not overlap.
+        Two standard errors of `error`, over groups of windows that begin within one horizon.
     separate : int
         How many such groups there are.
     """

@@ -20,7 +20,7 @@ from memattn.forecast.report_series import SeriesForecast, baseline_of, error_ra
 MAX_NAME = 60
 NONE = "-"  # instead of a number
 EVEN = 1.1  # times as usual: less is no answer to anything
-FEWEST_SEPARATE = 10  # windows that do not overlap, for a standard error
+FEWEST_SEPARATE = 10  # groups of windows, for a standard error over them
 
 
 def _errors(evaluation: Evaluation) -> dict[str, float | None]:
