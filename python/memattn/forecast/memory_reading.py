@@ -152,7 +152,7 @@ def read_memory(fitted: Fitted, held_out: Evaluation | None) -> MemoryReading | 
         some.values, some.offsets, renamed.series, renamed.ends, member
     ).astype(np.float64)
     lookback = int(lookbacks[member])
-    shapes = _shapes(panel, windows, lookback)
+    shapes, changes = _shapes(panel, windows, lookback)
     phases = season_phases(panel, windows) if panel.season > 1 else None
     return MemoryReading(
         member=member,
@@ -161,7 +161,7 @@ def read_memory(fitted: Fitted, held_out: Evaluation | None) -> MemoryReading | 
         usage=scores.mean(axis=0),
         by_phase=None if phases is None else _means(scores, phases.phase, panel.season),
         phases=phases,
-        by_kind=_by_kind(panel, windows, shapes, scores),
+        by_kind=_by_kind(windows, shapes, changes, scores),
         readers=[
             [_readers(windows, shapes, scores[:, layer, slot], lookback) for slot in range(slots)]
             for layer, slots in enumerate([scores.shape[2]] * layers)
@@ -194,10 +194,10 @@ def _training_windows(fitted: Fitted) -> Windows:
     return Windows(chosen[:, 0].copy(), chosen[:, 1].copy())
 
 
-def _shapes(panel: Panel, windows: Windows, lookback: int) -> list[Array]:
-    """The normalised values of each window, as in `Reader`."""
+def _shapes(panel: Panel, windows: Windows, lookback: int) -> tuple[list[Array], Array]:
+    """The normalised values of each window, as in `Reader`, and the change that is their unit."""
     logs = domain_of(panel, windows).logs
-    shapes = []
+    shapes, changes = [], []
     for series, end, in_logs in zip(windows.series, windows.ends, logs, strict=True):
         start = panel.offsets[series]
         values = panel.values[start + max(end - lookback, 0) : start + end]
@@ -205,7 +205,8 @@ def _shapes(panel: Panel, windows: Windows, lookback: int) -> list[Array]:
         change = np.abs(np.diff(values)).mean() if len(values) > 1 else 0.0
         shape = (values - values[-1]) / change if change > 0 else np.zeros_like(values)
         shapes.append(shape)
-    return shapes
+        changes.append(float(change))
+    return shapes, np.array(changes)
 
 
 def _means(scores: Array, group: Ticks, groups: int) -> Shares:
@@ -218,14 +219,13 @@ def _means(scores: Array, group: Ticks, groups: int) -> Shares:
     return by_group
 
 
-def _by_kind(panel: Panel, windows: Windows, shapes: list[Array], scores: Array) -> Shares:
+def _by_kind(windows: Windows, shapes: list[Array], changes: Array, scores: Array) -> Shares:
     half = [len(shape) // 2 for shape in shapes]
     course = [
         shape[middle:].mean() - (shape[:middle].mean() if middle else 0.0)
         for shape, middle in zip(shapes, half, strict=True)
     ]
-    roughness = domain_of(panel, windows).roughness
-    features = (np.array(course), roughness, windows.ends.astype(np.float64))
+    features = (np.array(course), changes, windows.ends.astype(np.float64))
     kinds = [_means(scores, _thirds(feature), 3) for feature in features]
     return np.concatenate(kinds, axis=2)
 

@@ -66,6 +66,15 @@ def test_shares_are_means_of_the_engines_scores(forecaster: Forecaster) -> None:
         np.testing.assert_allclose(reading.by_phase[:, :, k], mean, rtol=1e-5)
     long = where[1] > np.quantile(where[1], 2 / 3)
     np.testing.assert_allclose(reading.by_kind[:, :, 8], scores[long].mean(axis=0), rtol=1e-5)
+    ends_of = zip(*where, strict=True)
+    change = np.array(
+        [
+            np.abs(np.diff(np.log(panel.series(k)[:end][-reading.lookback :]))).mean()
+            for k, end in ends_of
+        ]
+    )
+    rough = change > np.quantile(change, 2 / 3)
+    np.testing.assert_allclose(reading.by_kind[:, :, 5], scores[rough].mean(axis=0), rtol=1e-5)
     first = reading.readers[1][5][0]
     best = int(scores[:, 1, 5].argmax())
     assert (first.series, first.end) == (which[best], ends[best])
