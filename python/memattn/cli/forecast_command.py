@@ -62,7 +62,7 @@ def forecast_command(
     if report is not None:
         from memattn.forecast.report import render_report
 
-        page = render_report(trained.forecaster, levels=levels, source=str(options.data))
+        page = render_report(trained.forecaster, levels=levels, source=options.data.name)
         contents[report] = page.encode()
     for path, content in contents.items():
         write_atomically(path, content)

@@ -15,16 +15,16 @@ from rich.text import Text
 from memattn.cli.output import print_line
 from memattn.errors import printable
 from memattn.forecast.columns import Array
-from memattn.forecast.evaluation import METHODS, NAIVE, SEASONAL_NAIVE, Evaluation
+from memattn.forecast.evaluation import METHODS, Evaluation, warnings_of
 from memattn.forecast.forecaster_settings import Settings
 from memattn.forecast.frames import MODEL
 from memattn.forecast.long_rows import Note, plural
+from memattn.forecast.metrics import significant
 from memattn.forecast.panel import Panel
 
 INDENT = 2
 STEP_COLUMNS = 6
 SERIES_SHOWN = 8  # with more of them the report has the worst
-FEW_WINDOWS = 10  # that do not overlap, of all series together
 
 
 def print_found(console: Console, source: str, panel: Panel) -> None:
@@ -140,31 +140,6 @@ def _print_coverage(console: Console, result: Evaluation) -> None:
     print_item(console, f"{levels} (on {windows}{how})")
 
 
-def warnings_of(result: Evaluation) -> list[str]:
-    """What a reader must know before using the numbers."""
-    found = []
-    rival = SEASONAL_NAIVE if result.panel.season > 1 else NAIVE
-    ours, theirs = result.overall(MODEL), result.overall(rival)
-    if ours.mase is not None and theirs.mase is not None and ours.mase > theirs.mase:
-        found.append(f"{rival} was better on these windows: prefer it, or give more data")
-    if ours.unscaled:
-        windows = plural(ours.unscaled, "window", "windows")
-        found.append(f"MASE and RMSSE leave out {windows} of series that stood still before")
-    apart = separate_windows(result)
-    if apart < FEW_WINDOWS:
-        told = f"at most {apart} of these windows share no value"
-        found.append(f"{told}: the numbers rest on little evidence")
-    return found
-
-
-def separate_windows(result: Evaluation) -> int:
-    """How many windows that share no value there can be: of each series as many as fit."""
-    windows, horizon = result.windows, result.truth.shape[1]
-    _, first, count = np.unique(windows.series, return_index=True, return_counts=True)
-    reach = windows.ends[first + count - 1] - windows.ends[first]
-    return int((reach // horizon + 1).sum())
-
-
 def _mean(values: Array) -> float:
     known = values[~np.isnan(values)]
     return float(np.mean(known)) if len(known) else math.nan
@@ -172,13 +147,3 @@ def _mean(values: Array) -> float:
 
 def _fixed(value: float | None, digits: int) -> str:
     return "-" if value is None or math.isnan(value) else f"{value:,.{digits}f}"
-
-
-def significant(value: float | None) -> str:
-    """Four significant digits, without an exponent where that reads well."""
-    if value is None or math.isnan(value):
-        return "-"
-    if value != 0 and not 1e-4 <= abs(value) < 1e9:
-        return f"{value:.3e}"
-    digits = 0 if value == 0 else math.floor(math.log10(abs(value)))
-    return f"{value:,.{max(3 - digits, 0)}f}"

@@ -22,6 +22,7 @@ from memattn.forecast.baselines import Windows, naive, seasonal_naive
 from memattn.forecast.columns import Array
 from memattn.forecast.conformal import Flags, calibrate, domain_of, interval_ends
 from memattn.forecast.frames import MODEL, Intervals
+from memattn.forecast.long_rows import plural
 from memattn.forecast.metrics import (
     Scales,
     WindowErrors,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
 SEASONAL_NAIVE, NAIVE = "seasonal-naive", "naive"
 METHODS = (MODEL, SEASONAL_NAIVE, NAIVE)
+FEW_WINDOWS = 10  # that do not overlap, of all series together
 FEWEST_SCORES = 20  # windows, or series, to calibrate on: fewer say nothing of a level of 95 %
 
 
@@ -261,3 +263,33 @@ def _means(errors: WindowErrors, group: Ticks, groups: int) -> WindowErrors:
         mase=mean(errors.mase),
         rmsse=mean(errors.rmsse),
     )
+
+
+def baseline_of(panel: Panel) -> str:
+    """What forecasts are held against: without a season both baselines are one."""
+    return SEASONAL_NAIVE if panel.season > 1 else NAIVE
+
+
+def warnings_of(result: Evaluation) -> list[str]:
+    """What a reader must know before using the numbers."""
+    found = []
+    rival = baseline_of(result.panel)
+    ours, theirs = result.overall(MODEL), result.overall(rival)
+    if ours.mase is not None and theirs.mase is not None and ours.mase > theirs.mase:
+        found.append(f"{rival} was better on these windows: prefer it, or give more data")
+    if ours.unscaled:
+        windows = plural(ours.unscaled, "window", "windows")
+        found.append(f"MASE and RMSSE leave out {windows} of series that stood still before")
+    apart = separate_windows(result)
+    if apart < FEW_WINDOWS:
+        told = f"at most {apart} of these windows share no value"
+        found.append(f"{told}: the numbers rest on little evidence")
+    return found
+
+
+def separate_windows(result: Evaluation) -> int:
+    """How many windows that share no value there can be: of each series as many as fit."""
+    windows, horizon = result.windows, result.truth.shape[1]
+    _, first, count = np.unique(windows.series, return_index=True, return_counts=True)
+    reach = windows.ends[first + count - 1] - windows.ends[first]
+    return int((reach // horizon + 1).sum())

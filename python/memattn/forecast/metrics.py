@@ -6,6 +6,7 @@ scales of `series_scales`, then `mean_defined`. All measures are defined where v
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -169,3 +170,13 @@ def skill(error: float | None, baseline: float | None) -> float | None:
     if share is None:
         return None
     return 0.0 if baseline == 0 else 100 * (1 - share)
+
+
+def significant(value: float | None, digits: int = 4) -> str:
+    """So many significant digits, without an exponent where that reads well; "-" for none."""
+    if value is None or not math.isfinite(value):
+        return "-"
+    if value != 0 and not 1e-4 <= abs(value) < 1e9:
+        return f"{value:.{digits - 1}e}"
+    whole = 0 if value == 0 else math.floor(math.log10(abs(value)))
+    return f"{value:,.{max(digits - 1 - whole, 0)}f}"

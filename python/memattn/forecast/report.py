@@ -16,7 +16,14 @@ from markupsafe import Markup
 from memattn import __version__
 from memattn.figure_style import figure_style, picture
 from memattn.forecast.arguments import checked_levels
-from memattn.forecast.evaluation import METHODS, NAIVE, Evaluation, evaluate_held_out
+from memattn.forecast.evaluation import (
+    METHODS,
+    NAIVE,
+    Evaluation,
+    baseline_of,
+    evaluate_held_out,
+    warnings_of,
+)
 from memattn.forecast.figures import (
     FEWEST_COVERED,
     draw_errors_by_step,
@@ -29,10 +36,10 @@ from memattn.forecast.fitting import Fitted
 from memattn.forecast.frames import MODEL
 from memattn.forecast.long_rows import plural
 from memattn.forecast.memory_reading import read_memory
+from memattn.forecast.metrics import significant
 from memattn.forecast.report_memory import memory_layers, memory_words
 from memattn.forecast.report_series import (
     SHOWN,
-    baseline_of,
     error_ratios,
     largest_series,
     series_forecasts,
@@ -49,7 +56,6 @@ from memattn.forecast.report_words import (
     relation_in_short,
     setting_text,
     short,
-    significant,
     windows_text,
 )
 
@@ -152,6 +158,7 @@ def _about_accuracy(
     for level in covered:
         facts.append((f"inside of the {level:g} % interval", _share(evaluation, level)))
     return {
+        "warnings": warnings_of(evaluation),
         "headline": headline(evaluation, covered),
         "covered": covered,
         "facts": facts,
@@ -229,7 +236,7 @@ def _accuracy_rows(evaluation: Evaluation, levels: Sequence[float]) -> list[tupl
         cells = [
             NONE if found.smape is None else f"{found.smape:.2f}",
             *(NONE if one is None else f"{one:.3f}" for one in (found.mase, found.rmsse)),
-            NONE if found.mae is None else significant(found.mae),
+            significant(found.mae),
         ]
         inside = [_share(evaluation, level) if method == MODEL else NONE for level in levels]
         rows.append((method, cells + inside))

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from memattn.forecast.baselines import Windows, seasonal_naive, with_their_series
 from memattn.forecast.columns import Array
-from memattn.forecast.evaluation import NAIVE, SEASONAL_NAIVE, Evaluation
+from memattn.forecast.evaluation import Evaluation, baseline_of
 from memattn.forecast.fitting import Fitted, forecast, intervals_of
 from memattn.forecast.frames import MODEL
 from memattn.forecast.panel import Panel
@@ -72,11 +72,6 @@ class SeriesForecast:
     before: Array
     ends: dict[float, tuple[Array, Array]]
     held_out: HeldOutForecast | None
-
-
-def baseline_of(panel: Panel) -> str:
-    """What forecasts are held against: without a season both baselines are one."""
-    return SEASONAL_NAIVE if panel.season > 1 else NAIVE
 
 
 def largest_series(panel: Panel, rows: int) -> npt.NDArray[np.int64]:

@@ -9,13 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from memattn.errors import printable
-from memattn.forecast.evaluation import METHODS, NAIVE, SEASONAL_NAIVE, Evaluation
+from memattn.forecast.evaluation import METHODS, NAIVE, SEASONAL_NAIVE, Evaluation, baseline_of
 from memattn.forecast.figures import error_by_step
 from memattn.forecast.frames import MODEL
 from memattn.forecast.long_rows import plural
 from memattn.forecast.memory_reading import KINDS, MemoryReading, SlotEffects
-from memattn.forecast.metrics import skill
-from memattn.forecast.report_series import SeriesForecast, baseline_of, error_ratios
+from memattn.forecast.metrics import significant, skill
+from memattn.forecast.report_series import SeriesForecast, error_ratios
 
 MAX_NAME = 60
 NONE = "-"  # instead of a number
@@ -211,13 +211,3 @@ def short(name: object) -> str:
     """A name from the data, printable and at most MAX_NAME characters long."""
     shown = printable(str(name))
     return shown if len(shown) <= MAX_NAME else f"{shown[: MAX_NAME - 1]}…"
-
-
-def significant(value: float, digits: int = 4) -> str:
-    """So many significant digits, without an exponent where that reads well."""
-    if not math.isfinite(value):
-        return NONE
-    if value != 0 and not 1e-4 <= abs(value) < 1e9:
-        return f"{value:.{digits - 1}e}"
-    whole = 0 if value == 0 else math.floor(math.log10(abs(value)))
-    return f"{value:,.{max(digits - 1 - whole, 0)}f}"

@@ -174,7 +174,9 @@ def test_a_report(call: Run, data: Path, tmp_path: Path) -> None:
     done = call("forecast", data, "--horizon", "6", *QUICK, "--report", "r.html", "--json")
     assert done.returncode == 0
     assert json.loads(done.stdout)["files"]["report"] == "r.html"
-    assert (tmp_path / "r.html").read_text().startswith("<!DOCTYPE html>")
+    page = (tmp_path / "r.html").read_text()
+    assert page.startswith("<!DOCTYPE html>")
+    assert f"<bdi>{data.name}</bdi>" in page
 
 
 def test_same_seed_same_bytes(call: Run, data: Path, tmp_path: Path) -> None:

@@ -10,7 +10,15 @@ import pytest
 
 from memattn.forecast import Forecaster
 from memattn.forecast.baselines import Windows, rolling_windows
-from memattn.forecast.evaluation import METHODS, MODEL, evaluate, evaluate_held_out
+from memattn.forecast.evaluation import (
+    METHODS,
+    MODEL,
+    Evaluation,
+    evaluate,
+    evaluate_held_out,
+    separate_windows,
+    warnings_of,
+)
 from memattn.forecast.fitting import HeldOut
 from memattn.forecast.panel import Panel
 
@@ -161,3 +169,34 @@ def test_a_fit_measured() -> None:
     assert len(result) == len(fitted.held_out.windows)
     assert 50 < result.coverage(80) <= result.coverage(95) <= 100
     assert evaluate_held_out(replace(fitted, held_out=None), [80]) is None
+
+
+def perfect(panel: Panel, horizon: int, windows: Windows, error: float = 0.0) -> Evaluation:
+    return evaluate(panel, windows, windows.truth(panel, horizon) + error)
+
+
+def test_windows_that_share_no_value() -> None:
+    panel = walks(2, 30)
+    assert separate_windows(perfect(panel, 5, rolling_windows(panel, 5, 1))) == 2
+    assert separate_windows(perfect(panel, 5, rolling_windows(panel, 5, 5))) == 2
+    assert separate_windows(perfect(panel, 5, rolling_windows(panel, 5, 6))) == 4
+    assert separate_windows(perfect(panel, 5, rolling_windows(panel, 5, 3, step_size=5))) == 6
+
+
+def test_warnings() -> None:
+    panel = walks(20, 30)
+    windows = rolling_windows(panel, 5, 1)
+    assert warnings_of(perfect(panel, 5, windows)) == []
+    assert warnings_of(perfect(panel, 5, windows, error=99.0)) == [
+        "naive was better on these windows: prefer it, or give more data"
+    ]
+    still = flat_panel([np.ones(30), *([np.arange(30.0)] * 9)], season=4)
+    found = warnings_of(perfect(still, 5, rolling_windows(still, 5, 1), error=99.0))
+    assert found == [
+        "seasonal-naive was better on these windows: prefer it, or give more data",
+        "MASE and RMSSE leave out 1 window of series that stood still before",
+    ]
+    one = walks(1, 30)
+    assert warnings_of(perfect(one, 5, rolling_windows(one, 5, 5))) == [
+        "at most 1 of these windows share no value: the numbers rest on little evidence"
+    ]

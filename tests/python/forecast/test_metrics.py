@@ -8,6 +8,7 @@ from memattn.forecast.metrics import (
     mean_defined,
     ratio,
     series_scales,
+    significant,
     skill,
     smape,
     window_errors,
@@ -90,3 +91,14 @@ def test_interval_coverage() -> None:
     low[0, 0] = nan
     assert interval_coverage(truth, low, high) == pytest.approx(60)
     assert interval_coverage(truth[:, 3:], low[:, 3:], high[:, 3:]) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        *((0, "0.000"), (6.17, "6.170"), (10.6, "10.60"), (12345, "12,345"), (1e12, "1.000e+12")),
+        *((None, "-"), (np.nan, "-"), (-0.00001, "-1.000e-05"), (np.inf, "-")),
+    ],
+)
+def test_significant(value: float | None, text: str) -> None:
+    assert significant(value) == text

@@ -159,6 +159,12 @@ def test_the_series_that_matter_are_shown(fitted: Forecaster, text: str) -> None
     assert f"its error was {ratios[place]:.2f} times seasonal-naive's" in Page(text).text
 
 
+def test_a_reader_is_warned() -> None:
+    walk = np.exp(0.1 * np.random.default_rng(0).normal(size=40).cumsum())
+    page = Page(render_report(Forecaster(5, steps=5).fit(flat_panel([walk, walk + 1]))))
+    assert "of these windows share no value: the numbers rest on little evidence." in page.text
+
+
 def test_no_series_is_shown_twice() -> None:
     text = render_report(Forecaster(6, steps=10).fit(monthly(5, 60)))
     names = re.findall(r"<h4><bdi>(.*?)</bdi></h4>", text)

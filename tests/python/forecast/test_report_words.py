@@ -18,7 +18,6 @@ from memattn.forecast.report_words import (
     relation_in_short,
     setting_text,
     short,
-    significant,
 )
 from memattn.forecast.season_phases import Phases
 
@@ -125,9 +124,7 @@ def test_about_usage() -> None:
     assert about_usage(np.full(4, 0.25)).startswith("2 slots get half of all reading")
 
 
-def test_numbers_and_names() -> None:
-    numbers = [significant(one) for one in (0, 1234.6, 0.0123456, 1e-9, -2.0, np.inf)]
-    assert numbers == ["0.000", "1,235", "0.01235", "1.000e-09", "-2.000", "-"]
+def test_settings_and_names() -> None:
     assert setting_text((18, 24, 36)) == "18, 24, 36"
     assert setting_text((18, 24, 18, 24)) == "18, 24 (of 4 members)"
     assert setting_text(tuple(range(5, 10_000))) == "5 to 9999"
