@@ -5,7 +5,8 @@
 // sees the last `lookback` values less their season, relative to the last of them and in units of
 // their mean step; it says what is to be added to the Naive2 forecast, the last value with the
 // season put back. So an untrained model is Naive2 exactly, and a series that stands still is
-// forecast to stand still.
+// forecast to stand still. Series of many long seasons, hourly ones above all, may be seen in
+// another way: PanelWindows.
 #pragma once
 
 #include <cstdint>
@@ -14,12 +15,23 @@
 #include <span>
 #include <vector>
 
+#include "memattn/config.h"
 #include "memattn/export.h"
 
 namespace memattn {
 
+// What the network sees of a series at an origin, and what it corrects.
+enum class PanelWindows {
+  kLastValues,  // the last values less their season, from the last of them; corrects Naive2
+  // Whole seasons, from the mean of the last one and in units of the standard deviation up to the
+  // origin: a linear path from the values of a step's own phase and one from the mean of each
+  // season and the last three; the memory layers have season means, the last two and the mean
+  // season. Corrects the average of the values of the same phase.
+  kPastSeasons,
+};
+
 // What training makes small. An error is forecast less truth: of logs, or else in units of the mean
-// step of the series.
+// step of the series or, with kPastSeasons, its standard deviation.
 enum class PanelLoss {
   kSmape,    // 2 tanh(|error| / 2): in logs, sMAPE / 100
   kMae,      // |error|
@@ -32,10 +44,12 @@ struct PanelForecasterOptions {
   std::int64_t season = 1;   // values a season; 1: none
   // Values that a member sees; one that starts with less history sees its first value repeated.
   // Each lookback gives `seeds` members, and the forecast is their mean, in logs for series in
-  // logs.
+  // logs. With kPastSeasons whole seasons.
   std::vector<std::int64_t> lookbacks = {};
   std::int64_t seeds = 1;
   std::int64_t min_history = 1;  // values before the first origin that training forecasts from
+  PanelWindows windows = PanelWindows::kLastValues;
+  bool logs = true;  // of series that are positive
 
   std::int64_t units = 64;  // of the memory layers, as the next two
   std::int64_t memory_size = 32;
@@ -43,6 +57,7 @@ struct PanelForecasterOptions {
   std::int64_t layers = 2;  // memory layers; 0: a linear model
   bool pre_norm = false;    // layer normalisation in front of each of them
   double dropout = 0;       // on what each of them adds, in training; in [0, 1)
+  MemoryInitializer memory_initializer = {};
 
   PanelLoss loss = PanelLoss::kSmape;
   double huber_delta = 1;

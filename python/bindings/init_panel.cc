@@ -46,6 +46,16 @@ memattn::PanelLoss loss_of(const std::string& name) {
                               "', expected 'smape', 'mae', 'huber' or 'pinball'");
 }
 
+constexpr const char* kWindowsNames[] = {"last_values", "past_seasons"};  // as in PanelWindows
+
+memattn::PanelWindows windows_of(const std::string& name) {
+  for (int i = 0; i < 2; ++i) {
+    if (name == kWindowsNames[i]) return static_cast<memattn::PanelWindows>(i);
+  }
+  throw std::invalid_argument("PanelForecaster: windows: found '" + name +
+                              "', expected 'last_values' or 'past_seasons'");
+}
+
 template <typename Array>
 auto span_of(const Array& array) {
   return std::span(array.data(), array.size());
@@ -149,22 +159,28 @@ void set_parameters(PanelModel& model, std::int64_t member, const Parameters& va
 
 void construct(PanelModel* self, std::int64_t horizon, std::vector<std::int64_t> lookbacks,
                std::int64_t season, std::int64_t seeds, std::int64_t min_history,
-               std::int64_t units, std::int64_t memory_size, std::int64_t num_heads,
-               std::int64_t layers, bool pre_norm, double dropout, const std::string& loss,
-               double huber_delta, std::vector<double> quantiles, std::int64_t steps,
-               std::int64_t batch_size, double learning_rate, std::int64_t warm_up,
-               double weight_decay, double clip_norm, double average_decay, std::uint64_t seed) {
+               const std::string& windows, bool logs, std::int64_t units, std::int64_t memory_size,
+               std::int64_t num_heads, std::int64_t layers, bool pre_norm, double dropout,
+               bool zero_memory, const std::string& loss, double huber_delta,
+               std::vector<double> quantiles, std::int64_t steps, std::int64_t batch_size,
+               double learning_rate, std::int64_t warm_up, double weight_decay, double clip_norm,
+               double average_decay, std::uint64_t seed) {
+  memattn::MemoryInitializer memory;
+  if (zero_memory) memory.kind = memattn::MemoryInitializer::Kind::kZeros;
   new (self) PanelModel(memattn::PanelForecasterOptions{.horizon = horizon,
                                                         .season = season,
                                                         .lookbacks = std::move(lookbacks),
                                                         .seeds = seeds,
                                                         .min_history = min_history,
+                                                        .windows = windows_of(windows),
+                                                        .logs = logs,
                                                         .units = units,
                                                         .memory_size = memory_size,
                                                         .num_heads = num_heads,
                                                         .layers = layers,
                                                         .pre_norm = pre_norm,
                                                         .dropout = dropout,
+                                                        .memory_initializer = memory,
                                                         .loss = loss_of(loss),
                                                         .huber_delta = huber_delta,
                                                         .quantiles = std::move(quantiles),
@@ -185,10 +201,11 @@ void init_panel(nb::module_& m) {
   nb::class_<PanelModel> type(m, "PanelForecaster", "An ensemble of networks for many series.");
   type.def("__init__", &construct, nb::kw_only(), "horizon"_a, "lookbacks"_a,
            "season"_a = defaults.season, "seeds"_a = defaults.seeds,
-           "min_history"_a = defaults.min_history, "units"_a = defaults.units,
+           "min_history"_a = defaults.min_history, "windows"_a = kWindowsNames[0],
+           "logs"_a = defaults.logs, "units"_a = defaults.units,
            "memory_size"_a = defaults.memory_size, "num_heads"_a = defaults.num_heads,
            "layers"_a = defaults.layers, "pre_norm"_a = defaults.pre_norm,
-           "dropout"_a = defaults.dropout, "loss"_a = kLossNames[0],
+           "dropout"_a = defaults.dropout, "zero_memory"_a = false, "loss"_a = kLossNames[0],
            "huber_delta"_a = defaults.huber_delta, "quantiles"_a = std::vector<double>(),
            "steps"_a = defaults.steps, "batch_size"_a = defaults.batch_size,
            "learning_rate"_a = defaults.learning_rate, "warm_up"_a = defaults.warm_up,

@@ -26,6 +26,7 @@ Config layer_config(const MemoryNetworkOptions& options, std::int64_t layer, boo
   config.memory_size = options.memory_size;
   config.num_heads = options.num_heads;
   config.residual = residual;
+  config.memory_initializer = options.memory_initializer;
   config.seed =
       kernels::mix(kernels::mix(options.seed, kMemoryStream), static_cast<std::uint64_t>(layer));
   return config;
@@ -69,6 +70,10 @@ MemoryNetwork<T>::MemoryNetwork(const MemoryNetworkOptions& options)
   }
   head_kernel_ = add("head.kernel", {units, options.outputs});
   skip_kernel_ = add("skip.kernel", {options.skip_features, options.outputs});
+  seasons_kernel_ = end;
+  if (options.past_seasons.seasons > 0) {
+    add("seasons.kernel", {options.past_seasons.seasons, options.outputs});
+  }
 
   parameters_.assign(static_cast<std::size_t>(end), T(0));
   T* const w = parameters_.data();
@@ -203,11 +208,11 @@ void MemoryNetwork<T>::normalize_backward(std::int64_t layer,
 }
 
 template <typename T>
-void MemoryNetwork<T>::forward(std::span<const T> features, std::span<const T> skip,
-                               std::span<T> output, MemoryNetworkActivations<T>& activations,
-                               std::int64_t dropout_step, const SlotLeftOut* left_out) const {
+void MemoryNetwork<T>::forward(const MemoryNetworkInputs<T>& inputs, std::span<T> output,
+                               MemoryNetworkActivations<T>& activations, std::int64_t dropout_step,
+                               const SlotLeftOut* left_out) const {
   const kernels::Kernels<T>& kernels = kernels::chosen_kernels<T>();
-  const std::int64_t count = windows_in(features), units = options_.units,
+  const std::int64_t count = windows_in(inputs.features), units = options_.units,
                      outputs = options_.outputs;
   const T* const w = parameters_.data();
   const auto layers = static_cast<std::size_t>(options_.layers);
@@ -218,8 +223,8 @@ void MemoryNetwork<T>::forward(std::span<const T> features, std::span<const T> s
 
   T* start = sized(activations.tokens[0], count * units).data();
   for (std::int64_t n = 0; n < count; ++n) std::copy_n(w + in_bias_, units, start + n * units);
-  kernels.multiply(true, count, units, options_.features, features.data(), options_.features, 1,
-                   w + in_kernel_, units, start, units);
+  kernels.multiply(true, count, units, options_.features, inputs.features.data(), options_.features,
+                   1, w + in_kernel_, units, start, units);
 
   std::vector<std::uint8_t> keep;
   for (std::size_t i = 0; i < layers; ++i) {
@@ -245,8 +250,10 @@ void MemoryNetwork<T>::forward(std::span<const T> features, std::span<const T> s
 
   kernels.multiply(false, count, outputs, units, activations.tokens[layers].data(), units, 1,
                    w + head_kernel_, outputs, output.data(), outputs);
-  kernels.multiply(true, count, outputs, options_.skip_features, skip.data(),
+  kernels.multiply(true, count, outputs, options_.skip_features, inputs.skip.data(),
                    options_.skip_features, 1, w + skip_kernel_, outputs, output.data(), outputs);
+  options_.past_seasons.forward(count, outputs, inputs.seasons.data(), w + seasons_kernel_,
+                                output.data());
 }
 
 template <typename T>
@@ -268,19 +275,21 @@ void MemoryNetwork<T>::attention_scores(const MemoryNetworkActivations<T>& activ
 }
 
 template <typename T>
-void MemoryNetwork<T>::backward(std::span<const T> features, std::span<const T> skip,
+void MemoryNetwork<T>::backward(const MemoryNetworkInputs<T>& inputs,
                                 std::span<const T> grad_output,
                                 MemoryNetworkActivations<T>& activations,
                                 std::span<T> grad_parameters, std::int64_t dropout_step) const {
   const kernels::Kernels<T>& kernels = kernels::chosen_kernels<T>();
-  const std::int64_t count = windows_in(features), units = options_.units,
+  const std::int64_t count = windows_in(inputs.features), units = options_.units,
                      outputs = options_.outputs;
   const std::int64_t width = options_.features, skip_width = options_.skip_features;
   T* const grads = grad_parameters.data();
   const auto layers = static_cast<std::size_t>(options_.layers);
 
-  // output = Z_last · head.kernel + skip · skip.kernel
-  kernels.multiply(false, skip_width, outputs, count, skip.data(), 1, skip_width,
+  // output = Z_last · head.kernel + skip · skip.kernel + seasons * seasons.kernel
+  options_.past_seasons.backward(count, outputs, inputs.seasons.data(), grad_output.data(),
+                                 grads + seasons_kernel_);
+  kernels.multiply(false, skip_width, outputs, count, inputs.skip.data(), 1, skip_width,
                    grad_output.data(), outputs, grads + skip_kernel_, outputs);
   kernels.multiply(false, units, outputs, count, activations.tokens[layers].data(), 1, units,
                    grad_output.data(), outputs, grads + head_kernel_, outputs);
@@ -321,7 +330,7 @@ void MemoryNetwork<T>::backward(std::span<const T> features, std::span<const T> 
   // Z_0 = features · in.kernel + in.bias
   std::fill_n(grads + in_bias_, units, T(0));
   kernels::add_rows(count, units, activations.grad_tokens.data(), units, grads + in_bias_);
-  kernels.multiply(false, width, units, count, features.data(), 1, width,
+  kernels.multiply(false, width, units, count, inputs.features.data(), 1, width,
                    activations.grad_tokens.data(), units, grads + in_kernel_, units);
 }
 

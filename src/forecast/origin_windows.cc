@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "forecast/past_seasons.h"
+
 namespace memattn {
 namespace {
 
@@ -76,8 +78,20 @@ void make_windows(const Panel& panel, const WindowShape& shape, std::span<const 
   windows.baseline.resize(origins.size() * horizon);
   windows.scale.resize(origins.size());
   windows.unit.resize(origins.size());
+  const auto skip = static_cast<std::size_t>(shape.past_seasons() ? shape.skip_features() : 0);
+  const auto size = static_cast<std::size_t>(shape.seasons() * shape.season);
+  windows.skip.resize(origins.size() * skip);
+  windows.seasons.resize(origins.size() * size);
   Workspace work;
   for (std::size_t n = 0; n < origins.size(); ++n) {
+    if (shape.past_seasons()) {
+      make_past_seasons<T>(
+          panel.at(origins[n]), shape, origins[n].time, work.adjusted,
+          {windows.features.data() + n * width, windows.skip.data() + n * skip,
+           windows.seasons.data() + n * size, windows.baseline.data() + n * horizon,
+           windows.scale[n], windows.unit[n]});
+      continue;
+    }
     make_window(panel.at(origins[n]), shape, origins[n].time, work,
                 windows.features.data() + n * width, windows.baseline.data() + n * horizon,
                 windows.scale[n], windows.unit[n]);

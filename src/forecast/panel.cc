@@ -15,29 +15,52 @@ std::int64_t below(std::int64_t count, std::uint64_t bits) {
   return static_cast<std::int64_t>(bits % static_cast<std::uint64_t>(count));
 }
 
+// Of the first 0 .. size values.
+std::vector<double> mean_differences(std::span<const double> values) {
+  std::vector<double> result(values.size() + 1, 0.0);
+  double sum = 0;
+  for (std::size_t i = 1; i < values.size(); ++i) {
+    sum += std::abs(values[i] - values[i - 1]);
+    result[i + 1] = sum / static_cast<double>(i);
+  }
+  return result;
+}
+
+// Likewise. The mean and the variance go from one value to the next, by Welford's formula divided
+// by the number of values: a sum of squares might not be finite.
+std::vector<double> deviations(std::span<const double> values) {
+  std::vector<double> result(values.size() + 1, 0.0);
+  double mean = 0, variance = 0;
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const auto count = static_cast<double>(i + 1);
+    const double difference = values[i] - mean;
+    mean += difference / count;
+    variance = (variance + difference * (difference / count)) * (static_cast<double>(i) / count);
+    result[i + 1] = std::sqrt(variance);
+  }
+  return result;
+}
+
 }  // namespace
 
-PanelSeries::PanelSeries(std::span<const double> series, std::int64_t season)
-    : log_domain(std::ranges::all_of(series, [](double value) { return value > 0; })),
+PanelSeries::PanelSeries(std::span<const double> series, const PanelRules& rules)
+    : log_domain(rules.logs && std::ranges::all_of(series, [](double value) { return value > 0; })),
       values([&] {
         std::vector<double> result(series.size());
         std::ranges::transform(series, result.begin(),
                                [&](double value) { return to_domain(value); });
         return result;
       }()),
-      seasonality(values, season) {
-  if (log_domain) return;
-  differences_.assign(values.size(), 0.0);
-  for (std::size_t i = 1; i < values.size(); ++i) {
-    differences_[i] = differences_[i - 1] + std::abs(values[i] - values[i - 1]);
+      seasonality(values, rules.past_seasons ? 1 : rules.season) {
+  if (rules.past_seasons) {
+    spreads_ = deviations(values);
+  } else if (!log_domain) {
+    spreads_ = mean_differences(values);
   }
 }
 
-double PanelSeries::unit(std::int64_t time) const {
-  if (log_domain) return 1.0;
-  return time < 2
-             ? 0.0
-             : differences_[static_cast<std::size_t>(time - 1)] / static_cast<double>(time - 1);
+double PanelSeries::spread(std::int64_t time) const {
+  return spreads_[static_cast<std::size_t>(time)];
 }
 
 double PanelSeries::to_domain(double value) const { return log_domain ? std::log(value) : value; }
@@ -48,19 +71,19 @@ double PanelSeries::from_domain(double value) const {
 }
 
 Panel::Panel(std::span<const double> values, std::span<const std::int64_t> offsets,
-             std::int64_t season) {
+             const PanelRules& rules) {
   series_.reserve(offsets.size() - 1);
   for (std::size_t i = 0; i + 1 < offsets.size(); ++i) {
     const auto first = static_cast<std::size_t>(offsets[i]);
     const auto size = static_cast<std::size_t>(offsets[i + 1]) - first;
     const std::span<const double> series = values.subspan(first, size);
-    series_.emplace_back(series, season);
-    if (series_.back().log_domain) continue;
+    series_.emplace_back(series, rules);
+    if (series_.back().log_domain || !rules.logs) continue;
     const auto end = std::ranges::find_if(series, [](double value) { return !(value > 0); });
     if (end == series.begin()) continue;
     positive_starts_.try_emplace(static_cast<std::int64_t>(i),
                                  series.first(static_cast<std::size_t>(end - series.begin())),
-                                 season);
+                                 rules);
   }
 }
 

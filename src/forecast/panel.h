@@ -16,32 +16,43 @@ struct Origin {
   std::int64_t time = 0;
 };
 
+// How the series of a panel are seen.
+struct PanelRules {
+  std::int64_t season = 1;
+  bool logs = true;           // of series that are positive
+  bool past_seasons = false;  // no seasonal index is needed
+};
+
 // One series: positive ones in logs, where a season or an error is a share of the level; others as
 // they are, in units of their own scale.
 struct PanelSeries {
-  PanelSeries(std::span<const double> series, std::int64_t season);
+  PanelSeries(std::span<const double> series, const PanelRules& rules);
 
   std::int64_t size() const { return static_cast<std::int64_t>(values.size()); }
   double to_domain(double value) const;
   double from_domain(double value) const;
 
-  // What an error counts in: 1 in logs; else the mean |difference| of neighbours among the first
-  // `time` values, which is 0 while they stand still.
-  double unit(std::int64_t time) const;
+  // How far the first `time` values are spread: the mean |difference| of neighbours or, with past
+  // seasons, the standard deviation; 0 while they stand still. In logs it is kept for the latter
+  // alone.
+  double spread(std::int64_t time) const;
+  // What an error counts in: 1 in logs, else spread(time).
+  double unit(std::int64_t time) const { return log_domain ? 1.0 : spread(time); }
 
   bool log_domain;
   std::vector<double> values;  // in the domain
   Seasonality seasonality;     // of `values`
 
  private:
-  std::vector<double> differences_;  // sums of |difference|; empty in logs
+  std::vector<double> spreads_;  // by time, from 0 on
 };
 
 class Panel {
  public:
   // Series i is values[offsets[i]] .. values[offsets[i + 1] - 1]. What comes in must be checked
   // already: offsets in order and inside, all values finite.
-  Panel(std::span<const double> values, std::span<const std::int64_t> offsets, std::int64_t season);
+  Panel(std::span<const double> values, std::span<const std::int64_t> offsets,
+        const PanelRules& rules);
 
   std::int64_t size() const { return static_cast<std::int64_t>(series_.size()); }
   std::int64_t length(std::int64_t i) const { return series_[static_cast<std::size_t>(i)].size(); }

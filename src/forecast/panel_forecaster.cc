@@ -209,7 +209,7 @@ bool PanelForecaster::Impl::train(std::string_view function, const SeriesView& s
                                   const PanelTrainingState* from,
                                   const std::function<bool(const PanelProgress&)>& progress) {
   check_series(function, series);
-  const Panel panel(series.values, series.offsets, options.season);
+  const Panel panel(series.values, series.offsets, panel_rules(options));
   const OriginSampler sampler(panel, options.min_history);
   if (sampler.count() == 0) {
     std::int64_t longest = 0;
@@ -266,7 +266,7 @@ void PanelForecaster::predict(const SeriesView& series, const OriginsView& origi
              "origins * outputs * horizon");
   const std::span<const PanelMember> members = impl_->members;
   const auto used = member < 0 ? members : members.subspan(static_cast<std::size_t>(member), 1);
-  const Panel panel(series.values, series.offsets, options.season);
+  const Panel panel(series.values, series.offsets, panel_rules(options));
   for_some_origins(all.size(), [&](std::size_t first, std::size_t some) {
     impl_->predict_some(panel, std::span(all).subspan(first, some), used,
                         forecasts.subspan(first * width, some * width));
@@ -283,13 +283,13 @@ void PanelForecaster::attention_scores(const SeriesView& series, const OriginsVi
   const auto width = static_cast<std::size_t>(options.layers * options.memory_size);
   check_size(kFunction, "scores", scores.size(), all.size() * width,
              "origins * layers * memory_size");
-  const Panel panel(series.values, series.offsets, options.season);
+  const Panel panel(series.values, series.offsets, panel_rules(options));
   for_some_origins(all.size(), [&](std::size_t first, std::size_t some) {
     OriginWindows<float> windows;
     MemoryNetworkActivations<float> activations;
     std::vector<float> output(some * static_cast<std::size_t>(options.outputs() * options.horizon));
     make_windows(panel, asked.shape(), std::span(all).subspan(first, some), windows);
-    asked.network().forward(windows.features, windows.features, output, activations);
+    asked.network().forward(inputs_of(windows), output, activations);
     asked.network().attention_scores(activations, scores.subspan(first * width, some * width));
   });
 }
@@ -312,7 +312,7 @@ void PanelForecaster::predict_without_slots(const SeriesView& series, const Orig
   check_size(kFunction, "forecasts", forecasts.size(), slots * all.size() * width,
              "memory_size * origins * outputs * horizon");
   const auto used = std::span<const PanelMember>(impl_->members).subspan(place, 1);
-  const Panel panel(series.values, series.offsets, options.season);
+  const Panel panel(series.values, series.offsets, panel_rules(options));
   for (std::size_t slot = 0; slot < slots; ++slot) {
     const SlotLeftOut left_out{layer, static_cast<std::int64_t>(slot)};
     for_some_origins(all.size(), [&](std::size_t first, std::size_t some) {
@@ -332,16 +332,19 @@ void PanelForecaster::Impl::predict_some(const Panel& panel, std::span<const Ori
   OriginWindows<float> windows;
   MemoryNetworkActivations<float> activations;
   std::vector<float> output(forecasts.size());
+  std::vector<double> baseline;  // of the first member; in past seasons, others have another one
   std::fill(forecasts.begin(), forecasts.end(), 0.0);
   for (std::size_t m = 0; m < used.size(); ++m) {
     if (m == 0 || used[m].shape().lookback != used[m - 1].shape().lookback) {
       make_windows(panel, used[m].shape(), origins, windows);
+      if (m == 0) baseline = windows.baseline;
     }
-    used[m].network().forward(windows.features, windows.features, output, activations, -1,
-                              left_out);
+    used[m].network().forward(inputs_of(windows), output, activations, -1, left_out);
     for (std::size_t n = 0; n < origins.size(); ++n) {
       for (std::size_t i = 0; i < outputs * horizon; ++i) {
+        const std::size_t place = n * horizon + i % horizon;
         forecasts[n * outputs * horizon + i] +=
+            windows.baseline[place] - baseline[place] +
             windows.scale[n] * static_cast<double>(output[n * outputs * horizon + i]);
       }
     }
@@ -353,8 +356,8 @@ void PanelForecaster::Impl::predict_some(const Panel& panel, std::span<const Ori
     double* const forecast = forecasts.data() + n * outputs * horizon;
     for (std::size_t k = 0; k < horizon; ++k) {
       for (std::size_t q = 0; q < outputs; ++q) {
-        quantiles[q] = series.from_domain(windows.baseline[n * horizon + k] +
-                                          forecast[q * horizon + k] / count);
+        quantiles[q] =
+            series.from_domain(baseline[n * horizon + k] + forecast[q * horizon + k] / count);
       }
       std::ranges::sort(quantiles);
       for (std::size_t q = 0; q < outputs; ++q) forecast[q * horizon + k] = quantiles[q];

@@ -14,7 +14,8 @@ namespace {
 MemoryNetworkOptions network_options(const PanelForecasterOptions& options,
                                      const WindowShape& shape, std::uint64_t seed) {
   return {.features = shape.features(),
-          .skip_features = shape.features(),
+          .skip_features = shape.skip_features(),
+          .past_seasons = {shape.seasons(), shape.season, shape.horizon},
           .outputs = options.outputs() * options.horizon,
           .units = options.units,
           .memory_size = options.memory_size,
@@ -22,6 +23,7 @@ MemoryNetworkOptions network_options(const PanelForecasterOptions& options,
           .layers = options.layers,
           .pre_norm = options.pre_norm,
           .dropout = options.dropout,
+          .memory_initializer = options.memory_initializer,
           .seed = seed};
 }
 
@@ -50,9 +52,13 @@ MaskedLoss masked_loss(PanelLoss loss, double huber_delta) {
 
 }  // namespace
 
+PanelRules panel_rules(const PanelForecasterOptions& options) {
+  return {options.season, options.logs, options.windows == PanelWindows::kPastSeasons};
+}
+
 PanelMember::PanelMember(const PanelForecasterOptions& options, std::int64_t lookback,
                          std::uint64_t seed)
-    : shape_{lookback, options.horizon, options.season},
+    : shape_{lookback, options.horizon, options.season, options.windows},
       seed_(seed),
       loss_(options.loss),
       huber_delta_(options.huber_delta),
@@ -110,7 +116,8 @@ double PanelMember::evaluate() {
   errors_.resize(plane);
   grad_output_.resize(output_.size());
   const std::int64_t dropout_step = trainer_.steps_done();
-  network_.forward(windows_.features, windows_.features, output_, activations_, dropout_step);
+  const MemoryNetworkInputs<float> inputs = inputs_of(windows_);
+  network_.forward(inputs, output_, activations_, dropout_step);
   double loss = 0;
   grad_errors_.resize(plane);
   for (std::size_t q = 0; q < outputs; ++q) {
@@ -132,8 +139,7 @@ double PanelMember::evaluate() {
       }
     }
   }
-  network_.backward(windows_.features, windows_.features, grad_output_, activations_, gradients_,
-                    dropout_step);
+  network_.backward(inputs, grad_output_, activations_, gradients_, dropout_step);
   return loss;
 }
 

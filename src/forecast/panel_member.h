@@ -13,6 +13,9 @@
 
 namespace memattn {
 
+// How a forecaster with these options sees its series.
+PanelRules panel_rules(const PanelForecasterOptions& options);
+
 class PanelMember {
  public:
   PanelMember(const PanelForecasterOptions& options, std::int64_t lookback, std::uint64_t seed);

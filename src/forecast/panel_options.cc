@@ -33,7 +33,8 @@ void check_share(std::string_view argument, double value) {
 double count_params(const PanelForecasterOptions& options, std::int64_t lookback) {
   const auto number = [](std::int64_t value) { return static_cast<double>(value); };
   const double units = number(options.units), projected = number(options.num_heads) * units;
-  const double features = number(lookback) + number(options.season) + 3;
+  // More than there are in either kind of windows.
+  const double features = number(lookback) + 4 * number(options.season) + 3;
   const double outputs = number(options.outputs()) * number(options.horizon);
   const double layer =
       number(options.memory_size) * units + 4 * projected * units + 3 * projected + 3 * units;
@@ -64,6 +65,15 @@ void PanelForecasterOptions::validate() const {
   for (std::size_t i = 0; i < lookbacks.size(); ++i) {
     check_size(concat("lookbacks[", i, "]"), lookbacks[i], 1);
   }
+  if (windows == PanelWindows::kPastSeasons) {
+    check_size("season", season, 2);
+    for (std::size_t i = 0; i < lookbacks.size(); ++i) {
+      if (lookbacks[i] % season != 0) {
+        fail_argument(kFunction, concat("lookbacks[", i, "]"), lookbacks[i],
+                      concat("a multiple of season = ", season, ", with windows of past seasons"));
+      }
+    }
+  }
   check_size("seeds", seeds, 1);
   check_size("members", members(), 1, 10'000);
   check_size("min_history", min_history, 1);
@@ -72,6 +82,9 @@ void PanelForecasterOptions::validate() const {
   check_size("num_heads", num_heads, 1);
   check_size("layers", layers, 0, 1000);
   check_share("dropout", dropout);
+  if (memory_initializer.kind == MemoryInitializer::Kind::kNormal) {
+    check_positive("memory_initializer.stddev", memory_initializer.stddev);
+  }
   check_positive("huber_delta", huber_delta);
   check_quantiles(*this);
   check_size("steps", steps, 1);

@@ -14,7 +14,8 @@
 namespace memattn {
 namespace {
 
-constexpr std::int64_t kWindows = 7, kFeatures = 5, kSkip = 4, kOutputs = 3;
+constexpr std::int64_t kWindows = 7, kFeatures = 5, kSkip = 4, kOutputs = 6;
+constexpr SeasonPath kPastSeasons = {.seasons = 4, .season = 2, .horizon = 3};
 
 MemoryNetworkOptions options(bool pre_norm, double dropout, std::int64_t layers = 2) {
   MemoryNetworkOptions result;
@@ -40,6 +41,17 @@ const std::vector<double>& skip() {
   return values;
 }
 
+const std::vector<double>& seasons() {
+  static const auto values = testing::normal_array<double>(kWindows * 4 * 2, 7);
+  return values;
+}
+MemoryNetworkInputs<double> inputs() { return {features(), skip(), seasons()}; }
+
+MemoryNetworkOptions with_past_seasons(MemoryNetworkOptions these) {
+  these.past_seasons = kPastSeasons;
+  return these;
+}
+
 // A network in which every parameter is away from 0.
 MemoryNetwork<double> network(const MemoryNetworkOptions& these) {
   MemoryNetwork<double> result(these);
@@ -54,7 +66,7 @@ MemoryNetwork<double> network(const MemoryNetworkOptions& these) {
 std::vector<double> forward(const MemoryNetwork<double>& net, std::int64_t step) {
   std::vector<double> output(kWindows * kOutputs, 99);
   MemoryNetworkActivations<double> activations;
-  net.forward(features(), skip(), output, activations, step);
+  net.forward(inputs(), output, activations, step);
   return output;
 }
 
@@ -69,9 +81,9 @@ void expect_gradients_of(const MemoryNetworkOptions& these, std::int64_t step) {
   };
   MemoryNetworkActivations<double> activations;
   std::vector<double> output(kWindows * kOutputs);
-  net.forward(features(), skip(), output, activations, step);
+  net.forward(inputs(), output, activations, step);
   std::vector<double> grads(static_cast<std::size_t>(net.count_params()), 99);
-  net.backward(features(), skip(), slopes, activations, grads, step);
+  net.backward(inputs(), slopes, activations, grads, step);
   const double largest = testing::largest_magnitude(grads);
   std::size_t moving = 0;
   for (const WeightInfo& info : net.weight_infos()) {
@@ -103,6 +115,11 @@ TEST(MemoryNetwork, GradientThroughNormAndDropout) {
 }
 
 TEST(MemoryNetwork, GradientOfTheLinearModel) { expect_gradients_of(options(false, 0, 0), 0); }
+
+TEST(MemoryNetwork, GradientWithPastSeasons) {
+  expect_gradients_of(with_past_seasons(options(false, 0, 0)), 0);
+  expect_gradients_of(with_past_seasons(options(true, 0.3, 1)), 2);
+}
 
 // What the formula says, step by step; a slot left out is one that the layer never had.
 struct ByFormula {
@@ -164,12 +181,20 @@ ByFormula by_formula(const MemoryNetwork<double>& net, const SlotLeftOut& left_o
   result.output.resize(kWindows * kOutputs);
   add_product(z, net.weight("head.kernel"), 6, kOutputs, result.output);
   add_product(skip(), net.weight("skip.kernel"), kSkip, kOutputs, result.output);
+  for (std::size_t n = 0; net.options().past_seasons.seasons > 0 && n < kWindows; ++n) {
+    for (std::size_t o = 0; o < kOutputs; ++o) {
+      for (std::size_t p = 0; p < 4; ++p) {
+        result.output[n * kOutputs + o] +=
+            seasons()[(n * 4 + p) * 2 + o % 3 % 2] * net.weight("seasons.kernel")[p * kOutputs + o];
+      }
+    }
+  }
   return result;
 }
 
 TEST(MemoryNetwork, ValueIsThatOfItsFormula) {
   for (const bool pre_norm : {false, true}) {
-    const MemoryNetwork<double> net = network(options(pre_norm, 0));
+    const MemoryNetwork<double> net = network(with_past_seasons(options(pre_norm, 0)));
     EXPECT_LE(testing::relative_error(forward(net, -1), by_formula(net).output), 1e-13) << pre_norm;
   }
 }
@@ -183,7 +208,7 @@ TEST(MemoryNetwork, SlotLeftOutIsOneThatIsNotThere) {
         const SlotLeftOut left_out{layer, slot};
         std::vector<double> output(kWindows * kOutputs, 99);
         MemoryNetworkActivations<double> activations;
-        net.forward(features(), skip(), output, activations, -1, &left_out);
+        net.forward(inputs(), output, activations, -1, &left_out);
         EXPECT_LE(testing::relative_error(output, by_formula(net, left_out).output), 1e-13)
             << pre_norm << layer << slot;
         EXPECT_GT(testing::relative_error(output, whole), 1e-4) << pre_norm << layer << slot;
@@ -197,7 +222,7 @@ TEST(MemoryNetwork, ScoresAreThoseOfItsLayers) {
     const MemoryNetwork<double> net = network(options(pre_norm, 0));
     std::vector<double> output(kWindows * kOutputs), scores(kWindows * 2 * 4, 99);
     MemoryNetworkActivations<double> activations;
-    net.forward(features(), skip(), output, activations);
+    net.forward(inputs(), output, activations);
     net.attention_scores(activations, scores);
     const std::vector<double> expected = by_formula(net).scores;
     for (std::size_t n = 0; n < kWindows; ++n) {
@@ -215,7 +240,7 @@ TEST(MemoryNetwork, ScoresAreThoseOfItsLayers) {
 }
 
 TEST(MemoryNetwork, UntrainedSaysZero) {
-  EXPECT_EQ(forward(MemoryNetwork<double>(options(true, 0.5)), 3),
+  EXPECT_EQ(forward(MemoryNetwork<double>(with_past_seasons(options(true, 0.5))), 3),
             std::vector<double>(kWindows * kOutputs, 0));
 }
 
@@ -225,6 +250,15 @@ TEST(MemoryNetwork, DropoutDrawsByStepAndOnlyInTraining) {
   EXPECT_EQ(forward(with, 3), forward(with, 3));
   EXPECT_NE(forward(with, 3), forward(with, 4));
   EXPECT_LE(testing::relative_error(forward(with, -1), forward(none, -1)), 1e-13);
+}
+
+TEST(MemoryNetwork, MemoriesStartAsTold) {
+  MemoryNetworkOptions these = options(true, 0);
+  these.memory_initializer.kind = MemoryInitializer::Kind::kZeros;
+  const MemoryNetwork<double> zeros(these);
+  for (const char* name : {"memory.0.memory", "memory.1.memory"}) {
+    for (const double value : zeros.weight(name)) EXPECT_EQ(value, 0);
+  }
 }
 
 TEST(MemoryNetwork, SeedDrawsTheWeights) {

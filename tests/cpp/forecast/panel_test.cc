@@ -14,7 +14,7 @@ namespace {
 TEST(Panel, PositiveSeriesAreInLogsAndOthersAreNot) {
   const std::vector<double> values = {1, std::exp(2), 5, -1, 0, 2};
   const std::vector<std::int64_t> offsets = {0, 2, 4, 6};
-  const Panel panel(values, offsets, 1);
+  const Panel panel(values, offsets, {1});
   ASSERT_EQ(panel.size(), 3);
   EXPECT_TRUE(panel.at({0, 2}).log_domain);
   EXPECT_EQ(panel.at({0, 2}).values, (std::vector<double>{0, 2}));
@@ -29,7 +29,7 @@ TEST(Panel, PositiveSeriesAreInLogsAndOthersAreNot) {
 TEST(Panel, DomainIsChosenByThePastAlone) {
   const std::vector<double> values = {1, 2, 3, -1, 5};
   const std::vector<std::int64_t> offsets = {0, 5};
-  const Panel panel(values, offsets, 1);
+  const Panel panel(values, offsets, {1});
   EXPECT_EQ(panel.length(0), 5);
   for (std::int64_t time = 1; time <= 3; ++time) {
     EXPECT_TRUE(panel.at({0, time}).log_domain);
@@ -38,9 +38,41 @@ TEST(Panel, DomainIsChosenByThePastAlone) {
   for (std::int64_t time = 4; time <= 5; ++time) EXPECT_FALSE(panel.at({0, time}).log_domain);
 }
 
+TEST(Panel, KeepsSeriesOutOfLogsWhenTold) {
+  const std::vector<double> values = {1, 2, 4, 8, -1};
+  const std::vector<std::int64_t> offsets = {0, 4, 5};
+  const Panel panel(values, offsets, {.season = 1, .logs = false});
+  EXPECT_FALSE(panel.at({0, 2}).log_domain);
+  EXPECT_EQ(panel.at({0, 2}).values, (std::vector<double>{1, 2, 4, 8}));
+  EXPECT_EQ(panel.at({0, 3}).unit(3), 1.5);
+}
+
+TEST(PanelSeries, OfPastSeasonsIsMeasuredByItsDeviation) {
+  const std::vector<double> values = {1, 2, 4, 8, 5};
+  const PanelRules rules{.season = 2, .logs = false, .past_seasons = true};
+  const PanelSeries series(values, rules);
+  EXPECT_EQ(series.unit(1), 0);
+  EXPECT_EQ(series.unit(2), 0.5);
+  EXPECT_NEAR(series.unit(5), std::sqrt(6.0), 1e-14);
+  EXPECT_FALSE(series.seasonality.seasonal(5));
+  const PanelSeries logs(values, {.season = 2, .past_seasons = true});
+  EXPECT_EQ(logs.unit(2), 1);
+  EXPECT_NEAR(logs.spread(2), std::log(2.0) / 2, 1e-15);
+}
+
+TEST(PanelSeries, DeviationsOfLargeAndOfEqualValues) {
+  std::vector<double> values(1000, 1e150);
+  for (std::size_t i = 0; i < values.size(); i += 2) values[i] = -1e150;
+  const PanelRules rules{.season = 2, .logs = false, .past_seasons = true};
+  EXPECT_NEAR(PanelSeries(values, rules).unit(1000) / 1e150, 1, 1e-12);
+  EXPECT_EQ(PanelSeries(std::vector<double>(1000, 0.1), rules).unit(1000), 0);
+  const std::vector<double> shifted = {1e9, 1e9 + 1, 1e9, 1e9 + 1};
+  EXPECT_NEAR(PanelSeries(shifted, rules).unit(4), 0.5, 1e-6);
+}
+
 TEST(PanelSeries, BackFromTheDomainIsFinite) {
   const std::vector<double> values = {1, 2};
-  const PanelSeries series(values, 1);
+  const PanelSeries series(values, {1});
   EXPECT_EQ(series.from_domain(0), 1);
   EXPECT_TRUE(std::isfinite(series.from_domain(1e9)));
 }
@@ -50,7 +82,7 @@ TEST(PanelSeries, BackFromTheDomainIsFinite) {
 TEST(OriginSampler, IsUniformOverSeriesAndThenOverOrigins) {
   const std::vector<double> values(3 + 6 + 2, 1.0);
   const std::vector<std::int64_t> offsets = {0, 3, 9, 11};
-  const Panel panel(values, offsets, 1);
+  const Panel panel(values, offsets, {1});
   const OriginSampler sampler(panel, 2);
   EXPECT_EQ(sampler.count(), 5);
   std::vector<Origin> origins(80'000);
@@ -68,7 +100,7 @@ TEST(OriginSampler, IsUniformOverSeriesAndThenOverOrigins) {
 TEST(OriginSampler, DrawsBySeedAndStepAlone) {
   const std::vector<double> values(1000, 1.0);
   const std::vector<std::int64_t> offsets = {0, 1000};
-  const Panel panel(values, offsets, 1);
+  const Panel panel(values, offsets, {1});
   const OriginSampler sampler(panel, 1);
   const auto draw = [&](std::uint64_t seed, std::int64_t step, std::size_t size) {
     std::vector<Origin> origins(size);

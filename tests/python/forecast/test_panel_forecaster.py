@@ -92,6 +92,22 @@ def test_memory_says_what_it_reads(series: tuple[np.ndarray, np.ndarray]) -> Non
     assert linear.attention_scores(*series, *origins, 0).shape == (6, 0, 4)
 
 
+def test_past_seasons_start_from_their_average(series: tuple[np.ndarray, np.ndarray]) -> None:
+    options = OPTIONS | {"lookbacks": [8], "windows": "past_seasons"}
+    last = series[0].reshape(6, 30)[:, -8:].reshape(6, 2, 4)[:, :, :3]
+    added = predict(PanelForecaster(**options, logs=False), series)[:, 0]
+    np.testing.assert_allclose(added, last.mean(axis=1), rtol=1e-12)
+    in_logs = predict(PanelForecaster(**options), series)[:, 0]
+    np.testing.assert_allclose(in_logs, np.exp(np.log(last).mean(axis=1)), rtol=1e-12)
+
+
+def test_memories_from_zeros_are_other_weights() -> None:
+    noise, zeros = PanelForecaster(**OPTIONS), PanelForecaster(**OPTIONS, zero_memory=True)
+    changed = noise.parameters(0) != zeros.parameters(0)
+    assert changed.sum() == 2 * 4 * 8
+    assert not zeros.parameters(0)[changed].any()
+
+
 def test_progress_is_told_and_may_stop(series: tuple[np.ndarray, np.ndarray]) -> None:
     calls: list[tuple[int, int, float]] = []
     assert PanelForecaster(**OPTIONS).fit(*series, lambda *now: calls.append(now))
@@ -137,6 +153,8 @@ def test_bad_input_is_refused(series: tuple[np.ndarray, np.ndarray]) -> None:
         PanelForecaster(**(OPTIONS | {"horizon": 0}))
     with pytest.raises(ValueError, match="loss: found 'mse', expected 'smape'"):
         PanelForecaster(**OPTIONS, loss="mse")
+    with pytest.raises(ValueError, match="windows: found 'days', expected 'last_values' or"):
+        PanelForecaster(**OPTIONS, windows="days")
     values, offsets = series
     with pytest.raises(ValueError, match=r"values\[0\]: found nan"):
         PanelForecaster(**OPTIONS).fit(np.full_like(values, np.nan), offsets)

@@ -1,0 +1,28 @@
+// The linear path from past seasons: what is said of a step ahead sees the values of its own phase
+// alone, one a season, so that it has as many weights as there are seasons.
+#pragma once
+
+#include <cstdint>
+
+namespace memattn {
+
+struct SeasonPath {
+  std::int64_t seasons = 0;  // P, of `season` values each; 0: there is no such path
+  std::int64_t season = 1;   // S
+  std::int64_t horizon = 1;  // outputs come in groups of as many, which start at phase 0
+
+  // output[n, o] += sum over p of values[n, p, phase(o)] * kernel[p, o], phase(o) = o mod horizon
+  // mod S.
+  template <typename T>
+  void forward(std::int64_t count, std::int64_t outputs,
+               const T* values,  // (N, P, S)
+               const T* kernel,  // (P, O)
+               T* output) const;
+
+  // grad_kernel[p, o] = sum over n of values[n, p, phase(o)] * grad_output[n, o]
+  template <typename T>
+  void backward(std::int64_t count, std::int64_t outputs, const T* values, const T* grad_output,
+                T* grad_kernel) const;
+};
+
+}  // namespace memattn

@@ -1,0 +1,192 @@
+// The panel forecaster with windows of past seasons, as its user sees it.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <numbers>
+#include <vector>
+
+#include "memattn/panel_forecaster.h"
+#include "memattn/threads.h"
+#include "testing/arrays.h"
+
+namespace memattn {
+namespace {
+
+using testing::message_of;
+
+constexpr std::int64_t kSeries = 8, kLength = 80, kHorizon = 5;
+
+struct Data {
+  std::vector<double> values;
+  std::vector<std::int64_t> offsets = {0};
+
+  void add(const std::vector<double>& series) {
+    values.insert(values.end(), series.begin(), series.end());
+    offsets.push_back(static_cast<std::int64_t>(values.size()));
+  }
+  SeriesView view() const { return {values, offsets}; }
+};
+
+// Positive series with a season of 4.
+Data data() {
+  Data result;
+  for (std::int64_t i = 0; i < kSeries; ++i) {
+    auto series = testing::normal_array<double>(kLength, static_cast<std::uint64_t>(i));
+    for (std::int64_t t = 0; t < kLength; ++t) {
+      double& value = series[static_cast<std::size_t>(t)];
+      value = std::exp(3 + 0.3 * std::sin(std::numbers::pi / 2 * static_cast<double>(t + i)) +
+                       0.1 * value);
+    }
+    result.add(series);
+  }
+  return result;
+}
+
+PanelForecasterOptions options() {
+  PanelForecasterOptions result;
+  result.horizon = kHorizon;
+  result.season = 4;
+  result.lookbacks = {8, 12};
+  result.seeds = 2;
+  result.min_history = 12;
+  result.windows = PanelWindows::kPastSeasons;
+  result.units = 8;
+  result.memory_size = 4;
+  result.num_heads = 2;
+  result.pre_norm = true;
+  result.dropout = 0.3;
+  result.steps = 30;
+  result.batch_size = 64;
+  return result;
+}
+
+// From the end of each series.
+std::vector<double> predict(const PanelForecaster& forecaster, const Data& series) {
+  std::vector<std::int64_t> which, times;
+  for (std::int64_t i = 0; i < kSeries; ++i) {
+    which.push_back(i);
+    times.push_back(kLength);
+  }
+  const std::int64_t outputs = forecaster.options().outputs();
+  std::vector<double> result(static_cast<std::size_t>(kSeries * outputs * kHorizon), 99);
+  forecaster.predict(series.view(), {which, times}, result);
+  return result;
+}
+
+TEST(PanelPastSeasons, UntrainedIsTheAverageOfThem) {
+  const Data series = data();
+  for (const bool logs : {false, true}) {
+    PanelForecasterOptions these = options();
+    these.logs = logs;
+    const auto found = predict(PanelForecaster(these), series);
+    for (std::size_t i = 0; i < kSeries; ++i) {
+      const double* const end = series.values.data() + series.offsets[i + 1];
+      const auto at = [&](std::size_t k, int season) {
+        const double value = end[static_cast<std::ptrdiff_t>(k % 4) - 4 * season];
+        return logs ? std::log(value) : value;
+      };
+      for (std::size_t k = 0; k < kHorizon; ++k) {
+        // Two members see two seasons, two see three.
+        const double expected =
+            0.5 * (at(k, 1) + at(k, 2)) / 2 + 0.5 * (at(k, 1) + at(k, 2) + at(k, 3)) / 3;
+        EXPECT_NEAR(found[i * kHorizon + k] / (logs ? std::exp(expected) : expected), 1, 1e-12);
+      }
+    }
+  }
+}
+
+// Each value is that of the same phase two seasons ago, upside down: no average says so.
+Data alternating() {
+  Data result;
+  for (std::int64_t i = 0; i < kSeries; ++i) {
+    auto values = testing::normal_array<double>(kLength, static_cast<std::uint64_t>(i));
+    for (std::size_t t = 8; t < values.size(); ++t) values[t] = -values[t - 8];
+    result.add(values);
+  }
+  return result;
+}
+
+TEST(PanelPastSeasons, LearnsTheValuesOfAPhase) {
+  const Data series = alternating();
+  PanelForecasterOptions these = options();
+  these.lookbacks = {12};
+  these.seeds = 1;
+  these.layers = 0;
+  these.loss = PanelLoss::kPinball;
+  these.quantiles = {0.4, 0.5};  // each has weights of its own
+  these.learning_rate = 1e-2;
+  these.steps = 400;
+  PanelForecaster forecaster(these);
+  double first = 0, last = 0;
+  ASSERT_TRUE(forecaster.fit(series.view(), [&](const PanelProgress& now) {
+    if (now.step == 1) first = now.loss;
+    last = now.loss;
+    return true;
+  }));
+  EXPECT_LT(last, 0.1 * first);
+  const auto found = predict(forecaster, series);
+  for (std::size_t i = 0; i < kSeries; ++i) {
+    const double* const end = series.values.data() + series.offsets[i + 1];
+    for (std::size_t o = 0; o < 2 * kHorizon; ++o) {
+      const auto k = static_cast<std::ptrdiff_t>(o % kHorizon);
+      EXPECT_NEAR(found[i * 2 * kHorizon + o], -end[k - 8], 0.2);
+    }
+  }
+}
+
+TEST(PanelPastSeasons, QuantilesDoNotCross) {
+  const Data series = data();
+  PanelForecasterOptions these = options();
+  these.loss = PanelLoss::kPinball;
+  these.quantiles = {0.1, 0.5, 0.9};
+  these.steps = 200;
+  PanelForecaster forecaster(these);
+  forecaster.fit(series.view());
+  const auto found = predict(forecaster, series);
+  for (std::size_t i = 0; i < kSeries; ++i) {
+    for (std::size_t k = 0; k < kHorizon; ++k) {
+      const double* at = found.data() + i * 3 * kHorizon + k;
+      EXPECT_LT(at[0], at[kHorizon]);
+      EXPECT_LT(at[kHorizon], at[2 * kHorizon]);
+    }
+  }
+}
+
+TEST(PanelPastSeasons, IsTheSameBitsAtAnyNumberOfThreads) {
+  const Data series = data();
+  const int before = num_threads();
+  std::vector<double> first;
+  for (const int threads : {1, 2, 4}) {
+    set_num_threads(threads);
+    PanelForecasterOptions these = options();
+    these.seeds = 1;
+    these.batch_size = 2048;
+    these.steps = 4;
+    these.average_decay = 0.9;
+    PanelForecaster forecaster(these);
+    forecaster.fit(series.view());
+    const auto found = predict(forecaster, series);
+    if (first.empty()) first = found;
+    EXPECT_EQ(found, first) << threads << " threads";
+  }
+  set_num_threads(before);
+}
+
+TEST(PanelPastSeasons, OptionsThatCannotBeAreRefused) {
+  const auto refused = [](auto change) {
+    PanelForecasterOptions these = options();
+    change(these);
+    return message_of([&] { PanelForecaster forecaster(these); });
+  };
+  EXPECT_EQ(refused([](auto& o) { o.lookbacks[1] = 7; }),
+            "PanelForecasterOptions: lookbacks[1]: found 7, expected a multiple of season = 4, "
+            "with windows of past seasons");
+  EXPECT_EQ(refused([](auto& o) { o.season = 1; }),
+            "PanelForecasterOptions: season: found 1, expected a number from 2 to 2147483647");
+  EXPECT_EQ(refused([](auto& o) { o.memory_initializer.stddev = 0; }),
+            "PanelForecasterOptions: memory_initializer.stddev: found 0, expected a finite "
+            "positive number");
+}
+
+}  // namespace
+}  // namespace memattn
