@@ -73,6 +73,7 @@ def backtest(
             settings = choose(known if val_size == 0 else held_back(known, val_size))
         share = share_of(progress, k, len(groups))
         fitted = train(known, settings, val_size, share, bool(levels))
+        settings = fitted.settings  # what was to be decided is, by the first one
         forecasts[group] = forecast(fitted.engine, settings, panel, some)
         ends = intervals_of(where, fitted, panel, some, forecasts[group], levels)
         for one, (low, high) in ends.items():

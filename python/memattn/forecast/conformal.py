@@ -41,7 +41,8 @@ class Domain:
     Attributes
     ----------
     logs : array (W,)
-        Whether the known values are all positive, so that errors are counted in logs.
+        Whether errors are counted in logs: where the known values are all positive, unless the
+        model does not forecast in logs.
     roughness : array (W,)
         The mean |change| from one known value to the next, in logs where `logs`; 0 without any.
     """
@@ -50,18 +51,18 @@ class Domain:
     roughness: Array
 
 
-def domain_of(panel: Panel, windows: Windows) -> Domain:
-    """The domain of each window, from the values before it alone."""
+def domain_of(panel: Panel, windows: Windows, logs: bool = True) -> Domain:
+    """The domain of each window, from the values before it alone; without `logs` in none."""
     start = panel.offsets[windows.series]
     stop = start + windows.ends
     bad = np.concatenate([[0], np.cumsum(panel.values <= 0)])
-    logs = bad[stop] == bad[start]
+    positive = (bad[stop] == bad[start]) & logs
     with np.errstate(divide="ignore", invalid="ignore"):
         in_logs = np.log(np.where(panel.values > 0, panel.values, 1.0))
     roughness = np.where(
-        logs, _mean_change(in_logs, start, stop), _mean_change(panel.values, start, stop)
+        positive, _mean_change(in_logs, start, stop), _mean_change(panel.values, start, stop)
     )
-    return Domain(logs, roughness)
+    return Domain(positive, roughness)
 
 
 def _mean_change(values: Array, start: Ticks, stop: Ticks) -> Array:
@@ -140,9 +141,9 @@ class _Scores:
     by_root: bool
 
 
-def calibrate(panel: Panel, windows: Windows, forecasts: Array) -> Calibration:
+def calibrate(panel: Panel, windows: Windows, forecasts: Array, logs: bool = True) -> Calibration:
     """What forecasts (n, horizon) of windows say about errors to come."""
-    domain = domain_of(panel, windows)
+    domain = domain_of(panel, windows, logs)
     truth = windows.truth(panel, forecasts.shape[1])
     return Calibration(_errors(domain, forecasts, truth), domain)
 

@@ -217,9 +217,10 @@ def evaluate_held_out(fitted: Fitted, levels: Sequence[float]) -> Evaluation | N
     empty = np.full((2, *forecasts.shape), np.nan)
     ends = {float(level): empty.copy() for level in levels}
     folds, how = _folds(windows, forecasts.shape[1])
+    logs = fitted.settings["logs"].value
     for known, measured in folds:
-        calibration = calibrate(panel, _some(windows, known), forecasts[known])
-        domain = domain_of(panel, _some(windows, measured))
+        calibration = calibrate(panel, _some(windows, known), forecasts[known], logs)
+        domain = domain_of(panel, _some(windows, measured), logs)
         found = interval_ends(calibration, domain, forecasts[measured], list(ends))
         for level, (low, high) in found.items():
             ends[level][0][measured], ends[level][1][measured] = low, high

@@ -14,6 +14,7 @@ from memattn.forecast.columns import Array
 from memattn.forecast.conformal import Calibration, calibrate, domain_of, interval_ends
 from memattn.forecast.forecaster_settings import Settings, engine_options
 from memattn.forecast.frames import Intervals
+from memattn.forecast.layer_choice import CANDIDATES, choose_layers, held_out_rows, undecided
 from memattn.forecast.long_rows import Note, plural
 from memattn.forecast.panel import Panel
 
@@ -102,9 +103,18 @@ def train(
     """
     notes = list(panel.notes)
     known = panel if val_size == 0 else held_back(panel, val_size)
-    twice = intervals and val_size == 0
-    share = share_of(progress, 0, 2 if twice else 1)
-    engine, done = _trained("model", known, settings, share, trainer)
+    trials = len(CANDIDATES) if settings["layers"].value is None else 0
+    parts = trials + (2 if intervals and val_size == 0 else 1)
+    decided: Settings | None = settings
+    if trials:
+        decided = _with_layers_chosen(panel, settings, val_size, progress, parts, trainer)
+    if decided is None:
+        settings = undecided(settings)
+        engine, done = PanelForecaster(**engine_options(settings)), False
+    else:
+        settings = decided
+        share = share_of(progress, trials, parts)
+        engine, done = _trained("model", known, settings, share, trainer)
     if not done:
         notes.append(Note("stopped", "training ended early, as progress said", 1))
     short = panel.shorter_than(FEWEST_VALUES)
@@ -119,13 +129,32 @@ def train(
     fitted = Fitted(engine, panel, settings, None, tuple(notes))
     if not intervals or not done:
         return fitted
-    held_out = _held_out(fitted, val_size, share_of(progress, 1, 2), trainer)
+    held_out = _held_out(fitted, val_size, share_of(progress, parts - 1, parts), trainer)
     if held_out is None:
         notes.append(Note("stopped", "calibration ended early, as progress said: no intervals", 1))
         return replace(fitted, notes=tuple(notes))
-    calibration = calibrate(panel, held_out.windows, held_out.forecasts)
-    notes += _calibration_notes(calibration, panel)
+    logs = settings["logs"].value
+    calibration = calibrate(panel, held_out.windows, held_out.forecasts, logs)
+    notes += _calibration_notes(calibration, panel, logs)
     return replace(fitted, calibration=calibration, notes=tuple(notes), held_out=held_out)
+
+
+def _with_layers_chosen(
+    panel: Panel,
+    settings: Settings,
+    val_size: int,
+    progress: Progress | None,
+    parts: int,
+    trainer: Trainer,
+) -> Settings | None:
+    """The settings, with memory layers or without; None when a training was stopped."""
+    places = iter(range(parts))
+
+    def trial(name: str, known: Panel, these: Settings) -> tuple[PanelForecaster, bool]:
+        return _trained(name, known, these, share_of(progress, next(places), parts), trainer)
+
+    rows = val_size or held_out_rows(panel, settings["horizon"].value)
+    return choose_layers(panel, settings, rows, trial)
 
 
 def _held_out(
@@ -165,7 +194,7 @@ def _calibration_size(panel: Panel, horizon: int, min_history: int) -> tuple[int
     return horizon, max(wanted, more, 1)
 
 
-def _calibration_notes(calibration: Calibration, panel: Panel) -> list[Note]:
+def _calibration_notes(calibration: Calibration, panel: Panel, logs: bool) -> list[Note]:
     horizon = calibration.errors.shape[1]
     reached = int((~np.isnan(calibration.errors)).any(axis=0).sum())
     count = plural(len(calibration), "window", "windows")
@@ -173,10 +202,11 @@ def _calibration_notes(calibration: Calibration, panel: Panel) -> list[Note]:
     if reached < horizon:
         text += f"; they reach {reached} of {horizon} steps ahead, the others have no interval"
     notes = [Note("calibration", text, len(calibration))]
-    domain = domain_of(panel, last_windows(panel))
+    domain = domain_of(panel, last_windows(panel), logs)
     still = int((~domain.logs & (domain.roughness == 0)).sum())
     if still:
-        what = f"{plural(still, 'series', 'series')} that stand still at or below 0"
+        what = f"{plural(still, 'series', 'series')} that stand still"
+        what += " at or below 0" if logs else ""
         notes.append(Note("still", f"{what}: no unit for errors, intervals of width 0", still))
     return notes
 
@@ -222,7 +252,8 @@ def intervals_of(
         found = "found a fit without intervals"
         expected = "expected Forecaster(intervals=True) and a training that was not stopped"
         raise ValueError(f"{where}: level: {found}, {expected}")
-    return interval_ends(fitted.calibration, domain_of(panel, windows), forecasts, levels)
+    domain = domain_of(panel, windows, fitted.settings["logs"].value)
+    return interval_ends(fitted.calibration, domain, forecasts, levels)
 
 
 def share_of(progress: Progress | None, place: int, parts: int) -> Progress | None:

@@ -22,7 +22,15 @@ from memattn.forecast.columns import MAX_NUMBER
 from memattn.forecast.conformal import Calibration, Domain
 from memattn.forecast.fitting import Fitted
 from memattn.forecast.forecaster import Forecaster
-from memattn.forecast.forecaster_settings import LOSSES, Setting, Settings, engine_options
+from memattn.forecast.forecaster_settings import (
+    LOSSES,
+    MEMORY_LAYERS,
+    WINDOWS,
+    Setting,
+    Settings,
+    count_params,
+    engine_options,
+)
 from memattn.forecast.form_config import form_config, form_of, zone_config, zone_of
 from memattn.forecast.frames import forecast_frame
 from memattn.forecast.frequency import COUNTED, MONTH_END, Frequency
@@ -47,20 +55,18 @@ CALIBRATION = {
     "calibration.roughness": ("float64", 1),
     "calibration.logs": ("uint8", 1),
 }
-UNITS, MEMORY, HEADS, LAYERS = 64, 32, 4, 2  # of the engine, as it is made by default
-
-
-def count_params(settings: Settings) -> list[int]:
-    """The number of weights of each member, without making one."""
-    horizon, season = settings["horizon"].value, settings["season"].value
-    projected = HEADS * UNITS
-    layer = MEMORY * UNITS + 4 * projected * UNITS + 3 * projected + UNITS
-    counts = []
-    for lookback in settings["lookbacks"].value:
-        features = lookback - 1 + (season + 1 if season > 1 else 0) + 2
-        linear = features * UNITS + UNITS + (UNITS + features) * horizon
-        counts.append(linear + LAYERS * layer)
-    return counts
+# Of whole numbers, the least and the largest; other settings have a rule of their own.
+BOUNDS = {
+    "horizon": (1, 2**31 - 1),
+    "season": (1, 2**31 - 1),
+    "members": (1, 2**31 - 1),
+    "seed": (0, 2**64 - 1),
+    "layers": (0, MEMORY_LAYERS),
+    "min_history": (1, 2**31 - 1),
+    "steps": (0, 2**31 - 1),
+}
+CHOICES = {"loss": LOSSES, "windows": WINDOWS, "logs": (True, False)}
+SETTINGS = (*BOUNDS, *CHOICES, "lookbacks")
 
 
 def write_forecaster(path: Path, fitted: Fitted, arguments: Mapping[str, Any]) -> None:
@@ -141,31 +147,31 @@ def _arguments(source: SourceFile, found: object) -> dict[str, Any]:
 
 
 def _settings(source: SourceFile, found: object) -> Settings:
-    names = ("horizon", "season", "members", "loss", "seed", "lookbacks", "min_history", "steps")
-    if not isinstance(found, dict) or set(found) != set(names):
-        source.fail("config: settings", "other keys", f"the keys {', '.join(names)}")
+    if not isinstance(found, dict) or set(found) != set(SETTINGS):
+        source.fail("config: settings", "other keys", f"the keys {', '.join(SETTINGS)}")
     settings = {}
-    for name in names:
+    for name in found:
         one = found[name]
         if not (isinstance(one, list) and len(one) == 2 and isinstance(one[1], str)):
             source.fail(f"config: settings: {name}", "another form", "a value and a reason")
         value, reason = one
-        smallest, largest = {"seed": (0, 2**64 - 1), "steps": (0, 2**31 - 1)}.get(
-            name, (1, 2**31 - 1)
-        )
-        if name == "loss":
-            good = value in LOSSES
+        if name in CHOICES:
+            good = any(type(value) is type(one) and value == one for one in CHOICES[name])
         elif name == "lookbacks":
             good = isinstance(value, list) and 0 < len(value) <= 10_000
             good = good and all(_is_whole(each, 1, 2**31 - 1) for each in value)
             value = tuple(value) if good else value
         else:
-            good = _is_whole(value, smallest, largest)
+            good = _is_whole(value, *BOUNDS[name])
         if not good:
             source.fail(f"config: settings: {name}", quoted(str(value)), "a value that can be")
         settings[name] = Setting(value, reason)
     if len(settings["lookbacks"].value) != settings["members"].value:
         source.fail("config: settings: lookbacks", "another number of them", "one a member")
+    season = settings["season"].value
+    whole = season > 1 and all(one % season == 0 for one in settings["lookbacks"].value)
+    if settings["windows"].value == "past_seasons" and not whole:
+        source.fail("config: settings: lookbacks", "past seasons in part", "whole ones")
     return MappingProxyType(settings)
 
 

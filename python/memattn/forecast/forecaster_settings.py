@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
@@ -21,6 +21,12 @@ MAX_LOOKBACK = 512
 FEWEST_WINDOWS = 20
 FEWEST_STEPS, WINDOWS_A_STEP = 60, 3
 MIDDLE_OUT = (2, 1, 3, 0, 4)  # which of five lookbacks the first members have
+
+# Series of many long seasons, hourly ones above all, are seen season by season: PanelWindows of the
+# engine. Chosen on the validation part of ETTh1, `python -m bench.long_horizon --validate`.
+LONG_SEASON, MANY_SEASONS, SEASONS_SEEN = 24, 56, 14
+PAST_SEASONS_STEPS = 1000
+WINDOWS = ("last_values", "past_seasons")
 
 
 @dataclass(frozen=True)
@@ -55,6 +61,22 @@ class Rule:
     steps: int
 
 
+@dataclass(frozen=True)
+class Network:
+    """What windows of a kind go through."""
+
+    units: int
+    pre_norm: bool
+    dropout: float
+    average_decay: float
+
+
+NETWORKS = {
+    "last_values": Network(64, False, 0.0, 0.0),
+    "past_seasons": Network(32, True, 0.3, 0.99),
+}
+MEMORY_SIZE, NUM_HEADS, MEMORY_LAYERS = 32, 4, 2
+
 # Chosen on the validation part of M3, `python -m bench.forecasting --validate`.
 YEARLY = Rule("yearly", (4, 5, 6, 7, 8), 2, 250)
 QUARTERLY = Rule("quarterly", (8, 9, 10, 12, 14), 20, 600)
@@ -88,20 +110,53 @@ def choose_settings(
     seed: int,
     steps: int | None,
 ) -> Settings:
-    """The settings for series of these lengths (N,), at least one; None is for us to choose."""
-    rule = rule_for(frequency, season)
+    """The settings for series of these lengths (N,), at least one; None is for us to choose.
+
+    With windows of past seasons ``layers`` is None: the series themselves have to say, see
+    `memattn.forecast.layer_choice`.
+    """
     settings = {
         "horizon": Setting(horizon, "as given"),
         "season": Setting(season, "the panel's: as given, or usual for the frequency"),
         "members": Setting(members, "as given; 10 are more accurate than 1"),
         "loss": Setting(loss or "smape", "as given" if loss else "errors count relative to level"),
         "seed": Setting(seed, "as given"),
-        "lookbacks": _lookbacks(rule, int(lengths.max()), lookback, members),
-        "min_history": _min_history(rule, lengths),
     }
+    whole_seasons = lookback is None or lookback % season == 0
+    if season >= LONG_SEASON and whole_seasons and _many_seasons(lengths, season, horizon):
+        return MappingProxyType(settings | _past_seasons(season, lookback, members, loss, steps))
+    rule = rule_for(frequency, season)
+    settings["windows"] = Setting("last_values", "the rows before each forecast, less their season")
+    settings["logs"] = Setting(True, "of series that are positive")
+    settings["layers"] = Setting(MEMORY_LAYERS, "as M3's validation has them")
+    settings["lookbacks"] = _lookbacks(rule, int(lengths.max()), lookback, members)
+    settings["min_history"] = _min_history(rule, lengths)
     origins = int(np.maximum(lengths - settings["min_history"].value, 0).sum())
     settings["steps"] = _steps(rule, origins, horizon, steps)
     return MappingProxyType(settings)
+
+
+def _many_seasons(lengths: Ticks, season: int, horizon: int) -> bool:
+    """Whether half of the series or more are long enough to be seen season by season."""
+    long = lengths >= MANY_SEASONS * season + horizon
+    return bool(2 * np.count_nonzero(long) >= len(lengths))
+
+
+def _past_seasons(
+    season: int, lookback: int | None, members: int, loss: str | None, steps: int | None
+) -> dict[str, Setting]:
+    seen = lookback or SEASONS_SEEN * season
+    chosen = "ETTh1's validation chose it"
+    many = f"half of the series or more have {MANY_SEASONS} seasons of {season} and a horizon"
+    return {
+        "loss": Setting(loss or "huber", "as given" if loss else chosen),
+        "windows": Setting("past_seasons", f"{many}: each phase is seen by itself"),
+        "logs": Setting(False, "past seasons are averaged as they are"),
+        "layers": Setting(None, "rolling validation is to choose"),
+        "lookbacks": Setting((seen,) * members, "as given" if lookback else chosen),
+        "min_history": Setting(seen, "as many rows as members see"),
+        "steps": Setting(steps or PAST_SEASONS_STEPS, "as given" if steps else chosen),
+    }
 
 
 def _lookbacks(rule: Rule, longest: int, asked: int | None, members: int) -> Setting:
@@ -146,9 +201,32 @@ def _steps(rule: Rule, origins: int, horizon: int, asked: int | None) -> Setting
 
 def engine_options(settings: Settings) -> dict[str, Any]:
     """What the engine is made with."""
-    names = ("horizon", "season", "min_history", "loss", "seed")
+    names = ("horizon", "season", "min_history", "windows", "logs", "layers", "loss", "seed")
     return {
         **{name: settings[name].value for name in names},
+        **asdict(NETWORKS[settings["windows"].value]),
+        "memory_size": MEMORY_SIZE,
+        "num_heads": NUM_HEADS,
         "lookbacks": list(settings["lookbacks"].value),
         "steps": max(settings["steps"].value, 1),
     }
+
+
+def count_params(settings: Settings) -> list[int]:
+    """The number of weights of each member of such an engine, without making one."""
+    network = NETWORKS[settings["windows"].value]
+    units, season = network.units, settings["season"].value
+    projected = NUM_HEADS * units
+    layer = MEMORY_SIZE * units + 4 * projected * units + 3 * projected + units
+    layer += 2 * units if network.pre_norm else 0
+    counts = []
+    for lookback in settings["lookbacks"].value:
+        seasons = 0
+        features = skip = lookback - 1 + (season + 1 if season > 1 else 0) + 2
+        if settings["windows"].value == "past_seasons":
+            seasons = lookback // season
+            features = seasons + (min(seasons, 2) + 1) * season
+            skip = seasons + min(seasons, 3) * season
+        outputs = (units + skip + seasons) * settings["horizon"].value
+        counts.append(features * units + units + outputs + settings["layers"].value * layer)
+    return counts

@@ -67,6 +67,17 @@ def test_domain_is_that_of_each_window_alone() -> None:
         np.testing.assert_allclose(found.roughness[i], expected, rtol=1e-12)
 
 
+def test_a_model_without_logs_has_errors_without() -> None:
+    panel = flat_panel([np.array([1.0, 3.0, 7.0, 8.0])])
+    windows = Windows(np.array([0]), np.array([3]))
+    domain = domain_of(panel, windows, logs=False)
+    assert (domain.logs.tolist(), domain.roughness.tolist()) == ([False], [3.0])
+    calibration = calibrate(panel, windows, np.array([[-2.0]]), logs=False)
+    assert calibration.errors.tolist() == [[10.0]]
+    low, high = interval_ends(calibration, domain, np.array([[1.0]]), [80])[80]
+    assert (low.tolist(), high.tolist()) == ([[-9.0]], [[11.0]])
+
+
 @pytest.mark.parametrize("positive", [True, False])
 @pytest.mark.parametrize("level", [60, 90])
 def test_coverage_is_the_level(positive: bool, level: float) -> None:

@@ -241,8 +241,44 @@ def test_settings_say_what_was_chosen_and_why() -> None:
     assert "half of the series have up to 20 values" in short["min_history"].reason
     few = choose_settings(lengths[:2], Frequency(Unit.MONTH, 1), season=12, **given)
     assert few["steps"].value == 60 + 25 // 3
+    assert (few["windows"].value, few["logs"].value, few["layers"].value) == (
+        "last_values",
+        True,
+        2,
+    )
     asked = choose_settings(lengths, cases[0][0], season=1, **(given | {"lookback": 3, "steps": 7}))
     assert (asked["lookbacks"].value, asked["steps"].value) == ((3,), 7)
+
+
+def test_many_long_seasons_are_seen_one_by_one() -> None:
+    hour = Frequency(Unit.MICROSECOND, 3_600_000_000)
+    enough = 56 * 24 + 6
+    given = {"horizon": 6, "lookback": None, "members": 2, "loss": None, "seed": 0, "steps": None}
+
+    def chosen(lengths: list[int], season: int = 24, **others: Any) -> dict[str, Any]:
+        found = choose_settings(np.array(lengths), hour, season=season, **(given | others))
+        assert all(setting.reason for setting in found.values())
+        return {name: setting.value for name, setting in found.items()}
+
+    found = chosen([enough, 10])
+    assert found == found | {
+        "windows": "past_seasons",
+        "logs": False,
+        "layers": None,
+        "loss": "huber",
+        "lookbacks": (336, 336),
+        "min_history": 336,
+        "steps": 1000,
+    }
+    asked = chosen([enough], lookback=48, loss="mae", steps=7)
+    assert asked == asked | {"loss": "mae", "lookbacks": (48, 48), "min_history": 48, "steps": 7}
+    for others in (
+        chosen([enough, 10, 10]),
+        chosen([enough - 1]),
+        chosen([56 * 23 + 6], season=23),
+        chosen([enough], lookback=50),
+    ):
+        assert others["windows"] == "last_values"
 
 
 def test_settings_and_notes_of_a_fit(fitted: Forecaster) -> None:

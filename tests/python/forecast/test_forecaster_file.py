@@ -18,8 +18,7 @@ import pytest
 from memattn import FormatError
 from memattn.errors import DataError
 from memattn.forecast import Forecaster
-from memattn.forecast.forecaster_file import count_params
-from memattn.forecast.forecaster_settings import Setting
+from memattn.forecast.forecaster_settings import Setting, count_params
 
 from .panels import LIBRARIES, as_library, random_table
 from .test_frames import same_frame
@@ -78,6 +77,19 @@ def test_options_come_back(options: dict[str, Any], tmp_path: Path) -> None:
     table = random_table(3)
     found = comes_back(small(**options).fit(table), tmp_path / "f.safetensors", level)
     same_frame(found.fit(table).predict(), small(**options).fit(table).predict())
+
+
+@pytest.mark.parametrize("members", [1, 2])
+def test_past_seasons_come_back(members: int, tmp_path: Path) -> None:
+    hours = pd.date_range("2024-01-01", periods=57 * 24, freq="h")
+    y = np.random.default_rng(0).gamma(2.0, size=len(hours))
+    table = pd.DataFrame({"unique_id": "s", "ds": hours, "y": y})
+    forecaster = small(members=members).fit(table)
+    assert forecaster.settings["windows"].value == "past_seasons"
+    assert count_params(forecaster.settings) == [
+        len(forecaster._state("test").engine.parameters(member)) for member in range(members)
+    ]
+    comes_back(forecaster, tmp_path / "f.safetensors", [80, 95])
 
 
 def test_types_of_pandas_come_back(tmp_path: Path) -> None:
@@ -173,6 +185,16 @@ CHANGES: dict[str, Change] = {
     "settings: loss": lambda h, c: c["settings"].update(loss=[["smape"], ""]),
     "settings: lookbacks": lambda h, c: c["settings"].update(lookbacks=[[0], ""]),
     "lookbacks: found another number": lambda h, c: c["settings"].update(members=[2, ""]),
+    "settings: logs": lambda h, c: c["settings"].update(logs=[1, ""]),
+    "settings: windows": lambda h, c: c["settings"].update(windows=["all", ""]),
+    "settings: layers": lambda h, c: c["settings"].update(layers=[None, ""]),
+    "settings: found other keys": lambda h, c: c["settings"].update(more=[1, ""]),
+    "lookbacks: found past seasons in part": lambda h, c: c["settings"].update(
+        windows=["past_seasons", ""], season=[5, ""]
+    ),
+    r"weights: found shape \(\d+,\), expected \(\d+,\)": lambda h, c: c["settings"].update(
+        windows=["past_seasons", ""], season=[2, ""], lookbacks=[[4], ""]
+    ),
     "settings: steps: found another form": lambda h, c: c["settings"].update(steps=3),
     r"weights: found shape \(\d+,\), expected \(\d{15,},\)": lambda h, c: c["settings"].update(
         horizon=[2**31 - 1, ""], lookbacks=[[2**31 - 1], ""]

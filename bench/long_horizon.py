@@ -1,0 +1,175 @@
+"""The accuracy of the forecaster on ETTh1, a long hourly panel: with its memory and without.
+
+    python -m bench.long_horizon ETTh1.csv --validate    # what the settings were chosen by
+    python -m bench.long_horizon ETTh1.csv               # the test part beside it
+
+The file is that of https://github.com/zhouhaoyi/ETDataset, 7 series of 17,420 hours. The protocol
+is the usual one of long horizons: 12, 4 and 4 months of 30 days to train, validate and test on;
+series standardised by mean and deviation of their training part; all windows whose forecasts lie in
+a part, a row apart, with their history from the part before; MSE and MAE over all series, windows
+and steps. With --validate the rows of the test are not looked at.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bench.tables import markdown
+from memattn._memattn import PanelForecaster
+from memattn.forecast import panel_from_file
+from memattn.forecast.forecaster_settings import (
+    Setting,
+    Settings,
+    choose_settings,
+    engine_options,
+)
+from memattn.forecast.layer_choice import CANDIDATES, choose_layers
+from memattn.forecast.panel import Panel
+
+Array = npt.NDArray[np.float64]
+
+MONTH = 30 * 24
+TRAIN_END, VALIDATION_END, TEST_END = 12 * MONTH, 16 * MONTH, 20 * MONTH
+HORIZONS = (96, 192, 336, 720)
+
+
+def load(path: Path, validate: bool) -> Panel:
+    """The panel, standardised; with `validate` up to the end of the validation part."""
+    panel = panel_from_file(path, time_col="date")
+    rows = VALIDATION_END if validate else TEST_END
+    if panel.lengths.min() < rows:
+        raise ValueError(f"load: found {panel.lengths.min()} rows, expected {rows} or more")
+    panel = panel.until(np.full(len(panel), rows))
+    series = panel.values.reshape(len(panel), rows)
+    train = series[:, :TRAIN_END]
+    standard = (series - train.mean(axis=1, keepdims=True)) / train.std(axis=1, keepdims=True)
+    panel.values[:] = standard.ravel()
+    return panel
+
+
+@dataclass
+class Errors:
+    """MSE and MAE on one part: of each member, and of all together."""
+
+    members: list[tuple[float, float]] = field(default_factory=list)
+    ensemble: tuple[float, float] = (np.nan, np.nan)
+
+    def cells(self) -> list[str]:
+        """Mean and range of the members' MSE, their mean MAE, the MSE of all together."""
+        mse, mae = np.array(self.members).T
+        spread = f"{mse.mean():.4f} ({mse.min():.4f} to {mse.max():.4f})"
+        return [spread, f"{mae.mean():.4f}", f"{self.ensemble[0]:.4f}"]
+
+
+def measure(engine: PanelForecaster, panel: Panel, horizon: int, start: int, stop: int) -> Errors:
+    """The errors of windows whose forecasts lie in rows start .. stop - 1."""
+    times = np.arange(start, stop - horizon + 1)
+    series = panel.values.reshape(len(panel), -1)
+    errors = Errors()
+    for member in (*range(engine.members), -1):
+        squares, sizes = [], []
+        for k, values in enumerate(series):
+            truth = np.lib.stride_tricks.sliding_window_view(values[start:stop], horizon)
+            which = np.full(len(times), k)
+            found = engine.predict(panel.values, panel.offsets, which, times, member)[:, 0]
+            squares.append(np.square(found - truth).mean())
+            sizes.append(np.abs(found - truth).mean())
+        result = float(np.mean(squares)), float(np.mean(sizes))
+        if member < 0:
+            errors.ensemble = result
+        else:
+            errors.members.append(result)
+    return errors
+
+
+@dataclass
+class Trained:
+    """One model, trained on the training part."""
+
+    engine: PanelForecaster
+    seconds: float
+
+
+def train(known: Panel, settings: Settings, **overrides: Any) -> Trained:
+    """A model of what is known."""
+    engine = PanelForecaster(**(engine_options(settings) | overrides))
+    start = time.perf_counter()
+    engine.fit(known.values, known.offsets)
+    return Trained(engine, time.perf_counter() - start)
+
+
+def models(panel: Panel, horizon: int, seeds: int) -> tuple[dict[str, Trained], Settings]:
+    """What the forecaster trains to choose between, its choice, and the memory from zeros."""
+    known = panel.until(np.full(len(panel), VALIDATION_END))
+    settings = choose_settings(
+        np.full(len(panel), TRAIN_END),
+        panel.frequency,
+        horizon=horizon,
+        season=panel.season,
+        lookback=None,
+        members=seeds,
+        loss=None,
+        seed=0,
+        steps=None,
+    )
+    trained: dict[str, Trained] = {}
+
+    def candidate(name: str, part: Panel, these: Settings) -> tuple[PanelForecaster, bool]:
+        trained[name] = train(part, these)
+        return trained[name].engine, True
+
+    chosen = choose_layers(known, settings, VALIDATION_END - TRAIN_END, candidate)
+    assert chosen is not None
+    part = panel.until(np.full(len(panel), TRAIN_END))
+    with_memory = {**settings, "layers": Setting(CANDIDATES["memory"], "to compare")}
+    trained["memory from zeros"] = train(part, with_memory, zero_memory=True)
+    return trained, chosen
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; 130 when interrupted."""
+    parse = argparse.ArgumentParser("python -m bench.long_horizon", description=__doc__)
+    parse.formatter_class = argparse.RawDescriptionHelpFormatter
+    parse.add_argument("data", type=Path, help="ETTh1.csv")
+    parse.add_argument("--validate", action="store_true", help="do not look at the test part")
+    parse.add_argument("--seeds", type=int, default=5, help="members of each model")
+    parse.add_argument("--horizons", type=int, nargs="+", default=HORIZONS)
+    options = parse.parse_args(arguments)
+    panel = load(options.data, options.validate)
+    parts = {"validation": (TRAIN_END, VALIDATION_END)}
+    if not options.validate:
+        parts["test"] = (VALIDATION_END, TEST_END)
+    header = ["horizon, model"]
+    for part in parts:
+        header += [f"{part}: MSE, mean (range)", "MAE, mean", "MSE, all"]
+    rows, choices = [], []
+    try:
+        for horizon in options.horizons:
+            trained, chosen = models(panel, horizon, options.seeds)
+            choices.append(f"{horizon}: layers {chosen['layers']}")
+            for name, model in trained.items():
+                marked = CANDIDATES.get(name) == chosen["layers"].value
+                row = [f"{horizon}, {name}{', chosen' if marked else ''}"]
+                for start, stop in parts.values():
+                    row += measure(model.engine, panel, horizon, start, stop).cells()
+                rows.append([*row, f"{model.seconds:.1f}"])
+                print(rows[-1], file=sys.stderr)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    print(markdown([*header, "training, s"], rows))
+    print(*choices, sep="\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,172 @@
+"""Memory layers or none, by rolling validation."""
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import numpy as np
+import pytest
+
+from memattn._memattn import PanelForecaster
+from memattn.forecast import Forecaster
+from memattn.forecast.forecaster_settings import Settings, choose_settings
+from memattn.forecast.layer_choice import MOST_WINDOWS, choose_layers, held_out_rows
+from memattn.forecast.panel import Panel
+
+from .panels import flat_panel, note
+
+HORIZON, SEASON, ROWS = 6, 24, 60
+
+
+class Oracle:
+    """An engine that knows the truth and is wrong by so much."""
+
+    def __init__(self, panel: Panel, error: float) -> None:
+        self.panel, self.error = panel, error
+        self.times = np.zeros(0, dtype=np.int64)
+
+    def predict(self, values: Any, offsets: Any, series: Any, times: Any) -> np.ndarray:
+        self.times = times
+        row = (offsets[series] + times)[:, None] + np.arange(HORIZON)
+        found: np.ndarray = values[row][:, None] + self.error
+        return found
+
+
+def oracles(panel: Panel, linear: float, memory: float) -> tuple[dict[str, Oracle], Callable]:
+    """Engines, once they are trained, and what trains them."""
+    trained: dict[str, Oracle] = {}
+
+    def train(name: str, known: Panel, settings: Settings) -> tuple[PanelForecaster, bool]:
+        assert settings["layers"].value == {"linear": 0, "memory": 2}[name]
+        assert (known.lengths == panel.lengths - ROWS).all()
+        trained[name] = Oracle(panel, {"linear": linear, "memory": memory}[name])
+        return cast(PanelForecaster, trained[name]), True
+
+    return trained, train
+
+
+def hourly(count: int = 3, days: int = 60, seed: int = 0) -> Panel:
+    """Positive series of about the same deviation."""
+    rng = np.random.default_rng(seed)
+    rows = np.arange(days * SEASON + HORIZON)
+    wave = np.sin(2 * np.pi * rows / SEASON)
+    return flat_panel([5 + wave + 0.2 * rng.normal(size=len(rows)) for _ in range(count)], SEASON)
+
+
+def settings_of(panel: Panel) -> Settings:
+    return choose_settings(
+        panel.lengths,
+        panel.frequency,
+        horizon=HORIZON,
+        season=panel.season,
+        lookback=None,
+        members=1,
+        loss=None,
+        seed=0,
+        steps=5,
+    )
+
+
+def test_memory_has_to_be_clearly_better() -> None:
+    panel = hourly()
+    settings = settings_of(panel)
+    assert settings["layers"].value is None
+    for memory, layers in ((0.7, 2), (0.99, 2), (0.999, 0), (1.0, 0), (1.3, 0), (np.nan, 0)):
+        trained, train = oracles(panel, 1.0, memory)
+        chosen = choose_layers(panel, settings, ROWS, train)
+        assert chosen is not None
+        assert chosen["layers"].value == layers
+        assert list(trained) == ["linear", "memory"]
+    assert "rolling validation, 165 windows" in chosen["layers"].reason
+    assert {name: one for name, one in chosen.items() if name != "layers"} == {
+        name: one for name, one in settings.items() if name != "layers"
+    }
+
+
+def test_errors_count_in_deviations_of_what_was_known() -> None:
+    panel = hourly(1)
+    panel.values[-ROWS:] *= 100
+    _, train = oracles(panel, 1.0, 0.5)
+    chosen = choose_layers(panel, settings_of(panel), ROWS, train)
+    assert chosen is not None
+    unit = 1 / panel.values[:-ROWS].std()
+    expected = f"mean error {unit / 2:.4f} deviations with the memory, {unit:.4f} without"
+    assert expected in chosen["layers"].reason
+
+
+def test_windows_roll_over_what_is_held_out() -> None:
+    panel = hourly()
+    trained, train = oracles(panel, 1.0, 1.0)
+    choose_layers(panel, settings_of(panel), ROWS, train)
+    length = int(panel.lengths[0])
+    expected = np.arange(length - ROWS, length - HORIZON + 1)
+    np.testing.assert_array_equal(trained["memory"].times, np.tile(expected, 3))
+
+
+def test_many_windows_are_thinned_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    panel = hourly()
+    monkeypatch.setattr("memattn.forecast.layer_choice.MOST_WINDOWS", 30)
+    trained, train = oracles(panel, 1.0, 1.0)
+    choose_layers(panel, settings_of(panel), ROWS, train)
+    times = trained["linear"].times[: len(trained["linear"].times) // 3]
+    assert len(times) == 10
+    assert np.ptp(np.diff(times)) == 0
+    assert times[-1] == panel.lengths[0] - HORIZON
+    assert times[0] >= panel.lengths[0] - ROWS
+    assert MOST_WINDOWS > 1000
+
+
+def test_series_that_stand_still_say_nothing() -> None:
+    still = flat_panel([np.full(60 * SEASON + HORIZON, 3.0)] * 2, SEASON)
+    _, train = oracles(still, 1.0, 0.5)
+    chosen = choose_layers(still, settings_of(still), ROWS, train)
+    assert chosen is not None
+    assert (chosen["layers"].value, chosen["layers"].reason[:9]) == (0, "no window")
+
+
+def test_a_stop_decides_nothing() -> None:
+    panel = hourly()
+    engine = cast(PanelForecaster, Oracle(panel, 1.0))
+    assert choose_layers(panel, settings_of(panel), ROWS, lambda *_: (engine, False)) is None
+
+
+def test_rows_held_out_hold_several_windows() -> None:
+    assert held_out_rows(hourly(days=100), HORIZON) == (100 * SEASON + HORIZON) // 5
+    assert held_out_rows(hourly(days=60), 200) == 400
+
+
+def test_a_fit_decides_and_says_so() -> None:
+    panel = hourly(2)
+    calls: list[tuple[int, int, float]] = []
+    forecaster = Forecaster(HORIZON, steps=3, members=2)
+    forecaster.fit(panel, progress=lambda *now: calls.append(now))
+    settings = forecaster.settings
+    assert settings["windows"].value == "past_seasons"
+    assert settings["layers"].value in (0, 2)
+    assert "rolling validation" in settings["layers"].reason
+    # Two to choose between, the model, and the one for intervals.
+    assert [step for step, _, _ in calls] == sorted(step for step, _, _ in calls)
+    assert calls[-1][:2] == (12, 12)
+    table = forecaster.predict(level=[80])
+    assert (table["memattn-lo-80"] < table["memattn"]).all()
+    with_held_out = Forecaster(HORIZON, steps=3).fit(panel, val_size=ROWS)
+    assert "110 windows" in with_held_out.settings["layers"].reason
+
+
+def test_a_fit_stopped_on_trial_forecasts_the_average() -> None:
+    panel = hourly(2)
+    forecaster = Forecaster(HORIZON).fit(panel, progress=lambda *_: False)
+    assert "stopped" in forecaster.settings["layers"].reason
+    assert note(forecaster, "stopped")
+    found = forecaster.predict()["memattn"].to_numpy().reshape(2, HORIZON)
+    past = panel.values.reshape(2, -1)[:, -14 * SEASON :].reshape(2, 14, SEASON)
+    np.testing.assert_allclose(found, past.mean(axis=1)[:, :HORIZON], rtol=1e-12)
+
+
+def test_a_backtest_decides_once() -> None:
+    panel = hourly(1, days=70)
+    options = {"n_windows": 2, "step_size": HORIZON, "refit": True}
+    told: list[int] = []
+    Forecaster(HORIZON, steps=2, intervals=False).cross_validation(
+        panel, **options, progress=lambda step, steps, _: told.append(steps)
+    )
+    assert set(told) == {12, 4}  # (two on trial and one) * 2 windows, then one * 2 windows
