@@ -2,6 +2,7 @@
 
     python -m bench.long_horizon ETTh1.csv --validate    # what the settings were chosen by
     python -m bench.long_horizon ETTh1.csv               # the test part beside it
+    python -m bench.long_horizon ETTh1.csv --validate --days 180 --horizons 24 96   # with less
 
 The file is that of https://github.com/zhouhaoyi/ETDataset, 7 series of 17,420 hours. The protocol
 is the usual one of long horizons: 12, 4 and 4 months of 30 days to train, validate and test on;
@@ -16,7 +17,7 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,17 +28,20 @@ from bench.tables import markdown
 from memattn._memattn import PanelForecaster
 from memattn.forecast import panel_from_file
 from memattn.forecast.forecaster_settings import (
+    Asked,
     Setting,
     Settings,
-    choose_settings,
     engine_options,
+    last_values,
+    past_seasons,
 )
 from memattn.forecast.layer_choice import CANDIDATES, choose_layers
 from memattn.forecast.panel import Panel
 
 Array = npt.NDArray[np.float64]
 
-MONTH = 30 * 24
+DAY = 24
+MONTH = 30 * DAY
 TRAIN_END, VALIDATION_END, TEST_END = 12 * MONTH, 16 * MONTH, 20 * MONTH
 HORIZONS = (96, 192, 336, 720)
 
@@ -107,32 +111,32 @@ def train(known: Panel, settings: Settings, **overrides: Any) -> Trained:
     return Trained(engine, time.perf_counter() - start)
 
 
-def models(panel: Panel, horizon: int, seeds: int) -> tuple[dict[str, Trained], Settings]:
-    """What the forecaster trains to choose between, its choice, and the memory from zeros."""
-    known = panel.until(np.full(len(panel), VALIDATION_END))
-    settings = choose_settings(
-        np.full(len(panel), TRAIN_END),
-        panel.frequency,
-        horizon=horizon,
-        season=panel.season,
-        lookback=None,
-        members=seeds,
-        loss=None,
-        seed=0,
-        steps=None,
-    )
+def models(panel: Panel, horizon: int, seeds: int, days: int) -> tuple[dict[str, Trained], Setting]:
+    """What the forecaster trains to choose between, others beside them, and its choice."""
+    first = TRAIN_END - days * DAY
+    known = rows_of(panel, first, VALIDATION_END)
+    part = rows_of(panel, first, TRAIN_END)
+    asked = Asked(horizon, panel.season, members=seeds)
+    settings = past_seasons(asked)
     trained: dict[str, Trained] = {}
 
-    def candidate(name: str, part: Panel, these: Settings) -> tuple[PanelForecaster, bool]:
-        trained[name] = train(part, these)
+    def candidate(name: str, rows: Panel, these: Settings) -> tuple[PanelForecaster, bool]:
+        trained[name] = train(rows, these)
         return trained[name].engine, True
 
     chosen = choose_layers(known, settings, VALIDATION_END - TRAIN_END, candidate)
     assert chosen is not None
-    part = panel.until(np.full(len(panel), TRAIN_END))
     with_memory = {**settings, "layers": Setting(CANDIDATES["memory"], "to compare")}
     trained["memory from zeros"] = train(part, with_memory, zero_memory=True)
-    return trained, chosen
+    trained["last values"] = train(part, last_values(part.lengths, panel.frequency, asked))
+    return trained, chosen["layers"]
+
+
+def rows_of(panel: Panel, start: int, stop: int) -> Panel:
+    """Some rows of each series."""
+    series = panel.values.reshape(len(panel), -1)[:, start:stop]
+    offsets = np.arange(len(panel) + 1) * (stop - start)
+    return replace(panel, values=series.ravel(), offsets=offsets)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -142,6 +146,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parse.add_argument("data", type=Path, help="ETTh1.csv")
     parse.add_argument("--validate", action="store_true", help="do not look at the test part")
     parse.add_argument("--seeds", type=int, default=5, help="members of each model")
+    parse.add_argument("--days", type=int, default=360, help="train on the last so many")
     parse.add_argument("--horizons", type=int, nargs="+", default=HORIZONS)
     options = parse.parse_args(arguments)
     panel = load(options.data, options.validate)
@@ -154,10 +159,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     rows, choices = [], []
     try:
         for horizon in options.horizons:
-            trained, chosen = models(panel, horizon, options.seeds)
-            choices.append(f"{horizon}: layers {chosen['layers']}")
+            trained, chosen = models(panel, horizon, options.seeds, options.days)
+            choices.append(f"{horizon}: layers {chosen}")
             for name, model in trained.items():
-                marked = CANDIDATES.get(name) == chosen["layers"].value
+                marked = CANDIDATES.get(name) == chosen.value
                 row = [f"{horizon}, {name}{', chosen' if marked else ''}"]
                 for start, stop in parts.values():
                     row += measure(model.engine, panel, horizon, start, stop).cells()

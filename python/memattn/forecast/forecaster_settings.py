@@ -24,8 +24,9 @@ MIDDLE_OUT = (2, 1, 3, 0, 4)  # which of five lookbacks the first members have
 
 # Series of many long seasons, hourly ones above all, are seen season by season: PanelWindows of the
 # engine. Chosen on the validation part of ETTh1, `python -m bench.long_horizon --validate`.
-LONG_SEASON, MANY_SEASONS, SEASONS_SEEN = 24, 56, 14
-PAST_SEASONS_STEPS = 1000
+LONG_SEASON = 24  # rows
+LONG_HORIZON, MANY_SEASONS = 4, 300  # seasons; with less, windows of last values were as good
+SEASONS_SEEN, PAST_SEASONS_STEPS = 14, 1000
 WINDOWS = ("last_values", "past_seasons")
 
 
@@ -98,6 +99,19 @@ def rule_for(frequency: Frequency, season: int) -> Rule:
     return Rule(f"season of {season}", tuple(lookbacks), 2 * season, MONTHLY.steps)
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What the caller asks for; None is for us to choose."""
+
+    horizon: int
+    season: int
+    lookback: int | None = None
+    members: int = 1
+    loss: str | None = None
+    seed: int = 0
+    steps: int | None = None
+
+
 def choose_settings(
     lengths: Ticks,
     frequency: Frequency,
@@ -115,48 +129,62 @@ def choose_settings(
     With windows of past seasons ``layers`` is None: the series themselves have to say, see
     `memattn.forecast.layer_choice`.
     """
-    settings = {
-        "horizon": Setting(horizon, "as given"),
-        "season": Setting(season, "the panel's: as given, or usual for the frequency"),
-        "members": Setting(members, "as given; 10 are more accurate than 1"),
-        "loss": Setting(loss or "smape", "as given" if loss else "errors count relative to level"),
-        "seed": Setting(seed, "as given"),
-    }
-    whole_seasons = lookback is None or lookback % season == 0
-    if season >= LONG_SEASON and whole_seasons and _many_seasons(lengths, season, horizon):
-        return MappingProxyType(settings | _past_seasons(season, lookback, members, loss, steps))
-    rule = rule_for(frequency, season)
+    asked = Asked(horizon, season, lookback, members, loss, seed, steps)
+    if _suit_past_seasons(lengths, asked):
+        return past_seasons(asked)
+    return last_values(lengths, frequency, asked)
+
+
+def last_values(lengths: Ticks, frequency: Frequency, asked: Asked) -> Settings:
+    """The settings with windows of last values, which correct Naive2."""
+    rule = rule_for(frequency, asked.season)
+    settings = _given(asked, "smape", "errors count relative to level")
     settings["windows"] = Setting("last_values", "the rows before each forecast, less their season")
     settings["logs"] = Setting(True, "of series that are positive")
     settings["layers"] = Setting(MEMORY_LAYERS, "as M3's validation has them")
-    settings["lookbacks"] = _lookbacks(rule, int(lengths.max()), lookback, members)
+    settings["lookbacks"] = _lookbacks(rule, int(lengths.max()), asked.lookback, asked.members)
     settings["min_history"] = _min_history(rule, lengths)
     origins = int(np.maximum(lengths - settings["min_history"].value, 0).sum())
-    settings["steps"] = _steps(rule, origins, horizon, steps)
+    settings["steps"] = _steps(rule, origins, asked.horizon, asked.steps)
     return MappingProxyType(settings)
 
 
-def _many_seasons(lengths: Ticks, season: int, horizon: int) -> bool:
-    """Whether half of the series or more are long enough to be seen season by season."""
+def past_seasons(asked: Asked) -> Settings:
+    """The settings with windows of past seasons; `layers` is still to be decided."""
+    chosen, seen = "ETTh1's validation chose it", asked.lookback or SEASONS_SEEN * asked.season
+    settings = _given(asked, "huber", chosen)
+    many = f"half of the series or more have {MANY_SEASONS} seasons of {asked.season} and a horizon"
+    long = f"which is {LONG_HORIZON} seasons or longer"
+    settings["windows"] = Setting("past_seasons", f"{many}, {long}: each phase is seen by itself")
+    settings["logs"] = Setting(False, "past seasons are averaged as they are")
+    settings["layers"] = Setting(None, "rolling validation is to choose")
+    lookbacks = (seen,) * asked.members
+    settings["lookbacks"] = Setting(lookbacks, "as given" if asked.lookback else chosen)
+    settings["min_history"] = Setting(seen, "as many rows as members see")
+    steps = asked.steps or PAST_SEASONS_STEPS
+    settings["steps"] = Setting(steps, "as given" if asked.steps else chosen)
+    return MappingProxyType(settings)
+
+
+def _given(asked: Asked, loss: str, why: str) -> dict[str, Setting]:
+    return {
+        "horizon": Setting(asked.horizon, "as given"),
+        "season": Setting(asked.season, "the panel's: as given, or usual for the frequency"),
+        "members": Setting(asked.members, "as given; 10 are more accurate than 1"),
+        "loss": Setting(asked.loss or loss, "as given" if asked.loss else why),
+        "seed": Setting(asked.seed, "as given"),
+    }
+
+
+def _suit_past_seasons(lengths: Ticks, asked: Asked) -> bool:
+    """Whether season, horizon and half of the series or more are long."""
+    season, horizon = asked.season, asked.horizon
+    if season < LONG_SEASON or horizon < LONG_HORIZON * season:
+        return False
+    if asked.lookback is not None and asked.lookback % season != 0:
+        return False
     long = lengths >= MANY_SEASONS * season + horizon
     return bool(2 * np.count_nonzero(long) >= len(lengths))
-
-
-def _past_seasons(
-    season: int, lookback: int | None, members: int, loss: str | None, steps: int | None
-) -> dict[str, Setting]:
-    seen = lookback or SEASONS_SEEN * season
-    chosen = "ETTh1's validation chose it"
-    many = f"half of the series or more have {MANY_SEASONS} seasons of {season} and a horizon"
-    return {
-        "loss": Setting(loss or "huber", "as given" if loss else chosen),
-        "windows": Setting("past_seasons", f"{many}: each phase is seen by itself"),
-        "logs": Setting(False, "past seasons are averaged as they are"),
-        "layers": Setting(None, "rolling validation is to choose"),
-        "lookbacks": Setting((seen,) * members, "as given" if lookback else chosen),
-        "min_history": Setting(seen, "as many rows as members see"),
-        "steps": Setting(steps or PAST_SEASONS_STEPS, "as given" if steps else chosen),
-    }
 
 
 def _lookbacks(rule: Rule, longest: int, asked: int | None, members: int) -> Setting:

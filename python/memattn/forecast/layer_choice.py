@@ -2,8 +2,9 @@
 
 Two models, with memory layers and without, are trained on all but the last rows of each series and
 forecast windows that roll over these rows. The linear one is kept unless the other is clearly
-better: what differs by less may as well be chance, and the smaller model is quicker and says the
-same tomorrow.
+better: what differs by less may as well be chance, and the smaller model is the quicker one. The
+error is squared, as where forecasts over long horizons are compared, and counted in deviations of
+each series.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ def choose_layers(panel: Panel, settings: Settings, rows: int, train: Train) -> 
     linear, memory = errors["linear"], errors["memory"]
     measured = (
         f"rolling validation, {plural(len(windows), 'window', 'windows')}: "
-        f"mean error {memory:.4f} deviations with the memory, {linear:.4f} without"
+        f"MSE {memory:.4f} with the memory, {linear:.4f} without, of deviations"
     )
     if memory < CLEARLY * linear:
         return _with_layers(settings, MEMORY_LAYERS, measured)
@@ -99,7 +100,7 @@ def _deviations(panel: Panel) -> Array:
 
 
 def _error(engine: PanelForecaster, panel: Panel, windows: Windows, unit: Array) -> float:
-    """The mean |error|, in units."""
+    """The mean squared error, in units."""
     forecasts = engine.predict(panel.values, panel.offsets, windows.series, windows.ends)[:, 0]
-    errors = np.abs(forecasts - windows.truth(panel, forecasts.shape[1]))
-    return float((errors / unit[:, None]).mean())
+    errors = (forecasts - windows.truth(panel, forecasts.shape[1])) / unit[:, None]
+    return float(np.square(errors).mean())

@@ -252,8 +252,8 @@ def test_settings_say_what_was_chosen_and_why() -> None:
 
 def test_many_long_seasons_are_seen_one_by_one() -> None:
     hour = Frequency(Unit.MICROSECOND, 3_600_000_000)
-    enough = 56 * 24 + 6
-    given = {"horizon": 6, "lookback": None, "members": 2, "loss": None, "seed": 0, "steps": None}
+    enough = 300 * 24 + 96
+    given = {"horizon": 96, "lookback": None, "members": 2, "loss": None, "seed": 0, "steps": None}
 
     def chosen(lengths: list[int], season: int = 24, **others: Any) -> dict[str, Any]:
         found = choose_settings(np.array(lengths), hour, season=season, **(given | others))
@@ -275,8 +275,9 @@ def test_many_long_seasons_are_seen_one_by_one() -> None:
     for others in (
         chosen([enough, 10, 10]),
         chosen([enough - 1]),
-        chosen([56 * 23 + 6], season=23),
+        chosen([enough], season=23),
         chosen([enough], lookback=50),
+        chosen([enough], horizon=95),
     ):
         assert others["windows"] == "last_values"
 

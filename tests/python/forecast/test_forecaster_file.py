@@ -81,10 +81,10 @@ def test_options_come_back(options: dict[str, Any], tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("members", [1, 2])
 def test_past_seasons_come_back(members: int, tmp_path: Path) -> None:
-    hours = pd.date_range("2024-01-01", periods=57 * 24, freq="h")
+    hours = pd.date_range("2024-01-01", periods=305 * 24, freq="h")
     y = np.random.default_rng(0).gamma(2.0, size=len(hours))
     table = pd.DataFrame({"unique_id": "s", "ds": hours, "y": y})
-    forecaster = small(members=members).fit(table)
+    forecaster = Forecaster(96, steps=2, members=members).fit(table)
     assert forecaster.settings["windows"].value == "past_seasons"
     assert count_params(forecaster.settings) == [
         len(forecaster._state("test").engine.parameters(member)) for member in range(members)
