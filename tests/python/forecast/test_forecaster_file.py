@@ -16,9 +16,10 @@ import polars as pl
 import pytest
 
 from memattn import FormatError
+from memattn._memattn import PanelForecaster
 from memattn.errors import DataError
 from memattn.forecast import Forecaster
-from memattn.forecast.forecaster_settings import Setting, count_params
+from memattn.forecast.forecaster_settings import Setting, count_params, engine_options
 
 from .panels import LIBRARIES, as_library, random_table
 from .test_frames import same_frame
@@ -86,9 +87,11 @@ def test_past_seasons_come_back(members: int, tmp_path: Path) -> None:
     table = pd.DataFrame({"unique_id": "s", "ds": hours, "y": y})
     forecaster = Forecaster(96, steps=2, members=members).fit(table)
     assert forecaster.settings["windows"].value == "past_seasons"
-    assert count_params(forecaster.settings) == [
-        len(forecaster._state("test").engine.parameters(member)) for member in range(members)
-    ]
+    for layers in (0, 2):
+        settings = {**forecaster.settings, "layers": Setting(layers, "")}
+        engine = PanelForecaster(**engine_options(settings))
+        sizes = [len(engine.parameters(member)) for member in range(members)]
+        assert count_params(settings) == sizes
     comes_back(forecaster, tmp_path / "f.safetensors", [80, 95])
 
 
@@ -191,6 +194,9 @@ CHANGES: dict[str, Change] = {
     "settings: found other keys": lambda h, c: c["settings"].update(more=[1, ""]),
     "lookbacks: found past seasons in part": lambda h, c: c["settings"].update(
         windows=["past_seasons", ""], season=[5, ""]
+    ),
+    "lookbacks: found past seasons in part, expected whole": lambda h, c: c["settings"].update(
+        windows=["past_seasons", ""], season=[1, ""]
     ),
     r"weights: found shape \(\d+,\), expected \(\d+,\)": lambda h, c: c["settings"].update(
         windows=["past_seasons", ""], season=[2, ""], lookbacks=[[4], ""]

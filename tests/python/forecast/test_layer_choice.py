@@ -102,6 +102,17 @@ def test_windows_roll_over_what_is_held_out() -> None:
     np.testing.assert_array_equal(trained["memory"].times, np.tile(expected, 3))
 
 
+def test_windows_with_little_history_have_no_part() -> None:
+    panel = hourly()
+    values = [panel.values[start:] for start in panel.offsets[:-1]]
+    length = int(panel.lengths[0])
+    some = flat_panel([values[0][:length], values[1][:length], values[2][:450]], SEASON)
+    trained, train = oracles(some, 1.0, 1.0)
+    choose_layers(some, settings_of(some), ROWS, train)
+    times = trained["memory"].times
+    assert times[times < 450].tolist() == list(range(336, 450 - HORIZON + 1))
+
+
 def test_many_windows_are_thinned_out(monkeypatch: pytest.MonkeyPatch) -> None:
     panel = hourly()
     monkeypatch.setattr("memattn.forecast.layer_choice.MOST_WINDOWS", 30)
@@ -147,7 +158,13 @@ def test_a_fit_decides_and_says_so() -> None:
     assert [step for step, _, _ in calls] == sorted(step for step, _, _ in calls)
     assert calls[-1][:2] == (12, 12)
     table = forecaster.predict(level=[80])
-    assert (table["memattn-lo-80"] < table["memattn"]).all()
+    # Not in logs, though the series are positive.
+    below = table["memattn"] - table["memattn-lo-80"]
+    np.testing.assert_allclose(table["memattn-hi-80"] - table["memattn"], below, rtol=1e-9)
+    calibration = forecaster._state("test").calibration
+    assert calibration is not None
+    assert not calibration.domain.logs.any()
+    assert (below > 0).all()
     longer = hourly(2, days=310)
     with_held_out = Forecaster(HORIZON, steps=3).fit(longer, val_size=ROWS)
     assert "110 windows" in with_held_out.settings["layers"].reason
