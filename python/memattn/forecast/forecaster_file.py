@@ -23,9 +23,9 @@ from memattn.forecast.conformal import Calibration, Domain
 from memattn.forecast.fitting import Fitted
 from memattn.forecast.forecaster import Forecaster
 from memattn.forecast.forecaster_settings import (
+    AVERAGE_DECAY,
     LOSSES,
     MEMORY_LAYERS,
-    WINDOWS,
     Setting,
     Settings,
     count_params,
@@ -65,7 +65,7 @@ BOUNDS = {
     "min_history": (1, 2**31 - 1),
     "steps": (0, 2**31 - 1),
 }
-CHOICES = {"loss": LOSSES, "windows": WINDOWS, "logs": (True, False)}
+CHOICES = {"loss": LOSSES, "windows": tuple(AVERAGE_DECAY), "logs": (True, False)}
 SETTINGS = (*BOUNDS, *CHOICES, "lookbacks")
 
 

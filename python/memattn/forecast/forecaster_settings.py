@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
@@ -26,8 +26,9 @@ MIDDLE_OUT = (2, 1, 3, 0, 4)  # which of five lookbacks the first members have
 # engine. Chosen on the validation part of ETTh1, `python -m bench.long_horizon --validate`.
 LONG_SEASON = 24  # rows
 LONG_HORIZON, MANY_SEASONS = 4, 300  # seasons; with less, windows of last values were as good
-SEASONS_SEEN, PAST_SEASONS_STEPS = 14, 1000
-WINDOWS = ("last_values", "past_seasons")
+SEASONS_SEEN, PAST_SEASONS_STEPS = 14, 600
+AVERAGE_DECAY = {"last_values": 0.0, "past_seasons": 0.99}  # of the weights, by the kind of windows
+UNITS, MEMORY_SIZE, NUM_HEADS, MEMORY_LAYERS = 64, 32, 4, 2  # of the network, for all of them
 
 
 @dataclass(frozen=True)
@@ -61,22 +62,6 @@ class Rule:
     min_history: int
     steps: int
 
-
-@dataclass(frozen=True)
-class Network:
-    """What windows of a kind go through."""
-
-    units: int
-    pre_norm: bool
-    dropout: float
-    average_decay: float
-
-
-NETWORKS = {
-    "last_values": Network(64, False, 0.0, 0.0),
-    "past_seasons": Network(32, True, 0.3, 0.99),
-}
-MEMORY_SIZE, NUM_HEADS, MEMORY_LAYERS = 32, 4, 2
 
 # Chosen on the validation part of M3, `python -m bench.forecasting --validate`.
 YEARLY = Rule("yearly", (4, 5, 6, 7, 8), 2, 250)
@@ -232,9 +217,10 @@ def engine_options(settings: Settings) -> dict[str, Any]:
     names = ("horizon", "season", "min_history", "windows", "logs", "layers", "loss", "seed")
     return {
         **{name: settings[name].value for name in names},
-        **asdict(NETWORKS[settings["windows"].value]),
+        "units": UNITS,
         "memory_size": MEMORY_SIZE,
         "num_heads": NUM_HEADS,
+        "average_decay": AVERAGE_DECAY[settings["windows"].value],
         "lookbacks": list(settings["lookbacks"].value),
         "steps": max(settings["steps"].value, 1),
     }
@@ -242,11 +228,8 @@ def engine_options(settings: Settings) -> dict[str, Any]:
 
 def count_params(settings: Settings) -> list[int]:
     """The number of weights of each member of such an engine, without making one."""
-    network = NETWORKS[settings["windows"].value]
-    units, season = network.units, settings["season"].value
-    projected = NUM_HEADS * units
-    layer = MEMORY_SIZE * units + 4 * projected * units + 3 * projected + units
-    layer += 2 * units if network.pre_norm else 0
+    season, projected = settings["season"].value, NUM_HEADS * UNITS
+    layer = MEMORY_SIZE * UNITS + 4 * projected * UNITS + 3 * projected + UNITS
     counts = []
     for lookback in settings["lookbacks"].value:
         seasons = 0
@@ -255,6 +238,6 @@ def count_params(settings: Settings) -> list[int]:
             seasons = lookback // season
             features = seasons + (min(seasons, 2) + 1) * season
             skip = seasons + min(seasons, 3) * season
-        outputs = (units + skip + seasons) * settings["horizon"].value
-        counts.append(features * units + units + outputs + settings["layers"].value * layer)
+        outputs = (UNITS + skip + seasons) * settings["horizon"].value
+        counts.append(features * UNITS + UNITS + outputs + settings["layers"].value * layer)
     return counts

@@ -268,7 +268,7 @@ def test_many_long_seasons_are_seen_one_by_one() -> None:
         "loss": "huber",
         "lookbacks": (336, 336),
         "min_history": 336,
-        "steps": 1000,
+        "steps": 600,
     }
     asked = chosen([enough], lookback=48, loss="mae", steps=7)
     assert asked == asked | {"loss": "mae", "lookbacks": (48, 48), "min_history": 48, "steps": 7}

@@ -70,7 +70,7 @@ def test_memory_has_to_be_clearly_better() -> None:
     panel = hourly()
     settings = settings_of(panel)
     assert settings["layers"].value is None
-    for memory, layers in ((0.7, 2), (0.997, 2), (0.998, 0), (1.0, 0), (1.3, 0), (np.nan, 0)):
+    for memory, layers in ((0.7, 2), (0.994, 2), (0.996, 0), (1.0, 0), (1.3, 0), (np.nan, 0)):
         trained, train = oracles(panel, 1.0, memory)
         chosen = choose_layers(panel, settings, ROWS, train)
         assert chosen is not None
