@@ -1,6 +1,7 @@
 """Memory layers or none, by rolling validation."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -178,6 +179,22 @@ def test_a_fit_stopped_on_trial_forecasts_the_average() -> None:
     found = forecaster.predict()["memattn"].to_numpy().reshape(2, HORIZON)
     past = panel.values.reshape(2, -1)[:, -14 * SEASON :].reshape(2, 14, SEASON)
     np.testing.assert_allclose(found, np.tile(past.mean(axis=1), 4), rtol=1e-12)
+
+
+@pytest.mark.parametrize("stop", [3, 6, 9])  # the last step of a training is always told
+def test_a_stopped_fit_goes_on_in_any_of_its_trainings(stop: int, tmp_path: Path) -> None:
+    panel, path = hourly(1), tmp_path / "checkpoint"
+    whole = Forecaster(HORIZON, steps=3).fit(panel)
+
+    def until(step: int, *_: object) -> None:
+        if step >= stop:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        Forecaster(HORIZON, steps=3).fit(panel, progress=until, checkpoint=path)
+    again = Forecaster(HORIZON, steps=3).fit(panel, checkpoint=path, resume=True)
+    assert again.settings == whole.settings
+    np.testing.assert_array_equal(again.predict(level=[80]), whole.predict(level=[80]))
 
 
 def test_a_backtest_decides_once() -> None:
