@@ -20,6 +20,7 @@ from memattn.forecast.evaluation import (
     warnings_of,
 )
 from memattn.forecast.fitting import HeldOut
+from memattn.forecast.forecaster_settings import Setting
 from memattn.forecast.panel import Panel
 
 from .panels import flat_panel
@@ -108,9 +109,13 @@ def test_shapes_are_checked() -> None:
         evaluate(panel, Windows(np.array([], int), np.array([], int)), np.ones((0, 2)))
 
 
-def held_out(panel: Panel, horizon: int, windows: int, forecasts: np.ndarray) -> Any:
+def held_out(
+    panel: Panel, horizon: int, windows: int, forecasts: np.ndarray, logs: bool = True
+) -> Any:
     return SimpleNamespace(
-        panel=panel, held_out=HeldOut(rolling_windows(panel, horizon, windows), forecasts)
+        panel=panel,
+        settings={"logs": Setting(logs, "")},
+        held_out=HeldOut(rolling_windows(panel, horizon, windows), forecasts),
     )
 
 
@@ -145,6 +150,16 @@ def test_series_are_measured_by_others() -> None:
     assert result.covered_windows(80.0) == 40
     forecasts[::2] += 1e6  # those are never inside, the others always
     assert evaluate_held_out(held_out(panel, 5, 1, forecasts), [80.0]).coverage(80.0) == 50
+
+
+def test_a_model_without_logs_is_measured_without() -> None:
+    rng = np.random.default_rng(4)
+    panel = flat_panel([5 + rng.random(30) for _ in range(40)])
+    forecasts = rolling_windows(panel, 5, 1).truth(panel, 5) + 1
+    for logs in (True, False):
+        result = evaluate_held_out(held_out(panel, 5, 1, forecasts, logs), [80.0])
+        low, high = result.intervals[80.0]
+        assert np.allclose(high - forecasts, forecasts - low) != logs
 
 
 def test_too_little_for_a_coverage() -> None:

@@ -271,7 +271,7 @@ def test_models_without_a_memory_say_so(fitted: Forecaster) -> None:
     assert "The forecast is Naive2" in untrained.text
     linear = Forecaster(6)
     state = fitted._state("test")
-    engine = PanelForecaster(**engine_options(state.settings), layers=0)
+    engine = PanelForecaster(**(engine_options(state.settings) | {"layers": 0}))
     linear._fitted = replace(state, engine=engine, held_out=None)
     assert "The model has no memory layers" in Page(render_report(linear)).text
 
