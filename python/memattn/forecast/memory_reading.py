@@ -14,7 +14,7 @@ import numpy as np
 from memattn._memattn import PanelForecaster
 from memattn.forecast.baselines import Windows, last_windows, with_their_series
 from memattn.forecast.columns import Array
-from memattn.forecast.conformal import domain_of
+from memattn.forecast.conformal import Flags, domain_of
 from memattn.forecast.evaluation import Evaluation
 from memattn.forecast.fitting import FEWEST_VALUES, Fitted
 from memattn.forecast.metrics import series_scales
@@ -152,7 +152,8 @@ def read_memory(fitted: Fitted, held_out: Evaluation | None) -> MemoryReading | 
         some.values, some.offsets, renamed.series, renamed.ends, member
     ).astype(np.float64)
     lookback = int(lookbacks[member])
-    shapes, changes = _shapes(panel, windows, lookback)
+    in_logs = domain_of(panel, windows, fitted.settings["logs"].value).logs
+    shapes, changes = _shapes(panel, windows, lookback, in_logs)
     phases = season_phases(panel, windows) if panel.season > 1 else None
     return MemoryReading(
         member=member,
@@ -166,7 +167,7 @@ def read_memory(fitted: Fitted, held_out: Evaluation | None) -> MemoryReading | 
             [_readers(windows, shapes, scores[:, layer, slot], lookback) for slot in range(slots)]
             for layer, slots in enumerate([scores.shape[2]] * layers)
         ],
-        effects=_effects(engine, panel, member, layers, fitted.settings["horizon"].value, held_out),
+        effects=_effects(engine, fitted, member, layers, held_out),
     )
 
 
@@ -194,14 +195,15 @@ def _training_windows(fitted: Fitted) -> Windows:
     return Windows(chosen[:, 0].copy(), chosen[:, 1].copy())
 
 
-def _shapes(panel: Panel, windows: Windows, lookback: int) -> tuple[list[Array], Array]:
+def _shapes(
+    panel: Panel, windows: Windows, lookback: int, in_logs: Flags
+) -> tuple[list[Array], Array]:
     """The normalised values of each window, as in `Reader`, and the change that is their unit."""
-    logs = domain_of(panel, windows).logs
     shapes, changes = [], []
-    for series, end, in_logs in zip(windows.series, windows.ends, logs, strict=True):
+    for series, end, log in zip(windows.series, windows.ends, in_logs, strict=True):
         start = panel.offsets[series]
         values = panel.values[start + max(end - lookback, 0) : start + end]
-        values = np.log(values) if in_logs else values
+        values = np.log(values) if log else values
         change = np.abs(np.diff(values)).mean() if len(values) > 1 else 0.0
         shape = (values - values[-1]) / change if change > 0 else np.zeros_like(values)
         shapes.append(shape)
@@ -251,14 +253,14 @@ def _readers(windows: Windows, shapes: list[Array], scores: Array, lookback: int
 
 def _effects(
     engine: PanelForecaster,
-    panel: Panel,
+    fitted: Fitted,
     member: int,
     layers: int,
-    horizon: int,
     held_out: Evaluation | None,
 ) -> SlotEffects | None:
+    panel, horizon = fitted.panel, fitted.settings["horizon"].value
     windows = last_windows(panel) if held_out is None else held_out.windows
-    domain = domain_of(panel, windows)
+    domain = domain_of(panel, windows, fitted.settings["logs"].value)
     if held_out is None:
         scale = series_scales(panel.values, panel.offsets, panel.season, panel.lengths).absolute
     else:
