@@ -77,6 +77,9 @@ struct PanelForecasterOptions {
     return loss == PanelLoss::kPinball ? static_cast<std::int64_t>(quantiles.size()) : 1;
   }
 
+  // The number of weights of each member, which is not made for it; the options must be valid.
+  std::vector<std::int64_t> count_member_params() const;
+
   // Throws std::invalid_argument naming the first option that cannot be.
   void validate() const;
 };

@@ -157,52 +157,70 @@ void set_parameters(PanelModel& model, std::int64_t member, const Parameters& va
   model.forecaster.set_parameters(member, span_of(values));
 }
 
-void construct(PanelModel* self, std::int64_t horizon, std::vector<std::int64_t> lookbacks,
-               std::int64_t season, std::int64_t seeds, std::int64_t min_history,
-               const std::string& windows, bool logs, std::int64_t units, std::int64_t memory_size,
-               std::int64_t num_heads, std::int64_t layers, bool pre_norm, double dropout,
-               bool zero_memory, const std::string& loss, double huber_delta,
-               std::vector<double> quantiles, std::int64_t steps, std::int64_t batch_size,
-               double learning_rate, std::int64_t warm_up, double weight_decay, double clip_norm,
-               double average_decay, std::uint64_t seed) {
+memattn::PanelForecasterOptions options_of(
+    std::int64_t horizon, std::vector<std::int64_t> lookbacks, std::int64_t season,
+    std::int64_t seeds, std::int64_t min_history, const std::string& windows, bool logs,
+    std::int64_t units, std::int64_t memory_size, std::int64_t num_heads, std::int64_t layers,
+    bool pre_norm, double dropout, bool zero_memory, const std::string& loss, double huber_delta,
+    std::vector<double> quantiles, std::int64_t steps, std::int64_t batch_size,
+    double learning_rate, std::int64_t warm_up, double weight_decay, double clip_norm,
+    double average_decay, std::uint64_t seed) {
   memattn::MemoryInitializer memory;
   if (zero_memory) memory.kind = memattn::MemoryInitializer::Kind::kZeros;
-  new (self) PanelModel(memattn::PanelForecasterOptions{.horizon = horizon,
-                                                        .season = season,
-                                                        .lookbacks = std::move(lookbacks),
-                                                        .seeds = seeds,
-                                                        .min_history = min_history,
-                                                        .windows = windows_of(windows),
-                                                        .logs = logs,
-                                                        .units = units,
-                                                        .memory_size = memory_size,
-                                                        .num_heads = num_heads,
-                                                        .layers = layers,
-                                                        .pre_norm = pre_norm,
-                                                        .dropout = dropout,
-                                                        .memory_initializer = memory,
-                                                        .loss = loss_of(loss),
-                                                        .huber_delta = huber_delta,
-                                                        .quantiles = std::move(quantiles),
-                                                        .steps = steps,
-                                                        .batch_size = batch_size,
-                                                        .learning_rate = learning_rate,
-                                                        .warm_up = warm_up,
-                                                        .weight_decay = weight_decay,
-                                                        .clip_norm = clip_norm,
-                                                        .average_decay = average_decay,
-                                                        .seed = seed});
+  return {.horizon = horizon,
+          .season = season,
+          .lookbacks = std::move(lookbacks),
+          .seeds = seeds,
+          .min_history = min_history,
+          .windows = windows_of(windows),
+          .logs = logs,
+          .units = units,
+          .memory_size = memory_size,
+          .num_heads = num_heads,
+          .layers = layers,
+          .pre_norm = pre_norm,
+          .dropout = dropout,
+          .memory_initializer = memory,
+          .loss = loss_of(loss),
+          .huber_delta = huber_delta,
+          .quantiles = std::move(quantiles),
+          .steps = steps,
+          .batch_size = batch_size,
+          .learning_rate = learning_rate,
+          .warm_up = warm_up,
+          .weight_decay = weight_decay,
+          .clip_norm = clip_norm,
+          .average_decay = average_decay,
+          .seed = seed};
 }
+
+// Functions that take what options_of takes.
+template <typename... Arguments>
+struct OfOptions {
+  static void construct(PanelModel* self, Arguments... arguments) {
+    new (self) PanelModel(options_of(std::move(arguments)...));
+  }
+
+  static std::vector<std::int64_t> count_weights(Arguments... arguments) {
+    const memattn::PanelForecasterOptions options = options_of(std::move(arguments)...);
+    options.validate();
+    return options.count_member_params();
+  }
+};
+
+template <typename... Arguments>
+OfOptions<Arguments...> of_options(memattn::PanelForecasterOptions (*)(Arguments...));
+using Of = decltype(of_options(&options_of));
 
 }  // namespace
 
 void init_panel(nb::module_& m) {
   const memattn::PanelForecasterOptions defaults;
   nb::class_<PanelModel> type(m, "PanelForecaster", "An ensemble of networks for many series.");
-  type.def("__init__", &construct, nb::kw_only(), "horizon"_a, "lookbacks"_a,
-           "season"_a = defaults.season, "seeds"_a = defaults.seeds,
-           "min_history"_a = defaults.min_history, "windows"_a = kWindowsNames[0],
-           "logs"_a = defaults.logs, "units"_a = defaults.units,
+  const auto with_options = [&](const auto& define) {
+    define(nb::kw_only(), "horizon"_a, "lookbacks"_a, "season"_a = defaults.season,
+           "seeds"_a = defaults.seeds, "min_history"_a = defaults.min_history,
+           "windows"_a = kWindowsNames[0], "logs"_a = defaults.logs, "units"_a = defaults.units,
            "memory_size"_a = defaults.memory_size, "num_heads"_a = defaults.num_heads,
            "layers"_a = defaults.layers, "pre_norm"_a = defaults.pre_norm,
            "dropout"_a = defaults.dropout, "zero_memory"_a = false, "loss"_a = kLossNames[0],
@@ -211,6 +229,12 @@ void init_panel(nb::module_& m) {
            "learning_rate"_a = defaults.learning_rate, "warm_up"_a = defaults.warm_up,
            "weight_decay"_a = defaults.weight_decay, "clip_norm"_a = defaults.clip_norm,
            "average_decay"_a = defaults.average_decay, "seed"_a = defaults.seed);
+  };
+  with_options([&](const auto&... arguments) {
+    type.def("__init__", &Of::construct, arguments...);
+    type.def_static("count_weights", &Of::count_weights, arguments...,
+                    "The weights of each member, counted without making one.");
+  });
   type.def_prop_ro("members",
                    [](const PanelModel& self) { return self.forecaster.options().members(); });
   type.def("count_params", [](const PanelModel& self) { return self.forecaster.count_params(); });

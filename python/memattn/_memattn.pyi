@@ -149,6 +149,10 @@ class PanelForecaster:
 
     def __init__(self, *, horizon: int, lookbacks: Sequence[int], season: int = 1, seeds: int = 1, min_history: int = 1, windows: str = 'last_values', logs: bool = True, units: int = 64, memory_size: int = 32, num_heads: int = 4, layers: int = 2, pre_norm: bool = False, dropout: float = 0.0, zero_memory: bool = False, loss: str = 'smape', huber_delta: float = 1.0, quantiles: Sequence[float] = [], steps: int = 600, batch_size: int = 512, learning_rate: float = 0.001, warm_up: int = 100, weight_decay: float = 0.01, clip_norm: float = 1.0, average_decay: float = 0.0, seed: int = 0) -> None: ...
 
+    @staticmethod
+    def count_weights(*, horizon: int, lookbacks: Sequence[int], season: int = 1, seeds: int = 1, min_history: int = 1, windows: str = 'last_values', logs: bool = True, units: int = 64, memory_size: int = 32, num_heads: int = 4, layers: int = 2, pre_norm: bool = False, dropout: float = 0.0, zero_memory: bool = False, loss: str = 'smape', huber_delta: float = 1.0, quantiles: Sequence[float] = [], steps: int = 600, batch_size: int = 512, learning_rate: float = 0.001, warm_up: int = 100, weight_decay: float = 0.01, clip_norm: float = 1.0, average_decay: float = 0.0, seed: int = 0) -> list[int]:
+        """The weights of each member, counted without making one."""
+
     @property
     def members(self) -> int: ...
 

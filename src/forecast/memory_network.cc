@@ -10,6 +10,7 @@
 #include "kernels/attention.h"
 #include "kernels/matmul.h"
 #include "kernels/random.h"
+#include "layer/weights.h"
 
 namespace memattn {
 namespace {
@@ -40,6 +41,13 @@ std::span<T> sized(std::vector<T>& buffer, std::int64_t size) {
 }
 
 }  // namespace
+
+std::int64_t count_params(const MemoryNetworkOptions& options) {
+  const std::int64_t norm = options.pre_norm ? 2 * options.units : 0;
+  const std::int64_t layer = count_params(layer_config(options, 0, true)) + norm;
+  return (options.features + 1) * options.units + options.layers * layer +
+         (options.units + options.skip_features + options.past_seasons.seasons) * options.outputs;
+}
 
 template <typename T>
 MemoryNetwork<T>::MemoryNetwork(const MemoryNetworkOptions& options)

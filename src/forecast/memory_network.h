@@ -36,6 +36,9 @@ struct MemoryNetworkOptions {
   std::uint64_t seed = 0;
 };
 
+// The number of weights of a network with these options, which is not made for it.
+std::int64_t count_params(const MemoryNetworkOptions& options);
+
 // A slot of a memory layer that no window reads: its attention goes to the other slots of the
 // layer.
 struct SlotLeftOut {

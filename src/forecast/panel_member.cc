@@ -56,6 +56,16 @@ PanelRules panel_rules(const PanelForecasterOptions& options) {
   return {options.season, options.logs, options.windows == PanelWindows::kPastSeasons};
 }
 
+std::vector<std::int64_t> PanelForecasterOptions::count_member_params() const {
+  std::vector<std::int64_t> counts;
+  for (const std::int64_t lookback : lookbacks) {
+    const WindowShape shape{lookback, horizon, season, windows};
+    counts.insert(counts.end(), static_cast<std::size_t>(seeds),
+                  memattn::count_params(network_options(*this, shape, seed)));
+  }
+  return counts;
+}
+
 PanelMember::PanelMember(const PanelForecasterOptions& options, std::int64_t lookback,
                          std::uint64_t seed)
     : shape_{lookback, options.horizon, options.season, options.windows},

@@ -239,6 +239,15 @@ TEST(MemoryNetwork, ScoresAreThoseOfItsLayers) {
   }
 }
 
+TEST(MemoryNetwork, WeightsAreCountedFromOptions) {
+  for (const bool pre_norm : {false, true}) {
+    for (const std::int64_t layers : {0, 1, 3}) {
+      const MemoryNetworkOptions these = options(pre_norm, 0, layers);
+      EXPECT_EQ(count_params(these), MemoryNetwork<double>(these).count_params());
+    }
+  }
+}
+
 TEST(MemoryNetwork, UntrainedSaysZero) {
   EXPECT_EQ(forward(MemoryNetwork<double>(with_past_seasons(options(true, 0.5))), 3),
             std::vector<double>(kWindows * kOutputs, 0));

@@ -321,6 +321,9 @@ TEST(PanelForecaster, ParametersMakeTheSameForecaster) {
     other.set_parameters(member, trained.parameters(member));
   }
   EXPECT_EQ(weights, trained.count_params());
+  const std::vector<std::int64_t> counted = trained.options().count_member_params();
+  ASSERT_EQ(static_cast<std::int64_t>(counted.size()), trained.options().members());
+  EXPECT_EQ(counted[1], static_cast<std::int64_t>(trained.parameters(1).size()));
   const std::vector<std::int64_t> which = {0, 5, 11}, times = {30, 20, 41};
   std::vector<double> expected(15), found(15);
   trained.predict(series.view(), {which, times}, expected);

@@ -48,6 +48,21 @@ def test_fit_changes_what_predict_says(series: tuple[np.ndarray, np.ndarray]) ->
     np.testing.assert_allclose(trained, np.sqrt(members[0] * members[1]), rtol=1e-12)
 
 
+def test_weights_are_counted_without_a_model() -> None:
+    for changed in ({}, {"season": 1, "layers": 0}, {"pre_norm": True, "seeds": 2}):
+        options = OPTIONS | changed
+        forecaster = PanelForecaster(**options)
+        sizes = [len(forecaster.parameters(member)) for member in range(forecaster.members)]
+        assert PanelForecaster.count_weights(**options) == sizes
+    quantiles = {"loss": "pinball", "quantiles": [0.1, 0.5, 0.9]}
+    three, one = (PanelForecaster.count_weights(**OPTIONS | more) for more in (quantiles, {}))
+    assert three[0] - one[0] == 2 * 3 * (8 + 10)  # 8 units, 10 features
+    huge = OPTIONS | {"lookbacks": [2**24], "memory_size": 2**20}
+    assert PanelForecaster.count_weights(**huge)[0] > 2**27
+    with pytest.raises(ValueError, match="lookbacks"):
+        PanelForecaster.count_weights(**OPTIONS | {"lookbacks": [0]})
+
+
 def test_parameters_are_copied_out_and_in(series: tuple[np.ndarray, np.ndarray]) -> None:
     trained, other = PanelForecaster(**OPTIONS), PanelForecaster(**OPTIONS, seed=1)
     trained.fit(*series)
