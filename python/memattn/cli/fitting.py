@@ -107,6 +107,7 @@ def make_forecaster(training: TrainingOptions, levels: Sequence[float]) -> Forec
             id_col=training.id_col,
             time_col=training.time_col,
             target_col=_targets(training.targets),
+            level=levels if training.loss == "quantile" else None,
         )
 
 

@@ -88,8 +88,8 @@ MODEL_OPTIONS = [
         help="Rows that every member sees.  [default: by distance and season]",
     ),
     click.option(
-        "--loss", type=click.Choice(("smape", "mae", "huber")),
-        help="What training makes small.  [default: smape]",
+        "--loss", type=click.Choice(("smape", "mae", "huber", "quantile")),
+        help="What training makes small; quantile: the ends of each --level.  [default: smape]",
     ),
     click.option(
         "--steps", type=click.IntRange(min=1), metavar="N",

@@ -26,7 +26,8 @@ def predict_command(
         forecaster = Forecaster.load(model)
     panel = None if data is None else read(forecaster, data)
     if not levels and forecaster.is_calibrated:
-        levels = LEVELS
+        trained = forecaster.settings.get("levels")
+        levels = trained.value if trained is not None else LEVELS
     with in_words_of_options():
         found = forecaster.forecasts(levels, data=panel)
     table = forecast_frame(for_file(found.panel, output), found.values, found.intervals)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
+
+from memattn.forecast.forecaster_settings import LEVELS, LOSSES
 
 MAX_SIZE = 2**31 - 1
 
@@ -39,3 +41,27 @@ def checked_levels(where: str, level: Iterable[float] | None) -> list[float]:
             raise ValueError(f"{where}: level: {msg}")
         levels.add(float(one))
     return sorted(levels)
+
+
+def trained_by(where: str, loss: str | None, level: Iterable[float] | None) -> tuple[float, ...]:
+    """The levels that a loss trains, ascending; ValueError for a loss or levels that cannot be."""
+    if loss is not None and loss not in LOSSES:
+        expected = ", ".join(repr(name) for name in LOSSES)
+        raise ValueError(f"{where}: loss: found {loss!r}, expected one of {expected}")
+    levels = tuple(checked_levels(where, level))
+    if level is not None and (loss != "quantile" or not levels):
+        found = f"found {list(levels)} with loss={loss!r}"
+        expected = 'expected some with loss="quantile", else none: predict takes any'
+        raise ValueError(f"{where}: level: {found}, {expected}")
+    if loss != "quantile":
+        return ()
+    return levels or LEVELS
+
+
+def check_trained(where: str, trained: tuple[float, ...], levels: Sequence[float]) -> None:
+    """ValueError for a level that the quantile loss was not trained for, if it was the loss."""
+    for level in levels:
+        if trained and level not in trained:
+            expected = ", ".join(f"{one:g}" for one in trained)
+            msg = f"found {level:g}, expected one that the quantile loss was trained for"
+            raise ValueError(f"{where}: level: {msg}: {expected}")

@@ -28,6 +28,7 @@ def backtest(
     val_size: int,
     refit: bool,
     levels: list[float],
+    calibrated: bool,
     progress: Progress | None,
 ) -> Evaluation:
     """Forecast the last windows of a panel by models of what was known before them.
@@ -43,6 +44,8 @@ def backtest(
         windows.
     horizon, n_windows, step_size, val_size, refit, levels, progress
         As in `Forecaster.cross_validation`.
+    calibrated : bool
+        Whether levels are calibrated; quantiles that were trained need not be.
 
     Raises
     ------
@@ -53,9 +56,9 @@ def backtest(
     whole_number(where, "step_size", step_size, 1)
     windows = rolling_windows(panel, horizon, n_windows, step_size)
     if not len(windows):
-        found = f"found series of at most {int(panel.lengths.max())} values"
+        longest = f"found series of at most {int(panel.lengths.max())} values"
         expected = f"expected one longer than horizon = {horizon}"
-        raise ValueError(f"{where}: data: {found}, {expected}")
+        raise ValueError(f"{where}: data: {longest}, {expected}")
     groups = [np.ones(len(windows), dtype=bool)]
     if refit:
         # By the place of a window counted from the end: those of one place have a model together.
@@ -72,10 +75,11 @@ def backtest(
         if settings is None:
             settings = choose(known if val_size == 0 else held_back(known, val_size))
         share = share_of(progress, k, len(groups))
-        fitted = train(known, settings, val_size, share, bool(levels))
+        fitted = train(known, settings, val_size, share, calibrated and bool(levels))
         settings = fitted.settings  # what was to be decided is, by the first one
-        forecasts[group] = forecast(fitted.engine, settings, panel, some)
-        ends = intervals_of(where, fitted, panel, some, forecasts[group], levels)
+        found = forecast(fitted.engine, settings, panel, some)
+        forecasts[group] = found.points
+        ends = intervals_of(where, fitted, found, levels)
         for one, (low, high) in ends.items():
             intervals[one][0][group], intervals[one][1][group] = low, high
     return evaluate(panel, windows, forecasts, intervals)

@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from memattn.forecast.arguments import check_trained
 from memattn.forecast.baselines import Windows, naive, seasonal_naive
 from memattn.forecast.columns import Array
-from memattn.forecast.conformal import Flags, calibrate, domain_of, interval_ends
+from memattn.forecast.conformal import Flags, calibrate, domain_of, interval_ends, points_of
 from memattn.forecast.frames import MODEL, Intervals
 from memattn.forecast.long_rows import plural
 from memattn.forecast.metrics import (
@@ -213,18 +214,21 @@ def evaluate_held_out(fitted: Fitted, levels: Sequence[float]) -> Evaluation | N
     held_out = fitted.held_out
     if held_out is None or not len(held_out.windows):
         return None
+    check_trained("Forecaster.held_out", held_out.levels, levels)
     panel, windows, forecasts = fitted.panel, held_out.windows, held_out.forecasts
-    empty = np.full((2, *forecasts.shape), np.nan)
+    empty = np.full((2, len(forecasts), forecasts.shape[-1]), np.nan)
     ends = {float(level): empty.copy() for level in levels}
-    folds, how = _folds(windows, forecasts.shape[1])
-    logs = fitted.settings["logs"].value
+    folds, how = _folds(windows, forecasts.shape[-1])
+    logs, trained = fitted.settings["logs"].value, held_out.levels
     for known, measured in folds:
-        calibration = calibrate(panel, _some(windows, known), forecasts[known], logs)
+        these = _some(windows, known)
+        calibration = calibrate(panel, these, forecasts[known], logs, trained)
         domain = domain_of(panel, _some(windows, measured), logs)
-        found = interval_ends(calibration, domain, forecasts[measured], list(ends))
+        found = interval_ends(calibration, domain, forecasts[measured], sorted(ends), trained)
         for level, (low, high) in found.items():
             ends[level][0][measured], ends[level][1][measured] = low, high
-    result = evaluate(panel, windows, forecasts, {one: (e[0], e[1]) for one, e in ends.items()})
+    points = points_of(forecasts)
+    result = evaluate(panel, windows, points, {one: (e[0], e[1]) for one, e in ends.items()})
     return replace(result, calibrated_on=how)
 
 

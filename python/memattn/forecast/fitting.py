@@ -8,11 +8,19 @@ import numpy as np
 
 from memattn._memattn import PanelForecaster
 from memattn.errors import quoted
+from memattn.forecast.arguments import check_trained
 from memattn.forecast.baselines import Windows, last_windows, naive, rolling_windows
 from memattn.forecast.checkpoint import Progress, Trainer, train_engine
 from memattn.forecast.columns import Array
-from memattn.forecast.conformal import Calibration, calibrate, domain_of, interval_ends
-from memattn.forecast.forecaster_settings import Settings, engine_options
+from memattn.forecast.conformal import (
+    Calibration,
+    Domain,
+    calibrate,
+    domain_of,
+    interval_ends,
+    points_of,
+)
+from memattn.forecast.forecaster_settings import Settings, engine_options, trained_levels
 from memattn.forecast.frames import Intervals
 from memattn.forecast.layer_choice import CANDIDATES, choose_layers, held_out_rows, undecided
 from memattn.forecast.long_rows import Note, plural
@@ -26,6 +34,28 @@ CALIBRATION_WINDOWS = 200  # wanted, of all series together
 # the temperatures in data/, 80 and 95 % intervals held 31 and 44 % of 30 windows from three months
 # when calibrated on 67 windows of each series, 45 and 63 % on the last tenth of the rows.
 LONG_SHARE, MOST_LONG_WINDOWS = 0.1, 5000
+MOST_WINDOWS = 50_000  # calibrated on: more change no rank that matters
+
+
+@dataclass(frozen=True, eq=False)
+class WindowForecasts:
+    """What was forecast of W windows, and what is known of them before they begin.
+
+    Attributes
+    ----------
+    quantiles : array (W, 2 K + 1, horizon)
+        Ascending, the forecast in the middle; K levels were trained, or none.
+    domain : Domain
+        Of the windows.
+    """
+
+    quantiles: Array
+    domain: Domain
+
+    @property
+    def points(self) -> Array:
+        """The forecasts (W, horizon)."""
+        return points_of(self.quantiles)
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,16 +65,19 @@ class HeldOut:
     Attributes
     ----------
     windows : Windows
-        W of them, with truths for one step ahead at least.
-    forecasts : array (W, horizon)
-        Of them.
+        W of them, with truths for as many steps ahead as any window that was held out.
+    forecasts : array (W, horizon) or (W, 2 K + 1, horizon)
+        Of them; quantiles with their levels.
     engine : PanelForecaster, optional
         The model that made these, where it is another one than that of `Fitted`.
+    levels : tuple of float
+        The K levels that it was trained for.
     """
 
     windows: Windows
     forecasts: Array
     engine: PanelForecaster | None = None
+    levels: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,13 +162,13 @@ def train(
     fitted = Fitted(engine, panel, settings, None, tuple(notes))
     if not intervals or not done:
         return fitted
-    held_out = _held_out(fitted, val_size, share_of(progress, parts - 1, parts), trainer)
-    if held_out is None:
-        notes.append(Note("stopped", "calibration ended early, as progress said: no intervals", 1))
+    found = _calibrated(fitted, val_size, share_of(progress, parts - 1, parts), trainer)
+    if found is None:
+        then = "intervals are as trained" if trained_levels(settings) else "no intervals"
+        notes.append(Note("stopped", f"calibration ended early, as progress said: {then}", 1))
         return replace(fitted, notes=tuple(notes))
-    logs = settings["logs"].value
-    calibration = calibrate(panel, held_out.windows, held_out.forecasts, logs)
-    notes += _calibration_notes(calibration, panel, logs)
+    calibration, held_out = found
+    notes += _calibration_notes(calibration, panel, settings["logs"].value)
     return replace(fitted, calibration=calibration, notes=tuple(notes), held_out=held_out)
 
 
@@ -157,29 +190,45 @@ def _with_layers_chosen(
     return choose_layers(panel, settings, rows, trial)
 
 
-def _held_out(
+def _calibrated(
     fitted: Fitted, val_size: int, progress: Progress | None, trainer: Trainer
-) -> HeldOut | None:
-    """What the engine says of what `val_size` held out; with 0, what another one, trained so, does.
+) -> tuple[Calibration, HeldOut] | None:
+    """The errors of the engine on what `val_size` held out; with 0, of another one trained so.
 
     None when its training was stopped.
     """
     panel, settings = fitted.panel, fitted.settings
     horizon, engine = settings["horizon"].value, fitted.engine
-    reach, windows = horizon, val_size - horizon + 1
+    reach, rows = horizon, val_size
     if val_size == 0:
         reach, windows = _calibration_size(panel, horizon, settings["min_history"].value)
-        before = held_back(panel, reach + windows - 1)
+        rows = reach + windows - 1
+        before = held_back(panel, rows)
         engine, done = _trained("calibration", before, settings, progress, trainer)
         if not done:
             return None
-    # With `reach` below the horizon, the later steps ahead have no truth and no error.
-    held_out = rolling_windows(panel, reach, windows)
-    usable = held_out.ends >= settings["min_history"].value
-    if usable.any():
-        held_out = Windows(held_out.series[usable], held_out.ends[usable])
+    # From every held-out row on, also where the series ends before the horizon does: a window
+    # `horizon` before the end knows much less of a short series than the one to come.
+    origins = _some_windows(rolling_windows(panel, 1, rows))
+    found = forecast(engine, settings, panel, origins)
+    levels = trained_levels(settings)
+    logs = settings["logs"].value
+    calibration = calibrate(panel, origins, found.quantiles, logs, levels)
+    whole = origins.ends <= panel.lengths[origins.series] - reach
+    windows_held = Windows(origins.series[whole], origins.ends[whole])
     other = None if engine is fitted.engine else engine
-    return HeldOut(held_out, forecast(engine, settings, panel, held_out), other)
+    return calibration, HeldOut(windows_held, found.quantiles[whole], other, levels)
+
+
+def _some_windows(windows: Windows) -> Windows:
+    """Those with history enough for the engine to forecast, if any, and no more than it takes."""
+    usable = np.flatnonzero(windows.ends >= FEWEST_VALUES)
+    if not len(usable):
+        usable = np.arange(len(windows))
+    if len(usable) > MOST_WINDOWS:
+        drawn = np.random.default_rng(0).choice(len(usable), MOST_WINDOWS, replace=False)
+        usable = usable[np.sort(drawn)]
+    return Windows(windows.series[usable], windows.ends[usable])
 
 
 def _calibration_size(panel: Panel, horizon: int, min_history: int) -> tuple[int, int]:
@@ -195,8 +244,8 @@ def _calibration_size(panel: Panel, horizon: int, min_history: int) -> tuple[int
 
 
 def _calibration_notes(calibration: Calibration, panel: Panel, logs: bool) -> list[Note]:
-    horizon = calibration.errors.shape[1]
-    reached = int((~np.isnan(calibration.errors)).any(axis=0).sum())
+    horizon = calibration.errors.shape[2]
+    reached = int((~np.isnan(calibration.errors[:, 0])).any(axis=0).sum())
     count = plural(len(calibration), "window", "windows")
     text = f"intervals are calibrated on the errors of {count} held out of training"
     if reached < horizon:
@@ -227,33 +276,34 @@ def _trained(
     return engine, trainer(name, engine, panel, progress)
 
 
-def forecast(engine: PanelForecaster, settings: Settings, panel: Panel, windows: Windows) -> Array:
-    """Forecasts (W, horizon); the last value after too few, or only ones like it."""
-    forecasts = naive(panel, windows, settings["horizon"].value)
-    long = (windows.ends >= FEWEST_VALUES) & (domain_of(panel, windows).roughness > 0)
+def forecast(
+    engine: PanelForecaster, settings: Settings, panel: Panel, windows: Windows
+) -> WindowForecasts:
+    """Forecasts of windows; the last value after too few, or only ones like it."""
+    domain = domain_of(panel, windows, settings["logs"].value)
+    last = naive(panel, windows, settings["horizon"].value)
+    quantiles = np.repeat(last[:, None], 2 * len(trained_levels(settings)) + 1, axis=1)
+    long = (windows.ends >= FEWEST_VALUES) & (domain.roughness > 0)
     if long.any():
         series, ends = windows.series[long], windows.ends[long]
-        forecasts[long] = engine.predict(panel.values, panel.offsets, series, ends)[:, 0]
-    return forecasts
+        quantiles[long] = engine.predict(panel.values, panel.offsets, series, ends)
+    return WindowForecasts(quantiles, domain)
 
 
 def intervals_of(
-    where: str,
-    fitted: Fitted,
-    panel: Panel,
-    windows: Windows,
-    forecasts: Array,
-    levels: list[float],
+    where: str, fitted: Fitted, forecasts: WindowForecasts, levels: list[float]
 ) -> Intervals:
-    """The intervals of forecasts (W, horizon); ValueError when none have been calibrated."""
+    """The intervals of forecasts; ValueError for levels that fit has not calibrated or trained."""
     if not levels:
         return {}
-    if fitted.calibration is None:
+    trained = trained_levels(fitted.settings)
+    check_trained(where, trained, levels)
+    # Quantiles that were trained can stand for themselves.
+    if fitted.calibration is None and not (trained and fitted.settings["steps"].value > 0):
         found = "found a fit without intervals"
         expected = "expected Forecaster(intervals=True) and a training that was not stopped"
         raise ValueError(f"{where}: level: {found}, {expected}")
-    domain = domain_of(panel, windows, fitted.settings["logs"].value)
-    return interval_ends(fitted.calibration, domain, forecasts, levels)
+    return interval_ends(fitted.calibration, forecasts.domain, forecasts.quantiles, levels, trained)
 
 
 def share_of(progress: Progress | None, place: int, parts: int) -> Progress | None:

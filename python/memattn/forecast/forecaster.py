@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from memattn.files import write_atomically
-from memattn.forecast.arguments import checked_levels, whole_number
+from memattn.forecast.arguments import checked_levels, trained_by, whole_number
 from memattn.forecast.backtest import backtest
 from memattn.forecast.baselines import last_windows
 from memattn.forecast.checkpoint import Checkpoint, Progress, Trainer, train_engine
 from memattn.forecast.evaluation import Evaluation, evaluate_held_out
 from memattn.forecast.fitting import Fitted, forecast, held_back, intervals_of, train
-from memattn.forecast.forecaster_settings import LOSSES, Settings, choose_settings
+from memattn.forecast.forecaster_settings import Settings, choose_settings
 from memattn.forecast.frames import MODEL, Forecasts, cross_validation_frame, forecast_frame
 from memattn.forecast.long_rows import Note
 from memattn.forecast.panel import Panel, panel_from_file, panel_from_frame
@@ -50,7 +50,8 @@ class Forecaster:
         are more accurate.
     loss : str, optional
         ``"smape"``, the default, ``"mae"`` or ``"huber"``: of logs for series that are positive,
-        else in units of each series' mean change from row to row.
+        else in units of each series' mean change from row to row. ``"quantile"`` is the pinball
+        loss of the ends of each `level`, and of the median, which is the forecast.
     seed : int
         Of weights and training; the same seed gives the same bits.
     steps : int, optional
@@ -61,7 +62,10 @@ class Forecaster:
         The names of the columns; of a wide file several of values.
     intervals : bool
         Whether intervals will be asked for. Unless `val_size` holds values out, they take a second
-        training, on all but the last values.
+        training, on all but the last values. Without, the quantile loss has its quantiles as they
+        were trained, which promise nothing.
+    level : list of float, optional
+        Those of the quantile loss, the only ones `predict` then gives, in percent; default 80, 95.
 
     Notes
     -----
@@ -70,7 +74,10 @@ class Forecaster:
     how rough each is (`memattn.forecast.conformal`). They hold the truth with at least the
     probability `level`, on average over series, **if the windows to come are exchangeable with
     those**: after a break in the series they hold it less often. Without `val_size` the errors are
-    those of a model with less history, which makes them a little larger.
+    those of a model with less history, which makes them a little larger. With the quantile loss the
+    trained ends of an interval are moved, by the rank of how far truths lay outside of them
+    (conformalised quantile regression, Romano et al. 2019): the same promise, and widths that
+    follow what the model has learned of each window.
 
     A series with fewer than three values gets its last one as forecast; one that stands still is
     forecast to stand still. Where all series together are too few to learn from, the model stays
@@ -92,6 +99,7 @@ class Forecaster:
         time_col: str = "ds",
         target_col: str | Sequence[str] = "y",
         intervals: bool = True,
+        level: Iterable[float] | None = None,
     ) -> None:
         where = "Forecaster"
         self._horizon = whole_number(where, "horizon", horizon, 1, 1_000_000)
@@ -100,10 +108,8 @@ class Forecaster:
         self._members = whole_number(where, "members", members, 1, 10_000)
         self._steps = None if steps is None else whole_number(where, "steps", steps, 1)
         self._seed = whole_number(where, "seed", seed, 0, 2**64 - 1)
-        if loss is not None and loss not in LOSSES:
-            expected = ", ".join(repr(name) for name in LOSSES)
-            raise ValueError(f"{where}: loss: found {loss!r}, expected one of {expected}")
         self._loss = loss
+        self._levels = trained_by(where, loss, level)
         self._intervals = bool(intervals)
         self._freq = freq
         target_col = target_col if isinstance(target_col, str) else list(target_col)
@@ -193,7 +199,8 @@ class Forecaster:
         Parameters
         ----------
         level : list of float, optional
-            Of the intervals, in percent, in (0, 100). None or none: no intervals.
+            Of the intervals, in percent, in (0, 100). None or none: no intervals. The quantile loss
+            has those that were trained.
         data : DataFrame, path or Panel, optional
             Series to forecast instead of those of fit, with the same columns and frequency; they
             need not have been there.
@@ -211,7 +218,7 @@ class Forecaster:
         RuntimeError
             Before fit.
         ValueError
-            A level that is none, or intervals that fit has not calibrated.
+            A level that is none, or was not trained, or intervals that fit has not calibrated.
         """
         found = self.forecasts(level, data=data)
         return forecast_frame(found.panel, found.values, found.intervals)
@@ -225,8 +232,8 @@ class Forecaster:
         levels = checked_levels(where, level)
         panel = fitted.panel if data is None else self.panel(data)
         windows = last_windows(panel)
-        values = forecast(fitted.engine, fitted.settings, panel, windows)
-        return Forecasts(panel, values, intervals_of(where, fitted, panel, windows, values, levels))
+        found = forecast(fitted.engine, fitted.settings, panel, windows)
+        return Forecasts(panel, found.points, intervals_of(where, fitted, found, levels))
 
     def panel(self, data: Data) -> Panel:
         """The series in data, read as `fit` and `predict` read them.
@@ -320,6 +327,7 @@ class Forecaster:
             val_size=val_size,
             refit=refit,
             levels=checked_levels(where, level),
+            calibrated=self._intervals or not self._levels,
             progress=progress,
         )
 
@@ -449,6 +457,7 @@ class Forecaster:
             "steps": self._steps,
             "freq": self._freq,
             "intervals": self._intervals,
+            "level": list(self._levels) or None,
             **self._columns,
         }
 
@@ -487,4 +496,5 @@ class Forecaster:
             loss=self._loss,
             seed=self._seed,
             steps=self._steps,
+            levels=self._levels,
         )

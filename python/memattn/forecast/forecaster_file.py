@@ -18,6 +18,7 @@ from memattn._memattn import PanelForecaster
 from memattn.convert.source import SourceFile, open_source
 from memattn.errors import DataError, quoted
 from memattn.files import write_atomically
+from memattn.forecast.arguments import checked_levels
 from memattn.forecast.columns import MAX_NUMBER
 from memattn.forecast.conformal import Calibration, Domain
 from memattn.forecast.fitting import Fitted
@@ -28,8 +29,8 @@ from memattn.forecast.forecaster_settings import (
     MEMORY_LAYERS,
     Setting,
     Settings,
-    count_params,
     engine_options,
+    trained_levels,
 )
 from memattn.forecast.form_config import form_config, form_of, zone_config, zone_of
 from memattn.forecast.frames import forecast_frame
@@ -51,7 +52,7 @@ TENSORS = {
     "ids": ("uint8", 1),
 }
 CALIBRATION = {
-    "calibration.errors": ("float64", 2),
+    "calibration.errors": ("float64", 3),
     "calibration.roughness": ("float64", 1),
     "calibration.logs": ("uint8", 1),
 }
@@ -111,10 +112,11 @@ def read_forecaster(path: Path) -> tuple[dict[str, Any], Fitted]:
         horizon = settings["horizon"].value
         calibrated = any(tensor.name in CALIBRATION for tensor in tensors)
         found = Arrays(source, tensors, {**TENSORS, **(CALIBRATION if calibrated else {})})
-        counts = count_params(settings)
+        counts = _weight_counts(source, settings)
         found.check("weights", (sum(counts),))
         panel = _panel(source, config, found)
-        calibration = _calibration(source, found, horizon) if calibrated else None
+        levels = trained_levels(settings)
+        calibration = _calibration(source, found, horizon, levels) if calibrated else None
         weights = found.read("weights")
         if not np.isfinite(weights).all():
             source.fail("weights", "a value that is not finite", "finite numbers")
@@ -147,8 +149,12 @@ def _arguments(source: SourceFile, found: object) -> dict[str, Any]:
 
 
 def _settings(source: SourceFile, found: object) -> Settings:
-    if not isinstance(found, dict) or set(found) != set(SETTINGS):
-        source.fail("config: settings", "other keys", f"the keys {', '.join(SETTINGS)}")
+    names = SETTINGS
+    loss = found.get("loss") if isinstance(found, dict) else None
+    if isinstance(loss, list) and loss[:1] == ["quantile"]:
+        names = (*SETTINGS, "levels")
+    if not isinstance(found, dict) or set(found) != set(names):
+        source.fail("config: settings", "other keys", f"the keys {', '.join(names)}")
     settings = {}
     for name in found:
         one = found[name]
@@ -160,6 +166,9 @@ def _settings(source: SourceFile, found: object) -> Settings:
         elif name == "lookbacks":
             good = isinstance(value, list) and 0 < len(value) <= 10_000
             good = good and all(_is_whole(each, 1, 2**31 - 1) for each in value)
+            value = tuple(value) if good else value
+        elif name == "levels":
+            good = _are_levels(value)
             value = tuple(value) if good else value
         else:
             good = _is_whole(value, *BOUNDS[name])
@@ -175,8 +184,23 @@ def _settings(source: SourceFile, found: object) -> Settings:
     return MappingProxyType(settings)
 
 
+def _weight_counts(source: SourceFile, settings: Settings) -> list[int]:
+    """The number of weights of each member, without making one."""
+    try:
+        return PanelForecaster.count_weights(**engine_options(settings))
+    except ValueError as error:
+        return source.fail("config: settings", f"what cannot be ({error})", "those of a model")
+
+
 def _is_whole(value: object, smallest: int, largest: int) -> bool:
     return type(value) is int and smallest <= value <= largest
+
+
+def _are_levels(value: object) -> bool:
+    try:
+        return isinstance(value, list) and bool(value) and checked_levels("", value) == value
+    except (TypeError, ValueError):
+        return False
 
 
 def _notes(source: SourceFile, found: object) -> tuple[Note, ...]:
@@ -261,14 +285,17 @@ def _frequency(source: SourceFile, found: object) -> Frequency:
     return source.fail("config: frequency", quoted(str(found)), "a unit and a step")
 
 
-def _calibration(source: SourceFile, found: Arrays, horizon: int) -> Calibration:
+def _calibration(
+    source: SourceFile, found: Arrays, horizon: int, levels: tuple[float, ...]
+) -> Calibration:
     (count,) = found.shape("calibration.roughness")
-    found.check("calibration.errors", (count, horizon))
+    found.check("calibration.errors", (count, max(len(levels), 1), horizon))
     found.check("calibration.logs", (count,))
     errors, roughness = found.read("calibration.errors"), found.read("calibration.roughness")
     logs = found.read("calibration.logs")
-    if (errors < 0).any() or not (np.isfinite(roughness) & (roughness >= 0)).all():
+    # Below 0 is a truth inside of trained ends.
+    if (not levels and (errors < 0).any()) or not (np.isfinite(roughness) & (roughness >= 0)).all():
         source.fail("calibration", "an error below 0", "errors and units of at least 0")
     if (logs > 1).any():
         source.fail("calibration.logs", "another number", "0 or 1")
-    return Calibration(errors, Domain(logs.astype(bool), roughness))
+    return Calibration(errors, Domain(logs.astype(bool), roughness), levels)

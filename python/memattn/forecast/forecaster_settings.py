@@ -13,7 +13,8 @@ from memattn.forecast.frequency import Frequency
 from memattn.forecast.time_axis import Unit
 from memattn.forecast.time_zones import Ticks
 
-LOSSES = ("smape", "mae", "huber")
+LOSSES = ("smape", "mae", "huber", "quantile")
+LEVELS = (80.0, 95.0)  # of the quantile loss, when none are given
 MAX_LOOKBACK = 512
 # Of windows that do not overlap. With fewer, training learns their noise and Naive2 is better; with
 # more, it may go on for longer. On samples of 1, 5 and 30 of M3's monthly series, on validation, 0,
@@ -95,6 +96,7 @@ class Asked:
     loss: str | None = None
     seed: int = 0
     steps: int | None = None
+    levels: tuple[float, ...] = ()
 
 
 def choose_settings(
@@ -108,13 +110,14 @@ def choose_settings(
     loss: str | None,
     seed: int,
     steps: int | None,
+    levels: tuple[float, ...] = (),
 ) -> Settings:
     """The settings for series of these lengths (N,), at least one; None is for us to choose.
 
     With windows of past seasons ``layers`` is None: the series themselves have to say, see
     `memattn.forecast.layer_choice`.
     """
-    asked = Asked(horizon, season, lookback, members, loss, seed, steps)
+    asked = Asked(horizon, season, lookback, members, loss, seed, steps, levels)
     if _suit_past_seasons(lengths, asked):
         return past_seasons(asked)
     return last_values(lengths, frequency, asked)
@@ -152,13 +155,17 @@ def past_seasons(asked: Asked) -> Settings:
 
 
 def _given(asked: Asked, loss: str, why: str) -> dict[str, Setting]:
-    return {
+    settings = {
         "horizon": Setting(asked.horizon, "as given"),
         "season": Setting(asked.season, "the panel's: as given, or usual for the frequency"),
         "members": Setting(asked.members, "as given; 10 are more accurate than 1"),
         "loss": Setting(asked.loss or loss, "as given" if asked.loss else why),
         "seed": Setting(asked.seed, "as given"),
     }
+    if asked.levels:
+        why = "those whose ends are trained; the forecast is the median"
+        settings["levels"] = Setting(asked.levels, why)
+    return settings
 
 
 def _suit_past_seasons(lengths: Ticks, asked: Asked) -> bool:
@@ -212,32 +219,26 @@ def _steps(rule: Rule, origins: int, horizon: int, asked: int | None) -> Setting
     return Setting(rule.steps, f"M3's validation chose it for {rule.name} series")
 
 
+def trained_levels(settings: Settings) -> tuple[float, ...]:
+    """The levels in percent whose ends the engine forecasts, ascending; none without quantiles."""
+    levels: tuple[float, ...] = settings["levels"].value if "levels" in settings else ()
+    return levels
+
+
 def engine_options(settings: Settings) -> dict[str, Any]:
     """What the engine is made with."""
-    names = ("horizon", "season", "min_history", "windows", "logs", "layers", "loss", "seed")
+    names = ("horizon", "season", "min_history", "windows", "logs", "layers", "seed")
+    levels = trained_levels(settings)
+    tails = [(100 - level) / 200 for level in levels]
+    quantiles = sorted([*tails, 0.5, *(1 - tail for tail in tails)]) if levels else []
     return {
         **{name: settings[name].value for name in names},
         "units": UNITS,
         "memory_size": MEMORY_SIZE,
         "num_heads": NUM_HEADS,
         "average_decay": AVERAGE_DECAY[settings["windows"].value],
+        "loss": "pinball" if levels else settings["loss"].value,
+        "quantiles": quantiles,
         "lookbacks": list(settings["lookbacks"].value),
         "steps": max(settings["steps"].value, 1),
     }
-
-
-def count_params(settings: Settings) -> list[int]:
-    """The number of weights of each member of such an engine, without making one."""
-    season, projected = settings["season"].value, NUM_HEADS * UNITS
-    layer = MEMORY_SIZE * UNITS + 4 * projected * UNITS + 3 * projected + UNITS
-    counts = []
-    for lookback in settings["lookbacks"].value:
-        seasons = 0
-        features = skip = lookback - 1 + (season + 1 if season > 1 else 0) + 2
-        if settings["windows"].value == "past_seasons":
-            seasons = lookback // season
-            features = seasons + (min(seasons, 2) + 1) * season
-            skip = seasons + min(seasons, 3) * season
-        outputs = (UNITS + skip + seasons) * settings["horizon"].value
-        counts.append(features * UNITS + UNITS + outputs + settings["layers"].value * layer)
-    return counts

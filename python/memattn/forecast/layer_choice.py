@@ -101,6 +101,7 @@ def _deviations(panel: Panel) -> Array:
 
 def _error(engine: PanelForecaster, panel: Panel, windows: Windows, unit: Array) -> float:
     """The mean squared error, in units."""
-    forecasts = engine.predict(panel.values, panel.offsets, windows.series, windows.ends)[:, 0]
+    quantiles = engine.predict(panel.values, panel.offsets, windows.series, windows.ends)
+    forecasts = quantiles[:, quantiles.shape[1] // 2]
     errors = (forecasts - windows.truth(panel, forecasts.shape[1])) / unit[:, None]
     return float(np.square(errors).mean())

@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from memattn import __version__
 from memattn.figure_style import figure_style, picture
-from memattn.forecast.arguments import checked_levels
+from memattn.forecast.arguments import check_trained, checked_levels
 from memattn.forecast.evaluation import (
     METHODS,
     NAIVE,
@@ -33,6 +33,7 @@ from memattn.forecast.figures import (
     to_svg,
 )
 from memattn.forecast.fitting import Fitted
+from memattn.forecast.forecaster_settings import trained_levels
 from memattn.forecast.frames import MODEL
 from memattn.forecast.long_rows import plural
 from memattn.forecast.memory_reading import read_memory
@@ -99,6 +100,7 @@ def render_report(
     shown = checked_levels("Forecaster.write_report", levels)
     if fitted.calibration is None:
         shown = []
+    check_trained("Forecaster.write_report", trained_levels(fitted.settings), shown)
     evaluation = evaluate_held_out(fitted, shown)
     reading = read_memory(fitted, evaluation)
     panel = fitted.panel

@@ -106,8 +106,9 @@ def series_forecasts(
     panel = fitted.panel
     chosen = np.array(places, dtype=np.int64)
     some, windows = with_their_series(panel, Windows(chosen, panel.lengths[chosen]))
-    forecasts = forecast(fitted.engine, fitted.settings, some, windows)
-    ends = intervals_of("Forecaster.write_report", fitted, some, windows, forecasts, levels)
+    coming = forecast(fitted.engine, fitted.settings, some, windows)
+    forecasts = coming.points
+    ends = intervals_of("Forecaster.write_report", fitted, coming, levels)
     horizon = forecasts.shape[1]
     before = seasonal_naive(some, windows, horizon, panel.season)
     rows = min(max(4 * panel.season, 3 * horizon, 24), MAX_ROWS)

@@ -44,6 +44,18 @@ def test_predict_the_series_of_the_model(call: Run, tmp_path: Path, model: Path)
     assert (tmp_path / "forecast.csv").read_text() == expected
 
 
+def test_quantiles_are_those_that_were_trained(call: Run, shops: Path, tmp_path: Path) -> None:
+    done = call("train", shops, *QUICK, "--loss", "quantile", "--level", "70", "--output", "m")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "levels" in done.stdout
+    assert call("predict", "m").returncode == 0
+    first = (tmp_path / "forecast.csv").read_text().splitlines()[0]
+    assert first == "unique_id,ds,memattn,memattn-lo-70,memattn-hi-70"
+    refused = call("predict", "m", "--level", "80")
+    assert refused.returncode == 2
+    assert "--level: found 80, expected one that the quantile loss was trained" in refused.stderr
+
+
 def test_predict_other_series(call: Run, tmp_path: Path, model: Path) -> None:
     rows = [f"new,2021-{k + 1:02d}-01,{5 + k}" for k in range(12)]
     (tmp_path / "new.csv").write_text("\n".join(["unique_id,ds,y", *rows]) + "\n")

@@ -8,6 +8,7 @@ import pytest
 from memattn.forecast.baselines import Windows, last_windows, naive, rolling_windows
 from memattn.forecast.conformal import (
     ENOUGH,
+    POWER,
     SMOOTHEST,
     Calibration,
     Domain,
@@ -67,13 +68,33 @@ def test_domain_is_that_of_each_window_alone() -> None:
         np.testing.assert_allclose(found.roughness[i], expected, rtol=1e-12)
 
 
+def test_roughness_in_logs_is_that_over_a_season_where_it_is_less() -> None:
+    rng = np.random.default_rng(6)
+    rough = np.exp(rng.normal(size=30).cumsum())
+    seasonal = np.exp(np.tile(rng.normal(size=4), 8)[:30] + 0.01 * rng.normal(size=30))
+    repeated = np.tile([1.0, 2.0, 4.0, 3.0], 5)
+    series = [rough, seasonal, repeated, seasonal[:4], seasonal - 1, np.full(9, 2.0)]
+    found = domain_of(flat_panel(series, 4), last_windows(flat_panel(series, 4)))
+
+    def change(values: np.ndarray, lag: int) -> float:
+        return float(np.abs(values[lag:] - values[:-lag]).mean())
+
+    logs = [np.log(one) for one in series[:4]]
+    expected = [change(logs[0], 1), change(logs[1], 4), 0.01 * change(logs[2], 1)]
+    expected += [change(logs[3], 1), change(series[4], 1), 0]
+    assert change(logs[0], 4) > change(logs[0], 1)
+    np.testing.assert_allclose(found.roughness, expected, rtol=1e-12)
+    np.testing.assert_allclose(found.unit[0], (expected[0] + SMOOTHEST) ** POWER)
+    assert found.unit[4] == found.roughness[4]
+
+
 def test_a_model_without_logs_has_errors_without() -> None:
     panel = flat_panel([np.array([1.0, 3.0, 7.0, 8.0])])
     windows = Windows(np.array([0]), np.array([3]))
     domain = domain_of(panel, windows, logs=False)
     assert (domain.logs.tolist(), domain.roughness.tolist()) == ([False], [3.0])
     calibration = calibrate(panel, windows, np.array([[-2.0]]), logs=False)
-    assert calibration.errors.tolist() == [[10.0]]
+    assert calibration.errors.tolist() == [[[10.0]]]
     low, high = interval_ends(calibration, domain, np.array([[1.0]]), [80])[80]
     assert (low.tolist(), high.tolist()) == ([[-9.0]], [[11.0]])
 
@@ -132,7 +153,7 @@ def test_few_scores_of_a_domain_are_helped_by_the_other() -> None:
     domain, forecasts = domain_of(panel, after), naive(panel, after, 2)
     low, high = interval_ends(calibration, domain, forecasts, [50])[50]
     roughness = calibration.domain.roughness + np.where(calibration.domain.logs, SMOOTHEST, 0)
-    quantile = conformal_quantile(calibration.errors / roughness[:, None], 50)
+    quantile = conformal_quantile(calibration.errors[:, 0] / roughness[:, None], 50)
     np.testing.assert_allclose((high - low)[-1], 2 * domain.roughness[-1] * quantile)
     np.testing.assert_allclose((high + low)[-1], 2 * forecasts[-1])
 
@@ -141,15 +162,15 @@ def test_a_truth_that_leaves_the_logs_is_an_infinite_error() -> None:
     panel = flat_panel([np.array([2.0, 3.0, 0.0]), np.array([2.0, 3.0, 4.0])])
     windows = rolling_windows(panel, 1, 1)
     calibration = calibrate(panel, windows, naive(panel, windows, 1))
-    assert calibration.errors[0, 0] == np.inf
-    np.testing.assert_allclose(calibration.errors[1, 0], np.log(4 / 3))
+    assert calibration.errors[0, 0, 0] == np.inf
+    np.testing.assert_allclose(calibration.errors[1, 0, 0], np.log(4 / 3))
     without_logs = calibrate(panel, windows, np.array([[0.0], [-1.0]]))  # nor has the forecast one
     assert (without_logs.errors == np.inf).all()
 
 
 def test_steps_without_a_score_have_no_interval() -> None:
     domain = Domain(np.array([True]), np.array([0.1]))
-    calibration = Calibration(np.array([[0.1, np.nan]]), domain)
+    calibration = Calibration(np.array([[[0.1, np.nan]]]), domain)
     low, high = interval_ends(calibration, domain, np.array([[2.0, 2.0]]), [80])[80]
     assert low[0, 0] < 2 < high[0, 0]
     assert np.isnan([low[0, 1], high[0, 1]]).all()

@@ -110,13 +110,13 @@ def test_intervals_nest(fitted: Forecaster) -> None:
     assert (low80 < middle).all()
     assert (middle < high80).all()
     assert (high80 <= high95).all()
-    assert note(fitted, "calibration").startswith("intervals are calibrated on the errors of 200")
+    assert note(fitted, "calibration").startswith("intervals are calibrated on the errors of 300")
 
 
 def test_errors_are_those_of_a_model_that_has_not_seen_them(
     frame: pd.DataFrame, fitted: Forecaster
 ) -> None:
-    """Ten windows a series reach 15 rows back."""
+    """Ten whole windows a series reach 15 rows back, and each of those rows begins one."""
     held = small().fit(frame, val_size=15)._state("test").calibration
     found = fitted._state("test").calibration
     assert held is not None
@@ -336,7 +336,10 @@ def test_levels(fitted: Forecaster) -> None:
         ({"lookback": -1}, "Forecaster: lookback: found -1"),
         ({"members": 0}, "Forecaster: members: found 0, expected a whole number from 1 to 10000"),
         ({"seed": -1}, "Forecaster: seed: found -1"),
-        ({"loss": "mse"}, "loss: found 'mse', expected one of 'smape', 'mae', 'huber'"),
+        ({"loss": "mse"}, "loss: found 'mse', expected one of 'smape', 'mae', 'huber', 'quantile'"),
+        ({"level": [80]}, r"Forecaster: level: found \[80.0\] with loss=None, expected some with"),
+        ({"level": [], "loss": "quantile"}, r"Forecaster: level: found \[\] with loss='quantile'"),
+        ({"level": [101], "loss": "quantile"}, "level: found 101, expected numbers above 0 and"),
     ],
 )
 def test_options_that_cannot_be(options: dict[str, Any], message: str) -> None:
