@@ -32,10 +32,10 @@ from memattn.forecast.conformal import (
     domain_of,
     interval_ends,
 )
+from memattn.forecast.data.frequency import Frequency as Spacing
+from memattn.forecast.data.panel import Panel
+from memattn.forecast.data.time_axis import Unit
 from memattn.forecast.fitting import Fitted, WindowForecasts, forecast
-from memattn.forecast.frequency import Frequency as Spacing
-from memattn.forecast.panel import Panel
-from memattn.forecast.time_axis import Unit
 
 LEVELS = (80.0, 95.0)
 MONTHS = {"yearly": 12, "quarterly": 3, "monthly": 1}

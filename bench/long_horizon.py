@@ -27,6 +27,7 @@ import numpy.typing as npt
 from bench.tables import markdown
 from memattn._memattn import PanelForecaster
 from memattn.forecast import panel_from_file
+from memattn.forecast.data.panel import Panel
 from memattn.forecast.forecaster_settings import (
     Asked,
     Setting,
@@ -36,7 +37,6 @@ from memattn.forecast.forecaster_settings import (
     past_seasons,
 )
 from memattn.forecast.layer_choice import CANDIDATES, choose_layers
-from memattn.forecast.panel import Panel
 
 Array = npt.NDArray[np.float64]
 

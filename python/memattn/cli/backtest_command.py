@@ -13,8 +13,8 @@ from memattn.cli.progress import training_progress
 from memattn.cli.tables import print_accuracy, print_found
 from memattn.errors import printable
 from memattn.files import write_atomically
-from memattn.forecast.frames import MODEL, cross_validation_frame
-from memattn.forecast.table_files import check_table_file, for_file, table_bytes
+from memattn.forecast.data.frames import MODEL, cross_validation_frame
+from memattn.forecast.data.table_files import check_table_file, for_file, table_bytes
 
 
 def backtest_command(

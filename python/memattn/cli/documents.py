@@ -7,11 +7,11 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from memattn.forecast.data.frames import Forecasts, forecast_columns
+from memattn.forecast.data.long_rows import Note
+from memattn.forecast.data.panel import Panel
 from memattn.forecast.evaluation import METHODS, Evaluation
 from memattn.forecast.forecaster_settings import Settings
-from memattn.forecast.frames import Forecasts, forecast_columns
-from memattn.forecast.long_rows import Note
-from memattn.forecast.panel import Panel
 
 
 def input_document(file: Path, panel: Panel) -> dict[str, Any]:

@@ -15,8 +15,8 @@ from memattn.cli.interrupt import Stop, stop_on_signals
 from memattn.cli.output import check_output
 from memattn.errors import DataError, printable
 from memattn.forecast.arguments import checked_levels
+from memattn.forecast.data.panel import Panel
 from memattn.forecast.forecaster import Forecaster
-from memattn.forecast.panel import Panel
 
 Progress = Callable[[int, int, float], object]
 

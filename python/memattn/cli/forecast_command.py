@@ -23,11 +23,11 @@ from memattn.cli.progress import training_progress
 from memattn.cli.tables import print_accuracy, print_found, print_notes, print_settings
 from memattn.errors import printable
 from memattn.files import write_atomically
+from memattn.forecast.data.frames import forecast_frame
+from memattn.forecast.data.panel import Panel
+from memattn.forecast.data.table_files import check_table_file, for_file, table_bytes
 from memattn.forecast.evaluation import Evaluation
 from memattn.forecast.forecaster import Forecaster
-from memattn.forecast.frames import forecast_frame
-from memattn.forecast.panel import Panel
-from memattn.forecast.table_files import check_table_file, for_file, table_bytes
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def forecast_command(
     table = forecast_frame(for_file(found.panel, output), found.values, found.intervals)
     contents = {output: table_bytes(table)}
     if report is not None:
-        from memattn.forecast.report import render_report
+        from memattn.forecast.report.page import render_report
 
         page = render_report(trained.forecaster, levels=levels, source=options.data.name)
         contents[report] = page.encode()

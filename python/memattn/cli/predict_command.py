@@ -10,10 +10,10 @@ from memattn.cli.fitting import check_outputs, in_words_of_options, read
 from memattn.cli.forecast_options import LEVELS
 from memattn.errors import printable
 from memattn.files import write_atomically
+from memattn.forecast.data.frames import forecast_frame
+from memattn.forecast.data.long_rows import plural
+from memattn.forecast.data.table_files import check_table_file, for_file, table_bytes
 from memattn.forecast.forecaster import Forecaster
-from memattn.forecast.frames import forecast_frame
-from memattn.forecast.long_rows import plural
-from memattn.forecast.table_files import check_table_file, for_file, table_bytes
 
 
 def predict_command(

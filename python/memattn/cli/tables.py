@@ -14,13 +14,13 @@ from rich.text import Text
 
 from memattn.cli.output import print_line
 from memattn.errors import printable
-from memattn.forecast.columns import Array
+from memattn.forecast.data.columns import Array
+from memattn.forecast.data.frames import MODEL
+from memattn.forecast.data.long_rows import Note, plural
+from memattn.forecast.data.panel import Panel
 from memattn.forecast.evaluation import METHODS, Evaluation, warnings_of
 from memattn.forecast.forecaster_settings import Settings
-from memattn.forecast.frames import MODEL
-from memattn.forecast.long_rows import Note, plural
 from memattn.forecast.metrics import significant
-from memattn.forecast.panel import Panel
 
 INDENT = 2
 STEP_COLUMNS = 6

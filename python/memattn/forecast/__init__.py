@@ -8,9 +8,9 @@
 from __future__ import annotations
 
 from memattn.errors import DataError
+from memattn.forecast.data.panel import Panel, panel_from_file, panel_from_frame
 from memattn.forecast.evaluation import Evaluation
 from memattn.forecast.forecaster import Forecaster
-from memattn.forecast.panel import Panel, panel_from_file, panel_from_frame
 
 __all__ = [
     "DataError",

@@ -9,10 +9,10 @@ import numpy as np
 from memattn.forecast.arguments import whole_number
 from memattn.forecast.baselines import Windows, rolling_windows
 from memattn.forecast.checkpoint import Progress
+from memattn.forecast.data.panel import Panel
 from memattn.forecast.evaluation import Evaluation, evaluate
 from memattn.forecast.fitting import forecast, held_back, intervals_of, share_of, train
 from memattn.forecast.forecaster_settings import Settings
-from memattn.forecast.panel import Panel
 
 UNKNOWN = np.iinfo(np.int64).max
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from memattn.forecast.columns import Array
-from memattn.forecast.panel import Panel
-from memattn.forecast.time_zones import Ticks
+from memattn.forecast.data.columns import Array
+from memattn.forecast.data.panel import Panel
+from memattn.forecast.data.time_zones import Ticks
 
 
 @dataclass(frozen=True)

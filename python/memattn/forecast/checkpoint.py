@@ -22,8 +22,8 @@ from memattn._memattn import PanelForecaster
 from memattn.convert.source import SourceFile, open_source
 from memattn.errors import DataError, printable, quoted
 from memattn.files import check_writable, write_atomically
-from memattn.forecast.long_rows import plural
-from memattn.forecast.panel import Panel
+from memattn.forecast.data.long_rows import plural
+from memattn.forecast.data.panel import Panel
 from memattn.forecast.state_file import Arrays, read_state, state_bytes
 
 FORMAT = "memattn.ForecasterCheckpoint"

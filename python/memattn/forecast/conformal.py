@@ -30,9 +30,9 @@ import numpy as np
 import numpy.typing as npt
 
 from memattn.forecast.baselines import Windows
-from memattn.forecast.columns import Array
-from memattn.forecast.panel import Panel
-from memattn.forecast.time_zones import Ticks
+from memattn.forecast.data.columns import Array
+from memattn.forecast.data.panel import Panel
+from memattn.forecast.data.time_zones import Ticks
 
 Flags = npt.NDArray[np.bool_]
 

@@ -20,10 +20,12 @@ import numpy as np
 
 from memattn.forecast.arguments import check_trained
 from memattn.forecast.baselines import Windows, naive, seasonal_naive
-from memattn.forecast.columns import Array
 from memattn.forecast.conformal import Flags, calibrate, domain_of, interval_ends, points_of
-from memattn.forecast.frames import MODEL, Intervals
-from memattn.forecast.long_rows import plural
+from memattn.forecast.data.columns import Array
+from memattn.forecast.data.frames import MODEL, Intervals
+from memattn.forecast.data.long_rows import plural
+from memattn.forecast.data.panel import Panel
+from memattn.forecast.data.time_zones import Ticks
 from memattn.forecast.metrics import (
     Scales,
     WindowErrors,
@@ -32,8 +34,6 @@ from memattn.forecast.metrics import (
     series_scales,
     window_errors,
 )
-from memattn.forecast.panel import Panel
-from memattn.forecast.time_zones import Ticks
 
 if TYPE_CHECKING:
     from memattn.forecast.fitting import Fitted

@@ -11,7 +11,6 @@ from memattn.errors import quoted
 from memattn.forecast.arguments import check_trained
 from memattn.forecast.baselines import Windows, last_windows, naive, rolling_windows
 from memattn.forecast.checkpoint import Progress, Trainer, train_engine
-from memattn.forecast.columns import Array
 from memattn.forecast.conformal import (
     Calibration,
     Domain,
@@ -20,11 +19,12 @@ from memattn.forecast.conformal import (
     interval_ends,
     points_of,
 )
+from memattn.forecast.data.columns import Array
+from memattn.forecast.data.frames import Intervals
+from memattn.forecast.data.long_rows import Note, plural
+from memattn.forecast.data.panel import Panel
 from memattn.forecast.forecaster_settings import Settings, engine_options, trained_levels
-from memattn.forecast.frames import Intervals
 from memattn.forecast.layer_choice import CANDIDATES, choose_layers, held_out_rows, undecided
-from memattn.forecast.long_rows import Note, plural
-from memattn.forecast.panel import Panel
 
 # Values that a series needs, not to be forecast by its last one. Two show a single change; with
 # three and more the model was better on M3's series cut so short, on validation.

@@ -19,12 +19,12 @@ from memattn.forecast.arguments import checked_levels, trained_by, whole_number
 from memattn.forecast.backtest import backtest
 from memattn.forecast.baselines import last_windows
 from memattn.forecast.checkpoint import Checkpoint, Progress, Trainer, train_engine
+from memattn.forecast.data.frames import MODEL, Forecasts, cross_validation_frame, forecast_frame
+from memattn.forecast.data.long_rows import Note
+from memattn.forecast.data.panel import Panel, panel_from_file, panel_from_frame
 from memattn.forecast.evaluation import Evaluation, evaluate_held_out
 from memattn.forecast.fitting import Fitted, forecast, held_back, intervals_of, train
 from memattn.forecast.forecaster_settings import Settings, choose_settings
-from memattn.forecast.frames import MODEL, Forecasts, cross_validation_frame, forecast_frame
-from memattn.forecast.long_rows import Note
-from memattn.forecast.panel import Panel, panel_from_file, panel_from_frame
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -376,7 +376,7 @@ class Forecaster:
         DataError
             The file cannot be written; one that was there before is whole.
         """
-        from memattn.forecast.report import render_report
+        from memattn.forecast.report.page import render_report
 
         page = render_report(self, levels=level, source=source)
         write_atomically(Path(path), page.encode())
@@ -407,7 +407,7 @@ class Forecaster:
         DataError
             The file cannot be written, or is called something else.
         """
-        from memattn.forecast.report import series_picture
+        from memattn.forecast.report.page import series_picture
 
         target = Path(path)
         write_atomically(target, series_picture(self, target.suffix, unique_id, level))

@@ -19,8 +19,15 @@ from memattn.convert.source import SourceFile, open_source
 from memattn.errors import DataError, quoted
 from memattn.files import write_atomically
 from memattn.forecast.arguments import checked_levels
-from memattn.forecast.columns import MAX_NUMBER
 from memattn.forecast.conformal import Calibration, Domain
+from memattn.forecast.data.columns import MAX_NUMBER
+from memattn.forecast.data.form_config import form_config, form_of, zone_config, zone_of
+from memattn.forecast.data.frames import forecast_frame
+from memattn.forecast.data.frequency import COUNTED, MONTH_END, Frequency
+from memattn.forecast.data.long_rows import MAX_MAGNITUDE, Note
+from memattn.forecast.data.panel import Panel
+from memattn.forecast.data.time_axis import Unit
+from memattn.forecast.data.time_zones import FIRST, LAST
 from memattn.forecast.fitting import Fitted
 from memattn.forecast.forecaster import Forecaster
 from memattn.forecast.forecaster_settings import (
@@ -32,14 +39,7 @@ from memattn.forecast.forecaster_settings import (
     engine_options,
     trained_levels,
 )
-from memattn.forecast.form_config import form_config, form_of, zone_config, zone_of
-from memattn.forecast.frames import forecast_frame
-from memattn.forecast.frequency import COUNTED, MONTH_END, Frequency
-from memattn.forecast.long_rows import MAX_MAGNITUDE, Note
-from memattn.forecast.panel import Panel
 from memattn.forecast.state_file import Arrays, read_state, state_bytes
-from memattn.forecast.time_axis import Unit
-from memattn.forecast.time_zones import FIRST, LAST
 
 FORMAT = "memattn.Forecaster"
 # Tensors, their types and dimensions.

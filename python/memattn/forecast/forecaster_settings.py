@@ -9,9 +9,9 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from memattn.forecast.frequency import Frequency
-from memattn.forecast.time_axis import Unit
-from memattn.forecast.time_zones import Ticks
+from memattn.forecast.data.frequency import Frequency
+from memattn.forecast.data.time_axis import Unit
+from memattn.forecast.data.time_zones import Ticks
 
 LOSSES = ("smape", "mae", "huber", "quantile")
 LEVELS = (80.0, 95.0)  # of the quantile loss, when none are given

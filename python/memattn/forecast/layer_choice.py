@@ -17,10 +17,10 @@ import numpy as np
 
 from memattn._memattn import PanelForecaster
 from memattn.forecast.baselines import Windows, rolling_windows
-from memattn.forecast.columns import Array
+from memattn.forecast.data.columns import Array
+from memattn.forecast.data.long_rows import plural
+from memattn.forecast.data.panel import Panel
 from memattn.forecast.forecaster_settings import MEMORY_LAYERS, Setting, Settings
-from memattn.forecast.long_rows import plural
-from memattn.forecast.panel import Panel
 
 # Name, panel and settings of a training: the engine, and whether it was trained to the end.
 Train: TypeAlias = Callable[[str, Panel, Settings], tuple[PanelForecaster, bool]]

@@ -9,7 +9,7 @@ import pytest
 from bench import long_horizon
 
 from memattn.forecast import panel_from_frame
-from memattn.forecast.panel import Panel
+from memattn.forecast.data.panel import Panel
 
 SIZE, HORIZON, START, STOP = 40, 3, 20, 30
 

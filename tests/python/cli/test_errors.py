@@ -202,7 +202,7 @@ def test_no_input(run: Run, tmp_path: Path) -> None:
 def test_parquet_without_a_writer(
     call: Run, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from memattn.forecast import table_files
+    from memattn.forecast.data import table_files
 
     monkeypatch.setattr(table_files, "_library", lambda: None)
     done = call("forecast", data, "--horizon", "2", "--output", "f.parquet")

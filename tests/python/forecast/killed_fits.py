@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from memattn.forecast import Forecaster, checkpoint
-from memattn.forecast.panel import Panel, panel_from_frame
+from memattn.forecast.data.panel import Panel, panel_from_frame
 
 STEPS = 60
 LONGEST = 0.7  # of the time of a whole fit, until a kill

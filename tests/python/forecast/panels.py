@@ -9,9 +9,9 @@ import pandas as pd
 import polars as pl
 
 from memattn.forecast import Forecaster
-from memattn.forecast.frequency import Frequency
-from memattn.forecast.panel import Form, Panel, panel_from_frame
-from memattn.forecast.time_axis import Unit
+from memattn.forecast.data.frequency import Frequency
+from memattn.forecast.data.panel import Form, Panel, panel_from_frame
+from memattn.forecast.data.time_axis import Unit
 
 LIBRARIES = ("pandas", "polars")
 

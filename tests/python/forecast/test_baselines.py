@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from memattn.forecast.baselines import last_windows, naive, rolling_windows, seasonal_naive
-from memattn.forecast.panel import Panel, panel_from_frame
+from memattn.forecast.data.panel import Panel, panel_from_frame
 
 from .panels import random_table
 

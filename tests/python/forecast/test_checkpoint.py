@@ -16,7 +16,7 @@ import pytest
 from memattn import FormatError
 from memattn.errors import DataError
 from memattn.forecast import Forecaster, checkpoint
-from memattn.forecast.panel import panel_from_frame
+from memattn.forecast.data.panel import panel_from_frame
 from memattn.forecast.state_file import state_bytes
 
 from .panels import note, random_table

@@ -17,7 +17,7 @@ from memattn.forecast.conformal import (
     domain_of,
     interval_ends,
 )
-from memattn.forecast.panel import Panel
+from memattn.forecast.data.panel import Panel
 
 from .panels import flat_panel
 

@@ -10,6 +10,7 @@ import pytest
 
 from memattn.forecast import Forecaster
 from memattn.forecast.baselines import Windows, rolling_windows
+from memattn.forecast.data.panel import Panel
 from memattn.forecast.evaluation import (
     METHODS,
     MODEL,
@@ -21,7 +22,6 @@ from memattn.forecast.evaluation import (
 )
 from memattn.forecast.fitting import HeldOut
 from memattn.forecast.forecaster_settings import Setting
-from memattn.forecast.panel import Panel
 
 from .panels import flat_panel
 

@@ -21,8 +21,8 @@ from memattn.errors import DataError
 from memattn.forecast import Forecaster
 from memattn.forecast.forecaster_settings import Setting, engine_options
 
+from .data.test_frames import same_frame
 from .panels import LIBRARIES, as_library, random_table
-from .test_frames import same_frame
 
 
 def small(**options: Any) -> Forecaster:

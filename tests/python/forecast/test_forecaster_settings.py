@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 
+from memattn.forecast.data.frequency import Frequency
+from memattn.forecast.data.time_axis import Unit
 from memattn.forecast.forecaster_settings import choose_settings
-from memattn.forecast.frequency import Frequency
-from memattn.forecast.time_axis import Unit
 
 
 def test_settings_say_what_was_chosen_and_why() -> None:

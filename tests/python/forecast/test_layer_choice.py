@@ -9,9 +9,9 @@ import pytest
 
 from memattn._memattn import PanelForecaster
 from memattn.forecast import Forecaster
+from memattn.forecast.data.panel import Panel
 from memattn.forecast.forecaster_settings import Settings, choose_settings
 from memattn.forecast.layer_choice import MOST_WINDOWS, choose_layers, held_out_rows
-from memattn.forecast.panel import Panel
 
 from .panels import flat_panel, note
 

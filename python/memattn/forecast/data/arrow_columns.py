@@ -1,0 +1,109 @@
+"""The columns of a large CSV file by PyArrow: what `TableColumns` finds in it, sooner.
+
+A file that PyArrow might read in another way than we do, for it has quotes, blank lines or a row of
+another length, is left to our own reader, which also has the words for what is wrong.
+"""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import csv as arrow_csv
+
+from memattn.csv_reader import MISSING, delimiter_of
+from memattn.errors import DataError
+from memattn.forecast.data.columns import Array, TextColumns, distinct, find_times
+from memattn.forecast.data.time_zones import Ticks
+
+BOM = b"\xef\xbb\xbf"
+
+
+def arrow_columns(path: Path) -> ArrowColumns | None:
+    """The columns of a CSV file; None when it is for our own reader to read or to refuse."""
+    try:
+        data = path.read_bytes().removeprefix(BOM).rstrip(b"\r\n")
+    except OSError:
+        return None
+    odd = (b'"', b"\0", b"\n\n", b"\n\r")
+    if any(mark in data for mark in odd) or data.count(b"\r") != data.count(b"\r\n"):
+        return None
+    header, newline, _ = data.partition(b"\n")
+    try:
+        text = header.decode()
+        delimiter = delimiter_of(text)
+        names = [cell.strip() for cell in next(csv.reader([text], delimiter=delimiter), [])]
+        table = arrow_csv.read_csv(
+            pa.BufferReader(memoryview(data)[len(header) + len(newline) :]),
+            arrow_csv.ReadOptions(column_names=[str(k) for k in range(len(names))]),
+            arrow_csv.ParseOptions(delimiter=delimiter, quote_char=False),
+            arrow_csv.ConvertOptions(
+                column_types={str(k): pa.string() for k in range(len(names))},
+                strings_can_be_null=False,
+            ),
+        )
+    except (pa.ArrowException, UnicodeDecodeError, csv.Error):
+        return None
+    if not names or len(set(names)) < len(names):
+        return None
+    return ArrowColumns(table, names, path)
+
+
+class ArrowColumns(TextColumns):
+    """The columns of a table of text whose rows are lines 2, 3, ... of a file."""
+
+    def __init__(self, table: Any, names: list[str], file: Path) -> None:
+        self.table = table
+        self.names = names
+        self.rows = table.num_rows
+        self.file = file
+
+    def cells(self, name: str) -> tuple[Ticks, list[str]]:
+        """The different cells of a column, and for each row its place among them."""
+        # Not combined into one chunk, which could not hold 2 GiB of text.
+        chunks = self._column(name).dictionary_encode().unify_dictionaries().chunks
+        codes = np.concatenate([chunk.indices.to_numpy() for chunk in chunks])
+        merged, cells = distinct([cell.strip() for cell in chunks[0].dictionary.to_pylist()])
+        return merged[codes], cells
+
+    def numbers(self, name: str) -> Array:
+        """The column as numbers, NaN for what is empty or says that it is missing."""
+        found = self._plain_numbers(name)
+        return super().numbers(name) if found is None else found
+
+    def is_numeric(self, name: str) -> bool:
+        """Whether at least half of the cells that say something are numbers."""
+        found = self._plain_numbers(name)
+        return super().is_numeric(name) if found is None else not bool(np.isnan(found).all())
+
+    def find_times(self) -> str | None:
+        """The first column of dates; one of numbers, which may be all different, is none."""
+        return find_times(self, [name for name in self.names if self._plain_numbers(name) is None])
+
+    def error(self, kind: str, problem: str, row: int, column: str) -> DataError:
+        """The DataError with file and line."""
+        return DataError(kind, problem, file=self.file, line=row + 2, column=column)
+
+    def place(self, row: int) -> str:
+        """The line."""
+        return f"line {row + 2:,}"
+
+    def _column(self, name: str) -> Any:
+        return self.table.column(self.names.index(name))
+
+    def _plain_numbers(self, name: str) -> Array | None:
+        """The column when its cells are all finite numbers or mean a missing value, else None."""
+        text = pc.utf8_trim_whitespace(self._column(name))
+        missing = pc.is_in(pc.utf8_lower(text), value_set=pa.array(sorted(MISSING)))
+        try:
+            values = pc.cast(pc.if_else(missing, pa.scalar(None, pa.string()), text), pa.float64())
+        except pa.ArrowException:
+            return None
+        if not pc.all(pc.is_finite(values)).as_py():  # missing ones are passed over
+            return None
+        found: Array = values.to_numpy()
+        return found

@@ -1,0 +1,344 @@
+"""The columns of a long table, wherever it comes from, as arrays: ids, times and numbers.
+
+`TextColumns` reads what is text (a CSV file); pandas_columns.py and polars_columns.py read frames.
+Text is parsed once for each different cell, which makes 50,000 series of the same dates cheap.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta, timezone, tzinfo
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from memattn.csv_reader import MISSING, NUMBER, Table, number_problem, parse_number
+from memattn.errors import DataError, quoted
+from memattn.forecast.data.time_zones import DAY, FIRST, LAST, Ticks
+from memattn.forecast.data.times import (
+    EPOCH,
+    EXPECTED_DATE,
+    WHOLE_NUMBER,
+    Moment,
+    Style,
+    parse_moment,
+)
+
+Array = npt.NDArray[np.float64]
+Problem = Callable[[str, str, int, str], DataError]
+
+MICROSECOND = timedelta(microseconds=1)
+MAX_NUMBER = 10**15 - 1  # as time: what WHOLE_NUMBER has digits for
+UTC_STYLE = Style(time_mark=" ", seconds=True, zone="Z")
+
+
+@dataclass(frozen=True)
+class Times:
+    """A column of times.
+
+    Attributes
+    ----------
+    ticks : array (rows,)
+        Microseconds since 1970, in UTC where there is a zone; numbers as they are.
+    is_number : bool
+        Whether the times are whole numbers without a calendar.
+    zone : tzinfo, optional
+        The zone on whose clock days and months are counted.
+    dtype : object
+        The caller's type of column; None for text.
+    style : Style, optional
+        How dates in text are written; None for numbers in text.
+    note : str
+        What was done to them, or empty.
+    """
+
+    ticks: Ticks
+    is_number: bool
+    zone: tzinfo | None = None
+    dtype: object = None
+    style: Style | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Ids:
+    """A column of ids: `codes` (rows,) are places in `values`, which are all different."""
+
+    codes: Ticks
+    values: npt.NDArray[Any]
+    dtype: object = None
+
+
+class Columns(Protocol):
+    """A table of `rows` rows whose columns can be read as one of the three kinds."""
+
+    library: str
+    names: list[str]
+    rows: int
+
+    def ids(self, name: str) -> Ids:
+        """The column as ids; a missing one raises DataError."""
+
+    def times(self, name: str) -> Times:
+        """The column as times; a missing one, or a cell that is none, raises DataError."""
+
+    def numbers(self, name: str) -> Array:
+        """The column as numbers, NaN for missing ones; text that is none raises DataError."""
+
+    def is_numeric(self, name: str) -> bool:
+        """Whether the column looks like one of numbers."""
+
+    def find_times(self) -> str | None:
+        """The first column of dates, if any."""
+
+    def error(self, kind: str, problem: str, row: int, column: str) -> DataError:
+        """The DataError for a cell; rows are counted from 0 here."""
+
+    def place(self, row: int) -> str:
+        """A row as people find it again: "row 7", "line 8"."""
+
+
+class TextColumns:
+    """The columns of a CSV file, from the different cells of each."""
+
+    library = "csv"
+    names: list[str]
+
+    def cells(self, name: str) -> tuple[Ticks, list[str]]:
+        """The different cells of a column, and for each row its place among them."""
+        raise NotImplementedError
+
+    def error(self, kind: str, problem: str, row: int, column: str) -> DataError:
+        """The DataError with file and line."""
+        raise NotImplementedError
+
+    def ids(self, name: str) -> Ids:
+        """The column as ids, text without the spaces around it."""
+        codes, cells = self.cells(name)
+        if "" in cells:
+            row = int(np.argmax(codes == cells.index("")))
+            raise self.error("missing-id", "found an empty id, expected one", row, name)
+        return sorted_ids(codes, cells)
+
+    def times(self, name: str) -> Times:
+        """The column as dates or whole numbers."""
+        return parse_times(*self.cells(name), lambda row, what: self.error(*what, row, name))
+
+    def numbers(self, name: str) -> Array:
+        """The column as numbers, NaN for what is empty or says that it is missing."""
+        return parse_numbers(*self.cells(name), lambda row, what: self.error(*what, row, name))
+
+    def is_numeric(self, name: str) -> bool:
+        """Whether at least half of the cells that say something are numbers."""
+        return _mostly(*self.cells(name), lambda cell: NUMBER.fullmatch(cell) is not None)
+
+    def find_times(self) -> str | None:
+        """The first column in which at least half of the cells that say something are dates."""
+        return find_times(self, self.names)
+
+
+def find_times(columns: TextColumns, names: Sequence[str]) -> str | None:
+    """The first of some columns in which at least half of what is said are dates."""
+    for name in names:
+        if _mostly(*columns.cells(name), lambda cell: parse_moment(cell) is not None):
+            return name
+    return None
+
+
+def _mostly(codes: Ticks, cells: Sequence[str], suits: Callable[[str], bool]) -> bool:
+    """Whether at least half of the cells that say something suit, and any does."""
+    count = np.bincount(codes, minlength=len(cells))
+    said = np.array([cell.lower() not in MISSING for cell in cells], dtype=bool)
+    good = np.array([suits(cell) for cell in cells], dtype=bool)
+    return bool(2 * count[said & good].sum() >= count[said].sum() > 0)
+
+
+class TableColumns(TextColumns):
+    """The columns of a CSV file that our own reader has read."""
+
+    def __init__(self, table: Table) -> None:
+        self.table = table
+        self.names = table.names
+        self.rows = len(table.rows)
+
+    def cells(self, name: str) -> tuple[Ticks, list[str]]:
+        """The different cells of a column, and for each row its place among them."""
+        return distinct(self.table.cells(self.table.names.index(name)))
+
+    def error(self, kind: str, problem: str, row: int, column: str) -> DataError:
+        """The DataError with file and line."""
+        return self.table.error(kind, problem, row, self.table.names.index(column))
+
+    def place(self, row: int) -> str:
+        """The line."""
+        return f"line {self.table.lines[row]:,}"
+
+
+class FrameErrors:
+    """How a frame, or a file that was read as one, names its rows."""
+
+    def __init__(self, file: Path | None = None) -> None:
+        self.file = file
+
+    def error(self, kind: str, problem: str, row: int, column: str) -> DataError:
+        """The DataError for a cell; rows are counted from 1 in words."""
+        if self.file is None:
+            return DataError(kind, problem, line=row + 1, column=column)
+        # A line is a line of text; this file has none.
+        return DataError(kind, f"row {row + 1}: {problem}", file=self.file, column=column)
+
+    def place(self, row: int) -> str:
+        """The row, counted from 1."""
+        return f"row {row + 1:,}"
+
+    def distinct(self, cells: Sequence[Any], name: str) -> tuple[Ticks, list[Any]]:
+        """As `distinct`, with an error for lists and the like."""
+        try:
+            return distinct(cells)
+        except TypeError:
+            problem = "found a cell that holds several values, expected single ones"
+            raise DataError("not-a-value", problem, file=self.file, column=name) from None
+
+    def whole_numbers(self, values: npt.NDArray[Any], name: str, dtype: object) -> Times:
+        """Times that are whole numbers, none so large that the next ones could overflow."""
+        bad = (values > MAX_NUMBER) | (values < -MAX_NUMBER)
+        if bad.any():
+            row = int(np.argmax(bad))
+            problem = f"found {values[row]}, expected a magnitude of at most {MAX_NUMBER:g}"
+            raise self.error("too-large", problem, row, name)
+        return Times(values.astype(np.int64), is_number=True, dtype=dtype)
+
+
+def distinct(cells: Sequence[Any]) -> tuple[Ticks, list[Any]]:
+    """The different cells in order of appearance, and for each cell its place among them."""
+    seen: dict[Any, int] = {}
+    codes = np.fromiter(
+        (seen.setdefault(cell, len(seen)) for cell in cells), dtype=np.int64, count=len(cells)
+    )
+    return codes, list(seen)
+
+
+def sorted_ids(codes: Ticks, values: Sequence[Any], dtype: object = None) -> Ids:
+    """The ids in ascending order, whatever the order of the rows."""
+    order = sorted(range(len(values)), key=values.__getitem__)  # TypeError for unlike values
+    rank = np.empty(len(order), dtype=np.int64)
+    rank[order] = np.arange(len(order))
+    ordered = np.empty(len(order), dtype=object)
+    ordered[:] = [values[k] for k in order]
+    return Ids(rank[codes], ordered, dtype)
+
+
+def parse_numbers(
+    codes: Ticks, cells: Sequence[Any], error: Callable[[int, tuple[str, str]], DataError]
+) -> Array:
+    """The numbers that cells of text, or objects, say; None and NaN are missing values."""
+    values = np.empty(len(cells))
+    for k, cell in enumerate(cells):
+        number = _number(cell)
+        if number is None or math.isinf(number):
+            text = cell.strip() if isinstance(cell, str) else str(cell)
+            problem = number_problem(text)
+            if number is not None:
+                problem = ("not-finite", f"found {quoted(text)}, expected a finite number")
+            raise error(int(np.argmax(codes == k)), problem)
+        values[k] = number
+    return values[codes] if len(cells) else np.empty(0)
+
+
+def _number(cell: Any) -> float | None:
+    if cell is None:
+        return math.nan
+    if isinstance(cell, str):
+        return parse_number(cell.strip())
+    if isinstance(cell, bool | np.bool_ | complex | date | timedelta):
+        return None
+    try:
+        return float(cell)  # int, float, Decimal, Fraction and NumPy's
+    except OverflowError:
+        return math.inf
+    except (TypeError, ValueError):
+        return None
+
+
+def parse_times(
+    codes: Ticks, cells: Sequence[Any], error: Callable[[int, tuple[str, str]], DataError]
+) -> Times:
+    """The times that different cells of text, or of Python's dates, say, as rows of `codes`."""
+
+    def first_row(k: int) -> int:
+        return int(np.argmax(codes == k))
+
+    texts = [cell.strip() if isinstance(cell, str) else cell for cell in cells]
+    if all(isinstance(text, str) and WHOLE_NUMBER.fullmatch(text) for text in texts):
+        numbers = np.array([int(text) for text in texts], dtype=np.int64)
+        return Times(numbers[codes], is_number=True)
+    moments: list[Moment] = []
+    for k, text in enumerate(texts):
+        moment = _moment(text)
+        if moment is None:
+            found = "an empty cell" if text in ("", None) else quoted(str(text))
+            raise error(first_row(k), ("not-a-date", f"found {found}, expected {EXPECTED_DATE}"))
+        if moments and (moment.offset is None) != (moments[0].offset is None):
+            found, wanted = ("a", "none") if moments[0].offset is None else ("no", "one")
+            problem = f"found {found} zone offset, expected {wanted} as in the rows before"
+            raise error(first_row(k), ("mixed-zones", problem))
+        moments.append(moment)
+    ticks, zone, style, note = _one_clock(moments)
+    dtype: object = None if isinstance(cells[0], str) else type(cells[0])
+    bad = (ticks < FIRST) | (ticks > LAST)
+    if bad.any():
+        k = int(np.argmax(bad))
+        problem = f"found {quoted(str(texts[k]))}, expected a year from 1 to 9999"
+        raise error(first_row(k), ("not-a-date", problem))
+    return Times(ticks[codes], is_number=False, zone=zone, dtype=dtype, style=style, note=note)
+
+
+def _moment(cell: Any) -> Moment | None:
+    if isinstance(cell, str):
+        return parse_moment(cell)
+    if isinstance(cell, datetime):
+        if cell != cell:  # pandas' NaT is a datetime
+            return None
+        local = datetime(*cell.timetuple()[:6], cell.microsecond)
+        return Moment(local, cell.utcoffset(), Style(time_mark=" ", seconds=True))
+    if isinstance(cell, date):
+        return Moment(datetime(cell.year, cell.month, cell.day), None, Style())
+    return None
+
+
+def _one_clock(moments: Sequence[Moment]) -> tuple[Ticks, tzinfo | None, Style, str]:
+    """The times on one clock: the one that they share, else UTC."""
+    offsets = {moment.offset for moment in moments}
+    local = np.array([(moment.local - EPOCH) // MICROSECOND for moment in moments], dtype=np.int64)
+    style = moments[-1].style
+    if offsets == {None}:
+        return local, None, style, ""
+    distance = [(moment.offset or timedelta(0)) // MICROSECOND for moment in moments]
+    ticks = local - np.array(distance, dtype=np.int64)
+    if len(offsets) == 1:
+        (offset,) = offsets
+        assert offset is not None
+        return ticks, timezone(offset), style, ""
+    found = f"{len(offsets)} distances from UTC in one column"
+    if len(np.unique(local % DAY)) == 1 < len(np.unique(ticks % DAY)):
+        # Days on a local clock that is set forward and back; in UTC they would be uneven.
+        note = (
+            f"{found}, always {moments[0].local:%H:%M} on the local clock: days are counted there"
+        )
+        return local, None, _without_zone(style), note
+    return ticks, timezone.utc, UTC_STYLE, f"{found}: brought to UTC"
+
+
+def _without_zone(style: Style) -> Style:
+    return Style(
+        style.kind,
+        style.quarter_mark,
+        style.date_mark,
+        style.time_mark,
+        style.seconds,
+        style.fraction_digits,
+    )

@@ -1,0 +1,251 @@
+"""The rows of a panel in order: by series, then by time, each time once, every value usable."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from memattn.errors import DataError, quoted
+from memattn.forecast.data.columns import Array, Columns, Ids, Times
+from memattn.forecast.data.time_zones import DAY, Ticks, clock_of
+
+MAX_MAGNITUDE = 1e100  # so that squares and their sums do not overflow
+
+
+@dataclass(frozen=True)
+class Note:
+    """Something that was done to the data, or that who uses the forecast should know.
+
+    Attributes
+    ----------
+    kind : str
+        A short name for programs, such as ``"duplicates"`` or ``"gaps"``.
+    text : str
+        What was done, for people, with the first place concerned.
+    count : int
+        How many rows or series it concerns.
+    """
+
+    kind: str
+    text: str
+    count: int = 0
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True)
+class Names:
+    """Which columns hold what."""
+
+    ids: str | None
+    times: str | None
+    values: tuple[str, ...]
+
+
+@dataclass
+class LongRows:
+    """Rows of a long table and where they came from.
+
+    Attributes
+    ----------
+    columns : Columns
+        The table.
+    names : Names
+        Its columns; with several of values, series k is column k.
+    ids : array (N,)
+        One for each series.
+    id_dtype : object
+        Their type in the caller's library, None for text.
+    times : Times
+        What is known of the times; `ticks` below are in order.
+    codes, ticks, values, source : array (n,)
+        For each row the place of its series in `ids`, its time, its value (NaN: missing) and the
+        row of the table, from 0.
+    notes : list of Note
+        What was done.
+    """
+
+    columns: Columns
+    names: Names
+    ids: npt.NDArray[np.object_]
+    id_dtype: object
+    times: Times
+    codes: Ticks
+    ticks: Ticks
+    values: Array
+    source: Ticks
+    notes: list[Note] = field(default_factory=list)
+
+    @property
+    def offsets(self) -> Ticks:
+        """Series k has rows offsets[k] to offsets[k + 1] - 1, once the rows are in order."""
+        return np.searchsorted(self.codes, np.arange(len(self.ids) + 1)).astype(np.int64)
+
+    @property
+    def inner(self) -> npt.NDArray[np.bool_]:
+        """Whether each row but the first belongs to the series of the row before (n - 1,)."""
+        same: npt.NDArray[np.bool_] = self.codes[1:] == self.codes[:-1]
+        return same
+
+    def clock(self) -> Ticks:
+        """The times on the local clock, where days and months are counted."""
+        if self.times.zone is None:
+            return self.ticks
+        return clock_of(self.times.zone, self.ticks).to_local(self.ticks)
+
+    def select(self, keep: npt.NDArray[np.bool_] | Ticks) -> LongRows:
+        """Some of the rows."""
+        return replace(
+            self,
+            codes=self.codes[keep],
+            ticks=self.ticks[keep],
+            values=self.values[keep],
+            source=self.source[keep],
+        )
+
+    def error(self, kind: str, problem: str, row: int, of_time: bool = False) -> DataError:
+        """The DataError for one row, by its place here."""
+        code, source = int(self.codes[row]), int(self.source[row])
+        column = self.names.values[code if len(self.names.values) > 1 else 0]
+        if of_time and self.names.times is not None:
+            column = self.names.times
+        where = "" if self.names.ids is None else f"series {self.series(code)}: "
+        return self.columns.error(kind, where + problem, source, column)
+
+    def series(self, code: int) -> str:
+        """The id of a series, quoted."""
+        return quoted(str(self.ids[code]))
+
+    def row(self, row: int) -> str:
+        """A row in words: its place in the table and its time."""
+        place = self.columns.place(int(self.source[row]))
+        return f"{place} ({self.when(int(self.ticks[row]))})"
+
+    def when(self, tick: int) -> str:
+        """A time in words."""
+        return say_time(tick, self.times)
+
+    def note(self, kind: str, text: str, count: int) -> None:
+        """Keeps what was done."""
+        self.notes.append(Note(kind, text, count))
+
+
+def say_time(tick: int, times: Times) -> str:
+    """A time in words, in UTC where there is a zone."""
+    if times.is_number:
+        return str(tick)
+    text = str(np.datetime64(tick, "us"))
+    text = text.removesuffix(".000000").removesuffix(":00")
+    if times.zone is not None:
+        return text + "Z"
+    return text.removesuffix("T00:00") if tick % DAY == 0 else text
+
+
+def plural(count: int, noun: str, many: str = "") -> str:
+    """A number with its noun."""
+    return f"{count:,} {noun if count == 1 else many or noun + 's'}"
+
+
+def read_rows(columns: Columns, names: Names, times: Times) -> LongRows:
+    """The rows of a long or a wide table, as they stand.
+
+    Raises
+    ------
+    DataError
+        A missing id, text that is no number, an infinity, or a number too large.
+    """
+    count = columns.rows
+    rows = np.arange(count)
+    if names.ids is not None:
+        ids = columns.ids(names.ids)
+    else:
+        values = np.empty(len(names.values), dtype=object)
+        values[:] = names.values
+        ids = Ids(np.repeat(np.arange(len(values)), count), values)
+    width = len(names.values)
+    found = LongRows(
+        columns,
+        names,
+        ids.values,
+        ids.dtype,
+        times,
+        codes=ids.codes,
+        ticks=times.ticks if width == 1 else np.tile(times.ticks, width),
+        values=np.concatenate([columns.numbers(name) for name in names.values]),
+        source=rows if width == 1 else np.tile(rows, width),
+    )
+    _check_values(found)
+    if times.note:
+        found.note("zones", f"{quoted(names.times or '')}: {times.note}", count)
+    return found
+
+
+def _check_values(rows: LongRows) -> None:
+    bad = np.abs(rows.values) > MAX_MAGNITUDE  # NaN is none
+    if not bad.any():
+        return
+    row = int(np.argmax(bad))
+    value = float(rows.values[row])
+    if np.isinf(value):
+        raise rows.error("not-finite", f"found {value}, expected a finite number", row)
+    problem = f"found {value:g}, expected a magnitude of at most {MAX_MAGNITUDE:g}; rescale it"
+    raise rows.error("too-large", problem, row)
+
+
+def put_in_order(rows: LongRows) -> LongRows:
+    """The rows by series and time, each time once.
+
+    Rows that were not in order of time, and times that stood twice with the same value, are noted.
+
+    Raises
+    ------
+    DataError
+        A time that stands twice in a series with different values.
+    """
+    backwards = rows.inner & (np.diff(rows.ticks) < 0)
+    if np.any(np.diff(rows.codes) < 0):
+        rows = rows.select(np.argsort(rows.codes, kind="stable"))
+        backwards = rows.inner & (np.diff(rows.ticks) < 0)
+    if backwards.any():
+        first = rows.row(int(np.argmax(backwards)) + 1)
+        count = int(backwards.sum())
+        before = plural(count, "row") + (" lies" if count == 1 else " lie")
+        rows.note("unsorted", f"{before} before the row above, first {first}: sorted", count)
+        rows = rows.select(np.lexsort((rows.ticks, rows.codes)))
+    return _each_time_once(rows)
+
+
+def _each_time_once(rows: LongRows) -> LongRows:
+    double = rows.inner & (np.diff(rows.ticks) == 0)
+    if not double.any():
+        return rows
+    before, after = rows.values[:-1], rows.values[1:]
+    differ = double & ~((before == after) | (np.isnan(before) & np.isnan(after)))
+    if differ.any():
+        row = int(np.argmax(differ)) + 1
+        values = [_say(float(rows.values[k])) for k in (row - 1, row)]
+        time = rows.when(int(rows.ticks[row]))
+        problem = (
+            f"found the time {time} twice with different values, {values[0]} in "
+            f"{rows.columns.place(int(rows.source[row - 1]))} and {values[1]} in "
+            f"{rows.columns.place(int(rows.source[row]))}; expected it once"
+        )
+        if not rows.times.is_number and rows.times.zone is None and rows.ticks[row] % DAY:
+            problem += ". Local times repeat an hour in autumn: give them with a zone or in UTC"
+        raise rows.error("duplicate-time", problem, row, of_time=True)
+    count = int(double.sum())
+    first = rows.row(int(np.argmax(double)) + 1)
+    rows.note(
+        "duplicates",
+        f"{plural(count, 'row')} with the time and the value of another of the series, first "
+        f"{first}: dropped",
+        count,
+    )
+    return rows.select(np.concatenate([[True], ~double]))
+
+
+def _say(value: float) -> str:
+    return "none" if np.isnan(value) else f"{value:.10g}"

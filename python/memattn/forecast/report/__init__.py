@@ -1,0 +1,1 @@
+"""The report of a forecaster, one HTML page, and its figures."""

@@ -1,0 +1,119 @@
+"""The figures of what the memory of a forecaster remembers."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from memattn.figure_style import BLUE, INK, MUTED, ORANGE
+from memattn.forecast.data.columns import Array
+from memattn.forecast.report.figures import thinned
+from memattn.forecast.report.memory_reading import (
+    KIND_NOUNS,
+    KINDS,
+    MemoryReading,
+    Reader,
+    SlotEffects,
+)
+
+MORE, LESS = (0.0, 0.447, 0.698), (0.835, 0.369, 0.0)  # BLUE and ORANGE
+MAX_PHASE_LABELS = 12
+
+
+def draw_shares(reading: MemoryReading, layer: int, order: npt.NDArray[np.int64]) -> Figure:
+    """How much more or less than usual slots are read, by phase and by kind of window."""
+    blocks = [] if reading.by_phase is None else [reading.by_phase[layer][order]]
+    blocks.append(reading.by_kind[layer][order])
+    usage = reading.usage[layer][order]
+    figure = Figure(figsize=(9, 0.2 * len(order) + 1.3), layout="constrained")
+    widths = [1.0] if len(blocks) == 1 else [1.2, 1.0]
+    panels = figure.subplots(1, len(blocks), width_ratios=widths, squeeze=False, sharey=True)[0]
+    for axes, block in zip(panels, blocks, strict=True):
+        axes.imshow(_tinted(block, usage), aspect="auto", interpolation="none")
+        axes.grid(False)
+        axes.spines[:].set_visible(False)
+        axes.tick_params(length=0)
+    names = [f"{slot}: {100 * share:.1f} %" for slot, share in zip(order, usage, strict=True)]
+    panels[0].set_yticks(np.arange(len(order)), names, fontsize=8)
+    panels[0].set_ylabel("slot: share of reading")
+    if reading.phases is not None:
+        labels = reading.phases.labels
+        places = np.arange(0, len(labels), -(-len(labels) // MAX_PHASE_LABELS))
+        panels[0].set_xticks(places, [labels[place] for place in places], fontsize=8)
+        panels[0].set_title(f"by the {reading.phases.noun} in which the forecast begins")
+    panels[-1].set_title("by the kind of window")
+    names = [name for kind in KINDS for name in kind]
+    panels[-1].set_xticks(np.arange(len(names)), names, fontsize=8)
+    for k, noun in enumerate(KIND_NOUNS):
+        if k:
+            panels[-1].axvline(3 * k - 0.5, color=MUTED, linewidth=1)
+        panels[-1].text(
+            (3 * k + 1.5) / len(names),
+            -1.35 / len(order),
+            noun,
+            transform=panels[-1].transAxes,
+            ha="center",
+            va="top",
+            fontsize=9,
+            color=MUTED,
+        )
+    return figure
+
+
+def _tinted(shares: Array, usage: Array) -> Array:
+    """Colours (slots, groups, 4): the page's own for as usual, full at half and at double."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        change = np.nan_to_num(np.log2(shares / usage[:, None]), neginf=-1, posinf=1)
+    change = np.clip(change, -1, 1)
+    colors = np.where((change > 0)[..., None], MORE, LESS)
+    tinted: Array = np.concatenate([colors, np.abs(change)[..., None]], axis=-1)
+    return tinted
+
+
+def draw_readers(readers: list[Reader], lookback: int) -> Figure:
+    """The windows that read a slot most, the strongest one in colour."""
+    figure = Figure(figsize=(3.1, 1.75))
+    axes = figure.add_axes((0.11, 0.12, 0.86, 0.85))  # all alike, and quicker than a layout each
+    for place, reader in reversed(list(enumerate(readers))):
+        thin = thinned(4 * len(reader.shape))
+        axes.plot(
+            np.arange(1 - len(reader.shape), 1)[thin],
+            reader.shape[thin],
+            color=BLUE if place == 0 else INK,
+            alpha=1 if place == 0 else 0.35,
+            linewidth=1.8 if place == 0 else 0.9,
+        )
+    axes.axhline(0, color=MUTED, linewidth=0.6)
+    axes.set_xlim(1 - max(lookback, 2), 0)
+    axes.xaxis.set_major_locator(MaxNLocator(3, integer=True))
+    axes.yaxis.set_major_locator(MaxNLocator(3))
+    axes.tick_params(labelsize=8, length=2)
+    return figure
+
+
+def draw_effects(effects: SlotEffects, layer: int, order: npt.NDArray[np.int64]) -> Figure:
+    """A bar a slot: how far forecasts move without it and, below, by how much the error grows."""
+    rows = 1 if effects.error is None else 2
+    figure = Figure(figsize=(9, 1.1 + 1.35 * rows), layout="constrained")
+    panels = figure.subplots(rows, 1, sharex=True, squeeze=False)[:, 0]
+    places = np.arange(len(order))
+    panels[0].bar(places, effects.movement[layer][order], color=BLUE, width=0.7)
+    unit = "% of the forecast" if effects.relative else "% of the usual change over a season"
+    panels[0].set_title(f"without the slot, forecasts move by ({unit})")
+    if effects.error is not None and effects.margin is not None:
+        error = effects.error[layer][order]
+        panels[1].bar(places, error, color=np.where(error > 0, BLUE, ORANGE), width=0.7)
+        panels[1].errorbar(
+            places, error, effects.margin[layer][order], fmt="none", ecolor=INK, elinewidth=0.8
+        )
+        panels[1].axhline(0, color=MUTED, linewidth=0.8)
+        panels[1].set_title("and the error grows by (%; below 0: it gets smaller)")
+    for axes in panels:
+        axes.grid(axis="x", visible=False)
+        axes.margins(x=0.01)
+        axes.yaxis.set_major_locator(MaxNLocator(4))
+    panels[-1].set_xticks(places, [str(slot) for slot in order], fontsize=8)
+    panels[-1].set_xlabel("slot, the most read on the left")
+    return figure

@@ -1,0 +1,275 @@
+"""The report of a forecaster: one HTML page with its figures inside, which needs no network.
+
+Its size is bounded however many series there are: figures are drawn of a few of them and of means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import jinja2
+import numpy as np
+from markupsafe import Markup
+
+from memattn import __version__
+from memattn.figure_style import figure_style, picture
+from memattn.forecast.arguments import check_trained, checked_levels
+from memattn.forecast.data.frames import MODEL
+from memattn.forecast.data.long_rows import plural
+from memattn.forecast.evaluation import (
+    METHODS,
+    NAIVE,
+    Evaluation,
+    baseline_of,
+    evaluate_held_out,
+    warnings_of,
+)
+from memattn.forecast.fitting import Fitted
+from memattn.forecast.forecaster_settings import trained_levels
+from memattn.forecast.metrics import significant
+from memattn.forecast.report.figures import (
+    FEWEST_COVERED,
+    draw_errors_by_step,
+    draw_series,
+    shown_opacities,
+    step_noun,
+    to_svg,
+)
+from memattn.forecast.report.memory_reading import read_memory
+from memattn.forecast.report.memory_section import memory_layers, memory_words
+from memattn.forecast.report.series_section import (
+    SHOWN,
+    error_ratios,
+    largest_series,
+    series_forecasts,
+    worst_series,
+)
+from memattn.forecast.report.words import (
+    NONE,
+    about_series,
+    about_steps,
+    count_better,
+    coverage_text,
+    headline,
+    reach_text,
+    relation_in_short,
+    setting_text,
+    short,
+    windows_text,
+)
+
+if TYPE_CHECKING:
+    from memattn.forecast.forecaster import Forecaster
+
+LEVELS = (80, 95)
+
+
+@dataclass(frozen=True)
+class SeriesPart:
+    """One series on the page."""
+
+    name: str
+    figure: Markup
+    words: str
+
+
+def render_report(
+    forecaster: Forecaster, *, levels: Iterable[float] = LEVELS, source: str | None = None
+) -> str:
+    """The page, as text; the same forecaster gives the same page.
+
+    Parameters
+    ----------
+    forecaster : Forecaster
+        Fitted, or loaded; what is not kept in a file is left out, and the page says so.
+    levels : list of float
+        Of the intervals, in percent; without a calibration there are none.
+    source : str, optional
+        What the series are called in the title. Default: how many there are.
+
+    Raises
+    ------
+    RuntimeError
+        Before fit.
+    ValueError
+        A level that is none.
+    """
+    fitted = forecaster._state("write_report")
+    shown = checked_levels("Forecaster.write_report", levels)
+    if fitted.calibration is None:
+        shown = []
+    check_trained("Forecaster.write_report", trained_levels(fitted.settings), shown)
+    evaluation = evaluate_held_out(fitted, shown)
+    reading = read_memory(fitted, evaluation)
+    panel = fitted.panel
+    steps = step_noun(panel.frequency)
+    with figure_style():
+        sections = _series_sections(fitted, shown, evaluation)
+        by_step = None
+        if evaluation is not None:
+            by_step = to_svg(draw_errors_by_step(evaluation, shown, steps), "errors")
+        layers = [] if reading is None else memory_layers(panel, reading)
+    return _template().render(
+        **_about_data(fitted, source, steps, shown),
+        **_about_accuracy(fitted, evaluation, shown, steps),
+        **memory_words(fitted, reading),
+        sections=sections,
+        evaluation=evaluation,
+        by_step=by_step,
+        reading=reading,
+        layers=layers,
+    )
+
+
+def _about_data(
+    fitted: Fitted, source: str | None, steps: str, levels: list[float]
+) -> dict[str, Any]:
+    panel, settings = fitted.panel, fitted.settings
+    return {
+        "title": source if source is not None else plural(len(panel), "series", "series"),
+        "panel": panel,
+        "fitted": fitted,
+        "steps": steps,
+        "horizon": settings["horizon"].value,
+        "size_rows": _size_rows(fitted),
+        "levels": levels,
+        "opacities": shown_opacities(levels),
+        "settings": [(name, setting_text(one.value), one.reason) for name, one in settings.items()],
+        "settings_members": settings["members"].value,
+        "baseline": baseline_of(panel),
+        "any_logs": bool(panel.positive.any()),
+        "untrained": settings["steps"].value == 0,
+        "version": __version__,
+    }
+
+
+def _about_accuracy(
+    fitted: Fitted, evaluation: Evaluation | None, levels: list[float], steps: str
+) -> dict[str, Any]:
+    if evaluation is None:
+        why = "No windows were held out when it was fitted, or a file was loaded, which does not"
+        why += " keep them: nothing can be said here of how good the forecasts are."
+        return {"why_no_held_out": why, "facts": []}
+    better, of_series = count_better(evaluation)
+    covered = [level for level in levels if evaluation.coverage(level) is not None]
+    facts = [(f"error against {baseline_of(fitted.panel)}", relation_in_short(evaluation))]
+    if of_series > 1:
+        facts.append(("series with a lower error", f"{better:,} of {of_series:,}"))
+    for level in covered:
+        facts.append((f"inside of the {level:g} % interval", _share(evaluation, level)))
+    return {
+        "warnings": warnings_of(evaluation),
+        "headline": headline(evaluation, covered),
+        "covered": covered,
+        "facts": facts,
+        "rows": _accuracy_rows(evaluation, covered),
+        "about_steps": about_steps(evaluation, steps),
+        "windows_text": windows_text(evaluation),
+        "reach_text": reach_text(evaluation),
+        "held_out_by": "the model"
+        if fitted.held_out is None or fitted.held_out.engine is None
+        else "a second model of the same settings, trained without these rows,",
+        "coverage_text": coverage_text(evaluation, levels),
+        "coverage_drawn": any(
+            evaluation.covered_windows(level) >= FEWEST_COVERED for level in levels
+        ),
+    }
+
+
+def series_picture(
+    forecaster: Forecaster, suffix: str, unique_id: object, levels: Iterable[float]
+) -> bytes:
+    """The forecast of one series as a picture file named ``*suffix``, .svg or .png.
+
+    Raises
+    ------
+    ValueError
+        There is no such series, or a level is none.
+    DataError
+        Another suffix.
+    """
+    where = "Forecaster.write_figure"
+    fitted = forecaster._state("write_figure")
+    shown = checked_levels(where, levels)
+    if fitted.calibration is None:
+        shown = []
+    ids = fitted.panel.ids.tolist()
+    places = [0] if unique_id is None else [k for k, one in enumerate(ids) if one == unique_id]
+    if not places:
+        expected = f"one of the {plural(len(fitted.panel), 'series', 'series')} of fit"
+        raise ValueError(f"{where}: unique_id: found {unique_id!r}, expected {expected}")
+    evaluation = evaluate_held_out(fitted, [])
+    series = series_forecasts(fitted, places[:1], shown, evaluation)[0]
+    return picture(lambda: draw_series(series, shown, legend=True), suffix)
+
+
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("memattn.forecast.report", "templates"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters["count"] = "{:,}".format
+    environment.filters["short"] = short
+    return environment.get_template("report.html.j2")
+
+
+def _size_rows(fitted: Fitted) -> int:
+    """The last rows by which series are large or small: a season, or the horizon."""
+    return int(max(fitted.panel.season, fitted.settings["horizon"].value))
+
+
+def _share(evaluation: Evaluation, level: float) -> str:
+    share = evaluation.coverage(level)
+    return NONE if share is None else f"{share:.1f} %"
+
+
+def _accuracy_rows(evaluation: Evaluation, levels: Sequence[float]) -> list[tuple[str, list[str]]]:
+    """For each method its measures and, of the model alone, what its intervals held."""
+    rows = []
+    methods = METHODS if evaluation.panel.season > 1 else (MODEL, NAIVE)
+    for method in methods:
+        found = evaluation.overall(method)
+        cells = [
+            NONE if found.smape is None else f"{found.smape:.2f}",
+            *(NONE if one is None else f"{one:.3f}" for one in (found.mase, found.rmsse)),
+            significant(found.mae),
+        ]
+        inside = [_share(evaluation, level) if method == MODEL else NONE for level in levels]
+        rows.append((method, cells + inside))
+    return rows
+
+
+def _series_sections(
+    fitted: Fitted, levels: list[float], evaluation: Evaluation | None
+) -> list[tuple[str, list[SeriesPart]]]:
+    """The kinds of series that are shown: "largest", "worst", or "all" of few."""
+    panel = fitted.panel
+    ratios = np.full(len(panel), np.nan) if evaluation is None else error_ratios(evaluation)
+    largest = largest_series(panel, _size_rows(fitted)).tolist()
+    worst = [place for place in worst_series(ratios, 2 * SHOWN).tolist() if place not in largest]
+    chosen = [("all" if len(panel) <= SHOWN else "largest", largest), ("worst", worst[:SHOWN])]
+    windows = np.zeros(len(panel), np.int64)
+    if evaluation is not None:
+        windows = np.bincount(evaluation.windows.series, minlength=len(panel))
+    baseline = baseline_of(panel)
+    sections = []
+    for kind, places in chosen:
+        parts = [
+            SeriesPart(
+                name=short(panel.ids[one.place]),
+                figure=to_svg(draw_series(one, levels), f"{kind}-{k}"),
+                words=about_series(
+                    one, float(ratios[one.place]), int(windows[one.place]), baseline
+                ),
+            )
+            for k, one in enumerate(series_forecasts(fitted, places, levels, evaluation))
+        ]
+        if parts:
+            sections.append((kind, parts))
+    return sections

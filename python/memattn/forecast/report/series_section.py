@@ -1,0 +1,159 @@
+"""The series that a report shows, and what there is to draw of each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from memattn.forecast.baselines import Windows, seasonal_naive, with_their_series
+from memattn.forecast.data.columns import Array
+from memattn.forecast.data.frames import MODEL
+from memattn.forecast.data.panel import Panel
+from memattn.forecast.data.time_axis import Unit
+from memattn.forecast.data.time_zones import Ticks, clock_of
+from memattn.forecast.evaluation import Evaluation, baseline_of
+from memattn.forecast.fitting import Fitted, forecast, intervals_of
+
+SHOWN = 4  # of the largest, and of the worst
+MAX_ROWS = 600  # of history in a figure
+
+Times = npt.NDArray[Any]  # datetime64 on the local clock, or whole numbers
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOutForecast:
+    """What a model that had not seen them said of the last rows, beside a baseline.
+
+    Attributes
+    ----------
+    times : array (n,)
+        Of these rows.
+    forecast, baseline : array (n,)
+        Of the same rows.
+    baseline_name : str
+        What the baseline is.
+    """
+
+    times: Times
+    forecast: Array
+    baseline: Array
+    baseline_name: str
+
+
+@dataclass(frozen=True, eq=False)
+class SeriesForecast:
+    """One series as a figure shows it.
+
+    Attributes
+    ----------
+    place : int
+        In the panel.
+    times, values : array (n,)
+        The last rows of its history.
+    ahead, forecast : array (horizon,)
+        What is forecast.
+    before : array (horizon,)
+        The same rows one season before, or, without a season or a whole one, the last value.
+    ends : mapping
+        For each level in percent the two ends (horizon,).
+    held_out : HeldOutForecast, optional
+        Of its last held-out window.
+    """
+
+    place: int
+    times: Times
+    values: Array
+    ahead: Times
+    forecast: Array
+    before: Array
+    ends: dict[float, tuple[Array, Array]]
+    held_out: HeldOutForecast | None
+
+
+def largest_series(panel: Panel, rows: int) -> npt.NDArray[np.int64]:
+    """Places of up to SHOWN series, the largest first: by mean size over their last `rows` rows."""
+    first = np.maximum(panel.offsets[1:] - rows, panel.offsets[:-1])
+    # Sums from first to the end of each series and, thrown away, from there to the next first.
+    edges = np.stack([first, panel.offsets[1:]], axis=1).ravel()[:-1]
+    size = np.add.reduceat(np.abs(panel.values), edges)[::2] / (panel.offsets[1:] - first)
+    order: npt.NDArray[np.int64] = np.argsort(-size, kind="stable")[:SHOWN]
+    return order
+
+
+def error_ratios(evaluation: Evaluation) -> Array:
+    """Each series' error over that of the baseline (N,), NaN where that made none or has none."""
+    model = evaluation.by_series(MODEL).mae
+    baseline = evaluation.by_series(baseline_of(evaluation.panel)).mae
+    ratios: Array = np.divide(model, baseline, out=np.full_like(model, np.nan), where=baseline > 0)
+    return ratios
+
+
+def worst_series(ratios: Array, most: int = SHOWN) -> npt.NDArray[np.int64]:
+    """Places of up to `most` series, that with the largest ratio first."""
+    order = np.argsort(-np.nan_to_num(ratios, nan=-np.inf), kind="stable")[:most]
+    known: npt.NDArray[np.int64] = order[~np.isnan(ratios[order])]
+    return known
+
+
+def series_forecasts(
+    fitted: Fitted, places: Sequence[int], levels: list[float], evaluation: Evaluation | None
+) -> list[SeriesForecast]:
+    """What there is to draw of the series at these places."""
+    panel = fitted.panel
+    chosen = np.array(places, dtype=np.int64)
+    some, windows = with_their_series(panel, Windows(chosen, panel.lengths[chosen]))
+    coming = forecast(fitted.engine, fitted.settings, some, windows)
+    forecasts = coming.points
+    ends = intervals_of("Forecaster.write_report", fitted, coming, levels)
+    horizon = forecasts.shape[1]
+    before = seasonal_naive(some, windows, horizon, panel.season)
+    rows = min(max(4 * panel.season, 3 * horizon, 24), MAX_ROWS)
+    found = []
+    for k, place in enumerate(places):
+        values = panel.series(place)[-rows:]
+        found.append(
+            SeriesForecast(
+                place=place,
+                times=times_of(panel, place, np.arange(1 - len(values), 1)),
+                values=values,
+                ahead=times_of(panel, place, np.arange(1, horizon + 1)),
+                forecast=forecasts[k],
+                before=before[k],
+                ends={level: (low[k], high[k]) for level, (low, high) in ends.items()},
+                held_out=_last_held_out(evaluation, place, len(values)),
+            )
+        )
+    return found
+
+
+def _last_held_out(evaluation: Evaluation | None, place: int, shown: int) -> HeldOutForecast | None:
+    if evaluation is None:
+        return None
+    windows = np.flatnonzero(evaluation.windows.series == place)
+    if not len(windows):
+        return None
+    window = windows[-1]
+    known = int((~np.isnan(evaluation.truth[window])).sum())
+    first = int(evaluation.windows.ends[window] - evaluation.panel.lengths[place]) + 1
+    skipped = max(1 - shown - first, 0)  # rows of a long horizon before the first one shown
+    rows = slice(skipped, known)
+    return HeldOutForecast(
+        times=times_of(evaluation.panel, place, np.arange(first + skipped, first + known)),
+        forecast=evaluation.forecasts[MODEL][window, rows],
+        baseline=evaluation.forecasts[baseline_of(evaluation.panel)][window, rows],
+        baseline_name=baseline_of(evaluation.panel),
+    )
+
+
+def times_of(panel: Panel, place: int, ahead: Ticks) -> Times:
+    """Times of one series to draw at; `ahead` as in `Panel.times`."""
+    ticks = panel.times(np.full(len(ahead), place), ahead)
+    if panel.frequency.unit in (Unit.NUMBER, Unit.ROW):
+        return ticks
+    if panel.zone is not None and len(ticks):
+        ticks = clock_of(panel.zone, ticks).to_local(ticks)
+    return ticks.astype("datetime64[us]")

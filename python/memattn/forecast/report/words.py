@@ -1,0 +1,213 @@
+"""What a report says in words: every figure has a sentence of what to see in it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from memattn.errors import printable
+from memattn.forecast.data.frames import MODEL
+from memattn.forecast.data.long_rows import plural
+from memattn.forecast.evaluation import METHODS, NAIVE, SEASONAL_NAIVE, Evaluation, baseline_of
+from memattn.forecast.metrics import significant, skill
+from memattn.forecast.report.figures import error_by_step
+from memattn.forecast.report.memory_reading import KINDS, MemoryReading, SlotEffects
+from memattn.forecast.report.series_section import SeriesForecast, error_ratios
+
+MAX_NAME = 60
+NONE = "-"  # instead of a number
+EVEN = 1.1  # times as usual: less is no answer to anything
+FEWEST_SEPARATE = 10  # groups of windows, for a standard error over them
+
+
+def _errors(evaluation: Evaluation) -> dict[str, float | None]:
+    """What methods are compared by: MASE, or for one series, or without a scale, MAE."""
+    overall = {name: evaluation.overall(name) for name in METHODS}
+    scaled = len(evaluation.panel) > 1 and overall[MODEL].mase is not None
+    return {name: one.mase if scaled else one.mae for name, one in overall.items()}
+
+
+def headline(evaluation: Evaluation, levels: Sequence[float]) -> str:
+    """How good the forecasts are beside the baselines, and what their intervals hold."""
+    errors = _errors(evaluation)
+    beside = dict.fromkeys([baseline_of(evaluation.panel), NAIVE])
+    found = " and ".join(relation(errors[MODEL], errors[name], name) for name in beside)
+    text = f"On rows that the model had not seen, its error is {found}."
+    better, of_series = count_better(evaluation)
+    if of_series > 1:
+        text += f" It is smaller than {next(iter(beside))}'s on {better:,} of {of_series:,} series."
+    shares = [(level, evaluation.coverage(level)) for level in levels]
+    held = [
+        f"the {level:g} % interval held {one:.1f} %" for level, one in shares if one is not None
+    ]
+    return f"{text} Of what came, {' and '.join(held)}." if held else text
+
+
+def relation(error: float | None, baseline: float | None, name: str) -> str:
+    """An error beside that of a baseline: "12 % smaller than that of naive"."""
+    better = skill(error, baseline)
+    if better is None:
+        return f"not comparable to that of {name}, which made none"
+    if abs(better) < 0.5:
+        return f"as large as that of {name}"
+    return f"{abs(better):.0f} % {'smaller' if better > 0 else 'larger'} than that of {name}"
+
+
+def relation_in_short(evaluation: Evaluation) -> str:
+    """The error beside the baseline's in two words."""
+    errors = _errors(evaluation)
+    better = skill(errors[MODEL], errors[baseline_of(evaluation.panel)])
+    if better is None:
+        return "not defined"
+    if abs(better) < 0.5:
+        return "the same"
+    return f"{abs(better):.0f} % {'lower' if better >= 0 else 'higher'}"
+
+
+def windows_text(evaluation: Evaluation) -> str:
+    """How many windows were held out, of how many series."""
+    count = plural(len(evaluation), "held-out window")
+    if len(evaluation.panel) == 1:
+        return count
+    of = len(np.unique(evaluation.windows.series))
+    return f"{count} of {plural(of, 'series', 'series')}"
+
+
+def reach_text(evaluation: Evaluation) -> str:
+    """How far ahead there is a truth, when that is not all the way."""
+    horizon = evaluation.truth.shape[1]
+    reached = int((~np.isnan(evaluation.truth)).any(axis=0).sum())
+    return "" if reached == horizon else f", for {reached} of {horizon} steps ahead"
+
+
+def coverage_text(evaluation: Evaluation, levels: list[float]) -> str:
+    """What the coverage in the table is of."""
+    if not evaluation.calibrated_on or not levels:
+        return "There are too few windows to measure what intervals hold."
+    count = plural(evaluation.covered_windows(levels[0]), "window")
+    return f"Inside: of {count}, with intervals from the errors on {evaluation.calibrated_on}."
+
+
+def count_better(evaluation: Evaluation) -> tuple[int, int]:
+    """On how many series the error is smaller than the baseline's, and of how many."""
+    ratios = error_ratios(evaluation)
+    known = ratios[~np.isnan(ratios)]
+    return int((known < 1).sum()), len(known)
+
+
+def about_steps(evaluation: Evaluation, steps: str) -> str:
+    """Errors by step ahead."""
+    name = baseline_of(evaluation.panel)
+    model, baseline = (error_by_step(evaluation, one) for one in (MODEL, name))
+    known = np.flatnonzero(~(np.isnan(model) | np.isnan(baseline)))
+    if not len(known):
+        return ""
+    better = int((model[known] < baseline[known]).sum())
+    first, last = model[known[0]], model[known[-1]]
+    text = f"Lower is better. The model is below {name} at {better} of {len(known)} steps"
+    if len(known) > 1 and first > 0:
+        text += f"; {known[-1] + 1} {steps} ahead its error is {last / first:.1f} times"
+        text += f" that of {'the first' if known[0] == 0 else f'step {known[0] + 1}'}"
+    return text + "."
+
+
+def about_series(series: SeriesForecast, ratio: float, windows: int, baseline: str) -> str:
+    """Where the forecast lies, and how wrong it was on what is known."""
+    before, after = float(series.before.mean()), float(series.forecast.mean())
+    what = "that of the season before" if baseline == SEASONAL_NAIVE else "the last value"
+    text = f"The mean forecast is {significant(after)}, "
+    if before > 0 and after > 0:
+        change = 100 * (after / before - 1)
+        text += "as high as" if abs(change) < 0.5 else f"{abs(change):.0f} %"
+        text += "" if abs(change) < 0.5 else f" {'above' if change > 0 else 'below'}"
+    else:
+        text += "beside"
+    text += f" {what}, {significant(before)}."
+    if any(np.any(np.isnan(end)) for pair in series.ends.values() for end in pair):
+        text += " Steps that no held-out window reaches have no interval."
+    if not math.isnan(ratio):
+        error = "as large as" if abs(ratio - 1) < 0.005 else f"{ratio:.2f} times"
+        text += f" On {plural(windows, 'held-out window')} its error was {error} {baseline}'s."
+    return text
+
+
+def about_shares(reading: MemoryReading, layer: int, order: npt.NDArray[np.int64]) -> str:
+    """Which slot answers most to a time, and to a kind of window."""
+    usage = reading.usage[layer][order, None]
+    text = []
+    if reading.by_phase is not None and reading.phases is not None:
+        ratios = np.nan_to_num(reading.by_phase[layer][order] / usage)
+        slot, phase = np.unravel_index(ratios.argmax(), ratios.shape)
+        noun, label = reading.phases.noun, reading.phases.labels[phase]
+        where = f"forecasts that begin in {label}" if noun == "month" else f"{noun} {label}"
+        text.append(_times_as_much(ratios.max(), int(order[slot]), noun, where))
+    ratios = np.nan_to_num(reading.by_kind[layer][order] / usage)
+    slot, kind = np.unravel_index(ratios.argmax(), ratios.shape)
+    named = ("{} windows", "windows with {} steps", "a {} history")
+    where = named[kind // len(KINDS[0])].format([one for kinds in KINDS for one in kinds][kind])
+    text.append(_times_as_much(ratios.max(), int(order[slot]), "kind of window", where))
+    return " ".join(text)
+
+
+def _times_as_much(ratio: float, slot: int, what: str, where: str) -> str:
+    if ratio < EVEN:
+        return (
+            f"By {what}, all slots are read within {100 * EVEN - 100:.0f} % of their usual share."
+        )
+    return (
+        f"By {what}, slot {slot} stands out most: with {where} it is read {ratio:.1f} times as"
+        " much as usual."
+    )
+
+
+def about_effects(effects: SlotEffects, layer: int) -> str:
+    """Which slot matters most, and whether the error says so."""
+    movement = effects.movement[layer]
+    slot = int(movement.argmax())
+    unit = "%" if effects.relative else "% of the usual change over a season"
+    windows = plural(effects.windows, "window" if effects.error is None else "held-out window")
+    text = f"When a slot is taken out, the others are read instead. On {windows} that moves"
+    text += f" forecasts most for slot {slot}, by {significant(movement[slot], 2)} {unit}"
+    if effects.error is None or effects.margin is None:
+        return f"{text}."
+    error, margin = effects.error[layer], effects.margin[layer]
+    text += f", and their error {'grows' if error[slot] > 0 else 'shrinks'} by"
+    text += f" {significant(abs(error[slot]), 2)} %."
+    if effects.separate < FEWEST_SEPARATE:
+        return f"{text} The windows overlap too much to tell such numbers from chance."
+    needed, harmful = int((error > margin).sum()), int((error < -margin).sum())
+    return (
+        f"{text} The error grows by more than two standard errors, the thin lines, without"
+        f" {needed} of {len(error)} slots, and shrinks by more without {harmful}; chance alone"
+        " would do so to one slot in twenty."
+    )
+
+
+def about_usage(usage: npt.NDArray[np.float64]) -> str:
+    """How evenly a layer's slots are read."""
+    falling = np.sort(usage)[::-1]
+    half = int(np.searchsorted(np.cumsum(falling), 0.5)) + 1
+    return (
+        f"{plural(half, 'slot gets', 'slots get')} half of all reading; the most read one gets"
+        f" {100 * falling[0]:.0f} %, where an equal share would be {100 / len(usage):.1f} %."
+    )
+
+
+def setting_text(value: object) -> str:
+    """A setting's value, short however many members there are."""
+    if not isinstance(value, tuple):
+        return f"{value:,}" if isinstance(value, int) and value >= 10_000 else str(value)
+    different = sorted(set(value))
+    if len(different) > 12:
+        return f"{different[0]} to {different[-1]}"
+    text = ", ".join(map(str, different))
+    return text if len(different) == len(value) else f"{text} (of {len(value):,} members)"
+
+
+def short(name: object) -> str:
+    """A name from the data, printable and at most MAX_NAME characters long."""
+    shown = printable(str(name))
+    return shown if len(shown) <= MAX_NAME else f"{shown[: MAX_NAME - 1]}…"

@@ -1,0 +1,137 @@
+"""PyArrow's columns of a CSV file against those of our own reader, and what is left to that."""
+
+import itertools
+import random
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from memattn.csv_reader import read_csv
+from memattn.errors import DataError
+from memattn.forecast.data import panel_files
+from memattn.forecast.data.arrow_columns import arrow_columns
+from memattn.forecast.data.columns import TableColumns, TextColumns
+from memattn.forecast.data.panel import panel_from_file
+
+from ..panels import assert_same, random_table
+
+CELLS = {
+    "numbers": ["1", "-2.5", "+.5", "3.", "1e3", " 7 ", "1E-2", "-0", "1e-400", "0.1"],
+    "missing": ["1", "", "NA", "nan", "2", "Null", "-", " ? "],
+    "nearly": [
+        "1",
+        "2",
+        "1,5",
+        "+-3",
+        "1e400",
+        "inf",
+        "0x10",
+        "\uff11",
+        "1_0",
+        "nan(1)",
+        "--1",
+        ".",
+    ],
+    "dates": ["2024-01-01", "2024-01-02", " 2024-01-03", "2024-01-01"],
+    "mixed": ["2024-01-01", "2024-01-02", "", "x", "5"],
+    "names": ["a", "b", " a", "é", "a\u00a0", "\u2003c", "\x1fd", ""],
+}
+
+
+def found(read: Callable[[], Any]) -> Any:
+    """What is read, or the error."""
+    try:
+        return read()
+    except DataError as error:
+        return error.kind, error.problem, error.line, error.column
+
+
+def assert_alike(ours: TextColumns, theirs: TextColumns) -> None:
+    assert theirs.names == ours.names
+    assert theirs.rows == ours.rows
+    assert theirs.find_times() == ours.find_times()
+    for name, kind in itertools.product(ours.names, ("ids", "times", "numbers")):
+        assert theirs.is_numeric(name) == ours.is_numeric(name)
+        a, b = (found(partial(getattr(columns, kind), name)) for columns in (ours, theirs))
+        for field in ("codes", "values", "ticks", "zone", "style", "note"):
+            one, other = getattr(a, field, None), getattr(b, field, None)
+            np.testing.assert_array_equal(one, other, strict=True)
+        if isinstance(a, np.ndarray | tuple):
+            np.testing.assert_array_equal(a, b)
+            if isinstance(a, np.ndarray):  # -0.0 as well
+                np.testing.assert_array_equal(np.signbit(a), np.signbit(b))
+    assert theirs.place(ours.rows - 1) == ours.place(ours.rows - 1)
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_random_tables(tmp_path: Path, seed: int) -> None:
+    rng = random.Random(seed)
+    kinds = rng.sample(sorted(CELLS), rng.randint(1, 4))
+    delimiter, newline = rng.choice(";\t|"), rng.choice(["\n", "\r\n"])
+    rows = [[rng.choice(CELLS[kind]) for kind in kinds] for _ in range(rng.randint(1, 30))]
+    lines = [delimiter.join(row) for row in [[f" {kind} " for kind in kinds], *rows]]
+    path = tmp_path / "table.csv"
+    end = rng.choice(["", newline, newline * 2])
+    text = rng.choice(["", "\ufeff"]) + newline.join(lines) + end
+    path.write_bytes(text.encode())
+    theirs = arrow_columns(path)
+    ours = found(lambda: TableColumns(read_csv(path)))
+    if theirs is not None:
+        assert_alike(ours, theirs)
+    else:  # a blank line, or in one column a comma that makes two
+        assert "" in lines[1:] or ours[0] == "ragged-row"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"a,b\n",
+        b'a,b\n"1",2\n',
+        b"a,b\n1,2\n3\n",
+        b"a,b\n1,2\n3,4,5\n",
+        b"a,b\n\n1,2\n",
+        b"a,b\r\n\r\n1,2\r\n",
+        b"a,b\n1,\x002\n",
+        b"a,b\n1,\xe9\n",
+        b"a\xe9,b\n1,2\n",
+        b"a,a\n1,2\n",
+        b"a,b\r1,2\r3,4",
+        b"\xff\xfea\x00\n\x00",
+        b"\na,b\n1,2\n",
+    ],
+)
+def test_what_is_left_to_our_own_reader(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "odd.csv"
+    path.write_bytes(data)
+    assert arrow_columns(path) is None
+    assert arrow_columns(tmp_path / "none.csv") is None
+
+
+def test_large_files_are_read_by_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "long.csv"
+    random_table(5).sample(frac=1, random_state=0).to_csv(path, index=False)
+    ours = panel_from_file(path)
+    assert isinstance(panel_files.read_columns(path), TableColumns)
+    monkeypatch.setattr(panel_files, "ARROW_BYTES", 0)
+    assert not isinstance(panel_files.read_columns(path), TableColumns)
+    theirs = panel_from_file(path)
+    assert_same(theirs, ours)
+    assert theirs.notes == ours.notes
+    monkeypatch.setattr(panel_files.importlib.util, "find_spec", lambda name: None)
+    assert isinstance(panel_files.read_columns(path), TableColumns)
+    with pytest.raises(DataError, match="no such file"):
+        panel_from_file(tmp_path / "none.csv")
+
+
+@pytest.mark.parametrize("cell", sorted({cell for kind in CELLS.values() for cell in kind} - {""}))
+def test_each_cell_among_numbers(tmp_path: Path, cell: str) -> None:
+    path = tmp_path / "table.csv"
+    path.write_text(f"n;x\n1;1\n2;{cell}\n3;2\n")
+    theirs = arrow_columns(path)
+    assert theirs is not None
+    assert_alike(TableColumns(read_csv(path)), theirs)

@@ -1,0 +1,84 @@
+"""A panel from CSV and Parquet, long and wide; what reads Parquet is optional."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from memattn.errors import DataError
+from memattn.forecast.data import panel_files
+from memattn.forecast.data.panel import panel_from_file, panel_from_frame
+
+from ..panels import as_library, assert_same, days, note, random_table, write_csv
+
+
+def test_files_hold_the_same_panel(tmp_path: Path) -> None:
+    table = random_table(3, "MS")
+    expected = panel_from_frame(table)
+    table.to_csv(tmp_path / "long.csv", index=False)
+    as_library("polars", table).write_parquet(tmp_path / "long.parquet")
+    for name in ("long.csv", "long.parquet"):
+        assert_same(panel_from_file(tmp_path / name), expected)
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_wide_files(tmp_path: Path, kind: str) -> None:
+    columns = {
+        "when": days(12),
+        "b": [*map(str, range(1, 12)), ""],
+        "label": ["x"] * 12,
+        "a": [str(k) for k in range(12)],
+    }
+    path = tmp_path / f"wide.{kind}"
+    if kind == "csv":
+        write_csv(path, columns)
+    else:
+        numbers = {k: pd.to_numeric(pd.Series(columns[k])) for k in "ba"}
+        pd.DataFrame({**columns, **numbers}).to_parquet(path, engine="pyarrow")
+    panel = panel_from_file(path)
+    assert panel.ids.tolist() == ["b", "a"]
+    assert panel.lengths.tolist() == [11, 12]
+    assert 'left out: "label"; times in "when"' in note(panel, "wide")
+    assert panel.form.library == "csv"
+
+
+def test_a_file_without_times_counts_its_rows(tmp_path: Path) -> None:
+    panel = panel_from_file(write_csv(tmp_path / "numbers.csv", {"x": [5, 6, 7], "y": [1, 2, 3]}))
+    assert panel.ids.tolist() == ["x", "y"]
+    assert panel.future(1).tolist() == [[4], [4]]
+
+
+def test_parquet_by_pandas_is_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = random_table(4, "h")
+    path = tmp_path / "long.parquet"
+    table.set_index("ds").to_parquet(path, engine="pyarrow")
+    by_polars = panel_from_file(path)
+    monkeypatch.setattr(panel_files, "_by_polars", panel_files._by_pandas)
+    by_pandas = panel_from_file(path)
+    assert_same(by_pandas, by_polars)
+    assert by_pandas.form.library == "csv"
+
+
+def test_without_a_reader_it_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "long.parquet"
+    random_table(4).to_parquet(path)
+    monkeypatch.setattr(panel_files.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ModuleNotFoundError, match=r"pip install 'memattn\[polars\]'"):
+        panel_from_file(path)
+
+
+@pytest.mark.parametrize("reader", ["_by_polars", "_by_pandas"])
+@pytest.mark.parametrize("data", [b"", b"PAR1", b"PAR1" + bytes(100) + b"PAR1", b"unique_id,ds,y"])
+def test_broken_parquet_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reader: str, data: bytes
+) -> None:
+    monkeypatch.setattr(panel_files, "_by_polars", getattr(panel_files, reader))
+    path = tmp_path / "broken.parquet"
+    path.write_bytes(data)
+    with pytest.raises(DataError, match="expected a Parquet file") as caught:
+        panel_from_file(path)
+    assert caught.value.kind == "unreadable"
+    with pytest.raises(DataError, match="no such file"):
+        panel_from_file(tmp_path / "none.parquet")

@@ -1,0 +1,56 @@
+"""Tables as files: what a panel came as does not matter, the name of the file does."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+
+from memattn.errors import DataError
+from memattn.forecast.data import table_files
+from memattn.forecast.data.frames import forecast_frame
+from memattn.forecast.data.panel import Panel, panel_from_file, panel_from_frame
+from memattn.forecast.data.table_files import check_table_file, for_file, table_bytes
+
+from ..panels import random_table, write_csv
+
+
+def written(panel: Panel, name: str) -> bytes:
+    table = forecast_frame(for_file(panel, Path(name)), np.ones((len(panel), 2)))
+    return table_bytes(table)
+
+
+@pytest.mark.parametrize("library", ["polars", "pandas"])
+@pytest.mark.parametrize("zone", [None, "Europe/Berlin"])
+def test_the_rows_are_the_same(
+    library: str, zone: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(table_files, "_library", lambda: library)
+    panel = panel_from_frame(random_table(3, "h", zone))
+    expected = forecast_frame(panel, np.ones((len(panel), 2)))
+    found = pd.read_parquet(io.BytesIO(written(panel, "f.parquet")))
+    pd.testing.assert_frame_equal(found, expected, check_dtype=False)
+    text = written(panel, "f.csv").decode()
+    assert text.count("\n") == 1 + len(expected)
+
+
+@pytest.mark.parametrize("library", ["polars", "pandas"])
+def test_of_a_csv_file(library: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(table_files, "_library", lambda: library)
+    zoned = [f"2024-01-0{k}T12:00+02:00" for k in range(1, 6)]
+    path = write_csv(tmp_path / "a.csv", {"ds": zoned, "y": [1, 2, 3, 4, 5]})
+    table = pl.read_parquet(io.BytesIO(written(panel_from_file(path), "f.PQ")))
+    assert table["ds"].dtype == pl.Datetime("us", "UTC")
+    assert table["ds"].dt.hour().to_list() == [10, 10]
+    counted = write_csv(tmp_path / "b.csv", {"a": [1, 2, 3]})
+    table = pl.read_parquet(io.BytesIO(written(panel_from_file(counted), "f.parquet")))
+    assert table.rows()[0] == ("a", 4, 1.0)
+
+
+def test_nothing_that_writes_parquet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(table_files.importlib.util, "find_spec", lambda name: None)
+    check_table_file(Path("f.csv"))
+    with pytest.raises(DataError, match="found neither polars nor pyarrow"):
+        check_table_file(Path("f.parquet"))
