@@ -56,13 +56,13 @@ class Domain:
         logs, and that over a season where it is less.
     """
 
+    logs: Flags
+    roughness: Array
+
     @property
     def unit(self) -> Array:
         """What errors are divided by (W,); 0 for what stands still at or below 0."""
         return np.where(self.logs, (self.roughness + SMOOTHEST) ** POWER, self.roughness)
-
-    logs: Flags
-    roughness: Array
 
 
 def domain_of(panel: Panel, windows: Windows, logs: bool = True) -> Domain:
