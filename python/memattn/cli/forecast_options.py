@@ -77,7 +77,8 @@ DATA_OPTIONS = [
 MODEL_OPTIONS = [
     click.option(
         "--season", type=click.IntRange(min=1), metavar="N",
-        help="Rows after which the values repeat; 1: none.  [default: usual for the distance]",
+        help="Rows after which the values repeat; 1: none."
+        "  [default: usual for the distance; of numbered rows what the values show]",
     ),
     click.option(
         "--members", type=click.IntRange(1, 10_000), default=1, show_default=True, metavar="N",

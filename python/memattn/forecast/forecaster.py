@@ -3,7 +3,6 @@
 >>> from memattn.forecast import Forecaster
 >>> forecaster = Forecaster(horizon=12).fit(frame)  # unique_id, ds, y  # doctest: +SKIP
 >>> forecaster.predict(level=[80, 95])  # doctest: +SKIP
->>> forecaster.settings["lookbacks"].reason  # doctest: +SKIP
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ class Forecaster:
     horizon : int
         Rows to forecast.
     season : int, optional
-        Rows after which the series repeat, 1 for never. Default: the usual one of the frequency.
+        Rows after which the series repeat, 1 for never. Default: as `panel_from_frame` finds it.
     lookback : int, optional
         Rows that every member sees. Default: by frequency and season.
     members : int
@@ -173,9 +172,8 @@ class Forecaster:
         Raises
         ------
         DataError
-            The data cannot be used; a ValueError that names row and column. Or the checkpoint is
-            that of other data or settings, which it names, or cannot be written: the one before it
-            is then whole.
+            The data cannot be used; it names row and column. Or the checkpoint is that of other
+            data or settings, which it names, or cannot be written: the one before it is whole.
         FormatError
             The file is no checkpoint, or is damaged.
         """
@@ -247,11 +245,14 @@ class Forecaster:
         """
         where = "Forecaster.panel"
         panel = self._panel(where, data)
-        if self._fitted is not None and panel.frequency != self._fitted.panel.frequency:
-            found, expected = panel.frequency.words, self._fitted.panel.frequency.words
+        if self._fitted is None:
+            return panel
+        known = self._fitted.panel
+        if panel.frequency != known.frequency:
+            found, expected = panel.frequency.words, known.frequency.words
             msg = f"found one row every {found}, expected one every {expected}, as in fit"
             raise ValueError(f"{where}: data: {msg}")
-        return panel
+        return replace(panel, season=known.season)  # which these values may show less well
 
     def cross_validation(
         self,
@@ -337,8 +338,7 @@ class Forecaster:
         Parameters
         ----------
         level : list of float, optional
-            As in `predict`, of intervals that are calibrated on other windows than they are
-            measured on (`memattn.forecast.evaluation.evaluate_held_out`).
+            As in `predict`, of intervals calibrated on other windows (`evaluate_held_out`).
 
         Returns
         -------

@@ -157,7 +157,9 @@ def past_seasons(asked: Asked) -> Settings:
 def _given(asked: Asked, loss: str, why: str) -> dict[str, Setting]:
     settings = {
         "horizon": Setting(asked.horizon, "as given"),
-        "season": Setting(asked.season, "the panel's: as given, or usual for the frequency"),
+        "season": Setting(
+            asked.season, "the panel's: as given, usual for the frequency, or shown by the values"
+        ),
         "members": Setting(asked.members, "as given; 10 are more accurate than 1"),
         "loss": Setting(asked.loss or loss, "as given" if asked.loss else why),
         "seed": Setting(asked.seed, "as given"),

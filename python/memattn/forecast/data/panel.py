@@ -37,6 +37,7 @@ from memattn.forecast.data.frequency import (
     positions_of,
 )
 from memattn.forecast.data.long_rows import LongRows, Names, Note, plural, put_in_order, read_rows
+from memattn.forecast.data.season_search import season_of_values
 from memattn.forecast.data.spacing import find_spacing
 from memattn.forecast.data.time_axis import Unit
 from memattn.forecast.data.time_zones import DAY, FIRST, LAST, Ticks, clock_of
@@ -251,7 +252,8 @@ def panel_from_frame(
         The frequency, an alias of pandas or Polars or, for times that are whole numbers, the step.
         Default: the coarsest one that fits all rows.
     season : int, optional
-        Rows after which the series repeat. Default: the usual one of the frequency.
+        Rows after which the series repeat. Default: the usual one of the frequency; of numbered
+        rows the one that the first two thirds of the values show.
 
     Returns
     -------
@@ -335,12 +337,8 @@ def _panel(columns: Columns, choice: Choice, freq: str | int | None, season: int
     frequency = spacing.frequency
     how = "as given" if asked is not None else "from the times"
     rows.note("frequency", f"one row every {frequency.words} ({how})", len(rows.ids))
-    if season is None:
-        season = frequency.season
-        usual = "usual for this frequency" if season > 1 else "none is usual for this frequency"
-        rows.note("season", f"season: {season} ({usual})", len(rows.ids))
-    else:
-        rows.note("season", f"season: {season} (as given)", len(rows.ids))
+    season, why = _season(frequency, values, offsets) if season is None else (season, "as given")
+    rows.note("season", f"season: {season} ({why})", len(rows.ids))
     panel = Panel(
         ids=rows.ids,
         values=values,
@@ -355,6 +353,15 @@ def _panel(columns: Columns, choice: Choice, freq: str | int | None, season: int
     )
     _note_marks(panel, rows)
     return replace(panel, notes=tuple(rows.notes))
+
+
+def _season(frequency: Frequency, values: Array, offsets: Ticks) -> tuple[int, str]:
+    """The usual rows in a season and why; numbered rows have none, and what they show counts."""
+    if frequency.unit in (Unit.NUMBER, Unit.ROW):
+        season = season_of_values(values, offsets)
+        return season, "the values repeat so" if season > 1 else "the values show none"
+    usual = frequency.season
+    return usual, "usual for this frequency" if usual > 1 else "none is usual for this frequency"
 
 
 def _form(columns: Columns, rows: LongRows, names: Names) -> Form:
