@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from memattn.cli.documents import accuracy_document, input_document, notes_document
-from memattn.cli.fitting import check_outputs, in_words_of_options, make_forecaster, read
+from memattn.cli.fitting import check_outputs, make_forecaster, read, stoppable
 from memattn.cli.forecast_options import TrainingOptions
 from memattn.cli.output import plain_console, print_json, print_line
 from memattn.cli.progress import training_progress
@@ -28,7 +28,7 @@ def backtest_command(
     as_json: bool,
 ) -> None:
     """Runs the command; see `memattn backtest --help`. Raises DataError."""
-    check_outputs({"--output": output}, options.data)
+    check_outputs({"--output": output, "--checkpoint": options.checkpoint}, options.data)
     check_table_file(output)
     forecaster = make_forecaster(options, levels)
     panel = read(forecaster, options.data)
@@ -36,10 +36,8 @@ def backtest_command(
     if not as_json:
         print_found(console, str(options.data), panel)
     step_size = options.horizon if step_size is None else step_size
-    with training_progress(show=not as_json) as progress, in_words_of_options():
-        result = forecaster.backtest(
-            panel, n_windows, step_size, refit=refit, level=levels, progress=progress
-        )
+    with training_progress(show=not as_json) as bar, stoppable(options, bar) as how:
+        result = forecaster.backtest(panel, n_windows, step_size, refit=refit, level=levels, **how)
     table = cross_validation_frame(
         for_file(panel, output), result.windows, result.forecasts[MODEL], result.intervals
     )

@@ -7,11 +7,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from memattn import FormatError
 from memattn.cli.errors import Stopped
 from memattn.cli.forecast_options import TrainingOptions
-from memattn.cli.interrupt import Stop, stop_on_signals
+from memattn.cli.interrupt import stop_on_signals
 from memattn.cli.output import check_output
 from memattn.errors import DataError, printable
 from memattn.forecast.arguments import checked_levels
@@ -128,34 +129,28 @@ def fit(
 ) -> float:
     """Train, and return the seconds; with a checkpoint, signals end it by Stopped."""
     begin = time.perf_counter()
-    if options.checkpoint is None:
-        with in_words_of_options():
-            forecaster.fit(panel, progress=progress)
-    else:
-        _fit_with_checkpoint(forecaster, panel, options, progress)
+    with stoppable(options, progress) as how:
+        forecaster.fit(panel, **how)
     return time.perf_counter() - begin
 
 
-def _fit_with_checkpoint(
-    forecaster: Forecaster, panel: Panel, options: TrainingOptions, progress: Progress
-) -> None:
-    assert options.checkpoint is not None
-    with stop_on_signals() as stop, in_words_of_options(options.checkpoint):
-        forecaster.fit(
-            panel,
-            progress=stoppable(progress, stop),
-            checkpoint=options.checkpoint,
-            resume=options.resume,
-        )
-        if stop.number:
-            raise Stopped(stop.number, options.checkpoint)
+@contextmanager
+def stoppable(options: TrainingOptions, progress: Progress) -> Iterator[dict[str, Any]]:
+    """How to train, as arguments: with a checkpoint, signals end the block by Stopped."""
+    if options.checkpoint is None:
+        with in_words_of_options():
+            yield {"progress": progress}
+        return
+    checkpoint = options.checkpoint
+    with stop_on_signals() as stop, in_words_of_options(checkpoint):
 
+        def check() -> None:
+            if stop.number:
+                raise Stopped(stop.number, checkpoint)
 
-def stoppable(progress: Progress, stop: Stop) -> Progress:
-    """`progress`, with False once a stop is asked for."""
+        def report(step: int, steps: int, loss: float) -> None:
+            progress(step, steps, loss)
+            check()
 
-    def report(step: int, steps: int, loss: float) -> bool:
-        progress(step, steps, loss)
-        return not stop.number
-
-    return report
+        yield {"progress": report, "checkpoint": checkpoint, "resume": options.resume}
+        check()

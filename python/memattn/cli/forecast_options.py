@@ -100,8 +100,6 @@ MODEL_OPTIONS = [
         "--seed", type=click.IntRange(0, 2**64 - 1), default=0, show_default=True, metavar="N",
         help="Of weights and training; the same seed gives the same forecast.",
     ),
-]  # fmt: skip
-CHECKPOINT_OPTIONS = [
     click.option(
         "--checkpoint", type=FILE, metavar="FILE",
         help="Where training keeps its state. Ctrl-C then stops it and loses nothing.",
@@ -113,8 +111,8 @@ CHECKPOINT_OPTIONS = [
 ]  # fmt: skip
 
 
-def training_options(*, checkpoint: bool) -> Callable[[Command], Command]:
-    """DATA, `--horizon` and all that says how to train, as one argument `training`."""
+def training_options(command: Command) -> Command:
+    """Gives a command DATA, `--horizon` and all that says how to train, as `training`."""
     options = [
         click.argument("data", metavar="DATA", type=FILE),
         click.option(
@@ -123,21 +121,17 @@ def training_options(*, checkpoint: bool) -> Callable[[Command], Command]:
         ),
         *DATA_OPTIONS,
         *MODEL_OPTIONS,
-        *(CHECKPOINT_OPTIONS if checkpoint else []),
     ]  # fmt: skip
 
-    def decorate(command: Command) -> Command:
-        @functools.wraps(command)
-        def gather(**given: Any) -> Any:
-            names = [name for name in TrainingOptions.__dataclass_fields__ if name in given]
-            training = TrainingOptions(**{name: given.pop(name) for name in names})
-            if training.resume and training.checkpoint is None:
-                found = "found no --checkpoint to go on from, expected one"
-                raise click.UsageError(f"--resume: {found}", click.get_current_context())
-            return command(training=training, **given)
+    @functools.wraps(command)
+    def gather(**given: Any) -> Any:
+        names = [name for name in TrainingOptions.__dataclass_fields__ if name in given]
+        training = TrainingOptions(**{name: given.pop(name) for name in names})
+        if training.resume and training.checkpoint is None:
+            found = "found no --checkpoint to go on from, expected one"
+            raise click.UsageError(f"--resume: {found}", click.get_current_context())
+        return command(training=training, **given)
 
-        for option in reversed(options):
-            gather = option(gather)
-        return gather  # type: ignore[return-value]  # one that click calls
-
-    return decorate
+    for option in reversed(options):
+        gather = option(gather)
+    return gather  # type: ignore[return-value]  # one that click calls

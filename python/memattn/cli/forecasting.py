@@ -30,7 +30,7 @@ Examples:
 
 
 @click.command("forecast", epilog=f"{EXAMPLES}\n{EXIT_CODES}")
-@training_options(checkpoint=True)
+@training_options
 @level_option("Level of an interval, in percent")
 @click.option(
     "--output", type=FILE, default=Path("forecast.csv"), show_default=True, metavar="FILE",
@@ -74,7 +74,7 @@ def forecast(
 
 
 @click.command("train", epilog=EXIT_CODES)
-@training_options(checkpoint=True)
+@training_options
 @click.option(
     "--output", type=FILE, default=Path("model.safetensors"), show_default=True, metavar="FILE",
     help="Where to keep what was learned, the series included.",
@@ -117,7 +117,7 @@ def predict(
 
 
 @click.command("backtest", epilog=EXIT_CODES)
-@training_options(checkpoint=False)
+@training_options
 @click.option(
     "--windows", "n_windows", type=click.IntRange(min=1), required=True, metavar="K",
     help="How many windows of each series to forecast; the last one ends with it.",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 
 import numpy as np
 
 from memattn.forecast.arguments import whole_number
 from memattn.forecast.baselines import Windows, rolling_windows
-from memattn.forecast.checkpoint import Progress
+from memattn.forecast.checkpoint import Progress, Trainer, named, train_engine, trainer_of
 from memattn.forecast.data.panel import Panel
 from memattn.forecast.evaluation import Evaluation, evaluate
 from memattn.forecast.fitting import forecast, held_back, intervals_of, share_of, train
@@ -30,6 +31,8 @@ def backtest(
     levels: list[float],
     calibrated: bool,
     progress: Progress | None,
+    checkpoint: str | os.PathLike[str] | None,
+    resume: bool,
 ) -> Evaluation:
     """Forecast the last windows of a panel by models of what was known before them.
 
@@ -42,7 +45,7 @@ def backtest(
     choose : callable
         The settings for what is known before the first window of each series; they are those of all
         windows.
-    horizon, n_windows, step_size, val_size, refit, levels, progress
+    horizon, n_windows, step_size, val_size, refit, levels, progress, checkpoint, resume
         As in `Forecaster.cross_validation`.
     calibrated : bool
         Whether levels are calibrated; quantiles that were trained need not be.
@@ -64,9 +67,11 @@ def backtest(
         # By the place of a window counted from the end: those of one place have a model together.
         places = (panel.lengths[windows.series] - horizon - windows.ends) // step_size
         groups = [places == place for place in sorted(set(places.tolist()), reverse=True)]
+    intervals_wanted = calibrated and bool(levels)
     forecasts = np.empty((len(windows), horizon))
     intervals = {level: (forecasts.copy(), forecasts.copy()) for level in levels}
     settings: Settings | None = None
+    trainer: Trainer = train_engine
     for k, group in enumerate(groups):
         some = Windows(windows.series[group], windows.ends[group])
         first_ends = np.full(len(panel), UNKNOWN)
@@ -74,8 +79,12 @@ def backtest(
         known = panel.until(np.where(first_ends == UNKNOWN, 0, first_ends))
         if settings is None:
             settings = choose(known if val_size == 0 else held_back(known, val_size))
+            choices = {"n_windows": n_windows, "step_size": step_size, "refit": refit}
+            choices |= {"val_size": val_size, "intervals": intervals_wanted}
+            trainer = trainer_of(where, panel, settings, checkpoint, resume, **choices)
         share = share_of(progress, k, len(groups))
-        fitted = train(known, settings, val_size, share, calibrated and bool(levels))
+        one_of_all = named(trainer, f"{k}.")
+        fitted = train(known, settings, val_size, share, intervals_wanted, one_of_all)
         settings = fitted.settings  # what was to be decided is, by the first one
         found = forecast(fitted.engine, settings, panel, some)
         forecasts[group] = found.points

@@ -8,6 +8,7 @@ instruction set.
 from __future__ import annotations
 
 import hashlib
+import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from memattn.errors import DataError, printable, quoted
 from memattn.files import check_writable, write_atomically
 from memattn.forecast.data.long_rows import plural
 from memattn.forecast.data.panel import Panel
+from memattn.forecast.forecaster_settings import Setting
 from memattn.forecast.state_file import Arrays, read_state, state_bytes
 
 FORMAT = "memattn.ForecasterCheckpoint"
@@ -51,11 +53,21 @@ def train_engine(
     return engine.fit(panel.values, panel.offsets, progress)
 
 
+def named(trainer: Trainer, prefix: str) -> Trainer:
+    """The trainer, for one of several fits."""
+
+    def train(name: str, engine: PanelForecaster, panel: Panel, progress: Progress | None) -> bool:
+        return trainer(f"{prefix}{name}", engine, panel, progress)
+
+    return train
+
+
 @dataclass(frozen=True)
 class Standing:
-    """Where one training stands: steps done, and a flat array for each member."""
+    """Where one training stands: a flat array for each member, of the weights once it is done."""
 
     steps_done: int
+    done: bool
     members: list[npt.NDArray[np.float32]]
 
 
@@ -121,11 +133,11 @@ class Checkpoint:
                 done = self._train_on(name, engine, panel, watch)
             except BaseException as error:
                 if watch.raised or isinstance(error, KeyboardInterrupt):
-                    self._keep(name, engine)
+                    self._keep(name, engine, False)
                 raise
             trained = time.monotonic() - begin
             begin = time.monotonic()
-            self._keep(name, engine)
+            self._keep(name, engine, done)
             if done or not watch.paused:
                 return done
             # Going on makes the engine's view of the series anew, which counts too.
@@ -137,6 +149,13 @@ class Checkpoint:
         if before is None:
             return engine.fit(panel.values, panel.offsets, watch)
         try:
+            if before.done:
+                if len(before.members) != engine.members:
+                    found = plural(len(before.members), "member", "members")
+                    raise ValueError(f"found {found}, expected {engine.members}")
+                for k, weights in enumerate(before.members):
+                    engine.set_parameters(k, weights)
+                return True
             standing = before.steps_done, before.members
             return engine.resume(panel.values, panel.offsets, *standing, watch)
         except ValueError as error:
@@ -145,19 +164,23 @@ class Checkpoint:
             msg = f"{self._path}: training {name}: {error}"
             raise FormatError(printable(msg)) from None
 
-    def _keep(self, name: str, engine: PanelForecaster) -> None:
+    def _keep(self, name: str, engine: PanelForecaster, done: bool) -> None:
         """Write where all trainings stand, unless this one has not begun or not moved."""
-        standing = Standing(*engine.training_state())
         before = self._trainings.get(name)
-        if standing.steps_done == (before.steps_done if before else 0):
+        if before is not None and before.done:
             return
-        self._trainings[name] = standing
+        steps_done, members = engine.training_state()
+        if steps_done == (before.steps_done if before else 0):
+            return
+        if done:
+            members = [engine.parameters(k) for k in range(engine.members)]
+        self._trainings[name] = Standing(steps_done, done, members)
         arrays: dict[str, npt.NDArray[Any]] = {"series": self._series}
         for training, one in self._trainings.items():
             for k, member in enumerate(one.members):
                 arrays[f"{training}.{k}"] = member
         trainings = {
-            training: [one.steps_done, len(one.members)]
+            training: [one.steps_done, len(one.members), one.done]
             for training, one in self._trainings.items()
         }
         config = {"choices": self._choices, "trainings": trainings}
@@ -172,7 +195,7 @@ class Checkpoint:
             steps = _trainings(source, config.get("trainings"))
             kinds = {
                 f"{name}.{k}": ("float32", 1)
-                for name, (_, members) in steps.items()
+                for name, (_, members, _) in steps.items()
                 for k in range(members)
             }
             found = Arrays(source, tensors, {"series": ("int64", 1), **kinds})
@@ -181,9 +204,9 @@ class Checkpoint:
                 source.fail("config: choices", "no object", "an object")
             self._compare_choices(choices)
             self._compare_series(found.read("series"), panel)
-            for name, (done, members) in steps.items():
+            for name, (steps_done, members, done) in steps.items():
                 arrays = [found.read(f"{name}.{k}") for k in range(members)]
-                self._trainings[name] = Standing(done, arrays)
+                self._trainings[name] = Standing(steps_done, done, arrays)
 
     def _compare_choices(self, kept: Mapping[str, Any]) -> None:
         ours = {name: _plain(value) for name, value in self._choices.items()}
@@ -245,18 +268,38 @@ def series_hashes(panel: Panel) -> Hashes:
     return np.frombuffer(b"".join(digests), "<i8").astype(np.int64)
 
 
-def _trainings(source: SourceFile, found: object) -> dict[str, tuple[int, int]]:
-    """Steps done and members of each training."""
-    trainings: dict[str, tuple[int, int]] = {}
+def _trainings(source: SourceFile, found: object) -> dict[str, tuple[int, int, bool]]:
+    """Steps done and members of each training, and whether it came to its end."""
+    trainings: dict[str, tuple[int, int, bool]] = {}
     for name, one in found.items() if isinstance(found, dict) else [("", None)]:
         match one:
-            case [int(done), int(members)] if 0 < done < 2**31 and 0 < members <= MAX_MEMBERS:
-                trainings[name] = (done, members)
+            case [int(steps), int(members), bool(done)] if (
+                0 < steps < 2**31 and 0 < members <= MAX_MEMBERS
+            ):
+                trainings[name] = (steps, members, done)
             case _:
-                source.fail("config: trainings", "another form", "steps done and members of each")
+                expected = "steps done, members and whether it is done, of each"
+                source.fail("config: trainings", "another form", expected)
     return trainings
 
 
 def _plain(value: Any) -> Any:
     """As JSON gives it back."""
     return [_plain(part) for part in value] if isinstance(value, list | tuple) else value
+
+
+def trainer_of(
+    where: str,
+    panel: Panel,
+    settings: Mapping[str, Setting],
+    checkpoint: str | os.PathLike[str] | None,
+    resume: bool,
+    **choices: Any,
+) -> Trainer:
+    """The trainer that a caller asks for: one with a checkpoint, or one without."""
+    if checkpoint is None:
+        if resume:
+            raise ValueError(f"{where}: resume: found True, expected it with a checkpoint only")
+        return train_engine
+    chosen = {name: setting.value for name, setting in settings.items()}
+    return Checkpoint(Path(checkpoint), panel, chosen | choices, resume=resume)

@@ -11,26 +11,22 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from memattn.files import write_atomically
 from memattn.forecast.arguments import checked_levels, trained_by, whole_number
 from memattn.forecast.backtest import backtest
 from memattn.forecast.baselines import last_windows
-from memattn.forecast.checkpoint import Checkpoint, Progress, Trainer, train_engine
+from memattn.forecast.checkpoint import Progress, trainer_of
 from memattn.forecast.data.frames import MODEL, Forecasts, cross_validation_frame, forecast_frame
 from memattn.forecast.data.long_rows import Note
-from memattn.forecast.data.panel import Panel, panel_from_file, panel_from_frame
+from memattn.forecast.data.panel import Data, Panel, panel_of
 from memattn.forecast.evaluation import Evaluation, evaluate_held_out
 from memattn.forecast.fitting import Fitted, forecast, held_back, intervals_of, train
 from memattn.forecast.forecaster_settings import Settings, choose_settings
 
 if TYPE_CHECKING:
-    import pandas as pd
-    import polars as pl
     from typing_extensions import Self
-
-Data: TypeAlias = "pd.DataFrame | pl.DataFrame | Panel | str | os.PathLike[str]"
 
 
 class Forecaster:
@@ -179,15 +175,10 @@ class Forecaster:
         """
         where = "Forecaster.fit"
         self._check_val_size(where, val_size)
-        if resume and checkpoint is None:
-            raise ValueError(f"{where}: resume: found True, expected it with a checkpoint only")
         panel = self._panel(where, data)
         settings = self._choose(panel if val_size == 0 else held_back(panel, val_size))
-        trainer: Trainer = train_engine
-        if checkpoint is not None:
-            choices = {name: setting.value for name, setting in settings.items()}
-            choices |= {"val_size": val_size, "intervals": self._intervals}
-            trainer = Checkpoint(Path(checkpoint), panel, choices, resume=resume)
+        choices = {"val_size": val_size, "intervals": self._intervals}
+        trainer = trainer_of(where, panel, settings, checkpoint, resume, **choices)
         self._fitted = train(panel, settings, val_size, progress, self._intervals, trainer)
         return self
 
@@ -264,6 +255,8 @@ class Forecaster:
         level: Iterable[float] | None = None,
         *,
         progress: Progress | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
+        resume: bool = False,
     ) -> Any:
         """Forecast the last windows of each series as they would have been forecast then.
 
@@ -287,6 +280,8 @@ class Forecaster:
             As in `predict`.
         progress : callable, optional
             As in `fit`; False from it is the end of training for this window.
+        checkpoint, resume
+            As in `fit`, for the trainings of all windows.
 
         Returns
         -------
@@ -299,8 +294,9 @@ class Forecaster:
             No series is longer than the horizon, or a number cannot be.
         """
         result = self.backtest(
-            data, n_windows, step_size, val_size, refit, level, progress=progress
-        )
+            data, n_windows, step_size, val_size, refit, level,
+            progress=progress, checkpoint=checkpoint, resume=resume,
+        )  # fmt: skip
         forecasts = result.forecasts[MODEL]
         return cross_validation_frame(result.panel, result.windows, forecasts, result.intervals)
 
@@ -314,6 +310,8 @@ class Forecaster:
         level: Iterable[float] | None = None,
         *,
         progress: Progress | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
+        resume: bool = False,
     ) -> Evaluation:
         """As `cross_validation`, measured: errors beside naive forecasts, and the coverage."""
         where = "Forecaster.cross_validation"
@@ -330,6 +328,8 @@ class Forecaster:
             levels=checked_levels(where, level),
             calibrated=self._intervals or not self._levels,
             progress=progress,
+            checkpoint=checkpoint,
+            resume=resume,
         )
 
     def held_out(self, level: Iterable[float] | None = None) -> Evaluation | None:
@@ -473,17 +473,7 @@ class Forecaster:
             raise ValueError(f"{where}: val_size: found {val_size}, expected {expected}")
 
     def _panel(self, where: str, data: Data) -> Panel:
-        if isinstance(data, Panel):
-            if not len(data):
-                raise ValueError(f"{where}: data: found a panel of no series, expected some")
-            return data if self._season is None else replace(data, season=self._season)
-        options: dict[str, Any] = {**self._columns, "freq": self._freq, "season": self._season}
-        if isinstance(data, str | os.PathLike):
-            return panel_from_file(Path(data), **options)
-        if not isinstance(self._columns["target_col"], str):
-            msg = "found several names, expected one: a frame is long"
-            raise ValueError(f"{where}: target_col: {msg}")
-        return panel_from_frame(data, **options)
+        return panel_of(where, data, freq=self._freq, season=self._season, **self._columns)
 
     def _choose(self, panel: Panel) -> Settings:
         return choose_settings(

@@ -251,11 +251,11 @@ def test_help(call: Run, arguments: tuple[str, ...]) -> None:
 
 TRAINING = (
     *("horizon", "id", "time", "target", "freq", "season", "members", "lookback", "loss", "steps"),
-    *("seed", "level", "output", "json"),
+    *("seed", "checkpoint", "resume", "level", "output", "json"),
 )
 OPTIONS = {
-    "forecast": (*TRAINING, "checkpoint", "resume", "report", "model"),
-    "train": (*TRAINING, "checkpoint", "resume"),
+    "forecast": (*TRAINING, "report", "model"),
+    "train": TRAINING,
     "backtest": (*TRAINING, "windows", "step-size", "refit"),
     "predict": ("level", "output", "json"),
 }

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -135,24 +135,34 @@ import time
 from pathlib import Path
 from memattn.cli import main
 from memattn.forecast.forecaster import Forecaster
-real = Forecaster.fit
-def fit(self, data, *, progress, **options):
-    def told(*step):
-        Path("begun").touch()
-        while progress(*step) is not False or {deaf}:
-            time.sleep(0.01)
-        return False
-    return real(self, data, progress=told, **options)
-Forecaster.fit = fit
+def slow(real):
+    def fit(self, *data, progress, **options):
+        def told(*step):
+            Path("begun").touch()
+            while True:
+                try:
+                    progress(*step)
+                except BaseException:
+                    if not {deaf}:
+                        raise
+                time.sleep(0.01)
+        return real(self, *data, progress=told, **options)
+    return fit
+Forecaster.fit, Forecaster.backtest = slow(Forecaster.fit), slow(Forecaster.backtest)
 main()
 """
 KEPT = "where training stands is kept, go on with the same command and --resume"
 FORECAST = ("forecast", "--horizon", "2", "--steps", "30", "--checkpoint", "state")
 
 
-def start_long_step(data: Path, folder: Path, *options: str, deaf: bool = False) -> Any:
+BACKTEST = ("backtest", "--windows", "3", "--refit", *FORECAST[1:])
+
+
+def start_long_step(
+    data: Path, folder: Path, *options: str, command: Sequence[str] = FORECAST, deaf: bool = False
+) -> Any:
     process = subprocess.Popen(
-        [sys.executable, "-c", LONG_STEP.format(deaf=deaf), *FORECAST, str(data), *options],
+        [sys.executable, "-c", LONG_STEP.format(deaf=deaf), *command, str(data), *options],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -176,6 +186,19 @@ def test_a_training_with_checkpoint_can_go_on(
     assert run(*FORECAST, data, "--resume").returncode == 0
     assert run(*FORECAST[:-2], data, "--output", "whole.csv").returncode == 0
     found = [(tmp_path / name).read_bytes() for name in ("forecast.csv", "whole.csv")]
+    assert found[0] == found[1]
+
+
+def test_a_backtest_with_checkpoint_can_go_on(run: Run, data: Path, tmp_path: Path) -> None:
+    process = start_long_step(data, tmp_path, command=BACKTEST)
+    seconds, stderr = end(process, signal.SIGINT)
+    assert process.returncode == 130
+    assert stderr == f"memattn: interrupted; {KEPT} (--checkpoint state)\n"
+    assert seconds < PROMPT
+    assert {path.name for path in tmp_path.iterdir()} == {"begun", "state"}
+    assert run(*BACKTEST, data, "--resume").returncode == 0
+    assert run(*BACKTEST[:-2], data, "--output", "whole.csv").returncode == 0
+    found = [(tmp_path / name).read_bytes() for name in ("backtest.csv", "whole.csv")]
     assert found[0] == found[1]
 
 

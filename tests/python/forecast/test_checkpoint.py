@@ -115,6 +115,38 @@ def test_a_held_out_part_is_gone_on_with(table: Table, tmp_path: Path) -> None:
     assert saved(whole, tmp_path / "f") == saved(forecaster().fit(table, 8), tmp_path / "g")
 
 
+def test_backtests_go_on(table: Table, tmp_path: Path) -> None:
+    """Stopped at every second call of progress, in any of six trainings."""
+    path, calls = tmp_path / "checkpoint", []
+    options: dict[str, Any] = {"n_windows": 3, "step_size": 6, "refit": True, "level": [80]}
+    expected = forecaster(steps=60).cross_validation(table, **options)
+
+    def interrupt(step: int, steps: int, loss: float) -> None:
+        assert steps == 360
+        calls.append(step)
+        if len(calls) % 2 == 0:
+            raise LookupError("mine")
+
+    for turn in range(100):
+        try:
+            found = forecaster(steps=60).cross_validation(
+                table, **options, checkpoint=path, resume=turn > 0, progress=interrupt
+            )
+            break
+        except LookupError:
+            assert path.exists()
+    pd.testing.assert_frame_equal(found, expected, check_exact=True)
+    assert turn > 2
+    with pytest.raises(DataError, match='n_windows: found "2", expected "3"'):
+        forecaster(steps=60).cross_validation(
+            table, **options | {"n_windows": 2}, checkpoint=path, resume=True
+        )
+    with pytest.raises(DataError, match='intervals: found "False", expected "True"'):
+        forecaster(steps=60).cross_validation(
+            table, **options | {"level": None}, checkpoint=path, resume=True
+        )
+
+
 @pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_leaves_a_checkpoint(table: Table, expected: bytes, tmp_path: Path) -> None:
     path = tmp_path / "checkpoint"
@@ -243,7 +275,16 @@ def test_cut_and_damaged_files_are_refused(table: Table, stopped: Path, tmp_path
 
 @pytest.mark.parametrize(
     "trainings",
-    [None, [], {"model": 3}, {"model": [0, 1]}, {"model": [1, 0]}, {"model": [2**40, 1]}],
+    [
+        None,
+        [],
+        {"model": 3},
+        {"model": [1, 1]},
+        {"model": [0, 1, False]},
+        {"model": [1, 0, False]},
+        {"model": [2**40, 1, False]},
+        {"model": [1, 1, 1]},
+    ],
 )
 def test_contents_that_cannot_be_are_refused(trainings: Any, table: Table, tmp_path: Path) -> None:
     """Whole, with a checksum that is right, and still no checkpoint."""
@@ -268,10 +309,18 @@ def test_weights_that_cannot_be_are_refused(table: Table, stopped: Path, tmp_pat
     arrays = {"series": checkpoint.series_hashes(panel)}
     members = [member.copy() for member in standing.members]
     members[1][7] = np.nan
-    for changed, message in ((members, "finite"), (members[:1], "1 members")):
+    weights = [member[: len(member) // 3] for member in members]
+    for changed, done, message in (
+        (members, False, "finite"),
+        (members[:1], False, "1 members"),
+        (weights, True, "finite"),
+        (members, True, "the weights of member 0"),
+        (weights[:1], True, "1 member,"),
+        ([weights[0]] * 3, True, "3 members"),
+    ):
         content = {
             "choices": kept._choices,
-            "trainings": {"model": [standing.steps_done, len(changed)]},
+            "trainings": {"model": [standing.steps_done, len(changed), done]},
         }
         floats = {f"model.{k}": member for k, member in enumerate(changed)}
         path.write_bytes(state_bytes(checkpoint.FORMAT, arrays | floats, content))
@@ -323,13 +372,13 @@ def test_a_full_disk_is_said_and_keeps_the_last(
     folder, data = tmp_path / "disk", stopped.read_bytes()
     folder.mkdir()
     table.to_pickle(tmp_path / "table")
-    size = len(data) + len(data) // 2
+    size = len(data) + len(data) // 10
     mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
     mounted = subprocess.run(mount, capture_output=True).returncode == 0
     try:
         path = folder / "checkpoint"
         path.write_bytes(data)
-        limit = "0" if mounted else str(len(data) // 2)
+        limit = "0" if mounted else str(len(data) // 10)
         output = subprocess.run(
             [sys.executable, "-c", FULL_DISK, str(tmp_path / "table"), str(path), limit],
             check=True,

@@ -7,12 +7,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import tzinfo
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 Flags = npt.NDArray[np.bool_]
+Data: TypeAlias = "pd.DataFrame | pl.DataFrame | Panel | str | os.PathLike[str]"
 
 
 @dataclass(frozen=True)
@@ -323,6 +325,30 @@ def _frame_columns(frame: Any, wanted: tuple[str, ...]) -> Columns:
         found += ", which .collect() makes one"
     msg = f"panel_from_frame: frame: found {found}, expected a DataFrame of pandas or polars"
     raise TypeError(msg)
+
+
+def panel_of(where: str, data: Data, *, season: int | None, **options: Any) -> Panel:
+    """The panel of whatever a caller has; `where` is who asks.
+
+    Parameters
+    ----------
+    where : str
+        For messages.
+    data : DataFrame, path or Panel
+        A panel stays as it is, but for a season that is given.
+    season, options
+        As in `panel_from_file`; a frame is long and has one target.
+    """
+    if isinstance(data, Panel):
+        if not len(data):
+            raise ValueError(f"{where}: data: found a panel of no series, expected some")
+        return data if season is None else replace(data, season=season)
+    if isinstance(data, str | os.PathLike):
+        return panel_from_file(Path(data), season=season, **options)
+    if not isinstance(options["target_col"], str):
+        msg = "found several names, expected one: a frame is long"
+        raise ValueError(f"{where}: target_col: {msg}")
+    return panel_from_frame(data, season=season, **options)
 
 
 def _panel(columns: Columns, choice: Choice, freq: str | int | None, season: int | None) -> Panel:
