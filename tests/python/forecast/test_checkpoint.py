@@ -141,6 +141,10 @@ def test_backtests_go_on(table: Table, tmp_path: Path) -> None:
         forecaster(steps=60).cross_validation(
             table, **options | {"n_windows": 2}, checkpoint=path, resume=True
         )
+    with pytest.raises(DataError, match='refit: found "False", expected "True"'):
+        forecaster(steps=60).cross_validation(
+            table, **options | {"refit": False}, checkpoint=path, resume=True
+        )
     with pytest.raises(DataError, match='intervals: found "False", expected "True"'):
         forecaster(steps=60).cross_validation(
             table, **options | {"level": None}, checkpoint=path, resume=True
