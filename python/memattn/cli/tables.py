@@ -55,9 +55,7 @@ def print_settings(console: Console, settings: Settings) -> None:
     print_line(console, "\nChosen:")
     for name, setting in settings.items():
         if setting.reason != "as given" and name != "season":
-            value = setting.value
-            shown = ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
-            print_item(console, f"{name.replace('_', ' ')}: {shown} ({setting.reason})")
+            print_item(console, f"{name.replace('_', ' ')}: {setting}")
 
 
 def print_accuracy(console: Console, result: Evaluation, title: str) -> None:

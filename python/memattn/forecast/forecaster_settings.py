@@ -47,8 +47,23 @@ class Setting:
     value: Any
     reason: str
 
+    @property
+    def text(self) -> str:
+        """The value for people, short however many members there are."""
+        if isinstance(self.value, bool):
+            return "yes" if self.value else "no"
+        if not isinstance(self.value, tuple):
+            long = isinstance(self.value, int) and self.value >= 10_000
+            return f"{self.value:,}" if long else str(self.value).replace("_", " ")
+        different = sorted(set(self.value))
+        if len(different) > 12:
+            return f"{different[0]} to {different[-1]}"
+        text = ", ".join(map(str, different))
+        members = len(self.value)
+        return text if len(different) == members else f"{text} (of {members:,} members)"
+
     def __str__(self) -> str:
-        return f"{self.value} ({self.reason})"
+        return f"{self.text} ({self.reason})"
 
 
 Settings: TypeAlias = Mapping[str, Setting]

@@ -6,7 +6,7 @@ import numpy as np
 
 from memattn.forecast.data.frequency import Frequency
 from memattn.forecast.data.time_axis import Unit
-from memattn.forecast.forecaster_settings import choose_settings
+from memattn.forecast.forecaster_settings import Setting, choose_settings
 
 
 def test_settings_say_what_was_chosen_and_why() -> None:
@@ -70,3 +70,18 @@ def test_many_long_seasons_are_seen_one_by_one() -> None:
         chosen([enough], horizon=95),
     ):
         assert others["windows"] == "last_values"
+
+
+def test_settings_are_said_in_words() -> None:
+    values = {
+        (18, 24, 36): "18, 24, 36",
+        (18, 24, 18, 24): "18, 24 (of 4 members)",
+        tuple(range(5, 10_000)): "5 to 9999",
+        12_345: "12,345",
+        9_999: "9999",
+        "past_seasons": "past seasons",
+        None: "None",
+    }
+    for value, text in values.items():
+        assert str(Setting(value, "why")) == f"{text} (why)"
+    assert (Setting(True, "").text, Setting(False, "").text) == ("yes", "no")

@@ -55,7 +55,6 @@ from memattn.forecast.report.words import (
     headline,
     reach_text,
     relation_in_short,
-    setting_text,
     short,
     windows_text,
 )
@@ -136,7 +135,7 @@ def _about_data(
         "size_rows": _size_rows(fitted),
         "levels": levels,
         "opacities": shown_opacities(levels),
-        "settings": [(name, setting_text(one.value), one.reason) for name, one in settings.items()],
+        "settings": [(name, one.text, one.reason) for name, one in settings.items()],
         "settings_members": settings["members"].value,
         "baseline": baseline_of(panel),
         "any_logs": bool(panel.positive.any()),

@@ -196,17 +196,6 @@ def about_usage(usage: npt.NDArray[np.float64]) -> str:
     )
 
 
-def setting_text(value: object) -> str:
-    """A setting's value, short however many members there are."""
-    if not isinstance(value, tuple):
-        return f"{value:,}" if isinstance(value, int) and value >= 10_000 else str(value)
-    different = sorted(set(value))
-    if len(different) > 12:
-        return f"{different[0]} to {different[-1]}"
-    text = ", ".join(map(str, different))
-    return text if len(different) == len(value) else f"{text} (of {len(value):,} members)"
-
-
 def short(name: object) -> str:
     """A name from the data, printable and at most MAX_NAME characters long."""
     shown = printable(str(name))

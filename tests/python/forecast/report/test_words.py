@@ -17,7 +17,6 @@ from memattn.forecast.report.words import (
     headline,
     relation,
     relation_in_short,
-    setting_text,
     short,
 )
 
@@ -124,11 +123,6 @@ def test_about_usage() -> None:
     assert about_usage(np.full(4, 0.25)).startswith("2 slots get half of all reading")
 
 
-def test_settings_and_names() -> None:
-    assert setting_text((18, 24, 36)) == "18, 24, 36"
-    assert setting_text((18, 24, 18, 24)) == "18, 24 (of 4 members)"
-    assert setting_text(tuple(range(5, 10_000))) == "5 to 9999"
-    assert setting_text(12_345) == "12,345"
-    assert setting_text("smape") == "smape"
+def test_names_are_short_and_printable() -> None:
     assert short("a\x1b" + "b" * 100) == "a\\x1b" + "b" * 54 + "\u2026"
     assert short(7) == "7"
