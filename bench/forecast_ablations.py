@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from bench.forecast_mlp import LAYERS, fit_predict, windows_of
-from bench.forecasting import RULES, SEEDS, measure, say, write_results
+from bench.forecasting import RULES, SEEDS, exit_code, measure, say, write_results
 from bench.m3 import FREQUENCIES, Array, Frequency, Series, load, smape
 from bench.tables import markdown
 
@@ -100,12 +100,7 @@ def main() -> int:
     parse.add_argument("--test", action="store_true", help="M3's own test")
     parse.add_argument("--seeds", type=int, default=3)
     options = parse.parse_args()
-    try:
-        run(options.test, options.seeds)
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
-    return 0
+    return exit_code(lambda: run(options.test, options.seeds))
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from bench.forecast_speed import panel_of
-from bench.forecasting import say, write_results
+from bench.forecasting import exit_code, say, write_results
 from bench.m3 import FREQUENCIES, Array, Frequency, load, smape
 from bench.tables import markdown
 from memattn.forecast import Forecaster, fitting
@@ -190,12 +190,7 @@ def main() -> int:
     parse.add_argument("--test", action="store_true", help="read M3's test, for what was chosen")
     parse.add_argument("--members", type=int, default=1)
     options = parse.parse_args()
-    try:
-        run(options.test, options.members)
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
-    return 0
+    return exit_code(lambda: run(options.test, options.members))
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -221,6 +221,16 @@ def run(options: argparse.Namespace) -> None:
     say(f"written: {path}")
 
 
+def exit_code(work: Callable[[], object]) -> int:
+    """Of a command that does this work: 130 when interrupted."""
+    try:
+        work()
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
 def _pair(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals:
@@ -243,12 +253,7 @@ def main() -> int:
     options = parse.parse_args()
     if options.peers and options.validate:
         parse.error("--peers: found --validate, expected M3's own test")
-    try:
-        run(options)
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
-    return 0
+    return exit_code(lambda: run(options))
 
 
 if __name__ == "__main__":

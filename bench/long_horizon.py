@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bench.forecasting import exit_code
 from bench.tables import markdown
 from memattn._memattn import PanelForecaster
 from memattn.forecast import panel_from_file
@@ -139,6 +140,30 @@ def rows_of(panel: Panel, start: int, stop: int) -> Panel:
     return replace(panel, values=series.ravel(), offsets=offsets)
 
 
+def run(options: argparse.Namespace) -> None:
+    """All horizons and models, and the table of them."""
+    panel = load(options.data, options.validate)
+    parts = {"validation": (TRAIN_END, VALIDATION_END)}
+    if not options.validate:
+        parts["test"] = (VALIDATION_END, TEST_END)
+    header = ["horizon, model"]
+    for part in parts:
+        header += [f"{part}: MSE, mean (range)", "MAE, mean", "MSE, all"]
+    rows, choices = [], []
+    for horizon in options.horizons:
+        trained, chosen = models(panel, horizon, options.seeds, options.days)
+        choices.append(f"{horizon}: layers {chosen}")
+        for name, model in trained.items():
+            marked = CANDIDATES.get(name) == chosen.value
+            row = [f"{horizon}, {name}{', chosen' if marked else ''}"]
+            for start, stop in parts.values():
+                row += measure(model.engine, panel, horizon, start, stop).cells()
+            rows.append([*row, f"{model.seconds:.1f}"])
+            print(rows[-1], file=sys.stderr)
+    print(markdown([*header, "training, s"], rows))
+    print(*choices, sep="\n")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; 130 when interrupted."""
     parse = argparse.ArgumentParser("python -m bench.long_horizon", description=__doc__)
@@ -149,31 +174,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parse.add_argument("--days", type=int, default=360, help="train on the last so many")
     parse.add_argument("--horizons", type=int, nargs="+", default=HORIZONS)
     options = parse.parse_args(arguments)
-    panel = load(options.data, options.validate)
-    parts = {"validation": (TRAIN_END, VALIDATION_END)}
-    if not options.validate:
-        parts["test"] = (VALIDATION_END, TEST_END)
-    header = ["horizon, model"]
-    for part in parts:
-        header += [f"{part}: MSE, mean (range)", "MAE, mean", "MSE, all"]
-    rows, choices = [], []
-    try:
-        for horizon in options.horizons:
-            trained, chosen = models(panel, horizon, options.seeds, options.days)
-            choices.append(f"{horizon}: layers {chosen}")
-            for name, model in trained.items():
-                marked = CANDIDATES.get(name) == chosen.value
-                row = [f"{horizon}, {name}{', chosen' if marked else ''}"]
-                for start, stop in parts.values():
-                    row += measure(model.engine, panel, horizon, start, stop).cells()
-                rows.append([*row, f"{model.seconds:.1f}"])
-                print(rows[-1], file=sys.stderr)
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
-    print(markdown([*header, "training, s"], rows))
-    print(*choices, sep="\n")
-    return 0
+    return exit_code(lambda: run(options))
 
 
 if __name__ == "__main__":

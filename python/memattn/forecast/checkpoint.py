@@ -8,6 +8,7 @@ instruction set.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -103,7 +104,8 @@ class Checkpoint:
         resume: bool,
     ) -> None:
         self._path = path
-        self._choices = {**choices, "frequency": panel.frequency.words, "season": panel.season}
+        # As a file gives them back.
+        self._choices = json.loads(json.dumps({**choices, "frequency": panel.frequency.words}))
         self._series = series_hashes(panel)
         self._trainings: dict[str, Standing] = {}
         if resume:
@@ -209,7 +211,7 @@ class Checkpoint:
                 self._trainings[name] = Standing(steps_done, done, arrays)
 
     def _compare_choices(self, kept: Mapping[str, Any]) -> None:
-        ours = {name: _plain(value) for name, value in self._choices.items()}
+        ours = self._choices
         for name in [*ours, *(name for name in kept if name not in ours)]:
             if kept.get(name) != ours.get(name):
                 now, then = quoted(str(ours.get(name))), quoted(str(kept.get(name)))
@@ -281,11 +283,6 @@ def _trainings(source: SourceFile, found: object) -> dict[str, tuple[int, int, b
                 expected = "steps done, members and whether it is done, of each"
                 source.fail("config: trainings", "another form", expected)
     return trainings
-
-
-def _plain(value: Any) -> Any:
-    """As JSON gives it back."""
-    return [_plain(part) for part in value] if isinstance(value, list | tuple) else value
 
 
 def trainer_of(

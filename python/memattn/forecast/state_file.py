@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import struct
 from collections.abc import Mapping
 from typing import Any
@@ -122,7 +123,7 @@ class Arrays:
                 source.fail(name, f"{tensor.dtype} of shape {tensor.shape}", expected)
             assert isinstance(tensor.key, tuple)
             begin, end, _ = tensor.key
-            size = np.dtype(dtype).itemsize * _product(tensor.shape)
+            size = np.dtype(dtype).itemsize * math.prod(tensor.shape)
             if end - begin != size:
                 source.fail(name, f"{end - begin} bytes", f"{size}, those of its shape")
         for name in self.tensors:
@@ -141,10 +142,3 @@ class Arrays:
     def read(self, name: str) -> npt.NDArray[Any]:
         """The values of one tensor."""
         return np.asarray(self.tensors[name].load())
-
-
-def _product(shape: tuple[int, ...]) -> int:
-    total = 1
-    for size in shape:
-        total *= size
-    return total

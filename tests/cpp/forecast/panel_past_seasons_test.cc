@@ -5,6 +5,7 @@
 #include <numbers>
 #include <vector>
 
+#include "forecast/panel_example.h"
 #include "memattn/panel_forecaster.h"
 #include "memattn/threads.h"
 #include "testing/arrays.h"
@@ -16,19 +17,8 @@ using testing::message_of;
 
 constexpr std::int64_t kSeries = 8, kLength = 80, kHorizon = 5;
 
-struct Data {
-  std::vector<double> values;
-  std::vector<std::int64_t> offsets = {0};
-
-  void add(const std::vector<double>& series) {
-    values.insert(values.end(), series.begin(), series.end());
-    offsets.push_back(static_cast<std::int64_t>(values.size()));
-  }
-  SeriesView view() const { return {values, offsets}; }
-};
-
 // Positive series with a season of 4.
-Data data() {
+Data past_data() {
   Data result;
   for (std::int64_t i = 0; i < kSeries; ++i) {
     auto series = testing::normal_array<double>(kLength, static_cast<std::uint64_t>(i));
@@ -42,7 +32,7 @@ Data data() {
   return result;
 }
 
-PanelForecasterOptions options() {
+PanelForecasterOptions past_options() {
   PanelForecasterOptions result;
   result.horizon = kHorizon;
   result.season = 4;
@@ -60,23 +50,10 @@ PanelForecasterOptions options() {
   return result;
 }
 
-// From the end of each series.
-std::vector<double> predict(const PanelForecaster& forecaster, const Data& series) {
-  std::vector<std::int64_t> which, times;
-  for (std::int64_t i = 0; i < kSeries; ++i) {
-    which.push_back(i);
-    times.push_back(kLength);
-  }
-  const std::int64_t outputs = forecaster.options().outputs();
-  std::vector<double> result(static_cast<std::size_t>(kSeries * outputs * kHorizon), 99);
-  forecaster.predict(series.view(), {which, times}, result);
-  return result;
-}
-
 TEST(PanelPastSeasons, UntrainedIsTheAverageOfThem) {
-  const Data series = data();
+  const Data series = past_data();
   for (const bool logs : {false, true}) {
-    PanelForecasterOptions these = options();
+    PanelForecasterOptions these = past_options();
     these.logs = logs;
     const auto found = predict(PanelForecaster(these), series);
     for (std::size_t i = 0; i < kSeries; ++i) {
@@ -108,7 +85,7 @@ Data alternating() {
 
 TEST(PanelPastSeasons, LearnsTheValuesOfAPhase) {
   const Data series = alternating();
-  PanelForecasterOptions these = options();
+  PanelForecasterOptions these = past_options();
   these.lookbacks = {12};
   these.seeds = 1;
   these.layers = 0;
@@ -135,8 +112,8 @@ TEST(PanelPastSeasons, LearnsTheValuesOfAPhase) {
 }
 
 TEST(PanelPastSeasons, QuantilesDoNotCross) {
-  const Data series = data();
-  PanelForecasterOptions these = options();
+  const Data series = past_data();
+  PanelForecasterOptions these = past_options();
   these.loss = PanelLoss::kPinball;
   these.quantiles = {0.1, 0.5, 0.9};
   these.steps = 200;
@@ -153,12 +130,12 @@ TEST(PanelPastSeasons, QuantilesDoNotCross) {
 }
 
 TEST(PanelPastSeasons, IsTheSameBitsAtAnyNumberOfThreads) {
-  const Data series = data();
+  const Data series = past_data();
   const int before = num_threads();
   std::vector<double> first;
   for (const int threads : {1, 2, 4}) {
     set_num_threads(threads);
-    PanelForecasterOptions these = options();
+    PanelForecasterOptions these = past_options();
     these.seeds = 1;
     these.batch_size = 2048;
     these.steps = 4;
@@ -174,7 +151,7 @@ TEST(PanelPastSeasons, IsTheSameBitsAtAnyNumberOfThreads) {
 
 TEST(PanelPastSeasons, OptionsThatCannotBeAreRefused) {
   const auto refused = [](auto change) {
-    PanelForecasterOptions these = options();
+    PanelForecasterOptions these = past_options();
     change(these);
     return message_of([&] { PanelForecaster forecaster(these); });
   };
