@@ -1,6 +1,6 @@
-// Times forward, backward and fold of the layer, on both paths, at the shapes of bench/shapes.py,
+// Times forward, backward and fold of the layer, on both routes, at the shapes of bench/shapes.py,
 // one thread each; and the FMA peak. Counters: tokens/s, multiply-adds/s by the cost table of
-// docs/math.md, and for float32 on the folded path the share of the FMA peak.
+// docs/math.md, and for float32 on the folded route the share of the FMA peak.
 #include <benchmark/benchmark.h>
 
 #include <cstdint>
@@ -16,7 +16,7 @@
 namespace {
 
 using memattn::MemoryAugmentedAttention;
-using memattn::Path;
+using memattn::Route;
 
 struct Shape {
   const char* name;
@@ -32,14 +32,14 @@ constexpr Shape kShapes[] = {
 enum class Extra { kNone, kMasks, kScores, kDropout };
 
 template <typename T>
-MemoryAugmentedAttention<T> make_layer(const Shape& shape, Path path, double dropout = 0) {
-  memattn::Config config;
+MemoryAugmentedAttention<T> make_layer(const Shape& shape, Route route, double dropout = 0) {
+  memattn::MemoryAugmentedAttentionConfig config;
   config.units = shape.units;
   config.memory_size = shape.memory_size;
   config.num_heads = shape.num_heads;
   config.dropout = dropout;
   MemoryAugmentedAttention<T> layer(config);
-  layer.set_path(path);
+  layer.set_route(route);
   return layer;
 }
 
@@ -63,10 +63,10 @@ std::vector<std::uint8_t> make_mask(const Shape& shape) {
 }
 
 // Multiply-adds a token of one forward call, D = Dv = U.
-double forward_work(const Shape& shape, Path path) {
+double forward_work(const Shape& shape, Route route) {
   const std::int64_t read = 2 * shape.num_heads * shape.units * shape.memory_size;
   const std::int64_t project = 2 * shape.num_heads * shape.units * shape.units;
-  return static_cast<double>(path == Path::kFolded ? read : read + project);
+  return static_cast<double>(route == Route::kFolded ? read : read + project);
 }
 
 // Flop/s; measured when first asked for.
@@ -90,8 +90,8 @@ void count(benchmark::State& state, const Shape& shape, double work_per_token,
 }
 
 template <typename T>
-void forward(benchmark::State& state, const Shape& shape, Path path, Extra extra) {
-  const auto layer = make_layer<T>(shape, path, extra == Extra::kDropout ? 0.1 : 0);
+void forward(benchmark::State& state, const Shape& shape, Route route, Extra extra) {
+  const auto layer = make_layer<T>(shape, route, extra == Extra::kDropout ? 0.1 : 0);
   const std::vector<T> x = make_tokens<T>(shape, 1);
   std::vector<T> y(x.size());
   std::vector<std::uint8_t> keep;
@@ -114,16 +114,16 @@ void forward(benchmark::State& state, const Shape& shape, Path path, Extra extra
     benchmark::DoNotOptimize(scores_values.data());
     benchmark::ClobberMemory();
   }
-  const bool has_peak = sizeof(T) == sizeof(float) && path == Path::kFolded;
-  count(state, shape, forward_work(shape, path),
+  const bool has_peak = sizeof(T) == sizeof(float) && route == Route::kFolded;
+  count(state, shape, forward_work(shape, route),
         has_peak ? std::optional<double>(peak()) : std::nullopt);
 }
 
 // The whole backward pass: gradients of x and of every weight, unfolding included; with the scores
 // that forward kept, or computing them again.
 template <typename T>
-void backward(benchmark::State& state, const Shape& shape, Path path, bool keeps) {
-  const auto layer = make_layer<T>(shape, path);
+void backward(benchmark::State& state, const Shape& shape, Route route, bool keeps) {
+  const auto layer = make_layer<T>(shape, route);
   const std::vector<T> x = make_tokens<T>(shape, 1);
   const std::vector<T> grad_y = make_tokens<T>(shape, 2);
   std::vector<T> y(x.size()), grad_x(x.size());
@@ -141,8 +141,8 @@ void backward(benchmark::State& state, const Shape& shape, Path path, bool keeps
 
 // A training step: fold, forward and backward.
 template <typename T>
-void step(benchmark::State& state, const Shape& shape, Path path) {
-  auto layer = make_layer<T>(shape, path);
+void step(benchmark::State& state, const Shape& shape, Route route) {
+  auto layer = make_layer<T>(shape, route);
   const std::vector<T> x = make_tokens<T>(shape, 1);
   const std::vector<T> grad_y = make_tokens<T>(shape, 2);
   std::vector<T> y(x.size()), grad_x(x.size());
@@ -160,8 +160,8 @@ void step(benchmark::State& state, const Shape& shape, Path path) {
 
 // What a change of weights costs before the next call: one fold.
 template <typename T>
-void fold(benchmark::State& state, const Shape& shape, Path path) {
-  auto layer = make_layer<T>(shape, path);
+void fold(benchmark::State& state, const Shape& shape, Route route) {
+  auto layer = make_layer<T>(shape, route);
   for (auto _ : state) {
     layer.update([](std::span<T> parameters) { benchmark::DoNotOptimize(parameters.data()); });
   }
@@ -178,21 +178,21 @@ void fma(benchmark::State& state, const std::string& target) {
 template <typename T>
 void register_all(const std::string& type) {
   for (const Shape& shape : kShapes) {
-    for (const Path path : {Path::kFolded, Path::kProjected}) {
+    for (const Route route : {Route::kFolded, Route::kProjected}) {
       const std::string suffix = std::string("/") + shape.name + "/" + type + "/" +
-                                 (path == Path::kFolded ? "folded" : "projected");
+                                 (route == Route::kFolded ? "folded" : "projected");
       const auto add_forward = [&](const char* name, Extra extra) {
-        benchmark::RegisterBenchmark((name + suffix).c_str(), forward<T>, shape, path, extra);
+        benchmark::RegisterBenchmark((name + suffix).c_str(), forward<T>, shape, route, extra);
       };
       add_forward("forward", Extra::kNone);
       add_forward("forward_masks", Extra::kMasks);
       add_forward("forward_scores", Extra::kScores);
       add_forward("forward_dropout", Extra::kDropout);
-      benchmark::RegisterBenchmark(("backward" + suffix).c_str(), backward<T>, shape, path, false);
-      benchmark::RegisterBenchmark(("backward_kept" + suffix).c_str(), backward<T>, shape, path,
+      benchmark::RegisterBenchmark(("backward" + suffix).c_str(), backward<T>, shape, route, false);
+      benchmark::RegisterBenchmark(("backward_kept" + suffix).c_str(), backward<T>, shape, route,
                                    true);
-      benchmark::RegisterBenchmark(("step" + suffix).c_str(), step<T>, shape, path);
-      benchmark::RegisterBenchmark(("fold" + suffix).c_str(), fold<T>, shape, path);
+      benchmark::RegisterBenchmark(("step" + suffix).c_str(), step<T>, shape, route);
+      benchmark::RegisterBenchmark(("fold" + suffix).c_str(), fold<T>, shape, route);
     }
   }
 }

@@ -93,8 +93,8 @@ class Layer : public Contestant {
   }
 
  private:
-  static memattn::Config config(std::span<const std::string> fields) {
-    memattn::Config config;
+  static memattn::MemoryAugmentedAttentionConfig config(std::span<const std::string> fields) {
+    memattn::MemoryAugmentedAttentionConfig config;
     config.units = to_number(fields[5]);
     config.memory_size = to_number(fields[6]);
     config.num_heads = to_number(fields[7]);

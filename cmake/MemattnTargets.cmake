@@ -27,9 +27,9 @@ function(memattn_options target)
   endif()
 endfunction()
 
-# memattn_room(NAME SOURCES...): one folder of src/ as an object library, memattn_NAME. The rooms
-# are joined into the library memattn; a room's test links the rooms that it names.
-function(memattn_room name)
+# memattn_module(NAME SOURCES...): one folder of src/ as an object library, memattn_NAME. The modules
+# are joined into the library memattn; a module's test links the modules that it names.
+function(memattn_module name)
   add_library(memattn_${name} OBJECT ${ARGN})
   memattn_options(memattn_${name})
   target_include_directories(memattn_${name} PUBLIC ${PROJECT_SOURCE_DIR}/include
@@ -37,18 +37,18 @@ function(memattn_room name)
 endfunction()
 
 # memattn_test(ROOM NAME LIBRARIES...): NAME.cc beside the caller as a GoogleTest program.
-function(memattn_test room name)
-  memattn_add_test(${room} ${name} ${ARGN} GTest::gtest_main)
+function(memattn_test module name)
+  memattn_add_test(${module} ${name} ${ARGN} GTest::gtest_main)
 endfunction()
 
 # memattn_isa_test(ROOM NAME LIBRARIES...): the same, run on each instruction set of the machine.
-function(memattn_isa_test room name)
-  memattn_add_test(${room} ${name} ${ARGN} memattn_isa_main)
-  set_tests_properties(${room}.${name} PROPERTIES COST 1)  # these are the longest: they start first
+function(memattn_isa_test module name)
+  memattn_add_test(${module} ${name} ${ARGN} memattn_isa_main)
+  set_tests_properties(${module}.${name} PROPERTIES COST 1)  # these are the longest: they start first
 endfunction()
 
-function(memattn_add_test room name)
-  set(target ${room}_${name})
+function(memattn_add_test module name)
+  set(target ${module}_${name})
   add_executable(${target} ${name}.cc)
   memattn_options(${target})
   target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/include
@@ -56,5 +56,5 @@ function(memattn_add_test room name)
   target_compile_definitions(${target} PRIVATE
                              MEMATTN_GOLDEN_DIR="${PROJECT_SOURCE_DIR}/tests/golden")
   target_link_libraries(${target} PRIVATE ${ARGN})
-  add_test(NAME ${room}.${name} COMMAND ${target})
+  add_test(NAME ${module}.${name} COMMAND ${target})
 endfunction()

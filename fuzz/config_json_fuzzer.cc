@@ -10,7 +10,7 @@
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   try {
-    const memattn::Config config =
+    const memattn::MemoryAugmentedAttentionConfig config =
         memattn::config_from_json({reinterpret_cast<const char*>(data), size});
     config.validate();
     config.warnings();

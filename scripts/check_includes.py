@@ -1,6 +1,6 @@
-"""Holds the rooms of src/ to the direction of dependencies that docs/tour.md gives.
+"""Holds the modules of src/ to the direction of dependencies that docs/tour.md gives.
 
-A file includes what its room may see; public headers include only public headers, and the examples
+A file includes what its module may see; public headers include only public headers, and the examples
 and bindings, which stand where a user does, see only those. Prints each violation as file:line and
 ends with status 1.
 """
@@ -11,16 +11,16 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# Rooms that a room of src/ may include, besides itself and src/check.h.
-ROOMS = {
+# Modules that a module of src/ may include, besides itself and src/check.h.
+MODULES = {
     "kernels": set(),
     "io": set(),
     "train": {"kernels"},
     "layer": {"kernels", "io"},
     "forecast": {"kernels", "io", "train", "layer"},
 }
-# The lowest room that may include a public header; those not named here are for everyone.
-PUBLIC_ROOM = {
+# The lowest module that may include a public header; those not named here are for everyone.
+PUBLIC_MODULE = {
     "config.h": "layer",
     "memory_augmented_attention.h": "layer",
     "scores_cache.h": "layer",
@@ -45,29 +45,29 @@ def sources(folder: str) -> list[Path]:
     return sorted(p for p in (ROOT / folder).rglob("*") if p.suffix in {".h", ".cc", ".cpp"})
 
 
-def may_include(room: str, name: str) -> bool:
+def may_include(module: str, name: str) -> bool:
     """Whether a file of src/ROOM may include NAME."""
     folder, _, file = name.partition("/")
-    visible = ROOMS[room] | {room}
+    visible = MODULES[module] | {module}
     if folder == "hwy":  # Google Highway, whose headers only kernels see
-        return room == "kernels"
+        return module == "kernels"
     if folder == "memattn":
-        return PUBLIC_ROOM.get(file, room) in visible
+        return PUBLIC_MODULE.get(file, module) in visible
     return name == "check.h" or folder in visible
 
 
 def violations() -> list[str]:
     """All includes that go against the direction."""
     found = []
-    for room in (path.name for path in sorted((ROOT / "src").iterdir()) if path.is_dir()):
-        if room not in ROOMS:
-            found.append(f"src/{room}: a room that scripts/check_includes.py does not know")
+    for module in (path.name for path in sorted((ROOT / "src").iterdir()) if path.is_dir()):
+        if module not in MODULES:
+            found.append(f"src/{module}: a module that scripts/check_includes.py does not know")
             continue
         found += [
-            f"{path.relative_to(ROOT)}:{line}: src/{room} may not include {name}"
-            for path in sources(f"src/{room}")
+            f"{path.relative_to(ROOT)}:{line}: src/{module} may not include {name}"
+            for path in sources(f"src/{module}")
             for line, name in includes(path)
-            if not may_include(room, name)
+            if not may_include(module, name)
         ]
     for path in sources("include"):
         found += [

@@ -11,7 +11,7 @@
 namespace {
 
 int run() {
-  memattn::Config config;
+  memattn::MemoryAugmentedAttentionConfig config;
   config.units = 8;
   config.memory_size = 5;
   config.num_heads = 2;

@@ -13,7 +13,7 @@
 namespace {
 
 int run() {
-  memattn::Config config;
+  memattn::MemoryAugmentedAttentionConfig config;
   config.units = 8;
   config.memory_size = 8;
   config.num_heads = 1;

@@ -16,7 +16,7 @@ struct MEMATTN_EXPORT MemoryInitializer {
   enum class Kind {
     kNormal,         // N(0, stddev^2)
     kGlorotUniform,  // U(-l, l) with l = sqrt(6 / (S + U))
-    kZeros,          // all slots equal, for ever: see Config::warnings()
+    kZeros,          // all slots equal, for ever: see warnings() below
   };
   Kind kind = Kind::kNormal;
   double stddev = 1.0;  // of kNormal only; positive
@@ -30,7 +30,7 @@ enum class FullyMasked {
   kUniform,  // all slots alike, 1/S each, masked ones too (the published layer, on Keras 2)
 };
 
-struct MEMATTN_EXPORT Config {
+struct MEMATTN_EXPORT MemoryAugmentedAttentionConfig {
   std::int64_t units = 0;                      // U, the width of x and of a memory slot; at least 1
   std::int64_t memory_size = 0;                // S, the number of slots; at least 1
   std::int64_t num_heads = 0;                  // H; at least 1
@@ -53,15 +53,18 @@ struct MEMATTN_EXPORT Config {
   // well.
   std::vector<std::string> warnings() const;
 
-  bool operator==(const Config&) const = default;
+  bool operator==(const MemoryAugmentedAttentionConfig&) const = default;
 };
 
+using Config [[deprecated("renamed MemoryAugmentedAttentionConfig; removed in version 0.3")]] =
+    MemoryAugmentedAttentionConfig;
+
 // The config as one JSON object, keys in the order above; the same config gives the same text.
-MEMATTN_EXPORT std::string to_json(const Config& config);
+MEMATTN_EXPORT std::string to_json(const MemoryAugmentedAttentionConfig& config);
 
 // The inverse. units, memory_size and num_heads must be there, the rest has the defaults above.
 // Throws std::invalid_argument on malformed JSON, duplicate or unknown keys, and wrong types or
 // values.
-MEMATTN_EXPORT Config config_from_json(std::string_view json);
+MEMATTN_EXPORT MemoryAugmentedAttentionConfig config_from_json(std::string_view json);
 
 }  // namespace memattn

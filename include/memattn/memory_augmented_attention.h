@@ -47,7 +47,9 @@ struct ScoresOutput {
 
 // Two ways to the same result, equal to rounding. kAuto takes the one with less work a token:
 // folded when 2 U S <= U D + D S + S Dv + Dv U.
-enum class Path { kAuto, kFolded, kProjected };
+enum class Route { kAuto, kFolded, kProjected };
+
+using Path [[deprecated("renamed Route; removed in version 0.3")]] = Route;
 
 // A named part of the flat parameter buffer: "memory" (S, U), "query.kernel" (U, H, D),
 // "query.bias" (H, D), "key.kernel" (U, H, D), "key.bias" (H, D), "value.kernel" (U, H, Dv),
@@ -76,16 +78,17 @@ template <typename T>
 class MEMATTN_EXPORT MemoryAugmentedAttention {
  public:
   // Draws the initial weights from config.seed.
-  explicit MemoryAugmentedAttention(const Config& config);
+  explicit MemoryAugmentedAttention(const MemoryAugmentedAttentionConfig& config);
   // Takes the weights, count_params() values in the order of weight_infos().
-  MemoryAugmentedAttention(const Config& config, std::span<const T> parameters);
+  MemoryAugmentedAttention(const MemoryAugmentedAttentionConfig& config,
+                           std::span<const T> parameters);
   MemoryAugmentedAttention(const MemoryAugmentedAttention&);
   MemoryAugmentedAttention& operator=(const MemoryAugmentedAttention&);
   MemoryAugmentedAttention(MemoryAugmentedAttention&&) noexcept;
   MemoryAugmentedAttention& operator=(MemoryAugmentedAttention&&) noexcept;
   ~MemoryAugmentedAttention();
 
-  const Config& config() const;
+  const MemoryAugmentedAttentionConfig& config() const;
 
   // y (B, T, U) from x (B, T, U). y may be x itself; any other overlap of buffers is refused.
   // Asking for scores does not change y by a bit. B = 0 and T = 0 are fine. With `kept` the scores
@@ -103,12 +106,20 @@ class MEMATTN_EXPORT MemoryAugmentedAttention {
                 std::int64_t steps, std::span<T> grad_x, std::span<T> grad_parameters,
                 const CallOptions& options = {}, const ScoresCache<T>* kept = nullptr) const;
 
-  // The path that runs: kFolded or kProjected.
-  Path path() const;
-  // Forces a path, or with kAuto, as at the start, leaves it to the rule. Copies keep it, files do
+  // The route that runs: kFolded or kProjected.
+  Route route() const;
+  // Forces a route, or with kAuto, as at the start, leaves it to the rule. Copies keep it, files do
   // not.
-  void set_path(Path path);
-  Path forced_path() const;
+  void set_route(Route route);
+  Route forced_route() const;
+
+  [[deprecated("renamed route; removed in version 0.3")]] Route path() const { return route(); }
+  [[deprecated("renamed set_route; removed in version 0.3")]] void set_path(Route route) {
+    set_route(route);
+  }
+  [[deprecated("renamed forced_route; removed in version 0.3")]] Route forced_path() const {
+    return forced_route();
+  }
 
   // All weights as one flat buffer, in Keras' order.
   std::span<const T> parameters() const;

@@ -111,7 +111,7 @@ class Folded {
 
   void forward(const Call& call, std::int64_t batch, std::int64_t steps, Address x, Address y,
                Address scores, bool average_heads, bool keep) {
-    const memattn::Config& config = layer_->config();
+    const memattn::MemoryAugmentedAttentionConfig& config = layer_->config();
     const std::int64_t size = batch * steps * config.units;
     const std::int64_t rows = batch * steps * (average_heads ? 1 : config.num_heads);
     if (keep && !kept_) kept_ = pool_->take();
@@ -216,7 +216,7 @@ class Hosted {
     });
   }
 
-  memattn::Config config_;
+  memattn::MemoryAugmentedAttentionConfig config_;
   std::int64_t folds_ = 0;  // made so far
   std::shared_ptr<Layer<T>> latest_;
   std::shared_ptr<ScoresPool<T>> pool_ = std::make_shared<ScoresPool<T>>();

@@ -134,15 +134,15 @@ nb::list weight_infos(const LayerHandle<T>& self) {
   return infos;
 }
 
-std::string name_of(memattn::Path path) {
-  if (path == memattn::Path::kAuto) return "auto";
-  return path == memattn::Path::kFolded ? "folded" : "projected";
+std::string name_of(memattn::Route route) {
+  if (route == memattn::Route::kAuto) return "auto";
+  return route == memattn::Route::kFolded ? "folded" : "projected";
 }
 
-memattn::Path path_named(const std::string& name) {
-  if (name == "folded") return memattn::Path::kFolded;
-  if (name == "projected") return memattn::Path::kProjected;
-  return memattn::Path::kAuto;  // python/memattn/layer.py has checked the name
+memattn::Route route_named(const std::string& name) {
+  if (name == "folded") return memattn::Route::kFolded;
+  if (name == "projected") return memattn::Route::kProjected;
+  return memattn::Route::kAuto;  // python/memattn/layer.py has checked the name
 }
 
 template <typename T>
@@ -197,13 +197,15 @@ void init_layer_of(nb::module_& m, const char* name) {
       .def("weight_infos", &weight_infos<T>)
       .def("config_json", [](const Handle& self) { return memattn::to_json(self.config()); })
       .def("summary", [](const Handle& self) { return self.snapshot()->summary(); })
-      .def("path", [](const Handle& self) { return name_of(self.snapshot()->path()); })
-      .def("forced_path",
-           [](const Handle& self) { return name_of(self.snapshot()->forced_path()); })
+      .def("route", [](const Handle& self) { return name_of(self.snapshot()->route()); })
+      .def("forced_route",
+           [](const Handle& self) { return name_of(self.snapshot()->forced_route()); })
       .def(
-          "set_path",
-          [](Handle& self, const std::string& path) { self.writable().set_path(path_named(path)); },
-          "path"_a);
+          "set_route",
+          [](Handle& self, const std::string& route) {
+            self.writable().set_route(route_named(route));
+          },
+          "route"_a);
 }
 
 }  // namespace

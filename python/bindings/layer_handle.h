@@ -17,7 +17,7 @@ class LayerHandle {
   explicit LayerHandle(memattn::MemoryAugmentedAttention<T> layer)
       : layer_(std::make_shared<memattn::MemoryAugmentedAttention<T>>(std::move(layer))) {}
 
-  const memattn::Config& config() const { return layer_->config(); }
+  const memattn::MemoryAugmentedAttentionConfig& config() const { return layer_->config(); }
 
   // Keep it while the GIL is released.
   std::shared_ptr<const memattn::MemoryAugmentedAttention<T>> snapshot() const { return layer_; }
@@ -28,7 +28,7 @@ class LayerHandle {
   template <typename Compute>
   void forward(std::int64_t tokens, Compute compute) const {
     constexpr double kBriefOperations = 500'000;
-    const memattn::Config& sizes = config();
+    const memattn::MemoryAugmentedAttentionConfig& sizes = config();
     const double operations = 4.0 * static_cast<double>(tokens) * static_cast<double>(sizes.units) *
                               static_cast<double>(sizes.num_heads) *
                               static_cast<double>(sizes.memory_size);

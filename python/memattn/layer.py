@@ -353,13 +353,13 @@ class MemoryAugmentedAttention:
         The layer takes the one with less work a token. Assign one to force it, or ``"auto"`` to go
         back to that rule.
         """
-        return "folded" if self._core.path() == "folded" else "projected"
+        return "folded" if self._core.route() == "folded" else "projected"
 
     @path.setter
     def path(self, path: Literal["auto", "folded", "projected"]) -> None:
         if path not in ("auto", "folded", "projected"):
             raise ValueError(f'path: found {path!r}, expected "auto", "folded" or "projected"')
-        self._core.set_path(path)
+        self._core.set_route(path)
 
     @property
     def dropout_step(self) -> int:
@@ -397,7 +397,7 @@ class MemoryAugmentedAttention:
         return {
             "config": self._core.config_json(),
             "parameters": self._flat(),
-            "forced_path": self._core.forced_path(),
+            "forced_path": self._core.forced_route(),
             "dropout_step": self._dropout_step,
         }
 
@@ -406,7 +406,7 @@ class MemoryAugmentedAttention:
         name = state["parameters"].dtype.name
         self._adopt(_CORES[name](state["config"]), name)
         self._core.set_parameters(state["parameters"])
-        self._core.set_path(state["forced_path"])
+        self._core.set_route(state["forced_path"])
         self._dropout_step = state["dropout_step"]
 
     def _adopt(self, core: Any, dtype: str) -> None:

@@ -21,8 +21,9 @@ constexpr std::uint64_t kInKernelStream = 0x696e, kMemoryStream = 0x6d656d,
 
 constexpr double kNormEpsilon = 1e-5;
 
-Config layer_config(const MemoryNetworkOptions& options, std::int64_t layer, bool residual) {
-  Config config;
+MemoryAugmentedAttentionConfig layer_config(const MemoryNetworkOptions& options, std::int64_t layer,
+                                            bool residual) {
+  MemoryAugmentedAttentionConfig config;
   config.units = options.units;
   config.memory_size = options.memory_size;
   config.num_heads = options.num_heads;

@@ -67,7 +67,7 @@ std::int64_t product(std::initializer_list<std::int64_t> factors) {
 
 // Refuses, before any memory is taken, sizes whose arithmetic could overflow or whose arrays could
 // not be kept.
-void check_memory(const Config& config) {
+void check_memory(const MemoryAugmentedAttentionConfig& config) {
   const std::int64_t U = config.units, S = config.memory_size, H = config.num_heads;
   const std::int64_t D = config.resolved_key_dim(), Dv = config.resolved_value_dim();
   const auto check = [](std::string_view sizes, std::int64_t values) {
@@ -151,7 +151,7 @@ MemoryInitializer to_initializer(const json& value) {
 
 }  // namespace
 
-void Config::validate() const {
+void MemoryAugmentedAttentionConfig::validate() const {
   check_dimension("units", units);
   check_dimension("memory_size", memory_size);
   check_dimension("num_heads", num_heads);
@@ -167,7 +167,7 @@ void Config::validate() const {
   check_memory(*this);
 }
 
-std::vector<std::string> Config::warnings() const {
+std::vector<std::string> MemoryAugmentedAttentionConfig::warnings() const {
   if (memory_initializer.kind != Kind::kZeros) return {};
   return {
       "Config: memory_initializer: zeros cannot learn: all slots are equal, every slot gets the "
@@ -177,7 +177,7 @@ std::vector<std::string> Config::warnings() const {
       "use \"normal\" (the default), or set the memory to something else before training."};
 }
 
-std::string to_json(const Config& config) {
+std::string to_json(const MemoryAugmentedAttentionConfig& config) {
   const auto optional = [](const std::optional<std::int64_t>& value) {
     return value ? ordered_json(*value) : ordered_json(nullptr);
   };
@@ -201,7 +201,7 @@ std::string to_json(const Config& config) {
   return object.dump();
 }
 
-Config config_from_json(std::string_view text) {
+MemoryAugmentedAttentionConfig config_from_json(std::string_view text) {
   json object;
   try {
     object = parse_json(text, {.depth = 4, .values = 64});
@@ -234,7 +234,7 @@ Config config_from_json(std::string_view text) {
     return value->get<bool>();
   };
 
-  Config config;
+  MemoryAugmentedAttentionConfig config;
   config.units = required("units");
   config.memory_size = required("memory_size");
   config.num_heads = required("num_heads");

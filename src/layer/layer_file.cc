@@ -28,7 +28,7 @@ const std::string& metadata_value(const SafetensorsReader& reader, const char* k
   return found->second;
 }
 
-Config read_config(const SafetensorsReader& reader) {
+MemoryAugmentedAttentionConfig read_config(const SafetensorsReader& reader) {
   const std::string& format = metadata_value(reader, "format", kFormat);
   if (format != kFormat) reader.fail("__metadata__: format", in_quotes(format), kFormat);
   const std::string& version = metadata_value(reader, "format_version", kFormatVersion);
@@ -45,8 +45,9 @@ Config read_config(const SafetensorsReader& reader) {
 
 // The config of the file, after checking that its tensors are exactly the weights of that layer.
 // Takes memory for names and shapes only.
-Config check_header(const SafetensorsReader& reader, std::string_view dtype) {
-  const Config config = read_config(reader);
+MemoryAugmentedAttentionConfig check_header(const SafetensorsReader& reader,
+                                            std::string_view dtype) {
+  const MemoryAugmentedAttentionConfig config = read_config(reader);
   const std::vector<WeightInfo> weights = weight_infos(config);
   for (const WeightInfo& weight : weights) {
     const std::string place = concat("tensor ", in_quotes(weight.name));
@@ -96,7 +97,7 @@ void MemoryAugmentedAttention<T>::save(const std::filesystem::path& path) const 
 template <typename T>
 MemoryAugmentedAttention<T> MemoryAugmentedAttention<T>::load(const std::filesystem::path& path) {
   const SafetensorsReader reader(path);
-  const Config config = check_header(reader, kDtype<T>);
+  const MemoryAugmentedAttentionConfig config = check_header(reader, kDtype<T>);
   // No longer than the file: the shapes of the weights are those of the tensors in it.
   std::vector<T> parameters(static_cast<std::size_t>(memattn::count_params(config)));
   for (const WeightInfo& weight : memattn::weight_infos(config)) {

@@ -8,16 +8,16 @@
 
 #include "check.h"
 #include "kernels/attention.h"
+#include "layer/checks.h"
 #include "layer/passes.h"
 #include "layer/scores_cache_impl.h"
-#include "layer/shapes.h"
 #include "layer/weights.h"
 
 namespace memattn {
 namespace {
 
 // Less work a token when folded? The cost rule of docs/math.md.
-bool folding_pays(const Config& config) {
+bool folding_pays(const MemoryAugmentedAttentionConfig& config) {
   const auto units = static_cast<double>(config.units),
              slots = static_cast<double>(config.memory_size);
   const auto key = static_cast<double>(config.resolved_key_dim());
@@ -25,7 +25,7 @@ bool folding_pays(const Config& config) {
   return 2 * units * slots <= units * key + key * slots + slots * value + value * units;
 }
 
-const Config& validated(const Config& config) {
+const MemoryAugmentedAttentionConfig& validated(const MemoryAugmentedAttentionConfig& config) {
   config.validate();
   return config;
 }
@@ -54,7 +54,7 @@ std::string padded(std::string text, std::size_t width) {
 
 template <typename T>
 struct MemoryAugmentedAttention<T>::Impl {
-  Impl(const Config& layer_config, std::vector<T> layer_parameters)
+  Impl(const MemoryAugmentedAttentionConfig& layer_config, std::vector<T> layer_parameters)
       : config(layer_config),
         infos(memattn::weight_infos(layer_config)),
         parameters(std::move(layer_parameters)),
@@ -71,7 +71,7 @@ struct MemoryAugmentedAttention<T>::Impl {
         fold_id(other.fold_id) {}
 
   void fold() {
-    const bool folded = forced == Path::kAuto ? folding_pays(config) : forced == Path::kFolded;
+    const bool folded = forced == Route::kAuto ? folding_pays(config) : forced == Route::kFolded;
     fold_pass(kernels, dims_of(config), weights, folded, prepared);
     fold_id = next_fold_id();
   }
@@ -84,22 +84,22 @@ struct MemoryAugmentedAttention<T>::Impl {
     fail_argument(function, "name", concat("\"", name, "\""), "one of " + names);
   }
 
-  Config config;
+  MemoryAugmentedAttentionConfig config;
   std::vector<WeightInfo> infos;
   std::vector<T> parameters;
   kernels::WeightPointers<const T> weights;  // into parameters
   const kernels::Kernels<T>& kernels = kernels::chosen_kernels<T>();
-  Path forced = Path::kAuto;
+  Route forced = Route::kAuto;
   kernels::Prepared<T> prepared;  // always that of `parameters`
   std::uint64_t fold_id = 0;      // of `prepared`
 };
 
 template <typename T>
-MemoryAugmentedAttention<T>::MemoryAugmentedAttention(const Config& config)
+MemoryAugmentedAttention<T>::MemoryAugmentedAttention(const MemoryAugmentedAttentionConfig& config)
     : impl_(std::make_unique<Impl>(validated(config), initial_parameters<T>(config))) {}
 
 template <typename T>
-MemoryAugmentedAttention<T>::MemoryAugmentedAttention(const Config& config,
+MemoryAugmentedAttention<T>::MemoryAugmentedAttention(const MemoryAugmentedAttentionConfig& config,
                                                       std::span<const T> parameters) {
   config.validate();
   check_size("MemoryAugmentedAttention", "parameters", parameters.size(), "count_params()",
@@ -128,7 +128,7 @@ template <typename T>
 MemoryAugmentedAttention<T>::~MemoryAugmentedAttention() = default;
 
 template <typename T>
-const Config& MemoryAugmentedAttention<T>::config() const {
+const MemoryAugmentedAttentionConfig& MemoryAugmentedAttention<T>::config() const {
   return impl_->config;
 }
 
@@ -137,7 +137,7 @@ void MemoryAugmentedAttention<T>::forward(std::span<const T> x, std::span<T> y, 
                                           std::int64_t steps, const CallOptions& options,
                                           const ScoresOutput<T>& scores,
                                           ScoresCache<T>* kept) const {
-  const Config& config = impl_->config;
+  const MemoryAugmentedAttentionConfig& config = impl_->config;
   const kernels::Call call = checked_call("forward", config, batch, steps, options);
   check_size("forward", "x", x.size(), "batch * steps * units", {batch, steps, config.units});
   check_size("forward", "y", y.size(), "batch * steps * units", {batch, steps, config.units});
@@ -177,7 +177,7 @@ void MemoryAugmentedAttention<T>::backward(std::span<const T> x, std::span<const
                                            std::span<T> grad_x, std::span<T> grad_parameters,
                                            const CallOptions& options,
                                            const ScoresCache<T>* kept) const {
-  const Config& config = impl_->config;
+  const MemoryAugmentedAttentionConfig& config = impl_->config;
   const kernels::Call call = checked_call("backward", config, batch, steps, options);
   const auto check_tokens = [&](std::string_view argument, std::size_t found) {
     check_size("backward", argument, found, "batch * steps * units", {batch, steps, config.units});
@@ -214,18 +214,18 @@ void MemoryAugmentedAttention<T>::backward(std::span<const T> x, std::span<const
 }
 
 template <typename T>
-Path MemoryAugmentedAttention<T>::path() const {
-  return impl_->prepared.folded ? Path::kFolded : Path::kProjected;
+Route MemoryAugmentedAttention<T>::route() const {
+  return impl_->prepared.folded ? Route::kFolded : Route::kProjected;
 }
 
 template <typename T>
-void MemoryAugmentedAttention<T>::set_path(Path path) {
-  impl_->forced = path;
+void MemoryAugmentedAttention<T>::set_route(Route route) {
+  impl_->forced = route;
   impl_->fold();
 }
 
 template <typename T>
-Path MemoryAugmentedAttention<T>::forced_path() const {
+Route MemoryAugmentedAttention<T>::forced_route() const {
   return impl_->forced;
 }
 
@@ -277,10 +277,10 @@ void MemoryAugmentedAttention<T>::update(const std::function<void(std::span<T> p
 
 template <typename T>
 std::string MemoryAugmentedAttention<T>::summary() const {
-  const Config& config = impl_->config;
+  const MemoryAugmentedAttentionConfig& config = impl_->config;
   std::string text =
       concat("MemoryAugmentedAttention  ", std::is_same_v<T, float> ? "float32" : "float64", "  ",
-             path() == Path::kFolded ? "folded" : "projected", " path  units ", config.units,
+             route() == Route::kFolded ? "folded" : "projected", " route  units ", config.units,
              "  memory_size ", config.memory_size, "  num_heads ", config.num_heads, "  key_dim ",
              config.resolved_key_dim(), "  value_dim ", config.resolved_value_dim(), "\n");
   for (const WeightInfo& info : impl_->infos) {

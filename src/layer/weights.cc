@@ -25,7 +25,8 @@ double glorot_limit(const std::vector<std::int64_t>& shape) {
 }
 
 template <typename T>
-void initialize(const WeightInfo& info, const Config& config, std::uint64_t key, T* values) {
+void initialize(const WeightInfo& info, const MemoryAugmentedAttentionConfig& config,
+                std::uint64_t key, T* values) {
   const bool memory = info.name == "memory";
   const MemoryInitializer& start = config.memory_initializer;
   if (is_bias(info) || (memory && start.kind == MemoryInitializer::Kind::kZeros)) return;
@@ -41,12 +42,12 @@ void initialize(const WeightInfo& info, const Config& config, std::uint64_t key,
 
 }  // namespace
 
-kernels::Dims dims_of(const Config& config) {
+kernels::Dims dims_of(const MemoryAugmentedAttentionConfig& config) {
   return {config.units, config.memory_size, config.num_heads, config.resolved_key_dim(),
           config.resolved_value_dim()};
 }
 
-std::vector<WeightInfo> weight_infos(const Config& config) {
+std::vector<WeightInfo> weight_infos(const MemoryAugmentedAttentionConfig& config) {
   const auto [U, S, H, D, Dv] = dims_of(config);
   std::vector<WeightInfo> infos;
   std::int64_t offset = 0;
@@ -69,13 +70,13 @@ std::vector<WeightInfo> weight_infos(const Config& config) {
   return infos;
 }
 
-std::int64_t count_params(const Config& config) {
+std::int64_t count_params(const MemoryAugmentedAttentionConfig& config) {
   const WeightInfo last = weight_infos(config).back();
   return last.offset + last.size;
 }
 
 template <typename T>
-std::vector<T> initial_parameters(const Config& config) {
+std::vector<T> initial_parameters(const MemoryAugmentedAttentionConfig& config) {
   std::vector<T> parameters(static_cast<std::size_t>(count_params(config)), T(0));
   std::uint64_t stream = 0;
   for (const WeightInfo& info : weight_infos(config)) {
@@ -84,7 +85,7 @@ std::vector<T> initial_parameters(const Config& config) {
   return parameters;
 }
 
-template std::vector<float> initial_parameters<float>(const Config&);
-template std::vector<double> initial_parameters<double>(const Config&);
+template std::vector<float> initial_parameters<float>(const MemoryAugmentedAttentionConfig&);
+template std::vector<double> initial_parameters<double>(const MemoryAugmentedAttentionConfig&);
 
 }  // namespace memattn

@@ -11,19 +11,19 @@
 
 namespace memattn {
 
-kernels::Dims dims_of(const Config& config);
+kernels::Dims dims_of(const MemoryAugmentedAttentionConfig& config);
 
 // Names, shapes and places of all weights in Keras' order, from the config alone; no biases without
 // use_bias. The config must be valid.
-std::vector<WeightInfo> weight_infos(const Config& config);
+std::vector<WeightInfo> weight_infos(const MemoryAugmentedAttentionConfig& config);
 
 // The number of values in all weights together.
-std::int64_t count_params(const Config& config);
+std::int64_t count_params(const MemoryAugmentedAttentionConfig& config);
 
 // Fresh weights in the order of weight_infos: kernels glorot uniform with Keras' fans, biases zero,
 // memory by config.memory_initializer. Each value depends on config.seed and its place alone.
 template <typename T>
-std::vector<T> initial_parameters(const Config& config);
+std::vector<T> initial_parameters(const MemoryAugmentedAttentionConfig& config);
 
 // The nine weights inside a flat buffer; biases are null without use_bias. Allocates nothing.
 template <typename Value>

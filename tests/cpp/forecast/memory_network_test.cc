@@ -162,7 +162,7 @@ ByFormula by_formula(const MemoryNetwork<double>& net, const SlotLeftOut& left_o
       const auto values = net.weight(info.name);
       weights.insert(weights.end(), values.begin(), values.end());
     }
-    Config config;
+    MemoryAugmentedAttentionConfig config;
     config.units = 6;
     config.memory_size = 4;
     config.num_heads = 2;

@@ -62,9 +62,9 @@ class AttentionTest : public ::testing::TestWithParam<int> {
   }
 
   template <typename T>
-  MemoryAugmentedAttention<T> layer(Path path) const {
+  MemoryAugmentedAttention<T> layer(Route route) const {
     MemoryAugmentedAttention<T> layer(problem_.config, converted<T>(problem_.weights));
-    layer.set_path(path);
+    layer.set_route(route);
     return layer;
   }
 
@@ -74,11 +74,11 @@ INSTANTIATE_TEST_SUITE_P(Shapes, AttentionTest, ::testing::Range(0, 100));
 
 TEST_P(AttentionTest, ValuesAreTheReference) {
   const Problem::Values truth = problem_.reference();
-  const auto check = [&]<typename T>(T, Path path, double limit) {
+  const auto check = [&]<typename T>(T, Route route, double limit) {
     const auto x = converted<T>(problem_.x);
     std::vector<T> y(x.size()), scores(truth.scores.size()), mean(scores.size());
     mean.resize(mean.size() / static_cast<std::size_t>(problem_.config.num_heads));
-    const auto subject = layer<T>(path);
+    const auto subject = layer<T>(route);
     subject.forward(x, y, problem_.batch, problem_.steps, problem_.options, {scores});
     EXPECT_LE(relative_error(y, truth.y), limit);
     EXPECT_LE(relative_error(scores, truth.scores), limit);
@@ -94,9 +94,9 @@ TEST_P(AttentionTest, ValuesAreTheReference) {
                 limit);
     }
   };
-  for (const Path path : {Path::kFolded, Path::kProjected}) {
-    check(double(), path, 1e-13);
-    check(float(), path, 3e-6);
+  for (const Route route : {Route::kFolded, Route::kProjected}) {
+    check(double(), route, 1e-13);
+    check(float(), route, 3e-6);
   }
 }
 
@@ -124,11 +124,11 @@ TEST_P(AttentionGradientTest, IsTheComplexStep) {
     add(std::string(info.name), static_cast<std::size_t>(info.offset),
         static_cast<std::size_t>(info.size), false);
   }
-  const auto check = [&]<typename T>(T, Path path, double limit) {
+  const auto check = [&]<typename T>(T, Route route, double limit) {
     const auto x = converted<T>(problem_.x), g = converted<T>(problem_.g);
     std::vector<T> grad_x(x.size()), grad(problem_.weights.size());
     double scale_of_kernel = 0;
-    layer<T>(path).backward(x, g, problem_.batch, problem_.steps, grad_x, grad, problem_.options);
+    layer<T>(route).backward(x, g, problem_.batch, problem_.steps, grad_x, grad, problem_.options);
     for (const auto& [name, offset, of_x, direction, truth] : derivatives) {
       double found = 0, scale = 0;
       for (std::size_t i = 0; i < direction.size(); ++i) {
@@ -142,16 +142,16 @@ TEST_P(AttentionGradientTest, IsTheComplexStep) {
       if (name == "query.kernel") scale_of_kernel = scale;
     }
   };
-  for (const Path path : {Path::kFolded, Path::kProjected}) {
-    check(double(), path, 1e-12);
-    check(float(), path, 3e-6);
+  for (const Route route : {Route::kFolded, Route::kProjected}) {
+    check(double(), route, 1e-12);
+    check(float(), route, 3e-6);
   }
 }
 
 TEST_P(AttentionTest, AnyCutAndAnyAlignmentGiveTheSameBits) {
   const auto check = [&]<typename T>(T) {
-    for (const Path path : {Path::kFolded, Path::kProjected}) {
-      const auto subject = layer<T>(path);
+    for (const Route route : {Route::kFolded, Route::kProjected}) {
+      const auto subject = layer<T>(route);
       const auto x = converted<T>(problem_.x);
       const auto units = static_cast<std::size_t>(problem_.config.units);
       const std::size_t tokens = x.size() / units;

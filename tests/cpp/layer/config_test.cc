@@ -15,7 +15,7 @@ namespace {
 
 using Kind = MemoryInitializer::Kind;
 
-Config small() { return {.units = 4, .memory_size = 3, .num_heads = 2}; }
+MemoryAugmentedAttentionConfig small() { return {.units = 4, .memory_size = 3, .num_heads = 2}; }
 
 // The message of the std::invalid_argument that `work` throws; "" for none.
 template <typename Work>
@@ -28,7 +28,7 @@ std::string error_of(const Work& work) {
   return "";
 }
 
-std::string invalid(const Config& config) {
+std::string invalid(const MemoryAugmentedAttentionConfig& config) {
   return error_of([&] { config.validate(); });
 }
 
@@ -36,23 +36,23 @@ std::string json_error(const std::string& json) {
   return error_of([&] { config_from_json(json); });
 }
 
-TEST(Config, ValidateTakesWhatIsFine) {
+TEST(MemoryAugmentedAttentionConfig, ValidateTakesWhatIsFine) {
   EXPECT_EQ(invalid(small()), "");
   EXPECT_EQ(invalid({.units = 1, .memory_size = 1, .num_heads = 1, .key_dim = 1, .value_dim = 1}),
             "");
   EXPECT_EQ(invalid({.units = 4096, .memory_size = 16384, .num_heads = 32, .key_dim = 128}), "");
-  Config config = small();
+  MemoryAugmentedAttentionConfig config = small();
   config.dropout = 0.999;
   config.memory_initializer = {Kind::kZeros, -1};  // stddev is of kNormal only
   EXPECT_EQ(invalid(config), "");
 }
 
-TEST(Config, ValidateNamesTheFirstOptionThatCannotBe) {
+TEST(MemoryAugmentedAttentionConfig, ValidateNamesTheFirstOptionThatCannotBe) {
   EXPECT_EQ(invalid({}), "Config: units: found 0, expected at least 1");
   EXPECT_EQ(invalid({.units = 1}), "Config: memory_size: found 0, expected at least 1");
   EXPECT_EQ(invalid({.units = 1, .memory_size = 1}),
             "Config: num_heads: found 0, expected at least 1");
-  Config config = small();
+  MemoryAugmentedAttentionConfig config = small();
   config.key_dim = 0;
   EXPECT_EQ(invalid(config), "Config: key_dim: found 0, expected at least 1");
   config = small();
@@ -72,7 +72,7 @@ TEST(Config, ValidateNamesTheFirstOptionThatCannotBe) {
   }
 }
 
-TEST(Config, ValidateRefusesSizesThatWouldOverflow) {
+TEST(MemoryAugmentedAttentionConfig, ValidateRefusesSizesThatWouldOverflow) {
   const std::int64_t most = std::numeric_limits<std::int32_t>::max();
   EXPECT_EQ(invalid({.units = most + 1, .memory_size = 1, .num_heads = 1}),
             "Config: units: found 2147483648, expected at most 2^31 - 1");
@@ -97,9 +97,9 @@ TEST(Config, ValidateRefusesSizesThatWouldOverflow) {
   EXPECT_EQ(invalid({.units = 1, .memory_size = 2000, .num_heads = 2000}), "");
 }
 
-TEST(Config, WarnsOfTheMemoryOfZeros) {
+TEST(MemoryAugmentedAttentionConfig, WarnsOfTheMemoryOfZeros) {
   EXPECT_TRUE(small().warnings().empty());
-  Config config = small();
+  MemoryAugmentedAttentionConfig config = small();
   config.memory_initializer.kind = Kind::kZeros;
   ASSERT_EQ(config.warnings().size(), 1u);
   const std::string warning = config.warnings().front();
@@ -114,7 +114,7 @@ TEST(ConfigJson, WritesTheKeysInTheirOrder) {
             R"({"units":4,"memory_size":3,"num_heads":2,"key_dim":null,"value_dim":null,)"
             R"("use_bias":true,"residual":true,"dropout":0.0,"fully_masked":"zero",)"
             R"("memory_initializer":{"kind":"normal","stddev":1.0},"seed":0})");
-  Config config = small();
+  MemoryAugmentedAttentionConfig config = small();
   config.key_dim = 5;
   config.value_dim = 6;
   config.use_bias = config.residual = false;
@@ -134,7 +134,7 @@ TEST(ConfigJson, ReadsBackEveryConfig) {
     return static_cast<std::int64_t>(random() % static_cast<std::uint64_t>(n));
   };
   for (int i = 0; i < 1000; ++i) {
-    Config config = {
+    MemoryAugmentedAttentionConfig config = {
         .units = 1 + below(100), .memory_size = 1 + below(100), .num_heads = 1 + below(9)};
     if (below(2)) config.key_dim = 1 + below(50);
     if (below(2)) config.value_dim = 1 + below(50);

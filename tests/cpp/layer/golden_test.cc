@@ -7,14 +7,14 @@
 namespace memattn::testing {
 namespace {
 
-class GoldenTest : public ::testing::TestWithParam<std::tuple<std::string, Path>> {
+class GoldenTest : public ::testing::TestWithParam<std::tuple<std::string, Route>> {
  protected:
   template <typename T>
   void expect_golden(double limit) const {
-    const auto& [name, path] = GetParam();
+    const auto& [name, route] = GetParam();
     const Golden golden(name);
     MemoryAugmentedAttention<T> layer(golden.config(), golden.weights<T>());
-    layer.set_path(path);
+    layer.set_route(route);
     const auto x = golden.array<T>("x"), g = golden.array<T>("g");
     std::vector<T> y(x.size()), grad_x(x.size()), grad(layer.parameters().size());
     std::vector<T> scores(golden.has("scores") ? golden.array<T>("scores").size() : 0);
@@ -38,11 +38,11 @@ class GoldenTest : public ::testing::TestWithParam<std::tuple<std::string, Path>
 };
 INSTANTIATE_TEST_SUITE_P(All, GoldenTest,
                          ::testing::Combine(::testing::ValuesIn(kGoldenCases),
-                                            ::testing::Values(Path::kFolded, Path::kProjected)),
+                                            ::testing::Values(Route::kFolded, Route::kProjected)),
                          [](const auto& test) {
                            return std::get<0>(test.param) +
-                                  (std::get<1>(test.param) == Path::kFolded ? "_folded"
-                                                                            : "_projected");
+                                  (std::get<1>(test.param) == Route::kFolded ? "_folded"
+                                                                             : "_projected");
                          });
 
 TEST_P(GoldenTest, Float64) { expect_golden<double>(1e-12); }

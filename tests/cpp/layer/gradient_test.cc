@@ -1,4 +1,4 @@
-// Values, scores and gradients of both paths and both types against the reference and its complex
+// Values, scores and gradients of both routes and both types against the reference and its complex
 // step, for every option and every mask.
 #include <tuple>
 
@@ -13,9 +13,9 @@ struct Variant {
 };
 
 // Fields of gtest's parameter names.
-std::string name_of(const ::testing::TestParamInfo<std::tuple<Variant, Variant, Path>>& test) {
-  const auto& [config, mask, path] = test.param;
-  return config.name + "_" + mask.name + (path == Path::kFolded ? "_folded" : "_projected");
+std::string name_of(const ::testing::TestParamInfo<std::tuple<Variant, Variant, Route>>& test) {
+  const auto& [config, mask, route] = test.param;
+  return config.name + "_" + mask.name + (route == Route::kFolded ? "_folded" : "_projected");
 }
 
 const std::vector<Variant> kConfigs = {
@@ -63,7 +63,7 @@ const std::vector<Variant> kMasks = {
      }},
 };
 
-class GradientTest : public ::testing::TestWithParam<std::tuple<Variant, Variant, Path>> {
+class GradientTest : public ::testing::TestWithParam<std::tuple<Variant, Variant, Route>> {
  protected:
   GradientTest() {
     problem_.config.units = 5;
@@ -77,7 +77,7 @@ class GradientTest : public ::testing::TestWithParam<std::tuple<Variant, Variant
   template <typename T>
   MemoryAugmentedAttention<T> layer() const {
     MemoryAugmentedAttention<T> layer(problem_.config, converted<T>(problem_.weights));
-    layer.set_path(std::get<2>(GetParam()));
+    layer.set_route(std::get<2>(GetParam()));
     return layer;
   }
 
@@ -86,7 +86,7 @@ class GradientTest : public ::testing::TestWithParam<std::tuple<Variant, Variant
 INSTANTIATE_TEST_SUITE_P(All, GradientTest,
                          ::testing::Combine(::testing::ValuesIn(kConfigs),
                                             ::testing::ValuesIn(kMasks),
-                                            ::testing::Values(Path::kFolded, Path::kProjected)),
+                                            ::testing::Values(Route::kFolded, Route::kProjected)),
                          name_of);
 
 template <typename T>

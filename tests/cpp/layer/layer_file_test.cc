@@ -25,8 +25,8 @@ using testing::read_all;
 using testing::TemporaryFolder;
 using testing::write_all;
 
-Config small_config() {
-  Config config;
+MemoryAugmentedAttentionConfig small_config() {
+  MemoryAugmentedAttentionConfig config;
   config.units = 3;
   config.memory_size = 2;
   config.num_heads = 2;
@@ -42,7 +42,7 @@ std::vector<T> values_of(const MemoryAugmentedAttention<T>& layer) {
 
 // The example of docs/format.md.
 TEST(LayerFileBytes, AreThoseOfTheSpecification) {
-  Config config;
+  MemoryAugmentedAttentionConfig config;
   config.units = config.memory_size = config.num_heads = 1;
   config.use_bias = false;
   config.seed = 7;
@@ -74,7 +74,7 @@ TYPED_TEST_SUITE(LayerFile, Types);
 TYPED_TEST(LayerFile, ReadsBackEveryKindOfLayer) {
   using Layer = MemoryAugmentedAttention<TypeParam>;
   const TemporaryFolder folder;
-  std::vector<Config> configs(5, small_config());
+  std::vector<MemoryAugmentedAttentionConfig> configs(5, small_config());
   configs[1].use_bias = false;
   configs[2].value_dim = 5;
   configs[2].residual = false;
@@ -82,7 +82,7 @@ TYPED_TEST(LayerFile, ReadsBackEveryKindOfLayer) {
   configs[3].memory_initializer.kind = MemoryInitializer::Kind::kZeros;
   configs[3].dropout = 0.25;
   configs[4].units = configs[4].memory_size = configs[4].num_heads = 1;
-  for (const Config& config : configs) {
+  for (const MemoryAugmentedAttentionConfig& config : configs) {
     const Layer layer(config);
     layer.save(folder / "layer");
     const Layer loaded = Layer::load(folder / "layer");
@@ -204,7 +204,7 @@ TEST_F(HostileLayerFile, Metadata) {
   refuse_metadata("config", R"({"units":3,"memory_size":2,"num_heads":2,"key_dim":2,"units":3})",
                   "second key \"units\"");
   refuse_metadata("config", R"({"units":0,"memory_size":2,"num_heads":2})",
-                  "config: Config: units: found 0, expected at least 1");
+                  "config: MemoryAugmentedAttentionConfig: units: found 0, expected at least 1");
   for (const char* key : {"format", "format_version", "config"}) {
     auto metadata = metadata_;
     metadata.erase(key);

@@ -14,7 +14,9 @@ namespace {
 
 using Layer = MemoryAugmentedAttention<float>;
 
-Config small_config() { return {.units = 6, .memory_size = 5, .num_heads = 2, .seed = 7}; }
+MemoryAugmentedAttentionConfig small_config() {
+  return {.units = 6, .memory_size = 5, .num_heads = 2, .seed = 7};
+}
 
 std::vector<float> run(const Layer& layer, const std::vector<float>& x, std::int64_t batch,
                        const CallOptions& options = {}) {
@@ -29,7 +31,8 @@ bool same_bits(std::span<const float> a, std::span<const float> b) {
 }
 
 TEST(MemoryAugmentedAttention, StartsAsDocumented) {
-  Config config{.units = 64, .memory_size = 300, .num_heads = 4, .key_dim = 16, .value_dim = 8};
+  MemoryAugmentedAttentionConfig config{
+      .units = 64, .memory_size = 300, .num_heads = 4, .key_dim = 16, .value_dim = 8};
   config.memory_initializer.stddev = 2;
   const MemoryAugmentedAttention<double> layer(config);
   const auto memory = layer.weight("memory");
@@ -59,7 +62,7 @@ TEST(MemoryAugmentedAttention, StartsAsDocumented) {
 }
 
 TEST(MemoryAugmentedAttention, SameSeedSameWeightsOtherSeedOthers) {
-  Config config = small_config();
+  MemoryAugmentedAttentionConfig config = small_config();
   const Layer first(config), again(config);
   EXPECT_TRUE(same_bits(first.parameters(), again.parameters()));
   ++config.seed;
@@ -80,14 +83,14 @@ TEST(MemoryAugmentedAttention, NamesItsWeightsInKerasOrder) {
   EXPECT_EQ(message_of([&] { layer.weight("kernel"); }),
             "weight: name: found \"kernel\", expected one of memory, query.kernel, query.bias, "
             "key.kernel, key.bias, value.kernel, value.bias, output.kernel, output.bias");
-  Config config = layer.config();
+  MemoryAugmentedAttentionConfig config = layer.config();
   config.use_bias = false;
   EXPECT_EQ(Layer(config).weight_infos().size(), 5u);
 }
 
 TEST(MemoryAugmentedAttention, SummaryShowsWeightsAndPath) {
   EXPECT_EQ(Layer({.units = 64, .memory_size = 20, .num_heads = 4}).summary(),
-            "MemoryAugmentedAttention  float32  folded path  units 64  memory_size 20  "
+            "MemoryAugmentedAttention  float32  folded route  units 64  memory_size 20  "
             "num_heads 4  key_dim 64  value_dim 64\n"
             "  memory          (20, 64)            1,280\n"
             "  query.kernel    (64, 4, 64)         16,384\n"
@@ -102,18 +105,18 @@ TEST(MemoryAugmentedAttention, SummaryShowsWeightsAndPath) {
 }
 
 TEST(MemoryAugmentedAttention, TakesThePathWithLessWork) {
-  Config config = small_config();
-  EXPECT_EQ(Layer(config).path(), Path::kFolded);
+  MemoryAugmentedAttentionConfig config = small_config();
+  EXPECT_EQ(Layer(config).route(), Route::kFolded);
   config.key_dim = 1;  // 2*6*5 > 6*1 + 1*5 + 5*1 + 1*6
-  EXPECT_EQ(Layer(config).path(), Path::kProjected);
+  EXPECT_EQ(Layer(config).route(), Route::kProjected);
   config.key_dim = 3;  // 60 <= 6*3 + 3*5 + 5*3 + 3*6 = 66
-  EXPECT_EQ(Layer(config).path(), Path::kFolded);
+  EXPECT_EQ(Layer(config).route(), Route::kFolded);
   Layer layer(config);
-  layer.set_path(Path::kProjected);
-  EXPECT_EQ(layer.path(), Path::kProjected);
-  EXPECT_EQ(Layer(layer).path(), Path::kProjected);
-  layer.set_path(Path::kAuto);
-  EXPECT_EQ(layer.path(), Path::kFolded);
+  layer.set_route(Route::kProjected);
+  EXPECT_EQ(layer.route(), Route::kProjected);
+  EXPECT_EQ(Layer(layer).route(), Route::kProjected);
+  layer.set_route(Route::kAuto);
+  EXPECT_EQ(layer.route(), Route::kFolded);
 }
 
 TEST(MemoryAugmentedAttention, EveryChangeOfWeightsIsSeen) {
@@ -158,11 +161,11 @@ TEST(MemoryAugmentedAttention, CopiesAreApart) {
 }
 
 TEST(MemoryAugmentedAttention, ScoresDoNotChangeTheOutput) {
-  Config config = small_config();
+  MemoryAugmentedAttentionConfig config = small_config();
   config.dropout = 0.3;
-  for (const Path path : {Path::kFolded, Path::kProjected}) {
+  for (const Route route : {Route::kFolded, Route::kProjected}) {
     Layer layer(config);
-    layer.set_path(path);
+    layer.set_route(route);
     const auto x = normal_array<float>(4 * 7 * 6, 1);
     const CallOptions options{.training = true};
     std::vector<float> y(x.size()), scores(4 * 2 * 7 * 5), mean(4 * 7 * 5);
@@ -281,7 +284,8 @@ TEST(MemoryAugmentedAttention, GradientOfXIsOptional) {
 }
 
 TEST(MemoryAugmentedAttention, DropoutFollowsSeedAndStep) {
-  Config config{.units = 4, .memory_size = 2000, .num_heads = 1, .dropout = 0.25, .seed = 5};
+  MemoryAugmentedAttentionConfig config{
+      .units = 4, .memory_size = 2000, .num_heads = 1, .dropout = 0.25, .seed = 5};
   const Layer layer(config);
   const auto x = normal_array<float>(4, 1);
   const auto still = run(layer, x, 1);

@@ -99,10 +99,11 @@ TEST(NoAllocation, TheCountersCount) {
 }
 
 template <typename T>
-void expect_nothing(Path path) {
-  Config config{.units = 16, .memory_size = 12, .num_heads = 3, .dropout = 0.1};
+void expect_nothing(Route route) {
+  MemoryAugmentedAttentionConfig config{
+      .units = 16, .memory_size = 12, .num_heads = 3, .dropout = 0.1};
   MemoryAugmentedAttention<T> layer(config);
-  layer.set_path(path);
+  layer.set_route(route);
   const auto x = normal_array<T>(4 * 10 * 16, 1);
   const auto mask = random_mask(4 * 10 * 12, 2);
   std::vector<T> y(x.size()), scores(4 * 3 * 10 * 12);
@@ -122,10 +123,10 @@ void expect_nothing(Path path) {
 }
 
 TEST(NoAllocation, InForwardBackwardAndFold) {
-  expect_nothing<float>(Path::kFolded);
-  expect_nothing<float>(Path::kProjected);
-  expect_nothing<double>(Path::kFolded);
-  expect_nothing<double>(Path::kProjected);
+  expect_nothing<float>(Route::kFolded);
+  expect_nothing<float>(Route::kProjected);
+  expect_nothing<double>(Route::kFolded);
+  expect_nothing<double>(Route::kProjected);
 }
 
 // Many tokens, which the pool's threads share: the scratch is the caller's, whoever computes.

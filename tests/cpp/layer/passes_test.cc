@@ -10,7 +10,8 @@ namespace {
 
 // Values, gradients and fifty steps of training, at any number of threads: with many tokens for
 // few weights, and with weights so many that threads share the fold, too.
-void expect_same_bits(const Config& config, std::int64_t batch, std::int64_t steps) {
+void expect_same_bits(const MemoryAugmentedAttentionConfig& config, std::int64_t batch,
+                      std::int64_t steps) {
   const auto x = normal_array<float>(batch * steps * config.units, 1);
   const auto target = normal_array<float>(batch * steps * config.units, 2);
   const auto train = [&](int threads, int count) {

@@ -9,7 +9,7 @@
 namespace memattn::testing {
 namespace {
 
-class ScoresCacheTest : public ::testing::TestWithParam<Path> {
+class ScoresCacheTest : public ::testing::TestWithParam<Route> {
  protected:
   ScoresCacheTest() {
     // More tokens than a tile, and no multiple of one; every option that touches scores.
@@ -32,7 +32,7 @@ class ScoresCacheTest : public ::testing::TestWithParam<Path> {
   template <typename T>
   MemoryAugmentedAttention<T> layer() const {
     MemoryAugmentedAttention<T> layer(problem_.config, converted<T>(problem_.weights));
-    layer.set_path(GetParam());
+    layer.set_route(GetParam());
     return layer;
   }
   template <typename T>
@@ -64,9 +64,10 @@ class ScoresCacheTest : public ::testing::TestWithParam<Path> {
 
   Problem problem_;
 };
-INSTANTIATE_TEST_SUITE_P(Paths, ScoresCacheTest, ::testing::Values(Path::kFolded, Path::kProjected),
+INSTANTIATE_TEST_SUITE_P(Routes, ScoresCacheTest,
+                         ::testing::Values(Route::kFolded, Route::kProjected),
                          [](const auto& test) {
-                           return test.param == Path::kFolded ? "folded" : "projected";
+                           return test.param == Route::kFolded ? "folded" : "projected";
                          });
 
 TEST_P(ScoresCacheTest, ChangesNoBit) {

@@ -9,7 +9,7 @@ namespace {
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 constexpr double kInf = std::numeric_limits<double>::infinity();
 
-class SpecialValuesTest : public ::testing::TestWithParam<Path> {
+class SpecialValuesTest : public ::testing::TestWithParam<Route> {
  protected:
   SpecialValuesTest() {
     problem_.config = {.units = 6, .memory_size = 5, .num_heads = 2, .key_dim = 3, .value_dim = 4};
@@ -25,7 +25,7 @@ class SpecialValuesTest : public ::testing::TestWithParam<Path> {
   template <typename T = double>
   Result<T> run() const {
     MemoryAugmentedAttention<T> layer(problem_.config, converted<T>(problem_.weights));
-    layer.set_path(GetParam());
+    layer.set_route(GetParam());
     const auto x = converted<T>(problem_.x), g = converted<T>(problem_.g);
     Result<T> result{std::vector<T>(x.size()), std::vector<T>(x.size()),
                      std::vector<T>(problem_.weights.size())};
@@ -40,9 +40,10 @@ class SpecialValuesTest : public ::testing::TestWithParam<Path> {
 
   Problem problem_;
 };
-INSTANTIATE_TEST_SUITE_P(Paths, SpecialValuesTest,
-                         ::testing::Values(Path::kFolded, Path::kProjected), [](const auto& test) {
-                           return test.param == Path::kFolded ? "folded" : "projected";
+INSTANTIATE_TEST_SUITE_P(Routes, SpecialValuesTest,
+                         ::testing::Values(Route::kFolded, Route::kProjected),
+                         [](const auto& test) {
+                           return test.param == Route::kFolded ? "folded" : "projected";
                          });
 
 TEST_P(SpecialValuesTest, RowsWithNanOrInfStayAlone) {
@@ -108,11 +109,12 @@ TEST_P(SpecialValuesTest, RowsWithNothingToRead) {
 // One head and one unit make the logits what we want; its slots hold 1 and -1. Kernels hold logits
 // to base 2, which are 1.44 times as large.
 TEST_P(SpecialValuesTest, LogitsOfTheLargestFloats) {
-  Config config{.units = 1, .memory_size = 2, .num_heads = 1, .use_bias = false};
+  MemoryAugmentedAttentionConfig config{
+      .units = 1, .memory_size = 2, .num_heads = 1, .use_bias = false};
   const std::vector<float> weights = {1,         -1,          /*query*/ 2.3e38f,
                                       /*key*/ 1, /*value*/ 1, /*output*/ 1};
   MemoryAugmentedAttention<float> layer(config, weights);
-  layer.set_path(GetParam());
+  layer.set_route(GetParam());
   std::vector<float> y(2), scores(4), grad(6), grad_x(2);
   const std::vector<float> x = {1, -1}, g = {1, 1};
   layer.forward(x, y, 1, 2, {}, {scores});
@@ -125,10 +127,11 @@ TEST_P(SpecialValuesTest, LogitsOfTheLargestFloats) {
 
 TEST_P(SpecialValuesTest, DenormalsAreNumbers) {
   constexpr float kTiny = std::numeric_limits<float>::denorm_min();
-  Config config{.units = 1, .memory_size = 2, .num_heads = 1, .use_bias = false, .residual = false};
+  MemoryAugmentedAttentionConfig config{
+      .units = 1, .memory_size = 2, .num_heads = 1, .use_bias = false, .residual = false};
   const std::vector<float> weights = {3 * kTiny, 3 * kTiny, 1, 1, 1, 1};
   MemoryAugmentedAttention<float> layer(config, weights);
-  layer.set_path(GetParam());
+  layer.set_route(GetParam());
   std::vector<float> y(1), scores(2);
   layer.forward(std::vector<float>{kTiny}, y, 1, 1, {}, {scores});
   EXPECT_EQ(scores, (std::vector<float>{0.5f, 0.5f}));

@@ -35,7 +35,7 @@ class Golden {
     }
   }
 
-  const Config& config() const { return config_; }
+  const MemoryAugmentedAttentionConfig& config() const { return config_; }
   std::int64_t batch() const { return batch_; }
   std::int64_t steps() const { return steps_; }
   bool has(const std::string& name) const { return file_.find(name) != nullptr; }
@@ -85,7 +85,7 @@ class Golden {
   }
 
   SafetensorsReader file_;
-  Config config_;
+  MemoryAugmentedAttentionConfig config_;
   std::int64_t batch_ = 0, steps_ = 0;
   std::vector<std::vector<std::uint8_t>> masks_;
 };

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "kernels/reference.h"
-#include "layer/shapes.h"
+#include "layer/checks.h"
 #include "layer/weights.h"
 #include "memattn/memory_augmented_attention.h"
 #include "testing/arrays.h"
@@ -17,7 +17,8 @@ namespace memattn::testing {
 
 // Weights in which no term can hide: nothing is zero, biases and memory included. The values are
 // those of float32, so that both types start from the same.
-inline std::vector<double> random_weights(const Config& config, std::uint64_t seed) {
+inline std::vector<double> random_weights(const MemoryAugmentedAttentionConfig& config,
+                                          std::uint64_t seed) {
   std::vector<double> all;
   std::uint64_t stream = 100 * seed;
   for (const WeightInfo& info : weight_infos(config)) {
@@ -34,7 +35,7 @@ inline std::vector<double> random_weights(const Config& config, std::uint64_t se
 }
 
 struct Problem {
-  Config config;
+  MemoryAugmentedAttentionConfig config;
   std::int64_t batch = 2, steps = 3;
   CallOptions options;  // its masks view into the vectors below
   std::vector<std::uint8_t> attention_mask, query_mask, value_mask;

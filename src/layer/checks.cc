@@ -1,5 +1,5 @@
 // Checks of sizes, masks and overlaps, with their messages.
-#include "layer/shapes.h"
+#include "layer/checks.h"
 
 #include <array>
 #include <limits>
@@ -14,8 +14,8 @@ void check_not_negative(std::string_view function, std::string_view argument, st
   if (found < 0) fail_argument(function, argument, found, "at least 0");
 }
 
-kernels::Mask checked_mask(std::string_view function, const Config& config, std::int64_t batch,
-                           std::int64_t steps, const CallOptions& options) {
+kernels::Mask checked_mask(std::string_view function, const MemoryAugmentedAttentionConfig& config,
+                           std::int64_t batch, std::int64_t steps, const CallOptions& options) {
   kernels::Mask mask;
   const AttentionMask& attention = options.attention_mask;
   if (!attention.keep.empty()) {
@@ -80,8 +80,8 @@ void check_overlaps(std::string_view function, std::initializer_list<Buffer> inp
   }
 }
 
-kernels::Call checked_call(std::string_view function, const Config& config, std::int64_t batch,
-                           std::int64_t steps, const CallOptions& options) {
+kernels::Call checked_call(std::string_view function, const MemoryAugmentedAttentionConfig& config,
+                           std::int64_t batch, std::int64_t steps, const CallOptions& options) {
   check_not_negative(function, "batch", batch);
   check_not_negative(function, "steps", steps);
   kernels::Call call;
