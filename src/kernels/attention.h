@@ -34,13 +34,13 @@ struct Prepared {
   AlignedVector<T> keys;  // K_h = M·Wk_h, (H, S, D); without bk, which the softmax cancels
   AlignedVector<T> keys_transposed;  // K_hᵀ log2(e) / √D, (H, D, S)
   AlignedVector<T> values;           // V_h = M·Wv_h + bv_h, (H, S, Dv)
-  // Of the folded path only:
+  // Of the folded route only:
   AlignedVector<T> a;         // A_h log2(e) = Wq_h·K_hᵀ log2(e) / √D, (U, H, S)
   AlignedVector<T> a_packed;  // the same, packed for tiles of tokens
   AlignedVector<T> c;         // c_h log2(e) = bq_h·K_hᵀ log2(e) / √D, (H, S)
   AlignedVector<T> b;         // B_h = V_h·Wo_h, (H, S, U)
   AlignedVector<T> b_packed;  // the same, packed by groups of heads
-  // Of the projected path only:
+  // Of the projected route only:
   AlignedVector<T> keys_packed;  // K_h log2(e) / √D, packed for tiles of tokens
 };
 
@@ -74,14 +74,14 @@ struct TokenSums {
 
   T* used = nullptr;           // (S): not 0 where a token could read the slot
   T* output_bias = nullptr;    // dbo (U)
-  T* a_transposed = nullptr;   // dA_hᵀ (H, S, U)      folded path
-  T* c = nullptr;              // dc_h (H, S)          folded path
-  T* b = nullptr;              // dB_h (H, S, U)       folded path
-  T* query_kernel = nullptr;   // dWq·√D (U, H, D)     projected path
-  T* query_bias = nullptr;     // dbq·√D (H, D)        projected path
-  T* output_kernel = nullptr;  // dWo (H, Dv, U)       projected path
-  T* keys = nullptr;           // dK·√D (S, H, D)      projected path
-  T* values = nullptr;         // dV (S, H, Dv)        projected path
+  T* a_transposed = nullptr;   // dA_hᵀ (H, S, U)      folded route
+  T* c = nullptr;              // dc_h (H, S)          folded route
+  T* b = nullptr;              // dB_h (H, S, U)       folded route
+  T* query_kernel = nullptr;   // dWq·√D (U, H, D)     projected route
+  T* query_bias = nullptr;     // dbq·√D (H, D)        projected route
+  T* output_kernel = nullptr;  // dWo (H, Dv, U)       projected route
+  T* keys = nullptr;           // dK·√D (S, H, D)      projected route
+  T* values = nullptr;         // dV (S, H, Dv)        projected route
   std::int64_t size = 0;       // values in all
 };
 

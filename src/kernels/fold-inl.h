@@ -42,7 +42,7 @@ bool all_finite(std::int64_t size, const T* values) {
 }
 
 // Heads first..last-1 of what `prepared` holds, but for what is packed. Whether what is theirs
-// alone is finite: on the folded path B, since a NaN or Inf of V makes one of B, and one of K one
+// alone is finite: on the folded route B, since a NaN or Inf of V makes one of B, and one of K one
 // of A.
 template <typename T>
 bool prepare_heads(const WeightPointers<const T>& w, std::int64_t first, std::int64_t last,

@@ -103,7 +103,7 @@ struct Tile {
     }
   }
 
-  // x, transposed, or on the projected path the queries q = x·Wq + bq, both ways round.
+  // x, transposed, or on the projected route the queries q = x·Wq + bq, both ways round.
   void load_x(const Prepared<T>& prepared, const WeightPointers<const T>& w, const T* x) {
     const std::int64_t U = dims.units, HD = dims.num_heads * dims.key_dim;
     if (prepared.folded) {
@@ -178,7 +178,7 @@ struct Tile {
     }
   }
 
-  // context (rows, H, Dv) = P_h·V_h for heads h..h + heads - 1, on the projected path.
+  // context (rows, H, Dv) = P_h·V_h for heads h..h + heads - 1, on the projected route.
   void read_values(const Prepared<T>& prepared, const Call& call, std::int64_t h,
                    std::int64_t heads, const T* weights) {
     const std::int64_t S = dims.memory_size, Dv = dims.value_dim, HDv = dims.num_heads * Dv;
@@ -201,10 +201,10 @@ struct Tile {
   bool all_active = true;  // no token of the tile has every slot masked
 
   Carver<T> carver;
-  T* x_transposed = nullptr;          // (U, stride)            folded path
-  T* q = nullptr;                     // (rows, H, D)           projected path
-  T* q_transposed = nullptr;          // (H, D, stride)         projected path
-  T* context = nullptr;               // (rows, H, Dv)          projected path
+  T* x_transposed = nullptr;          // (U, stride)            folded route
+  T* q = nullptr;                     // (rows, H, D)           projected route
+  T* q_transposed = nullptr;          // (H, D, stride)         projected route
+  T* context = nullptr;               // (rows, H, Dv)          projected route
   T* p = nullptr;                     // (group, S, stride): `scores`, or where they are kept
   T* scores = nullptr;                // (group, S, stride)
   T* dropped = nullptr;               // (group, S, stride): P after dropout

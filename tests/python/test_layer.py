@@ -246,7 +246,7 @@ def test_repr_makes_the_same_layer() -> None:
     layer = small(value_dim=4, use_bias=False, dtype="float64")
     assert repr(small()) == "MemoryAugmentedAttention(6, 5, 2, seed=1)"
     assert eval(repr(layer)).get_config() == layer.get_config()
-    assert layer.summary().startswith("MemoryAugmentedAttention  float64  folded path")
+    assert layer.summary().startswith("MemoryAugmentedAttention  float64  folded route")
 
 
 def test_weights() -> None:

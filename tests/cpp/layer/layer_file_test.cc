@@ -204,7 +204,7 @@ TEST_F(HostileLayerFile, Metadata) {
   refuse_metadata("config", R"({"units":3,"memory_size":2,"num_heads":2,"key_dim":2,"units":3})",
                   "second key \"units\"");
   refuse_metadata("config", R"({"units":0,"memory_size":2,"num_heads":2})",
-                  "config: MemoryAugmentedAttentionConfig: units: found 0, expected at least 1");
+                  "config: Config: units: found 0, expected at least 1");
   for (const char* key : {"format", "format_version", "config"}) {
     auto metadata = metadata_;
     metadata.erase(key);

@@ -15,7 +15,7 @@ from memattn.torch.call import Call
 OPTIONS = [
     {},
     {"use_bias": False, "residual": False},
-    {"key_dim": 1, "value_dim": 2},  # the projected path
+    {"key_dim": 1, "value_dim": 2},  # the projected route
     {"fully_masked": "uniform"},
 ]
 
