@@ -109,7 +109,7 @@ void forward(benchmark::State& state, const Shape& shape, Route route, Extra ext
   }
   options.training = extra == Extra::kDropout;
   for (auto _ : state) {
-    layer.forward(x, y, shape.batch, shape.steps, options, scores);
+    layer.forward(x, {.batch = shape.batch, .steps = shape.steps}, y, options, scores);
     benchmark::DoNotOptimize(y.data());
     benchmark::DoNotOptimize(scores_values.data());
     benchmark::ClobberMemory();
@@ -129,9 +129,10 @@ void backward(benchmark::State& state, const Shape& shape, Route route, bool kee
   std::vector<T> y(x.size()), grad_x(x.size());
   std::vector<T> grad_parameters(static_cast<std::size_t>(layer.count_params()));
   memattn::ScoresCache<T> kept;
-  if (keeps) layer.forward(x, y, shape.batch, shape.steps, {}, {}, &kept);
+  if (keeps) layer.forward(x, {.batch = shape.batch, .steps = shape.steps}, y, {}, {}, &kept);
   for (auto _ : state) {
-    layer.backward(x, grad_y, shape.batch, shape.steps, grad_x, grad_parameters, {}, &kept);
+    layer.backward(x, grad_y, {.batch = shape.batch, .steps = shape.steps}, grad_x, grad_parameters,
+                   {}, &kept);
     benchmark::DoNotOptimize(grad_x.data());
     benchmark::DoNotOptimize(grad_parameters.data());
     benchmark::ClobberMemory();
@@ -150,8 +151,9 @@ void step(benchmark::State& state, const Shape& shape, Route route) {
   memattn::ScoresCache<T> kept;
   for (auto _ : state) {
     layer.update([](std::span<T> parameters) { benchmark::DoNotOptimize(parameters.data()); });
-    layer.forward(x, y, shape.batch, shape.steps, {}, {}, &kept);
-    layer.backward(x, grad_y, shape.batch, shape.steps, grad_x, grad_parameters, {}, &kept);
+    layer.forward(x, {.batch = shape.batch, .steps = shape.steps}, y, {}, {}, &kept);
+    layer.backward(x, grad_y, {.batch = shape.batch, .steps = shape.steps}, grad_x, grad_parameters,
+                   {}, &kept);
     benchmark::DoNotOptimize(grad_parameters.data());
     benchmark::ClobberMemory();
   }

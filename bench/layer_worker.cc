@@ -80,10 +80,11 @@ class Layer : public Contestant {
 
   // A training step folds first, since its weights have just changed.
   void call() override {
-    if (!step_) return layer_.forward(x_, y_, batch_, steps_);
+    if (!step_) return layer_.forward(x_, {.batch = batch_, .steps = steps_}, y_);
     layer_.update([](std::span<T>) {});
-    layer_.forward(x_, y_, batch_, steps_, {}, {}, &kept_);
-    layer_.backward(x_, grad_y_, batch_, steps_, grad_x_, grad_parameters_, {}, &kept_);
+    layer_.forward(x_, {.batch = batch_, .steps = steps_}, y_, {}, {}, &kept_);
+    layer_.backward(x_, grad_y_, {.batch = batch_, .steps = steps_}, grad_x_, grad_parameters_, {},
+                    &kept_);
   }
 
   void write(std::ofstream& file) const override {

@@ -13,7 +13,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     const memattn::MemoryAugmentedAttentionConfig config =
         memattn::config_from_json({reinterpret_cast<const char*>(data), size});
     config.validate();
-    config.warnings();
+    static_cast<void>(config.warnings());
     if (memattn::config_from_json(memattn::to_json(config)) != config) ::abort();
   } catch (const std::invalid_argument&) {
     // The one answer to bad text; any other exception ends the fuzzer.

@@ -50,7 +50,7 @@ void load(const std::string& path) {
   using Layer = memattn::MemoryAugmentedAttention<T>;
   const Layer layer = Layer::load(path);
   std::vector<T> x(static_cast<size_t>(layer.config().units), T(1)), y(x.size());
-  layer.forward(x, y, 1, 1);
+  layer.forward(x, {.batch = 1, .steps = 1}, y);
 }
 
 void read_everything(const std::string& path) {
@@ -64,7 +64,7 @@ void read_everything(const std::string& path) {
   });
   run([&] { load<float>(path); });
   run([&] { load<double>(path); });
-  run([&] { memattn::layer_file_dtype(path); });
+  run([&] { static_cast<void>(memattn::layer_file_dtype(path)); });
 }
 
 }  // namespace

@@ -25,7 +25,8 @@ int run() {
 
   std::vector<float> y(x.size());  // (B, T, U)
   std::vector<float> scores(static_cast<std::size_t>(batch * steps * config.memory_size));
-  layer.forward(x, y, batch, steps, {}, {.values = scores, .average_heads = true});
+  layer.forward(x, {.batch = batch, .steps = steps}, y, {},
+                {.values = scores, .average_heads = true});
 
   std::puts("What each token of the first sequence reads, a row a token, a column a slot:");
   const auto slots = static_cast<std::size_t>(config.memory_size);
@@ -42,7 +43,7 @@ int run() {
   std::filesystem::remove(path);
 
   std::vector<float> y_loaded(x.size());
-  loaded.forward(x, y_loaded, batch, steps);
+  loaded.forward(x, {.batch = batch, .steps = steps}, y_loaded);
   const bool same = std::equal(y.begin(), y.end(), y_loaded.begin());
   std::printf("Saved and loaded: the output is %s.\n", same ? "the same" : "NOT the same");
   return same ? 0 : 1;

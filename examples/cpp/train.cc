@@ -40,7 +40,7 @@ int run() {
   std::vector<float> grad_parameters(static_cast<std::size_t>(layer.count_params()));
   double first_loss = 0, loss = 0;
   for (int step = 0; step <= 300; ++step) {
-    layer.forward(x, y, batch, steps);
+    layer.forward(x, {.batch = batch, .steps = steps}, y);
     loss = 0;  // the mean squared error; grad_y is its derivative
     for (std::size_t i = 0; i < y.size(); ++i) {
       const float error = y[i] - target[i];
@@ -50,7 +50,7 @@ int run() {
     if (step == 0) first_loss = loss;
     if (step % 50 == 0) std::printf("step %3d  loss %.4f\n", step, loss);
 
-    layer.backward(x, grad_y, batch, steps, {}, grad_parameters);
+    layer.backward(x, grad_y, {.batch = batch, .steps = steps}, {}, grad_parameters);
     memattn::clip_by_global_norm<float>(grad_parameters, 1.0);
     layer.update([&](std::span<float> parameters) { optimizer.step(parameters, grad_parameters); });
   }

@@ -46,12 +46,13 @@ struct MEMATTN_EXPORT MemoryAugmentedAttentionConfig {
   std::int64_t resolved_key_dim() const { return key_dim.value_or(units); }
   std::int64_t resolved_value_dim() const { return value_dim.value_or(resolved_key_dim()); }
 
-  // Throws std::invalid_argument naming the first option that cannot be.
+  // Throws std::invalid_argument naming the first invalid option. Each constructor of a layer calls
+  // it before anything else.
   void validate() const;
 
   // Choices that are allowed and that a user should hear of, one sentence each; empty when all is
   // well.
-  std::vector<std::string> warnings() const;
+  [[nodiscard]] std::vector<std::string> warnings() const;
 
   bool operator==(const MemoryAugmentedAttentionConfig&) const = default;
 };
@@ -60,11 +61,11 @@ using Config [[deprecated("renamed MemoryAugmentedAttentionConfig; removed in ve
     MemoryAugmentedAttentionConfig;
 
 // The config as one JSON object, keys in the order above; the same config gives the same text.
-MEMATTN_EXPORT std::string to_json(const MemoryAugmentedAttentionConfig& config);
+[[nodiscard]] MEMATTN_EXPORT std::string to_json(const MemoryAugmentedAttentionConfig& config);
 
 // The inverse. units, memory_size and num_heads must be there, the rest has the defaults above.
 // Throws std::invalid_argument on malformed JSON, duplicate or unknown keys, and wrong types or
 // values.
-MEMATTN_EXPORT MemoryAugmentedAttentionConfig config_from_json(std::string_view json);
+[[nodiscard]] MEMATTN_EXPORT MemoryAugmentedAttentionConfig config_from_json(std::string_view json);
 
 }  // namespace memattn

@@ -1,12 +1,14 @@
 // memattn: attention over a learned memory. A table of contents:
 //
-//   config.h                       MemoryAugmentedAttentionConfig: the options of the layer, and
-//   their JSON memory_augmented_attention.h   MemoryAugmentedAttention<T>: forward, backward,
-//   weights, files scores_cache.h                 ScoresCache<T>: what backward need not compute
-//   again optimizers.h                   Sgd, Adam, AdamW, clip_by_global_norm panel_forecaster.h
-//   PanelForecaster: an ensemble for many series of one frequency errors.h FormatError, and what
-//   else is thrown threads.h                      num_threads, ThreadLimit: how many threads a call
-//   may use version.h                      the version, as numbers and text
+//   config.h                       MemoryAugmentedAttentionConfig: a layer's options, and their
+//   JSON memory_augmented_attention.h   MemoryAugmentedAttention<T>: forward, backward, weights,
+//   files scores_cache.h                 ScoresCache<T>: what backward need not compute again
+//   optimizers.h                   Sgd, Adam, AdamW, clip_by_global_norm
+//   panel_forecaster.h             PanelForecaster: an ensemble for many series of one frequency
+//   errors.h                       FormatError, and what else is thrown
+//   runtime.h                      active_isa, scratch_bytes, release_scratch
+//   threads.h                      num_threads, ThreadLimit: how many threads a call may use
+//   version.h                      the version, as numbers and text
 #pragma once
 
 #include "memattn/config.h"
@@ -14,6 +16,7 @@
 #include "memattn/memory_augmented_attention.h"
 #include "memattn/optimizers.h"
 #include "memattn/panel_forecaster.h"
+#include "memattn/runtime.h"
 #include "memattn/scores_cache.h"
 #include "memattn/threads.h"
 #include "memattn/version.h"

@@ -15,13 +15,14 @@ class MemoryAugmentedAttention;
 // compute them again. Gradients are the same bits with and without it.
 //
 //   memattn::ScoresCache<float> kept;  // once
-//   layer.forward(x, y, batch, steps, options, {}, &kept);
-//   layer.backward(x, grad_y, batch, steps, grad_x, grad, options, &kept);
+//   layer.forward(x, tokens, y, options, {}, &kept);
+//   layer.backward(x, grad_y, tokens, grad_x, grad, options, &kept);
 //
 // Owns its memory, batch * steps * num_heads * memory_size values with the tokens rounded up to a
 // multiple of 96 at most, and holds on to it from call to call. A call that would need more than
 // `max_bytes` keeps nothing, and its backward computes the scores again. Used by one thread at a
-// time; independent of the layer's life.
+// time; independent of the layer's life. A cache that was moved from may only be assigned to or
+// destroyed.
 template <typename T>
 class MEMATTN_EXPORT ScoresCache {
  public:
@@ -34,7 +35,7 @@ class MEMATTN_EXPORT ScoresCache {
   ~ScoresCache();
 
   // Whether the latest forward call kept its scores.
-  bool holds_scores() const;
+  [[nodiscard]] bool holds_scores() const;
 
  private:
   friend class MemoryAugmentedAttention<T>;

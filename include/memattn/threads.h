@@ -16,7 +16,7 @@ namespace memattn {
 
 // Threads that one call may use, the calling thread included. Thread-safe. Throws
 // std::invalid_argument when MEMATTN_NUM_THREADS is not a whole number from 1 to 1024.
-MEMATTN_EXPORT int num_threads();
+[[nodiscard]] MEMATTN_EXPORT int num_threads();
 
 // From now on, for the whole process and over MEMATTN_NUM_THREADS. Thread-safe: calls that are
 // under way keep the number that they began with. Throws std::invalid_argument unless 1 to 1024.
@@ -24,10 +24,11 @@ MEMATTN_EXPORT void set_num_threads(int threads);
 
 // While it lives, calls from the thread that made it use at most `threads` threads, the calling one
 // included, and at most num_threads(). For hosts that have a setting of their own. Limits nest: the
-// smallest counts. Throws std::invalid_argument unless `threads` is at least 1.
+// smallest counts, and the one made last ends first, on the thread that made it. Give it a name: an
+// unnamed temporary ends at once. Throws std::invalid_argument unless `threads` is at least 1.
 class MEMATTN_EXPORT ThreadLimit {
  public:
-  explicit ThreadLimit(int threads);
+  [[nodiscard]] explicit ThreadLimit(int threads);
   ~ThreadLimit();
   ThreadLimit(const ThreadLimit&) = delete;
   ThreadLimit& operator=(const ThreadLimit&) = delete;

@@ -69,7 +69,7 @@ void forward(const LayerHandle<T>& self, const Array<const T, 3>& x, const Array
   const auto batch = static_cast<std::int64_t>(x.shape(0));
   const auto steps = static_cast<std::int64_t>(x.shape(1));
   self.forward(batch * steps, [&](const memattn::MemoryAugmentedAttention<T>& layer) {
-    layer.forward(span_of(x), span_of(y), batch, steps, options, output);
+    layer.forward(span_of(x), {.batch = batch, .steps = steps}, span_of(y), options, output);
   });
 }
 
@@ -103,7 +103,7 @@ nb::object forward_plain(const LayerHandle<T>& self, nb::handle x, nb::handle ou
   }
   const std::int64_t batch = input.batch(), steps = input.steps();
   self.forward(batch * steps, [&](const memattn::MemoryAugmentedAttention<T>& layer) {
-    layer.forward(input.values(), output.values(), batch, steps);
+    layer.forward(input.values(), {.batch = batch, .steps = steps}, output.values());
   });
   return result;
 }
@@ -118,9 +118,10 @@ void backward(const LayerHandle<T>& self, const Array<const T, 3>& x,
   const auto options =
       call_options(attention_mask, query_mask, value_mask, use_causal_mask, training, dropout_step);
   const nb::gil_scoped_release release;
-  layer->backward(span_of(x), span_of(grad_y), static_cast<std::int64_t>(x.shape(0)),
-                  static_cast<std::int64_t>(x.shape(1)), span_of(grad_x), span_of(grad_parameters),
-                  options);
+  layer->backward(span_of(x), span_of(grad_y),
+                  {.batch = static_cast<std::int64_t>(x.shape(0)),
+                   .steps = static_cast<std::int64_t>(x.shape(1))},
+                  span_of(grad_x), span_of(grad_parameters), options);
 }
 
 // (name, shape, offset, size) of each weight.

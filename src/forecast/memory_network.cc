@@ -246,13 +246,14 @@ void MemoryNetwork<T>::forward(const MemoryNetworkInputs<T>& inputs, std::span<T
     const std::span<const T> from = activations.tokens[i];
     const std::span<T> to = sized(activations.tokens[i + 1], count * units);
     if (plain_) {
-      layers_[i].forward(from, to, count, 1, call, {}, &activations.scores[i]);
+      layers_[i].forward(from, {.batch = count, .steps = 1}, to, call, {}, &activations.scores[i]);
       continue;
     }
     const auto layer = static_cast<std::int64_t>(i);
     if (options_.pre_norm) normalize(layer, activations);
     const std::span<const T> read_from = options_.pre_norm ? activations.normed[i] : from;
-    layers_[i].forward(read_from, to, count, 1, call, {}, &activations.scores[i]);
+    layers_[i].forward(read_from, {.batch = count, .steps = 1}, to, call, {},
+                       &activations.scores[i]);
     drop(layer, dropout_step, to);
     for (std::size_t j = 0; j < to.size(); ++j) to[j] += from[j];
   }
@@ -276,7 +277,8 @@ void MemoryNetwork<T>::attention_scores(const MemoryNetworkActivations<T>& activ
     const auto place = static_cast<std::size_t>(i);
     const std::vector<T>& from =
         options_.pre_norm ? activations.normed[place] : activations.tokens[place];
-    layers_[place].forward(from, read, count, 1, {}, {.values = of_layer, .average_heads = true});
+    layers_[place].forward(from, {.batch = count, .steps = 1}, read, {},
+                           {.values = of_layer, .average_heads = true});
     for (std::int64_t n = 0; n < count; ++n) {
       std::copy_n(of_layer.data() + n * slots, slots, scores.data() + (n * layers + i) * slots);
     }
@@ -315,8 +317,9 @@ void MemoryNetwork<T>::backward(const MemoryNetworkInputs<T>& inputs,
     const std::span<T> grad_read = sized(activations.grad_read, count * units);
     if (plain_) {
       // Z_{i+1} = layer(Z_i)
-      layers_[i].backward(activations.tokens[i], activations.grad_tokens, count, 1, grad_read,
-                          grad_layer, {}, &activations.scores[i]);
+      layers_[i].backward(activations.tokens[i], activations.grad_tokens,
+                          {.batch = count, .steps = 1}, grad_read, grad_layer, {},
+                          &activations.scores[i]);
       std::swap(activations.grad_tokens, activations.grad_read);
       continue;
     }
@@ -326,8 +329,8 @@ void MemoryNetwork<T>::backward(const MemoryNetworkInputs<T>& inputs,
     drop(layer, dropout_step, activations.read);
     const std::vector<T>& read_from =
         options_.pre_norm ? activations.normed[i] : activations.tokens[i];
-    layers_[i].backward(read_from, activations.read, count, 1, grad_read, grad_layer, {},
-                        &activations.scores[i]);
+    layers_[i].backward(read_from, activations.read, {.batch = count, .steps = 1}, grad_read,
+                        grad_layer, {}, &activations.scores[i]);
     if (options_.pre_norm) {
       std::fill_n(grads + norms_[i], 2 * units, T(0));
       normalize_backward(layer, activations, grad_parameters);

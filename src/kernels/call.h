@@ -70,8 +70,10 @@ struct Dropout {
 };
 
 struct Call {
-  std::int64_t batch = 0;  // B
-  std::int64_t steps = 0;  // T
+  std::int64_t batch = 0;           // B
+  std::int64_t steps = 0;           // T
+  std::int64_t first_step = 0;      // of the call's first step, in its sequences
+  std::int64_t first_sequence = 0;  // of the call's first sequence, in the batch
   Mask mask;
   Dropout dropout;
   bool residual = true;

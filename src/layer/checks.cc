@@ -14,6 +14,16 @@ void check_not_negative(std::string_view function, std::string_view argument, st
   if (found < 0) fail_argument(function, argument, found, "at least 0");
 }
 
+// Where the call's tokens begin in the whole: no number behind them may overflow.
+void check_place(std::string_view function, std::string_view argument, std::int64_t first,
+                 std::string_view count_name, std::int64_t count) {
+  check_not_negative(function, argument, first);
+  if (first > std::numeric_limits<std::int64_t>::max() - count) {
+    fail_argument(function, argument, first,
+                  concat("at most 2^63 - 1 - ", count_name, ", with ", count_name, " ", count));
+  }
+}
+
 kernels::Mask checked_mask(std::string_view function, const MemoryAugmentedAttentionConfig& config,
                            std::int64_t batch, std::int64_t steps, const CallOptions& options) {
   kernels::Mask mask;
@@ -81,13 +91,17 @@ void check_overlaps(std::string_view function, std::initializer_list<Buffer> inp
 }
 
 kernels::Call checked_call(std::string_view function, const MemoryAugmentedAttentionConfig& config,
-                           std::int64_t batch, std::int64_t steps, const CallOptions& options) {
-  check_not_negative(function, "batch", batch);
-  check_not_negative(function, "steps", steps);
+                           Tokens tokens, const CallOptions& options) {
+  check_not_negative(function, "batch", tokens.batch);
+  check_not_negative(function, "steps", tokens.steps);
+  check_place(function, "first_step", options.first_step, "steps", tokens.steps);
+  check_place(function, "first_sequence", options.first_sequence, "batch", tokens.batch);
   kernels::Call call;
-  call.batch = batch;
-  call.steps = steps;
-  call.mask = checked_mask(function, config, batch, steps, options);
+  call.batch = tokens.batch;
+  call.steps = tokens.steps;
+  call.first_step = options.first_step;
+  call.first_sequence = options.first_sequence;
+  call.mask = checked_mask(function, config, tokens.batch, tokens.steps, options);
   if (options.training) call.dropout = {config.dropout, config.seed, options.dropout_step};
   call.residual = config.residual;
   call.uniform_when_masked = config.fully_masked == FullyMasked::kUniform;

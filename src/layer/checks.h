@@ -34,6 +34,6 @@ void check_overlaps(std::string_view function, std::initializer_list<Buffer> inp
 
 // The options of a call for the kernels, checked against the sizes that they must have.
 kernels::Call checked_call(std::string_view function, const MemoryAugmentedAttentionConfig& config,
-                           std::int64_t batch, std::int64_t steps, const CallOptions& options);
+                           Tokens tokens, const CallOptions& options);
 
 }  // namespace memattn

@@ -20,17 +20,18 @@ using nlohmann::json;
 using nlohmann::ordered_json;
 using Kind = MemoryInitializer::Kind;
 
+constexpr std::string_view kLayer = "MemoryAugmentedAttention";
+
 // Limits that no layer meets and that keep every count and byte size far inside 64 bits: a
 // dimension of at most 2^31 - 1, and at most 2^40 values (8 TiB of doubles) in any one array.
 constexpr std::int64_t kMaxDimension = std::numeric_limits<std::int32_t>::max();
 constexpr std::int64_t kMaxValues = std::int64_t{1} << 40;
 
-// What a layer keeps beside its weights (per head and slot one column of A and one row of B, or a
-// key and a value: docs/math.md) may be this many times its weights, or kFreeValues if that is
-// more. Otherwise a file of one megabyte, with 50,000 heads and as many slots, would take 20 GB to
-// load.
-constexpr std::int64_t kMaxExpansion = 1024;
-constexpr std::int64_t kFreeValues = std::int64_t{1} << 24;
+// What a layer keeps beside its weights (memory_augmented_attention.h, "Memory") may be this many
+// times its weights, or kFreeValues if that is more. Otherwise a file of one megabyte, with 50,000
+// heads and as many slots, would take 40 GB to load.
+constexpr std::int64_t kMaxExpansion = 2048;
+constexpr std::int64_t kFreeValues = std::int64_t{1} << 25;
 
 constexpr std::array<std::pair<Kind, std::string_view>, 3> kKindNames = {{
     {Kind::kNormal, "normal"},
@@ -51,8 +52,16 @@ std::string name_of(const Names& names, Value value) {
 }
 
 void check_dimension(std::string_view option, std::int64_t value) {
-  if (value < 1) fail_argument("Config", option, value, "at least 1");
-  if (value > kMaxDimension) fail_argument("Config", option, value, "at most 2^31 - 1");
+  if (value < 1) fail_argument(kLayer, option, value, "at least 1");
+  if (value > kMaxDimension) fail_argument(kLayer, option, value, "at most 2^31 - 1");
+}
+
+// A number from elsewhere, cast to the enumeration, may be none of its values.
+template <typename Names, typename Value>
+void check_enumeration(std::string_view option, Value value, const Names& names) {
+  const auto is_value = [&](const auto& known) { return known.first == value; };
+  if (std::ranges::any_of(names, is_value)) return;
+  fail_argument(kLayer, option, static_cast<int>(value), "a value of its enumeration");
 }
 
 // The product of positive factors, or a number above kMaxValues when it is above.
@@ -72,7 +81,7 @@ void check_memory(const MemoryAugmentedAttentionConfig& config) {
   const std::int64_t D = config.resolved_key_dim(), Dv = config.resolved_value_dim();
   const auto check = [](std::string_view sizes, std::int64_t values) {
     if (values > kMaxValues) {
-      fail_argument("Config", sizes, "a product above 2^40 values", "at most 2^40");
+      fail_argument(kLayer, sizes, "a product above 2^40 values", "at most 2^40");
     }
     return values;
   };
@@ -80,11 +89,11 @@ void check_memory(const MemoryAugmentedAttentionConfig& config) {
                                   2 * check("num_heads * units * key_dim", product({H, U, D})) +
                                   2 * check("num_heads * units * value_dim", product({H, U, Dv}));
   const std::int64_t folded = check("num_heads * memory_size * units", product({H, S, U}));
-  const std::int64_t projected = check("num_heads * memory_size * key_dim", product({H, S, D})) +
-                                 check("num_heads * memory_size * value_dim", product({H, S, Dv}));
-  const std::int64_t kept = std::max(2 * folded, projected);
+  const std::int64_t keys = check("num_heads * memory_size * key_dim", product({H, S, D}));
+  const std::int64_t values = check("num_heads * memory_size * value_dim", product({H, S, Dv}));
+  const std::int64_t kept = std::max(4 * folded + 2 * keys + values + H * S, 3 * keys + values);
   if (kept > kFreeValues && kept / kMaxExpansion > parameters) {
-    fail_argument("Config", "num_heads * memory_size",
+    fail_argument(kLayer, "num_heads * memory_size",
                   concat("a layer of ", parameters, " weights that would keep ", kept,
                          " values made from them"),
                   concat("at most ", kMaxExpansion, " times the weights"));
@@ -158,19 +167,22 @@ void MemoryAugmentedAttentionConfig::validate() const {
   if (key_dim) check_dimension("key_dim", *key_dim);
   if (value_dim) check_dimension("value_dim", *value_dim);
   if (!(dropout >= 0 && dropout < 1)) {
-    fail_argument("Config", "dropout", dropout, "at least 0 and below 1");
+    fail_argument(kLayer, "dropout", dropout, "at least 0 and below 1");
   }
   const double stddev = memory_initializer.stddev;
   if (memory_initializer.kind == Kind::kNormal && !(stddev > 0 && std::isfinite(stddev))) {
-    fail_argument("Config", "memory_initializer.stddev", stddev, "a finite number above 0");
+    fail_argument(kLayer, "memory_initializer.stddev", stddev, "a finite number above 0");
   }
+  check_enumeration("memory_initializer.kind", memory_initializer.kind, kKindNames);
+  check_enumeration("fully_masked", fully_masked, kFullyMaskedNames);
   check_memory(*this);
 }
 
 std::vector<std::string> MemoryAugmentedAttentionConfig::warnings() const {
   if (memory_initializer.kind != Kind::kZeros) return {};
   return {
-      "Config: memory_initializer: zeros cannot learn: all slots are equal, every slot gets the "
+      "MemoryAugmentedAttention: memory_initializer: zeros cannot learn: all slots are equal, "
+      "every slot gets the "
       "same "
       "gradient, and so they stay equal for ever and the layer can only add a constant to its "
       "input; "

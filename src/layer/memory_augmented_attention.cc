@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstring>
 #include <type_traits>
 #include <utility>
 
@@ -25,11 +26,6 @@ bool folding_pays(const MemoryAugmentedAttentionConfig& config) {
   return 2 * units * slots <= units * key + key * slots + slots * value + value * units;
 }
 
-const MemoryAugmentedAttentionConfig& validated(const MemoryAugmentedAttentionConfig& config) {
-  config.validate();
-  return config;
-}
-
 // Another number at each call.
 std::uint64_t next_fold_id() {
   static std::atomic<std::uint64_t> last{0};
@@ -50,6 +46,17 @@ std::string padded(std::string text, std::size_t width) {
   return text;
 }
 
+template <typename T>
+std::int64_t values_in(const kernels::Prepared<T>& prepared) {
+  std::size_t count = 0;
+  for (const auto* buffer :
+       {&prepared.keys, &prepared.keys_transposed, &prepared.values, &prepared.a,
+        &prepared.a_packed, &prepared.c, &prepared.b, &prepared.b_packed, &prepared.keys_packed}) {
+    count += buffer->size();
+  }
+  return static_cast<std::int64_t>(count);
+}
+
 }  // namespace
 
 template <typename T>
@@ -58,9 +65,9 @@ struct MemoryAugmentedAttention<T>::Impl {
       : config(layer_config),
         infos(memattn::weight_infos(layer_config)),
         parameters(std::move(layer_parameters)),
-        weights(weight_pointers(infos, std::as_const(parameters).data())) {
-    fold();
-  }
+        weights(weight_pointers(infos, std::as_const(parameters).data())),
+        prepared(fold(Route::kAuto)),
+        fold_id(next_fold_id()) {}
   Impl(const Impl& other)
       : config(other.config),
         infos(other.infos),
@@ -70,10 +77,27 @@ struct MemoryAugmentedAttention<T>::Impl {
         prepared(other.prepared),
         fold_id(other.fold_id) {}
 
-  void fold() {
-    const bool folded = forced == Route::kAuto ? folding_pays(config) : forced == Route::kFolded;
-    fold_pass(kernels, dims_of(config), weights, folded, prepared);
+  // The fold of the present weights, in memory of its own.
+  kernels::Prepared<T> fold(Route route) const {
+    const bool folded = route == Route::kAuto ? folding_pays(config) : route == Route::kFolded;
+    kernels::Prepared<T> result;
+    fold_pass(kernels, dims_of(config), weights, folded, result);
+    return result;
+  }
+
+  // Folds again after a change of weights. The sizes stay, so this allocates nothing and cannot
+  // fail.
+  void refold() noexcept {
+    fold_pass(kernels, dims_of(config), weights, prepared.folded, prepared);
     fold_id = next_fold_id();
+  }
+
+  // Writes `values`, which may be part of the parameters themselves, and folds.
+  void write(std::span<const T> values, std::int64_t offset) noexcept {
+    if (!values.empty()) {
+      std::memmove(parameters.data() + offset, values.data(), values.size_bytes());
+    }
+    refold();
   }
 
   const WeightInfo& info(std::string_view function, std::string_view name) const {
@@ -92,11 +116,17 @@ struct MemoryAugmentedAttention<T>::Impl {
   Route forced = Route::kAuto;
   kernels::Prepared<T> prepared;  // always that of `parameters`
   std::uint64_t fold_id = 0;      // of `prepared`
+  std::vector<T> before_edit;     // what `update` restores; empty before the first
 };
 
+// The config is checked in a statement of its own: the arguments of a call are evaluated in any
+// order, and drawing weights multiplies sizes.
 template <typename T>
-MemoryAugmentedAttention<T>::MemoryAugmentedAttention(const MemoryAugmentedAttentionConfig& config)
-    : impl_(std::make_unique<Impl>(validated(config), initial_parameters<T>(config))) {}
+MemoryAugmentedAttention<T>::MemoryAugmentedAttention(
+    const MemoryAugmentedAttentionConfig& config) {
+  config.validate();
+  impl_ = std::make_unique<Impl>(config, initial_parameters<T>(config));
+}
 
 template <typename T>
 MemoryAugmentedAttention<T>::MemoryAugmentedAttention(const MemoryAugmentedAttentionConfig& config,
@@ -133,12 +163,12 @@ const MemoryAugmentedAttentionConfig& MemoryAugmentedAttention<T>::config() cons
 }
 
 template <typename T>
-void MemoryAugmentedAttention<T>::forward(std::span<const T> x, std::span<T> y, std::int64_t batch,
-                                          std::int64_t steps, const CallOptions& options,
-                                          const ScoresOutput<T>& scores,
+void MemoryAugmentedAttention<T>::forward(std::span<const T> x, Tokens tokens, std::span<T> y,
+                                          const CallOptions& options, const ScoresOutput<T>& scores,
                                           ScoresCache<T>* kept) const {
   const MemoryAugmentedAttentionConfig& config = impl_->config;
-  const kernels::Call call = checked_call("forward", config, batch, steps, options);
+  const std::int64_t batch = tokens.batch, steps = tokens.steps;
+  const kernels::Call call = checked_call("forward", config, tokens, options);
   check_size("forward", "x", x.size(), "batch * steps * units", {batch, steps, config.units});
   check_size("forward", "y", y.size(), "batch * steps * units", {batch, steps, config.units});
   if (!scores.values.empty()) {
@@ -166,19 +196,19 @@ void MemoryAugmentedAttention<T>::forward(std::span<const T> x, std::span<T> y, 
                    .average_heads = scores.average_heads,
                    .kept = kept_values});
   if (kept_values) {
-    kept->impl_->call = {batch, steps, impl_->fold_id};
+    kept->impl_->call = {tokens, options.first_step, impl_->fold_id};
     kept->impl_->holds = true;
   }
 }
 
 template <typename T>
 void MemoryAugmentedAttention<T>::backward(std::span<const T> x, std::span<const T> grad_y,
-                                           std::int64_t batch, std::int64_t steps,
-                                           std::span<T> grad_x, std::span<T> grad_parameters,
-                                           const CallOptions& options,
+                                           Tokens tokens, std::span<T> grad_x,
+                                           std::span<T> grad_parameters, const CallOptions& options,
                                            const ScoresCache<T>* kept) const {
   const MemoryAugmentedAttentionConfig& config = impl_->config;
-  const kernels::Call call = checked_call("backward", config, batch, steps, options);
+  const std::int64_t batch = tokens.batch, steps = tokens.steps;
+  const kernels::Call call = checked_call("backward", config, tokens, options);
   const auto check_tokens = [&](std::string_view argument, std::size_t found) {
     check_size("backward", argument, found, "batch * steps * units", {batch, steps, config.units});
   };
@@ -199,12 +229,13 @@ void MemoryAugmentedAttention<T>::backward(std::span<const T> x, std::span<const
   const T* kept_values = nullptr;
   if (kept && kept->impl_->holds) {
     const KeptCall& found = kept->impl_->call;
-    if (found != KeptCall{batch, steps, impl_->fold_id}) {
+    if (found != KeptCall{tokens, options.first_step, impl_->fold_id}) {
       fail_argument("backward", "kept",
-                    concat("scores of batch ", found.batch, ", steps ", found.steps,
+                    concat("scores of batch ", found.tokens.batch, ", steps ", found.tokens.steps,
+                           ", first_step ", found.first_step,
                            found.fold == impl_->fold_id ? "" : " and other weights"),
                     concat("those of forward with batch ", batch, ", steps ", steps,
-                           " and the present weights"));
+                           ", first_step ", options.first_step, " and the present weights"));
     }
     kept_values = kept->impl_->values.data();
   }
@@ -214,14 +245,25 @@ void MemoryAugmentedAttention<T>::backward(std::span<const T> x, std::span<const
 }
 
 template <typename T>
+std::int64_t MemoryAugmentedAttention<T>::kept_bytes() const {
+  const std::int64_t values = count_params() + values_in(impl_->prepared) +
+                              static_cast<std::int64_t>(impl_->before_edit.size());
+  return values * static_cast<std::int64_t>(sizeof(T));
+}
+
+template <typename T>
 Route MemoryAugmentedAttention<T>::route() const {
   return impl_->prepared.folded ? Route::kFolded : Route::kProjected;
 }
 
 template <typename T>
 void MemoryAugmentedAttention<T>::set_route(Route route) {
+  if (route != Route::kAuto && route != Route::kFolded && route != Route::kProjected) {
+    fail_argument("set_route", "route", static_cast<int>(route), "kAuto, kFolded or kProjected");
+  }
+  impl_->prepared = impl_->fold(route);  // moved, which cannot fail
   impl_->forced = route;
-  impl_->fold();
+  impl_->fold_id = next_fold_id();
 }
 
 template <typename T>
@@ -254,25 +296,27 @@ std::span<const T> MemoryAugmentedAttention<T>::weight(std::string_view name) co
 template <typename T>
 void MemoryAugmentedAttention<T>::set_parameters(std::span<const T> parameters) {
   check_size("set_parameters", "parameters", parameters.size(), "count_params()", {count_params()});
-  std::ranges::copy(parameters, impl_->parameters.begin());
-  impl_->fold();
+  impl_->write(parameters, 0);
 }
 
 template <typename T>
 void MemoryAugmentedAttention<T>::set_weight(std::string_view name, std::span<const T> values) {
   const WeightInfo& info = impl_->info("set_weight", name);
   check_size("set_weight", name, values.size(), "the size of " + to_text(info.shape), {info.size});
-  std::ranges::copy(values, impl_->parameters.begin() + info.offset);
-  impl_->fold();
+  impl_->write(values, info.offset);
 }
 
 template <typename T>
 void MemoryAugmentedAttention<T>::update(const std::function<void(std::span<T> parameters)>& edit) {
-  struct Fold {  // also when edit throws: what is folded is always what the weights are
-    ~Fold() { impl.fold(); }
-    Impl& impl;
-  } fold{*impl_};
-  edit(impl_->parameters);
+  Impl& impl = *impl_;
+  impl.before_edit = impl.parameters;
+  try {
+    edit(impl.parameters);
+  } catch (...) {
+    std::ranges::copy(impl.before_edit, impl.parameters.begin());
+    throw;
+  }
+  impl.refold();
 }
 
 template <typename T>

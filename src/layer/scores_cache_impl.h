@@ -4,14 +4,15 @@
 #include <cstdint>
 
 #include "kernels/attention.h"
+#include "memattn/memory_augmented_attention.h"
 #include "memattn/scores_cache.h"
 
 namespace memattn {
 
 // Which forward call the scores are of.
 struct KeptCall {
-  std::int64_t batch = 0;
-  std::int64_t steps = 0;
+  Tokens tokens;
+  std::int64_t first_step = 0;
   std::uint64_t fold = 0;  // Impl::fold_id of the layer: no two changes of weights share one
 
   bool operator==(const KeptCall&) const = default;

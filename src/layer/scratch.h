@@ -8,12 +8,19 @@
 
 namespace memattn {
 
+template <typename T>
+kernels::AlignedVector<T>& scratch_buffer() noexcept {
+  thread_local kernels::AlignedVector<T> buffer;
+  return buffer;
+}
+
 // At least `count` values from a cache line on, undefined ones, until this thread asks for the same
 // T again.
 template <typename T>
 T* scratch(std::int64_t count) {
-  thread_local kernels::AlignedVector<T> buffer;
+  kernels::AlignedVector<T>& buffer = scratch_buffer<T>();
   if (buffer.size() < static_cast<std::size_t>(count)) {
+    buffer = {};  // or both would be alive
     buffer.resize(static_cast<std::size_t>(count));
   }
   return buffer.data();

@@ -174,7 +174,8 @@ ByFormula by_formula(const MemoryNetwork<double>& net, const SlotLeftOut& left_o
     }
     std::vector<double> scores(static_cast<std::size_t>(kWindows * config.memory_size));
     MemoryAugmentedAttention<double>(config, weights)
-        .forward(normed, read, kWindows, 1, {}, {.values = scores, .average_heads = true});
+        .forward(normed, {.batch = kWindows, .steps = 1}, read, {},
+                 {.values = scores, .average_heads = true});
     result.scores.insert(result.scores.end(), scores.begin(), scores.end());
     for (std::size_t i = 0; i < z.size(); ++i) z[i] += read[i];
   }

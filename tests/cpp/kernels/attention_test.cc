@@ -79,10 +79,12 @@ TEST_P(AttentionTest, ValuesAreTheReference) {
     std::vector<T> y(x.size()), scores(truth.scores.size()), mean(scores.size());
     mean.resize(mean.size() / static_cast<std::size_t>(problem_.config.num_heads));
     const auto subject = layer<T>(route);
-    subject.forward(x, y, problem_.batch, problem_.steps, problem_.options, {scores});
+    subject.forward(x, {.batch = problem_.batch, .steps = problem_.steps}, y, problem_.options,
+                    {scores});
     EXPECT_LE(relative_error(y, truth.y), limit);
     EXPECT_LE(relative_error(scores, truth.scores), limit);
-    subject.forward(x, y, problem_.batch, problem_.steps, problem_.options, {mean, true});
+    subject.forward(x, {.batch = problem_.batch, .steps = problem_.steps}, y, problem_.options,
+                    {mean, true});
     const auto rows = static_cast<std::size_t>(problem_.steps * problem_.config.memory_size);
     const auto heads = static_cast<std::size_t>(problem_.config.num_heads);
     for (std::size_t i = 0; i < mean.size(); ++i) {
@@ -128,7 +130,8 @@ TEST_P(AttentionGradientTest, IsTheComplexStep) {
     const auto x = converted<T>(problem_.x), g = converted<T>(problem_.g);
     std::vector<T> grad_x(x.size()), grad(problem_.weights.size());
     double scale_of_kernel = 0;
-    layer<T>(route).backward(x, g, problem_.batch, problem_.steps, grad_x, grad, problem_.options);
+    layer<T>(route).backward(x, g, {.batch = problem_.batch, .steps = problem_.steps}, grad_x, grad,
+                             problem_.options);
     for (const auto& [name, offset, of_x, direction, truth] : derivatives) {
       double found = 0, scale = 0;
       for (std::size_t i = 0; i < direction.size(); ++i) {
@@ -156,15 +159,15 @@ TEST_P(AttentionTest, AnyCutAndAnyAlignmentGiveTheSameBits) {
       const auto units = static_cast<std::size_t>(problem_.config.units);
       const std::size_t tokens = x.size() / units;
       std::vector<T> whole(x.size());
-      subject.forward(x, whole, 1, static_cast<std::int64_t>(tokens));
+      subject.forward(x, {.batch = 1, .steps = static_cast<std::int64_t>(tokens)}, whole);
       std::vector<T> shifted_x(x.size() + 1), shifted_y(x.size() + 3);
       std::ranges::copy(x, shifted_x.begin() + 1);
       for (std::size_t first = 0, count = 1; first < tokens;
            first += count, count = 1 + count % 20) {
         count = std::min(count, tokens - first);
         subject.forward(std::span(shifted_x).subspan(1 + first * units, count * units),
-                        std::span(shifted_y).subspan(3 + first * units, count * units),
-                        static_cast<std::int64_t>(count), 1);
+                        {.batch = static_cast<std::int64_t>(count), .steps = 1},
+                        std::span(shifted_y).subspan(3 + first * units, count * units));
       }
       EXPECT_EQ(std::memcmp(shifted_y.data() + 3, whole.data(), whole.size() * sizeof(T)), 0);
     }

@@ -82,7 +82,7 @@ TEST(ThreadCountDeathTest, ABadVariableFailsEveryUseUntilTheProgramChooses) {
         int errors = 0;
         for (int i = 0; i < 2; ++i) {
           try {
-            num_threads();
+            static_cast<void>(num_threads());
           } catch (const std::invalid_argument&) {
             ++errors;
           }

@@ -8,7 +8,11 @@
 #include <random>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <vector>
+
+#include "check.h"
+#include "memattn/memory_augmented_attention.h"
 
 namespace memattn {
 namespace {
@@ -33,7 +37,7 @@ std::string invalid(const MemoryAugmentedAttentionConfig& config) {
 }
 
 std::string json_error(const std::string& json) {
-  return error_of([&] { config_from_json(json); });
+  return error_of([&] { static_cast<void>(config_from_json(json)); });
 }
 
 TEST(MemoryAugmentedAttentionConfig, ValidateTakesWhatIsFine) {
@@ -48,34 +52,38 @@ TEST(MemoryAugmentedAttentionConfig, ValidateTakesWhatIsFine) {
 }
 
 TEST(MemoryAugmentedAttentionConfig, ValidateNamesTheFirstOptionThatCannotBe) {
-  EXPECT_EQ(invalid({}), "Config: units: found 0, expected at least 1");
-  EXPECT_EQ(invalid({.units = 1}), "Config: memory_size: found 0, expected at least 1");
+  EXPECT_EQ(invalid({}), "MemoryAugmentedAttention: units: found 0, expected at least 1");
+  EXPECT_EQ(invalid({.units = 1}),
+            "MemoryAugmentedAttention: memory_size: found 0, expected at least 1");
   EXPECT_EQ(invalid({.units = 1, .memory_size = 1}),
-            "Config: num_heads: found 0, expected at least 1");
+            "MemoryAugmentedAttention: num_heads: found 0, expected at least 1");
   MemoryAugmentedAttentionConfig config = small();
   config.key_dim = 0;
-  EXPECT_EQ(invalid(config), "Config: key_dim: found 0, expected at least 1");
+  EXPECT_EQ(invalid(config), "MemoryAugmentedAttention: key_dim: found 0, expected at least 1");
   config = small();
   config.value_dim = -7;
-  EXPECT_EQ(invalid(config), "Config: value_dim: found -7, expected at least 1");
+  EXPECT_EQ(invalid(config), "MemoryAugmentedAttention: value_dim: found -7, expected at least 1");
   for (const double dropout : {-0.1, 1.0, 2.0, std::numeric_limits<double>::infinity(),
                                std::numeric_limits<double>::quiet_NaN()}) {
     config = small();
     config.dropout = dropout;
-    EXPECT_TRUE(invalid(config).starts_with("Config: dropout: found ")) << dropout;
+    EXPECT_TRUE(invalid(config).starts_with("MemoryAugmentedAttention: dropout: found "))
+        << dropout;
   }
   for (const double stddev : {0.0, -1.0, std::numeric_limits<double>::infinity(),
                               std::numeric_limits<double>::quiet_NaN()}) {
     config = small();
     config.memory_initializer.stddev = stddev;
-    EXPECT_TRUE(invalid(config).starts_with("Config: memory_initializer.stddev: found ")) << stddev;
+    EXPECT_TRUE(
+        invalid(config).starts_with("MemoryAugmentedAttention: memory_initializer.stddev: found "))
+        << stddev;
   }
 }
 
 TEST(MemoryAugmentedAttentionConfig, ValidateRefusesSizesThatWouldOverflow) {
   const std::int64_t most = std::numeric_limits<std::int32_t>::max();
   EXPECT_EQ(invalid({.units = most + 1, .memory_size = 1, .num_heads = 1}),
-            "Config: units: found 2147483648, expected at most 2^31 - 1");
+            "MemoryAugmentedAttention: units: found 2147483648, expected at most 2^31 - 1");
   EXPECT_NE(invalid({.units = std::numeric_limits<std::int64_t>::max(),
                      .memory_size = std::numeric_limits<std::int64_t>::max(),
                      .num_heads = std::numeric_limits<std::int64_t>::max()}),
@@ -90,11 +98,85 @@ TEST(MemoryAugmentedAttentionConfig, ValidateRefusesSizesThatWouldOverflow) {
             "");
   // 2^16 * 2^24 * 2^24 would wrap around to 0.
   EXPECT_EQ(invalid({.units = 1 << 24, .memory_size = 1, .num_heads = 1 << 16, .key_dim = 1 << 24}),
-            "Config: num_heads * units * key_dim: found a product above 2^40 values, expected at "
+            "MemoryAugmentedAttention: num_heads * units * key_dim: found a product above 2^40 "
+            "values, expected at "
             "most 2^40");
   // Few weights, and a thousand times more made from them.
   EXPECT_NE(invalid({.units = 1, .memory_size = 50000, .num_heads = 50000}), "");
   EXPECT_EQ(invalid({.units = 1, .memory_size = 2000, .num_heads = 2000}), "");
+}
+
+// Every bad value of every option, through every way to make a layer: nothing is drawn, multiplied
+// or allocated before the option is found and named.
+template <typename T>
+void expect_refused(const MemoryAugmentedAttentionConfig& config, std::string_view option) {
+  const std::string message = concat("MemoryAugmentedAttention: ", option, ": found ");
+  const auto check = [&](const std::string& error) {
+    EXPECT_TRUE(error.starts_with(message)) << "found: " << error << "\nexpected: " << message;
+  };
+  check(error_of([&] { MemoryAugmentedAttention<T> layer(config); }));
+  const std::vector<T> parameters(100, T(1));
+  check(error_of([&] { MemoryAugmentedAttention<T> layer(config, parameters); }));
+  check(invalid(config));
+}
+
+TEST(MemoryAugmentedAttentionConfig, EveryBadValueOfEveryOptionIsRefusedByEveryConstructor) {
+  using Config = MemoryAugmentedAttentionConfig;
+  const auto refuse = [](std::string_view option, const auto& set) {
+    Config config{.units = 64, .memory_size = 8, .num_heads = 4, .key_dim = 2, .value_dim = 2};
+    set(config);
+    expect_refused<float>(config, option);
+    expect_refused<double>(config, option);
+  };
+  constexpr std::int64_t kLeast = std::numeric_limits<std::int64_t>::min();
+  constexpr std::int64_t kMost = std::numeric_limits<std::int64_t>::max();
+  constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  for (const std::int64_t size : {kLeast, std::int64_t{-64}, std::int64_t{-1}, std::int64_t{0},
+                                  std::int64_t{1} << 31, std::int64_t{1} << 62, kMost}) {
+    SCOPED_TRACE(size);
+    refuse("units", [&](Config& config) { config.units = size; });
+    refuse("memory_size", [&](Config& config) { config.memory_size = size; });
+    refuse("num_heads", [&](Config& config) { config.num_heads = size; });
+    refuse("key_dim", [&](Config& config) { config.key_dim = size; });
+    refuse("value_dim", [&](Config& config) { config.value_dim = size; });
+  }
+  for (const double rate : {-kInfinity, -1.0, -1e-300, 1.0, 2.0, kInfinity, kNan}) {
+    SCOPED_TRACE(rate);
+    refuse("dropout", [&](Config& config) { config.dropout = rate; });
+  }
+  for (const double stddev : {-kInfinity, -1.0, 0.0, kInfinity, kNan}) {
+    SCOPED_TRACE(stddev);
+    refuse("memory_initializer.stddev",
+           [&](Config& config) { config.memory_initializer.stddev = stddev; });
+  }
+  for (const int value : {-1, 3, 1000}) {
+    SCOPED_TRACE(value);
+    refuse("memory_initializer.kind",
+           [&](Config& config) { config.memory_initializer.kind = static_cast<Kind>(value); });
+    refuse("fully_masked",
+           [&](Config& config) { config.fully_masked = static_cast<FullyMasked>(value); });
+  }
+  // Sizes that are fine one by one.
+  constexpr std::int64_t kLarge = (std::int64_t{1} << 31) - 1;
+  refuse("memory_size * units",
+         [&](Config& config) { config.units = config.memory_size = kLarge; });
+  refuse("num_heads * units * key_dim", [&](Config& config) {
+    config.num_heads = kLarge;
+    config.key_dim = kLarge;
+  });
+  refuse("num_heads * units * value_dim", [&](Config& config) {
+    config.num_heads = kLarge;
+    config.value_dim = kLarge;
+  });
+  refuse("num_heads * memory_size * units", [](Config& config) {
+    config.units = 1 << 20;
+    config.memory_size = 1 << 19;
+  });
+  refuse("num_heads * memory_size", [](Config& config) {
+    config.units = 1;
+    config.memory_size = config.num_heads = 100'000;
+  });
 }
 
 TEST(MemoryAugmentedAttentionConfig, WarnsOfTheMemoryOfZeros) {
@@ -196,8 +278,10 @@ TEST(ConfigJson, RefusesWrongKeysTypesAndValues) {
   EXPECT_NE(with(R"("memory_initializer":{"kind":"zeros","kind":"zeros"})").find("second key"),
             std::string::npos);
   EXPECT_NE(with(R"("depth":4)").find("key \"depth\", expected one of units"), std::string::npos);
-  EXPECT_EQ(with(R"("key_dim":0)"), "Config: key_dim: found 0, expected at least 1");
-  EXPECT_EQ(with(R"("dropout":1)"), "Config: dropout: found 1, expected at least 0 and below 1");
+  EXPECT_EQ(with(R"("key_dim":0)"),
+            "MemoryAugmentedAttention: key_dim: found 0, expected at least 1");
+  EXPECT_EQ(with(R"("dropout":1)"),
+            "MemoryAugmentedAttention: dropout: found 1, expected at least 0 and below 1");
   for (const std::string value :
        {"\"4\"", "4.0", "true", "[4]", "{}", "9223372036854775808", "1e3"}) {
     EXPECT_TRUE(with("\"key_dim\":" + value).starts_with("config_from_json: key_dim: found "))

@@ -19,12 +19,14 @@ class GoldenTest : public ::testing::TestWithParam<std::tuple<std::string, Route
     std::vector<T> y(x.size()), grad_x(x.size()), grad(layer.parameters().size());
     std::vector<T> scores(golden.has("scores") ? golden.array<T>("scores").size() : 0);
 
-    layer.forward(x, y, golden.batch(), golden.steps(), golden.options(), {scores});
+    layer.forward(x, {.batch = golden.batch(), .steps = golden.steps()}, y, golden.options(),
+                  {scores});
     EXPECT_LE(relative_error(y, golden.array<double>("y")), limit);
     if (!scores.empty()) {
       EXPECT_LE(relative_error(scores, golden.array<double>("scores")), limit);
     }
-    layer.backward(x, g, golden.batch(), golden.steps(), grad_x, grad, golden.options());
+    layer.backward(x, g, {.batch = golden.batch(), .steps = golden.steps()}, grad_x, grad,
+                   golden.options());
     EXPECT_LE(relative_error(grad_x, golden.array<double>("grad.x")), limit);
     for (const WeightInfo& info : layer.weight_infos()) {
       const std::span part(grad.data() + info.offset, static_cast<std::size_t>(info.size));
@@ -56,7 +58,7 @@ struct TrainingRun {
     const auto x = golden.array<T>("x"), target = golden.array<T>("target");
     std::vector<T> y(x.size()), g(x.size()), grad_x(x.size()), grad(layer.parameters().size());
     for (std::size_t step = 0; step < golden.array<double>("losses").size(); ++step) {
-      layer.forward(x, y, golden.batch(), golden.steps());
+      layer.forward(x, {.batch = golden.batch(), .steps = golden.steps()}, y);
       double sum = 0;
       for (std::size_t i = 0; i < y.size(); ++i) {
         const T error = y[i] - target[i];
@@ -64,7 +66,7 @@ struct TrainingRun {
         sum += static_cast<double>(error) * static_cast<double>(error);
       }
       losses.push_back(sum / static_cast<double>(y.size()));
-      layer.backward(x, g, golden.batch(), golden.steps(), grad_x, grad);
+      layer.backward(x, g, {.batch = golden.batch(), .steps = golden.steps()}, grad_x, grad);
       layer.update([&](std::span<T> parameters) { optimizer.step(parameters, grad); });
     }
   }

@@ -94,7 +94,7 @@ void expect_values(const MemoryAugmentedAttention<T>& layer, const Problem& prob
   const Problem::Values truth = problem.reference();
   const auto x = converted<T>(problem.x);
   std::vector<T> y(x.size()), scores(truth.scores.size());
-  layer.forward(x, y, problem.batch, problem.steps, problem.options, {scores});
+  layer.forward(x, {.batch = problem.batch, .steps = problem.steps}, y, problem.options, {scores});
   EXPECT_LE(relative_error(y, truth.y), limit);
   EXPECT_LE(relative_error(scores, truth.scores), limit);
 }
@@ -105,7 +105,8 @@ void expect_gradients(const MemoryAugmentedAttention<T>& layer, const Problem& p
   const Problem::Gradients truth = problem.complex_step();
   const auto x = converted<T>(problem.x), g = converted<T>(problem.g);
   std::vector<T> grad_x(x.size()), grad(truth.weights.size());
-  layer.backward(x, g, problem.batch, problem.steps, grad_x, grad, problem.options);
+  layer.backward(x, g, {.batch = problem.batch, .steps = problem.steps}, grad_x, grad,
+                 problem.options);
   EXPECT_LE(relative_error(grad_x, truth.x), limit) << "x";
   for (const WeightInfo& info : layer.weight_infos()) {
     const auto part = [&](const auto& all) {

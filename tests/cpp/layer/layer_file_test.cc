@@ -103,8 +103,8 @@ TYPED_TEST(LayerFile, ComputesTheSameAfterLoading) {
   layer.save(folder / "layer");
   const std::vector<TypeParam> x = {1, 2, 3, -4, 5, 6};
   std::vector<TypeParam> y(6), y_loaded(6);
-  layer.forward(x, y, 1, 2);
-  Layer::load(folder / "layer").forward(x, y_loaded, 1, 2);
+  layer.forward(x, {.batch = 1, .steps = 2}, y);
+  Layer::load(folder / "layer").forward(x, {.batch = 1, .steps = 2}, y_loaded);
   EXPECT_EQ(y, y_loaded);
 }
 
@@ -140,7 +140,7 @@ class HostileLayerFile : public ::testing::Test {
   // The message of the FormatError that loading gives; "" for none. Any other exception fails.
   std::string load_error() const {
     try {
-      MemoryAugmentedAttention<float>::load(path_);
+      static_cast<void>(MemoryAugmentedAttention<float>::load(path_));
     } catch (const FormatError& error) {
       return error.what();
     }
@@ -151,7 +151,7 @@ class HostileLayerFile : public ::testing::Test {
     const std::string message = load_error();
     EXPECT_TRUE(message.starts_with(path_.string() + ": ")) << message << "\nexpected: " << what;
     EXPECT_NE(message.find(what), std::string::npos) << message << "\nexpected: " << what;
-    EXPECT_THROW(layer_file_dtype(path_), FormatError);
+    EXPECT_THROW(static_cast<void>(layer_file_dtype(path_)), FormatError);
   }
 
   void refuse_metadata(const std::string& key, const std::string& value, const std::string& what) {
@@ -204,7 +204,7 @@ TEST_F(HostileLayerFile, Metadata) {
   refuse_metadata("config", R"({"units":3,"memory_size":2,"num_heads":2,"key_dim":2,"units":3})",
                   "second key \"units\"");
   refuse_metadata("config", R"({"units":0,"memory_size":2,"num_heads":2})",
-                  "config: Config: units: found 0, expected at least 1");
+                  "config: MemoryAugmentedAttention: units: found 0, expected at least 1");
   for (const char* key : {"format", "format_version", "config"}) {
     auto metadata = metadata_;
     metadata.erase(key);
@@ -289,7 +289,7 @@ TEST_F(HostileLayerFile, TheOtherTypeSaysHowToLoadIt) {
                               "load this file as double (float64)");
   EXPECT_EQ(layer_file_dtype(path_), "float64");
   MemoryAugmentedAttention<float>(small_config()).save(path_);
-  EXPECT_THROW(MemoryAugmentedAttention<double>::load(path_), FormatError);
+  EXPECT_THROW(static_cast<void>(MemoryAugmentedAttention<double>::load(path_)), FormatError);
   // Half float, half double is neither.
   for (Tensor& tensor : tensors_) {
     if (tensor.name == "memory") continue;
@@ -301,8 +301,10 @@ TEST_F(HostileLayerFile, TheOtherTypeSaysHowToLoadIt) {
 }
 
 TEST_F(HostileLayerFile, MissingFileAndFolder) {
-  EXPECT_THROW(MemoryAugmentedAttention<float>::load(folder_ / "none"), std::system_error);
-  EXPECT_THROW(MemoryAugmentedAttention<float>::load(folder_.path()), FormatError);
+  EXPECT_THROW(static_cast<void>(MemoryAugmentedAttention<float>::load(folder_ / "none")),
+               std::system_error);
+  EXPECT_THROW(static_cast<void>(MemoryAugmentedAttention<float>::load(folder_.path())),
+               FormatError);
   const MemoryAugmentedAttention<float> layer(small_config());
   EXPECT_THROW(layer.save(folder_ / "none/file"), std::system_error);
   EXPECT_THROW(layer.save(folder_.path()), std::system_error);

@@ -21,8 +21,10 @@ MemoryAugmentedAttentionConfig small_config() {
 std::vector<float> run(const Layer& layer, const std::vector<float>& x, std::int64_t batch,
                        const CallOptions& options = {}) {
   std::vector<float> y(x.size());
-  layer.forward(x, y, batch, static_cast<std::int64_t>(x.size()) / batch / layer.config().units,
-                options);
+  layer.forward(
+      x,
+      {.batch = batch, .steps = static_cast<std::int64_t>(x.size()) / batch / layer.config().units},
+      y, options);
   return y;
 }
 
@@ -80,7 +82,7 @@ TEST(MemoryAugmentedAttention, NamesItsWeightsInKerasOrder) {
             "key.bias(2, 3) value.kernel(6, 2, 4) value.bias(2, 4) output.kernel(2, 4, 6) "
             "output.bias(6,) ");
   EXPECT_EQ(layer.count_params(), 30 + 2 * 42 + 48 + 8 + 48 + 6);
-  EXPECT_EQ(message_of([&] { layer.weight("kernel"); }),
+  EXPECT_EQ(message_of([&] { static_cast<void>(layer.weight("kernel")); }),
             "weight: name: found \"kernel\", expected one of memory, query.kernel, query.bias, "
             "key.kernel, key.bias, value.kernel, value.bias, output.kernel, output.bias");
   MemoryAugmentedAttentionConfig config = layer.config();
@@ -137,13 +139,35 @@ TEST(MemoryAugmentedAttention, EveryChangeOfWeightsIsSeen) {
   by_update.update(
       [&](std::span<float> all) { std::ranges::copy(other.parameters(), all.begin()); });
   EXPECT_TRUE(same_bits(run(by_update, x, 2), expected));
-  Layer by_throw(small_config());
-  EXPECT_THROW(by_throw.update([&](std::span<float> all) {
-    std::ranges::copy(other.parameters(), all.begin());
+}
+
+TEST(MemoryAugmentedAttention, AnEditThatThrowsIsUndone) {
+  Layer layer(small_config());
+  const auto x = normal_array<float>(2 * 3 * 6, 1);
+  const std::vector<float> weights(layer.parameters().begin(), layer.parameters().end());
+  const auto before = run(layer, x, 2);
+  EXPECT_THROW(layer.update([&](std::span<float> all) {
+    std::ranges::fill(all, 0.5f);
     throw std::runtime_error("after the edit");
   }),
                std::runtime_error);
-  EXPECT_TRUE(same_bits(run(by_throw, x, 2), expected));
+  EXPECT_TRUE(same_bits(layer.parameters(), std::span<const float>(weights)));
+  EXPECT_TRUE(same_bits(run(layer, x, 2), before));
+}
+
+TEST(MemoryAugmentedAttention, TakesItsOwnWeights) {
+  Layer layer(small_config());
+  const auto x = normal_array<float>(2 * 3 * 6, 1);
+  const auto before = run(layer, x, 2);
+  layer.set_parameters(layer.parameters());
+  layer.set_weight("query.kernel", layer.weight("query.kernel"));
+  EXPECT_TRUE(same_bits(run(layer, x, 2), before));
+  // A part of the buffer that overlaps the weight: its values of before the call.
+  const auto size = static_cast<std::size_t>(layer.weight("query.kernel").size());
+  const auto shifted = layer.parameters().subspan(layer.weight("memory").size() - 1, size);
+  const std::vector<float> expected(shifted.begin(), shifted.end());
+  layer.set_weight("query.kernel", shifted);
+  EXPECT_TRUE(same_bits(layer.weight("query.kernel"), std::span<const float>(expected)));
 }
 
 TEST(MemoryAugmentedAttention, CopiesAreApart) {
@@ -169,9 +193,9 @@ TEST(MemoryAugmentedAttention, ScoresDoNotChangeTheOutput) {
     const auto x = normal_array<float>(4 * 7 * 6, 1);
     const CallOptions options{.training = true};
     std::vector<float> y(x.size()), scores(4 * 2 * 7 * 5), mean(4 * 7 * 5);
-    layer.forward(x, y, 4, 7, options, {scores});
+    layer.forward(x, {.batch = 4, .steps = 7}, y, options, {scores});
     EXPECT_TRUE(same_bits(y, run(layer, x, 4, options)));
-    layer.forward(x, y, 4, 7, options, {mean, true});
+    layer.forward(x, {.batch = 4, .steps = 7}, y, options, {mean, true});
     EXPECT_TRUE(same_bits(y, run(layer, x, 4, options)));
     for (std::size_t i = 0; i < mean.size(); ++i) {
       const std::size_t b = i / 35, rest = i % 35;
@@ -193,22 +217,22 @@ TEST(MemoryAugmentedAttention, AnyCutOfTheTokensGivesTheSameBits) {
   EXPECT_TRUE(same_bits(run(layer, x, 5), whole));
   std::vector<float> tokens(x.size() + 1);
   for (std::size_t t = 0; t < 50; ++t) {
-    layer.forward(std::span(x).subspan(t * 33, 33), std::span(tokens).subspan(t * 33 + 1, 33), 1,
-                  1);
+    layer.forward(std::span(x).subspan(t * 33, 33), {.batch = 1, .steps = 1},
+                  std::span(tokens).subspan(t * 33 + 1, 33));
   }
   EXPECT_TRUE(same_bits(std::span(tokens).subspan(1), whole));
   auto in_place = x;
-  layer.forward(in_place, in_place, 1, 50);
+  layer.forward(in_place, {.batch = 1, .steps = 50}, in_place);
   EXPECT_TRUE(same_bits(in_place, whole));
 }
 
 TEST(MemoryAugmentedAttention, EmptyCallsGiveEmptyResults) {
   const Layer layer(small_config());
   std::vector<float> none, grad(layer.parameters().size(), 1.0f);
-  EXPECT_NO_THROW(layer.forward(none, none, 0, 5));
-  EXPECT_NO_THROW(layer.forward(none, none, 3, 0));
-  EXPECT_NO_THROW(layer.forward(none, none, 0, 0, {.use_causal_mask = true}));
-  layer.backward(none, none, 3, 0, none, grad);
+  EXPECT_NO_THROW(layer.forward(none, {.batch = 0, .steps = 5}, none));
+  EXPECT_NO_THROW(layer.forward(none, {.batch = 3, .steps = 0}, none));
+  EXPECT_NO_THROW(layer.forward(none, {.batch = 0, .steps = 0}, none, {.use_causal_mask = true}));
+  layer.backward(none, none, {.batch = 3, .steps = 0}, none, grad);
   EXPECT_EQ(largest_magnitude(grad), 0);
 }
 
@@ -217,22 +241,23 @@ TEST(MemoryAugmentedAttention, RefusesWhatDoesNotFitBeforeWriting) {
   const std::vector<float> x(36);
   std::vector<float> y(36, 9.0f), scores(60, 9.0f), grad(layer.parameters().size(), 9.0f);
   const auto forward = [&](const CallOptions& options, std::span<float> wanted = {}) {
-    return message_of([&] { layer.forward(x, y, 2, 3, options, {wanted}); });
+    return message_of([&] { layer.forward(x, {.batch = 2, .steps = 3}, y, options, {wanted}); });
   };
   const std::vector<std::uint8_t> keep(35, 1);
-  EXPECT_EQ(message_of([&] { layer.forward(x, y, 2, 4); }),
+  EXPECT_EQ(message_of([&] { layer.forward(x, {.batch = 2, .steps = 4}, y); }),
             "forward: x: found 36 values, expected batch * steps * units = 2 * 4 * 6 = 48");
-  EXPECT_EQ(message_of([&] { layer.forward(x, std::span(y).first(30), 2, 3); }),
+  EXPECT_EQ(message_of([&] { layer.forward(x, {.batch = 2, .steps = 3}, std::span(y).first(30)); }),
             "forward: y: found 30 values, expected batch * steps * units = 2 * 3 * 6 = 36");
-  EXPECT_EQ(message_of([&] { layer.forward(x, y, -1, 3); }),
+  EXPECT_EQ(message_of([&] { layer.forward(x, {.batch = -1, .steps = 3}, y); }),
             "forward: batch: found -1, expected at least 0");
-  EXPECT_EQ(message_of([&] { layer.forward(x, y, std::int64_t{1} << 62, 4); }),
+  EXPECT_EQ(message_of([&] { layer.forward(x, {.batch = std::int64_t{1} << 62, .steps = 4}, y); }),
             "forward: batch * steps * units: found 4611686018427387904 * 4 * 6, expected a product "
             "below 2^63");
   // Also where the product modulo 2^64 is the number of values.
-  EXPECT_EQ(message_of([&] { layer.forward({}, {}, std::int64_t{1} << 62, 4); }),
-            "forward: batch * steps * units: found 4611686018427387904 * 4 * 6, expected a product "
-            "below 2^63");
+  EXPECT_EQ(
+      message_of([&] { layer.forward({}, {.batch = std::int64_t{1} << 62, .steps = 4}, {}); }),
+      "forward: batch * steps * units: found 4611686018427387904 * 4 * 6, expected a product "
+      "below 2^63");
   EXPECT_EQ(forward({.attention_mask = {keep, 2, 3, 4}}),
             "forward: attention_mask: found shape (2, 3, 4), expected something that broadcasts to "
             "(batch, steps, memory_size) = (2, 3, 5)");
@@ -246,9 +271,13 @@ TEST(MemoryAugmentedAttention, RefusesWhatDoesNotFitBeforeWriting) {
   EXPECT_EQ(forward({}, std::span(scores).first(59)),
             "forward: scores: found 59 values, expected batch * num_heads * steps * memory_size = "
             "2 * 2 * 3 * 5 = 60");
-  EXPECT_EQ(message_of([&] { layer.backward(x, x, 2, 3, std::span(y).first(6), grad); }),
+  EXPECT_EQ(message_of([&] {
+              layer.backward(x, x, {.batch = 2, .steps = 3}, std::span(y).first(6), grad);
+            }),
             "backward: grad_x: found 6 values, expected batch * steps * units = 2 * 3 * 6 = 36");
-  EXPECT_EQ(message_of([&] { layer.backward(x, x, 2, 3, y, std::span(grad).first(1)); }),
+  EXPECT_EQ(message_of([&] {
+              layer.backward(x, x, {.batch = 2, .steps = 3}, y, std::span(grad).first(1));
+            }),
             concat("backward: grad_parameters: found 1 values, expected count_params() = ",
                    layer.count_params(), " = ", layer.count_params()));
   for (const auto& untouched : {y, scores, grad}) {
@@ -260,15 +289,17 @@ TEST(MemoryAugmentedAttention, RefusesOverlappingBuffers) {
   const Layer layer(small_config());
   std::vector<float> pool(200, 9.0f), grad(layer.parameters().size());
   const std::span<float> x = std::span(pool).first(36), later = std::span(pool).subspan(35, 36);
-  EXPECT_EQ(message_of([&] { layer.forward(x, later, 2, 3); }),
+  EXPECT_EQ(message_of([&] { layer.forward(x, {.batch = 2, .steps = 3}, later); }),
             "forward: y: found memory that it shares with x, expected memory of its own");
-  EXPECT_EQ(message_of([&] { layer.forward(x, x, 2, 3, {}, {std::span(pool).subspan(30, 60)}); }),
+  EXPECT_EQ(message_of([&] {
+              layer.forward(x, {.batch = 2, .steps = 3}, x, {}, {std::span(pool).subspan(30, 60)});
+            }),
             "forward: scores: found memory that it shares with y, expected memory of its own");
-  EXPECT_EQ(message_of([&] { layer.backward(x, x, 2, 3, x, grad); }),
+  EXPECT_EQ(message_of([&] { layer.backward(x, x, {.batch = 2, .steps = 3}, x, grad); }),
             "backward: grad_x: found memory that it shares with x, expected memory of its own");
   const std::span<const float> own = layer.weight("memory").first(6);
   const std::span<float> writable(const_cast<float*>(own.data()), 6);
-  EXPECT_EQ(message_of([&] { layer.forward(x.first(6), writable, 1, 1); }),
+  EXPECT_EQ(message_of([&] { layer.forward(x.first(6), {.batch = 1, .steps = 1}, writable); }),
             "forward: y: found memory that it shares with the layer's own weights, expected memory "
             "of its own");
   EXPECT_TRUE(std::ranges::all_of(pool, [](float value) { return value == 9.0f; }));
@@ -278,8 +309,8 @@ TEST(MemoryAugmentedAttention, GradientOfXIsOptional) {
   const Layer layer(small_config());
   const auto x = normal_array<float>(36, 1), g = normal_array<float>(36, 2);
   std::vector<float> grad_x(36), with(layer.parameters().size()), without(with.size());
-  layer.backward(x, g, 2, 3, grad_x, with);
-  layer.backward(x, g, 2, 3, {}, without);
+  layer.backward(x, g, {.batch = 2, .steps = 3}, grad_x, with);
+  layer.backward(x, g, {.batch = 2, .steps = 3}, {}, without);
   EXPECT_TRUE(same_bits(with, without));
 }
 
@@ -311,7 +342,7 @@ TEST(MemoryAugmentedAttention, ManyThreadsUseOneLayer) {
   const auto x = normal_array<float>(40 * 16, 1), g = normal_array<float>(40 * 16, 2);
   const auto expected = run(layer, x, 4);
   std::vector<float> expected_grad(layer.parameters().size());
-  layer.backward(x, g, 4, 10, {}, expected_grad);
+  layer.backward(x, g, {.batch = 4, .steps = 10}, {}, expected_grad);
   std::vector<int> failures(8);
   std::vector<std::thread> threads;
   for (std::size_t id = 0; id < failures.size(); ++id) {
@@ -319,7 +350,7 @@ TEST(MemoryAugmentedAttention, ManyThreadsUseOneLayer) {
       std::vector<float> grad(expected_grad.size());
       for (int i = 0; i < 20; ++i) {
         failures[id] += !same_bits(run(layer, x, 4), expected);
-        layer.backward(x, g, 4, 10, {}, grad);
+        layer.backward(x, g, {.batch = 4, .steps = 10}, {}, grad);
         failures[id] += !same_bits(grad, expected_grad);
       }
     });

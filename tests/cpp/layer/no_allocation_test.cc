@@ -110,14 +110,17 @@ void expect_nothing(Route route) {
   std::vector<T> grad_x(x.size()), grad(layer.parameters().size());
   CallOptions options{.attention_mask = {mask, 4, 10, 12}, .training = true};
 
-  EXPECT_EQ(second_call([&] { layer.forward(x, y, 4, 10); }), kNothing);
-  EXPECT_EQ(second_call([&] { layer.forward(x, y, 4, 10, options, {scores}); }), kNothing);
-  EXPECT_EQ(second_call([&] { layer.backward(x, y, 4, 10, grad_x, grad, options); }), kNothing);
+  EXPECT_EQ(second_call([&] { layer.forward(x, {.batch = 4, .steps = 10}, y); }), kNothing);
+  EXPECT_EQ(second_call([&] { layer.forward(x, {.batch = 4, .steps = 10}, y, options, {scores}); }),
+            kNothing);
+  EXPECT_EQ(
+      second_call([&] { layer.backward(x, y, {.batch = 4, .steps = 10}, grad_x, grad, options); }),
+      kNothing);
   EXPECT_EQ(second_call([&] { layer.set_parameters(grad); }), kNothing);
   ScoresCache<T> kept;
   EXPECT_EQ(second_call([&] {
-              layer.forward(x, y, 4, 10, options, {}, &kept);
-              layer.backward(x, y, 4, 10, grad_x, grad, options, &kept);
+              layer.forward(x, {.batch = 4, .steps = 10}, y, options, {}, &kept);
+              layer.backward(x, y, {.batch = 4, .steps = 10}, grad_x, grad, options, &kept);
             }),
             kNothing);
 }
@@ -135,8 +138,9 @@ TEST(NoAllocation, OnThePoolOfThreads) {
   const MemoryAugmentedAttention<float> layer({.units = 16, .memory_size = 100, .num_heads = 4});
   const auto x = normal_array<float>(3000 * 16, 1);
   std::vector<float> y(x.size()), grad_x(x.size()), grad(layer.parameters().size());
-  EXPECT_EQ(second_call([&] { layer.forward(x, y, 1, 3000); }), kNothing);
-  EXPECT_EQ(second_call([&] { layer.backward(x, y, 1, 3000, grad_x, grad); }), kNothing);
+  EXPECT_EQ(second_call([&] { layer.forward(x, {.batch = 1, .steps = 3000}, y); }), kNothing);
+  EXPECT_EQ(second_call([&] { layer.backward(x, y, {.batch = 1, .steps = 3000}, grad_x, grad); }),
+            kNothing);
   set_num_threads(1);
 }
 
@@ -145,7 +149,7 @@ TEST(NoAllocation, InAnotherThreadAfterItsOwnWarmUp) {
   std::pair<long, long> counted;
   std::thread([&] {
     std::vector<float> x(16), y(16);
-    counted = second_call([&] { layer.forward(x, y, 1, 1); });
+    counted = second_call([&] { layer.forward(x, {.batch = 1, .steps = 1}, y); });
   }).join();
   EXPECT_EQ(counted, kNothing);
 }

@@ -21,9 +21,9 @@ void expect_same_bits(const MemoryAugmentedAttentionConfig& config, std::int64_t
     ScoresCache<float> kept;
     for (int step = 0; step < count; ++step) {
       const CallOptions options{.training = true, .dropout_step = static_cast<std::uint64_t>(step)};
-      layer.forward(x, y, batch, steps, options, {}, &kept);
+      layer.forward(x, {.batch = batch, .steps = steps}, y, options, {}, &kept);
       for (std::size_t i = 0; i < y.size(); ++i) g[i] = (y[i] - target[i]) / 1000;
-      layer.backward(x, g, batch, steps, grad_x, grad, options, &kept);
+      layer.backward(x, g, {.batch = batch, .steps = steps}, grad_x, grad, options, &kept);
       layer.update([&](std::span<float> weights) {
         for (std::size_t i = 0; i < grad.size(); ++i) weights[i] -= grad[i];
       });
@@ -53,14 +53,14 @@ TEST(Passes, ManyCallersShareThePool) {
   const MemoryAugmentedAttention<float> layer({.units = 32, .memory_size = 64, .num_heads = 4});
   const auto x = normal_array<float>(500 * 32, 1);
   std::vector<float> expected(x.size());
-  layer.forward(x, expected, 1, 500);
+  layer.forward(x, {.batch = 1, .steps = 500}, expected);
   std::vector<int> failures(64);
   std::vector<std::thread> callers;
   for (std::size_t id = 0; id < failures.size(); ++id) {
     callers.emplace_back([&, id] {
       std::vector<float> y(x.size());
       for (int i = 0; i < 5; ++i) {
-        layer.forward(x, y, 1, 500);
+        layer.forward(x, {.batch = 1, .steps = 500}, y);
         failures[id] += y != expected;
       }
     });

@@ -38,8 +38,8 @@ class ScoresCacheTest : public ::testing::TestWithParam<Route> {
   template <typename T>
   std::vector<T> forward(const MemoryAugmentedAttention<T>& layer, ScoresCache<T>* kept) const {
     std::vector<T> y(problem_.x.size());
-    layer.forward(converted<T>(problem_.x), y, problem_.batch, problem_.steps, problem_.options, {},
-                  kept);
+    layer.forward(converted<T>(problem_.x), {.batch = problem_.batch, .steps = problem_.steps}, y,
+                  problem_.options, {}, kept);
     return y;
   }
   // grad_x and grad_parameters, one after the other.
@@ -47,9 +47,9 @@ class ScoresCacheTest : public ::testing::TestWithParam<Route> {
   std::vector<T> backward(const MemoryAugmentedAttention<T>& layer, const ScoresCache<T>* kept) {
     std::vector<T> grad(problem_.x.size() + problem_.weights.size());
     const auto grad_x = std::span(grad).first(problem_.x.size());
-    layer.backward(converted<T>(problem_.x), converted<T>(problem_.g), problem_.batch,
-                   problem_.steps, grad_x, std::span(grad).subspan(grad_x.size()), problem_.options,
-                   kept);
+    layer.backward(converted<T>(problem_.x), converted<T>(problem_.g),
+                   {.batch = problem_.batch, .steps = problem_.steps}, grad_x,
+                   std::span(grad).subspan(grad_x.size()), problem_.options, kept);
     return grad;
   }
   template <typename T>
@@ -113,16 +113,16 @@ TEST_P(ScoresCacheTest, RefusesScoresOfAnotherCall) {
   subject.update([](std::span<float> weights) { weights[0] += 1; });
   EXPECT_EQ(
       message(),
-      "backward: kept: found scores of batch 3, steps 71 and other weights, expected those of "
-      "forward with batch 3, steps 71 and the present weights");
+      "backward: kept: found scores of batch 3, steps 71, first_step 0 and other weights, "
+      "expected those of forward with batch 3, steps 71, first_step 0 and the present weights");
   forward<float>(subject, &kept);
   EXPECT_EQ(message(), "nothing thrown");
   std::swap(problem_.batch, problem_.steps);
   problem_.options = {};
   EXPECT_EQ(
       message(),
-      "backward: kept: found scores of batch 3, steps 71, expected those of forward with batch "
-      "71, steps 3 and the present weights");
+      "backward: kept: found scores of batch 3, steps 71, first_step 0, expected those of forward "
+      "with batch 71, steps 3, first_step 0 and the present weights");
 }
 
 }  // namespace

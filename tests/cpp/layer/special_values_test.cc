@@ -29,9 +29,10 @@ class SpecialValuesTest : public ::testing::TestWithParam<Route> {
     const auto x = converted<T>(problem_.x), g = converted<T>(problem_.g);
     Result<T> result{std::vector<T>(x.size()), std::vector<T>(x.size()),
                      std::vector<T>(problem_.weights.size())};
-    layer.forward(x, result.y, problem_.batch, problem_.steps, problem_.options);
-    layer.backward(x, g, problem_.batch, problem_.steps, result.grad_x, result.grad,
-                   problem_.options);
+    layer.forward(x, {.batch = problem_.batch, .steps = problem_.steps}, result.y,
+                  problem_.options);
+    layer.backward(x, g, {.batch = problem_.batch, .steps = problem_.steps}, result.grad_x,
+                   result.grad, problem_.options);
     return result;
   }
   std::span<double> memory_slot(std::size_t slot) {
@@ -117,10 +118,10 @@ TEST_P(SpecialValuesTest, LogitsOfTheLargestFloats) {
   layer.set_route(GetParam());
   std::vector<float> y(2), scores(4), grad(6), grad_x(2);
   const std::vector<float> x = {1, -1}, g = {1, 1};
-  layer.forward(x, y, 1, 2, {}, {scores});
+  layer.forward(x, {.batch = 1, .steps = 2}, y, {}, {scores});
   EXPECT_EQ(scores, (std::vector<float>{1, 0, 0, 1}));
   EXPECT_EQ(y, (std::vector<float>{2, -2}));
-  layer.backward(x, g, 1, 2, grad_x, grad);
+  layer.backward(x, g, {.batch = 1, .steps = 2}, grad_x, grad);
   EXPECT_EQ(grad_x, g);
   for (const float value : grad) EXPECT_TRUE(std::isfinite(value));
 }
@@ -133,7 +134,7 @@ TEST_P(SpecialValuesTest, DenormalsAreNumbers) {
   MemoryAugmentedAttention<float> layer(config, weights);
   layer.set_route(GetParam());
   std::vector<float> y(1), scores(2);
-  layer.forward(std::vector<float>{kTiny}, y, 1, 1, {}, {scores});
+  layer.forward(std::vector<float>{kTiny}, {.batch = 1, .steps = 1}, y, {}, {scores});
   EXPECT_EQ(scores, (std::vector<float>{0.5f, 0.5f}));
   EXPECT_GT(y[0], 0.0f);  // not flushed: half of 3 tiny, twice, each rounded
   EXPECT_LE(y[0], 4 * kTiny);

@@ -119,7 +119,7 @@ struct Problem {
     const std::vector<WeightInfo> infos = weight_infos(config);
     const auto pointers = weight_pointers(infos, w.data());
     kernels::reference::forward(dims_of(config), pointers,
-                                checked_call("reference", config, batch, steps, options),
+                                checked_call("reference", config, {batch, steps}, options),
                                 input.data(), y.data(), scores);
   }
 };
