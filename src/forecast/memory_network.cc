@@ -146,7 +146,8 @@ void MemoryNetwork<T>::drop(std::int64_t layer, std::int64_t step, std::span<T> 
   const T scale = static_cast<T>(dropout.scale());
   const std::int64_t units = options_.units;
   for (std::int64_t n = 0; n < static_cast<std::int64_t>(values.size()) / units; ++n) {
-    const std::uint64_t key = dropout.row_key(n);
+    const std::uint64_t key =
+        kernels::Dropout::row_key(dropout.call_key(), static_cast<std::uint64_t>(n));
     T* row = values.data() + n * units;
     for (std::int64_t u = 0; u < units; ++u) {
       row[u] = kernels::Dropout::keeps(key, u, threshold) ? row[u] * scale : T(0);

@@ -41,25 +41,23 @@ struct Mask {
   bool causal = false;
 
   bool any() const noexcept { return attention || query || value || causal; }
-
-  bool keeps(std::int64_t b, std::int64_t t, std::int64_t s, std::int64_t steps,
-             std::int64_t slots) const noexcept {
-    return (!attention || attention[b * attention_stride_batch + t * attention_stride_step +
-                                    s * attention_stride_slot]) &&
-           (!query || query[b * steps + t]) && (!value || value[b * slots + s]) &&
-           (!causal || s <= t);
-  }
 };
 
-// Inverted dropout on the scores. A decision depends on seed, step, token, head and slot alone.
+// Inverted dropout on the scores. A decision depends on seed, step, head, slot and the token's
+// place in the whole input alone.
 struct Dropout {
   double rate = 0;  // 0: off
   std::uint64_t seed = 0;
   std::uint64_t step = 0;
 
-  // One key for a row of scores, `row` = (b * T + t) * H + h.
-  std::uint64_t row_key(std::int64_t row) const noexcept {
-    return mix(mix(seed, step), static_cast<std::uint64_t>(row));
+  // Keys of the call, of a sequence, and of a row of scores of it, `row` = t * H + h, which may
+  // wrap around. Sequence and t are counted in the whole input, of which the call may be a part.
+  std::uint64_t call_key() const noexcept { return mix(seed, step); }
+  std::uint64_t sequence_key(std::int64_t sequence) const noexcept {
+    return mix(call_key(), static_cast<std::uint64_t>(sequence));
+  }
+  static std::uint64_t row_key(std::uint64_t key, std::uint64_t row) noexcept {
+    return mix(key, row);
   }
   // A slot is dropped when its 32 random bits fall below rate * 2^32.
   std::uint32_t threshold() const noexcept { return static_cast<std::uint32_t>(rate * 0x1p32); }
@@ -78,6 +76,15 @@ struct Call {
   Dropout dropout;
   bool residual = true;
   bool uniform_when_masked = false;  // a row with every slot masked reads 1/S of each, else nothing
+
+  // Whether step t of sequence b, both of the call, keeps slot s.
+  bool keeps(std::int64_t b, std::int64_t t, std::int64_t s, std::int64_t slots) const noexcept {
+    return (!mask.attention ||
+            mask.attention[b * mask.attention_stride_batch + t * mask.attention_stride_step +
+                           s * mask.attention_stride_slot]) &&
+           (!mask.query || mask.query[b * steps + t]) &&
+           (!mask.value || mask.value[b * slots + s]) && (!mask.causal || s <= first_step + t);
+  }
 };
 
 }  // namespace memattn::kernels

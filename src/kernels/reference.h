@@ -57,7 +57,7 @@ void forward(const Dims& dims, const WeightPointers<const Scalar>& w, const Call
           }
         }
         // L_h = q_h · k_hᵀ / √D;  P_h = softmax over the slots that are kept
-        const auto keeps = [&](std::int64_t s) { return call.mask.keeps(b, t, s, call.steps, S); };
+        const auto keeps = [&](std::int64_t s) { return call.keeps(b, t, s, S); };
         std::int64_t kept = 0;
         double largest = 0;
         for (std::int64_t s = 0; s < S; ++s) {
@@ -80,7 +80,10 @@ void forward(const Dims& dims, const WeightPointers<const Scalar>& w, const Call
           if (scores) scores[((b * H + h) * call.steps + t) * S + s] = p[s];
         }
         // Z = X + Σ_h (P_h · v_h) · Wo_h + bo
-        const std::uint64_t key = call.dropout.row_key(token * H + h);
+        const std::uint64_t key = Dropout::row_key(
+            call.dropout.sequence_key(call.first_sequence + b),
+            static_cast<std::uint64_t>(call.first_step + t) * static_cast<std::uint64_t>(H) +
+                static_cast<std::uint64_t>(h));
         for (std::int64_t s = 0; s < S; ++s) {
           if (!keeps(s) && !uniform) continue;
           Scalar weight = p[s];

@@ -146,11 +146,21 @@ struct Tile {
   void dropout(const Call& call, std::int64_t h, std::int64_t heads, const T* in, T* out) {
     const std::int64_t S = dims.memory_size;
     for (std::int64_t i = 0; i < heads; ++i) {
-      for (std::int64_t row = 0; row < width; ++row) {
-        const std::uint64_t key = call.dropout.row_key((first + row) * dims.num_heads + h + i);
-        key_low[row] = static_cast<std::uint32_t>(key);
-        key_high[row] = static_cast<std::uint32_t>(key >> 32);
+      for (std::int64_t row = 0; row < rows;) {  // tokens of one sequence after another
+        const std::int64_t b = (first + row) / call.steps, t = (first + row) % call.steps;
+        const std::uint64_t sequence = call.dropout.sequence_key(call.first_sequence + b);
+        const std::int64_t end = std::min(rows, row + call.steps - t);
+        const auto H = static_cast<std::uint64_t>(dims.num_heads);
+        std::uint64_t score_row =
+            static_cast<std::uint64_t>(call.first_step + t) * H + static_cast<std::uint64_t>(h + i);
+        for (; row < end; ++row, score_row += H) {
+          const std::uint64_t key = Dropout::row_key(sequence, score_row);
+          key_low[row] = static_cast<std::uint32_t>(key);
+          key_high[row] = static_cast<std::uint32_t>(key >> 32);
+        }
       }
+      std::fill(key_low + rows, key_low + width, 0u);  // lanes that no token is in
+      std::fill(key_high + rows, key_high + width, 0u);
       apply_dropout(call.dropout, S, width, stride, key_low, key_high, in + i * S * stride,
                     out + i * S * stride);
     }
@@ -224,7 +234,9 @@ struct Tile {
     for (std::int64_t i = 0; i < rows; ++i) {
       const std::int64_t b = (first + i) / call.steps, t = (first + i) % call.steps;
       const bool reads_any = !mask.query || mask.query[b * call.steps + t] != 0;
-      const std::int64_t slots = !reads_any ? 0 : mask.causal ? std::min(S, t + 1) : S;
+      const std::int64_t slots = !reads_any    ? 0
+                                 : mask.causal ? std::min(S, call.first_step + t + 1)
+                                               : S;
       Bits* HWY_RESTRICT line = keep_lines + i * S;
       std::fill(line, line + slots, ~Bits{0});
       std::fill(line + slots, line + S, Bits{0});

@@ -14,8 +14,8 @@ std::int64_t scratch_bytes() noexcept {
 }
 
 void release_scratch() noexcept {
-  scratch_buffer<float>() = {};
-  scratch_buffer<double>() = {};
+  scratch_buffer<float>() = kernels::AlignedVector<float>();
+  scratch_buffer<double>() = kernels::AlignedVector<double>();
 }
 
 }  // namespace memattn

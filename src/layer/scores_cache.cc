@@ -11,7 +11,7 @@ T* ScoresCache<T>::Impl::start(std::int64_t size) {
   holds = false;
   if (size > max_bytes / static_cast<std::int64_t>(sizeof(T))) return nullptr;
   if (values.size() < static_cast<std::size_t>(size)) {
-    values = {};  // or both would be alive
+    values = kernels::AlignedVector<T>();  // or both would be alive; = {} would keep the memory
     values.resize(static_cast<std::size_t>(size));
   }
   return values.data();

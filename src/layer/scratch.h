@@ -20,7 +20,7 @@ template <typename T>
 T* scratch(std::int64_t count) {
   kernels::AlignedVector<T>& buffer = scratch_buffer<T>();
   if (buffer.size() < static_cast<std::size_t>(count)) {
-    buffer = {};  // or both would be alive
+    buffer = kernels::AlignedVector<T>();  // or both would be alive; = {} would keep the memory
     buffer.resize(static_cast<std::size_t>(count));
   }
   return buffer.data();

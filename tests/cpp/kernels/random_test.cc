@@ -36,14 +36,18 @@ TEST(Random, NormalHasTheMomentsOfTheNormal) {
   EXPECT_NEAR(sums[3], 3, 0.1);
 }
 
-// The share that falls, and how often two neighbours fall together: slots of a row, rows, steps.
+// The share that falls, and how often two neighbours fall together: slots of a row, rows,
+// sequences, steps.
 TEST(Dropout, FallsAtItsRateAndIndependently) {
   const Dropout dropout{.rate = 0.3, .seed = 1, .step = 0};
   const Dropout next_step{.rate = 0.3, .seed = 1, .step = 1};
   constexpr std::int64_t kRows = 3000, kSlots = 100;
-  double alone = 0, slots = 0, rows = 0, steps = 0;
-  const auto falls = [](const Dropout& d, std::int64_t row, std::int64_t slot) {
-    return !Dropout::keeps(d.row_key(row), slot, d.threshold());
+  double alone = 0, slots = 0, rows = 0, sequences = 0, steps = 0;
+  const auto falls = [](const Dropout& d, std::int64_t row, std::int64_t slot,
+                        std::int64_t sequence = 0) {
+    return !Dropout::keeps(
+        Dropout::row_key(d.sequence_key(sequence), static_cast<std::uint64_t>(row)), slot,
+        d.threshold());
   };
   for (std::int64_t row = 0; row < kRows; ++row) {
     for (std::int64_t slot = 0; slot < kSlots; ++slot) {
@@ -52,11 +56,12 @@ TEST(Dropout, FallsAtItsRateAndIndependently) {
       alone += kShare;
       slots += kShare * falls(dropout, row, slot + 1);
       rows += kShare * falls(dropout, row + 1, slot);
+      sequences += kShare * falls(dropout, row, slot, 1);
       steps += kShare * falls(next_step, row, slot);
     }
   }
   EXPECT_NEAR(alone, 0.3, 0.004);
-  for (const double both : {slots, rows, steps}) EXPECT_NEAR(both, 0.09, 0.003);
+  for (const double both : {slots, rows, sequences, steps}) EXPECT_NEAR(both, 0.09, 0.003);
 }
 
 }  // namespace

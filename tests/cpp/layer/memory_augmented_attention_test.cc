@@ -28,10 +28,6 @@ std::vector<float> run(const Layer& layer, const std::vector<float>& x, std::int
   return y;
 }
 
-bool same_bits(std::span<const float> a, std::span<const float> b) {
-  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size_bytes()) == 0;
-}
-
 TEST(MemoryAugmentedAttention, StartsAsDocumented) {
   MemoryAugmentedAttentionConfig config{
       .units = 64, .memory_size = 300, .num_heads = 4, .key_dim = 16, .value_dim = 8};

@@ -69,6 +69,13 @@ double relative_error(const Found& found, const Expected& expected, double floor
   return difference == 0 ? 0 : difference / std::max(floor, largest_magnitude(expected));
 }
 
+// Whether both have the same values, bit by bit: a NaN is equal to itself, and 0 is not -0.
+template <typename A, typename B>
+bool same_bits(const A& a, const B& b) {
+  const auto x = std::as_bytes(std::span(a)), y = std::as_bytes(std::span(b));
+  return std::ranges::equal(x, y);
+}
+
 // Runs `call` and gives what the std::invalid_argument that it throws says.
 template <typename Call>
 std::string message_of(Call call) {

@@ -1,0 +1,146 @@
+// Weights that somebody else owns: folded when a value has changed and only then, and given to
+// calls that keep them.
+#include "layer/hosted.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <cmath>
+#include <limits>
+#include <stdexcept>
+#include <thread>
+#include <vector>
+
+#include "testing/problem.h"
+
+namespace memattn::testing {
+namespace {
+
+const MemoryAugmentedAttentionConfig kConfig{.units = 6, .memory_size = 5, .num_heads = 2};
+constexpr Tokens kTokens{.batch = 2, .steps = 3};
+constexpr std::size_t kValues = 2 * 3 * 6;
+
+// A framework's weights, one array each.
+struct Weights {
+  explicit Weights(std::uint64_t seed) {
+    MemoryAugmentedAttentionConfig config = kConfig;
+    config.seed = seed;
+    const MemoryAugmentedAttention<float> layer(config);
+    for (const WeightInfo& info : layer.weight_infos()) {
+      const auto values = layer.weight(info.name);
+      arrays.emplace_back(values.begin(), values.end());
+    }
+  }
+
+  std::vector<const float*> places() const {
+    std::vector<const float*> all;
+    for (const auto& array : arrays) all.push_back(array.data());
+    return all;
+  }
+  MemoryAugmentedAttention<float> layer() const {
+    std::vector<float> all;
+    for (const auto& array : arrays) all.insert(all.end(), array.begin(), array.end());
+    return MemoryAugmentedAttention<float>(kConfig, all);
+  }
+
+  std::vector<std::vector<float>> arrays;
+};
+
+std::vector<float> forward(HostedCall<float>& call, const std::vector<float>& x,
+                           bool keep = false) {
+  std::vector<float> y(x.size());
+  call.forward(x, kTokens, y, {}, {}, keep);
+  return y;
+}
+
+std::vector<float> forward(const MemoryAugmentedAttention<float>& layer,
+                           const std::vector<float>& x) {
+  std::vector<float> y(x.size());
+  layer.forward(x, kTokens, y);
+  return y;
+}
+
+TEST(HostedLayer, FoldsOnceForTheSameValues) {
+  HostedLayer<float> hosted(kConfig);
+  Weights weights(1);
+  const auto x = normal_array<float>(kValues, 1);
+  EXPECT_EQ(hosted.current(weights.places()), nullptr);
+  EXPECT_EQ(hosted.folds(), 0);
+  auto call = hosted.renew(weights.places());
+  EXPECT_TRUE(same_bits(forward(*call, x), forward(weights.layer(), x)));
+
+  const Weights elsewhere = weights;  // the same values at other addresses
+  EXPECT_NE(hosted.current(elsewhere.places()), nullptr);
+  EXPECT_EQ(hosted.folds(), 1);
+}
+
+TEST(HostedLayer, SeesEveryChangeOfABit) {
+  HostedLayer<float> hosted(kConfig);
+  Weights weights(1);
+  weights.arrays[0][0] = std::numeric_limits<float>::quiet_NaN();
+  hosted.renew(weights.places());
+  EXPECT_NE(hosted.current(weights.places()), nullptr) << "a NaN is itself";
+  for (auto& array : weights.arrays) {
+    array.back() = std::nextafter(array.back(), 10.0f);
+    EXPECT_EQ(hosted.current(weights.places()), nullptr);
+    hosted.renew(weights.places());
+    EXPECT_NE(hosted.current(weights.places()), nullptr);
+  }
+  weights.arrays[2].assign(weights.arrays[2].size(), 0.0f);
+  hosted.renew(weights.places());
+  weights.arrays[2][0] = -0.0f;
+  EXPECT_EQ(hosted.current(weights.places()), nullptr) << "0 is not -0";
+}
+
+TEST(HostedLayer, ACallKeepsTheWeightsThatItBeganWith) {
+  HostedLayer<float> hosted(kConfig);
+  const Weights before(1), after(2);
+  const auto x = normal_array<float>(kValues, 1), grad_y = normal_array<float>(kValues, 2);
+  auto call = hosted.renew(before.places());
+  const auto y = forward(*call, x, true);
+  auto next = hosted.renew(after.places());
+  EXPECT_TRUE(same_bits(forward(*next, x), forward(after.layer(), x)));
+
+  // Its backward, with the scores of its forward.
+  std::vector<float> grad_x(x.size()), expected_x(x.size());
+  std::vector<float> grad(static_cast<std::size_t>(hosted.count_params())), expected(grad.size());
+  call->backward(x, grad_y, kTokens, grad_x, grad, {});
+  before.layer().backward(x, grad_y, kTokens, expected_x, expected);
+  EXPECT_TRUE(same_bits(y, forward(before.layer(), x)));
+  EXPECT_TRUE(same_bits(grad_x, expected_x));
+  EXPECT_TRUE(same_bits(grad, expected));
+}
+
+TEST(HostedLayer, NamesAWrongNumberOfWeights) {
+  HostedLayer<float> hosted(kConfig);
+  const std::vector<const float*> two(2);
+  const std::string expected = "HostedLayer: weights: found 2 addresses, expected 9";
+  EXPECT_EQ(message_of([&] { hosted.current(two); }), expected);
+  EXPECT_EQ(message_of([&] { hosted.renew(two); }), expected);
+  EXPECT_THROW(HostedLayer<float>({.units = 4, .memory_size = -1, .num_heads = 1}),
+               std::invalid_argument);
+}
+
+// Threads with weights of their own on one hosted layer: each gets the results of its weights.
+TEST(HostedLayer, ThreadsMeet) {
+  HostedLayer<float> hosted(kConfig);
+  const auto x = normal_array<float>(kValues, 1);
+  std::atomic<int> wrong{0};
+  std::vector<std::thread> threads;
+  for (std::uint64_t seed = 1; seed <= 4; ++seed) {
+    threads.emplace_back([&, seed] {
+      const Weights weights(1 + seed % 2);
+      const auto expected = forward(weights.layer(), x);
+      for (int i = 0; i < 200; ++i) {
+        auto call = hosted.current(weights.places());
+        if (!call) call = hosted.renew(weights.places());
+        if (!same_bits(forward(*call, x, true), expected)) ++wrong;
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(wrong, 0);
+}
+
+}  // namespace
+}  // namespace memattn::testing
