@@ -7,8 +7,7 @@
 #include <utility>
 
 #include "check.h"
-#include "kernels/attention.h"
-#include "kernels/matmul.h"
+#include "kernels/kernel_table.h"
 #include "kernels/random.h"
 #include "layer/weights.h"
 
@@ -306,7 +305,7 @@ void MemoryNetwork<T>::backward(const MemoryNetworkInputs<T>& inputs,
   kernels.multiply(false, units, outputs, count, activations.tokens[layers].data(), 1, units,
                    grad_output.data(), outputs, grads + head_kernel_, outputs);
   const std::span<T> head = sized(activations.head_transposed, outputs * units);
-  kernels::transpose(units, outputs, parameters_.data() + head_kernel_, outputs, T(1), head.data());
+  kernels.transpose(units, outputs, parameters_.data() + head_kernel_, outputs, head.data(), units);
   const std::span<T> grad_tokens = sized(activations.grad_tokens, count * units);
   kernels.multiply(false, count, units, outputs, grad_output.data(), outputs, 1, head.data(), units,
                    grad_tokens.data(), units);
@@ -342,7 +341,7 @@ void MemoryNetwork<T>::backward(const MemoryNetworkInputs<T>& inputs,
 
   // Z_0 = features · in.kernel + in.bias
   std::fill_n(grads + in_bias_, units, T(0));
-  kernels::add_rows(count, units, activations.grad_tokens.data(), units, grads + in_bias_);
+  kernels.add_rows(count, units, activations.grad_tokens.data(), grads + in_bias_);
   kernels.multiply(false, width, units, count, inputs.features.data(), 1, width,
                    activations.grad_tokens.data(), units, grads + in_kernel_, units);
 }

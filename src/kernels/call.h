@@ -1,34 +1,12 @@
-// What a kernel is told besides numbers: sizes, masks, dropout. Plain data, checked by src/layer.
+// What a call asks for besides numbers: masks and dropout. Plain data, checked by src/layer.
 #pragma once
 
 #include <cstdint>
 
 #include "kernels/random.h"
+#include "kernels/shape.h"
 
 namespace memattn::kernels {
-
-struct Dims {
-  std::int64_t units = 0;        // U
-  std::int64_t memory_size = 0;  // S
-  std::int64_t num_heads = 0;    // H
-  std::int64_t key_dim = 0;      // D
-  std::int64_t value_dim = 0;    // Dv
-};
-
-// Where each weight lies; biases are null without use_bias. Value is `const T` or, for gradients,
-// `T`.
-template <typename Value>
-struct WeightPointers {
-  Value* memory = nullptr;         // (S, U)
-  Value* query_kernel = nullptr;   // (U, H, D)
-  Value* query_bias = nullptr;     // (H, D)
-  Value* key_kernel = nullptr;     // (U, H, D)
-  Value* key_bias = nullptr;       // (H, D)
-  Value* value_kernel = nullptr;   // (U, H, Dv)
-  Value* value_bias = nullptr;     // (H, Dv)
-  Value* output_kernel = nullptr;  // (H, Dv, U)
-  Value* output_bias = nullptr;    // (U)
-};
 
 // Which slots a token reads; null pointers mask nothing. All parts are ANDed.
 struct Mask {

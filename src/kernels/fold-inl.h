@@ -1,5 +1,5 @@
-// The fold, and the way back through it, head by head: each formula of docs/math.md stands above
-// its product. Included once for each instruction set by simd.cc.
+// The fold and its backward pass, head by head: each formula of docs/math.md stands above its
+// product. Included once for each instruction set by simd.cc.
 #if defined(MEMATTN_KERNELS_FOLD_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef MEMATTN_KERNELS_FOLD_INL_H_
 #undef MEMATTN_KERNELS_FOLD_INL_H_
@@ -11,18 +11,16 @@
 #include <cstdint>
 
 #include "hwy/highway.h"
-#include "kernels/attention.h"
-#include "kernels/fold_support.h"
-#include "kernels/micro-inl.h"
+#include "kernels/pack-inl.h"
+#include "kernels/prepared.h"
+#include "kernels/product-inl.h"
+#include "kernels/rows-inl.h"
+#include "kernels/scale.h"
+#include "kernels/tiling.h"
+#include "kernels/token_sums.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace memattn::kernels::HWY_NAMESPACE {
-
-// Heads whose logits are computed together: as many as keep a tile of them in the nearest cache.
-inline std::int64_t group_heads(const Dims& dims) {
-  constexpr std::int64_t kGroupSlots = 128;
-  return std::max<std::int64_t>(1, std::min(dims.num_heads, kGroupSlots / dims.memory_size));
-}
 
 // Whether no value is NaN or infinite: 0 times such a one is NaN, which no sum loses.
 template <typename T>
@@ -41,9 +39,53 @@ bool all_finite(std::int64_t size, const T* values) {
   return finite;
 }
 
-// Heads first..last-1 of what `prepared` holds, but for what is packed. Whether what is theirs
-// alone is finite: on the folded route B, since a NaN or Inf of V makes one of B, and one of K one
-// of A.
+// out (rows, width) = source (rows, units)·W_h + b_h, the projection of a source by head h of a
+// kernel (units, H, width) and a bias (H, width) that may be null.
+template <typename T>
+void project_head(std::int64_t rows, std::int64_t units, std::int64_t heads, std::int64_t width,
+                  std::int64_t h, const T* source, const T* kernel, const T* bias, T* out) {
+  if (bias) fill_rows(rows, width, bias + h * width, out);
+  multiply<T>(bias ? Start::kAdd : Start::kZero, rows, width, units, {source, units, 1},
+              {kernel + h * width, heads * width}, out, width);
+}
+
+// Its gradients from d_out (rows, width): kernel's columns of head h, and the bias' where there is
+// one. d_source is the caller's: it sums over heads.
+template <typename T>
+void project_head_backward(std::int64_t rows, std::int64_t units, std::int64_t heads,
+                           std::int64_t width, std::int64_t h, const T* source, const T* d_out,
+                           T* d_kernel, T* d_bias) {
+  multiply<T>(Start::kZero, units, width, rows, {source, 1, units}, {d_out, width},
+              d_kernel + h * width, heads * width);
+  if (!d_bias) return;
+  std::fill_n(d_bias + h * width, width, T(0));
+  add_rows(rows, width, d_out, d_bias + h * width);
+}
+
+// A_h, c_h and B_h of one head from its keys and values. Returns whether B_h is finite: a NaN or
+// Inf of V makes one of B, and one of K one of A.
+template <typename T>
+bool fold_head(const AttentionWeights<const T>& w, std::int64_t h, const T* keys_transposed,
+               const T* values, Prepared<T>& prepared) {
+  const auto [U, S, H, D, Dv] = prepared.dims;
+  // A_h = Wq_h·K_hᵀ / √D, to base 2
+  T* a = prepared.a.data() + h * S;
+  multiply<T>(Start::kZero, U, S, D, {w.query_kernel + h * D, H * D, 1}, {keys_transposed, S}, a,
+              H * S);
+  // c_h = bq_h·K_hᵀ / √D, to base 2
+  T* c = prepared.c.data() + h * S;
+  std::fill_n(c, S, T(0));
+  if (w.query_bias) {
+    multiply<T>(Start::kZero, 1, S, D, {w.query_bias + h * D, D, 1}, {keys_transposed, S}, c, S);
+  }
+  // B_h = V_h·Wo_h
+  T* b = prepared.b.data() + h * S * U;
+  multiply<T>(Start::kZero, S, U, Dv, {values, Dv, 1}, {w.output_kernel + h * Dv * U, U}, b, U);
+  return all_finite(S * U, b);
+}
+
+// Heads first..last-1 of `prepared`, all but what is packed by groups of heads. Returns whether
+// what only they have is finite.
 template <typename T>
 bool prepare_heads(const WeightPointers<const T>& w, std::int64_t first, std::int64_t last,
                    Prepared<T>& prepared) noexcept {
@@ -51,36 +93,21 @@ bool prepare_heads(const WeightPointers<const T>& w, std::int64_t first, std::in
   const T scale = scale_to_base_2<T>(D);
   bool finite = true;
   for (std::int64_t h = first; h < last; ++h) {
-    // K_h = M·Wk_h
+    // K_h = M·Wk_h, without the bias, which the softmax cancels;  V_h = M·Wv_h + bv_h
     T* keys = prepared.keys.data() + h * S * D;
-    multiply<T>(Start::kZero, S, D, U, {w.memory, U, 1}, {w.key_kernel + h * D, H * D}, keys, D);
+    T* values = prepared.values.data() + h * S * Dv;
+    const T* no_bias = nullptr;
+    project_head(S, U, H, D, h, w.memory, w.key_kernel, no_bias, keys);
+    project_head(S, U, H, Dv, h, w.memory, w.value_kernel, w.value_bias, values);
     T* keys_transposed = prepared.keys_transposed.data() + h * D * S;
     transpose(S, D, keys, D, keys_transposed, S);
     for (std::int64_t i = 0; i < D * S; ++i) keys_transposed[i] *= scale;
-    // V_h = M·Wv_h + bv_h
-    T* values = prepared.values.data() + h * S * Dv;
-    fill_rows(S, Dv, w.value_bias ? w.value_bias + h * Dv : nullptr, values);
-    multiply<T>(Start::kAdd, S, Dv, U, {w.memory, U, 1}, {w.value_kernel + h * Dv, H * Dv}, values,
-                Dv);
-    if (!prepared.folded) {
+    if (prepared.folded) {
+      finite = fold_head(w, h, keys_transposed, values, prepared) && finite;
+    } else {
       finite = finite && all_finite(S * D, keys) && all_finite(S * Dv, values);
       pack_left(S, D, keys_transposed, 1, S, prepared.keys_packed.data() + h * S * D);
-      continue;
     }
-    // A_h = Wq_h·K_hᵀ / √D, to base 2
-    T* a = prepared.a.data() + h * S;
-    multiply<T>(Start::kZero, U, S, D, {w.query_kernel + h * D, H * D, 1}, {keys_transposed, S}, a,
-                H * S);
-    // c_h = bq_h·K_hᵀ / √D, to base 2
-    T* c = prepared.c.data() + h * S;
-    std::fill_n(c, S, T(0));
-    if (w.query_bias) {
-      multiply<T>(Start::kZero, 1, S, D, {w.query_bias + h * D, D, 1}, {keys_transposed, S}, c, S);
-    }
-    // B_h = V_h·Wo_h
-    T* b = prepared.b.data() + h * S * U;
-    multiply<T>(Start::kZero, S, U, Dv, {values, Dv, 1}, {w.output_kernel + h * Dv * U, U}, b, U);
-    finite = finite && all_finite(S * U, b);
   }
   return finite;
 }
@@ -101,85 +128,114 @@ void finish_prepare(const WeightPointers<const T>& w, bool finite, Prepared<T>& 
   }
 }
 
-// Heads first..last-1: the gradients of their kernels and biases, and their dK_h and dV_h into
-// `rest`. `workspace` has finish_workspace() values.
+// The rows of `a` (S, width), those of unused slots as zeros: a gradient of exactly 0 must stay 0
+// when it meets a NaN that nobody read. Copies only when there is such a NaN to fear.
 template <typename T>
-void finish_heads(const Prepared<T>& prepared, const WeightPointers<const T>& w,
-                  const TokenSums<T>& sums, const WeightPointers<T>& gradients,
-                  const FinishBuffers<T>& rest, std::int64_t first, std::int64_t last,
-                  T* workspace) noexcept {
+const T* used_rows(bool finite, std::int64_t slots, std::int64_t width, const T* a, const T* used,
+                   T* copy_of_a) {
+  if (finite) return a;
+  for (std::int64_t s = 0; s < slots; ++s) {
+    for (std::int64_t j = 0; j < width; ++j) {
+      copy_of_a[s * width + j] = used[s] != 0 ? a[s * width + j] : T(0);
+    }
+  }
+  return copy_of_a;
+}
+
+// dWq, dbq and dWo of head h, and dK_h and dV_h, from the sums of the folded route; dWq, dbq and
+// dK_h times √D.
+template <typename T>
+void unfold_head(const Prepared<T>& prepared, const AttentionWeights<const T>& w,
+                 const FoldedSums<T>& sums, const AttentionWeights<T>& gradients, std::int64_t h,
+                 T* d_keys, T* d_values, T* workspace) {
+  const auto [U, S, H, D, Dv] = prepared.dims;
+  // A_h = Wq_h·K_hᵀ / √D  =>  dWq_h = dA_h·K_h / √D;  dK_h = dA_hᵀ·Wq_h / √D
+  const T* d_a = sums.a_transposed + h * S * U;
+  const T* keys =
+      used_rows(prepared.finite, S, D, prepared.keys.data() + h * S * D, sums.used, workspace);
+  multiply<T>(Start::kZero, U, D, S, {d_a, 1, U}, {keys, D}, gradients.query_kernel + h * D, H * D);
+  multiply<T>(Start::kZero, S, D, U, {d_a, U, 1}, {w.query_kernel + h * D, H * D}, d_keys, D);
+  if (w.query_bias) {
+    // c_h = bq_h·K_hᵀ / √D  =>  dbq_h = dc_h·K_h / √D;  dK_h += dc_hᵀ·bq_h / √D
+    const T* d_c = sums.c + h * S;
+    multiply<T>(Start::kZero, 1, D, S, {d_c, S, 1}, {keys, D}, gradients.query_bias + h * D, D);
+    multiply<T>(Start::kAdd, S, D, 1, {d_c, 1, 1}, {w.query_bias + h * D, D}, d_keys, D);
+  }
+  // B_h = V_h·Wo_h  =>  dV_h = dB_h·Wo_hᵀ;  dWo_h = V_hᵀ·dB_h
+  const T* d_b = sums.b + h * S * U;
+  const T* values =
+      used_rows(prepared.finite, S, Dv, prepared.values.data() + h * S * Dv, sums.used, workspace);
+  multiply<T>(Start::kZero, Dv, U, S, {values, 1, Dv}, {d_b, U},
+              gradients.output_kernel + h * Dv * U, U);
+  transpose(Dv, U, w.output_kernel + h * Dv * U, U, workspace, Dv);
+  multiply<T>(Start::kZero, S, Dv, U, {d_b, U, 1}, {workspace, Dv}, d_values, Dv);
+}
+
+// The same from the sums of the projected route, which has summed them as they are.
+template <typename T>
+void copy_head(const Prepared<T>& prepared, const ProjectedSums<T>& sums,
+               const AttentionWeights<T>& gradients, std::int64_t h, T* d_keys, T* d_values) {
+  const auto [U, S, H, D, Dv] = prepared.dims;
+  for (std::int64_t s = 0; s < S; ++s) {
+    copy(D, sums.keys + (s * H + h) * D, d_keys + s * D);
+    copy(Dv, sums.values + (s * H + h) * Dv, d_values + s * Dv);
+  }
+  for (std::int64_t u = 0; u < U; ++u) {
+    copy(D, sums.query_kernel + (u * H + h) * D, gradients.query_kernel + (u * H + h) * D);
+  }
+  copy(Dv * U, sums.output_kernel + h * Dv * U, gradients.output_kernel + h * Dv * U);
+  if (gradients.query_bias) copy(D, sums.query_bias + h * D, gradients.query_bias + h * D);
+}
+
+// Heads first..last-1: the gradients of their kernels and biases, and their dK_h and dV_h into
+// `d_memory`. `workspace` has finish_workspace() values.
+template <typename T>
+void finish_heads(const Prepared<T>& prepared, const WeightPointers<const T>& w, T* sums,
+                  const WeightPointers<T>& gradients, const KeysValuesGradients<T>& d_memory,
+                  std::int64_t first, std::int64_t last, T* workspace) noexcept {
   const auto [U, S, H, D, Dv] = prepared.dims;
   const T scale = inverse_sqrt<T>(D);
+  // The slots that a token could read stand in front in the sums of either route.
+  const T* used = FoldedSums<T>(prepared.dims, sums).used;
   for (std::int64_t h = first; h < last; ++h) {
-    T* d_keys = rest.d_keys + h * S * D;
-    T* d_values = rest.d_values + h * S * Dv;
-    T* d_query = gradients.query_kernel + h * D;
+    T* d_keys = d_memory.keys + h * S * D;
+    T* d_values = d_memory.values + h * S * Dv;
     if (prepared.folded) {
-      // A_h = Wq_h·K_hᵀ / √D  =>  dWq_h = dA_h·K_h / √D;  dK_h = dA_hᵀ·Wq_h / √D
-      const T* d_a = sums.a_transposed + h * S * U;
-      const T* keys =
-          used_rows(prepared.finite, S, D, prepared.keys.data() + h * S * D, sums.used, workspace);
-      multiply<T>(Start::kZero, U, D, S, {d_a, 1, U}, {keys, D}, d_query, H * D);
-      multiply<T>(Start::kZero, S, D, U, {d_a, U, 1}, {w.query_kernel + h * D, H * D}, d_keys, D);
-      if (w.query_bias) {
-        // c_h = bq_h·K_hᵀ / √D  =>  dbq_h = dc_h·K_h / √D;  dK_h += dc_hᵀ·bq_h / √D
-        const T* d_c = sums.c + h * S;
-        multiply<T>(Start::kZero, 1, D, S, {d_c, S, 1}, {keys, D}, gradients.query_bias + h * D, D);
-        multiply<T>(Start::kAdd, S, D, 1, {d_c, 1, 1}, {w.query_bias + h * D, D}, d_keys, D);
-      }
-      // B_h = V_h·Wo_h  =>  dV_h = dB_h·Wo_hᵀ;  dWo_h = V_hᵀ·dB_h
-      const T* d_b = sums.b + h * S * U;
-      const T* values = used_rows(prepared.finite, S, Dv, prepared.values.data() + h * S * Dv,
-                                  sums.used, workspace);
-      multiply<T>(Start::kZero, Dv, U, S, {values, 1, Dv}, {d_b, U},
-                  gradients.output_kernel + h * Dv * U, U);
-      transpose(Dv, U, w.output_kernel + h * Dv * U, U, workspace, Dv);
-      multiply<T>(Start::kZero, S, Dv, U, {d_b, U, 1}, {workspace, Dv}, d_values, Dv);
+      unfold_head(prepared, w, FoldedSums<T>(prepared.dims, sums), gradients, h, d_keys, d_values,
+                  workspace);
     } else {
-      for (std::int64_t s = 0; s < S; ++s) {
-        copy(D, sums.keys + (s * H + h) * D, d_keys + s * D);
-        copy(Dv, sums.values + (s * H + h) * Dv, d_values + s * Dv);
-      }
-      for (std::int64_t u = 0; u < U; ++u) {
-        copy(D, sums.query_kernel + (u * H + h) * D, d_query + u * H * D);
-      }
-      copy(Dv * U, sums.output_kernel + h * Dv * U, gradients.output_kernel + h * Dv * U);
-      if (w.query_bias) copy(D, sums.query_bias + h * D, gradients.query_bias + h * D);
+      copy_head(prepared, ProjectedSums<T>(prepared.dims, sums), gradients, h, d_keys, d_values);
     }
     for (std::int64_t i = 0; i < S * D; ++i) d_keys[i] *= scale;
     for (std::int64_t u = 0; u < U; ++u) {
-      for (std::int64_t i = 0; i < D; ++i) d_query[u * H * D + i] *= scale;
+      for (std::int64_t i = 0; i < D; ++i) gradients.query_kernel[(u * H + h) * D + i] *= scale;
     }
-    for (std::int64_t i = h * D; w.query_bias && i < (h + 1) * D; ++i) {
+    for (std::int64_t i = h * D; gradients.query_bias && i < (h + 1) * D; ++i) {
       gradients.query_bias[i] *= scale;
     }
     // K = M·Wk, V = M·Wv + bv  =>  dWk = Mᵀ·dK;  dWv = Mᵀ·dV;  dbv = colsum(dV).  dbk = 0.
-    const T* memory = used_rows(prepared.finite, S, U, w.memory, sums.used, workspace);
-    multiply<T>(Start::kZero, U, D, S, {memory, 1, U}, {d_keys, D}, gradients.key_kernel + h * D,
-                H * D);
-    multiply<T>(Start::kZero, U, Dv, S, {memory, 1, U}, {d_values, Dv},
-                gradients.value_kernel + h * Dv, H * Dv);
-    if (w.value_bias) {
-      std::fill_n(gradients.value_bias + h * Dv, Dv, T(0));
-      std::fill_n(gradients.key_bias + h * D, D, T(0));
-      add_rows(S, Dv, d_values, gradients.value_bias + h * Dv);
-    }
+    const T* memory = used_rows(prepared.finite, S, U, w.memory, used, workspace);
+    T* const no_bias = nullptr;
+    project_head_backward(S, U, H, D, h, memory, d_keys, gradients.key_kernel, no_bias);
+    project_head_backward(S, U, H, Dv, h, memory, d_values, gradients.value_kernel,
+                          gradients.value_bias);
+    if (gradients.key_bias) std::fill_n(gradients.key_bias + h * D, D, T(0));
   }
 }
 
 // Columns first..last-1 of dM = Σ_h dK_h·Wk_hᵀ + dV_h·Wv_hᵀ, once all heads are there.
 template <typename T>
 void finish_memory(const Prepared<T>& prepared, const WeightPointers<const T>& w,
-                   const WeightPointers<T>& gradients, const FinishBuffers<T>& rest,
+                   const WeightPointers<T>& gradients, const KeysValuesGradients<T>& d_memory,
                    std::int64_t first, std::int64_t last, T* workspace) noexcept {
   const auto [U, S, H, D, Dv] = prepared.dims;
   const std::int64_t n = last - first;
   for (std::int64_t h = 0; h < H; ++h) {
     transpose(n, D, w.key_kernel + (first * H + h) * D, H * D, workspace, n);
-    multiply<T>(h == 0 ? Start::kZero : Start::kAdd, S, n, D, {rest.d_keys + h * S * D, D, 1},
+    multiply<T>(h == 0 ? Start::kZero : Start::kAdd, S, n, D, {d_memory.keys + h * S * D, D, 1},
                 {workspace, n}, gradients.memory + first, U);
     transpose(n, Dv, w.value_kernel + (first * H + h) * Dv, H * Dv, workspace, n);
-    multiply<T>(Start::kAdd, S, n, Dv, {rest.d_values + h * S * Dv, Dv, 1}, {workspace, n},
+    multiply<T>(Start::kAdd, S, n, Dv, {d_memory.values + h * S * Dv, Dv, 1}, {workspace, n},
                 gradients.memory + first, U);
   }
 }

@@ -11,6 +11,10 @@
 #include <cstdint>
 
 #include "hwy/highway.h"
+#include "kernels/folded-inl.h"
+#include "kernels/kernel_table.h"
+#include "kernels/projected-inl.h"
+#include "kernels/rows-inl.h"
 #include "kernels/tile-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -18,7 +22,7 @@ namespace memattn::kernels::HWY_NAMESPACE {
 
 // y (rows, U) = x + bo, of which either may be missing. y may be x.
 template <typename T>
-void start_output(const WeightPointers<const T>& w, const Call& call, std::int64_t rows,
+void start_output(const AttentionWeights<const T>& w, const Call& call, std::int64_t rows,
                   std::int64_t units, const T* x, T* y) {
   for (std::int64_t i = 0; i < rows; ++i) {
     const T* row = x + i * units;
@@ -33,19 +37,22 @@ void start_output(const WeightPointers<const T>& w, const Call& call, std::int64
   }
 }
 
-// Scores of heads h..h + heads - 1 from the tile to where the caller wants them.
+// Scores of heads h..h + heads - 1 from the tile to where the caller wants them. `mean` (S, stride)
+// carries their sum from group to group of heads; lanes behind the last token hold nothing.
 template <typename T>
 void write_scores(const Call& call, const ForwardArrays<T>& arrays, std::int64_t h,
-                  std::int64_t heads, const Tile<T>& tile) {
-  const std::int64_t S = tile.dims.memory_size, H = tile.dims.num_heads;
+                  std::int64_t heads, const Tile<T>& tile, T* mean) {
+  const std::int64_t S = tile.dims.memory_size, H = tile.dims.num_heads, stride = tile.stride;
   if (arrays.average_heads) {
-    for (std::int64_t i = 0; i < S * tile.stride; ++i) {
-      T sum = h == 0 ? T(0) : tile.mean[i];
-      for (std::int64_t head = 0; head < heads; ++head) sum += tile.p[head * S * tile.stride + i];
-      tile.mean[i] = h + heads == H ? sum / static_cast<T>(H) : sum;
+    for (std::int64_t s = 0; s < S; ++s) {
+      for (std::int64_t i = s * stride; i < s * stride + tile.width; ++i) {
+        T sum = h == 0 ? T(0) : mean[i];
+        for (std::int64_t head = 0; head < heads; ++head) sum += tile.p[head * S * stride + i];
+        mean[i] = h + heads == H ? sum / static_cast<T>(H) : sum;
+      }
     }
     if (h + heads == H) {
-      transpose(S, tile.rows, tile.mean, tile.stride, arrays.scores + tile.first * S, S);
+      transpose(S, tile.rows, mean, stride, arrays.scores + tile.first * S, S);
     }
     return;
   }
@@ -53,7 +60,7 @@ void write_scores(const Call& call, const ForwardArrays<T>& arrays, std::int64_t
     const std::int64_t b = (tile.first + row) / call.steps, t = (tile.first + row) % call.steps;
     const std::int64_t count = std::min(tile.rows - row, call.steps - t);
     for (std::int64_t i = 0; i < heads; ++i) {
-      transpose(S, count, tile.p + i * S * tile.stride + row, tile.stride,
+      transpose(S, count, tile.p + i * S * stride + row, stride,
                 arrays.scores + ((b * H + h + i) * call.steps + t) * S, S);
     }
     row += count;
@@ -93,20 +100,39 @@ inline std::int64_t few_workspace(const Dims& dims) {
   return kFewTokens * dims.num_heads * dims.memory_size;
 }
 
-template <typename T>
-std::int64_t forward_workspace(const Dims& dims, bool folded) {
-  return std::max(Tile<T>(dims, folded, nullptr).carver.taken(), few_workspace(dims));
-}
+// The buffers of a pass by one route, in one workspace.
+template <typename T, typename Heads>
+struct ForwardTile {
+  ForwardTile(const Dims& dims, T* base)
+      : carver(base),
+        tile(dims, carver),
+        heads(dims, carver),
+        mean(carver.take(dims.memory_size * tile.stride)) {}
+
+  Carver<T> carver;
+  Tile<T> tile;
+  Heads heads;
+  T* mean;  // (S, stride): scores averaged over heads
+};
 
 template <typename T>
-void forward(const Prepared<T>& prepared, const WeightPointers<const T>& w, const Call& call,
-             const ForwardArrays<T>& arrays, std::int64_t first, std::int64_t last,
-             T* workspace) noexcept {
-  const std::int64_t U = prepared.dims.units, S = prepared.dims.memory_size;
-  const std::int64_t H = prepared.dims.num_heads, HDv = H * prepared.dims.value_dim;
+std::int64_t forward_workspace(const Dims& dims, bool folded) noexcept {
+  const std::int64_t tiles = folded
+                                 ? ForwardTile<T, FoldedHeads<T>>(dims, nullptr).carver.taken()
+                                 : ForwardTile<T, ProjectedHeads<T>>(dims, nullptr).carver.taken();
+  return std::max(tiles, few_workspace(dims));
+}
+
+template <typename T, typename Heads>
+void forward_tiles(const Prepared<T>& prepared, const WeightPointers<const T>& w, const Call& call,
+                   const ForwardArrays<T>& arrays, std::int64_t first, std::int64_t last,
+                   T* workspace) {
+  const std::int64_t U = prepared.dims.units, H = prepared.dims.num_heads;
   const bool plain = prepared.folded && !call.mask.any() && call.dropout.rate == 0 &&
                      !arrays.scores && !arrays.kept;
-  Tile<T> tile(prepared.dims, prepared.folded, workspace);
+  ForwardTile<T, Heads> buffers(prepared.dims, workspace);
+  Tile<T>& tile = buffers.tile;
+  Heads& route = buffers.heads;
   while (first < last) {
     const T* x = arrays.x + first * U;
     T* y = arrays.y + first * U;
@@ -117,25 +143,28 @@ void forward(const Prepared<T>& prepared, const WeightPointers<const T>& w, cons
       continue;
     }
     tile.load(call, first - rows, rows);
-    tile.load_x(prepared, w, x);
+    route.load(prepared, w, tile, x);
     start_output(w, call, rows, U, x, y);  // from here x is not needed: y may have taken its place
     for (std::int64_t h = 0; h < H; h += tile.group) {
       const std::int64_t heads = std::min(tile.group, H - h);
       tile.p = tile.place(arrays.kept, h);
-      tile.logits(prepared, h, heads);
+      route.logits(prepared, tile, h, heads);
       tile.softmax_heads(call, heads);
-      if (arrays.scores) write_scores(call, arrays, h, heads, tile);
-      const T* weights = tile.weights(call, h, heads);
-      if (prepared.folded) {  // Z += Σ_h P_h·B_h
-        tile.read(call, prepared.finite, heads * S, U, weights,
-                  {prepared.b_packed.data() + h * S * U, 0, heads * S}, y, U);
-      } else {
-        tile.read_values(prepared, call, h, heads, weights);
-      }
+      if (arrays.scores) write_scores(call, arrays, h, heads, tile, buffers.mean);
+      route.read(prepared, tile, h, heads, tile.weights(call, h, heads), y);
     }
-    if (!prepared.folded) {  // Z += context·Wo
-      multiply<T>(Start::kAdd, rows, U, HDv, {tile.context, HDv, 1}, {w.output_kernel, U}, y, U);
-    }
+    route.finish(prepared, w, tile, y);
+  }
+}
+
+template <typename T>
+void forward(const Prepared<T>& prepared, const WeightPointers<const T>& w, const Call& call,
+             const ForwardArrays<T>& arrays, std::int64_t first, std::int64_t last,
+             T* workspace) noexcept {
+  if (prepared.folded) {
+    forward_tiles<T, FoldedHeads<T>>(prepared, w, call, arrays, first, last, workspace);
+  } else {
+    forward_tiles<T, ProjectedHeads<T>>(prepared, w, call, arrays, first, last, workspace);
   }
 }
 

@@ -2,7 +2,7 @@
 // Highway is used for its headers alone: the choice is made here, so that forcing a set changes
 // nothing outside of memattn, and nothing has to be linked.
 #define HWY_COMPILE_ALL_ATTAINABLE  // plain C++ as well where the compiler may always use NEON
-// No machine of interest has SSSE3 and not SSE4. The blocks of micro-inl.h are arrays of vectors,
+// No machine of interest has SSSE3 and not SSE4. The blocks of product-inl.h are arrays of vectors,
 // which SVE's types do not allow.
 #define HWY_DISABLED_TARGETS (HWY_SSSE3 | HWY_SVE | HWY_SVE_256 | HWY_SVE2 | HWY_SVE2_128)
 #define HWY_IS_DEBUG_BUILD 0  // its assertions live in the library that is not linked
@@ -18,23 +18,23 @@
 #include <string_view>
 #include <vector>
 
-#include "kernels/attention.h"
 #include "kernels/backward-inl.h"
 #include "kernels/exp2-inl.h"
 #include "kernels/fold-inl.h"
 #include "kernels/forward-inl.h"
 #include "kernels/isa.h"
-#include "kernels/micro-inl.h"
+#include "kernels/kernel_table.h"
+#include "kernels/product-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace memattn::kernels::HWY_NAMESPACE {
 
 template <typename T>
 void multiply_matrices(bool add, std::int64_t m, std::int64_t n, std::int64_t k, const T* a,
-                       std::int64_t row, std::int64_t step, const T* b, std::int64_t ldb, T* c,
-                       std::int64_t ldc) noexcept {
-  multiply<T>(add ? Start::kAdd : Start::kZero, m, n, k, {.data = a, .row = row, .step = step},
-              {.data = b, .row = ldb}, c, ldc);
+                       std::int64_t row_stride, std::int64_t k_stride, const T* b, std::int64_t ldb,
+                       T* c, std::int64_t ldc) noexcept {
+  multiply<T>(add ? Start::kAdd : Start::kZero, m, n, k, {a, row_stride, k_stride}, {b, ldb}, c,
+              ldc);
 }
 
 template <typename T>
@@ -51,6 +51,8 @@ constexpr Kernels<T> table(const char* isa) {
           .finish_heads = &finish_heads<T>,
           .finish_memory = &finish_memory<T>,
           .multiply = &multiply_matrices<T>,
+          .transpose = &transpose<T>,
+          .add_rows = &add_rows<T>,
           .exp2 = &exp2_array<T>};
 }
 

@@ -8,7 +8,8 @@
 #include <utility>
 
 #include "check.h"
-#include "kernels/attention.h"
+#include "kernels/kernel_table.h"
+#include "kernels/tiling.h"
 #include "layer/checks.h"
 #include "layer/passes.h"
 #include "layer/scores_cache_impl.h"
@@ -44,17 +45,6 @@ std::string with_commas(std::int64_t count) {
 std::string padded(std::string text, std::size_t width) {
   text.resize(std::max(width, text.size() + 2), ' ');
   return text;
-}
-
-template <typename T>
-std::int64_t values_in(const kernels::Prepared<T>& prepared) {
-  std::size_t count = 0;
-  for (const auto* buffer :
-       {&prepared.keys, &prepared.keys_transposed, &prepared.values, &prepared.a,
-        &prepared.a_packed, &prepared.c, &prepared.b, &prepared.b_packed, &prepared.keys_packed}) {
-    count += buffer->size();
-  }
-  return static_cast<std::int64_t>(count);
 }
 
 }  // namespace
@@ -246,9 +236,8 @@ void MemoryAugmentedAttention<T>::backward(std::span<const T> x, std::span<const
 
 template <typename T>
 std::int64_t MemoryAugmentedAttention<T>::kept_bytes() const {
-  const std::int64_t values = count_params() + values_in(impl_->prepared) +
-                              static_cast<std::int64_t>(impl_->before_edit.size());
-  return values * static_cast<std::int64_t>(sizeof(T));
+  const std::size_t weights = impl_->parameters.size() + impl_->before_edit.size();
+  return static_cast<std::int64_t>(weights * sizeof(T)) + impl_->prepared.bytes();
 }
 
 template <typename T>

@@ -6,8 +6,8 @@
 #include <atomic>
 
 #include "kernels/executor.h"
-#include "kernels/fold_support.h"
 #include "kernels/thread_count.h"
+#include "kernels/tiling.h"
 #include "layer/scratch.h"
 
 namespace memattn {
@@ -18,26 +18,23 @@ constexpr std::int64_t divide_up(std::int64_t a, std::int64_t b) { return (a + b
 // `size`, rounded up to whole cache lines of either type.
 constexpr std::int64_t aligned(std::int64_t size) { return divide_up(size, 16) * 16; }
 
-// Work for about 5 µs, below which handing it to a thread costs more than it saves.
-constexpr std::int64_t kPieceOperations = 500'000;
-
 std::int64_t forward_piece(const kernels::Dims& dims) {
-  const std::int64_t token = 4 * dims.units * dims.num_heads * dims.memory_size;
   const std::int64_t tile = kernels::tile_tokens(dims);
-  return divide_up(kPieceOperations, token * tile) * tile;
+  const auto operations = static_cast<std::int64_t>(kernels::forward_operations(dims, tile));
+  return divide_up(kernels::kBriefOperations, operations) * tile;
 }
 
-// Heads of a piece of the fold, with four products a head, or of the way back through it, with six.
+// Heads of a piece of the fold, with four products per head, or of its backward pass, with six.
 std::int64_t heads_piece(const kernels::Dims& dims) {
   const std::int64_t head = 4 * dims.units * dims.memory_size * (dims.key_dim + dims.value_dim);
-  return divide_up(kPieceOperations, head);
+  return divide_up(kernels::kBriefOperations, head);
 }
 
 // Columns of a piece of the gradient of the memory: a cache line of them or more.
 std::int64_t memory_piece(const kernels::Dims& dims) {
   const std::int64_t column =
       2 * dims.memory_size * dims.num_heads * (dims.key_dim + dims.value_dim);
-  return divide_up(divide_up(kPieceOperations, column), 48) * 48;
+  return divide_up(divide_up(kernels::kBriefOperations, column), 48) * 48;
 }
 
 // Tokens whose sums are taken apart from those of the others. Each part costs a pass over its sums
@@ -96,7 +93,7 @@ template <typename T>
 void fold_pass(const kernels::Kernels<T>& kernels, const kernels::Dims& dims,
                const kernels::WeightPointers<const T>& weights, bool folded,
                kernels::Prepared<T>& prepared) {
-  kernels::resize_prepared(dims, folded, prepared);
+  prepared.resize(dims, folded);
   const std::int64_t piece = heads_piece(dims), heads = dims.num_heads;
   std::atomic<bool> finite{true};
   kernels::parallel_for(divide_up(heads, piece), [&](std::int64_t i) noexcept {
@@ -130,17 +127,17 @@ void backward_pass(const kernels::Kernels<T>& kernels, const kernels::Prepared<T
                    const kernels::WeightPointers<T>& gradients, std::span<T> grad_parameters) {
   const kernels::Dims& dims = prepared.dims;
   const std::int64_t tokens = call.batch * call.steps;
-  const std::int64_t sums_size =
-      aligned(kernels::TokenSums<T>(dims, prepared.folded, nullptr).size);
+  const std::int64_t sums_size = aligned(kernels::token_sums_size<T>(dims, prepared.folded));
   const std::int64_t part = backward_part(tokens, sums_size), parts = divide_up(tokens, part);
   const std::int64_t heads = dims.num_heads, head_piece = heads_piece(dims);
   const std::int64_t head_pieces = divide_up(heads, head_piece);
   const std::int64_t columns = dims.units, column_piece = memory_piece(dims);
   const std::int64_t column_pieces = divide_up(columns, column_piece);
   const std::int64_t threads = threads_for(std::max({parts, head_pieces, column_pieces}));
-  // Weights as backward wants them, in whose place dK and dV lie later.
-  const std::int64_t weights_size = aligned(std::max(
-      kernels.backward_weights(dims, prepared.folded), kernels::FinishBuffers<T>::size(dims)));
+  // Weights as backward wants them; once the tokens are done, dK and dV take their place.
+  const std::int64_t weights_size =
+      aligned(std::max(kernels.backward_weights(dims, prepared.folded),
+                       kernels::KeysValuesGradients<T>::size(dims)));
   const std::int64_t work = aligned(
       std::max(kernels.backward_workspace(dims, prepared.folded), kernels::finish_workspace(dims)));
   T* backward_weights = scratch<T>(weights_size + parts * sums_size + threads * work);
@@ -158,8 +155,7 @@ void backward_pass(const kernels::Kernels<T>& kernels, const kernels::Prepared<T
       T* part_sums = sums + i * sums_size;
       std::fill_n(part_sums, sums_size, T(0));
       kernels.backward(prepared, weights, backward_weights, call, arrays, i * part,
-                       std::min(tokens, (i + 1) * part),
-                       kernels::TokenSums<T>(dims, prepared.folded, part_sums), workspace);
+                       std::min(tokens, (i + 1) * part), part_sums, workspace);
     });
   });
   // All parts into the first, each element in the order of the parts.
@@ -174,20 +170,20 @@ void backward_pass(const kernels::Kernels<T>& kernels, const kernels::Prepared<T
                               total[j] += other[j];
                           }
                         });
-  const kernels::TokenSums<T> total(dims, prepared.folded, sums);
-  const kernels::FinishBuffers<T> rest(dims, backward_weights);
+  const kernels::KeysValuesGradients<T> d_memory(dims, backward_weights);
   if (gradients.output_bias) {
-    std::copy_n(total.output_bias, dims.units, gradients.output_bias);
+    kernels::Carver<T> carver(sums, 1);
+    std::copy_n(kernels::TokenSums<T>(dims, carver).output_bias, dims.units, gradients.output_bias);
   }
   kernels::parallel_for(head_pieces, [&](std::int64_t i) noexcept {
     shared.lend([&](T* workspace) {
-      kernels.finish_heads(prepared, weights, total, gradients, rest, i * head_piece,
+      kernels.finish_heads(prepared, weights, sums, gradients, d_memory, i * head_piece,
                            std::min(heads, (i + 1) * head_piece), workspace);
     });
   });
   kernels::parallel_for(column_pieces, [&](std::int64_t i) noexcept {
     shared.lend([&](T* workspace) {
-      kernels.finish_memory(prepared, weights, gradients, rest, i * column_piece,
+      kernels.finish_memory(prepared, weights, gradients, d_memory, i * column_piece,
                             std::min(columns, (i + 1) * column_piece), workspace);
     });
   });

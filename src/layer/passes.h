@@ -5,7 +5,7 @@
 
 #include <span>
 
-#include "kernels/attention.h"
+#include "kernels/kernel_table.h"
 
 namespace memattn {
 

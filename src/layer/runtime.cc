@@ -1,7 +1,7 @@
 // What runs, and the scratch of the calling thread.
 #include "memattn/runtime.h"
 
-#include "kernels/attention.h"
+#include "kernels/kernel_table.h"
 #include "layer/scratch.h"
 
 namespace memattn {

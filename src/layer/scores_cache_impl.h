@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "kernels/attention.h"
+#include "kernels/kernel_table.h"
 #include "memattn/memory_augmented_attention.h"
 #include "memattn/scores_cache.h"
 

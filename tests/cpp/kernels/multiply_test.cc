@@ -5,7 +5,7 @@
 #include <limits>
 #include <vector>
 
-#include "kernels/attention.h"
+#include "kernels/kernel_table.h"
 #include "testing/arrays.h"
 
 namespace memattn::kernels {

@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include "kernels/attention.h"
+#include "kernels/kernel_table.h"
 #include "kernels/isa.h"
 
 namespace {

@@ -1,0 +1,95 @@
+// The layer's arithmetic: one table of functions for each instruction set, and the choice among
+// them. simd.cc compiles the bodies in *-inl.h once for each set; src/layer calls them through the
+// table.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/call.h"
+#include "kernels/prepared.h"
+#include "kernels/token_sums.h"
+
+namespace memattn::kernels {
+
+template <typename T>
+struct ForwardArrays {
+  const T* x = nullptr;  // (B, T, U)
+  T* y = nullptr;        // (B, T, U); may be x
+  T* scores = nullptr;   // (B, H, T, S), averaged over heads (B, T, S), or null
+  bool average_heads = false;
+  T* kept = nullptr;  // P for backward, kept_size() values, or null
+};
+
+template <typename T>
+struct BackwardArrays {
+  const T* x = nullptr;     // (B, T, U)
+  const T* d_y = nullptr;   // (B, T, U)
+  T* d_x = nullptr;         // (B, T, U), or null
+  const T* kept = nullptr;  // what forward kept, or null: then P is computed again
+};
+
+// The functions of one instruction set. None checks anything, takes memory or throws. A workspace
+// belongs to one call at a time; sums are those of token_sums_size().
+template <typename T>
+struct Kernels {
+  const char* isa;  // Highway's name in lower case, "avx3", or "scalar"
+
+  // Fills `prepared`, which has its sizes: heads first..last-1, returning whether what only they
+  // have is finite; then, with that of all heads, the rest.
+  bool (*prepare_heads)(const WeightPointers<const T>& w, std::int64_t first, std::int64_t last,
+                        Prepared<T>& prepared) noexcept;
+  void (*finish_prepare)(const WeightPointers<const T>& w, bool finite,
+                         Prepared<T>& prepared) noexcept;
+
+  // Tokens first..last-1 of a call. Any cut of the tokens gives the same bits.
+  std::int64_t (*forward_workspace)(const Dims& dims, bool folded) noexcept;
+  void (*forward)(const Prepared<T>& prepared, const WeightPointers<const T>& w, const Call& call,
+                  const ForwardArrays<T>& arrays, std::int64_t first, std::int64_t last,
+                  T* workspace) noexcept;
+
+  // What backward needs of the weights beyond `prepared`, once a call: backward_weights() values.
+  std::int64_t (*backward_weights)(const Dims& dims, bool folded) noexcept;
+  void (*prepare_backward)(const Prepared<T>& prepared, const WeightPointers<const T>& w,
+                           T* weights) noexcept;
+
+  // Tokens first..last-1: writes their d_x and adds to the sums of the route.
+  std::int64_t (*backward_workspace)(const Dims& dims, bool folded) noexcept;
+  void (*backward)(const Prepared<T>& prepared, const WeightPointers<const T>& w, const T* weights,
+                   const Call& call, const BackwardArrays<T>& arrays, std::int64_t first,
+                   std::int64_t last, T* sums, T* workspace) noexcept;
+
+  // From the sums over all tokens to the gradients of the weights: heads first..last-1 with their
+  // dK and dV, and then, once all heads are there, columns first..last-1 of that of the memory.
+  // That of output.bias is the sum itself.
+  void (*finish_heads)(const Prepared<T>& prepared, const WeightPointers<const T>& w, T* sums,
+                       const WeightPointers<T>& gradients, const KeysValuesGradients<T>& d_memory,
+                       std::int64_t first, std::int64_t last, T* workspace) noexcept;
+  void (*finish_memory)(const Prepared<T>& prepared, const WeightPointers<const T>& w,
+                        const WeightPointers<T>& gradients, const KeysValuesGradients<T>& d_memory,
+                        std::int64_t first, std::int64_t last, T* workspace) noexcept;
+
+  // C (m, n) = A·B, or C + A·B with `add`, for the networks around the layer: element (i, p) of
+  // A (m, k) is a[i * row_stride + p * k_stride], so A may be given transposed; rows of B (k, n)
+  // and of C lie ldb and ldc apart. Each element is one chain of sums in the order of k, however C
+  // is cut.
+  void (*multiply)(bool add, std::int64_t m, std::int64_t n, std::int64_t k, const T* a,
+                   std::int64_t row_stride, std::int64_t k_stride, const T* b, std::int64_t ldb,
+                   T* c, std::int64_t ldc) noexcept;
+
+  // out (n, m) = aᵀ for a (m, n) with rows lda apart; and sums (n) += the rows of a (rows, n), in
+  // their order.
+  void (*transpose)(std::int64_t m, std::int64_t n, const T* a, std::int64_t lda, T* out,
+                    std::int64_t ldo) noexcept;
+  void (*add_rows)(std::int64_t rows, std::int64_t n, const T* a, T* sums) noexcept;
+
+  // y = 2^x for x at most 0, as the softmax takes it: within 2 units in the last place, which are
+  // those of the smallest normal number where y is below it; 0 where x is at most -126.5 (float) or
+  // -1022.5 (double); NaN for NaN.
+  void (*exp2)(const T* x, T* y, std::int64_t size) noexcept;
+};
+
+// The table of the instruction set that isa.h chooses; the same at every call.
+template <typename T>
+const Kernels<T>& chosen_kernels();
+
+}  // namespace memattn::kernels
