@@ -51,7 +51,7 @@ int run() {
     if (step % 50 == 0) std::printf("step %3d  loss %.4f\n", step, loss);
 
     layer.backward(x, grad_y, {.batch = batch, .steps = steps}, {}, grad_parameters);
-    memattn::clip_by_global_norm<float>(grad_parameters, 1.0);
+    memattn::clip_by_global_norm(grad_parameters, 1.0);
     layer.update([&](std::span<float> parameters) { optimizer.step(parameters, grad_parameters); });
   }
   return std::isfinite(loss) && loss < 0.2 * first_loss ? 0 : 1;

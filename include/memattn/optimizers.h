@@ -2,47 +2,89 @@
 // parameters and gradients of one length, step after step, in one order.
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
+#include <filesystem>
+#include <map>
 #include <span>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "memattn/export.h"
 
 namespace memattn {
 
+// What the next steps depend on beside the parameters (P), the gradients and the options: take it
+// between any two steps, and an optimizer with the same options that restores it goes on with the
+// same bits.
+template <typename T>
+struct OptimizerState {
+  double learning_rate = 0;
+  std::int64_t iterations = 0;  // steps taken
+  std::int64_t parameters = 0;  // P; 0 before the first step, which fixes it
+  // Sgd with momentum: "velocity"; Adam: "mean" and "square". (P) each.
+  std::map<std::string, std::vector<T>> moments = {};
+
+  bool operator==(const OptimizerState&) const = default;
+};
+
 // One optimizer belongs to one parameter buffer and to one thread at a time. Copying copies its
-// state.
+// state; one that was moved from is as before its first step.
+//
+// Everything here throws std::invalid_argument, which names the option or argument, and
+// std::bad_alloc; what throws changes nothing.
 template <typename T>
 class MEMATTN_EXPORT Optimizer {
  public:
   virtual ~Optimizer() = default;
 
-  // One step: parameters (P) are changed in place from gradients (P). The first call fixes P.
-  // Throws std::invalid_argument, before anything is written, when the lengths differ.
+  // One step: parameters (P) are changed in place from gradients (P). P is at least 1, and fixed by
+  // the first step, the only one that allocates. The two must not overlap, nor be memory of the
+  // optimizer.
   virtual void step(std::span<T> parameters, std::span<const T> gradients) = 0;
 
-  double learning_rate() const { return learning_rate_; }
-  // Takes effect at the next step. Throws std::invalid_argument unless finite and not negative.
+  [[nodiscard]] double learning_rate() const { return learning_rate_; }
+  // Takes effect at the next step. Finite in T and not negative.
   void set_learning_rate(double learning_rate);
 
   // Steps taken so far.
-  std::int64_t iterations() const { return iterations_; }
+  [[nodiscard]] std::int64_t iterations() const { return iterations_; }
+
+  [[nodiscard]] virtual OptimizerState<T> state() const = 0;
+  // Takes the place of the optimizer that gave the state; its options stay. The state is refused
+  // when no steps can lead to it: moments missing, of other names, or not of P values each, P not 0
+  // after 0 iterations or 0 after more, a square below 0.
+  virtual void restore(OptimizerState<T> state) = 0;
+
+  // Writes options and state to one safetensors file (docs/format.md), replacing it atomically and
+  // durably. Throws std::system_error. Each kind of optimizer has a static load(path) for its
+  // files, which throws that, or FormatError for a file that is not one of its own or holds the
+  // other type.
+  virtual void save(const std::filesystem::path& path) const = 0;
 
  protected:
-  explicit Optimizer(double learning_rate);
+  explicit Optimizer(double learning_rate) : learning_rate_(learning_rate) {}
   Optimizer(const Optimizer&) = default;
   Optimizer& operator=(const Optimizer&) = default;
+  Optimizer(Optimizer&& other) noexcept;
+  Optimizer& operator=(Optimizer&& other) noexcept;
+
+  // What step checks first, in messages of `function`.
+  void check_step(std::string_view function, std::span<const T> parameters,
+                  std::span<const T> gradients) const;
+  // What restore checks first: all but the values of the moments, whose names are given.
+  void check_state(std::string_view function, const OptimizerState<T>& state,
+                   std::span<const std::string_view> moments) const;
 
   double learning_rate_ = 0;
   std::int64_t iterations_ = 0;
-  std::size_t size_ = 0;  // P, from the first step on
+  std::int64_t size_ = 0;  // P, from the first step on
 };
 
 struct SgdOptions {
-  double learning_rate = 0.01;
-  double momentum = 0.0;  // in [0, 1]
-  bool nesterov = false;
+  double learning_rate = 0.01;  // finite, at least 0
+  double momentum = 0.0;        // in [0, 1]
+  bool nesterov = false;        // without momentum it changes nothing, as in Keras
 };
 
 // v = momentum * v - learning_rate * g;  w += v, or with nesterov w += momentum * v - learning_rate
@@ -51,7 +93,19 @@ template <typename T>
 class MEMATTN_EXPORT Sgd : public Optimizer<T> {
  public:
   explicit Sgd(const SgdOptions& options = {});
+  Sgd(const Sgd&) = default;
+  Sgd(Sgd&&) noexcept = default;
+  Sgd& operator=(const Sgd& other) { return *this = Sgd(other); }  // all of it or nothing
+  Sgd& operator=(Sgd&&) noexcept = default;
+
   void step(std::span<T> parameters, std::span<const T> gradients) override;
+
+  // With the learning rate of the next step.
+  [[nodiscard]] SgdOptions options() const;
+  [[nodiscard]] OptimizerState<T> state() const override;
+  void restore(OptimizerState<T> state) override;
+  void save(const std::filesystem::path& path) const override;
+  [[nodiscard]] static Sgd load(const std::filesystem::path& path);
 
  private:
   SgdOptions options_;
@@ -59,30 +113,45 @@ class MEMATTN_EXPORT Sgd : public Optimizer<T> {
 };
 
 struct AdamOptions {
-  double learning_rate = 0.001;
-  double beta_1 = 0.9;
-  double beta_2 = 0.999;
-  double epsilon = 1e-7;      // outside the square root and not corrected for bias, as in Keras
-  double weight_decay = 0.0;  // > 0: AdamW, w -= learning_rate * weight_decay * w before the update
+  double learning_rate = 0.001;  // finite, at least 0
+  double beta_1 = 0.9;           // in [0, 1)
+  double beta_2 = 0.999;         // in [0, 1)
+  double epsilon = 1e-7;         // above 0; added outside the square root, without bias correction
+  double weight_decay = 0.0;     // finite, at least 0; above 0 this is AdamW
 };
 
 // m = beta_1 m + (1 - beta_1) g;  v = beta_2 v + (1 - beta_2) g^2;
 // w -= learning_rate * sqrt(1 - beta_2^t) / (1 - beta_1^t) * m / (sqrt(v) + epsilon).
-// Kingma and Ba 2015, section 2 (the reordered form); Loshchilov and Hutter 2019 for weight_decay.
+// Kingma and Ba 2015, section 2 (the reordered form). With weight_decay, decoupled from the
+// gradient (Loshchilov and Hutter 2019): w -= learning_rate * weight_decay * w before the update.
 template <typename T>
 class MEMATTN_EXPORT Adam : public Optimizer<T> {
  public:
   explicit Adam(const AdamOptions& options = {});
+  Adam(const Adam&) = default;
+  Adam(Adam&&) noexcept = default;
+  Adam& operator=(const Adam& other) { return *this = Adam(other); }  // all of it or nothing
+  Adam& operator=(Adam&&) noexcept = default;
+
   void step(std::span<T> parameters, std::span<const T> gradients) override;
 
-  // m and v (P) after the steps taken so far; empty before the first.
-  std::span<const T> mean() const { return mean_; }
-  std::span<const T> square() const { return square_; }
-  // Takes the place of an optimizer with the same options that has taken `iterations` steps and
-  // has these m and v: the next steps are the same bits. Throws std::invalid_argument, before
-  // anything is changed, when iterations is negative, the lengths differ, a value is not finite or
-  // one of v negative.
-  void restore(std::int64_t iterations, std::span<const T> mean, std::span<const T> square);
+  // With the learning rate of the next step.
+  [[nodiscard]] AdamOptions options() const;
+  [[nodiscard]] OptimizerState<T> state() const override;
+  void restore(OptimizerState<T> state) override;
+  void save(const std::filesystem::path& path) const override;
+  [[nodiscard]] static Adam load(const std::filesystem::path& path);
+
+  // m and v (P) after the steps taken so far, without a copy; empty before the first.
+  [[nodiscard]] std::span<const T> mean() const { return mean_; }
+  [[nodiscard]] std::span<const T> square() const { return square_; }
+
+  [[deprecated("use restore(OptimizerState); removed in version 0.3")]] void restore(
+      std::int64_t iterations, std::span<const T> mean, std::span<const T> square);
+
+ protected:
+  // `kind` is the class that messages name.
+  Adam(std::string_view kind, const AdamOptions& options);
 
  private:
   AdamOptions options_;
@@ -90,17 +159,41 @@ class MEMATTN_EXPORT Adam : public Optimizer<T> {
   std::vector<T> square_;  // (P)
 };
 
-// Adam with decoupled weight decay; Keras' default is 0.004.
+// AdamOptions with Keras' default for the weight decay of AdamW.
+struct AdamWOptions {
+  double learning_rate = 0.001;
+  double beta_1 = 0.9;
+  double beta_2 = 0.999;
+  double epsilon = 1e-7;
+  double weight_decay = 0.004;
+};
+
+// Adam, by another name and with another default.
 template <typename T>
 class MEMATTN_EXPORT AdamW : public Adam<T> {
  public:
-  explicit AdamW(AdamOptions options = {.weight_decay = 0.004});
+  explicit AdamW(const AdamWOptions& options = {});
+
+  [[nodiscard]] AdamWOptions options() const;
+  void save(const std::filesystem::path& path) const override;
+  [[nodiscard]] static AdamW load(const std::filesystem::path& path);
 };
 
+// The type of the state in a file that an optimizer's save wrote, "float32" or "float64", to choose
+// the class that loads it. Throws as load does.
+[[nodiscard]] MEMATTN_EXPORT std::string optimizer_file_dtype(const std::filesystem::path& path);
+
 // Scales gradients in place so that their l2 norm is at most max_norm, and returns the norm before.
-// A norm that is not finite makes every gradient NaN, as in Keras: it must not pass unseen.
+// A norm that is not finite makes every gradient NaN, as in Keras: it must not pass unseen. Throws
+// std::invalid_argument unless max_norm is above 0.
+MEMATTN_EXPORT float clip_by_global_norm(std::span<float> gradients, double max_norm);
+MEMATTN_EXPORT double clip_by_global_norm(std::span<double> gradients, double max_norm);
+
 template <typename T>
-MEMATTN_EXPORT T clip_by_global_norm(std::span<T> gradients, double max_norm);
+[[deprecated("leave <T> out; removed in version 0.3")]] T clip_by_global_norm(
+    std::span<T> gradients, double max_norm) {
+  return clip_by_global_norm(gradients, max_norm);  // the function for T, not this template
+}
 
 extern template class Optimizer<float>;
 extern template class Optimizer<double>;

@@ -61,8 +61,8 @@ void init_optimizer_of(nb::module_& m, const char* name) {
   m.def(
       "clip_by_global_norm",
       [](const Flat& gradients, double max_norm) {
-        return static_cast<double>(
-            memattn::clip_by_global_norm<T>({gradients.data(), gradients.size()}, max_norm));
+        return static_cast<double>(memattn::clip_by_global_norm(
+            std::span<T>(gradients.data(), gradients.size()), max_norm));
       },
       "gradients"_a.noconvert(), "max_norm"_a);
 }

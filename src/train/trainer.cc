@@ -3,7 +3,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
 #include <numbers>
+#include <utility>
 
 #include "check.h"
 
@@ -78,12 +80,22 @@ void Trainer::restore(std::int64_t steps_done, std::span<const float> state) {
                   concat("a multiple of ", state_parts()));
   }
   const std::size_t size = state.size() / state_parts();
-  const std::span<const float> average = state.subspan(2 * size);
-  for (const float value : average) {
+  for (const float value : state) {
     if (!std::isfinite(value)) fail_argument("Trainer::restore", "state", value, "finite numbers");
   }
-  optimizer_.restore(steps_done, state.first(size), state.subspan(size, size));
-  average_.assign(average.begin(), average.end());
+  const std::span<const float> average = state.subspan(2 * size);
+  std::vector<float> new_average(average.begin(), average.end());
+  // Before the first step there are zeros in place of the moments.
+  const std::size_t moment_size = steps_done == 0 ? 0 : size;
+  const auto moment = [&](std::size_t part) {
+    const auto begin = state.begin() + static_cast<std::ptrdiff_t>(part * size);
+    return std::vector<float>(begin, begin + static_cast<std::ptrdiff_t>(moment_size));
+  };
+  optimizer_.restore({optimizer_.learning_rate(),
+                      steps_done,
+                      static_cast<std::int64_t>(moment_size),
+                      {{"mean", moment(0)}, {"square", moment(1)}}});
+  average_ = std::move(new_average);
 }
 
 }  // namespace memattn

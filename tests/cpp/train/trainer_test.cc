@@ -31,7 +31,7 @@ TEST(Trainer, IsAdamWOnClippedGradients) {
   for (std::int64_t step = 0; step < 3; ++step) {
     EXPECT_FALSE(trainer.done());
     std::vector<float> gradients = {3.0f + static_cast<float>(step), 4}, clipped = gradients;
-    clip_by_global_norm<float>(clipped, 0.5);
+    clip_by_global_norm(clipped, 0.5);
     optimizer.set_learning_rate(scheduled_rate(step, options));
     optimizer.step(expected, clipped);
     trainer.step(found, gradients);
