@@ -1,0 +1,360 @@
+// Saving and loading optimizers, and files made to break loading.
+#include <gtest/gtest.h>
+
+#include <cstdint>
+#include <cstring>
+#include <filesystem>
+#include <limits>
+#include <map>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include "io/peak_memory.h"
+#include "io/safetensors.h"
+#include "io/temporary_folder.h"
+#include "memattn/errors.h"
+#include "memattn/optimizers.h"
+
+namespace memattn {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::read_all;
+using testing::TemporaryFolder;
+using testing::write_all;
+
+// After two steps over three parameters, at a learning rate of its own.
+template <typename T, typename Kind>
+Kind stepped(Kind optimizer) {
+  std::vector<T> w = {1, 2, 3};
+  optimizer.step(w, std::vector<T>{1, -0.5, 0.25});
+  optimizer.set_learning_rate(0.1);
+  optimizer.step(w, std::vector<T>{0.1f, 7, 0});
+  return optimizer;
+}
+
+TEST(OptimizerFileBytes, AreThoseOfTheSpecification) {
+  const TemporaryFolder folder;
+  Sgd<float> sgd({.learning_rate = 0.5, .momentum = 0.25});
+  std::vector<float> w = {0, 0};
+  sgd.step(w, std::vector<float>{-2, 4});
+  sgd.save(folder / "tiny");
+  std::string header =
+      R"({"__metadata__":{"dtype":"float32","format":"memattn.Optimizer","format_version":"1",)"
+      R"("iterations":"1","kind":"SGD","learning_rate":"0.5","momentum":"0.25",)"
+      R"("nesterov":"false","parameters":"2"},)"
+      R"("velocity":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})";
+  header.resize((header.size() + 7) / 8 * 8, ' ');
+  const std::string_view data("\x00\x00\x80\x3f\x00\x00\x00\xc0", 8);  // 1 and -2
+  EXPECT_EQ(read_all(folder / "tiny"), testing::safetensors_bytes(header, data));
+}
+
+template <typename T>
+class OptimizerFile : public ::testing::Test {
+ protected:
+  template <typename Kind>
+  void expect_round_trip(const Kind& optimizer) {
+    const fs::path path = folder_ / "optimizer";
+    optimizer.save(path);
+    Kind loaded = Kind::load(path);
+    EXPECT_EQ(loaded.state(), optimizer.state());
+    EXPECT_EQ(optimizer_file_dtype(path), sizeof(T) == 4 ? "float32" : "float64");
+    const std::string bytes = read_all(path);
+    loaded.save(path);
+    EXPECT_EQ(read_all(path), bytes) << "the same optimizer must give the same bytes";
+    // The options are those, too: the next step shows them.
+    Kind original = optimizer;
+    std::vector<T> w = {4, 5, 6}, w_loaded = w;
+    const std::vector<T> g = {0.3f, -2, 1};
+    original.step(w, g);
+    loaded.step(w_loaded, g);
+    EXPECT_EQ(w_loaded, w);
+    EXPECT_EQ(folder_.names(), std::vector<std::string>{"optimizer"});
+  }
+
+  const TemporaryFolder folder_;
+};
+using Types = ::testing::Types<float, double>;
+TYPED_TEST_SUITE(OptimizerFile, Types);
+
+TYPED_TEST(OptimizerFile, ReadsBackEveryKind) {
+  using T = TypeParam;
+  for (const Sgd<T>& sgd :
+       {Sgd<T>(), Sgd<T>({.learning_rate = 0.3}), Sgd<T>({.momentum = 0.7}),
+        Sgd<T>({.momentum = 1.0 / 3, .nesterov = true}), Sgd<T>({.nesterov = true})}) {
+    this->expect_round_trip(sgd);
+    this->expect_round_trip(stepped<T>(sgd));
+  }
+  const AdamOptions options{.learning_rate = 1e-300,
+                            .beta_1 = 0.1,
+                            .beta_2 = 2.0 / 3,
+                            .epsilon = 1e-5,
+                            .weight_decay = 0.05};
+  for (const Adam<T>& adam : {Adam<T>(), Adam<T>(options)}) {
+    this->expect_round_trip(adam);
+    this->expect_round_trip(stepped<T>(adam));
+  }
+  for (const AdamW<T>& adamw : {AdamW<T>(), AdamW<T>({.beta_1 = 0.1, .weight_decay = 0})}) {
+    this->expect_round_trip(adamw);
+    this->expect_round_trip(stepped<T>(adamw));
+  }
+}
+
+TYPED_TEST(OptimizerFile, KeepsOptionsToTheBit) {
+  using T = TypeParam;
+  const fs::path path = this->folder_ / "optimizer";
+  const AdamWOptions options{.learning_rate = 0.1,
+                             .beta_1 = 1.0 / 3,
+                             .beta_2 = 0.9999999999999999,
+                             .epsilon = 1.1754943508222875e-38,
+                             .weight_decay = 5e-324};
+  AdamW<T>(options).save(path);
+  const AdamWOptions found = AdamW<T>::load(path).options();
+  EXPECT_EQ(found.learning_rate, options.learning_rate);
+  EXPECT_EQ(found.beta_1, options.beta_1);
+  EXPECT_EQ(found.beta_2, options.beta_2);
+  EXPECT_EQ(found.epsilon, options.epsilon);
+  EXPECT_EQ(found.weight_decay, options.weight_decay);
+}
+
+// A run that diverged can be saved and loaded like any other.
+TYPED_TEST(OptimizerFile, KeepsWhatIsNotFinite) {
+  using T = TypeParam;
+  const fs::path path = this->folder_ / "optimizer";
+  Adam<T> adam;
+  std::vector<T> w = {1, 2};
+  adam.step(w, std::vector<T>{std::numeric_limits<T>::quiet_NaN(), std::numeric_limits<T>::max()});
+  adam.save(path);
+  const Adam<T> loaded = Adam<T>::load(path);
+  const auto bits = [](std::span<const T> values) {
+    return std::string(reinterpret_cast<const char*>(values.data()), values.size_bytes());
+  };
+  EXPECT_EQ(bits(loaded.mean()), bits(adam.mean()));
+  EXPECT_EQ(bits(loaded.square()), bits(adam.square()));
+}
+
+// A good file of Adam<float>, its parts to be made bad one by one.
+class HostileOptimizerFile : public ::testing::Test {
+ protected:
+  struct Tensor {
+    std::string name, dtype;
+    std::vector<std::int64_t> shape;
+    std::vector<std::byte> data;
+  };
+
+  HostileOptimizerFile() {
+    stepped<float>(Adam<float>()).save(path_);
+    good_ = read_all(path_);
+    const SafetensorsReader reader(path_);
+    metadata_ = reader.metadata();
+    for (const TensorInfo& info : reader.tensors()) {
+      Tensor tensor{info.name, info.dtype, info.shape, {}};
+      tensor.data.resize(info.end - info.begin);
+      reader.read(info, tensor.data);
+      tensors_.push_back(std::move(tensor));
+    }
+  }
+
+  void write_parts(const std::vector<Tensor>& tensors,
+                   const std::map<std::string, std::string>& metadata) const {
+    std::vector<TensorView> views;
+    for (const Tensor& t : tensors) views.push_back({t.name, t.dtype, t.shape, t.data});
+    write_safetensors(path_, views, metadata);
+  }
+
+  // The message of the FormatError that loading gives; "" for none. Any other exception fails.
+  template <typename Kind = Adam<float>>
+  std::string load_error() const {
+    try {
+      static_cast<void>(Kind::load(path_));
+    } catch (const FormatError& error) {
+      return error.what();
+    }
+    return "";
+  }
+
+  void expect_error(const std::string& message, const std::string& what) const {
+    EXPECT_TRUE(message.starts_with(path_.string() + ": ")) << message << "\nexpected: " << what;
+    EXPECT_NE(message.find(what), std::string::npos) << message << "\nexpected: " << what;
+  }
+
+  void refuse_metadata(const std::string& key, const std::string& value, const std::string& what) {
+    auto metadata = metadata_;
+    metadata[key] = value;
+    write_parts(tensors_, metadata);
+    expect_error(load_error(), what);
+  }
+
+  const TemporaryFolder folder_;
+  const fs::path path_ = folder_ / "optimizer.safetensors";
+  std::string good_;
+  std::vector<Tensor> tensors_;
+  std::map<std::string, std::string> metadata_;
+};
+
+TEST_F(HostileOptimizerFile, TruncationAtEveryByte) {
+  for (std::size_t size = 0; size < good_.size(); ++size) {
+    write_all(path_, std::string_view(good_).substr(0, size));
+    EXPECT_NE(load_error(), "") << size;
+  }
+}
+
+TEST_F(HostileOptimizerFile, EveryBitOfTheHeaderFlipped) {
+  std::uint64_t header_size = 0;
+  std::memcpy(&header_size, good_.data(), 8);
+  std::size_t refused = 0, loaded = 0;
+  for (std::size_t at = 0; at < 8 + header_size; ++at) {
+    for (int bit = 0; bit < 8; ++bit) {
+      std::string bad = good_;
+      bad[at] = static_cast<char>(bad[at] ^ (1 << bit));
+      write_all(path_, bad);
+      // Another digit of a number is a valid optimizer; anything else that loads would be an error
+      // of another kind, which load_error lets through.
+      (load_error().empty() ? loaded : refused) += 1;
+    }
+  }
+  EXPECT_GT(refused, 10 * loaded);
+}
+
+TEST_F(HostileOptimizerFile, Format) {
+  refuse_metadata("format", "memattn.MemoryAugmentedAttention",
+                  "__metadata__: format: found \"memattn.MemoryAugmentedAttention\", expected "
+                  "memattn.Optimizer");
+  refuse_metadata("format_version", "2", "needs a newer memattn");
+  refuse_metadata("dtype", "float16", "dtype: found \"float16\", expected float32 or float64");
+  refuse_metadata("kind", "Lion", "__metadata__: kind: found \"Lion\", expected Adam");
+  refuse_metadata("kind", std::string(100000, 'x') + '\n', "kind: found \"xxx");
+  refuse_metadata("amsgrad", "true",
+                  "__metadata__: found key \"amsgrad\", expected only what Adam");
+  refuse_metadata("momentum", "0.5", "__metadata__: found key \"momentum\", expected only what");
+  for (const auto& [key, value] : metadata_) {
+    auto metadata = metadata_;
+    metadata.erase(key);
+    write_parts(tensors_, metadata);
+    expect_error(load_error(), "__metadata__: found no key " + key);
+  }
+  write_parts(tensors_, {});
+  expect_error(load_error(), "__metadata__: found no key format");
+  EXPECT_THROW(static_cast<void>(optimizer_file_dtype(path_)), FormatError);
+}
+
+TEST_F(HostileOptimizerFile, Numbers) {
+  for (const char* key : {"learning_rate", "beta_1", "beta_2", "epsilon", "weight_decay"}) {
+    for (const char* text : {"", " 0.5", "0.5 ", "+0.5", "0,5", "0x1p-1", "a", "0.5.5", "1e999"}) {
+      refuse_metadata(
+          key, text,
+          std::string("__metadata__: ") + key + ": found \"" + text + "\", expected a number");
+    }
+    for (const char* text : {"nan", "inf", "-inf", "-1"}) {
+      refuse_metadata(key, text, std::string("Adam: ") + key + ": found " + text + ", expected a");
+    }
+  }
+  for (const char* key : {"iterations", "parameters"}) {
+    for (const char* text : {"", " 2", "2.0", "2e0", "0x2", "9223372036854775808", "nan"}) {
+      refuse_metadata(
+          key, text,
+          std::string("__metadata__: ") + key + ": found \"" + text + "\", expected an integer");
+    }
+  }
+  refuse_metadata("iterations", "-1", "Adam::restore: iterations: found -1");
+  refuse_metadata("iterations", "9223372036854775807",
+                  "Adam::restore: iterations: found 9223372036854775807, expected a number from 0");
+  refuse_metadata("iterations", "0", "Adam::restore: parameters: found 3 after 0 iterations");
+  refuse_metadata("parameters", "4", "tensor \"mean\": found shape (3,), expected (4,)");
+  refuse_metadata("parameters", "-3", "tensor \"mean\": found shape (3,), expected (-3,)");
+}
+
+TEST_F(HostileOptimizerFile, OptionsOfSgd) {
+  stepped<float>(Sgd<float>({.momentum = 0.5})).save(path_);
+  metadata_ = SafetensorsReader(path_).metadata();
+  tensors_.resize(1);
+  tensors_[0].name = "velocity";
+  const auto refuse = [&](const std::string& key, const std::string& value,
+                          const std::string& what) {
+    auto metadata = metadata_;
+    metadata[key] = value;
+    write_parts(tensors_, metadata);
+    expect_error(load_error<Sgd<float>>(), what);
+  };
+  for (const char* text : {"", "1", "True", "yes", " true"}) {
+    refuse("nesterov", text,
+           std::string("nesterov: found \"") + text + "\", expected true or false");
+  }
+  refuse("momentum", "1.5", "Sgd: momentum: found 1.5, expected a number in [0, 1]");
+  refuse("momentum", "0", "header: found tensor \"velocity\", expected only what the optimizer");
+  // Without momentum no tensor tells how many parameters there are; nothing is taken for them.
+  metadata_["momentum"] = "0";
+  metadata_["parameters"] = "9223372036854775807";
+  write_parts({}, metadata_);
+  EXPECT_EQ(load_error<Sgd<float>>(), "");
+  metadata_["parameters"] = "0";
+  write_parts({}, metadata_);
+  expect_error(load_error<Sgd<float>>(), "Sgd::restore: parameters: found 0 after 2 iterations");
+}
+
+TEST_F(HostileOptimizerFile, Tensors) {
+  for (std::size_t i = 0; i < tensors_.size(); ++i) {
+    const std::string place = "tensor \"" + tensors_[i].name + "\"";
+
+    auto changed = tensors_;
+    changed.erase(changed.begin() + static_cast<std::ptrdiff_t>(i));
+    write_parts(changed, metadata_);
+    expect_error(load_error(), "header: found no " + place + ", expected one of shape (3,)");
+
+    changed = tensors_;
+    changed[i].shape = {3, 1};
+    write_parts(changed, metadata_);
+    expect_error(load_error(), place + ": found shape (3, 1), expected (3,)");
+
+    changed = tensors_;
+    changed[i].dtype = "I32";
+    write_parts(changed, metadata_);
+    expect_error(load_error(), place + ": found dtype I32, expected F32");
+  }
+  auto more = tensors_;
+  more.push_back({"velocity", "F32", {0}, {}});
+  write_parts(more, metadata_);
+  expect_error(load_error(), "header: found tensor \"velocity\", expected only what the optimizer");
+
+  auto negative = tensors_;
+  const float minus_one = -1;
+  std::memcpy(negative[1].data.data() + sizeof(float), &minus_one, sizeof(float));
+  ASSERT_EQ(negative[1].name, "square");
+  write_parts(negative, metadata_);
+  expect_error(load_error(), "Adam::restore: square[1]: found -1, expected at least 0");
+}
+
+// A small file that asks for terabytes: refused from the header.
+TEST_F(HostileOptimizerFile, EnormousNumberOfParameters) {
+  metadata_["parameters"] = "1000000000000";
+  write_parts(tensors_, metadata_);
+  std::string message;
+  EXPECT_LT(testing::peak_memory_of([&] { message = load_error(); }), 1u << 20);
+  expect_error(message, "found shape (3,), expected (1000000000000,)");
+}
+
+TEST_F(HostileOptimizerFile, TheOtherTypeAndTheOtherKindSayHowToLoadThem) {
+  expect_error(load_error<Adam<double>>(),
+               "dtype: found \"float32\", expected float64; load this file as float (float32)");
+  expect_error(load_error<AdamW<float>>(), "kind: found \"Adam\", expected AdamW; load this file");
+  expect_error(load_error<Sgd<float>>(), "kind: found \"Adam\", expected SGD; load this file");
+  AdamW<double>().save(path_);
+  expect_error(load_error<AdamW<float>>(),
+               "dtype: found \"float64\", expected float32; load this file as double (float64)");
+  expect_error(load_error<Adam<double>>(), "kind: found \"AdamW\", expected Adam");
+}
+
+TEST_F(HostileOptimizerFile, MissingFileAndFolder) {
+  EXPECT_THROW(static_cast<void>(Adam<float>::load(folder_ / "none")), std::system_error);
+  EXPECT_THROW(static_cast<void>(Adam<float>::load(folder_.path())), FormatError);
+  EXPECT_THROW(static_cast<void>(optimizer_file_dtype(folder_ / "none")), std::system_error);
+  const Adam<float> adam;
+  EXPECT_THROW(adam.save(folder_ / "none/file"), std::system_error);
+  EXPECT_THROW(adam.save(folder_.path()), std::system_error);
+}
+
+}  // namespace
+}  // namespace memattn
