@@ -210,7 +210,7 @@ TYPED_TEST(OptimizerStateTest, WithoutMemoryNothingChanges) {
   // On an optimizer that has taken other steps, of another length.
   std::vector<T> few = {1, 2};
   optimizer = TypeParam();
-  optimizer.step(few, std::vector<T>{3, 4});
+  for (int step = 0; step < 3; ++step) optimizer.step(few, std::vector<T>{3, 4});
   const OptimizerState<T> other = optimizer.state();
   testing::sweep_allocations([&] { optimizer = stepped; },
                              [&] { EXPECT_EQ(optimizer.state(), other); });
