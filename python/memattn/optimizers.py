@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import operator
+import os
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from memattn import _memattn
-from memattn.arrays import Array, as_numbers, check_shape
+from memattn.arrays import Array, as_array, as_numbers, check_shape
 from memattn.layer import MemoryAugmentedAttention
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 _CORES = {
     "float32": _memattn.OptimizerFloat32,
@@ -18,13 +23,18 @@ _CORES = {
 
 
 class Optimizer:
-    """What SGD, Adam and AdamW share. One optimizer belongs to one layer, whose state it keeps."""
+    """What SGD, Adam and AdamW share. One optimizer belongs to one layer, whose state it keeps.
 
-    def __init__(self, kind: str, learning_rate: float, **options: float) -> None:
+    It can be pickled and copied; a copy has its own state.
+    """
+
+    _kind: str  # of the compiled part
+
+    def __init__(self, learning_rate: float, **options: float) -> None:
         self._learning_rate = float(learning_rate)
-        self._kind = kind
         self._options = options
-        self._core: Any = None
+        self._core: Any = None  # of the layer's dtype, from the first step on
+        self._dtype: str | None = None
         self._make("float64")  # checks the options now, not at the first step
 
     def step(self, layer: MemoryAugmentedAttention, gradients: Mapping[str, object]) -> None:
@@ -33,18 +43,22 @@ class Optimizer:
         Parameters
         ----------
         layer : MemoryAugmentedAttention
-            The same at every step.
+            The same at every step, or one like it that was loaded from a file.
         gradients : mapping of names to arrays
             What ``layer.backward`` gave; ``"x"`` is passed over.
 
         Raises
         ------
         ValueError
-            A gradient is missing, of the wrong shape, or of no weight; then nothing has changed.
+            A gradient is missing, of the wrong shape, or of no weight, or the layer is not like the
+            one of the first step; then nothing has changed.
         """
-        if self._core is None:
-            self._core = self._make(layer.dtype)
-        self._core.step(layer._core, _flatten("step", layer.weights, gradients))
+        if self._dtype not in (None, layer.dtype):
+            found, expected = f"a {layer.dtype} layer", f"{self._dtype}, as in the first step"
+            raise ValueError(f"step: layer: found {found}, expected {expected}")
+        core = self._make(layer.dtype) if self._core is None else self._core
+        core.step(layer._core, _flatten("step", layer.weights, gradients))
+        self._adopt(core, layer.dtype)
 
     @property
     def learning_rate(self) -> float:
@@ -53,15 +67,115 @@ class Optimizer:
 
     @learning_rate.setter
     def learning_rate(self, learning_rate: float) -> None:
-        self._make("float64").set_learning_rate(learning_rate)
+        core = self._make("float64") if self._core is None else self._core
+        core.set_learning_rate(learning_rate)
         self._learning_rate = float(learning_rate)
-        if self._core is not None:
-            self._core.set_learning_rate(learning_rate)
 
     @property
     def iterations(self) -> int:
         """Steps taken so far."""
         return 0 if self._core is None else self._core.iterations()
+
+    def state(self) -> dict[str, Any]:
+        """Return what the next steps depend on beside the layer, its gradients and the options.
+
+        Returns
+        -------
+        dict
+            ``"dtype"``, that of the layer, or None before the first step; ``"learning_rate"``;
+            ``"iterations"``, the steps taken; ``"parameters"``, the number P of values in all
+            weights, 0 before the first step; and arrays (P,) of that dtype: ``"velocity"`` of SGD
+            with momentum, ``"mean"`` and ``"square"`` of Adam and AdamW. All are copies.
+        """
+        core = self._make("float64") if self._core is None else self._core
+        return {"dtype": self._dtype, **core.state()}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take the place of the optimizer that gave this state, with the same bits to come.
+
+        The options stay those of this optimizer; only the learning rate comes with the state.
+
+        Parameters
+        ----------
+        state : mapping
+            What `state` gave, or ``numpy.load`` of what ``numpy.savez(path, **state)`` wrote.
+
+        Raises
+        ------
+        ValueError
+            No optimizer with these options can have this state; then nothing has changed.
+        """
+        where = "restore: state"
+        values = dict(state)
+        for name in ("dtype", "learning_rate", "iterations", "parameters"):
+            if name not in values:
+                raise ValueError(f"{where}: found no {name!r}, expected what state() gave")
+        dtype = np.asarray(values.pop("dtype")).item()
+        if dtype not in (None, *_CORES):
+            raise ValueError(
+                f"{where}['dtype']: found {dtype!r}, expected 'float32', 'float64' or None"
+            )
+        numbers = {
+            "learning_rate": _real(where, "learning_rate", values.pop("learning_rate")),
+            "iterations": _integer(where, "iterations", values.pop("iterations")),
+            "parameters": _integer(where, "parameters", values.pop("parameters")),
+        }
+        if (dtype is None) != (numbers["iterations"] == 0):
+            found = f"{dtype!r} after {numbers['iterations']} iterations"
+            raise ValueError(
+                f"{where}['dtype']: found {found}, expected None before the first step"
+            )
+        core = self._make(dtype or "float64")
+        wanted = np.dtype(dtype or "float64")
+        moments = {}
+        for name, value in values.items():
+            array = as_array(f"{where}[{name!r}]", value)
+            if array.dtype != wanted or array.ndim != 1:
+                found = f"dtype {array.dtype} and shape {array.shape}"
+                expected = f"{wanted}, ({numbers['parameters']},)"
+                raise ValueError(f"{where}[{name!r}]: found {found}, expected {expected}")
+            moments[name] = np.require(array, requirements=["C", "A"])
+        core.restore(**numbers, moments=moments)
+        self._adopt(core, dtype)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write options and state to a safetensors file, atomically and durably.
+
+        Raises
+        ------
+        OSError
+            The system refused; a file that was there before is whole.
+        """
+        core = self._make("float32") if self._core is None else self._core
+        core.save(os.fspath(path))
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Read an optimizer of this kind from a file that `save` wrote, from Python or from C++.
+
+        Raises
+        ------
+        memattn.FormatError
+            The file is not what docs/format.md says, or holds an optimizer of another kind.
+        OSError
+            The system refused.
+        """
+        dtype = _memattn.optimizer_file_dtype(os.fspath(path))
+        core = getattr(_CORES[dtype], f"load_{cls._kind}")(os.fspath(path))
+        optimizer = cls.__new__(cls)
+        optimizer._options = core.options()
+        optimizer._adopt(core, dtype)
+        return optimizer
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return options and state."""
+        return {"options": self._options, "state": self.state()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore what `__getstate__` gave."""
+        self._options = dict(state["options"])
+        self._learning_rate = state["state"]["learning_rate"]
+        self.restore(state["state"])
 
     def __repr__(self) -> str:
         """Return the call that makes an optimizer like this one."""
@@ -72,6 +186,13 @@ class Optimizer:
         make = getattr(_CORES[dtype], self._kind)
         return make(learning_rate=self._learning_rate, **self._options)
 
+    def _adopt(self, core: Any, dtype: str | None) -> None:
+        """Go on from a compiled optimizer; one that has taken no step fits layers of any dtype."""
+        self._learning_rate = core.learning_rate()
+        started = core.iterations() > 0
+        self._core = core if started else None
+        self._dtype = dtype if started else None
+
 
 class SGD(Optimizer):
     """Stochastic gradient descent with momentum.
@@ -80,10 +201,12 @@ class SGD(Optimizer):
     ``w += momentum v - learning_rate g``.
     """
 
+    _kind = "sgd"
+
     def __init__(
         self, learning_rate: float = 0.01, *, momentum: float = 0.0, nesterov: bool = False
     ) -> None:
-        super().__init__("sgd", learning_rate, momentum=momentum, nesterov=nesterov)
+        super().__init__(learning_rate, momentum=momentum, nesterov=nesterov)
 
 
 class Adam(Optimizer):
@@ -91,7 +214,10 @@ class Adam(Optimizer):
 
     ``m = beta_1 m + (1 - beta_1) g; v = beta_2 v + (1 - beta_2) g²;``
     ``w -= learning_rate sqrt(1 - beta_2^t) / (1 - beta_1^t) m / (sqrt(v) + epsilon)``.
+    With `weight_decay` it is AdamW.
     """
+
+    _kind = "adam"
 
     def __init__(
         self,
@@ -103,7 +229,6 @@ class Adam(Optimizer):
         weight_decay: float = 0.0,
     ) -> None:
         super().__init__(
-            "adam",
             learning_rate,
             beta_1=beta_1,
             beta_2=beta_2,
@@ -113,7 +238,12 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    """Adam with decoupled weight decay (Loshchilov and Hutter 2019)."""
+    """Adam with decoupled weight decay (Loshchilov and Hutter 2019).
+
+    ``w -= learning_rate weight_decay w`` before Adam's update.
+    """
+
+    _kind = "adamw"
 
     def __init__(
         self,
@@ -179,3 +309,22 @@ def _flatten(where: str, weights: Mapping[str, Array], gradients: Mapping[str, o
         check_shape(f"{where}: gradients[{name!r}]", part.shape, weight.shape)
         parts.append(np.ravel(part))
     return np.concatenate(parts)
+
+
+def _real(where: str, name: str, value: object) -> float:
+    """Return a number of a state, which may be an array without axes."""
+    try:
+        return float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        raise ValueError(f"{where}[{name!r}]: found {value!r}, expected a number") from None
+
+
+def _integer(where: str, name: str, value: object) -> int:
+    """Return a whole number of 64 bits of a state, which may be an array without axes."""
+    try:
+        number = operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        raise ValueError(f"{where}[{name!r}]: found {value!r}, expected an integer") from None
+    if not -(2**63) <= number < 2**63:
+        raise ValueError(f"{where}[{name!r}]: found {number}, expected an integer of 64 bits")
+    return number

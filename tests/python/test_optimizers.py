@@ -90,6 +90,7 @@ def test_what_cannot_be() -> None:
         optimizer.step(layer, {**gradients, "mem": np.ones((1, 6))})
     with pytest.raises(ValueError, match="learning_rate"):
         optimizer.learning_rate = -1
+    assert optimizer.learning_rate == 0.01
     for name, weight in layer.weights.items():
         np.testing.assert_array_equal(weight, before[name])
     assert optimizer.iterations == 0
