@@ -27,6 +27,27 @@ function(memattn_options target)
   endif()
 endfunction()
 
+# Unoptimised code cannot be fortified, and the sanitizers check more than this does. A compiler that
+# fortifies by itself must not be told twice.
+set(MEMATTN_HARDEN_OPTIONS -fstack-protector-strong)
+if(NOT MEMATTN_SANITIZE)
+  set(optimized $<CONFIG:Release,RelWithDebInfo,MinSizeRel>)
+  list(APPEND MEMATTN_HARDEN_OPTIONS $<${optimized}:-U_FORTIFY_SOURCE>
+       $<${optimized}:-D_FORTIFY_SOURCE=2>)
+endif()
+
+# memattn_harden(TARGET): for code that reads what strangers wrote, and computes little: a write
+# beyond an array on the stack, or beyond one whose size the compiler knows, ends the process.
+function(memattn_harden target)
+  target_compile_options(${target} PRIVATE ${MEMATTN_HARDEN_OPTIONS})
+endfunction()
+
+# memattn_harden_link(TARGET): the same target as a shared library or extension: the table of
+# functions that it calls is complete, and read-only, before any of its code runs.
+function(memattn_harden_link target)
+  target_link_options(${target} PRIVATE LINKER:-z,relro,-z,now,-z,noexecstack)
+endfunction()
+
 # memattn_module(NAME SOURCES...): one folder of src/ as an object library, memattn_NAME. The modules
 # are joined into the library memattn; a module's test links the modules that it names.
 function(memattn_module name)
@@ -36,12 +57,12 @@ function(memattn_module name)
                              ${PROJECT_SOURCE_DIR}/src)
 endfunction()
 
-# memattn_test(ROOM NAME LIBRARIES...): NAME.cc beside the caller as a GoogleTest program.
+# memattn_test(MODULE NAME LIBRARIES...): NAME.cc beside the caller as a GoogleTest program.
 function(memattn_test module name)
   memattn_add_test(${module} ${name} ${ARGN} GTest::gtest_main)
 endfunction()
 
-# memattn_isa_test(ROOM NAME LIBRARIES...): the same, run on each instruction set of the machine.
+# memattn_isa_test(MODULE NAME LIBRARIES...): the same, run on each instruction set of the machine.
 function(memattn_isa_test module name)
   memattn_add_test(${module} ${name} ${ARGN} memattn_isa_main)
   set_tests_properties(${module}.${name} PROPERTIES COST 1)  # these are the longest: they start first

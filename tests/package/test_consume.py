@@ -1,60 +1,70 @@
 """The library as others get it: installed and found by CMake and pkg-config, and as a subproject.
 
-Each way builds and runs examples/cpp, with libmemattn static and shared. The builds lie in
-build/package, so that a second run only compiles what has changed.
+Each way builds and runs examples/cpp, with libmemattn static and shared. The library is compiled
+once, as the subproject, and installed from there; static and shared differ in the last step,
+linking. The build lies in build/package, so that a second run only compiles what has changed.
 """
 
 import os
 import re
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from .commands import ROOT, cmake, configure, fails, missing_hardening, refused_symbols, run
+
 EXAMPLES = ROOT / "examples" / "cpp"
-BUILD = ROOT / "build" / "package"
+PARENT = ROOT / "build" / "package" / "parent"
+BUILD = ROOT / "build" / "package" / "build"
 PROGRAMS = ["forward", "train"]
 # All that libmemattn may need at run time.
 RUNTIME = {"libstdc++.so.6", "libm.so.6", "libgcc_s.so.1", "libc.so.6", "ld-linux-x86-64.so.2"}
 
+PARENT_PROJECT = """
+cmake_minimum_required(VERSION 3.25)
+project(parent LANGUAGES CXX)
+set(CMAKE_CXX_STANDARD 17)
 
-def run(*command: object, **options: object) -> str:
-    """Run a command; its output, or a failure that shows it."""
-    result = subprocess.run(
-        [str(word) for word in command],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-        **options,
-    )
-    assert result.returncode == 0, f"{' '.join(map(str, command))}\n{result.stdout}"
-    return result.stdout
+function(snapshot result)
+  get_cmake_property(names VARIABLES)
+  list(FILTER names INCLUDE REGEX
+       "^(BUILD|CMAKE_(CXX|C|EXE|SHARED|MODULE|POSITION|VISIBILITY))_.*$")
+  set(values "")
+  foreach(name IN LISTS names)
+    list(APPEND values "${name}=${${name}}")
+  endforeach()
+  foreach(property COMPILE_OPTIONS COMPILE_DEFINITIONS INCLUDE_DIRECTORIES LINK_OPTIONS)
+    get_directory_property(value ${property})
+    list(APPEND values "${property}=${value}")
+  endforeach()
+  set(${result} "${values}" PARENT_SCOPE)
+endfunction()
+
+snapshot(before)
+add_subdirectory("${MEMATTN_SOURCE}" memattn)
+snapshot(after)
+if(NOT before STREQUAL after)
+  message(FATAL_ERROR "changed by memattn:\\n${before}\\n${after}")
+endif()
+get_property(tests DIRECTORY "${MEMATTN_SOURCE}" PROPERTY TESTS)
+if(tests OR TARGET example_forward)
+  message(FATAL_ERROR "built for a parent: ${tests}")
+endif()
+
+foreach(program forward train)
+  add_executable(${program} "${MEMATTN_SOURCE}/examples/cpp/${program}.cc")
+  target_link_libraries(${program} PRIVATE memattn::memattn)
+endforeach()
+"""
 
 
-def fails(*command: object) -> str:
-    """Run a command that has to fail; its output on one line."""
-    result = subprocess.run(
-        [str(word) for word in command],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    assert result.returncode != 0, result.stdout
-    return " ".join(result.stdout.split())
-
-
-def cmake(source: Path, build: Path, *options: str) -> None:
-    """Configure and build with Ninja; a folder of another checkout is made anew."""
-    cache = build / "CMakeCache.txt"
-    home = f"CMAKE_HOME_DIRECTORY:INTERNAL={source}\n"
-    if cache.exists() and home not in cache.read_text():
-        shutil.rmtree(build)
-    run("cmake", "-S", source, "-B", build, "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release", *options)
-    run("cmake", "--build", build)
+@pytest.fixture(scope="module")
+def parent() -> Path:
+    """The source of a project that has memattn as a subproject."""
+    PARENT.mkdir(parents=True, exist_ok=True)
+    (PARENT / "CMakeLists.txt").write_text(PARENT_PROJECT)
+    return PARENT
 
 
 @pytest.fixture(scope="module", params=["static", "shared"])
@@ -64,20 +74,50 @@ def linkage(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def prefix(linkage: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An installed tree, moved after the installation: it must not know where it was made."""
+def build(parent: Path, linkage: str) -> Path:
+    """The parent project and the library in it, compiled."""
     cmake(
-        ROOT,
-        BUILD / "library",
+        parent,
+        BUILD,
+        f"-DMEMATTN_SOURCE={ROOT}",
         f"-DBUILD_SHARED_LIBS={'ON' if linkage == 'shared' else 'OFF'}",
-        "-DMEMATTN_BUILD_TESTS=OFF",
-        "-DMEMATTN_BUILD_EXAMPLES=OFF",
+        "-DMEMATTN_INSTALL=ON",
         "-DCMAKE_INSTALL_LIBDIR=lib",
     )
+    return BUILD
+
+
+@pytest.fixture(scope="module")
+def prefix(build: Path, linkage: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An installed tree, moved after the installation: it must not know where it was made."""
     folder = tmp_path_factory.mktemp(linkage)
     installed = folder / "installed"
-    run("cmake", "--install", BUILD / "library", "--prefix", installed)
+    run("cmake", "--install", build, "--prefix", installed)
     return installed.rename(folder / "moved")
+
+
+def test_subproject(build: Path, linkage: str) -> None:
+    for program in PROGRAMS:
+        run(build / program)
+    assert (build / "memattn/src/libmemattn.so").exists() or linkage == "static"
+
+
+def installations(build: Path) -> list[str]:
+    """What `cmake --install` would do for the files of memattn, without the names of folders."""
+    script = (build / "cmake_install.cmake").read_text().replace(str(build), "BUILD")
+    return [line.strip() for line in script.splitlines() if "file(INSTALL" in line]
+
+
+def test_installs_by_default_unless_it_is_a_subproject(parent: Path, tmp_path: Path) -> None:
+    source = f"-DMEMATTN_SOURCE={ROOT}"
+    run(*configure(parent, tmp_path / "default", source))
+    run("cmake", "--install", tmp_path / "default", "--prefix", tmp_path / "installed")
+    assert not (tmp_path / "installed").exists()
+    run(*configure(parent, tmp_path / "asked", source, "-DMEMATTN_INSTALL=ON"))
+    run(*configure(ROOT, tmp_path / "alone", "-DMEMATTN_BUILD_TESTS=OFF"))
+    asked = installations(tmp_path / "asked" / "memattn")
+    assert len(asked) >= 5
+    assert installations(tmp_path / "alone") == asked
 
 
 def test_installed_files(prefix: Path, linkage: str) -> None:
@@ -137,6 +177,8 @@ def test_pkg_config(prefix: Path, tmp_path: Path, program: str) -> None:
     binary = tmp_path / program
     run("g++", "-std=c++20", EXAMPLES / f"{program}.cc", *flags, "-o", binary)
     run(binary, env=environment)
+    static = run("pkg-config", "--libs", "--static", "memattn", env=environment)
+    assert "-pthread" in static.split()
     header = (ROOT / "include/memattn/version.h").read_text()
     version = run("pkg-config", "--modversion", "memattn", env=environment).strip()
     assert f'MEMATTN_VERSION "{version}"' in header
@@ -151,88 +193,60 @@ def test_shared_library_shows_and_needs_little(prefix: Path, linkage: str) -> No
     assert needed <= RUNTIME
     shown = run("nm", "--dynamic", "--defined-only", "--demangle", library)
     assert "memattn::MemoryAugmentedAttention<float>::forward" in shown
+    assert "memattn::version()" in shown
     assert "nlohmann" not in shown
     # Strong symbols are ours; templates of the standard library are weak wherever they are used.
     strong = re.findall(r"^[0-9a-f]+ [TDBR] (.*)$", shown, flags=re.MULTILINE)
     assert [name for name in strong if "memattn::" not in name] == []
 
 
-PARENT = """
-cmake_minimum_required(VERSION 3.25)
-project(parent LANGUAGES CXX)
-set(CMAKE_CXX_STANDARD 17)
-
-function(snapshot result)
-  get_cmake_property(names VARIABLES)
-  list(FILTER names INCLUDE REGEX
-       "^(BUILD|CMAKE_(CXX|C|EXE|SHARED|MODULE|POSITION|VISIBILITY))_.*$")
-  set(values "")
-  foreach(name IN LISTS names)
-    list(APPEND values "${name}=${${name}}")
-  endforeach()
-  foreach(property COMPILE_OPTIONS COMPILE_DEFINITIONS INCLUDE_DIRECTORIES LINK_OPTIONS)
-    get_directory_property(value ${property})
-    list(APPEND values "${property}=${value}")
-  endforeach()
-  set(${result} "${values}" PARENT_SCOPE)
-endfunction()
-
-snapshot(before)
-add_subdirectory("${MEMATTN_SOURCE}" memattn)
-snapshot(after)
-if(NOT before STREQUAL after)
-  message(FATAL_ERROR "changed by memattn:\\n${before}\\n${after}")
-endif()
-get_property(tests DIRECTORY "${MEMATTN_SOURCE}" PROPERTY TESTS)
-if(tests OR TARGET example_forward)
-  message(FATAL_ERROR "built for a parent: ${tests}")
-endif()
-
-foreach(program forward train)
-  add_executable(${program} "${MEMATTN_SOURCE}/examples/cpp/${program}.cc")
-  target_link_libraries(${program} PRIVATE memattn::memattn)
-endforeach()
-"""
-
-
-def test_add_subdirectory(linkage: str, tmp_path: Path) -> None:
-    parent = BUILD / "parent"
-    parent.mkdir(parents=True, exist_ok=True)
-    (parent / "CMakeLists.txt").write_text(PARENT)
-    shared = "ON" if linkage == "shared" else "OFF"
-    build = BUILD / "parent-build"
-    cmake(parent, build, f"-DMEMATTN_SOURCE={ROOT}", f"-DBUILD_SHARED_LIBS={shared}")
-    for program in PROGRAMS:
-        run(build / program)
-    assert (build / "memattn/src/libmemattn.so").exists() or linkage == "static"
-    run("cmake", "--install", build, "--prefix", tmp_path)
-    assert list(tmp_path.iterdir()) == []
+def test_library_neither_prints_nor_ends_the_process(prefix: Path, linkage: str) -> None:
+    suffix = "so" if linkage == "shared" else "a"
+    assert refused_symbols(prefix / "lib" / f"libmemattn.{suffix}") == set()
 
 
 @pytest.mark.parametrize(
-    ("package", "debian", "option"),
+    ("statement", "symbols"),
     [
-        ("nlohmann_json", "nlohmann-json3-dev", "MEMATTN_INSTALL"),
-        ("GTest", "libgtest-dev", "MEMATTN_BUILD_TESTS"),
-        ("benchmark", "libbenchmark-dev", "MEMATTN_BUILD_BENCHMARKS"),
+        ('std::printf("%d", value);', {"printf"}),
+        ('std::fprintf(stderr, "%d", value);', {"fprintf", "stderr"}),
+        ('std::puts("text");', {"puts"}),
+        ("std::abort();", {"abort"}),
+        ("std::exit(value);", {"exit"}),
+        ("_exit(value);", {"_exit"}),
+        ("assert(value);", {"__assert_fail"}),
+        ("std::cout << value;", {"_ZSt4cout"}),
+        ("std::cerr << value;", {"_ZSt4cerr"}),
+        ("throw value;", set()),
+        ("noexcept_function(value);", set()),  # std::terminate
+        ('std::snprintf(text, 4, "%d", value);', set()),  # into memory
     ],
 )
-def test_missing_dependency_is_named(
-    tmp_path: Path, package: str, debian: str, option: str
-) -> None:
-    output = fails(
-        *("cmake", "-G", "Ninja", "-S", ROOT, "-B", tmp_path),
-        *("-DMEMATTN_BUILD_TESTS=OFF", f"-D{option}=ON"),
-        f"-DCMAKE_DISABLE_FIND_PACKAGE_{package}=ON",
+def test_calls_that_are_refused(tmp_path: Path, statement: str, symbols: set[str]) -> None:
+    (tmp_path / "code.cc").write_text(
+        "#include <unistd.h>\n#include <cassert>\n#include <cstdio>\n#include <cstdlib>\n"
+        "#include <iostream>\nvoid function(int);\nchar text[4];\n"
+        "void noexcept_function(int value) noexcept { function(value); }\n"
+        f"void caller(int value) {{ {statement} }}\n"
     )
-    assert f"memattn: {package} " in output
-    assert f"sudo apt-get install {debian}" in output
+    run("g++", "-c", "-O2", "-U_FORTIFY_SOURCE", tmp_path / "code.cc", "-o", tmp_path / "code.o")
+    initializer = {"_ZNSt8ios_base4InitC1Ev"}  # that of <iostream>
+    assert refused_symbols(tmp_path / "code.o") - initializer == symbols
 
 
-def test_missing_highway_is_named(tmp_path: Path) -> None:
-    output = fails(
-        *("cmake", "-G", "Ninja", "-S", ROOT, "-B", tmp_path, "-DMEMATTN_BUILD_TESTS=OFF"),
-        "-DCMAKE_IGNORE_PATH=/usr/include",
-    )
-    assert "memattn: Highway " in output
-    assert "sudo apt-get install libhwy-dev" in output
+def test_hardening(prefix: Path, build: Path, linkage: str) -> None:
+    if linkage == "shared":
+        assert missing_hardening(prefix / "lib" / "libmemattn.so") == set()
+    commands = run("ninja", "-C", build, "-t", "commands", "memattn/src/all").splitlines()
+    for source in ("io/json.cc", "io/safetensors.cc", "layer/layer_file.cc", "kernels/simd.cc"):
+        command = next(line for line in commands if line.endswith(f"src/{source}"))
+        is_hardened = "-fstack-protector-strong" in command and "-D_FORTIFY_SOURCE=2" in command
+        assert is_hardened == (source != "kernels/simd.cc"), source
+
+
+def test_library_of_an_unhardened_link_is_seen(tmp_path: Path) -> None:
+    (tmp_path / "code.cc").write_text("int function() { return 1; }\n")
+    library = tmp_path / "libcode.so"
+    flags = ["-shared", "-fPIC", "-Wl,-z,lazy", "-Wl,-z,norelro", "-Wl,-z,execstack"]
+    run("g++", *flags, tmp_path / "code.cc", "-o", library)
+    assert missing_hardening(library) == {"BIND_NOW", "RELRO", "non-executable stack"}

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from .commands import ROOT, missing_hardening
+
 WHEELS = ROOT / "build" / "wheel" / sys.implementation.cache_tag
 
 BARE = "import sys; print(*sys.modules)"
@@ -75,6 +76,13 @@ def test_runs_on_many_linuxes(wheel: Path) -> None:
     assert [name for name in names if ".so" in name] == [
         name for name in names if re.fullmatch(r"memattn/_memattn\.[\w-]+\.so", name)
     ]
+
+
+def test_extension_is_hardened(wheel: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        extension = next(name for name in archive.namelist() if name.endswith(".so"))
+        library = Path(archive.extract(extension, tmp_path))
+    assert missing_hardening(library) == set()
 
 
 def test_computes(python: Path) -> None:

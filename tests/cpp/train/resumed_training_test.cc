@@ -32,9 +32,9 @@ void train(MemoryAugmentedAttention<T>& layer, Optimizer<T>& optimizer, int firs
     for (std::size_t i = 0; i < x.size(); ++i) {
       x[i] = static_cast<T>(std::sin(static_cast<double>(i) + 5.0 * step));
     }
-    layer.forward(x, y, kBatch, kSteps);
+    layer.forward(x, {.batch = kBatch, .steps = kSteps}, y);
     for (T& value : y) value -= T(0.5);  // the gradient of half the squared distance from 0.5
-    layer.backward(x, y, kBatch, kSteps, grad_x, grad);
+    layer.backward(x, y, {.batch = kBatch, .steps = kSteps}, grad_x, grad);
     clip_by_global_norm(grad, 1.0);
     optimizer.set_learning_rate(0.1 / (1 + step));
     layer.update([&](std::span<T> parameters) { optimizer.step(parameters, grad); });

@@ -1,0 +1,85 @@
+"""Commands that the tests run: builds, and tools that look into what was built."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def run(*command: object, **options: object) -> str:
+    """Run a command; its output, or a failure that shows it."""
+    result = _run(*command, **options)
+    assert result.returncode == 0, f"{' '.join(map(str, command))}\n{result.stdout}"
+    return result.stdout
+
+
+def fails(*command: object) -> str:
+    """Run a command that has to fail; its output on one line."""
+    result = _run(*command)
+    assert result.returncode != 0, result.stdout
+    return " ".join(result.stdout.split())
+
+
+def _run(*command: object, **options: object) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [str(word) for word in command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        **options,
+    )
+
+
+def configure(source: Path, build: Path, *options: str) -> list[object]:
+    """Give the command that configures a build with Ninja."""
+    release = "-DCMAKE_BUILD_TYPE=Release"
+    return ["cmake", "-S", source, "-B", build, "-G", "Ninja", release, *options]
+
+
+def cmake(source: Path, build: Path, *options: str) -> None:
+    """Configure and build; a folder of another checkout is made anew."""
+    cache = build / "CMakeCache.txt"
+    home = f"CMAKE_HOME_DIRECTORY:INTERNAL={source}\n"
+    if cache.exists() and home not in cache.read_text():
+        shutil.rmtree(build)
+    run(*configure(source, build, *options))
+    run("cmake", "--build", build)
+
+
+# Ends the process, or writes to its standard streams. A library does neither: it throws. Allowed
+# are std::terminate, which the compiler calls where an exception would leave a noexcept function,
+# and __stack_chk_fail and the like, which end a process whose memory is corrupt.
+_ENDS = r"abort|_?exit|_Exit|quick_exit|raise|__assert_(perror_)?fail|_ZSt6__glibcxx_assert_fail\w*"
+_WRITES = r"(__)?v?[df]?printf(_chk)?|f?puts|f?putc|putchar|fwrite|perror|std(out|err)"
+_STREAMS = r"_ZSt[45](w?cout|w?cerr|w?clog)|_ZNSt8ios_base4InitC[12]Ev"
+_REFUSED = re.compile(rf"({_ENDS}|{_WRITES}|{_STREAMS})")
+
+
+def refused_symbols(library: Path) -> set[str]:
+    """Return what a library, archive or object file calls that ends the process or prints."""
+    tables = ["--dynamic"] if ".so" in library.name else []
+    lines = run("nm", "--undefined-only", "--format=posix", *tables, library).splitlines()
+    names = {line.split()[0].partition("@")[0] for line in lines if " U" in line}
+    assert names
+    return {name for name in names if _REFUSED.fullmatch(name)}
+
+
+def missing_hardening(library: Path) -> set[str]:
+    """Return what a shared library lacks of: all calls bound at start, then read-only; no code on
+    the stack.
+    """
+    dynamic = run("readelf", "--dynamic", "--wide", library)
+    segments = run("readelf", "--segments", "--wide", library)
+    stack = re.search(r"GNU_STACK +(0x\w+ +){5}(\w+)", segments)
+    return {
+        name
+        for name, found in {
+            "BIND_NOW": re.search(r"\((FLAGS|FLAGS_1)\).*\b(BIND_NOW|NOW)\b", dynamic),
+            "RELRO": "GNU_RELRO" in segments,
+            "non-executable stack": stack and stack[2] == "RW",
+        }.items()
+        if not found
+    }

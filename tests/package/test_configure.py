@@ -1,0 +1,72 @@
+"""What CMake says when a dependency is missing or too old."""
+
+from pathlib import Path
+
+import pytest
+
+from .commands import ROOT, fails, run
+
+
+@pytest.mark.parametrize(
+    ("package", "debian", "option"),
+    [
+        ("nlohmann_json", "nlohmann-json3-dev", "MEMATTN_INSTALL"),
+        ("GTest", "libgtest-dev", "MEMATTN_BUILD_TESTS"),
+        ("benchmark", "libbenchmark-dev", "MEMATTN_BUILD_BENCHMARKS"),
+    ],
+)
+def test_missing_dependency_is_named(
+    tmp_path: Path, package: str, debian: str, option: str
+) -> None:
+    output = fails(
+        *("cmake", "-G", "Ninja", "-S", ROOT, "-B", tmp_path),
+        *("-DMEMATTN_BUILD_TESTS=OFF", f"-D{option}=ON"),
+        f"-DCMAKE_DISABLE_FIND_PACKAGE_{package}=ON",
+    )
+    assert f"memattn: {package} " in output
+    assert f"sudo apt-get install {debian}" in output
+
+
+def test_missing_highway_is_named(tmp_path: Path) -> None:
+    output = fails(
+        *("cmake", "-G", "Ninja", "-S", ROOT, "-B", tmp_path, "-DMEMATTN_BUILD_TESTS=OFF"),
+        "-DCMAKE_IGNORE_PATH=/usr/include",
+    )
+    assert "memattn: Highway " in output
+    assert "sudo apt-get install libhwy-dev" in output
+
+
+@pytest.mark.parametrize(
+    "header", ["highway.h", "base.h"]
+)  # where old and new ones say the version
+@pytest.mark.parametrize(
+    ("version", "problem"),
+    [
+        ("1.0.2", "is 1.0.2."),
+        ("0.17.0", "is 0.17.0."),
+        (None, "is too old to say its version."),
+        ("1.0.3", None),
+        ("1.4.0", None),
+    ],
+)
+def test_old_highway_is_refused(
+    tmp_path: Path, header: str, version: str | None, problem: str | None
+) -> None:
+    headers = tmp_path / "include" / "hwy"
+    headers.mkdir(parents=True)
+    (headers / "highway.h").touch()
+    if version is not None:
+        numbers = zip(("MAJOR", "MINOR", "PATCH"), version.split("."), strict=True)
+        lines = [f"#define HWY_{part} {number}\n" for part, number in numbers]
+        (headers / header).write_text("".join(lines))
+    command = [
+        *("cmake", "-G", "Ninja", "-S", ROOT, "-B", tmp_path / "build"),
+        *("-DMEMATTN_BUILD_TESTS=OFF", f"-DMEMATTN_HIGHWAY_INCLUDE_DIR={headers.parent}"),
+    ]
+    if problem is None:
+        run(*command)
+    else:
+        output = fails(*command)
+        assert "memattn: Highway 1.0.3 or newer is needed" in output
+        assert problem in output
+        assert "MEMATTN_HIGHWAY_INCLUDE_DIR" in output
