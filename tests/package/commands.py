@@ -34,9 +34,13 @@ def _run(*command: object, **options: object) -> "subprocess.CompletedProcess[st
 
 
 def configure(source: Path, build: Path, *options: str) -> list[object]:
-    """Give the command that configures a build with Ninja."""
-    release = "-DCMAKE_BUILD_TYPE=Release"
-    return ["cmake", "-S", source, "-B", build, "-G", "Ninja", release, *options]
+    """Give the command that configures a build with Ninja.
+
+    It compiles with the flags of the release preset, so that ccache, where scripts/test has it,
+    takes the object files from there.
+    """
+    flags = ["-DCMAKE_BUILD_TYPE=Release", "-DMEMATTN_WERROR=ON"]
+    return ["cmake", "-S", source, "-B", build, "-G", "Ninja", *flags, *options]
 
 
 def cmake(source: Path, build: Path, *options: str) -> None:
