@@ -14,9 +14,8 @@
 
 namespace memattn {
 
-// What the next steps depend on beside the parameters (P), the gradients and the options: take it
-// between any two steps, and an optimizer with the same options that restores it goes on with the
-// same bits.
+// Everything that decides the next steps, apart from parameters, gradients and options. Taken
+// between any two steps and restored by an optimizer with the same options, it gives the same bits.
 template <typename T>
 struct OptimizerState {
   double learning_rate = 0;
@@ -28,11 +27,11 @@ struct OptimizerState {
   bool operator==(const OptimizerState&) const = default;
 };
 
-// One optimizer belongs to one parameter buffer and to one thread at a time. Copying copies its
-// state; one that was moved from is as before its first step.
+// One optimizer belongs to one parameter buffer and to one thread at a time. A copy has its own
+// state; an optimizer that was moved from is as before its first step.
 //
-// Everything here throws std::invalid_argument, which names the option or argument, and
-// std::bad_alloc; what throws changes nothing.
+// Errors: std::invalid_argument, which names the option or argument, and std::bad_alloc. A call
+// that throws changes nothing.
 template <typename T>
 class MEMATTN_EXPORT Optimizer {
  public:
@@ -51,15 +50,14 @@ class MEMATTN_EXPORT Optimizer {
   [[nodiscard]] std::int64_t iterations() const { return iterations_; }
 
   [[nodiscard]] virtual OptimizerState<T> state() const = 0;
-  // Takes the place of the optimizer that gave the state; its options stay. The state is refused
-  // when no steps can lead to it: moments missing, of other names, or not of P values each, P not 0
-  // after 0 iterations or 0 after more, a square below 0.
+  // Continues as the optimizer that gave the state would; the options stay. Refuses a state that no
+  // steps can lead to: moments that are missing, of other names, or not of P values each; P that is
+  // not 0 after 0 iterations, or 0 after more; a square below 0.
   virtual void restore(OptimizerState<T> state) = 0;
 
   // Writes options and state to one safetensors file (docs/format.md), replacing it atomically and
-  // durably. Throws std::system_error. Each kind of optimizer has a static load(path) for its
-  // files, which throws that, or FormatError for a file that is not one of its own or holds the
-  // other type.
+  // durably. Throws std::system_error. Each class has a static load() for its own files, which
+  // throws that, or FormatError for another file, one of another class or of the other type.
   virtual void save(const std::filesystem::path& path) const = 0;
 
  protected:
@@ -69,10 +67,10 @@ class MEMATTN_EXPORT Optimizer {
   Optimizer(Optimizer&& other) noexcept;
   Optimizer& operator=(Optimizer&& other) noexcept;
 
-  // What step checks first, in messages of `function`.
+  // Checks the arguments of step(), whose name messages begin with.
   void check_step(std::string_view function, std::span<const T> parameters,
                   std::span<const T> gradients) const;
-  // What restore checks first: all but the values of the moments, whose names are given.
+  // Checks the state given to restore(): the numbers, and that it has these moments of P values.
   void check_state(std::string_view function, const OptimizerState<T>& state,
                    std::span<const std::string_view> moments) const;
 
@@ -150,7 +148,7 @@ class MEMATTN_EXPORT Adam : public Optimizer<T> {
       std::int64_t iterations, std::span<const T> mean, std::span<const T> square);
 
  protected:
-  // `kind` is the class that messages name.
+  // `kind` is the class that messages about options name.
   Adam(std::string_view kind, const AdamOptions& options);
 
  private:

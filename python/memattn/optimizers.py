@@ -77,7 +77,7 @@ class Optimizer:
         return 0 if self._core is None else self._core.iterations()
 
     def state(self) -> dict[str, Any]:
-        """Return what the next steps depend on beside the layer, its gradients and the options.
+        """Return all that decides the next steps, apart from layer, gradients and options.
 
         Returns
         -------
@@ -91,7 +91,7 @@ class Optimizer:
         return {"dtype": self._dtype, **core.state()}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Take the place of the optimizer that gave this state, with the same bits to come.
+        """Continue as the optimizer that gave this state would, to the bit.
 
         The options stay those of this optimizer; only the learning rate comes with the state.
 
