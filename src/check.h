@@ -3,6 +3,7 @@
 
 #include <charconv>
 #include <cstdint>
+#include <limits>
 #include <span>
 #include <stdexcept>
 #include <string>
@@ -42,6 +43,31 @@ template <typename Found, typename Expected>
                                 const Found& found, const Expected& expected) {
   throw std::invalid_argument(
       concat(function, ": ", argument, ": found ", found, ", expected ", expected));
+}
+
+// Checks of single options, each with the words for what it expects. A NaN passes none of them.
+
+inline void check_between(std::string_view function, std::string_view option, std::int64_t found,
+                          std::int64_t smallest, std::int64_t largest) {
+  if (found >= smallest && found <= largest) return;
+  fail_argument(function, option, found, concat("a number from ", smallest, " to ", largest));
+}
+
+// For numbers that training converts to float.
+inline void check_positive(std::string_view function, std::string_view option, double found,
+                           double largest = std::numeric_limits<float>::max()) {
+  if (found > 0 && found <= largest) return;
+  fail_argument(function, option, found, concat("a positive number, at most ", largest));
+}
+
+inline void check_not_negative(std::string_view function, std::string_view option, double found,
+                               double largest = std::numeric_limits<float>::max()) {
+  if (found >= 0 && found <= largest) return;
+  fail_argument(function, option, found, concat("a number from 0 to ", largest));
+}
+
+inline void check_fraction(std::string_view function, std::string_view option, double found) {
+  if (!(found >= 0 && found < 1)) fail_argument(function, option, found, "a number in [0, 1)");
 }
 
 }  // namespace memattn

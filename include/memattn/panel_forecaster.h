@@ -1,12 +1,18 @@
 // A forecaster of many series of one frequency, built on the layer: an ensemble of small networks,
 // each trained on windows of all series.
 //
-// A series that is positive is forecast in logs, any other as it is. From an origin, the network
-// sees the last `lookback` values less their season, relative to the last of them and in units of
-// their mean step; it says what is to be added to the Naive2 forecast, the last value with the
-// season put back. So an untrained model is Naive2 exactly, and a series that stands still is
-// forecast to stand still. Series of many long seasons, hourly ones above all, may be seen in
-// another way: PanelWindows.
+// A positive series is forecast in logarithms, any other as it is. At an origin, the network sees
+// the last `lookback` values less their season, relative to the last of them and in units of their
+// mean step. Its output is added to the Naive2 forecast: the last value with the season put back.
+// So an untrained model is exactly Naive2, and a series that stands still is forecast to stand
+// still. Series with many long seasons, hourly ones above all, may use other windows: PanelWindows.
+//
+//   memattn::PanelForecasterOptions options;
+//   options.horizon = 12;
+//   options.lookbacks = {24};
+//   memattn::PanelForecaster forecaster(options);
+//   forecaster.fit({values, offsets});
+//   forecaster.predict({values, offsets}, {series, times}, forecasts);
 #pragma once
 
 #include <cstdint>
@@ -16,157 +22,181 @@
 #include <vector>
 
 #include "memattn/config.h"
+#include "memattn/error_loss.h"
 #include "memattn/export.h"
 
 namespace memattn {
 
-// What the network sees of a series at an origin, and what it corrects.
+// What a network sees of a series at an origin, and what its output is added to.
 enum class PanelWindows {
-  kLastValues,  // the last values less their season, from the last of them; corrects Naive2
-  // Whole seasons, from the mean of the last one and in units of the standard deviation up to the
-  // origin: a linear path from the values of a step's own phase and one from the mean of each
-  // season and the last three; the memory layers have season means, the last two and the mean
-  // season. Corrects the average of the values of the same phase.
+  // The last values less their season, relative to the last of them; added to Naive2.
+  kLastValues,
+  // Whole seasons, relative to the mean of the last one, in units of the standard deviation of all
+  // values up to the origin; added to the average of past values of the same phase. The memory
+  // layers see the mean of each season, the last two seasons value by value, and the mean season.
+  // One linear path sees the mean of each season and the last three seasons. In a second one, each
+  // step ahead sees the past values of its own phase only.
   kPastSeasons,
 };
 
-// What training makes small. An error is forecast less truth: of logs, or else in units of the mean
-// step of the series or, with kPastSeasons, its standard deviation.
-enum class PanelLoss {
-  kSmape,    // 2 tanh(|error| / 2): in logs, sMAPE / 100
-  kMae,      // |error|
-  kHuber,    // error^2 / 2 up to huber_delta, straight beyond
-  kPinball,  // of each of `quantiles`
-};
+using PanelLoss [[deprecated("renamed ErrorLoss; removed in version 0.3")]] = ErrorLoss;
 
 struct PanelForecasterOptions {
-  std::int64_t horizon = 0;  // values to forecast
-  std::int64_t season = 1;   // values a season; 1: none
-  // Values that a member sees; one that starts with less history sees its first value repeated.
-  // Each lookback gives `seeds` members, and the forecast is their mean, in logs for series in
-  // logs. With kPastSeasons whole seasons.
+  std::int64_t horizon = 0;  // steps ahead to forecast
+  std::int64_t season = 1;   // values per season; 1: no season
+  // Values that a member sees, whole seasons with kPastSeasons. A shorter history repeats its first
+  // value (kPastSeasons: its first season). Each lookback gives `seeds` members. The forecast is
+  // the mean of all members, taken in logarithms for a series in logarithms.
   std::vector<std::int64_t> lookbacks = {};
   std::int64_t seeds = 1;
-  std::int64_t min_history = 1;  // values before the first origin that training forecasts from
+  std::int64_t min_history = 1;  // values before the first origin that training uses
   PanelWindows windows = PanelWindows::kLastValues;
-  bool logs = true;  // of series that are positive
+  bool logs = true;  // forecast positive series in logarithms
 
-  std::int64_t units = 64;  // of the memory layers, as the next two
-  std::int64_t memory_size = 32;
-  std::int64_t num_heads = 4;
-  std::int64_t layers = 2;  // memory layers; 0: a linear model
-  bool pre_norm = false;    // layer normalisation in front of each of them
-  double dropout = 0;       // on what each of them adds, in training; in [0, 1)
+  std::int64_t units = 64;        // width of each memory layer
+  std::int64_t memory_size = 32;  // slots of each memory layer
+  std::int64_t num_heads = 4;     // of each memory layer
+  std::int64_t layers = 2;        // memory layers; 0: a linear model
+  bool pre_norm = false;          // layer normalisation in front of each memory layer
+  double dropout = 0;             // on the output of each memory layer, in training; in [0, 1)
   MemoryInitializer memory_initializer = {};
 
-  PanelLoss loss = PanelLoss::kSmape;
-  double huber_delta = 1;
-  std::vector<double> quantiles = {};  // of kPinball and only there: in (0, 1), increasing
+  // Of the error forecast - truth, in logarithms or else in units of the series' mean step
+  // (kPastSeasons: its standard deviation).
+  ErrorLoss loss = ErrorLoss::kSmape;
+  double huber_delta = 1;              // of kHuber
+  std::vector<double> quantiles = {};  // of kPinball, else empty: in (0, 1), increasing
 
-  std::int64_t steps = 600;  // of training, each on batch_size origins
-  std::int64_t batch_size = 512;
-  double learning_rate = 1e-3;  // of AdamW, at its highest: after warm_up steps, then to 0
-  std::int64_t warm_up = 100;
+  std::int64_t steps = 600;       // training steps
+  std::int64_t batch_size = 512;  // origins in each step
+  double learning_rate = 1e-3;    // of AdamW: reached after warm_up steps, then falling to 0
+  std::int64_t warm_up = 100;     // steps
   double weight_decay = 1e-2;
-  double clip_norm = 1;
+  double clip_norm = 1;      // largest norm of a gradient
   double average_decay = 0;  // > 0: the weights are a moving average over the steps
   std::uint64_t seed = 0;
 
+  // The number of members; the options must be valid.
   std::int64_t members() const { return static_cast<std::int64_t>(lookbacks.size()) * seeds; }
-  std::int64_t outputs() const {  // forecasts a step ahead: one, or one a quantile
-    return loss == PanelLoss::kPinball ? static_cast<std::int64_t>(quantiles.size()) : 1;
+  // The number of forecasts of each step ahead: the quantiles, or 1.
+  std::int64_t outputs() const {
+    return loss == ErrorLoss::kPinball ? static_cast<std::int64_t>(quantiles.size()) : 1;
   }
 
-  // The number of weights of each member, which is not made for it; the options must be valid.
-  std::vector<std::int64_t> count_member_params() const;
+  // Returns the number of weights of each member without making one. Throws as validate.
+  [[nodiscard]] std::vector<std::int64_t> count_member_params() const;
 
-  // Throws std::invalid_argument naming the first option that cannot be.
+  // Throws std::invalid_argument naming the first invalid option, or the options whose product is
+  // too large: a member has fewer than 2^31 weights, and so has a batch values of any kind.
   void validate() const;
 };
 
-// Series i is values[offsets[i]] .. values[offsets[i + 1] - 1], oldest first; offsets has one more
+// Series i is values[offsets[i]] .. values[offsets[i + 1] - 1], oldest first. offsets has one more
 // element than there are series, starts at 0 and ends at values.size().
 struct SeriesView {
   std::span<const double> values;
   std::span<const std::int64_t> offsets;
 };
 
-// Points to forecast from: the first times[i] values of series[i] are known, and no other is looked
-// at.
+// Points to forecast from: of series[i], only the first times[i] values are looked at.
 struct OriginsView {
   std::span<const std::int64_t> series;
   std::span<const std::int64_t> times;
 };
 
-// Where a training stands between two steps: what the next ones depend on beside options and
-// series.
+// Everything that the remaining steps of a training depend on, besides options and series.
 struct PanelTrainingState {
-  std::int64_t steps_done = 0;              // by every member
+  std::int64_t steps_done = 0;              // by each member
   std::vector<std::vector<float>> members;  // weights, Adam's moments, the moving average
 };
 
 struct PanelProgress {
-  std::int64_t step = 0;   // steps done, by every member
+  std::int64_t step = 0;   // steps done by each member
   std::int64_t steps = 0;  // steps in all
   double loss = 0;         // of the latest step, the mean over members
 };
 
-// Members are trained side by side on as many threads as threads.h allows, and windows are forecast
-// so; the result is the same bits at any number of threads. Not thread-safe while fit runs; the
-// const methods may be called from many threads at once.
+// The forecaster with its weights.
+//
+// Threads: members are trained side by side on as many threads as threads.h allows, and so are
+// forecasts made; results are the same bits at any number of threads. Any number of threads may
+// call the const methods at once; a call that changes the forecaster needs it alone.
+//
+// Errors: every method throws std::invalid_argument on bad arguments before it computes anything,
+// and std::bad_alloc when memory runs out. A method that throws, for whatever reason, leaves the
+// weights as they were, to the bit.
+//
+// Ends: fit, resume and the three kinds of forecasts take a `poll`. They call it on the caller's
+// thread every few milliseconds. What it throws ends the call and reaches the caller; outputs are
+// then half written. A poll that takes long or must not be called often limits itself.
+//
+// A forecaster that was moved from can only be assigned to or destroyed.
 class MEMATTN_EXPORT PanelForecaster {
  public:
+  // Draws the initial weights from options.seed.
   explicit PanelForecaster(const PanelForecasterOptions& options);
   PanelForecaster(PanelForecaster&&) noexcept;
   PanelForecaster& operator=(PanelForecaster&&) noexcept;
   ~PanelForecaster();
 
   const PanelForecasterOptions& options() const;
-  // Weights of all members together.
+  // Returns the number of weights of all members together.
   std::int64_t count_params() const;
 
-  // The weights of one member, flat, in an order that options() decides; valid until the next fit,
-  // set_parameters or move. With the same options, they make another forecaster forecast the same
-  // bits. Throws std::invalid_argument when there is no such member.
-  std::span<const float> parameters(std::int64_t member) const;
-  // Replaces them. Throws std::invalid_argument, before anything is changed, when there is no such
-  // member, the size is not that of parameters(member), or a value is not finite.
+  // Returns the weights of one member, flat, in an order that options() decides. They make another
+  // forecaster with the same options forecast the same bits. The span is valid until the next fit,
+  // resume, set_parameters or move.
+  [[nodiscard]] std::span<const float> parameters(std::int64_t member) const;
+  // Replaces the weights of one member. They must be finite.
   void set_parameters(std::int64_t member, std::span<const float> parameters);
 
-  // Trains all members anew. Calls `progress` on the caller's thread after each step of all
-  // members; false from it ends the training there, and the result is false: then, as after an
-  // exception from it, the members are as they were after that step. Throws std::invalid_argument,
-  // before anything is changed, when values are not finite or beyond 1e150 in size, offsets are out
-  // of order, or no series is longer than min_history; std::runtime_error when the loss stops being
-  // a number.
-  bool fit(const SeriesView& series,
-           const std::function<bool(const PanelProgress&)>& progress = {});
+  // Trains all members from their initial weights. Calls `progress` on the caller's thread after
+  // each step of all members. When it returns false, training ends there with the weights of that
+  // step, and fit returns false unless it was the last step; else fit returns true. Values must be
+  // finite and at most 1e150 in size, and one series longer than min_history. Throws
+  // std::runtime_error when the training diverges, that is, makes weights that are not finite.
+  bool fit(const SeriesView& series, const std::function<bool(const PanelProgress&)>& progress = {},
+           const std::function<void()>& poll = {});
 
-  // After a fit that was stopped, or ended by an exception from `progress`: where it stands.
-  PanelTrainingState training_state() const;
-  // Goes on from there, in this forecaster or in another one with the same options: with the same
-  // series the result is the same bits as without the stop. As fit otherwise; std::invalid_argument
-  // also when the state cannot be one of these options.
+  // Returns the state of the latest training, for resume: at its end, where `progress` stopped it,
+  // or at the step after which `progress` threw, even though the weights are then those from before
+  // the training. set_parameters forgets such an interrupted training.
+  [[nodiscard]] PanelTrainingState training_state() const;
+  // Continues a training from its state, in this forecaster or another one with the same options.
+  // With the same series the result is the same bits as without the stop. Else as fit.
   bool resume(const SeriesView& series, const PanelTrainingState& state,
-              const std::function<bool(const PanelProgress&)>& progress = {});
+              const std::function<bool(const PanelProgress&)>& progress = {},
+              const std::function<void()>& poll = {});
 
-  // forecasts (N, outputs, horizon) from N origins, of one member or, with -1, of the ensemble.
-  // Quantiles do not cross. Throws std::invalid_argument as fit does, when an origin is not inside
-  // its series, has no value before it, or the sizes do not match.
+  // Computes forecasts (N, outputs, horizon) from N origins, the mean of all members. Quantiles do
+  // not cross. Each origin must lie inside its series with at least one value before it.
   void predict(const SeriesView& series, const OriginsView& origins, std::span<double> forecasts,
-               std::int64_t member = -1) const;
+               const std::function<void()>& poll = {}) const;
+  // The same for one member.
+  void predict(const SeriesView& series, const OriginsView& origins, std::int64_t member,
+               std::span<double> forecasts, const std::function<void()>& poll = {}) const;
 
-  // scores (N, layers, memory_size): how one member shares its attention among the slots of each
-  // memory layer, the mean over heads; those of an origin and a layer sum to 1. Throws as predict.
+  [[deprecated("give the member before the forecasts; removed in version 0.3")]] void predict(
+      const SeriesView& series, const OriginsView& origins, std::span<double> forecasts,
+      std::int64_t member) const {
+    if (member == -1) {
+      predict(series, origins, forecasts);
+    } else {
+      predict(series, origins, member, forecasts);
+    }
+  }
+
+  // Computes scores (N, layers, memory_size): the attention of one member to each slot of each
+  // memory layer, the mean over heads. The scores of an origin and a layer sum to 1.
   void attention_scores(const SeriesView& series, const OriginsView& origins, std::int64_t member,
-                        std::span<float> scores) const;
+                        std::span<float> scores, const std::function<void()>& poll = {}) const;
 
-  // forecasts (memory_size, N, outputs, horizon) of one member without one slot of a memory layer,
-  // each slot in turn: what it was read goes to the others, and a memory of one slot is not read at
-  // all. Throws as predict.
+  // Computes forecasts (memory_size, N, outputs, horizon) of one member without one slot of a
+  // memory layer, for each slot in turn. The attention to that slot goes to the layer's other
+  // slots; a layer of one slot is left with none and adds no memory.
   void predict_without_slots(const SeriesView& series, const OriginsView& origins,
-                             std::int64_t member, std::int64_t layer,
-                             std::span<double> forecasts) const;
+                             std::int64_t member, std::int64_t layer, std::span<double> forecasts,
+                             const std::function<void()>& poll = {}) const;
 
  private:
   struct Impl;

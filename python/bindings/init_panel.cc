@@ -6,12 +6,15 @@
 #include <nanobind/stl/vector.h>
 
 #include <algorithm>
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <span>
 #include <stdexcept>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -29,18 +32,13 @@ namespace {
 using Values = nb::ndarray<const double, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using Indices = nb::ndarray<const std::int64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 
-struct PanelModel {
-  explicit PanelModel(const memattn::PanelForecasterOptions& options) : forecaster(options) {}
+using PanelModel = Gated<memattn::PanelForecaster>;
 
-  memattn::PanelForecaster forecaster;
-  AccessGate gate;
-};
+constexpr const char* kLossNames[] = {"smape", "mae", "huber", "pinball"};  // as in ErrorLoss
 
-constexpr const char* kLossNames[] = {"smape", "mae", "huber", "pinball"};  // as in PanelLoss
-
-memattn::PanelLoss loss_of(const std::string& name) {
+memattn::ErrorLoss loss_of(const std::string& name) {
   for (int i = 0; i < 4; ++i) {
-    if (name == kLossNames[i]) return static_cast<memattn::PanelLoss>(i);
+    if (name == kLossNames[i]) return static_cast<memattn::ErrorLoss>(i);
   }
   throw std::invalid_argument("PanelForecaster: loss: found '" + name +
                               "', expected 'smape', 'mae', 'huber' or 'pinball'");
@@ -61,6 +59,8 @@ auto span_of(const Array& array) {
   return std::span(array.data(), array.size());
 }
 
+constexpr std::int64_t kAllMembers = -1;
+
 using Parameters = nb::ndarray<const float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using ParametersOut = nb::ndarray<nb::numpy, float, nb::ndim<1>>;
 
@@ -75,14 +75,17 @@ ParametersOut copied(std::span<const float> source) {
 
 bool fit(PanelModel& model, const Values& values, const Indices& offsets,
          std::optional<nb::callable> progress) {
-  const WriteAccess access(model.gate, "PanelForecaster.fit");
-  const nb::gil_scoped_release release;
-  return model.forecaster.fit({span_of(values), span_of(offsets)}, report_to(progress));
+  return model.write("PanelForecaster.fit", [&](memattn::PanelForecaster& forecaster) {
+    const nb::gil_scoped_release release;
+    return forecaster.fit({span_of(values), span_of(offsets)}, report_to(progress),
+                          poll_for_signals());
+  });
 }
 
-std::pair<std::int64_t, std::vector<ParametersOut>> training_state(PanelModel& model) {
-  const ReadAccess access(model.gate, "PanelForecaster");
-  const memattn::PanelTrainingState state = model.forecaster.training_state();
+std::pair<std::int64_t, std::vector<ParametersOut>> training_state(const PanelModel& model) {
+  const memattn::PanelTrainingState state = model.read(
+      "PanelForecaster.training_state",
+      [](const memattn::PanelForecaster& forecaster) { return forecaster.training_state(); });
   std::vector<ParametersOut> members;
   for (const std::vector<float>& member : state.members) members.push_back(copied(member));
   return {state.steps_done, std::move(members)};
@@ -91,70 +94,104 @@ std::pair<std::int64_t, std::vector<ParametersOut>> training_state(PanelModel& m
 bool resume(PanelModel& model, const Values& values, const Indices& offsets,
             std::int64_t steps_done, const std::vector<Parameters>& members,
             std::optional<nb::callable> progress) {
-  const WriteAccess access(model.gate, "PanelForecaster.resume");
-  memattn::PanelTrainingState state{.steps_done = steps_done, .members = {}};
-  for (const Parameters& member : members) {
-    state.members.emplace_back(member.data(), member.data() + member.size());
-  }
-  const nb::gil_scoped_release release;
-  return model.forecaster.resume({span_of(values), span_of(offsets)}, state, report_to(progress));
-}
-
-auto predict(PanelModel& model, const Values& values, const Indices& offsets, const Indices& series,
-             const Indices& times, std::int64_t member) {
-  const ReadAccess access(model.gate, "PanelForecaster");
-  const memattn::PanelForecasterOptions& options = model.forecaster.options();
-  const std::size_t shape[] = {series.size(), static_cast<std::size_t>(options.outputs()),
-                               static_cast<std::size_t>(options.horizon)};
-  auto [forecasts, view] = make_array(shape);
-  {
+  return model.write("PanelForecaster.resume", [&](memattn::PanelForecaster& forecaster) {
+    memattn::PanelTrainingState state{.steps_done = steps_done, .members = {}};
+    for (const Parameters& member : members) {
+      state.members.emplace_back(member.data(), member.data() + member.size());
+    }
     const nb::gil_scoped_release release;
-    model.forecaster.predict({span_of(values), span_of(offsets)}, {span_of(series), span_of(times)},
-                             view, member);
-  }
-  return forecasts;
+    return forecaster.resume({span_of(values), span_of(offsets)}, state, report_to(progress),
+                             poll_for_signals());
+  });
 }
 
-auto attention_scores(PanelModel& model, const Values& values, const Indices& offsets,
+// Calls fill(forecaster, options, view) without the GIL, with a view of a new array of
+// shape_of(options), and returns the array.
+template <typename T, typename ShapeOf, typename Fill>
+auto filled_array(const PanelModel& model, const char* function, ShapeOf shape_of, Fill fill) {
+  return model.read(function, [&](const memattn::PanelForecaster& forecaster) {
+    const auto sizes = shape_of(forecaster.options());
+    std::size_t shape[std::tuple_size_v<decltype(sizes)>];
+    std::ranges::transform(sizes, shape,
+                           [](std::int64_t size) { return static_cast<std::size_t>(size); });
+    auto [array, view] = make_array<T>(shape);
+    const nb::gil_scoped_release release;
+    fill(forecaster, view);
+    return array;
+  });
+}
+
+auto predict(const PanelModel& model, const Values& values, const Indices& offsets,
+             const Indices& series, const Indices& times, std::int64_t member) {
+  const memattn::SeriesView panel{span_of(values), span_of(offsets)};
+  const memattn::OriginsView origins{span_of(series), span_of(times)};
+  return filled_array<double>(
+      model, "PanelForecaster.predict",
+      [&](const memattn::PanelForecasterOptions& options) {
+        return std::array{std::ssize(origins.series), options.outputs(), options.horizon};
+      },
+      [&](const memattn::PanelForecaster& forecaster, std::span<double> forecasts) {
+        if (member == kAllMembers) {
+          forecaster.predict(panel, origins, forecasts, poll_for_signals());
+        } else {
+          forecaster.predict(panel, origins, member, forecasts, poll_for_signals());
+        }
+      });
+}
+
+auto attention_scores(const PanelModel& model, const Values& values, const Indices& offsets,
                       const Indices& series, const Indices& times, std::int64_t member) {
-  const ReadAccess access(model.gate, "PanelForecaster");
-  const memattn::PanelForecasterOptions& options = model.forecaster.options();
-  const std::size_t shape[] = {series.size(), static_cast<std::size_t>(options.layers),
-                               static_cast<std::size_t>(options.memory_size)};
-  auto [scores, view] = make_array<float>(shape);
-  {
-    const nb::gil_scoped_release release;
-    model.forecaster.attention_scores({span_of(values), span_of(offsets)},
-                                      {span_of(series), span_of(times)}, member, view);
-  }
-  return scores;
+  const memattn::SeriesView panel{span_of(values), span_of(offsets)};
+  const memattn::OriginsView origins{span_of(series), span_of(times)};
+  return filled_array<float>(
+      model, "PanelForecaster.attention_scores",
+      [&](const memattn::PanelForecasterOptions& options) {
+        return std::array{std::ssize(origins.series), options.layers, options.memory_size};
+      },
+      [&](const memattn::PanelForecaster& forecaster, std::span<float> scores) {
+        forecaster.attention_scores(panel, origins, member, scores, poll_for_signals());
+      });
 }
 
-auto predict_without_slots(PanelModel& model, const Values& values, const Indices& offsets,
+auto predict_without_slots(const PanelModel& model, const Values& values, const Indices& offsets,
                            const Indices& series, const Indices& times, std::int64_t member,
                            std::int64_t layer) {
-  const ReadAccess access(model.gate, "PanelForecaster");
-  const memattn::PanelForecasterOptions& options = model.forecaster.options();
-  const std::size_t shape[] = {static_cast<std::size_t>(options.memory_size), series.size(),
-                               static_cast<std::size_t>(options.outputs()),
-                               static_cast<std::size_t>(options.horizon)};
-  auto [forecasts, view] = make_array(shape);
-  {
-    const nb::gil_scoped_release release;
-    model.forecaster.predict_without_slots({span_of(values), span_of(offsets)},
-                                           {span_of(series), span_of(times)}, member, layer, view);
-  }
-  return forecasts;
+  const memattn::SeriesView panel{span_of(values), span_of(offsets)};
+  const memattn::OriginsView origins{span_of(series), span_of(times)};
+  return filled_array<double>(
+      model, "PanelForecaster.predict_without_slots",
+      [&](const memattn::PanelForecasterOptions& options) {
+        return std::array{options.memory_size, std::ssize(origins.series), options.outputs(),
+                          options.horizon};
+      },
+      [&](const memattn::PanelForecaster& forecaster, std::span<double> forecasts) {
+        forecaster.predict_without_slots(panel, origins, member, layer, forecasts,
+                                         poll_for_signals());
+      });
 }
 
-ParametersOut parameters(PanelModel& model, std::int64_t member) {
-  const ReadAccess access(model.gate, "PanelForecaster");
-  return copied(model.forecaster.parameters(member));
+ParametersOut parameters(const PanelModel& model, std::int64_t member) {
+  return model.read("PanelForecaster.parameters", [&](const memattn::PanelForecaster& forecaster) {
+    return copied(forecaster.parameters(member));
+  });
 }
 
 void set_parameters(PanelModel& model, std::int64_t member, const Parameters& values) {
-  const WriteAccess access(model.gate, "PanelForecaster.set_parameters");
-  model.forecaster.set_parameters(member, span_of(values));
+  model.write("PanelForecaster.set_parameters", [&](memattn::PanelForecaster& forecaster) {
+    forecaster.set_parameters(member, span_of(values));
+  });
+}
+
+std::int64_t count_params(const PanelModel& model) {
+  return model.read("PanelForecaster.count_params", [](const memattn::PanelForecaster& forecaster) {
+    return forecaster.count_params();
+  });
+}
+
+std::int64_t members(const PanelModel& model) {
+  return model.read("PanelForecaster.members", [](const memattn::PanelForecaster& forecaster) {
+    return forecaster.options().members();
+  });
 }
 
 memattn::PanelForecasterOptions options_of(
@@ -198,13 +235,11 @@ memattn::PanelForecasterOptions options_of(
 template <typename... Arguments>
 struct OfOptions {
   static void construct(PanelModel* self, Arguments... arguments) {
-    new (self) PanelModel(options_of(std::move(arguments)...));
+    new (self) PanelModel(memattn::PanelForecaster(options_of(std::move(arguments)...)));
   }
 
   static std::vector<std::int64_t> count_weights(Arguments... arguments) {
-    const memattn::PanelForecasterOptions options = options_of(std::move(arguments)...);
-    options.validate();
-    return options.count_member_params();
+    return options_of(std::move(arguments)...).count_member_params();
   }
 };
 
@@ -235,9 +270,8 @@ void init_panel(nb::module_& m) {
     type.def_static("count_weights", &Of::count_weights, arguments...,
                     "The weights of each member, counted without making one.");
   });
-  type.def_prop_ro("members",
-                   [](const PanelModel& self) { return self.forecaster.options().members(); });
-  type.def("count_params", [](const PanelModel& self) { return self.forecaster.count_params(); });
+  type.def_prop_ro("members", &members);
+  type.def("count_params", &count_params);
   type.def("parameters", &parameters, "member"_a, "A copy of the weights of one member, flat.");
   type.def("set_parameters", &set_parameters, "member"_a, "parameters"_a);
   type.def("fit", &fit, "values"_a, "offsets"_a, "progress"_a = nb::none(),
@@ -256,7 +290,8 @@ void init_panel(nb::module_& m) {
                    "list[numpy.typing.NDArray[numpy.float32]], progress: "
                    "collections.abc.Callable[[int, int, float], object] | None = None) -> bool"),
            "Goes on from training_state(), with the bits of a fit that was never stopped.");
-  type.def("predict", &predict, "values"_a, "offsets"_a, "series"_a, "times"_a, "member"_a = -1,
+  type.def("predict", &predict, "values"_a, "offsets"_a, "series"_a, "times"_a,
+           "member"_a = kAllMembers,
            "Forecasts (N, outputs, horizon) from the first times[i] values of series[i], of one\n"
            "member or, with -1, of all together.");
   type.def("attention_scores", &attention_scores, "values"_a, "offsets"_a, "series"_a, "times"_a,

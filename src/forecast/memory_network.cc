@@ -14,26 +14,12 @@
 namespace memattn {
 namespace {
 
-// What is drawn from the seed, each from a stream of its own.
-constexpr std::uint64_t kInKernelStream = 0x696e, kMemoryStream = 0x6d656d,
-                        kDropoutStream = 0x64726f70;
+// Streams of draws from the seed.
+constexpr std::uint64_t kInKernelStream = 0x696e, kDropoutStream = 0x64726f70;
 
 constexpr double kNormEpsilon = 1e-5;
 
-MemoryAugmentedAttentionConfig layer_config(const MemoryNetworkOptions& options, std::int64_t layer,
-                                            bool residual) {
-  MemoryAugmentedAttentionConfig config;
-  config.units = options.units;
-  config.memory_size = options.memory_size;
-  config.num_heads = options.num_heads;
-  config.residual = residual;
-  config.memory_initializer = options.memory_initializer;
-  config.seed =
-      kernels::mix(kernels::mix(options.seed, kMemoryStream), static_cast<std::uint64_t>(layer));
-  return config;
-}
-
-// Allocates nothing when there is space already.
+// Resizes a buffer and returns all of it.
 template <typename T>
 std::span<T> sized(std::vector<T>& buffer, std::int64_t size) {
   buffer.resize(static_cast<std::size_t>(size));
@@ -41,13 +27,6 @@ std::span<T> sized(std::vector<T>& buffer, std::int64_t size) {
 }
 
 }  // namespace
-
-std::int64_t count_params(const MemoryNetworkOptions& options) {
-  const std::int64_t norm = options.pre_norm ? 2 * options.units : 0;
-  const std::int64_t layer = count_params(layer_config(options, 0, true)) + norm;
-  return (options.features + 1) * options.units + options.layers * layer +
-         (options.units + options.skip_features + options.past_seasons.seasons) * options.outputs;
-}
 
 template <typename T>
 MemoryNetwork<T>::MemoryNetwork(const MemoryNetworkOptions& options)
@@ -217,9 +196,10 @@ void MemoryNetwork<T>::normalize_backward(std::int64_t layer,
 }
 
 template <typename T>
-void MemoryNetwork<T>::forward(const MemoryNetworkInputs<T>& inputs, std::span<T> output,
-                               MemoryNetworkActivations<T>& activations, std::int64_t dropout_step,
-                               const SlotLeftOut* left_out) const {
+template <typename ReadLayer>
+void MemoryNetwork<T>::run(const MemoryNetworkInputs<T>& inputs, std::span<T> output,
+                           MemoryNetworkActivations<T>& activations, std::int64_t dropout_step,
+                           ReadLayer read_layer) const {
   const kernels::Kernels<T>& kernels = kernels::chosen_kernels<T>();
   const std::int64_t count = windows_in(inputs.features), units = options_.units,
                      outputs = options_.outputs;
@@ -228,32 +208,22 @@ void MemoryNetwork<T>::forward(const MemoryNetworkInputs<T>& inputs, std::span<T
   activations.tokens.resize(layers + 1);
   activations.normed.resize(layers);
   activations.inverse.resize(layers);
-  activations.scores.resize(layers);
 
   T* start = sized(activations.tokens[0], count * units).data();
   for (std::int64_t n = 0; n < count; ++n) std::copy_n(w + in_bias_, units, start + n * units);
   kernels.multiply(true, count, units, options_.features, inputs.features.data(), options_.features,
                    1, w + in_kernel_, units, start, units);
 
-  std::vector<std::uint8_t> keep;
   for (std::size_t i = 0; i < layers; ++i) {
-    CallOptions call;
-    if (left_out && left_out->layer == static_cast<std::int64_t>(i)) {
-      keep.assign(static_cast<std::size_t>(options_.memory_size), 1);
-      keep[static_cast<std::size_t>(left_out->slot)] = 0;
-      call.attention_mask = {.keep = keep, .slots = options_.memory_size};
-    }
     const std::span<const T> from = activations.tokens[i];
     const std::span<T> to = sized(activations.tokens[i + 1], count * units);
     if (plain_) {
-      layers_[i].forward(from, {.batch = count, .steps = 1}, to, call, {}, &activations.scores[i]);
+      read_layer(i, from, to);
       continue;
     }
     const auto layer = static_cast<std::int64_t>(i);
     if (options_.pre_norm) normalize(layer, activations);
-    const std::span<const T> read_from = options_.pre_norm ? activations.normed[i] : from;
-    layers_[i].forward(read_from, {.batch = count, .steps = 1}, to, call, {},
-                       &activations.scores[i]);
+    read_layer(i, options_.pre_norm ? std::span<const T>(activations.normed[i]) : from, to);
     drop(layer, dropout_step, to);
     for (std::size_t j = 0; j < to.size(); ++j) to[j] += from[j];
   }
@@ -267,22 +237,41 @@ void MemoryNetwork<T>::forward(const MemoryNetworkInputs<T>& inputs, std::span<T
 }
 
 template <typename T>
-void MemoryNetwork<T>::attention_scores(const MemoryNetworkActivations<T>& activations,
-                                        std::span<T> scores) const {
-  const std::int64_t units = options_.units, layers = options_.layers, slots = options_.memory_size;
-  const std::int64_t count = static_cast<std::int64_t>(activations.tokens[0].size()) / units;
-  std::vector<T> of_layer(static_cast<std::size_t>(count * slots));
-  std::vector<T> read(static_cast<std::size_t>(count * units));
-  for (std::int64_t i = 0; i < layers; ++i) {
-    const auto place = static_cast<std::size_t>(i);
-    const std::vector<T>& from =
-        options_.pre_norm ? activations.normed[place] : activations.tokens[place];
-    layers_[place].forward(from, {.batch = count, .steps = 1}, read, {},
+void MemoryNetwork<T>::forward(const MemoryNetworkInputs<T>& inputs, std::span<T> output,
+                               MemoryNetworkActivations<T>& activations,
+                               std::int64_t dropout_step) const {
+  const std::int64_t count = windows_in(inputs.features);
+  activations.scores.resize(layers_.size());
+  run(inputs, output, activations, dropout_step,
+      [&](std::size_t i, std::span<const T> from, std::span<T> to) {
+        layers_[i].forward(from, {.batch = count, .steps = 1}, to, {}, {}, &activations.scores[i]);
+      });
+}
+
+template <typename T>
+void MemoryNetwork<T>::predict(const MemoryNetworkInputs<T>& inputs, std::span<T> output,
+                               MemoryNetworkActivations<T>& activations,
+                               const SlotLeftOut* left_out, std::span<T> scores) const {
+  const std::int64_t count = windows_in(inputs.features), slots = options_.memory_size,
+                     layers = options_.layers;
+  std::vector<std::uint8_t> keep;
+  std::vector<T> of_layer(scores.empty() ? 0 : static_cast<std::size_t>(count * slots));
+  run(inputs, output, activations, -1,
+      [&](std::size_t i, std::span<const T> from, std::span<T> to) {
+        const auto layer = static_cast<std::int64_t>(i);
+        CallOptions call;
+        if (left_out && left_out->layer == layer) {
+          keep.assign(static_cast<std::size_t>(slots), 1);
+          keep[static_cast<std::size_t>(left_out->slot)] = 0;
+          call.attention_mask = {.keep = keep, .slots = slots};
+        }
+        layers_[i].forward(from, {.batch = count, .steps = 1}, to, call,
                            {.values = of_layer, .average_heads = true});
-    for (std::int64_t n = 0; n < count; ++n) {
-      std::copy_n(of_layer.data() + n * slots, slots, scores.data() + (n * layers + i) * slots);
-    }
-  }
+        for (std::int64_t n = 0; n < count && !scores.empty(); ++n) {
+          std::copy_n(of_layer.data() + n * slots, slots,
+                      scores.data() + (n * layers + layer) * slots);
+        }
+      });
 }
 
 template <typename T>

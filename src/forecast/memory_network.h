@@ -1,13 +1,13 @@
-// The network of the forecaster, over one flat parameter buffer: one token a window reads learned
-// memories, with a linear path beside it.
+// The network of the forecaster, over one flat parameter buffer. Each window is one token that
+// reads the learned memories; a linear path runs beside them.
 //
 //   Z_0     = features · in.kernel + in.bias              (N, U)
 //   Z_{i+1} = Z_i + dropout(read_i(norm(Z_i)))            (N, U), one memory layer each
 //   output  = Z_last · head.kernel + skip · skip.kernel + seasons * seasons.kernel   (N, O)
 //
-// N windows, U units, O outputs; norm is there with pre_norm, else it is the identity; * is that of
-// SeasonPath, there with past seasons. The last three kernels start at zero: an untrained network
-// says 0.
+// N windows, U units, O outputs. norm is the identity without pre_norm. The product * is the one of
+// SeasonPath; the term is there with windows of past seasons only. The last three kernels start at
+// zero, so the output of an untrained network is 0.
 #pragma once
 
 #include <cstdint>
@@ -16,37 +16,18 @@
 #include <string_view>
 #include <vector>
 
-#include "forecast/season_path.h"
+#include "forecast/memory_network_options.h"
 #include "memattn/memory_augmented_attention.h"
 
 namespace memattn {
 
-struct MemoryNetworkOptions {
-  std::int64_t features = 0;       // F
-  std::int64_t skip_features = 0;  // V, of the linear path
-  SeasonPath past_seasons = {};
-  std::int64_t outputs = 0;  // O
-  std::int64_t units = 64;   // U, of the memory layers, as the next two
-  std::int64_t memory_size = 32;
-  std::int64_t num_heads = 4;
-  std::int64_t layers = 2;  // 0: Z_0 goes straight to the head
-  bool pre_norm = false;    // layer normalisation in front of each memory layer
-  double dropout = 0.0;     // on what a memory layer adds; in [0, 1)
-  MemoryInitializer memory_initializer = {};
-  std::uint64_t seed = 0;
-};
-
-// The number of weights of a network with these options, which is not made for it.
-std::int64_t count_params(const MemoryNetworkOptions& options);
-
-// A slot of a memory layer that no window reads: its attention goes to the other slots of the
-// layer.
+// A slot of a memory layer that no window reads: its attention goes to the layer's other slots.
 struct SlotLeftOut {
   std::int64_t layer = 0;
   std::int64_t slot = 0;
 };
 
-// Of N windows.
+// The inputs of N windows.
 template <typename T>
 struct MemoryNetworkInputs {
   std::span<const T> features;      // (N, F)
@@ -54,47 +35,49 @@ struct MemoryNetworkInputs {
   std::span<const T> seasons = {};  // (N, P, S)
 };
 
-// What forward leaves for backward; used by one thread at a time.
+// What forward leaves for backward, and scratch. One thread at a time may use it.
 template <typename T>
 struct MemoryNetworkActivations {
-  std::vector<std::vector<T>> tokens;           // Z_i, (N, U), layers + 1 of them
-  std::vector<std::vector<T>> normed;           // norm(Z_i), and
-  std::vector<std::vector<T>> inverse;          // (N), 1 / deviation, both with pre_norm only
-  std::vector<ScoresCache<T>> scores;           // of each layer
-  std::vector<T> read, grad_tokens, grad_read;  // scratch, (N, U)
-  std::vector<T> head_transposed;
+  std::vector<std::vector<T>> tokens;           // Z_i (N, U), layers + 1 of them
+  std::vector<std::vector<T>> normed;           // norm(Z_i) (N, U), with pre_norm only
+  std::vector<std::vector<T>> inverse;          // 1 / deviation of Z_i (N), with pre_norm only
+  std::vector<ScoresCache<T>> scores;           // of each memory layer, after forward in training
+  std::vector<T> read, grad_tokens, grad_read;  // scratch (N, U)
+  std::vector<T> head_transposed;               // scratch (O, U)
 };
 
-// For T = float, and double for tests. The const methods may run in many threads at once.
+// For T = float, and double in tests. The const methods may run in many threads at once.
 template <typename T>
 class MemoryNetwork {
  public:
-  // The options must be valid; the initial weights come from options.seed.
+  // Draws the initial weights from options.seed. The options must be valid.
   explicit MemoryNetwork(const MemoryNetworkOptions& options);
 
   const MemoryNetworkOptions& options() const { return options_; }
   std::int64_t count_params() const { return static_cast<std::int64_t>(parameters_.size()); }
   std::span<const T> parameters() const { return parameters_; }
-  // "in.kernel" (F, U), "in.bias" (U), for each memory layer i "norm.i.scale" (U) and
-  // "norm.i.shift" (U) with pre_norm and the layer's weights after "memory.i.", "head.kernel" (U,
-  // O), "skip.kernel" (V, O) and with past seasons "seasons.kernel" (P, O).
+  // "in.kernel" (F, U), "in.bias" (U); for each memory layer i "norm.i.scale" (U) and
+  // "norm.i.shift" (U) with pre_norm, then the layer's weights with the prefix "memory.i.";
+  // "head.kernel" (U, O), "skip.kernel" (V, O) and, with past seasons, "seasons.kernel" (P, O).
   const std::vector<WeightInfo>& weight_infos() const { return infos_; }
   std::span<const T> weight(std::string_view name) const;
-  // `edit` changes the flat buffer in place; if it throws, what it did stays.
+  // Calls `edit` to change the flat buffer in place. If it throws, its changes stay.
   void update(const std::function<void(std::span<T> parameters)>& edit);
 
-  // output (N, O). In training, dropout draws anew for each `dropout_step`, which is not negative;
-  // a negative one leaves dropout out. backward knows nothing of a slot left out.
+  // Computes output (N, O) for backward. Dropout draws anew for each `dropout_step`, which is not
+  // negative; without one nothing is dropped.
   void forward(const MemoryNetworkInputs<T>& inputs, std::span<T> output,
-               MemoryNetworkActivations<T>& activations, std::int64_t dropout_step = -1,
-               const SlotLeftOut* left_out = nullptr) const;
+               MemoryNetworkActivations<T>& activations, std::int64_t dropout_step = -1) const;
 
-  // scores (N, layers, S): the attention of each memory layer, the mean over heads, after forward
-  // with the same features.
-  void attention_scores(const MemoryNetworkActivations<T>& activations, std::span<T> scores) const;
+  // Computes output (N, O), with the bits of forward without dropout, and keeps nothing for
+  // backward. With `scores` (N, layers, S) also writes the attention scores of each memory layer,
+  // the mean over its heads.
+  void predict(const MemoryNetworkInputs<T>& inputs, std::span<T> output,
+               MemoryNetworkActivations<T>& activations, const SlotLeftOut* left_out = nullptr,
+               std::span<T> scores = {}) const;
 
-  // grad_parameters (count_params()), overwritten, from grad_output (N, O), after forward with the
-  // same inputs and dropout_step.
+  // Computes grad_parameters (count_params()), overwritten, from grad_output (N, O). Call it after
+  // forward with the same inputs and dropout_step.
   void backward(const MemoryNetworkInputs<T>& inputs, std::span<const T> grad_output,
                 MemoryNetworkActivations<T>& activations, std::span<T> grad_parameters,
                 std::int64_t dropout_step = -1) const;
@@ -102,15 +85,20 @@ class MemoryNetwork {
  private:
   std::int64_t windows_in(std::span<const T> features) const;
   void copy_to_layers();
+  // The forward pass, in which read_layer(i, from, to) calls memory layer i.
+  template <typename ReadLayer>
+  void run(const MemoryNetworkInputs<T>& inputs, std::span<T> output,
+           MemoryNetworkActivations<T>& activations, std::int64_t dropout_step,
+           ReadLayer read_layer) const;
   void drop(std::int64_t layer, std::int64_t step, std::span<T> values) const;
   void normalize(std::int64_t layer, MemoryNetworkActivations<T>& activations) const;
   void normalize_backward(std::int64_t layer, MemoryNetworkActivations<T>& activations,
                           std::span<T> grad_parameters) const;
 
   MemoryNetworkOptions options_;
-  bool plain_;  // the layer adds what it reads by itself
+  bool plain_;  // Z_{i+1} is the memory layer's own output, input included
   std::vector<WeightInfo> infos_;
-  // Where they start in the flat buffer.
+  // Offsets of these weights in the flat buffer.
   std::int64_t in_kernel_, in_bias_, head_kernel_, skip_kernel_, seasons_kernel_;
   std::vector<std::int64_t> norms_, memories_;  // by layer
   std::vector<T> parameters_;

@@ -1,73 +1,12 @@
-// Features of windows, in float64 until the last conversion.
+// One row of inputs and of targets for each origin.
 #include "forecast/origin_windows.h"
 
 #include <algorithm>
-#include <cmath>
 
+#include "forecast/last_values.h"
 #include "forecast/past_seasons.h"
 
 namespace memattn {
-namespace {
-
-constexpr double kLargestFeature = 10.0;
-
-// Added to the mean |difference| of a window, in units of the series: a window that stands still
-// for once would blow up whatever follows.
-constexpr double kSmallestScale = 0.005, kSmallestAdditiveScale = 0.1;
-
-// Bring the logarithms of a usual scale and of a usual length near 0.
-constexpr double kUsualLogScale = -2.5, kUsualLength = 50.0;
-
-double bounded(double value) { return std::clamp(value, -kLargestFeature, kLargestFeature); }
-
-// Space for one window, in float64.
-struct Workspace {
-  std::vector<double> index;     // by phase
-  std::vector<double> adjusted;  // w: the values of the window less their season
-};
-
-template <typename T>
-void make_window(const PanelSeries& series, const WindowShape& shape, std::int64_t time,
-                 Workspace& work, T* features, double* baseline, double& scale, double& unit) {
-  const auto phase = [&](std::int64_t i) { return static_cast<std::size_t>(i % shape.season); };
-  const std::int64_t known = std::min(time, shape.lookback), first = time - known;
-  work.index.resize(static_cast<std::size_t>(shape.season));
-  series.seasonality.index(time, work.index);
-  work.adjusted.resize(static_cast<std::size_t>(known));
-  double* w = work.adjusted.data();
-  for (std::int64_t i = 0; i < known; ++i) {
-    w[i] = series.values[static_cast<std::size_t>(first + i)] - work.index[phase(first + i)];
-  }
-  const double level = w[known - 1];
-  double difference = 0;
-  for (std::int64_t i = 1; i < known; ++i) difference += std::abs(w[i] - w[i - 1]);
-  if (known > 1) difference /= static_cast<double>(known - 1);
-  unit = series.unit(time);
-  scale = difference + unit * (series.log_domain ? kSmallestScale : kSmallestAdditiveScale);
-  for (std::int64_t k = 0; k < shape.horizon; ++k) {
-    baseline[k] = level + work.index[phase(time + k)];
-  }
-
-  const double factor = scale > 0 ? 1 / scale : 0.0;
-  T* out = features;
-  const auto put = [&](double value) { *out++ = static_cast<T>(value); };
-  // A history shorter than the window stands still before it begins.
-  for (std::int64_t i = known - shape.lookback; i < known - 1; ++i) {
-    put(bounded((w[std::max<std::int64_t>(i, 0)] - level) * factor));
-  }
-  if (shape.season > 1) {
-    for (std::int64_t k = 0; k < shape.season; ++k) {
-      put(bounded(work.index[phase(time + k)] * factor));
-    }
-    put(series.seasonality.seasonal(time) ? 1.0 : 0.0);
-  }
-  put(scale > 0
-          ? bounded(series.log_domain ? std::log(scale) - kUsualLogScale : std::log(scale / unit))
-          : 0.0);
-  put(std::log(static_cast<double>(time) / kUsualLength));
-}
-
-}  // namespace
 
 template <typename T>
 void make_windows(const Panel& panel, const WindowShape& shape, std::span<const Origin> origins,
@@ -82,19 +21,21 @@ void make_windows(const Panel& panel, const WindowShape& shape, std::span<const 
   const auto size = static_cast<std::size_t>(shape.seasons() * shape.season);
   windows.skip.resize(origins.size() * skip);
   windows.seasons.resize(origins.size() * size);
-  Workspace work;
+  LastValuesScratch scratch;
+  std::vector<double> window;
   for (std::size_t n = 0; n < origins.size(); ++n) {
+    const PanelSeries& series = panel.at(origins[n]);
+    T* const features = windows.features.data() + n * width;
+    double* const baseline = windows.baseline.data() + n * horizon;
     if (shape.past_seasons()) {
       make_past_seasons<T>(
-          panel.at(origins[n]), shape, origins[n].time, work.adjusted,
-          {windows.features.data() + n * width, windows.skip.data() + n * skip,
-           windows.seasons.data() + n * size, windows.baseline.data() + n * horizon,
+          series, shape, origins[n].time, window,
+          {features, windows.skip.data() + n * skip, windows.seasons.data() + n * size, baseline,
            windows.scale[n], windows.unit[n]});
-      continue;
+    } else {
+      make_last_values<T>(series, shape, origins[n].time, scratch,
+                          {features, baseline, windows.scale[n], windows.unit[n]});
     }
-    make_window(panel.at(origins[n]), shape, origins[n].time, work,
-                windows.features.data() + n * width, windows.baseline.data() + n * horizon,
-                windows.scale[n], windows.unit[n]);
   }
 }
 
@@ -114,7 +55,8 @@ void make_targets(const Panel& panel, std::int64_t horizon, std::span<const Orig
     for (std::int64_t k = 0; k < known; ++k) {
       const auto place = n * static_cast<std::size_t>(horizon) + static_cast<std::size_t>(k);
       const double truth = series.values[static_cast<std::size_t>(origins[n].time + k)];
-      targets.targets[place] = static_cast<T>((truth - windows.baseline[place]) / unit);
+      targets.targets[place] = static_cast<T>(
+          std::clamp((truth - windows.baseline[place]) / unit, -kLargestTarget, kLargestTarget));
       targets.counts[place] = 1;
     }
   }

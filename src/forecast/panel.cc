@@ -10,12 +10,12 @@
 namespace memattn {
 namespace {
 
-// In [0, count), from 64 random bits; the bias is below count / 2^64.
+// Returns a number in [0, count) from 64 random bits, with a bias below count / 2^64.
 std::int64_t below(std::int64_t count, std::uint64_t bits) {
   return static_cast<std::int64_t>(bits % static_cast<std::uint64_t>(count));
 }
 
-// Of the first 0 .. size values.
+// Returns the mean |difference| of neighbours among the first 0 .. size values.
 std::vector<double> mean_differences(std::span<const double> values) {
   std::vector<double> result(values.size() + 1, 0.0);
   double sum = 0;
@@ -26,8 +26,8 @@ std::vector<double> mean_differences(std::span<const double> values) {
   return result;
 }
 
-// Likewise. The mean and the variance go from one value to the next, by Welford's formula divided
-// by the number of values: a sum of squares might not be finite.
+// Returns the standard deviation of the first 0 .. size values. Mean and variance are updated value
+// by value, by Welford's formula divided by the number of values: a sum of squares could overflow.
 std::vector<double> deviations(std::span<const double> values) {
   std::vector<double> result(values.size() + 1, 0.0);
   double mean = 0, variance = 0;
@@ -39,6 +39,17 @@ std::vector<double> deviations(std::span<const double> values) {
     result[i + 1] = std::sqrt(variance);
   }
   return result;
+}
+
+std::vector<std::span<const double>> series_of(std::span<const double> values,
+                                               std::span<const std::int64_t> offsets) {
+  std::vector<std::span<const double>> series;
+  series.reserve(offsets.size() - 1);
+  for (std::size_t i = 0; i + 1 < offsets.size(); ++i) {
+    series.push_back(values.subspan(static_cast<std::size_t>(offsets[i]),
+                                    static_cast<std::size_t>(offsets[i + 1] - offsets[i])));
+  }
+  return series;
 }
 
 }  // namespace
@@ -70,13 +81,12 @@ double PanelSeries::from_domain(double value) const {
   return std::clamp(log_domain ? std::exp(value) : value, -kLargest, kLargest);
 }
 
-Panel::Panel(std::span<const double> values, std::span<const std::int64_t> offsets,
-             const PanelRules& rules) {
-  series_.reserve(offsets.size() - 1);
-  for (std::size_t i = 0; i + 1 < offsets.size(); ++i) {
-    const auto first = static_cast<std::size_t>(offsets[i]);
-    const auto size = static_cast<std::size_t>(offsets[i + 1]) - first;
-    const std::span<const double> series = values.subspan(first, size);
+Panel::Panel(std::span<const std::span<const double>> all, const PanelRules& rules,
+             const std::function<void()>& poll) {
+  series_.reserve(all.size());
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    if (poll) poll();
+    const std::span<const double> series = all[i];
     series_.emplace_back(series, rules);
     if (series_.back().log_domain || !rules.logs) continue;
     const auto end = std::ranges::find_if(series, [](double value) { return !(value > 0); });
@@ -86,6 +96,10 @@ Panel::Panel(std::span<const double> values, std::span<const std::int64_t> offse
                                  rules);
   }
 }
+
+Panel::Panel(std::span<const double> values, std::span<const std::int64_t> offsets,
+             const PanelRules& rules, const std::function<void()>& poll)
+    : Panel(series_of(values, offsets), rules, poll) {}
 
 const PanelSeries& Panel::at(const Origin& origin) const {
   const PanelSeries& whole = series_[static_cast<std::size_t>(origin.series)];

@@ -1,7 +1,21 @@
 // Many series, each in the domain in which it is forecast, and the origins to forecast from.
+//
+// The words of this module:
+//
+//   origin   a series and a time: the first `time` values are known, the forecast begins after them
+//   window   the last values of a series before an origin, as many as the lookback
+//   phase    the place of a value within its season: position modulo season
+//   domain   what a series is forecast in: logarithms if it is positive, else the values themselves
+//   level    the value, in the domain, that a window is relative to
+//   scale    what the network's inputs and outputs are measured in; each window has its own
+//   spread   how far the values up to an origin vary: mean |difference| or standard deviation
+//   unit     what an error is measured in: 1 in logs, else the spread
+//   slot     a row of the memory of a memory layer
+//   member   one network of the ensemble
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <unordered_map>
 #include <vector>
@@ -10,21 +24,19 @@
 
 namespace memattn {
 
-// A point to forecast from: the first `time` values of a series are known.
 struct Origin {
   std::int64_t series = 0;
   std::int64_t time = 0;
 };
 
-// How the series of a panel are seen.
+// How a panel prepares its series.
 struct PanelRules {
   std::int64_t season = 1;
-  bool logs = true;           // of series that are positive
-  bool past_seasons = false;  // no seasonal index is needed
+  bool logs = true;           // forecast positive series in logs
+  bool past_seasons = false;  // for windows of past seasons, which need no seasonal index
 };
 
-// One series: positive ones in logs, where a season or an error is a share of the level; others as
-// they are, in units of their own scale.
+// One series in its domain. In logs a season or an error is a share of the level.
 struct PanelSeries {
   PanelSeries(std::span<const double> series, const PanelRules& rules);
 
@@ -32,11 +44,10 @@ struct PanelSeries {
   double to_domain(double value) const;
   double from_domain(double value) const;
 
-  // How far the first `time` values are spread: the mean |difference| of neighbours or, with past
-  // seasons, the standard deviation; 0 while they stand still. In logs it is kept for the latter
-  // alone.
+  // Returns the spread of the first `time` values: with past seasons the standard deviation, else
+  // the mean |difference| of neighbours; 0 while they stand still. A series in logs has one with
+  // past seasons only.
   double spread(std::int64_t time) const;
-  // What an error counts in: 1 in logs, else spread(time).
   double unit(std::int64_t time) const { return log_domain ? 1.0 : spread(time); }
 
   bool log_domain;
@@ -49,38 +60,42 @@ struct PanelSeries {
 
 class Panel {
  public:
-  // Series i is values[offsets[i]] .. values[offsets[i + 1] - 1]. What comes in must be checked
-  // already: offsets in order and inside, all values finite.
+  // Prepares all `series`. Their values must be finite. Calls `poll`, if there is one, before each
+  // series; what it throws ends the construction.
+  Panel(std::span<const std::span<const double>> series, const PanelRules& rules,
+        const std::function<void()>& poll = {});
+  // The same for the series values[offsets[i]] .. values[offsets[i + 1] - 1].
   Panel(std::span<const double> values, std::span<const std::int64_t> offsets,
-        const PanelRules& rules);
+        const PanelRules& rules, const std::function<void()>& poll = {});
 
   std::int64_t size() const { return static_cast<std::int64_t>(series_.size()); }
   std::int64_t length(std::int64_t i) const { return series_[static_cast<std::size_t>(i)].size(); }
-  // The series as it is forecast from an origin. Whether that is in logs is for the values before
-  // the origin to say: up to its first value that is not positive a series is as if it ended there.
+  // Returns the series as it is forecast from an origin. Only the values before the origin decide
+  // on its domain: up to its first value that is not positive, a series is in logs and ends there.
   const PanelSeries& at(const Origin& origin) const;
 
  private:
   std::vector<PanelSeries> series_;
-  std::unordered_map<std::int64_t, PanelSeries> positive_starts_;  // of series that are not in logs
+  // The part before the first value that is not positive, of series that have such a value.
+  std::unordered_map<std::int64_t, PanelSeries> positive_starts_;
 };
 
-// Draws origins: uniform over the series that have one, then over those of the series, which are
-// all with min_history values before them and one after.
+// Draws origins with at least min_history values before them and one after: first a series,
+// uniformly among those that have such an origin, then one of its origins, uniformly.
 class OriginSampler {
  public:
   OriginSampler(const Panel& panel, std::int64_t min_history);
 
-  // Origins in all.
+  // Returns the number of origins of all series.
   std::int64_t count() const { return count_; }
-  // origins[i] depends on seed, step and i alone. There must be one to draw.
+  // Fills `origins`; origins[i] depends on seed, step and i alone. count() must not be 0.
   void draw(std::uint64_t seed, std::int64_t step, std::span<Origin> origins) const;
 
  private:
   const Panel& panel_;
   std::int64_t min_history_;
   std::int64_t count_ = 0;
-  std::vector<std::int64_t> eligible_;  // series
+  std::vector<std::int64_t> eligible_;  // series that have an origin
 };
 
 }  // namespace memattn

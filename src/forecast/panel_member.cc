@@ -4,81 +4,26 @@
 #include <algorithm>
 #include <cmath>
 #include <string_view>
+#include <utility>
 
 #include "check.h"
-#include "train/masked_loss.h"
+#include "forecast/panel_options.h"
 
 namespace memattn {
-namespace {
-
-MemoryNetworkOptions network_options(const PanelForecasterOptions& options,
-                                     const WindowShape& shape, std::uint64_t seed) {
-  return {.features = shape.features(),
-          .skip_features = shape.skip_features(),
-          .past_seasons = {shape.seasons(), shape.season, shape.horizon},
-          .outputs = options.outputs() * options.horizon,
-          .units = options.units,
-          .memory_size = options.memory_size,
-          .num_heads = options.num_heads,
-          .layers = options.layers,
-          .pre_norm = options.pre_norm,
-          .dropout = options.dropout,
-          .memory_initializer = options.memory_initializer,
-          .seed = seed};
-}
-
-TrainerOptions trainer_options(const PanelForecasterOptions& options) {
-  return {.steps = options.steps,
-          .warm_up = options.warm_up,
-          .learning_rate = options.learning_rate,
-          .weight_decay = options.weight_decay,
-          .clip_norm = options.clip_norm,
-          .average_decay = options.average_decay};
-}
-
-MaskedLoss masked_loss(PanelLoss loss, double huber_delta) {
-  switch (loss) {
-    case PanelLoss::kSmape:
-      return {ErrorLoss::kSmape};
-    case PanelLoss::kMae:
-      return {ErrorLoss::kMae};
-    case PanelLoss::kHuber:
-      return {ErrorLoss::kHuber, huber_delta};
-    case PanelLoss::kPinball:
-      break;
-  }
-  return {ErrorLoss::kPinball, 0.5};
-}
-
-}  // namespace
-
-PanelRules panel_rules(const PanelForecasterOptions& options) {
-  return {options.season, options.logs, options.windows == PanelWindows::kPastSeasons};
-}
-
-std::vector<std::int64_t> PanelForecasterOptions::count_member_params() const {
-  std::vector<std::int64_t> counts;
-  for (const std::int64_t lookback : lookbacks) {
-    const WindowShape shape{lookback, horizon, season, windows};
-    counts.insert(counts.end(), static_cast<std::size_t>(seeds),
-                  memattn::count_params(network_options(*this, shape, seed)));
-  }
-  return counts;
-}
 
 PanelMember::PanelMember(const PanelForecasterOptions& options, std::int64_t lookback,
                          std::uint64_t seed)
-    : shape_{lookback, options.horizon, options.season, options.windows},
+    : shape_(window_shape(options, lookback)),
       seed_(seed),
-      loss_(options.loss),
-      huber_delta_(options.huber_delta),
+      batch_size_(static_cast<std::size_t>(options.batch_size)),
+      loss_{options.loss, options.huber_delta},
       quantiles_(options.quantiles),
-      network_(network_options(options, shape_, seed)),
-      trainer_(trainer_options(options)),
-      origins_(static_cast<std::size_t>(options.batch_size)),
-      gradients_(static_cast<std::size_t>(network_.count_params())) {}
+      network_(network_options(options, lookback, seed)),
+      trainer_(trainer_options(options)) {}
 
 double PanelMember::step(const Panel& panel, const OriginSampler& sampler) {
+  origins_.resize(batch_size_);
+  gradients_.resize(static_cast<std::size_t>(network_.count_params()));
   sampler.draw(seed_, trainer_.steps_done(), origins_);
   make_windows(panel, shape_, origins_, windows_);
   make_targets(panel, shape_.horizon, origins_, windows_, targets_);
@@ -92,7 +37,9 @@ void PanelMember::finish() {
 }
 
 void PanelMember::set_parameters(std::span<const float> parameters) {
-  network_.update([&](std::span<float> all) { std::ranges::copy(parameters, all.begin()); });
+  MemoryNetwork<float> changed = network_;  // running out of memory leaves network_ as it is
+  changed.update([&](std::span<float> all) { std::ranges::copy(parameters, all.begin()); });
+  network_ = std::move(changed);
 }
 
 std::vector<float> PanelMember::training_state() const {
@@ -114,8 +61,10 @@ void PanelMember::restore(std::int64_t steps_done, std::span<const float> state)
   for (const float value : state.first(size)) {
     if (!std::isfinite(value)) fail_argument(kFunction, "state", value, "finite numbers");
   }
-  trainer_.restore(steps_done, state.subspan(size));
+  Trainer trainer = trainer_;
+  trainer.restore(steps_done, state.subspan(size));
   set_parameters(state.first(size));
+  trainer_ = std::move(trainer);
 }
 
 double PanelMember::evaluate() {
@@ -138,9 +87,9 @@ double PanelMember::evaluate() {
                                    targets_.targets[n * horizon + k];
       }
     }
-    MaskedLoss of_errors = masked_loss(loss_, huber_delta_);
-    if (!quantiles_.empty()) of_errors.parameter = quantiles_[q];
-    loss += of_errors.operator()<float>(errors_, targets_.counts, grad_errors_) /
+    MaskedLoss mean_loss = loss_;
+    if (!quantiles_.empty()) mean_loss.parameter = quantiles_[q];
+    loss += mean_loss.operator()<float>(errors_, targets_.counts, grad_errors_) /
             static_cast<double>(outputs);
     for (std::size_t n = 0; n < origins_.size(); ++n) {
       for (std::size_t k = 0; k < horizon; ++k) {

@@ -1,4 +1,4 @@
-// One network of the panel forecaster's ensemble, on its way through training.
+// One member of the ensemble: a network, and its training.
 #pragma once
 
 #include <cstdint>
@@ -8,35 +8,36 @@
 #include "forecast/memory_network.h"
 #include "forecast/origin_windows.h"
 #include "forecast/panel.h"
+#include "forecast/window_shape.h"
 #include "memattn/panel_forecaster.h"
+#include "train/masked_loss.h"
 #include "train/trainer.h"
 
 namespace memattn {
 
-// How a forecaster with these options sees its series.
-PanelRules panel_rules(const PanelForecasterOptions& options);
-
 class PanelMember {
  public:
+  // Draws the initial weights. The options must be valid.
   PanelMember(const PanelForecasterOptions& options, std::int64_t lookback, std::uint64_t seed);
 
   const WindowShape& shape() const { return shape_; }
   const MemoryNetwork<float>& network() const { return network_; }
 
-  // A step on origins of the panel that depend on seed and step alone; returns its loss.
+  // Takes a training step on origins that depend on the seed and the step alone, and returns its
+  // loss. If it throws, the member is of no further use.
   double step(const Panel& panel, const OriginSampler& sampler);
   bool done() const { return trainer_.done(); }
-  // After the last step.
+  // After the last step: replaces the weights by their moving average, if there is one.
   void finish();
 
-  // As many as the network has.
+  // Replaces all weights. If it throws, they are as before.
   void set_parameters(std::span<const float> parameters);
 
   std::int64_t steps_done() const { return trainer_.steps_done(); }
-  // The parameters and the trainer's state after them, in one flat buffer.
-  std::vector<float> training_state() const;
-  // Takes the place of a member made alike that has taken so many steps. Throws
-  // std::invalid_argument, before anything is changed, when there cannot be such a state.
+  // Returns the weights and, after them, the state of the trainer.
+  [[nodiscard]] std::vector<float> training_state() const;
+  // Continues as a member made with the same arguments does after `steps_done` steps. Throws
+  // std::invalid_argument, before anything is changed, when the state does not fit.
   void restore(std::int64_t steps_done, std::span<const float> state);
 
  private:
@@ -44,13 +45,13 @@ class PanelMember {
 
   WindowShape shape_;
   std::uint64_t seed_;
-  PanelLoss loss_;
-  double huber_delta_;
+  std::size_t batch_size_;
+  MaskedLoss loss_;
   std::vector<double> quantiles_;
   MemoryNetwork<float> network_;
   Trainer trainer_;
 
-  // Of the step at hand.
+  // Scratch of a step.
   std::vector<Origin> origins_;
   OriginWindows<float> windows_;
   OriginTargets<float> targets_;

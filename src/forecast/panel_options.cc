@@ -1,52 +1,64 @@
-// Which options of the panel forecaster can be.
+// Which options of the forecaster are valid, how many weights they make, and what they mean for its
+// parts.
+#include "forecast/panel_options.h"
+
 #include <cmath>
 #include <limits>
 #include <string_view>
+#include <utility>
 
 #include "check.h"
-#include "memattn/panel_forecaster.h"
+#include "forecast/origin_windows.h"
 
 namespace memattn {
 namespace {
 
 constexpr std::string_view kFunction = "PanelForecasterOptions";
 constexpr std::int64_t kLargestSize = std::numeric_limits<std::int32_t>::max();
+constexpr double kLargestDeviation = 1e18;  // of initial memories: draws and their products fit
+constexpr std::int64_t kMostMembers = 10'000, kMostQuantiles = 1'000, kMostLayers = 1'000;
 
-void check_size(std::string_view argument, std::int64_t value, std::int64_t smallest,
+void check_size(std::string_view option, std::int64_t found, std::int64_t smallest = 1,
                 std::int64_t largest = kLargestSize) {
-  if (value < smallest || value > largest) {
-    fail_argument(kFunction, argument, value, concat("a number from ", smallest, " to ", largest));
+  check_between(kFunction, option, found, smallest, largest);
+}
+
+template <typename Enum>
+void check_enum(std::string_view option, Enum found, Enum last) {
+  const auto value = static_cast<std::int64_t>(found);
+  if (value < 0 || value > static_cast<std::int64_t>(last)) {
+    fail_argument(kFunction, option, value,
+                  concat("a value of its enum, 0 to ", static_cast<int>(last)));
   }
 }
 
-void check_positive(std::string_view argument, double value) {
-  if (!(std::isfinite(value) && value > 0)) {
-    fail_argument(kFunction, argument, value, "a finite positive number");
+void check_lookbacks(const PanelForecasterOptions& options) {
+  const std::vector<std::int64_t>& lookbacks = options.lookbacks;
+  check_size("lookbacks (their number)", static_cast<std::int64_t>(lookbacks.size()), 1,
+             kMostMembers);
+  check_size("seeds", options.seeds);
+  check_size("lookbacks * seeds", options.members(), 1, kMostMembers);
+  const bool past_seasons = options.windows == PanelWindows::kPastSeasons;
+  if (past_seasons) check_size("season, with windows of past seasons", options.season, 2);
+  for (std::size_t i = 0; i < lookbacks.size(); ++i) {
+    const std::string option = concat("lookbacks[", i, "]");
+    check_size(option, lookbacks[i]);
+    if (past_seasons && lookbacks[i] % options.season != 0) {
+      fail_argument(
+          kFunction, option, lookbacks[i],
+          concat("a multiple of season = ", options.season, ", with windows of past seasons"));
+    }
   }
-}
-
-void check_share(std::string_view argument, double value) {
-  if (!(value >= 0 && value < 1)) fail_argument(kFunction, argument, value, "a number in [0, 1)");
-}
-
-// Of the largest member, counted in double, where options that are too large do not wrap around.
-double count_params(const PanelForecasterOptions& options, std::int64_t lookback) {
-  const auto number = [](std::int64_t value) { return static_cast<double>(value); };
-  const double units = number(options.units), projected = number(options.num_heads) * units;
-  // More than there are in either kind of windows.
-  const double features = number(lookback) + 4 * number(options.season) + 3;
-  const double outputs = number(options.outputs()) * number(options.horizon);
-  const double layer =
-      number(options.memory_size) * units + 4 * projected * units + 3 * projected + 3 * units;
-  return features * units + units + number(options.layers) * layer + (units + features) * outputs;
 }
 
 void check_quantiles(const PanelForecasterOptions& options) {
   const std::vector<double>& quantiles = options.quantiles;
-  if (quantiles.empty() == (options.loss == PanelLoss::kPinball)) {
+  if (quantiles.empty() == (options.loss == ErrorLoss::kPinball)) {
     fail_argument(kFunction, "quantiles", concat(quantiles.size(), " of them"),
                   "some with the pinball loss, none with another");
   }
+  check_size("quantiles (their number)", static_cast<std::int64_t>(quantiles.size()), 0,
+             kMostQuantiles);
   for (std::size_t i = 0; i < quantiles.size(); ++i) {
     const double lowest = i > 0 ? quantiles[i - 1] : 0.0;
     if (!(quantiles[i] > lowest && quantiles[i] < 1)) {
@@ -56,53 +68,112 @@ void check_quantiles(const PanelForecasterOptions& options) {
   }
 }
 
+// Checks what the sizes multiply to, for the members of one lookback. In double, where a product
+// that is too large is a large number and does not wrap around.
+void check_products(const PanelForecasterOptions& options, std::size_t i) {
+  const MemoryNetworkOptions network = network_options(options, options.lookbacks[i], 0);
+  const auto number = [](std::int64_t value) { return static_cast<double>(value); };
+  const auto check = [&](std::string_view product, double found, std::string_view what) {
+    if (found <= static_cast<double>(kLargestSize)) return;
+    fail_argument(kFunction, product, concat(found, " ", what), concat("at most ", kLargestSize));
+  };
+  const std::string lookback = concat("lookbacks[", i, "]");
+  const double units = number(network.units), heads = number(network.num_heads),
+               slots = number(network.memory_size), layers = number(network.layers),
+               outputs = number(network.outputs),
+               inputs = number(network.features) + number(network.skip_features);
+  const double in = number(network.features) * units;
+  const double memory = layers * (slots + 4 * heads * units) * units;
+  const double out = (units + inputs) * outputs;
+  check(concat("(", lookback, " + season) * units"), in, "weights in a member");
+  check("layers * (memory_size + 4 * num_heads * units) * units", memory, "weights in a member");
+  check(concat("(", lookback, " + season + units) * horizon * quantiles"), out,
+        "weights in a member");
+  check(concat(lookback, ", season, horizon, units, memory_size, num_heads, layers together"),
+        in + memory + out, "weights in a member");
+
+  const double batch = number(options.batch_size);
+  check(concat("batch_size * (", lookback, " + season)"), batch * inputs, "values in a batch");
+  check("batch_size * units", batch * units, "values in a batch");
+  check("batch_size * horizon * quantiles", batch * outputs, "values in a batch");
+  if (options.layers == 0) return;
+  check("batch_size * num_heads * memory_size", batch * heads * slots, "values in a batch");
+  layer_config(network, 0, true).validate();  // what a layer keeps beside its weights
+}
+
 }  // namespace
 
 void PanelForecasterOptions::validate() const {
-  check_size("horizon", horizon, 1);
-  check_size("season", season, 1);
-  if (lookbacks.empty()) fail_argument(kFunction, "lookbacks", "none", "at least one");
-  for (std::size_t i = 0; i < lookbacks.size(); ++i) {
-    check_size(concat("lookbacks[", i, "]"), lookbacks[i], 1);
-  }
-  if (windows == PanelWindows::kPastSeasons) {
-    check_size("season", season, 2);
-    for (std::size_t i = 0; i < lookbacks.size(); ++i) {
-      if (lookbacks[i] % season != 0) {
-        fail_argument(kFunction, concat("lookbacks[", i, "]"), lookbacks[i],
-                      concat("a multiple of season = ", season, ", with windows of past seasons"));
-      }
-    }
-  }
-  check_size("seeds", seeds, 1);
-  check_size("members", members(), 1, 10'000);
-  check_size("min_history", min_history, 1);
-  check_size("units", units, 1);
-  check_size("memory_size", memory_size, 1);
-  check_size("num_heads", num_heads, 1);
-  check_size("layers", layers, 0, 1000);
-  check_share("dropout", dropout);
+  check_size("horizon", horizon);
+  check_size("season", season);
+  check_enum("windows", windows, PanelWindows::kPastSeasons);
+  check_lookbacks(*this);
+  check_size("min_history", min_history);
+  check_size("units", units);
+  check_size("memory_size", memory_size);
+  check_size("num_heads", num_heads);
+  check_size("layers", layers, 0, kMostLayers);
+  check_fraction(kFunction, "dropout", dropout);
+  check_enum("memory_initializer.kind", memory_initializer.kind, MemoryInitializer::Kind::kZeros);
   if (memory_initializer.kind == MemoryInitializer::Kind::kNormal) {
-    check_positive("memory_initializer.stddev", memory_initializer.stddev);
+    check_positive(kFunction, "memory_initializer.stddev", memory_initializer.stddev,
+                   kLargestDeviation);
   }
-  check_positive("huber_delta", huber_delta);
+  check_enum("loss", loss, ErrorLoss::kPinball);
+  check_positive(kFunction, "huber_delta", huber_delta, kLargestTarget);
   check_quantiles(*this);
-  check_size("steps", steps, 1);
-  check_size("batch_size", batch_size, 1);
-  check_positive("learning_rate", learning_rate);
+  check_size("steps", steps);
+  check_size("batch_size", batch_size);
+  check_positive(kFunction, "learning_rate", learning_rate);
   check_size("warm_up", warm_up, 0);
-  if (!(std::isfinite(weight_decay) && weight_decay >= 0)) {
-    fail_argument(kFunction, "weight_decay", weight_decay, "a finite number, at least 0");
-  }
-  check_positive("clip_norm", clip_norm);
-  check_share("average_decay", average_decay);
+  check_not_negative(kFunction, "weight_decay", weight_decay);
+  check_positive(kFunction, "clip_norm", clip_norm);
+  check_fraction(kFunction, "average_decay", average_decay);
+  for (std::size_t i = 0; i < lookbacks.size(); ++i) check_products(*this, i);
+}
+
+std::vector<std::int64_t> PanelForecasterOptions::count_member_params() const {
+  validate();
+  std::vector<std::int64_t> counts;
   for (const std::int64_t lookback : lookbacks) {
-    const double params = count_params(*this, lookback);
-    if (params > static_cast<double>(kLargestSize)) {
-      fail_argument(kFunction, "sizes", concat(params, " weights a member"),
-                    concat("at most ", kLargestSize));
-    }
+    counts.insert(counts.end(), static_cast<std::size_t>(seeds),
+                  memattn::count_params(network_options(*this, lookback, seed)));
   }
+  return counts;
+}
+
+WindowShape window_shape(const PanelForecasterOptions& options, std::int64_t lookback) {
+  return {lookback, options.horizon, options.season, options.windows};
+}
+
+MemoryNetworkOptions network_options(const PanelForecasterOptions& options, std::int64_t lookback,
+                                     std::uint64_t seed) {
+  const WindowShape shape = window_shape(options, lookback);
+  return {.features = shape.features(),
+          .skip_features = shape.skip_features(),
+          .past_seasons = {shape.seasons(), shape.season, shape.horizon},
+          .outputs = options.outputs() * options.horizon,
+          .units = options.units,
+          .memory_size = options.memory_size,
+          .num_heads = options.num_heads,
+          .layers = options.layers,
+          .pre_norm = options.pre_norm,
+          .dropout = options.dropout,
+          .memory_initializer = options.memory_initializer,
+          .seed = seed};
+}
+
+TrainerOptions trainer_options(const PanelForecasterOptions& options) {
+  return {.steps = options.steps,
+          .warm_up = options.warm_up,
+          .learning_rate = options.learning_rate,
+          .weight_decay = options.weight_decay,
+          .clip_norm = options.clip_norm,
+          .average_decay = options.average_decay};
+}
+
+PanelRules panel_rules(const PanelForecasterOptions& options) {
+  return {options.season, options.logs, options.windows == PanelWindows::kPastSeasons};
 }
 
 }  // namespace memattn

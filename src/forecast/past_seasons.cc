@@ -1,4 +1,4 @@
-// Season by season, in float64 until the last conversion.
+// The inputs of windows of past seasons, in float64 until the last conversion.
 #include "forecast/past_seasons.h"
 
 #include <algorithm>
@@ -7,9 +7,8 @@
 namespace memattn {
 namespace {
 
-constexpr double kLargestFeature = 10.0;
-
-// Added to the spread in logs: a series that hardly moves would blow up whatever follows.
+// Added to the spread in logs. Without it, a series that hardly moves would blow up the inputs and
+// forecasts of what follows.
 constexpr double kSmallestLogScale = 0.005;
 
 double mean(std::span<const double> values) {
@@ -29,7 +28,7 @@ void make_past_seasons(const PanelSeries& series, const WindowShape& shape, std:
   for (std::int64_t i = 0; i < size; ++i) {
     std::int64_t place = time - size + i;
     if (place < 0) {
-      // The earliest known value of its phase, or of all.
+      // Before the history: the earliest value of the same phase, or the first value of all.
       place = (place % season + season) % season;
       if (place >= time) place = 0;
     }
@@ -42,7 +41,7 @@ void make_past_seasons(const PanelSeries& series, const WindowShape& shape, std:
   row.unit = series.unit(time);
   row.scale = series.spread(time) + (series.log_domain ? kSmallestLogScale : 0.0);
 
-  // The mean season, around the level.
+  // The mean of a phase over all seasons, relative to the level.
   const auto phase_mean = [&](std::int64_t phase) {
     double sum = 0;
     for (std::int64_t i = phase; i < size; i += season) sum += x[i] - level;

@@ -1,4 +1,4 @@
-// Plain loops over runs of one season: a small part of a step, and the same bits everywhere.
+// Plain loops over runs of one season. They are a small part of a training step.
 #include "forecast/season_path.h"
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// Sums along each phase, and a test that goes from origin to origin in steps of one value.
+// Sums along each phase, and the test of significance, updated value by value.
 #include "forecast/seasonality.h"
 
 #include <algorithm>
@@ -9,11 +9,11 @@ namespace {
 
 constexpr double kQuantile = 1.645;  // of the standard normal at 95 %: 90 % on two sides
 
-// What is left of a sum of squares when all values are equal but for rounding, by its size before.
+// A variance below this share of the sum of squares is only rounding: all values are equal.
 constexpr double kRounding = 1e-12;
 
-// The test at every origin. All sums are of values less the first one: the differences that are
-// taken of them would lose the digits that a large mean costs.
+// Returns the test at every origin. All sums are of values less the first one: with a large mean,
+// their differences would lose most of their digits.
 std::vector<bool> significant(std::span<const double> values, std::int64_t season) {
   const auto size = static_cast<std::int64_t>(values.size());
   std::vector<bool> result(values.size() + 1, false);
@@ -54,7 +54,7 @@ Seasonality::Seasonality(std::span<const double> values, std::int64_t season) : 
   const auto size = static_cast<std::int64_t>(values.size());
   if (season < 2 || size < 3 * season) return;
   seasonal_ = significant(values, season);
-  // Over an even season the two ends of the average count half each.
+  // An even season needs season + 1 values, of which the first and the last count half.
   const std::int64_t half = season / 2;
   const double end_weight = season % 2 == 0 ? 0.5 : 1.0;
   remainder_.assign(values.size(), 0.0);

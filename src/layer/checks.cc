@@ -73,7 +73,8 @@ void check_size(std::string_view function, std::string_view argument, std::size_
   }
   if (overflow) fail_argument(function, what, product, "a product below 2^63");
   fail_argument(function, argument, concat(found, " values"),
-                concat(what, " = ", product, " = ", expected));
+                sizes.size() == 1 ? concat(what, " = ", expected)
+                                  : concat(what, " = ", product, " = ", expected));
 }
 
 void check_overlaps(std::string_view function, std::initializer_list<Buffer> inputs,

@@ -71,18 +71,22 @@ double MaskedLoss::operator()(std::span<const T> errors, std::span<const std::ui
                   concat(counts.size(), " and ", grad_errors.size(), " values"),
                   concat(errors.size(), " values each, as many as errors"));
   }
-  const T p = static_cast<T>(parameter);
+  // Checked before the parameter becomes a T, which a number too large would not fit.
   switch (kind) {
     case ErrorLoss::kSmape:
-      return mean(errors, counts, p, smape<T>, grad_errors);
+      return mean(errors, counts, T(0), smape<T>, grad_errors);
     case ErrorLoss::kMae:
-      return mean(errors, counts, p, mae<T>, grad_errors);
+      return mean(errors, counts, T(0), mae<T>, grad_errors);
     case ErrorLoss::kHuber:
-      return mean(errors, counts, p, huber<T>, grad_errors);
+      check_positive("MaskedLoss", "parameter (delta)", parameter);
+      return mean(errors, counts, static_cast<T>(parameter), huber<T>, grad_errors);
     case ErrorLoss::kPinball:
-      break;
+      if (!(parameter > 0 && parameter < 1)) {
+        fail_argument("MaskedLoss", "parameter (q)", parameter, "a number in (0, 1)");
+      }
+      return mean(errors, counts, static_cast<T>(parameter), pinball<T>, grad_errors);
   }
-  return mean(errors, counts, p, pinball<T>, grad_errors);
+  fail_argument("MaskedLoss", "kind", static_cast<int>(kind), "one of ErrorLoss");
 }
 
 template double MaskedLoss::operator()<float>(std::span<const float>, std::span<const std::uint8_t>,

@@ -1,25 +1,21 @@
-// Losses of forecasts by their errors, forecast less truth, with elements that do not count.
+// Mean losses of forecast errors, over the errors that count.
 #pragma once
 
 #include <cstdint>
 #include <span>
 
-namespace memattn {
+#include "memattn/error_loss.h"
 
-enum class ErrorLoss {
-  kSmape,    // 2 tanh(|e| / 2): of an error of logarithms, sMAPE / 100 exactly
-  kMae,      // |e|
-  kHuber,    // e^2 / 2 up to |e| = delta, delta (|e| - delta / 2) beyond
-  kPinball,  // (1 - q) e for e > 0, -q e for e < 0: least at quantile q
-};
+namespace memattn {
 
 struct MaskedLoss {
   ErrorLoss kind = ErrorLoss::kMae;
-  double parameter = 1.0;  // delta of kHuber, q of kPinball
+  double parameter = 1.0;  // delta of kHuber, q of kPinball; the others ignore it
 
-  // The mean loss over the elements that count, counts[i] != 0, and its gradient; 0 when none does.
-  // What stands where nothing counts, even NaN, reaches neither. Throws std::invalid_argument when
-  // the lengths differ.
+  // Returns the mean loss over the errors with counts[i] != 0, or 0 when there are none, and
+  // overwrites grad_errors with its gradient, which is 0 where counts[i] == 0. An error that does
+  // not count may be NaN. Throws std::invalid_argument, before anything is written, when the
+  // lengths differ, `kind` is no ErrorLoss, delta is not positive or q not in (0, 1).
   template <typename T>
   double operator()(std::span<const T> errors, std::span<const std::uint8_t> counts,
                     std::span<T> grad_errors) const;

@@ -4,7 +4,9 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <limits>
 #include <numbers>
+#include <string_view>
 #include <utility>
 
 #include "check.h"
@@ -12,16 +14,15 @@
 namespace memattn {
 namespace {
 
-const TrainerOptions& checked(const TrainerOptions& options) {
-  const auto fail = [](const char* name, auto found, const char* expected) {
-    fail_argument("Trainer", name, found, expected);
-  };
-  if (options.steps < 1) fail("steps", options.steps, "at least 1");
-  if (options.warm_up < 0) fail("warm_up", options.warm_up, "at least 0");
-  if (!(options.clip_norm > 0)) fail("clip_norm", options.clip_norm, "a positive number");
-  if (!(options.average_decay >= 0 && options.average_decay < 1)) {
-    fail("average_decay", options.average_decay, "a number in [0, 1)");
-  }
+const TrainerOptions& validated(const TrainerOptions& options) {
+  constexpr std::string_view kFunction = "TrainerOptions";
+  constexpr std::int64_t kMost = std::numeric_limits<std::int64_t>::max();
+  check_between(kFunction, "steps", options.steps, 1, kMost);
+  check_between(kFunction, "warm_up", options.warm_up, 0, kMost);
+  check_not_negative(kFunction, "learning_rate", options.learning_rate);
+  check_not_negative(kFunction, "weight_decay", options.weight_decay);
+  check_positive(kFunction, "clip_norm", options.clip_norm);
+  check_fraction(kFunction, "average_decay", options.average_decay);
   return options;
 }
 
@@ -38,7 +39,7 @@ double scheduled_rate(std::int64_t step, const TrainerOptions& options) {
 }
 
 Trainer::Trainer(const TrainerOptions& options)
-    : options_(checked(options)),
+    : options_(validated(options)),
       optimizer_({.learning_rate = options.learning_rate, .weight_decay = options.weight_decay}) {}
 
 void Trainer::step(std::span<float> parameters, std::span<float> gradients) {

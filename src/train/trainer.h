@@ -1,6 +1,6 @@
-// One model's way through training, a step at a time: schedule, clipping, AdamW, and the average of
-// its weights. It sees flat buffers of floats and knows no model; whoever drives it may stop
-// between any two steps.
+// Trains one model step by step: learning-rate schedule, clipping, AdamW and the moving average of
+// the weights. It sees flat buffers of floats and knows no model. Training may stop between any two
+// steps and go on later.
 #pragma once
 
 #include <cstdint>
@@ -13,20 +13,20 @@ namespace memattn {
 
 struct TrainerOptions {
   std::int64_t steps = 1;
-  std::int64_t warm_up = 0;     // steps; at most half of all are taken
-  double learning_rate = 1e-3;  // at its highest
+  std::int64_t warm_up = 0;     // steps; cut to half of `steps` if it is more
+  double learning_rate = 1e-3;  // the highest of the schedule
   double weight_decay = 0;
   double clip_norm = 1;
-  double average_decay = 0;  // of the moving average of the weights; 0: the last weights count
+  double average_decay = 0;  // > 0: finish() gives a moving average of the weights
 };
 
-// The learning rate of step 0 .. steps - 1: up in a line over the warm-up, then down to 0 along
-// half a cosine.
+// Returns the learning rate of a step, 0 .. steps - 1: it rises linearly during the warm-up and
+// then falls to 0 along half a cosine.
 double scheduled_rate(std::int64_t step, const TrainerOptions& options);
 
 class Trainer {
  public:
-  // Throws std::invalid_argument when an option cannot be.
+  // Throws std::invalid_argument naming the first invalid option.
   explicit Trainer(const TrainerOptions& options);
 
   std::int64_t steps_done() const { return optimizer_.iterations(); }
@@ -35,15 +35,17 @@ class Trainer {
   // Clips the gradients in place and takes a step with them.
   void step(std::span<float> parameters, std::span<float> gradients);
 
-  // With average_decay: replaces the parameters by their average over the steps taken, of which
-  // early ones count the less, decay^age, weights of sum 1.
+  // With average_decay: replaces the parameters by their average over the steps taken. A step that
+  // lies `age` steps back has weight decay^age, divided by the sum of all these weights.
   void finish(std::span<float> parameters) const;
 
-  // What the next steps depend on beside the parameters, P of them: Adam's mean and square (P) and,
-  // with average_decay, the sum of the average (P), one after the other; zeros before a step.
-  std::vector<float> state(std::size_t size) const;
-  // Takes the place of a trainer with the same options after `steps_done` steps. Throws
-  // std::invalid_argument, before anything is changed, when there cannot be such a state.
+  // Returns what the next steps depend on beside the P parameters: Adam's mean (P), its square (P)
+  // and, with average_decay, the sum of the average (P), one after the other. All are 0 before the
+  // first step.
+  [[nodiscard]] std::vector<float> state(std::size_t size) const;
+  // Continues as a trainer with the same options does after `steps_done` steps, whose state() this
+  // is. Throws std::invalid_argument, before anything is changed, when `steps_done` is out of range
+  // or the state has the wrong size or values that are not finite.
   void restore(std::int64_t steps_done, std::span<const float> state);
 
  private:

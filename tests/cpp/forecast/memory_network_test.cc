@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -200,6 +201,23 @@ TEST(MemoryNetwork, ValueIsThatOfItsFormula) {
   }
 }
 
+// Windows are independent: few of them take another way through the layers, with the same bits.
+TEST(MemoryNetwork, PredictIsForwardWithoutDropout) {
+  for (const bool pre_norm : {false, true}) {
+    const MemoryNetwork<double> net = network(options(pre_norm, 0.3));
+    const std::vector<double> expected = forward(net, -1);
+    for (const std::size_t count : {std::size_t{1}, std::size_t{3}, std::size_t{kWindows}}) {
+      std::vector<double> output(count * kOutputs, 99);
+      MemoryNetworkActivations<double> activations;
+      net.predict({std::span(features()).first(count * kFeatures),
+                   std::span(skip()).first(count * kSkip), std::span(seasons()).first(count * 8)},
+                  output, activations);
+      EXPECT_TRUE(std::ranges::equal(output, std::span(expected).first(output.size()))) << count;
+      EXPECT_TRUE(activations.scores.empty());
+    }
+  }
+}
+
 TEST(MemoryNetwork, SlotLeftOutIsOneThatIsNotThere) {
   for (const bool pre_norm : {false, true}) {
     const MemoryNetwork<double> net = network(options(pre_norm, 0));
@@ -209,7 +227,7 @@ TEST(MemoryNetwork, SlotLeftOutIsOneThatIsNotThere) {
         const SlotLeftOut left_out{layer, slot};
         std::vector<double> output(kWindows * kOutputs, 99);
         MemoryNetworkActivations<double> activations;
-        net.forward(inputs(), output, activations, -1, &left_out);
+        net.predict(inputs(), output, activations, &left_out);
         EXPECT_LE(testing::relative_error(output, by_formula(net, left_out).output), 1e-13)
             << pre_norm << layer << slot;
         EXPECT_GT(testing::relative_error(output, whole), 1e-4) << pre_norm << layer << slot;
@@ -223,8 +241,8 @@ TEST(MemoryNetwork, ScoresAreThoseOfItsLayers) {
     const MemoryNetwork<double> net = network(options(pre_norm, 0));
     std::vector<double> output(kWindows * kOutputs), scores(kWindows * 2 * 4, 99);
     MemoryNetworkActivations<double> activations;
-    net.forward(inputs(), output, activations);
-    net.attention_scores(activations, scores);
+    net.predict(inputs(), output, activations, nullptr, scores);
+    EXPECT_EQ(output, forward(net, -1));
     const std::vector<double> expected = by_formula(net).scores;
     for (std::size_t n = 0; n < kWindows; ++n) {
       for (std::size_t i = 0; i < 2; ++i) {

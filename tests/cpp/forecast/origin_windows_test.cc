@@ -91,6 +91,35 @@ TEST(OriginWindows, OfASeriesInNoLogsDoNotDependOnItsUnit) {
   EXPECT_NEAR(targets.targets[2], targets.targets[0], 1e-12);
 }
 
+// Steps below the normal numbers, and a jump far beyond float: windows and targets stay finite.
+TEST(OriginWindows, OfValuesOfAnySizeAreFinite) {
+  for (const double step : {4e-310, 1e-300, 1e-20, 1.0, 1e140}) {
+    std::vector<double> values;
+    for (int i = 0; i < 12; ++i) values.push_back(i % 2 == 0 ? -step : step);
+    values.back() = 1e150;
+    const std::vector<std::int64_t> offsets = {0, 12};
+    for (const PanelWindows kind : {PanelWindows::kLastValues, PanelWindows::kPastSeasons}) {
+      const bool past = kind == PanelWindows::kPastSeasons;
+      const Panel panel(values, offsets, {.season = 2, .past_seasons = past});
+      const WindowShape shape{.lookback = 4, .horizon = 3, .season = 2, .windows = kind};
+      OriginWindows<float> windows;
+      OriginTargets<float> targets;
+      const std::vector<Origin> origins = {{0, 3}, {0, 9}, {0, 12}};
+      make_windows(panel, shape, origins, windows);
+      make_targets(panel, 3, origins, windows, targets);
+      for (const auto& all :
+           {windows.features, windows.skip, windows.seasons, targets.targets, targets.slope}) {
+        for (const float value : all) EXPECT_TRUE(std::isfinite(value)) << step;
+      }
+      // Squares of the smallest steps are 0, and with them the standard deviation.
+      if (past && step < 1e-200) continue;
+      EXPECT_EQ(targets.counts[5], 1);
+      if (step > 1e100) continue;
+      EXPECT_EQ(targets.targets[5], static_cast<float>(kLargestTarget)) << step;
+    }
+  }
+}
+
 TEST(OriginWindows, OfAConstantSeriesAreZeroAndDoNotCount) {
   const std::vector<double> values(10, -3.0);
   const std::vector<std::int64_t> offsets = {0, 10};

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdint>
 #include <numbers>
+#include <optional>
 #include <vector>
 
 #include "memattn/panel_forecaster.h"
@@ -54,9 +55,9 @@ inline PanelForecasterOptions options() {
   return result;
 }
 
-// From the end of each series.
+// Forecasts from the end of each series, of all members or of one.
 inline std::vector<double> predict(const PanelForecaster& forecaster, const Data& series,
-                                   std::int64_t member = -1) {
+                                   std::optional<std::int64_t> member = {}) {
   std::vector<std::int64_t> which, times;
   for (std::size_t i = 0; i + 1 < series.offsets.size(); ++i) {
     which.push_back(static_cast<std::int64_t>(i));
@@ -64,7 +65,11 @@ inline std::vector<double> predict(const PanelForecaster& forecaster, const Data
   }
   const PanelForecasterOptions& o = forecaster.options();
   std::vector<double> result(which.size() * static_cast<std::size_t>(o.outputs() * o.horizon), 99);
-  forecaster.predict(series.view(), {which, times}, result, member);
+  if (member) {
+    forecaster.predict(series.view(), {which, times}, *member, result);
+  } else {
+    forecaster.predict(series.view(), {which, times}, result);
+  }
   return result;
 }
 

@@ -72,7 +72,7 @@ TEST(PanelMemory, OfTwoSlotsAlikeEitherMayBeLeftOut) {
   const std::size_t block = which.size() * 5;
   std::vector<double> without(4 * block), whole(block), found(block);
   forecaster.predict_without_slots(series.view(), {which, times}, 0, 0, without);
-  forecaster.predict(series.view(), {which, times}, whole, 0);
+  forecaster.predict(series.view(), {which, times}, 0, whole);
   // Slot 2 becomes a copy of slot 1.
   const auto before = forecaster.parameters(0);
   std::vector<float> weights(before.begin(), before.end());
@@ -82,7 +82,7 @@ TEST(PanelMemory, OfTwoSlotsAlikeEitherMayBeLeftOut) {
   forecaster.set_parameters(0, weights);
   std::vector<double> alike(4 * block);
   forecaster.predict_without_slots(series.view(), {which, times}, 0, 0, alike);
-  forecaster.predict(series.view(), {which, times}, found, 0);
+  forecaster.predict(series.view(), {which, times}, 0, found);
   const auto part = [&](const std::vector<double>& all, std::size_t slot) {
     return std::vector<double>(all.begin() + static_cast<std::ptrdiff_t>(slot * block),
                                all.begin() + static_cast<std::ptrdiff_t>((slot + 1) * block));
@@ -123,8 +123,8 @@ TEST(PanelMemory, ReadingsThatCannotBeAreRefused) {
   EXPECT_EQ(scored(-1, scores),
             "PanelForecaster::attention_scores: member: found -1, expected a number from 0 to 3");
   EXPECT_EQ(scored(0, std::span(scores).first(7)),
-            "PanelForecaster::attention_scores: scores: found 7 values, expected 8 values, origins "
-            "* layers * memory_size");
+            "PanelForecaster::attention_scores: scores: found 7 values, expected origins * "
+            "layers * memory_size = 1 * 2 * 4 = 8");
   const auto left_out = [&](const PanelForecaster& asked, std::int64_t layer, std::size_t size) {
     return message_of([&] {
       asked.predict_without_slots(series.view(), {which, times}, 0, layer,
@@ -138,8 +138,8 @@ TEST(PanelMemory, ReadingsThatCannotBeAreRefused) {
             "PanelForecaster::predict_without_slots: layer: found 0, expected none, for there is "
             "no memory layer");
   EXPECT_EQ(left_out(forecaster, 1, 19),
-            "PanelForecaster::predict_without_slots: forecasts: found 19 values, expected 20 "
-            "values, memory_size * origins * outputs * horizon");
+            "PanelForecaster::predict_without_slots: forecasts: found 19 values, expected "
+            "memory_size * origins * outputs * horizon = 4 * 1 * 1 * 5 = 20");
 }
 
 }  // namespace

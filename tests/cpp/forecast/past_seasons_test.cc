@@ -6,6 +6,7 @@
 #include <cmath>
 #include <vector>
 
+#include "forecast/origin_windows.h"
 #include "testing/arrays.h"
 
 namespace memattn {

@@ -8,6 +8,8 @@
 #include <stdexcept>
 #include <vector>
 
+#include "testing/arrays.h"
+
 namespace memattn {
 namespace {
 
@@ -77,6 +79,28 @@ TEST(MaskedLoss, NanThatCountsStaysVisible) {
     EXPECT_TRUE(std::isnan(loss.operator()<float>(errors, counts, grad)));
     EXPECT_TRUE(std::isnan(grad[0]));
   }
+}
+
+TEST(MaskedLoss, OptionsThatCannotBeAreRefused) {
+  const std::vector<double> errors = {1, 2};
+  const std::vector<std::uint8_t> counts = {1, 1};
+  std::vector<double> grad = {9, 9};
+  const auto refused = [&](ErrorLoss kind, double parameter) {
+    return testing::message_of(
+        [&] { MaskedLoss{kind, parameter}.operator()<double>(errors, counts, grad); });
+  };
+  const double nan = std::numeric_limits<double>::quiet_NaN(),
+               infinity = std::numeric_limits<double>::infinity();
+  for (const double bad : {0.0, -1.0, nan, infinity, 1e39}) {
+    EXPECT_TRUE(refused(ErrorLoss::kHuber, bad).starts_with("MaskedLoss: parameter (delta)"))
+        << bad;
+  }
+  for (const double bad : {0.0, 1.0, -0.5, nan, infinity}) {
+    EXPECT_TRUE(refused(ErrorLoss::kPinball, bad).starts_with("MaskedLoss: parameter (q)")) << bad;
+  }
+  EXPECT_EQ(refused(static_cast<ErrorLoss>(4), 0.5),
+            "MaskedLoss: kind: found 4, expected one of ErrorLoss");
+  EXPECT_EQ(grad, (std::vector<double>{9, 9}));
 }
 
 TEST(MaskedLoss, LengthsThatDifferAreRefused) {

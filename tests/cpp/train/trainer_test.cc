@@ -4,8 +4,12 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <stdexcept>
+#include <limits>
+#include <string>
 #include <vector>
+
+#include "check.h"
+#include "testing/arrays.h"
 
 namespace memattn {
 namespace {
@@ -57,11 +61,25 @@ TEST(Trainer, AverageIsThatOfItsDefinition) {
 }
 
 TEST(Trainer, OptionsThatCannotBeAreRefused) {
-  EXPECT_THROW(Trainer({.steps = 0}), std::invalid_argument);
-  EXPECT_THROW(Trainer({.warm_up = -1}), std::invalid_argument);
-  EXPECT_THROW(Trainer({.clip_norm = 0}), std::invalid_argument);
-  EXPECT_THROW(Trainer({.average_decay = 1}), std::invalid_argument);
-  EXPECT_THROW(Trainer({.weight_decay = -1}), std::invalid_argument);
+  const auto refused = [](const char* name, auto field, auto... bad) {
+    const auto check = [&](auto value) {
+      TrainerOptions options;
+      options.*field = value;
+      const std::string message = testing::message_of([&] { Trainer trainer(options); });
+      EXPECT_TRUE(message.starts_with(concat("TrainerOptions: ", name, ": found ", value)))
+          << message;
+    };
+    (check(bad), ...);
+  };
+  constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  constexpr std::int64_t kLowest = std::numeric_limits<std::int64_t>::min();
+  refused("steps", &TrainerOptions::steps, std::int64_t{0}, std::int64_t{-1}, kLowest);
+  refused("warm_up", &TrainerOptions::warm_up, std::int64_t{-1}, kLowest);
+  refused("learning_rate", &TrainerOptions::learning_rate, -1.0, kNan, kInfinity, 1e39);
+  refused("weight_decay", &TrainerOptions::weight_decay, -1.0, kNan, kInfinity, 1e39);
+  refused("clip_norm", &TrainerOptions::clip_norm, 0.0, -1.0, kNan, kInfinity);
+  refused("average_decay", &TrainerOptions::average_decay, 1.0, -0.1, kNan, kInfinity);
 }
 
 }  // namespace

@@ -1,14 +1,18 @@
 """The bindings of the forecaster of many series: arrays in and out, progress, interruption."""
 
 import _thread
+import contextlib
 import threading
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import numpy as np
 import pytest
 
 from memattn._memattn import PanelForecaster
+
+Series: TypeAlias = tuple[np.ndarray, np.ndarray]  # values, offsets
 
 OPTIONS: dict[str, Any] = {
     "horizon": 3,
@@ -24,17 +28,17 @@ OPTIONS: dict[str, Any] = {
 
 
 @pytest.fixture
-def series() -> tuple[np.ndarray, np.ndarray]:
+def series() -> Series:
     """Six positive series of 30 values."""
     noise = np.random.default_rng(1).normal(0, 0.1, (6, 30))
     return np.exp(noise + 0.5 * np.sin(np.pi / 2 * np.arange(30))).ravel(), np.arange(7) * 30
 
 
-def predict(forecaster: PanelForecaster, series: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+def predict(forecaster: PanelForecaster, series: Series) -> np.ndarray:
     return forecaster.predict(*series, np.arange(6), np.full(6, 30))
 
 
-def test_fit_changes_what_predict_says(series: tuple[np.ndarray, np.ndarray]) -> None:
+def test_fit_changes_what_predict_says(series: Series) -> None:
     forecaster = PanelForecaster(**OPTIONS)
     untrained = predict(forecaster, series)
     assert untrained.shape == (6, 1, 3)
@@ -63,7 +67,7 @@ def test_weights_are_counted_without_a_model() -> None:
         PanelForecaster.count_weights(**OPTIONS | {"lookbacks": [0]})
 
 
-def test_parameters_are_copied_out_and_in(series: tuple[np.ndarray, np.ndarray]) -> None:
+def test_parameters_are_copied_out_and_in(series: Series) -> None:
     trained, other = PanelForecaster(**OPTIONS), PanelForecaster(**OPTIONS, seed=1)
     trained.fit(*series)
     copies = [trained.parameters(member) for member in range(2)]
@@ -79,7 +83,7 @@ def test_parameters_are_copied_out_and_in(series: tuple[np.ndarray, np.ndarray])
         other.parameters(2)
 
 
-def test_quantiles_have_an_axis(series: tuple[np.ndarray, np.ndarray]) -> None:
+def test_quantiles_have_an_axis(series: Series) -> None:
     forecaster = PanelForecaster(**OPTIONS, loss="pinball", quantiles=[0.1, 0.9])
     forecaster.fit(*series)
     found = predict(forecaster, series)
@@ -87,7 +91,7 @@ def test_quantiles_have_an_axis(series: tuple[np.ndarray, np.ndarray]) -> None:
     assert (found[:, 0] <= found[:, 1]).all()
 
 
-def test_memory_says_what_it_reads(series: tuple[np.ndarray, np.ndarray]) -> None:
+def test_memory_says_what_it_reads(series: Series) -> None:
     forecaster = PanelForecaster(**OPTIONS)
     forecaster.fit(*series)
     origins = np.arange(6), np.full(6, 30)
@@ -107,7 +111,7 @@ def test_memory_says_what_it_reads(series: tuple[np.ndarray, np.ndarray]) -> Non
     assert linear.attention_scores(*series, *origins, 0).shape == (6, 0, 4)
 
 
-def test_past_seasons_start_from_their_average(series: tuple[np.ndarray, np.ndarray]) -> None:
+def test_past_seasons_start_from_their_average(series: Series) -> None:
     options = OPTIONS | {"lookbacks": [8], "windows": "past_seasons"}
     last = series[0].reshape(6, 30)[:, -8:].reshape(6, 2, 4)[:, :, :3]
     added = predict(PanelForecaster(**options, logs=False), series)[:, 0]
@@ -123,7 +127,7 @@ def test_memories_from_zeros_are_other_weights() -> None:
     assert not zeros.parameters(0)[changed].any()
 
 
-def test_progress_is_told_and_may_stop(series: tuple[np.ndarray, np.ndarray]) -> None:
+def test_progress_is_told_and_may_stop(series: Series) -> None:
     calls: list[tuple[int, int, float]] = []
     assert PanelForecaster(**OPTIONS).fit(*series, lambda *now: calls.append(now))
     assert calls[-1][:2] == (20, 20)
@@ -132,7 +136,7 @@ def test_progress_is_told_and_may_stop(series: tuple[np.ndarray, np.ndarray]) ->
     assert long.fit(*series, lambda *_: False) is False
 
 
-def test_errors_of_progress_pass_through(series: tuple[np.ndarray, np.ndarray]) -> None:
+def test_errors_of_progress_pass_through(series: Series) -> None:
     def fail(*_: object) -> None:
         raise LookupError("mine")
 
@@ -140,30 +144,150 @@ def test_errors_of_progress_pass_through(series: tuple[np.ndarray, np.ndarray]) 
         PanelForecaster(**OPTIONS).fit(*series, fail)
 
 
-@pytest.mark.usefixtures("interruptible")
-def test_interrupt_ends_fit(series: tuple[np.ndarray, np.ndarray]) -> None:
-    timer = threading.Timer(0.2, _thread.interrupt_main)
-    latest = time.monotonic() + 30
-    timer.start()
-    with pytest.raises(KeyboardInterrupt):
-        PanelForecaster(**(OPTIONS | {"steps": 10**9})).fit(
-            *series, lambda *_: time.monotonic() < latest
-        )
-    timer.join()
+# Calls that read a forecaster, by name: every public method and property has to be here, or in
+# CHANGES or STATIC.
+READERS: dict[str, Callable[[PanelForecaster, Series], object]] = {
+    "members": lambda forecaster, _: forecaster.members,
+    "count_params": lambda forecaster, _: forecaster.count_params(),
+    "parameters": lambda forecaster, _: forecaster.parameters(0),
+    "training_state": lambda forecaster, _: forecaster.training_state(),
+    "predict": lambda forecaster, series: predict(forecaster, series),
+    "attention_scores": lambda forecaster, series: forecaster.attention_scores(
+        *series, np.arange(6), np.full(6, 30), 0
+    ),
+    "predict_without_slots": lambda forecaster, series: forecaster.predict_without_slots(
+        *series, np.arange(6), np.full(6, 30), 0, 0
+    ),
+}
+CHANGES: dict[str, Callable[[PanelForecaster, Series], object]] = {
+    "set_parameters": lambda forecaster, _: forecaster.set_parameters(0, np.zeros(1, np.float32)),
+    "fit": lambda forecaster, series: forecaster.fit(*series),
+    "resume": lambda forecaster, series: forecaster.resume(*series, 0, []),
+}
+STATIC = {"count_weights"}
 
 
-def test_use_during_fit_is_refused(series: tuple[np.ndarray, np.ndarray]) -> None:
+def test_every_call_during_a_fit_is_refused(series: Series) -> None:
+    names = {name for name in dir(PanelForecaster) if not name.startswith("_")}
+    assert names == READERS.keys() | CHANGES.keys() | STATIC
     forecaster = PanelForecaster(**OPTIONS)
+    messages: dict[str, str] = {}
 
     def meddle(*_: object) -> None:
-        predict(forecaster, series)
+        for name, call in (READERS | CHANGES).items():
+            with pytest.raises(RuntimeError) as raised:
+                call(forecaster, series)
+            messages[name] = str(raised.value)
 
-    with pytest.raises(RuntimeError, match="found a fit still running, expected none"):
-        forecaster.fit(*series, meddle)
+    assert forecaster.fit(*series, meddle)
+    running = "a fit of this model is still running; wait for its end"
+    used = "another call is using this model; wait for its end"
+    assert messages == {
+        name: f"PanelForecaster.{name}: {running if name in READERS else used}"
+        for name in READERS | CHANGES
+    }
     assert predict(forecaster, series).shape == (6, 1, 3)
 
 
-def test_bad_input_is_refused(series: tuple[np.ndarray, np.ndarray]) -> None:
+def test_threads_read_while_others_fit(series: Series) -> None:
+    """Each call gives its right answer or is refused; nothing in between is ever seen."""
+    forecaster = PanelForecaster(**OPTIONS)
+    forecaster.fit(*series)
+    expected: dict[str, Any] = {
+        name: READERS[name](forecaster, series) for name in READERS if name != "training_state"
+    }
+    wrong: list[str] = []
+    answered: set[str] = set()
+    latest = time.monotonic() + 1.0
+
+    def read(name: str) -> None:
+        while time.monotonic() < latest and not wrong:
+            try:
+                found = READERS[name](forecaster, series)
+            except RuntimeError as error:
+                if "is still running" not in str(error):
+                    wrong.append(f"{name}: {error}")
+                continue
+            answered.add(name)
+            if name in expected and not np.array_equal(found, expected[name]):
+                wrong.append(f"{name}: {found}")
+
+    def fit() -> None:
+        while time.monotonic() < latest and not wrong:
+            # The same training each time, so that readers always see the same weights.
+            with contextlib.suppress(RuntimeError):
+                forecaster.fit(*series)
+            time.sleep(0.002)
+
+    threads = [threading.Thread(target=fit)]
+    threads += [threading.Thread(target=read, args=(name,)) for name in READERS]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+    assert answered == READERS.keys()
+
+
+def long_panel(count: int, length: int) -> Series:
+    values = np.random.default_rng(0).lognormal(0, 0.1, count * length)
+    return values, np.arange(count + 1) * length
+
+
+def interrupted(call: Callable[[], object]) -> float:
+    """Interrupts the call after 0.3 s; the seconds from there to its KeyboardInterrupt."""
+    sent: list[float] = []
+
+    def interrupt() -> None:
+        sent.append(time.monotonic())
+        _thread.interrupt_main()
+
+    timer = threading.Timer(0.3, interrupt)
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        call()
+    seconds = time.monotonic() - sent[0]
+    timer.join()
+    return seconds
+
+
+# An idle machine ends each of these within 0.1 s; left alone they take many seconds.
+PROMPT = 2.0
+
+
+@pytest.mark.usefixtures("interruptible")
+def test_interrupt_ends_fit(series: Series) -> None:
+    forecaster = PanelForecaster(**(OPTIONS | {"steps": 10**9}))
+    before = predict(forecaster, series)
+    assert interrupted(lambda: forecaster.fit(*series)) < PROMPT
+    np.testing.assert_array_equal(predict(forecaster, series), before)
+    # A checkpoint can go on from there.
+    steps_done, members = forecaster.training_state()
+    assert steps_done > 0
+    assert len(members) == 2
+
+
+@pytest.mark.usefixtures("interruptible")
+@pytest.mark.parametrize("name", ["fit", "predict", "attention_scores", "predict_without_slots"])
+def test_interrupt_ends_calls_on_large_panels(name: str) -> None:
+    # A long season makes the preparation of the series slow, wide networks the forecasts.
+    options = OPTIONS | {"season": 500, "units": 128, "memory_size": 512, "num_heads": 4}
+    panel = long_panel(2_000 if name == "fit" else 200, 5_000)
+    forecaster = PanelForecaster(**options)
+    series = np.arange(200).repeat(500)
+    times = np.tile(np.arange(1, 501), 200)
+    calls: dict[str, Callable[[], object]] = {
+        "fit": lambda: forecaster.fit(*panel),
+        "predict": lambda: forecaster.predict(*panel, series, times),
+        "attention_scores": lambda: forecaster.attention_scores(*panel, series, times, 0),
+        "predict_without_slots": lambda: forecaster.predict_without_slots(
+            *panel, series[:1000], times[:1000], 0, 0
+        ),
+    }
+    assert interrupted(calls[name]) < PROMPT
+
+
+def test_bad_input_is_refused(series: Series) -> None:
     with pytest.raises(ValueError, match="PanelForecasterOptions: horizon: found 0"):
         PanelForecaster(**(OPTIONS | {"horizon": 0}))
     with pytest.raises(ValueError, match="loss: found 'mse', expected 'smape'"):

@@ -1,0 +1,69 @@
+// The features of windows of last values, in float64 until the last conversion.
+#include "forecast/last_values.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+namespace memattn {
+namespace {
+
+// Added to the mean |difference| of a window, in units of the series. Without it, a window that
+// hardly moves would blow up the features and forecasts of what follows.
+constexpr double kSmallestScale = 0.005, kSmallestAdditiveScale = 0.1;
+
+// Bring the logarithms of a usual scale and of a usual length near 0.
+constexpr double kUsualLogScale = -2.5, kUsualLength = 50.0;
+
+double bounded(double value) { return std::clamp(value, -kLargestFeature, kLargestFeature); }
+
+}  // namespace
+
+template <typename T>
+void make_last_values(const PanelSeries& series, const WindowShape& shape, std::int64_t time,
+                      LastValuesScratch& scratch, const LastValuesRow<T>& row) {
+  const auto phase = [&](std::int64_t i) { return static_cast<std::size_t>(i % shape.season); };
+  const std::int64_t known = std::min(time, shape.lookback), first = time - known;
+  std::vector<double>& index = scratch.index;
+  index.resize(static_cast<std::size_t>(shape.season));
+  series.seasonality.index(time, index);
+  scratch.adjusted.resize(static_cast<std::size_t>(known));
+  double* w = scratch.adjusted.data();
+  for (std::int64_t i = 0; i < known; ++i) {
+    w[i] = series.values[static_cast<std::size_t>(first + i)] - index[phase(first + i)];
+  }
+  const double level = w[known - 1];
+  double difference = 0;
+  for (std::int64_t i = 1; i < known; ++i) difference += std::abs(w[i] - w[i - 1]);
+  if (known > 1) difference /= static_cast<double>(known - 1);
+  row.unit = series.unit(time);
+  row.scale = difference + row.unit * (series.log_domain ? kSmallestScale : kSmallestAdditiveScale);
+  for (std::int64_t k = 0; k < shape.horizon; ++k) {
+    row.baseline[k] = level + index[phase(time + k)];
+  }
+
+  // 1 / scale would overflow for a scale below the normal numbers: such a window stands still, too.
+  const double factor = row.scale >= std::numeric_limits<double>::min() ? 1 / row.scale : 0.0;
+  T* out = row.features;
+  const auto put = [&](double value) { *out++ = static_cast<T>(value); };
+  for (std::int64_t i = known - shape.lookback; i < known - 1; ++i) {
+    put(bounded((w[std::max<std::int64_t>(i, 0)] - level) * factor));
+  }
+  if (shape.season > 1) {
+    for (std::int64_t k = 0; k < shape.season; ++k) {
+      put(bounded(index[phase(time + k)] * factor));
+    }
+    put(series.seasonality.seasonal(time) ? 1.0 : 0.0);
+  }
+  put(row.scale > 0 ? bounded(series.log_domain ? std::log(row.scale) - kUsualLogScale
+                                                : std::log(row.scale / row.unit))
+                    : 0.0);
+  put(std::log(static_cast<double>(time) / kUsualLength));
+}
+
+template void make_last_values<float>(const PanelSeries&, const WindowShape&, std::int64_t,
+                                      LastValuesScratch&, const LastValuesRow<float>&);
+template void make_last_values<double>(const PanelSeries&, const WindowShape&, std::int64_t,
+                                       LastValuesScratch&, const LastValuesRow<double>&);
+
+}  // namespace memattn

@@ -1,0 +1,39 @@
+// Windows of the last values of a series, less their season.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "forecast/panel.h"
+#include "forecast/window_shape.h"
+
+namespace memattn {
+
+// Where one window is written; see OriginWindows.
+template <typename T>
+struct LastValuesRow {
+  T* features;
+  double* baseline;
+  double& scale;
+  double& unit;
+};
+
+// Scratch for one window after another.
+struct LastValuesScratch {
+  std::vector<double> index;     // the seasonal index, by phase
+  std::vector<double> adjusted;  // the values of the window less their season
+};
+
+// Fills a row from the first `time` values, at least 1. The features, in units of the scale:
+//
+//   L - 1             the values less their season, relative to the last of them (the level)
+//   season + 1        the season of the next steps, and whether there is one; only if season > 1
+//   2                 log of the scale, log of `time`
+//
+// The scale is the mean |difference| of the window. A history shorter than the window repeats its
+// first value.
+template <typename T>
+void make_last_values(const PanelSeries& series, const WindowShape& shape, std::int64_t time,
+                      LastValuesScratch& scratch, const LastValuesRow<T>& row);
+
+}  // namespace memattn

@@ -1,0 +1,23 @@
+// What follows from the options of the forecaster without making one.
+#pragma once
+
+#include <cstdint>
+
+#include "forecast/memory_network_options.h"
+#include "forecast/panel.h"
+#include "forecast/window_shape.h"
+#include "memattn/panel_forecaster.h"
+#include "train/trainer.h"
+
+namespace memattn {
+
+WindowShape window_shape(const PanelForecasterOptions& options, std::int64_t lookback);
+
+MemoryNetworkOptions network_options(const PanelForecasterOptions& options, std::int64_t lookback,
+                                     std::uint64_t seed);
+
+TrainerOptions trainer_options(const PanelForecasterOptions& options);
+
+PanelRules panel_rules(const PanelForecasterOptions& options);
+
+}  // namespace memattn

@@ -1,0 +1,64 @@
+// Bodies that throw, and a caller that ends their work.
+#include "forecast/interruptible_work.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <stdexcept>
+#include <string>
+#include <thread>
+
+#include "memattn/threads.h"
+
+namespace memattn {
+namespace {
+
+class InterruptibleWorkTest : public ::testing::TestWithParam<int> {
+ protected:
+  InterruptibleWorkTest() : limit_(GetParam()) {}
+
+ private:
+  ThreadLimit limit_;
+};
+
+TEST_P(InterruptibleWorkTest, RunsEachBodyOnce) {
+  std::atomic<int> sum{0};
+  InterruptibleWork().run(100, [&](std::int64_t i) { sum += static_cast<int>(i); });
+  EXPECT_EQ(sum, 4950);
+}
+
+TEST_P(InterruptibleWorkTest, ThrowsWhatABodyThrowsAndBeginsNoOther) {
+  std::atomic<int> begun{0};
+  const auto run = [&] {
+    InterruptibleWork().run(100'000, [&](std::int64_t) {
+      ++begun;
+      throw std::domain_error("mine");
+    });
+  };
+  EXPECT_THROW(run(), std::domain_error);
+  EXPECT_LE(begun, GetParam());
+}
+
+TEST_P(InterruptibleWorkTest, PollEndsBodiesBetweenTheirParts) {
+  const std::thread::id caller = std::this_thread::get_id();
+  std::atomic<int> polls{0}, elsewhere{0};
+  const std::function<void()> poll = [&] {
+    elsewhere += std::this_thread::get_id() != caller;
+    if (++polls == 5) throw std::domain_error("ended");
+  };
+  InterruptibleWork work(poll);
+  // Each body would go on for ever.
+  const auto run = [&] {
+    work.run(GetParam(), [&](std::int64_t) {
+      for (;;) work.check();
+    });
+  };
+  EXPECT_THROW(run(), std::domain_error);
+  EXPECT_EQ(polls, 5);
+  EXPECT_EQ(elsewhere, 0);
+}
+
+INSTANTIATE_TEST_SUITE_P(Threads, InterruptibleWorkTest, ::testing::Values(1, 2, 4));
+
+}  // namespace
+}  // namespace memattn
