@@ -172,7 +172,8 @@ class Checkpoint:
         if before is not None and before.done:
             return
         steps_done, members = engine.training_state()
-        if steps_done == (before.steps_done if before else 0):
+        # Fewer steps: the engine was interrupted before it had taken over the state to go on from.
+        if steps_done <= (before.steps_done if before else 0):
             return
         if done:
             members = [engine.parameters(k) for k in range(engine.members)]

@@ -168,6 +168,22 @@ def test_ctrl_c_leaves_a_checkpoint(table: Table, expected: bytes, tmp_path: Pat
     assert saved(one.fit(table, checkpoint=path, resume=True), tmp_path / "f") == expected
 
 
+def test_ctrl_c_before_the_first_step_keeps_the_checkpoint(
+    table: Table, stopped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The engine stands before its first step then, and the file is not to go back to that."""
+    path = tmp_path / "checkpoint"
+    path.write_bytes(stopped.read_bytes())
+
+    def interrupted(*_: object) -> bool:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(checkpoint.Checkpoint, "_train_on", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        forecaster().fit(table, checkpoint=path, resume=True)
+    assert path.read_bytes() == stopped.read_bytes()
+
+
 def test_what_progress_raises_leaves_a_checkpoint(
     table: Table, expected: bytes, tmp_path: Path
 ) -> None:
