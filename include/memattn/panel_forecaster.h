@@ -126,9 +126,10 @@ struct PanelProgress {
 // and std::bad_alloc when memory runs out. A method that throws, for whatever reason, leaves the
 // weights as they were, to the bit.
 //
-// Ends: fit, resume and the three kinds of forecasts take a `poll`. They call it on the caller's
-// thread every few milliseconds. What it throws ends the call and reaches the caller; outputs are
-// then half written. A poll that takes long or must not be called often limits itself.
+// Interruption: fit, resume and all forecasts call their `poll`, if there is one, on the caller's
+// thread between parts of their work, some of them microseconds long and few longer than 0.1 s.
+// What it throws ends the call and reaches the caller; outputs are then half written. Training
+// steps are the business of `progress`: fit and resume poll before the first step only.
 //
 // A forecaster that was moved from can only be assigned to or destroyed.
 class MEMATTN_EXPORT PanelForecaster {

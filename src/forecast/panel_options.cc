@@ -23,6 +23,13 @@ void check_size(std::string_view option, std::int64_t found, std::int64_t smalle
   check_between(kFunction, option, found, smallest, largest);
 }
 
+void check_count(std::string_view option, std::size_t found, std::int64_t smallest,
+                 std::int64_t largest) {
+  if (std::cmp_greater_equal(found, smallest) && std::cmp_less_equal(found, largest)) return;
+  fail_argument(kFunction, option, concat(found, " of them"),
+                concat(smallest, " to ", largest, " of them"));
+}
+
 template <typename Enum>
 void check_enum(std::string_view option, Enum found, Enum last) {
   const auto value = static_cast<std::int64_t>(found);
@@ -34,12 +41,13 @@ void check_enum(std::string_view option, Enum found, Enum last) {
 
 void check_lookbacks(const PanelForecasterOptions& options) {
   const std::vector<std::int64_t>& lookbacks = options.lookbacks;
-  check_size("lookbacks (their number)", static_cast<std::int64_t>(lookbacks.size()), 1,
-             kMostMembers);
+  check_count("lookbacks", lookbacks.size(), 1, kMostMembers);
   check_size("seeds", options.seeds);
   check_size("lookbacks * seeds", options.members(), 1, kMostMembers);
   const bool past_seasons = options.windows == PanelWindows::kPastSeasons;
-  if (past_seasons) check_size("season, with windows of past seasons", options.season, 2);
+  if (past_seasons && options.season < 2) {
+    fail_argument(kFunction, "season", options.season, "at least 2, with windows of past seasons");
+  }
   for (std::size_t i = 0; i < lookbacks.size(); ++i) {
     const std::string option = concat("lookbacks[", i, "]");
     check_size(option, lookbacks[i]);
@@ -57,8 +65,7 @@ void check_quantiles(const PanelForecasterOptions& options) {
     fail_argument(kFunction, "quantiles", concat(quantiles.size(), " of them"),
                   "some with the pinball loss, none with another");
   }
-  check_size("quantiles (their number)", static_cast<std::int64_t>(quantiles.size()), 0,
-             kMostQuantiles);
+  check_count("quantiles", quantiles.size(), 0, kMostQuantiles);
   for (std::size_t i = 0; i < quantiles.size(); ++i) {
     const double lowest = i > 0 ? quantiles[i - 1] : 0.0;
     if (!(quantiles[i] > lowest && quantiles[i] < 1)) {
