@@ -140,9 +140,9 @@ class MEMATTN_EXPORT PanelForecaster {
   PanelForecaster& operator=(PanelForecaster&&) noexcept;
   ~PanelForecaster();
 
-  const PanelForecasterOptions& options() const;
+  [[nodiscard]] const PanelForecasterOptions& options() const;
   // Returns the number of weights of all members together.
-  std::int64_t count_params() const;
+  [[nodiscard]] std::int64_t count_params() const;
 
   // Returns the weights of one member, flat, in an order that options() decides. They make another
   // forecaster with the same options forecast the same bits. The span is valid until the next fit,

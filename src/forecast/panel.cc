@@ -41,28 +41,29 @@ std::vector<double> deviations(std::span<const double> values) {
   return result;
 }
 
-std::vector<std::span<const double>> series_of(std::span<const double> values,
-                                               std::span<const std::int64_t> offsets) {
-  std::vector<std::span<const double>> series;
+std::vector<RawSeries> series_of(std::span<const double> values,
+                                 std::span<const std::int64_t> offsets) {
+  std::vector<RawSeries> series;
   series.reserve(offsets.size() - 1);
   for (std::size_t i = 0; i + 1 < offsets.size(); ++i) {
-    series.push_back(values.subspan(static_cast<std::size_t>(offsets[i]),
-                                    static_cast<std::size_t>(offsets[i + 1] - offsets[i])));
+    series.push_back({values.subspan(static_cast<std::size_t>(offsets[i]),
+                                     static_cast<std::size_t>(offsets[i + 1] - offsets[i]))});
   }
   return series;
 }
 
 }  // namespace
 
-PanelSeries::PanelSeries(std::span<const double> series, const PanelRules& rules)
-    : log_domain(rules.logs && std::ranges::all_of(series, [](double value) { return value > 0; })),
+PanelSeries::PanelSeries(const RawSeries& series, const PanelRules& rules)
+    : log_domain(rules.logs &&
+                 std::ranges::all_of(series.values, [](double value) { return value > 0; })),
       values([&] {
-        std::vector<double> result(series.size());
-        std::ranges::transform(series, result.begin(),
+        std::vector<double> result(series.values.size());
+        std::ranges::transform(series.values, result.begin(),
                                [&](double value) { return to_domain(value); });
         return result;
       }()),
-      seasonality(values, rules.past_seasons ? 1 : rules.season) {
+      seasonality(values, rules.past_seasons ? 1 : rules.season, series.first_time) {
   if (rules.past_seasons) {
     spreads_ = deviations(values);
   } else if (!log_domain) {
@@ -81,19 +82,20 @@ double PanelSeries::from_domain(double value) const {
   return std::clamp(log_domain ? std::exp(value) : value, -kLargest, kLargest);
 }
 
-Panel::Panel(std::span<const std::span<const double>> all, const PanelRules& rules,
+Panel::Panel(std::span<const RawSeries> all, const PanelRules& rules,
              const std::function<void()>& poll) {
   series_.reserve(all.size());
   for (std::size_t i = 0; i < all.size(); ++i) {
     if (poll) poll();
-    const std::span<const double> series = all[i];
-    series_.emplace_back(series, rules);
+    const std::span<const double> series = all[i].values;
+    series_.emplace_back(all[i], rules);
     if (series_.back().log_domain || !rules.logs) continue;
     const auto end = std::ranges::find_if(series, [](double value) { return !(value > 0); });
     if (end == series.begin()) continue;
-    positive_starts_.try_emplace(static_cast<std::int64_t>(i),
-                                 series.first(static_cast<std::size_t>(end - series.begin())),
-                                 rules);
+    positive_starts_.try_emplace(
+        static_cast<std::int64_t>(i),
+        RawSeries{series.first(static_cast<std::size_t>(end - series.begin())), all[i].first_time},
+        rules);
   }
 }
 

@@ -36,9 +36,15 @@ struct PanelRules {
   bool past_seasons = false;  // for windows of past seasons, which need no seasonal index
 };
 
+// A series to prepare.
+struct RawSeries {
+  std::span<const double> values;  // finite
+  std::int64_t first_time = 0;     // no origin before this time will be asked for
+};
+
 // One series in its domain. In logs a season or an error is a share of the level.
 struct PanelSeries {
-  PanelSeries(std::span<const double> series, const PanelRules& rules);
+  PanelSeries(const RawSeries& series, const PanelRules& rules);
 
   std::int64_t size() const { return static_cast<std::int64_t>(values.size()); }
   double to_domain(double value) const;
@@ -60,9 +66,9 @@ struct PanelSeries {
 
 class Panel {
  public:
-  // Prepares all `series`. Their values must be finite. Calls `poll`, if there is one, before each
-  // series; what it throws ends the construction.
-  Panel(std::span<const std::span<const double>> series, const PanelRules& rules,
+  // Prepares all `series`. Calls `poll`, if there is one, before each of them; what it throws ends
+  // the construction.
+  Panel(std::span<const RawSeries> series, const PanelRules& rules,
         const std::function<void()>& poll = {});
   // The same for the series values[offsets[i]] .. values[offsets[i + 1] - 1].
   Panel(std::span<const double> values, std::span<const std::int64_t> offsets,

@@ -1,8 +1,10 @@
 // Refuses what no forecast can be made from, before anything is computed.
 #include "forecast/panel_inputs.h"
 
+#include <algorithm>
 #include <cmath>
 #include <string>
+#include <utility>
 
 #include "check.h"
 
@@ -63,7 +65,7 @@ void check_origins(std::string_view function, const SeriesView& series,
 PanelAtOrigins prepare_origins(const SeriesView& series, const OriginsView& origins,
                                const PanelRules& rules, const std::function<void()>& poll) {
   std::vector<std::int64_t> places(series.offsets.size() - 1, -1);  // in `needed`
-  std::vector<std::span<const double>> needed;
+  std::vector<RawSeries> needed;
   std::vector<Origin> placed;
   placed.reserve(origins.series.size());
   for (std::size_t i = 0; i < origins.series.size(); ++i) {
@@ -71,9 +73,12 @@ PanelAtOrigins prepare_origins(const SeriesView& series, const OriginsView& orig
     if (places[which] < 0) {
       const std::int64_t first = series.offsets[which], end = series.offsets[which + 1];
       places[which] = static_cast<std::int64_t>(needed.size());
-      needed.push_back(series.values.subspan(static_cast<std::size_t>(first),
-                                             static_cast<std::size_t>(end - first)));
+      needed.push_back({series.values.subspan(static_cast<std::size_t>(first),
+                                              static_cast<std::size_t>(end - first)),
+                        origins.times[i]});
     }
+    RawSeries& raw = needed[static_cast<std::size_t>(places[which])];
+    raw.first_time = std::min(raw.first_time, origins.times[i]);
     placed.push_back({places[which], origins.times[i]});
   }
   return {Panel(needed, rules, poll), std::move(placed)};

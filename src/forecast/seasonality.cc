@@ -12,9 +12,10 @@ constexpr double kQuantile = 1.645;  // of the standard normal at 95 %: 90 % on 
 // A variance below this share of the sum of squares is only rounding: all values are equal.
 constexpr double kRounding = 1e-12;
 
-// Returns the test at every origin. All sums are of values less the first one: with a large mean,
-// their differences would lose most of their digits.
-std::vector<bool> significant(std::span<const double> values, std::int64_t season) {
+// Returns the test at every origin from first_origin on. All sums are of values less the first one:
+// with a large mean, their differences would lose most of their digits.
+std::vector<bool> significant(std::span<const double> values, std::int64_t season,
+                              std::int64_t first_origin) {
   const auto size = static_cast<std::int64_t>(values.size());
   std::vector<bool> result(values.size() + 1, false);
   std::vector<double> centred(values.size()), sums(values.size() + 1, 0.0);
@@ -28,7 +29,7 @@ std::vector<bool> significant(std::span<const double> values, std::int64_t seaso
       products[static_cast<std::size_t>(k)] += c[i] * c[i - k];
 
     const std::int64_t n = i + 1;
-    if (n < 3 * season) continue;
+    if (n < std::max(3 * season, first_origin)) continue;
     const auto sum = [&](std::int64_t end) { return sums[static_cast<std::size_t>(end)]; };
     const double mean = sum(n) / static_cast<double>(n);
     const auto covariance = [&](std::int64_t k) {
@@ -50,10 +51,12 @@ std::vector<bool> significant(std::span<const double> values, std::int64_t seaso
 
 }  // namespace
 
-Seasonality::Seasonality(std::span<const double> values, std::int64_t season) : season_(season) {
+Seasonality::Seasonality(std::span<const double> values, std::int64_t season,
+                         std::int64_t first_origin)
+    : season_(season) {
   const auto size = static_cast<std::int64_t>(values.size());
   if (season < 2 || size < 3 * season) return;
-  seasonal_ = significant(values, season);
+  seasonal_ = significant(values, season, first_origin);
   // An even season needs season + 1 values, of which the first and the last count half.
   const std::int64_t half = season / 2;
   const double end_weight = season % 2 == 0 ? 0.5 : 1.0;

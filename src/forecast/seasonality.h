@@ -12,11 +12,12 @@ namespace memattn {
 // that phase, shifted so that the indices of all phases sum to 0. All indices are 0 when the
 // autocorrelation at one season is not significant at 90 %, or fewer than three seasons are known.
 //
-// Construction takes size * season operations and keeps one number per value; an index then takes
-// `season` operations.
+// Construction takes size * season operations, the test the larger part of them, and keeps one
+// number per value. An index then takes `season` operations.
 class Seasonality {
  public:
-  Seasonality(std::span<const double> values, std::int64_t season);
+  // Only origins from `first_origin` on may be asked for; the test is left out before it.
+  Seasonality(std::span<const double> values, std::int64_t season, std::int64_t first_origin = 0);
 
   // Returns whether the first `origin` values pass the test of significance.
   bool seasonal(std::int64_t origin) const {

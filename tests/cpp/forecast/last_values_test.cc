@@ -17,7 +17,7 @@ struct Window {
 };
 
 Window window_of(const std::vector<double>& values, std::int64_t time, const WindowShape& shape) {
-  const PanelSeries series(values, {.season = shape.season, .logs = false});
+  const PanelSeries series({values}, {.season = shape.season, .logs = false});
   Window window;
   window.features.resize(static_cast<std::size_t>(shape.features()));
   window.baseline.resize(static_cast<std::size_t>(shape.horizon));

@@ -191,6 +191,22 @@ TEST(PanelForecaster, ManyOriginsAreAsManyHistories) {
   }
 }
 
+// A series is prepared from its earliest origin on, wherever that stands.
+TEST(PanelForecaster, OriginsMayComeInAnyOrder) {
+  const Data series = data();
+  const PanelForecaster forecaster(options());
+  const std::vector<std::int64_t> which = {3, 5, 3, 3, 5}, times = {33, 20, 14, 25, 35};
+  std::vector<double> all(which.size() * 5), alone(5);
+  forecaster.predict(series.view(), {which, times}, all);
+  for (std::size_t n = 0; n < which.size(); ++n) {
+    forecaster.predict(series.view(), {{&which[n], 1}, {&times[n], 1}}, alone);
+    EXPECT_TRUE(
+        std::equal(alone.begin(), alone.end(), all.begin() + static_cast<std::ptrdiff_t>(n) * 5))
+        << n;
+    EXPECT_NE(alone[0], alone[1]) << "no season at origin " << n;
+  }
+}
+
 TEST(PanelForecaster, ConstantSeriesStandStillAndTrainNothing) {
   Data series = data();
   PanelForecaster without(options());

@@ -50,12 +50,12 @@ TEST(Panel, KeepsSeriesOutOfLogsWhenTold) {
 TEST(PanelSeries, OfPastSeasonsIsMeasuredByItsDeviation) {
   const std::vector<double> values = {1, 2, 4, 8, 5};
   const PanelRules rules{.season = 2, .logs = false, .past_seasons = true};
-  const PanelSeries series(values, rules);
+  const PanelSeries series({values}, rules);
   EXPECT_EQ(series.unit(1), 0);
   EXPECT_EQ(series.unit(2), 0.5);
   EXPECT_NEAR(series.unit(5), std::sqrt(6.0), 1e-14);
   EXPECT_FALSE(series.seasonality.seasonal(5));
-  const PanelSeries logs(values, {.season = 2, .past_seasons = true});
+  const PanelSeries logs({values}, {.season = 2, .past_seasons = true});
   EXPECT_EQ(logs.unit(2), 1);
   EXPECT_NEAR(logs.spread(2), std::log(2.0) / 2, 1e-15);
 }
@@ -64,15 +64,15 @@ TEST(PanelSeries, DeviationsOfLargeAndOfEqualValues) {
   std::vector<double> values(1000, 1e150);
   for (std::size_t i = 0; i < values.size(); i += 2) values[i] = -1e150;
   const PanelRules rules{.season = 2, .logs = false, .past_seasons = true};
-  EXPECT_NEAR(PanelSeries(values, rules).unit(1000) / 1e150, 1, 1e-12);
-  EXPECT_EQ(PanelSeries(std::vector<double>(1000, 0.1), rules).unit(1000), 0);
+  EXPECT_NEAR(PanelSeries({values}, rules).unit(1000) / 1e150, 1, 1e-12);
+  EXPECT_EQ(PanelSeries({std::vector<double>(1000, 0.1)}, rules).unit(1000), 0);
   const std::vector<double> shifted = {1e9, 1e9 + 1, 1e9, 1e9 + 1};
-  EXPECT_NEAR(PanelSeries(shifted, rules).unit(4), 0.5, 1e-6);
+  EXPECT_NEAR(PanelSeries({shifted}, rules).unit(4), 0.5, 1e-6);
 }
 
 TEST(PanelSeries, BackFromTheDomainIsFinite) {
   const std::vector<double> values = {1, 2};
-  const PanelSeries series(values, {1});
+  const PanelSeries series({values}, {1});
   EXPECT_EQ(series.from_domain(0), 1);
   EXPECT_TRUE(std::isfinite(series.from_domain(1e9)));
 }

@@ -198,7 +198,7 @@ CHANGES: dict[str, Change] = {
         windows=["past_seasons", ""], season=[2, ""], lookbacks=[[4], ""]
     ),
     "settings: steps: found another form": lambda h, c: c["settings"].update(steps=3),
-    r"settings: found what cannot be .*weights a member": lambda h, c: c["settings"].update(
+    r"settings: found what cannot be .*weights in a member": lambda h, c: c["settings"].update(
         horizon=[2**31 - 1, ""], lookbacks=[[2**31 - 1], ""]
     ),
     r"weights: found shape \(\d+,\), expected \(\d{9},\)": lambda h, c: c["settings"].update(
