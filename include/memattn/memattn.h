@@ -1,10 +1,11 @@
 // memattn: attention over a learned memory. A table of contents:
 //
-//   config.h                       MemoryAugmentedAttentionConfig: a layer's options, and their
-//   JSON memory_augmented_attention.h   MemoryAugmentedAttention<T>: forward, backward, weights,
-//   files scores_cache.h                 ScoresCache<T>: what backward need not compute again
+//   config.h                       MemoryAugmentedAttentionConfig: a layer's options, their JSON
+//   memory_augmented_attention.h   MemoryAugmentedAttention<T>: forward, backward, weights, files
+//   scores_cache.h                 ScoresCache<T>: what backward need not compute again
 //   optimizers.h                   Sgd, Adam, AdamW, clip_by_global_norm
 //   panel_forecaster.h             PanelForecaster: an ensemble for many series of one frequency
+//   error_loss.h                   ErrorLoss: what a forecaster is trained on
 //   errors.h                       FormatError, and what else is thrown
 //   runtime.h                      active_isa, scratch_bytes, release_scratch
 //   threads.h                      num_threads, ThreadLimit: how many threads a call may use
@@ -12,6 +13,7 @@
 #pragma once
 
 #include "memattn/config.h"
+#include "memattn/error_loss.h"
 #include "memattn/errors.h"
 #include "memattn/memory_augmented_attention.h"
 #include "memattn/optimizers.h"
