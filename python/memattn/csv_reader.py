@@ -8,7 +8,9 @@ from __future__ import annotations
 import csv
 import io
 import math
+import os
 import re
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +22,10 @@ from memattn.errors import DataError, quoted
 DELIMITERS = (",", ";", "\t", "|")
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+", re.ASCII)
+# A column costs a millisecond and some kilobytes however short it is.
+MAX_COLUMNS = 1_000_000
+MAX_PIPE_BYTES = 1 << 30  # a pipe, which may never end, has no size to look at
+PIECE = 1 << 20
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "-", "?"})
 
 
@@ -102,6 +108,7 @@ def read_csv(path: Path) -> Table:
     """Reads a CSV file: UTF-8, one header line, then rows of as many cells.
 
     The delimiter is the one of ``, ; tab |`` that the header has most of. Blank lines are skipped.
+    The file is a regular one, or a pipe of at most `MAX_PIPE_BYTES` bytes.
 
     Raises
     ------
@@ -111,7 +118,9 @@ def read_csv(path: Path) -> Table:
     text = _read_text(path)
     rows: list[list[str]] = []
     lines: list[int] = []
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter_of(text), strict=True)
+    reader = csv.reader(
+        io.StringIO(text, newline=""), delimiter=_delimiter(path, text), strict=True
+    )
     line = 1
     try:
         for row in reader:
@@ -131,15 +140,7 @@ def read_csv(path: Path) -> Table:
 
 
 def _read_text(path: Path) -> str:
-    try:
-        if path.is_dir():
-            raise DataError("not-a-file", "found a folder, expected a CSV file", file=path)
-        data = path.read_bytes()
-    except FileNotFoundError:
-        raise DataError("not-found", "found no such file, expected a CSV file", file=path) from None
-    except OSError as error:
-        problem = f"found a file that cannot be read ({error.strerror}), expected a CSV file"
-        raise DataError("unreadable", problem, file=path) from None
+    data = read_table_file(path, "a CSV file")
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         problem = "found UTF-16, expected UTF-8; save the file as UTF-8"
         raise DataError("encoding", problem, file=path, line=1)
@@ -158,19 +159,86 @@ def _read_text(path: Path) -> str:
     return text
 
 
-def delimiter_of(text: str) -> str:
-    """The delimiter that the first line that is not blank has most of."""
-    header = next((line for line in text.splitlines() if line.strip()), "")
-    outside_quotes = re.sub(r'"[^"]*"', "", header)
-    return max(DELIMITERS, key=outside_quotes.count)
+def read_table_file(path: Path, expected: str) -> bytes:
+    """The content of a regular file or a pipe.
+
+    Parameters
+    ----------
+    path : Path
+    expected : str
+        What the file should be, for messages: "a CSV file".
+
+    Raises
+    ------
+    DataError
+        There is no such file, it cannot be read, it is a folder or a device, or a pipe brings more
+        than `MAX_PIPE_BYTES`.
+    """
+    try:
+        # A pipe that nobody has opened for writing is empty, and not waited for.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            mode = os.fstat(descriptor).st_mode
+            if stat.S_ISREG(mode):
+                with open(descriptor, "rb", closefd=False) as file:
+                    return file.read()
+            if stat.S_ISFIFO(mode):
+                os.set_blocking(descriptor, True)
+                return _read_pipe(descriptor, path, expected)
+        finally:
+            os.close(descriptor)
+    except FileNotFoundError:
+        raise DataError("not-found", f"no such file; expected {expected}", file=path) from None
+    except OSError as error:
+        problem = f"cannot be read: {error.strerror}"
+        raise DataError("unreadable", problem, file=path) from None
+    found = "a folder" if stat.S_ISDIR(mode) else "a device"
+    raise DataError("not-a-file", f"found {found}, expected {expected}", file=path)
+
+
+def _read_pipe(descriptor: int, path: Path, expected: str) -> bytes:
+    data = bytearray()
+    while piece := os.read(descriptor, PIECE):
+        data += piece
+        if len(data) > MAX_PIPE_BYTES:
+            problem = f"found more than {MAX_PIPE_BYTES:,} bytes in a pipe; save them as {expected}"
+            raise DataError("too-large", problem, file=path)
+    return bytes(data)
+
+
+def delimiter_of(header: str) -> str:
+    """The delimiter that a header has most of."""
+    return max(DELIMITERS, key=_outside_quotes(header).count)
+
+
+def _delimiter(path: Path, text: str) -> str:
+    """The delimiter of a file, which must not have too many columns."""
+    begin = re.search(r"\S", text)
+    place = begin.start() if begin else 0
+    start = max(text.rfind("\n", 0, place), text.rfind("\r", 0, place)) + 1
+    end = re.compile(r"[\r\n]|\Z").search(text, place)
+    header = text[start : end.start() if end else None]
+    delimiter = delimiter_of(header)
+    columns = _outside_quotes(header).count(delimiter) + 1
+    if columns > MAX_COLUMNS:
+        problem = f"found {columns:,} columns, expected at most {MAX_COLUMNS:,}"
+        line = text.count("\n", 0, start) + 1
+        raise DataError("too-many-columns", problem, file=path, line=line)
+    return delimiter
+
+
+def _outside_quotes(header: str) -> str:
+    return re.sub(r'"[^"]*"', "", header)
 
 
 def _check_shape(table: Table, header_line: int) -> None:
+    first: dict[str, int] = {}
     for index, name in enumerate(table.names):
-        if name in table.names[:index]:
+        before = first.setdefault(name, index)
+        if before != index:
             problem = (
-                f"found the column name {quoted(name)} twice (columns "
-                f"{table.names.index(name) + 1} and {index + 1}), expected different names"
+                f"found the column name {quoted(name)} twice (columns {before + 1} and "
+                f"{index + 1}), expected different names"
             )
             raise DataError(
                 "duplicate-column", problem, file=table.file, line=header_line, column=name

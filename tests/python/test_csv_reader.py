@@ -1,13 +1,19 @@
 """Every way in which a CSV can be wrong is told with file, line and column."""
 
+import contextlib
+import os
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from memattn import csv_reader
 from memattn.csv_reader import read_csv
 from memattn.errors import DataError, quoted
+from memattn.forecast.data.panel import panel_from_file
 
 Write = Callable[[str | bytes], Path]
 
@@ -90,6 +96,83 @@ def test_not_a_file(tmp_path: Path) -> None:
             read_csv(path)
         assert caught.value.kind == kind
         assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("make", "kind", "said"),
+    [
+        (lambda path: path.symlink_to("/dev/zero"), "not-a-file", "found a device, expected a CSV"),
+        (lambda path: path.symlink_to("/dev/null"), "not-a-file", "found a device, expected a CSV"),
+        (lambda path: path.symlink_to(path), "unreadable", "cannot be read: Too many levels of"),
+        (lambda path: os.mkfifo(path), "empty-file", "an empty file"),
+        (lambda path: path.symlink_to("/proc/self/mem"), "unreadable", "Input/output error"),
+        (lambda path: path.symlink_to("x" * 300), "unreadable", "cannot be read: File name too"),
+    ],
+    ids=["endless", "null", "circle", "a pipe without a writer", "an error", "long name"],
+)
+def test_odd_files(make: Callable[[Path], object], kind: str, said: str, tmp_path: Path) -> None:
+    path = tmp_path / "data.csv"
+    make(path)
+    with pytest.raises(DataError) as caught:
+        read_csv(path)
+    assert (caught.value.kind, caught.value.file) == (kind, path)
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("count", [3, 200_000])
+def test_pipes_are_read_to_a_bound(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(csv_reader, "MAX_PIPE_BYTES", 300_000)
+    reader, descriptor = os.pipe()
+
+    def write() -> None:
+        with contextlib.suppress(BrokenPipeError), open(descriptor, "wb") as pipe:  # noqa: PTH123
+            pipe.write(b"a\n" * count)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    path = Path(f"/dev/fd/{reader}")
+    try:
+        if count == 3:
+            assert read_csv(path).rows == [["a"], ["a"]]
+        else:
+            with pytest.raises(DataError, match="found more than 300,000 bytes in a pipe; save"):
+                read_csv(path)
+    finally:
+        os.close(reader)
+        writer.join()
+
+
+@pytest.mark.parametrize("text", ["," * 1_000_000 + "\n1\n", '\n\n"a' + ";" * 3_000_000])
+def test_too_many_columns(write_csv: Write, text: str) -> None:
+    with pytest.raises(DataError, match=r"found [13],000,001 columns, expected at most 1,000,000"):
+        read_csv(write_csv(text))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["\n" * 3_000_000 + "a\n1\n", " " * 3_000_000 + "\na\n1\n", '"a' * 500_000 + "\n1\n"],
+    ids=["newlines", "spaces", "quotes"],
+)
+def test_odd_headers_take_linear_time(write_csv: Write, text: str) -> None:
+    path = write_csv(text)
+    begin = time.process_time()
+    with contextlib.suppress(DataError):
+        read_csv(path)
+    assert time.process_time() - begin < 10
+
+
+def test_many_columns_take_linear_time(write_csv: Write) -> None:
+    count = 30_000
+    text = "\n".join(
+        [
+            ",".join(["ds", *(f"c{k}" for k in range(count))]),
+            *(f"2024-01-{row + 1:02d}" + ",1" * count for row in range(3)),
+        ]
+    )
+    path = write_csv(text + "\n")
+    begin = time.process_time()
+    assert len(panel_from_file(path)) == count
+    assert time.process_time() - begin < 8  # 0.7 s where names are not searched for one by one
 
 
 def test_looks_numeric(write_csv: Write) -> None:

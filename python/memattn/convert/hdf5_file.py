@@ -9,12 +9,13 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -38,6 +39,11 @@ _MAX_ANSWER_BYTES = 32 << 20
 _CHILD = (
     "import runpy, sys; sys.path[:] = sys.argv[3:];runpy.run_path(sys.argv[1], run_name='__main__')"
 )
+_GROUP_KEYS = {"path", "attributes"}
+_DATASET_KEYS = _GROUP_KEYS | {"shape", "dtype", "offset", "stored"}
+IN_PIECES = "values in pieces or packed"  # what the child says instead of a type
+# As NumPy writes the types of numbers and of opaque bytes; its parser evaluates other texts.
+_SIMPLE_TYPE = re.compile(r"[<>|=]?[a-zA-Z?]\d{0,9}", re.ASCII)
 _CHILD_FILE = Path(__file__).with_name("hdf5_child.py")
 
 
@@ -64,14 +70,17 @@ def list_hdf5(source: SourceFile) -> list[Hdf5Object]:
     if importlib.util.find_spec("h5py") is None:
         raise ModuleNotFoundError("HDF5 files need: pip install 'memattn[convert]'", name="h5py")
     answer = _ask_child(source)
-    objects = answer.get("objects")
-    if not isinstance(objects, list):
+    described = answer.get("objects")
+    if not isinstance(described, list):
         place, found, expected = (str(answer.get(k))[:300] for k in ("place", "found", "expected"))
         source.fail(place, found, expected)
-    try:
-        return [_object(source, described) for described in objects]
-    except (AttributeError, KeyError, TypeError) as error:
-        source.fail("", f"HDF5 that its library lists oddly ({error!r})", "a whole HDF5 file")
+    objects = [_object(source, one) for one in described]
+    paths = {one.path for one in objects}
+    if not objects or objects[0].path:
+        _fail_listing(source, "", "a list that does not begin with the root")
+    if len(paths) != len(objects):
+        _fail_listing(source, "", "two objects of one path")
+    return objects
 
 
 def _ask_child(source: SourceFile) -> dict[str, Any]:
@@ -104,40 +113,71 @@ def _ask_child(source: SourceFile) -> dict[str, Any]:
     return answer
 
 
-def _object(source: SourceFile, described: Mapping[str, Any]) -> Hdf5Object:
-    """What the child said, checked as if the file had said it."""
-    path = tuple(str(part) for part in described["path"])
-    attributes = described["attributes"]
-    if "dtype" not in described:
+def _object(source: SourceFile, described: object) -> Hdf5Object:
+    """One object as the child describes it, checked as if the file had said it.
+
+    Whoever gets hold of libhdf5 in the child writes these words.
+    """
+    if not isinstance(described, dict) or set(described) not in (_GROUP_KEYS, _DATASET_KEYS):
+        _fail_listing(source, "", "an object of other keys")
+    names, attributes = described["path"], described["attributes"]
+    if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
+        _fail_listing(source, "", "a path that is no list of names")
+    path, place = tuple(names), "/".join(names)
+    if not isinstance(attributes, dict) or {type(text) for text in attributes.values()} - {str}:
+        _fail_listing(source, place, "an attribute that is no text")
+    if len(described) == len(_GROUP_KEYS):
         return Hdf5Object(path, attributes, None)
+    if not path:
+        _fail_listing(source, place, "values without a name")
+    return Hdf5Object(path, attributes, _tensor(source, path, described))
+
+
+def _tensor(source: SourceFile, path: tuple[str, ...], described: Mapping[str, Any]) -> Tensor:
     place = "/".join(path)
-    shape = as_shape(described["shape"]) or ()
-    dtype, order = _dtype(described["dtype"], attributes)
+    stored, offset = described["stored"], described["offset"]
+    shape = () if described["shape"] is None else as_shape(described["shape"])
+    if shape is None:
+        _fail_listing(source, place, "a shape that is no list of sizes")
+    if not _is_size(stored) or not (offset is None or _is_size(offset)):
+        _fail_listing(source, place, "a place that is no whole number")
+    dtype, order = _dtype(source, place, described)
     size = byte_count(shape, dtype) if dtype in FLOAT_SIZES else 0
-    stored, offset = described.get("stored"), described.get("offset")
-    begin = offset if isinstance(offset, int) else 0  # nothing is stored of an empty array
+    begin = 0 if offset is None else offset  # nothing is stored of an empty array
     if size > 0 and (offset is None or stored != size):
         found = f"{stored} bytes stored for shape {shape} of {dtype}"
         source.fail(place, found, f"{size}, written and in one piece")
-    if not 0 <= begin <= begin + size <= source.size:
+    if begin + size > source.size:
         source.fail(place, f"values at {begin} to {begin + size}", f"below {source.size}")
 
     def load() -> Array:
         return decode(source.read_at(begin, size, place), dtype, shape, order)
 
-    tensor = Tensor(place, _parts(path), shape, dtype, load, key=(begin, shape))
-    return Hdf5Object(path, attributes, tensor)
+    return Tensor(place, _parts(path), shape, dtype, load, key=(begin, shape))
 
 
-def _dtype(text: str, attributes: Mapping[str, str]) -> tuple[str, ByteOrder]:
+def _dtype(source: SourceFile, place: str, described: Mapping[str, Any]) -> tuple[str, ByteOrder]:
     """The name of a type and the order of its bytes."""
-    if text == "|V2" and attributes.get("dtype") == "bfloat16":  # as Keras stores it
+    text = described["dtype"]
+    if text == "|V2" and described["attributes"].get("dtype") == "bfloat16":  # as Keras stores it
         return "bfloat16", "<"
+    if text == IN_PIECES:
+        return IN_PIECES, "<"
+    if not isinstance(text, str) or _SIMPLE_TYPE.fullmatch(text) is None:
+        _fail_listing(source, place, "a type that is no simple one")
     try:
         dtype = np.dtype(text)
     except (TypeError, ValueError):
         return text, "<"
     return dtype.name, ">" if dtype.byteorder == ">" else "<"
+
+
+def _is_size(value: object) -> bool:
+    return type(value) is int and 0 <= value < 2**63
+
+
+def _fail_listing(source: SourceFile, place: str, found: str) -> NoReturn:
+    source.fail(place, f"HDF5 of which its library lists {found}", "a whole HDF5 file")
 
 
 def _parts(path: tuple[str, ...]) -> tuple[str, ...]:

@@ -195,7 +195,7 @@ class Checkpoint:
             raise DataError("no-checkpoint", msg, file=self._path)
         with open_source(self._path) as source:
             tensors, config = read_state(source, FORMAT, "a checkpoint")
-            steps = _trainings(source, config.get("trainings"))
+            steps = _trainings(source, config.get("trainings"), len(tensors))
             kinds = {
                 f"{name}.{k}": ("float32", 1)
                 for name, (_, members, _) in steps.items()
@@ -271,18 +271,23 @@ def series_hashes(panel: Panel) -> Hashes:
     return np.frombuffer(b"".join(digests), "<i8").astype(np.int64)
 
 
-def _trainings(source: SourceFile, found: object) -> dict[str, tuple[int, int, bool]]:
+def _trainings(source: SourceFile, found: object, tensors: int) -> dict[str, tuple[int, int, bool]]:
     """Steps done and members of each training, and whether it came to its end."""
     trainings: dict[str, tuple[int, int, bool]] = {}
+    members_in_all = 0
     for name, one in found.items() if isinstance(found, dict) else [("", None)]:
         match one:
             case [int(steps), int(members), bool(done)] if (
                 0 < steps < 2**31 and 0 < members <= MAX_MEMBERS
             ):
                 trainings[name] = (steps, members, done)
+                members_in_all += members
             case _:
                 expected = "steps done, members and whether it is done, of each"
                 source.fail("config: trainings", "another form", expected)
+    # Before a name is made for each of them: a short text can claim very many.
+    if members_in_all > tensors:
+        source.fail("config: trainings", f"{members_in_all} members", f"at most {tensors} tensors")
     return trainings
 
 

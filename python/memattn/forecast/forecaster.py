@@ -423,6 +423,9 @@ class Forecaster:
             Before fit.
         DataError
             The file cannot be written; one that was there before is whole.
+        ValueError
+            Ids that are neither text nor whole numbers, or a type of a column or a time zone that
+            the file cannot keep.
         """
         from memattn.forecast.forecaster_file import write_forecaster
 

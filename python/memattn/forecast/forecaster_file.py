@@ -39,7 +39,7 @@ from memattn.forecast.forecaster_settings import (
     engine_options,
     trained_levels,
 )
-from memattn.forecast.state_file import Arrays, read_state, state_bytes
+from memattn.forecast.state_file import Arrays, check_unicode, read_state, state_bytes
 
 FORMAT = "memattn.Forecaster"
 # Tensors, their types and dimensions.
@@ -93,13 +93,22 @@ def write_forecaster(path: Path, fitted: Fitted, arguments: Mapping[str, Any]) -
         "frequency": [panel.frequency.unit.value, panel.frequency.step],
         "season": panel.season,
         "zone": zone_config(panel.zone),
-        "form": form_config(panel.form),
+        "form": form_config(panel.form, panel.zone),
     }
     write_atomically(path, state_bytes(FORMAT, arrays, config))
 
 
 def _id_bytes(panel: Panel) -> npt.NDArray[np.uint8]:
-    ids = [one if isinstance(one, str) else int(one) for one in panel.ids.tolist()]
+    """The ids as JSON; ValueError for any that is neither text nor a whole number."""
+    ids: list[str | int] = []
+    for one in panel.ids.tolist():
+        if isinstance(one, str):
+            ids.append(one)
+            continue
+        if not isinstance(one, int | float | np.integer | np.floating | np.bool_) or one % 1 != 0:
+            found = f"found {quoted(str(one))} of the type {type(one).__name__}"
+            raise ValueError(f"Forecaster.save: ids: {found}, expected text or whole numbers")
+        ids.append(int(one))
     return np.frombuffer(json.dumps(ids).encode(), np.uint8)
 
 
@@ -236,6 +245,7 @@ def _panel(source: SourceFile, config: Mapping[str, Any], found: Arrays) -> Pane
     season = config.get("season")
     if not _is_whole(season, 1, 2**31 - 1):
         source.fail("config: season", quoted(str(season)), "a whole number of at least 1")
+    zone = zone_of(source, config.get("zone"))
     return Panel(
         ids=_ids(source, found, count),
         values=values,
@@ -244,9 +254,9 @@ def _panel(source: SourceFile, config: Mapping[str, Any], found: Arrays) -> Pane
         season=season,  # type: ignore[arg-type]
         last=last,
         day=day,
-        zone=zone_of(source, config.get("zone")),
+        zone=zone,
         notes=(),
-        form=form_of(source, config.get("form")),
+        form=form_of(source, config.get("form"), zone),
     )
 
 
@@ -271,6 +281,7 @@ def _ids(source: SourceFile, found: Arrays, count: int) -> npt.NDArray[np.object
     good = good and ({type(one) for one in ids} in ({str}, {int}))
     if not good or len(set(ids)) != count:
         source.fail("ids", "another list", f"{count} different texts or whole numbers")
+    check_unicode(source, "ids", ids)
     array = np.empty(count, dtype=object)
     array[:] = ids
     return array

@@ -87,7 +87,16 @@ def read_state(source: SourceFile, kind: str, what: str) -> tuple[list[Tensor], 
     config = parse_json(source, "config", text.encode("utf-8", "replace"))
     if not isinstance(config, dict):
         source.fail("config", "no object", "an object")
+    check_unicode(source, "config", config)
     return tensors, config
+
+
+def check_unicode(source: SourceFile, place: str, found: object) -> None:
+    """Refuse JSON with half a character in a text, which JSON can say and no file can hold."""
+    try:
+        json.dumps(found, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        source.fail(place, "half of a surrogate pair in a text", "Unicode")
 
 
 def _check_sum(source: SourceFile, found: object) -> None:
@@ -128,7 +137,8 @@ class Arrays:
                 source.fail(name, f"{end - begin} bytes", f"{size}, those of its shape")
         for name in self.tensors:
             if name not in kinds:
-                source.fail("header", f"a tensor {quoted(name)}", f"only {', '.join(kinds)}")
+                expected = f"only {quoted(', '.join(kinds), 200)}"
+                source.fail("header", f"a tensor {quoted(name)}", expected)
 
     def shape(self, name: str) -> tuple[int, ...]:
         """Of one tensor."""

@@ -70,8 +70,8 @@ def test_bad_parquet(call: Run, tmp_path: Path) -> None:
     (tmp_path / "data.parquet").write_bytes(b"PAR1 and no more")
     done = call("forecast", "data.parquet", "--horizon", "2")
     assert done.returncode == 2
-    assert done.stderr.startswith("memattn: data.parquet: found a file that cannot be read")
-    assert done.stderr.endswith("expected a Parquet file\n")
+    assert done.stderr.startswith("memattn: data.parquet: cannot be read as Parquet (")
+    assert done.stderr.endswith("); write the file again, or as CSV\n")
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """HDF5 at arm's length: what is listed, what is refused, and a child that misbehaves."""
 
 import os
+import random
 import signal
 import sys
 from collections.abc import Callable
@@ -12,6 +13,8 @@ import pytest
 
 from memattn import FormatError, MemoryAugmentedAttention, convert
 from memattn.convert import hdf5_file
+from memattn.convert.source import open_source
+from memattn.errors import DataError
 
 LAYER = "layers/memory_augmented_attention"
 KERNEL = f"{LAYER}/attention/value_dense/vars/0"
@@ -182,9 +185,9 @@ def test_bfloat16(path: Path, layer: MemoryAugmentedAttention) -> None:
         ("print('no JSON')", r"breaks its library \(ended with 0\)"),
         ("print('[' * 100000)", r"breaks its library \(ended with 0\)"),
         ("print('{\"objects\": 1}')", r"found None, expected None"),
-        ("print('{\"objects\": [1]}')", r"lists oddly"),
+        ("print('{\"objects\": [1]}')", r"lists an object of other keys"),
         (f"print({LISTING!r} % (90000, 192))", r"values at 90000 to 90192, expected below"),
-        (f"print({LISTING!r} % (-8, 192))", r"values at -8 to 184, expected below"),
+        (f"print({LISTING!r} % (-8, 192))", r"lists a place that is no whole number"),
         (f"print({LISTING!r} % (8, 191))", r"191 bytes stored for shape \(6, 2, 4\)"),
         (f"print({LISTING!r} % ('null', 0))", r"0 bytes stored for shape \(6, 2, 4\)"),
         ("while True: print('x' * 1000000)", r"breaks its library"),
@@ -210,6 +213,75 @@ def test_a_child_that_misbehaves(
     monkeypatch.setattr(hdf5_file, "_CHILD_FILE", script)
     with pytest.raises(FormatError, match=said):
         convert.find(path)
+
+
+ROOT = {"path": [], "attributes": {}}
+VALUES = {"path": ["a"], "attributes": {}, "shape": [2], "dtype": "<f4", "offset": 8, "stored": 8}
+
+
+@pytest.mark.parametrize(
+    ("objects", "said"),
+    [
+        ([], "does not begin with the root"),
+        ([VALUES], "does not begin with the root"),
+        ([ROOT, ROOT], "two objects of one path"),
+        ([ROOT, VALUES, VALUES], "two objects of one path"),
+        ([ROOT, {**VALUES, "path": []}], "values without a name"),
+        ([ROOT, {**VALUES, "path": [""]}], "a path that is no list of names"),
+        ([ROOT, {**VALUES, "path": [1]}], "a path that is no list of names"),
+        ([ROOT, {**VALUES, "path": "a"}], "a path that is no list of names"),
+        ([ROOT, {**VALUES, "attributes": []}], "a: found .* an attribute that is no text"),
+        ([ROOT, {**VALUES, "attributes": {"name": 1}}], "an attribute that is no text"),
+        ([{**ROOT, "attributes": {"model_config": {}}}], "an attribute that is no text"),
+        ([ROOT, {**VALUES, "shape": [-2]}], "a shape that is no list of sizes"),
+        ([ROOT, {**VALUES, "shape": [2.0]}], "a shape that is no list of sizes"),
+        ([ROOT, {**VALUES, "shape": {}}], "a shape that is no list of sizes"),
+        ([ROOT, {**VALUES, "dtype": ", <f8"}], "a type that is no simple one"),
+        ([ROOT, {**VALUES, "dtype": "f4" * 1000}], "a type that is no simple one"),
+        ([ROOT, {**VALUES, "dtype": None}], "a type that is no simple one"),
+        ([ROOT, {**VALUES, "dtype": ["<f4"]}], "a type that is no simple one"),
+        ([ROOT, {**VALUES, "offset": True}], "a place that is no whole number"),
+        ([ROOT, {**VALUES, "offset": 8.0}], "a place that is no whole number"),
+        ([ROOT, {**VALUES, "stored": "8"}], "a place that is no whole number"),
+        ([ROOT, {**VALUES, "stored": 2**63}], "a place that is no whole number"),
+        ([ROOT, {**VALUES, "more": 1}], "an object of other keys"),
+        ([ROOT, None], "an object of other keys"),
+    ],
+)
+def test_answers_of_the_child_are_checked(
+    path: Path, monkeypatch: pytest.MonkeyPatch, objects: list[object], said: str
+) -> None:
+    monkeypatch.setattr(hdf5_file, "_ask_child", lambda source: {"objects": objects})
+    with pytest.raises(FormatError, match=said):
+        convert.find(path)
+
+
+def test_answers_damaged_at_random(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is a FormatError or a list of objects as the file could have them."""
+    rng = random.Random(0)
+    odd = [None, [], {}, "", "a", ", <f8", "i4,,", -1, 2**70, 1.5, True, [[]], ["a", 1], {"a": []}]
+    refused = 0
+
+    def damaged(value: object, depth: int = 0) -> object:
+        if rng.random() < 0.002 * depth:
+            return rng.choice(odd)
+        if isinstance(value, dict):
+            return {name: damaged(part, depth + 1) for name, part in value.items()}
+        if isinstance(value, list):
+            return [damaged(part, depth + 1) for part in value]
+        return value
+
+    with open_source(path) as source:
+        answer = hdf5_file._ask_child(source)
+    for _ in range(300):
+        monkeypatch.setattr(hdf5_file, "_ask_child", lambda source: damaged(answer))
+        try:
+            convert.read(path)
+        except FormatError:
+            refused += 1
+        except DataError:  # a part of the layer has another name
+            continue
+    assert 100 < refused < 300
 
 
 @pytest.mark.parametrize(

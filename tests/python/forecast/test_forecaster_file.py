@@ -5,8 +5,9 @@ import json
 import os
 import re
 import struct
+import tracemalloc
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from memattn import FormatError
 from memattn._memattn import PanelForecaster
 from memattn.errors import DataError
 from memattn.forecast import Forecaster
+from memattn.forecast.data.form_config import zone_config
+from memattn.forecast.data.times import Style
 from memattn.forecast.forecaster_settings import Setting, engine_options
 
 from .data.test_frames import same_frame
@@ -214,7 +217,9 @@ CHANGES: dict[str, Change] = {
     "config: form: library": lambda h, c: c["form"].update(library="os"),
     "config: form: columns": lambda h, c: c["form"].update(columns=["a", "b"]),
     'the type "os.system"': lambda h, c: c["form"].update(time_dtype="os.system"),
-    "config: form: style": lambda h, c: c["form"].update(style={"kind": "moment"}),
+    "config: form: style: found .* how dates": lambda h, c: c["form"].update(
+        style={"kind": "moment"}
+    ),
     'no tensor "values"': lambda h, c: h.update(more=h.pop("values")),
     'a tensor "more"': lambda h, c: h.update(
         more={"dtype": "U8", "shape": [0], "data_offsets": [h["ids"]["data_offsets"][1]] * 2}
@@ -223,7 +228,15 @@ CHANGES: dict[str, Change] = {
     r'"values": found \d+ bytes, expected \d{20}': lambda h, c: h["values"].update(shape=[2**62]),
     r"ids: found \d+ bytes, expected \d{19}": lambda h, c: h["ids"].update(shape=[2**62]),
     "types that ids or times cannot have": lambda h, c: c["form"].update(id_dtype="int64"),
-    "form: found types that .* cannot": lambda h, c: c["form"].update(time_dtype="float64"),
+    "form: time_dtype: found the type": lambda h, c: c["form"].update(time_dtype="float64"),
+    "form: id_dtype: found the type": lambda h, c: c["form"].update(id_dtype=3),
+    "config: zone: found int": lambda h, c: c.update(zone=3),
+    "config: found half of a surrogate pair": lambda h, c: c["form"].update(
+        columns=["\ud800", "ds", "y"]
+    ),
+    "config: form: style: found .* a style in which": lambda h, c: c["form"].update(
+        style={**vars(Style()), "date_mark": "-" * 1000}
+    ),
 }
 
 
@@ -272,7 +285,17 @@ def test_values_that_cannot_be_are_refused(
 
 @pytest.mark.parametrize(
     "ids",
-    [["a"], "text", {"a": 1}, [["a"]], None, "deep", ["a"] * 9, ["a", 1, *"bcdefgh"]],
+    [
+        ["\ud800", "b", "c"],
+        ["a"],
+        "text",
+        {"a": 1},
+        [["a"]],
+        None,
+        "deep",
+        ["a"] * 9,
+        ["a", 1, *"bcdefgh"],
+    ],
 )
 def test_ids_that_cannot_be_are_refused(ids: Any, saved: Path, tmp_path: Path) -> None:
     header, body = parts(saved)
@@ -285,7 +308,7 @@ def test_ids_that_cannot_be_are_refused(ids: Any, saved: Path, tmp_path: Path) -
     header["ids"].update(shape=[len(text)], data_offsets=[begin, end + grown])
     path = tmp_path / "f.safetensors"
     path.write_bytes(joined(header, body[:begin] + text + body[end:]))
-    with pytest.raises(FormatError, match=r"ids: found (no JSON|another list)"):
+    with pytest.raises(FormatError, match=r"ids: found (no JSON|another list|half of)"):
         Forecaster.load(path)
 
 
@@ -340,6 +363,121 @@ def test_checksums_that_cannot_be_are_refused(
     path.write_bytes(struct.pack("<Q", len(text)) + text + body)
     with pytest.raises(FormatError, match="checksum"):
         Forecaster.load(path)
+
+
+# The first takes half a gigabyte for a value; pandas evaluates the next, or reads a file for them.
+ODD_TYPES = [
+    *("S500000000", "U500000000", "V500000000", ", <f8", "i4,,", "(1000000,)f8", "f8,f8", "O,O"),
+    *("datetime64[us, dateutil//etc/passwd]", "datetime64[us, UTC]", "datetime64[1000000us]"),
+    *("datetime64[us, " + "x" * 10_000 + "]", "timestamp[us, tz=Mars/Base][pyarrow]", "period[D]"),
+    *("category[S9]", "interval[int64]", "Sparse[int64]", "complex128", "M8[us]", "object " * 3),
+    *(
+        "decimal128(9, 2)[pyarrow]",
+        "x" * 1_000_000,
+        "",
+        "\0",
+        "int8\n",
+        "os.system",
+        "timedelta64[s]",
+    ),
+]
+
+
+@pytest.mark.parametrize("dtype", ODD_TYPES, ids=lambda dtype: dtype[:20])
+@pytest.mark.parametrize("key", ["id_dtype", "time_dtype"])
+def test_types_of_pandas_that_lie_are_refused_in_little_memory(
+    key: str, dtype: str, saved: Path, tmp_path: Path
+) -> None:
+    header, body = parts(saved)
+    config = json.loads(header["__metadata__"]["config"])
+    config["form"][key] = dtype
+    header["__metadata__"]["config"] = json.dumps(config)
+    path = tmp_path / "f.safetensors"
+    path.write_bytes(joined(header, body))
+    tracemalloc.start()
+    try:
+        with pytest.raises(FormatError, match=f"config: form: {key}: found the type"):
+            Forecaster.load(path)
+        assert tracemalloc.get_traced_memory()[1] < 32 << 20
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"unique_id": "float64", "ds": "datetime64[ns]"},
+        {"unique_id": "Int32", "ds": "datetime64[s]"},
+        {"unique_id": "string", "ds": "datetime64[ms, Europe/Berlin]"},
+        {"unique_id": "string[pyarrow]", "ds": "timestamp[us][pyarrow]"},
+        {"unique_id": "int64[pyarrow]", "ds": "timestamp[us, tz=+05:30][pyarrow]"},
+        {"unique_id": "large_string[pyarrow]", "ds": "timestamp[ns, tz=UTC][pyarrow]"},
+        {"unique_id": "str", "ds": "timestamp[s, tz=Europe/Berlin][pyarrow]"},
+        {"unique_id": "object", "ds": "datetime64[us, UTC-03:30]"},
+    ],
+    ids=lambda change: " ".join(change.values()),
+)
+def test_more_types_of_pandas_come_back(change: dict[str, str], tmp_path: Path) -> None:
+    table = random_table(3, "D")
+    if change["unique_id"].lower().startswith(("int", "float")):
+        table["unique_id"] = table["unique_id"].str[1:].astype(int)
+    if "," in change["ds"]:
+        table["ds"] = table["ds"].dt.tz_localize("UTC")
+    comes_back(small().fit(table.astype(change)), tmp_path / "f.safetensors", [80])
+
+
+def test_zones_of_other_libraries_come_back(tmp_path: Path) -> None:
+    tz = pytest.importorskip("dateutil.tz")
+    path, table = tmp_path / "f.safetensors", random_table(3, "h")
+    table["ds"] = table["ds"].dt.tz_localize(tz.tzoffset("office", -5400))
+    forecaster = small().fit(table)
+    forecaster.save(path)
+    found, expected = Forecaster.load(path).predict(), forecaster.predict()
+    assert str(found["ds"].dtype) == "datetime64[us, UTC-01:30]"
+    assert (found["ds"] == expected["ds"]).all()
+
+
+class Nameless(tzinfo):
+    """A zone without a name whose distance from UTC changes."""
+
+    def utcoffset(self, when: datetime | None) -> timedelta | None:
+        return None if when is None else timedelta(hours=1 + (4 <= when.month <= 9))
+
+    def dst(self, when: datetime | None) -> timedelta | None:
+        return None
+
+
+def test_a_zone_without_a_name_is_refused() -> None:
+    with pytest.raises(ValueError, match="found a zone without a name"):
+        zone_config(Nameless())
+
+
+DATES = pd.to_datetime(["2024-01-01", "2024-01-02", "2024-01-03"])
+
+
+@pytest.mark.parametrize(
+    ("ids", "said"),
+    [
+        ([0.5, 1.5, 2.5], 'ids: found "0.5" of the type float, expected text or whole numbers'),
+        (DATES, "ids: found .* of the type Timestamp"),
+        (pd.arrays.SparseArray([1, 2, 3]), r"ids of the type Sparse\[int64, 0\] cannot be kept"),
+    ],
+    ids=["fractions", "dates", "sparse"],
+)
+def test_what_a_file_cannot_keep_is_said(ids: Any, said: str, tmp_path: Path) -> None:
+    days = np.tile(pd.date_range("2024-01-01", periods=20), 3)
+    series = pd.Series(ids).take(np.repeat(range(3), 20)).reset_index(drop=True)
+    forecaster = small().fit(pd.DataFrame({"unique_id": series, "ds": days, "y": range(60)}))
+    with pytest.raises(ValueError, match=said):
+        forecaster.save(tmp_path / "f.safetensors")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_times_that_a_file_cannot_keep_are_said(tmp_path: Path) -> None:
+    table = random_table(3).assign(ds=lambda t: t.groupby("unique_id").cumcount())
+    forecaster = small().fit(table.astype({"ds": pd.SparseDtype("int64")}))
+    with pytest.raises(ValueError, match=r"times of the type Sparse.* cannot be kept"):
+        forecaster.save(tmp_path / "f.safetensors")
 
 
 @pytest.mark.parametrize("key", ["id_dtype", "time_dtype"])

@@ -103,7 +103,8 @@ def _choose_wide(columns: Columns, id_col: str, time_col: str, targets: Sequence
         raise DataError("no-target", problem)
     which = "as named" if targets else "the columns of numbers"
     text = f"{plural(len(numeric), 'series', 'series')}, {which}"
-    left = [quoted(name) for name in others if name not in numeric]
+    used = set(numeric)
+    left = [quoted(name) for name in others if name not in used]
     text += f"; left out: {', '.join(left[:10])}" if left and not targets else ""
     if found is None:
         text += "; no column of dates, so the rows are counted"

@@ -141,6 +141,11 @@ class TextColumns:
         return find_times(self, self.names)
 
 
+def first_places(names: Sequence[str]) -> dict[str, int]:
+    """Where each name first stands: looking names up one by one in a list would be quadratic."""
+    return {name: index for index, name in reversed(list(enumerate(names)))}
+
+
 def find_times(columns: TextColumns, names: Sequence[str]) -> str | None:
     """The first of some columns in which at least half of what is said are dates."""
     for name in names:
@@ -164,14 +169,15 @@ class TableColumns(TextColumns):
         self.table = table
         self.names = table.names
         self.rows = len(table.rows)
+        self._index = first_places(table.names)
 
     def cells(self, name: str) -> tuple[Ticks, list[str]]:
         """The different cells of a column, and for each row its place among them."""
-        return distinct(self.table.cells(self.table.names.index(name)))
+        return distinct(self.table.cells(self._index[name]))
 
     def error(self, kind: str, problem: str, row: int, column: str) -> DataError:
         """The DataError with file and line."""
-        return self.table.error(kind, problem, row, self.table.names.index(column))
+        return self.table.error(kind, problem, row, self._index[column])
 
     def place(self, row: int) -> str:
         """The line."""

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta, timezone, tzinfo
-from typing import Any
+import re
+from collections.abc import Callable
+from datetime import timedelta, timezone, tzinfo
+from functools import partial
+from typing import Any, TypeAlias
 from zoneinfo import ZoneInfo
 
 from memattn.convert.source import SourceFile
 from memattn.errors import quoted
+from memattn.forecast.data.column_types import id_type, time_type, type_text
 from memattn.forecast.data.panel import Form
-from memattn.forecast.data.times import Style
+from memattn.forecast.data.times import Style, is_readable
+
+ReadType: TypeAlias = Callable[[str, str], Any]  # library and text; None for no such type
+
+_MINUTES = re.compile(r"[+-]\d{1,4} minutes", re.ASCII)
+_MAX_ZONE = 100  # characters of a name
 
 
 def zone_config(zone: tzinfo | None) -> str | None:
@@ -26,51 +35,48 @@ def zone_config(zone: tzinfo | None) -> str | None:
     return f"{offset // timedelta(minutes=1):+d} minutes"
 
 
-def form_config(form: Form) -> dict[str, Any]:
-    """A form as JSON can hold it."""
-    style = form.style
+def form_config(form: Form, zone: tzinfo | None) -> dict[str, Any]:
+    """A form as JSON can hold it; ValueError for a type that a file cannot keep."""
+    style, library = form.style, form.library
+    kept = _zone_named(zone_config(zone))
+    id_text = type_text(library, form.id_dtype, kept)
+    time_text = type_text(library, form.time_dtype, kept)
+    if id_text is not None and id_type(library, id_text) is None:
+        raise ValueError(f"Forecaster.save: ids of the type {id_text} cannot be kept in a file")
+    if time_text is not None and time_type(library, time_text, kept) is None:
+        raise ValueError(f"Forecaster.save: times of the type {time_text} cannot be kept in a file")
     return {
-        "library": form.library,
+        "library": library,
         "columns": [form.id_col, form.time_col, form.target_col],
-        "id_dtype": _dtype_text(form.library, form.id_dtype),
-        "time_dtype": _dtype_text(form.library, form.time_dtype),
+        "id_dtype": id_text,
+        "time_dtype": time_text,
         "style": None if style is None else dict(vars(style)),
     }
 
 
-def _dtype_text(library: str, dtype: Any) -> str | None:
-    if dtype is None or library == "csv":
-        return None
-    if dtype is date:
-        return "date"
-    if isinstance(dtype, type) and issubclass(dtype, datetime):
-        return "datetime"
-    if library == "polars":
-        import polars as pl
-
-        if isinstance(dtype, pl.Datetime):
-            return f"Datetime {dtype.time_unit} {dtype.time_zone or ''}".rstrip()
-        if dtype in (pl.Categorical, pl.Enum):  # their categories are the ids
-            return "String"
-    return str(dtype)
-
-
 def zone_of(source: SourceFile, found: object) -> tzinfo | None:
     """The zone that `zone_config` wrote; FormatError when it is none."""
-    if found is None:
-        return None
-    text = str(found)
+    if found is not None and not isinstance(found, str):
+        source.fail("config: zone", type(found).__name__, "text or null")
     try:
-        if not text.endswith(" minutes"):
-            return ZoneInfo(text)
+        return _zone_named(found)
+    except (ValueError, OSError, KeyError):  # ZoneInfoNotFoundError is a KeyError
+        source.fail("config: zone", quoted(str(found)), "a time zone that this machine knows")
+
+
+def _zone_named(text: str | None) -> tzinfo | None:
+    if text is None:
+        return None
+    if _MINUTES.fullmatch(text):
         minutes = int(text.removesuffix(" minutes"))
         return timezone(timedelta(minutes=minutes)) if minutes else timezone.utc
-    except (ValueError, OverflowError, OSError, KeyError):  # ZoneInfoNotFoundError is a KeyError
-        return source.fail("config: zone", quoted(text), "a time zone that this machine knows")
+    if len(text) > _MAX_ZONE:
+        raise ValueError(text)
+    return ZoneInfo(text)
 
 
-def form_of(source: SourceFile, found: object) -> Form:
-    """The form that `form_config` wrote; FormatError when it is none."""
+def form_of(source: SourceFile, found: object, zone: tzinfo | None) -> Form:
+    """The form that `form_config` wrote of data in a zone; FormatError when it is none."""
     keys = {"library", "columns", "id_dtype", "time_dtype", "style"}
     if not isinstance(found, dict) or set(found) != keys:
         source.fail("config: form", "other keys", f"the keys {', '.join(sorted(keys))}")
@@ -79,18 +85,20 @@ def form_of(source: SourceFile, found: object) -> Form:
         source.fail("config: form: library", quoted(str(library)), "pandas, polars or csv")
     if not (isinstance(columns, list) and [type(name) for name in columns] == [str] * 3):
         source.fail("config: form: columns", quoted(str(columns)), "three names")
+    time_type_in_zone = partial(time_type, zone=zone)
     return Form(
         library=library,
         id_col=columns[0],
         time_col=columns[1],
         target_col=columns[2],
-        id_dtype=_dtype(source, library, found["id_dtype"]),
-        time_dtype=_dtype(source, library, found["time_dtype"]),
+        id_dtype=_type(source, "id_dtype", library, found["id_dtype"], id_type),
+        time_dtype=_type(source, "time_dtype", library, found["time_dtype"], time_type_in_zone),
         style=_style(source, found["style"]),
     )
 
 
 def _style(source: SourceFile, found: object) -> Style | None:
+    """How dates are written, which must be a way in which they are read."""
     if found is None:
         return None
     plain = vars(Style())
@@ -98,39 +106,18 @@ def _style(source: SourceFile, found: object) -> Style | None:
         name: type(value) for name, value in plain.items()
     }:
         source.fail("config: form: style", quoted(str(found)), "how dates are written")
-    if not 0 <= found["fraction_digits"] <= 6:
-        source.fail("config: form: style", f"{found['fraction_digits']} digits", "0 to 6")
-    return Style(**found)
+    style = Style(**found)
+    if not is_readable(style):
+        source.fail("config: form: style", quoted(str(found)), "a style in which dates are read")
+    return style
 
 
-def _dtype(source: SourceFile, library: str, found: object) -> Any:
+def _type(source: SourceFile, key: str, library: str, found: object, read: ReadType) -> Any:
     """The type of a column that a text names, in a library that is imported for it."""
     if found is None:
         return None
-    if found in ("date", "datetime") and library == "pandas":
-        return date if found == "date" else datetime
-    if isinstance(found, str) and len(found) <= 100:
-        dtype = _pandas_dtype(found) if library == "pandas" else _polars_dtype(found)
-        if dtype is not None:
-            return dtype
-    return source.fail("config: form", f"the type {quoted(str(found))}", f"one of {library}")
-
-
-def _pandas_dtype(text: str) -> Any:
-    import pandas as pd
-
-    try:
-        return pd.api.types.pandas_dtype(text)
-    except (TypeError, ValueError, ImportError, KeyError, NotImplementedError):
-        return None
-
-
-def _polars_dtype(text: str) -> Any:
-    import polars as pl
-
-    words = text.split(" ")
-    if words[0] == "Datetime" and len(words) in (2, 3) and words[1] in ("ms", "us", "ns"):
-        return pl.Datetime(words[1], words[2] if len(words) == 3 else None)  # type: ignore[arg-type]
-    plain = (pl.String, pl.Date, pl.Int8, pl.Int16, pl.Int32, pl.Int64)
-    plain += (pl.UInt8, pl.UInt16, pl.UInt32, pl.UInt64)  # type: ignore[assignment]
-    return {str(dtype): dtype for dtype in plain}.get(text)
+    dtype = read(library, found) if isinstance(found, str) else None
+    if dtype is None:
+        found = f"the type {quoted(str(found))}"
+        source.fail(f"config: form: {key}", found, f"a type of such columns in {library}")
+    return dtype

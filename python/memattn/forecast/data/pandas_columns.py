@@ -16,6 +16,7 @@ from memattn.forecast.data.columns import (
     FrameErrors,
     Ids,
     Times,
+    first_places,
     parse_numbers,
     parse_times,
     sorted_ids,
@@ -40,9 +41,10 @@ class PandasColumns(FrameErrors):
         self.frame = frame
         self.names = [str(name) for name in frame.columns]
         self.rows = len(frame)
+        self._index = first_places(self.names)
 
     def _column(self, name: str) -> pd.Series:
-        return self.frame.iloc[:, self.names.index(name)]
+        return self.frame.iloc[:, self._index[name]]
 
     def ids(self, name: str) -> Ids:
         """The column as ids."""

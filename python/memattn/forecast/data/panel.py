@@ -269,7 +269,8 @@ def panel_from_frame(
         `frame` is no DataFrame.
     """
     columns = _frame_columns(frame, (id_col, time_col, target_col))
-    return _panel(columns, choose_long(columns, id_col, time_col, target_col), freq, season)
+    choice = choose_long(columns, id_col, time_col, target_col)
+    return _panel(read_rows(columns, choice.names, choice.times), choice, freq, season)
 
 
 def panel_from_file(
@@ -295,13 +296,15 @@ def panel_from_file(
     ModuleNotFoundError
         A Parquet file, and nothing that reads one.
     """
-    from memattn.forecast.data.panel_files import read_columns
+    from memattn.forecast.data.panel_files import errors_of_file, read_columns
 
     path = Path(path)
     try:
-        columns = read_columns(path)
-        choice = choose_of_file(columns, id_col, time_col, target_col)
-        return _panel(columns, choice, freq, season)
+        with errors_of_file(path):
+            columns = read_columns(path)
+            choice = choose_of_file(columns, id_col, time_col, target_col)
+            rows = read_rows(columns, choice.names, choice.times)
+        return _panel(rows, choice, freq, season)
     except DataError as error:
         if error.file is not None or error.kind == "option":
             raise
@@ -351,11 +354,10 @@ def panel_of(where: str, data: Data, *, season: int | None, **options: Any) -> P
     return panel_from_frame(data, season=season, **options)
 
 
-def _panel(columns: Columns, choice: Choice, freq: str | int | None, season: int | None) -> Panel:
+def _panel(rows: LongRows, choice: Choice, freq: str | int | None, season: int | None) -> Panel:
     if season is not None and season < 1:
         raise DataError("option", f"season: found {season}, expected at least 1")
     asked = None if freq is None else parse_frequency(freq)
-    rows = read_rows(columns, choice.names, choice.times)
     rows.notes[:0] = choice.notes
     rows = put_in_order(rows)
     spacing = find_spacing(rows, asked)
@@ -375,7 +377,7 @@ def _panel(columns: Columns, choice: Choice, freq: str | int | None, season: int
         day=spacing.day,
         zone=choice.times.zone,
         notes=(),
-        form=_form(columns, rows, choice.names_out),
+        form=_form(rows, choice.names_out),
     )
     _note_marks(panel, rows)
     return replace(panel, notes=tuple(rows.notes))
@@ -390,9 +392,9 @@ def _season(frequency: Frequency, values: Array, offsets: Ticks) -> tuple[int, s
     return usual, "usual for this frequency" if usual > 1 else "none is usual for this frequency"
 
 
-def _form(columns: Columns, rows: LongRows, names: Names) -> Form:
+def _form(rows: LongRows, names: Names) -> Form:
     return Form(
-        library=columns.library,
+        library=rows.columns.library,
         id_col=names.ids or ID_COL,
         time_col=names.times or TIME_COL,
         target_col=names.values[0],

@@ -13,12 +13,7 @@ import numpy as np
 from memattn.errors import DataError
 from memattn.forecast.data.frequency import COUNTED
 from memattn.forecast.data.panel import Panel
-from memattn.forecast.data.panel_files import PARQUET
-
-
-def is_parquet(path: Path) -> bool:
-    """Whether a file of this name is Parquet."""
-    return path.suffix.lower() in PARQUET
+from memattn.forecast.data.panel_files import is_parquet
 
 
 def check_table_file(path: Path) -> None:

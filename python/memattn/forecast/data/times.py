@@ -18,7 +18,7 @@ QUARTER = re.compile(r"(\d{4})-?[Qq]([1-4])", re.ASCII)
 MONTH = re.compile(r"(\d{4})-(\d{2})", re.ASCII)
 MOMENT = re.compile(
     r"(\d{4})([-/])(\d{1,2})\2(\d{1,2})"
-    r"(?:([Tt]|\ +)(\d{1,2}):(\d{2})(?::(\d{2})(?:[.,](\d{1,9}))?)?"
+    r"(?:([Tt]|\ {1,9})(\d{1,2}):(\d{2})(?::(\d{2})(?:[.,](\d{1,9}))?)?"
     r"\ ?(Z|z|UTC|[+-]\d{2}:?\d{2})?)?",
     re.ASCII,
 )
@@ -82,6 +82,14 @@ def _parse(text: str) -> Moment | None:
         zone=zone or "",
     )
     return Moment(local, _offset(zone), style)
+
+
+def is_readable(style: Style) -> bool:
+    """Whether dates are read that are written in `style`, which may be any texts and numbers."""
+    if not 0 <= style.fraction_digits <= 6:
+        return False
+    moment = parse_moment(format_moment(datetime(2001, 1, 2, 3, 4, 5, 678901), style))
+    return moment is not None and moment.style == style
 
 
 def _offset(zone: str | None) -> timedelta | None:

@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from memattn.csv_reader import read_csv
+from memattn.csv_reader import Table, read_csv
 from memattn.errors import DataError
+from memattn.forecast.data import arrow_columns as module
 from memattn.forecast.data import panel_files
-from memattn.forecast.data.arrow_columns import arrow_columns
+from memattn.forecast.data.arrow_columns import ArrowColumns, arrow_columns
 from memattn.forecast.data.columns import TableColumns, TextColumns
+from memattn.forecast.data.pandas_columns import PandasColumns
 from memattn.forecast.data.panel import panel_from_file
 
 from ..panels import assert_same, random_table
@@ -40,6 +42,12 @@ CELLS = {
     "mixed": ["2024-01-01", "2024-01-02", "", "x", "5"],
     "names": ["a", "b", " a", "é", "a\u00a0", "\u2003c", "\x1fd", ""],
 }
+
+
+@pytest.fixture(autouse=True)
+def small_tables_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tables here are far smaller than those for which PyArrow is worth its while."""
+    monkeypatch.setattr(module, "BYTES_A_COLUMN", 0)
 
 
 def found(read: Callable[[], Any]) -> Any:
@@ -126,6 +134,42 @@ def test_large_files_are_read_by_it(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert isinstance(panel_files.read_columns(path), TableColumns)
     with pytest.raises(DataError, match="no such file"):
         panel_from_file(tmp_path / "none.csv")
+
+
+class Names(list):
+    """Names that must not be searched for one by one."""
+
+    def index(self, *arguments: object) -> int:
+        raise AssertionError("a search in a list of names")
+
+
+def test_columns_are_found_without_a_search(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    path.write_text("a,b\n" + "2024-01-01,2\n2024-01-02,3\n" * 40)
+    arrow, table = arrow_columns(path), read_csv(path)
+    assert arrow is not None
+    names = Names(table.names)
+    for columns in (
+        TableColumns(Table(names, table.rows, table.lines)),
+        ArrowColumns(arrow.table, names, path),
+        PandasColumns(arrow.table.rename_columns(["a", "b"]).to_pandas(), ()),
+    ):
+        columns.names = names
+        assert columns.numbers("b")[1] == 3
+        with pytest.raises(DataError, match='found "2024'):
+            columns.numbers("a")
+
+
+def test_few_rows_of_many_columns_are_left_to_our_own_reader(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "BYTES_A_COLUMN", 256)
+    path = tmp_path / "wide.csv"
+    header = ",".join(f"column{k}" for k in range(100))
+    path.write_text(header + "\n" + ",".join(["1"] * 100) + "\n")
+    assert arrow_columns(path) is None
+    path.write_text(header + "\n" + (",".join(["1"] * 100) + "\n") * 200)
+    assert arrow_columns(path) is not None
 
 
 @pytest.mark.parametrize("cell", sorted({cell for kind in CELLS.values() for cell in kind} - {""}))

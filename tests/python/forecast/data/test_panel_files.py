@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from memattn.errors import DataError
-from memattn.forecast.data import panel_files
+from memattn.forecast.data import panel_files, parquet_reader
 from memattn.forecast.data.panel import panel_from_file, panel_from_frame
 
 from ..panels import as_library, assert_same, days, note, random_table, write_csv
@@ -53,7 +53,7 @@ def test_parquet_by_pandas_is_the_same(tmp_path: Path, monkeypatch: pytest.Monke
     path = tmp_path / "long.parquet"
     table.set_index("ds").to_parquet(path, engine="pyarrow")
     by_polars = panel_from_file(path)
-    monkeypatch.setattr(panel_files, "_by_polars", panel_files._by_pandas)
+    monkeypatch.setattr(parquet_reader, "_by_polars", parquet_reader._by_pandas)
     by_pandas = panel_from_file(path)
     assert_same(by_pandas, by_polars)
     assert by_pandas.form.library == "csv"
@@ -74,10 +74,10 @@ def test_without_a_reader_it_says_what_to_install(
 def test_broken_parquet_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reader: str, data: bytes
 ) -> None:
-    monkeypatch.setattr(panel_files, "_by_polars", getattr(panel_files, reader))
+    monkeypatch.setattr(parquet_reader, "_by_polars", getattr(parquet_reader, reader))
     path = tmp_path / "broken.parquet"
     path.write_bytes(data)
-    with pytest.raises(DataError, match="expected a Parquet file") as caught:
+    with pytest.raises(DataError, match="cannot be read as Parquet") as caught:
         panel_from_file(path)
     assert caught.value.kind == "unreadable"
     with pytest.raises(DataError, match="no such file"):

@@ -1,0 +1,156 @@
+"""Reads Parquet files by Polars or by PyArrow and pandas; whatever is wrong becomes a DataError.
+
+A Parquet file can hold one value a billion times in a few bytes. Its metadata say how many rows and
+columns it has, and a file that would grow too much is refused before its values are read.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from memattn.errors import DataError, quoted
+from memattn.forecast.data.columns import Columns
+
+# Cells that a file may have however small it is, which take up to a gigabyte while they are put in
+# order, and cells for each of its bytes: a long table of M5 has some 4.
+CELLS_ANYWAY = 16 << 20
+CELLS_A_BYTE = 32
+TEXT_ANYWAY = 64 << 20  # bytes of text, where pandas copies each cell
+TEXT_A_BYTE = 32
+
+
+def read_parquet(path: Path) -> Columns:
+    """The columns of a Parquet file, without those of lists and structs.
+
+    Raises
+    ------
+    DataError
+        The file cannot be read, or has far more values than bytes.
+    ModuleNotFoundError
+        Neither Polars nor pandas with PyArrow is installed.
+    """
+    with parquet_errors(path):
+        size = _size(path)
+        if importlib.util.find_spec("polars") is not None:
+            return _by_polars(path, size)
+        if importlib.util.find_spec("pandas") and importlib.util.find_spec("pyarrow"):
+            return _by_pandas(path, size)
+    msg = (
+        f"{path}: found neither polars nor pyarrow, expected one to read Parquet: "
+        "pip install 'memattn[polars]' or 'memattn[parquet]'"
+    )
+    raise ModuleNotFoundError(msg)
+
+
+@contextmanager
+def parquet_errors(path: Path) -> Iterator[None]:
+    """In the block, whatever Polars, pandas and PyArrow raise about a file is a DataError.
+
+    They raise errors of many kinds: KeyError, ArrowNotImplementedError, and Polars a PanicException
+    that is not even an Exception.
+    """
+    try:
+        yield
+    except (DataError, ImportError):
+        raise
+    except MemoryError:
+        problem = "cannot be read: there is not enough memory for what it claims to hold"
+        raise DataError("unreadable", problem, file=path) from None
+    except Exception as error:
+        raise _unreadable(path, error) from None
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":
+            raise
+        raise _unreadable(path, error) from None
+
+
+def _unreadable(path: Path, error: BaseException) -> DataError:
+    reason = quoted((str(error).splitlines() or [""])[0] or type(error).__name__, 200)
+    problem = f"cannot be read as Parquet ({reason}); write the file again, or as CSV"
+    return DataError("unreadable", problem, file=path)
+
+
+def _size(path: Path) -> int:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        problem = "no such file; expected a Parquet file"
+        raise DataError("not-found", problem, file=path) from None
+    except OSError as error:
+        problem = f"cannot be read: {error.strerror}"
+        raise DataError("unreadable", problem, file=path) from None
+    if not stat.S_ISREG(found.st_mode):
+        what = "a folder" if stat.S_ISDIR(found.st_mode) else "a pipe or a device"
+        raise DataError("not-a-file", f"found {what}, expected a Parquet file", file=path)
+    return found.st_size
+
+
+def _check_growth(path: Path, size: int, rows: int, columns: int) -> None:
+    allowed = max(CELLS_ANYWAY, CELLS_A_BYTE * size)
+    if rows * columns > allowed:
+        found = f"found {rows:,} rows of {columns:,} columns in {size:,} bytes"
+        problem = f"{found}, expected at most {allowed:,} cells; write the table as CSV"
+        raise DataError("too-large", problem, file=path)
+
+
+def _by_polars(path: Path, size: int) -> Columns:
+    import polars as pl
+
+    from memattn.forecast.data.polars_columns import PolarsColumns
+
+    lazy = pl.scan_parquet(path, glob=False)
+    flat = [name for name, dtype in lazy.collect_schema().items() if not dtype.is_nested()]
+    _check_growth(path, size, lazy.select(pl.len()).collect().item(), len(flat))
+    return PolarsColumns(lazy.select(flat).collect(), path)
+
+
+def _by_pandas(path: Path, size: int) -> Columns:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from memattn.forecast.data.pandas_columns import PandasColumns
+
+    with pq.ParquetFile(path) as file:
+        _check_growth(path, size, file.metadata.num_rows, file.metadata.num_columns)
+        schema = file.schema_arrow
+    flat = [field.name for field in schema if not pa.types.is_nested(field.type)]
+    texts = [field.name for field in schema if _is_text(field.type)]
+    # As dictionaries first: a text that stands in many rows is then in memory once.
+    with pq.ParquetFile(path, read_dictionary=texts) as file:
+        table = file.read(flat)
+    _check_text(path, size, table)
+    frame = table.cast(
+        pa.schema([schema.field(name) for name in flat], schema.metadata)
+    ).to_pandas()
+    if any(name is not None for name in frame.index.names):
+        frame = frame.reset_index()
+    return PandasColumns(frame, (), path)
+
+
+def _is_text(kind: Any) -> bool:
+    import pyarrow as pa
+
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def _check_text(path: Path, size: int, table: Any) -> None:
+    """Refuse texts that would take far more than the file once each row has its own."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    total = 0
+    for column in table.columns:
+        for chunk in column.chunks:
+            if pa.types.is_dictionary(chunk.type):
+                lengths = pc.binary_length(chunk.dictionary).take(chunk.indices)
+                total += pc.sum(lengths.cast(pa.int64())).as_py() or 0
+    allowed = max(TEXT_ANYWAY, TEXT_A_BYTE * size)
+    if total > allowed:
+        found = f"found {total:,} bytes of text in a file of {size:,} bytes"
+        problem = f"{found}, expected at most {allowed:,}; write the table as CSV"
+        raise DataError("too-large", problem, file=path)

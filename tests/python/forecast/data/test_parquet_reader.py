@@ -1,0 +1,233 @@
+"""Parquet files by both readers: damaged ones, and ones that hold far more than they weigh.
+
+MEMATTN_LONG_TESTS=1 tries many more damaged ones.
+"""
+
+import io
+import os
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from memattn.errors import DataError
+from memattn.forecast.data import parquet_reader
+from memattn.forecast.data.panel import panel_from_file
+
+from ..panels import random_table
+
+MUTATIONS = 900 if os.environ.get("MEMATTN_LONG_TESTS") == "1" else 50
+
+SERIES = 9  # of random_table(4)
+
+
+@pytest.fixture(params=["polars", "pandas"])
+def reader(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Which library reads; without Polars it is pandas."""
+    if request.param == "pandas":
+        monkeypatch.setattr(parquet_reader, "_by_polars", parquet_reader._by_pandas)
+    return str(request.param)
+
+
+def refused(path: Path) -> DataError:
+    with pytest.raises(DataError) as caught:
+        panel_from_file(path)
+    assert caught.value.file == path
+    return caught.value
+
+
+def content(table: pd.DataFrame, **options: Any) -> bytes:
+    data = io.BytesIO()
+    pq.write_table(pa.Table.from_pandas(table, preserve_index=False), data, **options)
+    return data.getvalue()
+
+
+def damaged(data: bytes, rng: random.Random) -> bytes:
+    """A few bytes changed, the length of the footer kept: most of what is odd lies there."""
+    copy = bytearray(data)
+    footer = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
+    for _ in range(rng.randint(1, 4)):
+        at = rng.randrange(rng.choice((4, footer)), len(data) - 8)
+        copy[at] = rng.choice((copy[at] ^ 1 << rng.randrange(8), 0, 0xFF, rng.randrange(256)))
+    return bytes(copy)
+
+
+def test_damaged_files_are_refused_or_read(reader: str, tmp_path: Path) -> None:
+    table = random_table(3, "h", "Europe/Berlin")
+    plain = table.assign(label="x", ds=table["ds"].dt.tz_convert("UTC").dt.tz_localize(None))
+    files = [
+        content(table),
+        content(plain, compression="none", use_dictionary=False),
+        content(table, compression="zstd", data_page_version="2.0", row_group_size=20),
+    ]
+    rng, path, bad = random.Random(0), tmp_path / "damaged.parquet", 0
+    for turn in range(MUTATIONS):
+        path.write_bytes(damaged(files[turn % len(files)], rng))
+        try:
+            panel_from_file(path)
+        except DataError:
+            bad += 1
+    assert MUTATIONS // 3 < bad < MUTATIONS
+
+
+class PanicException(BaseException):
+    """As Polars raises it."""
+
+
+@pytest.mark.parametrize(
+    "error",
+    [KeyError("a"), pa.lib.ArrowNotImplementedError("b"), PanicException("c"), OSError(5, "d")],
+    ids=lambda error: type(error).__name__,
+)
+def test_whatever_is_raised_while_reading_is_a_data_error(
+    error: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: object) -> None:
+        raise error
+
+    path = tmp_path / "table.parquet"
+    path.write_bytes(content(random_table(2)))
+    monkeypatch.setattr(parquet_reader, "_by_polars", fail)
+    said = refused(path)
+    assert said.kind == "unreadable"
+    assert str(said).endswith("write the file again, or as CSV")
+    assert "Traceback" not in str(said)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(3)], ids=repr)
+def test_an_interruption_is_no_fault_of_the_file(
+    error: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: object) -> None:
+        raise error
+
+    path = tmp_path / "table.parquet"
+    path.write_bytes(content(random_table(2)))
+    monkeypatch.setattr(parquet_reader, "_by_polars", fail)
+    with pytest.raises(type(error)):
+        panel_from_file(path)
+
+
+def test_out_of_memory_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*arguments: object) -> None:
+        raise MemoryError
+
+    path = tmp_path / "table.parquet"
+    path.write_bytes(content(random_table(2)))
+    monkeypatch.setattr(parquet_reader, "_by_polars", fail)
+    assert "not enough memory" in str(refused(path))
+
+
+def test_errors_of_columns_are_data_errors_too(reader: str, tmp_path: Path) -> None:
+    """A zone that no machine knows is met when the column is used, after the file is read."""
+    path = tmp_path / "zone.parquet"
+    times = pa.array([0, 1, 2], pa.timestamp("us", "Mars/Base"))
+    pq.write_table(pa.table({"ds": times, "y": [1.0, 2.0, 3.0]}), path)
+    assert refused(path).kind == "unreadable"
+
+
+def test_one_value_very_often_is_refused_before_it_is_read(
+    reader: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "large.parquet"
+    rows = parquet_reader.CELLS_ANYWAY // 2
+    column = pa.array(np.zeros(rows, np.int8))
+    pq.write_table(pa.table({"ds": column, "y": column, "z": column}), path)
+    assert path.stat().st_size < 100_000
+
+    def not_read(*arguments: object) -> None:
+        raise AssertionError("the values were read")
+
+    monkeypatch.setattr(pq.ParquetFile, "read", not_read)
+    monkeypatch.setattr("memattn.forecast.data.polars_columns.PolarsColumns.__init__", not_read)
+    said = refused(path)
+    assert said.kind == "too-large"
+    assert f"found {rows:,} rows of 3 columns in" in str(said)
+    assert "write the table as CSV" in str(said)
+
+
+def test_cells_are_compared_with_the_bytes(
+    reader: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "table.parquet"
+    path.write_bytes(content(random_table(4)))
+    cells = 3 * len(random_table(4))
+    monkeypatch.setattr(parquet_reader, "CELLS_ANYWAY", 0)
+    monkeypatch.setattr(parquet_reader, "CELLS_A_BYTE", cells / path.stat().st_size)
+    assert len(panel_from_file(path)) == SERIES
+    monkeypatch.setattr(parquet_reader, "CELLS_A_BYTE", (cells - 1) / path.stat().st_size)
+    assert refused(path).kind == "too-large"
+
+
+def test_one_text_very_often_is_refused_by_pandas(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "text.parquet"
+    name = "x" * 1_000_000
+    ids = pa.DictionaryArray.from_arrays(np.zeros(1000, np.int32), [name]).cast(pa.string())
+    pq.write_table(pa.table({"unique_id": ids, "ds": range(1000), "y": [1.0] * 1000}), path)
+    assert path.stat().st_size < 1_000_000
+    assert panel_from_file(path).ids.tolist() == [name]  # Polars has it in memory once
+    monkeypatch.setattr(parquet_reader, "_by_polars", parquet_reader._by_pandas)
+    assert "found 1,000,000,000 bytes of text in a file of" in str(refused(path))
+
+
+def test_lists_and_structs_are_left_out(reader: str, tmp_path: Path) -> None:
+    path = tmp_path / "nested.parquet"
+    table = {"ds": range(5), "list": [[1, 2]] * 5, "struct": [{"a": 1}] * 5, "y": [1.0] * 5}
+    pq.write_table(pa.table(table), path)
+    assert panel_from_file(path).values.tolist() == [1.0] * 5
+
+
+def test_a_frame_with_an_index_of_times(reader: str, tmp_path: Path) -> None:
+    path = tmp_path / "index.parquet"
+    days = pd.date_range("2024-01-01", periods=4, name="ds")
+    pd.DataFrame({"y": [1.0, 2, 3, 4]}, index=days).to_parquet(path, engine="pyarrow")
+    assert panel_from_file(path).frequency.words == "1 day"
+
+
+@pytest.mark.parametrize(
+    ("make", "kind", "said"),
+    [
+        (lambda path: None, "not-found", "no such file; expected a Parquet file"),
+        (lambda path: path.mkdir(), "not-a-file", "found a folder, expected a Parquet file"),
+        (lambda path: os.mkfifo(path), "not-a-file", "found a pipe or a device, expected"),
+        (lambda path: path.symlink_to(path), "unreadable", "cannot be read: Too many levels of"),
+        (lambda path: path.symlink_to("/dev/zero"), "not-a-file", "found a pipe or a device"),
+    ],
+    ids=["none", "folder", "pipe", "circle", "device"],
+)
+def test_what_is_no_file(
+    make: Callable[[Path], object], kind: str, said: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "table.parquet"
+    make(path)
+    error = refused(path)
+    assert error.kind == kind
+    assert said in str(error)
+
+
+def test_polars_is_not_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "table.parquet"
+    path.write_bytes(content(random_table(4)))
+    find = parquet_reader.importlib.util.find_spec
+    monkeypatch.setattr(
+        parquet_reader.importlib.util,
+        "find_spec",
+        lambda name: None if name == "polars" else find(name),
+    )
+    monkeypatch.setattr(parquet_reader, "_by_polars", None)
+    assert len(panel_from_file(path)) == SERIES
+
+
+def test_tables_of_polars_are_read(reader: str, tmp_path: Path) -> None:
+    path = tmp_path / "table.pq"
+    pl.from_pandas(random_table(4)).write_parquet(path)
+    assert len(panel_from_file(path)) == SERIES
