@@ -9,6 +9,7 @@ import importlib.util
 import sys
 
 from memattn.cli.interrupt import end_on_signals, ignore_signals
+from memattn.cli.streams import prepare_streams
 
 # What the commands need beyond NumPy, by the extra that brings it.
 EXTRAS = {"convert": ("click",), "forecast": ("click", "jinja2", "matplotlib", "rich")}
@@ -16,6 +17,7 @@ EXTRAS = {"convert": ("click",), "forecast": ("click", "jinja2", "matplotlib", "
 
 def main() -> None:
     """Runs the command line and exits."""
+    prepare_streams()
     end_on_signals()
     extra = "convert" if sys.argv[1:2] == ["convert"] else "forecast"
     if any(importlib.util.find_spec(name) is None for name in EXTRAS[extra]):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import sys
 from pathlib import Path
@@ -19,6 +20,7 @@ from memattn.cli.errors import Stopped
 from memattn.cli.forecast_options import json_option
 from memattn.cli.forecasting import EXAMPLES, EXIT_CODES, backtest, forecast, predict, train
 from memattn.cli.interrupt import MESSAGES
+from memattn.cli.streams import output_error
 from memattn.errors import printable
 
 
@@ -31,23 +33,38 @@ def run(arguments: list[str]) -> int:
     try:
         code = _memattn.main(arguments, prog_name="memattn", standalone_mode=False)
         sys.stdout.flush()
-    except click.UsageError as error:
-        context = error.ctx.command_path if error.ctx else "memattn"
+    except click.ClickException as error:
+        context = error.ctx if isinstance(error, click.UsageError) else None
+        command = context.command_path if context else "memattn"
         problem = {"kind": "usage", "message": error.format_message()}
-        return _fail(problem, as_json, hint=f"try: {context} --help")
+        return _fail(problem, as_json, hint=f"try: {command} --help")
     except BrokenPipeError:  # the reader of our output, such as head, has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except MemoryError:
-        _fail({"kind": "memory", "message": "found no memory left for this much data"}, as_json)
         return 1
     except Stopped as error:
         return _stopped(error, as_json)
     except Exception as error:
-        from memattn.errors import DataError
-
-        if not isinstance(error, DataError):
+        return _failed(error, as_json)
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":  # of Polars, and no Exception
             raise
+        return _failed(error, as_json)
+    lost = output_error()
+    if lost is not None:
+        return _lost_output(lost, as_json)
+    return code if isinstance(code, int) else 0
+
+
+def _failed(error: BaseException, as_json: bool) -> int:
+    """Says what has ended a command; returns the exit code.
+
+    Errors of options and data come as DataError, with their place. The others are those of the
+    machine, of the environment's variables, and faults of this program.
+    """
+    from memattn import FormatError
+    from memattn.errors import DataError
+
+    if isinstance(error, DataError):
         _fail(
             {
                 "kind": error.kind,
@@ -59,7 +76,38 @@ def run(arguments: list[str]) -> int:
             as_json,
         )
         return 1 if error.kind == "write-failed" else 2
-    return code if isinstance(code, int) else 0
+    text = printable(str(error))
+    if isinstance(error, MemoryError):
+        _fail({"kind": "memory", "message": "found no memory left for this much data"}, as_json)
+        return 1
+    if isinstance(error, FormatError):
+        return _fail({"kind": "format", "message": text}, as_json)
+    if isinstance(error, ModuleNotFoundError):
+        return _fail({"kind": "missing-extra", "message": text}, as_json)
+    variable = re.search(r"\bMEMATTN_[A-Z_]+: .*", text)
+    if variable is not None:
+        return _fail({"kind": "environment", "message": variable[0]}, as_json)
+    if isinstance(error, OSError):
+        place = "" if error.filename is None else f"{printable(str(error.filename))}: "
+        _fail({"kind": "system", "message": f"{place}{error.strerror or text}"}, as_json)
+        return 1
+    if sys.flags.dev_mode:
+        raise error
+    found = f"internal error: {type(error).__name__}: {text}"
+    hint = "for a report of this fault, run python -X dev -m memattn.cli with the same words"
+    _fail({"kind": "internal", "message": found}, as_json, hint)
+    return 1
+
+
+def _lost_output(error: OSError, as_json: bool) -> int:
+    """Says that stdout has not got everything, and what is written nevertheless."""
+    from memattn.cli.output import written_files
+
+    files = ", ".join(printable(str(path)) for path in written_files())
+    message = f"cannot write to standard output: {error.strerror}"
+    message += f"; wrote {files}" if files else ""
+    _fail({"kind": "output-failed", "message": message}, as_json)
+    return 1
 
 
 def _fail(problem: dict[str, Any], as_json: bool, hint: str = "") -> int:

@@ -8,11 +8,10 @@ from pathlib import Path
 from memattn.cli.documents import accuracy_document, input_document, notes_document
 from memattn.cli.fitting import check_outputs, make_forecaster, read, stoppable
 from memattn.cli.forecast_options import TrainingOptions
-from memattn.cli.output import plain_console, print_json, print_line
+from memattn.cli.output import plain_console, print_json, print_line, write_file
 from memattn.cli.progress import training_progress
 from memattn.cli.tables import print_accuracy, print_found
 from memattn.errors import printable
-from memattn.files import write_atomically
 from memattn.forecast.data.frames import MODEL, cross_validation_frame
 from memattn.forecast.data.table_files import check_table_file, for_file, table_bytes
 
@@ -41,7 +40,7 @@ def backtest_command(
     table = cross_validation_frame(
         for_file(panel, output), result.windows, result.forecasts[MODEL], result.intervals
     )
-    write_atomically(output, table_bytes(table))
+    write_file(output, table_bytes(table))
     if as_json:
         document = {
             "input": input_document(options.data, panel),

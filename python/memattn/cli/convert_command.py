@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from memattn import FormatError
+from memattn.cli.output import note_written, real_path
 from memattn.convert.reading import find_and_read
 from memattn.convert.writing import check_target, write
 from memattn.errors import DataError, printable, quoted
@@ -18,7 +19,7 @@ def convert_command(*, source: Path, target: Path, layer: str | None, as_json: b
     """Runs the command; see `memattn convert --help`. Raises DataError."""
     try:
         check_target(target)
-        if target.resolve() == source.resolve():
+        if real_path(target) == real_path(source):
             problem = "TARGET: found SOURCE itself, expected another file"
             raise DataError("option", problem, file=target)
         found, read = find_and_read(source, layer)
@@ -28,11 +29,10 @@ def convert_command(*, source: Path, target: Path, layer: str | None, as_json: b
     except ModuleNotFoundError as error:
         raise DataError("missing-extra", str(error)) from error
     except FileNotFoundError as error:
-        problem = "found no such file, expected a file of weights"
+        problem = "no such file; expected a file of weights"
         raise DataError("not-found", problem, file=source) from error
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        problem = f"found a file that cannot be read ({reason}), expected one that can"
+        problem = f"cannot be read: {error.strerror or error}"
         raise DataError("unreadable", problem, file=source) from error
     check_writable(target)
     try:
@@ -40,6 +40,7 @@ def convert_command(*, source: Path, target: Path, layer: str | None, as_json: b
     except OSError as error:
         problem = f"found a place that cannot be written ({error}), expected one that can"
         raise DataError("write-failed", problem, file=target) from error
+    note_written(target)
     if as_json:
         document = {"source": str(source), "target": str(target), "layer": asdict(found)}
         sys.stdout.write(json.dumps(document, indent=2) + "\n")

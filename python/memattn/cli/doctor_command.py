@@ -9,7 +9,13 @@ from typing import Any
 from rich.console import Console
 
 from memattn.cli.inspect_command import title_of, tokens_document
-from memattn.cli.output import check_output, plain_console, print_json, print_line
+from memattn.cli.output import (
+    check_output,
+    note_written,
+    plain_console,
+    print_json,
+    print_line,
+)
 from memattn.convert import FoundLayer
 from memattn.errors import DataError, printable
 from memattn.inspection import Diagnosis, Repair, diagnose, read_tokens, repair
@@ -41,6 +47,7 @@ def doctor_command(
         done = _repair(layer, seed, diagnosis, file)
         last = diagnose(done.layer, diagnosis.tokens)
         write_layer(done.layer, output)
+        note_written(output)
     if as_json:
         print_json(to_document(diagnosis, file, found, done, last, output))
     else:

@@ -13,7 +13,7 @@ from memattn import FormatError
 from memattn.cli.errors import Stopped
 from memattn.cli.forecast_options import TrainingOptions
 from memattn.cli.interrupt import stop_on_signals
-from memattn.cli.output import check_output
+from memattn.cli.output import check_output, real_path
 from memattn.errors import DataError, printable
 from memattn.forecast.arguments import checked_levels
 from memattn.forecast.data.panel import Panel
@@ -49,7 +49,7 @@ def in_words_of_options(file: Path | None = None) -> Iterator[None]:
         yield
     except DataError as error:
         problem = _renamed(error.problem)
-        raise DataError(
+        raise type(error)(
             error.kind, problem, file=error.file, line=error.line, column=error.column
         ) from None
     except FormatError as error:
@@ -60,19 +60,29 @@ def in_words_of_options(file: Path | None = None) -> Iterator[None]:
     except ModuleNotFoundError as error:
         raise DataError("missing-extra", str(error)) from None
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        problem = f"found a file that cannot be read ({reason}), expected one that can"
+        reason = error.strerror or str(error)
+        problem = f"cannot be read: {reason}"
         kind = "not-found" if isinstance(error, FileNotFoundError) else "unreadable"
         raise DataError(kind, problem, file=file) from None
     except ValueError as error:
-        refused = re.match(r"Forecaster(\.\w+)?: ", str(error))
+        refused = re.match(r"(Panel)?Forecaster(Options)?((\.|::)\w+)?: ", str(error))
         if refused is None:
             raise
         raise DataError("option", _renamed(str(error)[refused.end() :])) from None
+    except RuntimeError as error:
+        if not re.search(r"\bloss: found (-?inf|-?nan)\b", str(error)):
+            raise
+        problem = (
+            "training found a loss that is not finite: the values of some series change too much "
+            "from row to row; rescale them, or use --loss smape"
+        )
+        raise DataError("diverged", problem) from None
 
 
 def _renamed(problem: str) -> str:
     name, colon, rest = problem.partition(":")
+    if name == "sizes":  # of the model: what the three options make of it
+        return f"--horizon, --season and --lookback:{rest}; choose smaller ones"
     problem = OPTIONS.get(name, name) + colon + rest
     problem = re.sub(r"\bfreq=(?=')", "--freq ", problem).replace("freq=", "--freq")
     return re.sub(r"(?<!-)\bresume (?=goes|needs)", "--resume ", problem)
@@ -85,7 +95,7 @@ def check_outputs(outputs: dict[str, Path | None], *inputs: Path | None) -> None
         if path is None:
             continue
         check_output(option, path, *inputs)
-        other = seen.setdefault(path.resolve(), option)
+        other = seen.setdefault(real_path(path), option)
         if other != option:
             problem = f"{option}: found the same file as {other}, expected another file"
             raise DataError("option", problem, file=path)

@@ -18,11 +18,16 @@ from memattn.cli.documents import (
 )
 from memattn.cli.fitting import check_outputs, fit, make_forecaster, read
 from memattn.cli.forecast_options import TrainingOptions
-from memattn.cli.output import plain_console, print_json, print_line
+from memattn.cli.output import (
+    note_written,
+    plain_console,
+    print_json,
+    print_line,
+    write_file,
+)
 from memattn.cli.progress import training_progress
 from memattn.cli.tables import print_accuracy, print_found, print_notes, print_settings
 from memattn.errors import printable
-from memattn.files import write_atomically
 from memattn.forecast.data.frames import forecast_frame
 from memattn.forecast.data.panel import Panel
 from memattn.forecast.data.table_files import check_table_file, for_file, table_bytes
@@ -65,9 +70,10 @@ def forecast_command(
         page = render_report(trained.forecaster, levels=levels, source=options.data.name)
         contents[report] = page.encode()
     for path, content in contents.items():
-        write_atomically(path, content)
+        write_file(path, content)
     if model is not None:
         trained.forecaster.save(model)
+        note_written(model)
     if as_json:
         files = {"forecast": output, "report": report, "model": model}
         print_json({**_document(options, trained, files), "forecast": forecast_records(found)})
@@ -83,6 +89,7 @@ def train_command(
     console = plain_console()
     trained = _train(options, levels, None if as_json else console)
     trained.forecaster.save(output)
+    note_written(output)
     if as_json:
         print_json(_document(options, trained, {"model": output}))
         return

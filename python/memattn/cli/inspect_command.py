@@ -10,10 +10,9 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from memattn.cli.output import check_output, plain_console, print_json, print_line
+from memattn.cli.output import check_output, plain_console, print_json, print_line, write_file
 from memattn.convert import FoundLayer
 from memattn.errors import printable
-from memattn.files import write_atomically
 from memattn.inspection import Inspection, Tokens, inspect_layer, read_tokens
 from memattn.inspection.source import read_layer
 
@@ -35,7 +34,7 @@ def inspect_command(
     tokens = None if data is None else read_tokens(data, layer)
     inspection = inspect_layer(layer, tokens)
     if picture is not None:
-        write_atomically(picture, _draw(inspection, title_of(file, found), picture.suffix))
+        write_file(picture, _draw(inspection, title_of(file, found), picture.suffix))
     if as_json:
         print_json(to_document(inspection, file, found, picture))
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,10 +11,35 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from memattn.errors import DataError
-from memattn.files import check_writable
+from memattn.files import check_writable, write_atomically
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+
+# The files of this command, for the case that the lines which name them cannot be printed.
+_written: list[Path] = []
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Writes a file atomically and notes it."""
+    write_atomically(path, content)
+    note_written(path)
+
+
+def note_written(path: Path) -> None:
+    """Notes a file that is written."""
+    _written.append(path)
+
+
+def written_files() -> list[Path]:
+    """The files noted so far."""
+    return _written.copy()
+
+
+def real_path(path: Path) -> Path:
+    """Where links lead; a link in a circle, which `Path.resolve` does not take, stays."""
+    return Path(os.path.realpath(path))
 
 
 def plain_console() -> Console:
@@ -43,7 +69,7 @@ def check_output(option: str, path: Path, *inputs: Path | None) -> None:
     DataError
         The path cannot be written, or is that of an input.
     """
-    if path.resolve() in [one.resolve() for one in inputs if one is not None]:
+    if real_path(path) in [real_path(one) for one in inputs if one is not None]:
         problem = f"{option}: found the input file itself, expected another file"
         raise DataError("option", problem, file=path)
     check_writable(path)

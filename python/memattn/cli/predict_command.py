@@ -8,8 +8,8 @@ from pathlib import Path
 
 from memattn.cli.fitting import check_outputs, in_words_of_options, read
 from memattn.cli.forecast_options import LEVELS
+from memattn.cli.output import write_file
 from memattn.errors import printable
-from memattn.files import write_atomically
 from memattn.forecast.data.frames import forecast_frame
 from memattn.forecast.data.long_rows import plural
 from memattn.forecast.data.table_files import check_table_file, for_file, table_bytes
@@ -31,7 +31,7 @@ def predict_command(
     with in_words_of_options():
         found = forecaster.forecasts(levels, data=panel)
     table = forecast_frame(for_file(found.panel, output), found.values, found.intervals)
-    write_atomically(output, table_bytes(table))
+    write_file(output, table_bytes(table))
     if as_json:
         from memattn.cli.documents import forecast_records, input_document, notes_document
         from memattn.cli.output import print_json

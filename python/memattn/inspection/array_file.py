@@ -32,10 +32,10 @@ def read_array(path: Path) -> Array:
         with open_source(path) as source:
             return _read_npz(source) if path.suffix.lower() == ".npz" else _map_npy(source)
     except FileNotFoundError:
-        problem = "found no such file, expected an array file"
+        problem = "no such file; expected an array file"
         raise DataError("not-found", problem, file=path) from None
     except OSError as error:
-        problem = f"found a file that cannot be read ({error.strerror or error})"
+        problem = f"cannot be read: {error.strerror or error}"
         raise DataError("unreadable", f"{problem}, expected an array file", file=path) from None
     except FormatError as error:
         problem = str(error).removeprefix(f"{printable(str(path))}: ")

@@ -30,12 +30,12 @@ def read_layer(path: Path, name: str | None = None) -> tuple[FoundLayer, MemoryA
     except ModuleNotFoundError as error:
         raise DataError("missing-extra", str(error), file=path) from None
     except FileNotFoundError:
-        problem = "found no such file, expected a file of weights"
+        problem = "no such file; expected a file of weights"
         raise DataError("not-found", problem, file=path) from None
     except OSError as error:
         # The text of an error that C++ raised has the path in it.
         reason = os.strerror(error.errno) if error.errno else str(error)
-        problem = f"found a file that cannot be read ({reason}), expected one that can"
+        problem = f"cannot be read: {reason}"
         raise DataError("unreadable", problem, file=path) from None
 
 

@@ -66,7 +66,7 @@ def test_one_of_several(run: Run, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("source", "target", "kind", "said"),
     [
-        ("missing.h5", "a.npz", "not-found", "found no such file"),
+        ("missing.h5", "a.npz", "not-found", "no such file"),
         (".", "a.npz", "format", "found a folder, expected a file of weights"),
         ("bad.h5", "a.npz", "format", "found an unknown kind of file"),
         ("good.npz", "a.txt", "target", 'found "a.txt", expected a name that ends in one of'),

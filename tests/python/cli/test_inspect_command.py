@@ -175,7 +175,7 @@ def test_what_is_wrong_ends_with_a_line(
     before = sorted(path.name for path in tmp_path.iterdir())
     good = "layer.safetensors"
     for arguments, kind, said in [
-        (["no.safetensors"], "not-found", "found no such file"),
+        (["no.safetensors"], "not-found", "no such file"),
         (["."], "format", "found a folder"),
         (["bad.safetensors"], "format", "bad.safetensors: "),
         ([good, "--data", "x.npy"], "shape", "expected tokens of the layer's 64 units"),

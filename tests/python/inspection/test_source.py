@@ -25,10 +25,10 @@ def test_no_layer(tmp_path: Path) -> None:
     bad = tmp_path / "bad\x1b.safetensors"
     bad.write_bytes(b"no header here")
     for path, kind, said in [
-        (tmp_path / "no.safetensors", "not-found", "found no such file"),
+        (tmp_path / "no.safetensors", "not-found", "no such file"),
         (tmp_path, "format", "found a folder"),
         (bad, "format", "expected"),
-        (bad / "below", "unreadable", r"cannot be read \(Not a directory\)"),
+        (bad / "below", "unreadable", "cannot be read: Not a directory"),
     ]:
         with pytest.raises(DataError, match=said) as caught:
             read_layer(path)
