@@ -6,6 +6,7 @@ This module is all that is loaded before signals are in hand, so it imports next
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 
 from memattn.cli.interrupt import end_on_signals, ignore_signals
@@ -18,6 +19,7 @@ EXTRAS = {"convert": ("click",), "forecast": ("click", "jinja2", "matplotlib", "
 def main() -> None:
     """Runs the command line and exits."""
     prepare_streams()
+    os.environ["MPLBACKEND"] = "agg"  # pictures go to files, whatever is set for notebooks
     end_on_signals()
     extra = "convert" if sys.argv[1:2] == ["convert"] else "forecast"
     if any(importlib.util.find_spec(name) is None for name in EXTRAS[extra]):

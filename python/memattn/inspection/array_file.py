@@ -36,7 +36,7 @@ def read_array(path: Path) -> Array:
         raise DataError("not-found", problem, file=path) from None
     except OSError as error:
         problem = f"cannot be read: {error.strerror or error}"
-        raise DataError("unreadable", f"{problem}, expected an array file", file=path) from None
+        raise DataError("unreadable", problem, file=path) from None
     except FormatError as error:
         problem = str(error).removeprefix(f"{printable(str(path))}: ")
         raise DataError("malformed-array", problem, file=path) from None

@@ -1,0 +1,52 @@
+"""Feeds arbitrary bytes to the readers in Python, by Atheris, which is libFuzzer for Python.
+
+    python fuzz/fuzz_python.py --list
+    python fuzz/fuzz_python.py TARGET [LIBFUZZER_OPTION ...]
+
+Inputs that reach new lines go to build/fuzz/python/TARGET, and those that are findings to
+build/fuzz/python/TARGET-crash-...; fuzz/corpus/TARGET is read only. requirements/fuzz.txt has what
+is needed beside memattn.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+NAMES = (
+    *("npy", "npz", "zip", "pickle", "hdf5_listing", "keras_config", "model_safetensors"),
+    *("csv", "parquet", "forecaster", "checkpoint"),
+)
+FOLDER = Path(__file__).parent
+DEFAULTS = ("-timeout=10", "-rss_limit_mb=2048", "-max_len=8192")
+
+
+def main() -> None:
+    """Runs one target until libFuzzer ends the process."""
+    if sys.argv[1:] == ["--list"]:
+        print("\n".join(NAMES))
+        return
+    name = sys.argv[1] if len(sys.argv) > 1 else ""
+    if name not in NAMES:
+        sys.exit(f"fuzz_python.py: found {name!r}, expected --list or one of {', '.join(NAMES)}")
+    import atheris
+
+    # Measured and traced is memattn alone: how json or pandas work is not the question.
+    with atheris.instrument_imports(include=["memattn"]):
+        sys.path.insert(0, str(FOLDER))
+        from python_targets import TARGETS, run
+
+    assert tuple(TARGETS) == NAMES
+    # Polars and PyArrow start a thread for each core, which libFuzzer's watch over memory counts.
+    os.environ.setdefault("POLARS_MAX_THREADS", "1")
+    found = Path("build/fuzz/python") / name
+    found.mkdir(parents=True, exist_ok=True)
+    options = [*DEFAULTS, f"-dict={FOLDER / 'python.dict'}", f"-artifact_prefix={found}-"]
+    words = [*options, *sys.argv[2:], str(found), str(FOLDER / "corpus" / name)]
+    atheris.Setup([sys.argv[0], *words], lambda data: run(name, data) and None)
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()
