@@ -1,13 +1,19 @@
-"""Reads Parquet files by Polars or by PyArrow and pandas; whatever is wrong becomes a DataError.
+"""Reads Parquet files by PyArrow, or by Polars alone; whatever is wrong becomes a DataError.
 
 A Parquet file can hold one value a billion times in a few bytes. Its metadata say how many rows and
 columns it has, and a file that would grow too much is refused before its values are read.
+
+PyArrow comes first, even for a table of Polars: it raises on the damaged files on which Polars ends
+the process.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import json
 import stat
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,8 +26,9 @@ from memattn.forecast.data.columns import Columns
 # order, and cells for each of its bytes: a long table of M5 has some 4.
 CELLS_ANYWAY = 16 << 20
 CELLS_A_BYTE = 32
-TEXT_ANYWAY = 64 << 20  # bytes of text, where pandas copies each cell
+TEXT_ANYWAY = 64 << 20  # bytes of text, of which each row may get its own copy
 TEXT_A_BYTE = 32
+_CHILD = Path(__file__).with_name("parquet_child.py")
 
 
 def read_parquet(path: Path) -> Columns:
@@ -36,10 +43,13 @@ def read_parquet(path: Path) -> Columns:
     """
     with parquet_errors(path):
         size = _size(path)
-        if importlib.util.find_spec("polars") is not None:
-            return _by_polars(path, size)
-        if importlib.util.find_spec("pandas") and importlib.util.find_spec("pyarrow"):
-            return _by_pandas(path, size)
+        polars, pandas, pyarrow = (
+            importlib.util.find_spec(name) is not None for name in ("polars", "pandas", "pyarrow")
+        )
+        if polars:
+            return _by_arrow_for_polars(path, size) if pyarrow else _by_polars(path, size)
+        if pandas and pyarrow:
+            return _by_arrow_for_pandas(path, size)
     msg = (
         f"{path}: found neither polars nor pyarrow, expected one to read Parquet: "
         "pip install 'memattn[polars]' or 'memattn[parquet]'"
@@ -90,8 +100,12 @@ def _size(path: Path) -> int:
     return found.st_size
 
 
+def _allowed_cells(size: int) -> int:
+    return max(CELLS_ANYWAY, int(CELLS_A_BYTE * size))
+
+
 def _check_growth(path: Path, size: int, rows: int, columns: int) -> None:
-    allowed = max(CELLS_ANYWAY, CELLS_A_BYTE * size)
+    allowed = _allowed_cells(size)
     if rows * columns > allowed:
         found = f"found {rows:,} rows of {columns:,} columns in {size:,} bytes"
         problem = f"{found}, expected at most {allowed:,} cells; write the table as CSV"
@@ -99,21 +113,55 @@ def _check_growth(path: Path, size: int, rows: int, columns: int) -> None:
 
 
 def _by_polars(path: Path, size: int) -> Columns:
+    """The columns by Polars alone, after another process has read the file and lived."""
     import polars as pl
 
     from memattn.forecast.data.polars_columns import PolarsColumns
 
-    lazy = pl.scan_parquet(path, glob=False)
-    flat = [name for name, dtype in lazy.collect_schema().items() if not dtype.is_nested()]
-    _check_growth(path, size, lazy.select(pl.len()).collect().item(), len(flat))
-    return PolarsColumns(lazy.select(flat).collect(), path)
+    flat = _ask_child(path, size)
+    return PolarsColumns(pl.scan_parquet(path, glob=False).select(flat).collect(), path)
 
 
-def _by_pandas(path: Path, size: int) -> Columns:
+def _ask_child(path: Path, size: int) -> list[str]:
+    """The names of the columns that hold single values; DataError when the file is damaged."""
+    # Isolated (-I), so that neither the environment nor the folder that the user stands in adds
+    # code, and with the search path of this process.
+    words = [sys.executable, "-I", str(_CHILD), str(path), str(_allowed_cells(size)), *sys.path]
+    done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    try:
+        answer = json.loads(done.stdout)
+    except ValueError:
+        answer = {"error": f"it breaks Polars, which ended with {done.returncode}"}
+    if "error" in answer:
+        raise ValueError(answer["error"])
+    flat: list[str] = answer["columns"]
+    _check_growth(path, size, answer["rows"], len(flat))
+    return flat
+
+
+def _by_arrow_for_polars(path: Path, size: int) -> Columns:
+    import polars as pl
+
+    from memattn.forecast.data.polars_columns import PolarsColumns
+
+    frame = pl.from_arrow(_arrow_table(path, size))
+    assert isinstance(frame, pl.DataFrame)
+    return PolarsColumns(frame, path)
+
+
+def _by_arrow_for_pandas(path: Path, size: int) -> Columns:
+    from memattn.forecast.data.pandas_columns import PandasColumns
+
+    frame = _arrow_table(path, size).to_pandas()
+    if any(name is not None for name in frame.index.names):
+        frame = frame.reset_index()
+    return PandasColumns(frame, (), path)
+
+
+def _arrow_table(path: Path, size: int) -> Any:
+    """The columns of single values as a table of PyArrow, within the bounds."""
     import pyarrow as pa
     import pyarrow.parquet as pq
-
-    from memattn.forecast.data.pandas_columns import PandasColumns
 
     with pq.ParquetFile(path) as file:
         _check_growth(path, size, file.metadata.num_rows, file.metadata.num_columns)
@@ -124,12 +172,7 @@ def _by_pandas(path: Path, size: int) -> Columns:
     with pq.ParquetFile(path, read_dictionary=texts) as file:
         table = file.read(flat)
     _check_text(path, size, table)
-    frame = table.cast(
-        pa.schema([schema.field(name) for name in flat], schema.metadata)
-    ).to_pandas()
-    if any(name is not None for name in frame.index.names):
-        frame = frame.reset_index()
-    return PandasColumns(frame, (), path)
+    return table.cast(pa.schema([schema.field(name) for name in flat], schema.metadata))
 
 
 def _is_text(kind: Any) -> bool:

@@ -53,7 +53,7 @@ def test_parquet_by_pandas_is_the_same(tmp_path: Path, monkeypatch: pytest.Monke
     path = tmp_path / "long.parquet"
     table.set_index("ds").to_parquet(path, engine="pyarrow")
     by_polars = panel_from_file(path)
-    monkeypatch.setattr(parquet_reader, "_by_polars", parquet_reader._by_pandas)
+    monkeypatch.setattr(parquet_reader, "_by_arrow_for_polars", parquet_reader._by_arrow_for_pandas)
     by_pandas = panel_from_file(path)
     assert_same(by_pandas, by_polars)
     assert by_pandas.form.library == "csv"
@@ -69,12 +69,12 @@ def test_without_a_reader_it_says_what_to_install(
         panel_from_file(path)
 
 
-@pytest.mark.parametrize("reader", ["_by_polars", "_by_pandas"])
+@pytest.mark.parametrize("reader", ["_by_polars", "_by_arrow_for_polars", "_by_arrow_for_pandas"])
 @pytest.mark.parametrize("data", [b"", b"PAR1", b"PAR1" + bytes(100) + b"PAR1", b"unique_id,ds,y"])
 def test_broken_parquet_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reader: str, data: bytes
 ) -> None:
-    monkeypatch.setattr(parquet_reader, "_by_polars", getattr(parquet_reader, reader))
+    monkeypatch.setattr(parquet_reader, "_by_arrow_for_polars", getattr(parquet_reader, reader))
     path = tmp_path / "broken.parquet"
     path.write_bytes(data)
     with pytest.raises(DataError, match="cannot be read as Parquet") as caught:

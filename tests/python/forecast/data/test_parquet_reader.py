@@ -28,11 +28,21 @@ MUTATIONS = 900 if os.environ.get("MEMATTN_LONG_TESTS") == "1" else 50
 SERIES = 9  # of random_table(4)
 
 
-@pytest.fixture(params=["polars", "pandas"])
+def without(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
+    """As if these libraries were not installed."""
+    find = parquet_reader.importlib.util.find_spec
+    monkeypatch.setattr(
+        parquet_reader.importlib.util, "find_spec", lambda one: None if one in names else find(one)
+    )
+
+
+@pytest.fixture(params=["PyArrow and Polars", "PyArrow and pandas", "Polars alone"])
 def reader(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Which library reads; without Polars it is pandas."""
-    if request.param == "pandas":
-        monkeypatch.setattr(parquet_reader, "_by_polars", parquet_reader._by_pandas)
+    """What is installed to read Parquet."""
+    if request.param == "PyArrow and pandas":
+        without(monkeypatch, "polars")
+    elif request.param == "Polars alone":
+        without(monkeypatch, "pyarrow", "pandas")
     return str(request.param)
 
 
@@ -68,13 +78,14 @@ def test_damaged_files_are_refused_or_read(reader: str, tmp_path: Path) -> None:
         content(table, compression="zstd", data_page_version="2.0", row_group_size=20),
     ]
     rng, path, bad = random.Random(0), tmp_path / "damaged.parquet", 0
-    for turn in range(MUTATIONS):
+    turns = MUTATIONS // 5 if reader == "Polars alone" else MUTATIONS  # in a process each
+    for turn in range(turns):
         path.write_bytes(damaged(files[turn % len(files)], rng))
         try:
             panel_from_file(path)
         except DataError:
             bad += 1
-    assert MUTATIONS // 3 < bad < MUTATIONS
+    assert turns // 3 < bad < turns
 
 
 class PanicException(BaseException):
@@ -94,7 +105,7 @@ def test_whatever_is_raised_while_reading_is_a_data_error(
 
     path = tmp_path / "table.parquet"
     path.write_bytes(content(random_table(2)))
-    monkeypatch.setattr(parquet_reader, "_by_polars", fail)
+    monkeypatch.setattr(parquet_reader, "_by_arrow_for_polars", fail)
     said = refused(path)
     assert said.kind == "unreadable"
     assert str(said).endswith("write the file again, or as CSV")
@@ -110,7 +121,7 @@ def test_an_interruption_is_no_fault_of_the_file(
 
     path = tmp_path / "table.parquet"
     path.write_bytes(content(random_table(2)))
-    monkeypatch.setattr(parquet_reader, "_by_polars", fail)
+    monkeypatch.setattr(parquet_reader, "_by_arrow_for_polars", fail)
     with pytest.raises(type(error)):
         panel_from_file(path)
 
@@ -121,7 +132,7 @@ def test_out_of_memory_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
     path = tmp_path / "table.parquet"
     path.write_bytes(content(random_table(2)))
-    monkeypatch.setattr(parquet_reader, "_by_polars", fail)
+    monkeypatch.setattr(parquet_reader, "_by_arrow_for_polars", fail)
     assert "not enough memory" in str(refused(path))
 
 
@@ -146,7 +157,7 @@ def test_one_value_very_often_is_refused_before_it_is_read(
         raise AssertionError("the values were read")
 
     monkeypatch.setattr(pq.ParquetFile, "read", not_read)
-    monkeypatch.setattr("memattn.forecast.data.polars_columns.PolarsColumns.__init__", not_read)
+    monkeypatch.setattr(pl.LazyFrame, "collect", not_read)
     said = refused(path)
     assert said.kind == "too-large"
     assert f"found {rows:,} rows of 3 columns in" in str(said)
@@ -166,17 +177,15 @@ def test_cells_are_compared_with_the_bytes(
     assert refused(path).kind == "too-large"
 
 
-def test_one_text_very_often_is_refused_by_pandas(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_one_text_very_often_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "text.parquet"
     name = "x" * 1_000_000
     ids = pa.DictionaryArray.from_arrays(np.zeros(1000, np.int32), [name]).cast(pa.string())
     pq.write_table(pa.table({"unique_id": ids, "ds": range(1000), "y": [1.0] * 1000}), path)
     assert path.stat().st_size < 1_000_000
-    assert panel_from_file(path).ids.tolist() == [name]  # Polars has it in memory once
-    monkeypatch.setattr(parquet_reader, "_by_polars", parquet_reader._by_pandas)
     assert "found 1,000,000,000 bytes of text in a file of" in str(refused(path))
+    without(monkeypatch, "pyarrow")
+    assert panel_from_file(path).ids.tolist() == [name]  # Polars alone has it in memory once
 
 
 def test_lists_and_structs_are_left_out(reader: str, tmp_path: Path) -> None:
@@ -214,17 +223,22 @@ def test_what_is_no_file(
     assert said in str(error)
 
 
-def test_polars_is_not_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_on_which_polars_ends_the_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    child = tmp_path / "child.py"
+    child.write_text("import os, signal; os.kill(os.getpid(), signal.SIGABRT)")
     path = tmp_path / "table.parquet"
     path.write_bytes(content(random_table(4)))
-    find = parquet_reader.importlib.util.find_spec
-    monkeypatch.setattr(
-        parquet_reader.importlib.util,
-        "find_spec",
-        lambda name: None if name == "polars" else find(name),
-    )
-    monkeypatch.setattr(parquet_reader, "_by_polars", None)
+    without(monkeypatch, "pyarrow")
     assert len(panel_from_file(path)) == SERIES
+    monkeypatch.setattr(parquet_reader, "_CHILD", child)
+    assert 'as Parquet ("it breaks Polars, which ended with -6")' in str(refused(path))
+
+
+def test_a_length_that_was_damaged(reader: str) -> None:
+    """Polars 2.1 asks for two exabytes for this file, and ends the process."""
+    assert refused(Path(__file__).with_name("damaged_length.parquet")).kind == "unreadable"
 
 
 def test_tables_of_polars_are_read(reader: str, tmp_path: Path) -> None:
