@@ -153,3 +153,26 @@ def test_a_value_inside_itself() -> None:
 def test_text_that_is_no_utf8() -> None:
     assert "damaged" in found_in(b"\x80\x02X\x02\x00\x00\x00\xff\xfe.")
     assert read_pickle(b"\x80\x02X" + struct.pack("<I", 2) + "ä".encode() + b".") == "ä"
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"\x80\x02NN\x85R.", "a call of no function"),
+        (b"\x80\x02ccollections\nOrderedDict\nNR.", "a call of no function"),
+        (b"\x80\x02ccollections\nOrderedDict\nN\x85R.", "an OrderedDict made from something"),
+        (b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\nN\x85R.", "no view into its storage"),
+        (b"\x80\x02ctorch._utils\n_rebuild_parameter\nN\x85R.", "a parameter without a tensor"),
+    ],
+)
+def test_calls_that_torch_does_not_write(data: bytes, said: str) -> None:
+    with pytest.raises(PickleError) as caught:
+        read_pickle(data)
+    assert said in caught.value.found
+
+
+def test_the_top_of_a_stack_that_has_only_a_mark() -> None:
+    with pytest.raises(PickleError):
+        read_pickle(b"\x80\x02(h\x00q\x00.")
+    with pytest.raises(PickleError):
+        read_pickle(b"\x80\x02N(q\x00.")

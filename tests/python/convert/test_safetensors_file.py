@@ -1,6 +1,7 @@
 """safetensors of other models, and files of memattn that are not what they say."""
 
 import json
+import os
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,8 @@ import numpy as np
 import pytest
 
 from memattn import FormatError, MemoryAugmentedAttention, convert
+from memattn.convert.safetensors_file import read_header
+from memattn.convert.source import MAX_JSON_BYTES, open_source, parse_json
 
 from .support import safetensors_bytes
 
@@ -120,3 +123,32 @@ def test_a_long_header(write: Write) -> None:
     text = b'{"a": "' + b"x" * (5 << 20) + b'"}'
     with pytest.raises(FormatError, match=r"header: found .* bytes, expected at most 4194304"):
         convert.read(write("a", struct.pack("<Q", len(text)) + text))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[]", "header: found no object, expected an object of tensors"),
+        ("{" + ",".join(f'"{k}":0' for k in range(100_001)) + "}", "found 100001 tensors"),
+        ('{"__metadata__":[]}', "metadata that is no object"),
+    ],
+    ids=["list", "many", "metadata"],
+)
+def test_headers_of_another_form(write: Write, text: str, said: str) -> None:
+    path = write("a.safetensors", struct.pack("<Q", len(text)) + text.encode())
+    with open_source(path) as source, pytest.raises(FormatError, match=said):
+        read_header(source)
+
+
+def test_a_file_that_shrinks(write: Write) -> None:
+    path = write("a", bytes(100))
+    with open_source(path) as source:
+        os.truncate(path, 50)
+        with pytest.raises(FormatError, match="found the end of the file, expected 50 more bytes"):
+            source.read_at(0, 100, "values")
+
+
+def test_json_has_a_bound(write: Write) -> None:
+    path = write("a", b"{}")
+    with open_source(path) as source, pytest.raises(FormatError, match="bytes of JSON"):
+        parse_json(source, "config", bytes(MAX_JSON_BYTES + 1))

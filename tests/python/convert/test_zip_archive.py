@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 from memattn import FormatError, MemoryAugmentedAttention, convert
+from memattn.convert.source import open_source
+from memattn.convert.zip_archive import open_archive
 
 from .support import zip_bytes
 
@@ -115,3 +117,15 @@ def test_names_are_no_paths(write: Write, layer: MemoryAugmentedAttention, tmp_p
     path = write("a.npz", zip_bytes(members))
     assert convert.read(path).count_params() == layer.count_params()
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.npz"]
+
+
+def test_members_have_bounds_and_names(write: Write, layer: MemoryAugmentedAttention) -> None:
+    path = write("a.zip", zip_bytes({"a.npy": b"123456"}))
+    with open_source(path) as source, open_archive(source) as archive:
+        with pytest.raises(FormatError, match="found 6 bytes, expected at most 5"):
+            archive.read("a.npy", 5)
+        with pytest.raises(FormatError, match=r"found an archive without b\.npy"):
+            archive.read("b.npy")
+        archive.members["a.npy"].file_size = 7  # as a member that lies about its size
+        with pytest.raises(FormatError):
+            archive.read("a.npy")

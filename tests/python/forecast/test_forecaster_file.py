@@ -230,6 +230,14 @@ CHANGES: dict[str, Change] = {
     "types that ids or times cannot have": lambda h, c: c["form"].update(id_dtype="int64"),
     "form: time_dtype: found the type": lambda h, c: c["form"].update(time_dtype="float64"),
     "form: id_dtype: found the type": lambda h, c: c["form"].update(id_dtype=3),
+    "config: found no object": lambda h, c: h["__metadata__"].update(config="[]"),
+    "arguments: found a name that is no text": lambda h, c: c["arguments"].update(id_col=3),
+    "settings: levels: found": lambda h, c: c["settings"].update(
+        loss=["quantile", ""], levels=[["a"], ""]
+    ),
+    'config: zone: found "x': lambda h, c: c.update(zone="x" * 1000),
+    "config: form: found other keys": lambda h, c: c["form"].pop("style"),
+    "config: frequency: found": lambda h, c: c.update(frequency="day"),
     "config: zone: found int": lambda h, c: c.update(zone=3),
     "config: found half of a surrogate pair": lambda h, c: c["form"].update(
         columns=["\ud800", "ds", "y"]
