@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 from collections.abc import Callable
@@ -67,7 +68,10 @@ def _write(path: Path, data: bytes) -> None:
 
 def _real_file(path: Path) -> Path:
     """Where a link leads; renaming over another thing, such as /dev/null, would destroy it."""
-    path = path.resolve()
+    try:
+        path = path.resolve()
+    except RuntimeError:  # of a link in a circle, before Python 3.13
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP)) from None
     if path.is_dir():
         raise DataError("unwritable", "found a folder, expected a file path", file=path)
     if path.exists() and not path.is_file():

@@ -304,7 +304,9 @@ def test_cut_and_damaged_files_are_refused(table: Table, stopped: Path, tmp_path
         {"model": [1, 0, False]},
         {"model": [2**40, 1, False]},
         {"model": [1, 1, 1]},
+        {f"model{k}": [1, 10_000, True] for k in range(100_000)},  # a name for each: 100 GB
     ],
+    ids=lambda trainings: str(trainings)[:20],
 )
 def test_contents_that_cannot_be_are_refused(trainings: Any, table: Table, tmp_path: Path) -> None:
     """Whole, with a checksum that is right, and still no checkpoint."""
