@@ -171,6 +171,7 @@ def _arrow_table(path: Path, size: int) -> Any:
     # As dictionaries first: a text that stands in many rows is then in memory once.
     with pq.ParquetFile(path, read_dictionary=texts) as file:
         table = file.read(flat)
+    table.validate(full=True)  # text that is no UTF-8, which Polars would take on trust
     _check_text(path, size, table)
     return table.cast(pa.schema([schema.field(name) for name in flat], schema.metadata))
 
