@@ -5,14 +5,13 @@ A block that needs what only one host has says so, ```python keras2.
 """
 
 import os
-import re
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-DOCS = Path(__file__).resolve().parents[2] / "docs"
+from .pages import ROOT, blocks, run
+
 HOST = os.environ.get("MEMATTN_TEST_HOST")
 PAGES = {
     "keras2": ["keras"],
@@ -25,19 +24,10 @@ PAGES = {
 
 @pytest.mark.parametrize("page", PAGES[HOST])
 def test_blocks_run(page: str, tmp_path: Path) -> None:
-    text = (DOCS / f"{page}.md").read_text()
-    found = re.findall(r"^```python(?: (\w+))?\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-    assert {only for only, _ in found} <= {"", *filter(None, PAGES)}
-    blocks = [block for only, block in found if only in ("", HOST)]
-    assert blocks
+    found = blocks(ROOT / "docs" / f"{page}.md", "python")
+    assert {block.only for block in found} <= {"", *filter(None, PAGES)}
+    code = [block.code for block in found if block.only in ("", HOST)]
+    assert code
     program = tmp_path / "page.py"
-    program.write_text("\n".join(blocks))
-    result = subprocess.run(
-        [sys.executable, program],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    assert result.returncode == 0, result.stdout
+    program.write_text("\n".join(code), encoding="utf-8")
+    run(sys.executable, program, cwd=tmp_path)
