@@ -8,7 +8,7 @@ JOBS=$(nproc)
 export CMAKE_BUILD_PARALLEL_LEVEL=$JOBS PIP_DISABLE_PIP_VERSION_CHECK=1
 
 BUILD_PACKAGES=(g++ cmake ninja-build libhwy-dev nlohmann-json3-dev python3-dev python3-venv)
-TEST_PACKAGES=(pkg-config libgtest-dev libbenchmark-dev clang-14 libclang-rt-14-dev)
+TEST_PACKAGES=(pkg-config libgtest-dev libbenchmark-dev clang-14 libclang-rt-14-dev valgrind)
 ARM_PACKAGES=(googletest g++-aarch64-linux-gnu qemu-user) # GoogleTest's sources, for its library
 
 PACKAGE_SOURCES=(CMakeLists.txt cmake include src python pyproject.toml) # of the package for Python
@@ -55,6 +55,26 @@ apt_install() {
   export DEBIAN_FRONTEND=noninteractive
   apt-get update -q
   apt-get install -q -y --no-install-recommends "$@"
+}
+
+# Compiles through ccache where the machine has it, so that the release build, the Python extension, the
+# wheel and the tests of installation share the library's object files: their flags agree, -Werror
+# included, which CMAKE_ARGS brings to scikit-build-core. ccache's own variables are respected; without
+# CCACHE_DIR, the cache lies in build/. Paths stay absolute, since the build folders lie at different
+# depths: a CCACHE_BASEDIR would make the same file's flags differ.
+setup_ccache() {
+  export CMAKE_ARGS="${CMAKE_ARGS:-} -DMEMATTN_WERROR=ON"
+  if ! command -v ccache >/dev/null && ((EUID == 0)) && command -v apt-get >/dev/null; then
+    mkdir -p "$LOGS"
+    apt_install ccache >"$LOGS/ccache.log" 2>&1 </dev/null || true
+  fi
+  if ! command -v ccache >/dev/null; then
+    printf 'without ccache, which is not installed: each build compiles the library again\n'
+    return
+  fi
+  # By one name: CMake would choose c++ and scikit-build-core g++, which are two compilers to ccache.
+  export CXX=${CXX:-g++}
+  export CCACHE_DIR=${CCACHE_DIR:-$PWD/build/ccache} CMAKE_CXX_COMPILER_LAUNCHER=ccache
 }
 
 # setup_system PACKAGE...: installs those that are missing; without the rights to, says which and
@@ -158,10 +178,14 @@ setup_for_demo() {
   setup_python build forecast
 }
 
-setup_for_arm() { setup_system "${BUILD_PACKAGES[@]}" "${ARM_PACKAGES[@]}"; }
+setup_for_arm() {
+  setup_system "${BUILD_PACKAGES[@]}" "${ARM_PACKAGES[@]}"
+  setup_ccache
+}
 
 setup_for_test() {
   setup_system "${BUILD_PACKAGES[@]}" "${TEST_PACKAGES[@]}"
+  setup_ccache
   setup_python tools test
   export PATH=$PWD/$VENV/bin:$PATH
 }

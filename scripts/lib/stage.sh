@@ -1,6 +1,7 @@
 # shellcheck shell=bash
-# Stages: one line each with its time, the output in build/logs/, its tail only when it fails.
-# Sourced by scripts/demo and scripts/test from the root of the repository.
+# Stages: one line each with its time, the output in build/logs/, its tail only when it fails. On a
+# machine that others use, too, the seconds of CPU say more than those of the clock.
+# Sourced by the programs in scripts/ from the root of the repository.
 
 export LC_ALL=C.UTF-8 # numbers with a point, messages in English
 LOGS=build/logs
@@ -9,25 +10,41 @@ failed_stages=()
 
 seconds_since() { awk -v a="$1" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.1f", b - a }'; }
 
-# stage NAME COMMAND...: runs COMMAND with errexit in a subshell. Returns 0 whatever came of it, so
-# that the next stage can run; the outcome is in stage_status and failed_stages.
+# run_in_subshell COMMAND...: runs COMMAND with errexit, its output to file descriptor 4, and prints its
+# seconds, of the clock and of CPU, to descriptor 3.
+run_in_subshell() {
+  local TIMEFORMAT='%1R %1U %1S'
+  # In braces: the subshell by itself would print the time among the output of COMMAND.
+  {
+    time {
+      (
+        set -e
+        "$@"
+      ) 1>&4 2>&4 3>&- 4>&-
+    }
+  } 2>&3
+}
+
+# stage NAME COMMAND...: runs COMMAND. Returns 0 even if it fails, so that the next stage can run; the
+# outcome is in stage_status and failed_stages. Lines of COMMAND's output that begin with "not tested:"
+# are shown.
 stage() {
-  local name=$1 start=$EPOCHREALTIME log line
+  local name=$1 log line seconds user system
   shift
   log=$LOGS/$(tr -cs 'A-Za-z0-9+\n' '-' <<<"$name").log
   mkdir -p "$LOGS"
   printf '%-46s' "$name"
   set +e
-  (
-    set -e
-    "$@"
-  ) >"$log" 2>&1 </dev/null
+  run_in_subshell "$@" 3>"$log.seconds" 4>"$log" </dev/null
   stage_status=$?
   set -e
+  read -r seconds user system <<<"$(tail -n 1 "$log.seconds")"
+  rm "$log.seconds"
+  printf '%8s s  (CPU %7s s)' "$seconds" "$(awk -v a="$user" -v b="$system" 'BEGIN { printf "%.1f", a + b }')"
   if ((stage_status == 0)); then
-    printf '%8s s\n' "$(seconds_since "$start")"
+    printf '\n'
   else
-    printf '%8s s  FAILED\n' "$(seconds_since "$start")"
+    printf '  FAILED\n'
     failed_stages+=("$name")
     tail -n 40 "$log" | sed 's/^/    /'
     printf '    (all of it: %s)\n' "$log"
@@ -35,6 +52,7 @@ stage() {
   # The closing line of ctest or pytest stands for the stage's tests.
   line=$(grep -E '^[0-9]+% tests passed|^[0-9]+ (passed|failed|error).* in [0-9.]+s' "$log" | tail -n 1) || line=
   if [[ -n $line ]]; then printf '    %s\n' "$line"; fi
+  grep '^not tested:' "$log" | sed 's/^/    /' || true
 }
 
 # require_stage: as stage, and the script ends when it fails.

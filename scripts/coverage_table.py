@@ -1,0 +1,131 @@
+"""Prints what scripts/coverage measured, and ends with status 1 where it is below the bar.
+
+Lines and branches are counted per area, so that a well-tested one does not hide another. Each line
+that no test reached is named.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+COVERAGE = Path(__file__).resolve().parent.parent / "build" / "coverage"
+LINES = 0.98
+BRANCHES = 0.95
+
+# The areas and their files, all of which have to be among those measured.
+AREAS = {
+    "src/io": ["src/io/*"],
+    "src/layer": ["src/layer/*"],
+    "convert": ["*/convert/*"],
+    "readers of tables": [
+        "*/memattn/csv_reader.py",
+        "*/forecast/data/panel_files.py",
+        "*/forecast/data/table_files.py",
+        "*/forecast/data/arrow_columns.py",
+    ],
+    "writers of files": ["*/memattn/files.py"],
+    "files of the forecaster": [
+        "*/forecast/forecaster_file.py",
+        "*/forecast/state_file.py",
+        "*/forecast/checkpoint.py",
+    ],
+}
+
+
+@dataclass(frozen=True)
+class Counts:
+    """The lines and branches of a file, and those that tests reached."""
+
+    name: str
+    lines: int
+    lines_reached: int
+    branches: int
+    branches_reached: int
+    missing: str = ""
+
+
+def of_gcovr(file: dict[str, Any]) -> Counts:
+    """Return a file's counts from gcovr's summary."""
+    return Counts(
+        file["filename"],
+        file["line_total"],
+        file["line_covered"],
+        file["branch_total"],
+        file["branch_covered"],
+    )
+
+
+def of_coverage(name: str, file: dict[str, Any]) -> Counts:
+    """Return a file's counts from coverage.py's report."""
+    summary = file["summary"]
+    missing = [str(line) for line in file["missing_lines"]]
+    missing += [f"{start}->{end}" for start, end in file["missing_branches"]]
+    return Counts(
+        name,
+        summary["num_statements"],
+        summary["covered_lines"],
+        summary["num_branches"],
+        summary["covered_branches"],
+        " ".join(missing),
+    )
+
+
+def measured(folder: Path = COVERAGE) -> list[Counts]:
+    """Return the counts of all files that were measured."""
+    cpp = json.loads((folder / "cpp.json").read_text(encoding="utf-8"))
+    python = json.loads((folder / "python.json").read_text(encoding="utf-8"))
+    return [of_gcovr(file) for file in cpp["files"]] + [
+        of_coverage(name, file) for name, file in python["files"].items()
+    ]
+
+
+def share(reached: int, total: int) -> float:
+    """Return the part that was reached; of nothing, all."""
+    return reached / total if total else 1.0
+
+
+def failures(files: list[Counts]) -> list[str]:
+    """Print the table; return what is below the bar or was not measured."""
+    found = []
+    print(f"{'':44}{'lines':>16}{'branches':>18}")
+    for area, patterns in AREAS.items():
+        members = [file for file in files if any(fnmatch(file.name, p) for p in patterns)]
+        found += [
+            f"{area}: no file {pattern} was measured"
+            for pattern in patterns
+            if not any(fnmatch(file.name, pattern) for file in files)
+        ]
+        lines = sum(file.lines for file in members)
+        branches = sum(file.branches for file in members)
+        line_share = share(sum(file.lines_reached for file in members), lines)
+        branch_share = share(sum(file.branches_reached for file in members), branches)
+        print(f"{area:44}{line_share:8.1%} of{lines:5}{branch_share:9.1%} of{branches:5}")
+        for file in members:
+            row = share(file.lines_reached, file.lines), share(file.branches_reached, file.branches)
+            if row != (1.0, 1.0):
+                name = file.name.rpartition("memattn/")[2]
+                print(f"  {name:42}{row[0]:8.1%}{row[1]:17.1%}        {file.missing}")
+        if not line_share >= LINES:
+            found.append(f"{area}: {line_share:.1%} of lines, expected {LINES:.0%}")
+        if not branch_share >= BRANCHES:
+            found.append(
+                f"{area}: {branch_share:.1%} of branches, expected at least {BRANCHES:.0%}"
+            )
+    return found
+
+
+def main() -> int:
+    """Print the table; 1 below the bar."""
+    found = failures(measured())
+    for line in found:
+        print(line)
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

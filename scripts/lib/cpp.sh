@@ -1,0 +1,86 @@
+# shellcheck shell=bash
+# The builds of the C++ code and its tests: g++, clang++, sanitizers, valgrind, 64-bit Arm.
+# Sourced from the root of the repository, after setup.sh.
+
+# configure FOLDER CMAKE-OPTION...: a folder that belongs to another checkout is made anew.
+configure() {
+  local folder=$1 home
+  shift
+  home=$(sed -n 's/^CMAKE_HOME_DIRECTORY:INTERNAL=//p' "$folder/CMakeCache.txt" 2>/dev/null) || home=
+  if [[ -n $home && $home != "$PWD" ]]; then rm -r "$folder"; fi
+  cmake -B "$folder" -DMEMATTN_WERROR=ON "$@"
+}
+
+build_preset() {
+  local preset=$1
+  shift
+  configure "build/$preset" --preset "$preset" "$@"
+  cmake --build "build/$preset"
+}
+
+build_release() { build_preset release -DMEMATTN_BUILD_BENCHMARKS=ON; }
+
+build_clang() {
+  configure build/clang --preset release -DCMAKE_CXX_COMPILER="$(clang_compiler)" \
+    -DMEMATTN_BUILD_BENCHMARKS=ON
+  cmake --build build/clang
+}
+
+run_ctest() {
+  ctest --test-dir "$1" --output-on-failure --no-tests=error --parallel "$JOBS" "${@:2}"
+}
+
+# ThreadSanitizer of g++ 12 cannot map its shadow where addresses are random over 32 bits.
+run_tsan() {
+  local without_randomness=()
+  if setarch "$(uname -m)" --addr-no-randomize true 2>/dev/null; then
+    without_randomness=(setarch "$(uname -m)" --addr-no-randomize)
+  fi
+  MEMATTN_TEST_BEST_ISA=1 "${without_randomness[@]}" ctest --test-dir build/tsan --output-on-failure \
+    --no-tests=error "$@"
+}
+
+# The programs in which the most threads meet, on the best instruction set: threads meet alike on all.
+tsan_some() {
+  configure build/tsan --preset tsan -DMEMATTN_BUILD_EXAMPLES=OFF
+  cmake --build build/tsan --target kernels_executor_test layer_memory_augmented_attention_test \
+    layer_passes_test
+  run_tsan --tests-regex '^(kernels\.executor|layer\.memory_augmented_attention|layer\.passes)_test$'
+}
+
+# Every program, since each one that computes has the executor's threads, but for one without threads
+# that limits the seconds, which TSan multiplies.
+tsan_all() {
+  build_preset tsan -DMEMATTN_BUILD_EXAMPLES=OFF
+  run_tsan --parallel "$JOBS" --exclude-regex '^io\.safetensors_hostile_test$'
+}
+
+# Under valgrind: some quick programs; or all but those that cannot be run there, as they fork beside
+# threads, or have an operator new of their own, which valgrind replaces.
+valgrind_some() { run_valgrind io/io_json_test io/io_safetensors_test layer/layer_config_test; }
+valgrind_all() {
+  local programs
+  mapfile -t programs < <(cd build/release/tests/cpp && printf '%s\n' */*_test |
+    grep -vE '^(kernels/kernels_executor|layer/layer_no_allocation)_test$')
+  run_valgrind "${programs[@]}"
+}
+
+# run_valgrind PROGRAM...: of build/release/tests/cpp, under memcheck, on AVX2: valgrind 3.19 does not
+# know AVX-512. What is definitely lost counts as an error.
+run_valgrind() {
+  local isa
+  isa=$(if grep -qw avx2 /proc/cpuinfo; then printf avx2; else printf scalar; fi)
+  printf '%s\n' "$@" | MEMATTN_FORCE_ISA=$isa xargs -P "$JOBS" -I '{}' \
+    valgrind --quiet --error-exitcode=1 --leak-check=full --show-leak-kinds=definite \
+    --errors-for-leak-kinds=definite --show-mismatched-frees=no \
+    build/release/tests/cpp/'{}'
+}
+
+# The C++ tests on an emulated 64-bit Arm machine with NEON, and some with the plain C++ kernels. Left
+# out: what is about processes and threads, alike on every machine, and which qemu-user cannot do (a
+# program that runs itself again, a fork while threads run).
+run_arm() {
+  MEMATTN_FORCE_ISA=scalar run_ctest build/arm64 --tests-regex '^layer\.(golden|special_values)_test$'
+  MEMATTN_FORCE_ISA=neon run_ctest build/arm64 \
+    --exclude-regex '^kernels\.(executor|thread_count)_test$'
+}

@@ -1,0 +1,58 @@
+# shellcheck shell=bash
+# The Python tests once more: on an extension built with sanitizers, and on other versions of Python.
+# Sourced from the root of the repository, after hosts.sh.
+
+SANITIZED=build/python-asan
+
+# The extension with ASan and UBSan, in a folder that PYTHONPATH puts before the installed package.
+build_sanitized_package() {
+  rm -rf "$SANITIZED/site"
+  python -m pip install --no-build-isolation --no-deps --target "$SANITIZED/site" \
+    --config-settings=build-dir="$SANITIZED/build" --config-settings=install.strip=false \
+    --config-settings=cmake.build-type=RelWithDebInfo \
+    --config-settings=cmake.define.CMAKE_CXX_FLAGS_RELWITHDEBINFO="-O1 -g1" \
+    --config-settings=cmake.define.MEMATTN_SANITIZE=address,undefined .
+}
+
+# CPython and its extensions keep memory until the process ends, so leaks are not asked for here; the
+# C++ tests ask. libstdc++ is loaded first because ASan looks for __cxa_throw when it starts.
+test_sanitized_package() {
+  local preload library
+  for library in libasan.so libubsan.so libstdc++.so; do
+    preload=${preload:+$preload:}$(realpath "$(g++ -print-file-name=$library)")
+  done
+  PYTHONPATH=$PWD/$SANITIZED/site LD_PRELOAD=$preload PYTHONMALLOC=malloc \
+    ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1:detect_odr_violation=0 \
+    UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 \
+    run_pytest tests/python
+}
+
+# find_python VERSION: that interpreter: of PYTHONS, a list of programs; on PATH; or of pyenv.
+find_python() {
+  local python
+  for python in ${PYTHONS:-} "$(command -v "python$1" || true)" \
+    "${PYENV_ROOT:-$HOME/.pyenv}"/versions/"$1".*/bin/"python$1"; do
+    if [[ -n $python ]] && python_works "$python" && [[ $(python_version "$python") == "$1" ]]; then
+      printf '%s\n' "$python"
+      return
+    fi
+  done
+  return 1
+}
+
+python_version() { "$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])'; }
+
+# test_on_python VERSION: the layer and how a process ends, with the wheel for that Python.
+test_on_python() {
+  local python home=.venv-pythons/$1
+  if ! python=$(find_python "$1"); then
+    printf 'not tested: Python %s; no interpreter was found (PYTHONS="/path/to/python%s ...")\n' "$1" "$1"
+    return
+  fi
+  if [[ ! -x $home/bin/python || $(python_identity "$home/bin/python") != "$(python_identity "$python")" ]]; then
+    "$python" -m venv --clear "$home"
+    "$home/bin/python" -m pip install 'numpy<3' -r requirements/pythons.txt
+  fi
+  "$home/bin/python" -m pip install --no-deps --force-reinstall "$(newest_wheel "$home/bin/python")"
+  PATH=$PWD/$home/bin:$PATH run_pytest tests/python/test_layer*.py tests/python/test_exit.py
+}
