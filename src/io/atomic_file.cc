@@ -1,24 +1,25 @@
-// Atomic and durable writing, by the calls of POSIX.
+// Atomic and durable writing: where the file lies, and the order of the steps.
 #include "io/atomic_file.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <atomic>
 #include <cerrno>
-#include <chrono>
-#include <cstdint>
+#include <optional>
 #include <string>
-#include <system_error>
 
 #include "check.h"
 #include "io/file_descriptor.h"
+#include "io/temporary_file.h"
 
 namespace memattn {
 namespace {
 
 namespace fs = std::filesystem;
+
+// A call that a signal interrupts again and again is given up in the end.
+constexpr int kSyncAttempts = 10;
 
 // `path` with symbolic links in its last part followed, also to a file that is not there yet.
 fs::path follow_links(fs::path path) {
@@ -32,23 +33,18 @@ fs::path follow_links(fs::path path) {
   fail_system(ELOOP, path, "follow the symbolic links");
 }
 
-// The permission bits of a new file at `path`, and whether an old one is there to take them from.
-struct Mode {
-  mode_t bits = 0666;
-  bool of_old_file = false;
-};
-
-Mode choose_mode(const fs::path& path) {
+// The file at `path` that will be replaced; nothing if there is none.
+std::optional<struct stat> find_old_file(const fs::path& path) {
   struct stat status;
   if (::stat(path.c_str(), &status) != 0) {
-    if (errno == ENOENT) return {};
+    if (errno == ENOENT) return std::nullopt;
     fail_system(errno, path, "replace it");
   }
   if (S_ISDIR(status.st_mode)) fail_system(EISDIR, path, "replace it");
   if (!S_ISREG(status.st_mode)) {
     fail_system(EINVAL, path, "replace it: it is not a regular file");
   }
-  return {static_cast<mode_t>(status.st_mode & 0777), true};
+  return status;
 }
 
 FileDescriptor open_folder(const fs::path& path) {
@@ -59,97 +55,72 @@ FileDescriptor open_folder(const fs::path& path) {
   return FileDescriptor(folder);
 }
 
-// A temporary file inside an open folder; removed by the destructor unless it was renamed.
-class TemporaryFile {
- public:
-  TemporaryFile(const FileDescriptor& folder, const fs::path& target, mode_t mode)
-      : folder_(folder.get()), target_(target) {
-    static std::atomic<std::uint64_t> counter{0};
-    const auto now = std::chrono::steady_clock::now().time_since_epoch().count();
-    constexpr int kAttempts = 100;  // only a name left by a killed process can be taken
-    for (int i = 0; i < kAttempts; ++i) {
-      // Not made from the target's name, which may already be as long as the system allows.
-      name_ = concat(".memattn-", ::getpid(), "-", now, "-", counter++, ".tmp");
-      file_ = FileDescriptor(
-          ::openat(folder_, name_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode));
-      if (file_.valid()) return;
-      if (errno != EEXIST && errno != EINTR) break;
-    }
-    const int error = errno;
-    fail_system(error, target_, concat("create the temporary file ", name_, " in its folder"));
-  }
-  TemporaryFile(const TemporaryFile&) = delete;
-  TemporaryFile& operator=(const TemporaryFile&) = delete;
-  ~TemporaryFile() {
-    if (!name_.empty()) ::unlinkat(folder_, name_.c_str(), 0);
-  }
+// Where a file goes, checked as far as that is possible without writing.
+struct Target {
+  fs::path path;  // links followed
+  std::optional<struct stat> old_file;
+  FileDescriptor folder;  // opened before all else, so that this cannot fail after the rename
 
-  void set_mode(mode_t mode) {
-    if (::fchmod(file_.get(), mode) != 0) fail("set its permissions");
-  }
-
-  void write(std::span<const std::byte> bytes) {
-    while (!bytes.empty()) {
-      const ssize_t written = ::write(file_.get(), bytes.data(), bytes.size());
-      if (written < 0 && errno == EINTR) continue;
-      if (written == 0) errno = EIO;  // never seen on a regular file; must not loop for ever
-      if (written <= 0) fail("write it");
-      bytes = bytes.subspan(static_cast<std::size_t>(written));
-    }
-  }
-
-  // On the disk, and closed.
-  void finish() {
-    while (::fsync(file_.get()) != 0) {
-      if (errno != EINTR) fail("sync it to the disk");
-    }
-    // Some network file systems tell of a full disk only here. After EINTR Linux has closed it.
-    if (::close(file_.release()) != 0 && errno != EINTR) fail("close it");
-  }
-
-  void rename_to(const fs::path& name) {
-    if (::renameat(folder_, name_.c_str(), folder_, name.c_str()) != 0) {
-      fail("rename the temporary file to it");
-    }
-    name_.clear();
-  }
-
- private:
-  [[noreturn]] void fail(std::string_view action) { fail_system(errno, target_, action); }
-
-  int folder_;
-  const fs::path& target_;  // for messages
-  std::string name_;        // inside the folder; empty once renamed
-  FileDescriptor file_;
+  // An old file's temporary is for its owner alone until it gets the old permissions. The umask
+  // makes a new file's right from the start.
+  mode_t temporary_mode() const { return old_file ? 0600 : 0666; }
 };
 
-void sync_folder(const FileDescriptor& folder, const fs::path& path) {
-  while (::fsync(folder.get()) != 0) {
-    if (errno == EINVAL) return;  // a file system without such a call for folders
-    if (errno != EINTR) {
-      fail_system(errno, path,
-                  "sync its folder (the file is replaced, but a power cut may undo it)");
-    }
+Target find_target(const fs::path& path) {
+  check_path(path, "write it");
+  fs::path target = follow_links(path);
+  if (target.empty()) fail_system(ENOENT, path, "write it");
+  std::optional<struct stat> old_file = find_old_file(target);
+  if (!target.has_filename()) fail_system(EISDIR, path, "write it");
+  FileDescriptor folder = open_folder(target);
+  return {std::move(target), old_file, std::move(folder)};
+}
+
+// Writes the pieces to a new temporary file and renames it over the target. Returns false, with
+// nothing changed, if a signal interrupted the sync.
+bool replace(const Target& target, std::span<const std::span<const std::byte>> pieces) {
+  const std::string name = target.path.filename().string();
+  TemporaryFile temporary(target.folder, target.path, target.temporary_mode());
+  for (const auto piece : pieces) temporary.write(piece);
+  if (target.old_file) temporary.take_access_of(*target.old_file);
+  if (!temporary.sync()) return false;
+  temporary.close();
+  temporary.rename_to(name);
+  return true;
+}
+
+// Syncs the folder, and after an interruption once more through a new descriptor: never twice
+// through the same one (TemporaryFile::sync).
+void sync_folder(const Target& target) {
+  int error = ::fsync(target.folder.get()) == 0 ? 0 : errno;
+  for (int attempt = 1; error == EINTR && attempt < kSyncAttempts; ++attempt) {
+    const FileDescriptor again(
+        ::openat(target.folder.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    error = again.valid() && ::fsync(again.get()) == 0 ? 0 : errno;
   }
+  if (error == 0 || error == EINVAL) return;  // EINVAL: a file system that cannot sync folders
+  throw FileReplacedError(
+      error, std::generic_category(),
+      concat(path_text(target.path),
+             ": cannot sync its folder (the file is replaced, but a power cut may undo it)"));
 }
 
 }  // namespace
 
 void write_file_atomically(const fs::path& path,
                            std::span<const std::span<const std::byte>> pieces) {
-  check_path(path, "write it");
-  const fs::path target = follow_links(path);
-  if (target.empty()) fail_system(ENOENT, path, "write it");
-  const Mode mode = choose_mode(target);
-  if (!target.has_filename()) fail_system(EISDIR, path, "write it");
-  const FileDescriptor folder = open_folder(target);  // first, so that it cannot fail after rename
+  const Target target = find_target(path);
+  remove_abandoned_temporaries(target.folder);
+  int attempts = 1;
+  while (!replace(target, pieces)) {
+    if (++attempts > kSyncAttempts) fail_system(EINTR, target.path, "sync it to the disk");
+  }
+  sync_folder(target);
+}
 
-  TemporaryFile temporary(folder, target, mode.bits);
-  if (mode.of_old_file) temporary.set_mode(mode.bits);  // openat took the umask off
-  for (const auto piece : pieces) temporary.write(piece);
-  temporary.finish();
-  temporary.rename_to(target.filename());
-  sync_folder(folder, target);
+void check_file_writable(const fs::path& path) {
+  const Target target = find_target(path);
+  const TemporaryFile temporary(target.folder, target.path, target.temporary_mode());
 }
 
 }  // namespace memattn

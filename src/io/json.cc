@@ -1,19 +1,18 @@
-// Strict JSON, by the SAX interface of nlohmann-json.
+// Strict reading of JSON, by the SAX interface of nlohmann-json.
 #include "io/json.h"
 
 #include <algorithm>
-#include <cstdint>
 #include <iterator>
+#include <limits>
+#include <nlohmann/json.hpp>
 #include <utility>
-#include <vector>
 
 #include "check.h"
+#include "io/json_writer.h"
 #include "io/printable.h"
 
 namespace memattn {
 namespace {
-
-using nlohmann::json;
 
 [[noreturn]] void fail(std::size_t bytes_read, std::string_view found, std::string_view expected) {
   throw JsonError(concat("byte ", bytes_read, ": found ", found, ", expected ", expected));
@@ -55,31 +54,31 @@ class StrictBuilder {
   StrictBuilder(const JsonLimits& limits, const std::size_t* bytes_read)
       : limits_(limits), bytes_read_(bytes_read) {}
 
-  json take() { return std::move(root_); }
+  JsonValue take() { return std::move(root_); }
 
-  bool null() { return add(nullptr); }
-  bool boolean(bool value) { return add(value); }
-  bool number_integer(std::int64_t value) { return add(value); }
-  bool number_unsigned(std::uint64_t value) { return add(value); }
+  bool null() { return add(JsonValue()); }
+  bool boolean(bool value) { return add(JsonValue(value)); }
+  bool number_integer(std::int64_t value) { return add(JsonValue(value)); }
+  bool number_unsigned(std::uint64_t value) { return add(JsonValue(value)); }
   bool number_float(double value, const std::string& digits) {
     // An integer that fits no 64 bits arrives here, rounded.
     if (digits.find_first_not_of("-0123456789") == std::string::npos) {
       fail(*bytes_read_, "the integer " + printable(digits, 40), "one of 64 bits");
     }
-    return add(value);
+    return add(JsonValue(value));
   }
-  bool string(std::string& value) { return add(std::move(value)); }
-  bool binary(json::binary_t&) { return false; }  // of binary formats only; never called for text
+  bool string(std::string& value) { return add(JsonValue(std::move(value))); }
+  // Of binary formats only; never called for text.
+  bool binary(nlohmann::json::binary_t&) { return false; }
 
-  bool start_object(std::size_t) { return open(json::object()); }
+  bool start_object(std::size_t) { return open(JsonValue(JsonObject())); }
   bool end_object() { return close(); }
-  bool start_array(std::size_t) { return open(json::array()); }
+  bool start_array(std::size_t) { return open(JsonValue(JsonArray())); }
   bool end_array() { return close(); }
 
   bool key(std::string& name) {
     count();
-    auto& object = open_.back()->get_ref<json::object_t&>();
-    const auto [entry, inserted] = object.try_emplace(std::move(name), nullptr);
+    const auto [entry, inserted] = open_.back()->object()->try_emplace(std::move(name));
     if (!inserted) {
       fail(*bytes_read_, "a second key " + in_quotes(entry->first), "each key once in an object");
     }
@@ -87,7 +86,8 @@ class StrictBuilder {
     return true;
   }
 
-  bool parse_error(std::size_t bytes_read, const std::string&, const json::exception& error) {
+  bool parse_error(std::size_t bytes_read, const std::string&,
+                   const nlohmann::json::exception& error) {
     // "[json.exception.parse_error.101] parse error at line 1, column 2: what we want"
     std::string_view text = error.what();
     text.remove_prefix(std::min(text.size(), text.find("] ") + 2));
@@ -105,22 +105,21 @@ class StrictBuilder {
     }
   }
 
-  json* place(json value) {
+  JsonValue* place(JsonValue value) {
     count();
     if (open_.empty()) return &(root_ = std::move(value));
-    if (open_.back()->is_array()) {
-      auto& array = open_.back()->get_ref<json::array_t&>();
-      return &array.emplace_back(std::move(value));
+    if (JsonArray* const array = open_.back()->array()) {
+      return &array->emplace_back(std::move(value));
     }
     return &(*member_ = std::move(value));
   }
 
-  bool add(json value) {
+  bool add(JsonValue value) {
     place(std::move(value));
     return true;
   }
 
-  bool open(json container) {
+  bool open(JsonValue container) {
     if (open_.size() == limits_.depth) {
       fail(*bytes_read_, concat("nesting deeper than ", limits_.depth), "less");
     }
@@ -136,14 +135,38 @@ class StrictBuilder {
   const JsonLimits& limits_;
   const std::size_t* bytes_read_;
   std::size_t values_ = 0;
-  json root_;
-  std::vector<json*> open_;  // containers being read, the outermost first; stable while they are
-  json* member_ = nullptr;   // where the value of the latest key goes
+  JsonValue root_;
+  std::vector<JsonValue*>
+      open_;  // containers being read, the outermost first; stable while they are
+  JsonValue* member_ = nullptr;  // where the value of the latest key goes
 };
 
 }  // namespace
 
-json parse_json(std::string_view text, const JsonLimits& limits) {
+JsonValue::JsonValue(JsonArray value) : value_(std::make_unique<JsonArray>(std::move(value))) {}
+JsonValue::JsonValue(JsonObject value) : value_(std::make_unique<JsonObject>(std::move(value))) {}
+
+std::optional<double> JsonValue::number() const {
+  if (const auto* value = std::get_if<double>(&value_)) return *value;
+  if (const auto* value = std::get_if<std::int64_t>(&value_)) return static_cast<double>(*value);
+  if (const auto* value = std::get_if<std::uint64_t>(&value_)) return static_cast<double>(*value);
+  return std::nullopt;
+}
+
+std::optional<std::int64_t> JsonValue::integer() const {
+  if (const auto* value = std::get_if<std::int64_t>(&value_)) return *value;
+  const auto* value = std::get_if<std::uint64_t>(&value_);
+  constexpr auto kMax = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
+  if (value == nullptr || *value > kMax) return std::nullopt;
+  return static_cast<std::int64_t>(*value);
+}
+
+std::optional<std::uint64_t> JsonValue::natural() const {
+  const auto* value = std::get_if<std::uint64_t>(&value_);
+  return value ? std::optional(*value) : std::nullopt;
+}
+
+JsonValue parse_json(std::string_view text, const JsonLimits& limits) {
   // nlohmann-json takes NUL for the end of the text and skips a byte order mark.
   if (const auto at = text.find('\0'); at != std::string_view::npos) {
     fail(at + 1, "a NUL byte", "none in JSON");
@@ -151,24 +174,23 @@ json parse_json(std::string_view text, const JsonLimits& limits) {
   if (text.starts_with("\xEF\xBB\xBF")) fail(3, "a byte order mark", "none");
   std::size_t bytes_read = 0;
   StrictBuilder builder(limits, &bytes_read);
-  if (!json::sax_parse(CountingIterator(text.data(), &bytes_read),
-                       CountingIterator(text.data() + text.size(), &bytes_read), &builder)) {
+  if (!nlohmann::json::sax_parse(CountingIterator(text.data(), &bytes_read),
+                                 CountingIterator(text.data() + text.size(), &bytes_read),
+                                 &builder)) {
     fail(bytes_read, "malformed JSON", "one value as RFC 8259 defines it");
   }
   return builder.take();
 }
 
-std::string describe(const json& value) {
-  switch (value.type()) {
-    case json::value_t::string:
-      return concat("the string ", in_quotes(value.get_ref<const std::string&>()));
-    case json::value_t::object:
-      return "an object";
-    case json::value_t::array:
-      return "an array";
-    default:
-      return value.dump();
-  }
+std::string describe(const JsonValue& value) {
+  if (const std::string* text = value.string()) return "the string " + in_quotes(*text);
+  if (value.object()) return "an object";
+  if (value.array()) return "an array";
+  if (value.is_null()) return "null";
+  if (const bool* truth = value.boolean()) return to_text(*truth);
+  if (const auto natural = value.natural()) return to_text(*natural);
+  if (const auto integer = value.integer()) return to_text(*integer);
+  return json_text(*value.number());
 }
 
 }  // namespace memattn

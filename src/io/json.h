@@ -1,12 +1,16 @@
-// Strict JSON, for text that nobody vouches for. Private: nlohmann-json must not reach a public
-// header, so include this from .cc files only.
+// Strict reading of JSON, for text that nobody vouches for.
 #pragma once
 
 #include <cstddef>
-#include <nlohmann/json.hpp>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <variant>
+#include <vector>
 
 namespace memattn {
 
@@ -17,18 +21,62 @@ class JsonError : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+class JsonValue;
+using JsonArray = std::vector<JsonValue>;
+using JsonObject = std::map<std::string, JsonValue, std::less<>>;
+
+// A value of JSON. Unlike nlohmann-json's it takes no memory to destroy. Moves, does not copy.
+class JsonValue {
+ public:
+  JsonValue() = default;  // null
+  explicit JsonValue(bool value) : value_(value) {}
+  explicit JsonValue(std::int64_t value) : value_(value) {}
+  explicit JsonValue(std::uint64_t value) : value_(value) {}
+  explicit JsonValue(double value) : value_(value) {}
+  explicit JsonValue(std::string value) : value_(std::move(value)) {}
+  explicit JsonValue(JsonArray value);
+  explicit JsonValue(JsonObject value);
+
+  bool is_null() const { return std::holds_alternative<std::monostate>(value_); }
+  // The value if it is of that kind; otherwise nullptr.
+  const bool* boolean() const { return std::get_if<bool>(&value_); }
+  const std::string* string() const { return std::get_if<std::string>(&value_); }
+  const JsonArray* array() const { return held<JsonArray>(); }
+  const JsonObject* object() const { return held<JsonObject>(); }
+  JsonArray* array() { return held<JsonArray>(); }
+  JsonObject* object() { return held<JsonObject>(); }
+
+  // The number, rounded to a double.
+  std::optional<double> number() const;
+  // The number if it is written as an integer and fits the type.
+  std::optional<std::int64_t> integer() const;
+  std::optional<std::uint64_t> natural() const;
+
+ private:
+  template <typename Container>
+  Container* held() const {
+    const auto* pointer = std::get_if<std::unique_ptr<Container>>(&value_);
+    return pointer ? pointer->get() : nullptr;
+  }
+
+  // Not negative: uint64_t; negative: int64_t; with a point or an exponent: double.
+  std::variant<std::monostate, bool, std::int64_t, std::uint64_t, double, std::string,
+               std::unique_ptr<JsonArray>, std::unique_ptr<JsonObject>>
+      value_;
+};
+
 struct JsonLimits {
   std::size_t depth = 32;      // of arrays and objects inside each other
   std::size_t values = 50000;  // in all, containers and keys counted too: bounds the memory taken
 };
 
-// One JSON value (RFC 8259) with nothing but white space around it. Beyond what nlohmann-json
-// refuses by itself (bad UTF-8, NaN, Infinity, comments, numbers too large for a double), this
-// refuses a key that an object holds twice, a byte order mark, NUL bytes, nesting and numbers of
-// values above the limits, and integers outside [-2^63, 2^64), which would turn into doubles.
-nlohmann::json parse_json(std::string_view text, const JsonLimits& limits = {});
+// One JSON value (RFC 8259) with nothing but white space around it. Refuses all that RFC 8259 does
+// (bad UTF-8, NaN, Infinity, comments), and besides: numbers too large for a double, a key that an
+// object holds twice, a byte order mark, NUL bytes, nesting and numbers of values above the limits,
+// and integers outside [-2^63, 2^64), which would turn into doubles.
+JsonValue parse_json(std::string_view text, const JsonLimits& limits = {});
 
-// A value for a message: "-3", "true", "a string \"x\"", "an object".
-std::string describe(const nlohmann::json& value);
+// A value for a message: "-3", "true", "the string \"x\"", "an object".
+std::string describe(const JsonValue& value);
 
 }  // namespace memattn

@@ -18,12 +18,11 @@
 #include "check.h"
 #include "io/atomic_file.h"
 #include "io/json.h"
+#include "io/json_writer.h"
 #include "io/printable.h"
 
 namespace memattn {
 namespace {
-
-using nlohmann::json;
 
 constexpr std::uint64_t kPrefixBytes = 8;  // the header's length stands before it
 constexpr std::uint64_t kAlignment = 8;    // of the first tensor byte
@@ -40,13 +39,9 @@ std::optional<std::uint64_t> byte_size(std::span<const std::int64_t> shape,
 }
 
 // A JSON number that is an integer from 0 to 2^63 - 1, and written as one.
-std::optional<std::int64_t> natural(const json& value) {
-  if (!value.is_number_unsigned()) return std::nullopt;
-  const auto number = value.get<std::uint64_t>();
-  if (number > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max())) {
-    return std::nullopt;
-  }
-  return static_cast<std::int64_t>(number);
+std::optional<std::int64_t> natural(const JsonValue& value) {
+  const auto number = value.integer();
+  return number && *number >= 0 ? number : std::nullopt;
 }
 
 std::string_view kind_of_file(mode_t mode) {
@@ -67,33 +62,34 @@ constexpr std::string_view kDtypeNames =
 std::string tensor_place(std::string_view name) { return concat("tensor ", in_quotes(name)); }
 
 // {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}, and nothing else.
-TensorInfo parse_tensor(std::string_view path, const std::string& name, const json& entry) {
+TensorInfo parse_tensor(std::string_view path, const std::string& name, const JsonValue& entry) {
   const auto fail = [&](std::string_view key, std::string_view found, std::string_view expected) {
     fail_format(path, concat(tensor_place(name), key), found, expected);
   };
-  if (!entry.is_object()) fail("", describe(entry), "an object");
-  for (const auto& [key, value] : entry.items()) {
+  const JsonObject* const members = entry.object();
+  if (!members) fail("", describe(entry), "an object");
+  for (const auto& [key, value] : *members) {
     if (key != "dtype" && key != "shape" && key != "data_offsets") {
       fail("", concat("key ", in_quotes(key)), "only dtype, shape and data_offsets");
     }
   }
-  const auto member = [&](const char* key) -> const json& {
-    const auto found = entry.find(key);
-    if (found == entry.end()) fail("", concat("no key ", key), "it");
-    return *found;
+  const auto member = [&](std::string_view key) -> const JsonValue& {
+    const auto found = members->find(key);
+    if (found == members->end()) fail("", concat("no key ", key), "it");
+    return found->second;
   };
 
   TensorInfo tensor;
   tensor.name = name;
-  const json& dtype = member("dtype");
-  if (!dtype.is_string() || dtype_size(dtype.get_ref<const std::string&>()) == 0) {
+  const JsonValue& dtype = member("dtype");
+  if (!dtype.string() || dtype_size(*dtype.string()) == 0) {
     fail(": dtype", describe(dtype), kDtypeNames);
   }
-  tensor.dtype = dtype.get<std::string>();
+  tensor.dtype = *dtype.string();
 
-  const json& shape = member("shape");
-  if (!shape.is_array()) fail(": shape", describe(shape), "an array");
-  for (const json& length : shape) {
+  const JsonValue& shape = member("shape");
+  if (!shape.array()) fail(": shape", describe(shape), "an array");
+  for (const JsonValue& length : *shape.array()) {
     const auto number = natural(length);
     if (!number) fail(": shape", describe(length), "integers from 0 to 2^63 - 1");
     tensor.shape.push_back(*number);
@@ -101,10 +97,11 @@ TensorInfo parse_tensor(std::string_view path, const std::string& name, const js
   const auto size = byte_size(tensor.shape, dtype_size(tensor.dtype));
   if (!size) fail(": shape", "more than 2^63 - 1 bytes", "fewer");
 
-  const json& offsets = member("data_offsets");
-  if (!offsets.is_array() || offsets.size() != 2) {
-    fail(": data_offsets", describe(offsets), "an array of two integers");
+  const JsonValue& data_offsets = member("data_offsets");
+  if (!data_offsets.array() || data_offsets.array()->size() != 2) {
+    fail(": data_offsets", describe(data_offsets), "an array of two integers");
   }
+  const JsonArray& offsets = *data_offsets.array();
   const auto begin = natural(offsets[0]);
   const auto end = natural(offsets[1]);
   if (!begin || !end) {
@@ -120,17 +117,39 @@ TensorInfo parse_tensor(std::string_view path, const std::string& name, const js
   return tensor;
 }
 
-std::map<std::string, std::string> parse_metadata(std::string_view path, const json& entry) {
-  if (!entry.is_object()) fail_format(path, kMetadataKey, describe(entry), "an object");
+std::map<std::string, std::string> parse_metadata(std::string_view path, const JsonValue& entry) {
+  if (!entry.object()) fail_format(path, kMetadataKey, describe(entry), "an object");
   std::map<std::string, std::string> metadata;
-  for (const auto& [key, value] : entry.items()) {
-    if (!value.is_string()) {
+  for (const auto& [key, value] : *entry.object()) {
+    if (!value.string()) {
       fail_format(path, concat(kMetadataKey, ": key ", in_quotes(key)), describe(value),
                   "a string");
     }
-    metadata.emplace(key, value.get_ref<const std::string&>());
+    metadata.emplace(key, *value.string());
   }
   return metadata;
+}
+
+// The header without padding: the metadata, then each tensor with its place in the data.
+std::string header_text(std::span<const TensorView> tensors,
+                        const std::map<std::string, std::string>& metadata) {
+  JsonObjectWriter header;
+  if (!metadata.empty()) {
+    JsonObjectWriter texts;
+    for (const auto& [key, value] : metadata) texts.add(key, std::string_view(value));
+    header.add_text(kMetadataKey, texts.text());
+  }
+  std::int64_t at = 0;
+  for (const TensorView& tensor : tensors) {
+    const std::int64_t end = at + static_cast<std::int64_t>(tensor.data.size());
+    JsonObjectWriter entry;
+    entry.add("dtype", tensor.dtype);
+    entry.add("shape", tensor.shape);
+    entry.add("data_offsets", std::span<const std::int64_t>(std::array{at, end}));
+    header.add_text(tensor.name, entry.text());
+    at = end;
+  }
+  return header.text();
 }
 
 }  // namespace
@@ -186,13 +205,13 @@ void SafetensorsReader::read_header(std::uint64_t file_size) {
   if (!header.starts_with('{')) fail("header", in_quotes(header.substr(0, 1)), "a JSON object: {");
   data_offset_ = kPrefixBytes + header_size;
 
-  json parsed;
+  JsonValue parsed;
   try {
     parsed = parse_json(header);
   } catch (const JsonError& error) {
     throw FormatError(concat(path_, ": header: ", error.what()));
   }
-  for (const auto& [name, entry] : parsed.items()) {
+  for (const auto& [name, entry] : *parsed.object()) {
     if (name == kMetadataKey) {
       metadata_ = parse_metadata(path_, entry);
     } else {
@@ -267,10 +286,7 @@ void write_safetensors(const std::filesystem::path& path, std::span<const Tensor
   const auto refuse = [](std::string_view name, std::string_view found, std::string_view expected) {
     fail_argument("write_safetensors", tensor_place(name), found, expected);
   };
-  nlohmann::ordered_json header = nlohmann::ordered_json::object();
-  if (!metadata.empty()) header[std::string(kMetadataKey)] = metadata;
   std::set<std::string_view> names = {kMetadataKey};
-  std::uint64_t at = 0;
   for (const TensorView& tensor : tensors) {
     if (!names.insert(tensor.name).second) refuse(tensor.name, "a name that is taken", "another");
     const std::int64_t item_size = dtype_size(tensor.dtype);
@@ -280,18 +296,12 @@ void write_safetensors(const std::filesystem::path& path, std::span<const Tensor
       refuse(tensor.name, concat(tensor.data.size(), " bytes"),
              concat("those of shape ", tensor.shape, " in ", tensor.dtype));
     }
-    const std::uint64_t end = at + tensor.data.size();
-    header[std::string(tensor.name)] = {
-        {"dtype", std::string(tensor.dtype)},
-        {"shape", std::vector<std::int64_t>(tensor.shape.begin(), tensor.shape.end())},
-        {"data_offsets", {at, end}}};
-    at = end;
   }
 
   std::string text;
   try {
-    text = header.dump();
-  } catch (const json::exception&) {
+    text = header_text(tensors, metadata);
+  } catch (const std::invalid_argument&) {
     fail_argument("write_safetensors", "names and metadata", "bytes that are not UTF-8", "UTF-8");
   }
   text.resize((text.size() + kAlignment - 1) / kAlignment * kAlignment, ' ');

@@ -5,13 +5,12 @@
 
 #include <cstdint>
 #include <limits>
+#include <optional>
 #include <string>
 #include <string_view>
 
 namespace memattn {
 namespace {
-
-using nlohmann::json;
 
 // The message of the JsonError that `text` gives; empty when it is taken.
 std::string error_of(std::string_view text, const JsonLimits& limits = {}) {
@@ -24,23 +23,39 @@ std::string error_of(std::string_view text, const JsonLimits& limits = {}) {
 }
 
 TEST(ParseJson, ReadsEveryKindOfValue) {
-  const json value = parse_json(
+  const JsonValue value = parse_json(
       R"( {"a": [1, -2, 0.5, 1e3], "b": {"c": null, "d": true}, "e": "\u00e4\ud83e\udde0"} )");
-  EXPECT_EQ(value["a"], json::array({1, -2, 0.5, 1000.0}));
-  EXPECT_TRUE(value["a"][0].is_number_unsigned());
-  EXPECT_TRUE(value["a"][1].is_number_integer());
-  EXPECT_TRUE(value["a"][3].is_number_float());
-  EXPECT_TRUE(value["b"]["c"].is_null());
-  EXPECT_EQ(value["b"]["d"], true);
-  EXPECT_EQ(value["e"], "ä\U0001F9E0");
-  EXPECT_EQ(parse_json("7"), 7);
-  EXPECT_EQ(parse_json("[[], {}, [[]]]").dump(), "[[],{},[[]]]");
+  ASSERT_NE(value.object(), nullptr);
+  const JsonObject& object = *value.object();
+  const JsonArray& a = *object.at("a").array();
+  ASSERT_EQ(a.size(), 4u);
+  EXPECT_EQ(a[0].natural(), 1u);
+  EXPECT_EQ(a[0].integer(), 1);
+  EXPECT_EQ(a[1].integer(), -2);
+  EXPECT_EQ(a[1].natural(), std::nullopt);
+  EXPECT_EQ(a[1].number(), -2.0);
+  EXPECT_EQ(a[2].number(), 0.5);
+  EXPECT_EQ(a[3].number(), 1000.0);
+  EXPECT_EQ(a[3].integer(), std::nullopt) << "written as no integer";
+  EXPECT_EQ(a[3].string(), nullptr);
+  const JsonObject& b = *object.at("b").object();
+  EXPECT_TRUE(b.at("c").is_null());
+  EXPECT_EQ(b.at("c").number(), std::nullopt);
+  EXPECT_TRUE(*b.at("d").boolean());
+  EXPECT_EQ(*object.at("e").string(), "ä\U0001F9E0");
+  EXPECT_EQ(parse_json("7").number(), 7.0);
+  const JsonValue nested = parse_json("[[], {}, [[]]]");
+  ASSERT_EQ(nested.array()->size(), 3u);
+  EXPECT_TRUE((*nested.array())[0].array()->empty());
+  EXPECT_TRUE((*nested.array())[1].object()->empty());
+  EXPECT_EQ((*nested.array())[2].array()->size(), 1u);
 }
 
 TEST(ParseJson, KeepsIntegersOf64BitsExactAndRefusesLargerOnes) {
-  EXPECT_EQ(parse_json("18446744073709551615").get<std::uint64_t>(), 18446744073709551615u);
-  EXPECT_EQ(parse_json("-9223372036854775808").get<std::int64_t>(),
-            std::numeric_limits<std::int64_t>::min());
+  EXPECT_EQ(parse_json("18446744073709551615").natural(), 18446744073709551615u);
+  EXPECT_EQ(parse_json("18446744073709551615").integer(), std::nullopt);
+  EXPECT_EQ(parse_json("9223372036854775807").integer(), std::numeric_limits<std::int64_t>::max());
+  EXPECT_EQ(parse_json("-9223372036854775808").integer(), std::numeric_limits<std::int64_t>::min());
   EXPECT_EQ(error_of("[18446744073709551616]"),
             "byte 22: found the integer 18446744073709551616, expected one of 64 bits");
   EXPECT_NE(error_of("-9223372036854775809"), "");
@@ -147,13 +162,17 @@ TEST(ParseJson, SyntaxErrorsSayWhereAndWhat) {
 }
 
 TEST(Describe, IsShort) {
-  EXPECT_EQ(describe(-3), "-3");
-  EXPECT_EQ(describe(true), "true");
-  EXPECT_EQ(describe(nullptr), "null");
-  EXPECT_EQ(describe("x\ny"), "the string \"x\\x0ay\"");
-  EXPECT_EQ(describe(json::array({1})), "an array");
-  EXPECT_EQ(describe(json::object()), "an object");
-  EXPECT_LT(describe(std::string(1000, 'x')).size(), 120u);
+  const auto described = [](std::string_view text) { return describe(parse_json(text)); };
+  EXPECT_EQ(described("-3"), "-3");
+  EXPECT_EQ(described("18446744073709551615"), "18446744073709551615");
+  EXPECT_EQ(described("1e3"), "1000.0");
+  EXPECT_EQ(described("-0.1"), "-0.1");
+  EXPECT_EQ(described("true"), "true");
+  EXPECT_EQ(described("null"), "null");
+  EXPECT_EQ(described(R"("x\ny")"), "the string \"x\\x0ay\"");
+  EXPECT_EQ(described("[1]"), "an array");
+  EXPECT_EQ(described("{}"), "an object");
+  EXPECT_LT(described('"' + std::string(1000, 'x') + '"').size(), 120u);
 }
 
 }  // namespace

@@ -19,6 +19,26 @@ TEST(Printable, EscapesControlCharacters) {
   EXPECT_EQ(printable(std::string_view("a\0b\n\x7f", 5)), "a\\x00b\\x0a\\x7f");
 }
 
+TEST(Printable, EscapesWhatSteersATerminalOrHides) {
+  EXPECT_EQ(printable("\u009b31m"), "\\x9b31m");  // a C1 control: CSI in one character
+  EXPECT_EQ(printable("\u0080\u00a0\u00ad"), "\\x80\\xa0\\xad");
+  EXPECT_EQ(printable("a\u202eb"), "a\\u202eb");  // right-to-left override
+  EXPECT_EQ(printable("\u061c\u200e\u200f\u2028\u2029\u2066\u2069\ufeff"),
+            "\\u061c\\u200e\\u200f\\u2028\\u2029\\u2066\\u2069\\ufeff");
+  EXPECT_EQ(printable("\u200b\u3000\ue000\ufdd0\uffff"), "\\u200b\\u3000\\ue000\\ufdd0\\uffff");
+  EXPECT_EQ(printable("\U000e0041\U0010ffff"), "\\U000e0041\\U0010ffff");
+}
+
+// One before and one after each end of a range that is escaped.
+TEST(Printable, KeepsTheNeighbours) {
+  for (const char* const text :
+       {" ",      "~",      "\u00a1", "\u00ac", "\u00ae", "\u2010",     "\u2027",
+        "\u2030", "\u205e", "\u2070", "\u3001", "\ud7ff", "\uf900",     "\ufdcf",
+        "\ufdf0", "\ufefc", "\uff01", "\ufffc", "\ufffd", "\U00010000", "\U000e0100"}) {
+    EXPECT_EQ(printable(text), text);
+  }
+}
+
 TEST(Printable, EscapesWhatIsNotUtf8) {
   EXPECT_EQ(printable("\x80"), "\\x80");                             // continuation alone
   EXPECT_EQ(printable("\xC3"), "\\xc3");                             // cut short

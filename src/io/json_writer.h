@@ -1,0 +1,43 @@
+// Writing of JSON: text that is the same, byte for byte, for the same values.
+#pragma once
+
+#include <concepts>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "check.h"
+
+namespace memattn {
+
+// A value as JSON text, without white space. A double has the digits that reading needs to give its
+// bits again, and always a point or an exponent; JSON has no infinity and no NaN: they become null.
+std::string json_text(double value);
+// Throws std::invalid_argument if `value` is not UTF-8.
+std::string json_text(std::string_view value);
+std::string json_text(std::span<const std::int64_t> values);
+template <typename Value>
+  requires std::integral<Value>
+std::string json_text(Value value) {
+  return to_text(value);
+}
+
+// One object, its members in the order in which they are added.
+class JsonObjectWriter {
+ public:
+  template <typename Value>
+  void add(std::string_view key, const Value& value) {
+    add_text(key, json_text(value));
+  }
+  // Adds a value that is JSON text already.
+  void add_text(std::string_view key, std::string_view text);
+
+  bool empty() const { return members_.empty(); }
+  std::string text() const { return "{" + members_ + "}"; }
+
+ private:
+  std::string members_;
+};
+
+}  // namespace memattn
