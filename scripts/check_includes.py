@@ -31,7 +31,12 @@ PUBLIC_MODULE = {
 # made for them.
 USERS: dict[str, tuple[str, ...]] = {
     "examples": (),
-    "python/bindings": ("layer/hosted.h",),
+    "python/bindings": (
+        "io/atomic_file.h",
+        "io/printable.h",
+        "io/temporary_file.h",
+        "layer/hosted.h",
+    ),
 }
 
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"')

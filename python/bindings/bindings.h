@@ -4,6 +4,7 @@
 
 #include <nanobind/nanobind.h>
 
+void init_files(nanobind::module_& m);       // writing of files, escapes of untrusted text
 void init_layer(nanobind::module_& m);       // MemoryAugmentedAttention, its options and masks
 void init_hosted(nanobind::module_& m);      // the layer for frameworks that own its weights
 void init_optimizers(nanobind::module_& m);  // Sgd, Adam, AdamW, clip_by_global_norm

@@ -3,6 +3,7 @@
 #include <system_error>
 
 #include "bindings.h"
+#include "io/atomic_file.h"
 #include "memattn/errors.h"
 #include "memattn/version.h"
 
@@ -29,6 +30,16 @@ void translate(const std::exception_ptr& pointer, void* format_error) {
   }
 }
 
+// FileReplacedError is the class in `replaced_error`, an OSError with its number.
+void translate_replaced(const std::exception_ptr& pointer, void* replaced_error) {
+  try {
+    std::rethrow_exception(pointer);
+  } catch (const memattn::FileReplacedError& error) {
+    const nb::object arguments = nb::make_tuple(error.code().value(), to_message(error));
+    PyErr_SetObject(static_cast<PyObject*>(replaced_error), arguments.ptr());
+  }
+}
+
 }  // namespace
 
 NB_MODULE(_memattn, m) {
@@ -40,6 +51,12 @@ NB_MODULE(_memattn, m) {
   format_error.attr("__doc__") = "A file is not what docs/format.md says.";
   nb::register_exception_translator(translate, format_error.ptr());
 
+  const nb::exception<memattn::FileReplacedError> replaced_error(m, "FileReplacedError",
+                                                                 PyExc_OSError);
+  replaced_error.attr("__doc__") = "The file is replaced, but a power cut may undo it.";
+  nb::register_exception_translator(translate_replaced, replaced_error.ptr());
+
+  init_files(m);
   init_layer(m);
   init_hosted(m);
   init_optimizers(m);

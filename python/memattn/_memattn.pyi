@@ -15,6 +15,27 @@ __version__: str
 class FormatError(ValueError):
     """A file is not what docs/format.md says."""
 
+class FileReplacedError(OSError):
+    """The file is replaced, but a power cut may undo it."""
+
+def write_file_atomically(path: str | os.PathLike, data: bytes) -> None:
+    """
+    Replace the file by `data`; see src/io/atomic_file.h for what holds when this throws.
+    """
+
+def check_file_writable(path: str | os.PathLike) -> None:
+    """
+    Raise what write_file_atomically would, as far as that shows without replacing the file.
+    """
+
+def remove_unfinished_files() -> None:
+    """
+    Remove the temporary files that this process is writing: before it ends itself.
+    """
+
+def printable(text: bytes) -> str:
+    """UTF-8 with all that could steer a terminal escaped."""
+
 class LayerFloat32:
     def __init__(self, config: str) -> None: ...
 

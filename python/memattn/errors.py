@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from memattn import _memattn
+
 
 class DataError(ValueError):
     """A file or an option cannot be used: where, what was found, and what was expected.
@@ -44,8 +46,16 @@ class DataError(ValueError):
 
 
 def printable(text: str) -> str:
-    """`text` with control characters, which could steer a terminal, written as escapes."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    """`text` with all that could steer a terminal or hide from a reader written as escapes.
+
+    These are control characters, formatting marks such as those of writing direction, unusual
+    spaces, private code points and bytes that are no text. The library's messages use the same.
+    """
+    try:
+        data = text.encode("utf-8", "surrogateescape")  # the bytes of a path that is not UTF-8
+    except UnicodeEncodeError:
+        data = text.encode("utf-8", "surrogatepass")
+    return _memattn.printable(data)
 
 
 def quoted(text: str, limit: int = 60) -> str:

@@ -1,16 +1,33 @@
-"""A file is the old or the new one, whole."""
+"""A file is the old or the new one, whole, and nothing else stays in its folder."""
 
+import errno
+import fcntl
 import os
+import subprocess
+import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
 
-from memattn import files
+from memattn import _memattn, files
 from memattn.errors import DataError
+
+from .full_disk import full_disk
+
+NOBODY = 65534
 
 
 def names_in(folder: Path) -> list[str]:
-    return [path.name for path in folder.iterdir()]
+    return sorted(path.name for path in folder.iterdir())
+
+
+def abandoned(folder: Path) -> Path:
+    """A temporary file as a killed process leaves it."""
+    path = folder / ".memattn-1-2-3.tmp"
+    path.write_bytes(b"half")
+    return path
 
 
 def test_replaces_and_keeps_the_permissions(tmp_path: Path) -> None:
@@ -32,29 +49,33 @@ def test_follows_links(tmp_path: Path) -> None:
     assert (tmp_path / "link").is_symlink()
 
 
-@pytest.mark.parametrize("call", ["fsync", "fdopen"])
-def test_a_failure_leaves_the_old_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
-) -> None:
-    def fail(*arguments: object) -> None:
-        raise OSError(28, "No space left on device")
+def test_a_link_in_a_circle(tmp_path: Path) -> None:
+    path = tmp_path / "circle"
+    path.symlink_to(path)
+    for call in (lambda: files.check_writable(path), lambda: files.write_atomically(path, b"new")):
+        with pytest.raises(DataError, match=r"cannot write .*circle: Too many levels"):
+            call()
 
+
+def test_a_failure_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "out.csv"
     path.write_text("old")
-    monkeypatch.setattr(files.os, call, fail)
-    with pytest.raises(DataError, match="No space left on device") as caught:
-        files.write_atomically(path, b"new")
-    assert caught.value.kind == "write-failed"
+    with full_disk(100), pytest.raises(DataError) as caught:
+        files.write_atomically(path, b"new" * 1000)
+    assert str(caught.value) == f"cannot write {path}: File too large"
+    assert (caught.value.kind, caught.value.file) == ("write-failed", path)
     assert path.read_text() == "old"
     assert names_in(tmp_path) == ["out.csv"]
 
 
-def test_what_a_signal_leaves_is_removed(tmp_path: Path) -> None:
-    descriptor, temporary = files._open_temporary(tmp_path / "out.csv")
-    os.close(descriptor)
-    assert names_in(tmp_path) == [temporary.name]
-    files.remove_unfinished_files()
-    assert names_in(tmp_path) == []
+def test_a_file_that_is_replaced_is_said_to_be(tmp_path: Path) -> None:
+    error = _memattn.FileReplacedError(errno.EIO, "out.csv: cannot sync its folder: why")
+    assert isinstance(error, OSError)
+    said = files.write_error(Path("out.csv"), error)
+    assert said.kind == "write-failed"
+    assert str(said) == (
+        "out.csv: replaced, but a power cut may undo it: cannot sync its folder: Input/output error"
+    )
 
 
 def test_check_writable(tmp_path: Path) -> None:
@@ -62,12 +83,173 @@ def test_check_writable(tmp_path: Path) -> None:
     assert names_in(tmp_path) == []
     os.mkfifo(tmp_path / "pipe")
     for path, said in [
-        (tmp_path, "a folder"),
-        (tmp_path / "no" / "a.csv", "no folder"),
-        (tmp_path / "pipe", "no regular file"),
-        (Path("/proc/a.csv"), "cannot be written"),
-        (tmp_path / ("x" * 300), "cannot be written"),
+        (tmp_path, "found a folder"),
+        (tmp_path / "no" / "a.csv", "found no folder"),
+        (tmp_path / "pipe", "found no regular file"),
+        (Path("/proc/a.csv"), "cannot write /proc/a.csv: "),
+        (tmp_path / ("x" * 300), "cannot write .*: File name too long"),
     ]:
         with pytest.raises(DataError, match=said) as caught:
             files.check_writable(path)
         assert caught.value.kind == "unwritable"
+
+
+def test_what_a_killed_process_left_goes_with_the_next_write(tmp_path: Path) -> None:
+    abandoned(tmp_path)
+    (tmp_path / ".memattn-other").write_text("not a temporary file")
+    (tmp_path / "memattn-1.tmp").write_text("nor this")
+    files.write_atomically(tmp_path / "file", b"new")
+    assert names_in(tmp_path) == [".memattn-other", "file", "memattn-1.tmp"]
+
+
+def test_what_a_living_process_writes_stays(tmp_path: Path) -> None:
+    with abandoned(tmp_path).open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        files.write_atomically(tmp_path / "file", b"new")
+        assert names_in(tmp_path) == [".memattn-1-2-3.tmp", "file"]
+    files.write_atomically(tmp_path / "file", b"new")
+    assert names_in(tmp_path) == ["file"]
+
+
+def test_only_files_of_the_same_user_go(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can give a file away")
+    os.chown(abandoned(tmp_path), NOBODY, NOBODY)
+    (tmp_path / ".memattn-link.tmp").symlink_to("file")
+    os.mkfifo(tmp_path / ".memattn-pipe.tmp")
+    files.write_atomically(tmp_path / "file", b"new")
+    assert names_in(tmp_path) == [
+        ".memattn-1-2-3.tmp", ".memattn-link.tmp", ".memattn-pipe.tmp", "file",
+    ]  # fmt: skip
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from memattn import files
+path, letter = Path(sys.argv[1]), sys.argv[2].encode()
+for _ in range(40):
+    files.write_atomically(path, letter * 200_000)
+"""
+
+
+def test_two_processes_and_two_threads_at_once(tmp_path: Path) -> None:
+    """Neither removes the other's temporary file, and the file is always one of theirs, whole."""
+    path = tmp_path / "file"
+    processes = [
+        subprocess.Popen([sys.executable, "-c", WRITER, str(path), letter]) for letter in "ab"
+    ]
+    errors: list[Exception] = []
+
+    def write(letter: bytes) -> None:
+        try:
+            for _ in range(40):
+                files.write_atomically(path, letter * 200_000)
+        except Exception as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=write, args=(letter,)) for letter in (b"c", b"d")]
+    for thread in threads:
+        thread.start()
+    while any(process.poll() is None for process in processes):
+        if path.exists():
+            data = path.read_bytes()
+            assert data == data[:1] * 200_000
+        time.sleep(0.001)
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert [process.returncode for process in processes] == [0, 0]
+    assert names_in(tmp_path) == ["file"]
+
+
+def test_what_a_signal_interrupts_is_removed(tmp_path: Path) -> None:
+    """From another thread, as the command line's handler does it; the write then fails."""
+    path = tmp_path / "file"
+    path.write_text("old")
+    done = threading.Event()
+    errors: list[DataError] = []
+
+    def write() -> None:
+        try:
+            while not done.is_set():
+                files.write_atomically(path, b"new" * 10_000_000)
+        except DataError as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    end = time.monotonic() + 20
+    while not errors and time.monotonic() < end:
+        files.remove_unfinished_files()
+    done.set()
+    thread.join()
+    assert [str(error) for error in errors] == [f"cannot write {path}: No such file or directory"]
+    assert names_in(tmp_path) == ["file"]
+    assert path.read_bytes() in (b"old", b"new" * 10_000_000)
+
+
+def test_a_private_file_stays_private_while_it_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("old")
+    path.chmod(0o600)
+    seen: set[int] = set()
+    thread = threading.Thread(
+        target=lambda: [files.write_atomically(path, b"new" * 3_000_000) for _ in range(5)]
+    )
+    thread.start()
+    while thread.is_alive():
+        for one in tmp_path.glob(".memattn-*.tmp"):
+            try:
+                seen.add(one.stat().st_mode & 0o777)
+            except FileNotFoundError:
+                continue
+    thread.join()
+    assert seen == {0o600}
+
+
+def test_the_group_of_a_file_is_kept_or_given_nothing(tmp_path: Path) -> None:
+    """Else the writer's own group could read what only the file's group was meant to."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can give a file away")
+    path = tmp_path / "file"
+    path.write_text("old")
+    os.chown(path, NOBODY, 4242)
+    path.chmod(0o640)
+    files.write_atomically(path, b"new")
+    assert (path.stat().st_uid, path.stat().st_gid) == (NOBODY, 4242)
+    assert path.stat().st_mode & 0o777 == 0o640
+    # An ordinary user who owns the file, and is not in its group.
+    tmp_path.chmod(0o777)
+    as_nobody(tmp_path, "files.write_atomically(Path('file'), b'newer')")
+    assert path.read_bytes() == b"newer"
+    assert (path.stat().st_uid, path.stat().st_gid) == (NOBODY, NOBODY)
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def as_nobody(folder: Path, code: str) -> str:
+    """What `code` prints when an ordinary user runs it in `folder`."""
+    program = "from pathlib import Path\nfrom memattn import files\nimport os\n"
+    program += f"os.chdir({str(folder)!r}); os.setgroups([]); os.setgid({NOBODY})\n"
+    program += f"os.setuid({NOBODY})\ntry:\n    {code}\nexcept Exception as error: print(error)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True
+    )
+    return done.stdout
+
+
+def test_a_folder_that_cannot_be_synced_is_refused_before_the_replacing(tmp_path: Path) -> None:
+    """One that may be written and not read: an ordinary user cannot open it, so cannot sync it."""
+    if os.geteuid() != 0:
+        pytest.skip("needs to become another user")
+    folder = tmp_path / "write-only"
+    folder.mkdir()
+    path = folder / "file"
+    path.write_text("old")
+    os.chown(path, NOBODY, NOBODY)
+    os.chown(folder, NOBODY, NOBODY)
+    folder.chmod(0o333)
+    for call in ("check_writable(Path('file'))", "write_atomically(Path('file'), b'new')"):
+        assert as_nobody(folder, f"files.{call}") == "cannot write file: Permission denied\n"
+    assert path.read_text() == "old"
+    assert names_in(folder) == ["file"]

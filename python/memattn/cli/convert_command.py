@@ -12,7 +12,7 @@ from memattn.cli.output import note_written, real_path
 from memattn.convert.reading import find_and_read
 from memattn.convert.writing import check_target, write
 from memattn.errors import DataError, printable, quoted
-from memattn.files import check_writable
+from memattn.files import check_writable, write_error
 
 
 def convert_command(*, source: Path, target: Path, layer: str | None, as_json: bool) -> None:
@@ -38,8 +38,7 @@ def convert_command(*, source: Path, target: Path, layer: str | None, as_json: b
     try:
         write(read, target)
     except OSError as error:
-        problem = f"found a place that cannot be written ({error}), expected one that can"
-        raise DataError("write-failed", problem, file=target) from error
+        raise write_error(target, error) from error
     note_written(target)
     if as_json:
         document = {"source": str(source), "target": str(target), "layer": asdict(found)}

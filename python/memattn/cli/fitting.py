@@ -49,6 +49,8 @@ def in_words_of_options(file: Path | None = None) -> Iterator[None]:
         yield
     except DataError as error:
         problem = _renamed(error.problem)
+        if problem == error.problem:
+            raise
         raise type(error)(
             error.kind, problem, file=error.file, line=error.line, column=error.column
         ) from None

@@ -10,13 +10,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from memattn import _memattn
 from memattn.arrays import Array
 from memattn.convert.npz_file import npz_bytes
 from memattn.convert.onnx_graph import onnx_bytes
 from memattn.convert.torch_file import torch_file_bytes
 from memattn.convert.weights import PROJECTIONS, as_layer
 from memattn.errors import DataError, quoted
-from memattn.files import write_atomically
 
 _LAYER_GROUP = "layers/memory_augmented_attention"
 
@@ -51,11 +51,7 @@ def write(layer: object, path: str | os.PathLike[str]) -> None:
     if ending == ".safetensors":
         ours.save(target)
         return
-    data = _WRITERS[ending](ours.weights, ours.get_config())
-    try:
-        write_atomically(target, data)
-    except DataError as error:
-        raise OSError(str(error)) from error
+    _memattn.write_file_atomically(target, _WRITERS[ending](ours.weights, ours.get_config()))
 
 
 def check_target(path: Path) -> None:

@@ -10,7 +10,7 @@ from memattn.convert.reading import find_and_read
 from memattn.convert.recognise import FoundLayer
 from memattn.convert.writing import check_target, write
 from memattn.errors import DataError, printable
-from memattn.files import check_writable
+from memattn.files import check_writable, write_error
 from memattn.layer import MemoryAugmentedAttention
 
 
@@ -65,6 +65,4 @@ def write_layer(layer: MemoryAugmentedAttention, path: Path) -> None:
     try:
         write(layer, path)
     except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else str(error)
-        problem = f"found a place that cannot be written ({reason}), expected one that can"
-        raise DataError("write-failed", problem, file=path) from None
+        raise write_error(path, error) from None

@@ -19,6 +19,7 @@ from memattn.forecast import Forecaster, checkpoint
 from memattn.forecast.data.panel import panel_from_frame
 from memattn.forecast.state_file import state_bytes
 
+from ..full_disk import full_disk
 from .panels import note, random_table
 
 Table = pd.DataFrame
@@ -351,19 +352,13 @@ def test_weights_that_cannot_be_are_refused(table: Table, stopped: Path, tmp_pat
 
 
 def test_a_write_that_fails_is_said_and_keeps_the_last(
-    table: Table, expected: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    table: Table, expected: bytes, tmp_path: Path
 ) -> None:
     path = tmp_path / "checkpoint"
     forecaster().fit(table, checkpoint=path, progress=stop)
     before = path.read_bytes()
-
-    def fail(_: int) -> None:
-        raise OSError(5, "Input/output error")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "fsync", fail)
-        with pytest.raises(DataError, match="Input/output error"):
-            forecaster().fit(table, checkpoint=path, resume=True)
+    with full_disk(len(before) // 2), pytest.raises(DataError, match="File too large"):
+        forecaster().fit(table, checkpoint=path, resume=True)
     assert path.read_bytes() == before
     assert [one.name for one in tmp_path.iterdir()] == ["checkpoint"]
     assert saved(forecaster().fit(table, checkpoint=path, resume=True), tmp_path / "f") == expected

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import re
 import struct
 import tracemalloc
@@ -24,6 +23,7 @@ from memattn.forecast.data.form_config import zone_config
 from memattn.forecast.data.times import Style
 from memattn.forecast.forecaster_settings import Setting, engine_options
 
+from ..full_disk import full_disk
 from .data.test_frames import same_frame
 from .panels import LIBRARIES, as_library, random_table
 
@@ -135,17 +135,10 @@ def test_csv_comes_back(tmp_path: Path) -> None:
     assert found.predict().startswith("unique_id,ds,memattn\n")
 
 
-def test_a_write_that_fails_leaves_the_file(
-    saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_write_that_fails_leaves_the_file(saved: Path, tmp_path: Path) -> None:
     path = tmp_path / "f.safetensors"
     path.write_bytes(saved.read_bytes())
-
-    def fail(_: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", fail)
-    with pytest.raises(DataError, match="No space left"):
+    with full_disk(4096), pytest.raises(DataError, match="File too large"):
         Forecaster.load(saved).save(path)
     assert path.read_bytes() == saved.read_bytes()
     assert list(tmp_path.iterdir()) == [path]
