@@ -87,6 +87,32 @@ long sweep_allocations(const Attempt& attempt, const Check& check) {
 [[gnu::noinline]] void* operator new(std::size_t size, std::align_val_t alignment) {
   return memattn::testing::allocate_or_fail(size, static_cast<std::size_t>(alignment));
 }
+[[gnu::noinline]] void* operator new[](std::size_t size, std::align_val_t alignment) {
+  return memattn::testing::allocate_or_fail(size, static_cast<std::size_t>(alignment));
+}
+// As std::stable_sort asks for memory. AddressSanitizer has one of its own, with another delete.
+[[gnu::noinline]] void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
+  try {
+    return memattn::testing::allocate_or_fail(size);
+  } catch (const std::bad_alloc&) {
+    return nullptr;
+  }
+}
+[[gnu::noinline]] void* operator new[](std::size_t size, const std::nothrow_t& tag) noexcept {
+  return operator new(size, tag);
+}
+[[gnu::noinline]] void operator delete(void* memory, const std::nothrow_t&) noexcept {
+  std::free(memory);
+}
+[[gnu::noinline]] void operator delete[](void* memory, const std::nothrow_t&) noexcept {
+  std::free(memory);
+}
+[[gnu::noinline]] void operator delete[](void* memory, std::align_val_t) noexcept {
+  std::free(memory);
+}
+[[gnu::noinline]] void operator delete[](void* memory, std::size_t, std::align_val_t) noexcept {
+  std::free(memory);
+}
 [[gnu::noinline]] void operator delete(void* memory, std::align_val_t) noexcept {
   std::free(memory);
 }

@@ -1,0 +1,233 @@
+// Out of memory, at any allocation of any call of the layer: std::bad_alloc comes out and nothing
+// else, nothing leaks (AddressSanitizer's build sees to that), and what was there is unchanged.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <filesystem>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "io/temporary_folder.h"
+#include "memattn/errors.h"
+#include "memattn/memory_augmented_attention.h"
+#include "memattn/optimizers.h"
+#include "memattn/runtime.h"
+#include "memattn/scores_cache.h"
+#include "memattn/threads.h"
+#include "testing/arrays.h"
+#include "testing/failing_allocations.h"
+
+namespace memattn {
+namespace {
+
+using testing::normal_array;
+using testing::read_all;
+using testing::sweep_allocations;
+using testing::TemporaryFolder;
+using Layer = MemoryAugmentedAttention<float>;
+
+constexpr Tokens kTokens = {.batch = 2, .steps = 5};
+constexpr std::int64_t kValues = 2 * 5 * 6;
+
+const MemoryAugmentedAttentionConfig& config() {
+  static const MemoryAugmentedAttentionConfig config = {
+      .units = 6, .memory_size = 5, .num_heads = 2, .value_dim = 3, .dropout = 0.1, .seed = 1};
+  return config;
+}
+
+// What a user sees of a layer: its weights and what it computes, before it is changed and after it
+// is told to compute in another way.
+struct Seen {
+  std::vector<float> parameters, output, gradients;
+  std::string summary;
+
+  explicit Seen(const Layer& layer)
+      : parameters(layer.parameters().begin(), layer.parameters().end()),
+        output(kValues),
+        gradients(parameters.size()),
+        summary(layer.summary()) {
+    const auto x = normal_array<float>(kValues, 2);
+    layer.forward(x, kTokens, output);
+    layer.backward(x, output, kTokens, {}, gradients);
+  }
+  bool operator==(const Seen&) const = default;
+};
+
+class OutOfMemory : public ::testing::Test {
+ protected:
+  // Calls attempt() without memory at each of its allocations. After each failure `layer`, which it
+  // may change, must be what it was, and able to do all that attempt() does.
+  template <typename Attempt>
+  void sweep(const Layer& layer, const Attempt& attempt, int at_least = 1) {
+    const Seen before(layer);
+    const long failed = sweep_allocations(
+        [&] {
+          release_scratch();  // which would only be allocated the first time
+          attempt();
+        },
+        [&] { EXPECT_TRUE(Seen(layer) == before); });
+    EXPECT_GE(failed, at_least);
+  }
+
+  std::vector<float> other_weights() const { return normal_array<float>(layer_.count_params(), 3); }
+
+  Layer layer_{config()};
+  std::vector<float> x_ = normal_array<float>(kValues, 4);
+};
+
+TEST_F(OutOfMemory, ToConstruct) {
+  sweep(layer_, [] { const Layer made(config()); }, 5);
+  const std::vector<float> weights = other_weights();
+  sweep(layer_, [&] { const Layer made(config(), weights); }, 5);
+}
+
+TEST_F(OutOfMemory, ToCopy) {
+  sweep(layer_, [&] { const Layer copy(layer_); }, 5);
+  const Layer other(config(), other_weights());
+  const Seen of_other(other), before(layer_);
+  sweep(layer_, [&] {
+    Layer copy(layer_);
+    copy = other;
+  });
+  long failed = 0;
+  for (;; ++failed) {
+    if (!testing::fails_at_allocation(failed, testing::Failure::kForGood,
+                                      [&] { layer_ = other; })) {
+      break;
+    }
+    ASSERT_TRUE(Seen(layer_) == before);
+  }
+  EXPECT_GT(failed, 0);
+  EXPECT_TRUE(Seen(layer_) == of_other);
+}
+
+TEST_F(OutOfMemory, ToCompute) {
+  for (const Route route : {Route::kFolded, Route::kProjected}) {
+    layer_.set_route(route);
+    std::vector<float> y(kValues), grad_x(kValues), gradients(layer_.parameters().size());
+    std::vector<float> scores(2 * 2 * 5 * 5);
+    sweep(layer_, [&] { layer_.forward(x_, kTokens, y); });
+    ScoresCache<float> kept;
+    const auto train = [&] {
+      layer_.forward(x_, kTokens, y, {.training = true}, {scores}, &kept);
+      layer_.backward(x_, y, kTokens, grad_x, gradients, {.training = true}, &kept);
+    };
+    sweep(layer_, [&] {
+      kept = ScoresCache<float>();
+      train();
+    });
+    const std::vector<float> expected = gradients;
+    train();
+    EXPECT_EQ(gradients, expected);
+  }
+}
+
+// A call that fails must leave the layer as it was; the calls that follow in the sweep find it so.
+TEST_F(OutOfMemory, ToChangeWeights) {
+  for (const Route route : {Route::kFolded, Route::kProjected}) {
+    layer_.set_route(route);
+    const std::vector<float> weights = other_weights();
+    const std::vector<float> memory = normal_array<float>(5 * 6, 5);
+    const auto sweep_change = [&](std::string_view name, auto change) {
+      SCOPED_TRACE(name);
+      const Seen before(layer_);
+      Layer expected(layer_);
+      change(expected);
+      const Seen after(expected);
+      for (const auto failure : {testing::Failure::kForGood, testing::Failure::kOnce}) {
+        for (long index = 0;; ++index) {
+          Layer changed(layer_);
+          const bool failed = testing::fails_at_allocation(index, failure, [&] {
+            release_scratch();
+            change(changed);
+          });
+          ASSERT_TRUE(Seen(changed) == (failed ? before : after)) << "allocation " << index;
+          if (!failed) break;
+          change(changed);
+          ASSERT_TRUE(Seen(changed) == after) << "after allocation " << index << " failed";
+        }
+      }
+    };
+    sweep_change("set_parameters", [&](Layer& layer) { layer.set_parameters(weights); });
+    sweep_change("set_weight", [&](Layer& layer) { layer.set_weight("memory", memory); });
+    sweep_change("update", [&](Layer& layer) {
+      layer.update([&](std::span<float> parameters) {
+        std::copy(weights.begin(), weights.end(), parameters.begin());
+      });
+    });
+    sweep_change("step", [&](Layer& layer) {
+      AdamW<float> optimizer({.learning_rate = 0.1});
+      layer.update([&](std::span<float> parameters) { optimizer.step(parameters, weights); });
+    });
+    sweep_change("set_route", [&](Layer& layer) {
+      layer.set_route(route == Route::kFolded ? Route::kProjected : Route::kFolded);
+    });
+  }
+}
+
+TEST_F(OutOfMemory, ToSave) {
+  const TemporaryFolder folder;
+  const std::filesystem::path file = folder / "layer";
+  Layer(config(), other_weights()).save(file);
+  const std::string before = read_all(file);
+  const long failed =
+      sweep_allocations([&] { layer_.save(folder / "new"); },
+                        [&] {
+                          std::filesystem::remove(folder / "new");
+                          ASSERT_EQ(folder.names(), std::vector<std::string>{"layer"});
+                        });
+  EXPECT_GT(failed, 50);
+  // Over an old file, which stays whole; every so often, since each of these saves syncs a disk.
+  for (long index = 0;; index += 7) {
+    if (!testing::fails_at_allocation(index, testing::Failure::kForGood,
+                                      [&] { layer_.save(file); })) {
+      break;
+    }
+    ASSERT_EQ(read_all(file), before) << "allocation " << index;
+  }
+  EXPECT_EQ(read_all(file), read_all(folder / "new"));
+  EXPECT_EQ(folder.names(), (std::vector<std::string>{"layer", "new"}));
+}
+
+TEST_F(OutOfMemory, ToLoad) {
+  const TemporaryFolder folder;
+  layer_.save(folder / "layer");
+  sweep(layer_, [&] { EXPECT_NO_FATAL_FAILURE((void)Layer::load(folder / "layer")); }, 50);
+  sweep(layer_, [&] { (void)layer_file_dtype(folder / "layer"); }, 50);
+  EXPECT_TRUE(Seen(Layer::load(folder / "layer")) == Seen(layer_));
+}
+
+// The errors of a reader take memory as well: those of every stage of it.
+TEST_F(OutOfMemory, ToRefuseAFile) {
+  const TemporaryFolder folder;
+  std::string many = "{";
+  for (int i = 0; i < 40; ++i) many += "\"" + std::string(40, 'n') + std::to_string(i) + "\":[{}],";
+  for (const std::string& header :
+       {std::string("{"), std::string("{\"a\": nil}"), std::string("{\"a\": {\"a\":1,\"a\":2}}"),
+        many + "\"a\":1}", many + "\"\xff\":1}", std::string("{\"a\":18446744073709551616}"),
+        std::string(R"({"__metadata__":{"format":"memattn.MemoryAugmentedAttention",)"
+                    R"("format_version":"1","config":"{\"units\":true}"}})")}) {
+    testing::write_all(folder / "file", testing::safetensors_bytes(header));
+    const auto attempt = [&] {
+      try {
+        (void)Layer::load(folder / "file");
+        ADD_FAILURE() << "taken: " << header;
+      } catch (const FormatError&) {
+        // as it should be
+      }
+    };
+    EXPECT_GT(sweep_allocations(attempt, [] {}), 5) << header;
+  }
+}
+
+TEST_F(OutOfMemory, ForJson) {
+  const std::string text = to_json(config());
+  EXPECT_GT(sweep_allocations([] { (void)to_json(config()); }, [] {}), 5);
+  EXPECT_GT(sweep_allocations([&] { EXPECT_TRUE(config_from_json(text) == config()); }, [] {}), 5);
+}
+
+}  // namespace
+}  // namespace memattn
