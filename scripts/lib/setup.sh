@@ -8,7 +8,7 @@ JOBS=$(nproc)
 export CMAKE_BUILD_PARALLEL_LEVEL=$JOBS PIP_DISABLE_PIP_VERSION_CHECK=1
 
 BUILD_PACKAGES=(g++ cmake ninja-build libhwy-dev nlohmann-json3-dev python3-dev python3-venv)
-TEST_PACKAGES=(pkg-config libgtest-dev libbenchmark-dev clang-14 libclang-rt-14-dev valgrind)
+TEST_PACKAGES=(pkg-config libgtest-dev libbenchmark-dev clang-14 libclang-rt-14-dev strace valgrind)
 ARM_PACKAGES=(googletest g++-aarch64-linux-gnu qemu-user) # GoogleTest's sources, for its library
 
 PACKAGE_SOURCES=(CMakeLists.txt cmake include src python pyproject.toml) # of the package for Python

@@ -1,0 +1,16 @@
+// Calls on files that fail on demand: what a program does about a full disk, a bad one, a signal.
+// A program links file_faults.cc, or loads it with LD_PRELOAD (tests/python/test_file_faults.py).
+#pragma once
+
+extern "C" {
+
+// From now on the `nth` call (from 1) of `name` on a file below `folder`, an absolute path, fails
+// with the errno value `error`; with `error` 0 a write takes one byte and other calls succeed.
+// `name` is one of open, write, fsync, close, rename, fchmod, fstat, unlink, flock, pread, or
+// "any". `for_good`: all calls after it as well. `nth` 0 only counts.
+void file_faults_arm(const char* folder, const char* name, int nth, int error, int for_good);
+
+// Back to normal. Returns how many calls there were that could have failed.
+int file_faults_disarm();
+
+}  // extern "C"
