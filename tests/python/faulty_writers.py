@@ -1,0 +1,91 @@
+"""Every writer of the package with failing calls on files, for test_file_faults: FOLDER STRIDE.
+
+Runs under LD_PRELOAD of tests/cpp/testing/file_faults.cc. Prints each thing that is wrong, and at
+the end how many faults there were.
+"""
+
+import ctypes
+import errno
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from memattn import MemoryAugmentedAttention, convert, files
+from memattn.errors import DataError
+from memattn.forecast import Forecaster
+from memattn.forecast.data.panel import panel_from_frame
+
+CALLS = ["open", "write", "fsync", "close", "rename", "fchmod", "fstat", "flock", "unlink"]
+ERRORS = [errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.EACCES, errno.EINTR, 0]  # 0: one byte
+
+
+def writers() -> dict[str, Callable[[Path], object]]:
+    """What writes a file of the name."""
+    layer = MemoryAugmentedAttention(4, 3, 2, seed=1)
+    table = pd.DataFrame(
+        {
+            "unique_id": np.repeat(["a", "b"], 30),
+            "ds": np.tile(np.arange(30), 2),
+            "y": np.exp(np.random.default_rng(0).normal(size=60)),
+        }
+    )
+    panel = panel_from_frame(table, freq=1)
+    fitted = Forecaster(3, members=1, steps=2).fit(panel)
+
+    def keep(path: Path) -> None:
+        path.unlink(missing_ok=True)
+        Forecaster(3, members=1, steps=2).fit(panel, checkpoint=path)
+
+    return {
+        "layer.safetensors": layer.save,
+        "layer.npz": lambda path: convert.write(layer, path),
+        "layer.pt": lambda path: convert.write(layer, path),
+        "layer.weights.h5": lambda path: convert.write(layer, path),
+        "forecaster": fitted.save,
+        "table.csv": lambda path: files.write_atomically(path, b"a,b\n1,2\n"),
+        "checkpoint": keep,
+    }
+
+
+def main(folder: Path, stride: int) -> None:
+    faults = ctypes.CDLL(None)
+    total = turn = 0
+    for name, write in writers().items():
+        path = folder / name
+        write(path)
+        new = path.read_bytes()
+        old = b"" if name == "checkpoint" else b"old"
+        for call in CALLS:
+            for error in ERRORS:
+                for nth in range(1, 1000):
+                    turn += 1
+                    if turn % stride and nth > 1:
+                        break
+                    if old:
+                        path.write_bytes(old)
+                    faults.file_faults_arm(str(folder).encode(), call.encode(), nth, error, 0)
+                    said = ""
+                    try:
+                        write(path)
+                    except (OSError, DataError) as problem:
+                        said = str(problem)
+                    calls = faults.file_faults_disarm()
+                    found = path.read_bytes() if path.exists() else b""
+                    expected = [new] if not said or "replaced" in said else [old]
+                    place = f"{name}: {call} {nth}, error {error}: {said or 'nothing said'}"
+                    if found not in expected and not (name == "checkpoint" and found):
+                        print(f"{place}: {found[:20]!r}")
+                    if [one.name for one in folder.iterdir()] not in ([name], []):
+                        print(f"{place}: left {[one.name for one in folder.iterdir()]}")
+                    if calls < nth:
+                        break
+                    total += 1
+        path.unlink(missing_ok=True)
+    print(total)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]))
