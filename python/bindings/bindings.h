@@ -9,4 +9,4 @@ void init_layer(nanobind::module_& m);       // MemoryAugmentedAttention, its op
 void init_hosted(nanobind::module_& m);      // the layer for frameworks that own its weights
 void init_optimizers(nanobind::module_& m);  // Sgd, Adam, AdamW, clip_by_global_norm
 void init_panel(nanobind::module_& m);       // PanelForecaster
-void init_threads(nanobind::module_& m);     // num_threads, set_num_threads
+void init_runtime(nanobind::module_& m);     // threads, instruction set, scratch

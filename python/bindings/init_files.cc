@@ -7,6 +7,7 @@
 #include <span>
 
 #include "bindings.h"
+#include "gil.h"
 #include "io/atomic_file.h"
 #include "io/printable.h"
 #include "io/temporary_file.h"
@@ -18,7 +19,7 @@ namespace {
 
 void write_file_atomically(const std::filesystem::path& path, const nb::bytes& data) {
   const std::span<const std::byte> piece(static_cast<const std::byte*>(data.data()), data.size());
-  const nb::gil_scoped_release release;
+  const GilRelease release;
   memattn::write_file_atomically(path, std::span(&piece, 1));
 }
 
@@ -32,7 +33,7 @@ void init_files(nb::module_& m) {
   m.def("write_file_atomically", &write_file_atomically, "path"_a, "data"_a,
         "Replace the file by `data`; see src/io/atomic_file.h for what holds when this throws.");
   m.def("check_file_writable", &memattn::check_file_writable, "path"_a,
-        nb::call_guard<nb::gil_scoped_release>(),
+        nb::call_guard<GilRelease>(),
         "Raise what write_file_atomically would, as far as that shows without replacing the file.");
   m.def("remove_unfinished_files", &memattn::remove_unfinished_temporaries,
         "Remove the temporary files that this process is writing: before it ends itself.");

@@ -13,8 +13,10 @@
 #include <vector>
 
 #include "bindings.h"
+#include "gil.h"
 #include "layer/hosted.h"
 #include "memattn/threads.h"
+#include "span_of.h"
 
 namespace nb = nanobind;
 using nb::literals::operator""_a;
@@ -24,7 +26,8 @@ namespace {
 using Address = std::uintptr_t;  // 0: no such array
 
 template <typename Value>
-std::span<Value> span_at(Address address, std::int64_t size) {
+std::span<Value> span_at(const char* argument, Address address, std::int64_t size) {
+  check_aligned<Value>(argument, address);
   auto* values = reinterpret_cast<Value*>(address);
   return {values, values ? static_cast<std::size_t>(size) : 0};
 }
@@ -38,7 +41,7 @@ class Ungiled {
   }
 
  private:
-  std::optional<nb::gil_scoped_release> release_;
+  std::optional<GilRelease> release_;
 };
 
 // What forward and backward have in common.
@@ -50,16 +53,22 @@ struct Call {
 Call make_call(Address attention_mask, std::int64_t mask_batch, std::int64_t mask_steps,
                std::int64_t mask_slots, Address query_mask, std::int64_t queries,
                Address value_mask, std::int64_t values, bool use_causal_mask, bool training,
-               std::uint64_t dropout_step, int threads) {
+               std::uint64_t dropout_step, std::int64_t first_step, std::int64_t first_sequence,
+               int threads) {
   Call call{{}, threads};
+  const auto mask_at = [](const char* argument, Address address, std::int64_t size) {
+    return span_at<const std::uint8_t>(argument, address, size);
+  };
   call.options.attention_mask = {
-      span_at<const std::uint8_t>(attention_mask, mask_batch * mask_steps * mask_slots), mask_batch,
+      mask_at("attention_mask", attention_mask, mask_batch * mask_steps * mask_slots), mask_batch,
       mask_steps, mask_slots};
-  call.options.query_mask = span_at<const std::uint8_t>(query_mask, queries);
-  call.options.value_mask = span_at<const std::uint8_t>(value_mask, values);
+  call.options.query_mask = mask_at("query_mask", query_mask, queries);
+  call.options.value_mask = mask_at("value_mask", value_mask, values);
   call.options.use_causal_mask = use_causal_mask;
   call.options.training = training;
   call.options.dropout_step = dropout_step;
+  call.options.first_step = first_step;
+  call.options.first_sequence = first_sequence;
   return call;
 }
 
@@ -80,7 +89,10 @@ memattn::HostedCall<T>& fold_in(const nb::capsule& capsule) {
 template <typename T>
 nb::capsule fold(memattn::HostedLayer<T>& self, const std::vector<Address>& weights, int threads) {
   std::vector<const T*> places;
-  for (const Address weight : weights) places.push_back(reinterpret_cast<const T*>(weight));
+  for (const Address weight : weights) {
+    check_aligned<T>("weights", weight);
+    places.push_back(reinterpret_cast<const T*>(weight));
+  }
   std::unique_ptr<memattn::HostedCall<T>> folded;
   {
     constexpr std::int64_t kBriefValues = 1 << 18;
@@ -88,7 +100,7 @@ nb::capsule fold(memattn::HostedLayer<T>& self, const std::vector<Address>& weig
     folded = self.current(places);
   }
   if (!folded) {
-    const nb::gil_scoped_release release;
+    const GilRelease release;
     const memattn::ThreadLimit limit(threads);
     folded = self.renew(places);
   }
@@ -111,8 +123,9 @@ void forward(const nb::capsule& folded, const Call& call, std::int64_t batch, st
       4.0 * static_cast<double>(size) * static_cast<double>(config.num_heads * config.memory_size);
   const Ungiled ungiled(operations <= kBriefOperations);
   const memattn::ThreadLimit limit(call.threads);
-  self.forward(span_at<const T>(x, size), {.batch = batch, .steps = steps}, span_at<T>(y, size),
-               call.options, {span_at<T>(scores, rows * config.memory_size), average_heads}, keep);
+  self.forward(span_at<const T>("x", x, size), {.batch = batch, .steps = steps},
+               span_at<T>("y", y, size), call.options,
+               {span_at<T>("scores", scores, rows * config.memory_size), average_heads}, keep);
 }
 
 template <typename T>
@@ -120,11 +133,12 @@ void backward(const nb::capsule& folded, const Call& call, std::int64_t batch, s
               Address x, Address grad_y, Address grad_x, Address grad_parameters) {
   const memattn::HostedCall<T>& self = fold_in<T>(folded);
   const std::int64_t size = batch * steps * self.layer().config().units;
-  const nb::gil_scoped_release release;
+  const GilRelease release;
   const memattn::ThreadLimit limit(call.threads);
-  self.backward(span_at<const T>(x, size), span_at<const T>(grad_y, size),
-                {.batch = batch, .steps = steps}, span_at<T>(grad_x, size),
-                span_at<T>(grad_parameters, self.layer().count_params()), call.options);
+  self.backward(span_at<const T>("x", x, size), span_at<const T>("grad_y", grad_y, size),
+                {.batch = batch, .steps = steps}, span_at<T>("grad_x", grad_x, size),
+                span_at<T>("grad_parameters", grad_parameters, self.layer().count_params()),
+                call.options);
 }
 
 template <typename T>
@@ -137,11 +151,20 @@ void init_hosted_of(nb::module_& m, const std::string& type) {
             new (self) Hosted(memattn::config_from_json(config));
           },
           "config"_a)
-      .def("fold", &fold<T>, "weights"_a, "threads"_a)
+      .def("fold", &fold<T>, "weights"_a, "threads"_a,
+           "The weights at these addresses, one for each weight and in the order of a file, "
+           "folded:\n"
+           "made anew when a value has changed.")
       .def_static("forward", &forward<T>, "folded"_a, "call"_a, "batch"_a, "steps"_a, "x"_a, "y"_a,
-                  "scores"_a, "average_heads"_a, "keep"_a)
-      .def_static("backward", &backward<T>, "folded"_a, "call"_a, "batch"_a, "steps"_a, "x"_a,
-                  "grad_y"_a, "grad_x"_a, "grad_parameters"_a)
+                  "scores"_a, "average_heads"_a, "keep"_a,
+                  "Writes y (B, T, U) from x (B, T, U) and, unless its address is 0, scores\n"
+                  "(B, H, T, S), or (B, T, S) with average_heads. With keep, `folded` holds the\n"
+                  "scores for backward. All addresses are those of contiguous arrays.")
+      .def_static(
+          "backward", &backward<T>, "folded"_a, "call"_a, "batch"_a, "steps"_a, "x"_a, "grad_y"_a,
+          "grad_x"_a, "grad_parameters"_a,
+          "Writes grad_x (B, T, U), unless its address is 0, and grad_parameters (P,), all\n"
+          "weights in the order of a file, from x and grad_y (B, T, U).")
       .def_prop_ro("folds", &Hosted::folds);
 }
 
@@ -149,9 +172,14 @@ void init_hosted_of(nb::module_& m, const std::string& type) {
 
 void init_hosted(nb::module_& m) {
   nb::class_<Call>(m, "HostedCall");
-  m.def("hosted_call", &make_call, "attention_mask"_a, "mask_batch"_a, "mask_steps"_a,
-        "mask_slots"_a, "query_mask"_a, "queries"_a, "value_mask"_a, "values"_a,
-        "use_causal_mask"_a, "training"_a, "dropout_step"_a, "threads"_a);
+  m.def(
+      "hosted_call", &make_call, "attention_mask"_a, "mask_batch"_a, "mask_steps"_a, "mask_slots"_a,
+      "query_mask"_a, "queries"_a, "value_mask"_a, "values"_a, "use_causal_mask"_a, "training"_a,
+      "dropout_step"_a, "first_step"_a, "first_sequence"_a, "threads"_a,
+      "Options of a call, for forward and backward.\n\n"
+      "Masks are addresses of bytes, 1 keeps, or 0 for none: attention_mask (mask_batch,\n"
+      "mask_steps, mask_slots), each 1 or B, T, S; query_mask (B, T), `queries` bytes; value_mask\n"
+      "(B, S), `values` bytes. They must stay there until the calls have returned.");
   init_hosted_of<float>(m, "Float32");
   init_hosted_of<double>(m, "Float64");
 }

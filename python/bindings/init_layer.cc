@@ -17,7 +17,9 @@
 #include <vector>
 
 #include "bindings.h"
+#include "gil.h"
 #include "layer_handle.h"
+#include "span_of.h"
 #include "tokens_view.h"
 
 namespace nb = nanobind;
@@ -30,29 +32,28 @@ using Array = nb::ndarray<T, nb::ndim<kDims>, nb::c_contig, nb::device::cpu>;
 template <std::size_t kDims>
 using Keep = std::optional<Array<const std::uint8_t, kDims>>;
 
-template <typename... Kind>
-auto span_of(const nb::ndarray<Kind...>& array) {
-  return std::span(array.data(), array.size());
-}
-std::span<const std::uint8_t> keep_span(const Keep<2>& keep) {
-  return keep ? span_of(*keep) : std::span<const std::uint8_t>();
+std::span<const std::uint8_t> keep_span(const char* argument, const Keep<2>& keep) {
+  return keep ? span_of(argument, *keep) : std::span<const std::uint8_t>();
 }
 
 memattn::CallOptions call_options(const Keep<3>& attention_mask, const Keep<2>& query_mask,
                                   const Keep<2>& value_mask, bool use_causal_mask, bool training,
-                                  std::uint64_t dropout_step) {
+                                  std::uint64_t dropout_step, std::int64_t first_step,
+                                  std::int64_t first_sequence) {
   memattn::CallOptions options;
   if (attention_mask) {
-    options.attention_mask = {span_of(*attention_mask),
+    options.attention_mask = {span_of("attention_mask", *attention_mask),
                               static_cast<std::int64_t>(attention_mask->shape(0)),
                               static_cast<std::int64_t>(attention_mask->shape(1)),
                               static_cast<std::int64_t>(attention_mask->shape(2))};
   }
-  options.query_mask = keep_span(query_mask);
-  options.value_mask = keep_span(value_mask);
+  options.query_mask = keep_span("query_mask", query_mask);
+  options.value_mask = keep_span("value_mask", value_mask);
   options.use_causal_mask = use_causal_mask;
   options.training = training;
   options.dropout_step = dropout_step;
+  options.first_step = first_step;
+  options.first_sequence = first_sequence;
   return options;
 }
 
@@ -61,15 +62,17 @@ void forward(const LayerHandle<T>& self, const Array<const T, 3>& x, const Array
              const std::optional<nb::ndarray<T, nb::c_contig, nb::device::cpu>>& scores,
              bool average_heads, const Keep<3>& attention_mask, const Keep<2>& query_mask,
              const Keep<2>& value_mask, bool use_causal_mask, bool training,
-             std::uint64_t dropout_step) {
-  const auto options =
-      call_options(attention_mask, query_mask, value_mask, use_causal_mask, training, dropout_step);
+             std::uint64_t dropout_step, std::int64_t first_step, std::int64_t first_sequence) {
+  const auto options = call_options(attention_mask, query_mask, value_mask, use_causal_mask,
+                                    training, dropout_step, first_step, first_sequence);
   memattn::ScoresOutput<T> output;
-  if (scores) output = {{scores->data(), scores->size()}, average_heads};
+  if (scores) output = {span_of("scores", *scores), average_heads};
+  const auto in = span_of("x", x);
+  const auto out = span_of("y", y);
   const auto batch = static_cast<std::int64_t>(x.shape(0));
   const auto steps = static_cast<std::int64_t>(x.shape(1));
   self.forward(batch * steps, [&](const memattn::MemoryAugmentedAttention<T>& layer) {
-    layer.forward(span_of(x), {.batch = batch, .steps = steps}, span_of(y), options, output);
+    layer.forward(in, {.batch = batch, .steps = steps}, out, options, output);
   });
 }
 
@@ -95,7 +98,10 @@ nb::object forward_plain(const LayerHandle<T>& self, nb::handle x, nb::handle ou
   const nb::handle ndarray = numpy().ndarray;
   const TokensView<T> input(x, ndarray, units);
   if (!input.fits()) return nb::none();
-  const nb::object result = out.is_none() ? numpy().empty_like(x) : nb::borrow(out);
+  // NumPy asks for the like of it in Python.
+  const nb::object result = out.is_none()
+                                ? call_python([&]() -> nb::object { return numpy().empty_like(x); })
+                                : nb::borrow(out);
   const TokensView<T> output(result, ndarray, units);
   if (!output.fits() || !output.writable() || output.batch() != input.batch() ||
       output.steps() != input.steps()) {
@@ -113,15 +119,19 @@ void backward(const LayerHandle<T>& self, const Array<const T, 3>& x,
               const Array<const T, 3>& grad_y, const Array<T, 3>& grad_x,
               const Array<T, 1>& grad_parameters, const Keep<3>& attention_mask,
               const Keep<2>& query_mask, const Keep<2>& value_mask, bool use_causal_mask,
-              bool training, std::uint64_t dropout_step) {
+              bool training, std::uint64_t dropout_step, std::int64_t first_step,
+              std::int64_t first_sequence) {
   const auto layer = self.snapshot();
-  const auto options =
-      call_options(attention_mask, query_mask, value_mask, use_causal_mask, training, dropout_step);
-  const nb::gil_scoped_release release;
-  layer->backward(span_of(x), span_of(grad_y),
+  const auto options = call_options(attention_mask, query_mask, value_mask, use_causal_mask,
+                                    training, dropout_step, first_step, first_sequence);
+  const auto in = span_of("x", x), gradient = span_of("grad_y", grad_y);
+  const auto out = span_of("grad_x", grad_x);
+  const auto flat = span_of("grad_parameters", grad_parameters);
+  const GilRelease release;
+  layer->backward(in, gradient,
                   {.batch = static_cast<std::int64_t>(x.shape(0)),
                    .steps = static_cast<std::int64_t>(x.shape(1))},
-                  span_of(grad_x), span_of(grad_parameters), options);
+                  out, flat, options);
 }
 
 // (name, shape, offset, size) of each weight.
@@ -164,19 +174,28 @@ void init_layer_of(nb::module_& m, const char* name) {
           "save",
           [](const Handle& self, const std::filesystem::path& path) {
             const auto layer = self.snapshot();
-            const nb::gil_scoped_release release;
+            const GilRelease release;
             layer->save(path);
           },
           "path"_a)
       .def("forward", &forward<T>, "x"_a.noconvert(), "y"_a.noconvert(),
            "scores"_a.noconvert().none(), "average_heads"_a, "attention_mask"_a.none(),
            "query_mask"_a.none(), "value_mask"_a.none(), "use_causal_mask"_a, "training"_a,
-           "dropout_step"_a)
-      .def("forward_plain", &forward_plain<T>, "x"_a.none(), "out"_a.none())
+           "dropout_step"_a, "first_step"_a, "first_sequence"_a,
+           "Writes y (B, T, U) from x (B, T, U) and, unless it is None, scores (B, H, T, S), or\n"
+           "(B, T, S) with average_heads. Masks hold bytes, 1 keeps: attention_mask (B, T, S), "
+           "each\n"
+           "of its sizes 1 or full, query_mask (B, T), value_mask (B, S).")
+      .def("forward_plain", &forward_plain<T>, "x"_a.none(), "out"_a.none(),
+           "Returns out (B, T, U), or a new array, for x (B, T, U) without masks and options; "
+           "None,\n"
+           "and has written nothing, where one of the two is not ready for the kernels.")
       .def("backward", &backward<T>, "x"_a.noconvert(), "grad_y"_a.noconvert(),
            "grad_x"_a.noconvert(), "grad_parameters"_a.noconvert(), "attention_mask"_a.none(),
            "query_mask"_a.none(), "value_mask"_a.none(), "use_causal_mask"_a, "training"_a,
-           "dropout_step"_a)
+           "dropout_step"_a, "first_step"_a, "first_sequence"_a,
+           "Writes grad_x (B, T, U) and grad_parameters (P,), all weights in the order of\n"
+           "weight_infos(), from x and grad_y (B, T, U) and the options of the forward call.")
       .def(
           "read_parameters",
           [](const Handle& self, const Array<T, 1>& out) {
@@ -186,13 +205,13 @@ void init_layer_of(nb::module_& m, const char* name) {
                   "read_parameters: out: found another size, expected "
                   "count_params()");
             }
-            std::ranges::copy(layer->parameters(), out.data());
+            std::ranges::copy(layer->parameters(), span_of("out", out).data());
           },
           "out"_a.noconvert())
       .def(
           "set_parameters",
           [](Handle& self, const Array<const T, 1>& parameters) {
-            self.writable().set_parameters(span_of(parameters));
+            self.writable().set_parameters(span_of("parameters", parameters));
           },
           "parameters"_a.noconvert())
       .def("weight_infos", &weight_infos<T>)

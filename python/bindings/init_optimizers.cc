@@ -15,6 +15,7 @@
 #include <variant>
 
 #include "bindings.h"
+#include "gil.h"
 #include "layer_handle.h"
 #include "memattn/optimizers.h"
 #include "new_array.h"
@@ -140,7 +141,7 @@ void init_optimizer_of(nb::module_& m, const char* name) {
           "save",
           [](const Any& self, const Path& path) {
             const Any copy = self;  // another thread may take a step meanwhile
-            const nb::gil_scoped_release release;
+            const GilRelease release;
             copy.base().save(path);
           },
           "path"_a);

@@ -20,9 +20,11 @@
 
 #include "access_gate.h"
 #include "bindings.h"
+#include "gil.h"
 #include "memattn/panel_forecaster.h"
 #include "new_array.h"
 #include "progress.h"
+#include "span_of.h"
 
 namespace nb = nanobind;
 using nb::literals::operator""_a;
@@ -54,11 +56,6 @@ memattn::PanelWindows windows_of(const std::string& name) {
                               "', expected 'last_values' or 'past_seasons'");
 }
 
-template <typename Array>
-auto span_of(const Array& array) {
-  return std::span(array.data(), array.size());
-}
-
 constexpr std::int64_t kAllMembers = -1;
 
 using Parameters = nb::ndarray<const float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
@@ -76,8 +73,8 @@ ParametersOut copied(std::span<const float> source) {
 bool fit(PanelModel& model, const Values& values, const Indices& offsets,
          std::optional<nb::callable> progress) {
   return model.write("PanelForecaster.fit", [&](memattn::PanelForecaster& forecaster) {
-    const nb::gil_scoped_release release;
-    return forecaster.fit({span_of(values), span_of(offsets)}, report_to(progress),
+    const GilRelease release;
+    return forecaster.fit({span_of("values", values), span_of("offsets", offsets)}, report_to(progress),
                           poll_for_signals());
   });
 }
@@ -99,8 +96,8 @@ bool resume(PanelModel& model, const Values& values, const Indices& offsets,
     for (const Parameters& member : members) {
       state.members.emplace_back(member.data(), member.data() + member.size());
     }
-    const nb::gil_scoped_release release;
-    return forecaster.resume({span_of(values), span_of(offsets)}, state, report_to(progress),
+    const GilRelease release;
+    return forecaster.resume({span_of("values", values), span_of("offsets", offsets)}, state, report_to(progress),
                              poll_for_signals());
   });
 }
@@ -115,7 +112,7 @@ auto filled_array(const PanelModel& model, const char* function, ShapeOf shape_o
     std::ranges::transform(sizes, shape,
                            [](std::int64_t size) { return static_cast<std::size_t>(size); });
     auto [array, view] = make_array<T>(shape);
-    const nb::gil_scoped_release release;
+    const GilRelease release;
     fill(forecaster, view);
     return array;
   });
@@ -123,8 +120,8 @@ auto filled_array(const PanelModel& model, const char* function, ShapeOf shape_o
 
 auto predict(const PanelModel& model, const Values& values, const Indices& offsets,
              const Indices& series, const Indices& times, std::int64_t member) {
-  const memattn::SeriesView panel{span_of(values), span_of(offsets)};
-  const memattn::OriginsView origins{span_of(series), span_of(times)};
+  const memattn::SeriesView panel{span_of("values", values), span_of("offsets", offsets)};
+  const memattn::OriginsView origins{span_of("series", series), span_of("times", times)};
   return filled_array<double>(
       model, "PanelForecaster.predict",
       [&](const memattn::PanelForecasterOptions& options) {
@@ -141,8 +138,8 @@ auto predict(const PanelModel& model, const Values& values, const Indices& offse
 
 auto attention_scores(const PanelModel& model, const Values& values, const Indices& offsets,
                       const Indices& series, const Indices& times, std::int64_t member) {
-  const memattn::SeriesView panel{span_of(values), span_of(offsets)};
-  const memattn::OriginsView origins{span_of(series), span_of(times)};
+  const memattn::SeriesView panel{span_of("values", values), span_of("offsets", offsets)};
+  const memattn::OriginsView origins{span_of("series", series), span_of("times", times)};
   return filled_array<float>(
       model, "PanelForecaster.attention_scores",
       [&](const memattn::PanelForecasterOptions& options) {
@@ -156,8 +153,8 @@ auto attention_scores(const PanelModel& model, const Values& values, const Indic
 auto predict_without_slots(const PanelModel& model, const Values& values, const Indices& offsets,
                            const Indices& series, const Indices& times, std::int64_t member,
                            std::int64_t layer) {
-  const memattn::SeriesView panel{span_of(values), span_of(offsets)};
-  const memattn::OriginsView origins{span_of(series), span_of(times)};
+  const memattn::SeriesView panel{span_of("values", values), span_of("offsets", offsets)};
+  const memattn::OriginsView origins{span_of("series", series), span_of("times", times)};
   return filled_array<double>(
       model, "PanelForecaster.predict_without_slots",
       [&](const memattn::PanelForecasterOptions& options) {
@@ -178,7 +175,7 @@ ParametersOut parameters(const PanelModel& model, std::int64_t member) {
 
 void set_parameters(PanelModel& model, std::int64_t member, const Parameters& values) {
   model.write("PanelForecaster.set_parameters", [&](memattn::PanelForecaster& forecaster) {
-    forecaster.set_parameters(member, span_of(values));
+    forecaster.set_parameters(member, span_of("values", values));
   });
 }
 

@@ -9,6 +9,7 @@
 #include <memory>
 #include <utility>
 
+#include "gil.h"
 #include "memattn/memory_augmented_attention.h"
 
 template <typename T>
@@ -37,7 +38,7 @@ class LayerHandle {
       return;
     }
     const auto layer = snapshot();
-    const nanobind::gil_scoped_release release;
+    const GilRelease release;
     compute(*layer);
   }
 

@@ -8,6 +8,7 @@
 #include "memattn/version.h"
 
 namespace nb = nanobind;
+using nb::literals::operator""_a;
 
 namespace {
 
@@ -61,5 +62,12 @@ NB_MODULE(_memattn, m) {
   init_hosted(m);
   init_optimizers(m);
   init_panel(m);
-  init_threads(m);
+  init_runtime(m);
+
+  // A process may end while a thread that it leaves behind holds a layer. nanobind would report
+  // that as a leak, to a user who can do nothing about it. The tests turn the report on.
+  nb::set_leak_warnings(false);
+  m.def(
+      "set_leak_warnings", &nb::set_leak_warnings, "value"_a,
+      "Whether the end of the process reports the objects of this extension that are still alive.");
 }

@@ -8,6 +8,8 @@
 #include <functional>
 #include <optional>
 
+#include "gil.h"
+
 // Says when an interval has passed since it last said so. 50 ms are often enough for a smooth
 // progress bar and a prompt Ctrl-C, and rare enough to cost nothing.
 class Interval {
@@ -28,8 +30,10 @@ class Interval {
 inline std::function<void()> poll_for_signals() {
   return [interval = Interval()]() mutable {
     if (!interval.passed()) return;
-    const nanobind::gil_scoped_acquire acquire;
-    if (PyErr_CheckSignals() != 0) throw nanobind::python_error();
+    const GilAcquire acquire;
+    call_python([] {
+      if (PyErr_CheckSignals() != 0) throw nanobind::python_error();
+    });
   };
 }
 
@@ -39,8 +43,11 @@ inline std::function<void()> poll_for_signals() {
 inline auto report_to(const std::optional<nanobind::callable>& callback) {
   return [&callback, interval = Interval()](const auto& now) mutable {
     if (!interval.passed() && now.step < now.steps) return true;
-    const nanobind::gil_scoped_acquire acquire;
-    if (PyErr_CheckSignals() != 0) throw nanobind::python_error();
-    return !callback || !(*callback)(now.step, now.steps, now.loss).is(nanobind::handle(Py_False));
+    const GilAcquire acquire;
+    return call_python([&] {
+      if (PyErr_CheckSignals() != 0) throw nanobind::python_error();
+      return !callback ||
+             !(*callback)(now.step, now.steps, now.loss).is(nanobind::handle(Py_False));
+    });
   };
 }

@@ -1,17 +1,27 @@
 """memattn: attention over a learned memory.
 
 ``MemoryAugmentedAttention`` is the layer, ``SGD``, ``Adam``, ``AdamW`` and ``clip_by_global_norm``
-train it, ``num_threads`` and ``set_num_threads`` say how many threads a call may use, and
-``FormatError`` is what a bad file raises. ``memattn.forecast`` and the command ``memattn forecast``
-come with ``pip install 'memattn[forecast]'``; ``memattn.convert`` and ``memattn convert`` move
-weights from and to other formats, some of them with ``pip install 'memattn[convert]'``.
+train it, and ``FormatError`` is what a bad file raises. ``num_threads`` and ``set_num_threads`` say
+how many threads a call may use, ``active_isa`` names the instruction set that computes, and
+``scratch_bytes`` and ``release_scratch`` are about the memory that a thread keeps between calls.
+``memattn.forecast`` and the command ``memattn forecast`` come with
+``pip install 'memattn[forecast]'``; ``memattn.convert`` and ``memattn convert`` move weights from
+and to other formats, some of them with ``pip install 'memattn[convert]'``.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from memattn._memattn import FormatError, __version__, num_threads, set_num_threads
+    from memattn._memattn import (
+        FormatError,
+        __version__,
+        active_isa,
+        num_threads,
+        release_scratch,
+        scratch_bytes,
+        set_num_threads,
+    )
     from memattn.layer import MemoryAugmentedAttention
     from memattn.optimizers import SGD, Adam, AdamW, clip_by_global_norm
 
@@ -22,15 +32,21 @@ __all__ = [
     "FormatError",
     "MemoryAugmentedAttention",
     "__version__",
+    "active_isa",
     "clip_by_global_norm",
     "num_threads",
+    "release_scratch",
+    "scratch_bytes",
     "set_num_threads",
 ]
 
 _HOMES = {
     "FormatError": "memattn._memattn",
     "__version__": "memattn._memattn",
+    "active_isa": "memattn._memattn",
     "num_threads": "memattn._memattn",
+    "release_scratch": "memattn._memattn",
+    "scratch_bytes": "memattn._memattn",
     "set_num_threads": "memattn._memattn",
     "MemoryAugmentedAttention": "memattn.layer",
     "SGD": "memattn.optimizers",

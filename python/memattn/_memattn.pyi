@@ -44,11 +44,24 @@ class LayerFloat32:
 
     def save(self, path: str | os.PathLike) -> None: ...
 
-    def forward(self, x: Annotated[NDArray[numpy.float32], dict(shape=(None, None, None), order='C', device='cpu', writable=False)], y: Annotated[NDArray[numpy.float32], dict(shape=(None, None, None), order='C', device='cpu')], scores: Annotated[NDArray[numpy.float32], dict(order='C', device='cpu')] | None, average_heads: bool, attention_mask: Annotated[NDArray[numpy.uint8], dict(shape=(None, None, None), order='C', device='cpu', writable=False)] | None, query_mask: Annotated[NDArray[numpy.uint8], dict(shape=(None, None), order='C', device='cpu', writable=False)] | None, value_mask: Annotated[NDArray[numpy.uint8], dict(shape=(None, None), order='C', device='cpu', writable=False)] | None, use_causal_mask: bool, training: bool, dropout_step: int) -> None: ...
+    def forward(self, x: Annotated[NDArray[numpy.float32], dict(shape=(None, None, None), order='C', device='cpu', writable=False)], y: Annotated[NDArray[numpy.float32], dict(shape=(None, None, None), order='C', device='cpu')], scores: Annotated[NDArray[numpy.float32], dict(order='C', device='cpu')] | None, average_heads: bool, attention_mask: Annotated[NDArray[numpy.uint8], dict(shape=(None, None, None), order='C', device='cpu', writable=False)] | None, query_mask: Annotated[NDArray[numpy.uint8], dict(shape=(None, None), order='C', device='cpu', writable=False)] | None, value_mask: Annotated[NDArray[numpy.uint8], dict(shape=(None, None), order='C', device='cpu', writable=False)] | None, use_causal_mask: bool, training: bool, dropout_step: int, first_step: int, first_sequence: int) -> None:
+        """
+        Writes y (B, T, U) from x (B, T, U) and, unless it is None, scores (B, H, T, S), or
+        (B, T, S) with average_heads. Masks hold bytes, 1 keeps: attention_mask (B, T, S), each
+        of its sizes 1 or full, query_mask (B, T), value_mask (B, S).
+        """
 
-    def forward_plain(self, x: object | None, out: object | None) -> object: ...
+    def forward_plain(self, x: object | None, out: object | None) -> object:
+        """
+        Returns out (B, T, U), or a new array, for x (B, T, U) without masks and options; None,
+        and has written nothing, where one of the two is not ready for the kernels.
+        """
 
-    def backward(self, x: Annotated[NDArray[numpy.float32], dict(shape=(None, None, None), order='C', device='cpu', writable=False)], grad_y: Annotated[NDArray[numpy.float32], dict(shape=(None, None, None), order='C', device='cpu', writable=False)], grad_x: Annotated[NDArray[numpy.float32], dict(shape=(None, None, None), order='C', device='cpu')], grad_parameters: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu')], attention_mask: Annotated[NDArray[numpy.uint8], dict(shape=(None, None, None), order='C', device='cpu', writable=False)] | None, query_mask: Annotated[NDArray[numpy.uint8], dict(shape=(None, None), order='C', device='cpu', writable=False)] | None, value_mask: Annotated[NDArray[numpy.uint8], dict(shape=(None, None), order='C', device='cpu', writable=False)] | None, use_causal_mask: bool, training: bool, dropout_step: int) -> None: ...
+    def backward(self, x: Annotated[NDArray[numpy.float32], dict(shape=(None, None, None), order='C', device='cpu', writable=False)], grad_y: Annotated[NDArray[numpy.float32], dict(shape=(None, None, None), order='C', device='cpu', writable=False)], grad_x: Annotated[NDArray[numpy.float32], dict(shape=(None, None, None), order='C', device='cpu')], grad_parameters: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu')], attention_mask: Annotated[NDArray[numpy.uint8], dict(shape=(None, None, None), order='C', device='cpu', writable=False)] | None, query_mask: Annotated[NDArray[numpy.uint8], dict(shape=(None, None), order='C', device='cpu', writable=False)] | None, value_mask: Annotated[NDArray[numpy.uint8], dict(shape=(None, None), order='C', device='cpu', writable=False)] | None, use_causal_mask: bool, training: bool, dropout_step: int, first_step: int, first_sequence: int) -> None:
+        """
+        Writes grad_x (B, T, U) and grad_parameters (P,), all weights in the order of
+        weight_infos(), from x and grad_y (B, T, U) and the options of the forward call.
+        """
 
     def read_parameters(self, out: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu')]) -> None: ...
 
@@ -74,11 +87,24 @@ class LayerFloat64:
 
     def save(self, path: str | os.PathLike) -> None: ...
 
-    def forward(self, x: Annotated[NDArray[numpy.float64], dict(shape=(None, None, None), order='C', device='cpu', writable=False)], y: Annotated[NDArray[numpy.float64], dict(shape=(None, None, None), order='C', device='cpu')], scores: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')] | None, average_heads: bool, attention_mask: Annotated[NDArray[numpy.uint8], dict(shape=(None, None, None), order='C', device='cpu', writable=False)] | None, query_mask: Annotated[NDArray[numpy.uint8], dict(shape=(None, None), order='C', device='cpu', writable=False)] | None, value_mask: Annotated[NDArray[numpy.uint8], dict(shape=(None, None), order='C', device='cpu', writable=False)] | None, use_causal_mask: bool, training: bool, dropout_step: int) -> None: ...
+    def forward(self, x: Annotated[NDArray[numpy.float64], dict(shape=(None, None, None), order='C', device='cpu', writable=False)], y: Annotated[NDArray[numpy.float64], dict(shape=(None, None, None), order='C', device='cpu')], scores: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')] | None, average_heads: bool, attention_mask: Annotated[NDArray[numpy.uint8], dict(shape=(None, None, None), order='C', device='cpu', writable=False)] | None, query_mask: Annotated[NDArray[numpy.uint8], dict(shape=(None, None), order='C', device='cpu', writable=False)] | None, value_mask: Annotated[NDArray[numpy.uint8], dict(shape=(None, None), order='C', device='cpu', writable=False)] | None, use_causal_mask: bool, training: bool, dropout_step: int, first_step: int, first_sequence: int) -> None:
+        """
+        Writes y (B, T, U) from x (B, T, U) and, unless it is None, scores (B, H, T, S), or
+        (B, T, S) with average_heads. Masks hold bytes, 1 keeps: attention_mask (B, T, S), each
+        of its sizes 1 or full, query_mask (B, T), value_mask (B, S).
+        """
 
-    def forward_plain(self, x: object | None, out: object | None) -> object: ...
+    def forward_plain(self, x: object | None, out: object | None) -> object:
+        """
+        Returns out (B, T, U), or a new array, for x (B, T, U) without masks and options; None,
+        and has written nothing, where one of the two is not ready for the kernels.
+        """
 
-    def backward(self, x: Annotated[NDArray[numpy.float64], dict(shape=(None, None, None), order='C', device='cpu', writable=False)], grad_y: Annotated[NDArray[numpy.float64], dict(shape=(None, None, None), order='C', device='cpu', writable=False)], grad_x: Annotated[NDArray[numpy.float64], dict(shape=(None, None, None), order='C', device='cpu')], grad_parameters: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu')], attention_mask: Annotated[NDArray[numpy.uint8], dict(shape=(None, None, None), order='C', device='cpu', writable=False)] | None, query_mask: Annotated[NDArray[numpy.uint8], dict(shape=(None, None), order='C', device='cpu', writable=False)] | None, value_mask: Annotated[NDArray[numpy.uint8], dict(shape=(None, None), order='C', device='cpu', writable=False)] | None, use_causal_mask: bool, training: bool, dropout_step: int) -> None: ...
+    def backward(self, x: Annotated[NDArray[numpy.float64], dict(shape=(None, None, None), order='C', device='cpu', writable=False)], grad_y: Annotated[NDArray[numpy.float64], dict(shape=(None, None, None), order='C', device='cpu', writable=False)], grad_x: Annotated[NDArray[numpy.float64], dict(shape=(None, None, None), order='C', device='cpu')], grad_parameters: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu')], attention_mask: Annotated[NDArray[numpy.uint8], dict(shape=(None, None, None), order='C', device='cpu', writable=False)] | None, query_mask: Annotated[NDArray[numpy.uint8], dict(shape=(None, None), order='C', device='cpu', writable=False)] | None, value_mask: Annotated[NDArray[numpy.uint8], dict(shape=(None, None), order='C', device='cpu', writable=False)] | None, use_causal_mask: bool, training: bool, dropout_step: int, first_step: int, first_sequence: int) -> None:
+        """
+        Writes grad_x (B, T, U) and grad_parameters (P,), all weights in the order of
+        weight_infos(), from x and grad_y (B, T, U) and the options of the forward call.
+        """
 
     def read_parameters(self, out: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu')]) -> None: ...
 
@@ -103,18 +129,38 @@ def config_warnings(config: str) -> list[str]: ...
 class HostedCall:
     pass
 
-def hosted_call(attention_mask: int, mask_batch: int, mask_steps: int, mask_slots: int, query_mask: int, queries: int, value_mask: int, values: int, use_causal_mask: bool, training: bool, dropout_step: int, threads: int) -> HostedCall: ...
+def hosted_call(attention_mask: int, mask_batch: int, mask_steps: int, mask_slots: int, query_mask: int, queries: int, value_mask: int, values: int, use_causal_mask: bool, training: bool, dropout_step: int, first_step: int, first_sequence: int, threads: int) -> HostedCall:
+    """
+    Options of a call, for forward and backward.
+
+    Masks are addresses of bytes, 1 keeps, or 0 for none: attention_mask (mask_batch,
+    mask_steps, mask_slots), each 1 or B, T, S; query_mask (B, T), `queries` bytes; value_mask
+    (B, S), `values` bytes. They must stay there until the calls have returned.
+    """
 
 class HostedFloat32:
     def __init__(self, config: str) -> None: ...
 
-    def fold(self, weights: Sequence[int], threads: int) -> CapsuleType: ...
+    def fold(self, weights: Sequence[int], threads: int) -> CapsuleType:
+        """
+        The weights at these addresses, one for each weight and in the order of a file, folded:
+        made anew when a value has changed.
+        """
 
     @staticmethod
-    def forward(folded: CapsuleType, call: HostedCall, batch: int, steps: int, x: int, y: int, scores: int, average_heads: bool, keep: bool) -> None: ...
+    def forward(folded: CapsuleType, call: HostedCall, batch: int, steps: int, x: int, y: int, scores: int, average_heads: bool, keep: bool) -> None:
+        """
+        Writes y (B, T, U) from x (B, T, U) and, unless its address is 0, scores
+        (B, H, T, S), or (B, T, S) with average_heads. With keep, `folded` holds the
+        scores for backward. All addresses are those of contiguous arrays.
+        """
 
     @staticmethod
-    def backward(folded: CapsuleType, call: HostedCall, batch: int, steps: int, x: int, grad_y: int, grad_x: int, grad_parameters: int) -> None: ...
+    def backward(folded: CapsuleType, call: HostedCall, batch: int, steps: int, x: int, grad_y: int, grad_x: int, grad_parameters: int) -> None:
+        """
+        Writes grad_x (B, T, U), unless its address is 0, and grad_parameters (P,), all
+        weights in the order of a file, from x and grad_y (B, T, U).
+        """
 
     @property
     def folds(self) -> int: ...
@@ -122,13 +168,26 @@ class HostedFloat32:
 class HostedFloat64:
     def __init__(self, config: str) -> None: ...
 
-    def fold(self, weights: Sequence[int], threads: int) -> CapsuleType: ...
+    def fold(self, weights: Sequence[int], threads: int) -> CapsuleType:
+        """
+        The weights at these addresses, one for each weight and in the order of a file, folded:
+        made anew when a value has changed.
+        """
 
     @staticmethod
-    def forward(folded: CapsuleType, call: HostedCall, batch: int, steps: int, x: int, y: int, scores: int, average_heads: bool, keep: bool) -> None: ...
+    def forward(folded: CapsuleType, call: HostedCall, batch: int, steps: int, x: int, y: int, scores: int, average_heads: bool, keep: bool) -> None:
+        """
+        Writes y (B, T, U) from x (B, T, U) and, unless its address is 0, scores
+        (B, H, T, S), or (B, T, S) with average_heads. With keep, `folded` holds the
+        scores for backward. All addresses are those of contiguous arrays.
+        """
 
     @staticmethod
-    def backward(folded: CapsuleType, call: HostedCall, batch: int, steps: int, x: int, grad_y: int, grad_x: int, grad_parameters: int) -> None: ...
+    def backward(folded: CapsuleType, call: HostedCall, batch: int, steps: int, x: int, grad_y: int, grad_x: int, grad_parameters: int) -> None:
+        """
+        Writes grad_x (B, T, U), unless its address is 0, and grad_parameters (P,), all
+        weights in the order of a file, from x and grad_y (B, T, U).
+        """
 
     @property
     def folds(self) -> int: ...
@@ -277,4 +336,30 @@ def num_threads() -> int:
 def set_num_threads(threads: int) -> None:
     """
     Set how many threads one call may use, 1 to 1024, for the whole process.
+    """
+
+def active_isa() -> str:
+    """
+    The instruction set that computes: "avx3", "avx2", "sse4", "neon" or "scalar".
+
+    The best that this machine has, or the one that the environment variable
+    MEMATTN_FORCE_ISA names. Raises ValueError when it names one that is not available.
+    """
+
+def scratch_bytes() -> int:
+    """
+    Bytes of scratch that the calling thread holds between calls.
+
+    Each thread that calls a layer keeps the buffer that its largest call so far needed, so
+    that later calls allocate nothing.
+    """
+
+def release_scratch() -> None:
+    """
+    Free the calling thread's scratch; its next call allocates what it needs.
+    """
+
+def set_leak_warnings(value: bool) -> None:
+    """
+    Whether the end of the process reports the objects of this extension that are still alive.
     """

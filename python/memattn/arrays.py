@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from operator import index
+from typing import Any, SupportsIndex, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -37,7 +38,7 @@ def as_array(where: str, value: object) -> Array:
 
 
 def as_numbers(where: str, value: object, dtype: np.dtype[Any]) -> Array:
-    """Return the value as a C-contiguous array of `dtype`; one that is so already is not copied.
+    """Return the value as a C-contiguous, aligned array of `dtype`, copied only if it is none yet.
 
     Raises
     ------
@@ -47,7 +48,8 @@ def as_numbers(where: str, value: object, dtype: np.dtype[Any]) -> Array:
     array = as_array(where, value)
     if array.dtype.kind not in "fiub" and not np.can_cast(array.dtype, dtype, "same_kind"):
         raise TypeError(f"{where}: found dtype {array.dtype}, expected real numbers")
-    return np.asarray(array, dtype=dtype, order="C")
+    array = np.asarray(array, dtype=dtype, order="C")
+    return array if array.flags.aligned else array.copy()
 
 
 def as_mask(where: str, value: object) -> Mask:
@@ -65,6 +67,26 @@ def as_mask(where: str, value: object) -> Mask:
     if array.dtype != bool:
         array = array != 0
     return np.asarray(array, order="C").view(np.uint8)
+
+
+def as_place(where: str, value: SupportsIndex, size: int) -> int:
+    """Return where a call's first step or sequence stands among all, of which it has `size`.
+
+    Raises
+    ------
+    TypeError
+        The value is no integer.
+    ValueError
+        It is negative, or so large that the call's last one cannot be counted.
+    """
+    try:
+        place = index(value)
+    except TypeError:
+        found = type(value).__name__
+        raise TypeError(f"{where}: found {found}, expected an integer, at least 0") from None
+    if not 0 <= place < 2**63 - size:
+        raise ValueError(f"{where}: found {place}, expected at least 0 and below 2**63 - {size}")
+    return place
 
 
 def check_shape(where: str, found: tuple[int, ...], expected: tuple[int | str, ...]) -> None:

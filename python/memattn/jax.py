@@ -20,8 +20,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from memattn import _memattn
-from memattn.arrays import check_shape
-from memattn.layer import MemoryAugmentedAttention, Path, _config_json, cheaper_path
+from memattn.arrays import as_place, check_shape
+from memattn.deprecation import RenamedProperty
+from memattn.layer import MemoryAugmentedAttention
+from memattn.layer_options import Route, cheaper_route, config_json
 
 Array: TypeAlias = Any  # jax.Array, a tracer, or what jnp.asarray takes
 Params: TypeAlias = dict[str, Array]
@@ -54,14 +56,16 @@ class Config:
     fully_masked: Literal["zero", "uniform"] = "zero"
 
     def __post_init__(self) -> None:
-        for text in _memattn.config_warnings(_config_json(**asdict(self))):
+        for text in _memattn.config_warnings(config_json(**asdict(self))):
             warnings.warn(text, UserWarning, stacklevel=3)
 
     @property
-    def path(self) -> Path:
-        """The path with less work a token: ``"folded"`` or ``"projected"`` (docs/math.md)."""
+    def route(self) -> Route:
+        """The route with less work a token: ``"folded"`` or ``"projected"`` (docs/math.md)."""
         units, slots, _, key_dim, value_dim = self._sizes
-        return cheaper_path(units, slots, key_dim, value_dim)
+        return cheaper_route(units, slots, key_dim, value_dim)
+
+    path = RenamedProperty("route", removed_in="0.3")
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -81,11 +85,11 @@ class Config:
         value_dim = key_dim if self.value_dim is None else self.value_dim
         return self.units, self.memory_size, self.num_heads, key_dim, value_dim
 
-    def _prepared(self, path: str) -> dict[str, tuple[int, ...]]:
-        """Shapes of what `prepare` gives on a path."""
+    def _prepared(self, route: str) -> dict[str, tuple[int, ...]]:
+        """Shapes of what `prepare` gives on a route."""
         units, slots, heads, key_dim, value_dim = self._sizes
         shapes: dict[str, tuple[int, ...]]
-        if path == "folded":
+        if route == "folded":
             shapes = {"a": (units, heads, slots), "b": (heads, slots, units)}
         else:
             shapes = {"k": (heads, slots, key_dim), "v": (heads, slots, value_dim)}
@@ -125,7 +129,13 @@ def init(key: Array, config: Config, dtype: Any = jnp.float32) -> Params:
     return params
 
 
-def prepare(params: Mapping[str, Array], config: Config, path: Path | None = None) -> Params:
+def prepare(
+    params: Mapping[str, Array],
+    config: Config,
+    route: Route | None = None,
+    *,
+    path: Route | None = None,
+) -> Params:
     """Compute what depends on the parameters alone; `apply` takes the result in their place.
 
     `apply` does it in every call, which is what training needs. Who serves does it once.
@@ -134,9 +144,11 @@ def prepare(params: Mapping[str, Array], config: Config, path: Path | None = Non
     ----------
     params : mapping of names to arrays
     config : Config
-    path : {"folded", "projected"}, optional
-        `config.path`, the one with less work a token, when not given. Both give the same to
+    route : {"folded", "projected"}, optional
+        `config.route`, the one with less work a token, when not given. Both give the same to
         rounding.
+    path : {"folded", "projected"}, optional
+        Deprecated: renamed `route`; removed in version 0.3.
 
     Returns
     -------
@@ -147,11 +159,15 @@ def prepare(params: Mapping[str, Array], config: Config, path: Path | None = Non
     Raises
     ------
     ValueError
-        A name, a shape or `path` does not fit.
+        A name, a shape or `route` does not fit.
     """
-    path = config.path if path is None else path
-    if path not in ("folded", "projected"):
-        raise ValueError(f'prepare: path: found {path!r}, expected "folded" or "projected"')
+    if path is not None:
+        text = "prepare: path: renamed route; removed in version 0.3"
+        warnings.warn(text, DeprecationWarning, stacklevel=2)
+        route = path
+    route = config.route if route is None else route
+    if route not in ("folded", "projected"):
+        raise ValueError(f'prepare: route: found {route!r}, expected "folded" or "projected"')
     given, dtype = _arrays("prepare", params, config.shapes)
     wide = jnp.promote_types(dtype, jnp.float32)
     w = {name: array.astype(wide) for name, array in given.items()}
@@ -171,7 +187,7 @@ def prepare(params: Mapping[str, Array], config: Config, path: Path | None = Non
         values += w["value.bias"][:, None]
         logits = product("hd,hsd->hs", w["query.bias"], keys)
     ready = {"c": jnp.where(broken, jnp.nan, logits)}
-    if path == "folded":
+    if route == "folded":
         ready["a"] = product("uhd,hsd->uhs", w["query.kernel"], keys)
         ready["b"] = product("hsd,hdu->hsu", values, w["output.kernel"])
     else:
@@ -191,6 +207,7 @@ def apply(
     query_mask: Array | None = None,
     value_mask: Array | None = None,
     use_causal_mask: bool = False,
+    first_step: int | Array = 0,
     return_attention_scores: bool | Literal["mean"] = False,
     dropout_key: Array | None = None,
 ) -> Any:
@@ -213,7 +230,10 @@ def apply(
     value_mask : array of bool (B, S), optional
         Slots that are read.
     use_causal_mask : bool
-        Step t reads slots 0 to t only.
+        Step t reads slots 0 to ``first_step + t`` only.
+    first_step : int or integer scalar
+        Where step 0 of `x` stands in its sequence: 5 for a call that goes on after 5 steps. Only
+        the causal mask reads it; dropout draws from its key alone. May be traced.
     return_attention_scores : bool or "mean"
         Also return the scores (B, H, T, S), before dropout, or their mean over heads (B, T, S).
     dropout_key : key of jax.random, optional
@@ -235,11 +255,13 @@ def apply(
     if return_attention_scores not in (True, False, "mean"):
         found = f"found {return_attention_scores!r}"
         raise ValueError(f'apply: return_attention_scores: {found}, expected True, False or "mean"')
-    keep = _keep(x.shape, config, attention_mask, query_mask, value_mask, use_causal_mask)
+    keep = _keep(
+        x.shape, config, attention_mask, query_mask, value_mask, use_causal_mask, first_step
+    )
     if "memory" in params:
         params = prepare(params, config)
-    path = "projected" if "k" in params else "folded"
-    ready, dtype = _arrays("apply", params, config._prepared(path), x)
+    route = "projected" if "k" in params else "folded"
+    ready, dtype = _arrays("apply", params, config._prepared(route), x)
     wide = jnp.promote_types(dtype, jnp.float32)
 
     def product(spec: str, left: Array, right: Array) -> Array:
@@ -249,7 +271,7 @@ def apply(
     reads = None if keep is None else keep.any(-1)[..., None]  # (B, T, 1): has a slot to read
     # What a token that reads nothing holds, NaN perhaps, must not reach the gradients of others.
     tokens = x if reads is None else jnp.where(reads, x, 0)
-    if path == "folded":
+    if route == "folded":
         logits = product("btu,uhs->bths", tokens, ready["a"])
     else:
         query = product("btu,uhd->bthd", tokens, ready["query.kernel"])
@@ -259,7 +281,7 @@ def apply(
     if dropout_key is not None and config.dropout > 0:
         stays = jax.random.bernoulli(dropout_key, 1 - config.dropout, scores.shape)
         fallen = jnp.where(stays, scores / (1 - config.dropout), 0)
-    if path == "folded":
+    if route == "folded":
         y = product("bths,hsu->btu", fallen, ready["b"])
     else:
         read = product("bths,hsd->bthd", fallen, ready["v"])
@@ -337,6 +359,7 @@ def _keep(
     query_mask: Array | None,
     value_mask: Array | None,
     use_causal_mask: bool,
+    first_step: int | Array,
 ) -> Array | None:
     """Return which slots each token may read, (B, T, S), or None when nothing is masked."""
     batch, steps, _ = shape
@@ -361,11 +384,24 @@ def _keep(
         check_shape("apply: value_mask", mask.shape, (batch, config.memory_size))
         masks.append(mask[:, None])
     if use_causal_mask:
-        masks.append(jnp.tri(steps, config.memory_size, dtype=bool))
+        masks.append(jnp.arange(config.memory_size) <= _steps(first_step, steps, config)[:, None])
     keep = None
     for mask in masks:
         keep = mask if keep is None else keep & mask
     return None if keep is None else jnp.broadcast_to(keep, full)
+
+
+def _steps(first_step: int | Array, steps: int, config: Config) -> Array:
+    """Return where each step stands in its sequence, (T,)."""
+    if isinstance(first_step, (int, np.integer)):
+        place = as_place("apply: first_step", first_step, steps)
+        # A place behind the last slot reads all of them; int32 may not count as far as the place.
+        return jnp.arange(steps) + min(place, config.memory_size)
+    first = jnp.asarray(first_step)
+    if first.shape != () or not jnp.issubdtype(first.dtype, jnp.integer):
+        found = f"found dtype {first.dtype} of shape {first.shape}"
+        raise TypeError(f"apply: first_step: {found}, expected an integer")
+    return jnp.arange(steps) + first
 
 
 def _mask(name: str, mask: Array) -> Array:

@@ -7,28 +7,20 @@ import os
 import secrets
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal
 
 import numpy as np
 
 from memattn import _memattn
-from memattn.arrays import Array, as_mask, as_numbers, check_shape
-
-MemoryInitializer: TypeAlias = str | Mapping[str, Any]
-Path: TypeAlias = Literal["folded", "projected"]
+from memattn.arrays import Array, as_mask, as_numbers, as_place, check_shape
+from memattn.deprecation import RenamedProperty
+from memattn.layer_options import MemoryInitializer, Route, checked_dtype, config_json
 
 _CORES: dict[str, Any] = {
     "float32": _memattn.LayerFloat32,
     "float64": _memattn.LayerFloat64,
 }
 _NAME = "MemoryAugmentedAttention"
-
-
-def cheaper_path(units: int, memory_size: int, key_dim: int, value_dim: int) -> Path:
-    """The path with fewer multiply-adds a token and head, folded at a draw (docs/math.md)."""
-    projections = units * (key_dim + value_dim)
-    projected = projections + memory_size * (key_dim + value_dim)
-    return "folded" if 2 * units * memory_size <= projected else "projected"
 
 
 class MemoryAugmentedAttention:
@@ -102,7 +94,7 @@ class MemoryAugmentedAttention:
         dtype: str | np.dtype[Any] | type[np.floating[Any]] = "float32",
         seed: int | None = None,
     ) -> None:
-        config = _config_json(
+        config = config_json(
             units=units,
             memory_size=memory_size,
             num_heads=num_heads,
@@ -115,7 +107,7 @@ class MemoryAugmentedAttention:
             fully_masked=fully_masked,
             seed=secrets.randbits(63) if seed is None else seed,
         )
-        name = _checked_dtype(dtype)
+        name = checked_dtype(dtype)
         self._adopt(_CORES[name](config), name)
         for text in _memattn.config_warnings(config):
             warnings.warn(text, UserWarning, stacklevel=2)
@@ -130,6 +122,8 @@ class MemoryAugmentedAttention:
         use_causal_mask: bool = False,
         return_attention_scores: bool | Literal["mean"] = False,
         training: bool = False,
+        first_step: int = 0,
+        first_sequence: int = 0,
         out: Array | None = None,
     ) -> Any:
         """Run the layer.
@@ -146,11 +140,18 @@ class MemoryAugmentedAttention:
         value_mask : array of bool (B, S), optional
             Slots that are read.
         use_causal_mask : bool
-            Step t reads slots 0 to t only.
+            Step t reads slots 0 to ``first_step + t`` only.
         return_attention_scores : bool or "mean"
             Also return the scores (B, H, T, S), before dropout, or their mean over heads (B, T, S).
         training : bool
             Apply dropout: each such call draws anew, see `dropout_step`.
+        first_step : int
+            Where step 0 of `x` stands in its sequence: 5 for a call that goes on after 5 steps. So
+            a stream that is cut in calls gives the bits of one call, with the causal mask and with
+            dropout, which are all that read it.
+        first_sequence : int
+            Likewise where sequence 0 of `x` stands in a batch that is cut in calls; dropout reads
+            it.
         out : array (B, T, U), optional
             Where the result goes, C-contiguous and of the layer's dtype; may be `x` itself.
 
@@ -170,12 +171,15 @@ class MemoryAugmentedAttention:
         if (
             attention_mask is query_mask is value_mask is None
             and use_causal_mask is return_attention_scores is training is False
+            and first_step == 0 == first_sequence
         ):
             done = self._core.forward_plain(x, out)
             if done is not None:
                 return done
         array, batch, steps = self._tokens("x", x)
-        y = np.empty_like(array) if out is None else self._checked_out(out, array.shape)
+        if out is not None:
+            self._check_out(out, array.shape)
+        y = out if out is not None and out.flags.aligned else np.empty_like(array)
         scores: Array | None = None
         if return_attention_scores not in (True, False, "mean"):
             found = repr(return_attention_scores)
@@ -186,6 +190,8 @@ class MemoryAugmentedAttention:
             heads = () if return_attention_scores == "mean" else (self._heads,)
             scores = np.empty((batch, *heads, steps, self._slots), self._dtype)
         masks = self._masks(batch, steps, attention_mask, query_mask, value_mask)
+        place = as_place("first_step", first_step, steps)
+        sequence = as_place("first_sequence", first_sequence, batch)
         if training:
             self._dropout_step += 1
         self._core.forward(
@@ -197,7 +203,12 @@ class MemoryAugmentedAttention:
             bool(use_causal_mask),
             bool(training),
             self._dropout_step,
+            place,
+            sequence,
         )
+        if out is not None and out is not y:
+            out[...] = y
+            y = out
         return y if scores is None else (y, scores)
 
     def backward(
@@ -210,6 +221,8 @@ class MemoryAugmentedAttention:
         value_mask: object = None,
         use_causal_mask: bool = False,
         training: bool = False,
+        first_step: int = 0,
+        first_sequence: int = 0,
     ) -> dict[str, Array]:
         """Compute the gradients of a loss by the input and by every weight.
 
@@ -219,7 +232,8 @@ class MemoryAugmentedAttention:
             What the layer was called with.
         grad_y : array (B, T, U)
             Gradient of the loss by the layer's result.
-        attention_mask, query_mask, value_mask, use_causal_mask, training
+        attention_mask, query_mask, value_mask, use_causal_mask, training, first_step, \
+first_sequence
             As in the call. With `training`, the dropout of the latest training call is used.
 
         Returns
@@ -234,6 +248,8 @@ class MemoryAugmentedAttention:
         grad_x = np.empty_like(array)
         flat = np.empty(self._count, self._dtype)
         masks = self._masks(batch, steps, attention_mask, query_mask, value_mask)
+        place = as_place("first_step", first_step, steps)
+        sequence = as_place("first_sequence", first_sequence, batch)
         self._core.backward(
             array,
             gradient,
@@ -243,6 +259,8 @@ class MemoryAugmentedAttention:
             bool(use_causal_mask),
             bool(training),
             self._dropout_step,
+            place,
+            sequence,
         )
         return {"x": grad_x, **self._split(flat)}
 
@@ -311,7 +329,7 @@ class MemoryAugmentedAttention:
         return self._count
 
     def summary(self) -> str:
-        """Return a table of the weights with shapes and counts, and which path runs."""
+        """Return a table of the weights with shapes and counts, and which route runs."""
         text: str = self._core.summary()
         return text
 
@@ -347,19 +365,21 @@ class MemoryAugmentedAttention:
         return str(self._dtype)
 
     @property
-    def path(self) -> Path:
-        """The path that computes, ``"folded"`` or ``"projected"``; both give the same to rounding.
+    def route(self) -> Route:
+        """The route that computes, ``"folded"`` or ``"projected"``; both give the same to rounding.
 
         The layer takes the one with less work a token. Assign one to force it, or ``"auto"`` to go
         back to that rule.
         """
         return "folded" if self._core.route() == "folded" else "projected"
 
-    @path.setter
-    def path(self, path: Literal["auto", "folded", "projected"]) -> None:
-        if path not in ("auto", "folded", "projected"):
-            raise ValueError(f'path: found {path!r}, expected "auto", "folded" or "projected"')
-        self._core.set_route(path)
+    @route.setter
+    def route(self, route: Literal["auto", "folded", "projected"]) -> None:
+        if route not in ("auto", "folded", "projected"):
+            raise ValueError(f'route: found {route!r}, expected "auto", "folded" or "projected"')
+        self._core.set_route(route)
+
+    path = RenamedProperty("route", removed_in="0.3")
 
     @property
     def dropout_step(self) -> int:
@@ -397,7 +417,7 @@ class MemoryAugmentedAttention:
         return {
             "config": self._core.config_json(),
             "parameters": self._flat(),
-            "forced_path": self._core.forced_route(),
+            "forced_route": self._core.forced_route(),
             "dropout_step": self._dropout_step,
         }
 
@@ -405,8 +425,10 @@ class MemoryAugmentedAttention:
         """Restore what `__getstate__` gave."""
         name = state["parameters"].dtype.name
         self._adopt(_CORES[name](state["config"]), name)
-        self._core.set_parameters(state["parameters"])
-        self._core.set_route(state["forced_path"])
+        # A pickle may keep its buffers outside, wherever its reader puts them.
+        self._core.set_parameters(as_numbers("parameters", state["parameters"], self._dtype))
+        # The key of pickles from before version 0.2 is "forced_path".
+        self._core.set_route(state.get("forced_route") or state["forced_path"])
         self._dropout_step = state["dropout_step"]
 
     def _adopt(self, core: Any, dtype: str) -> None:
@@ -440,7 +462,7 @@ class MemoryAugmentedAttention:
             check_shape(where, shape, ("batch", "steps", self._units))
         return array, shape[0], shape[1]
 
-    def _checked_out(self, out: Array, shape: tuple[int, ...]) -> Array:
+    def _check_out(self, out: Array, shape: tuple[int, ...]) -> None:
         if not isinstance(out, np.ndarray):
             raise TypeError(f"out: found {type(out).__name__}, expected a NumPy array")
         check_shape("out", out.shape, shape)
@@ -449,7 +471,6 @@ class MemoryAugmentedAttention:
         if not (out.flags.c_contiguous and out.flags.writeable):
             kind = "a read-only array" if out.flags.c_contiguous else "an array with gaps"
             raise ValueError(f"out: found {kind}, expected a writable C-contiguous one")
-        return out
 
     def _masks(
         self, batch: int, steps: int, attention_mask: object, query_mask: object, value_mask: object
@@ -474,27 +495,3 @@ class MemoryAugmentedAttention:
             value = as_mask("value_mask", value_mask)
             check_shape("value_mask", value.shape, (batch, self._slots))
         return attention, query, value
-
-
-def _checked_dtype(dtype: str | np.dtype[Any] | type[np.floating[Any]]) -> str:
-    try:
-        name = str(np.dtype(dtype))
-    except TypeError:
-        name = repr(dtype)
-    if name not in _CORES:
-        raise ValueError(f'{_NAME}: dtype: found {name}, expected "float32" or "float64"')
-    return name
-
-
-def _config_json(**options: Any) -> str:
-    """Return the options as JSON for the compiled part, which checks them."""
-
-    def plain(value: Any) -> Any:
-        if isinstance(value, np.generic):
-            return value.item()
-        return dict(value) if isinstance(value, Mapping) else value
-
-    try:
-        return json.dumps({name: plain(value) for name, value in options.items()}, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{_NAME}: {error}") from error

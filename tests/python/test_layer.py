@@ -286,19 +286,19 @@ def test_weights_that_do_not_fit_change_nothing(weights: object, message: str) -
         np.testing.assert_array_equal(weight, before[name])
 
 
-def test_path() -> None:
+def test_route() -> None:
     layer = small()
-    assert layer.path == "folded"
+    assert layer.route == "folded"
     folded = layer(X)
-    layer.path = "projected"
-    assert layer.path == "projected"
+    layer.route = "projected"
+    assert layer.route == "projected"
     np.testing.assert_allclose(layer(X), folded, rtol=1e-5, atol=1e-6)
-    assert copy.copy(layer).path == "projected"
-    layer.path = "auto"
-    assert layer.path == "folded"
-    assert small(key_dim=1).path == "projected"
-    with pytest.raises(ValueError, match="path: found 'fast', expected"):
-        layer.path = "fast"
+    assert copy.copy(layer).route == "projected"
+    layer.route = "auto"
+    assert layer.route == "folded"
+    assert small(key_dim=1).route == "projected"
+    with pytest.raises(ValueError, match="route: found 'fast', expected"):
+        layer.route = "fast"
 
 
 def test_pickling_and_copying() -> None:

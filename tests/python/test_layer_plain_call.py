@@ -162,12 +162,12 @@ def test_the_usual_call_is_plain_and_no_other_is(
 SHAPES = [(1, 1), (1, 2), (2, 3), (5, 11), (40, 100), (0, 3), (2, 0), (0, 0)]
 
 
-@pytest.mark.parametrize("path", ["folded", "projected"])
+@pytest.mark.parametrize("route", ["folded", "projected"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_both_ways_give_the_same_bits(shape: tuple[int, int], dtype: str, path: str) -> None:
+def test_both_ways_give_the_same_bits(shape: tuple[int, int], dtype: str, route: str) -> None:
     layer = MemoryAugmentedAttention(24, 20, 4, dtype=dtype, seed=1)
-    layer.path = path
+    layer.route = route
     x = tokens(*shape, 24, dtype=dtype)
     expected = layer(x, **GENERAL)
     assert expected.any() or expected.size == 0

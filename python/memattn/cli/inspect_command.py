@@ -85,7 +85,8 @@ def _print_layer(console: Console, inspection: Inspection, title: str) -> None:
     )
     print_line(
         console,
-        f"  the {cost.path} path is taken: {cost.speed_up:.1f} times less work than as Keras does",
+        f"  the {cost.route} route is taken: {cost.speed_up:.1f} times less work than as Keras "
+        "does",
     )
     print_line(console, f"\nRead with {inspection.tokens.source}:")
 
@@ -184,7 +185,8 @@ def to_document(
                 "folded": cost.folded,
             },
             "folded_shapes": {name: list(s) for name, s in inspection.folded_shapes.items()},
-            "path": cost.path,
+            "route": cost.route,
+            "path": cost.route,  # its name until version 0.3
             "speed_up": cost.speed_up,
         },
         "tokens": tokens_document(inspection.tokens),

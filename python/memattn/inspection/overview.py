@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from memattn.deprecation import RenamedProperty
 from memattn.inspection.fold import Array64
 from memattn.inspection.reading import Reading, read_memory
 from memattn.inspection.similarity import Similarity, compare_slots
@@ -36,7 +37,7 @@ class Cost:
         As Keras writes it: the memory is projected again for every sequence.
     projected, folded : int
         With the memory projected once; with the projections folded into two matrices.
-    path : str
+    route : str
         Which one the layer takes, ``"folded"`` or ``"projected"``.
     """
 
@@ -44,12 +45,14 @@ class Cost:
     as_written: float
     projected: int
     folded: int
-    path: str
+    route: str
 
     @property
     def speed_up(self) -> float:
         """How many times less work the layer does than as written."""
-        return self.as_written / (self.folded if self.path == "folded" else self.projected)
+        return self.as_written / (self.folded if self.route == "folded" else self.projected)
+
+    path = RenamedProperty("route", removed_in="0.3")
 
 
 @dataclass(frozen=True)
@@ -151,7 +154,7 @@ def cost_of(layer: MemoryAugmentedAttention, steps: int = REFERENCE_STEPS) -> Co
         as_written=projected + heads * slots * units * both / steps,
         projected=projected,
         folded=2 * heads * units * slots,
-        path=layer.path,
+        route=layer.route,
     )
 
 

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import Any
 
 from memattn.keras.host import ops
-from memattn.layer import Path
-
-Form: TypeAlias = Path
+from memattn.layer_options import Route
 
 
 @dataclass
@@ -46,7 +44,7 @@ class Weights:
 def attend(
     x: Any,
     weights: Weights,
-    form: Form,
+    route: Route,
     keep: Any = None,
     fully_masked: str = "zero",
     drop: Callable[[Any], Any] | None = None,
@@ -59,7 +57,7 @@ def attend(
         The input.
     weights : Weights
         Of the same dtype as `x`.
-    form : {"folded", "projected"}
+    route : {"folded", "projected"}
         Which of the two ways to the same result.
     keep : tensor of bool, optional
         Broadcasts to (B, T, S); True keeps.
@@ -78,7 +76,7 @@ def attend(
     if keep is not None:
         weights = without_poison(weights)
     tokens = ops.reshape(x, (-1, width))
-    logits, read = _folded(tokens, weights) if form == "folded" else _projected(tokens, weights)
+    logits, read = _folded(tokens, weights) if route == "folded" else _projected(tokens, weights)
     if keep is None:
         scores = _softmax(ops.reshape(logits, (-1, heads, slots)), weights.dtype)
     else:

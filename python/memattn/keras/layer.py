@@ -6,7 +6,8 @@ import warnings
 from typing import Any, Literal, TypeAlias
 
 from memattn import _memattn
-from memattn.keras.attention import Form, Weights, attend
+from memattn.deprecation import RenamedProperty
+from memattn.keras.attention import Weights, attend
 from memattn.keras.host import build_attention, keras, ops, projections, shape_of, traced_as_written
 from memattn.keras.initializers import (
     MultiHeadAttention,
@@ -17,7 +18,7 @@ from memattn.keras.initializers import (
 )
 from memattn.keras.learner import SHARED_OPTIONS, Learner, parameters
 from memattn.keras.masks import attention_rows, causal_rows, joined_mask, slot_rows, token_rows
-from memattn.layer import _config_json, cheaper_path
+from memattn.layer_options import Route, cheaper_route, config_json
 
 _GET = {
     "initializer": keras.initializers.get,
@@ -117,7 +118,7 @@ class MemoryAugmentedAttention(Learner):
         self.attention: Any = None
         self.dropout_layer: Any = None
         self.width: int | None = None
-        self._forced_form: Form | None = None
+        self._forced_route: Route | None = None
         self.input_spec = keras.layers.InputSpec(ndim=3)
         self._set_options(
             units=units,
@@ -148,7 +149,7 @@ class MemoryAugmentedAttention(Learner):
         known = {name: options[name] for name in (*SHARED_OPTIONS, "seed")}
         known["seed"] = 0 if known["seed"] is None else known["seed"]
         known["memory_initializer"] = memattn_name(options["memory_initializer"])
-        for text in _memattn.config_warnings(_config_json(**known)):
+        for text in _memattn.config_warnings(config_json(**known)):
             warnings.warn(text, UserWarning, stacklevel=3)
         for name, value in options.items():
             get = _GET.get(name.rpartition("_")[2])
@@ -209,6 +210,7 @@ class MemoryAugmentedAttention(Learner):
         use_causal_mask: bool = False,
         return_attention_scores: bool | Literal["mean"] = False,
         mask: Any = None,
+        first_step: Any = 0,
     ) -> Any:
         """Read the memory.
 
@@ -225,11 +227,14 @@ class MemoryAugmentedAttention(Learner):
         value_mask : tensor of bool (B, S), optional
             Slots that are read.
         use_causal_mask : bool
-            Step t reads slots 0 to t only.
+            Step t reads slots 0 to ``first_step + t`` only.
         return_attention_scores : bool or "mean"
             Also return the scores (B, H, T, S), before dropout, or their mean over heads (B, T, S).
         mask : tensor of bool (B, T), optional
             The mask that Keras hands on from ``Masking`` or ``Embedding``: one more query mask.
+        first_step : int or integer scalar
+            Where step 0 of the inputs stands in its sequence: 5 for a call that goes on after 5
+            steps. Only the causal mask reads it; dropout draws from Keras' generator.
 
         Returns
         -------
@@ -248,13 +253,15 @@ class MemoryAugmentedAttention(Learner):
         read, scores = attend(
             inputs,
             self._weights(),
-            self.form,
+            self.route,
             joined_mask(
                 attention_rows(attention_mask, (batch, steps, self.memory_size)),
                 token_rows("query_mask", query_mask, (batch, steps)),
                 token_rows("mask", mask, (batch, steps)),
                 slot_rows(value_mask, (batch, self.memory_size)),
-                causal_rows(ops.shape(inputs)[1], self.memory_size) if use_causal_mask else None,
+                causal_rows(ops.shape(inputs)[1], self.memory_size, first_step)
+                if use_causal_mask
+                else None,
             ),
             self.fully_masked,
             self._drop(training),
@@ -295,23 +302,25 @@ class MemoryAugmentedAttention(Learner):
         return config
 
     @property
-    def form(self) -> Form:
-        """The form that computes, ``"folded"`` or ``"projected"``; both give the same to rounding.
+    def route(self) -> Route:
+        """The route that computes, ``"folded"`` or ``"projected"``; both give the same to rounding.
 
         The layer takes the one with less work a token. Assign one to force it, or ``"auto"`` to go
-        back to that rule; what is compiled already keeps the form that it was compiled with.
+        back to that rule; what is compiled already keeps the route that it was compiled with.
         """
-        if self._forced_form is not None:
-            return self._forced_form
+        if self._forced_route is not None:
+            return self._forced_route
         key_dim = self.key_dim or self.units
         width = self.width or self.units
-        return cheaper_path(width, self.memory_size, key_dim, self.value_dim or key_dim)
+        return cheaper_route(width, self.memory_size, key_dim, self.value_dim or key_dim)
 
-    @form.setter
-    def form(self, form: Literal["auto", "folded", "projected"]) -> None:
-        if form not in ("auto", "folded", "projected"):
-            raise ValueError(f'form: found {form!r}, expected "auto", "folded" or "projected"')
-        self._forced_form = None if form == "auto" else form
+    @route.setter
+    def route(self, route: Literal["auto", "folded", "projected"]) -> None:
+        if route not in ("auto", "folded", "projected"):
+            raise ValueError(f'route: found {route!r}, expected "auto", "folded" or "projected"')
+        self._forced_route = None if route == "auto" else route
+
+    form = RenamedProperty("route", removed_in="0.3")
 
     def _weights(self) -> Weights:
         tensors = [ops.convert_to_tensor(self.memory)]

@@ -88,7 +88,7 @@ class Learner(Layer):  # type: ignore[misc]
         return self
 
     def summary(self) -> str:
-        """Return a table of the parameters, the weights and the form that runs."""
+        """Return a table of the parameters, the weights and the route that runs."""
         lines = [f"{type(self).__name__} Summary:"]
         for name, value in self.get_params(deep=False).items():
             plain = value is None or isinstance(value, (bool, int, float, str))
@@ -96,7 +96,7 @@ class Learner(Layer):  # type: ignore[misc]
         if self.built:
             for name, weight in zip(self._weight_names(), self.weights, strict=True):
                 lines.append(f"{name}: {tuple(weight.shape)}")
-            lines += [f"weights: {self.count_params()}", f"form: {self.form}"]
+            lines += [f"weights: {self.count_params()}", f"route: {self.route}"]
         else:
             lines.append("weights: none yet, the layer is not built")
         return "\n".join(lines)

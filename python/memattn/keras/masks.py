@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any, TypeAlias
 
+import numpy as np
+
+from memattn.arrays import as_place
 from memattn.keras.host import ops
 
 Size: TypeAlias = int | None  # None where it is not known before the call
@@ -36,9 +39,17 @@ def slot_rows(mask: Any, full: tuple[Size, ...]) -> Any:
     return None if mask is None else ops.expand_dims(_two_axes("value_mask", mask, full), 1)
 
 
-def causal_rows(steps: Any, slots: int) -> Any:
-    """Step t reads slots 0 to t: (1, T, S)."""
+def causal_rows(steps: Any, slots: int, first_step: Any = 0) -> Any:
+    """Step t reads slots 0 to first_step + t: (1, T, S)."""
+    if isinstance(first_step, (int, np.integer)):
+        # A place behind the last slot reads all of them; int32 may not count as far as the place.
+        first_step = min(as_place("first_step", first_step, 0), slots)
+    first = ops.convert_to_tensor(first_step)
+    if len(first.shape) != 0 or "int" not in str(first.dtype):
+        found = f"dtype {first.dtype} of shape {tuple(first.shape)}"
+        raise TypeError(f"first_step: found {found}, expected an integer")
     step, slot = ops.arange(steps), ops.arange(slots)
+    step = step + ops.cast(first, step.dtype)
     return ops.expand_dims(ops.expand_dims(slot, 0) <= ops.expand_dims(step, 1), 0)
 
 

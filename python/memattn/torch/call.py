@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from memattn.layer import cheaper_path
+from memattn.layer_options import cheaper_route
 
 
 class Weights(NamedTuple):
@@ -24,7 +24,7 @@ class Weights(NamedTuple):
     output_bias: Tensor | None  # (U,)
 
     def contiguous(self) -> Weights:
-        """Return the weights without gaps; they are themselves if they have none."""
+        """Return the weights without gaps, themselves if they have none."""
         for weight in self:
             if weight is not None and not weight.is_contiguous():
                 return Weights(*(w if w is None else w.contiguous() for w in self))
@@ -34,7 +34,7 @@ class Weights(NamedTuple):
         """Whether the folded form is less work a token: the cost rule of docs/math.md."""
         slots, units = self.memory.shape
         key_dim, value_dim = self.query_kernel.shape[2], self.value_kernel.shape[2]
-        return cheaper_path(units, slots, key_dim, value_dim) == "folded"
+        return cheaper_route(units, slots, key_dim, value_dim) == "folded"
 
 
 class Call(NamedTuple):
@@ -45,6 +45,8 @@ class Call(NamedTuple):
     value_mask: Tensor | None  # bool (B, S)
     dropout_seed: Tensor | None  # int64 (1,): what falls in the kernels, where something does
     use_causal_mask: bool
+    first_step: int  # of the call's first step, in its sequences
+    first_sequence: int  # of the call's first sequence, in the batch
     residual: bool
     uniform_when_masked: bool
     dropout: float

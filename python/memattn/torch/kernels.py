@@ -36,6 +36,14 @@ _entries: dict[tuple[Any, ...], _Entry] = {}
 atexit.register(_entries.clear)
 
 
+def aligned(tensor: Tensor) -> Tensor:
+    """Return a tensor that lies on a multiple of its item's size, itself if it does.
+
+    ``torch.frombuffer`` makes others, which C++ must not read as numbers.
+    """
+    return tensor if tensor.data_ptr() % tensor.element_size() == 0 else tensor.clone()
+
+
 def fit(x: Tensor, weights: Weights) -> bool:
     """Whether all are tensors that the kernels can read, but for gaps in them."""
     dtype = weights.memory.dtype
@@ -51,6 +59,9 @@ def fold(weights: Weights, call: Call) -> Any:
     """Return the weights, folded: made at the first call that sees these values."""
     present = [weight for weight in weights if weight is not None]
     addresses = [weight.data_ptr() for weight in present]
+    if any(address % weights.memory.element_size() for address in addresses):
+        present = [aligned(weight) for weight in present]
+        addresses = [weight.data_ptr() for weight in present]
     options = (
         weights.memory.dtype,
         weights.memory.shape[0],
@@ -115,6 +126,8 @@ def _hosted_call(x: Tensor, weights: Weights, call: Call) -> Any:
         call.use_causal_mask,
         call.dropout_seed is not None,
         0 if call.dropout_seed is None else call.dropout_seed.item(),
+        call.first_step,
+        call.first_sequence,
         torch.get_num_threads(),
     )
 
@@ -127,6 +140,7 @@ def forward(
     With `keep` that also holds the scores, so that `backward` need not compute them again. All
     tensors are contiguous, of one dtype among `DTYPES`, and in main memory.
     """
+    x = aligned(x)
     folded = fold(weights, call)
     batch, steps, _ = x.shape
     y = torch.empty_like(x)
@@ -162,9 +176,10 @@ def backward(
 
     `split` cuts the latter: one allocation is several times cheaper than nine.
     """
+    x = aligned(x)
     grad_x = torch.empty_like(x) if needs_x else None
     flat = x.new_empty(sum(weight.numel() for weight in weights if weight is not None))
-    grad_y = torch.zeros_like(x) if grad_y is None else grad_y.contiguous()
+    grad_y = torch.zeros_like(x) if grad_y is None else aligned(grad_y.contiguous())
     batch, steps, _ = x.shape
     DTYPES[x.dtype].backward(
         folded,

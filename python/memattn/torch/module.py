@@ -12,7 +12,9 @@ from torch import Tensor, nn
 
 import memattn
 from memattn import _memattn
-from memattn.layer import MemoryInitializer, Path, _config_json
+from memattn.arrays import as_place
+from memattn.deprecation import RenamedProperty
+from memattn.layer_options import MemoryInitializer, Route, config_json
 from memattn.torch import function, kernels, ops, plain
 from memattn.torch.call import Call, Weights
 
@@ -169,6 +171,8 @@ class MemoryAugmentedAttention(nn.Module):  # type: ignore[misc]  # mypy has no 
         query_mask: Tensor | None = None,
         value_mask: Tensor | None = None,
         use_causal_mask: bool = False,
+        first_step: int = 0,
+        first_sequence: int = 0,
         return_attention_scores: bool | Literal["mean"] = False,
     ) -> Any:
         """Run the layer.
@@ -185,7 +189,15 @@ class MemoryAugmentedAttention(nn.Module):  # type: ignore[misc]  # mypy has no 
         value_mask : Tensor of bool (B, S), optional
             Slots that are read.
         use_causal_mask : bool
-            Step t reads slots 0 to t only.
+            Step t reads slots 0 to ``first_step + t`` only.
+        first_step : int
+            Where step 0 of `x` stands in its sequence: 5 for a call that goes on after 5 steps. So
+            a stream that is cut in calls gives the bits of one call with the causal mask.
+        first_sequence : int
+            Likewise where sequence 0 of `x` stands in a batch that is cut in calls. Only dropout
+            reads it, which draws anew in each call: what falls is that of one whole call where the
+            kernels compute and `torch.manual_seed` stands before every call. Elsewhere PyTorch's
+            own dropout knows no places.
         return_attention_scores : bool or "mean"
             Also return the scores (B, H, T, S), before dropout, or their mean over heads (B, T, S).
 
@@ -215,6 +227,8 @@ class MemoryAugmentedAttention(nn.Module):  # type: ignore[misc]  # mypy has no 
             value,
             dropout_seed=None,
             use_causal_mask=bool(use_causal_mask),
+            first_step=_place("first_step", first_step, tokens.shape[1]),
+            first_sequence=_place("first_sequence", first_sequence, tokens.shape[0]),
             residual=self.residual,
             uniform_when_masked=self.fully_masked == "uniform",
             dropout=self.dropout,
@@ -269,12 +283,14 @@ class MemoryAugmentedAttention(nn.Module):  # type: ignore[misc]  # mypy has no 
         return layer
 
     @property
-    def path(self) -> Path:
-        """The form that computes, ``"folded"`` or ``"projected"``: the one with less work a token.
+    def route(self) -> Route:
+        """The route that computes, ``"folded"`` or ``"projected"``: the one with less work a token.
 
         Both give the same result to rounding.
         """
         return "folded" if self._weights().folding_pays() else "projected"
+
+    path = RenamedProperty("route", removed_in="0.3")
 
     def extra_repr(self) -> str:
         """Return the options that are not the usual ones."""
@@ -292,7 +308,7 @@ class MemoryAugmentedAttention(nn.Module):  # type: ignore[misc]  # mypy has no 
         return ", ".join([f"{self.units}, {self.memory_size}, {self.num_heads}", *others])
 
     def _config_json(self, seed: int) -> str:
-        return _config_json(
+        return config_json(
             units=self.units,
             memory_size=self.memory_size,
             num_heads=self.num_heads,
@@ -401,6 +417,13 @@ def _as_mask(name: str, mask: object, x: Tensor) -> Tensor:
     if mask.device != x.device:
         raise ValueError(f"{name}: found device {mask.device}, expected {x.device}, that of x")
     return mask if mask.dtype == torch.bool else mask != 0
+
+
+def _place(name: str, value: int, size: int) -> int:
+    if torch.compiler.is_compiling():  # perhaps a symbol, whose value nobody knows yet
+        torch._check(value >= 0)
+        return value
+    return as_place(name, value, size)
 
 
 def _attend(x: Tensor, weights: Weights, call: Call) -> tuple[Tensor, Tensor | None]:

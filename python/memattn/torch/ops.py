@@ -1,10 +1,11 @@
 """The kernels as operators of their own, which torch.compile and torch.export can hold in a graph.
 
-``torch.ops.memattn.attention`` and ``torch.ops.memattn.attention_backward`` take the weights and
-the call one by one. An exported program that holds them runs where ``memattn.torch`` is imported.
+``torch.ops.memattn.attention_v2`` and ``torch.ops.memattn.attention_backward_v2`` take the weights
+and the call one by one. An exported program that holds them runs where ``memattn.torch`` is
+imported.
 
 PyTorch keeps compiled graphs on disk under the names of their operators: whoever changes what one
-of these takes or gives has to rename both.
+of these takes or gives has to count up the number in both names.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ _ARGUMENTS = ", ".join(
         "Tensor x",
         *(f"Tensor{'?' if name.endswith('bias') else ''} {name}" for name in Weights._fields),
         *("Tensor? attention_mask", "Tensor? query_mask", "Tensor? value_mask"),
-        *("Tensor? dropout_seed", "bool use_causal_mask", "bool residual"),
+        *("Tensor? dropout_seed", "bool use_causal_mask"),
+        *("SymInt first_step", "SymInt first_sequence", "bool residual"),
         *("bool uniform_when_masked", "float dropout", "bool training", "str scores"),
     ]
 )
@@ -32,7 +34,7 @@ _WEIGHTS = len(Weights._fields)
 
 def attend(x: Tensor, weights: Weights, call: Call) -> tuple[Tensor, Tensor | None]:
     """Return y and the scores, or None, as `plain.attend` does."""
-    y, scores = torch.ops.memattn.attention(x, *weights, *call.prepared())
+    y, scores = torch.ops.memattn.attention_v2(x, *weights, *call.prepared())
     return y, None if call.scores == "none" else scores
 
 
@@ -96,7 +98,7 @@ def _backward(ctx: Any, grad_y: Tensor | None, grad_scores: Tensor | None) -> An
     if call.scores == "none":
         grad_scores = None
     needs_x, *needs = ctx.needs_input_grad[: 1 + _WEIGHTS]
-    grad_x, flat = torch.ops.memattn.attention_backward(grad_y, grad_scores, needs_x, *inputs)
+    grad_x, flat = torch.ops.memattn.attention_backward_v2(grad_y, grad_scores, needs_x, *inputs)
     present = [weight for weight in weights if weight is not None]
     parts = iter(flat.split([weight.numel() for weight in present]))
     grads = [None if weight is None else next(parts).view(weight.shape) for weight in weights]
@@ -109,7 +111,7 @@ def _backward(ctx: Any, grad_y: Tensor | None, grad_scores: Tensor | None) -> An
 
 def _register() -> None:
     forward = torch.library.custom_op(
-        "memattn::attention",
+        "memattn::attention_v2",
         _attention,
         mutates_args=(),
         device_types="cpu",
@@ -119,7 +121,7 @@ def _register() -> None:
     forward.register_autograd(_backward, setup_context=_setup_context)
     gradients = f"Tensor grad_y, Tensor? grad_scores, bool needs_x, {_ARGUMENTS}"
     backward = torch.library.custom_op(
-        "memattn::attention_backward",
+        "memattn::attention_backward_v2",
         _attention_backward,
         mutates_args=(),
         device_types="cpu",
@@ -132,11 +134,11 @@ _register()
 
 
 def decompositions() -> dict[Any, Callable[..., Any]]:
-    """Return what replaces ``torch.ops.memattn.attention`` by PyTorch's own operators.
+    """Return what replaces ``torch.ops.memattn.attention_v2`` by PyTorch's own operators.
 
     For ``ExportedProgram.run_decompositions``: the program then runs without memattn.
     """
-    return {torch.ops.memattn.attention.default: _decomposed}
+    return {torch.ops.memattn.attention_v2.default: _decomposed}
 
 
 def _decomposed(x: Tensor, *arguments: Any) -> tuple[Tensor, Tensor]:

@@ -102,7 +102,7 @@ def _keep(call: Call, logits: Tensor) -> Tensor | None:
     if call.value_mask is not None:
         masks.append(call.value_mask[:, None, :])
     if call.use_causal_mask:
-        steps = torch.arange(logits.shape[1], device=logits.device)
+        steps = torch.arange(logits.shape[1], device=logits.device) + call.first_step
         slots = torch.arange(logits.shape[3], device=logits.device)
         masks.append((slots <= steps[:, None])[None])
     if not masks:

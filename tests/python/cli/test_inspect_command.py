@@ -75,6 +75,7 @@ def test_json(call: Run, layer: MemoryAugmentedAttention) -> None:
         "steps": 10,
         "multiply_adds_a_token": {"as_written": 108544, "projected": 43008, "folded": 10240},
         "folded_shapes": {"a": [64, 80], "c": [80], "b": [80, 64]},
+        "route": "folded",
         "path": "folded",
         "speed_up": 10.6,
     }

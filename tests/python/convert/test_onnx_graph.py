@@ -62,7 +62,7 @@ def test_what_is_in_the_file(tmp_path: Path) -> None:
 
 def test_it_is_the_fold_of_the_definition() -> None:
     layer = MemoryAugmentedAttention(4, 3, 2, key_dim=2, value_dim=3, dtype="float64", seed=5)
-    layer.path = "projected"
+    layer.route = "projected"
     arrays = folded(layer.weights)
     x = np.random.default_rng(0).standard_normal((2, 3, 4))
     logits = (x @ arrays["a"] + arrays["c"]).reshape(2, 3, 2, 3)

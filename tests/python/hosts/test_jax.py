@@ -110,12 +110,12 @@ def test_is_the_numpy_layer(options: dict[str, Any], masks: dict[str, Any]) -> N
         config = dataclasses.replace(CONFIG, **options)
         params = parameters(config, jnp.float64)
         layer = numpy_layer(params, config)
-        assert config.path == layer.path
+        assert config.route == layer.route
         x, grad_y = X.astype(np.float64), np.cos(3 * X.astype(np.float64))
         y, scores = layer(x, **masks, return_attention_scores=True)
         expected = layer.backward(x, grad_y, **masks)
-        for path in ("folded", "projected"):
-            ready = functools.partial(prepare, config=config, path=path)
+        for route in ("folded", "projected"):
+            ready = functools.partial(prepare, config=config, route=route)
             found, found_scores = apply(
                 ready(params), x, config, **masks, return_attention_scores=True
             )
@@ -130,8 +130,8 @@ def test_is_the_numpy_layer(options: dict[str, Any], masks: dict[str, Any]) -> N
 
 
 @pytest.mark.parametrize("fully_masked", ["zero", "uniform"])
-@pytest.mark.parametrize("path", ["folded", "projected"])
-def test_what_is_masked_may_be_nan(fully_masked: str, path: Any) -> None:
+@pytest.mark.parametrize("route", ["folded", "projected"])
+def test_what_is_masked_may_be_nan(fully_masked: str, route: Any) -> None:
     with jax.enable_x64(True):
         config = dataclasses.replace(CONFIG, fully_masked=fully_masked)
         params = parameters(config, jnp.float64)
@@ -140,7 +140,7 @@ def test_what_is_masked_may_be_nan(fully_masked: str, path: Any) -> None:
         mask[..., 3] = False
 
         def run(params: Any, x: Any, **masks: Any) -> Any:
-            return apply(prepare(params, config, path), x, config, **masks)
+            return apply(prepare(params, config, route), x, config, **masks)
 
         y, pull = jax.vjp(functools.partial(run, attention_mask=mask), params, x)
         layer = numpy_layer(params, config)

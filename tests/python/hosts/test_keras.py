@@ -31,17 +31,17 @@ pytestmark = WARNINGS_OF_KERAS
 
 
 @pytest.mark.parametrize(
-    ("case", "dtype", "form", "limit"),
+    ("case", "dtype", "route", "limit"),
     [(case, "float64", "folded", 1e-12) for case in CASES]
-    + [("docs_example", "float32", form, 3e-6) for form in ("folded", "projected")]
+    + [("docs_example", "float32", route, 3e-6) for route in ("folded", "projected")]
     + [("mask_every_mask", "float64", "projected", 1e-12)],
 )
-def test_golden(case: str, dtype: str, form: str, limit: float) -> None:
+def test_golden(case: str, dtype: str, route: str, limit: float) -> None:
     arrays, config = read(case)
     masks = masks_of(arrays, config)
     x, g = (arrays[name].astype(dtype) for name in "xg")
     layer = layer_like({name: arrays[name] for name in NAMES}, x, **config, dtype=dtype)
-    layer.form = form
+    layer.route = route
     y, scores, gradients = run(layer, x, g, **masks)
     assert agree(y, arrays["y"], limit)
     if "scores" in arrays:
@@ -78,12 +78,12 @@ def check_against_numpy(
         assert agree(gradient, expected[name], 1e-12), name
 
 
-@pytest.mark.parametrize("form", ["folded", "projected"])
+@pytest.mark.parametrize("route", ["folded", "projected"])
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=list(OPTIONS))
-def test_options(options: dict[str, Any], form: str) -> None:
+def test_options(options: dict[str, Any], route: str) -> None:
     reference = numpy_layer(**options)
     layer = twin(reference)
-    layer.form = form
+    layer.route = route
     check_against_numpy(layer, reference)
     mask = np.random.default_rng(5).random((2, 3, layer.memory_size)) < 0.6
     check_against_numpy(layer, reference, attention_mask=mask)

@@ -15,16 +15,16 @@ from .keras_support import NAMES, WARNINGS_OF_KERAS, G, X, agree, numpy, numpy_l
 pytestmark = WARNINGS_OF_KERAS
 
 
-def test_the_cheaper_form_runs_unless_one_is_forced() -> None:
+def test_the_cheaper_route_runs_unless_one_is_forced() -> None:
     layer = MemoryAugmentedAttention(6, 5, 2)
-    assert layer.form == "folded"
-    assert MemoryAugmentedAttention(6, 50, 2, key_dim=1).form == "projected"
-    layer.form = "projected"
-    assert layer.form == "projected"
-    layer.form = "auto"
-    assert layer.form == "folded"
-    with pytest.raises(ValueError, match="form: found 'folding', expected"):
-        layer.form = "folding"
+    assert layer.route == "folded"
+    assert MemoryAugmentedAttention(6, 50, 2, key_dim=1).route == "projected"
+    layer.route = "projected"
+    assert layer.route == "projected"
+    layer.route = "auto"
+    assert layer.route == "folded"
+    with pytest.raises(ValueError, match="route: found 'folding', expected"):
+        layer.route = "folding"
 
 
 def test_initial_weights() -> None:

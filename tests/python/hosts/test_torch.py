@@ -69,7 +69,7 @@ def test_golden(case: str, dtype: str, limit: float) -> None:
 def test_bit_for_bit_the_numpy_layer(options: dict[str, Any], dtype: str) -> None:
     layer = small(dtype=getattr(torch, dtype), **options)
     twin = layer.to_numpy()
-    assert layer.path == twin.path
+    assert layer.route == twin.route
     rng = np.random.default_rng(3)
     x, g = rng.standard_normal((2, 40, 3, 6)).astype(dtype)
     masks = {

@@ -158,14 +158,14 @@ def test_the_operators_are_what_pytorch_asks_of_operators(use_bias: bool, scores
     layer = small(use_bias=use_bias, dropout=0.3)
     tensors = [t if t is None else t.detach().requires_grad_() for t in layer._weights()]
     seed = torch.tensor([5])
-    call = [KEEP, None, KEEP[:, 0].contiguous(), seed, True, True, False, 0.3, True, scores]
+    call = [KEEP, None, KEEP[:, 0].contiguous(), seed, True, 2, 1, True, False, 0.3, True, scores]
     x = X.clone().requires_grad_()
-    torch.library.opcheck(torch.ops.memattn.attention.default, (x, *tensors, *call))
+    torch.library.opcheck(torch.ops.memattn.attention_v2.default, (x, *tensors, *call))
     grad_scores = {"none": None, "each": torch.randn(2, 2, 3, 5), "mean": torch.randn(2, 3, 5)}
     detached = [t if t is None else t.detach() for t in tensors]
     for needs_x in (True, False):
         torch.library.opcheck(
-            torch.ops.memattn.attention_backward.default,
+            torch.ops.memattn.attention_backward_v2.default,
             (torch.randn_like(X), grad_scores[scores], needs_x, X, *detached, *call),
         )
 
@@ -175,7 +175,9 @@ def test_export(tmp_path: Path) -> None:
     model = nn.Sequential(nn.Linear(6, 6), layer)
     dims = ({0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC},)
     program = torch.export.export(model, (X,), dynamic_shapes=dims)
-    assert [n.target for n in program.graph.nodes].count(torch.ops.memattn.attention.default) == 1
+    assert [n.target for n in program.graph.nodes].count(
+        torch.ops.memattn.attention_v2.default
+    ) == 1
     x = torch.randn(5, 4, 6)
     assert torch.equal(program.module()(x), model(x))
 

@@ -11,14 +11,14 @@ from ..layers import SHAPES, change, make_layer
 def test_the_cost_of_the_published_example() -> None:
     cost = cost_of(make_layer((64, 20, 4, None, None)), steps=10)
     assert (cost.as_written, cost.projected, cost.folded) == (108_544, 43_008, 10_240)
-    assert cost.path == "folded"
+    assert cost.route == "folded"
     assert cost.speed_up == pytest.approx(10.6)
 
 
 @pytest.mark.parametrize("shape", [*SHAPES, (64, 64, 2, 1, 1)])
-def test_the_path_is_the_cheaper_one(shape: tuple) -> None:
+def test_the_route_is_the_cheaper_one(shape: tuple) -> None:
     cost = cost_of(make_layer(shape))
-    assert (cost.path == "folded") == (cost.folded <= cost.projected)
+    assert (cost.route == "folded") == (cost.folded <= cost.projected)
     assert cost.speed_up == pytest.approx(cost.as_written / min(cost.folded, cost.projected))
 
 

@@ -1,0 +1,46 @@
+"""What the options of a layer mean in every host: as JSON for the compiled part, and the route."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+
+MemoryInitializer: TypeAlias = str | Mapping[str, Any]
+Route: TypeAlias = Literal["folded", "projected"]
+
+
+def cheaper_route(units: int, memory_size: int, key_dim: int, value_dim: int) -> Route:
+    """The route with fewer multiply-adds a token and head, folded at a draw (docs/math.md)."""
+    projections = units * (key_dim + value_dim)
+    projected = projections + memory_size * (key_dim + value_dim)
+    return "folded" if 2 * units * memory_size <= projected else "projected"
+
+
+def config_json(**options: Any) -> str:
+    """Return the options as JSON for the compiled part, which checks them."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, np.generic):
+            return value.item()
+        return dict(value) if isinstance(value, Mapping) else value
+
+    try:
+        return json.dumps({name: plain(value) for name, value in options.items()}, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"MemoryAugmentedAttention: {error}") from error
+
+
+def checked_dtype(dtype: str | np.dtype[Any] | type[np.floating[Any]]) -> str:
+    """Return the name of a layer's dtype; raise ValueError when it is no such."""
+    try:
+        name = str(np.dtype(dtype))
+    except TypeError:
+        name = repr(dtype)
+    if name not in ("float32", "float64"):
+        raise ValueError(
+            f'MemoryAugmentedAttention: dtype: found {name}, expected "float32" or "float64"'
+        )
+    return name
