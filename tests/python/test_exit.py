@@ -145,6 +145,7 @@ PROGRAMS = {
         status=3,
     ),
     "Ctrl-C": Program(
+        "signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background\n"
         "in_threads(lambda: layer(tokens))\n"
         "try:\n"
         "    os.kill(os.getpid(), signal.SIGINT); time.sleep(9)\n"

@@ -385,3 +385,23 @@ def test_number_of_threads() -> None:
     for wrong in (0, 1025):
         with pytest.raises(ValueError, match=rf"threads: found {wrong}, expected 1 to 1024"):
             memattn.set_num_threads(wrong)
+
+
+def test_path_is_the_old_name_of_route() -> None:
+    layer = small()
+    with pytest.warns(DeprecationWarning, match="path: renamed route; removed in version 0.3"):
+        layer.path = "projected"
+    with pytest.warns(DeprecationWarning, match="path: renamed route"):
+        assert layer.path == layer.route == "projected"
+    assert "renamed `route`" in MemoryAugmentedAttention.path.__doc__
+
+
+def test_a_pickle_of_an_earlier_version() -> None:
+    layer = small()
+    layer.route = "projected"
+    state = layer.__getstate__()
+    state["forced_path"] = state.pop("forced_route")
+    twin = MemoryAugmentedAttention.__new__(MemoryAugmentedAttention)
+    twin.__setstate__(state)
+    assert twin.route == "projected"
+    np.testing.assert_array_equal(twin(X), layer(X))
