@@ -70,6 +70,7 @@ def test_nothing_leaks_at_exit() -> None:
     # nanobind reports on stderr what is still alive when the interpreter ends.
     code = (
         "import memattn, numpy as np\n"
+        "from memattn import _memattn; _memattn.set_leak_warnings(True)\n"
         "layer = memattn.MemoryAugmentedAttention(4, 3, 2, seed=1)\n"
         "x = np.ones((2, 3, 4), np.float32)\n"
         "layer.backward(x, layer(x))\n"

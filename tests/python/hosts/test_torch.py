@@ -352,7 +352,9 @@ def test_to_numpy_of_half_precision() -> None:
 def test_nothing_leaks_at_exit(tmp_path: Path) -> None:
     program = tmp_path / "program.py"  # torch.compile reads the source
     program.write_text(
-        "import torch\nfrom memattn.torch import MemoryAugmentedAttention\n"
+        "import torch\nfrom memattn import _memattn\n"
+        "from memattn.torch import MemoryAugmentedAttention\n"
+        "_memattn.set_leak_warnings(True)\n"
         "layers = [MemoryAugmentedAttention(4, 3, 2) for _ in range(3)]\n"
         "x = torch.ones(1, 2, 4)\n"
         "alive = layers[0](x)\n"
