@@ -327,7 +327,7 @@ def test_what_does_not_fit(options: dict, error: type[Exception], message: str) 
 def test_options_that_cannot_be() -> None:
     with pytest.raises(ValueError, match="num_heads: found -1, expected"):
         Config(6, 5, -1)
-    with pytest.raises(ValueError, match="prepare: path: found 'fast', expected"):
+    with pytest.raises(ValueError, match="prepare: route: found 'fast', expected"):
         prepare(parameters(), CONFIG, "fast")
     with pytest.raises(ValueError, match="save: params: found memory, expected memory, query"):
         save("nowhere", {"memory": 0}, CONFIG)

@@ -268,7 +268,7 @@ def test_summary() -> None:
     assert lines[0] == "MemoryAugmentedAttention Summary:"
     for line in ("memory_size: 5", "kernel_initializer: GlorotUniform", "output.kernel: (2, 6, 6)"):
         assert line in lines
-    assert lines[-2:] == ["weights: 318", "form: folded"]
+    assert lines[-2:] == ["weights: 318", "route: folded"]
 
 
 def test_save_and_load(tmp_path: Path) -> None:
