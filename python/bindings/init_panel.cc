@@ -74,8 +74,8 @@ bool fit(PanelModel& model, const Values& values, const Indices& offsets,
          std::optional<nb::callable> progress) {
   return model.write("PanelForecaster.fit", [&](memattn::PanelForecaster& forecaster) {
     const GilRelease release;
-    return forecaster.fit({span_of("values", values), span_of("offsets", offsets)}, report_to(progress),
-                          poll_for_signals());
+    return forecaster.fit({span_of("values", values), span_of("offsets", offsets)},
+                          report_to(progress), poll_for_signals());
   });
 }
 
@@ -94,11 +94,12 @@ bool resume(PanelModel& model, const Values& values, const Indices& offsets,
   return model.write("PanelForecaster.resume", [&](memattn::PanelForecaster& forecaster) {
     memattn::PanelTrainingState state{.steps_done = steps_done, .members = {}};
     for (const Parameters& member : members) {
-      state.members.emplace_back(member.data(), member.data() + member.size());
+      const std::span values_of_member = span_of("members", member);
+      state.members.emplace_back(values_of_member.begin(), values_of_member.end());
     }
     const GilRelease release;
-    return forecaster.resume({span_of("values", values), span_of("offsets", offsets)}, state, report_to(progress),
-                             poll_for_signals());
+    return forecaster.resume({span_of("values", values), span_of("offsets", offsets)}, state,
+                             report_to(progress), poll_for_signals());
   });
 }
 

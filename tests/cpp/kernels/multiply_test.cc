@@ -56,5 +56,45 @@ TEST(Multiply, IsThePlainProduct) {
   }
 }
 
+// n + 2 columns of 1024 bytes or more and 32 rows: panels of far rows are copied first. 256 rows of
+// B and 256 KiB of A: where one block ends and the next one begins.
+TEST(Multiply, OfFarRowsAndOfManyBlocksIsThePlainProduct) {
+  for (const std::int64_t m : {31, 32, 45}) {
+    for (const std::int64_t n : {125, 126, 254, 300}) {
+      expect_product<float>(m, n, 20, false, false);
+      expect_product<double>(m, n, 20, true, true);
+    }
+  }
+  for (const std::int64_t k : {255, 256, 257, 513}) {
+    for (const bool add : {false, true}) {
+      expect_product<float>(300, 5, k, true, add);
+      expect_product<double>(150, 67, k, false, add);
+    }
+  }
+}
+
+// A row of C alone, by as many vectors at once as there are, has the bits that it has among others.
+template <typename T>
+void expect_rows_alone_equal(std::int64_t n, std::int64_t k) {
+  constexpr std::int64_t kRows = 9;
+  const auto a = testing::normal_array<T>(kRows * k, 1), b = testing::normal_array<T>(k * n, 2);
+  std::vector<T> together(static_cast<std::size_t>(kRows * n)), alone(together);
+  const auto& kernels = chosen_kernels<T>();
+  kernels.multiply(false, kRows, n, k, a.data(), k, 1, b.data(), n, together.data(), n);
+  for (std::int64_t i = 0; i < kRows; ++i) {
+    kernels.multiply(false, 1, n, k, a.data() + i * k, k, 1, b.data(), n, alone.data() + i * n, n);
+  }
+  EXPECT_EQ(together, alone) << n << " " << k;
+}
+
+TEST(Multiply, RowsAloneHaveTheSameBits) {
+  for (std::int64_t n = 1; n <= 210; n += 11) {
+    for (const std::int64_t k : {1, 9, 300}) {
+      expect_rows_alone_equal<float>(n, k);
+      expect_rows_alone_equal<double>(n, k);
+    }
+  }
+}
+
 }  // namespace
 }  // namespace memattn::kernels

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "io/temporary_folder.h"
 #include "memattn/optimizers.h"
 #include "testing/failing_allocations.h"
 
@@ -220,6 +221,28 @@ TYPED_TEST(OptimizerStateTest, WithoutMemoryNothingChanges) {
   EXPECT_EQ(optimizer.state(), other);
   testing::sweep_allocations([&] { EXPECT_EQ(TypeParam(optimizer).state(), other); },
                              [&] { EXPECT_EQ(optimizer.state(), other); });
+}
+
+// Out of memory while saving or loading: the optimizer stays as it was, and no temporary file
+// stays.
+TEST(AdamFile, WithoutMemoryIsNeitherWrittenNorRead) {
+  const testing::TemporaryFolder folder;
+  Adam<float> adam, other;
+  std::vector<float> w = {1, 2};
+  other.save(folder / "file");
+  const std::string before = testing::read_all(folder / "file");
+  adam.step(w, std::vector<float>{3, 4});
+  const OptimizerState<float> state = adam.state();
+  const long saving = testing::sweep_allocations([&] { adam.save(folder / "file"); },
+                                                 [&] { EXPECT_EQ(adam.state(), state); });
+  EXPECT_GT(saving, 10);
+  EXPECT_EQ(folder.names(), std::vector<std::string>{"file"});
+  EXPECT_NE(testing::read_all(folder / "file"), before);
+  const long loading =
+      testing::sweep_allocations([&] { other = Adam<float>::load(folder / "file"); },
+                                 [&] { EXPECT_EQ(other.iterations(), 0); });
+  EXPECT_GT(loading, 10);
+  EXPECT_EQ(other.state(), state);
 }
 
 // The former restore of Adam, which took no number of parameters.
