@@ -35,6 +35,7 @@ USERS: dict[str, tuple[str, ...]] = {
         "io/atomic_file.h",
         "io/printable.h",
         "io/temporary_file.h",
+        "layer/brief.h",
         "layer/hosted.h",
     ),
 }

@@ -14,6 +14,7 @@
 
 #include "bindings.h"
 #include "gil.h"
+#include "layer/brief.h"
 #include "layer/hosted.h"
 #include "memattn/threads.h"
 #include "span_of.h"
@@ -95,7 +96,7 @@ nb::capsule fold(memattn::HostedLayer<T>& self, const std::vector<Address>& weig
   }
   std::unique_ptr<memattn::HostedCall<T>> folded;
   {
-    constexpr std::int64_t kBriefValues = 1 << 18;
+    constexpr std::int64_t kBriefValues = 1 << 18;  // 1 MiB of floats to compare; not measured
     const Ungiled ungiled(self.count_params() <= kBriefValues);
     folded = self.current(places);
   }
@@ -118,10 +119,7 @@ void forward(const nb::capsule& folded, const Call& call, std::int64_t batch, st
   const memattn::MemoryAugmentedAttentionConfig& config = self.layer().config();
   const std::int64_t size = batch * steps * config.units;
   const std::int64_t rows = batch * steps * (average_heads ? 1 : config.num_heads);
-  constexpr double kBriefOperations = 500'000;
-  const double operations =
-      4.0 * static_cast<double>(size) * static_cast<double>(config.num_heads * config.memory_size);
-  const Ungiled ungiled(operations <= kBriefOperations);
+  const Ungiled ungiled(memattn::is_brief(config, batch * steps));
   const memattn::ThreadLimit limit(call.threads);
   self.forward(span_at<const T>("x", x, size), {.batch = batch, .steps = steps},
                span_at<T>("y", y, size), call.options,

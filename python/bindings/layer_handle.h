@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "gil.h"
+#include "layer/brief.h"
 #include "memattn/memory_augmented_attention.h"
 
 template <typename T>
@@ -24,16 +25,11 @@ class LayerHandle {
   std::shared_ptr<const memattn::MemoryAugmentedAttention<T>> snapshot() const { return layer_; }
 
   // Calls compute(layer) for a forward pass over so many tokens: on a snapshot without the GIL, or
-  // under the GIL when that is work for about 5 µs at most. Who gives the GIL up for a moment while
-  // another thread runs Python may get it back only after that thread's switch interval, 5 ms.
+  // under the GIL when that is brief. A thread that gives the GIL up for a moment while another one
+  // runs Python may get it back only after that thread's switch interval, 5 ms.
   template <typename Compute>
   void forward(std::int64_t tokens, Compute compute) const {
-    constexpr double kBriefOperations = 500'000;
-    const memattn::MemoryAugmentedAttentionConfig& sizes = config();
-    const double operations = 4.0 * static_cast<double>(tokens) * static_cast<double>(sizes.units) *
-                              static_cast<double>(sizes.num_heads) *
-                              static_cast<double>(sizes.memory_size);
-    if (operations <= kBriefOperations) {
+    if (memattn::is_brief(config(), tokens)) {
       compute(*layer_);
       return;
     }
