@@ -62,28 +62,29 @@ def in_words_of_options(file: Path | None = None) -> Iterator[None]:
     except ModuleNotFoundError as error:
         raise DataError("missing-extra", str(error)) from None
     except OSError as error:
-        reason = error.strerror or str(error)
-        problem = f"cannot be read: {reason}"
-        kind = "not-found" if isinstance(error, FileNotFoundError) else "unreadable"
-        raise DataError(kind, problem, file=file) from None
+        if isinstance(error, FileNotFoundError):
+            problem = "no such file; expected one that `memattn train` wrote"
+            raise DataError("not-found", problem, file=file) from None
+        problem = f"cannot be read: {error.strerror or error}"
+        raise DataError("unreadable", problem, file=file) from None
     except ValueError as error:
         refused = re.match(r"(Panel)?Forecaster(Options)?((\.|::)\w+)?: ", str(error))
         if refused is None:
             raise
         raise DataError("option", _renamed(str(error)[refused.end() :])) from None
     except RuntimeError as error:
-        if not re.search(r"\bloss: found (-?inf|-?nan)\b", str(error)):
+        if ": the training diverged: " not in str(error):
             raise
         problem = (
-            "training found a loss that is not finite: the values of some series change too much "
-            "from row to row; rescale them, or use --loss smape"
+            "the training diverged: the values of some series change too much from row to row; "
+            "rescale them, or use --loss smape"
         )
         raise DataError("diverged", problem) from None
 
 
 def _renamed(problem: str) -> str:
     name, colon, rest = problem.partition(":")
-    if name == "sizes":  # of the model: what the three options make of it
+    if " * " in name:  # a product of sizes of the model: what the three options make of it
         return f"--horizon, --season and --lookback:{rest}; choose smaller ones"
     problem = OPTIONS.get(name, name) + colon + rest
     problem = re.sub(r"\bfreq=(?=')", "--freq ", problem).replace("freq=", "--freq")

@@ -128,4 +128,4 @@ def test_data_that_do_not_fit_the_model(call: Run, tmp_path: Path, model: Path) 
     assert done.returncode == 2
     assert "found one row every 1 day, expected one every 1 month, as in fit" in done.stderr
     assert call("predict", model, "--output", model).returncode == 2
-    assert call("predict", model, "none.csv").stderr.startswith("memattn: none.csv: found no such")
+    assert call("predict", model, "none.csv").stderr.startswith("memattn: none.csv: no such file")

@@ -1,6 +1,7 @@
 """Closed and full streams, odd environments and odd paths: one sentence, never a traceback."""
 
 import json
+import math
 import os
 import subprocess
 from collections.abc import Callable
@@ -10,7 +11,9 @@ import pytest
 
 from memattn import MemoryAugmentedAttention, convert
 from memattn.cli import app
+from memattn.cli.fitting import in_words_of_options
 from memattn.cli.output import real_path
+from memattn.errors import DataError
 
 from .conftest import COMMAND, plain_environment
 
@@ -169,13 +172,22 @@ def test_sizes_of_a_model_that_cannot_be(call: Run, data: Path, options: tuple[s
     assert done.stderr.endswith("choose smaller ones\n")
 
 
-def test_a_training_that_diverges(call: Run, tmp_path: Path) -> None:
+@pytest.mark.parametrize("loss", ["smape", "mae", "huber", "quantile"])
+def test_values_that_jump_are_forecast(call: Run, tmp_path: Path, loss: str) -> None:
     rows = "".join(f"{k},{-1e60 if k > 76 else k % 5}\n" for k in range(80))
     (tmp_path / "jump.csv").write_text(f"ds,y\n{rows}")
-    done = call("forecast", "jump.csv", *QUICK, "--loss", "mae", "--season", "4")
-    assert done.returncode == 2
-    assert "rescale them, or use --loss smape" in done.stderr
-    assert [path.name for path in tmp_path.iterdir()] == ["jump.csv"]
+    done = call("forecast", "jump.csv", *QUICK, "--loss", loss, "--season", "4")
+    assert done.returncode == 0, done.stderr
+    forecasts = (tmp_path / "forecast.csv").read_text().splitlines()[1:]
+    assert all(math.isfinite(float(row.split(",")[-1])) for row in forecasts)
+
+
+def test_a_training_that_diverges() -> None:
+    said = "fit: the training diverged: the loss became inf in step 3; use a lower learning_rate"
+    with pytest.raises(DataError, match="rescale them, or use --loss smape"), in_words_of_options():
+        raise RuntimeError(said)
+    with pytest.raises(RuntimeError, match="another"), in_words_of_options():
+        raise RuntimeError("another")
 
 
 class PanicException(BaseException):

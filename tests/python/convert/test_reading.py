@@ -113,7 +113,7 @@ def test_other_files(tmp_path: Path, data: bytes, said: str) -> None:
     path.write_bytes(data)
     with pytest.raises(FormatError, match=said) as caught:
         convert.find(path)
-    assert str(caught.value).startswith(f"{tmp_path}/weights\\n.h5: found ")
+    assert str(caught.value).startswith(f"{tmp_path}/weights\\x0a.h5: found ")
 
 
 def test_what_is_no_file(tmp_path: Path) -> None:
