@@ -73,9 +73,9 @@ TYPED_TEST(BothTypes, RefusedRouteAndNameChangeNothing) {
   EXPECT_EQ(message_of([&] { layer.set_route(static_cast<Route>(7)); }),
             "set_route: route: found 7, expected kAuto, kFolded or kProjected");
   EXPECT_EQ(layer.forced_route(), Route::kFolded);
-  const std::string unknown = message_of([&] { layer.set_weight("querry.kernel", {}); });
+  const std::string unknown = message_of([&] { layer.set_weight("queries.kernel", {}); });
   EXPECT_TRUE(
-      unknown.starts_with("set_weight: name: found \"querry.kernel\", expected one of "
+      unknown.starts_with("set_weight: name: found \"queries.kernel\", expected one of "
                           "memory, query.kernel, "))
       << unknown;
   EXPECT_TRUE(same_bits(this->outputs(layer), expected));

@@ -11,8 +11,8 @@
 #include <string>
 #include <vector>
 
-#include "kernels/kernel_table.h"
 #include "kernels/isa.h"
+#include "kernels/kernel_table.h"
 
 namespace {
 
