@@ -25,23 +25,26 @@ std::int64_t count_params(const MemoryAugmentedAttentionConfig& config);
 template <typename T>
 std::vector<T> initial_parameters(const MemoryAugmentedAttentionConfig& config);
 
-// The nine weights inside a flat buffer; biases are null without use_bias. Allocates nothing.
+// The nine weights inside a flat buffer, from the infos of weight_infos(); biases are null without
+// use_bias. Allocates nothing.
 template <typename Value>
 kernels::WeightPointers<Value> weight_pointers(std::span<const WeightInfo> infos,
                                                Value* parameters) {
+  constexpr std::size_t kWithBiases = 9;
+  const bool biases = infos.size() == kWithBiases;
+  auto next = infos.begin();
+  const auto take = [&] { return parameters + (next++)->offset; };
+  const auto take_bias = [&]() -> Value* { return biases ? take() : nullptr; };
   kernels::WeightPointers<Value> pointers;
-  for (const WeightInfo& info : infos) {
-    Value* place = parameters + info.offset;
-    if (info.name == "memory") pointers.memory = place;
-    if (info.name == "query.kernel") pointers.query_kernel = place;
-    if (info.name == "query.bias") pointers.query_bias = place;
-    if (info.name == "key.kernel") pointers.key_kernel = place;
-    if (info.name == "key.bias") pointers.key_bias = place;
-    if (info.name == "value.kernel") pointers.value_kernel = place;
-    if (info.name == "value.bias") pointers.value_bias = place;
-    if (info.name == "output.kernel") pointers.output_kernel = place;
-    if (info.name == "output.bias") pointers.output_bias = place;
-  }
+  pointers.memory = take();
+  pointers.query_kernel = take();
+  pointers.query_bias = take_bias();
+  pointers.key_kernel = take();
+  pointers.key_bias = take_bias();
+  pointers.value_kernel = take();
+  pointers.value_bias = take_bias();
+  pointers.output_kernel = take();
+  pointers.output_bias = take_bias();
   return pointers;
 }
 
