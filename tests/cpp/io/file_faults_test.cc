@@ -3,10 +3,13 @@
 #include "testing/file_faults.h"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <string>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 #include "io/atomic_file.h"
@@ -20,10 +23,9 @@ using testing::read_all;
 using testing::TemporaryFolder;
 using testing::write_all;
 
-constexpr const char* kCalls[] = {"open",   "write", "fsync", "close", "rename",
-                                  "fchmod", "fstat", "flock", "unlink"};
-constexpr int kShort = 0;
-constexpr int kErrors[] = {ENOSPC, EIO, EDQUOT, EACCES, EINTR, kShort};
+constexpr const char* kCalls[] = {"open",   "write", "fsync", "close",  "rename",
+                                  "fchmod", "fstat", "flock", "unlink", "fcntl"};
+constexpr int kErrors[] = {ENOSPC, EIO, EDQUOT, EACCES, EINTR, FILE_FAULT_SHORT};
 
 void write(const std::filesystem::path& path, const std::string& content) {
   const std::vector<std::span<const std::byte>> pieces = {std::as_bytes(std::span(content))};
@@ -97,6 +99,110 @@ TEST(FileFaults, AnInterruptedSyncIsMadeOfANewFileAndGivenUpInTheEnd) {
   EXPECT_EQ(folder.names(), std::vector<std::string>{"file"});
 }
 
+TEST(FileFaults, AFolderWhoseSyncIsInterruptedForGoodIsTold) {
+  const TemporaryFolder folder;
+  write_all(folder / "file", "old");
+  file_faults_arm(folder.path().c_str(), "fsync", 2, EINTR, true);
+  EXPECT_THROW(write(folder / "file", "new"), FileReplacedError);
+  EXPECT_EQ(file_faults_disarm(), 11) << "one of the file, ten of the folder";
+  EXPECT_EQ(read_all(folder / "file"), "new");
+}
+
+TEST(FileFaults, AWriteThatTakesNothingIsAnError) {
+  const TemporaryFolder folder;
+  write_all(folder / "file", "old");
+  file_faults_arm(folder.path().c_str(), "write", 1, FILE_FAULT_NOTHING, true);
+  EXPECT_THROW(write(folder / "file", "new"), std::system_error);
+  file_faults_disarm();
+  EXPECT_EQ(read_all(folder / "file"), "old");
+  EXPECT_EQ(folder.names(), std::vector<std::string>{"file"});
+}
+
+// A file server whose answer is lost.
+TEST(FileFaults, ARenameThatIsDoneAndFailsIsNoError) {
+  const TemporaryFolder folder;
+  for (const bool exists : {true, false}) {
+    if (exists) write_all(folder / "file", "old");
+    file_faults_arm(folder.path().c_str(), "rename", 1, FILE_FAULT_LOST, false);
+    EXPECT_NO_THROW(write(folder / "file", "new"));
+    file_faults_disarm();
+    EXPECT_EQ(read_all(folder / "file"), "new");
+    EXPECT_EQ(folder.names(), std::vector<std::string>{"file"});
+    std::filesystem::remove(folder / "file");
+  }
+  file_faults_arm(folder.path().c_str(), "rename", 1, EIO, false);
+  EXPECT_THROW(write(folder / "file", "new"), std::system_error) << "nothing was there, nor is";
+  file_faults_disarm();
+  EXPECT_TRUE(folder.names().empty());
+}
+
+// Another writer takes a file that is not locked yet for one that a killed process has left: it
+// holds the lock for a moment, or has removed the file.
+TEST(FileFaults, ATemporaryFileLostToAnotherWriterIsMadeAgain) {
+  const TemporaryFolder folder;
+  write_all(folder / "file", "old");
+  file_faults_arm(folder.path().c_str(), "flock", 1, EWOULDBLOCK, false);
+  EXPECT_NO_THROW(write(folder / "file", "locked"));
+  EXPECT_EQ(file_faults_disarm(), 2);
+  EXPECT_EQ(read_all(folder / "file"), "locked");
+
+  file_faults_arm(folder.path().c_str(), "open", 3, FILE_FAULT_REMOVED, false);
+  EXPECT_NO_THROW(write(folder / "file", "removed"));
+  EXPECT_EQ(file_faults_disarm(), 4) << "the folder twice, two temporary files";
+  EXPECT_EQ(read_all(folder / "file"), "removed");
+  EXPECT_EQ(folder.names(), std::vector<std::string>{"file"});
+}
+
+TEST(FileFaults, ATemporaryFileThatIsAlwaysLostIsGivenUp) {
+  const TemporaryFolder folder;
+  write_all(folder / "file", "old");
+  file_faults_arm(folder.path().c_str(), "flock", 1, EWOULDBLOCK, true);
+  EXPECT_THROW(write(folder / "file", "new"), std::system_error);
+  EXPECT_EQ(file_faults_disarm(), 100);
+  EXPECT_EQ(read_all(folder / "file"), "old");
+  EXPECT_EQ(folder.names(), std::vector<std::string>{"file"});
+}
+
+// A file system that gives no file away: the group's permissions stay where the group does.
+TEST(FileFaults, AnOwnerThatCannotBeKeptIsNoError) {
+  if (::geteuid() != 0) GTEST_SKIP() << "only root can give a file away";
+  constexpr uid_t kNobody = 65534;
+  const TemporaryFolder folder;
+  for (const auto& [group, mode] : {std::pair(::getegid(), 0660u), std::pair(kNobody, 0600u)}) {
+    write_all(folder / "file", "old");
+    ASSERT_EQ(::chown((folder / "file").c_str(), kNobody, group), 0);
+    ASSERT_EQ(::chmod((folder / "file").c_str(), 0660), 0);
+    file_faults_arm(folder.path().c_str(), "fchown", 1, EPERM, true);
+    EXPECT_NO_THROW(write(folder / "file", "new"));
+    EXPECT_EQ(file_faults_disarm(), 2);
+    struct stat status = {};
+    ASSERT_EQ(::stat((folder / "file").c_str(), &status), 0);
+    EXPECT_EQ(status.st_uid, ::geteuid());
+    EXPECT_EQ(status.st_mode & 07777, mode);
+  }
+}
+
+TEST(FileFaults, TheCheckBeforeTheWorkFailsAsTheWriterWould) {
+  const TemporaryFolder folder;
+  write_all(folder / "file", "old");
+  for (const char* const call : {"open", "fcntl"}) {
+    for (int nth = 1;; ++nth) {
+      int code = 0;
+      file_faults_arm(folder.path().c_str(), call, nth, EACCES, false);
+      try {
+        check_file_writable(folder / "file");
+      } catch (const std::system_error& problem) {
+        code = problem.code().value();
+      }
+      if (file_faults_disarm() < nth) break;
+      EXPECT_EQ(code, EACCES) << call << " " << nth;
+      EXPECT_EQ(folder.names(), std::vector<std::string>{"file"});
+    }
+  }
+  EXPECT_NO_THROW(check_file_writable(folder / "file"));
+  EXPECT_EQ(read_all(folder / "file"), "old");
+}
+
 TEST(FileFaults, AReaderSaysWhatTheSystemSays) {
   const TemporaryFolder folder;
   const std::string data(8, 'x');
@@ -117,7 +223,8 @@ TEST(FileFaults, AReaderSaysWhatTheSystemSays) {
         if (file_faults_disarm() < nth) break;
         if (code == 0) {
           EXPECT_EQ(found, data) << call << " " << nth;
-          EXPECT_TRUE(error == EINTR || error == kShort) << call << " " << nth << " " << error;
+          EXPECT_TRUE(error == EINTR || error == FILE_FAULT_SHORT)
+              << call << " " << nth << " " << error;
         } else {
           EXPECT_EQ(code, error) << call;
         }

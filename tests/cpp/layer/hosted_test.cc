@@ -68,6 +68,8 @@ TEST(HostedLayer, FoldsOnceForTheSameValues) {
   EXPECT_EQ(hosted.folds(), 0);
   auto call = hosted.renew(weights.places());
   EXPECT_TRUE(same_bits(forward(*call, x), forward(weights.layer(), x)));
+  EXPECT_TRUE(hosted.config() == kConfig);
+  EXPECT_TRUE(call->layer().config() == kConfig);
 
   const Weights elsewhere = weights;  // the same values at other addresses
   EXPECT_NE(hosted.current(elsewhere.places()), nullptr);

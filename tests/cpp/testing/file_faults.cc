@@ -65,25 +65,35 @@ bool fails_on(const char* name, int descriptor) {
 }
 
 int open_file(int folder, const char* path, int flags, mode_t mode) {
-  if (fails_at("open", folder, path) && armed_error != 0) return -1;
-  return static_cast<int>(::syscall(SYS_openat, folder, path, flags, mode));
+  const bool fails = fails_at("open", folder, path);
+  if (fails && armed_error > 0) return -1;
+  const auto file = static_cast<int>(::syscall(SYS_openat, folder, path, flags, mode));
+  if (fails && armed_error == FILE_FAULT_REMOVED && (flags & O_CREAT) != 0) {
+    ::syscall(SYS_unlinkat, folder, path, 0);
+  }
+  return file;
 }
 
 ssize_t read_at(int descriptor, void* bytes, size_t size, off_t offset) {
   if (fails_on("pread", descriptor)) {
-    if (armed_error != 0) return -1;
-    if (size > 1) size = 1;
+    if (armed_error > 0) return -1;
+    if (armed_error == FILE_FAULT_SHORT && size > 1) size = 1;
   }
   return ::syscall(SYS_pread64, descriptor, bytes, size, offset);
 }
 
 int rename_file(int from_folder, const char* from, int to_folder, const char* to) {
-  if (fails_at("rename", to_folder, to) && armed_error != 0) return -1;
-  return static_cast<int>(::syscall(SYS_renameat2, from_folder, from, to_folder, to, 0));
+  const bool fails = fails_at("rename", to_folder, to);
+  if (fails && armed_error > 0) return -1;
+  const auto result =
+      static_cast<int>(::syscall(SYS_renameat2, from_folder, from, to_folder, to, 0));
+  if (!fails || armed_error != FILE_FAULT_LOST) return result;
+  errno = EIO;
+  return -1;
 }
 
 int unlink_file(int folder, const char* path, int flags) {
-  if (fails_at("unlink", folder, path) && armed_error != 0) return -1;
+  if (fails_at("unlink", folder, path) && armed_error > 0) return -1;
   return static_cast<int>(::syscall(SYS_unlinkat, folder, path, flags));
 }
 
@@ -135,8 +145,9 @@ int file_faults_disarm() {
 
 [[gnu::visibility("default")]] ssize_t write(int descriptor, const void* bytes, size_t size) {
   if (fails_on("write", descriptor)) {
-    if (armed_error != 0) return -1;
-    if (size > 1) size = 1;
+    if (armed_error > 0) return -1;
+    if (armed_error == FILE_FAULT_NOTHING) return 0;
+    if (armed_error == FILE_FAULT_SHORT && size > 1) size = 1;
   }
   return ::syscall(SYS_write, descriptor, bytes, size);
 }
@@ -149,24 +160,37 @@ int file_faults_disarm() {
   return read_at(descriptor, bytes, size, offset);
 }
 [[gnu::visibility("default")]] int fsync(int descriptor) {
-  if (fails_on("fsync", descriptor) && armed_error != 0) return -1;
+  if (fails_on("fsync", descriptor) && armed_error > 0) return -1;
   return static_cast<int>(::syscall(SYS_fsync, descriptor));
 }
 [[gnu::visibility("default")]] int flock(int descriptor, int operation) noexcept {
-  if (fails_on("flock", descriptor) && armed_error != 0) return -1;
+  if (fails_on("flock", descriptor) && armed_error > 0) return -1;
   return static_cast<int>(::syscall(SYS_flock, descriptor, operation));
 }
 [[gnu::visibility("default")]] int fchmod(int descriptor, mode_t mode) noexcept {
-  if (fails_on("fchmod", descriptor) && armed_error != 0) return -1;
+  if (fails_on("fchmod", descriptor) && armed_error > 0) return -1;
   return static_cast<int>(::syscall(SYS_fchmod, descriptor, mode));
 }
+[[gnu::visibility("default")]] int fchown(int descriptor, uid_t owner, gid_t group) noexcept {
+  if (fails_on("fchown", descriptor) && armed_error > 0) return -1;
+  return static_cast<int>(::syscall(SYS_fchown, descriptor, owner, group));
+}
+// Every command takes one argument at most, a number or an address.
+[[gnu::visibility("default")]] int fcntl(int descriptor, int command, ...) {
+  va_list arguments;
+  va_start(arguments, command);
+  void* const argument = va_arg(arguments, void*);
+  va_end(arguments);
+  if (command == F_DUPFD_CLOEXEC && fails_on("fcntl", descriptor) && armed_error > 0) return -1;
+  return static_cast<int>(::syscall(SYS_fcntl, descriptor, command, argument));
+}
 [[gnu::visibility("default")]] int fstat(int descriptor, struct stat* status) noexcept {
-  if (fails_on("fstat", descriptor) && armed_error != 0) return -1;
+  if (fails_on("fstat", descriptor) && armed_error > 0) return -1;
   return ::fstatat(descriptor, "", status, AT_EMPTY_PATH);
 }
 // A close that fails has closed the file all the same, as Linux does.
 [[gnu::visibility("default")]] int close(int descriptor) {
-  const bool failed = fails_on("close", descriptor) && armed_error != 0;
+  const bool failed = fails_on("close", descriptor) && armed_error > 0;
   const int error = errno;
   const int result = static_cast<int>(::syscall(SYS_close, descriptor));
   if (!failed) return result;
