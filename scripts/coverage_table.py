@@ -27,6 +27,10 @@ AREAS = {
         "*/forecast/data/panel_files.py",
         "*/forecast/data/table_files.py",
         "*/forecast/data/arrow_columns.py",
+        "*/forecast/data/column_types.py",
+        "*/forecast/data/form_config.py",
+        "*/forecast/data/parquet_reader.py",
+        "*/forecast/data/parquet_child.py",
     ],
     "writers of files": ["*/memattn/files.py"],
     "files of the forecaster": [

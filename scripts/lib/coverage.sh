@@ -18,15 +18,17 @@ measure_cpp_coverage() {
     "$COVERAGE/src" "$COVERAGE/tests/cpp/io" "$COVERAGE/tests/cpp/layer"
 }
 
-# Child processes count too: pyproject.toml, [tool.coverage.run].
+# Child processes count too: pyproject.toml, [tool.coverage.run]. Left out: a test whose child may
+# write no more than a few bytes, the file of coverage.py among them.
 measure_python_coverage() {
-  local status=0
+  local status=0 small=tests/python/cli/test_convert_command.py
+  small+=::test_a_full_disk_is_a_failure_of_the_machine
   export COVERAGE_FILE=$PWD/$COVERAGE/python.data
   mkdir -p "$COVERAGE"
   rm -f "$COVERAGE"/python.data*
   python -m coverage run -m pytest --quiet --tb=short --numprocesses="$JOBS" --dist=loadfile \
     tests/python/convert tests/python/forecast tests/python/cli tests/python/test_csv_reader.py \
-    tests/python/test_files.py tests/python/test_layer_files.py || status=$?
+    tests/python/test_files.py tests/python/test_layer_files.py --deselect="$small" || status=$?
   python -m coverage combine --quiet
   python -m coverage json --quiet -o "$COVERAGE/python.json"
   python -m coverage html --quiet -d "$COVERAGE/python"
