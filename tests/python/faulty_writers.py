@@ -4,9 +4,12 @@ Runs under LD_PRELOAD of tests/cpp/testing/file_faults.cc. Prints each thing tha
 the end how many faults there were.
 """
 
+import contextlib
 import ctypes
 import errno
+import io
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,16 +17,45 @@ import numpy as np
 import pandas as pd
 
 from memattn import MemoryAugmentedAttention, convert, files
+from memattn.cli import app, output
 from memattn.errors import DataError
 from memattn.forecast import Forecaster
 from memattn.forecast.data.panel import panel_from_frame
+from memattn.forecast.data.table_files import table_bytes
+from memattn.forecast.report import page
 
 CALLS = ["open", "write", "fsync", "close", "rename", "fchmod", "fstat", "flock", "unlink"]
 ERRORS = [errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.EACCES, errno.EINTR, 0]  # 0: one byte
 
 
-def writers() -> dict[str, Callable[[Path], object]]:
-    """What writes a file of the name."""
+def repairs(folder: Path) -> Callable[[Path], object]:
+    """What `memattn doctor` writes of a layer whose slots are alike."""
+    ill = folder.with_name("ill.safetensors")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that zeros cannot learn
+        MemoryAugmentedAttention(4, 3, 2, memory_initializer="zeros").save(ill)
+
+    def repair(path: Path) -> None:
+        said = io.TextIOWrapper(io.BytesIO())
+        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+            code = app.run(["doctor", str(ill), "--repair", str(path)])
+        if code != 0:
+            said.seek(0)
+            raise OSError(said.read())
+
+    return repair
+
+
+def report_and_figure(fitted: Forecaster) -> dict[str, Callable[[Path], object]]:
+    """What writes a report and a figure, each drawn once for all."""
+    html, svg = page.render_report(fitted), page.series_picture(fitted, ".svg", None, (80,))
+    page.render_report = lambda *_, **__: html
+    page.series_picture = lambda *_: svg
+    return {"report.html": fitted.write_report, "figure.svg": fitted.write_figure}
+
+
+def writers(folder: Path, long: bool) -> dict[str, Callable[[Path], object]]:
+    """What writes a file of the name; `long`: the report and its figure too."""
     layer = MemoryAugmentedAttention(4, 3, 2, seed=1)
     table = pd.DataFrame(
         {
@@ -39,21 +71,25 @@ def writers() -> dict[str, Callable[[Path], object]]:
         path.unlink(missing_ok=True)
         Forecaster(3, members=1, steps=2).fit(panel, checkpoint=path)
 
-    return {
+    few: dict[str, Callable[[Path], object]] = {
+        "repaired.safetensors": repairs(folder),
         "layer.safetensors": layer.save,
         "layer.npz": lambda path: convert.write(layer, path),
         "layer.pt": lambda path: convert.write(layer, path),
         "layer.weights.h5": lambda path: convert.write(layer, path),
         "forecaster": fitted.save,
         "table.csv": lambda path: files.write_atomically(path, b"a,b\n1,2\n"),
+        "table.parquet": lambda path: output.write_file(path, table_bytes(table)),
+        "layer.onnx": lambda path: convert.write(layer, path),
         "checkpoint": keep,
     }
+    return few | report_and_figure(fitted) if long else few
 
 
 def main(folder: Path, stride: int) -> None:
     faults = ctypes.CDLL(None)
     total = turn = 0
-    for name, write in writers().items():
+    for name, write in writers(folder, stride == 1).items():
         path = folder / name
         write(path)
         new = path.read_bytes()

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from memattn import MemoryAugmentedAttention
+from memattn.forecast import Forecaster
 
 SOURCE = Path(__file__).parents[1] / "cpp" / "testing" / "file_faults.cc"
 LONG = bool(os.environ.get("MEMATTN_LONG_TESTS"))
@@ -33,6 +34,51 @@ def test_every_writer_with_every_call_failing(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[:-1] == [], done.stdout
     assert int(done.stdout.splitlines()[-1]) > 100
+
+
+SAVING_FORECASTERS = """
+import sys
+from pathlib import Path
+import numpy as np, pandas as pd
+from memattn.forecast import Forecaster
+from memattn.forecast.data.panel import panel_from_frame
+folder, path = Path(sys.argv[1]), Path(sys.argv[2])
+table = pd.DataFrame({"unique_id": "a", "ds": np.arange(40), "y": np.arange(40.0) % 4 + 1})
+panel = panel_from_frame(table, freq=1)
+fitted = [Forecaster(3, members=1, steps=2, seed=seed).fit(panel) for seed in range(2)]
+for seed, forecaster in enumerate(fitted):
+    forecaster.save(folder / str(seed))
+print("ready", flush=True)
+while True:
+    for forecaster in fitted:
+        forecaster.save(path)
+"""
+
+
+def test_a_killed_process_leaves_a_whole_forecaster(tmp_path: Path) -> None:
+    written, path = tmp_path / "written", tmp_path / "written" / "forecaster"
+    written.mkdir()
+    seen = set()
+    for turn in range(60 if LONG else 3):
+        process = subprocess.Popen(
+            [sys.executable, "-c", SAVING_FORECASTERS, str(tmp_path), str(path)],
+            stdout=subprocess.PIPE,
+        )
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        while turn == 0 and not path.exists():
+            time.sleep(0.001)
+        time.sleep(random.Random(turn).uniform(0, 0.1))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        process.stdout.close()
+        contents = [(tmp_path / str(seed)).read_bytes() for seed in range(2)]
+        seen.add(contents.index(path.read_bytes()))  # the same seeds give the same bytes each turn
+        assert len(list(written.iterdir())) <= 2
+    assert seen
+    Forecaster.load(path).save(path)
+    assert path.read_bytes() in contents
+    assert list(written.iterdir()) == [path]
 
 
 SAVING = """
