@@ -3,9 +3,11 @@
 
 #include <cmath>
 #include <limits>
+#include <utility>
 #include <vector>
 
 #include "kernels/kernel_table.h"
+#include "kernels/kernel_units.h"
 #include "testing/arrays.h"
 
 namespace memattn::kernels {
@@ -92,6 +94,62 @@ TEST(Multiply, RowsAloneHaveTheSameBits) {
     for (const std::int64_t k : {1, 9, 300}) {
       expect_rows_alone_equal<float>(n, k);
       expect_rows_alone_equal<double>(n, k);
+    }
+  }
+}
+
+// Packed or not, the operands are the same, and so is each chain of sums.
+template <typename T>
+void expect_packed_equal(std::int64_t m, std::int64_t n, std::int64_t k) {
+  const auto a = testing::normal_array<T>(m * k, 1), b = testing::normal_array<T>(k * n, 2);
+  const auto bias = testing::normal_array<T>(m, 3);
+  const KernelUnits<T>& units = kernel_units<T>();
+  std::vector<T> a_packed(a.size()), b_packed(b.size());
+  units.pack_left(m, k, a.data(), k, 1, a_packed.data());
+  units.pack_right(k, n, b.data(), n, b_packed.data());
+  for (const T* start : {static_cast<const T*>(nullptr), bias.data()}) {
+    std::vector<T> expected(static_cast<std::size_t>(m * n));
+    for (std::size_t i = 0; start && i < expected.size(); ++i) {
+      expected[i] = bias[i / static_cast<std::size_t>(n)];
+    }
+    chosen_kernels<T>().multiply(start != nullptr, m, n, k, a.data(), k, 1, b.data(), n,
+                                 expected.data(), n);
+    for (const T* left : {static_cast<const T*>(nullptr), std::as_const(a_packed).data()}) {
+      for (const T* right : {static_cast<const T*>(nullptr), std::as_const(b_packed).data()}) {
+        std::vector<T> found(expected.size(), T(-1));
+        units.multiply_packed(m, n, k, a.data(), left, b.data(), right, found.data(), start);
+        ASSERT_EQ(found, expected) << m << " " << n << " " << k << (left ? " left" : "")
+                                   << (right ? " right" : "") << (start ? " bias" : "");
+      }
+    }
+  }
+}
+
+TEST(Multiply, PackedOperandsGiveTheSameBits) {
+  for (const std::int64_t m : {1, 3, 4, 7, 8, 20, 33}) {
+    for (const std::int64_t n : {1, 5, 16, 31, 48, 67}) {
+      for (const std::int64_t k : {1, 17, 256, 300}) {
+        expect_packed_equal<float>(m, n, k);
+        expect_packed_equal<double>(m, n, k);
+      }
+    }
+  }
+}
+
+// Stored as floats and multiplied as doubles: the product of the converted operands.
+TEST(Multiply, NarrowerOperandsAreConvertedExactly) {
+  for (const std::int64_t m : {1, 6, 40}) {
+    for (const std::int64_t n : {3, 16, 29, 260}) {
+      for (const std::int64_t k : {2, 300}) {
+        const auto a = testing::normal_array<float>(m * k, 1);
+        const auto b = testing::normal_array<float>(k * n, 2);
+        const auto a_wide = testing::converted<double>(a), b_wide = testing::converted<double>(b);
+        std::vector<double> expected(static_cast<std::size_t>(m * n)), found(expected);
+        chosen_kernels<double>().multiply(false, m, n, k, a_wide.data(), k, 1, b_wide.data(), n,
+                                          expected.data(), n);
+        kernel_units<double>().multiply_floats(m, n, k, a.data(), b.data(), n, found.data());
+        ASSERT_EQ(found, expected) << m << " " << n << " " << k;
+      }
     }
   }
 }
