@@ -131,8 +131,8 @@ void init_optimizer_of(nb::module_& m, const char* name) {
           [](Any& self, double learning_rate, std::int64_t iterations, std::int64_t parameters,
              const std::map<std::string, Moment>& moments) {
             memattn::OptimizerState<T> state{learning_rate, iterations, parameters};
-            for (const auto& [name, values] : moments) {
-              state.moments[name].assign(values.data(), values.data() + values.size());
+            for (const auto& [moment, values] : moments) {
+              state.moments[moment].assign(values.data(), values.data() + values.size());
             }
             self.base().restore(std::move(state));
           },
