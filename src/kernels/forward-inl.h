@@ -68,7 +68,8 @@ void write_scores(const Call& call, const ForwardArrays<T>& arrays, std::int64_t
 }
 
 // Few tokens: a tile would mostly be empty lanes. Here the lanes are slots and units instead, and
-// each element is the same chain of operations as in a tile, so that the bits are the same too.
+// each element is the same chain of operations as in a tile, so that the bits are the same too. The
+// bound carries no measurement.
 inline constexpr std::int64_t kFewTokens = 3;
 
 template <typename T>

@@ -172,7 +172,7 @@ HWY_NOINLINE void panel(D d, Start start, std::int64_t part, std::int64_t m, std
                         const T* bias) {
   constexpr int kLargest = kVectors == 3 ? kBlock3 : kVectors == 2 ? kBlock2 : kBlock1;
   // Rows far apart share few of L1's sets: they are packed first when enough rows of A make up for
-  // it.
+  // it. Neither bound carries a measurement.
   constexpr std::int64_t kFar = 1024 / sizeof(B), kManyRows = 32;
   const std::int64_t columns =
       (kVectors - (kPart ? 1 : 0)) * static_cast<std::int64_t>(Lanes(d)) + part;
@@ -215,7 +215,7 @@ HWY_NOINLINE void panel(D d, Start start, std::int64_t part, std::int64_t m, std
 }
 
 // Up to so many rows go best one by one, each by as many vectors at once as there are: by three, a
-// row would wait for its own sums.
+// row would wait for its own sums. Where that stops paying carries no measurement.
 inline constexpr std::int64_t kFewRows = 3;
 
 // The first columns of a single row of C; returns how many.
