@@ -75,11 +75,13 @@ def as_place(where: str, value: SupportsIndex, size: int) -> int:
     Raises
     ------
     TypeError
-        The value is no integer.
+        The value is no integer; True and False are none.
     ValueError
         It is negative, or so large that the call's last one cannot be counted.
     """
     try:
+        if isinstance(value, bool):
+            raise TypeError
         place = index(value)
     except TypeError:
         found = type(value).__name__

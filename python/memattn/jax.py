@@ -383,25 +383,26 @@ def _keep(
         mask = _mask("value_mask", value_mask)
         check_shape("apply: value_mask", mask.shape, (batch, config.memory_size))
         masks.append(mask[:, None])
+    first = _first_step(first_step, steps)
     if use_causal_mask:
-        masks.append(jnp.arange(config.memory_size) <= _steps(first_step, steps, config)[:, None])
+        # A place behind the last slot reads all of them; int32 may not count as far as the place.
+        places = jnp.arange(steps) + jnp.minimum(first, config.memory_size)
+        masks.append(jnp.arange(config.memory_size) <= places[:, None])
     keep = None
     for mask in masks:
         keep = mask if keep is None else keep & mask
     return None if keep is None else jnp.broadcast_to(keep, full)
 
 
-def _steps(first_step: int | Array, steps: int, config: Config) -> Array:
-    """Return where each step stands in its sequence, (T,)."""
-    if isinstance(first_step, (int, np.integer)):
-        place = as_place("apply: first_step", first_step, steps)
-        # A place behind the last slot reads all of them; int32 may not count as far as the place.
-        return jnp.arange(steps) + min(place, config.memory_size)
-    first = jnp.asarray(first_step)
-    if first.shape != () or not jnp.issubdtype(first.dtype, jnp.integer):
-        found = f"found dtype {first.dtype} of shape {first.shape}"
-        raise TypeError(f"apply: first_step: {found}, expected an integer")
-    return jnp.arange(steps) + first
+def _first_step(value: int | Array, steps: int) -> int | Array:
+    """Return a checked first step; of a traced one only the kind can be known."""
+    if isinstance(value, jax.core.Tracer):
+        if value.shape != () or not jnp.issubdtype(value.dtype, jnp.integer):
+            found = f"found dtype {value.dtype} of shape {value.shape}"
+            raise TypeError(f"apply: first_step: {found}, expected an integer, at least 0")
+        return value.astype(int)
+    # What JAX can count may be less than the value, which is only compared with slots.
+    return min(as_place("apply: first_step", value, steps), 2**31 - 1)
 
 
 def _mask(name: str, mask: Array) -> Array:

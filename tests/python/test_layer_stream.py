@@ -58,6 +58,7 @@ def test_backward_of_a_part_knows_its_place() -> None:
         (2**63 - 2, ValueError, "found 9223372036854775806, expected at least 0 and below"),
         (2**64, ValueError, "found 18446744073709551616, expected at least 0 and below"),
         (1.5, TypeError, "found float, expected an integer"),
+        (True, TypeError, "found bool, expected an integer"),
         ("1", TypeError, "found str, expected an integer"),
         (None, TypeError, "found NoneType, expected an integer"),
     ],

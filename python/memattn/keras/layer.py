@@ -17,7 +17,14 @@ from memattn.keras.initializers import (
     seeded,
 )
 from memattn.keras.learner import SHARED_OPTIONS, Learner, parameters
-from memattn.keras.masks import attention_rows, causal_rows, joined_mask, slot_rows, token_rows
+from memattn.keras.masks import (
+    attention_rows,
+    causal_rows,
+    checked_first_step,
+    joined_mask,
+    slot_rows,
+    token_rows,
+)
 from memattn.layer_options import Route, cheaper_route, config_json
 
 _GET = {
@@ -243,13 +250,15 @@ class MemoryAugmentedAttention(Learner):
         Raises
         ------
         ValueError
-            A shape does not fit.
+            A shape does not fit, or `first_step` is negative.
         TypeError
-            A mask holds floats: an additive one of 0 and -inf would mean the opposite here.
+            `first_step` is no integer, or a mask holds floats: an additive one of 0 and -inf would
+            mean the opposite here.
         """
         batch, steps, _ = inputs.shape
         if mask is None:
             mask = getattr(inputs, "_keras_mask", None)
+        first = checked_first_step(first_step, self.memory_size)
         read, scores = attend(
             inputs,
             self._weights(),
@@ -259,7 +268,7 @@ class MemoryAugmentedAttention(Learner):
                 token_rows("query_mask", query_mask, (batch, steps)),
                 token_rows("mask", mask, (batch, steps)),
                 slot_rows(value_mask, (batch, self.memory_size)),
-                causal_rows(ops.shape(inputs)[1], self.memory_size, first_step)
+                causal_rows(ops.shape(inputs)[1], self.memory_size, first)
                 if use_causal_mask
                 else None,
             ),

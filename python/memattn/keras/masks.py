@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import index
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -39,15 +40,23 @@ def slot_rows(mask: Any, full: tuple[Size, ...]) -> Any:
     return None if mask is None else ops.expand_dims(_two_axes("value_mask", mask, full), 1)
 
 
-def causal_rows(steps: Any, slots: int, first_step: Any = 0) -> Any:
-    """Step t reads slots 0 to first_step + t: (1, T, S)."""
-    if isinstance(first_step, (int, np.integer)):
-        # A place behind the last slot reads all of them; int32 may not count as far as the place.
-        first_step = min(as_place("first_step", first_step, 0), slots)
-    first = ops.convert_to_tensor(first_step)
-    if len(first.shape) != 0 or "int" not in str(first.dtype):
-        found = f"dtype {first.dtype} of shape {tuple(first.shape)}"
-        raise TypeError(f"first_step: found {found}, expected an integer")
+def checked_first_step(first_step: Any, slots: int) -> Any:
+    """Return where a call begins as a scalar tensor; of a symbolic one only the kind is checked."""
+    if hasattr(first_step, "shape") and not isinstance(first_step, (np.generic, np.ndarray)):
+        first_step = ops.convert_to_tensor(first_step)
+        if len(first_step.shape) != 0 or "int" not in str(first_step.dtype):
+            found = f"dtype {first_step.dtype} of shape {tuple(first_step.shape)}"
+            raise TypeError(f"first_step: found {found}, expected an integer, at least 0")
+        try:
+            index(first_step)
+        except TypeError:  # nobody knows the value yet
+            return first_step
+    # A place behind the last slot reads all of them; int32 may not count as far as the place.
+    return ops.convert_to_tensor(min(as_place("first_step", first_step, 0), slots))
+
+
+def causal_rows(steps: Any, slots: int, first: Any) -> Any:
+    """Step t reads slots 0 to first + t: (1, T, S)."""
     step, slot = ops.arange(steps), ops.arange(slots)
     step = step + ops.cast(first, step.dtype)
     return ops.expand_dims(ops.expand_dims(slot, 0) <= ops.expand_dims(step, 1), 0)

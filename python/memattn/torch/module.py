@@ -292,6 +292,10 @@ class MemoryAugmentedAttention(nn.Module):  # type: ignore[misc]  # mypy has no 
 
     path = RenamedProperty("route", removed_in="0.3")
 
+    def __dir__(self) -> list[str]:
+        """Leave the old name out: torch.jit reads every name that stands here, and would warn."""
+        return [name for name in super().__dir__() if name != "path"]
+
     def extra_repr(self) -> str:
         """Return the options that are not the usual ones."""
         usual = {
@@ -423,7 +427,7 @@ def _place(name: str, value: int, size: int) -> int:
     if torch.compiler.is_compiling():  # perhaps a symbol, whose value nobody knows yet
         torch._check(value >= 0)
         return value
-    return as_place(name, value, size)
+    return as_place(name, value, int(size))  # a tensor where torch.jit traces
 
 
 def _attend(x: Tensor, weights: Weights, call: Call) -> tuple[Tensor, Tensor | None]:

@@ -105,8 +105,10 @@ def test_dropout_of_a_part_where_the_seed_is_the_same() -> None:
 def test_a_place_that_cannot_be(name: str) -> None:
     with pytest.raises(ValueError, match=f"{name}: found -1, expected at least 0"):
         small()(X, **{name: -1})
-    with pytest.raises(TypeError, match=f"{name}: found float, expected an integer"):
-        small()(X, **{name: 0.5})
+    for value in (0.5, True):
+        kind = type(value).__name__
+        with pytest.raises(TypeError, match=f"{name}: found {kind}, expected an integer"):
+            small()(X, **{name: value})
 
 
 def test_export_keeps_the_place() -> None:
@@ -139,3 +141,5 @@ def test_tensors_that_are_not_aligned_are_copied() -> None:
 def test_path_is_the_old_name_of_route() -> None:
     with pytest.warns(DeprecationWarning, match="path: renamed route; removed in version 0.3"):
         assert small().path == small().route
+    assert "route" in dir(small())
+    assert "path" not in dir(small())  # else what reads every name, as torch.jit, would warn
