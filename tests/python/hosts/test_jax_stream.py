@@ -82,10 +82,12 @@ def test_a_place_behind_the_last_slot_reads_all() -> None:
     for place in (8, 2**31 - 1, 2**62, np.int64(2**40), jnp.asarray(2**40)):
         y = apply(parameters(), X, CONFIG, use_causal_mask=True, first_step=place)
         np.testing.assert_allclose(y, free, rtol=1e-13, atol=1e-13)
-    run = jax.jit(lambda at: apply(parameters(), X, CONFIG, use_causal_mask=True, first_step=at))
-    with jax.enable_x64(False):
+    with jax.enable_x64(False):  # where the place is an int32, which must not overflow
+        narrow = {name: value.astype(jnp.float32) for name, value in parameters().items()}
+        x = X.astype(np.float32)
+        run = jax.jit(lambda at: apply(narrow, x, CONFIG, use_causal_mask=True, first_step=at))
         y = run(jnp.asarray(2**31 - 1, jnp.int32))
-        np.testing.assert_allclose(y, free, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(y, free, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("use_causal_mask", [True, False])
