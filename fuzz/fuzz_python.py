@@ -4,7 +4,7 @@
     python fuzz/fuzz_python.py TARGET [LIBFUZZER_OPTION ...]
 
 Inputs that reach new lines go to build/fuzz/python/TARGET, and those that are findings to
-build/fuzz/python/TARGET-crash-...; fuzz/corpus/TARGET is read only. requirements/fuzz.txt has what
+build/fuzz/python/TARGET-crash-...; fuzz/corpus/TARGET is read only. requirements/tools.txt has what
 is needed beside memattn.
 """
 
@@ -40,6 +40,8 @@ def main() -> None:
     assert tuple(TARGETS) == NAMES
     # Polars and PyArrow start a thread for each core, which libFuzzer's watch over memory counts.
     os.environ.setdefault("POLARS_MAX_THREADS", "1")
+    # Polars panics on some damaged files, and printing each stack costs runs and fills the log.
+    os.environ["RUST_BACKTRACE"] = "0"
     found = Path("build/fuzz/python") / name
     found.mkdir(parents=True, exist_ok=True)
     options = [*DEFAULTS, f"-dict={FOLDER / 'python.dict'}", f"-artifact_prefix={found}-"]
