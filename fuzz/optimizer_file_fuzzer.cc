@@ -12,7 +12,7 @@ template <typename Kind, typename T>
 void load(const std::string& path) {
   fuzz::run([&] {
     Kind optimizer = Kind::load(path);
-    Kind again;
+    Kind again(optimizer.options());
     again.restore(optimizer.state());  // a state that was read can be restored
     const std::int64_t parameters = optimizer.state().parameters;
     std::vector<T> w(static_cast<size_t>(parameters > 0 ? parameters : 1), T(1)), gradients = w;

@@ -16,6 +16,26 @@ namespace memattn::kernels::reference {
 inline double real_part(double value) { return value; }
 inline double real_part(const std::complex<double>& value) { return value.real(); }
 
+// p (slots) from logits to the softmax over the slots that keeps(s) keeps; the others become 0.
+// Returns whether there is one.
+template <typename Scalar, typename Keeps>
+bool softmax(std::int64_t slots, const Keeps& keeps, Scalar* p) {
+  bool any = false;
+  double largest = 0;
+  for (std::int64_t s = 0; s < slots; ++s) {
+    if (!keeps(s)) continue;
+    if (!any || real_part(p[s]) > largest) largest = real_part(p[s]);
+    any = true;
+  }
+  Scalar total(0);
+  for (std::int64_t s = 0; s < slots; ++s) {
+    p[s] = keeps(s) ? std::exp(p[s] - largest) : Scalar(0);
+    total += p[s];
+  }
+  for (std::int64_t s = 0; any && s < slots; ++s) p[s] /= total;
+  return any;
+}
+
 // y (B, T, U) and scores (B, H, T, S), before dropout, from x (B, T, U).
 template <typename Scalar>
 void forward(const Dims& dims, const WeightPointers<const Scalar>& w, const Call& call,
@@ -58,25 +78,14 @@ void forward(const Dims& dims, const WeightPointers<const Scalar>& w, const Call
         }
         // L_h = q_h · k_hᵀ / √D;  P_h = softmax over the slots that are kept
         const auto keeps = [&](std::int64_t s) { return call.keeps(b, t, s, S); };
-        std::int64_t kept = 0;
-        double largest = 0;
         for (std::int64_t s = 0; s < S; ++s) {
           p[s] = Scalar(0);
-          if (!keeps(s)) continue;
-          for (std::int64_t d = 0; d < D; ++d) p[s] += q[d] * k[(s * H + h) * D + d];
+          for (std::int64_t d = 0; keeps(s) && d < D; ++d) p[s] += q[d] * k[(s * H + h) * D + d];
           p[s] /= std::sqrt(static_cast<double>(D));
-          if (kept++ == 0 || real_part(p[s]) > largest) largest = real_part(p[s]);
         }
-        Scalar total(0);
-        for (std::int64_t s = 0; s < S; ++s) {
-          if (!keeps(s)) continue;
-          p[s] = std::exp(p[s] - largest);
-          total += p[s];
-        }
-        const bool uniform = kept == 0 && call.uniform_when_masked;
+        const bool uniform = !softmax(S, keeps, p) && call.uniform_when_masked;
         for (std::int64_t s = 0; s < S; ++s) {
           if (uniform) p[s] = Scalar(1.0 / static_cast<double>(S));
-          if (keeps(s)) p[s] /= total;
           if (scores) scores[((b * H + h) * call.steps + t) * S + s] = p[s];
         }
         // Z = X + Σ_h (P_h · v_h) · Wo_h + bo

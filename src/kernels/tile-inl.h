@@ -8,6 +8,8 @@
 #endif
 
 #include <algorithm>
+#include <array>
+#include <cstddef>
 #include <cstdint>
 
 #include "hwy/highway.h"
@@ -29,9 +31,7 @@ struct Tile {
         group(group_heads(tile_dims)),
         scores(carver.take(group * dims.memory_size * stride)),
         dropped(carver.take(group * dims.memory_size * stride)),
-        mask(dims.memory_size, stride, carver),
-        key_low(reinterpret_cast<std::uint32_t*>(carver.take(stride))),
-        key_high(reinterpret_cast<std::uint32_t*>(carver.take(stride))) {}
+        mask(dims.memory_size, stride, carver) {}
 
   // Takes tokens first_token..first_token + count - 1 of a call.
   void load(const Call& call, std::int64_t first_token, std::int64_t count) {
@@ -91,14 +91,16 @@ struct Tile {
             static_cast<std::uint64_t>(call.first_step + t) * H + static_cast<std::uint64_t>(h + i);
         for (; row < end; ++row, score_row += H) {
           const std::uint64_t key = Dropout::row_key(sequence, score_row);
-          key_low[row] = static_cast<std::uint32_t>(key);
-          key_high[row] = static_cast<std::uint32_t>(key >> 32);
+          const auto lane = static_cast<std::size_t>(row);
+          key_low[lane] = static_cast<std::uint32_t>(key);
+          key_high[lane] = static_cast<std::uint32_t>(key >> 32);
         }
       }
-      std::fill(key_low + rows, key_low + width, 0u);  // lanes behind the last token
-      std::fill(key_high + rows, key_high + width, 0u);
-      apply_dropout(call.dropout, S, width, stride, key_low, key_high, in + i * S * stride,
-                    out + i * S * stride);
+      // Lanes behind the last token.
+      std::fill(key_low.begin() + rows, key_low.begin() + width, 0u);
+      std::fill(key_high.begin() + rows, key_high.begin() + width, 0u);
+      apply_dropout(call.dropout, S, width, stride, key_low.data(), key_high.data(),
+                    in + i * S * stride, out + i * S * stride);
     }
   }
 
@@ -138,8 +140,9 @@ struct Tile {
   T* scores;       // (group, S, stride)
   T* dropped;      // (group, S, stride): P after dropout
   TileMask<T> mask;
-  std::uint32_t* key_low;   // (stride): of a row of scores, for dropout
-  std::uint32_t* key_high;  // (stride)
+  // (stride): the halves of the key of a row of scores, for dropout.
+  std::array<std::uint32_t, kLargestTile> key_low;
+  std::array<std::uint32_t, kLargestTile> key_high;
 };
 
 }  // namespace memattn::kernels::HWY_NAMESPACE

@@ -9,13 +9,16 @@
 
 namespace memattn::kernels {
 
+// The most tokens that tile_tokens() gives.
+inline constexpr std::int64_t kLargestTile = 96;
+
 // Tokens that a kernel takes from x to y at a time. What they need beside the weights stays in L2,
 // and the more they are, the fewer times all weights come by: 48 suffice while those lie in L1 and
 // L2. Every instruction set's widest block of products, three vectors of tokens, fits in evenly.
 // Where the change pays was not measured.
 inline std::int64_t tile_tokens(const Dims& dims) noexcept {
   constexpr std::int64_t kWeights = 1 << 15;
-  return dims.units * dims.memory_size * dims.num_heads > kWeights ? 96 : 48;
+  return dims.units * dims.memory_size * dims.num_heads > kWeights ? kLargestTile : 48;
 }
 
 // Heads whose logits are computed together: as many as keep a tile of them in the nearest cache.
