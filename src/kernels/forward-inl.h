@@ -97,6 +97,14 @@ void forward_few(const Prepared<T>& prepared, const WeightPointers<const T>& w, 
   multiply<T>(Start::kAdd, rows, U, HS, {p, HS, 1}, {prepared.b.data(), U}, y, U);
 }
 
+// Whether so many tokens of a call go that way.
+template <typename T>
+bool goes_as_few(const Prepared<T>& prepared, const Call& call, const ForwardArrays<T>& arrays,
+                 std::int64_t rows) {
+  return rows <= kFewTokens && prepared.folded && !call.mask.any() && call.dropout.rate == 0 &&
+         !arrays.scores && !arrays.kept;
+}
+
 inline std::int64_t few_workspace(const Dims& dims) {
   return kFewTokens * dims.num_heads * dims.memory_size;
 }
@@ -129,8 +137,6 @@ void forward_tiles(const Prepared<T>& prepared, const WeightPointers<const T>& w
                    const ForwardArrays<T>& arrays, std::int64_t first, std::int64_t last,
                    T* workspace) {
   const std::int64_t U = prepared.dims.units, H = prepared.dims.num_heads;
-  const bool plain = prepared.folded && !call.mask.any() && call.dropout.rate == 0 &&
-                     !arrays.scores && !arrays.kept;
   ForwardTile<T, Heads> buffers(prepared.dims, workspace);
   Tile<T>& tile = buffers.tile;
   Heads& route = buffers.heads;
@@ -139,7 +145,7 @@ void forward_tiles(const Prepared<T>& prepared, const WeightPointers<const T>& w
     T* y = arrays.y + first * U;
     const std::int64_t rows = std::min(tile.stride, last - first);
     first += rows;
-    if (plain && rows <= kFewTokens) {
+    if (goes_as_few(prepared, call, arrays, rows)) {
       forward_few(prepared, w, call, x, y, rows, workspace);
       continue;
     }
@@ -162,7 +168,10 @@ template <typename T>
 void forward(const Prepared<T>& prepared, const WeightPointers<const T>& w, const Call& call,
              const ForwardArrays<T>& arrays, std::int64_t first, std::int64_t last,
              T* workspace) noexcept {
-  if (prepared.folded) {
+  if (goes_as_few(prepared, call, arrays, last - first)) {  // without laying out a tile
+    const std::int64_t at = first * prepared.dims.units;
+    forward_few(prepared, w, call, arrays.x + at, arrays.y + at, last - first, workspace);
+  } else if (prepared.folded) {
     forward_tiles<T, FoldedHeads<T>>(prepared, w, call, arrays, first, last, workspace);
   } else {
     forward_tiles<T, ProjectedHeads<T>>(prepared, w, call, arrays, first, last, workspace);
