@@ -59,7 +59,7 @@ TEST(PanelForecasterOptions, SizesAreCheckedOneByOne) {
   for (const auto& [name, field, smallest] : kSizes) {
     const std::string start = std::string("PanelForecasterOptions: ") + name + ": found ";
     for (const std::int64_t bad : {smallest - 1, kSmallest, kLargest, std::int64_t{1} << 31}) {
-      const std::string found = refused([&](auto& o) { o.*field = bad; });
+      const std::string found = refused([&, field = field](auto& o) { o.*field = bad; });
       EXPECT_TRUE(found.starts_with(start + std::to_string(bad))) << found;
     }
   }
@@ -71,7 +71,7 @@ TEST(PanelForecasterOptions, ProductsThatOverflowAreRefused) {
     const std::string option = name;
     if (option == "min_history" || option == "steps" || option == "warm_up") continue;
     const std::string found =
-        refused([&](auto& o) { o.*field = std::numeric_limits<std::int32_t>::max(); });
+        refused([field = field](auto& o) { o.*field = std::numeric_limits<std::int32_t>::max(); });
     EXPECT_TRUE(found.starts_with("PanelForecasterOptions: ")) << found;
     EXPECT_NE(found.substr(0, found.find(": found")).find(option), std::string::npos) << found;
   }
@@ -145,7 +145,7 @@ TEST(PanelForecasterOptions, NumbersAreCheckedOneByOne) {
     std::vector<double> all = bad;
     all.insert(all.end(), {kNan, kInfinity, -kInfinity});
     for (const double value : all) {
-      const std::string found = refused([&](auto& o) { o.*field = value; });
+      const std::string found = refused([&, field = field](auto& o) { o.*field = value; });
       EXPECT_TRUE(found.starts_with(std::string("PanelForecasterOptions: ") + name + ": found "))
           << name << " = " << value << ": " << found;
     }

@@ -133,7 +133,7 @@ TYPED_TEST(BothTypes, HostedWeightsFoldWhenTheyChange) {
   HostedLayer<TypeParam> hosted(kConfig);
   std::vector<TypeParam> values(layer.parameters().begin(), layer.parameters().end());
   std::vector<const TypeParam*> places;
-  for (const WeightInfo& info : layer.weight_infos()) places.push_back(&values[info.offset]);
+  for (const WeightInfo& info : layer.weight_infos()) places.push_back(values.data() + info.offset);
 
   EXPECT_EQ(hosted.current(places), nullptr);
   const auto expect_as_layer = [&](HostedCall<TypeParam>& call) {
@@ -171,12 +171,12 @@ TYPED_TEST(BothTypes, LargeSumsHaveTheSameBitsOnAnyThreads) {
     MemoryAugmentedAttention<TypeParam> layer(config);
     layer.set_route(Route::kFolded);
     const Tokens tokens{.batch = 1, .steps = 400};
-    const auto size = static_cast<std::size_t>(400 * config.units);
+    const std::int64_t size = 400 * config.units;
     const auto x = normal_array<TypeParam>(size, 1), grad_y = normal_array<TypeParam>(size, 2);
     std::vector<TypeParam> expected;
     for (const int threads : {1, 3}) {
       set_num_threads(threads);
-      std::vector<TypeParam> grad_x(size), grad(static_cast<std::size_t>(layer.count_params()));
+      std::vector<TypeParam> grad_x(x.size()), grad(static_cast<std::size_t>(layer.count_params()));
       layer.backward(x, grad_y, tokens, grad_x, grad);
       if (threads == 1) expected = grad;
       EXPECT_TRUE(same_bits(grad, expected));
@@ -188,10 +188,10 @@ TYPED_TEST(BothTypes, LargeSumsHaveTheSameBitsOnAnyThreads) {
 TEST(ConfigJson, RefusesValuesThatAreNoneOfTheEnumerations) {
   MemoryAugmentedAttentionConfig config = kConfig;
   config.fully_masked = static_cast<FullyMasked>(9);
-  EXPECT_THROW(to_json(config), std::invalid_argument);
+  EXPECT_THROW(static_cast<void>(to_json(config)), std::invalid_argument);
   config = kConfig;
   config.memory_initializer.kind = static_cast<MemoryInitializer::Kind>(9);
-  EXPECT_THROW(to_json(config), std::invalid_argument);
+  EXPECT_THROW(static_cast<void>(to_json(config)), std::invalid_argument);
 }
 
 }  // namespace

@@ -61,12 +61,10 @@ bool succeeds_in_child(const Work& work) {
 template <typename T, typename Kind>
 void expect_same_bits_after_resuming(const Kind& fresh) {
   const testing::TemporaryFolder folder;
-  const auto files = [&](const char* name) {
-    return std::pair(folder / (std::string(name) + ".layer"),
-                     folder / (std::string(name) + ".optimizer"));
-  };
-  const auto [stopped_layer, stopped_optimizer] = files("stopped");
-  const auto [resumed_layer, resumed_optimizer] = files("resumed");
+  const auto stopped_layer = folder / "stopped.layer";
+  const auto stopped_optimizer = folder / "stopped.optimizer";
+  const auto resumed_layer = folder / "resumed.layer";
+  const auto resumed_optimizer = folder / "resumed.optimizer";
   ASSERT_TRUE(succeeds_in_child([&] {
     auto layer = new_layer<T>();
     Kind optimizer = fresh;
@@ -85,7 +83,7 @@ void expect_same_bits_after_resuming(const Kind& fresh) {
   auto layer = new_layer<T>();
   Kind optimizer = fresh;
   train<T>(layer, optimizer, 0, 10);
-  const auto [whole_layer, whole_optimizer] = files("whole");
+  const auto whole_layer = folder / "whole.layer", whole_optimizer = folder / "whole.optimizer";
   layer.save(whole_layer);
   optimizer.save(whole_optimizer);
   EXPECT_EQ(testing::read_all(resumed_layer), testing::read_all(whole_layer));

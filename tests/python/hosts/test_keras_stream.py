@@ -1,4 +1,4 @@
-"""Calls of the Keras layer that are parts of a longer one, on every Keras and backend."""
+"""Calls of the Keras layer that are parts of a longer one, for both Kerases, on TensorFlow."""
 
 from typing import Any
 
