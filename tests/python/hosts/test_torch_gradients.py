@@ -108,9 +108,21 @@ def test_scores_alone() -> None:
     scores = layer(x, return_attention_scores=True)[1]
     entropy = torch.special.entr(scores).sum()
     found = torch.autograd.grad(entropy, [x, *layer.parameters()])
-    _, plain_scores = plain.attend(
-        x, layer._weights(), Call(None, None, None, None, False, True, False, 0.0, False, "each")
+    call = Call(
+        attention_mask=None,
+        query_mask=None,
+        value_mask=None,
+        dropout_seed=None,
+        use_causal_mask=False,
+        first_step=0,
+        first_sequence=0,
+        residual=True,
+        uniform_when_masked=False,
+        dropout=0.0,
+        training=False,
+        scores="each",
     )
+    _, plain_scores = plain.attend(x, layer._weights(), call)
     expected = torch.autograd.grad(
         torch.special.entr(plain_scores).sum(),
         [x, *layer.parameters()],
