@@ -153,7 +153,7 @@ def _convert(layer: Any) -> None:
         # What Keras has noted of the signature of `call`.
         if name.lstrip("_").startswith("call_"):
             setattr(layer, name, value)
-    layer.dropout_layer, layer._forced_form, layer.width = None, None, None
+    layer.dropout_layer, layer._forced_route, layer.width = None, None, None
     if before is None:
         return
     if KERAS_3:  # wrappers around the methods of the class that it had
