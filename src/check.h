@@ -70,4 +70,11 @@ inline void check_fraction(std::string_view function, std::string_view option, d
   if (!(found >= 0 && found < 1)) fail_argument(function, option, found, "a number in [0, 1)");
 }
 
+// The options themselves, once options.validate() has thrown nothing: for lists of initializers.
+template <typename Options>
+const Options& validated(const Options& options) {
+  options.validate();
+  return options;
+}
+
 }  // namespace memattn

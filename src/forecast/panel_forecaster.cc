@@ -30,11 +30,6 @@ constexpr std::size_t kOriginsAtOnce = 256;
 
 constexpr std::uint64_t kMemberStream = 0x6d656d626572;
 
-const PanelForecasterOptions& validated(const PanelForecasterOptions& options) {
-  options.validate();
-  return options;
-}
-
 std::vector<PanelMember> make_members(const PanelForecasterOptions& options) {
   std::vector<PanelMember> members;
   members.reserve(static_cast<std::size_t>(options.members()));

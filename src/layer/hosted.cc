@@ -48,11 +48,6 @@ void HostedCall<T>::backward(std::span<const T> x, std::span<const T> grad_y, To
 
 namespace {
 
-const MemoryAugmentedAttentionConfig& validated(const MemoryAugmentedAttentionConfig& config) {
-  config.validate();
-  return config;
-}
-
 // Bits and not values: a NaN is equal to itself, and 0 is not -0.
 template <typename T>
 bool holds(const MemoryAugmentedAttention<T>& layer, std::span<const T* const> weights) {
