@@ -9,6 +9,8 @@ import re
 import sys
 from pathlib import Path
 
+from exit_status import report
+
 ROOT = Path(__file__).resolve().parent.parent
 
 # Modules that a module of src/ may include, besides itself and src/check.h.
@@ -96,13 +98,5 @@ def violations() -> list[str]:
     return found
 
 
-def main() -> int:
-    """Print the violations; 1 when there are any."""
-    found = violations()
-    for line in found:
-        print(line)
-    return 1 if found else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(report(violations()))

@@ -8,6 +8,8 @@ import re
 import sys
 from pathlib import Path
 
+from exit_status import report
+
 ROOT = Path(__file__).resolve().parent.parent
 TESTING = "testing"  # what the tests share
 
@@ -37,13 +39,5 @@ def violations() -> list[str]:
     return found
 
 
-def main() -> int:
-    """Print what was found; 1 when there is any."""
-    found = violations()
-    for line in found:
-        print(line)
-    return 1 if found else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(report(violations()))

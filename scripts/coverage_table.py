@@ -13,6 +13,8 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
+from exit_status import report
+
 COVERAGE = Path(__file__).resolve().parent.parent / "build" / "coverage"
 LINES = 0.98
 BRANCHES = 0.95
@@ -123,13 +125,5 @@ def failures(files: list[Counts]) -> list[str]:
     return found
 
 
-def main() -> int:
-    """Print the table; 1 below the bar."""
-    found = failures(measured())
-    for line in found:
-        print(line)
-    return 1 if found else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(report(failures(measured())))

@@ -2,28 +2,22 @@
 
 #include <gtest/gtest.h>
 
-#include <cstring>
-#include <functional>
-#include <map>
-#include <stdexcept>
 #include <string>
+#include <string_view>
 #include <system_error>
-#include <utility>
 #include <vector>
 
 #include "io/peak_memory.h"
-#include "io/safetensors.h"
 #include "io/temporary_folder.h"
 #include "memattn/errors.h"
 #include "memattn/memory_augmented_attention.h"
+#include "testing/hostile_file.h"
 
 namespace memattn {
 namespace {
 
-namespace fs = std::filesystem;
 using testing::read_all;
 using testing::TemporaryFolder;
-using testing::write_all;
 
 MemoryAugmentedAttentionConfig small_config() {
   MemoryAugmentedAttentionConfig config;
@@ -108,89 +102,25 @@ TYPED_TEST(LayerFile, ComputesTheSameAfterLoading) {
   EXPECT_EQ(y, y_loaded);
 }
 
-// A good file of a float layer, its parts to be made bad one by one.
-class HostileLayerFile : public ::testing::Test {
+class HostileLayerFile : public testing::HostileFile<MemoryAugmentedAttention<float>> {
  protected:
-  struct Tensor {
-    std::string name, dtype;
-    std::vector<std::int64_t> shape;
-    std::vector<std::byte> data;
-  };
-
-  HostileLayerFile() {
-    MemoryAugmentedAttention<float>(small_config()).save(path_);
-    good_ = read_all(path_);
-    const SafetensorsReader reader(path_);
-    metadata_ = reader.metadata();
-    for (const TensorInfo& info : reader.tensors()) {
-      Tensor tensor{info.name, info.dtype, info.shape, {}};
-      tensor.data.resize(info.end - info.begin);
-      reader.read(info, tensor.data);
-      tensors_.push_back(std::move(tensor));
-    }
-  }
-
-  void write_parts(const std::vector<Tensor>& tensors,
-                   const std::map<std::string, std::string>& metadata) const {
-    std::vector<TensorView> views;
-    for (const Tensor& t : tensors) views.push_back({t.name, t.dtype, t.shape, t.data});
-    write_safetensors(path_, views, metadata);
-  }
-
-  // The message of the FormatError that loading gives; "" for none. Any other exception fails.
-  std::string load_error() const {
-    try {
-      static_cast<void>(MemoryAugmentedAttention<float>::load(path_));
-    } catch (const FormatError& error) {
-      return error.what();
-    }
-    return "";
-  }
+  HostileLayerFile() : HostileFile(MemoryAugmentedAttention<float>(small_config())) {}
 
   void expect_error(const std::string& what) const {
-    const std::string message = load_error();
-    EXPECT_TRUE(message.starts_with(path_.string() + ": ")) << message << "\nexpected: " << what;
-    EXPECT_NE(message.find(what), std::string::npos) << message << "\nexpected: " << what;
+    expect_message(load_error(), what);
     EXPECT_THROW(static_cast<void>(layer_file_dtype(path_)), FormatError);
   }
 
-  void refuse_metadata(const std::string& key, const std::string& value, const std::string& what) {
-    auto metadata = metadata_;
-    metadata[key] = value;
-    write_parts(tensors_, metadata);
+  void refuse_metadata(const std::string& key, const std::string& value,
+                       const std::string& what) const {
+    write_metadata(key, value);
     expect_error(what);
   }
-
-  const TemporaryFolder folder_;
-  const fs::path path_ = folder_ / "layer.safetensors";
-  std::string good_;
-  std::vector<Tensor> tensors_;
-  std::map<std::string, std::string> metadata_;
 };
 
-TEST_F(HostileLayerFile, TruncationAtEveryByte) {
-  for (std::size_t size = 0; size < good_.size(); ++size) {
-    write_all(path_, std::string_view(good_).substr(0, size));
-    EXPECT_NE(load_error(), "") << size;
-  }
-}
+TEST_F(HostileLayerFile, TruncationAtEveryByte) { expect_truncations_refused(); }
 
-TEST_F(HostileLayerFile, EveryBitOfTheHeaderFlipped) {
-  std::uint64_t header_size = 0;
-  std::memcpy(&header_size, good_.data(), 8);
-  std::size_t refused = 0, loaded = 0;
-  for (std::size_t at = 0; at < 8 + header_size; ++at) {
-    for (const int bit : {0, 1, 2, 4, 5}) {
-      std::string bad = good_;
-      bad[at] = static_cast<char>(bad[at] ^ (1 << bit));
-      write_all(path_, bad);
-      // Another seed, stddev or flag is a valid layer; anything else that loads would be an error
-      // of another kind, which load_error lets through.
-      (load_error().empty() ? loaded : refused) += 1;
-    }
-  }
-  EXPECT_GT(refused, 20 * loaded);
-}
+TEST_F(HostileLayerFile, EveryBitOfTheHeaderFlipped) { expect_flips_refused({0, 1, 2, 4, 5}, 20); }
 
 TEST_F(HostileLayerFile, Metadata) {
   refuse_metadata("format", "memattn.Other",
@@ -213,9 +143,7 @@ TEST_F(HostileLayerFile, Metadata) {
   }
   write_parts(tensors_, {});
   expect_error("found no key format");
-  auto more = metadata_;
-  more["made by"] = "someone";
-  write_parts(tensors_, more);
+  write_metadata("made by", "someone");
   EXPECT_EQ(load_error(), "") << "further metadata is free";
 }
 
@@ -237,9 +165,7 @@ TEST_F(HostileLayerFile, EnormousConfig) {
         R"({"units":1048576,"memory_size":1048576,"num_heads":1,"key_dim":1})",
         R"({"units":2147483647,"memory_size":1,"num_heads":1,"key_dim":1})",
         R"({"units":9223372036854775807,"memory_size":9223372036854775807,"num_heads":1})"}) {
-    auto metadata = metadata_;
-    metadata["config"] = config;
-    write_parts(tensors_, metadata);
+    write_metadata("config", config);
     std::string message;
     EXPECT_LT(testing::peak_memory_of([&] { message = load_error(); }), 1u << 20);
     EXPECT_NE(message, "") << config;

@@ -5,11 +5,10 @@
 #include <cstring>
 #include <filesystem>
 #include <limits>
-#include <map>
+#include <span>
 #include <string>
 #include <string_view>
 #include <system_error>
-#include <utility>
 #include <vector>
 
 #include "io/peak_memory.h"
@@ -17,6 +16,7 @@
 #include "io/temporary_folder.h"
 #include "memattn/errors.h"
 #include "memattn/optimizers.h"
+#include "testing/hostile_file.h"
 
 namespace memattn {
 namespace {
@@ -24,7 +24,6 @@ namespace {
 namespace fs = std::filesystem;
 using testing::read_all;
 using testing::TemporaryFolder;
-using testing::write_all;
 
 // After two steps over three parameters, at a learning rate of its own.
 template <typename T, typename Kind>
@@ -136,87 +135,22 @@ TYPED_TEST(OptimizerFile, KeepsWhatIsNotFinite) {
   EXPECT_EQ(bits(loaded.square()), bits(adam.square()));
 }
 
-// A good file of Adam<float>, its parts to be made bad one by one.
-class HostileOptimizerFile : public ::testing::Test {
+class HostileOptimizerFile : public testing::HostileFile<Adam<float>> {
  protected:
-  struct Tensor {
-    std::string name, dtype;
-    std::vector<std::int64_t> shape;
-    std::vector<std::byte> data;
-  };
+  HostileOptimizerFile() : HostileFile(stepped<float>(Adam<float>())) {}
 
-  HostileOptimizerFile() {
-    stepped<float>(Adam<float>()).save(path_);
-    good_ = read_all(path_);
-    const SafetensorsReader reader(path_);
-    metadata_ = reader.metadata();
-    for (const TensorInfo& info : reader.tensors()) {
-      Tensor tensor{info.name, info.dtype, info.shape, {}};
-      tensor.data.resize(info.end - info.begin);
-      reader.read(info, tensor.data);
-      tensors_.push_back(std::move(tensor));
-    }
-  }
-
-  void write_parts(const std::vector<Tensor>& tensors,
-                   const std::map<std::string, std::string>& metadata) const {
-    std::vector<TensorView> views;
-    for (const Tensor& t : tensors) views.push_back({t.name, t.dtype, t.shape, t.data});
-    write_safetensors(path_, views, metadata);
-  }
-
-  // The message of the FormatError that loading gives; "" for none. Any other exception fails.
   template <typename Kind = Adam<float>>
-  std::string load_error() const {
-    try {
-      static_cast<void>(Kind::load(path_));
-    } catch (const FormatError& error) {
-      return error.what();
-    }
-    return "";
+  void refuse_metadata(const std::string& key, const std::string& value,
+                       const std::string& what) const {
+    write_metadata(key, value);
+    expect_message(load_error<Kind>(), what);
   }
-
-  void expect_error(const std::string& message, const std::string& what) const {
-    EXPECT_TRUE(message.starts_with(path_.string() + ": ")) << message << "\nexpected: " << what;
-    EXPECT_NE(message.find(what), std::string::npos) << message << "\nexpected: " << what;
-  }
-
-  void refuse_metadata(const std::string& key, const std::string& value, const std::string& what) {
-    auto metadata = metadata_;
-    metadata[key] = value;
-    write_parts(tensors_, metadata);
-    expect_error(load_error(), what);
-  }
-
-  const TemporaryFolder folder_;
-  const fs::path path_ = folder_ / "optimizer.safetensors";
-  std::string good_;
-  std::vector<Tensor> tensors_;
-  std::map<std::string, std::string> metadata_;
 };
 
-TEST_F(HostileOptimizerFile, TruncationAtEveryByte) {
-  for (std::size_t size = 0; size < good_.size(); ++size) {
-    write_all(path_, std::string_view(good_).substr(0, size));
-    EXPECT_NE(load_error(), "") << size;
-  }
-}
+TEST_F(HostileOptimizerFile, TruncationAtEveryByte) { expect_truncations_refused(); }
 
 TEST_F(HostileOptimizerFile, EveryBitOfTheHeaderFlipped) {
-  std::uint64_t header_size = 0;
-  std::memcpy(&header_size, good_.data(), 8);
-  std::size_t refused = 0, loaded = 0;
-  for (std::size_t at = 0; at < 8 + header_size; ++at) {
-    for (int bit = 0; bit < 8; ++bit) {
-      std::string bad = good_;
-      bad[at] = static_cast<char>(bad[at] ^ (1 << bit));
-      write_all(path_, bad);
-      // Another digit of a number is a valid optimizer; anything else that loads would be an error
-      // of another kind, which load_error lets through.
-      (load_error().empty() ? loaded : refused) += 1;
-    }
-  }
-  EXPECT_GT(refused, 10 * loaded);
+  expect_flips_refused({0, 1, 2, 3, 4, 5, 6, 7}, 10);
 }
 
 TEST_F(HostileOptimizerFile, Format) {
@@ -234,10 +168,10 @@ TEST_F(HostileOptimizerFile, Format) {
     auto metadata = metadata_;
     metadata.erase(key);
     write_parts(tensors_, metadata);
-    expect_error(load_error(), "__metadata__: found no key " + key);
+    expect_message(load_error(), "__metadata__: found no key " + key);
   }
   write_parts(tensors_, {});
-  expect_error(load_error(), "__metadata__: found no key format");
+  expect_message(load_error(), "__metadata__: found no key format");
   EXPECT_THROW(static_cast<void>(optimizer_file_dtype(path_)), FormatError);
 }
 
@@ -272,19 +206,14 @@ TEST_F(HostileOptimizerFile, OptionsOfSgd) {
   metadata_ = SafetensorsReader(path_).metadata();
   tensors_.resize(1);
   tensors_[0].name = "velocity";
-  const auto refuse = [&](const std::string& key, const std::string& value,
-                          const std::string& what) {
-    auto metadata = metadata_;
-    metadata[key] = value;
-    write_parts(tensors_, metadata);
-    expect_error(load_error<Sgd<float>>(), what);
-  };
   for (const char* text : {"", "1", "True", "yes", " true"}) {
-    refuse("nesterov", text,
-           std::string("nesterov: found \"") + text + "\", expected true or false");
+    refuse_metadata<Sgd<float>>(
+        "nesterov", text, std::string("nesterov: found \"") + text + "\", expected true or false");
   }
-  refuse("momentum", "1.5", "Sgd: momentum: found 1.5, expected a number in [0, 1]");
-  refuse("momentum", "0", "header: found tensor \"velocity\", expected only what the optimizer");
+  refuse_metadata<Sgd<float>>("momentum", "1.5",
+                              "Sgd: momentum: found 1.5, expected a number in [0, 1]");
+  refuse_metadata<Sgd<float>>(
+      "momentum", "0", "header: found tensor \"velocity\", expected only what the optimizer");
   // Without momentum no tensor tells how many parameters there are; nothing is taken for them.
   metadata_["momentum"] = "0";
   metadata_["parameters"] = "9223372036854775807";
@@ -292,7 +221,7 @@ TEST_F(HostileOptimizerFile, OptionsOfSgd) {
   EXPECT_EQ(load_error<Sgd<float>>(), "");
   metadata_["parameters"] = "0";
   write_parts({}, metadata_);
-  expect_error(load_error<Sgd<float>>(), "Sgd::restore: parameters: found 0 after 2 iterations");
+  expect_message(load_error<Sgd<float>>(), "Sgd::restore: parameters: found 0 after 2 iterations");
 }
 
 TEST_F(HostileOptimizerFile, Tensors) {
@@ -302,29 +231,30 @@ TEST_F(HostileOptimizerFile, Tensors) {
     auto changed = tensors_;
     changed.erase(changed.begin() + static_cast<std::ptrdiff_t>(i));
     write_parts(changed, metadata_);
-    expect_error(load_error(), "header: found no " + place + ", expected one of shape (3,)");
+    expect_message(load_error(), "header: found no " + place + ", expected one of shape (3,)");
 
     changed = tensors_;
     changed[i].shape = {3, 1};
     write_parts(changed, metadata_);
-    expect_error(load_error(), place + ": found shape (3, 1), expected (3,)");
+    expect_message(load_error(), place + ": found shape (3, 1), expected (3,)");
 
     changed = tensors_;
     changed[i].dtype = "I32";
     write_parts(changed, metadata_);
-    expect_error(load_error(), place + ": found dtype I32, expected F32");
+    expect_message(load_error(), place + ": found dtype I32, expected F32");
   }
   auto more = tensors_;
   more.push_back({"velocity", "F32", {0}, {}});
   write_parts(more, metadata_);
-  expect_error(load_error(), "header: found tensor \"velocity\", expected only what the optimizer");
+  expect_message(load_error(),
+                 "header: found tensor \"velocity\", expected only what the optimizer");
 
   auto negative = tensors_;
   const float minus_one = -1;
   std::memcpy(negative[1].data.data() + sizeof(float), &minus_one, sizeof(float));
   ASSERT_EQ(negative[1].name, "square");
   write_parts(negative, metadata_);
-  expect_error(load_error(), "Adam::restore: square[1]: found -1, expected at least 0");
+  expect_message(load_error(), "Adam::restore: square[1]: found -1, expected at least 0");
 }
 
 // A small file that asks for terabytes: refused from the header.
@@ -333,18 +263,19 @@ TEST_F(HostileOptimizerFile, EnormousNumberOfParameters) {
   write_parts(tensors_, metadata_);
   std::string message;
   EXPECT_LT(testing::peak_memory_of([&] { message = load_error(); }), 1u << 20);
-  expect_error(message, "found shape (3,), expected (1000000000000,)");
+  expect_message(message, "found shape (3,), expected (1000000000000,)");
 }
 
 TEST_F(HostileOptimizerFile, TheOtherTypeAndTheOtherKindSayHowToLoadThem) {
-  expect_error(load_error<Adam<double>>(),
-               "dtype: found \"float32\", expected float64; load this file as float (float32)");
-  expect_error(load_error<AdamW<float>>(), "kind: found \"Adam\", expected AdamW; load this file");
-  expect_error(load_error<Sgd<float>>(), "kind: found \"Adam\", expected SGD; load this file");
+  expect_message(load_error<Adam<double>>(),
+                 "dtype: found \"float32\", expected float64; load this file as float (float32)");
+  expect_message(load_error<AdamW<float>>(),
+                 "kind: found \"Adam\", expected AdamW; load this file");
+  expect_message(load_error<Sgd<float>>(), "kind: found \"Adam\", expected SGD; load this file");
   AdamW<double>().save(path_);
-  expect_error(load_error<AdamW<float>>(),
-               "dtype: found \"float64\", expected float32; load this file as double (float64)");
-  expect_error(load_error<Adam<double>>(), "kind: found \"AdamW\", expected Adam");
+  expect_message(load_error<AdamW<float>>(),
+                 "dtype: found \"float64\", expected float32; load this file as double (float64)");
+  expect_message(load_error<Adam<double>>(), "kind: found \"AdamW\", expected Adam");
 }
 
 TEST_F(HostileOptimizerFile, MissingFileAndFolder) {
