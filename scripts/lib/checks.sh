@@ -33,3 +33,9 @@ check_lint() {
 
 # File by file in as many processes as there are cores: what a file prepares is prepared once.
 run_pytest() { python -m pytest --quiet --tb=short --numprocesses="$JOBS" --dist=loadfile "$@"; }
+
+# One report; with --long all kinds of them.
+test_browser() {
+  if [[ ${mode:-} == --long ]]; then local -x MEMATTN_LONG_TESTS=1; fi
+  run_pytest tests/browser
+}

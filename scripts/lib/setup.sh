@@ -9,6 +9,7 @@ export CMAKE_BUILD_PARALLEL_LEVEL=$JOBS PIP_DISABLE_PIP_VERSION_CHECK=1
 
 BUILD_PACKAGES=(g++ cmake ninja-build libhwy-dev nlohmann-json3-dev python3-dev python3-venv)
 TEST_PACKAGES=(pkg-config libgtest-dev libbenchmark-dev clang-14 libclang-rt-14-dev strace valgrind)
+BROWSER_PACKAGES=(chromium) # opens the reports
 ARM_PACKAGES=(googletest g++-aarch64-linux-gnu qemu-user) # GoogleTest's sources, for its library
 
 PACKAGE_SOURCES=(CMakeLists.txt cmake include src python pyproject.toml) # of the package for Python
@@ -192,6 +193,7 @@ setup_for_test() {
 
 # All packages at once, so that who has to install them hears of them once.
 setup_for_every_test() {
-  setup_system "${BUILD_PACKAGES[@]}" "${TEST_PACKAGES[@]}" "${ARM_PACKAGES[@]}"
+  setup_system "${BUILD_PACKAGES[@]}" "${TEST_PACKAGES[@]}" "${ARM_PACKAGES[@]}" \
+    "${BROWSER_PACKAGES[@]}"
   setup_for_test
 }

@@ -281,14 +281,18 @@ def warnings_of(result: Evaluation) -> list[str]:
     rival = baseline_of(result.panel)
     ours, theirs = result.overall(MODEL), result.overall(rival)
     if ours.mase is not None and theirs.mase is not None and ours.mase > theirs.mase:
-        found.append(f"{rival} was better on these windows: prefer it, or give more data")
+        found.append(f"{rival} was more accurate on these windows: use it, or more data")
     if ours.unscaled:
         windows = plural(ours.unscaled, "window", "windows")
-        found.append(f"MASE and RMSSE leave out {windows} of series that stood still before")
+        found.append(f"MASE and RMSSE leave out {windows} of series that were constant before")
     apart = separate_windows(result)
     if apart < FEW_WINDOWS:
-        told = f"at most {apart} of these windows share no value"
-        found.append(f"{told}: the numbers rest on little evidence")
+        found.append(f"only {plural(apart, 'non-overlapping window')}: little evidence")
+    for level in sorted(result.intervals):
+        share = result.coverage(level)
+        if share is not None and share < level - (5 if level < 90 else 3):
+            held = f"{level:g} % intervals contained {share:.0f} % of these values"
+            found.append(f"{held}: expect them to be too narrow")
     return found
 
 

@@ -205,15 +205,27 @@ def test_warnings() -> None:
     windows = rolling_windows(panel, 5, 1)
     assert warnings_of(perfect(panel, 5, windows)) == []
     assert warnings_of(perfect(panel, 5, windows, error=99.0)) == [
-        "naive was better on these windows: prefer it, or give more data"
+        "naive was more accurate on these windows: use it, or more data"
     ]
     still = flat_panel([np.ones(30), *([np.arange(30.0)] * 9)], season=4)
     found = warnings_of(perfect(still, 5, rolling_windows(still, 5, 1), error=99.0))
     assert found == [
-        "seasonal-naive was better on these windows: prefer it, or give more data",
-        "MASE and RMSSE leave out 1 window of series that stood still before",
+        "seasonal-naive was more accurate on these windows: use it, or more data",
+        "MASE and RMSSE leave out 1 window of series that were constant before",
     ]
     one = walks(1, 30)
     assert warnings_of(perfect(one, 5, rolling_windows(one, 5, 5))) == [
-        "at most 1 of these windows share no value: the numbers rest on little evidence"
+        "only 1 non-overlapping window: little evidence"
     ]
+
+
+@pytest.mark.parametrize(("level", "share", "warned"), [(80, 75, 0), (80, 74, 1), (95, 91, 1)])
+def test_intervals_that_are_too_narrow_are_named(level: int, share: int, warned: int) -> None:
+    panel = walks(100, 30)
+    windows = rolling_windows(panel, 5, 1)
+    truth = windows.truth(panel, 5)
+    inside = (np.arange(100) < share)[:, None]
+    high = np.where(inside, truth + 1, truth - 1)
+    result = evaluate(panel, windows, truth, {float(level): (truth - 2, high)})
+    told = f"{level} % intervals contained {share} % of these values: expect them to be too narrow"
+    assert warnings_of(result) == [told][:warned]

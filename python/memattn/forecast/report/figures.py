@@ -64,7 +64,7 @@ def draw_series(series: SeriesForecast, levels: list[float], legend: bool = Fals
     """The end of a series, its forecast with intervals, and the forecast of its last rows."""
     figure = Figure(figsize=(9, 3.4 if legend else 2.7), layout="constrained")
     axes = figure.subplots()
-    axes.plot(series.times, series.values, color=INK, label="what was", linewidth=1.3)
+    axes.plot(series.times, series.values, color=INK, label="observed", linewidth=1.3)
     thin = thinned(len(series.ahead))
     for (level, shown), opacity in zip(
         shown_opacities(levels), _opacities(len(levels)), strict=True
@@ -92,8 +92,8 @@ def draw_series(series: SeriesForecast, levels: list[float], legend: bool = Fals
     if series.held_out is not None:
         thin = thinned(len(series.held_out.times))
         for method, values, label in (
-            (SEASONAL_NAIVE, series.held_out.baseline, f"{series.held_out.baseline_name} then"),
-            (MODEL, series.held_out.forecast, "forecast before it was known"),
+            (SEASONAL_NAIVE, series.held_out.baseline, f"held-out {series.held_out.baseline_name}"),
+            (MODEL, series.held_out.forecast, "held-out forecast"),
         ):
             axes.plot(
                 series.held_out.times[thin],
@@ -195,7 +195,7 @@ def _draw_coverage(axes: Axes, ahead: Array, covered: dict[float, Array]) -> Non
     lowest = min(min(map(np.nanmin, covered.values())), *covered)
     axes.set_ylim(max(float(lowest) - 8, 0), 102)
     axes.set_yticks(sorted(covered), [f"{level:g} %" for level in sorted(covered)])
-    axes.set_title("truths inside of the intervals")
+    axes.set_title("coverage of the intervals")
 
 
 def error_name(evaluation: Evaluation) -> str:

@@ -37,7 +37,7 @@ def draw_shares(reading: MemoryReading, layer: int, order: npt.NDArray[np.int64]
         axes.tick_params(length=0)
     names = [f"{slot}: {100 * share:.1f} %" for slot, share in zip(order, usage, strict=True)]
     panels[0].set_yticks(np.arange(len(order)), names, fontsize=8)
-    panels[0].set_ylabel("slot: share of reading")
+    panels[0].set_ylabel("slot: share of attention")
     if reading.phases is not None:
         labels = reading.phases.labels
         places = np.arange(0, len(labels), -(-len(labels) // MAX_PHASE_LABELS))
@@ -100,8 +100,8 @@ def draw_effects(effects: SlotEffects, layer: int, order: npt.NDArray[np.int64])
     panels = figure.subplots(rows, 1, sharex=True, squeeze=False)[:, 0]
     places = np.arange(len(order))
     panels[0].bar(places, effects.movement[layer][order], color=BLUE, width=0.7)
-    unit = "% of the forecast" if effects.relative else "% of the usual change over a season"
-    panels[0].set_title(f"without the slot, forecasts move by ({unit})")
+    unit = "% of the forecast" if effects.relative else "% of the mean change over a season"
+    panels[0].set_title(f"change of the forecasts without the slot ({unit})")
     if effects.error is not None and effects.margin is not None:
         error = effects.error[layer][order]
         panels[1].bar(places, error, color=np.where(error > 0, BLUE, ORANGE), width=0.7)
@@ -109,11 +109,11 @@ def draw_effects(effects: SlotEffects, layer: int, order: npt.NDArray[np.int64])
             places, error, effects.margin[layer][order], fmt="none", ecolor=INK, elinewidth=0.8
         )
         panels[1].axhline(0, color=MUTED, linewidth=0.8)
-        panels[1].set_title("and the error grows by (%; below 0: it gets smaller)")
+        panels[1].set_title("change of the error without the slot (%)")
     for axes in panels:
         axes.grid(axis="x", visible=False)
         axes.margins(x=0.01)
         axes.yaxis.set_major_locator(MaxNLocator(4))
     panels[-1].set_xticks(places, [str(slot) for slot in order], fontsize=8)
-    panels[-1].set_xlabel("slot, the most read on the left")
+    panels[-1].set_xlabel("slot, the most used on the left")
     return figure

@@ -93,12 +93,12 @@ def memory_words(fitted: Fitted, reading: MemoryReading | None) -> dict[str, str
     """Whose memory it is, or why there is none to show."""
     if reading is None:
         untrained = fitted.settings["steps"].value == 0
-        nothing = "Nothing was trained, so the memory holds nothing yet."
-        linear = "The model has no memory layers: it is linear, and there is nothing to show."
+        nothing = "The model was not trained, so its memory is empty."
+        linear = "The model is linear and has no memory layers."
         return {"why_no_memory": nothing if untrained else linear}
     members = fitted.settings["members"].value
     which = "the model" if members == 1 else f"member {reading.member + 1} of {members:,}"
     if fitted.held_out is not None and fitted.held_out.engine is not None:
-        which += ", as it was trained without the held-out rows, so that what a slot is worth can"
-        which += " be measured on these"
+        which += ", trained without the held-out rows, so that the effect of removing a slot can be"
+        which += " measured on them"
     return {"which_member": which}

@@ -112,7 +112,7 @@ def render_report(
         layers = [] if reading is None else memory_layers(panel, reading)
     return _template().render(
         **_about_data(fitted, source, steps, shown),
-        **_about_accuracy(fitted, evaluation, shown, steps),
+        **_about_accuracy(fitted, evaluation, shown),
         **memory_words(fitted, reading),
         sections=sections,
         evaluation=evaluation,
@@ -145,11 +145,11 @@ def _about_data(
 
 
 def _about_accuracy(
-    fitted: Fitted, evaluation: Evaluation | None, levels: list[float], steps: str
+    fitted: Fitted, evaluation: Evaluation | None, levels: list[float]
 ) -> dict[str, Any]:
     if evaluation is None:
-        why = "No windows were held out when it was fitted, or a file was loaded, which does not"
-        why += " keep them: nothing can be said here of how good the forecasts are."
+        why = "The accuracy is not known: fit held out no windows, or the forecaster was loaded"
+        why += " from a file, which does not keep them."
         return {"why_no_held_out": why, "facts": []}
     better, of_series = count_better(evaluation)
     covered = [level for level in levels if evaluation.coverage(level) is not None]
@@ -157,19 +157,19 @@ def _about_accuracy(
     if of_series > 1:
         facts.append(("series with a lower error", f"{better:,} of {of_series:,}"))
     for level in covered:
-        facts.append((f"inside of the {level:g} % interval", _share(evaluation, level)))
+        facts.append((f"coverage of {level:g} % intervals", _share(evaluation, level)))
     return {
         "warnings": warnings_of(evaluation),
         "headline": headline(evaluation, covered),
         "covered": covered,
         "facts": facts,
         "rows": _accuracy_rows(evaluation, covered),
-        "about_steps": about_steps(evaluation, steps),
+        "about_steps": about_steps(evaluation),
         "windows_text": windows_text(evaluation),
         "reach_text": reach_text(evaluation),
-        "held_out_by": "the model"
+        "held_out_by": "the model, which was trained without them"
         if fitted.held_out is None or fitted.held_out.engine is None
-        else "a second model of the same settings, trained without these rows,",
+        else "a second model with the same settings, which was trained without them",
         "coverage_text": coverage_text(evaluation, levels),
         "coverage_drawn": any(
             evaluation.covered_windows(level) >= FEWEST_COVERED for level in levels

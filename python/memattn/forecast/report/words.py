@@ -35,25 +35,23 @@ def headline(evaluation: Evaluation, levels: Sequence[float]) -> str:
     errors = _errors(evaluation)
     beside = dict.fromkeys([baseline_of(evaluation.panel), NAIVE])
     found = " and ".join(relation(errors[MODEL], errors[name], name) for name in beside)
-    text = f"On rows that the model had not seen, its error is {found}."
+    text = f"On held-out rows, the error of the model is {found}."
     better, of_series = count_better(evaluation)
     if of_series > 1:
-        text += f" It is smaller than {next(iter(beside))}'s on {better:,} of {of_series:,} series."
+        text += f" It is lower than {next(iter(beside))}'s on {better:,} of {of_series:,} series."
     shares = [(level, evaluation.coverage(level)) for level in levels]
-    held = [
-        f"the {level:g} % interval held {one:.1f} %" for level, one in shares if one is not None
-    ]
-    return f"{text} Of what came, {' and '.join(held)}." if held else text
+    held = [f"{one:.1f} % for {level:g} % intervals" for level, one in shares if one is not None]
+    return f"{text} Coverage of the held-out values: {', '.join(held)}." if held else text
 
 
 def relation(error: float | None, baseline: float | None, name: str) -> str:
-    """An error beside that of a baseline: "12 % smaller than that of naive"."""
+    """An error beside that of a baseline: "12 % lower than naive's"."""
     better = skill(error, baseline)
     if better is None:
-        return f"not comparable to that of {name}, which made none"
+        return f"not comparable with {name}'s, which is 0"
     if abs(better) < 0.5:
-        return f"as large as that of {name}"
-    return f"{abs(better):.0f} % {'smaller' if better > 0 else 'larger'} than that of {name}"
+        return f"equal to {name}'s"
+    return f"{abs(better):.0f} % {'lower' if better > 0 else 'higher'} than {name}'s"
 
 
 def relation_in_short(evaluation: Evaluation) -> str:
@@ -86,9 +84,9 @@ def reach_text(evaluation: Evaluation) -> str:
 def coverage_text(evaluation: Evaluation, levels: list[float]) -> str:
     """What the coverage in the table is of."""
     if not evaluation.calibrated_on or not levels:
-        return "There are too few windows to measure what intervals hold."
+        return "There are too few windows to measure the coverage of the intervals."
     count = plural(evaluation.covered_windows(levels[0]), "window")
-    return f"Inside: of {count}, with intervals from the errors on {evaluation.calibrated_on}."
+    return f"Coverage is that of {count}, with intervals calibrated on {evaluation.calibrated_on}."
 
 
 def count_better(evaluation: Evaluation) -> tuple[int, int]:
@@ -98,7 +96,7 @@ def count_better(evaluation: Evaluation) -> tuple[int, int]:
     return int((known < 1).sum()), len(known)
 
 
-def about_steps(evaluation: Evaluation, steps: str) -> str:
+def about_steps(evaluation: Evaluation) -> str:
     """Errors by step ahead."""
     name = baseline_of(evaluation.panel)
     model, baseline = (error_by_step(evaluation, one) for one in (MODEL, name))
@@ -109,27 +107,27 @@ def about_steps(evaluation: Evaluation, steps: str) -> str:
     first, last = model[known[0]], model[known[-1]]
     text = f"Lower is better. The model is below {name} at {better} of {len(known)} steps"
     if len(known) > 1 and first > 0:
-        text += f"; {known[-1] + 1} {steps} ahead its error is {last / first:.1f} times"
-        text += f" that of {'the first' if known[0] == 0 else f'step {known[0] + 1}'}"
+        text += f". At step {known[-1] + 1} its error is {last / first:.1f} times"
+        text += f" that of step {known[0] + 1}"
     return text + "."
 
 
 def about_series(series: SeriesForecast, ratio: float, windows: int, baseline: str) -> str:
     """Where the forecast lies, and how wrong it was on what is known."""
     before, after = float(series.before.mean()), float(series.forecast.mean())
-    what = "that of the season before" if baseline == SEASONAL_NAIVE else "the last value"
-    text = f"The mean forecast is {significant(after)}, "
+    seasonal = baseline == SEASONAL_NAIVE
+    what = "the mean of the season before" if seasonal else "the last value"
+    text = f"The mean forecast is {significant(after)}"
     if before > 0 and after > 0:
         change = 100 * (after / before - 1)
-        text += "as high as" if abs(change) < 0.5 else f"{abs(change):.0f} %"
-        text += "" if abs(change) < 0.5 else f" {'above' if change > 0 else 'below'}"
+        how = f"{abs(change):.0f} % {'above' if change > 0 else 'below'}"
+        text += f", {'equal to' if abs(change) < 0.5 else how} {what} ({significant(before)})."
     else:
-        text += "beside"
-    text += f" {what}, {significant(before)}."
+        text += f"; {what} was {significant(before)}."
     if any(np.any(np.isnan(end)) for pair in series.ends.values() for end in pair):
-        text += " Steps that no held-out window reaches have no interval."
+        text += " Steps beyond every held-out window have no interval."
     if not math.isnan(ratio):
-        error = "as large as" if abs(ratio - 1) < 0.005 else f"{ratio:.2f} times"
+        error = "equal to" if abs(ratio - 1) < 0.005 else f"{ratio:.2f} times"
         text += f" On {plural(windows, 'held-out window')} its error was {error} {baseline}'s."
     return text
 
@@ -142,11 +140,11 @@ def about_shares(reading: MemoryReading, layer: int, order: npt.NDArray[np.int64
         ratios = np.nan_to_num(reading.by_phase[layer][order] / usage)
         slot, phase = np.unravel_index(ratios.argmax(), ratios.shape)
         noun, label = reading.phases.noun, reading.phases.labels[phase]
-        where = f"forecasts that begin in {label}" if noun == "month" else f"{noun} {label}"
+        where = f"in forecasts that begin in {label}" if noun == "month" else f"for {noun} {label}"
         text.append(_times_as_much(ratios.max(), int(order[slot]), noun, where))
     ratios = np.nan_to_num(reading.by_kind[layer][order] / usage)
     slot, kind = np.unravel_index(ratios.argmax(), ratios.shape)
-    named = ("{} windows", "windows with {} steps", "a {} history")
+    named = ("in {} windows", "in windows with {} steps", "in windows with a {} history")
     where = named[kind // len(KINDS[0])].format([one for kinds in KINDS for one in kinds][kind])
     text.append(_times_as_much(ratios.max(), int(order[slot]), "kind of window", where))
     return " ".join(text)
@@ -154,12 +152,10 @@ def about_shares(reading: MemoryReading, layer: int, order: npt.NDArray[np.int64
 
 def _times_as_much(ratio: float, slot: int, what: str, where: str) -> str:
     if ratio < EVEN:
-        return (
-            f"By {what}, all slots are read within {100 * EVEN - 100:.0f} % of their usual share."
-        )
+        return f"By {what}, every slot is within {100 * EVEN - 100:.0f} % of its usual share."
     return (
-        f"By {what}, slot {slot} stands out most: with {where} it is read {ratio:.1f} times as"
-        " much as usual."
+        f"By {what}, slot {slot} stands out most: {where}, it gets {ratio:.1f} times its usual"
+        " share."
     )
 
 
@@ -167,22 +163,24 @@ def about_effects(effects: SlotEffects, layer: int) -> str:
     """Which slot matters most, and whether the error says so."""
     movement = effects.movement[layer]
     slot = int(movement.argmax())
-    unit = "%" if effects.relative else "% of the usual change over a season"
+    unit = "%" if effects.relative else "% of the mean change over a season"
     windows = plural(effects.windows, "window" if effects.error is None else "held-out window")
-    text = f"When a slot is taken out, the others are read instead. On {windows} that moves"
-    text += f" forecasts most for slot {slot}, by {significant(movement[slot], 2)} {unit}"
+    text = "Without a slot, its attention goes to the others. Removing slot"
+    text += (
+        f" {slot} changes forecasts most: by {significant(movement[slot], 2)} {unit} on {windows}"
+    )
     if effects.error is None or effects.margin is None:
         return f"{text}."
     error, margin = effects.error[layer], effects.margin[layer]
-    text += f", and their error {'grows' if error[slot] > 0 else 'shrinks'} by"
+    text += f". Their error {'grows' if error[slot] > 0 else 'shrinks'} by"
     text += f" {significant(abs(error[slot]), 2)} %."
     if effects.separate < FEWEST_SEPARATE:
-        return f"{text} The windows overlap too much to tell such numbers from chance."
+        return f"{text} The windows overlap too much to tell these figures from chance."
     needed, harmful = int((error > margin).sum()), int((error < -margin).sum())
     return (
-        f"{text} The error grows by more than two standard errors, the thin lines, without"
-        f" {needed} of {len(error)} slots, and shrinks by more without {harmful}; chance alone"
-        " would do so to one slot in twenty."
+        f"{text} The error grows by more than two standard errors (thin lines) without"
+        f" {needed} of {len(error)} slots, and shrinks by more than two without {harmful}. By"
+        " chance alone, about one slot in twenty would do so."
     )
 
 
@@ -191,8 +189,8 @@ def about_usage(usage: npt.NDArray[np.float64]) -> str:
     falling = np.sort(usage)[::-1]
     half = int(np.searchsorted(np.cumsum(falling), 0.5)) + 1
     return (
-        f"{plural(half, 'slot gets', 'slots get')} half of all reading; the most read one gets"
-        f" {100 * falling[0]:.0f} %, where an equal share would be {100 / len(usage):.1f} %."
+        f"{plural(half, 'slot gets', 'slots get')} half of the attention. The largest share is"
+        f" {100 * falling[0]:.0f} %; equal shares would be {100 / len(usage):.1f} %."
     )
 
 

@@ -135,13 +135,13 @@ def test_numbers_are_those_of_the_evaluation(fitted: Forecaster, text: str) -> N
     at = cells.index(MODEL)
     shares = [f"{evaluation.coverage(level):.1f} %" for level in (80, 95)]
     assert cells[at + 5 : at + 7] == shares
-    assert f"the 80 % interval held {shares[0]} and the 95 % interval held {shares[1]}" in page.text
+    assert f"{shares[0]} for 80 % intervals, {shares[1]} for 95 % intervals." in page.text
     model, baseline = evaluation.overall(MODEL).mase, evaluation.overall("seasonal-naive").mase
     assert model is not None
     assert baseline is not None
-    assert f"{100 * (1 - model / baseline):.0f} % smaller than that of seasonal-naive" in page.text
+    assert f"{100 * (1 - model / baseline):.0f} % lower than seasonal-naive's" in page.text
     errors = [evaluation.by_series(name).mae for name in (MODEL, "seasonal-naive")]
-    assert f"smaller than seasonal-naive's on {(errors[0] < errors[1]).sum()} of 60" in page.text
+    assert f"lower than seasonal-naive's on {(errors[0] < errors[1]).sum()} of 60" in page.text
     assert f"Measured on {len(evaluation)} held-out windows of 60 series" in page.text
 
 
@@ -162,7 +162,7 @@ def test_the_series_that_matter_are_shown(fitted: Forecaster, text: str) -> None
 def test_a_reader_is_warned() -> None:
     walk = np.exp(0.1 * np.random.default_rng(0).normal(size=40).cumsum())
     page = Page(render_report(Forecaster(5, steps=5).fit(flat_panel([walk, walk + 1]))))
-    assert "of these windows share no value: the numbers rest on little evidence." in page.text
+    assert "non-overlapping windows: little evidence." in page.text
 
 
 def test_no_series_is_shown_twice() -> None:
@@ -190,9 +190,11 @@ def test_same_bytes_again(fitted: Forecaster, text: str, tmp_path: Path) -> None
 
 def test_levels_are_those_asked_for(fitted: Forecaster) -> None:
     page = Page(render_report(fitted, levels=(50,)))
-    assert "inside 50 %" in page.cells
-    assert "inside 80 %" not in page.cells
-    assert "interval" not in Page(render_report(fitted, levels=())).text.split("How it was made")[0]
+    assert "50 % coverage" in page.cells
+    assert "80 % coverage" not in page.cells
+    assert (
+        "interval" not in Page(render_report(fitted, levels=())).text.split("Settings and data")[0]
+    )
     with pytest.raises(ValueError, match="level: found 100"):
         render_report(fitted, levels=(100,))
     with pytest.raises(RuntimeError, match=r"write_report: found a forecaster before fit"):
@@ -247,33 +249,33 @@ def test_all_kinds_of_series_have_a_report(kind: str) -> None:
 def test_a_loaded_forecaster_says_what_it_cannot(fitted: Forecaster, tmp_path: Path) -> None:
     fitted.save(tmp_path / "f.safetensors")
     page = Page(render_report(Forecaster.load(tmp_path / "f.safetensors")))
-    assert "a file was loaded, which does not keep them" in page.text
+    assert "was loaded from a file, which does not keep them" in page.text
     assert "95 % interval" in page.text
-    assert "Where it is worst" not in page.text
-    assert "without the slot" in page.text
-    assert "error grows" not in page.text
+    assert "The worst forecasts" not in page.text
+    assert "of the forecasts without the slot" in page.text
+    assert "of the error without the slot" not in page.text
 
 
 def test_without_intervals_and_with_values_held_out() -> None:
     frame = monthly(20, 60)
     page = Page(render_report(Forecaster(6, steps=10, intervals=False).fit(frame)))
-    assert "No windows were held out" in page.text
+    assert "fit held out no windows" in page.text
     assert "% interval" not in page.text
     held = Page(render_report(Forecaster(6, steps=10).fit(frame, val_size=8)))
-    assert "which the model had not seen" in held.text
+    assert "forecast by the model, which was trained without them" in held.text
     assert "a second model" not in held.text
-    assert "Shown is the model, and its mean over heads" in held.text
+    assert "Shown is the model. Shares are means over heads" in held.text
 
 
 def test_models_without_a_memory_say_so(fitted: Forecaster) -> None:
     untrained = Page(render_report(Forecaster(3).fit(flat_panel([np.arange(1.0, 9.0)]))))
-    assert "Nothing was trained, so the memory holds nothing yet." in untrained.text
+    assert "The model was not trained, so its memory is empty." in untrained.text
     assert "The forecast is Naive2" in untrained.text
     linear = Forecaster(6)
     state = fitted._state("test")
     engine = PanelForecaster(**(engine_options(state.settings) | {"layers": 0}))
     linear._fitted = replace(state, engine=engine, held_out=None)
-    assert "The model has no memory layers" in Page(render_report(linear)).text
+    assert "The model is linear and has no memory layers." in Page(render_report(linear)).text
 
 
 def test_the_size_is_bounded_by_what_is_shown(text: str) -> None:

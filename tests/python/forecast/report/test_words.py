@@ -24,16 +24,16 @@ from ..panels import flat_panel
 
 
 def test_relation() -> None:
-    assert relation(0.75, 1.0, "naive") == "25 % smaller than that of naive"
-    assert relation(1.5, 1.0, "naive") == "50 % larger than that of naive"
-    assert relation(1.001, 1.0, "naive") == "as large as that of naive"
-    assert relation(0.0, 0.0, "naive") == "as large as that of naive"
-    assert relation(1.0, 0.0, "naive") == "not comparable to that of naive, which made none"
+    assert relation(0.75, 1.0, "naive") == "25 % lower than naive's"
+    assert relation(1.5, 1.0, "naive") == "50 % higher than naive's"
+    assert relation(1.001, 1.0, "naive") == "equal to naive's"
+    assert relation(0.0, 0.0, "naive") == "equal to naive's"
+    assert relation(1.0, 0.0, "naive") == "not comparable with naive's, which is 0"
 
 
 @pytest.mark.parametrize(
     ("forecast", "said", "in_short"),
-    [(0.5, "50 % smaller", "50 % lower"), (1.5, "50 % larger", "50 % higher")],
+    [(0.5, "50 % lower", "50 % lower"), (1.5, "50 % higher", "50 % higher")],
 )
 def test_headline_and_steps(forecast: float, said: str, in_short: str) -> None:
     """A ramp: naive is wrong by k at step k, and the model by a share of that."""
@@ -45,14 +45,14 @@ def test_headline_and_steps(forecast: float, said: str, in_short: str) -> None:
     text = headline(evaluation, [])
     better = 2 if forecast < 1 else 0
     assert text == (
-        f"On rows that the model had not seen, its error is {said} than that of naive."
-        f" It is smaller than naive's on {better} of 2 series."
+        f"On held-out rows, the error of the model is {said} than naive's."
+        f" It is lower than naive's on {better} of 2 series."
     )
     assert relation_in_short(evaluation) == in_short
     below = 3 if forecast < 1 else 0
-    assert about_steps(evaluation, "rows") == (
-        f"Lower is better. The model is below naive at {below} of 3 steps; 3 rows ahead its error"
-        " is 3.0 times that of the first."
+    assert about_steps(evaluation) == (
+        f"Lower is better. The model is below naive at {below} of 3 steps. At step 3 its error is"
+        " 3.0 times that of step 1."
     )
 
 
@@ -66,16 +66,16 @@ def series(forecast: float, before: float, high: float = 9.0) -> SeriesForecast:
 
 def test_about_series() -> None:
     found = about_series(series(11, 10), 1.25, 1, "naive")
-    expected = "The mean forecast is 11.00, 10 % above the last value, 10.00. On 1 held-out window"
+    expected = "The mean forecast is 11.00, 10 % above the last value (10.00). On 1 held-out window"
     assert found == f"{expected} its error was 1.25 times naive's."
     found = about_series(series(9, 10, np.nan), np.nan, 0, "seasonal-naive")
     assert found == (
-        "The mean forecast is 9.000, 10 % below that of the season before, 10.00. Steps that no"
-        " held-out window reaches have no interval."
+        "The mean forecast is 9.000, 10 % below the mean of the season before (10.00). Steps"
+        " beyond every held-out window have no interval."
     )
     found = about_series(series(-1, 2), 1.0, 3, "naive")
-    assert found.startswith("The mean forecast is -1.000, beside the last value, 2.000.")
-    assert found.endswith("On 3 held-out windows its error was as large as naive's.")
+    assert found.startswith("The mean forecast is -1.000; the last value was 2.000.")
+    assert found.endswith("On 3 held-out windows its error was equal to naive's.")
 
 
 def test_about_effects() -> None:
@@ -84,15 +84,15 @@ def test_about_effects() -> None:
     error, margin = np.zeros((1, 32)), np.full((1, 32), 0.1)
     error[0, [3, 5, 6, 7, 8]] = -0.5, 0.2, 0.3, 0.05, -0.05
     found = about_effects(SlotEffects(40, movement, True, error, margin, 40), 0)
-    assert "On 40 held-out windows that moves forecasts most for slot 3, by 2.3 %," in found
-    assert "their error shrinks by 0.50 %" in found
-    assert "without 2 of 32 slots, and shrinks by more without 1;" in found
+    assert "Removing slot 3 changes forecasts most: by 2.3 % on 40 held-out windows." in found
+    assert "Their error shrinks by 0.50 %" in found
+    assert "without 2 of 32 slots, and shrinks by more than two without 1." in found
     few = about_effects(SlotEffects(40, movement, True, error, margin, 9), 0)
-    assert few.endswith("The windows overlap too much to tell such numbers from chance.")
+    assert few.endswith("The windows overlap too much to tell these figures from chance.")
     alone = about_effects(SlotEffects(1, movement, False), 0)
     assert alone.endswith(
-        "On 1 window that moves forecasts most for slot 3, by 2.3 % of the usual change over a"
-        " season."
+        "Removing slot 3 changes forecasts most: by 2.3 % of the mean change over a season on 1"
+        " window."
     )
 
 
@@ -106,21 +106,19 @@ def test_about_shares() -> None:
     reading = MemoryReading(0, 4, 9, usage, by_phase, phases, by_kind, [], None)
     order = np.array([1, 0])
     assert about_shares(reading, 0, order) == (
-        "By month, slot 0 stands out most: with forecasts that begin in Feb it is read 2.0 times"
-        " as much as usual. By kind of window, all slots are read within 10 % of their usual share."
+        "By month, slot 0 stands out most: in forecasts that begin in Feb, it gets 2.0 times"
+        " its usual share. By kind of window, every slot is within 10 % of its usual share."
     )
     by_kind[0, 1, 5] = 0.9
-    assert "slot 1 stands out most: with windows with rough steps" in about_shares(
-        reading, 0, order
-    )
+    assert "slot 1 stands out most: in windows with rough steps," in about_shares(reading, 0, order)
 
 
 def test_about_usage() -> None:
     assert about_usage(np.array([0.1, 0.3, 0.6])) == (
-        "1 slot gets half of all reading; the most read one gets 60 %, where an equal share would"
-        " be 33.3 %."
+        "1 slot gets half of the attention. The largest share is 60 %; equal shares would be"
+        " 33.3 %."
     )
-    assert about_usage(np.full(4, 0.25)).startswith("2 slots get half of all reading")
+    assert about_usage(np.full(4, 0.25)).startswith("2 slots get half of the attention")
 
 
 def test_names_are_short_and_printable() -> None:
