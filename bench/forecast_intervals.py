@@ -22,7 +22,6 @@ from bench.forecasting import exit_code, say, write_results
 from bench.m3 import FREQUENCIES, Array, Frequency, load, smape
 from bench.tables import markdown
 from memattn.forecast import Forecaster, fitting
-from memattn.forecast.baselines import Windows, last_windows, rolling_windows
 from memattn.forecast.conformal import (
     SMOOTHEST,
     Calibration,
@@ -35,6 +34,7 @@ from memattn.forecast.conformal import (
 from memattn.forecast.data.frequency import Frequency as Spacing
 from memattn.forecast.data.panel import Panel
 from memattn.forecast.data.time_axis import Unit
+from memattn.forecast.data.windows import Windows, last_windows, rolling_windows
 from memattn.forecast.fitting import Fitted, WindowForecasts, forecast
 
 LEVELS = (80.0, 95.0)

@@ -15,10 +15,10 @@ import numpy.typing as npt
 from bench.m3 import FREQUENCIES, load, peak_mib
 from memattn._memattn import PanelForecaster
 from memattn.forecast import Forecaster, Panel
-from memattn.forecast.baselines import Windows, last_windows, rolling_windows
 from memattn.forecast.data.frequency import Frequency as Spacing
 from memattn.forecast.data.panel import Form
 from memattn.forecast.data.time_axis import Unit
+from memattn.forecast.data.windows import Windows, last_windows, rolling_windows
 
 MANY, LONG = 50_000, 100  # series, and values of each
 WINDOWS = 10  # of a rolling backtest

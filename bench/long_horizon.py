@@ -28,9 +28,9 @@ from bench.forecasting import exit_code
 from bench.tables import markdown
 from memattn._memattn import PanelForecaster
 from memattn.forecast import panel_from_file
+from memattn.forecast.arguments import ForecasterOptions
 from memattn.forecast.data.panel import Panel
 from memattn.forecast.forecaster_settings import (
-    Asked,
     Setting,
     Settings,
     engine_options,
@@ -117,8 +117,8 @@ def models(panel: Panel, horizon: int, seeds: int, days: int) -> tuple[dict[str,
     first = TRAIN_END - days * DAY
     known = rows_of(panel, first, VALIDATION_END)
     part = rows_of(panel, first, TRAIN_END)
-    asked = Asked(horizon, panel.season, members=seeds)
-    settings = past_seasons(asked)
+    options = ForecasterOptions(horizon, members=seeds)
+    settings = past_seasons(panel.season, options)
     trained: dict[str, Trained] = {}
 
     def candidate(name: str, rows: Panel, these: Settings) -> tuple[PanelForecaster, bool]:
@@ -129,7 +129,9 @@ def models(panel: Panel, horizon: int, seeds: int, days: int) -> tuple[dict[str,
     assert chosen is not None
     with_memory = {**settings, "layers": Setting(CANDIDATES["memory"], "to compare")}
     trained["memory from zeros"] = train(part, with_memory, zero_memory=True)
-    trained["last values"] = train(part, last_values(part.lengths, panel.frequency, asked))
+    trained["last values"] = train(
+        part, last_values(part.lengths, panel.frequency, panel.season, options)
+    )
     return trained, chosen["layers"]
 
 

@@ -152,7 +152,7 @@ def states(folder: Path) -> None:
         settings = {**fitted.settings, "layers": Setting(0, "")}
         engine = PanelForecaster(**engine_options(settings))
         smaller = replace(fitted, engine=engine, settings=settings)
-        write_forecaster(path, smaller, forecaster._arguments())
+        write_forecaster(path, smaller, forecaster)
         write("forecaster", name, state_parts(path))
     panel, settings = panel_of_checkpoints(), Forecaster(1, **options).fit(table).settings
     settings = {**settings, "horizon": Setting(2, ""), "layers": Setting(0, "")}

@@ -27,6 +27,7 @@ check_format() {
 check_lint() {
   ruff check .
   mypy
+  PYTHONPATH=python lint-imports --no-cache
   list_shell | xargs shellcheck --external-sources
   codespell
 }

@@ -48,7 +48,8 @@ def repairs(folder: Path) -> Callable[[Path], object]:
 
 def report_and_figure(fitted: Forecaster) -> dict[str, Callable[[Path], object]]:
     """What writes a report and a figure, each drawn once for all."""
-    html, svg = page.render_report(fitted), page.series_picture(fitted, ".svg", None, (80,))
+    state = fitted._state("test")
+    html, svg = page.render_report(state), page.series_picture(state, ".svg", None, [80])
     page.render_report = lambda *_, **__: html
     page.series_picture = lambda *_: svg
     return {"report.html": fitted.write_report, "figure.svg": fitted.write_figure}

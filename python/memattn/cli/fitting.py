@@ -111,11 +111,11 @@ def make_forecaster(training: TrainingOptions, levels: Sequence[float]) -> Forec
         checked_levels("Forecaster", levels)
         return Forecaster(
             training.horizon,
-            training.season,
-            training.lookback,
-            training.members,
-            training.loss,
-            training.seed,
+            season=training.season,
+            lookback=training.lookback,
+            members=training.members,
+            loss=training.loss,
+            seed=training.seed,
             steps=training.steps,
             freq=int(freq) if freq is not None and freq.isascii() and freq.isdigit() else freq,
             id_col=training.id_col,

@@ -65,9 +65,7 @@ def forecast_command(
     table = forecast_frame(for_file(found.panel, output), found.values, found.intervals)
     contents = {output: table_bytes(table)}
     if report is not None:
-        from memattn.forecast.report.page import render_report
-
-        page = render_report(trained.forecaster, levels=levels, source=options.data.name)
+        page = trained.forecaster.render_report(levels, source=options.data.name)
         contents[report] = page.encode()
     for path, content in contents.items():
         write_file(path, content)

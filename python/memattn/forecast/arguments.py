@@ -2,13 +2,152 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import functools
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import KW_ONLY, dataclass, fields
+from typing import Any, TypeVar
 
 import numpy as np
 
-from memattn.forecast.forecaster_settings import LEVELS, LOSSES
+from memattn.errors import DataError
+from memattn.forecast.data.column_choice import ID_COL, TARGET_COL, TIME_COL
+from memattn.forecast.data.frames import MODEL
+from memattn.forecast.data.frequency import parse_frequency
 
 MAX_SIZE = 2**31 - 1
+LOSSES = ("smape", "mae", "huber", "quantile")
+LEVELS = (80.0, 95.0)  # of the quantile loss, when none are given
+WHOLE_NUMBERS = {
+    "horizon": (1, 1_000_000),
+    "season": (1, MAX_SIZE),
+    "lookback": (1, MAX_SIZE),
+    "members": (1, 10_000),
+    "seed": (0, 2**64 - 1),
+    "steps": (1, MAX_SIZE),
+}
+Init = TypeVar("Init", bound=Callable[..., None])
+
+
+def _with_season_by_place_refused(init: Init) -> Init:
+    """Refuses a whole number as second argument: it was `season` in version 0.1."""
+
+    @functools.wraps(init)
+    def checked(self: object, *places: Any, **named: Any) -> None:
+        if len(places) > 1 and isinstance(places[1], int | np.integer):
+            hint = f"write season={places[1]}, or freq={places[1]} for numbered rows"
+            raise TypeError(f"Forecaster: the second argument is freq, and was season: {hint}")
+        init(self, *places, **named)
+
+    return checked  # type: ignore[return-value]
+
+
+@dataclass(frozen=True, repr=False)
+class ForecasterOptions:
+    """The options of a `Forecaster`, which describes them; checked when made, then read-only.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A value that is impossible, or two columns of one name.
+    """
+
+    horizon: int
+    freq: str | int | None = None
+    _: KW_ONLY
+    season: int | None = None
+    lookback: int | None = None
+    members: int = 1
+    loss: str | None = None
+    seed: int = 0
+    steps: int | None = None
+    id_col: str = ID_COL
+    time_col: str = TIME_COL
+    target_col: str | Sequence[str] = TARGET_COL
+    intervals: bool = True
+    level: float | Iterable[float] | None = None
+    alias: str = MODEL
+
+    def __post_init__(self) -> None:
+        where, given = "Forecaster", self.get_params()
+        optional = {field.name for field in fields(self) if field.default is None}
+        for name, bounds in WHOLE_NUMBERS.items():
+            if given[name] is not None or name not in optional:
+                given[name] = whole_number(where, name, given[name], *bounds)
+        given["freq"] = _frequency(where, self.freq)
+        given["intervals"] = _flag(where, "intervals", self.intervals)
+        given["level"] = _trained_levels(where, self.loss, self.level)
+        given["target_col"] = _columns(where, self)
+        for name, value in given.items():
+            # What is as it was given stays the same object, as `sklearn.base.clone` expects.
+            before = getattr(self, name)
+            if type(value) is not type(before) or value != before:
+                object.__setattr__(self, name, value)
+
+    def __repr__(self) -> str:
+        shown = [
+            f"{field.name}={value!r}"
+            for field in fields(self)
+            if (value := getattr(self, field.name)) != field.default
+        ]
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """The options by name, as `sklearn.base.clone` asks for them; `deep` changes nothing."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    @property
+    def trained_levels(self) -> tuple[float, ...]:
+        """The levels that the quantile loss trains, ascending; none with another loss."""
+        return (tuple(self.level) if self.level else LEVELS) if self.loss == "quantile" else ()  # type: ignore[arg-type]
+
+
+ForecasterOptions.__init__ = _with_season_by_place_refused(  # type: ignore[method-assign]
+    ForecasterOptions.__init__
+)
+
+
+def _frequency(where: str, freq: object) -> str | int | None:
+    """The frequency as a file can keep it: the text of an offset of pandas, a plain integer."""
+    if freq is None:
+        return None
+    try:
+        text = parse_frequency(freq).text
+    except DataError as error:
+        raise ValueError(f"{where}: {error.problem}") from None
+    return int(freq) if isinstance(freq, int | np.integer) else text
+
+
+def _flag(where: str, name: str, value: object) -> bool:
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{where}: {name}: found {value!r}, expected True or False")
+    return bool(value)
+
+
+def _columns(where: str, options: ForecasterOptions) -> str | tuple[str, ...]:
+    """The target or targets; TypeError or ValueError for columns that would replace each other."""
+    one = isinstance(options.target_col, str)
+    try:
+        targets: tuple[Any, ...] = (options.target_col,) if one else tuple(options.target_col)
+    except TypeError:
+        targets = (options.target_col,)
+    names: list[tuple[str, Any]] = [("id_col", options.id_col), ("time_col", options.time_col)]
+    names += [("target_col", target) for target in targets] + [("alias", options.alias)]
+    for role, name in names:
+        if not isinstance(name, str) or not name:
+            raise TypeError(f"{where}: {role}: found {name!r}, expected the name of a column")
+    if not targets:
+        raise ValueError(f"{where}: target_col: found no name, expected at least one")
+    # Of several targets each is a series, and their values go out as `y`.
+    if len(targets) > 1 and TARGET_COL not in targets:
+        names.append(("column of values", TARGET_COL))
+    seen = {"cutoff": "the column of cross_validation"}
+    for role, name in names:
+        end = name.removeprefix(options.alias)
+        if name in seen or (role != "alias" and end != name and end[:4] in ("-lo-", "-hi-")):
+            other = seen.get(name, "an interval of the alias")
+            raise ValueError(f"{where}: {role}: found {name!r}, which is {other} too")
+        seen[name] = f"the {role}"
+    return targets[0] if one else targets
 
 
 def whole_number(
@@ -23,10 +162,12 @@ def whole_number(
     return int(value)
 
 
-def checked_levels(where: str, level: Iterable[float] | None) -> list[float]:
+def checked_levels(where: str, level: float | Iterable[float] | None) -> list[float]:
     """The different levels in order; ValueError or TypeError when one is none."""
     if level is None:
         return []
+    if isinstance(level, int | float | np.integer | np.floating):
+        level = [level]
     if isinstance(level, str | bytes) or not isinstance(level, Iterable):
         msg = f"found {level!r}, expected a list of percents such as [80, 95]"
         raise TypeError(f"{where}: level: {msg}")
@@ -36,6 +177,9 @@ def checked_levels(where: str, level: Iterable[float] | None) -> list[float]:
             raise TypeError(f"{where}: level: found {one!r}, expected numbers of percent")
         if not 0 < one < 100:
             raise ValueError(f"{where}: level: found {one}, expected numbers above 0 and below 100")
+        if one < 1:
+            hint = f"write {100 * one:g} for {one:.0%}"
+            raise ValueError(f"{where}: level: found {one}, expected percent: {hint}")
         if float(f"{float(one):g}") != float(one):  # columns are called so
             msg = f"found {one!r}, expected numbers of at most six digits"
             raise ValueError(f"{where}: level: {msg}")
@@ -43,19 +187,22 @@ def checked_levels(where: str, level: Iterable[float] | None) -> list[float]:
     return sorted(levels)
 
 
-def trained_by(where: str, loss: str | None, level: Iterable[float] | None) -> tuple[float, ...]:
-    """The levels that a loss trains, ascending; ValueError for a loss or levels that cannot be."""
+def _trained_levels(
+    where: str, loss: object, level: float | Iterable[float] | None
+) -> tuple[float, ...] | None:
+    """The levels given for the quantile loss; ValueError for a loss or levels that cannot be."""
     if loss is not None and loss not in LOSSES:
         expected = ", ".join(repr(name) for name in LOSSES)
         raise ValueError(f"{where}: loss: found {loss!r}, expected one of {expected}")
-    levels = tuple(checked_levels(where, level))
-    if level is not None and (loss != "quantile" or not levels):
-        found = f"found {list(levels)} with loss={loss!r}"
-        expected = 'expected some with loss="quantile", else none: predict takes any'
-        raise ValueError(f"{where}: level: {found}, {expected}")
+    if level is None:
+        return None
     if loss != "quantile":
-        return ()
-    return levels or LEVELS
+        hint = "with other losses pass levels to predict()"
+        raise ValueError(f'{where}: level: needs loss="quantile"; {hint}')
+    levels = tuple(checked_levels(where, level))
+    if not levels:
+        raise ValueError(f"{where}: level: found no level, expected some such as [80, 95]")
+    return levels
 
 
 def check_trained(where: str, trained: tuple[float, ...], levels: Sequence[float]) -> None:

@@ -8,9 +8,9 @@ from collections.abc import Callable
 import numpy as np
 
 from memattn.forecast.arguments import whole_number
-from memattn.forecast.baselines import Windows, rolling_windows
 from memattn.forecast.checkpoint import Progress, Trainer, named, train_engine, trainer_of
 from memattn.forecast.data.panel import Panel
+from memattn.forecast.data.windows import Windows, rolling_windows
 from memattn.forecast.evaluation import Evaluation, evaluate
 from memattn.forecast.fitting import forecast, held_back, intervals_of, share_of, train
 from memattn.forecast.forecaster_settings import Settings

@@ -29,10 +29,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from memattn.forecast.baselines import Windows
 from memattn.forecast.data.columns import Array
 from memattn.forecast.data.panel import Panel
 from memattn.forecast.data.time_zones import Ticks
+from memattn.forecast.data.windows import Windows
 
 Flags = npt.NDArray[np.bool_]
 

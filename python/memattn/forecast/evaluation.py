@@ -19,13 +19,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from memattn.forecast.arguments import check_trained
-from memattn.forecast.baselines import Windows, naive, seasonal_naive
+from memattn.forecast.baselines import naive, seasonal_naive
 from memattn.forecast.conformal import Flags, calibrate, domain_of, interval_ends, points_of
 from memattn.forecast.data.columns import Array
 from memattn.forecast.data.frames import MODEL, Intervals
 from memattn.forecast.data.long_rows import plural
 from memattn.forecast.data.panel import Panel
 from memattn.forecast.data.time_zones import Ticks
+from memattn.forecast.data.windows import Windows
 from memattn.forecast.metrics import (
     Scales,
     WindowErrors,

@@ -9,7 +9,7 @@ import numpy as np
 from memattn._memattn import PanelForecaster
 from memattn.errors import quoted
 from memattn.forecast.arguments import check_trained
-from memattn.forecast.baselines import Windows, last_windows, naive, rolling_windows
+from memattn.forecast.baselines import naive
 from memattn.forecast.checkpoint import Progress, Trainer, train_engine
 from memattn.forecast.conformal import (
     Calibration,
@@ -23,6 +23,7 @@ from memattn.forecast.data.columns import Array
 from memattn.forecast.data.frames import Intervals
 from memattn.forecast.data.long_rows import Note, plural
 from memattn.forecast.data.panel import Panel
+from memattn.forecast.data.windows import Windows, last_windows, rolling_windows
 from memattn.forecast.forecaster_settings import Settings, engine_options, trained_levels
 from memattn.forecast.layer_choice import CANDIDATES, choose_layers, held_out_rows, undecided
 

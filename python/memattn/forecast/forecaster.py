@@ -8,59 +8,66 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from memattn.files import write_atomically
-from memattn.forecast.arguments import checked_levels, trained_by, whole_number
+from memattn.forecast.arguments import LEVELS, ForecasterOptions, checked_levels, whole_number
 from memattn.forecast.backtest import backtest
-from memattn.forecast.baselines import last_windows
 from memattn.forecast.checkpoint import Progress, trainer_of
 from memattn.forecast.data.frames import MODEL, Forecasts, cross_validation_frame, forecast_frame
 from memattn.forecast.data.long_rows import Note
 from memattn.forecast.data.panel import Data, Panel, panel_of
+from memattn.forecast.data.windows import last_windows
 from memattn.forecast.evaluation import Evaluation, evaluate_held_out
 from memattn.forecast.fitting import Fitted, forecast, held_back, intervals_of, train
+from memattn.forecast.forecaster_file import read_forecaster, write_forecaster
 from memattn.forecast.forecaster_settings import Settings, choose_settings
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 
-class Forecaster:
+class Forecaster(ForecasterOptions):
     """Forecasts of many series of one frequency, by one model of all of them.
+
+    Its options are attributes that can be read: ``forecaster.horizon``.
 
     Parameters
     ----------
     horizon : int
-        Rows to forecast.
+        Steps ahead to forecast, in rows.
+    freq : str or int, optional
+        The time between rows, an alias of pandas or Polars such as ``"MS"``; of numbered rows the
+        step, a whole number, as a keyword only. Default: the coarsest that fits all times.
     season : int, optional
         Rows after which the series repeat, 1 for never. Default: as `panel_from_frame` finds it.
     lookback : int, optional
-        Rows that every member sees. Default: by frequency and season.
+        Rows in each input window. Default: by frequency and season.
     members : int
         Models in the ensemble; with the default lookback each has one of five. One is quick, ten
         are more accurate.
     loss : str, optional
-        ``"smape"``, the default, ``"mae"`` or ``"huber"``: of logs for series that are positive,
-        else in units of each series' mean change from row to row. ``"quantile"`` is the pinball
-        loss of the ends of each `level`, and of the median, which is the forecast.
+        Training loss: ``"smape"``, the default, ``"mae"`` or ``"huber"``: of logs for positive
+        series, else in units of each series' mean change from row to row. ``"quantile"`` is the
+        pinball loss of the interval bounds of each `level`, and of the median, the forecast.
     seed : int
-        Of weights and training; the same seed gives the same bits.
+        Random seed of weights and training; the same seed gives the same bits.
     steps : int, optional
         Training steps. Default: by frequency and season.
-    freq : str or int, optional
-        As in `panel_from_frame`. Default: what the times show.
     id_col, time_col, target_col : str
-        The names of the columns; of a wide file several of values.
+        The names of the columns; for a wide file `target_col` may be several.
     intervals : bool
-        Whether intervals will be asked for. Unless `val_size` holds values out, they take a second
-        training, on all but the last values. Without, the quantile loss has its quantiles as they
-        were trained, which promise nothing.
-    level : list of float, optional
-        Those of the quantile loss, the only ones `predict` then gives, in percent; default 80, 95.
+        Whether to calibrate intervals. Unless `fit` gets a `val_size`, this takes a second
+        training, on all but the last values. Without it, the quantile loss still gives its trained
+        bounds, which promise no coverage.
+    level : float or list of float, optional
+        Levels in percent that the quantile loss trains, the only ones that `predict` then gives;
+        default 80 and 95. With other losses pass levels to `predict`.
+    alias : str
+        The name of the forecast column.
 
     Notes
     -----
@@ -79,41 +86,37 @@ class Forecaster:
     untrained and is Naive2, which `settings` says.
     """
 
-    def __init__(
-        self,
-        horizon: int,
-        season: int | None = None,
-        lookback: int | None = None,
-        members: int = 1,
-        loss: str | None = None,
-        seed: int = 0,
-        *,
-        steps: int | None = None,
-        freq: str | int | None = None,
-        id_col: str = "unique_id",
-        time_col: str = "ds",
-        target_col: str | Sequence[str] = "y",
-        intervals: bool = True,
-        level: Iterable[float] | None = None,
-    ) -> None:
-        where = "Forecaster"
-        self._horizon = whole_number(where, "horizon", horizon, 1, 1_000_000)
-        self._season = None if season is None else whole_number(where, "season", season, 1)
-        self._lookback = None if lookback is None else whole_number(where, "lookback", lookback, 1)
-        self._members = whole_number(where, "members", members, 1, 10_000)
-        self._steps = None if steps is None else whole_number(where, "steps", steps, 1)
-        self._seed = whole_number(where, "seed", seed, 0, 2**64 - 1)
-        self._loss = loss
-        self._levels = trained_by(where, loss, level)
-        self._intervals = bool(intervals)
-        self._freq = freq
-        target_col = target_col if isinstance(target_col, str) else list(target_col)
-        self._columns = {"id_col": id_col, "time_col": time_col, "target_col": target_col}
-        self._fitted: Fitted | None = None
+    _fitted: Fitted | None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._fitted = None
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name != "_fitted":
+            hint = f"pass {name}= to the constructor" if name in self.get_params() else "no option"
+            raise AttributeError(f"Forecaster: {name} cannot be assigned: {hint}")
+        object.__setattr__(self, name, value)
+
+    # Two are equal when their options are; each is itself alone.
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
 
     def __repr__(self) -> str:
         state = "not fitted" if self._fitted is None else repr(self._fitted.panel)
-        return f"Forecaster(horizon={self._horizon}, members={self._members}): {state}"
+        return f"{super().__repr__()}: {state}"
+
+    def set_params(self, **options: Any) -> Self:
+        """Replace options; what was fitted with others is forgotten.
+
+        Raises
+        ------
+        TypeError, ValueError
+            An unknown option, or an impossible value: nothing has changed.
+        """
+        if options:
+            self.__dict__.update(vars(replace(self, **options)))
+        return self
 
     @property
     def settings(self) -> Settings:
@@ -177,12 +180,14 @@ class Forecaster:
         self._check_val_size(where, val_size)
         panel = self._panel(where, data)
         settings = self._choose(panel if val_size == 0 else held_back(panel, val_size))
-        choices = {"val_size": val_size, "intervals": self._intervals}
+        choices = {"val_size": val_size, "intervals": self.intervals}
         trainer = trainer_of(where, panel, settings, checkpoint, resume, **choices)
-        self._fitted = train(panel, settings, val_size, progress, self._intervals, trainer)
+        self._fitted = train(panel, settings, val_size, progress, self.intervals, trainer)
         return self
 
-    def predict(self, level: Iterable[float] | None = None, *, data: Data | None = None) -> Any:
+    def predict(
+        self, level: float | Iterable[float] | None = None, *, data: Data | None = None
+    ) -> Any:
         """Forecast the rows after the last one of each series.
 
         Parameters
@@ -213,7 +218,7 @@ class Forecaster:
         return forecast_frame(found.panel, found.values, found.intervals)
 
     def forecasts(
-        self, level: Iterable[float] | None = None, *, data: Data | None = None
+        self, level: float | Iterable[float] | None = None, *, data: Data | None = None
     ) -> Forecasts:
         """As `predict`, as arrays."""
         where = "Forecaster.predict"
@@ -252,7 +257,7 @@ class Forecaster:
         step_size: int = 1,
         val_size: int = 0,
         refit: bool = False,
-        level: Iterable[float] | None = None,
+        level: float | Iterable[float] | None = None,
         *,
         progress: Progress | None = None,
         checkpoint: str | os.PathLike[str] | None = None,
@@ -307,7 +312,7 @@ class Forecaster:
         step_size: int = 1,
         val_size: int = 0,
         refit: bool = False,
-        level: Iterable[float] | None = None,
+        level: float | Iterable[float] | None = None,
         *,
         progress: Progress | None = None,
         checkpoint: str | os.PathLike[str] | None = None,
@@ -320,19 +325,19 @@ class Forecaster:
             where,
             self._panel(where, data),
             self._choose,
-            horizon=self._horizon,
+            horizon=self.horizon,
             n_windows=n_windows,
             step_size=step_size,
             val_size=val_size,
             refit=refit,
             levels=checked_levels(where, level),
-            calibrated=self._intervals or not self._levels,
+            calibrated=self.intervals or not self.trained_levels,
             progress=progress,
             checkpoint=checkpoint,
             resume=resume,
         )
 
-    def held_out(self, level: Iterable[float] | None = None) -> Evaluation | None:
+    def held_out(self, level: float | Iterable[float] | None = None) -> Evaluation | None:
         """How good forecasts of the windows were that fit held out to calibrate intervals on.
 
         Parameters
@@ -348,44 +353,50 @@ class Forecaster:
         levels = checked_levels("Forecaster.held_out", level)
         return evaluate_held_out(self._state("held_out"), levels)
 
-    def write_report(
-        self,
-        path: str | os.PathLike[str],
-        level: Iterable[float] = (80, 95),
-        *,
-        source: str | None = None,
-    ) -> None:
-        """Write the report, one HTML page that needs no network, atomically.
+    def render_report(
+        self, level: float | Iterable[float] = LEVELS, *, source: str | None = None
+    ) -> str:
+        """The report as text: one HTML page that needs no network.
 
-        It shows how good the forecasts were on rows that the model had not seen, the forecasts of a
-        few series, and what the memory remembers.
+        It shows the accuracy on rows that the model had not seen, the forecasts of a few series,
+        and what each memory slot responds to.
 
         Parameters
         ----------
-        path : str or PathLike
-            Of the file.
-        level : list of float
+        level : float or list of float
             As in `predict`; without intervals from fit there are none.
         source : str, optional
-            What the series are called in the title.
+            The title. Default: the number of series.
 
         Raises
         ------
         RuntimeError
             Before fit.
-        DataError
-            The file cannot be written; one that was there before is whole.
+        TypeError, ValueError
+            An impossible level, or one that was not trained.
         """
         from memattn.forecast.report.page import render_report
 
-        page = render_report(self, levels=level, source=source)
+        where = "write_report"
+        levels = checked_levels(f"Forecaster.{where}", level)
+        return render_report(self._state(where), levels=levels, source=source)
+
+    def write_report(
+        self,
+        path: str | os.PathLike[str],
+        level: float | Iterable[float] = LEVELS,
+        *,
+        source: str | None = None,
+    ) -> None:
+        """Write `render_report` to a file, atomically; DataError where that is impossible."""
+        page = self.render_report(level, source=source)
         write_atomically(Path(path), page.encode())
 
     def write_figure(
         self,
         path: str | os.PathLike[str],
         unique_id: object = None,
-        level: Iterable[float] = (80, 95),
+        level: float | Iterable[float] = LEVELS,
     ) -> None:
         """Write a picture of one series and its forecast, SVG or PNG by the name of the file.
 
@@ -409,8 +420,9 @@ class Forecaster:
         """
         from memattn.forecast.report.page import series_picture
 
-        target = Path(path)
-        write_atomically(target, series_picture(self, target.suffix, unique_id, level))
+        fitted, target = self._state("write_figure"), Path(path)
+        levels = checked_levels("Forecaster.write_figure", level)
+        write_atomically(target, series_picture(fitted, target.suffix, unique_id, levels))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write everything that predict needs to one safetensors file, atomically.
@@ -427,12 +439,10 @@ class Forecaster:
             Ids that are neither text nor whole numbers, or a type of a column or a time zone that
             the file cannot keep.
         """
-        from memattn.forecast.forecaster_file import write_forecaster
-
-        write_forecaster(Path(path), self._state("save"), self._arguments())
+        write_forecaster(Path(path), self._state("save"), self)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Forecaster:
+    def load(cls, path: str | os.PathLike[str]) -> Self:
         """Read what `save` wrote; nothing in the file is trusted or executed.
 
         Raises
@@ -442,52 +452,25 @@ class Forecaster:
         OSError
             The system refused.
         """
-        from memattn.forecast.forecaster_file import read_forecaster
-
-        arguments, fitted = read_forecaster(Path(path))
-        forecaster = cls(**arguments)
+        options, fitted = read_forecaster(Path(path))
+        forecaster = cls(**options.get_params())
         forecaster._fitted = fitted
         return forecaster
 
-    def _arguments(self) -> dict[str, Any]:
-        return {
-            "horizon": self._horizon,
-            "season": self._season,
-            "lookback": self._lookback,
-            "members": self._members,
-            "loss": self._loss,
-            "seed": self._seed,
-            "steps": self._steps,
-            "freq": self._freq,
-            "intervals": self._intervals,
-            "level": list(self._levels) or None,
-            **self._columns,
-        }
-
     def _state(self, function: str) -> Fitted:
         if self._fitted is None:
-            msg = f"Forecaster.{function}: found a forecaster before fit, expected one after it"
-            raise RuntimeError(msg)
+            msg = "this Forecaster is not fitted; call fit() first"
+            raise RuntimeError(f"Forecaster.{function}: {msg}")
         return self._fitted
 
     def _check_val_size(self, where: str, val_size: int) -> None:
-        if 0 < whole_number(where, "val_size", val_size, 0) < self._horizon:
-            expected = f"0 or at least horizon = {self._horizon}"
+        if 0 < whole_number(where, "val_size", val_size, 0) < self.horizon:
+            expected = f"0 or at least horizon = {self.horizon}"
             raise ValueError(f"{where}: val_size: found {val_size}, expected {expected}")
 
     def _panel(self, where: str, data: Data) -> Panel:
-        return panel_of(where, data, freq=self._freq, season=self._season, **self._columns)
+        names = ("freq", "season", "id_col", "time_col", "target_col")
+        return panel_of(where, data, **{name: getattr(self, name) for name in names})
 
     def _choose(self, panel: Panel) -> Settings:
-        return choose_settings(
-            panel.lengths,
-            panel.frequency,
-            horizon=self._horizon,
-            season=panel.season,
-            lookback=self._lookback,
-            members=self._members,
-            loss=self._loss,
-            seed=self._seed,
-            steps=self._steps,
-            levels=self._levels,
-        )
+        return choose_settings(panel.lengths, panel.frequency, panel.season, self)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -18,9 +19,8 @@ from memattn._memattn import PanelForecaster
 from memattn.convert.source import SourceFile, open_source
 from memattn.errors import DataError, quoted
 from memattn.files import write_atomically
-from memattn.forecast.arguments import checked_levels
+from memattn.forecast.arguments import LOSSES, ForecasterOptions, checked_levels
 from memattn.forecast.conformal import Calibration, Domain
-from memattn.forecast.data.columns import MAX_NUMBER
 from memattn.forecast.data.form_config import form_config, form_of, zone_config, zone_of
 from memattn.forecast.data.frames import forecast_frame
 from memattn.forecast.data.frequency import COUNTED, MONTH_END, Frequency
@@ -28,11 +28,10 @@ from memattn.forecast.data.long_rows import MAX_MAGNITUDE, Note
 from memattn.forecast.data.panel import Panel
 from memattn.forecast.data.time_axis import Unit
 from memattn.forecast.data.time_zones import FIRST, LAST
+from memattn.forecast.data.times import MAX_NUMBER
 from memattn.forecast.fitting import Fitted
-from memattn.forecast.forecaster import Forecaster
 from memattn.forecast.forecaster_settings import (
     AVERAGE_DECAY,
-    LOSSES,
     MEMORY_LAYERS,
     Setting,
     Settings,
@@ -70,7 +69,7 @@ CHOICES = {"loss": LOSSES, "windows": tuple(AVERAGE_DECAY), "logs": (True, False
 SETTINGS = (*BOUNDS, *CHOICES, "lookbacks")
 
 
-def write_forecaster(path: Path, fitted: Fitted, arguments: Mapping[str, Any]) -> None:
+def write_forecaster(path: Path, fitted: Fitted, options: ForecasterOptions) -> None:
     """Write the file, atomically."""
     panel, calibration = fitted.panel, fitted.calibration
     members = range(fitted.engine.members)
@@ -87,7 +86,7 @@ def write_forecaster(path: Path, fitted: Fitted, arguments: Mapping[str, Any]) -
         arrays["calibration.roughness"] = calibration.domain.roughness
         arrays["calibration.logs"] = calibration.domain.logs.astype(np.uint8)
     config = {
-        "arguments": arguments,
+        "arguments": options.get_params(),
         "settings": {name: [one.value, one.reason] for name, one in fitted.settings.items()},
         "notes": [[note.kind, note.text, note.count] for note in fitted.notes],
         "frequency": [panel.frequency.unit.value, panel.frequency.step],
@@ -112,11 +111,11 @@ def _id_bytes(panel: Panel) -> npt.NDArray[np.uint8]:
     return np.frombuffer(json.dumps(ids).encode(), np.uint8)
 
 
-def read_forecaster(path: Path) -> tuple[dict[str, Any], Fitted]:
-    """The arguments of the Forecaster in a file, and what it had learned."""
+def read_forecaster(path: Path) -> tuple[ForecasterOptions, Fitted]:
+    """The options of the Forecaster in a file, and its fitted state."""
     with open_source(path) as source:
         tensors, config = read_state(source, FORMAT, "a saved Forecaster")
-        arguments = _arguments(source, config.get("arguments"))
+        options = _options(source, config.get("arguments"))
         settings = _settings(source, config.get("settings"))
         horizon = settings["horizon"].value
         calibrated = any(tensor.name in CALIBRATION for tensor in tensors)
@@ -134,27 +133,20 @@ def read_forecaster(path: Path) -> tuple[dict[str, Any], Fitted]:
     engine = PanelForecaster(**engine_options(settings))
     for member, part in enumerate(np.split(weights, np.cumsum(counts)[:-1])):
         engine.set_parameters(member, np.ascontiguousarray(part))
-    return arguments, Fitted(engine, panel, settings, calibration, notes)
+    return options, Fitted(engine, panel, settings, calibration, notes)
 
 
-def _arguments(source: SourceFile, found: object) -> dict[str, Any]:
-    names = set(Forecaster(1)._arguments())
-    if not isinstance(found, dict) or set(found) != names:
-        source.fail("config: arguments", "other keys", f"the keys {', '.join(sorted(names))}")
-    targets = (
-        found["target_col"] if isinstance(found["target_col"], list) else [found["target_col"]]
-    )
-    texts = [found["id_col"], found["time_col"], *targets]
-    freq, intervals = found["freq"], found["intervals"]
-    if not all(isinstance(text, str) for text in texts) or type(intervals) is not bool:
-        source.fail("config: arguments", "a name that is no text", "names of columns")
-    if freq is not None and type(freq) not in (str, int):
-        source.fail("config: arguments: freq", type(freq).__name__, "text, a number or null")
+def _options(source: SourceFile, found: object) -> ForecasterOptions:
+    """The options; those that a file of an earlier version lacks have their default."""
+    names = [field.name for field in fields(ForecasterOptions)]
+    if not isinstance(found, dict) or not {"horizon"} <= set(found) <= set(names):
+        source.fail("config: arguments", "other keys", f"the keys {', '.join(names)}")
     try:
-        Forecaster(**found)
+        return ForecasterOptions(**found)
     except (TypeError, ValueError) as error:
-        source.fail("config: arguments", f"what cannot be ({error})", "those of a Forecaster")
-    return found
+        return source.fail(
+            "config: arguments", f"what cannot be ({error})", "those of a Forecaster"
+        )
 
 
 def _settings(source: SourceFile, found: object) -> Settings:

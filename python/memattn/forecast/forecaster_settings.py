@@ -9,12 +9,11 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from memattn.forecast.arguments import ForecasterOptions
 from memattn.forecast.data.frequency import Frequency
 from memattn.forecast.data.time_axis import Unit
 from memattn.forecast.data.time_zones import Ticks
 
-LOSSES = ("smape", "mae", "huber", "quantile")
-LEVELS = (80.0, 95.0)  # of the quantile loss, when none are given
 MAX_LOOKBACK = 512
 # Of windows that do not overlap. With fewer, training learns their noise and Naive2 is better; with
 # more, it may go on for longer. On samples of 1, 5 and 30 of M3's monthly series, on validation, 0,
@@ -100,48 +99,25 @@ def rule_for(frequency: Frequency, season: int) -> Rule:
     return Rule(f"season of {season}", tuple(lookbacks), 2 * season, MONTHLY.steps)
 
 
-@dataclass(frozen=True)
-class Asked:
-    """What the caller asks for; None is for us to choose."""
-
-    horizon: int
-    season: int
-    lookback: int | None = None
-    members: int = 1
-    loss: str | None = None
-    seed: int = 0
-    steps: int | None = None
-    levels: tuple[float, ...] = ()
-
-
 def choose_settings(
-    lengths: Ticks,
-    frequency: Frequency,
-    *,
-    horizon: int,
-    season: int,
-    lookback: int | None,
-    members: int,
-    loss: str | None,
-    seed: int,
-    steps: int | None,
-    levels: tuple[float, ...] = (),
+    lengths: Ticks, frequency: Frequency, season: int, options: ForecasterOptions
 ) -> Settings:
-    """The settings for series of these lengths (N,), at least one; None is for us to choose.
+    """The settings for series of these lengths (N,), at least one; what is None is chosen.
 
     With windows of past seasons ``layers`` is None: the series themselves have to say, see
     `memattn.forecast.layer_choice`.
     """
-    asked = Asked(horizon, season, lookback, members, loss, seed, steps, levels)
-    if _suit_past_seasons(lengths, asked):
-        return past_seasons(asked)
-    return last_values(lengths, frequency, asked)
+    if _suit_past_seasons(lengths, season, options):
+        return past_seasons(season, options)
+    return last_values(lengths, frequency, season, options)
 
 
-def last_values(lengths: Ticks, frequency: Frequency, asked: Asked) -> Settings:
+def last_values(
+    lengths: Ticks, frequency: Frequency, season: int, asked: ForecasterOptions
+) -> Settings:
     """The settings with windows of last values, which correct Naive2."""
-    rule = rule_for(frequency, asked.season)
-    settings = _given(asked, "smape", "errors count relative to level")
+    rule = rule_for(frequency, season)
+    settings = _given(season, asked, "smape", "errors count relative to level")
     settings["windows"] = Setting("last_values", "the rows before each forecast, less their season")
     settings["logs"] = Setting(True, "of series that are positive")
     settings["layers"] = Setting(MEMORY_LAYERS, "as M3's validation has them")
@@ -152,11 +128,11 @@ def last_values(lengths: Ticks, frequency: Frequency, asked: Asked) -> Settings:
     return MappingProxyType(settings)
 
 
-def past_seasons(asked: Asked) -> Settings:
+def past_seasons(season: int, asked: ForecasterOptions) -> Settings:
     """The settings with windows of past seasons; `layers` is still to be decided."""
-    chosen, seen = "ETTh1's validation chose it", asked.lookback or SEASONS_SEEN * asked.season
-    settings = _given(asked, "huber", chosen)
-    many = f"half of the series or more have {MANY_SEASONS} seasons of {asked.season} and a horizon"
+    chosen, seen = "ETTh1's validation chose it", asked.lookback or SEASONS_SEEN * season
+    settings = _given(season, asked, "huber", chosen)
+    many = f"half of the series or more have {MANY_SEASONS} seasons of {season} and a horizon"
     long = f"which is {LONG_HORIZON} seasons or longer"
     settings["windows"] = Setting("past_seasons", f"{many}, {long}: each phase is seen by itself")
     settings["logs"] = Setting(False, "past seasons are averaged as they are")
@@ -169,25 +145,25 @@ def past_seasons(asked: Asked) -> Settings:
     return MappingProxyType(settings)
 
 
-def _given(asked: Asked, loss: str, why: str) -> dict[str, Setting]:
+def _given(season: int, asked: ForecasterOptions, loss: str, why: str) -> dict[str, Setting]:
     settings = {
         "horizon": Setting(asked.horizon, "as given"),
         "season": Setting(
-            asked.season, "the panel's: as given, usual for the frequency, or shown by the values"
+            season, "the panel's: as given, usual for the frequency, or shown by the values"
         ),
         "members": Setting(asked.members, "as given; 10 are more accurate than 1"),
         "loss": Setting(asked.loss or loss, "as given" if asked.loss else why),
         "seed": Setting(asked.seed, "as given"),
     }
-    if asked.levels:
+    if asked.trained_levels:
         why = "those whose ends are trained; the forecast is the median"
-        settings["levels"] = Setting(asked.levels, why)
+        settings["levels"] = Setting(asked.trained_levels, why)
     return settings
 
 
-def _suit_past_seasons(lengths: Ticks, asked: Asked) -> bool:
+def _suit_past_seasons(lengths: Ticks, season: int, asked: ForecasterOptions) -> bool:
     """Whether season, horizon and half of the series or more are long."""
-    season, horizon = asked.season, asked.horizon
+    horizon = asked.horizon
     if season < LONG_SEASON or horizon < LONG_HORIZON * season:
         return False
     if asked.lookback is not None and asked.lookback % season != 0:

@@ -16,10 +16,10 @@ from typing import TypeAlias
 import numpy as np
 
 from memattn._memattn import PanelForecaster
-from memattn.forecast.baselines import Windows, rolling_windows
 from memattn.forecast.data.columns import Array
 from memattn.forecast.data.long_rows import plural
 from memattn.forecast.data.panel import Panel
+from memattn.forecast.data.windows import Windows, rolling_windows
 from memattn.forecast.forecaster_settings import MEMORY_LAYERS, Setting, Settings
 
 # Name, panel and settings of a training: the engine, and whether it was trained to the end.

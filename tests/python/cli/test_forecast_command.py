@@ -84,7 +84,7 @@ def test_options_are_those_of_the_forecaster(call: Run, shops: Path, tmp_path: P
     options = ("--members", "2", "--loss", "mae", "--season", "4", "--lookback", "9")
     more = ("--steps", "6", "--seed", "7", "--freq", "MS", "--level", "50", "--level", "90")
     assert call("forecast", shops, "--horizon", "4", *options, *more).returncode == 0
-    forecaster = Forecaster(4, 4, 9, 2, "mae", 7, steps=6, freq="MS")
+    forecaster = Forecaster(4, "MS", season=4, lookback=9, members=2, loss="mae", seed=7, steps=6)
     expected = forecaster.fit(shops).predict(level=[50, 90])
     assert (tmp_path / "forecast.csv").read_text() == expected
 

@@ -7,10 +7,10 @@ import numpy as np
 from rich.console import Console
 
 from memattn.cli.tables import print_accuracy, print_settings
-from memattn.forecast.baselines import Windows, rolling_windows
 from memattn.forecast.data.frequency import Frequency
 from memattn.forecast.data.panel import Form, Panel
 from memattn.forecast.data.time_axis import Unit
+from memattn.forecast.data.windows import Windows, rolling_windows
 from memattn.forecast.evaluation import Evaluation, evaluate
 from memattn.forecast.forecaster_settings import Setting
 

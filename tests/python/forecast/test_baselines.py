@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from memattn.forecast.baselines import last_windows, naive, rolling_windows, seasonal_naive
+from memattn.forecast.baselines import naive, seasonal_naive
 from memattn.forecast.data.panel import Panel, panel_from_frame
+from memattn.forecast.data.windows import last_windows, rolling_windows
 
 from .panels import random_table
 

@@ -164,7 +164,7 @@ def test_ctrl_c_leaves_a_checkpoint(table: Table, expected: bytes, tmp_path: Pat
     threading.Thread(target=interrupt, daemon=True).start()
     with pytest.raises(KeyboardInterrupt):
         one.fit(table, checkpoint=path, progress=lambda step, steps, loss: begun.set())
-    with pytest.raises(RuntimeError, match="before fit"):
+    with pytest.raises(RuntimeError, match="not fitted"):
         one.predict()
     assert saved(one.fit(table, checkpoint=path, resume=True), tmp_path / "f") == expected
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from memattn.forecast.baselines import Windows, last_windows, naive, rolling_windows
+from memattn.forecast.baselines import naive
 from memattn.forecast.conformal import (
     ENOUGH,
     POWER,
@@ -18,6 +18,7 @@ from memattn.forecast.conformal import (
     interval_ends,
 )
 from memattn.forecast.data.panel import Panel
+from memattn.forecast.data.windows import Windows, last_windows, rolling_windows
 
 from .panels import flat_panel
 

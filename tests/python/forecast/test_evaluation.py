@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from memattn.forecast import Forecaster
-from memattn.forecast.baselines import Windows, rolling_windows
 from memattn.forecast.data.panel import Panel
+from memattn.forecast.data.windows import Windows, rolling_windows
 from memattn.forecast.evaluation import (
     METHODS,
     MODEL,

@@ -23,6 +23,11 @@ from .data.test_frames import same_frame
 from .forecaster_files import comes_back, joined, parts, signed, small
 from .panels import LIBRARIES, as_library, random_table
 
+OPTIONS_OF_0_1 = (
+    *("horizon", "season", "lookback", "members", "loss", "seed", "steps", "freq", "intervals"),
+    *("level", "id_col", "time_col", "target_col"),
+)
+
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -107,6 +112,19 @@ def test_csv_comes_back(tmp_path: Path) -> None:
     assert found.predict().startswith("unique_id,ds,memattn\n")
 
 
+def test_files_of_version_0_1_are_read(saved: Path, tmp_path: Path) -> None:
+    header, body = parts(saved)
+    config = json.loads(header["__metadata__"]["config"])
+    assert set(config["arguments"]) > set(OPTIONS_OF_0_1)
+    config["arguments"] = {name: config["arguments"][name] for name in OPTIONS_OF_0_1}
+    header["__metadata__"]["config"] = json.dumps(config)
+    path = tmp_path / "old"
+    path.write_bytes(joined(header, body))
+    found, expected = Forecaster.load(path), Forecaster.load(saved)
+    assert found.get_params() == expected.get_params()
+    same_frame(found.predict(), expected.predict())
+
+
 def test_a_write_that_fails_leaves_the_file(saved: Path, tmp_path: Path) -> None:
     path = tmp_path / "f.safetensors"
     path.write_bytes(saved.read_bytes())
@@ -121,9 +139,12 @@ CHANGES: dict[str, Change] = {
     '__metadata__: format: found "other"': lambda h, c: h["__metadata__"].update(format="other"),
     "format_version": lambda h, c: h["__metadata__"].update(format_version="2"),
     "config: found no text": lambda h, c: h["__metadata__"].update(config=3),
-    "config: arguments: found other keys": lambda h, c: c["arguments"].pop("seed"),
+    "config: arguments: found other keys": lambda h, c: c["arguments"].pop("horizon"),
+    "config: arguments: found other keys, expected the keys horizon, freq": lambda h, c: c[
+        "arguments"
+    ].update(more=1),
     "arguments: found what cannot be": lambda h, c: c["arguments"].update(horizon=-1),
-    "arguments: freq": lambda h, c: c["arguments"].update(freq=[1]),
+    "arguments: .*Forecaster: freq: found": lambda h, c: c["arguments"].update(freq=[1]),
     "settings: horizon": lambda h, c: c["settings"].update(horizon=[True, ""]),
     "settings: loss": lambda h, c: c["settings"].update(loss=[["smape"], ""]),
     "settings: found other keys, expected .*, levels": lambda h, c: c["settings"].update(
@@ -178,7 +199,9 @@ CHANGES: dict[str, Change] = {
     "form: time_dtype: found the type": lambda h, c: c["form"].update(time_dtype="float64"),
     "form: id_dtype: found the type": lambda h, c: c["form"].update(id_dtype=3),
     "config: found no object": lambda h, c: h["__metadata__"].update(config="[]"),
-    "arguments: found a name that is no text": lambda h, c: c["arguments"].update(id_col=3),
+    "arguments: found what cannot be .*id_col: found 3": lambda h, c: c["arguments"].update(
+        id_col=3
+    ),
     "settings: levels: found": lambda h, c: c["settings"].update(
         loss=["quantile", ""], levels=[["a"], ""]
     ),

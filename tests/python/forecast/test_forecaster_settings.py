@@ -1,9 +1,11 @@
 """What the forecaster chooses by frequency, season and lengths."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from memattn.forecast.arguments import ForecasterOptions
 from memattn.forecast.data.frequency import Frequency
 from memattn.forecast.data.time_axis import Unit
 from memattn.forecast.forecaster_settings import Setting, choose_settings
@@ -19,34 +21,34 @@ def test_settings_say_what_was_chosen_and_why() -> None:
         (Frequency(Unit.DAY, 1), 7, (21,), 14, 1000),
         (Frequency(Unit.MICROSECOND, 3_600_000_000), 24, (72,), 48, 1000),
     ]
-    given = {"horizon": 6, "lookback": None, "members": 1, "loss": None, "seed": 0, "steps": None}
+    given = ForecasterOptions(6)
     for frequency, season, lookbacks, min_history, steps in cases:
-        found = choose_settings(lengths, frequency, season=season, **given)
+        found = choose_settings(lengths, frequency, season, given)
         chosen = (found["lookbacks"].value, found["min_history"].value, found["steps"].value)
         assert chosen == (lookbacks, min_history, steps)
         assert all(setting.reason for setting in found.values())
-    short = choose_settings(np.full(1000, 20), Frequency(Unit.MONTH, 1), season=12, **given)
+    short = choose_settings(np.full(1000, 20), Frequency(Unit.MONTH, 1), 12, given)
     assert (short["lookbacks"].value, short["min_history"].value) == ((19,), 10)
     assert "at most 19" in short["lookbacks"].reason
     assert "half of the series have up to 20 values" in short["min_history"].reason
-    few = choose_settings(lengths[:2], Frequency(Unit.MONTH, 1), season=12, **given)
+    few = choose_settings(lengths[:2], Frequency(Unit.MONTH, 1), 12, given)
     assert few["steps"].value == 60 + 25 // 3
     assert (few["windows"].value, few["logs"].value, few["layers"].value) == (
         "last_values",
         True,
         2,
     )
-    asked = choose_settings(lengths, cases[0][0], season=1, **(given | {"lookback": 3, "steps": 7}))
+    asked = choose_settings(lengths, cases[0][0], 1, replace(given, lookback=3, steps=7))
     assert (asked["lookbacks"].value, asked["steps"].value) == ((3,), 7)
 
 
 def test_many_long_seasons_are_seen_one_by_one() -> None:
     hour = Frequency(Unit.MICROSECOND, 3_600_000_000)
     enough = 300 * 24 + 96
-    given = {"horizon": 96, "lookback": None, "members": 2, "loss": None, "seed": 0, "steps": None}
+    given = ForecasterOptions(96, members=2)
 
     def chosen(lengths: list[int], season: int = 24, **others: Any) -> dict[str, Any]:
-        found = choose_settings(np.array(lengths), hour, season=season, **(given | others))
+        found = choose_settings(np.array(lengths), hour, season, replace(given, **others))
         assert all(setting.reason for setting in found.values())
         return {name: setting.value for name, setting in found.items()}
 

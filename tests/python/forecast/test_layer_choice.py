@@ -9,6 +9,7 @@ import pytest
 
 from memattn._memattn import PanelForecaster
 from memattn.forecast import Forecaster
+from memattn.forecast.arguments import ForecasterOptions
 from memattn.forecast.data.panel import Panel
 from memattn.forecast.forecaster_settings import Settings, choose_settings
 from memattn.forecast.layer_choice import MOST_WINDOWS, choose_layers, held_out_rows
@@ -54,17 +55,8 @@ def hourly(count: int = 3, days: int = 300, seed: int = 0) -> Panel:
 
 
 def settings_of(panel: Panel) -> Settings:
-    return choose_settings(
-        panel.lengths,
-        panel.frequency,
-        horizon=HORIZON,
-        season=panel.season,
-        lookback=None,
-        members=1,
-        loss=None,
-        seed=0,
-        steps=5,
-    )
+    options = ForecasterOptions(HORIZON, steps=5)
+    return choose_settings(panel.lengths, panel.frequency, panel.season, options)
 
 
 def test_memory_has_to_be_clearly_better() -> None:

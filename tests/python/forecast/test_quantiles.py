@@ -8,13 +8,13 @@ import pytest
 
 from memattn._memattn import PanelForecaster
 from memattn.forecast import Forecaster, Panel
-from memattn.forecast.baselines import last_windows
 from memattn.forecast.conformal import (
     calibrate,
     conformal_quantile,
     domain_of,
     interval_ends,
 )
+from memattn.forecast.data.windows import last_windows
 from memattn.forecast.fitting import forecast, intervals_of
 
 from .panels import flat_panel

@@ -22,6 +22,7 @@ from memattn.forecast.data.time_zones import DAY, FIRST, LAST, Ticks
 from memattn.forecast.data.times import (
     EPOCH,
     EXPECTED_DATE,
+    MAX_NUMBER,
     WHOLE_NUMBER,
     Moment,
     Style,
@@ -32,7 +33,6 @@ Array = npt.NDArray[np.float64]
 Problem = Callable[[str, str, int, str], DataError]
 
 MICROSECOND = timedelta(microseconds=1)
-MAX_NUMBER = 10**15 - 1  # as time: what WHOLE_NUMBER has digits for
 UTC_STYLE = Style(time_mark=" ", seconds=True, zone="Z")
 
 

@@ -12,12 +12,12 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from memattn.forecast.baselines import Windows
 from memattn.forecast.data.columns import Array
 from memattn.forecast.data.frequency import COUNTED
 from memattn.forecast.data.panel import Panel
 from memattn.forecast.data.time_zones import DAY, Ticks, clock_of
 from memattn.forecast.data.times import EPOCH, Style, format_moment
+from memattn.forecast.data.windows import Windows
 
 MODEL = "memattn"
 

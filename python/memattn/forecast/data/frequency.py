@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from memattn.errors import DataError, quoted
-from memattn.forecast.data.columns import MAX_NUMBER
 from memattn.forecast.data.time_axis import Unit, describe_span
 from memattn.forecast.data.time_zones import DAY, Ticks
+from memattn.forecast.data.times import MAX_NUMBER
 
 CALENDAR = (Unit.MONTH, Unit.DAY, Unit.BUSINESS_DAY)  # counted on the local clock
 COUNTED = (Unit.NUMBER, Unit.ROW)  # whole numbers without a clock

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 EPOCH = datetime(1970, 1, 1)
 EXPECTED_DATE = "a date such as 2013-01-31, 2013-01-31T13:00:00Z, 2013-01 or 2013-Q1"
 WHOLE_NUMBER = re.compile(r"[+-]?\d{1,15}", re.ASCII)  # a time, too, that counts rows
+MAX_NUMBER = 10**15 - 1  # the largest that WHOLE_NUMBER has digits for
 QUARTER = re.compile(r"(\d{4})-?[Qq]([1-4])", re.ASCII)
 MONTH = re.compile(r"(\d{4})-(\d{2})", re.ASCII)
 MOMENT = re.compile(

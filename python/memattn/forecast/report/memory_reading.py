@@ -12,11 +12,11 @@ from typing import TypeAlias
 import numpy as np
 
 from memattn._memattn import PanelForecaster
-from memattn.forecast.baselines import Windows, last_windows, with_their_series
 from memattn.forecast.conformal import Flags, domain_of
 from memattn.forecast.data.columns import Array
 from memattn.forecast.data.panel import Panel
 from memattn.forecast.data.time_zones import Ticks
+from memattn.forecast.data.windows import Windows, last_windows, with_their_series
 from memattn.forecast.evaluation import Evaluation
 from memattn.forecast.fitting import FEWEST_VALUES, Fitted
 from memattn.forecast.metrics import series_scales

@@ -5,9 +5,9 @@ Its size is bounded however many series there are: figures are drawn of a few of
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jinja2
 import numpy as np
@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from memattn import __version__
 from memattn.figure_style import figure_style, picture
-from memattn.forecast.arguments import check_trained, checked_levels
+from memattn.forecast.arguments import LEVELS, check_trained
 from memattn.forecast.data.frames import MODEL
 from memattn.forecast.data.long_rows import plural
 from memattn.forecast.evaluation import (
@@ -59,11 +59,6 @@ from memattn.forecast.report.words import (
     windows_text,
 )
 
-if TYPE_CHECKING:
-    from memattn.forecast.forecaster import Forecaster
-
-LEVELS = (80, 95)
-
 
 @dataclass(frozen=True)
 class SeriesPart:
@@ -75,30 +70,25 @@ class SeriesPart:
 
 
 def render_report(
-    forecaster: Forecaster, *, levels: Iterable[float] = LEVELS, source: str | None = None
+    fitted: Fitted, *, levels: Sequence[float] = LEVELS, source: str | None = None
 ) -> str:
-    """The page, as text; the same forecaster gives the same page.
+    """The page, as text; the same state gives the same page.
 
     Parameters
     ----------
-    forecaster : Forecaster
-        Fitted, or loaded; what is not kept in a file is left out, and the page says so.
+    fitted : Fitted
+        What fit left, or a file; what a file does not keep is left out, and the page says so.
     levels : list of float
-        Of the intervals, in percent; without a calibration there are none.
+        Of the intervals, in percent, ascending; without a calibration there are none.
     source : str, optional
         What the series are called in the title. Default: how many there are.
 
     Raises
     ------
-    RuntimeError
-        Before fit.
     ValueError
-        A level that is none.
+        A level that was not trained.
     """
-    fitted = forecaster._state("write_report")
-    shown = checked_levels("Forecaster.write_report", levels)
-    if fitted.calibration is None:
-        shown = []
+    shown = [] if fitted.calibration is None else list(levels)
     check_trained("Forecaster.write_report", trained_levels(fitted.settings), shown)
     evaluation = evaluate_held_out(fitted, shown)
     reading = read_memory(fitted, evaluation)
@@ -178,22 +168,19 @@ def _about_accuracy(
 
 
 def series_picture(
-    forecaster: Forecaster, suffix: str, unique_id: object, levels: Iterable[float]
+    fitted: Fitted, suffix: str, unique_id: object, levels: Sequence[float]
 ) -> bytes:
     """The forecast of one series as a picture file named ``*suffix``, .svg or .png.
 
     Raises
     ------
     ValueError
-        There is no such series, or a level is none.
+        There is no such series.
     DataError
         Another suffix.
     """
     where = "Forecaster.write_figure"
-    fitted = forecaster._state("write_figure")
-    shown = checked_levels(where, levels)
-    if fitted.calibration is None:
-        shown = []
+    shown = [] if fitted.calibration is None else list(levels)
     ids = fitted.panel.ids.tolist()
     places = [0] if unique_id is None else [k for k, one in enumerate(ids) if one == unique_id]
     if not places:

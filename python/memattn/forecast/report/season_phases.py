@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from memattn.forecast.baselines import Windows
 from memattn.forecast.data.frequency import positions_of
 from memattn.forecast.data.panel import Panel
 from memattn.forecast.data.time_axis import Unit
 from memattn.forecast.data.time_zones import DAY, Ticks, clock_of
+from memattn.forecast.data.windows import Windows
 
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")

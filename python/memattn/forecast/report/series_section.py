@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from memattn.forecast.baselines import Windows, seasonal_naive, with_their_series
+from memattn.forecast.baselines import seasonal_naive
 from memattn.forecast.data.columns import Array
 from memattn.forecast.data.frames import MODEL
 from memattn.forecast.data.panel import Panel
 from memattn.forecast.data.time_axis import Unit
 from memattn.forecast.data.time_zones import Ticks, clock_of
+from memattn.forecast.data.windows import Windows, with_their_series
 from memattn.forecast.evaluation import Evaluation, baseline_of
 from memattn.forecast.fitting import Fitted, forecast, intervals_of
 

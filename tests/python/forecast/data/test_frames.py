@@ -15,9 +15,9 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from memattn.errors import DataError
-from memattn.forecast.baselines import Windows, rolling_windows
 from memattn.forecast.data.frames import cross_validation_frame, forecast_frame, panel_frame
 from memattn.forecast.data.panel import panel_from_file, panel_from_frame
+from memattn.forecast.data.windows import Windows, rolling_windows
 
 from ..panels import LIBRARIES, as_library, days, one_series, panel_of, random_table, write_csv
 

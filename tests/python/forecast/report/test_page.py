@@ -16,7 +16,6 @@ from memattn.forecast import Forecaster
 from memattn.forecast.data.frames import MODEL
 from memattn.forecast.evaluation import METHODS, evaluate_held_out
 from memattn.forecast.forecaster_settings import engine_options
-from memattn.forecast.report.page import render_report
 
 from ..panels import flat_panel
 
@@ -93,7 +92,7 @@ def fitted() -> Forecaster:
 
 @pytest.fixture(scope="module")
 def text(fitted: Forecaster) -> str:
-    return render_report(fitted, source="shops.csv")
+    return fitted.render_report(source="shops.csv")
 
 
 def test_the_page_stands_alone(text: str) -> None:
@@ -161,12 +160,12 @@ def test_the_series_that_matter_are_shown(fitted: Forecaster, text: str) -> None
 
 def test_a_reader_is_warned() -> None:
     walk = np.exp(0.1 * np.random.default_rng(0).normal(size=40).cumsum())
-    page = Page(render_report(Forecaster(5, steps=5).fit(flat_panel([walk, walk + 1]))))
+    page = Page(Forecaster(5, steps=5).fit(flat_panel([walk, walk + 1])).render_report())
     assert "non-overlapping windows: little evidence." in page.text
 
 
 def test_no_series_is_shown_twice() -> None:
-    text = render_report(Forecaster(6, steps=10).fit(monthly(5, 60)))
+    text = Forecaster(6, steps=10).fit(monthly(5, 60)).render_report()
     names = re.findall(r"<h4><bdi>(.*?)</bdi></h4>", text)
     assert names[:4] == ["s0000", "s0001", "s0002", "s0003"]
     assert names[4:] == ["s0004"]
@@ -189,16 +188,14 @@ def test_same_bytes_again(fitted: Forecaster, text: str, tmp_path: Path) -> None
 
 
 def test_levels_are_those_asked_for(fitted: Forecaster) -> None:
-    page = Page(render_report(fitted, levels=(50,)))
+    page = Page(fitted.render_report([50]))
     assert "50 % coverage" in page.cells
     assert "80 % coverage" not in page.cells
-    assert (
-        "interval" not in Page(render_report(fitted, levels=())).text.split("Settings and data")[0]
-    )
+    assert "interval" not in Page(fitted.render_report([])).text.split("Settings and data")[0]
     with pytest.raises(ValueError, match="level: found 100"):
-        render_report(fitted, levels=(100,))
-    with pytest.raises(RuntimeError, match=r"write_report: found a forecaster before fit"):
-        render_report(Forecaster(3))
+        fitted.render_report([100])
+    with pytest.raises(RuntimeError, match="write_report: this Forecaster is not fitted"):
+        Forecaster(3).render_report()
 
 
 def test_hostile_names_are_text() -> None:
@@ -206,7 +203,7 @@ def test_hostile_names_are_text() -> None:
     panel = flat_panel([*values, values[0, :2]], season=12)
     panel.ids[:] = [*HOSTILE, HOSTILE[1] + "in a note"]
     forecaster = Forecaster(3, steps=20).fit(panel)
-    text = render_report(forecaster, source=HOSTILE[0] + HOSTILE[2])
+    text = forecaster.render_report(source=HOSTILE[0] + HOSTILE[2])
     page = Page(text)
     assert not {"script", "img"} & set(page.tags)
     assert "<script>alert('$x_$ & \\x1b')</script>" in page.text
@@ -239,7 +236,7 @@ def kinds() -> dict[str, Any]:
 @pytest.mark.parametrize("kind", list(kinds()))
 @pytest.mark.filterwarnings("error")
 def test_all_kinds_of_series_have_a_report(kind: str) -> None:
-    text = render_report(Forecaster(4, steps=5).fit(kinds()[kind]))
+    text = Forecaster(4, steps=5).fit(kinds()[kind]).render_report()
     page = Page(text)
     assert "svg" in page.tags
     assert not re.search(r"\b(nan|inf|none)\b", page.text.lower().replace('"none"', ""))
@@ -248,7 +245,7 @@ def test_all_kinds_of_series_have_a_report(kind: str) -> None:
 
 def test_a_loaded_forecaster_says_what_it_cannot(fitted: Forecaster, tmp_path: Path) -> None:
     fitted.save(tmp_path / "f.safetensors")
-    page = Page(render_report(Forecaster.load(tmp_path / "f.safetensors")))
+    page = Page(Forecaster.load(tmp_path / "f.safetensors").render_report())
     assert "was loaded from a file, which does not keep them" in page.text
     assert "95 % interval" in page.text
     assert "The worst forecasts" not in page.text
@@ -258,28 +255,28 @@ def test_a_loaded_forecaster_says_what_it_cannot(fitted: Forecaster, tmp_path: P
 
 def test_without_intervals_and_with_values_held_out() -> None:
     frame = monthly(20, 60)
-    page = Page(render_report(Forecaster(6, steps=10, intervals=False).fit(frame)))
+    page = Page(Forecaster(6, steps=10, intervals=False).fit(frame).render_report())
     assert "fit held out no windows" in page.text
     assert "% interval" not in page.text
-    held = Page(render_report(Forecaster(6, steps=10).fit(frame, val_size=8)))
+    held = Page(Forecaster(6, steps=10).fit(frame, val_size=8).render_report())
     assert "forecast by the model, which was trained without them" in held.text
     assert "a second model" not in held.text
     assert "Shown is the model. Shares are means over heads" in held.text
 
 
 def test_models_without_a_memory_say_so(fitted: Forecaster) -> None:
-    untrained = Page(render_report(Forecaster(3).fit(flat_panel([np.arange(1.0, 9.0)]))))
+    untrained = Page(Forecaster(3).fit(flat_panel([np.arange(1.0, 9.0)])).render_report())
     assert "The model was not trained, so its memory is empty." in untrained.text
     assert "The forecast is Naive2" in untrained.text
     linear = Forecaster(6)
     state = fitted._state("test")
     engine = PanelForecaster(**(engine_options(state.settings) | {"layers": 0}))
     linear._fitted = replace(state, engine=engine, held_out=None)
-    assert "The model is linear and has no memory layers." in Page(render_report(linear)).text
+    assert "The model is linear and has no memory layers." in Page(linear.render_report()).text
 
 
 def test_the_size_is_bounded_by_what_is_shown(text: str) -> None:
-    many = render_report(Forecaster(6, steps=5).fit(monthly(5000, 30)))
+    many = Forecaster(6, steps=5).fit(monthly(5000, 30)).render_report()
     assert len(many) < 1.3 * len(text)
     assert "5,000 series" in Page(many).text
 

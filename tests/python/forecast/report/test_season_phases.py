@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from memattn.forecast.baselines import Windows
 from memattn.forecast.data.panel import panel_from_frame
+from memattn.forecast.data.windows import Windows
 from memattn.forecast.report.season_phases import season_phases
 
 from ..panels import flat_panel

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from memattn.forecast import Forecaster
-from memattn.forecast.baselines import Windows, with_their_series
+from memattn.forecast.data.windows import Windows, with_their_series
 from memattn.forecast.evaluation import MODEL, evaluate_held_out
 from memattn.forecast.report.series_section import (
     MAX_ROWS,

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from memattn.forecast.baselines import rolling_windows
+from memattn.forecast.data.windows import rolling_windows
 from memattn.forecast.evaluation import evaluate
 from memattn.forecast.report.memory_reading import KINDS, MemoryReading, SlotEffects
 from memattn.forecast.report.season_phases import Phases
