@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from memattn import _memattn
 
 
+def keyword(name: str) -> str:
+    """An argument as it is written in Python."""
+    return f"{name}="
+
+
 class DataError(ValueError):
-    """A file or an option cannot be used: where, what was found, and what was expected.
+    """A file or an argument cannot be used: where, what was found, and what was expected.
 
     Parameters
     ----------
     kind : str
         A short name of the problem for programs, such as ``"missing-column"`` or ``"gap-in-time"``.
     problem : str
-        What was found and what was expected, for people.
+        What was found and what was expected, for people. The name of `argument` in braces stands
+        for that argument, as in ``"pass {freq}"``; without it the argument precedes the problem.
     file, line, column : optional
         The place: path, line number counted from 1 (without a file: row number), column name.
+    argument : str, optional
+        The Python name of the argument that is wrong, or that helps.
+    function : str, optional
+        The public function whose argument it is.
     """
 
     def __init__(
@@ -28,21 +39,51 @@ class DataError(ValueError):
         file: Path | None = None,
         line: int | None = None,
         column: str | None = None,
+        argument: str | None = None,
+        function: str | None = None,
     ) -> None:
         self.kind = kind
-        self.problem = problem
         self.file = file
         self.line = line
         self.column = column
-        super().__init__(self._message())
+        self.argument = argument
+        self.function = function
+        self._problem = problem
+        super().__init__(kind, problem)
 
-    def _message(self) -> str:
+    def __str__(self) -> str:
+        return self.message()
+
+    @property
+    def problem(self) -> str:
+        """The problem without its place, in the words of Python."""
+        return self.said()
+
+    def said(self, name_of: Callable[[str], str] = keyword) -> str:
+        """The problem without its place; `name_of` gives the word for the argument."""
+        if self.argument is None:
+            return self._problem
+        name, token = name_of(self.argument), f"{{{self.argument}}}"
+        if token in self._problem:
+            return self._problem.replace(token, name)
+        return f"{name.removesuffix('=')}: {self._problem}"
+
+    def message(self, name_of: Callable[[str], str] | None = None) -> str:
+        """The problem with its place, as `said`; by default as Python's callers read it."""
         place = [printable(str(self.file))] if self.file is not None else []
         if self.line is not None:
             place.append(f"{'row' if self.file is None else 'line'} {self.line}")
         if self.column is not None:
             place.append(f"column {quoted(self.column)}")
-        return f"{', '.join(place)}: {self.problem}" if place else self.problem
+        function = [self.function] if self.function and name_of is None else []
+        return ": ".join(
+            [*function, *([", ".join(place)] if place else []), self.said(name_of or keyword)]
+        )
+
+
+def refused(function: str, argument: str, problem: str) -> DataError:
+    """The error for an argument of a public function."""
+    return DataError("option", problem, argument=argument, function=function)
 
 
 def printable(text: str) -> str:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from memattn import _memattn
@@ -17,8 +19,34 @@ from memattn.errors import DataError, printable
 class UnwritableError(DataError):
     """A file cannot be written; `problem` names it, as the messages of the system's tools do."""
 
-    def _message(self) -> str:
+    def message(self, name_of: Callable[[str], str] | None = None) -> str:
+        """The problem alone."""
         return self.problem
+
+
+@contextmanager
+def errors_of_reading(path: Path, expected: str, kind: str = "format") -> Iterator[None]:
+    """In the block, what is wrong with the file `path` becomes a DataError with it as the place.
+
+    Parameters
+    ----------
+    path : Path
+    expected : str
+        What the file should be, for the message that there is none: ``"a file of weights"``.
+    kind : str
+        Of a DataError that was a FormatError.
+    """
+    try:
+        yield
+    except _memattn.FormatError as error:
+        problem = str(error).removeprefix(f"{printable(str(path))}: ")
+        raise DataError(kind, problem, file=path) from None
+    except FileNotFoundError:
+        raise DataError("not-found", f"no such file; expected {expected}", file=path) from None
+    except OSError as error:
+        # The text of an error that C++ raised has the path in it.
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise DataError("unreadable", f"cannot be read: {reason}", file=path) from None
 
 
 def write_atomically(path: Path, data: bytes) -> None:

@@ -12,19 +12,17 @@ import sys
 from memattn.cli.interrupt import end_on_signals, ignore_signals
 from memattn.cli.streams import prepare_streams
 
-# What the commands need beyond NumPy, by the extra that brings it.
-EXTRAS = {"convert": ("click",), "forecast": ("click", "jinja2", "matplotlib", "rich")}
-
 
 def main() -> None:
     """Runs the command line and exits."""
     prepare_streams()
     os.environ["MPLBACKEND"] = "agg"  # pictures go to files, whatever is set for notebooks
     end_on_signals()
-    extra = "convert" if sys.argv[1:2] == ["convert"] else "forecast"
-    if any(importlib.util.find_spec(name) is None for name in EXTRAS[extra]):
-        sys.stderr.write(f"memattn: the command line needs: pip install 'memattn[{extra}]'\n")
-        sys.exit(2)
+    if importlib.util.find_spec("click") is None:
+        from memattn.cli.errors import WRONG, told
+
+        needs = "the command line needs: pip install 'memattn[forecast]' or 'memattn[convert]'"
+        sys.exit(told("missing-extra", needs, "--json" in sys.argv, WRONG))
     from memattn.cli.app import run
 
     code = run(sys.argv[1:])

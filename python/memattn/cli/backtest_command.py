@@ -1,57 +1,88 @@
-"""`memattn backtest`: windows of the past, forecast as they would have been forecast then."""
+"""`memattn backtest`: forecasts of windows of the past, as they would have been made then."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from memattn.cli.documents import accuracy_document, input_document, notes_document
-from memattn.cli.fitting import check_outputs, make_forecaster, read, stoppable
-from memattn.cli.forecast_options import TrainingOptions
-from memattn.cli.output import plain_console, print_json, print_line, write_file
-from memattn.cli.progress import training_progress
-from memattn.cli.tables import print_accuracy, print_found
-from memattn.errors import printable
-from memattn.forecast.data.frames import MODEL, cross_validation_frame
-from memattn.forecast.data.table_files import check_table_file, for_file, table_bytes
+import click
+
+from memattn.cli.options import (
+    TABLE,
+    Number,
+    TrainingCommand,
+    level_option,
+    option,
+    output_option,
+)
+
+if TYPE_CHECKING:
+    from memattn.cli.training import Training
 
 
-def backtest_command(
-    options: TrainingOptions,
-    levels: Sequence[float],
-    *,
-    n_windows: int,
-    step_size: int | None,
-    refit: bool,
-    output: Path,
-    as_json: bool,
+@click.command(
+    "backtest",
+    cls=TrainingCommand,
+    examples=(
+        "memattn backtest sales.csv --horizon 14 --windows 8",
+        "memattn backtest sales.csv --horizon 14 --windows 8 --refit -o past.parquet",
+    ),
+)
+@option(
+    "--windows", "n_windows", type=Number(), required=True, metavar="K", group="Data",
+    help="Windows of each series to forecast; the last one ends with the series.",
+)  # fmt: skip
+@option(
+    "--step-size", type=Number(), metavar="N", group="Data",
+    help="Rows from one window to the next.  [default: the horizon]",
+)  # fmt: skip
+@option(
+    "--refit", is_flag=True, group="Model",
+    help="Train a model for each window, on all rows before it.",
+)  # fmt: skip
+@level_option("Level of an interval")
+@output_option("backtest.csv", f"File for the forecasts and the values that came{TABLE}")
+def backtest(
+    training: Training, n_windows: int, step_size: int | None, refit: bool, output: Path | None
 ) -> None:
-    """Runs the command; see `memattn backtest --help`. Raises DataError."""
-    check_outputs({"--output": output, "--checkpoint": options.checkpoint}, options.data)
+    """Forecast the last windows of each series, without looking ahead.
+
+    DATA and the training are those of memattn forecast. One model is trained on the rows before the
+    first window of each series, which also give its settings and intervals; it forecasts all
+    windows. With --refit, each window has a model of its own.
+
+    Writes the columns unique_id, ds, cutoff (the time of the last row that was known), y, memattn,
+    and for each level memattn-lo-80 and memattn-hi-80.
+    """
+    from memattn.cli.documents import accuracy_document, input_document, notes_document
+    from memattn.cli.output import choose_output, print_json, say, say_written, write_file
+    from memattn.cli.render import print_accuracy
+    from memattn.forecast.data.frames import MODEL, cross_validation_frame
+    from memattn.forecast.data.table_files import check_table_file, for_file, table_bytes
+
+    output = choose_output(output, "backtest.csv")
     check_table_file(output)
-    forecaster = make_forecaster(options, levels)
-    panel = read(forecaster, options.data)
-    console = plain_console()
-    if not as_json:
-        print_found(console, str(options.data), panel)
-    step_size = options.horizon if step_size is None else step_size
-    with training_progress(show=not as_json) as bar, stoppable(options, bar) as how:
-        result = forecaster.backtest(panel, n_windows, step_size, refit=refit, level=levels, **how)
+    forecaster, panel = training.begin(output=output)
+    horizon = training.options["horizon"]
+    step_size = horizon if step_size is None else step_size
+    with training.running() as how:
+        result = forecaster.backtest(
+            panel, n_windows, step_size, refit=refit, level=training.asked_levels, **how
+        )
+    forecasts = result.forecasts[MODEL]
     table = cross_validation_frame(
-        for_file(panel, output), result.windows, result.forecasts[MODEL], result.intervals
+        for_file(panel, output), result.windows, forecasts, result.intervals
     )
     write_file(output, table_bytes(table))
-    if as_json:
-        document = {
-            "input": input_document(options.data, panel),
-            "notes": notes_document(panel.notes),
-            "windows": {"count": n_windows, "step_size": step_size, "refit": refit},
-            "accuracy": accuracy_document(result),
-            "files": {"forecasts": str(output)},
-        }
-        print_json(document)
-        return
-    models = "a model for each window" if refit else "one model of what came before them"
-    title = f"Accuracy on {len(result):,} windows of {options.horizon:,} rows, by {models}:"
-    print_accuracy(console, result, title)
-    print_line(console, f"\nwrote {printable(str(output))}", "green")
+    document = {
+        "input": input_document(training.data, panel),
+        "notes": notes_document(panel.notes),
+        "windows": {"count": n_windows, "step_size": step_size, "refit": refit},
+        "accuracy": accuracy_document(result),
+        "files": {"forecasts": str(output)},
+    }
+    print_json("backtest", document)
+    models = "a model for each window" if refit else "one model of the rows before them"
+    print_accuracy(result, f"Accuracy on {len(result):,} windows of {horizon:,} rows, by {models}:")
+    say("")
+    say_written()

@@ -1,50 +1,47 @@
-"""`memattn convert`: checks where it will write, reads one layer, writes it, says what it was."""
+"""`memattn convert`: reads one layer and writes it in another format."""
 
 from __future__ import annotations
 
-import json
-import sys
-from dataclasses import asdict
 from pathlib import Path
 
-from memattn import FormatError
-from memattn.cli.output import note_written, real_path
-from memattn.convert.reading import find_and_read
-from memattn.convert.writing import check_target, write
-from memattn.errors import DataError, printable, quoted
-from memattn.files import check_writable, write_error
+import click
+
+from memattn.cli.options import FILE, Command, layer_option
 
 
-def convert_command(*, source: Path, target: Path, layer: str | None, as_json: bool) -> None:
-    """Runs the command; see `memattn convert --help`. Raises DataError."""
-    try:
-        check_target(target)
-        if real_path(target) == real_path(source):
-            problem = "TARGET: found SOURCE itself, expected another file"
-            raise DataError("option", problem, file=target)
-        found, read = find_and_read(source, layer)
-    except FormatError as error:
-        problem = str(error).removeprefix(f"{printable(str(source))}: ")
-        raise DataError("format", problem, file=source) from error
-    except ModuleNotFoundError as error:
-        raise DataError("missing-extra", str(error)) from error
-    except FileNotFoundError as error:
-        problem = "no such file; expected a file of weights"
-        raise DataError("not-found", problem, file=source) from error
-    except OSError as error:
-        problem = f"cannot be read: {error.strerror or error}"
-        raise DataError("unreadable", problem, file=source) from error
-    check_writable(target)
-    try:
-        write(read, target)
-    except OSError as error:
-        raise write_error(target, error) from error
-    note_written(target)
-    if as_json:
-        document = {"source": str(source), "target": str(target), "layer": asdict(found)}
-        sys.stdout.write(json.dumps(document, indent=2) + "\n")
-        return
-    name = f"{quoted(found.name)}, " if found.name else ""
+@click.command(
+    "convert",
+    cls=Command,
+    examples=(
+        "memattn convert model.keras layer.safetensors",
+        "memattn convert model.pt layer.onnx --layer encoder.memory",
+    ),
+)
+@click.argument("source", type=FILE)
+@click.argument("target", type=FILE)
+@layer_option
+def convert(source: Path, target: Path, name: str | None) -> None:
+    """Convert a memory layer from one format to another.
+
+    SOURCE is a model or its weights: .keras, .weights.h5 or .h5 of Keras 2 and 3, .npz of NumPy, a
+    state_dict of PyTorch (.pt, .pth), or .safetensors. Nothing in it is executed.
+
+    The ending of TARGET decides its format: .safetensors, .weights.h5, .npz, .pt, .pth or .onnx.
+    """
+    from dataclasses import asdict
+
+    from memattn.cli.output import check_outputs, noted, print_json, say, say_written
+    from memattn.errors import quoted
+    from memattn.inspection.source import check_layer_target, read_layer, write_layer
+
+    check_layer_target(target)
+    check_outputs({"target": target}, source)
+    found, layer = read_layer(source, name)
+    with noted(target):
+        write_layer(layer, target)
+    document = {"source": str(source), "target": str(target), "layer": asdict(found)}
+    print_json("convert", document)
+    called = f"{quoted(found.name)}: " if found.name else ""
     heads = f"{found.num_heads} head{'s' if found.num_heads > 1 else ''}"
-    sizes = f"{found.memory_size} slots of {found.units} units, {heads}, {found.dtype}"
-    sys.stdout.write(f"wrote {printable(str(target))}: {name}{sizes}\n")
+    say(f"{called}{found.memory_size} slots of {found.units} units, {heads}, {found.dtype}")
+    say_written()

@@ -2,43 +2,65 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
+import click
 
-from memattn.cli.inspect_command import title_of, tokens_document
-from memattn.cli.output import (
-    check_output,
-    note_written,
-    plain_console,
-    print_json,
-    print_line,
-)
-from memattn.convert import FoundLayer
-from memattn.errors import DataError, printable
-from memattn.inspection import Diagnosis, Repair, diagnose, read_tokens, repair
-from memattn.inspection.source import check_layer_target, read_layer, write_layer
-from memattn.layer import MemoryAugmentedAttention
+from memattn.cli.errors import DONE, ILL
+from memattn.cli.inspect_command import TOKENS, title_of, tokens_document
+from memattn.cli.options import FILE, Command, Number, layer_option, option
 
-HEALTHY, ILL = 0, 1
+if TYPE_CHECKING:
+    from memattn.convert import FoundLayer
+    from memattn.inspection import Diagnosis, Repair
+    from memattn.layer import MemoryAugmentedAttention
+
 STYLES = {"error": "bold red", "warning": "yellow", "note": ""}
 
 
-def doctor_command(
-    *,
-    file: Path,
-    name: str | None,
-    data: Path | None,
-    output: Path | None,
-    seed: int,
-    as_json: bool,
-) -> int:
-    """Runs the command; see `memattn doctor --help`. Returns the exit code; raises DataError."""
+@click.command(
+    "doctor",
+    cls=Command,
+    needs="convert",
+    examples=(
+        "memattn doctor model.keras",
+        "memattn doctor model.keras --data tokens.npy",
+        "memattn doctor model.keras --repair repaired.weights.h5",
+    ),
+)
+@click.argument("file", metavar="FILE", type=FILE)
+@layer_option
+@option("--data", type=FILE, metavar="FILE", group="Data", help=TOKENS)
+@option(
+    "--repair", "output", type=FILE, metavar="FILE", group="Output",
+    help="File for the layer with its identical slots made different; its ending decides the "
+    "format, as for memattn convert.",
+)  # fmt: skip
+@option(
+    "--seed", type=Number(0, 2**64 - 1), default=0, metavar="N", group="Output",
+    help="Random seed of the repair; the same seed gives the same file.  [default: 0]",
+)  # fmt: skip
+def doctor(file: Path, name: str | None, data: Path | None, output: Path | None, seed: int) -> int:
+    """Examine a memory layer for faults, and repair some.
+
+    FILE is a layer or a model in any format that memattn convert reads.
+
+    Looks for NaN, identical slots, uniform attention, slots that no token reads, heads that do
+    nothing, and exploding logits. The exit code is 0 for a healthy layer, 3 for an ill one, and 2
+    if the layer could not be examined.
+
+    --repair adds a random jitter to identical slots, so that training can tell them apart again; it
+    changes the output by at most a thousandth. The exit code is then that of the repaired layer, or
+    2 if there was nothing to repair.
+    """
+    from memattn.cli.output import check_outputs, noted, print_json, say_written
+    from memattn.inspection import diagnose, read_tokens
+    from memattn.inspection.source import check_layer_target, read_layer, write_layer
+
     found, layer = read_layer(file, name)
     if output is not None:
-        check_output("--repair", output, file, data)
+        check_outputs({"repair": output}, file, data)
         check_layer_target(output)
     tokens = None if data is None else read_tokens(data, layer)
     diagnosis = last = diagnose(layer, tokens)
@@ -46,51 +68,58 @@ def doctor_command(
     if output is not None:
         done = _repair(layer, seed, diagnosis, file)
         last = diagnose(done.layer, diagnosis.tokens)
-        write_layer(done.layer, output)
-        note_written(output)
-    if as_json:
-        print_json(to_document(diagnosis, file, found, done, last, output))
-    else:
-        console = plain_console()
-        _print_diagnosis(console, diagnosis, title_of(file, found))
-        if done is not None and output is not None:
-            _print_repair(console, done, last, output)
-    return HEALTHY if last.healthy else ILL
+        with noted(output):
+            write_layer(done.layer, output)
+    print_json("doctor", to_document(diagnosis, file, found, done, last, output))
+    _print_diagnosis(diagnosis, title_of(file, found))
+    if done is not None:
+        _print_repair(done)
+        say_written()
+        _print_rest(last)
+    return DONE if last.healthy else ILL
 
 
 def _repair(layer: MemoryAugmentedAttention, seed: int, diagnosis: Diagnosis, file: Path) -> Repair:
+    from memattn.errors import DataError
+    from memattn.inspection import repair
+
     try:
         return repair(layer, seed, diagnosis.tokens)
-    except DataError as error:  # which knows no file
-        raise DataError(error.kind, error.problem, file=file) from None
+    except DataError as error:
+        error.file = file
+        raise
 
 
-def _print_diagnosis(console: Console, diagnosis: Diagnosis, title: str) -> None:
+def _print_diagnosis(diagnosis: Diagnosis, title: str) -> None:
+    from memattn.cli.output import say
+
     state = "healthy" if diagnosis.healthy else "ill"
-    source = diagnosis.tokens.source
-    print_line(console, f"{title}: {state}, read with {source}", "bold")
+    say(f"{title}: {state}, read with {diagnosis.tokens.source}", "bold")
     for finding in diagnosis.findings:
-        heading = f"\n{finding.severity}: {finding.name}: {finding.found}"
-        print_line(console, heading, STYLES[finding.severity])
-        print_line(console, f"  {finding.meaning}")
-        print_line(console, f"  What to do: {finding.advice}")
+        say(f"\n{finding.severity}: {finding.name}: {finding.found}", STYLES[finding.severity])
+        say(f"  {finding.meaning}")
+        say(f"  What to do: {finding.advice}")
     for name, reason in diagnosis.not_judged.items():
-        print_line(console, f"\nnot judged: {name}: {reason}")
+        say(f"\nnot examined: {name}: {reason}")
 
 
-def _print_repair(console: Console, done: Repair, last: Diagnosis, output: Path) -> None:
-    print_line(
-        console,
+def _print_repair(done: Repair) -> None:
+    from memattn.cli.output import say
+
+    say(
         f"\nRepaired {len(done.slots):,} slots with a jitter of {done.jitter:.2g} "
-        f"(seed {done.seed}). It changes the output of a token by at most {done.bound:.2g} of the "
-        f"output's size, for tokens of norm up to {done.token_norm:.3g}, and changed it by "
-        f"{done.measured:.2g} on these. Now train on: what the slots will hold is still to be "
-        "learned.",
+        f"(seed {done.seed}). The output of these tokens changed by {done.measured:.2g} of its "
+        f"size; for tokens of norm up to {done.token_norm:.3g} the bound is {done.bound:.2g}. "
+        "Continue the training: the repaired slots hold nothing yet."
     )
-    print_line(console, f"wrote {printable(str(output))}", "green")
+
+
+def _print_rest(last: Diagnosis) -> None:
+    from memattn.cli.output import say
+
     for finding in last.findings:
         style = STYLES[finding.severity]
-        print_line(console, f"still {finding.severity}: {finding.name}: {finding.found}", style)
+        say(f"still {finding.severity}: {finding.name}: {finding.found}", style)
 
 
 def to_document(
@@ -102,6 +131,8 @@ def to_document(
     output: Path | None,
 ) -> dict[str, Any]:
     """All of it for JSON."""
+    from dataclasses import asdict
+
     return {
         "file": str(file),
         "layer": found.name,

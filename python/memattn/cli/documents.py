@@ -11,7 +11,6 @@ from memattn.forecast.data.frames import Forecasts, forecast_columns
 from memattn.forecast.data.long_rows import Note
 from memattn.forecast.data.panel import Panel
 from memattn.forecast.evaluation import METHODS, Evaluation
-from memattn.forecast.forecaster_settings import Settings
 
 
 def input_document(file: Path, panel: Panel) -> dict[str, Any]:
@@ -28,11 +27,6 @@ def input_document(file: Path, panel: Panel) -> dict[str, Any]:
 def notes_document(notes: Sequence[Note]) -> list[dict[str, Any]]:
     """What was found and done."""
     return [asdict(note) for note in notes]
-
-
-def settings_document(settings: Settings) -> dict[str, Any]:
-    """What was given or chosen, each with its reason."""
-    return {name: {"value": one.value, "reason": one.reason} for name, one in settings.items()}
 
 
 def accuracy_document(result: Evaluation | None) -> dict[str, Any] | None:

@@ -1,22 +1,114 @@
-"""How a command ends otherwise than with its work done or a DataError."""
+"""How a command ends otherwise than with its work done: exit codes, and what is told on stderr."""
 
 from __future__ import annotations
 
+import json
+import signal
+import sys
+import traceback
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+DONE, MACHINE, WRONG, ILL, INTERNAL = 0, 1, 2, 3, 70
+SCHEMA = 1  # of the JSON documents, docs/json.md; a key that goes or changes makes it 2
+STDIN = Path("<stdin>")  # the place in messages about what came from there
+# What the command line calls an argument of the library.
+OPTIONS = {
+    **{"data": "DATA", "target": "TARGET", "layer": "--layer"},
+    **{"id_col": "--id", "time_col": "--time", "target_col": "--target", "n_windows": "--windows"},
+    **{"intervals": "--no-intervals", "val_size": "--val-size", "step_size": "--step-size"},
+    **{
+        name: f"--{name}"
+        for name in (
+            *("horizon", "freq", "season", "lookback", "members", "loss", "steps", "seed", "level"),
+            *("refit", "checkpoint", "resume", "output", "report", "model", "picture", "repair"),
+        )
+    },
+}
 
 
 class Stopped(Exception):  # noqa: N818  # it is none
-    """A signal has ended a training, which can go on from its checkpoint.
+    """A signal has stopped a training, which its checkpoint can continue.
 
     Attributes
     ----------
     number : int
         Of the signal.
     checkpoint : Path
-        What there is of the training.
+        Where the training is kept, if it has begun.
     """
 
     def __init__(self, number: int, checkpoint: Path) -> None:
         super().__init__(number, checkpoint)
         self.number = number
         self.checkpoint = checkpoint
+
+
+def option_of(argument: str) -> str:
+    """The word for an argument in messages; a setting that is no option stays as it is."""
+    return OPTIONS.get(argument, argument)
+
+
+def told(kind: str, message: str, as_json: bool, code: int, hint: str = "", **place: Any) -> int:
+    """Tells on stderr what is wrong; returns the exit code."""
+    if not as_json:
+        sys.stderr.write(f"memattn: {message}\n" + (f"{hint}\n" if hint else ""))
+        return code
+    from memattn import __version__
+
+    error = {"kind": kind, "message": message, "file": None, "line": None, "column": None} | place
+    document = {"memattn": __version__, "schema": SCHEMA, "error": error}
+    sys.stderr.write(json.dumps(document) + "\n")
+    return code
+
+
+def failed(error: BaseException, as_json: bool) -> int:
+    """Tells what has ended a command; returns the exit code.
+
+    Errors of options and data come as DataError, with their place. The others are those of the
+    machine, of the environment's variables, and faults of this program.
+    """
+    from memattn import FormatError
+    from memattn.errors import DataError, printable
+
+    if isinstance(error, Stopped):
+        return _stopped(error, as_json, printable)
+    text = printable(str(error))
+    if isinstance(error, DataError):
+        place: dict[str, Any] = {"line": error.line, "column": error.column}
+        if error.file is not None:
+            place["file"] = "-" if error.file == STDIN else str(error.file)
+        message = error.said(option_of) if as_json else error.message(option_of)
+        code = MACHINE if error.kind == "write-failed" else WRONG
+        return told(error.kind, message, as_json, code, **place)
+    if isinstance(error, MemoryError):
+        return told("memory", "not enough memory for this much data", as_json, MACHINE)
+    if isinstance(error, FormatError):
+        return told("format", text, as_json, WRONG)
+    if isinstance(error, ModuleNotFoundError) and "pip install" in text:
+        return told("missing-extra", text, as_json, WRONG)
+    _, variable, problem = text.partition("MEMATTN_")  # after the name of the function that read it
+    if variable and isinstance(error, RuntimeError | ValueError):
+        return told("environment", variable + problem, as_json, WRONG)
+    if isinstance(error, OSError):
+        file = f"{printable(str(error.filename))}: " if error.filename is not None else ""
+        return told("system", f"{file}{error.strerror or text}", as_json, MACHINE)
+    message = f"internal error: {type(error).__name__}: {text}"
+    if sys.flags.dev_mode and not as_json:
+        traceback.print_exception(error)
+    hint = "to report this fault, run the same command as: python -X dev -m memattn.cli ..."
+    return told("internal", message, as_json, INTERNAL, hint)
+
+
+def _stopped(error: Stopped, as_json: bool, printable: Callable[[str], str]) -> int:
+    from memattn.cli.interrupt import MESSAGES
+
+    name, code = MESSAGES[signal.Signals(error.number)], 128 + error.number
+    if not error.checkpoint.exists():
+        message = f"{name} before the first training step; nothing was written"
+        return told(name, message, as_json, code)
+    message = f"{name}; to continue the training, add --resume to the same command"
+    if not as_json:
+        message += f" (--checkpoint {printable(str(error.checkpoint))})"
+    return told(name, message, as_json, code, file=str(error.checkpoint))

@@ -2,49 +2,75 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from rich import box
-from rich.console import Console
-from rich.table import Table
+import click
 
-from memattn.cli.output import check_output, plain_console, print_json, print_line, write_file
-from memattn.convert import FoundLayer
+from memattn.cli.options import FILE, Command, layer_option, option
 from memattn.errors import printable
-from memattn.inspection import Inspection, Tokens, inspect_layer, read_tokens
-from memattn.inspection.source import read_layer
+from memattn.extras import need
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from memattn.convert import FoundLayer
+    from memattn.inspection import Inspection, Tokens
 
 SHOWN_SLOTS = 24  # of the most used; the JSON document has all
 SHOWN_HEADS = 16
 MATRIX_SLOTS = 256  # with more, the document has no matrix of cosines, and the nearest slots only
 
+TOKENS = """File of tokens that the layer reads in use: .npy or .npz of (N, units) or (B, T, units),
+or CSV with a column of numbers for each unit.  [default: standard normal tokens]"""
 
-def inspect_command(
-    *, file: Path, name: str | None, data: Path | None, picture: Path | None, as_json: bool
-) -> None:
-    """Runs the command; see `memattn inspect --help`. Raises DataError."""
+
+@click.command(
+    "inspect",
+    cls=Command,
+    needs="convert",
+    examples=(
+        "memattn inspect model.keras",
+        "memattn inspect layer.safetensors --data tokens.npy --picture memory.svg",
+    ),
+)
+@click.argument("file", metavar="FILE", type=FILE)
+@layer_option
+@option("--data", type=FILE, metavar="FILE", group="Data", help=TOKENS)
+@option(
+    "--picture", type=FILE, metavar="FILE", group="Output",
+    help="File for a figure of which slots each head reads: .svg or .png.",
+)  # fmt: skip
+def inspect(file: Path, name: str | None, data: Path | None, picture: Path | None) -> None:
+    """Show what a memory layer holds and how it is read.
+
+    FILE is a layer or a model in any format that memattn convert reads.
+
+    Prints the layer's options, its size and cost, how selectively each head reads, and for each
+    slot its norm, its share of the reading and the slot most similar to it.
+    """
+    from memattn.cli.output import check_outputs, console, print_json, say_written, write_file
+    from memattn.inspection import inspect_layer, read_tokens
+    from memattn.inspection.source import read_layer
+
     found, layer = read_layer(file, name)
     if picture is not None:
+        need("--picture", "forecast", "matplotlib")
         from memattn.figure_style import check_picture_suffix
 
         check_picture_suffix(picture.suffix)
-        check_output("--picture", picture, file, data)
+        check_outputs({"picture": picture}, file, data)
     tokens = None if data is None else read_tokens(data, layer)
     inspection = inspect_layer(layer, tokens)
     if picture is not None:
         write_file(picture, _draw(inspection, title_of(file, found), picture.suffix))
-    if as_json:
-        print_json(to_document(inspection, file, found, picture))
-        return
-    console = plain_console()
-    _print_layer(console, inspection, title_of(file, found))
-    console.print(_head_table(inspection))
-    console.print(_slot_table(inspection))
-    _print_notes(console, inspection)
-    if picture is not None:
-        print_line(console, f"wrote {printable(str(picture))}", "green")
+    print_json("inspect", to_document(inspection, file, found, picture))
+    _print_layer(inspection, title_of(file, found))
+    console().print(_head_table(inspection))
+    console().print(_slot_table(inspection))
+    _print_notes(inspection)
+    say_written()
 
 
 def title_of(file: Path, found: FoundLayer) -> str:
@@ -59,50 +85,54 @@ def _draw(inspection: Inspection, title: str, suffix: str) -> bytes:
     return picture(lambda: draw_inspection(inspection, title), suffix)
 
 
-def _print_layer(console: Console, inspection: Inspection, title: str) -> None:
+def _print_layer(inspection: Inspection, title: str) -> None:
+    from memattn.cli.output import say
+
     config, cost = inspection.config, inspection.cost
     key_dim = inspection.shapes["query.kernel"][2]
     value_dim = inspection.shapes["value.kernel"][2]
     width = f"{key_dim:,}" + (f" and {value_dim:,}" if value_dim != key_dim else "")
-    print_line(
-        console,
+    say(
         f"{title}: {config['memory_size']:,} slots of {config['units']:,} units, "
         f"{config['num_heads']} heads of {width}, {config['dtype']}, "
         f"{inspection.parameters:,} parameters",
         "bold",
     )
     options = ("memory_initializer", "seed", "use_bias", "residual", "dropout", "fully_masked")
-    print_line(console, "  " + ", ".join(f"{name} {config[name]}" for name in options))
+    say("  " + ", ".join(f"{name} {config[name]}" for name in options))
     shapes = ", ".join(
         f"{name.upper() if len(shape) > 1 else name} {_shape(shape)}"
         for name, shape in inspection.folded_shapes.items()
     )
-    print_line(console, f"  folded: {shapes}")
-    print_line(
-        console,
-        f"  multiply-adds a token: {cost.folded:,} folded, {cost.projected:,} with the memory "
-        f"projected once, {cost.as_written:,.0f} as Keras writes it (sequences of {cost.steps:,})",
+    say(f"  folded weights: {shapes}")
+    say(
+        f"  multiply-adds per token: {cost.folded:,} folded, {cost.projected:,} with the memory "
+        f"projected once, {cost.as_written:,.0f} as Keras computes it (sequences of {cost.steps:,})"
     )
-    print_line(
-        console,
-        f"  the {cost.route} route is taken: {cost.speed_up:.1f} times less work than as Keras "
-        "does",
-    )
-    print_line(console, f"\nRead with {inspection.tokens.source}:")
+    say(f"  fastest: {cost.route}, {cost.speed_up:.1f} times fewer operations than Keras")
+    say(f"\nRead with {inspection.tokens.source}:")
 
 
 def _shape(shape: tuple[int, ...]) -> str:
     return f"({', '.join(f'{size:,}' for size in shape)})"
 
 
+def _new_table(*columns: str) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in columns:
+        table.add_column(name, justify="right")
+    return table
+
+
 def _head_table(inspection: Inspection) -> Table:
     reading, similarity = inspection.reading, inspection.similarity
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in (
-        *("head", "slots a token reads", "logit spread", "one slot alone %"),
-        *("cosine of keys", "of values"),
-    ):
-        table.add_column(name, justify="right")
+    table = _new_table(
+        *("head", "slots per token", "logit spread", "one slot only %"),
+        *("key cosine", "value cosine"),
+    )
     for head in range(min(len(reading.entropy), SHOWN_HEADS)):
         table.add_row(
             str(head),
@@ -116,15 +146,17 @@ def _head_table(inspection: Inspection) -> Table:
 
 
 def _slot_table(inspection: Inspection) -> Table:
+    import numpy as np
+
     reading, similarity = inspection.reading, inspection.similarity
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in ("slot", "norm", "read %", "most by head", "largest score", "nearest", "cosine"):
-        table.add_column(name, justify="right")
+    table = _new_table(
+        *("slot", "norm", "read %", "most by head", "highest score", "most similar", "cosine")
+    )
     dead = set(inspection.dead_slots or [])
     for slot in inspection.by_usage[:SHOWN_SLOTS]:
         nearest = -1 if similarity.nearest is None else int(similarity.nearest[slot])
-        cosine = np.nan if nearest < 0 else similarity.cosine[slot, nearest]  # type: ignore[index]
-        head = int(np.argmax(np.nan_to_num(reading.usage[:, slot])))
+        cosine = math.nan if nearest < 0 else similarity.cosine[slot, nearest]  # type: ignore[index]
+        head = int(np.nan_to_num(reading.usage[:, slot]).argmax())
         table.add_row(
             str(slot),
             _number(similarity.norms[slot]),
@@ -142,19 +174,21 @@ def _number(value: float) -> str:
     return f"{value:.3g}"
 
 
-def _print_notes(console: Console, inspection: Inspection) -> None:
+def _print_notes(inspection: Inspection) -> None:
+    from memattn.cli.output import say
+
     slots, heads = inspection.config["memory_size"], inspection.config["num_heads"]
     if heads > SHOWN_HEADS:
-        print_line(console, f"the first {SHOWN_HEADS} of {heads} heads; --json has all")
+        say(f"Shown are the first {SHOWN_HEADS} of {heads} heads; --json has all.")
     if slots > SHOWN_SLOTS:
-        print_line(console, f"the {SHOWN_SLOTS} most used of {slots:,} slots; --json has all")
+        say(f"Shown are the {SHOWN_SLOTS} most used of {slots:,} slots; --json has all.")
     dead = inspection.dead_slots
     if dead is None:
-        print_line(console, "too few tokens to say which slots are dead")
+        say("Dead slots, which no token reads: unknown, with so few tokens.")
     else:
-        print_line(console, f"dead slots, read by no token: {len(dead):,}")
+        say(f"Dead slots, which no token reads: {len(dead):,}.")
     if not inspection.reading.finite:
-        print_line(console, "note: the output is not finite; see memattn doctor", "yellow")
+        say("note: the output is not finite; run memattn doctor", "yellow")
 
 
 def tokens_document(tokens: Tokens) -> dict[str, Any]:

@@ -1,40 +1,138 @@
-"""What the commands share when they write: lines of text, one JSON document, files."""
+"""What commands read and write: files, the standard streams, lines of text, one JSON document."""
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
-import numpy as np
-
-from memattn.errors import DataError
+from memattn.cli.errors import SCHEMA, STDIN
+from memattn.errors import DataError, printable
 from memattn.files import check_writable, write_atomically
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-
-# The files of this command, for the case that the lines which name them cannot be printed.
-_written: list[Path] = []
-
-
-def write_file(path: Path, content: bytes) -> None:
-    """Writes a file atomically and notes it."""
-    write_atomically(path, content)
-    note_written(path)
+DASH = Path("-")  # stdin or stdout
+HEAD_BYTES = 1 << 16  # of a file, which say whose it is
+MAX_STDIN_BYTES = 1 << 30  # as for a pipe with a name
 
 
-def note_written(path: Path) -> None:
-    """Notes a file that is written."""
-    _written.append(path)
+@dataclass
+class Mode:
+    """How the running command tells: what its options say, and the files it has written."""
+
+    json: bool = False
+    quiet: bool = False
+    table_to_stdout: bool = False
+    written: list[str] = field(default_factory=list)
 
 
-def written_files() -> list[Path]:
-    """The files noted so far."""
-    return _written.copy()
+mode = Mode()
+
+
+def reset() -> None:
+    """Begins another command."""
+    vars(mode).update(vars(Mode()))  # other modules have imported the object
+
+
+def stream() -> TextIO:
+    """Where text for people goes."""
+    return sys.stderr if mode.table_to_stdout else sys.stdout
+
+
+def console() -> Console:
+    """A console for text that may hold anything: nothing in it is markup."""
+    from rich.console import Console
+
+    silent = mode.quiet or mode.json
+    return Console(file=stream(), quiet=silent, markup=False, highlight=False, emoji=False)
+
+
+def say(text: str, style: str = "") -> None:
+    """A line for people, which a terminal may break and we do not; printable text only."""
+    if style and (stream().isatty() or os.environ.get("FORCE_COLOR")):
+        from rich.text import Text
+
+        console().print(Text(text, style=style), soft_wrap=True)
+    elif not (mode.quiet or mode.json):
+        stream().write(f"{text}\n")
+
+
+def print_json(command: str, document: dict[str, Any]) -> None:
+    """One document on stdout if it is asked for; numbers that are not finite are null in it."""
+    if mode.json:
+        from memattn import __version__
+
+        head = {"memattn": __version__, "schema": SCHEMA, "command": command}
+        sys.stdout.write(json.dumps(_plain(head | document), indent=2, allow_nan=False) + "\n")
+
+
+def choose_output(path: Path | None, default: str) -> Path:
+    """Where the main output goes; - is stdout. Only a file that is named may be another program's.
+
+    Raises
+    ------
+    DataError
+        The default's file is not one of ours, or - beside --json, which takes stdout too.
+    """
+    if path == DASH:
+        if mode.json:
+            problem = "found -, expected a file: --json writes to standard output too"
+            raise DataError("option", problem, argument="output")
+        mode.table_to_stdout = True
+    if path is not None:
+        return path
+    path = Path(default)
+    if path.is_file() and not _is_ours(path):
+        problem = "exists and was not written by memattn; to replace it, name it with {output}"
+        raise DataError("exists", problem, file=path, argument="output")
+    return path
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether the head of a file names memattn, as tables and models of ours do."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(HEAD_BYTES)
+    except OSError:  # what is wrong is said when it is written
+        return True
+    return not head or b"memattn" in head
+
+
+def check_outputs(outputs: Mapping[str, Path | None], *inputs: Path | None) -> None:
+    """What would fail at the end fails here, before the work.
+
+    Parameters
+    ----------
+    outputs : mapping
+        From the name of an option to its path.
+    *inputs : Path
+        What must not be overwritten.
+
+    Raises
+    ------
+    DataError
+        A path cannot be written, or is that of an input or of another output.
+    """
+    seen = {real_path(one): "the input" for one in inputs if one not in (None, DASH)}
+    for name, path in outputs.items():
+        if path is None or (name == "output" and path == DASH):
+            continue
+        if path == DASH:
+            problem = "found -, expected a file; ./- is one of that name"
+            raise DataError("option", problem, argument=name)
+        other = seen.setdefault(real_path(path), f"--{name}")
+        if other != f"--{name}":
+            problem = f"found the same file as {other}, expected another file"
+            raise DataError("option", problem, file=path, argument=name)
+        check_writable(path)
 
 
 def real_path(path: Path) -> Path:
@@ -42,46 +140,62 @@ def real_path(path: Path) -> Path:
     return Path(os.path.realpath(path))
 
 
-def plain_console() -> Console:
-    """A console for text that may hold anything: nothing in it is markup."""
-    from rich.console import Console
-
-    return Console(markup=False, highlight=False, emoji=False)
-
-
-def print_line(console: Console, text: str, style: str = "") -> None:
-    """A line that the terminal may break, and we do not."""
-    from rich.text import Text
-
-    console.print(Text(text, style=style), soft_wrap=True)
+def write_file(path: Path, content: bytes) -> None:
+    """Writes a file atomically and notes it; - is stdout."""
+    if path == DASH:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(content)
+        sys.stdout.flush()
+        return
+    with noted(path):
+        write_atomically(path, content)
 
 
-def print_json(document: dict[str, Any]) -> None:
-    """One document on stdout; numbers that are not finite are null in it."""
-    sys.stdout.write(json.dumps(_plain(document), indent=2, allow_nan=False) + "\n")
+@contextmanager
+def noted(path: Path) -> Iterator[None]:
+    """Notes that the block writes a file, for `say_written` and if stdout is lost."""
+    replaced = " (replaced)" if path.exists() else ""
+    yield
+    mode.written.append(printable(str(path)) + replaced)
 
 
-def check_output(option: str, path: Path, *inputs: Path | None) -> None:
-    """What would fail at the end fails here, before the work.
+def say_written() -> None:
+    """Names the files that the command has written."""
+    for name in mode.written:
+        say(f"wrote {name}", "green")
 
-    Raises
-    ------
-    DataError
-        The path cannot be written, or is that of an input.
+
+@contextmanager
+def reading(data: Path) -> Iterator[Path]:
+    """The file to read for DATA, with stdin as a file of its own; errors name it.
+
+    What comes from stdin is kept in memory, since Parquet is read from its end.
     """
-    if real_path(path) in [real_path(one) for one in inputs if one is not None]:
-        problem = f"{option}: found the input file itself, expected another file"
-        raise DataError("option", problem, file=path)
-    check_writable(path)
+    if data != DASH:
+        yield data
+        return
+    content = sys.stdin.buffer.read(MAX_STDIN_BYTES + 1)
+    if len(content) > MAX_STDIN_BYTES:
+        problem = f"found more than {MAX_STDIN_BYTES:,} bytes; save them as a file"
+        raise DataError("too-large", problem, file=STDIN)
+    with os.fdopen(os.memfd_create("memattn", os.MFD_CLOEXEC), "wb") as file:
+        file.write(content)
+        file.flush()
+        path = Path(f"/proc/self/fd/{file.fileno()}")
+        try:
+            yield path
+        except DataError as error:
+            error.file = STDIN if error.file == path else error.file
+            raise
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _plain(part) for name, part in value.items()}
-    if isinstance(value, np.ndarray):
+    if hasattr(value, "tolist"):  # an array, or a number of NumPy
         return _plain(value.tolist())
     if isinstance(value, (list, tuple)):
         return [_plain(part) for part in value]
     if isinstance(value, float):
-        return value if np.isfinite(value) else None
+        return value if math.isfinite(value) else None
     return value

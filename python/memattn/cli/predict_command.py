@@ -1,51 +1,74 @@
-"""`memattn predict`: a forecast from a kept model, with few imports, for scripts run it often."""
+"""`memattn predict`: forecasts of a kept model; imports little, since scripts run it often."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 
-from memattn.cli.fitting import check_outputs, in_words_of_options, read
-from memattn.cli.forecast_options import LEVELS
-from memattn.cli.output import write_file
-from memattn.errors import printable
-from memattn.forecast.data.frames import forecast_frame
-from memattn.forecast.data.long_rows import plural
-from memattn.forecast.data.table_files import check_table_file, for_file, table_bytes
-from memattn.forecast.forecaster import Forecaster
+import click
+
+from memattn.cli.options import FILE, TABLE, Command, level_option, output_option
 
 
-def predict_command(
-    *, model: Path, data: Path | None, levels: Sequence[float], output: Path, as_json: bool
-) -> None:
-    """Runs the command; see `memattn predict --help`. Raises DataError."""
-    check_outputs({"--output": output}, model, data)
+@click.command(
+    "predict",
+    cls=Command,
+    examples=(
+        "memattn predict sales.safetensors",
+        "memattn predict sales.safetensors new_shops.csv --level 90 -o next.parquet",
+    ),
+)
+@click.argument("model", metavar="MODEL", type=FILE)
+@click.argument("data", metavar="[DATA]", type=FILE, required=False)
+@level_option("Level of an interval")
+@output_option("forecast.csv", f"File for the forecasts{TABLE}")
+def predict(model: Path, data: Path | None, levels: tuple[float, ...], output: Path | None) -> None:
+    """Forecast with a trained model.
+
+    MODEL is a file of memattn train, or of memattn forecast --model. Without DATA, predict
+    forecasts the series in MODEL. DATA, a file or - for stdin, has other series, or the same ones
+    with more rows; its columns and its frequency are those of the training.
+    """
+    from memattn.cli.documents import forecast_records, input_document, notes_document
+    from memattn.cli.output import (
+        check_outputs,
+        choose_output,
+        print_json,
+        reading,
+        say,
+        say_written,
+        write_file,
+    )
+    from memattn.errors import printable
+    from memattn.files import errors_of_reading
+    from memattn.forecast.arguments import LEVELS
+    from memattn.forecast.data.frames import forecast_frame
+    from memattn.forecast.data.long_rows import plural
+    from memattn.forecast.data.table_files import check_table_file, for_file, table_bytes
+    from memattn.forecast.forecaster import Forecaster
+    from memattn.forecast.forecaster_settings import trained_levels
+
+    output = choose_output(output, "forecast.csv")
+    check_outputs({"output": output}, model, data)
     check_table_file(output)
-    with in_words_of_options(model):
+    with errors_of_reading(model, "a file of memattn train"):
         forecaster = Forecaster.load(model)
-    panel = None if data is None else read(forecaster, data)
-    if not levels and forecaster.is_calibrated:
-        trained = forecaster.settings.get("levels")
-        levels = trained.value if trained is not None else LEVELS
-    with in_words_of_options():
-        found = forecaster.forecasts(levels, data=panel)
+    panel = None
+    if data is not None:
+        with reading(data) as file:
+            panel = forecaster.panel(file)
+    usual = trained_levels(forecaster.settings) or (LEVELS if forecaster.is_calibrated else ())
+    found = forecaster.forecasts(levels or usual, data=panel)
     table = forecast_frame(for_file(found.panel, output), found.values, found.intervals)
     write_file(output, table_bytes(table))
-    if as_json:
-        from memattn.cli.documents import forecast_records, input_document, notes_document
-        from memattn.cli.output import print_json
-
-        document = {
-            "model": str(model),
-            "input": input_document(model if data is None else data, found.panel),
-            "notes": notes_document(found.panel.notes),
-            "files": {"forecast": str(output)},
-            "forecast": forecast_records(found),
-        }
-        print_json(document)
-        return
-    series, rows = plural(len(found.panel), "series", "series"), found.values.shape[1]
+    document = {
+        "model": str(model),
+        "input": input_document(model if data is None else data, found.panel),
+        "notes": notes_document(found.panel.notes),
+        "files": {"forecast": str(output)},
+        "forecast": forecast_records(found),
+    }
+    print_json("predict", document)
     for note in found.panel.notes:
-        sys.stdout.write(f"  {printable(str(note))}\n")
-    sys.stdout.write(f"wrote {printable(str(output))}: {series}, {rows:,} rows ahead\n")
+        say(f"  {printable(str(note))}")
+    say(f"{plural(len(found.panel), 'series', 'series')}, {found.values.shape[1]:,} steps ahead")
+    say_written()

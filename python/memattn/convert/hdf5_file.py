@@ -6,7 +6,6 @@ here, from places that have been checked.
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import re
@@ -29,6 +28,7 @@ from memattn.convert.source import (
     byte_count,
     decode,
 )
+from memattn.extras import need
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _MAX_ANSWER_BYTES = 32 << 20
@@ -67,8 +67,7 @@ def list_hdf5(source: SourceFile) -> list[Hdf5Object]:
     ModuleNotFoundError
         h5py is not installed.
     """
-    if importlib.util.find_spec("h5py") is None:
-        raise ModuleNotFoundError("HDF5 files need: pip install 'memattn[convert]'", name="h5py")
+    need("reading HDF5 files", "convert", "h5py")
     answer = _ask_child(source)
     described = answer.get("objects")
     if not isinstance(described, list):

@@ -179,5 +179,6 @@ def _choose(source: SourceFile, candidates: list[Candidate], name: str | None) -
         for c in candidates[:20]
     ]
     more = f" and {len(candidates) - 20} more" if len(candidates) > 20 else ""
-    expected = f"--layer (in Python: layer=) to name one of {', '.join(shown)}{more}"
-    raise DataError("layer", f"found {found}, expected {expected}", file=source.path)
+    expected = f"{{layer}} to name one of {', '.join(shown)}{more}"
+    problem = f"found {found}, expected {expected}"
+    raise DataError("layer", problem, file=source.path, argument="layer")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import json
 import os
@@ -17,6 +16,7 @@ from memattn.convert.onnx_graph import onnx_bytes
 from memattn.convert.torch_file import torch_file_bytes
 from memattn.convert.weights import PROJECTIONS, as_layer
 from memattn.errors import DataError, quoted
+from memattn.extras import need
 
 _LAYER_GROUP = "layers/memory_augmented_attention"
 
@@ -59,10 +59,8 @@ def check_target(path: Path) -> None:
     if not _ending(path):
         expected = f"a name that ends in one of {', '.join(_ENDINGS)}"
         raise DataError("target", f"found {quoted(path.name)}, expected {expected}", file=path)
-    needed = _MODULES.get(_ending(path))
-    if needed is not None and importlib.util.find_spec(needed) is None:
-        text = f"writing {_ending(path)} needs: pip install 'memattn[convert]'"
-        raise ModuleNotFoundError(text, name=needed)
+    extra, *modules = _NEEDED.get(_ending(path), ("",))
+    need(f"writing {_ending(path)}", extra, *modules)
 
 
 def _ending(path: Path) -> str:
@@ -102,4 +100,4 @@ _WRITERS: dict[str, Callable[[Mapping[str, Array], Mapping[str, Any]], bytes]] =
     ".onnx": onnx_bytes,
 }
 _ENDINGS = (".safetensors", *_WRITERS)
-_MODULES = {".weights.h5": "h5py", ".onnx": "onnx"}
+_NEEDED = {".weights.h5": ("convert", "h5py"), ".onnx": ("onnx", "onnx")}  # extra, module

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from memattn.errors import DataError
+from memattn.errors import DataError, refused
 from memattn.forecast.data.column_choice import ID_COL, TARGET_COL, TIME_COL
 from memattn.forecast.data.frames import MODEL
 from memattn.forecast.data.frequency import parse_frequency
@@ -113,7 +113,8 @@ def _frequency(where: str, freq: object) -> str | int | None:
     try:
         text = parse_frequency(freq).text
     except DataError as error:
-        raise ValueError(f"{where}: {error.problem}") from None
+        error.function = where
+        raise
     return int(freq) if isinstance(freq, int | np.integer) else text
 
 
@@ -136,7 +137,7 @@ def _columns(where: str, options: ForecasterOptions) -> str | tuple[str, ...]:
         if not isinstance(name, str) or not name:
             raise TypeError(f"{where}: {role}: found {name!r}, expected the name of a column")
     if not targets:
-        raise ValueError(f"{where}: target_col: found no name, expected at least one")
+        raise refused(where, "target_col", "found no name, expected at least one")
     # Of several targets each is a series, and their values go out as `y`.
     if len(targets) > 1 and TARGET_COL not in targets:
         names.append(("column of values", TARGET_COL))
@@ -145,7 +146,7 @@ def _columns(where: str, options: ForecasterOptions) -> str | tuple[str, ...]:
         end = name.removeprefix(options.alias)
         if name in seen or (role != "alias" and end != name and end[:4] in ("-lo-", "-hi-")):
             other = seen.get(name, "an interval of the alias")
-            raise ValueError(f"{where}: {role}: found {name!r}, which is {other} too")
+            raise refused(where, role, f"found {name!r}, which is {other} too")
         seen[name] = f"the {role}"
     return targets[0] if one else targets
 
@@ -158,7 +159,7 @@ def whole_number(
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
         raise TypeError(f"{where}: {name}: found {value!r}, expected {expected}")
     if not smallest <= value <= largest:
-        raise ValueError(f"{where}: {name}: found {value}, expected {expected}")
+        raise refused(where, name, f"found {value}, expected {expected}")
     return int(value)
 
 
@@ -176,13 +177,13 @@ def checked_levels(where: str, level: float | Iterable[float] | None) -> list[fl
         if isinstance(one, bool) or not isinstance(one, int | float | np.integer | np.floating):
             raise TypeError(f"{where}: level: found {one!r}, expected numbers of percent")
         if not 0 < one < 100:
-            raise ValueError(f"{where}: level: found {one}, expected numbers above 0 and below 100")
+            raise refused(where, "level", f"found {one}, expected numbers between 0 and 100")
         if one < 1:
             hint = f"write {100 * one:g} for {one:.0%}"
-            raise ValueError(f"{where}: level: found {one}, expected percent: {hint}")
+            raise refused(where, "level", f"found {one}, expected percent: {hint}")
         if float(f"{float(one):g}") != float(one):  # columns are called so
             msg = f"found {one!r}, expected numbers of at most six digits"
-            raise ValueError(f"{where}: level: {msg}")
+            raise refused(where, "level", msg)
         levels.add(float(one))
     return sorted(levels)
 
@@ -193,15 +194,15 @@ def _trained_levels(
     """The levels given for the quantile loss; ValueError for a loss or levels that cannot be."""
     if loss is not None and loss not in LOSSES:
         expected = ", ".join(repr(name) for name in LOSSES)
-        raise ValueError(f"{where}: loss: found {loss!r}, expected one of {expected}")
+        raise refused(where, "loss", f"found {loss!r}, expected one of {expected}")
     if level is None:
         return None
     if loss != "quantile":
         hint = "with other losses pass levels to predict()"
-        raise ValueError(f'{where}: level: needs loss="quantile"; {hint}')
+        raise refused(where, "level", f'needs loss="quantile"; {hint}')
     levels = tuple(checked_levels(where, level))
     if not levels:
-        raise ValueError(f"{where}: level: found no level, expected some such as [80, 95]")
+        raise refused(where, "level", "found no level, expected some such as [80, 95]")
     return levels
 
 
@@ -211,4 +212,4 @@ def check_trained(where: str, trained: tuple[float, ...], levels: Sequence[float
         if trained and level not in trained:
             expected = ", ".join(f"{one:g}" for one in trained)
             msg = f"found {level:g}, expected one that the quantile loss was trained for"
-            raise ValueError(f"{where}: level: {msg}: {expected}")
+            raise refused(where, "level", f"{msg}: {expected}")

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from memattn.errors import refused
 from memattn.forecast.arguments import whole_number
 from memattn.forecast.checkpoint import Progress, Trainer, named, train_engine, trainer_of
 from memattn.forecast.data.panel import Panel
@@ -61,7 +62,7 @@ def backtest(
     if not len(windows):
         longest = f"found series of at most {int(panel.lengths.max())} values"
         expected = f"expected one longer than horizon = {horizon}"
-        raise ValueError(f"{where}: data: {longest}, {expected}")
+        raise refused(where, "data", f"{longest}, {expected}")
     groups = [np.ones(len(windows), dtype=bool)]
     if refit:
         # By the place of a window counted from the end: those of one place have a model together.

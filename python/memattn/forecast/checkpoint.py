@@ -22,7 +22,7 @@ import numpy.typing as npt
 from memattn import FormatError
 from memattn._memattn import PanelForecaster
 from memattn.convert.source import SourceFile, open_source
-from memattn.errors import DataError, printable, quoted
+from memattn.errors import DataError, printable, quoted, refused
 from memattn.files import check_writable, write_atomically
 from memattn.forecast.data.long_rows import plural
 from memattn.forecast.data.panel import Panel
@@ -111,8 +111,8 @@ class Checkpoint:
         if resume:
             self._read(panel)
         elif path.exists():
-            msg = "found a file, expected none: resume goes on with it, or choose another name"
-            raise DataError("checkpoint-exists", msg, file=path)
+            msg = "exists; pass {resume} to continue it, or choose another name"
+            raise DataError("checkpoint-exists", msg, file=path, argument="resume")
         check_writable(path)
 
     def __call__(
@@ -216,8 +216,9 @@ class Checkpoint:
         for name in [*ours, *(name for name in kept if name not in ours)]:
             if kept.get(name) != ours.get(name):
                 now, then = quoted(str(ours.get(name))), quoted(str(kept.get(name)))
-                msg = f"{name}: found {now}, expected {then}, with which the checkpoint began"
-                raise DataError("checkpoint-settings", printable(msg), file=self._path)
+                msg = f"found {now}, expected {then}, with which the checkpoint began"
+                kind = "checkpoint-settings"
+                raise DataError(kind, msg, file=self._path, argument=printable(name))
 
     def _compare_series(self, kept: Hashes, panel: Panel) -> None:
         what = ""
@@ -232,8 +233,8 @@ class Checkpoint:
             more = f" and {others:,} more" if others else ""
             what = f"found other values or times in {quoted(str(panel.ids[place]))}{more}"
         if what:
-            msg = f"data: {what}; resume needs those with which the checkpoint began"
-            raise DataError("checkpoint-data", msg, file=self._path)
+            msg = f"{what}; the checkpoint began with others"
+            raise DataError("checkpoint-data", msg, file=self._path, argument="data")
 
 
 class _Watch:
@@ -302,7 +303,7 @@ def trainer_of(
     """The trainer that a caller asks for: one with a checkpoint, or one without."""
     if checkpoint is None:
         if resume:
-            raise ValueError(f"{where}: resume: found True, expected it with a checkpoint only")
+            raise refused(where, "resume", "found True, expected it with a checkpoint only")
         return train_engine
     chosen = {name: setting.value for name, setting in settings.items()}
     return Checkpoint(Path(checkpoint), panel, chosen | choices, resume=resume)

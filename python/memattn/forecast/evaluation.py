@@ -276,6 +276,11 @@ def baseline_of(panel: Panel) -> str:
     return SEASONAL_NAIVE if panel.season > 1 else NAIVE
 
 
+def methods_of(panel: Panel) -> tuple[str, ...]:
+    """The methods that differ: without a season both baselines are one."""
+    return METHODS if panel.season > 1 else (MODEL, NAIVE)
+
+
 def warnings_of(result: Evaluation) -> list[str]:
     """What a reader must know before using the numbers."""
     found = []

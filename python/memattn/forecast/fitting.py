@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from memattn._memattn import PanelForecaster
-from memattn.errors import quoted
+from memattn.errors import DataError, quoted, refused
 from memattn.forecast.arguments import check_trained
 from memattn.forecast.baselines import naive
 from memattn.forecast.checkpoint import Progress, Trainer, train_engine
@@ -144,7 +144,7 @@ def train(
         decided = _with_layers_chosen(panel, settings, val_size, progress, parts, trainer)
     if decided is None:
         settings = undecided(settings)
-        engine, done = PanelForecaster(**engine_options(settings)), False
+        engine, done = engine_of(settings), False
     else:
         settings = decided
         share = share_of(progress, trials, parts)
@@ -270,11 +270,29 @@ def _trained(
     name: str, panel: Panel, settings: Settings, progress: Progress | None, trainer: Trainer
 ) -> tuple[PanelForecaster, bool]:
     """An engine, trained if there is anything to learn from, and whether to the end."""
-    engine = PanelForecaster(**engine_options(settings))
+    engine = engine_of(settings)
     learnable = bool((panel.lengths > settings["min_history"].value).any())
     if settings["steps"].value == 0 or not learnable:
         return engine, True
-    return engine, trainer(name, engine, panel, progress)
+    try:
+        return engine, trainer(name, engine, panel, progress)
+    except RuntimeError as error:
+        if ": the training diverged: " not in str(error):
+            raise
+        problem = "the training diverged: some series change too much from row to row; rescale them"
+        raise DataError("diverged", f"{problem}, or choose another loss") from None
+
+
+def engine_of(settings: Settings) -> PanelForecaster:
+    """The engine, untrained; DataError when it would be too large."""
+    try:
+        return PanelForecaster(**engine_options(settings))
+    except ValueError as error:
+        function, found = str(error).partition(": ")[0], str(error).rpartition(": ")[2]
+        if function != "PanelForecasterOptions":  # the environment's variables
+            raise
+        problem = f"{found}; choose a smaller horizon, season or lookback"
+        raise DataError("option", problem, argument="lookback") from None
 
 
 def forecast(
@@ -303,7 +321,7 @@ def intervals_of(
     if fitted.calibration is None and not (trained and fitted.settings["steps"].value > 0):
         found = "found a fit without intervals"
         expected = "expected Forecaster(intervals=True) and a training that was not stopped"
-        raise ValueError(f"{where}: level: {found}, {expected}")
+        raise refused(where, "level", f"{found}, {expected}")
     return interval_ends(fitted.calibration, forecasts.domain, forecasts.quantiles, levels, trained)
 
 

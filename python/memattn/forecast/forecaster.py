@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from memattn.errors import refused
 from memattn.files import write_atomically
 from memattn.forecast.arguments import LEVELS, ForecasterOptions, checked_levels, whole_number
 from memattn.forecast.backtest import backtest
@@ -247,7 +248,7 @@ class Forecaster(ForecasterOptions):
         if panel.frequency != known.frequency:
             found, expected = panel.frequency.words, known.frequency.words
             msg = f"found one row every {found}, expected one every {expected}, as in fit"
-            raise ValueError(f"{where}: data: {msg}")
+            raise refused(where, "data", msg)
         return replace(panel, season=known.season)  # which these values may show less well
 
     def cross_validation(
@@ -466,7 +467,7 @@ class Forecaster(ForecasterOptions):
     def _check_val_size(self, where: str, val_size: int) -> None:
         if 0 < whole_number(where, "val_size", val_size, 0) < self.horizon:
             expected = f"0 or at least horizon = {self.horizon}"
-            raise ValueError(f"{where}: val_size: found {val_size}, expected {expected}")
+            raise refused(where, "val_size", f"found {val_size}, expected {expected}")
 
     def _panel(self, where: str, data: Data) -> Panel:
         names = ("freq", "season", "id_col", "time_col", "target_col")

@@ -8,11 +8,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from memattn import FormatError
 from memattn.arrays import Array
 from memattn.convert.source import SourceFile, open_source
 from memattn.convert.zip_archive import open_archive
-from memattn.errors import DataError, printable, quoted
+from memattn.errors import quoted
+from memattn.files import errors_of_reading
 from memattn.npy_header import MAX_HEADER_BYTES, NpyHeader, NpyHeaderError, parse_npy_header
 
 MAX_UNPACKED_BYTES = 2**31  # of a .npz file; a .npy file is mapped, not read, and may be larger
@@ -28,18 +28,8 @@ def read_array(path: Path) -> Array:
     DataError
         The file cannot be read, or is none of an array of numbers.
     """
-    try:
-        with open_source(path) as source:
-            return _read_npz(source) if path.suffix.lower() == ".npz" else _map_npy(source)
-    except FileNotFoundError:
-        problem = "no such file; expected an array file"
-        raise DataError("not-found", problem, file=path) from None
-    except OSError as error:
-        problem = f"cannot be read: {error.strerror or error}"
-        raise DataError("unreadable", problem, file=path) from None
-    except FormatError as error:
-        problem = str(error).removeprefix(f"{printable(str(path))}: ")
-        raise DataError("malformed-array", problem, file=path) from None
+    with errors_of_reading(path, "an array file", "malformed-array"), open_source(path) as source:
+        return _read_npz(source) if path.suffix.lower() == ".npz" else _map_npy(source)
 
 
 def _map_npy(source: SourceFile) -> Array:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
-from memattn import FormatError
 from memattn.convert.reading import find_and_read
 from memattn.convert.recognise import FoundLayer
 from memattn.convert.writing import check_target, write
-from memattn.errors import DataError, printable
-from memattn.files import check_writable, write_error
+from memattn.files import check_writable, errors_of_reading, write_error
 from memattn.layer import MemoryAugmentedAttention
 
 
@@ -22,21 +19,8 @@ def read_layer(path: Path, name: str | None = None) -> tuple[FoundLayer, MemoryA
     DataError
         The file cannot be read or holds no layer, or several and `name` is that of none.
     """
-    try:
+    with errors_of_reading(path, "a file of weights"):
         return find_and_read(path, name)
-    except FormatError as error:
-        problem = str(error).removeprefix(f"{printable(str(path))}: ")
-        raise DataError("format", problem, file=path) from None
-    except ModuleNotFoundError as error:
-        raise DataError("missing-extra", str(error), file=path) from None
-    except FileNotFoundError:
-        problem = "no such file; expected a file of weights"
-        raise DataError("not-found", problem, file=path) from None
-    except OSError as error:
-        # The text of an error that C++ raised has the path in it.
-        reason = os.strerror(error.errno) if error.errno else str(error)
-        problem = f"cannot be read: {reason}"
-        raise DataError("unreadable", problem, file=path) from None
 
 
 def check_layer_target(path: Path) -> None:
@@ -47,10 +31,7 @@ def check_layer_target(path: Path) -> None:
     DataError
         The name's ending is of no format, or the place cannot be written.
     """
-    try:
-        check_target(path)
-    except ModuleNotFoundError as error:
-        raise DataError("missing-extra", str(error), file=path) from None
+    check_target(path)
     check_writable(path)
 
 

@@ -1,15 +1,18 @@
 """The command in a process of its own, as a user runs it."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+import memattn
 from memattn.cli import app
 
 COMMAND = [sys.executable, "-m", "memattn.cli"]
@@ -25,6 +28,14 @@ def plain_environment() -> dict[str, str]:
     """Ours, without what would colour the output of rich."""
     colours = ("FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "COLUMNS", "CLICOLOR_FORCE")
     return {name: value for name, value in os.environ.items() if name not in colours}
+
+
+def parts_of(printed: str, command: str) -> dict[str, Any]:
+    """A JSON document without its head, which is checked."""
+    document = json.loads(printed, parse_constant=pytest.fail)
+    head = [document.pop(key) for key in ("memattn", "schema", "command")]
+    assert head == [memattn.__version__, 1, command]
+    return document
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """`memattn convert`: what it writes and says, and how it fails."""
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -20,8 +21,8 @@ GOLDEN = Path(__file__).resolve().parents[2] / "golden" / "keras"
 def test_converts(run: Run, tmp_path: Path, ending: str) -> None:
     done = run("convert", GOLDEN / "keras2.keras", f"a.{ending}")
     assert (done.returncode, done.stderr) == (0, "")
-    said = '"memory_augmented_attention", 6 slots of 12 units, 3 heads, float32'
-    assert done.stdout == f"wrote a.{ending}: {said}\n"
+    said = '"memory_augmented_attention": 6 slots of 12 units, 3 heads, float32'
+    assert done.stdout == f"{said}\nwrote a.{ending}\n"
     assert [path.name for path in tmp_path.iterdir()] == [f"a.{ending}"]
     if ending != "onnx":
         expected = convert.read(GOLDEN / "keras2.keras")
@@ -55,7 +56,7 @@ def failure(run: Run, *arguments: object) -> dict[str, object]:
 def test_one_of_several(run: Run, tmp_path: Path) -> None:
     error = failure(run, GOLDEN / "keras3.keras", "a.npz")
     assert (error["code"], error["kind"]) == (2, "layer")
-    assert 'found 2 memory layers, expected --layer (in Python: layer=) to name one of "first"' in (
+    assert 'found 2 memory layers, expected --layer to name one of "first"' in (
         str(error["message"])
     )
     error = failure(run, GOLDEN / "keras3.keras", "a.npz", "--layer", "third")
@@ -70,8 +71,8 @@ def test_one_of_several(run: Run, tmp_path: Path) -> None:
         (".", "a.npz", "format", "found a folder, expected a file of weights"),
         ("bad.h5", "a.npz", "format", "found an unknown kind of file"),
         ("good.npz", "a.txt", "target", 'found "a.txt", expected a name that ends in one of'),
-        ("good.npz", "good.npz", "option", "TARGET: found SOURCE itself"),
-        ("good.npz", "link.npz", "option", "TARGET: found SOURCE itself"),
+        ("good.npz", "good.npz", "option", "TARGET: found the same file as the input"),
+        ("good.npz", "link.npz", "option", "TARGET: found the same file as the input"),
         ("good.npz", "no/a.npz", "unwritable", "found no folder"),
         ("good.npz", "folder.npz", "unwritable", "found a folder"),
     ],
@@ -122,7 +123,7 @@ def test_hostile_names_steer_no_terminal(run: Run, tmp_path: Path) -> None:
     done = run("convert", "a.npz", "b.npz")
     assert r'"\x1b]0;title\x07a" (3 slots of 2 units), "b"' in done.stderr
     done = run("convert", "a.npz", "b.npz", "--layer", names[0])
-    assert done.stdout.startswith(r'wrote b.npz: "\x1b]0;title\x07a", 3 slots')
+    assert done.stdout.startswith(r'"\x1b]0;title\x07a": 3 slots')
 
 
 def test_help(run: Run) -> None:
@@ -131,25 +132,52 @@ def test_help(run: Run) -> None:
     assert "Usage: memattn convert [OPTIONS] SOURCE TARGET" in done.stdout
 
 
-def test_needs_the_command_line_only(tmp_path: Path) -> None:
-    missing = ("rich", "jinja2", "matplotlib", "pandas", "h5py", "onnx")
+MISSING = ("jinja2", "matplotlib", "pandas", "polars", "pyarrow", "h5py", "onnx")
+
+
+@pytest.mark.parametrize(
+    ("words", "lacks", "said"),
+    [
+        (("convert", "a.npz", "b.pt"), "rich", None),
+        (("--version",), "rich", None),
+        (("--help",), "rich", None),
+        (("inspect", "a.npz"), "", None),
+        (("doctor", "a.npz"), "", None),
+        (
+            ("convert", "a.npz", "c.onnx"),
+            "rich",
+            "writing .onnx needs: pip install 'memattn[onnx]'",
+        ),
+        (("doctor", "a.keras"), "", "reading HDF5 files needs: pip install 'memattn[convert]'"),
+        (("inspect", "a.npz"), "rich", "inspect needs: pip install 'memattn[convert]'"),
+        (
+            ("inspect", "a.npz", "--picture", "a.svg"),
+            "",
+            "--picture needs: pip install 'memattn[forecast]'",
+        ),
+        (("forecast", "a.csv"), "rich", "forecast needs: pip install 'memattn[forecast]'"),
+        (
+            ("forecast", "a.csv", "--report", "r.html"),
+            "",
+            "--report needs: pip install 'memattn[forecast]'",
+        ),
+    ],
+)
+def test_each_command_says_what_it_lacks(
+    tmp_path: Path, words: tuple[str, ...], lacks: str, said: str | None
+) -> None:
+    missing = (*MISSING, lacks)
     code = (
         "import importlib.util as u, sys; find = u.find_spec;"
         f"u.find_spec = lambda name: None if name in {missing!r} else find(name);"
         f"sys.modules.update(dict.fromkeys({missing!r}));"
         "from memattn.cli import main; main()"
     )
-    command = [sys.executable, "-c", code, "convert"]
-
-    def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
-            [*command, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False
-        )
-
     convert.write(convert.read(GOLDEN / "keras2.keras"), tmp_path / "a.npz")
-    assert run("a.npz", "b.pt").stderr == ""
-    needs = "needs: pip install 'memattn[convert]'\n"
-    done = run("a.npz", "c.onnx")
-    assert (done.returncode, done.stderr) == (2, f"memattn: writing .onnx {needs}")
-    done = run(str(GOLDEN / "keras2.keras"), "c.npz")
-    assert done.stderr == "memattn: HDF5 files need: pip install 'memattn[convert]'\n"
+    shutil.copy(GOLDEN / "keras2.keras", tmp_path / "a.keras")
+    (tmp_path / "a.csv").write_text("a\n1\n2\n")
+    words += ("--horizon", "1") if words[0] == "forecast" else ()
+    command = [sys.executable, "-c", code, *words]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    expected = (0, "") if said is None else (2, f"memattn: {said}\n")
+    assert (done.returncode, done.stderr) == expected

@@ -14,6 +14,8 @@ import pytest
 from memattn import MemoryAugmentedAttention
 from memattn.inspection import diagnose
 
+from .conftest import parts_of
+
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -38,7 +40,7 @@ def ill(tmp_path: Path) -> MemoryAugmentedAttention:
 def document(call: Run, code: int, *arguments: str) -> dict[str, Any]:
     done = call("doctor", *arguments, "--json")
     assert (done.returncode, done.stderr) == (code, "")
-    return json.loads(done.stdout, parse_constant=pytest.fail)
+    return parts_of(done.stdout, "doctor")
 
 
 def test_a_healthy_layer(call: Run, healthy: MemoryAugmentedAttention) -> None:
@@ -64,7 +66,7 @@ def test_a_healthy_layer(call: Run, healthy: MemoryAugmentedAttention) -> None:
 
 def test_an_ill_layer(call: Run, ill: MemoryAugmentedAttention) -> None:
     done = call("doctor", "ill.safetensors")
-    assert (done.returncode, done.stderr) == (1, "")
+    assert (done.returncode, done.stderr) == (3, "")
     for said in (
         "ill.safetensors: ill",
         "error: identical-slots: all 5 slots are equal to the last bit, and zero",
@@ -72,7 +74,7 @@ def test_an_ill_layer(call: Run, ill: MemoryAugmentedAttention) -> None:
         "error: uniform-attention",
     ):
         assert said in done.stdout
-    found = document(call, 1, "ill.safetensors")
+    found = document(call, 3, "ill.safetensors")
     assert found["healthy"] is False
     assert found["repair"] is None
     for finding in found["findings"]:
@@ -94,12 +96,12 @@ def test_data_may_show_an_illness(
 ) -> None:
     np.save(tmp_path / "x.npy", np.zeros((1000, 8)))
     done = call("doctor", "healthy.safetensors", "--data", "x.npy")
-    assert done.returncode == 1
+    assert done.returncode == 3
     assert "ill, read with 1,000 tokens of x.npy" in done.stdout
     np.save(tmp_path / "x.npy", np.ones((10, 8)))
     done = call("doctor", "healthy.safetensors", "--data", "x.npy")
     assert (done.returncode, done.stderr) == (0, "")
-    assert "not judged: dead-slots: 10 tokens are too few" in done.stdout
+    assert "not examined: dead-slots: 10 tokens are too few" in done.stdout
 
 
 def test_repair(call: Run, ill: MemoryAugmentedAttention, tmp_path: Path) -> None:
@@ -150,9 +152,9 @@ def test_what_is_still_ill_after_a_repair_is_told(
     ill.set_weights({"query.kernel": kernel})
     ill.save(tmp_path / "ill.safetensors")
     done = call("doctor", "ill.safetensors", "--repair", "out.safetensors")
-    assert (done.returncode, done.stderr) == (1, "")
+    assert (done.returncode, done.stderr) == (3, "")
     assert "still warning: uniform-heads: 1 of 2 heads (1)" in done.stdout
-    found = document(call, 1, "ill.safetensors", "--repair", "out.safetensors")
+    found = document(call, 3, "ill.safetensors", "--repair", "out.safetensors")
     assert found["repair"]["healthy"] is False
     assert [finding["name"] for finding in found["repair"]["findings"]] == ["uniform-heads"]
 
@@ -165,10 +167,10 @@ def test_the_source_is_never_overwritten(
     for output in ("ill.safetensors", "./ill.safetensors", "link.safetensors"):
         done = call("doctor", "ill.safetensors", "--repair", output)
         assert (done.returncode, done.stdout) == (2, "")
-        assert "--repair: found the input file itself" in done.stderr
+        assert "--repair: found the same file as the input" in done.stderr
     np.save(tmp_path / "x.npy", np.ones((300, 8)))
     done = call("doctor", "ill.safetensors", "--repair", "x.npy", "--data", "x.npy")
-    assert "--repair: found the input file itself" in done.stderr
+    assert "--repair: found the same file as the input" in done.stderr
     assert (tmp_path / "ill.safetensors").read_bytes() == before
 
 
@@ -191,7 +193,7 @@ def test_what_cannot_be_repaired_is_refused(
         error = json.loads(call("doctor", *arguments, "--json").stderr)["error"]
         assert error["kind"] == kind
     assert (tmp_path / "out.safetensors").read_text() == "old"
-    assert call("doctor", "nan.safetensors").returncode == 1
+    assert call("doctor", "nan.safetensors").returncode == 3
 
 
 @pytest.mark.parametrize(
@@ -199,7 +201,7 @@ def test_what_cannot_be_repaired_is_refused(
     [
         (["--repair", "no/out.safetensors"], "found no folder"),
         (["--repair", "."], "found a folder"),
-        (["--seed", "-1"], "not in the range"),
+        (["--seed", "-1"], "found -1, expected a whole number"),
         (["--data", "no.npy"], "no such file"),
     ],
 )
@@ -215,7 +217,7 @@ def test_bad_options(
 def test_the_exit_code_of_the_process(
     run: Run, healthy: MemoryAugmentedAttention, ill: MemoryAugmentedAttention
 ) -> None:
-    for name, code in (("healthy", 0), ("ill", 1), ("no", 2)):
+    for name, code in (("healthy", 0), ("ill", 3), ("no", 2)):
         assert run("doctor", f"{name}.safetensors").returncode == code
 
 

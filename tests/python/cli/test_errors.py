@@ -84,7 +84,7 @@ def test_bad_parquet(call: Run, tmp_path: Path) -> None:
         (["--target", "time"], "not-a-number", 'found "2024-03-01T00:00Z", expected a number'),
         (["--freq", "fortnight"], "option", '--freq: found "fortnight", expected a frequency'),
         (["--freq", "1"], "option", "--freq: found '1' for times that are dates"),
-        (["--freq", "D"], "off-grid", "expected a time that fits --freq 'D'"),
+        (["--freq", "D"], "off-grid", "expected a time of frequency 'D'"),
         (["--output", "no/forecast.csv"], "unwritable", "found no folder"),
         (["--output", "."], "unwritable", "found a folder"),
         (["--report", "no/report.html"], "unwritable", "found no folder"),
@@ -93,20 +93,24 @@ def test_bad_parquet(call: Run, tmp_path: Path) -> None:
         (["--report", "forecast.csv"], "option", "--report: found the same file as --output"),
         (["--model", "./forecast.csv"], "option", "--model: found the same file as --output"),
         (["--model", "c", "--checkpoint", "c"], "option", "the same file as --model"),
-        (["--resume"], "usage", "--resume: found no --checkpoint to go on from"),
-        (["--horizon", "0"], "usage", "0 is not in the range"),
-        (["--horizon", "two"], "usage", "'two' is not a valid integer"),
-        (["--horizon", "1000001"], "usage", "is not in the range"),
-        (["--seed", "-1"], "usage", "not in the range"),
-        (["--members", "0"], "usage", "not in the range"),
-        (["--lookback", "0"], "usage", "not in the range"),
-        (["--season", "0"], "usage", "not in the range"),
-        (["--steps", "0"], "usage", "not in the range"),
-        (["--level", "100"], "usage", "100.0 is not in the range 0<x<100"),
-        (["--level", "0"], "usage", "not in the range"),
-        (["--level", "nan"], "option", "--level: found nan"),
-        (["--level", "high"], "usage", "'high' is not a valid float"),
+        (["--resume"], "usage", "--resume needs --checkpoint"),
+        (["--horizon", "0"], "usage", "found 0, expected a whole number from 1 to 1,000,000"),
+        (["--horizon", "two"], "usage", "found two, expected a whole number"),
+        (["--horizon", "1000001"], "usage", "found 1000001, expected"),
+        (["--seed", "-1"], "usage", "found -1, expected a whole number from 0 to"),
+        (["--members", "0"], "usage", "found 0, expected a"),
+        (["--lookback", "0"], "usage", "found 0, expected a"),
+        (["--season", "0"], "usage", "found 0, expected a"),
+        (["--steps", "0"], "usage", "found 0, expected a"),
+        (["--level", "100"], "usage", "found 100, expected a percentage above 0 and below 100"),
+        (["--level", "0"], "usage", "found 0, expected a"),
+        (["--level", "nan"], "usage", "'--level': found nan, expected a percentage"),
+        (["--level", "high"], "usage", "found high, expected a percentage"),
         (["--level", "80.1234567"], "option", "--level: found 80.1234567, expected numbers of at"),
+        (["--level", "80", "--no-intervals"], "usage", "exclude each other"),
+        (["--val-size", "2"], "option", "--val-size: found 2, expected 0 or at least horizon = 6"),
+        (["--threads", "0"], "usage", "found 0, expected a whole number from 1 to 1,024"),
+        (["--model", "-"], "option", "--model: found -, expected a file"),
         (["--loss", "mse"], "usage", "'mse' is not one of 'smape', 'mae', 'huber'"),
         (["--colour"], "usage", "No such option"),
         (["more.csv"], "usage", "unexpected extra argument"),
@@ -154,11 +158,11 @@ def test_checkpoints_that_are_not_the_commands(call: Run, data: Path, tmp_path: 
     quick = ("--horizon", "2", "--steps", "3")
     assert said(*quick, "--resume").startswith("found no file, expected a checkpoint")
     assert call("train", data, *quick, "--checkpoint", "c").returncode == 0
-    assert "--resume goes on with it" in said(*quick)
+    assert said(*quick).startswith("exists; pass --resume to continue it")
     assert said("--horizon", "2", "--steps", "4", "--resume").startswith('--steps: found "4"')
     (tmp_path / "other.csv").write_text(data.read_text().replace("value", "other"))
     done = call("train", "other.csv", *quick, "--checkpoint", "c", "--resume")
-    assert 'DATA: found other values or times in "other"; --resume needs' in done.stderr
+    assert 'DATA: found other values or times in "other"; the checkpoint began' in done.stderr
     (tmp_path / "c").write_bytes(b"no checkpoint")
     assert said(*quick, "--resume").startswith("header")
     before = (tmp_path / "model.safetensors").read_bytes()
@@ -186,7 +190,7 @@ def test_the_input_is_not_overwritten(call: Run, tmp_path: Path) -> None:
         for option in ("--output", "--report", "--model", "--checkpoint"):
             done = call("forecast", "data.csv", "--horizon", "2", option, name)
             assert done.returncode == 2
-            assert f"{option}: found the input file itself" in done.stderr
+            assert f"{option}: found the same file as the input" in done.stderr
     assert (tmp_path / "data.csv").read_text() == content
 
 

@@ -34,8 +34,13 @@ def test_writes_a_forecast_and_tells_how_good_it_is(run: Run, data: Path, tmp_pa
     assert (done.returncode, done.stderr) == (0, "")
     for said in (
         *("1 series, 400 values", "one row every 1 hour", "season: 24", "lookbacks: 72 (", "naive"),
-        *("sMAPE %", "MASE by step ahead", "Truths inside the intervals", "wrote forecast.csv"),
-        " windows of 24 rows, by a model trained without them",
+        *(
+            "sMAPE %",
+            "MASE by step ahead",
+            "Coverage, the share of values inside",
+            "wrote forecast.csv",
+        ),
+        " held-out windows of 24 rows, by a model trained without them",
     ):
         assert said in done.stdout
     assert not CONTROL.search(done.stdout)
@@ -251,20 +256,28 @@ def test_help(call: Run, arguments: tuple[str, ...]) -> None:
 
 TRAINING = (
     *("horizon", "id", "time", "target", "freq", "season", "members", "lookback", "loss", "steps"),
-    *("seed", "checkpoint", "resume", "level", "output", "json"),
+    *("seed", "no-intervals", "val-size", "checkpoint", "resume", "level", "output"),
+    *("json", "quiet", "threads"),
 )
 OPTIONS = {
     "forecast": (*TRAINING, "report", "model"),
     "train": TRAINING,
     "backtest": (*TRAINING, "windows", "step-size", "refit"),
-    "predict": ("level", "output", "json"),
+    "predict": ("level", "output", "json", "quiet", "threads"),
+    "convert": ("layer", "json", "quiet", "threads"),
+    "inspect": ("layer", "data", "picture", "json", "quiet", "threads"),
+    "doctor": ("layer", "data", "repair", "seed", "json", "quiet", "threads"),
 }
 
 
 @pytest.mark.parametrize("command", OPTIONS)
 def test_help_names_every_option(call: Run, command: str) -> None:
-    _, _, options = call(command, "--help").stdout.partition("\nOptions:\n")
+    text = call(command, "--help").stdout
+    _, _, options = text.partition(" options:\n")
     shown = re.findall(r"^  (?:-\w, )?--([\w-]+)", options, re.MULTILINE)
+    assert f"\nExamples:\n  memattn {command} " in text
+    assert "<=" not in text
+    assert all(len(line) <= 80 for line in text.splitlines())
     assert sorted(shown) == sorted([*OPTIONS[command], "help"])
 
 
@@ -283,13 +296,15 @@ def test_version(run: Run) -> None:
 def test_without_the_extras(tmp_path: Path) -> None:
     code = (
         "import importlib.util as u, sys; find = u.find_spec;"
-        "u.find_spec = lambda name: None if name == 'rich' else find(name);"
+        "u.find_spec = lambda name: None if name == 'click' else find(name);"
         "sys.argv = ['memattn', '--help'];"
         "from memattn.cli import main; main()"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert done.stderr == "memattn: the command line needs: pip install 'memattn[forecast]'\n"
+    assert done.stderr == (
+        "memattn: the command line needs: pip install 'memattn[forecast]' or 'memattn[convert]'\n"
+    )
 
 
 def test_a_reader_that_leaves_is_no_traceback(data: Path, tmp_path: Path) -> None:

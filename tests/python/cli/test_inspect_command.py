@@ -12,6 +12,8 @@ import pytest
 
 from memattn import MemoryAugmentedAttention
 
+from .conftest import parts_of
+
 Run = Callable[..., subprocess.CompletedProcess[str]]
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
@@ -27,7 +29,7 @@ def layer(tmp_path: Path) -> MemoryAugmentedAttention:
 def document(call: Run, *arguments: str | Path) -> dict[str, Any]:
     done = call("inspect", *arguments, "--json")
     assert (done.returncode, done.stderr) == (0, "")
-    return json.loads(done.stdout, parse_constant=pytest.fail)
+    return parts_of(done.stdout, "inspect")
 
 
 def test_tables(call: Run, layer: MemoryAugmentedAttention, tmp_path: Path) -> None:
@@ -35,11 +37,11 @@ def test_tables(call: Run, layer: MemoryAugmentedAttention, tmp_path: Path) -> N
     assert (done.returncode, done.stderr) == (0, "")
     for said in (
         "layer.safetensors: 20 slots of 64 units, 4 heads of 64, float32, 67,648 parameters",
-        "folded: A (64, 80), c (80), B (80, 64)",
-        "10,240 folded, 43,008 with the memory projected once, 108,544 as Keras writes it",
-        "10.6 times less work",
+        "folded weights: A (64, 80), c (80), B (80, 64)",
+        "10,240 folded, 43,008 with the memory projected once, 108,544 as Keras computes it",
+        "10.6 times fewer operations",
         "Read with 4,096 standard normal tokens (seed 0)",
-        "dead slots, read by no token: 0",
+        "Dead slots, which no token reads: 0.",
     ):
         assert said in done.stdout
     assert not CONTROL.search(done.stdout)
@@ -127,7 +129,7 @@ def test_a_csv_of_units(call: Run, tmp_path: Path) -> None:
     assert found["cost"]["steps"] == 31
     assert found["dead_slots"] is None  # 31 tokens are too few
     done = call("inspect", "a.safetensors", "--data", "x.csv")
-    assert "too few tokens to say which slots are dead" in done.stdout
+    assert "unknown, with so few tokens" in done.stdout
 
 
 @pytest.mark.parametrize("suffix", ["svg", "png"])
@@ -161,7 +163,7 @@ def test_a_layer_that_is_not_finite(call: Run, tmp_path: Path) -> None:
     layer.save(tmp_path / "a.safetensors")
     done = call("inspect", "a.safetensors", "--picture", "a.svg")
     assert (done.returncode, done.stderr) == (0, "")
-    assert "the output is not finite; see memattn doctor" in done.stdout
+    assert "the output is not finite; run memattn doctor" in done.stdout
     found = document(call, "a.safetensors")
     assert found["slots"][0]["norm"] is None
     assert found["output"]["finite"] is False

@@ -151,7 +151,7 @@ def slow(real):
 Forecaster.fit, Forecaster.backtest = slow(Forecaster.fit), slow(Forecaster.backtest)
 main()
 """
-KEPT = "where training stands is kept, go on with the same command and --resume"
+KEPT = "to continue the training, add --resume to the same command"
 FORECAST = ("forecast", "--horizon", "2", "--steps", "30", "--checkpoint", "state")
 
 
@@ -232,5 +232,7 @@ def test_a_stop_before_the_first_step_keeps_nothing(
     monkeypatch.setattr(Forecaster, "fit", fit)
     done = call(*FORECAST, data)
     assert done.returncode == 130
-    assert done.stderr == "memattn: interrupted before the first step, nothing was written\n"
+    assert (
+        done.stderr == "memattn: interrupted before the first training step; nothing was written\n"
+    )
     assert list(tmp_path.iterdir()) == []

@@ -25,7 +25,7 @@ def model(shops: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_train_keeps_a_model(call: Run, shops: Path, tmp_path: Path, model: Path) -> None:
     done = call("train", shops, *QUICK)
     assert (done.returncode, done.stderr) == (0, "")
-    for said in ("42 series", "Accuracy on", "Truths inside", "wrote model.safetensors"):
+    for said in ("42 series", "Accuracy on", "Coverage, the share", "wrote model.safetensors"):
         assert said in done.stdout
     assert [path.name for path in tmp_path.iterdir()] == ["model.safetensors"]
     kept = Forecaster.load(tmp_path / "model.safetensors")
@@ -39,7 +39,7 @@ def test_train_keeps_a_model(call: Run, shops: Path, tmp_path: Path, model: Path
 def test_predict_the_series_of_the_model(call: Run, tmp_path: Path, model: Path) -> None:
     done = call("predict", model)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == "wrote forecast.csv: 42 series, 3 rows ahead\n"
+    assert done.stdout == "42 series, 3 steps ahead\nwrote forecast.csv\n"
     expected = Forecaster.load(model).predict(level=[80, 95])
     assert (tmp_path / "forecast.csv").read_text() == expected
 

@@ -269,7 +269,7 @@ def test_files_that_cannot_be_are_refused(table: Table, stopped: Path, tmp_path:
     with pytest.raises(DataError, match="found no folder"):
         forecaster().fit(table, checkpoint=tmp_path / "none" / "checkpoint")
     path.write_bytes(b"mine")
-    with pytest.raises(DataError, match="found a file, expected none: resume goes on"):
+    with pytest.raises(DataError, match="exists; pass resume= to continue it"):
         forecaster().fit(table, checkpoint=path)
     with pytest.raises(FormatError):
         forecaster().fit(table, checkpoint=path, resume=True)

@@ -319,7 +319,7 @@ def test_levels(fitted: Forecaster) -> None:
         with pytest.raises(TypeError, match="expected numbers of percent"):
             fitted.predict(level=nonsense)  # type: ignore[arg-type]
     for outside in (0, 100, -5, 101, float("nan"), float("inf")):
-        with pytest.raises(ValueError, match="expected numbers above 0 and below 100"):
+        with pytest.raises(ValueError, match="expected numbers between 0 and 100"):
             fitted.predict(level=[outside])
     with pytest.raises(ValueError, match=r"found 0\.8, expected percent: write 80 for 80%"):
         fitted.predict(level=[0.8])

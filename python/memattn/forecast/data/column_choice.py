@@ -46,8 +46,8 @@ def choose_long(columns: Columns, id_col: str, time_col: str, target_col: str) -
     DataError
         No such column, or no rows.
     """
-    for option, name in (("time_col", time_col), ("target_col", target_col)):
-        _check_name(columns, option, name)
+    for argument, name in (("time_col", time_col), ("target_col", target_col)):
+        _check_name(columns, argument, name)
     _check_rows(columns)
     has_ids = id_col in columns.names
     names = Names(id_col if has_ids else None, time_col, (target_col,))
@@ -73,20 +73,20 @@ def choose_of_file(
     """
     targets = (target_col,) if isinstance(target_col, str) else tuple(target_col)
     named = () if targets == (TARGET_COL,) else targets
-    for option, name, usual in (
+    for argument, name, usual in (
         ("id_col", id_col, ID_COL),
         ("time_col", time_col, TIME_COL),
         *(("target_col", name, TARGET_COL) for name in named),
     ):
         if name != usual:
-            _check_name(columns, option, name)
+            _check_name(columns, argument, name)
     has_ids, has_times = id_col in columns.names, time_col in columns.names
     if not has_ids and not (has_times and len(targets) == 1 and targets[0] in columns.names):
         return _choose_wide(columns, id_col, time_col, named)
     if len(targets) > 1:
         found = f"found {len(targets)} names and the column of ids {quoted(id_col)}"
-        problem = f"target_col: {found}, expected one name: such a table is long"
-        raise DataError("option", problem, column=targets[1])
+        problem = f"{found}, expected one name: such a table is long"
+        raise DataError("option", problem, column=targets[1], argument="target_col")
     if not has_times and columns.rows:
         time_col = columns.find_times() or time_col
     return choose_long(columns, id_col, time_col, targets[0])
@@ -117,17 +117,17 @@ def _choose_wide(columns: Columns, id_col: str, time_col: str, targets: Sequence
     return Choice(Names(None, found, numeric), times, names_out, notes)
 
 
-def _check_name(columns: Columns, option: str, name: str) -> None:
+def _check_name(columns: Columns, argument: str, name: str) -> None:
     if name not in columns.names:
         near = difflib.get_close_matches(name, columns.names, n=1)
         hint = f" (did you mean {quoted(near[0])}?)" if near else ""
         have = ", ".join(quoted(one) for one in columns.names[:SHOWN]) or "none"
         more = f" and {len(columns.names) - SHOWN} more" if len(columns.names) > SHOWN else ""
-        problem = f"{option}: found no column {quoted(name)}{hint}, expected one of {have}{more}"
-        raise DataError("missing-column", problem, column=name)
+        problem = f"found no column {quoted(name)}{hint}, expected one of {have}{more}"
+        raise DataError("missing-column", problem, column=name, argument=argument)
     if columns.names.count(name) > 1:
-        problem = f"{option}: found the column {quoted(name)} twice, expected it once"
-        raise DataError("duplicate-column", problem, column=name)
+        problem = f"found the column {quoted(name)} twice, expected it once"
+        raise DataError("duplicate-column", problem, column=name, argument=argument)
 
 
 def _check_rows(columns: Columns) -> None:

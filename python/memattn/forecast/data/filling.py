@@ -62,11 +62,12 @@ def _check_share(rows: LongRows, counts: Ticks, lengths: Ticks) -> None:
     problem = (
         f"found {missing:,} of {length:,} rows missing or without a value between its first and "
         f"its last value, expected at most {MAX_MISSING_SHARE:.0%}; fill them, cut the series, or "
-        "pass freq= if the rows are further apart"
+        "pass {freq} if the rows are further apart"
     )
     start, end = rows.offsets[code], rows.offsets[code + 1]
     known = np.flatnonzero(~np.isnan(rows.values[start:end]))
-    raise rows.error("too-many-missing", problem, int(start + known[0]), of_time=True)
+    row = int(start + known[0])
+    raise rows.error("too-many-missing", problem, row, of_time=True, argument="freq")
 
 
 def _note_ends(rows: LongRows, known: Flags) -> None:

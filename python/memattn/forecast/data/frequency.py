@@ -123,20 +123,23 @@ def parse_frequency(freq: object) -> Asked:
     """
     if isinstance(freq, int | np.integer) and not isinstance(freq, bool):
         if not 1 <= freq <= MAX_NUMBER:
-            raise DataError("option", f"freq: found {freq}, expected 1 to {MAX_NUMBER:g}")
+            raise _error(str(freq), f"1 to {MAX_NUMBER:g}")
         return Asked(str(freq), Frequency(Unit.NUMBER, int(freq)))
     text = freq if isinstance(freq, str) else str(getattr(freq, "freqstr", ""))
     match = ALIAS.fullmatch(text)
     if match is None or match[2] not in ALIASES:
-        found = quoted(text or repr(freq))
-        raise DataError("option", f"freq: found {found}, expected a frequency {SAID}")
+        raise _error(quoted(text or repr(freq)), f"a frequency {SAID}")
     unit, size, day = ALIASES[match[2]]
     count, anchor = int(match[1] or 1), match[3] or ""
     weekly = match[2] in {"W", "w"}
     known = WEEKDAYS if weekly else MONTHS if unit is Unit.MONTH and size > 1 else ()
     if count < 1 or (anchor and anchor not in known):
-        raise DataError("option", f"freq: found {quoted(text)}, expected a frequency {SAID}")
+        raise _error(quoted(text), f"a frequency {SAID}")
     return Asked(text, Frequency(unit, count * size), day, anchor)
+
+
+def _error(found: str, expected: str) -> DataError:
+    return DataError("option", f"found {found}, expected {expected}", argument="freq")
 
 
 def positions_of(unit: Unit, clock: Ticks) -> Ticks:

@@ -106,14 +106,18 @@ class LongRows:
             source=self.source[keep],
         )
 
-    def error(self, kind: str, problem: str, row: int, of_time: bool = False) -> DataError:
+    def error(
+        self, kind: str, problem: str, row: int, of_time: bool = False, argument: str | None = None
+    ) -> DataError:
         """The DataError for one row, by its place here."""
         code, source = int(self.codes[row]), int(self.source[row])
         column = self.names.values[code if len(self.names.values) > 1 else 0]
         if of_time and self.names.times is not None:
             column = self.names.times
         where = "" if self.names.ids is None else f"series {self.series(code)}: "
-        return self.columns.error(kind, where + problem, source, column)
+        error = self.columns.error(kind, where + problem, source, column)
+        error.argument = argument
+        return error
 
     def series(self, code: int) -> str:
         """The id of a series, quoted."""

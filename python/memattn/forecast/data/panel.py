@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from memattn.errors import DataError
+from memattn.errors import DataError, refused
 from memattn.forecast.data.column_choice import (
     ID_COL,
     TARGET_COL,
@@ -306,10 +306,9 @@ def panel_from_file(
             rows = read_rows(columns, choice.names, choice.times)
         return _panel(rows, choice, freq, season)
     except DataError as error:
-        if error.file is not None or error.kind == "option":
-            raise
-        problem, line, column = error.problem, error.line, error.column
-        raise DataError(error.kind, problem, file=path, line=line, column=column) from None
+        if error.file is None and error.kind != "option":
+            error.file = path
+        raise
 
 
 def _frame_columns(frame: Any, wanted: tuple[str, ...]) -> Columns:
@@ -344,19 +343,19 @@ def panel_of(where: str, data: Data, *, season: int | None, **options: Any) -> P
     """
     if isinstance(data, Panel):
         if not len(data):
-            raise ValueError(f"{where}: data: found a panel of no series, expected some")
+            raise refused(where, "data", "found a panel of no series, expected some")
         return data if season is None else replace(data, season=season)
     if isinstance(data, str | os.PathLike):
         return panel_from_file(Path(data), season=season, **options)
     if not isinstance(options["target_col"], str):
         msg = "found several names, expected one: a frame is long"
-        raise ValueError(f"{where}: target_col: {msg}")
+        raise refused(where, "target_col", msg)
     return panel_from_frame(data, season=season, **options)
 
 
 def _panel(rows: LongRows, choice: Choice, freq: str | int | None, season: int | None) -> Panel:
     if season is not None and season < 1:
-        raise DataError("option", f"season: found {season}, expected at least 1")
+        raise DataError("option", f"found {season}, expected at least 1", argument="season")
     asked = None if freq is None else parse_frequency(freq)
     rows.notes[:0] = choice.notes
     rows = put_in_order(rows)

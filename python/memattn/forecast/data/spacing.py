@@ -92,15 +92,15 @@ def find_spacing(rows: LongRows, asked: Asked | None) -> Spacing:
         misfit |= _breaks_anchor(asked, facts.clock)
         if misfit.any():
             row = int(np.argmax(misfit))
-            problem = f"found {rows.row(row)}, expected a time that fits freq={asked.text!r}"
+            problem = f"found {rows.row(row)}, expected a time of frequency {asked.text!r}"
             raise rows.error("off-grid", problem, row, of_time=True)
     else:
         if not np.any(lengths > 1):
             problem = (
                 "found no series with two rows, expected some to see the frequency; "
-                f"pass freq=, {SAID}"
+                f"pass {{freq}}, {SAID}"
             )
-            raise DataError("no-frequency", problem)
+            raise DataError("no-frequency", problem, argument="freq")
         frequency = _infer(facts, dom, month_length, day)
     positions, _ = facts.steps(frequency.unit)
     _check_steps(facts, frequency, positions, given=asked is not None)
@@ -135,8 +135,8 @@ def _check_asked(rows: LongRows, asked: Asked) -> None:
     if (asked.frequency.unit is Unit.NUMBER) == rows.times.is_number:
         return
     kind, wanted = ("whole numbers", "an integer") if rows.times.is_number else ("dates", SAID)
-    problem = f"freq: found {asked.text!r} for times that are {kind}, expected {wanted}"
-    raise DataError("option", problem, column=rows.names.times)
+    problem = f"found {asked.text!r} for times that are {kind}, expected {wanted}"
+    raise DataError("option", problem, column=rows.names.times, argument="freq")
 
 
 def _breaks_anchor(asked: Asked, clock: Ticks) -> Flags:
@@ -194,10 +194,10 @@ def _check_steps(facts: _Facts, frequency: Frequency, positions: Ticks, given: b
         f"expected whole steps of {frequency.words}"
     )
     if not given:
-        problem += ", the commonest; pass freq= if it is another one"
+        problem += ", the commonest; pass {freq} if it is another one"
     if rows.times.zone is not None and frequency.unit not in CALENDAR:
         problem += ". If these are days of a place with summer time, give the times its zone"
-    raise rows.error("uneven-time", problem, row, of_time=True)
+    raise rows.error("uneven-time", problem, row, of_time=True, argument="freq")
 
 
 def _check_one_frequency(facts: _Facts, frequency: Frequency, difference: Ticks) -> None:
@@ -218,9 +218,9 @@ def _check_one_frequency(facts: _Facts, frequency: Frequency, difference: Ticks)
         problem = (
             f"found no step that is half of all steps (the commonest, "
             f"{describe_span(frequency.unit, own)}, is {share:.0%}), expected equally spaced "
-            "times; pass freq= if some rows are missing"
+            "times; pass {freq} if some rows are missing"
         )
-        raise rows.error("no-frequency", problem, start + 1, of_time=True)
+        raise rows.error("no-frequency", problem, start + 1, of_time=True, argument="freq")
     like = int(np.argmax(2 * hits >= lengths - 1))
     problem = (
         f"found a row every {describe_span(frequency.unit, own)}, expected one every "

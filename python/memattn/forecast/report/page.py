@@ -19,11 +19,10 @@ from memattn.forecast.arguments import LEVELS, check_trained
 from memattn.forecast.data.frames import MODEL
 from memattn.forecast.data.long_rows import plural
 from memattn.forecast.evaluation import (
-    METHODS,
-    NAIVE,
     Evaluation,
     baseline_of,
     evaluate_held_out,
+    methods_of,
     warnings_of,
 )
 from memattn.forecast.fitting import Fitted
@@ -218,8 +217,7 @@ def _share(evaluation: Evaluation, level: float) -> str:
 def _accuracy_rows(evaluation: Evaluation, levels: Sequence[float]) -> list[tuple[str, list[str]]]:
     """For each method its measures and, of the model alone, what its intervals held."""
     rows = []
-    methods = METHODS if evaluation.panel.season > 1 else (MODEL, NAIVE)
-    for method in methods:
+    for method in methods_of(evaluation.panel):
         found = evaluation.overall(method)
         cells = [
             NONE if found.smape is None else f"{found.smape:.2f}",

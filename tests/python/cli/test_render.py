@@ -1,12 +1,15 @@
 """Tables of accuracy: what is in them, and what a reader is warned of."""
 
 import io
+from collections.abc import Callable
 from types import MappingProxyType
 
 import numpy as np
+import pytest
 from rich.console import Console
 
-from memattn.cli.tables import print_accuracy, print_settings
+from memattn.cli import output, render
+from memattn.cli.render import print_accuracy, print_settings
 from memattn.forecast.data.frequency import Frequency
 from memattn.forecast.data.panel import Form, Panel
 from memattn.forecast.data.time_axis import Unit
@@ -32,16 +35,29 @@ def panel_of(*series: np.ndarray, season: int = 1) -> Panel:
     )
 
 
-def walks(count: int, length: int = 60) -> Panel:
+def walks(count: int, length: int = 60, season: int = 1) -> Panel:
     rng = np.random.default_rng(3)
-    return panel_of(*(rng.normal(size=length).cumsum() + 50 for _ in range(count)))
+    series = (rng.normal(size=length).cumsum() + 50 for _ in range(count))
+    return panel_of(*series, season=season)
 
 
-def shown(result: Evaluation, width: int = 80) -> str:
-    options = {"markup": False, "highlight": False, "color_system": None}
-    console = Console(file=io.StringIO(), width=width, force_terminal=True, **options)
-    print_accuracy(console, result, "Accuracy:")
-    return console.file.getvalue()  # type: ignore[attr-defined]
+Shown = Callable[..., str]
+
+
+@pytest.fixture
+def shown(monkeypatch: pytest.MonkeyPatch) -> Shown:
+    """What a function prints to a terminal of that width."""
+
+    def call(function: Callable[..., None], *arguments: object, width: int = 80) -> str:
+        options = {"markup": False, "highlight": False, "color_system": None}
+        console = Console(file=io.StringIO(), width=width, force_terminal=True, **options)
+        for module in (output, render):
+            monkeypatch.setattr(module, "console", lambda: console)
+        monkeypatch.setattr(output, "stream", lambda: console.file)
+        function(*arguments)
+        return console.file.getvalue()  # type: ignore[attr-defined]
+
+    return call
 
 
 def perfect(panel: Panel, horizon: int, windows: Windows, error: float = 0.0) -> Evaluation:
@@ -50,40 +66,47 @@ def perfect(panel: Panel, horizon: int, windows: Windows, error: float = 0.0) ->
     return evaluate(panel, windows, forecasts, {80.0: ends})
 
 
-def test_all_tables() -> None:
+def test_all_tables(shown: Shown) -> None:
     panel = walks(3)
-    text = shown(perfect(panel, 13, rolling_windows(panel, 13, 4)))
+    text = shown(print_accuracy, perfect(panel, 13, rolling_windows(panel, 13, 4)), "Accuracy:")
     lines = [line.split() for line in text.splitlines()]
     assert ["sMAPE", "%", "MASE", "RMSSE", "MAE"] in lines
     assert ["memattn", "0.00", "0.000", "0.000", "0.000"] in lines
     assert ["1-3", "4-5", "6-7", "8-9", "10-11", "12-13"] in lines
     assert any(line[:2] == ["s2", "0.000"] for line in lines)
-    assert "80 %: 100.0 % (on 12 windows)" in text
+    assert "100.0 % in the 80 % intervals (of 12 windows)" in text
     assert all(len(line) <= 80 for line in text.splitlines() if not line.startswith("  note:"))
 
 
-def test_many_series_have_no_table_of_their_own() -> None:
+def test_many_series_have_no_table_of_their_own(shown: Shown) -> None:
     panel = walks(9)
-    text = shown(perfect(panel, 1, rolling_windows(panel, 1, 4)))
+    text = shown(print_accuracy, perfect(panel, 1, rolling_windows(panel, 1, 4)), "Accuracy:")
     assert "by series" not in text
     assert "by step" not in text  # there is one
 
 
-def test_a_coverage_that_is_not_measured_is_said() -> None:
+def test_a_coverage_that_is_not_measured_is_said(shown: Shown) -> None:
     panel = walks(1)
     windows = rolling_windows(panel, 2, 3)
     empty = np.full((3, 2), np.nan)
     result = evaluate(panel, windows, np.ones((3, 2)), {80.0: (empty, empty)})
-    assert "not measured, for too few windows are held out" in shown(result)
+    assert "not measured: too few windows were held out" in shown(
+        print_accuracy, result, "Accuracy:"
+    )
 
 
-def test_settings_that_were_given_are_known() -> None:
-    console = Console(file=io.StringIO(), width=60)
+def test_settings_that_were_given_are_known(shown: Shown) -> None:
     chosen = {
         "horizon": Setting(3, "as given"),
         "season": Setting(7, "usual"),
         "lookbacks": Setting((4, 5), "validation chose them"),
     }
-    print_settings(console, MappingProxyType(chosen))
-    text = console.file.getvalue()  # type: ignore[attr-defined]
+    text = shown(print_settings, MappingProxyType(chosen), width=60)
     assert text == "\nChosen:\n  lookbacks: 4, 5 (validation chose them)\n"
+
+
+def test_without_a_season_there_is_one_naive_method(shown: Shown) -> None:
+    for season, lines in ((1, 0), (7, 2)):
+        panel = walks(1, season=season)
+        text = shown(print_accuracy, perfect(panel, 3, rolling_windows(panel, 3, 4)), "Accuracy:")
+        assert text.count("seasonal-naive") == lines

@@ -1,0 +1,257 @@
+"""The options that commands share, and commands whose help shows options in groups."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+FILE = click.Path(path_type=Path)
+TABLE = ": .csv or .parquet, or - for CSV on stdout"
+EXIT_CODES = """\b
+Exit codes:
+  0 done; 1 the machine failed (disk, memory); 2 wrong options or data;
+  3 the layer is ill (doctor); 70 an internal error; 130 Ctrl-C; 143 SIGTERM
+"""
+GROUPS = ("Data", "Model", "Output", "Other")  # of options, in the order of the help
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+class Number(click.ParamType):  # type: ignore[type-arg]  # which old versions have not
+    """A whole number within bounds, or a percentage: the message has the bounds, the help not."""
+
+    name = "number"
+
+    def __init__(self, low: int = 1, high: int = 2**31 - 1, *, percent: bool = False) -> None:
+        self.low, self.high, self.percent = low, high, percent
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> int | float:
+        """The number; a usage error if it is none."""
+        expected = f"a whole number from {self.low:,} to {self.high:,}"
+        if self.percent:
+            expected = "a percentage above 0 and below 100, such as 80"
+        try:
+            number = float(value) if self.percent else int(value)
+        except ValueError:
+            number = math.nan
+        if not (0 < number < 100 if self.percent else self.low <= number <= self.high):
+            self.fail(f"found {value}, expected {expected}", param, ctx)
+        return number
+
+
+class Option(click.Option):
+    """An option with the heading that it has in the help."""
+
+    def __init__(self, names: Sequence[str], *, group: str = "Other", **settings: Any) -> None:
+        super().__init__(names, **settings)
+        self.group = group
+
+
+def option(*names: str, group: str, **settings: Any) -> Callable[[Function], Function]:
+    """An option of one command, in a group of its help."""
+    return click.option(*names, cls=Option, group=group, **settings)
+
+
+def output_option(default: str, what: str) -> Callable[[Function], Function]:
+    """`--output`; without it None, for `output.choose_output`, which knows of `default`."""
+    help_text = f"{what}.  [default: {default}, unless that is a file of another program]"
+    return option("-o", "--output", type=FILE, metavar="FILE", group="Output", help=help_text)
+
+
+def level_option(what: str) -> Callable[[Function], Function]:
+    """`--level`, which may be repeated; none given is an empty tuple."""
+    return option(
+        "--level", "levels", type=Number(percent=True), multiple=True, metavar="PERCENT",
+        group="Model", help=f"{what}, in percent; may be repeated.  [default: 80 and 95]",
+    )  # fmt: skip
+
+
+layer_option = option(
+    "--layer", "name", metavar="NAME", group="Data",
+    help="Name of the memory layer.  [default: the only one in the file]",
+)  # fmt: skip
+
+
+def _note_json(context: click.Context, parameter: click.Parameter, as_json: bool) -> None:
+    """Errors that come while the other options are read are JSON already."""
+    from memattn.cli import output
+
+    output.mode.json = as_json
+
+
+COMMON_OPTIONS = [
+    Option(
+        ["--json"], is_flag=True, is_eager=True, expose_value=False, callback=_note_json,
+        group="Output", help="Write one JSON document to stdout, and errors as JSON to stderr.",
+    ),
+    Option(
+        ["-q", "--quiet"], is_flag=True, group="Output",
+        help="Print only errors, and what '--json' or '--output -' asks for.",
+    ),
+    Option(
+        ["--threads"], type=Number(1, 1024), metavar="N",
+        help="Threads to compute with.  [default: all, or MEMATTN_NUM_THREADS]",
+    ),
+]  # fmt: skip
+
+
+class Command(click.Command):
+    """A command with the common options, and its options in groups.
+
+    Parameters
+    ----------
+    examples : list of str
+        Command lines, for the help.
+    needs : str
+        The extra that brings what the command cannot do without, if it can not.
+    settings
+        As click.Command.
+    """
+
+    def __init__(self, *, examples: Sequence[str], needs: str = "", **settings: Any) -> None:
+        super().__init__(epilog=EXIT_CODES, **settings)
+        self.needs = needs
+        self.params += COMMON_OPTIONS
+        self.examples = examples
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Runs the command, as the common options say."""
+        from memattn.cli import output
+        from memattn.extras import need
+
+        if self.needs:
+            need(str(self.name), self.needs, "rich")
+        self.gather(ctx)
+        output.mode.quiet = ctx.params.pop("quiet")
+        threads = ctx.params.pop("threads")
+        if threads is not None:
+            from memattn import set_num_threads
+
+            set_num_threads(threads)
+        return super().invoke(ctx)
+
+    def gather(self, ctx: click.Context) -> None:
+        """Makes what the function wants of what was given."""
+
+    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Writes what the command does, and examples of it."""
+        super().format_help_text(ctx, formatter)
+        with formatter.section("Examples"):
+            for example in self.examples:
+                formatter.write(f"  {example}\n")
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Writes a section for each group of options."""
+        options = [one for one in self.get_params(ctx) if isinstance(one, click.Option)]
+        for group in GROUPS:
+            shown = [one for one in options if getattr(one, "group", "Other") == group]
+            if shown:
+                with formatter.section(f"{group} options"):
+                    formatter.write_dl([one.get_help_record(ctx) or ("", "") for one in shown])
+
+
+def _frequency(context: click.Context, parameter: click.Parameter, freq: str | None) -> Any:
+    """A number is the step of numbered rows."""
+    return int(freq) if freq is not None and freq.isascii() and freq.isdigit() else freq
+
+
+def _targets(context: click.Context, parameter: click.Parameter, names: Sequence[str]) -> Any:
+    return "y" if not names else names[0] if len(names) == 1 else names
+
+
+# Called as the arguments of Forecaster.
+FORECASTER_OPTIONS = [
+    Option(
+        ["--horizon"], type=Number(1, 1_000_000), required=True, metavar="N", group="Data",
+        help="Steps ahead to forecast: that many rows of each series.",
+    ),
+    Option(
+        ["--freq"], metavar="TEXT", callback=_frequency, group="Data",
+        help="Time between rows, such as h, D, W, MS or 15min; of numbered rows a number."
+        "  [default: from the times]",
+    ),
+    Option(
+        ["--id", "id_col"], default="unique_id", metavar="COLUMN", group="Data",
+        help="Column that names the series of a long file.  [default: unique_id]",
+    ),
+    Option(
+        ["--time", "time_col"], default="ds", metavar="COLUMN", group="Data",
+        help="Column of times.  [default: ds, else the first one of dates, else row numbers]",
+    ),
+    Option(
+        ["--target", "target_col"], multiple=True, metavar="COLUMN", callback=_targets,
+        group="Data", help="Column to forecast; may be repeated for a wide file."
+        "  [default: y, else all columns of numbers]",
+    ),
+    Option(
+        ["--season"], type=Number(), metavar="N", group="Model",
+        help="Rows in a season; 1 for none."
+        "  [default: usual for the frequency; of numbered rows found in the values]",
+    ),
+    Option(
+        ["--members"], type=Number(1, 10_000), default=1, metavar="N", group="Model",
+        help="Models in the ensemble; 10 are more accurate and take ten times as long."
+        "  [default: 1]",
+    ),
+    Option(
+        ["--lookback"], type=Number(), metavar="N", group="Model",
+        help="Rows in each input window.  [default: by frequency and season]",
+    ),
+    Option(
+        ["--loss"], type=click.Choice(("smape", "mae", "huber", "quantile")), metavar="NAME",
+        group="Model", help="Training loss: smape, mae, huber, or quantile, which learns the "
+        "interval bounds of each --level.  [default: smape, or huber for many long seasons]",
+    ),
+    Option(
+        ["--steps"], type=Number(), metavar="N", group="Model",
+        help="Training steps.  [default: by frequency, season and amount of data]",
+    ),
+    Option(
+        ["--seed"], type=Number(0, 2**64 - 1), default=0, metavar="N", group="Model",
+        help="Random seed; the same seed gives the same forecast.  [default: 0]",
+    ),
+    Option(
+        ["--no-intervals"], is_flag=True, group="Model",
+        help="Give no intervals, which saves a second training.",
+    ),
+]  # fmt: skip
+TRAINING_OPTIONS = [
+    Option(
+        ["--val-size"], type=Number(0), default=0, metavar="N", group="Model",
+        help="Calibrate on the last N rows of each series and do not train on them, which saves "
+        "the second training.",
+    ),
+    Option(
+        ["--checkpoint"], type=FILE, metavar="FILE", group="Model",
+        help="File that keeps the state of the training, so that Ctrl-C loses nothing.",
+    ),
+    Option(
+        ["--resume"], is_flag=True, group="Model",
+        help="Continue the training in --checkpoint; the result is the same as without a stop.",
+    ),
+]  # fmt: skip
+
+
+class TrainingCommand(Command):
+    """A command with DATA and all that says how to train, which it gets as `training`."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(needs="forecast", **settings)
+        data = click.Argument(["data"], metavar="DATA", type=FILE)
+        self.params = [data, *FORECASTER_OPTIONS, *TRAINING_OPTIONS, *self.params]
+
+    def gather(self, ctx: click.Context) -> None:
+        """Makes `training`; a usage error for options that exclude each other."""
+        from memattn.cli.training import Training
+
+        options = {one.name: ctx.params.pop(one.name) for one in FORECASTER_OPTIONS}
+        options["intervals"] = not options.pop("no_intervals")
+        others = {name: ctx.params.pop(name) for name in Training.OTHERS}
+        if others["resume"] and others["checkpoint"] is None:
+            raise click.UsageError("--resume needs --checkpoint", ctx)
+        if others["levels"] and not options["intervals"]:
+            raise click.UsageError("--level and --no-intervals exclude each other", ctx)
+        ctx.params["training"] = Training(options, **others)

@@ -1,0 +1,41 @@
+"""`memattn train`: trains, tells how accurate the model is, keeps it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from memattn.cli.options import TrainingCommand, level_option, output_option
+
+if TYPE_CHECKING:
+    from memattn.cli.training import Training
+
+
+@click.command(
+    "train",
+    cls=TrainingCommand,
+    examples=(
+        "memattn train sales.csv --horizon 14 -o sales.safetensors",
+        "memattn train sales.csv --horizon 14 --members 10 --checkpoint state",
+        "memattn train sales.csv --horizon 14 --members 10 --checkpoint state --resume",
+    ),
+)
+@level_option("Level of an interval whose coverage is measured, or that quantile loss learns")
+@output_option("model.safetensors", "File for the trained model and its series")
+def train(training: Training, output: Path | None) -> None:
+    """Train on the series in a file, for memattn predict.
+
+    DATA and the training are those of memattn forecast.
+    """
+    from memattn.cli.output import choose_output, noted, print_json, say, say_written
+    from memattn.cli.training import train as train_model
+
+    output = choose_output(output, "model.safetensors")
+    trained = train_model(training, model=output)
+    with noted(output):
+        trained.forecaster.save(output)
+    print_json("train", trained.document(training.data, model=output))
+    say("")
+    say_written()

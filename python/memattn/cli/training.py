@@ -1,0 +1,129 @@
+"""What the commands that train share: a forecaster from options, its data, and its training."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from memattn.cli.documents import accuracy_document, input_document, notes_document
+from memattn.cli.errors import Stopped
+from memattn.cli.interrupt import stop_on_signals
+from memattn.cli.output import check_outputs, reading
+from memattn.cli.render import print_accuracy, print_found, print_trained, training_progress
+from memattn.errors import refused
+from memattn.files import errors_of_reading
+from memattn.forecast.arguments import LEVELS, checked_levels
+from memattn.forecast.data.panel import Panel
+from memattn.forecast.evaluation import Evaluation
+from memattn.forecast.forecaster import Forecaster
+
+
+@dataclass(frozen=True)
+class Training:
+    """What the command line says of data and training.
+
+    Attributes
+    ----------
+    options : dict
+        Of the Forecaster.
+    data, val_size, checkpoint, resume
+        As the options of these names.
+    levels : tuple of float
+        As given; none leaves the choice to `asked_levels`.
+    """
+
+    OTHERS = ("data", "levels", "val_size", "checkpoint", "resume")  # options of the command
+
+    options: dict[str, Any]
+    data: Path
+    levels: tuple[float, ...]
+    val_size: int
+    checkpoint: Path | None
+    resume: bool
+
+    @property
+    def asked_levels(self) -> list[float]:
+        """The levels of the intervals to give; none without intervals."""
+        quantiles = self.options["loss"] == "quantile"
+        usual = LEVELS if self.options["intervals"] or quantiles else ()
+        return checked_levels("Forecaster", self.levels or usual)
+
+    def begin(self, **outputs: Path | None) -> tuple[Forecaster, Panel]:
+        """Checks all options and outputs before the work, reads DATA and tells what it holds."""
+        check_outputs({**outputs, "checkpoint": self.checkpoint}, self.data)
+        levels, horizon = self.asked_levels, self.options["horizon"]
+        if 0 < self.val_size < horizon:
+            problem = f"found {self.val_size}, expected 0 or at least horizon = {horizon}"
+            raise refused("Forecaster.fit", "val_size", problem)
+        trained = levels if self.options["loss"] == "quantile" else None
+        forecaster = Forecaster(**self.options, level=trained)
+        with reading(self.data) as file:
+            panel = forecaster.panel(file)
+        print_found(str(self.data), panel)
+        return forecaster, panel
+
+    @contextmanager
+    def running(self) -> Iterator[dict[str, Any]]:
+        """How to train, as arguments; with a checkpoint, signals end the block by Stopped."""
+        with training_progress() as progress:
+            how: dict[str, Any] = {"progress": progress, "val_size": self.val_size}
+            if self.checkpoint is None:
+                yield how
+                return
+            checkpoint = self.checkpoint
+            with stop_on_signals() as stop, errors_of_reading(checkpoint, "a checkpoint"):
+
+                def check() -> None:
+                    if stop.number:
+                        raise Stopped(stop.number, checkpoint)
+
+                def report(step: int, steps: int, loss: float) -> None:
+                    progress(step, steps, loss)
+                    check()
+
+                yield how | {"progress": report, "checkpoint": checkpoint, "resume": self.resume}
+                check()
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A forecaster, and what a reader wants to know of it."""
+
+    forecaster: Forecaster
+    panel: Panel
+    seconds: float
+    accuracy: Evaluation | None
+
+    def document(self, data: Path, **files: Path | None) -> dict[str, Any]:
+        """All of it for JSON."""
+        settings = self.forecaster.settings
+        return {
+            "input": input_document(data, self.panel),
+            "notes": notes_document(self.forecaster.notes),
+            "settings": {
+                name: {"value": one.value, "reason": one.reason} for name, one in settings.items()
+            },
+            "training": {"seconds": round(self.seconds, 3)},
+            "accuracy": accuracy_document(self.accuracy),
+            "files": {name: None if path is None else str(path) for name, path in files.items()},
+        }
+
+
+def train(training: Training, **outputs: Path | None) -> Trained:
+    """Trains as the options say, and tells how accurate the forecasts of held-out windows are."""
+    forecaster, panel = training.begin(**outputs)
+    begin = time.perf_counter()
+    with training.running() as how:
+        forecaster.fit(panel, **how)
+    seconds = time.perf_counter() - begin
+    result = forecaster.held_out(training.asked_levels)
+    print_trained(forecaster, panel, seconds)
+    if result is not None:
+        windows, horizon = len(result), result.truth.shape[1]
+        how_many = f"{windows:,} held-out windows of {horizon:,} rows"
+        print_accuracy(result, f"Accuracy on {how_many}, by a model trained without them:")
+    return Trained(forecaster, panel, seconds, result)
