@@ -113,7 +113,7 @@ def _parquet(data: bytes) -> None:
     with contextlib.suppress(DataError):
         panel_from_file(path)
     with parquet_reader.parquet_errors(path):
-        parquet_reader._by_arrow_for_pandas(path, len(data))
+        parquet_reader._by_arrow(path, len(data))
 
 
 def state_file(kind: str, data: bytes) -> bytes:

@@ -58,10 +58,10 @@ def backtest(
     from memattn.cli.output import choose_output, print_json, say, say_written, write_file
     from memattn.cli.render import print_accuracy
     from memattn.forecast.data.frames import MODEL, cross_validation_frame
-    from memattn.forecast.data.table_files import check_table_file, for_file, table_bytes
+    from memattn.forecast.data.table_files import kind_of_file, table_bytes
 
     output = choose_output(output, "backtest.csv")
-    check_table_file(output)
+    kind = kind_of_file(output)
     forecaster, panel = training.begin(output=output)
     horizon = training.options["horizon"]
     step_size = horizon if step_size is None else step_size
@@ -70,10 +70,8 @@ def backtest(
             panel, n_windows, step_size, refit=refit, level=training.asked_levels, **how
         )
     forecasts = result.forecasts[MODEL]
-    table = cross_validation_frame(
-        for_file(panel, output), result.windows, forecasts, result.intervals
-    )
-    write_file(output, table_bytes(table))
+    table = cross_validation_frame(panel, result.windows, forecasts, result.intervals, kind=kind)
+    write_file(output, table_bytes(table, output))
     document = {
         "input": input_document(training.data, panel),
         "notes": notes_document(panel.notes),

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from memattn.forecast.data.frames import Forecasts, forecast_columns
+from memattn.forecast.data.frames import Forecasts, forecast_frame
 from memattn.forecast.data.long_rows import Note
 from memattn.forecast.data.panel import Panel
 from memattn.forecast.evaluation import METHODS, Evaluation
@@ -52,7 +52,6 @@ def accuracy_document(result: Evaluation | None) -> dict[str, Any] | None:
 
 def forecast_records(found: Forecasts) -> list[dict[str, Any]]:
     """The rows of the forecast table."""
-    panel = replace(found.panel, form=replace(found.panel.form, library="csv"))
-    columns = forecast_columns(panel, found.values, found.intervals)
-    cells = [column.tolist() for column in columns.values()]
-    return [dict(zip(columns, row, strict=True)) for row in zip(*cells, strict=True)]
+    table = forecast_frame(found.panel, found.values, found.intervals, kind="small")
+    columns = table.to_dict()
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]

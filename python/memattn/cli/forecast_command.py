@@ -59,17 +59,17 @@ def forecast(
     from memattn.cli.training import train
     from memattn.extras import need
     from memattn.forecast.data.frames import forecast_frame
-    from memattn.forecast.data.table_files import check_table_file, for_file, table_bytes
+    from memattn.forecast.data.table_files import kind_of_file, table_bytes
 
     output = choose_output(output, "forecast.csv")
-    check_table_file(output)
+    kind = kind_of_file(output)
     if report is not None:
         need("--report", "forecast", "jinja2", "markupsafe", "matplotlib")
     trained = train(training, output=output, report=report, model=model)
     found = trained.forecaster.forecasts(training.asked_levels)
     # All is made before anything is written, so that the files come or none of them does.
-    table = forecast_frame(for_file(found.panel, output), found.values, found.intervals)
-    contents = {output: table_bytes(table)}
+    table = forecast_frame(found.panel, found.values, found.intervals, kind=kind)
+    contents = {output: table_bytes(table, output)}
     if report is not None:
         page = trained.forecaster.render_report(training.asked_levels, source=training.data.name)
         contents[report] = page.encode()

@@ -43,13 +43,13 @@ def predict(model: Path, data: Path | None, levels: tuple[float, ...], output: P
     from memattn.forecast.arguments import LEVELS
     from memattn.forecast.data.frames import forecast_frame
     from memattn.forecast.data.long_rows import plural
-    from memattn.forecast.data.table_files import check_table_file, for_file, table_bytes
+    from memattn.forecast.data.table_files import kind_of_file, table_bytes
     from memattn.forecast.forecaster import Forecaster
     from memattn.forecast.forecaster_settings import trained_levels
 
     output = choose_output(output, "forecast.csv")
     check_outputs({"output": output}, model, data)
-    check_table_file(output)
+    kind = kind_of_file(output)
     with errors_of_reading(model, "a file of memattn train"):
         forecaster = Forecaster.load(model)
     panel = None
@@ -58,8 +58,8 @@ def predict(model: Path, data: Path | None, levels: tuple[float, ...], output: P
             panel = forecaster.panel(file)
     usual = trained_levels(forecaster.settings) or (LEVELS if forecaster.is_calibrated else ())
     found = forecaster.forecasts(levels or usual, data=panel)
-    table = forecast_frame(for_file(found.panel, output), found.values, found.intervals)
-    write_file(output, table_bytes(table))
+    table = forecast_frame(found.panel, found.values, found.intervals, kind=kind)
+    write_file(output, table_bytes(table, output))
     document = {
         "model": str(model),
         "input": input_document(model if data is None else data, found.panel),

@@ -5,8 +5,9 @@ Every size is compared with the bytes that the file has before memory is taken f
 
 from __future__ import annotations
 
+import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from types import MappingProxyType
@@ -21,7 +22,8 @@ from memattn.errors import DataError, quoted
 from memattn.files import write_atomically
 from memattn.forecast.arguments import LOSSES, ForecasterOptions, checked_levels
 from memattn.forecast.conformal import Calibration, Domain
-from memattn.forecast.data.form_config import form_config, form_of, zone_config, zone_of
+from memattn.forecast.data.column_types import categories_of, zone_text
+from memattn.forecast.data.form_config import form_config, form_of, zone_of
 from memattn.forecast.data.frames import forecast_frame
 from memattn.forecast.data.frequency import COUNTED, MONTH_END, Frequency
 from memattn.forecast.data.long_rows import MAX_MAGNITUDE, Note
@@ -50,6 +52,7 @@ TENSORS = {
     "day": ("int64", 1),
     "ids": ("uint8", 1),
 }
+CATEGORIES = "categories"  # of ids whose type has a fixed list of them
 CALIBRATION = {
     "calibration.errors": ("float64", 3),
     "calibration.roughness": ("float64", 1),
@@ -79,8 +82,11 @@ def write_forecaster(path: Path, fitted: Fitted, options: ForecasterOptions) -> 
         "offsets": panel.offsets,
         "last": panel.last,
         "day": panel.day,
-        "ids": _id_bytes(panel),
+        "ids": _json_bytes(panel.ids.tolist()),
     }
+    categories = categories_of(panel.form.id_dtype)
+    if categories is not None:
+        arrays[CATEGORIES] = _json_bytes(categories)
     if calibration is not None:
         arrays["calibration.errors"] = calibration.errors
         arrays["calibration.roughness"] = calibration.domain.roughness
@@ -91,45 +97,44 @@ def write_forecaster(path: Path, fitted: Fitted, options: ForecasterOptions) -> 
         "notes": [[note.kind, note.text, note.count] for note in fitted.notes],
         "frequency": [panel.frequency.unit.value, panel.frequency.step],
         "season": panel.season,
-        "zone": zone_config(panel.zone),
-        "form": form_config(panel.form, panel.zone),
+        "zone": None if panel.zone is None else zone_text(panel.zone),
+        "form": form_config(panel.form),
     }
-    write_atomically(path, state_bytes(FORMAT, arrays, config))
+    content = state_bytes(FORMAT, arrays, config)
+    _read(SourceFile(path, io.BytesIO(content), len(content)))  # what is written can be read
+    write_atomically(path, content)
 
 
-def _id_bytes(panel: Panel) -> npt.NDArray[np.uint8]:
-    """The ids as JSON; ValueError for any that is neither text nor a whole number."""
-    ids: list[str | int] = []
-    for one in panel.ids.tolist():
-        if isinstance(one, str):
-            ids.append(one)
-            continue
-        if not isinstance(one, int | float | np.integer | np.floating | np.bool_) or one % 1 != 0:
-            found = f"found {quoted(str(one))} of the type {type(one).__name__}"
-            raise ValueError(f"Forecaster.save: ids: {found}, expected text or whole numbers")
-        ids.append(int(one))
-    return np.frombuffer(json.dumps(ids).encode(), np.uint8)
+def _json_bytes(values: Sequence[str | int]) -> npt.NDArray[np.uint8]:
+    return np.frombuffer(json.dumps(list(values)).encode(), np.uint8)
 
 
 def read_forecaster(path: Path) -> tuple[ForecasterOptions, Fitted]:
     """The options of the Forecaster in a file, and its fitted state."""
     with open_source(path) as source:
-        tensors, config = read_state(source, FORMAT, "a saved Forecaster")
-        options = _options(source, config.get("arguments"))
-        settings = _settings(source, config.get("settings"))
-        horizon = settings["horizon"].value
-        calibrated = any(tensor.name in CALIBRATION for tensor in tensors)
-        found = Arrays(source, tensors, {**TENSORS, **(CALIBRATION if calibrated else {})})
-        counts = _weight_counts(source, settings)
-        found.check("weights", (sum(counts),))
-        panel = _panel(source, config, found)
-        levels = trained_levels(settings)
-        calibration = _calibration(source, found, horizon, levels) if calibrated else None
-        weights = found.read("weights")
-        if not np.isfinite(weights).all():
-            source.fail("weights", "a value that is not finite", "finite numbers")
-        notes = _notes(source, config.get("notes"))
-        _check_table(source, panel)
+        return _read(source)
+
+
+def _read(source: SourceFile) -> tuple[ForecasterOptions, Fitted]:
+    tensors, config = read_state(source, FORMAT, "a saved Forecaster")
+    options = _options(source, config.get("arguments"))
+    settings = _settings(source, config.get("settings"))
+    horizon = settings["horizon"].value
+    calibrated = any(tensor.name in CALIBRATION for tensor in tensors)
+    kinds = {**TENSORS, **(CALIBRATION if calibrated else {})}
+    if any(tensor.name == CATEGORIES for tensor in tensors):
+        kinds[CATEGORIES] = TENSORS["ids"]
+    found = Arrays(source, tensors, kinds)
+    counts = _weight_counts(source, settings)
+    found.check("weights", (sum(counts),))
+    panel = _panel(source, config, found)
+    levels = trained_levels(settings)
+    calibration = _calibration(source, found, horizon, levels) if calibrated else None
+    weights = found.read("weights")
+    if not np.isfinite(weights).all():
+        source.fail("weights", "a value that is not finite", "finite numbers")
+    notes = _notes(source, config.get("notes"))
+    _check_table(source, panel)
     engine = PanelForecaster(**engine_options(settings))
     for member, part in enumerate(np.split(weights, np.cumsum(counts)[:-1])):
         engine.set_parameters(member, np.ascontiguousarray(part))
@@ -238,8 +243,14 @@ def _panel(source: SourceFile, config: Mapping[str, Any], found: Arrays) -> Pane
     if not _is_whole(season, 1, 2**31 - 1):
         source.fail("config: season", quoted(str(season)), "a whole number of at least 1")
     zone = zone_of(source, config.get("zone"))
+    ids = _texts(source, found, "ids")
+    if len(ids) != count:
+        source.fail("ids", f"{len(ids)} of them", f"{count}, one for each series")
+    categories = _texts(source, found, CATEGORIES) if CATEGORIES in found.tensors else None
+    if categories is not None and not set(ids) <= set(categories):
+        source.fail("ids", "an id that is no category", "only such")
     return Panel(
-        ids=_ids(source, found, count),
+        ids=_object_array(ids),
         values=values,
         offsets=offsets,
         frequency=frequency,
@@ -248,14 +259,15 @@ def _panel(source: SourceFile, config: Mapping[str, Any], found: Arrays) -> Pane
         day=day,
         zone=zone,
         notes=(),
-        form=form_of(source, config.get("form"), zone),
+        form=form_of(source, config.get("form"), zone, categories),
     )
 
 
 def _check_table(source: SourceFile, panel: Panel) -> None:
     """Forecasts must be able to go out in the types that the file names."""
+    kind = "small" if panel.form.library == "csv" else None  # without an import of pandas
     try:
-        forecast_frame(panel, np.zeros((len(panel), 1)))
+        forecast_frame(panel, np.zeros((len(panel), 1)), kind=kind)
     except (DataError, ModuleNotFoundError):  # past the year 9999: predict says so
         raise
     except Exception as error:
@@ -263,19 +275,23 @@ def _check_table(source: SourceFile, panel: Panel) -> None:
         source.fail("config: form", f"types that ids or times cannot have ({reason})", "theirs")
 
 
-def _ids(source: SourceFile, found: Arrays, count: int) -> npt.NDArray[np.object_]:
+def _texts(source: SourceFile, found: Arrays, name: str) -> list[Any]:
+    """What `_json_bytes` wrote: texts or whole numbers, all different."""
     try:
-        ids = json.loads(found.read("ids").tobytes())
+        values = json.loads(found.read(name).tobytes())
     except (ValueError, RecursionError):
-        source.fail("ids", "no JSON", "a list of names")
-    good = isinstance(ids, list) and len(ids) == count
+        source.fail(name, "no JSON", "a list of names")
     # True == 1 and 1.0 == 1, but neither is a name.
-    good = good and ({type(one) for one in ids} in ({str}, {int}))
-    if not good or len(set(ids)) != count:
-        source.fail("ids", "another list", f"{count} different texts or whole numbers")
-    check_unicode(source, "ids", ids)
-    array = np.empty(count, dtype=object)
-    array[:] = ids
+    good = isinstance(values, list) and {type(one) for one in values} in ({str}, {int})
+    if not good or len(set(values)) != len(values):
+        source.fail(name, "another list", "different texts or whole numbers")
+    check_unicode(source, name, values)
+    return list(values)
+
+
+def _object_array(values: Sequence[Any]) -> npt.NDArray[np.object_]:
+    array = np.empty(len(values), dtype=object)
+    array[:] = values
     return array
 
 

@@ -208,7 +208,12 @@ def test_parquet_without_a_writer(
 ) -> None:
     from memattn.forecast.data import table_files
 
-    monkeypatch.setattr(table_files, "_library", lambda: None)
+    find = table_files.importlib.util.find_spec
+    monkeypatch.setattr(
+        table_files.importlib.util,
+        "find_spec",
+        lambda name: None if name in ("polars", "pyarrow") else find(name),
+    )
     done = call("forecast", data, "--horizon", "2", "--output", "f.parquet")
     assert done.returncode == 2
     assert "pip install 'memattn[polars]'" in done.stderr

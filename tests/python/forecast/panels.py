@@ -106,3 +106,9 @@ def flat_panel(series: Sequence[np.ndarray], season: int = 1) -> Panel:
         notes=(),
         form=Form("pandas", id_dtype=np.dtype(object), time_dtype=np.dtype(np.int64)),
     )
+
+
+def assert_holds(path: Path, expected: pd.DataFrame) -> None:
+    """The CSV file has the bits of a table."""
+    found = pd.read_csv(path, parse_dates=[c for c in ("ds", "cutoff") if c in expected])
+    pd.testing.assert_frame_equal(found, expected, check_dtype=False, check_exact=True)

@@ -109,7 +109,7 @@ def test_types_of_polars_come_back(tmp_path: Path) -> None:
 def test_csv_comes_back(tmp_path: Path) -> None:
     random_table(3).to_csv(tmp_path / "series.csv", index=False)
     found = comes_back(small().fit(tmp_path / "series.csv"), tmp_path / "f.safetensors", [80])
-    assert found.predict().startswith("unique_id,ds,memattn\n")
+    assert list(found.predict().columns) == ["unique_id", "ds", "memattn"]
 
 
 def test_files_of_version_0_1_are_read(saved: Path, tmp_path: Path) -> None:
@@ -286,7 +286,7 @@ def test_ids_that_cannot_be_are_refused(ids: Any, saved: Path, tmp_path: Path) -
     header["ids"].update(shape=[len(text)], data_offsets=[begin, end + grown])
     path = tmp_path / "f.safetensors"
     path.write_bytes(joined(header, body[:begin] + text + body[end:]))
-    with pytest.raises(FormatError, match=r"ids: found (no JSON|another list|half of)"):
+    with pytest.raises(FormatError, match=r"ids: found (no JSON|another list|half of|1 of them)"):
         Forecaster.load(path)
 
 

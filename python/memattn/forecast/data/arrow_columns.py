@@ -62,6 +62,7 @@ class ArrowColumns(TextColumns):
     """The columns of a table of text whose rows are lines 2, 3, ... of a file."""
 
     def __init__(self, table: Any, names: list[str], file: Path) -> None:
+        super().__init__()
         self.table = table
         self.names = names
         self.rows = table.num_rows

@@ -1,4 +1,4 @@
-"""Types of id and time columns as text in a file, and the types that such a text may name.
+"""Types of id and time columns, and time zones, as text in a file.
 
 Only the types in the lists below are written and read. pandas and Polars parse far more texts than
 these: some of them take any amount of memory for a value, and some are evaluated as Python.
@@ -7,124 +7,218 @@ these: some of them take any amount of memory for a value, and some are evaluate
 from __future__ import annotations
 
 import re
-from datetime import date, datetime, tzinfo
+from collections.abc import Sequence
+from datetime import date, datetime, timedelta, timezone, tzinfo
+from functools import cache
+from pathlib import PurePath
 from typing import Any
+from zoneinfo import ZoneInfo
 
-_BITS = (8, 16, 32, 64)
-_PANDAS_WHOLE = frozenset(
-    {
-        *(f"{name}{bits}" for name in ("int", "uint", "Int", "UInt") for bits in _BITS),
-        *(f"{name}{bits}[pyarrow]" for name in ("int", "uint") for bits in _BITS),
-    }
-)
-# Ids are text or whole numbers, which a column of another type may hold as well.
-_PANDAS_IDS = _PANDAS_WHOLE | {
-    *("object", "category", "str", "string", "bool", "boolean", "bool[pyarrow]"),
-    *("string[pyarrow]", "large_string[pyarrow]", "string_view[pyarrow]"),
-    *("float32", "float64", "Float32", "Float64", "float[pyarrow]", "double[pyarrow]"),
-}
+_WHOLE = tuple(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))
+_PANDAS_WHOLE = frozenset((*_WHOLE, *(text.replace("i", "I").replace("u", "U") for text in _WHOLE)))
+_PANDAS_TEXT = re.compile(r"(string|str) (python|pyarrow)")
 _PANDAS_MOMENT = re.compile(r"datetime64\[(s|ms|us|ns)(?:, (.{1,100}))?\]")
-_ARROW_MOMENT = re.compile(r"timestamp\[(s|ms|us|ns)(?:, tz=(.{1,100}))?\]\[pyarrow\]")
-_ARROW_DATE = "date32[day][pyarrow]"
-_POLARS_WHOLE = tuple(f"{name}{bits}" for name in ("Int", "UInt") for bits in _BITS)
-_POLARS_IDS = frozenset({"String", *_POLARS_WHOLE})
-_POLARS_TIMES = frozenset({"Date", *_POLARS_WHOLE})
+_ARROW_TEXT = ("string", "large_string", "string_view")
+_ARROW_MOMENT = re.compile(r"timestamp\[(s|ms|us|ns)(?:, tz=(.{1,100}?))?\](?:\[pyarrow\])?")
+_POLARS_WHOLE = tuple(f"{sign}{bits}" for sign in ("Int", "UInt") for bits in (8, 16, 32, 64, 128))
 _POLARS_MOMENT = re.compile(r"Datetime (ms|us|ns)(?: (.{1,100}))?")
+_SPAN = re.compile(r"([+-]\d{1,5}) (minutes|seconds)", re.ASCII)  # seconds from version 0.2 on
+_OFFSET = re.compile(r"(?:UTC)?([+-])(\d\d):(\d\d)(?::(\d\d))?", re.ASCII)
+_ARROW_DATES = ("date32[day]", "date64[ms]")
+_MAX_ZONE = 100  # characters of a name
 
 
-def type_text(library: str, dtype: Any, zone: tzinfo | None) -> str | None:
-    """The type of a column as text; None for text of no type, which is what a CSV file has.
+def zone_text(zone: tzinfo) -> str:
+    """A zone as text: its name, or its distance from UTC; ValueError for one that has neither."""
+    months = [datetime(2024, month, 1) for month in range(1, 13)]
+    offsets = [zone.utcoffset(month) for month in months]
+    name = getattr(zone, "key", None) or getattr(zone, "zone", None)  # of zoneinfo, pytz
+    parts = PurePath(getattr(zone, "_filename", None) or "").parts  # of dateutil
+    for text in (name, *("/".join(parts[-count:]) for count in (3, 2, 1) if parts)):
+        if not isinstance(text, str) or text == "localtime":  # another one on another machine
+            continue
+        try:
+            named = zone_named(text)
+        except (ValueError, OSError, KeyError):
+            continue
+        if [named.utcoffset(month) for month in months] == offsets:
+            return text
+    offset = offsets[0]
+    if offset is None or len(set(offsets)) > 1 or offset % timedelta(seconds=1):
+        raise ValueError(zone)
+    return f"{offset // timedelta(seconds=1):+d} seconds" if offset else "UTC"
+
+
+def zone_named(text: str) -> tzinfo:
+    """The zone that a text names; ValueError, OSError or KeyError for none."""
+    if match := _SPAN.fullmatch(text):
+        return timezone(timedelta(**{match[2]: int(match[1])}))
+    if match := _OFFSET.fullmatch(text):
+        hours, minutes, seconds = (int(part or 0) for part in match.groups()[1:])
+        offset = timedelta(hours=hours, minutes=minutes, seconds=seconds)
+        return timezone(-offset if match[1] == "-" else offset)
+    if len(text) > _MAX_ZONE:
+        raise ValueError(text)
+    return timezone.utc if text == "UTC" else ZoneInfo(text)
+
+
+def kept_zone(zone: tzinfo | str | None) -> tzinfo | None:
+    """A zone of any library as Python's own, which its text gives back; errors as `zone_named`."""
+    if zone is None:
+        return None
+    return zone_named(zone if isinstance(zone, str) else zone_text(zone))
+
+
+def kept_dtype(dtype: Any, values: Sequence[Any] = (), zone: tzinfo | None = None) -> Any:
+    """The type in which ids, or times in a zone, go back; None for the library's usual one.
 
     Parameters
     ----------
-    library : str
-        ``"pandas"``, ``"polars"`` or ``"csv"``.
     dtype : object
-        A type of the library, or a class of Python's dates.
+        The type of pandas, Polars or PyArrow that came.
+    values : sequence of str or int
+        The ids.
     zone : tzinfo, optional
-        The zone of the times, as a file gives it back.
+        The zone of the times, as `kept_zone` gives it.
     """
+    kind = type(dtype).__name__
+    if kind == "DatetimeTZDtype":
+        return type(dtype)(dtype.unit, zone)
+    if kind == "CategoricalDtype":
+        kinds = {*map(type, dtype.categories.tolist()), *map(type, values)}
+        return dtype if kinds in ({str}, {int}) else None
+    if kind == "SparseDtype":
+        return dtype.subtype
+    if kind == "Categorical":
+        return type(dtype)()  # without the name of its categories, which no file keeps
+    return None if kind == "Object" else dtype
+
+
+def type_text(library: str, dtype: Any) -> str | None:
+    """The type of a column as text; None for the usual one."""
     if dtype is None or library == "csv":
         return None
-    if dtype is date:
-        return "date"
-    if isinstance(dtype, type) and issubclass(dtype, date):
-        return "datetime"
-    if library == "polars":
+    if dtype is date or dtype is datetime:
+        return "date" if dtype is date else "datetime"
+    kind = type(dtype).__name__
+    if kind == "StringDtype":
+        return f"{'str' if isinstance(dtype.na_value, float) else 'string'} {dtype.storage}"
+    if kind == "CategoricalDtype":
+        order = "ordered" if dtype.ordered else "unordered"
+        return f"category {order} {type_text(library, dtype.categories.dtype)}"
+    if kind == "Datetime":
+        return f"Datetime {dtype.time_unit} {dtype.time_zone or ''}".rstrip()
+    return "Enum" if kind == "Enum" else str(dtype)
+
+
+def categories_of(dtype: Any) -> list[Any] | None:
+    """The categories of a type that has a fixed list of them."""
+    if type(dtype).__name__ not in ("CategoricalDtype", "Enum"):
+        return None
+    found = dtype.categories
+    return list(found.tolist() if hasattr(found, "tolist") else found.to_list())
+
+
+def id_type(library: str, text: str, categories: Sequence[Any] | None) -> Any:
+    """The type of id columns that a text names; None when it names none."""
+    if library == "pandas" and text.startswith("category ") and categories is not None:
+        import pandas as pd
+
+        _, order, kind = (*text.split(" ", 2), "", "")[:3]
+        plain = _pandas_type(kind)
+        if order not in ("ordered", "unordered") or plain is None:
+            return None
+        index = pd.Index(list(categories), dtype=plain)
+        return pd.CategoricalDtype(index, ordered=order == "ordered")
+    if library == "polars" and text == "Enum" and categories is not None:
         import polars as pl
 
-        if isinstance(dtype, pl.Datetime):
-            return f"Datetime {dtype.time_unit} {dtype.time_zone or ''}".rstrip()
-        if dtype in (pl.Categorical, pl.Enum):  # their categories are the ids
-            return "String"
-        return str(dtype)
-    import pandas as pd
-
-    if isinstance(dtype, pd.DatetimeTZDtype):
-        return str(pd.DatetimeTZDtype(dtype.unit, zone))
-    return str(dtype)
-
-
-def id_type(library: str, text: str) -> Any:
-    """The type of id columns that a text names; None when it names none."""
-    if library == "pandas" and text in _PANDAS_IDS:
-        return _pandas_type(text)
-    if library == "polars" and text in _POLARS_IDS:
-        return _polars_type(text)
-    return None
+        return pl.Enum(list(categories))
+    if categories is not None or text.removesuffix("[pyarrow]") in _ARROW_DATES or text == "Date":
+        return None
+    return _plain_type(library, text)
 
 
 def time_type(library: str, text: str, zone: tzinfo | None) -> Any:
     """The type of time columns in a zone that a text names; None when it names none."""
-    if library == "pandas":
-        return _pandas_time_type(text, zone)
-    if library != "polars":
-        return None
-    if text in _POLARS_TIMES:
-        return _polars_type(text)
-    import polars as pl
-
-    match = _POLARS_MOMENT.fullmatch(text)
-    if match is None or not _is_zone(match[2], zone):
-        return None
-    return pl.Datetime(match[1], match[2])  # type: ignore[arg-type]  # one of its units
-
-
-def _pandas_time_type(text: str, zone: tzinfo | None) -> Any:
-    if text in ("date", "datetime"):
+    for moment in (_PANDAS_MOMENT, _ARROW_MOMENT, _POLARS_MOMENT):
+        if (match := moment.fullmatch(text)) and not _is_zone(match[2], zone):
+            return None
+    if library == "pandas" and text in ("date", "datetime"):
         return date if text == "date" else datetime
-    if text in _PANDAS_WHOLE or text == _ARROW_DATE:
+    if library == "pandas" and (match := _PANDAS_MOMENT.fullmatch(text)):
+        import pandas as pd
+
+        return pd.DatetimeTZDtype(match[1], zone) if zone else pd.api.types.pandas_dtype(text)
+    if library == "polars" and (match := _POLARS_MOMENT.fullmatch(text)):
+        import polars as pl
+
+        return pl.Datetime(match[1], match[2])  # type: ignore[arg-type]  # one of its units
+    if library in ("pandas", "pyarrow") and (match := _ARROW_MOMENT.fullmatch(text)):
+        import pyarrow as pa
+
+        return _arrow_type(library, pa.timestamp(match[1], match[2]))
+    return None if text.startswith("dictionary") else _plain_type(library, text)
+
+
+def _plain_type(library: str, text: str) -> Any:
+    """The type that a text without another in it names."""
+    if library == "polars":
+        import polars as pl
+
+        known = (*_POLARS_WHOLE, "String", "Categorical", "Date")
+        return getattr(pl, text)() if text in known else None
+    if library == "pandas" and not text.endswith("[pyarrow]"):
         return _pandas_type(text)
+    return _arrow_type(library, _arrow_types().get(text.removesuffix("[pyarrow]")))
+
+
+def _arrow_type(library: str, kind: Any) -> Any:
+    """A type of PyArrow, as a column of the library has it."""
+    if kind is None or library == "pyarrow":
+        return kind
     import pandas as pd
 
-    if (match := _PANDAS_MOMENT.fullmatch(text)) and _is_zone(match[2], zone):
-        return pd.DatetimeTZDtype(match[1], zone) if zone else _pandas_type(text)
-    if (match := _ARROW_MOMENT.fullmatch(text)) and _is_zone(match[2], zone):
-        try:
-            import pyarrow as pa
-        except ImportError:
-            return None
-        return pd.ArrowDtype(pa.timestamp(match[1], match[2]))
-    return None
+    return pd.ArrowDtype(kind)
 
 
 def _is_zone(text: str | None, zone: tzinfo | None) -> bool:
     """Whether `text` is how pandas, PyArrow or Polars write `zone`."""
-    if text is None or zone is None:
-        return text is None and zone is None
-    return str(zone) in (text, f"UTC{text}")  # PyArrow writes +02:00
+    try:
+        return kept_zone(text) == zone
+    except (ValueError, OSError, KeyError):
+        return False
 
 
 def _pandas_type(text: str) -> Any:
+    """A type of pandas for text or whole numbers that are not PyArrow's."""
     import pandas as pd
 
-    try:
+    if match := _PANDAS_TEXT.fullmatch(text):
+        try:
+            if match[1] == "string":
+                return pd.StringDtype(match[2])
+            return pd.StringDtype(match[2], na_value=float("nan"))
+        except (TypeError, ImportError):  # an older pandas, or no PyArrow
+            return pd.StringDtype() if match[1] == "string" else pd.api.types.pandas_dtype(object)
+    if text in _PANDAS_WHOLE or text in ("object", "str", "string"):
         return pd.api.types.pandas_dtype(text)
-    except (TypeError, ImportError):  # an older pandas, or no PyArrow
-        return None
+    return None
 
 
-def _polars_type(text: str) -> Any:
-    import polars as pl
+@cache
+def _arrow_types() -> dict[str, Any]:
+    """PyArrow's types of ids and of times without a zone, by their texts."""
+    import pyarrow as pa
 
-    return getattr(pl, text)
+    whole = [getattr(pa, name)() for name in _WHOLE]
+    text = [getattr(pa, name)() for name in _ARROW_TEXT if hasattr(pa, name)]
+    cells = [*whole, *text]
+    found = [*cells, pa.date32(), pa.date64()]
+    found += [
+        pa.dictionary(index, cell, ordered)
+        for index in whole
+        for cell in cells
+        for ordered in (False, True)
+    ]
+    return {str(kind): kind for kind in found}

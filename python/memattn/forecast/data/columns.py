@@ -1,16 +1,16 @@
 """The columns of a long table, wherever it comes from, as arrays: ids, times and numbers.
 
-`TextColumns` reads what is text (a CSV file); pandas_columns.py and polars_columns.py read frames.
+`TextColumns` reads what is text (a CSV file); frame_columns.py reads data frames.
 Text is parsed once for each different cell, which makes 50,000 series of the same dates cheap.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone, tzinfo
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -18,11 +18,11 @@ import numpy.typing as npt
 
 from memattn.csv_reader import MISSING, NUMBER, Table, number_problem, parse_number
 from memattn.errors import DataError, quoted
+from memattn.forecast.data.column_types import kept_zone
 from memattn.forecast.data.time_zones import DAY, FIRST, LAST, Ticks
 from memattn.forecast.data.times import (
     EPOCH,
     EXPECTED_DATE,
-    MAX_NUMBER,
     WHOLE_NUMBER,
     Moment,
     Style,
@@ -33,6 +33,8 @@ Array = npt.NDArray[np.float64]
 Problem = Callable[[str, str, int, str], DataError]
 
 MICROSECOND = timedelta(microseconds=1)
+DIGITS = re.compile(r"[+-]?\d+", re.ASCII)
+EXACT = 2.0**53  # to here float64 holds every whole number
 UTC_STYLE = Style(time_mark=" ", seconds=True, zone="Z")
 
 
@@ -51,7 +53,7 @@ class Times:
     dtype : object
         The caller's type of column; None for text.
     style : Style, optional
-        How dates in text are written; None for numbers in text.
+        How times in text are written; None for times that were not text.
     note : str
         What was done to them, or empty.
     """
@@ -76,9 +78,10 @@ class Ids:
 class Columns(Protocol):
     """A table of `rows` rows whose columns can be read as one of the three kinds."""
 
-    library: str
+    library: str  # "pandas", "polars", "pyarrow", or "csv"
     names: list[str]
     rows: int
+    rounded: dict[str, int | None]  # by name, the first row whose number float64 does not hold
 
     def ids(self, name: str) -> Ids:
         """The column as ids; a missing one raises DataError."""
@@ -88,6 +91,9 @@ class Columns(Protocol):
 
     def numbers(self, name: str) -> Array:
         """The column as numbers, NaN for missing ones; text that is none raises DataError."""
+
+    def number_type(self, name: str) -> str | None:
+        """The type of a column of numbers in NumPy; None when it has none."""
 
     def is_numeric(self, name: str) -> bool:
         """Whether the column looks like one of numbers."""
@@ -107,6 +113,9 @@ class TextColumns:
 
     library = "csv"
     names: list[str]
+
+    def __init__(self) -> None:
+        self.rounded: dict[str, int | None] = {}
 
     def cells(self, name: str) -> tuple[Ticks, list[str]]:
         """The different cells of a column, and for each row its place among them."""
@@ -130,7 +139,19 @@ class TextColumns:
 
     def numbers(self, name: str) -> Array:
         """The column as numbers, NaN for what is empty or says that it is missing."""
-        return parse_numbers(*self.cells(name), lambda row, what: self.error(*what, row, name))
+        codes, cells = self.cells(name)
+        values = parse_numbers(codes, cells, lambda row, what: self.error(*what, row, name))
+
+        def whole(row: int) -> int:
+            cell = cells[codes[row]]
+            return int(cell) if DIGITS.fullmatch(cell) else int(values[row])
+
+        self.rounded[name] = first_rounded(values, whole)
+        return values
+
+    def number_type(self, name: str) -> str | None:
+        """None: text has no type."""
+        return None
 
     def is_numeric(self, name: str) -> bool:
         """Whether at least half of the cells that say something are numbers."""
@@ -148,16 +169,20 @@ def first_places(names: Sequence[str]) -> dict[str, int]:
 
 def find_times(columns: TextColumns, names: Sequence[str]) -> str | None:
     """The first of some columns in which at least half of what is said are dates."""
-    for name in names:
-        if _mostly(*columns.cells(name), lambda cell: parse_moment(cell) is not None):
-            return name
-    return None
+    return next((name for name in names if mostly_dates(*columns.cells(name))), None)
 
 
-def _mostly(codes: Ticks, cells: Sequence[str], suits: Callable[[str], bool]) -> bool:
+def mostly_dates(codes: Ticks, cells: Sequence[Any]) -> bool:
+    """Whether at least half of the cells that say something are dates, and any is."""
+    return _mostly(codes, cells, lambda cell: _moment(cell) is not None)
+
+
+def _mostly(codes: Ticks, cells: Sequence[Any], suits: Callable[[Any], bool]) -> bool:
     """Whether at least half of the cells that say something suit, and any does."""
     count = np.bincount(codes, minlength=len(cells))
-    said = np.array([cell.lower() not in MISSING for cell in cells], dtype=bool)
+    said = np.array(
+        [cell is not None and str(cell).strip().lower() not in MISSING for cell in cells], bool
+    )
     good = np.array([suits(cell) for cell in cells], dtype=bool)
     return bool(2 * count[said & good].sum() >= count[said].sum() > 0)
 
@@ -166,6 +191,7 @@ class TableColumns(TextColumns):
     """The columns of a CSV file that our own reader has read."""
 
     def __init__(self, table: Table) -> None:
+        super().__init__()
         self.table = table
         self.names = table.names
         self.rows = len(table.rows)
@@ -184,39 +210,10 @@ class TableColumns(TextColumns):
         return f"line {self.table.lines[row]:,}"
 
 
-class FrameErrors:
-    """How a frame, or a file that was read as one, names its rows."""
-
-    def __init__(self, file: Path | None = None) -> None:
-        self.file = file
-
-    def error(self, kind: str, problem: str, row: int, column: str) -> DataError:
-        """The DataError for a cell; rows are counted from 1 in words."""
-        if self.file is None:
-            return DataError(kind, problem, line=row + 1, column=column)
-        # A line is a line of text; this file has none.
-        return DataError(kind, f"row {row + 1}: {problem}", file=self.file, column=column)
-
-    def place(self, row: int) -> str:
-        """The row, counted from 1."""
-        return f"row {row + 1:,}"
-
-    def distinct(self, cells: Sequence[Any], name: str) -> tuple[Ticks, list[Any]]:
-        """As `distinct`, with an error for lists and the like."""
-        try:
-            return distinct(cells)
-        except TypeError:
-            problem = "found a cell that holds several values, expected single ones"
-            raise DataError("not-a-value", problem, file=self.file, column=name) from None
-
-    def whole_numbers(self, values: npt.NDArray[Any], name: str, dtype: object) -> Times:
-        """Times that are whole numbers, none so large that the next ones could overflow."""
-        bad = (values > MAX_NUMBER) | (values < -MAX_NUMBER)
-        if bad.any():
-            row = int(np.argmax(bad))
-            problem = f"found {values[row]}, expected a magnitude of at most {MAX_NUMBER:g}"
-            raise self.error("too-large", problem, row, name)
-        return Times(values.astype(np.int64), is_number=True, dtype=dtype)
+def first_rounded(values: Array, whole: Callable[[int], int]) -> int | None:
+    """The first row whose whole number, which `whole` gives, float64 does not hold."""
+    large = np.flatnonzero(np.abs(values) > EXACT)
+    return next((int(row) for row in large if whole(int(row)) != int(values[row])), None)
 
 
 def distinct(cells: Sequence[Any]) -> tuple[Ticks, list[Any]]:
@@ -271,9 +268,15 @@ def _number(cell: Any) -> float | None:
 
 
 def parse_times(
-    codes: Ticks, cells: Sequence[Any], error: Callable[[int, tuple[str, str]], DataError]
+    codes: Ticks,
+    cells: Sequence[Any],
+    error: Callable[[int, tuple[str, str]], DataError],
+    dtype: object = None,
 ) -> Times:
-    """The times that different cells of text, or of Python's dates, say, as rows of `codes`."""
+    """The times that different cells of text, or of Python's dates, say, as rows of `codes`.
+
+    `dtype` is the type of the column, if they are text.
+    """
 
     def first_row(k: int) -> int:
         return int(np.argmax(codes == k))
@@ -281,7 +284,7 @@ def parse_times(
     texts = [cell.strip() if isinstance(cell, str) else cell for cell in cells]
     if all(isinstance(text, str) and WHOLE_NUMBER.fullmatch(text) for text in texts):
         numbers = np.array([int(text) for text in texts], dtype=np.int64)
-        return Times(numbers[codes], is_number=True)
+        return Times(numbers[codes], is_number=True, dtype=dtype, style=Style())
     moments: list[Moment] = []
     for k, text in enumerate(texts):
         moment = _moment(text)
@@ -293,14 +296,27 @@ def parse_times(
             problem = f"found {found} zone offset, expected {wanted} as in the rows before"
             raise error(first_row(k), ("mixed-zones", problem))
         moments.append(moment)
-    ticks, zone, style, note = _one_clock(moments)
-    dtype: object = None if isinstance(cells[0], str) else type(cells[0])
+    is_text = isinstance(cells[0], str)
+    ticks, zone, style, note = _one_clock(moments, None if is_text else _zone_of(cells))
     bad = (ticks < FIRST) | (ticks > LAST)
     if bad.any():
         k = int(np.argmax(bad))
         problem = f"found {quoted(str(texts[k]))}, expected a year from 1 to 9999"
         raise error(first_row(k), ("not-a-date", problem))
-    return Times(ticks[codes], is_number=False, zone=zone, dtype=dtype, style=style, note=note)
+    if is_text:
+        return Times(ticks[codes], is_number=False, zone=zone, dtype=dtype, style=style, note=note)
+    kind = datetime if any(isinstance(cell, datetime) for cell in cells) else date
+    return Times(ticks[codes], is_number=False, zone=zone, dtype=kind, note=note)
+
+
+def _zone_of(cells: Sequence[datetime]) -> tzinfo | None:
+    """The zone of all cells, if they share one that has a name."""
+    zones = {id(zone): zone for zone in (getattr(cell, "tzinfo", None) for cell in cells)}
+    try:
+        kept = {kept_zone(zone) for zone in zones.values()}
+    except (ValueError, OSError, KeyError):
+        return None
+    return kept.pop() if len(kept) == 1 else None
 
 
 def _moment(cell: Any) -> Moment | None:
@@ -316,8 +332,10 @@ def _moment(cell: Any) -> Moment | None:
     return None
 
 
-def _one_clock(moments: Sequence[Moment]) -> tuple[Ticks, tzinfo | None, Style, str]:
-    """The times on one clock: the one that they share, else UTC."""
+def _one_clock(
+    moments: Sequence[Moment], shared: tzinfo | None
+) -> tuple[Ticks, tzinfo | None, Style, str]:
+    """The times on one clock: a zone that they share, an offset that they share, else UTC."""
     offsets = {moment.offset for moment in moments}
     local = np.array([(moment.local - EPOCH) // MICROSECOND for moment in moments], dtype=np.int64)
     style = moments[-1].style
@@ -325,6 +343,8 @@ def _one_clock(moments: Sequence[Moment]) -> tuple[Ticks, tzinfo | None, Style, 
         return local, None, style, ""
     distance = [(moment.offset or timedelta(0)) // MICROSECOND for moment in moments]
     ticks = local - np.array(distance, dtype=np.int64)
+    if shared is not None:
+        return ticks, shared, style, ""
     if len(offsets) == 1:
         (offset,) = offsets
         assert offset is not None

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-import csv
-import io
+import importlib
+import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date, timedelta, tzinfo
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from memattn.forecast.data.columns import Array
+from memattn.errors import DataError
+from memattn.forecast.data.columns import EXACT, Array
 from memattn.forecast.data.frequency import COUNTED
 from memattn.forecast.data.panel import Panel
-from memattn.forecast.data.time_zones import DAY, Ticks, clock_of
+from memattn.forecast.data.small_table import SmallTable
+from memattn.forecast.data.time_zones import DAY, SECOND, Ticks, clock_of
 from memattn.forecast.data.times import EPOCH, Style, format_moment
 from memattn.forecast.data.windows import Windows
 
 MODEL = "memattn"
+LONGEST_NS = 2**63 // 1000  # microseconds from 1970 that nanoseconds can say
 
 # From a level in percent to the lower and the upper ends, like the forecasts.
 Intervals: TypeAlias = Mapping[float, tuple[Array, Array]]
@@ -50,6 +53,7 @@ def forecast_frame(
     intervals: Intervals | None = None,
     *,
     model: str = MODEL,
+    kind: str | None = None,
 ) -> Any:
     """The forecast table: unique_id, ds, memattn, memattn-lo-80, memattn-hi-80, and so on.
 
@@ -60,42 +64,35 @@ def forecast_frame(
     forecasts : array (N, horizon)
         The values after the last one of each series.
     intervals : mapping, optional
-        For each level in percent the two ends (N, horizon).
+        For each level in percent the lower and upper bounds (N, horizon).
     model : str
         What the forecast column is called.
+    kind : str, optional
+        As in `to_table`. Default: the library that the panel came from; for a file pandas if it is
+        installed, else Polars, else a `SmallTable`.
 
     Returns
     -------
-    DataFrame or str
-        What the panel came as: pandas, Polars, or for a file the text of a CSV. Ids and times have
-        the type and the zone that they came with.
+    DataFrame, Table or SmallTable
+        In the panel's own library ids and times have the type and the zone that they came with. In
+        another one they are text or whole numbers, and moments; in a `SmallTable` times are text.
 
     Raises
     ------
     ValueError
         A shape that is not the panel's.
     DataError
-        Times that the caller's type cannot hold.
+        Times that the type cannot hold.
     """
-    return _table(panel, forecast_columns(panel, forecasts, intervals, model=model))
-
-
-def forecast_columns(
-    panel: Panel,
-    forecasts: Array,
-    intervals: Intervals | None = None,
-    *,
-    model: str = MODEL,
-) -> dict[str, Any]:
-    """The columns of `forecast_frame`; of a panel from a file ids and times are text."""
+    kind = kind or kind_of(panel)
     _check_shapes("forecast_frame", forecasts, intervals, len(panel), "N")
     horizon = forecasts.shape[1]
-    series = np.repeat(np.arange(len(panel)), horizon)
-    return {
-        panel.form.id_col: _ids(panel, series),
-        panel.form.time_col: _times(panel, panel.future(horizon).ravel()),
+    columns = {
+        panel.form.id_col: _ids(panel, np.repeat(np.arange(len(panel)), horizon), kind),
+        panel.form.time_col: _times(panel, panel.future(horizon).ravel(), kind),
         **_numbers(forecasts, intervals, model),
     }
+    return to_table(columns, kind)
 
 
 def cross_validation_frame(
@@ -105,6 +102,7 @@ def cross_validation_frame(
     intervals: Intervals | None = None,
     *,
     model: str = MODEL,
+    kind: str | None = None,
 ) -> Any:
     """The table of a backtest: unique_id, ds, cutoff, y, memattn, memattn-lo-80, and so on.
 
@@ -117,15 +115,16 @@ def cross_validation_frame(
     forecasts : array (W, horizon)
         The windows' forecasts; rows after the end of a series are left out.
     intervals : mapping, optional
-        For each level in percent the two ends (W, horizon).
-    model : str
-        What the forecast column is called.
+        For each level in percent the lower and upper bounds (W, horizon).
+    model, kind
+        As in `forecast_frame`.
 
     Returns
     -------
-    DataFrame or str
-        As `forecast_frame`.
+    DataFrame, Table or SmallTable
+        As `forecast_frame`; y has the type of numbers that it came with.
     """
+    kind = kind or kind_of(panel)
     where, series, ends = "cross_validation_frame", windows.series, windows.ends
     _check_shapes(where, forecasts, intervals, len(series), "W")
     lengths = panel.lengths[series]
@@ -141,24 +140,48 @@ def cross_validation_frame(
     last = panel.lengths[owner] - 1
     cutoffs = panel.times(series, ends - lengths)
     columns = {
-        panel.form.id_col: _ids(panel, owner),
-        panel.form.time_col: _times(panel, panel.times(owner, row - last)),
-        "cutoff": _times(panel, cutoffs[window]),
-        panel.form.target_col: panel.values[panel.offsets[owner] + row],
+        panel.form.id_col: _ids(panel, owner, kind),
+        panel.form.time_col: _times(panel, panel.times(owner, row - last), kind),
+        "cutoff": _times(panel, cutoffs[window], kind),
+        panel.form.target_col: _observed(panel, panel.offsets[owner] + row),
         **{name: numbers[known] for name, numbers in _numbers(forecasts, intervals, model).items()},
     }
-    return _table(panel, columns)
+    return to_table(columns, kind)
 
 
 def panel_frame(panel: Panel) -> Any:
-    """The panel's own rows as the caller's kind of table: unique_id, ds, y, nothing missing."""
-    series = np.repeat(np.arange(len(panel)), panel.lengths)
+    """The panel's own rows as the caller's kind of table: unique_id, ds, y."""
+    kind = kind_of(panel)
     columns = {
-        panel.form.id_col: _ids(panel, series),
-        panel.form.time_col: _times(panel, panel.past()),
-        panel.form.target_col: panel.values,
+        panel.form.id_col: _ids(panel, np.repeat(np.arange(len(panel)), panel.lengths), kind),
+        panel.form.time_col: _times(panel, panel.past(), kind),
+        panel.form.target_col: _observed(panel, np.arange(len(panel.values))),
     }
-    return _table(panel, columns)
+    return to_table(columns, kind)
+
+
+def kind_of(panel: Panel) -> str:
+    """The kind of table in which forecasts of a panel go out, as `to_table` knows it."""
+    if panel.form.library != "csv":
+        return panel.form.library
+    found = (name for name in ("pandas", "polars") if importlib.util.find_spec(name) is not None)
+    return next(found, "small")
+
+
+def to_table(columns: Mapping[str, Any], kind: str) -> Any:
+    """A table of a kind.
+
+    Parameters
+    ----------
+    columns : mapping
+        Arrays, and for a data frame columns of its library.
+    kind : str
+        ``"pandas"``, ``"polars"``, ``"pyarrow"``, or ``"small"`` for a `SmallTable`.
+    """
+    if kind == "small":
+        return SmallTable(columns)
+    library: Any = importlib.import_module(kind)
+    return library.table(dict(columns)) if kind == "pyarrow" else library.DataFrame(dict(columns))
 
 
 def _check_shapes(
@@ -181,70 +204,92 @@ def _numbers(forecasts: Array, intervals: Intervals | None, model: str) -> dict[
     return columns
 
 
-def _table(panel: Panel, columns: dict[str, Any]) -> Any:
-    if panel.form.library == "pandas":
-        from memattn.forecast.data.pandas_columns import pandas_frame
-
-        return pandas_frame(columns)
-    if panel.form.library == "polars":
-        from memattn.forecast.data.polars_columns import polars_frame
-
-        return polars_frame(columns)
-    return _csv_text(columns)
+def _observed(panel: Panel, rows: Ticks) -> npt.NDArray[Any]:
+    """Values in the type that they came with; whole numbers of a file of text stay whole."""
+    values, kind = panel.values[rows], panel.form.number_type
+    whole = bool(np.all((values == np.rint(values)) & (np.abs(values) <= EXACT)))
+    if kind is None:
+        kind = "int64" if whole and panel.form.library == "csv" else "float64"
+    return values.astype(kind) if whole or np.dtype(kind).kind == "f" else values
 
 
-def _csv_text(columns: Mapping[str, Any]) -> str:
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    cells = [
-        [f"{number:.8g}" for number in column] if column.dtype == np.float64 else column.tolist()
-        for column in columns.values()
-    ]
-    writer.writerows(zip(*cells, strict=True))
-    return text.getvalue()
-
-
-def _ids(panel: Panel, series: Ticks) -> Any:
-    form = panel.form
+def _ids(panel: Panel, series: Ticks, kind: str) -> Any:
+    own = kind == panel.form.library
     ids = panel.ids[series]
-    if form.id_dtype is None or form.library == "csv":
-        return ids
-    if form.library == "pandas":
-        from memattn.forecast.data.pandas_columns import pandas_ids
-
-        return pandas_ids(ids, form.id_dtype)
-    from memattn.forecast.data.polars_columns import polars_ids
-
-    return polars_ids(ids, form.id_dtype)
+    if own and panel.form.id_dtype is not None:
+        return _column(kind, ids, panel.form.id_dtype)
+    return _column(kind, ids if isinstance(panel.ids[0], str) else ids.astype(np.int64), None)
 
 
-def _times(panel: Panel, ticks: Ticks) -> Any:
-    """Times (n,) as the caller's kind of column; each different one is made once."""
+def _times(panel: Panel, ticks: Ticks, kind: str) -> Any:
+    """Times (n,) as a column; texts are made once for each different time."""
     form = panel.form
-    distinct, places = np.unique(ticks, return_inverse=True)
-    is_number = panel.frequency.unit in COUNTED
-    if form.time_dtype is None or form.library == "csv":
-        return time_texts(panel, distinct)[places]
-    if is_number:
-        return _whole_numbers(panel, ticks)
-    if form.library == "pandas":
-        from memattn.forecast.data.pandas_columns import pandas_times
-
-        return pandas_times(ticks, panel.zone, form.time_dtype)
-    from memattn.forecast.data.polars_columns import polars_times
-
-    return polars_times(ticks, form.time_dtype)
+    own = kind == form.library
+    dtype = form.time_dtype if own else None
+    if kind == "small" or (own and form.style is not None):
+        distinct, places = np.unique(ticks, return_inverse=True)
+        return _column(kind, time_texts(panel, distinct)[places], dtype)
+    if panel.frequency.unit in COUNTED:
+        return _column(kind, ticks, dtype)
+    if "ns" in str(dtype) and len(ticks) and np.abs(ticks).max() >= LONGEST_NS:
+        problem = f"found times after those that {dtype} can hold, expected the horizon before"
+        raise DataError("time-overflow", problem)
+    return _moments(kind, ticks, dtype, panel.zone)
 
 
-def _whole_numbers(panel: Panel, ticks: Ticks) -> Any:
-    if panel.form.library == "pandas":
+def _column(kind: str, cells: npt.NDArray[Any], dtype: Any) -> Any:
+    """Ids, texts or whole numbers as a column of a type; None for the usual one."""
+    if kind == "small":
+        return cells
+    if kind == "pandas":
         import pandas as pd
 
-        return pd.Series(ticks).astype(panel.form.time_dtype)
-    import polars as pl
+        column = pd.Series(cells, dtype=object if cells.dtype == object and dtype else None)
+        return column if dtype is None else column.astype(dtype)
+    if kind == "polars":
+        import polars as pl
 
-    return pl.Series(ticks).cast(panel.form.time_dtype)  # type: ignore[arg-type]
+        plain = pl.Series(cells.tolist() if cells.dtype == object else cells)
+        return plain if dtype is None else plain.cast(dtype)
+    import pyarrow as pa
+
+    column = pa.array(cells)
+    if dtype is None or not pa.types.is_dictionary(dtype):
+        return column if dtype is None else column.cast(dtype)
+    parts = column.cast(dtype.value_type).dictionary_encode()
+    codes = parts.indices.cast(dtype.index_type)
+    return pa.DictionaryArray.from_arrays(codes, parts.dictionary, ordered=dtype.ordered)
+
+
+def _moments(kind: str, ticks: Ticks, dtype: Any, zone: tzinfo | None) -> Any:
+    """Times as a column of a type; of None or one of Python's, the usual one."""
+    moments = ticks.astype("datetime64[us]")
+    if kind == "pandas":
+        import pandas as pd
+
+        column = pd.Series(moments)
+        if dtype is date:
+            return column.dt.date.astype(object)
+        column = column if zone is None else column.dt.tz_localize("UTC").dt.tz_convert(zone)
+        return column if dtype is None or isinstance(dtype, type) else column.astype(dtype)
+    if kind == "polars":
+        import polars as pl
+
+        if dtype is None or isinstance(dtype, type):
+            name = getattr(zone, "key", None) or ("UTC" if zone is not None else None)
+            dtype = pl.Date() if dtype is date else pl.Datetime("us", name)
+        if dtype == pl.Date:
+            return pl.Series(moments).cast(dtype)
+        plain = pl.Series(moments).cast(pl.Datetime(dtype.time_unit))
+        if dtype.time_zone is None:
+            return plain
+        return plain.dt.replace_time_zone("UTC").dt.convert_time_zone(dtype.time_zone)
+    import pyarrow as pa
+
+    if dtype is None:
+        name = getattr(zone, "key", None) or ("UTC" if zone is not None else None)
+        dtype = pa.timestamp("us", name)
+    return pa.array(moments).cast(dtype)
 
 
 def time_texts(panel: Panel, ticks: Ticks) -> npt.NDArray[Any]:
@@ -256,19 +301,20 @@ def time_texts(panel: Panel, ticks: Ticks) -> npt.NDArray[Any]:
         local = clock_of(panel.zone, ticks).to_local(ticks)
         offsets = local - ticks
     style = panel.form.style
-    texts = []
-    for tick, offset in zip(local.tolist(), offsets.tolist(), strict=True):
-        moment = EPOCH + timedelta(microseconds=tick)
-        used = style or _plain_style(panel, bool(np.any(local % DAY)), offset)
-        texts.append(format_moment(moment, used))
+    plain = Style()
+    if style is None and (panel.zone is not None or np.any(local % DAY)):
+        digits = 6 if np.any(local % SECOND) else 0
+        plain = Style(time_mark=" ", seconds=True, fraction_digits=digits)
+    texts = [
+        format_moment(EPOCH + timedelta(microseconds=tick), style or plain)
+        + (_offset_text(offset) if style is None and panel.zone is not None else "")
+        for tick, offset in zip(local.tolist(), offsets.tolist(), strict=True)
+    ]
     return np.array(texts, dtype=object)
 
 
-def _plain_style(panel: Panel, has_time: bool, offset: int) -> Style:
-    """How dates are written that did not come as text."""
-    if panel.zone is None:
-        return Style(time_mark=" ", seconds=True) if has_time else Style()
-    minutes = offset // 60_000_000
-    sign = "-" if minutes < 0 else "+"
-    hours, minutes = divmod(abs(minutes), 60)
-    return Style(time_mark=" ", seconds=True, zone=f"{sign}{hours:02d}:{minutes:02d}")
+def _offset_text(offset: int) -> str:
+    """A distance from UTC in microseconds, as in +05:30."""
+    minutes, seconds = divmod(abs(offset) // SECOND, 60)
+    text = f"{'-' if offset < 0 else '+'}{minutes // 60:02d}:{minutes % 60:02d}"
+    return f"{text}:{seconds:02d}" if seconds else text

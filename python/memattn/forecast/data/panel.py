@@ -8,7 +8,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import tzinfo
@@ -18,13 +17,14 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from memattn.errors import DataError, refused
+from memattn.errors import DataError, quoted, refused
+from memattn.extras import need
 from memattn.forecast.data.column_choice import (
     ID_COL,
+    SHOWN,
     TARGET_COL,
     TIME_COL,
     Choice,
-    choose_long,
     choose_of_file,
 )
 from memattn.forecast.data.columns import Array, Columns
@@ -45,11 +45,10 @@ from memattn.forecast.data.time_zones import DAY, FIRST, LAST, Ticks, clock_of
 from memattn.forecast.data.times import Style
 
 if TYPE_CHECKING:
-    import pandas as pd
-    import polars as pl
+    from narwhals.typing import IntoFrame
 
 Flags = npt.NDArray[np.bool_]
-Data: TypeAlias = "pd.DataFrame | pl.DataFrame | Panel | str | os.PathLike[str]"
+Data: TypeAlias = "IntoFrame | Panel | str | os.PathLike[str]"
 
 
 @dataclass(frozen=True)
@@ -59,13 +58,15 @@ class Form:
     Attributes
     ----------
     library : str
-        ``"pandas"``, ``"polars"`` or ``"csv"``.
+        ``"pandas"``, ``"polars"``, ``"pyarrow"``, or ``"csv"`` for a file.
     id_col, time_col, target_col : str
         The names of the columns that go out.
     id_dtype, time_dtype : object
-        The library's types; None for text.
+        The library's types; None for its usual ones.
     style : Style, optional
-        How dates in text are written; None for numbers.
+        How times in text are written; None for times that were not text.
+    number_type : str, optional
+        The type of the values in NumPy; None for text.
     """
 
     library: str
@@ -75,6 +76,7 @@ class Form:
     id_dtype: object = None
     time_dtype: object = None
     style: Style | None = None
+    number_type: str | None = None
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -233,21 +235,23 @@ _LONGEST = {
 
 
 def panel_from_frame(
-    frame: pd.DataFrame | pl.DataFrame,
+    frame: IntoFrame,
     *,
     id_col: str = ID_COL,
     time_col: str = TIME_COL,
-    target_col: str = TARGET_COL,
+    target_col: str | Sequence[str] = TARGET_COL,
     freq: str | int | None = None,
     season: int | None = None,
 ) -> Panel:
-    """A panel from a long frame of pandas or Polars, one row for each series and time.
+    """A panel from a data frame, long or wide as in `panel_from_file`.
 
     Parameters
     ----------
-    frame : DataFrame
-        With the columns of times and values, and one of ids unless it is one series. Index levels
-        of pandas with these names count as columns. Rows may be in any order.
+    frame : DataFrame, LazyFrame, Table or relation
+        Of pandas, Polars, PyArrow, DuckDB, or another library that narwhals reads. Index levels of
+        pandas with one of the names count as columns, and so does an index of dates where there
+        is no column `time_col`. Rows may be in any order. Forecasts go back in the same library,
+        those of a LazyFrame as a DataFrame, those of a DuckDB relation as a PyArrow table.
     id_col, time_col, target_col : str
         The names of the columns.
     freq : str or int, optional
@@ -266,10 +270,13 @@ def panel_from_frame(
     DataError
         The data cannot be used; a ValueError that names row and column.
     TypeError
-        `frame` is no DataFrame.
+        `frame` is no data frame.
+    ModuleNotFoundError
+        narwhals is not installed.
     """
-    columns = _frame_columns(frame, (id_col, time_col, target_col))
-    choice = choose_long(columns, id_col, time_col, target_col)
+    targets = (target_col,) if isinstance(target_col, str) else tuple(target_col)
+    columns = _frame_columns(frame, (id_col, time_col, *targets))
+    choice = choose_of_file(columns, id_col, time_col, target_col)
     return _panel(read_rows(columns, choice.names, choice.times), choice, freq, season)
 
 
@@ -287,14 +294,14 @@ def panel_from_file(
     A file with the column `id_col`, or with `time_col` and `target_col`, is long, as in
     `panel_from_frame`. Any other is wide: every column of numbers is a series, or those that
     `target_col` names. Times are in `time_col`, else in the first column of dates; in a wide file
-    without any the rows are counted. Forecasts go back as CSV.
+    without any the rows are counted.
 
     Raises
     ------
     DataError
         The file cannot be used; a ValueError that names file, line and column.
     ModuleNotFoundError
-        A Parquet file, and nothing that reads one.
+        A Parquet file, and narwhals or what reads the file is not installed.
     """
     from memattn.forecast.data.panel_files import errors_of_file, read_columns
 
@@ -312,21 +319,18 @@ def panel_from_file(
 
 
 def _frame_columns(frame: Any, wanted: tuple[str, ...]) -> Columns:
-    # Who has a frame has its library imported.
-    pandas, polars = sys.modules.get("pandas"), sys.modules.get("polars")
-    if pandas is not None and isinstance(frame, pandas.DataFrame):
-        from memattn.forecast.data.pandas_columns import PandasColumns
-
-        return PandasColumns(frame, wanted)
-    if polars is not None and isinstance(frame, polars.DataFrame):
-        from memattn.forecast.data.polars_columns import PolarsColumns
-
-        return PolarsColumns(frame)
+    """The columns of a data frame; TypeError for what is none."""
     found = f"{type(frame).__module__}.{type(frame).__qualname__}"
-    if polars is not None and isinstance(frame, polars.LazyFrame):
-        found += ", which .collect() makes one"
-    msg = f"panel_from_frame: frame: found {found}, expected a DataFrame of pandas or polars"
-    raise TypeError(msg)
+    msg = f"panel_from_frame: frame: found {found}, expected a data frame or the path of a file"
+    if type(frame).__module__ in ("builtins", "numpy"):
+        raise TypeError(msg)
+    need("a data frame", "forecast", "narwhals")
+    from memattn.forecast.data.frame_columns import frame_columns
+
+    try:
+        return frame_columns(frame, wanted)
+    except TypeError:
+        raise TypeError(msg) from None
 
 
 def panel_of(where: str, data: Data, *, season: int | None, **options: Any) -> Panel:
@@ -339,7 +343,7 @@ def panel_of(where: str, data: Data, *, season: int | None, **options: Any) -> P
     data : DataFrame, path or Panel
         A panel stays as it is, but for a season that is given.
     season, options
-        As in `panel_from_file`; a frame is long and has one target.
+        As in `panel_from_file`.
     """
     if isinstance(data, Panel):
         if not len(data):
@@ -347,9 +351,6 @@ def panel_of(where: str, data: Data, *, season: int | None, **options: Any) -> P
         return data if season is None else replace(data, season=season)
     if isinstance(data, str | os.PathLike):
         return panel_from_file(Path(data), season=season, **options)
-    if not isinstance(options["target_col"], str):
-        msg = "found several names, expected one: a frame is long"
-        raise refused(where, "target_col", msg)
     return panel_from_frame(data, season=season, **options)
 
 
@@ -358,6 +359,7 @@ def _panel(rows: LongRows, choice: Choice, freq: str | int | None, season: int |
         raise DataError("option", f"found {season}, expected at least 1", argument="season")
     asked = None if freq is None else parse_frequency(freq)
     rows.notes[:0] = choice.notes
+    _note_columns(rows, choice)
     rows = put_in_order(rows)
     spacing = find_spacing(rows, asked)
     values, offsets, last = fill(rows, spacing)
@@ -392,6 +394,7 @@ def _season(frequency: Frequency, values: Array, offsets: Ticks) -> tuple[int, s
 
 
 def _form(rows: LongRows, names: Names) -> Form:
+    kinds = {rows.columns.number_type(name) for name in rows.names.values}
     return Form(
         library=rows.columns.library,
         id_col=names.ids or ID_COL,
@@ -400,7 +403,22 @@ def _form(rows: LongRows, names: Names) -> Form:
         id_dtype=rows.id_dtype,
         time_dtype=rows.times.dtype,
         style=rows.times.style,
+        number_type=kinds.pop() if len(kinds) == 1 else None,
     )
+
+
+def _note_columns(rows: LongRows, choice: Choice) -> None:
+    """Says which columns are not used, and whose numbers are not exact."""
+    names, columns = rows.names, rows.columns
+    used = {names.ids, names.times, *names.values}
+    unused = [quoted(name) for name in columns.names if name not in used]
+    if unused and all(note.kind != "wide" for note in choice.notes):
+        more = f" and {len(unused) - SHOWN:,} more" if len(unused) > SHOWN else ""
+        rows.note("unused", f"not used: {', '.join(unused[:SHOWN])}{more}", len(unused))
+    for name, row in columns.rounded.items():
+        if row is not None:
+            text = f"{quoted(name)} has whole numbers beyond 2**53, first {columns.place(row)}"
+            rows.note("rounded", f"{text}: rounded to the nearest that float64 holds", 1)
 
 
 def _note_marks(panel: Panel, rows: LongRows) -> None:

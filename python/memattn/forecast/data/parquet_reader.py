@@ -1,10 +1,9 @@
-"""Reads Parquet files by PyArrow, or by Polars alone; whatever is wrong becomes a DataError.
+"""Reads Parquet files by PyArrow, else by Polars; whatever is wrong becomes a DataError.
 
 A Parquet file can hold one value a billion times in a few bytes. Its metadata say how many rows and
 columns it has, and a file that would grow too much is refused before its values are read.
 
-PyArrow comes first, even for a table of Polars: it raises on the damaged files on which Polars ends
-the process.
+PyArrow comes first: it raises on the damaged files on which Polars ends the process.
 """
 
 from __future__ import annotations
@@ -20,18 +19,17 @@ from pathlib import Path
 from typing import Any
 
 from memattn.errors import DataError, quoted
-from memattn.forecast.data.columns import Columns
+from memattn.extras import need
+from memattn.forecast.data.frame_columns import FrameColumns, frame_columns
 
 # Cells that a file may have however small it is, which take up to a gigabyte while they are put in
 # order, and cells for each of its bytes: a long table of M5 has some 4.
 CELLS_ANYWAY = 16 << 20
 CELLS_A_BYTE = 32
-TEXT_ANYWAY = 64 << 20  # bytes of text, of which each row may get its own copy
-TEXT_A_BYTE = 32
 _CHILD = Path(__file__).with_name("parquet_child.py")
 
 
-def read_parquet(path: Path) -> Columns:
+def read_parquet(path: Path) -> FrameColumns:
     """The columns of a Parquet file, without those of lists and structs.
 
     Raises
@@ -39,22 +37,16 @@ def read_parquet(path: Path) -> Columns:
     DataError
         The file cannot be read, or has far more values than bytes.
     ModuleNotFoundError
-        Neither Polars nor pandas with PyArrow is installed.
+        narwhals, or both of PyArrow and Polars, are not installed.
     """
+    need("Parquet", "parquet", "narwhals")
     with parquet_errors(path):
         size = _size(path)
-        polars, pandas, pyarrow = (
-            importlib.util.find_spec(name) is not None for name in ("polars", "pandas", "pyarrow")
-        )
-        if polars:
-            return _by_arrow_for_polars(path, size) if pyarrow else _by_polars(path, size)
-        if pandas and pyarrow:
-            return _by_arrow_for_pandas(path, size)
-    msg = (
-        f"{path}: found neither polars nor pyarrow, expected one to read Parquet: "
-        "pip install 'memattn[polars]' or 'memattn[parquet]'"
-    )
-    raise ModuleNotFoundError(msg)
+        for library, read in (("pyarrow", _by_arrow), ("polars", _by_polars)):
+            if importlib.util.find_spec(library) is not None:
+                return frame_columns(read(path, size), file=path)
+    msg = "reading Parquet needs Polars or PyArrow: pip install 'memattn[polars]'"
+    raise ModuleNotFoundError(f"{path}: {msg} or 'memattn[parquet]'")
 
 
 @contextmanager
@@ -112,14 +104,11 @@ def _check_growth(path: Path, size: int, rows: int, columns: int) -> None:
         raise DataError("too-large", problem, file=path)
 
 
-def _by_polars(path: Path, size: int) -> Columns:
-    """The columns by Polars alone, after another process has read the file and lived."""
+def _by_polars(path: Path, size: int) -> Any:
+    """A table of Polars, after another process has read the file and lived."""
     import polars as pl
 
-    from memattn.forecast.data.polars_columns import PolarsColumns
-
-    flat = _ask_child(path, size)
-    return PolarsColumns(pl.scan_parquet(path, glob=False).select(flat).collect(), path)
+    return pl.scan_parquet(path, glob=False).select(_ask_child(path, size))
 
 
 def _ask_child(path: Path, size: int) -> list[str]:
@@ -139,26 +128,7 @@ def _ask_child(path: Path, size: int) -> list[str]:
     return flat
 
 
-def _by_arrow_for_polars(path: Path, size: int) -> Columns:
-    import polars as pl
-
-    from memattn.forecast.data.polars_columns import PolarsColumns
-
-    frame = pl.from_arrow(_arrow_table(path, size))
-    assert isinstance(frame, pl.DataFrame)
-    return PolarsColumns(frame, path)
-
-
-def _by_arrow_for_pandas(path: Path, size: int) -> Columns:
-    from memattn.forecast.data.pandas_columns import PandasColumns
-
-    frame = _arrow_table(path, size).to_pandas()
-    if any(name is not None for name in frame.index.names):
-        frame = frame.reset_index()
-    return PandasColumns(frame, (), path)
-
-
-def _arrow_table(path: Path, size: int) -> Any:
+def _by_arrow(path: Path, size: int) -> Any:
     """The columns of single values as a table of PyArrow, within the bounds."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -168,33 +138,14 @@ def _arrow_table(path: Path, size: int) -> Any:
         schema = file.schema_arrow
     flat = [field.name for field in schema if not pa.types.is_nested(field.type)]
     texts = [field.name for field in schema if _is_text(field.type)]
-    # As dictionaries first: a text that stands in many rows is then in memory once.
+    # As dictionaries: a text that stands in many rows is then in memory once.
     with pq.ParquetFile(path, read_dictionary=texts) as file:
         table = file.read(flat)
-    table.validate(full=True)  # text that is no UTF-8, which Polars would take on trust
-    _check_text(path, size, table)
-    return table.cast(pa.schema([schema.field(name) for name in flat], schema.metadata))
+    table.validate(full=True)  # such as text that is no UTF-8
+    return table
 
 
 def _is_text(kind: Any) -> bool:
     import pyarrow as pa
 
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
-
-
-def _check_text(path: Path, size: int, table: Any) -> None:
-    """Refuse texts that would take far more than the file once each row has its own."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    total = 0
-    for column in table.columns:
-        for chunk in column.chunks:
-            if pa.types.is_dictionary(chunk.type):
-                lengths = pc.binary_length(chunk.dictionary).take(chunk.indices)
-                total += pc.sum(lengths.cast(pa.int64())).as_py() or 0
-    allowed = max(TEXT_ANYWAY, TEXT_A_BYTE * size)
-    if total > allowed:
-        found = f"found {total:,} bytes of text in a file of {size:,} bytes"
-        problem = f"{found}, expected at most {allowed:,}; write the table as CSV"
-        raise DataError("too-large", problem, file=path)

@@ -16,7 +16,7 @@ from memattn.forecast.data import arrow_columns as module
 from memattn.forecast.data import panel_files
 from memattn.forecast.data.arrow_columns import ArrowColumns, arrow_columns
 from memattn.forecast.data.columns import TableColumns, TextColumns
-from memattn.forecast.data.pandas_columns import PandasColumns
+from memattn.forecast.data.frame_columns import frame_columns
 from memattn.forecast.data.panel import panel_from_file
 
 from ..panels import assert_same, random_table
@@ -152,7 +152,7 @@ def test_columns_are_found_without_a_search(tmp_path: Path) -> None:
     for columns in (
         TableColumns(Table(names, table.rows, table.lines)),
         ArrowColumns(arrow.table, names, path),
-        PandasColumns(arrow.table.rename_columns(["a", "b"]).to_pandas(), ()),
+        frame_columns(arrow.table.rename_columns(["a", "b"])),
     ):
         columns.names = names
         assert columns.numbers("b")[1] == 3

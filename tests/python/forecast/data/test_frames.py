@@ -180,12 +180,13 @@ def test_a_file_goes_back_as_csv(tmp_path: Path, cells: list[str], following: li
     columns = {"ds": cells, "unique_id": ["x,1"] * len(cells), "y": range(len(cells))}
     quoted = {**columns, "unique_id": ['"x,1"'] * len(cells)}
     panel = panel_from_file(write_csv(tmp_path / "in.csv", quoted))
-    text = forecast_frame(panel, np.array([[1.5, 1e10]]), {80: (np.zeros((1, 2)), np.ones((1, 2)))})
-    rows = list(csv.reader(io.StringIO(text)))
+    bounds = {80: (np.zeros((1, 2)), np.array([[np.inf, np.nan]]))}
+    table = forecast_frame(panel, np.array([[0.1 + 0.2, 1234567890.125]]), bounds, kind="small")
+    rows = list(csv.reader(io.StringIO(table.to_csv())))
     assert rows == [
         ["unique_id", "ds", "memattn", "memattn-lo-80", "memattn-hi-80"],
-        ["x,1", following[0], "1.5", "0", "1"],
-        ["x,1", following[1], "1e+10", "0", "1"],
+        ["x,1", following[0], "0.30000000000000004", "0.0", "inf"],
+        ["x,1", following[1], "1234567890.125", "0.0", ""],
     ]
 
 
@@ -194,6 +195,7 @@ def test_a_file_goes_back_as_csv(tmp_path: Path, cells: list[str], following: li
     [
         (None, "D", "2024-01-04"),
         (None, "h", "2024-01-01 03:00:00"),
+        (None, "250ms", "2024-01-01 00:00:00.750000"),
         ("America/St_Johns", "h", "2024-01-01 03:00:00-03:30"),
     ],
 )
@@ -201,7 +203,8 @@ def test_parquet_goes_back_as_csv(tmp_path: Path, zone: str | None, freq: str, l
     path = tmp_path / "in.parquet"
     ds = pd.date_range("2024-01-01", periods=3, freq=freq, tz=zone)
     pl.from_pandas(pd.DataFrame({"ds": ds, "y": [1, 2, 3]})).write_parquet(path)
-    assert forecast_frame(panel_from_file(path), np.ones((1, 1))).splitlines()[1] == f"y,{last},1"
+    table = forecast_frame(panel_from_file(path), np.ones((1, 1)), kind="small")
+    assert table.to_csv().splitlines()[1] == f"y,{last},1.0"
 
 
 def test_times_that_the_type_cannot_hold_are_refused() -> None:

@@ -48,15 +48,19 @@ def test_a_file_without_times_counts_its_rows(tmp_path: Path) -> None:
     assert panel.future(1).tolist() == [[4], [4]]
 
 
-def test_parquet_by_pandas_is_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    table = random_table(4, "h")
+def test_parquet_by_polars_is_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "long.parquet"
-    table.set_index("ds").to_parquet(path, engine="pyarrow")
-    by_polars = panel_from_file(path)
-    monkeypatch.setattr(parquet_reader, "_by_arrow_for_polars", parquet_reader._by_arrow_for_pandas)
-    by_pandas = panel_from_file(path)
-    assert_same(by_pandas, by_polars)
-    assert by_pandas.form.library == "csv"
+    random_table(4, "h").set_index("ds").to_parquet(path, engine="pyarrow")
+    by_arrow = panel_from_file(path)
+    monkeypatch.setattr(parquet_reader, "_by_arrow", parquet_reader._by_polars)
+    assert_same(panel_from_file(path), by_arrow)
+
+
+def test_rows_that_pandas_has_numbered_are_no_series(tmp_path: Path) -> None:
+    path = tmp_path / "wide.parquet"
+    table = pd.DataFrame({"ds": days(9), "a": range(9)})
+    table[table.index != 3].to_parquet(path, engine="pyarrow")
+    assert panel_from_file(path).ids.tolist() == ["a"]
 
 
 def test_without_a_reader_it_says_what_to_install(
@@ -65,16 +69,16 @@ def test_without_a_reader_it_says_what_to_install(
     path = tmp_path / "long.parquet"
     random_table(4).to_parquet(path)
     monkeypatch.setattr(panel_files.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(ModuleNotFoundError, match=r"pip install 'memattn\[polars\]'"):
+    with pytest.raises(ModuleNotFoundError, match=r"pip install 'memattn\[parquet\]'"):
         panel_from_file(path)
 
 
-@pytest.mark.parametrize("reader", ["_by_polars", "_by_arrow_for_polars", "_by_arrow_for_pandas"])
+@pytest.mark.parametrize("reader", ["_by_polars", "_by_arrow"])
 @pytest.mark.parametrize("data", [b"", b"PAR1", b"PAR1" + bytes(100) + b"PAR1", b"unique_id,ds,y"])
 def test_broken_parquet_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reader: str, data: bytes
 ) -> None:
-    monkeypatch.setattr(parquet_reader, "_by_arrow_for_polars", getattr(parquet_reader, reader))
+    monkeypatch.setattr(parquet_reader, "_by_arrow", getattr(parquet_reader, reader))
     path = tmp_path / "broken.parquet"
     path.write_bytes(data)
     with pytest.raises(DataError, match="cannot be read as Parquet") as caught:

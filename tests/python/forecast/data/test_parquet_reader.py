@@ -36,13 +36,10 @@ def without(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
     )
 
 
-@pytest.fixture(params=["PyArrow and Polars", "PyArrow and pandas", "Polars alone"])
+@pytest.fixture(params=["PyArrow", "Polars alone"])
 def reader(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """What is installed to read Parquet."""
-    if request.param == "PyArrow and pandas":
-        without(monkeypatch, "polars")
-    elif request.param == "Polars alone":
-        without(monkeypatch, "pyarrow", "pandas")
+    without(monkeypatch, *(("polars",) if request.param == "PyArrow" else ("pyarrow",)), "pandas")
     return str(request.param)
 
 
@@ -107,7 +104,7 @@ def test_whatever_is_raised_while_reading_is_a_data_error(
 
     path = tmp_path / "table.parquet"
     path.write_bytes(content(random_table(2)))
-    monkeypatch.setattr(parquet_reader, "_by_arrow_for_polars", fail)
+    monkeypatch.setattr(parquet_reader, "_by_arrow", fail)
     said = refused(path)
     assert said.kind == "unreadable"
     assert str(said).endswith("write the file again, or as CSV")
@@ -123,7 +120,7 @@ def test_an_interruption_is_no_fault_of_the_file(
 
     path = tmp_path / "table.parquet"
     path.write_bytes(content(random_table(2)))
-    monkeypatch.setattr(parquet_reader, "_by_arrow_for_polars", fail)
+    monkeypatch.setattr(parquet_reader, "_by_arrow", fail)
     with pytest.raises(type(error)):
         panel_from_file(path)
 
@@ -134,7 +131,7 @@ def test_out_of_memory_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
     path = tmp_path / "table.parquet"
     path.write_bytes(content(random_table(2)))
-    monkeypatch.setattr(parquet_reader, "_by_arrow_for_polars", fail)
+    monkeypatch.setattr(parquet_reader, "_by_arrow", fail)
     assert "not enough memory" in str(refused(path))
 
 
@@ -143,7 +140,7 @@ def test_errors_of_columns_are_data_errors_too(reader: str, tmp_path: Path) -> N
     path = tmp_path / "zone.parquet"
     times = pa.array([0, 1, 2], pa.timestamp("us", "Mars/Base"))
     pq.write_table(pa.table({"ds": times, "y": [1.0, 2.0, 3.0]}), path)
-    assert refused(path).kind == "unreadable"
+    assert refused(path).kind in ("unreadable", "unknown-zone")
 
 
 def test_one_value_very_often_is_refused_before_it_is_read(
@@ -179,15 +176,13 @@ def test_cells_are_compared_with_the_bytes(
     assert refused(path).kind == "too-large"
 
 
-def test_one_text_very_often_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_text_very_often_is_in_memory_once(reader: str, tmp_path: Path) -> None:
     path = tmp_path / "text.parquet"
     name = "x" * 1_000_000
     ids = pa.DictionaryArray.from_arrays(np.zeros(1000, np.int32), [name]).cast(pa.string())
     pq.write_table(pa.table({"unique_id": ids, "ds": range(1000), "y": [1.0] * 1000}), path)
     assert path.stat().st_size < 1_000_000
-    assert "found 1,000,000,000 bytes of text in a file of" in str(refused(path))
-    without(monkeypatch, "pyarrow")
-    assert panel_from_file(path).ids.tolist() == [name]  # Polars alone has it in memory once
+    assert panel_from_file(path).ids.tolist() == [name]
 
 
 def test_lists_and_structs_are_left_out(reader: str, tmp_path: Path) -> None:

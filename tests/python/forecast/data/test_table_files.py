@@ -12,22 +12,31 @@ from memattn.errors import DataError
 from memattn.forecast.data import table_files
 from memattn.forecast.data.frames import forecast_frame
 from memattn.forecast.data.panel import Panel, panel_from_file, panel_from_frame
-from memattn.forecast.data.table_files import check_table_file, for_file, table_bytes
+from memattn.forecast.data.table_files import kind_of_file, table_bytes
 
 from ..panels import random_table, write_csv
 
 
 def written(panel: Panel, name: str) -> bytes:
-    table = forecast_frame(for_file(panel, Path(name)), np.ones((len(panel), 2)))
-    return table_bytes(table)
+    path = Path(name)
+    table = forecast_frame(panel, np.ones((len(panel), 2)), kind=kind_of_file(path))
+    return table_bytes(table, path)
 
 
-@pytest.mark.parametrize("library", ["polars", "pandas"])
+@pytest.fixture(params=["polars", "pyarrow"], autouse=True)
+def library(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What is installed to write Parquet."""
+    find = table_files.importlib.util.find_spec
+    monkeypatch.setattr(
+        table_files.importlib.util,
+        "find_spec",
+        lambda name: find(name) if name in (request.param, "narwhals") else None,
+    )
+    return str(request.param)
+
+
 @pytest.mark.parametrize("zone", [None, "Europe/Berlin"])
-def test_the_rows_are_the_same(
-    library: str, zone: str | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(table_files, "_library", lambda: library)
+def test_the_rows_are_the_same(zone: str | None) -> None:
     panel = panel_from_frame(random_table(3, "h", zone))
     expected = forecast_frame(panel, np.ones((len(panel), 2)))
     found = pd.read_parquet(io.BytesIO(written(panel, "f.parquet")))
@@ -36,9 +45,7 @@ def test_the_rows_are_the_same(
     assert text.count("\n") == 1 + len(expected)
 
 
-@pytest.mark.parametrize("library", ["polars", "pandas"])
-def test_of_a_csv_file(library: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(table_files, "_library", lambda: library)
+def test_of_a_csv_file(tmp_path: Path) -> None:
     zoned = [f"2024-01-0{k}T12:00+02:00" for k in range(1, 6)]
     path = write_csv(tmp_path / "a.csv", {"ds": zoned, "y": [1, 2, 3, 4, 5]})
     table = pl.read_parquet(io.BytesIO(written(panel_from_file(path), "f.PQ")))
@@ -51,6 +58,6 @@ def test_of_a_csv_file(library: str, tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def test_nothing_that_writes_parquet(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(table_files.importlib.util, "find_spec", lambda name: None)
-    check_table_file(Path("f.csv"))
-    with pytest.raises(DataError, match="found neither polars nor pyarrow"):
-        check_table_file(Path("f.parquet"))
+    assert kind_of_file(Path("f.csv")) == "small"
+    with pytest.raises(DataError, match="writing Parquet needs Polars or PyArrow: pip install"):
+        kind_of_file(Path("f.parquet"))

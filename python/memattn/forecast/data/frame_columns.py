@@ -1,0 +1,324 @@
+"""The columns of a data frame, of any library that narwhals knows, as arrays.
+
+Frames of pandas, Polars and PyArrow are read as they are. A lazy one (a Polars LazyFrame, a DuckDB
+relation) is collected first; one that is like pandas (Modin, cuDF) becomes one of pandas.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import narwhals as nw
+import numpy as np
+import numpy.typing as npt
+
+from memattn.errors import DataError, quoted
+from memattn.forecast.data.column_types import kept_dtype, kept_zone
+from memattn.forecast.data.columns import (
+    Array,
+    Ids,
+    Times,
+    distinct,
+    first_rounded,
+    mostly_dates,
+    parse_numbers,
+    parse_times,
+    sorted_ids,
+)
+from memattn.forecast.data.time_zones import FIRST, LAST, Ticks
+from memattn.forecast.data.times import MAX_NUMBER
+
+TICK = {"s": 1_000_000, "ms": 1000, "us": 1}  # in microseconds
+_INDEX = re.compile(r"__index_level_\d+__", re.ASCII)
+_NUMBERS = {np.dtype(code).name for code in np.typecodes["AllInteger"] + "efd"}
+IDS = "text or whole numbers; convert the column to text"
+TIMES = "dates or whole numbers; convert periods with .dt.to_timestamp(), numbers to integers"
+
+
+def frame_columns(frame: Any, wanted: Sequence[str] = (), file: Path | None = None) -> FrameColumns:
+    """The columns of a data frame.
+
+    Parameters
+    ----------
+    frame : DataFrame, LazyFrame, Table or relation
+        Of pandas, Polars, PyArrow, DuckDB, or another library that narwhals reads.
+    wanted : sequence of str
+        Names of ids, times and values: index levels of a pandas frame that are called so count
+        as columns, and so does an index of dates where there is no column of times.
+    file : Path, optional
+        Where the frame was read from, for messages.
+
+    Raises
+    ------
+    TypeError
+        It is no data frame.
+    DataError
+        Two columns have the same name.
+    """
+    if nw.dependencies.is_pandas_like_dataframe(frame):
+        frame = _with_index(frame, wanted)
+        if not all(isinstance(name, str) for name in frame.columns):
+            frame = frame.set_axis([str(name) for name in frame.columns], axis=1)
+    try:
+        found = nw.from_native(frame)
+    except nw.exceptions.DuplicateError:
+        names = [str(name) for name in getattr(frame, "column_names", frame.columns)]
+        twice = next(name for name in names if names.count(name) > 1)
+        problem = f"found the column {quoted(twice)} twice, expected different names"
+        raise DataError("duplicate-column", problem, file=file, column=twice) from None
+    if isinstance(found, nw.LazyFrame):
+        found = found.collect()
+    if found.implementation.value not in ("pandas", "polars", "pyarrow"):
+        found = nw.from_native(found.to_pandas())
+    if file is not None:  # rows that pandas had numbered before it wrote the file
+        found = found.select([name for name in found.columns if not _INDEX.fullmatch(name)])
+    return FrameColumns(found, file)
+
+
+def _with_index(frame: Any, wanted: Sequence[str]) -> Any:
+    """A pandas frame with columns of what its index says."""
+    index = frame.index
+    levels = set(wanted).intersection(index.names).difference(frame.columns)
+    if not levels and wanted and wanted[1] not in frame and hasattr(index, "tz"):
+        index = index.rename(index.name or wanted[1])  # days without the name of the times
+        frame, levels = frame.set_axis(index), {index.name}.difference(frame.columns)
+    return frame.reset_index(level=list(levels)) if levels else frame
+
+
+class FrameColumns:
+    """The columns of a data frame of pandas, Polars or PyArrow."""
+
+    def __init__(self, frame: nw.DataFrame[Any], file: Path | None = None) -> None:
+        self.library = str(frame.implementation.value) if file is None else "csv"
+        self.names = list(frame.columns)
+        self.rows = len(frame)
+        self.rounded: dict[str, int | None] = {}
+        self._file = file
+        self._frame = frame
+
+    def error(self, kind: str, problem: str, row: int, column: str) -> DataError:
+        """The DataError for a cell; rows are counted from 1 in words."""
+        if self._file is None:
+            return DataError(kind, problem, line=row + 1, column=column)
+        # A line is a line of text; this file has none.
+        return DataError(kind, f"row {row + 1}: {problem}", file=self._file, column=column)
+
+    def place(self, row: int) -> str:
+        """The row, counted from 1."""
+        return f"row {row + 1:,}"
+
+    def ids(self, name: str) -> Ids:
+        """The column as ids: text or whole numbers, as such or as categories."""
+        column = self._filled(name, "missing-id", "found no id, expected one")
+        if not (column.dtype.is_integer() or column.dtype == nw.Object or _is_text(column.dtype)):
+            self._refuse("mixed-ids", f"ids of the type {self._dtype(name)}", name, IDS)
+        codes, cells = self._encoded(name)
+        values = [_plain_id(cell) for cell in cells]
+        kinds = {type(value) for value in values}
+        if not (kinds <= {str} or kinds <= {int}):
+            found = " and ".join(sorted(kind.__name__ for kind in kinds))
+            self._refuse("mixed-ids", f"ids of the type {found}", name, IDS)
+        try:
+            "".join(value for value in values if isinstance(value, str)).encode()
+        except UnicodeEncodeError:
+            self._refuse("mixed-ids", "ids with half a surrogate pair", name, "Unicode text")
+        return sorted_ids(codes, values, kept_dtype(self._dtype(name), values))
+
+    def times(self, name: str) -> Times:
+        """The column as dates or whole numbers."""
+        column = self._filled(name, "not-a-date", "found no time, expected one in every row")
+        kind, dtype = column.dtype, self._dtype(name)
+        if isinstance(kind, nw.Datetime):
+            given = getattr(dtype, "tz", None) or kind.time_zone  # pandas' own, or a text
+            try:
+                zone = kept_zone(given)
+            except (ValueError, OSError, KeyError):  # ZoneInfoNotFoundError is a KeyError
+                expected = "one with a name that this machine knows, or a fixed offset"
+                self._refuse("unknown-zone", f"the time zone {quoted(str(given))}", name, expected)
+            ticks = self._microseconds(column.cast(nw.Int64).to_numpy(), kind.time_unit, name)
+            return Times(ticks, is_number=False, zone=zone, dtype=kept_dtype(dtype, zone=zone))
+        if kind == nw.Date:
+            ticks = self._microseconds(column.dt.timestamp("ms").to_numpy(), "ms", name)
+            return Times(ticks, is_number=False, dtype=dtype)
+        if kind.is_integer():
+            return self._whole_numbers(column, name)
+        if not (kind == nw.Object or _is_text(kind)):
+            self._refuse("not-a-date", f"the type {dtype}", name, TIMES)
+        text_dtype = dtype if kind == nw.String else None
+        return parse_times(*self._encoded(name), self._cell_error(name), text_dtype)
+
+    def _whole_numbers(self, column: nw.Series[Any], name: str) -> Times:
+        """Times that are whole numbers, none so large that the next ones could overflow."""
+        values = _integers(column)
+        bad = (values > MAX_NUMBER) | (values < -MAX_NUMBER)
+        if bad.any():
+            row = int(np.argmax(bad))
+            problem = f"found {values[row]}, expected a magnitude of at most {MAX_NUMBER:g}"
+            raise self.error("too-large", problem, row, name)
+        dtype = kept_dtype(self._dtype(name))
+        return Times(values.astype(np.int64), is_number=True, dtype=dtype)
+
+    def _microseconds(self, ticks: Ticks, unit: str, name: str) -> Ticks:
+        if unit == "ns":
+            bad = ticks % 1000 != 0
+            problem = "found a time between two microseconds, expected whole ones"
+            scaled = ticks // 1000
+        else:
+            tick = np.int64(TICK[unit])
+            bad = (ticks < FIRST // tick) | (ticks > LAST // tick)
+            problem = "found a time far away, expected a year from 1 to 9999"
+            scaled = ticks * tick
+        if bad.any():
+            raise self.error("not-a-date", problem, int(np.argmax(bad)), name)
+        return np.asarray(scaled, dtype=np.int64)
+
+    def numbers(self, name: str) -> Array:
+        """The column as numbers, NaN for missing ones."""
+        column = self._column(name)
+        kind = column.dtype
+        if kind.is_integer():
+            missing = column.is_null().to_numpy()
+            whole = _integers(column)
+            values = whole.astype(np.float64)
+            self.rounded[name] = first_rounded(values, lambda row: int(whole[row]))
+            if missing.any():
+                values[missing] = np.nan
+            return values
+        if kind.is_numeric():
+            return np.ascontiguousarray(column.cast(nw.Float64).to_numpy(), dtype=np.float64)
+        if column.null_count() == self.rows:  # of no type
+            return np.full(self.rows, np.nan)
+        if not (kind == nw.Object or _is_text(kind)):
+            self._refuse("not-a-number", f"the type {self._dtype(name)}", name, "numbers")
+        return parse_numbers(*self._encoded(name), self._cell_error(name))
+
+    def number_type(self, name: str) -> str | None:
+        """The type of a column of numbers in NumPy; None for one that NumPy does not have."""
+        kind = str(self._column(name).dtype).lower()
+        return kind if kind in _NUMBERS else None
+
+    def is_numeric(self, name: str) -> bool:
+        """Whether the column has a type of numbers."""
+        return self._column(name).dtype.is_numeric()
+
+    def find_times(self) -> str | None:
+        """The first column of dates, as a type or as text."""
+        for name in self.names:
+            kind = self._column(name).dtype
+            if kind in (nw.Datetime, nw.Date):
+                return name
+            if kind == nw.Object or _is_text(kind):
+                try:
+                    if mostly_dates(*self._encoded(name)):
+                        return name
+                except DataError:  # cells of several values
+                    continue
+        return None
+
+    def _dtype(self, name: str) -> Any:
+        """The type in the frame's own library."""
+        column = self._frame[name]
+        native = column.to_native()
+        return native.type if column.implementation.is_pyarrow() else native.dtype
+
+    def _column(self, name: str) -> nw.Series[Any]:
+        """A column, of a type that narwhals knows if there is one."""
+        column = self._frame[name]
+        if column.dtype != nw.Unknown:
+            return column
+        native, text = column.to_native(), str(self._dtype(name))
+        if text == "date64[ms]":
+            native = native.cast("timestamp[ms]")
+        elif text == "date64[ms][pyarrow]":
+            native = native.astype("timestamp[ms][pyarrow]")
+        elif text.startswith("Sparse["):
+            native = native.sparse.to_dense()
+        elif text.startswith("datetime64["):  # in a zone that is none of zoneinfo's
+            native = native.dt.tz_convert("UTC")
+        return nw.from_native(native, series_only=True)
+
+    def _filled(self, name: str, kind: str, problem: str) -> nw.Series[Any]:
+        """A column in which nothing may be missing."""
+        column = self._column(name)
+        missing = column.is_null().to_numpy()
+        if missing.any():
+            raise self.error(kind, problem, int(np.argmax(missing)), name)
+        return column
+
+    def _encoded(self, name: str) -> tuple[Ticks, list[Any]]:
+        """The different cells of a column, None for missing ones, and the place of each row's."""
+        column = self._column(name)
+        native = column.to_native()
+        if column.dtype == nw.Object:
+            missing = column.is_null().to_list()
+            cells = [None if none else cell for none, cell in zip(missing, column, strict=True)]
+            try:  # 1 and True are equal, but not the same cell
+                codes, pairs = distinct([(type(cell), cell) for cell in cells])
+            except TypeError:
+                problem = "found a cell that holds several values, expected single ones"
+                raise DataError("not-a-value", problem, file=self._file, column=name) from None
+            return codes, [cell for _, cell in pairs]
+        codes, cells = _FACTORS[column.implementation.value](native)
+        if (codes < 0).any():
+            codes = np.where(codes < 0, len(cells), codes)
+            cells.append(None)
+        return codes, cells
+
+    def _cell_error(self, name: str) -> Callable[[int, tuple[str, str]], DataError]:
+        return lambda row, problem: self.error(*problem, row, name)
+
+    def _refuse(self, kind: str, found: str, name: str, expected: str) -> NoReturn:
+        problem = f"found {found}, expected {expected}"
+        raise DataError(kind, problem, file=self._file, column=name)
+
+
+def _is_text(kind: nw.dtypes.DType) -> bool:
+    """Whether cells are text, perhaps as categories."""
+    return kind in (nw.String, nw.Categorical, nw.Enum)
+
+
+def _integers(column: nw.Series[Any]) -> npt.NDArray[Any]:
+    """A column of whole numbers, 0 for missing ones."""
+    if column.dtype in (nw.Int128, nw.UInt128):  # NumPy has no such type
+        return np.array([cell or 0 for cell in column], dtype=object)
+    return column.fill_null(0).to_numpy()
+
+
+def _plain_id(cell: Any) -> Any:
+    """Text and whole numbers as Python's own."""
+    if isinstance(cell, str):
+        return str.__str__(cell)
+    return int(cell) if isinstance(cell, int | np.integer) and not isinstance(cell, bool) else cell
+
+
+def _pandas_factors(column: Any) -> tuple[Ticks, list[Any]]:
+    import pandas as pd
+
+    codes, cells = pd.factorize(column)
+    return np.asarray(codes, dtype=np.int64), cells.tolist()
+
+
+def _polars_factors(column: Any) -> tuple[Ticks, list[Any]]:
+    import polars as pl
+
+    text = column.dtype in (pl.Categorical, pl.Enum)
+    table = (column.cast(pl.String) if text else column).to_frame("cell")
+    cells = table.drop_nulls().unique(maintain_order=True).with_row_index("code")
+    joined = table.join(cells, on="cell", how="left", maintain_order="left")
+    codes = joined["code"].cast(pl.Int64).fill_null(-1).to_numpy()
+    return codes, cells["cell"].to_list()
+
+
+def _arrow_factors(column: Any) -> tuple[Ticks, list[Any]]:
+    kind = getattr(column.type, "value_type", column.type)  # of a dictionary
+    # Not combined into one chunk, which could not hold 2 GiB of text.
+    chunks = column.cast(kind).dictionary_encode().unify_dictionaries().chunks
+    codes = [chunk.indices.fill_null(-1).to_numpy() for chunk in chunks]
+    cells = chunks[0].dictionary.to_pylist() if chunks else []
+    return np.concatenate([np.empty(0, np.int64), *codes]).astype(np.int64), cells
+
+
+_FACTORS = {"pandas": _pandas_factors, "polars": _polars_factors, "pyarrow": _arrow_factors}
