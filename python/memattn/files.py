@@ -58,6 +58,7 @@ def write_atomically(path: Path, data: bytes) -> None:
         It cannot be written; the file that was there is whole, unless the message says that it is
         replaced.
     """
+    _refuse_stream(path)
     try:
         _memattn.write_file_atomically(path, data)
     except OSError as error:
@@ -66,6 +67,7 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 def check_writable(path: Path) -> None:
     """Raises DataError when `path` cannot be written, by trying: before the work, not after it."""
+    _refuse_stream(path)
     try:
         _memattn.check_file_writable(path)
     except OSError as error:
@@ -84,13 +86,36 @@ def write_error(path: Path, error: OSError, kind: str = "write-failed") -> DataE
     if isinstance(error, _memattn.FileReplacedError):
         problem = f"replaced, but a power cut may undo it: cannot sync its folder: {reason}"
         return DataError(kind, problem, file=path)
-    parent = path.parent
     if number == errno.EISDIR:
-        problem = "found a folder, expected a file path"
-    elif number == errno.EINVAL and path.exists() and not path.is_file():
-        problem = "found no regular file, expected a file path"
-    elif number in (errno.ENOENT, errno.ENOTDIR) and not parent.is_dir():
-        problem = f"found no folder {printable(str(parent))}, expected it to exist"
-    else:
-        return UnwritableError(kind, f"cannot write {printable(str(path))}: {reason}", file=path)
-    return DataError("unwritable", problem, file=path)
+        return unwritable(path, "it is a folder")
+    if number == errno.EINVAL and path.exists() and not path.is_file():
+        return unwritable(path, "it is not a regular file")
+    if number in (errno.ENOENT, errno.ENOTDIR) and not path.parent.is_dir():
+        return unwritable(path, f"there is no folder {printable(str(path.parent))}")
+    return unwritable(path, reason, kind)
+
+
+def unwritable(path: Path, reason: str, kind: str = "unwritable") -> DataError:
+    """The error for a file that cannot be written, in the words of the system's tools."""
+    return UnwritableError(kind, f"cannot write {printable(str(path))}: {reason}", file=path)
+
+
+def is_stream(path: Path) -> bool:
+    """Whether a path leads through /proc, as /dev/stdout and /dev/fd/3 do, to an open stream.
+
+    Linux resolves such a link to the file behind the stream, which a rename would replace: all that
+    others have written there would be lost.
+    """
+    for _ in range(40):  # links, as many as Linux follows
+        if os.path.realpath(path.parent).startswith("/proc/"):
+            return True
+        try:
+            path = path.parent / path.readlink()
+        except OSError:  # no link
+            return False
+    return False
+
+
+def _refuse_stream(path: Path) -> None:
+    if is_stream(path):
+        raise unwritable(path, "it is an open stream, not a file")

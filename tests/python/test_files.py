@@ -83,9 +83,9 @@ def test_check_writable(tmp_path: Path) -> None:
     assert names_in(tmp_path) == []
     os.mkfifo(tmp_path / "pipe")
     for path, said in [
-        (tmp_path, "found a folder"),
-        (tmp_path / "no" / "a.csv", "found no folder"),
-        (tmp_path / "pipe", "found no regular file"),
+        (tmp_path, "it is a folder"),
+        (tmp_path / "no" / "a.csv", "there is no folder"),
+        (tmp_path / "pipe", "it is not a regular file"),
         (Path("/proc/a.csv"), "cannot write /proc/a.csv: "),
         (tmp_path / ("x" * 300), "cannot write .*: File name too long"),
     ]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from memattn.cli.errors import SCHEMA, STDIN
 from memattn.errors import DataError, printable
-from memattn.files import check_writable, write_atomically
+from memattn.files import check_writable, is_stream, write_atomically
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -125,9 +125,9 @@ def check_outputs(outputs: Mapping[str, Path | None], *inputs: Path | None) -> N
     for name, path in outputs.items():
         if path is None or (name == "output" and path == DASH):
             continue
-        if path == DASH:
-            problem = "found -, expected a file; ./- is one of that name"
-            raise DataError("option", problem, argument=name)
+        if path == DASH or is_stream(path):
+            wanted = "a file, or - for standard output" if name == "output" else "a file"
+            raise DataError("option", f"found {path}, expected {wanted}", argument=name)
         other = seen.setdefault(real_path(path), f"--{name}")
         if other != f"--{name}":
             problem = f"found the same file as {other}, expected another file"

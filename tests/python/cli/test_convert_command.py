@@ -73,8 +73,8 @@ def test_one_of_several(run: Run, tmp_path: Path) -> None:
         ("good.npz", "a.txt", "target", 'found "a.txt", expected a name that ends in one of'),
         ("good.npz", "good.npz", "option", "TARGET: found the same file as the input"),
         ("good.npz", "link.npz", "option", "TARGET: found the same file as the input"),
-        ("good.npz", "no/a.npz", "unwritable", "found no folder"),
-        ("good.npz", "folder.npz", "unwritable", "found a folder"),
+        ("good.npz", "no/a.npz", "unwritable", "there is no folder"),
+        ("good.npz", "folder.npz", "unwritable", "it is a folder"),
     ],
 )
 def test_bad_arguments(

@@ -199,8 +199,8 @@ def test_what_cannot_be_repaired_is_refused(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--repair", "no/out.safetensors"], "found no folder"),
-        (["--repair", "."], "found a folder"),
+        (["--repair", "no/out.safetensors"], "there is no folder"),
+        (["--repair", "."], "it is a folder"),
         (["--seed", "-1"], "found -1, expected a whole number"),
         (["--data", "no.npy"], "no such file"),
     ],

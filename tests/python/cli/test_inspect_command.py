@@ -186,7 +186,7 @@ def test_what_is_wrong_ends_with_a_line(
         ([good, "--data", "narrow.csv"], "units", "expected 64, one for each unit"),
         ([good, "--data", good], "encoding", ""),
         ([good, "--picture", "a.pdf"], "option", "expected *.svg or *.png"),
-        ([good, "--picture", "no/a.svg"], "unwritable", "found no folder"),
+        ([good, "--picture", "no/a.svg"], "unwritable", "there is no folder"),
         ([], "usage", "Missing argument 'FILE'"),
     ]:
         done = call("inspect", *arguments)

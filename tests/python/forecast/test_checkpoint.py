@@ -266,7 +266,7 @@ def test_files_that_cannot_be_are_refused(table: Table, stopped: Path, tmp_path:
         forecaster().fit(table, checkpoint=path, resume=True)
     with pytest.raises(ValueError, match="resume: found True, expected it with a checkpoint only"):
         forecaster().fit(table, resume=True)
-    with pytest.raises(DataError, match="found no folder"):
+    with pytest.raises(DataError, match="there is no folder"):
         forecaster().fit(table, checkpoint=tmp_path / "none" / "checkpoint")
     path.write_bytes(b"mine")
     with pytest.raises(DataError, match="exists; pass resume= to continue it"):

@@ -21,10 +21,18 @@ def is_parquet(path: Path) -> bool:
     return path.suffix.lower() in PARQUET
 
 
+def _holds_parquet(path: Path) -> bool:
+    """Whether to read a file as Parquet: by its name, without an ending by its content."""
+    if path.suffix or not path.is_file():
+        return is_parquet(path)
+    with path.open("rb") as file:
+        return file.read(4) == b"PAR1"
+
+
 @contextmanager
 def errors_of_file(path: Path) -> Iterator[None]:
     """In the block, where the columns of a file are used, what is wrong with it is a DataError."""
-    if is_parquet(path):
+    if _holds_parquet(path):
         with parquet_errors(path):
             yield
     else:  # only our own code reads those columns
@@ -41,7 +49,7 @@ def read_columns(path: Path) -> Columns:
     ModuleNotFoundError
         A Parquet file, and neither Polars nor PyArrow is installed.
     """
-    if is_parquet(path):
+    if _holds_parquet(path):
         return read_parquet(path)
     return _by_arrow(path) or TableColumns(read_csv(path))
 
