@@ -25,8 +25,11 @@ def _holds_parquet(path: Path) -> bool:
     """Whether to read a file as Parquet: by its name, without an ending by its content."""
     if path.suffix or not path.is_file():
         return is_parquet(path)
-    with path.open("rb") as file:
-        return file.read(4) == b"PAR1"
+    try:
+        with path.open("rb") as file:
+            return file.read(4) == b"PAR1"
+    except OSError:  # the reader says it
+        return False
 
 
 @contextmanager

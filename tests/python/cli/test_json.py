@@ -1,0 +1,90 @@
+"""docs/json.md names the keys of every document, and no others."""
+
+import json
+import re
+import subprocess
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import memattn
+from memattn import MemoryAugmentedAttention
+
+from .conftest import Run
+
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "json.md"
+QUICK = ("--horizon", "3", "--steps", "2")
+COMMANDS: dict[str, tuple[str, ...]] = {
+    "forecast": ("DATA", *QUICK),
+    "train": ("DATA", *QUICK),
+    "predict": ("model.safetensors", "DATA"),
+    "backtest": ("DATA", *QUICK, "--windows", "20"),
+    "convert": ("layer.safetensors", "b.npz"),
+    "inspect": ("layer.safetensors",),
+    "doctor": ("ill.safetensors", "--repair", "r.safetensors"),
+    "error": ("DATA",),
+}
+
+
+def documented(command: str) -> list[str]:
+    """The keys that the page has for a command."""
+    rows = re.findall(r"^\| `(.*?)` \| ([a-z ]+) \|", PAGE.read_text(), re.MULTILINE)
+    everywhere = "all" if command != "error" else command
+    return [key for key, commands in rows if {command, everywhere} & set(commands.split())]
+
+
+def leaves(value: Any, place: str = "") -> Iterator[str]:
+    """The keys of what is no object, and no list of objects."""
+    if isinstance(value, dict) and value:
+        for key, part in value.items():
+            yield from leaves(part, f"{place}.{key}" if place else key)
+    elif isinstance(value, list) and value and isinstance(value[0], dict):
+        for part in value:
+            yield from leaves(part, f"{place}[]")
+    else:
+        yield place
+
+
+def pattern_of(key: str) -> str:
+    """A regular expression: the last * stands for all below, another one for one name."""
+    text = re.escape(key)
+    text = re.sub(r"\\\*$", ".+", text)
+    return text.replace(r"\*", "[^.]+")
+
+
+@pytest.fixture
+def documents(call: Run, data: Path, tmp_path: Path) -> dict[str, Any]:
+    MemoryAugmentedAttention(4, 3, 2, seed=0).save(tmp_path / "layer.safetensors")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that zeros cannot learn
+        ill = MemoryAugmentedAttention(4, 3, 2, memory_initializer="zeros")
+    ill.save(tmp_path / "ill.safetensors")
+    found = {}
+    for command, words in COMMANDS.items():
+        name = "forecast" if command == "error" else command
+        done: subprocess.CompletedProcess[str] = call(
+            name, *(str(data) if word == "DATA" else word for word in words), "--json"
+        )
+        found[command] = json.loads(done.stderr if command == "error" else done.stdout)
+    return found
+
+
+def test_the_page_has_every_key(documents: dict[str, Any]) -> None:
+    for command, document in documents.items():
+        keys = set(leaves(document))
+        patterns = documented(command)
+        unknown = [
+            key for key in keys if not any(re.fullmatch(pattern_of(p), key) for p in patterns)
+        ]
+        assert not unknown, command
+        idle = [p for p in patterns if not any(re.fullmatch(pattern_of(p), key) for key in keys)]
+        assert not idle, command
+
+
+def test_every_document_has_its_versions(documents: dict[str, Any]) -> None:
+    for command, document in documents.items():
+        assert (document["memattn"], document["schema"]) == (memattn.__version__, 1)
+        assert document.get("command", "error") == command
