@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -48,6 +49,11 @@ class Option(click.Option):
     def __init__(self, names: Sequence[str], *, group: str = "Other", **settings: Any) -> None:
         super().__init__(names, **settings)
         self.group = group
+
+    def resolve_envvar_value(self, ctx: click.Context) -> str | None:
+        """The value from the environment, by the name that the command line has for the option."""
+        name = max(self.opts, key=len).lstrip("-").replace("-", "_").upper()
+        return os.environ.get(f"{ctx.auto_envvar_prefix}_{name}") or None
 
 
 def option(*names: str, group: str, **settings: Any) -> Callable[[Function], Function]:

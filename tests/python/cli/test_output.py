@@ -114,6 +114,12 @@ def test_options_from_the_environment(run: Run, data: Path, tmp_path: Path) -> N
     variables = {"MEMATTN_FORECAST_HORIZON": "2", "MEMATTN_FORECAST_STEPS": "2"}
     assert run("forecast", data, "-o", "a.csv", **variables).returncode == 0
     assert (tmp_path / "a.csv").read_text().count("\n") == 3
+    done = run("forecast", data, "-o", "-", **variables, MEMATTN_FORECAST_LEVEL="60 70")
+    assert done.stdout.startswith(
+        "unique_id,time,memattn,memattn-lo-60,memattn-hi-60,memattn-lo-70"
+    )
+    done = run("forecast", data, **variables, MEMATTN_FORECAST_ID="shop")
+    assert '--id: found no column "shop"' in done.stderr
     done = run("forecast", data, **variables | {"MEMATTN_FORECAST_HORIZON": "x"})
     assert (done.returncode, "found x, expected a whole number" in done.stderr) == (2, True)
     done = run("forecast", "none.csv", **variables, MEMATTN_FORECAST_JSON="1")
