@@ -67,7 +67,7 @@ def backtest(
     step_size = horizon if step_size is None else step_size
     with training.running() as how:
         result = forecaster.backtest(
-            panel, n_windows, step_size, refit=refit, level=training.asked_levels, **how
+            panel, n_windows, step_size=step_size, refit=refit, level=training.asked_levels, **how
         )
     forecasts = result.forecasts[MODEL]
     table = cross_validation_frame(panel, result.windows, forecasts, result.intervals, kind=kind)

@@ -66,7 +66,7 @@ def forecast(
     if report is not None:
         need("--report", "forecast", "jinja2", "markupsafe", "matplotlib")
     trained = train(training, output=output, report=report, model=model)
-    found = trained.forecaster.forecasts(training.asked_levels)
+    found = trained.forecaster.forecasts(level=training.asked_levels)
     # All is made before anything is written, so that the files come or none of them does.
     table = forecast_frame(found.panel, found.values, found.intervals, kind=kind)
     contents = {output: table_bytes(table, output)}

@@ -40,12 +40,10 @@ def predict(model: Path, data: Path | None, levels: tuple[float, ...], output: P
     )
     from memattn.errors import printable
     from memattn.files import errors_of_reading
-    from memattn.forecast.arguments import LEVELS
     from memattn.forecast.data.frames import forecast_frame
     from memattn.forecast.data.long_rows import plural
     from memattn.forecast.data.table_files import kind_of_file, table_bytes
     from memattn.forecast.forecaster import Forecaster
-    from memattn.forecast.forecaster_settings import trained_levels
 
     output = choose_output(output, "forecast.csv")
     check_outputs({"output": output}, model, data)
@@ -56,8 +54,7 @@ def predict(model: Path, data: Path | None, levels: tuple[float, ...], output: P
     if data is not None:
         with reading(data) as file:
             panel = forecaster.panel(file)
-    usual = trained_levels(forecaster.settings) or (LEVELS if forecaster.is_calibrated else ())
-    found = forecaster.forecasts(levels or usual, data=panel)
+    found = forecaster.forecasts(panel, level=levels or forecaster.available_levels)
     table = forecast_frame(found.panel, found.values, found.intervals, kind=kind)
     write_file(output, table_bytes(table, output))
     document = {

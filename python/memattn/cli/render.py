@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import numpy as np
 from rich import box
-from rich.console import Console
 from rich.padding import Padding
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
-from memattn.cli.output import console, mode, say
+from memattn.cli.output import console, say
 from memattn.errors import printable
 from memattn.forecast.data.columns import Array
 from memattn.forecast.data.frames import MODEL
@@ -28,32 +25,6 @@ from memattn.forecast.metrics import significant
 INDENT = 2
 STEP_COLUMNS = 6
 SERIES_SHOWN = 8  # with more of them the report has the worst
-
-
-@contextmanager
-def training_progress() -> Iterator[Callable[[int, int, float], object]]:
-    """What a training tells its steps to: a bar on stderr if that is a terminal."""
-    target = Console(stderr=True)
-    shown = target.is_terminal and not (mode.quiet or mode.json)
-    bar = Progress(
-        TextColumn("training"),
-        BarColumn(bar_width=None),
-        TaskProgressColumn(),
-        TextColumn("step {task.completed:,.0f} of {task.total:,.0f}, loss {task.fields[loss]:.4g}"),
-        TimeRemainingColumn(compact=True),
-        TextColumn("left"),
-        console=target,
-        disable=not shown,
-        transient=True,
-        expand=True,
-    )
-    with bar:
-        task = bar.add_task("training", total=1, loss=math.nan, visible=False)
-
-        def update(step: int, steps: int, loss: float) -> None:
-            bar.update(task, completed=step, total=steps, loss=loss, visible=True)
-
-        yield update
 
 
 def print_found(source: str, panel: Panel) -> None:

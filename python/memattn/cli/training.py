@@ -12,14 +12,15 @@ from typing import Any
 from memattn.cli.documents import accuracy_document, input_document, notes_document
 from memattn.cli.errors import Stopped
 from memattn.cli.interrupt import stop_on_signals
-from memattn.cli.output import check_outputs, reading
-from memattn.cli.render import print_accuracy, print_found, print_trained, training_progress
+from memattn.cli.output import check_outputs, mode, reading
+from memattn.cli.render import print_accuracy, print_found, print_trained
 from memattn.errors import refused
 from memattn.files import errors_of_reading
 from memattn.forecast.arguments import LEVELS, checked_levels
 from memattn.forecast.data.panel import Panel
 from memattn.forecast.evaluation import Evaluation
 from memattn.forecast.forecaster import Forecaster
+from memattn.forecast.progress import training_progress
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class Training:
     @contextmanager
     def running(self) -> Iterator[dict[str, Any]]:
         """How to train, as arguments; with a checkpoint, signals end the block by Stopped."""
-        with training_progress() as progress:
+        with training_progress(show=not (mode.quiet or mode.json)) as progress:
             how: dict[str, Any] = {"progress": progress, "val_size": self.val_size}
             if self.checkpoint is None:
                 yield how

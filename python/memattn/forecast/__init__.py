@@ -8,15 +8,24 @@
 from __future__ import annotations
 
 from memattn.errors import DataError
+from memattn.forecast.arguments import ForecasterOptions
+from memattn.forecast.data.frames import Forecasts
+from memattn.forecast.data.long_rows import Note
 from memattn.forecast.data.panel import Panel, panel_from_file, panel_from_frame
-from memattn.forecast.evaluation import Evaluation
+from memattn.forecast.evaluation import Evaluation, Measures
 from memattn.forecast.forecaster import Forecaster
+from memattn.forecast.forecaster_settings import Setting
 
 __all__ = [
     "DataError",
     "Evaluation",
     "Forecaster",
+    "ForecasterOptions",
+    "Forecasts",
+    "Measures",
+    "Note",
     "Panel",
+    "Setting",
     "panel_from_file",
     "panel_from_frame",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import KW_ONLY, dataclass, fields
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -25,6 +25,7 @@ WHOLE_NUMBERS = {
     "seed": (0, 2**64 - 1),
     "steps": (1, MAX_SIZE),
 }
+Levels: TypeAlias = float | Iterable[float] | None
 Init = TypeVar("Init", bound=Callable[..., None])
 
 
@@ -64,7 +65,7 @@ class ForecasterOptions:
     time_col: str = TIME_COL
     target_col: str | Sequence[str] = TARGET_COL
     intervals: bool = True
-    level: float | Iterable[float] | None = None
+    level: Levels = None
     alias: str = MODEL
 
     def __post_init__(self) -> None:
@@ -163,7 +164,7 @@ def whole_number(
     return int(value)
 
 
-def checked_levels(where: str, level: float | Iterable[float] | None) -> list[float]:
+def checked_levels(where: str, level: Levels) -> list[float]:
     """The different levels in order; ValueError or TypeError when one is none."""
     if level is None:
         return []
@@ -188,9 +189,7 @@ def checked_levels(where: str, level: float | Iterable[float] | None) -> list[fl
     return sorted(levels)
 
 
-def _trained_levels(
-    where: str, loss: object, level: float | Iterable[float] | None
-) -> tuple[float, ...] | None:
+def _trained_levels(where: str, loss: object, level: Levels) -> tuple[float, ...] | None:
     """The levels given for the quantile loss; ValueError for a loss or levels that cannot be."""
     if loss is not None and loss not in LOSSES:
         expected = ", ".join(repr(name) for name in LOSSES)

@@ -9,12 +9,13 @@ import numpy as np
 
 from memattn.errors import refused
 from memattn.forecast.arguments import whole_number
-from memattn.forecast.checkpoint import Progress, Trainer, named, train_engine, trainer_of
+from memattn.forecast.checkpoint import Trainer, named, train_engine, trainer_of
 from memattn.forecast.data.panel import Panel
 from memattn.forecast.data.windows import Windows, rolling_windows
 from memattn.forecast.evaluation import Evaluation, evaluate
 from memattn.forecast.fitting import forecast, held_back, intervals_of, share_of, train
 from memattn.forecast.forecaster_settings import Settings
+from memattn.forecast.progress import Progress
 
 UNKNOWN = np.iinfo(np.int64).max
 
@@ -28,7 +29,7 @@ def backtest(
     n_windows: int,
     step_size: int,
     val_size: int,
-    refit: bool,
+    refit: bool | int,
     levels: list[float],
     calibrated: bool,
     progress: Progress | None,
@@ -63,11 +64,13 @@ def backtest(
         longest = f"found series of at most {int(panel.lengths.max())} values"
         expected = f"expected one longer than horizon = {horizon}"
         raise refused(where, "data", f"{longest}, {expected}")
-    groups = [np.ones(len(windows), dtype=bool)]
-    if refit:
-        # By the place of a window counted from the end: those of one place have a model together.
-        places = (panel.lengths[windows.series] - horizon - windows.ends) // step_size
-        groups = [places == place for place in sorted(set(places.tolist()), reverse=True)]
+    every = n_windows
+    if not isinstance(refit, bool) or refit:
+        every = whole_number(where, "refit", int(refit) if refit is True else refit, 1)
+    # By the place of a window from the first one on: `every` of them have a model together.
+    back = (panel.lengths[windows.series] - horizon - windows.ends) // step_size
+    places = (n_windows - 1 - back) // every
+    groups = [places == place for place in sorted(set(places.tolist()))]
     intervals_wanted = calibrated and bool(levels)
     forecasts = np.empty((len(windows), horizon))
     intervals = {level: (forecasts.copy(), forecasts.copy()) for level in levels}

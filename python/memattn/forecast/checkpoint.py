@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
@@ -27,6 +27,7 @@ from memattn.files import check_writable, write_atomically
 from memattn.forecast.data.long_rows import plural
 from memattn.forecast.data.panel import Panel
 from memattn.forecast.forecaster_settings import Setting
+from memattn.forecast.progress import Progress
 from memattn.forecast.state_file import Arrays, read_state, state_bytes
 
 FORMAT = "memattn.ForecasterCheckpoint"
@@ -34,7 +35,6 @@ SECONDS = 10.0  # from one write to the next
 SHARE = 0.05  # of the time that writing may take, or else it is rarer
 MAX_MEMBERS = 10_000
 
-Progress: TypeAlias = Callable[[int, int, float], object]  # step, steps, loss
 Hashes: TypeAlias = npt.NDArray[np.int64]
 
 

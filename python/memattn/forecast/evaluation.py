@@ -12,9 +12,9 @@ is divided by the differences in what was known before the first window of its s
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from memattn.forecast.arguments import check_trained
 from memattn.forecast.baselines import naive, seasonal_naive
 from memattn.forecast.conformal import Flags, calibrate, domain_of, interval_ends, points_of
 from memattn.forecast.data.columns import Array
-from memattn.forecast.data.frames import MODEL, Intervals
+from memattn.forecast.data.frames import MODEL, Intervals, series_frame
 from memattn.forecast.data.long_rows import plural
 from memattn.forecast.data.panel import Panel
 from memattn.forecast.data.time_zones import Ticks
@@ -33,6 +33,7 @@ from memattn.forecast.metrics import (
     interval_coverage,
     mean_defined,
     series_scales,
+    significant,
     window_errors,
 )
 
@@ -69,7 +70,7 @@ class Measures:
     unscaled: int
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Evaluation:
     """What `evaluate` found; METHODS are the names of the methods.
 
@@ -91,6 +92,8 @@ class Evaluation:
         What errors of each window are divided by (W,).
     calibrated_on : str
         For people, whose errors the intervals come from; empty when the caller knows.
+    alias : str
+        What tables call the model.
     """
 
     panel: Panel
@@ -101,9 +104,48 @@ class Evaluation:
     intervals: Intervals
     scales: Scales
     calibrated_on: str = ""
+    alias: str = MODEL
 
     def __len__(self) -> int:
         return len(self.windows)
+
+    def __repr__(self) -> str:
+        windows, series = plural(len(self), "window", "windows"), len(self.panel)
+        lines = [f"{windows} of {plural(series, 'series', 'series')}, mean errors:"]
+        rows = [["", "sMAPE %", "MASE", "RMSSE", "MAE"]]
+        for method in self.forecasts:
+            found = self.overall(method)
+            errors = (found.smape, found.mase, found.rmsse, found.mae)
+            rows.append([self._name(method), *map(significant, errors)])
+        width = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        for name, *cells in rows:
+            right = [cell.rjust(size) for cell, size in zip(cells, width[1:], strict=True)]
+            lines.append("  ".join([name.ljust(width[0]), *right]))
+        for level in self.intervals:
+            share = significant(self.coverage(level))
+            lines.append(f"{level:g} % interval: {share} % of the truths inside")
+        return "\n".join(lines)
+
+    def _name(self, method: str) -> str:
+        return self.alias if method == MODEL else method
+
+    def to_frame(self) -> Any:
+        """The errors of each series as a table like that of ``utilsforecast.evaluation.evaluate``.
+
+        Returns
+        -------
+        DataFrame or str
+            As `Forecaster.predict`: unique_id, metric (mae, smape, mase, rmsse) and a column for
+            each method, memattn (`alias`), seasonal-naive and naive. sMAPE is in percent. NaN for a
+            series without a window or without a scale.
+        """
+        metrics = [field.name for field in fields(WindowErrors)]
+        count = len(self.panel)
+        columns: dict[str, Any] = {"metric": np.repeat(np.array(metrics, object), count)}
+        for method in self.forecasts:
+            errors = self.by_series(method)
+            columns[self._name(method)] = np.concatenate([getattr(errors, one) for one in metrics])
+        return series_frame(self.panel, np.tile(np.arange(count), len(metrics)), columns)
 
     def overall(self, method: str) -> Measures:
         """The mean over all windows."""

@@ -8,9 +8,9 @@ import numpy as np
 
 from memattn._memattn import PanelForecaster
 from memattn.errors import DataError, quoted, refused
-from memattn.forecast.arguments import check_trained
+from memattn.forecast.arguments import LEVELS, check_trained
 from memattn.forecast.baselines import naive
-from memattn.forecast.checkpoint import Progress, Trainer, train_engine
+from memattn.forecast.checkpoint import Trainer, train_engine
 from memattn.forecast.conformal import (
     Calibration,
     Domain,
@@ -26,6 +26,7 @@ from memattn.forecast.data.panel import Panel
 from memattn.forecast.data.windows import Windows, last_windows, rolling_windows
 from memattn.forecast.forecaster_settings import Settings, engine_options, trained_levels
 from memattn.forecast.layer_choice import CANDIDATES, choose_layers, held_out_rows, undecided
+from memattn.forecast.progress import Progress
 
 # Values that a series needs, not to be forecast by its last one. Two show a single change; with
 # three and more the model was better on M3's series cut so short, on validation.
@@ -309,6 +310,18 @@ def forecast(
     return WindowForecasts(quantiles, domain)
 
 
+def available_levels(fitted: Fitted) -> tuple[float, ...]:
+    """The levels to show when nobody names any; without one there are no intervals at all.
+
+    Trained quantiles give the levels that were trained, calibrated or not; otherwise a calibration
+    gives any level, and these are the usual ones.
+    """
+    if trained_levels(fitted.settings):
+        there = fitted.calibration is not None or fitted.settings["steps"].value > 0
+        return trained_levels(fitted.settings) if there else ()
+    return LEVELS if fitted.calibration is not None else ()
+
+
 def intervals_of(
     where: str, fitted: Fitted, forecasts: WindowForecasts, levels: list[float]
 ) -> Intervals:
@@ -317,11 +330,9 @@ def intervals_of(
         return {}
     trained = trained_levels(fitted.settings)
     check_trained(where, trained, levels)
-    # Quantiles that were trained can stand for themselves.
-    if fitted.calibration is None and not (trained and fitted.settings["steps"].value > 0):
-        found = "found a fit without intervals"
-        expected = "expected Forecaster(intervals=True) and a training that was not stopped"
-        raise refused(where, "level", f"{found}, {expected}")
+    if not available_levels(fitted):
+        hint = "fit with intervals=True and let the training end"
+        raise refused(where, "level", f"this fit has no intervals: {hint}")
     return interval_ends(fitted.calibration, forecasts.domain, forecasts.quantiles, levels, trained)
 
 

@@ -8,30 +8,37 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from memattn.errors import refused
 from memattn.files import write_atomically
-from memattn.forecast.arguments import LEVELS, ForecasterOptions, checked_levels, whole_number
+from memattn.forecast.arguments import Levels, checked_levels, whole_number
 from memattn.forecast.backtest import backtest
-from memattn.forecast.checkpoint import Progress, trainer_of
+from memattn.forecast.checkpoint import trainer_of
 from memattn.forecast.data.frames import MODEL, Forecasts, cross_validation_frame, forecast_frame
-from memattn.forecast.data.long_rows import Note
 from memattn.forecast.data.panel import Data, Panel, panel_of
 from memattn.forecast.data.windows import last_windows
 from memattn.forecast.evaluation import Evaluation, evaluate_held_out
-from memattn.forecast.fitting import Fitted, forecast, held_back, intervals_of, train
-from memattn.forecast.forecaster_file import read_forecaster, write_forecaster
+from memattn.forecast.fitting import (
+    Fitted,
+    available_levels,
+    forecast,
+    held_back,
+    intervals_of,
+    train,
+)
 from memattn.forecast.forecaster_settings import Settings, choose_settings
+from memattn.forecast.forecaster_state import ForecasterState
+from memattn.forecast.in_sample import forecast_in_sample
+from memattn.forecast.progress import Progress, progress_of
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 
-class Forecaster(ForecasterOptions):
+class Forecaster(ForecasterState):
     """Forecasts of many series of one frequency, by one model of all of them.
 
     Its options are attributes that can be read: ``forecaster.horizon``.
@@ -72,74 +79,22 @@ class Forecaster(ForecasterOptions):
 
     Notes
     -----
-    Intervals are split-conformal: the ceil((n + 1) level)-th smallest of the errors that a model
-    made on n windows it had not seen, for each step ahead, pooled over series after division by
-    how rough each is (`memattn.forecast.conformal`). They hold the truth with at least the
-    probability `level`, on average over series, **if the windows to come are exchangeable with
-    those**: after a break in the series they hold it less often. Without `val_size` the errors are
-    those of a model with less history, which makes them a little larger. With the quantile loss the
-    trained ends of an interval are moved, by the rank of how far truths lay outside of them
-    (conformalised quantile regression, Romano et al. 2019): the same promise, and widths that
-    follow what the model has learned of each window.
+    Intervals are split-conformal (`memattn.forecast.conformal`): they hold the truth with at least
+    the probability `level`, on average over series, **if the windows to come are exchangeable with
+    the calibration windows**; after a break in the series they hold it less often. With the
+    quantile loss the trained bounds are moved by the same rule (Romano et al. 2019).
 
-    A series with fewer than three values gets its last one as forecast; one that stands still is
-    forecast to stand still. Where all series together are too few to learn from, the model stays
-    untrained and is Naive2, which `settings` says.
+    A series with fewer than three values is forecast by its last one, and one that stands still
+    stays there. Too few series to learn from leave the model untrained: it then is Naive2, which
+    `settings` says.
     """
-
-    _fitted: Fitted | None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._fitted = None
-
-    def __setattr__(self, name: str, value: object) -> None:
-        if name != "_fitted":
-            hint = f"pass {name}= to the constructor" if name in self.get_params() else "no option"
-            raise AttributeError(f"Forecaster: {name} cannot be assigned: {hint}")
-        object.__setattr__(self, name, value)
-
-    # Two are equal when their options are; each is itself alone.
-    __eq__ = object.__eq__
-    __hash__ = object.__hash__
-
-    def __repr__(self) -> str:
-        state = "not fitted" if self._fitted is None else repr(self._fitted.panel)
-        return f"{super().__repr__()}: {state}"
-
-    def set_params(self, **options: Any) -> Self:
-        """Replace options; what was fitted with others is forgotten.
-
-        Raises
-        ------
-        TypeError, ValueError
-            An unknown option, or an impossible value: nothing has changed.
-        """
-        if options:
-            self.__dict__.update(vars(replace(self, **options)))
-        return self
-
-    @property
-    def settings(self) -> Settings:
-        """What was given or chosen, by name: each has a ``value`` and a ``reason``."""
-        return self._state("settings").settings
-
-    @property
-    def notes(self) -> tuple[Note, ...]:
-        """What was found in the data and done about it, for people."""
-        return self._state("notes").notes
-
-    @property
-    def is_calibrated(self) -> bool:
-        """Whether there are intervals to ask for."""
-        return self._state("is_calibrated").calibration is not None
 
     def fit(
         self,
         data: Data,
         val_size: int = 0,
         *,
-        progress: Progress | None = None,
+        progress: Progress | bool | None = None,
         checkpoint: str | os.PathLike[str] | None = None,
         resume: bool = False,
     ) -> Self:
@@ -153,9 +108,9 @@ class Forecaster(ForecasterOptions):
         val_size : int
             Last values of each series that training leaves out, at least `horizon`, for intervals
             to be calibrated on: one training instead of two, of a model that knows less. 0: none.
-        progress : callable, optional
-            Called with (step, steps, loss) at most every 50 ms; False from it ends the training
-            there, and no intervals are calibrated.
+        progress : callable or bool, optional
+            True draws a bar on stderr. A callable gets (step, steps, loss) at most every 50 ms;
+            False from it ends the training there, and no intervals are calibrated.
         checkpoint : path, optional
             A file that keeps where training stands: written atomically every 10 s, when a training
             ends, and when it is stopped, by `progress`, Ctrl-C or an exception. It holds weights
@@ -183,52 +138,86 @@ class Forecaster(ForecasterOptions):
         settings = self._choose(panel if val_size == 0 else held_back(panel, val_size))
         choices = {"val_size": val_size, "intervals": self.intervals}
         trainer = trainer_of(where, panel, settings, checkpoint, resume, **choices)
-        self._fitted = train(panel, settings, val_size, progress, self.intervals, trainer)
+        with progress_of(where, progress) as told:
+            self._fitted = train(panel, settings, val_size, told, self.intervals, trainer)
         return self
 
     def predict(
-        self, level: float | Iterable[float] | None = None, *, data: Data | None = None
+        self, data: Data | None = None, *, level: Levels = None, h: int | None = None
     ) -> Any:
         """Forecast the rows after the last one of each series.
 
         Parameters
         ----------
-        level : list of float, optional
-            Of the intervals, in percent, in (0, 100). None or none: no intervals. The quantile loss
-            has those that were trained.
         data : DataFrame, path or Panel, optional
             Series to forecast instead of those of fit, with the same columns and frequency; they
             need not have been there.
+        level : float or list of float, optional
+            Levels of the intervals in percent, from 1 to below 100. None or none: no intervals. The
+            quantile loss has those that were trained, see `available_levels`.
+        h : int, optional
+            Steps ahead, at most `horizon`. Default: the horizon.
 
         Returns
         -------
         DataFrame or str
-            As the data came, the text of a CSV for a file: unique_id, ds, memattn, and for each
-            level memattn-lo-80 and memattn-hi-80. Ends are NaN for steps ahead that no calibration
-            window reached, and infinite where windows of the level ended in a value that is not
-            positive after none like it.
+            As the data came, the text of a CSV for a file. ``h`` rows for each series with the
+            columns unique_id, ds, memattn (`alias`), and for each level memattn-lo-80 and
+            memattn-hi-80. Bounds are NaN for steps ahead that no calibration window reached, and
+            infinite if a positive series turned non-positive in a calibration window.
 
         Raises
         ------
         RuntimeError
             Before fit.
-        ValueError
-            A level that is none, or was not trained, or intervals that fit has not calibrated.
+        DataError
+            The data cannot be used, or a forecast lies beyond the year 9999.
+        TypeError, ValueError
+            An impossible level or `h`, a level that was not trained, intervals that fit has not
+            calibrated, or data of another frequency.
         """
-        found = self.forecasts(level, data=data)
-        return forecast_frame(found.panel, found.values, found.intervals)
+        found = self.forecasts(data, level=level, h=h)
+        return forecast_frame(found.panel, found.values, found.intervals, model=self.alias)
 
     def forecasts(
-        self, level: float | Iterable[float] | None = None, *, data: Data | None = None
+        self, data: Data | None = None, *, level: Levels = None, h: int | None = None
     ) -> Forecasts:
-        """As `predict`, as arrays."""
+        """As `predict`, as arrays (N, h) for N series."""
         where = "Forecaster.predict"
         fitted = self._state("predict")
         levels = checked_levels(where, level)
+        steps = self.horizon if h is None else whole_number(where, "h", h, 1, self.horizon)
+        if isinstance(data, int | float | list | tuple):
+            hint = f"pass level={data!r}" if data else "levels go by name"
+            raise TypeError(f"{where}: data: found {data!r}, expected series: {hint}")
         panel = fitted.panel if data is None else self.panel(data)
-        windows = last_windows(panel)
-        found = forecast(fitted.engine, fitted.settings, panel, windows)
-        return Forecasts(panel, found.points, intervals_of(where, fitted, found, levels))
+        found = forecast(fitted.engine, fitted.settings, panel, last_windows(panel))
+        ends = intervals_of(where, fitted, found, levels)
+        first = {one: (low[:, :steps], high[:, :steps]) for one, (low, high) in ends.items()}
+        return Forecasts(panel, found.points[:, :steps], first)
+
+    def fitted(self) -> Any:
+        """Forecast every known row from the rows before it, one step ahead.
+
+        The model was trained on these rows, so its errors here are smaller than those to come:
+        `held_out` and `backtest` measure accuracy.
+
+        Returns
+        -------
+        DataFrame or str
+            As `predict`: unique_id, ds, y and memattn (`alias`), with missing rows as fit filled
+            them. The first three rows of each series are left out, for fewer rows are no input.
+
+        Raises
+        ------
+        RuntimeError
+            Before fit.
+        """
+        state = self._state("fitted")
+        windows, found = forecast_in_sample(state)
+        return cross_validation_frame(
+            state.panel, windows, found, model=self.alias, with_cutoffs=False
+        )
 
     def panel(self, data: Data) -> Panel:
         """The series in data, read as `fit` and `predict` read them.
@@ -254,13 +243,13 @@ class Forecaster(ForecasterOptions):
     def cross_validation(
         self,
         data: Data,
-        n_windows: int,
+        n_windows: int = 1,
+        *,
         step_size: int = 1,
         val_size: int = 0,
-        refit: bool = False,
-        level: float | Iterable[float] | None = None,
-        *,
-        progress: Progress | None = None,
+        refit: bool | int = False,
+        level: Levels = None,
+        progress: Progress | bool | None = None,
         checkpoint: str | os.PathLike[str] | None = None,
         resume: bool = False,
     ) -> Any:
@@ -275,17 +264,18 @@ class Forecaster(ForecasterOptions):
         data : DataFrame, path or Panel
             As in `fit`.
         n_windows : int
-            Windows a series; the last one ends with it.
+            Windows per series; the last one ends with it.
         step_size : int
-            Rows from one window to the next.
+            Rows from one window to the next, 1 by default.
         val_size : int
             As in `fit`, of what is known before the first window.
-        refit : bool
-            Whether to train anew for each window, with the same settings.
-        level : list of float, optional
+        refit : bool or int
+            True trains anew for each window and a number k for every k windows, with the same
+            settings; False, the default, trains once.
+        level : float or list of float, optional
             As in `predict`.
-        progress : callable, optional
-            As in `fit`; False from it is the end of training for this window.
+        progress : callable or bool, optional
+            As in `fit`; False from a callable is the end of training for this window.
         checkpoint, resume
             As in `fit`, for the trainings of all windows.
 
@@ -296,49 +286,61 @@ class Forecaster(ForecasterOptions):
 
         Raises
         ------
-        ValueError
-            No series is longer than the horizon, or a number cannot be.
+        DataError, FormatError
+            As in `fit`.
+        TypeError, ValueError
+            No series is longer than the horizon, or an option is impossible.
         """
         result = self.backtest(
-            data, n_windows, step_size, val_size, refit, level,
+            data, n_windows, step_size=step_size, val_size=val_size, refit=refit, level=level,
             progress=progress, checkpoint=checkpoint, resume=resume,
         )  # fmt: skip
-        forecasts = result.forecasts[MODEL]
-        return cross_validation_frame(result.panel, result.windows, forecasts, result.intervals)
+        forecasts, ends = result.forecasts[MODEL], result.intervals
+        return cross_validation_frame(
+            result.panel, result.windows, forecasts, ends, model=self.alias
+        )
 
     def backtest(
         self,
         data: Data,
-        n_windows: int,
+        n_windows: int = 1,
+        *,
         step_size: int = 1,
         val_size: int = 0,
-        refit: bool = False,
-        level: float | Iterable[float] | None = None,
-        *,
-        progress: Progress | None = None,
+        refit: bool | int = False,
+        level: Levels = None,
+        progress: Progress | bool | None = None,
         checkpoint: str | os.PathLike[str] | None = None,
         resume: bool = False,
     ) -> Evaluation:
-        """As `cross_validation`, measured: errors beside naive forecasts, and the coverage."""
+        """As `cross_validation`, measured: errors beside naive forecasts, and the coverage.
+
+        Returns
+        -------
+        Evaluation
+            With arrays (W, horizon) for W windows; `Evaluation.to_frame` makes a table of it.
+        """
         where = "Forecaster.cross_validation"
         self._check_val_size(where, val_size)
-        return backtest(
-            where,
-            self._panel(where, data),
-            self._choose,
-            horizon=self.horizon,
-            n_windows=n_windows,
-            step_size=step_size,
-            val_size=val_size,
-            refit=refit,
-            levels=checked_levels(where, level),
-            calibrated=self.intervals or not self.trained_levels,
-            progress=progress,
-            checkpoint=checkpoint,
-            resume=resume,
-        )
+        with progress_of(where, progress) as told:
+            result = backtest(
+                where,
+                self._panel(where, data),
+                self._choose,
+                horizon=self.horizon,
+                n_windows=n_windows,
+                step_size=step_size,
+                val_size=val_size,
+                refit=refit,
+                levels=checked_levels(where, level),
+                calibrated=self.intervals or not self.trained_levels,
+                progress=told,
+                checkpoint=checkpoint,
+                resume=resume,
+            )
+        return replace(result, alias=self.alias)
 
-    def held_out(self, level: float | Iterable[float] | None = None) -> Evaluation | None:
+    def held_out(self, level: Levels = None) -> Evaluation | None:
         """How good forecasts of the windows were that fit held out to calibrate intervals on.
 
         Parameters
@@ -352,11 +354,10 @@ class Forecaster(ForecasterOptions):
             None when fit held nothing out, and after `load`.
         """
         levels = checked_levels("Forecaster.held_out", level)
-        return evaluate_held_out(self._state("held_out"), levels)
+        found = evaluate_held_out(self._state("held_out"), levels)
+        return None if found is None else replace(found, alias=self.alias)
 
-    def render_report(
-        self, level: float | Iterable[float] = LEVELS, *, source: str | None = None
-    ) -> str:
+    def render_report(self, level: Levels = None, *, source: str | None = None) -> str:
         """The report as text: one HTML page that needs no network.
 
         It shows the accuracy on rows that the model had not seen, the forecasts of a few series,
@@ -365,7 +366,7 @@ class Forecaster(ForecasterOptions):
         Parameters
         ----------
         level : float or list of float
-            As in `predict`; without intervals from fit there are none.
+            As in `predict`. Default: `available_levels`.
         source : str, optional
             The title. Default: the number of series.
 
@@ -378,14 +379,12 @@ class Forecaster(ForecasterOptions):
         """
         from memattn.forecast.report.page import render_report
 
-        where = "write_report"
-        levels = checked_levels(f"Forecaster.{where}", level)
-        return render_report(self._state(where), levels=levels, source=source)
+        return render_report(*self._shown("write_report", level), source=source)
 
     def write_report(
         self,
         path: str | os.PathLike[str],
-        level: float | Iterable[float] = LEVELS,
+        level: Levels = None,
         *,
         source: str | None = None,
     ) -> None:
@@ -397,7 +396,7 @@ class Forecaster(ForecasterOptions):
         self,
         path: str | os.PathLike[str],
         unique_id: object = None,
-        level: float | Iterable[float] = LEVELS,
+        level: Levels = None,
     ) -> None:
         """Write a picture of one series and its forecast, SVG or PNG by the name of the file.
 
@@ -421,48 +420,16 @@ class Forecaster(ForecasterOptions):
         """
         from memattn.forecast.report.page import series_picture
 
-        fitted, target = self._state("write_figure"), Path(path)
-        levels = checked_levels("Forecaster.write_figure", level)
+        fitted, levels = self._shown("write_figure", level)
+        target = Path(path)
         write_atomically(target, series_picture(fitted, target.suffix, unique_id, levels))
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write everything that predict needs to one safetensors file, atomically.
-
-        The series are in it, whole: season and level at their end come from all of their values.
-
-        Raises
-        ------
-        RuntimeError
-            Before fit.
-        DataError
-            The file cannot be written; one that was there before is whole.
-        ValueError
-            Ids that are neither text nor whole numbers, or a type of a column or a time zone that
-            the file cannot keep.
-        """
-        write_forecaster(Path(path), self._state("save"), self)
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Read what `save` wrote; nothing in the file is trusted or executed.
-
-        Raises
-        ------
-        FormatError
-            It is no such file; a ValueError that says where and why.
-        OSError
-            The system refused.
-        """
-        options, fitted = read_forecaster(Path(path))
-        forecaster = cls(**options.get_params())
-        forecaster._fitted = fitted
-        return forecaster
-
-    def _state(self, function: str) -> Fitted:
-        if self._fitted is None:
-            msg = "this Forecaster is not fitted; call fit() first"
-            raise RuntimeError(f"Forecaster.{function}: {msg}")
-        return self._fitted
+    def _shown(self, function: str, level: Levels) -> tuple[Fitted, list[float]]:
+        """The fitted state, and the levels that a report or a figure shows of it."""
+        fitted = self._state(function)
+        if level is None or not available_levels(fitted):
+            return fitted, list(available_levels(fitted))
+        return fitted, checked_levels(f"Forecaster.{function}", level)
 
     def _check_val_size(self, where: str, val_size: int) -> None:
         if 0 < whole_number(where, "val_size", val_size, 0) < self.horizon:

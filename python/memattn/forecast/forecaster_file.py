@@ -74,6 +74,11 @@ SETTINGS = (*BOUNDS, *CHOICES, "lookbacks")
 
 def write_forecaster(path: Path, fitted: Fitted, options: ForecasterOptions) -> None:
     """Write the file, atomically."""
+    write_atomically(path, forecaster_bytes(fitted, options))
+
+
+def forecaster_bytes(fitted: Fitted, options: ForecasterOptions) -> bytes:
+    """The content of the file."""
     panel, calibration = fitted.panel, fitted.calibration
     members = range(fitted.engine.members)
     arrays = {
@@ -101,8 +106,8 @@ def write_forecaster(path: Path, fitted: Fitted, options: ForecasterOptions) -> 
         "form": form_config(panel.form),
     }
     content = state_bytes(FORMAT, arrays, config)
-    _read(SourceFile(path, io.BytesIO(content), len(content)))  # what is written can be read
-    write_atomically(path, content)
+    forecaster_from(content)  # what is written can be read
+    return content
 
 
 def _json_bytes(values: Sequence[str | int]) -> npt.NDArray[np.uint8]:
@@ -113,6 +118,11 @@ def read_forecaster(path: Path) -> tuple[ForecasterOptions, Fitted]:
     """The options of the Forecaster in a file, and its fitted state."""
     with open_source(path) as source:
         return _read(source)
+
+
+def forecaster_from(content: bytes) -> tuple[ForecasterOptions, Fitted]:
+    """As `read_forecaster`, from the content of a file."""
+    return _read(SourceFile(Path("Forecaster"), io.BytesIO(content), len(content)))
 
 
 def _read(source: SourceFile) -> tuple[ForecasterOptions, Fitted]:

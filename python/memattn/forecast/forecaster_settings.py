@@ -70,7 +70,10 @@ Settings: TypeAlias = Mapping[str, Setting]
 
 @dataclass(frozen=True)
 class Rule:
-    """What suits a frequency: five lookbacks, the shortest history to learn from, and steps."""
+    """What suits a frequency: five lookbacks, the shortest history to learn from, and steps.
+
+    `name` is the one that M3 has for it, empty for another season.
+    """
 
     name: str
     lookbacks: tuple[int, ...]
@@ -96,7 +99,7 @@ def rule_for(frequency: Frequency, season: int) -> Rule:
         return MONTHLY
     shape = [lookback / 12 for lookback in MONTHLY.lookbacks]
     lookbacks = [min(max(round(share * season), 4), MAX_LOOKBACK) for share in shape]
-    return Rule(f"season of {season}", tuple(lookbacks), 2 * season, MONTHLY.steps)
+    return Rule("", tuple(lookbacks), 2 * season, MONTHLY.steps)
 
 
 def choose_settings(
@@ -119,8 +122,8 @@ def last_values(
     rule = rule_for(frequency, season)
     settings = _given(season, asked, "smape", "errors count relative to level")
     settings["windows"] = Setting("last_values", "the rows before each forecast, less their season")
-    settings["logs"] = Setting(True, "of series that are positive")
-    settings["layers"] = Setting(MEMORY_LAYERS, "as M3's validation has them")
+    settings["logs"] = Setting(True, "for positive series")
+    settings["layers"] = Setting(MEMORY_LAYERS, "chosen on M3's validation set")
     settings["lookbacks"] = _lookbacks(rule, int(lengths.max()), asked.lookback, asked.members)
     settings["min_history"] = _min_history(rule, lengths)
     origins = int(np.maximum(lengths - settings["min_history"].value, 0).sum())
@@ -130,16 +133,16 @@ def last_values(
 
 def past_seasons(season: int, asked: ForecasterOptions) -> Settings:
     """The settings with windows of past seasons; `layers` is still to be decided."""
-    chosen, seen = "ETTh1's validation chose it", asked.lookback or SEASONS_SEEN * season
+    chosen, seen = "chosen on ETTh1's validation set", asked.lookback or SEASONS_SEEN * season
     settings = _given(season, asked, "huber", chosen)
-    many = f"half of the series or more have {MANY_SEASONS} seasons of {season} and a horizon"
-    long = f"which is {LONG_HORIZON} seasons or longer"
-    settings["windows"] = Setting("past_seasons", f"{many}, {long}: each phase is seen by itself")
+    many = f"at least half of the series have {MANY_SEASONS} seasons of {season} rows"
+    long = f"the horizon is at least {LONG_HORIZON} seasons"
+    settings["windows"] = Setting("past_seasons", f"{many}, and {long}: each phase on its own")
     settings["logs"] = Setting(False, "past seasons are averaged as they are")
     settings["layers"] = Setting(None, "rolling validation is to choose")
     lookbacks = (seen,) * asked.members
     settings["lookbacks"] = Setting(lookbacks, "as given" if asked.lookback else chosen)
-    settings["min_history"] = Setting(seen, "as many rows as members see")
+    settings["min_history"] = Setting(seen, "the lookback")
     steps = asked.steps or PAST_SEASONS_STEPS
     settings["steps"] = Setting(steps, "as given" if asked.steps else chosen)
     return MappingProxyType(settings)
@@ -148,15 +151,15 @@ def past_seasons(season: int, asked: ForecasterOptions) -> Settings:
 def _given(season: int, asked: ForecasterOptions, loss: str, why: str) -> dict[str, Setting]:
     settings = {
         "horizon": Setting(asked.horizon, "as given"),
-        "season": Setting(
-            season, "the panel's: as given, usual for the frequency, or shown by the values"
+        "season": Setting(season, "as given, usual for the frequency, or found in the values"),
+        "members": Setting(
+            asked.members, "default; 10 are more accurate" if asked.members == 1 else "as given"
         ),
-        "members": Setting(asked.members, "as given; 10 are more accurate than 1"),
         "loss": Setting(asked.loss or loss, "as given" if asked.loss else why),
         "seed": Setting(asked.seed, "as given"),
     }
     if asked.trained_levels:
-        why = "those whose ends are trained; the forecast is the median"
+        why = "whose bounds are trained; the forecast is the median"
         settings["levels"] = Setting(asked.trained_levels, why)
     return settings
 
@@ -176,40 +179,38 @@ def _lookbacks(rule: Rule, longest: int, asked: int | None, members: int) -> Set
     if asked is not None:
         return Setting((asked,) * members, "as given")
     chosen = sorted(rule.lookbacks[MIDDLE_OUT[k % len(MIDDLE_OUT)]] for k in range(members))
-    reason = f"M3's {rule.name} validation chose them"
-    if rule.name.startswith("season"):
-        reason = f"{rule.name}: as many seasons as M3's monthly validation chose"
+    reason = "as many seasons as for M3's monthly series"
+    if rule.name:
+        reason = f"chosen on M3's {rule.name} validation set"
     limit = max(longest - 1, 2)
     if chosen[-1] > limit:
         chosen = [min(one, limit) for one in chosen]
-        reason += f"; at most {limit}, for the longest series has {longest}"
+        reason += f"; at most {limit}: the longest series has {longest} rows"
     return Setting(tuple(chosen), reason)
 
 
 def _min_history(rule: Rule, lengths: Ticks) -> Setting:
     if 2 * np.count_nonzero(lengths > rule.min_history) >= len(lengths):
-        return Setting(rule.min_history, f"as for {rule.name} series")
+        return Setting(rule.min_history, f"for {rule.name} series" if rule.name else "two seasons")
     median = int(np.median(lengths))
     lower = min(max(median // 2, 1), rule.min_history)
-    why = f"half of the series have up to {median} values"
-    return Setting(lower, f"{rule.min_history} suits {rule.name} series, but {why}")
+    why = f"half of the series have at most {median} rows"
+    return Setting(lower, f"{why}, less than the usual {rule.min_history}")
 
 
 def _steps(rule: Rule, origins: int, horizon: int, asked: int | None) -> Setting:
     if origins == 0:
-        return Setting(0, "no series is longer than min_history: nothing to learn from")
+        return Setting(0, "no series is longer than the minimum history: nothing to learn from")
     if asked is not None:
         return Setting(asked, "as given")
     windows = origins // horizon
     if windows < FEWEST_WINDOWS:
-        found = f"the series have {windows} separate windows"
-        return Setting(
-            0, f"{found}, fewer than {FEWEST_WINDOWS}: the forecast is Naive2, untrained"
-        )
+        found = f"only {windows} non-overlapping windows, fewer than {FEWEST_WINDOWS}"
+        return Setting(0, f"{found}: the forecast is Naive2, untrained")
     steps = FEWEST_STEPS + windows // WINDOWS_A_STEP
     if steps < rule.steps:
-        return Setting(steps, f"few, for {windows:,} separate windows hold little to learn")
-    return Setting(rule.steps, f"M3's validation chose it for {rule.name} series")
+        return Setting(steps, f"few, for only {windows:,} non-overlapping windows")
+    return Setting(rule.steps, f"chosen on M3's {rule.name or 'monthly'} validation set")
 
 
 def trained_levels(settings: Settings) -> tuple[float, ...]:

@@ -84,7 +84,7 @@ def test_a_model_without_intervals(call: Run, shops: Path, tmp_path: Path) -> No
     assert header == "unique_id,ds,memattn"
     done = call("predict", "m", "--level", "80")
     assert done.returncode == 2
-    assert "--level: found a fit without intervals" in done.stderr
+    assert "--level: this fit has no intervals" in done.stderr
 
 
 def test_predict_loads_nothing_heavy(tmp_path: Path, model: Path, shops: Path) -> None:

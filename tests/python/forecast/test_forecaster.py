@@ -321,7 +321,7 @@ def test_levels(fitted: Forecaster) -> None:
         fitted.predict(level=[0.8])
     with pytest.raises(ValueError, match="at most six digits"):
         fitted.predict(level=[80.000001])
-    with pytest.raises(ValueError, match=r"level: found a fit without intervals, expected"):
+    with pytest.raises(ValueError, match="level: this fit has no intervals: fit with"):
         small(intervals=False).fit(monthly(3)).predict(level=[80])
 
 
@@ -414,7 +414,7 @@ def test_what_was_held_out_is_measured(fitted: Forecaster, tmp_path: Path) -> No
 
 
 def test_forecasts_are_the_table_as_arrays(fitted: Forecaster) -> None:
-    found, table = fitted.forecasts([80]), fitted.predict([80])
+    found, table = fitted.forecasts(level=80), fitted.predict(level=80)
     np.testing.assert_array_equal(found.values.ravel(), table["memattn"])
     np.testing.assert_array_equal(found.intervals[80.0][1].ravel(), table["memattn-hi-80"])
     assert fitted.is_calibrated

@@ -30,7 +30,7 @@ def test_settings_say_what_was_chosen_and_why() -> None:
     short = choose_settings(np.full(1000, 20), Frequency(Unit.MONTH, 1), 12, given)
     assert (short["lookbacks"].value, short["min_history"].value) == ((19,), 10)
     assert "at most 19" in short["lookbacks"].reason
-    assert "half of the series have up to 20 values" in short["min_history"].reason
+    assert "half of the series have at most 20 rows" in short["min_history"].reason
     few = choose_settings(lengths[:2], Frequency(Unit.MONTH, 1), 12, given)
     assert few["steps"].value == 60 + 25 // 3
     assert (few["windows"].value, few["logs"].value, few["layers"].value) == (
@@ -40,6 +40,16 @@ def test_settings_say_what_was_chosen_and_why() -> None:
     )
     asked = choose_settings(lengths, cases[0][0], 1, replace(given, lookback=3, steps=7))
     assert (asked["lookbacks"].value, asked["steps"].value) == ((3,), 7)
+    hourly = choose_settings(lengths, cases[5][0], 24, given)
+    assert {name: str(hourly[name]) for name in ("layers", "members", "lookbacks")} == {
+        "layers": "2 (chosen on M3's validation set)",
+        "members": "1 (default; 10 are more accurate)",
+        "lookbacks": "72 (as many seasons as for M3's monthly series)",
+    }
+    assert str(hourly["min_history"]) == "48 (two seasons)"
+    assert str(hourly["steps"]) == "1000 (chosen on M3's monthly validation set)"
+    ten = choose_settings(lengths, cases[5][0], 24, replace(given, members=10))
+    assert ten["members"].reason == "as given"
 
 
 def test_many_long_seasons_are_seen_one_by_one() -> None:

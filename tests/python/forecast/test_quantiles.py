@@ -181,7 +181,7 @@ def test_untrained_quantiles_are_no_intervals() -> None:
     table = calibrated.predict(level=[80, 95])
     assert (table["memattn-lo-80"] < table["memattn"]).all()
     bare = Forecaster(5, loss="quantile", intervals=False).fit(flat_panel([values]))
-    with pytest.raises(ValueError, match="level: found a fit without intervals, expected"):
+    with pytest.raises(ValueError, match="level: this fit has no intervals: fit with"):
         bare.predict(level=[80])
 
 

@@ -103,6 +103,7 @@ def cross_validation_frame(
     *,
     model: str = MODEL,
     kind: str | None = None,
+    with_cutoffs: bool = True,
 ) -> Any:
     """The table of a backtest: unique_id, ds, cutoff, y, memattn, memattn-lo-80, and so on.
 
@@ -118,6 +119,8 @@ def cross_validation_frame(
         For each level in percent the lower and upper bounds (W, horizon).
     model, kind
         As in `forecast_frame`.
+    with_cutoffs : bool
+        Whether there is the column of cutoffs.
 
     Returns
     -------
@@ -146,7 +149,15 @@ def cross_validation_frame(
         panel.form.target_col: _observed(panel, panel.offsets[owner] + row),
         **{name: numbers[known] for name, numbers in _numbers(forecasts, intervals, model).items()},
     }
+    if not with_cutoffs:
+        del columns["cutoff"]
     return to_table(columns, kind)
+
+
+def series_frame(panel: Panel, series: Ticks, columns: Mapping[str, Any]) -> Any:
+    """A table of the ids of `series` (n,), places in the panel, and other columns (n,)."""
+    kind = kind_of(panel)
+    return to_table({panel.form.id_col: _ids(panel, series, kind), **columns}, kind)
 
 
 def panel_frame(panel: Panel) -> Any:

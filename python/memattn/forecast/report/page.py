@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from memattn import __version__
 from memattn.figure_style import figure_style, picture
-from memattn.forecast.arguments import LEVELS, check_trained
+from memattn.forecast.arguments import check_trained
 from memattn.forecast.data.frames import MODEL
 from memattn.forecast.data.long_rows import plural
 from memattn.forecast.evaluation import (
@@ -68,9 +68,7 @@ class SeriesPart:
     words: str
 
 
-def render_report(
-    fitted: Fitted, *, levels: Sequence[float] = LEVELS, source: str | None = None
-) -> str:
+def render_report(fitted: Fitted, levels: list[float], *, source: str | None = None) -> str:
     """The page, as text; the same state gives the same page.
 
     Parameters
@@ -78,7 +76,7 @@ def render_report(
     fitted : Fitted
         What fit left, or a file; what a file does not keep is left out, and the page says so.
     levels : list of float
-        Of the intervals, in percent, ascending; without a calibration there are none.
+        Of the intervals, in percent, ascending; none where none are available.
     source : str, optional
         What the series are called in the title. Default: how many there are.
 
@@ -87,21 +85,20 @@ def render_report(
     ValueError
         A level that was not trained.
     """
-    shown = [] if fitted.calibration is None else list(levels)
-    check_trained("Forecaster.write_report", trained_levels(fitted.settings), shown)
-    evaluation = evaluate_held_out(fitted, shown)
+    check_trained("Forecaster.write_report", trained_levels(fitted.settings), levels)
+    evaluation = evaluate_held_out(fitted, levels)
     reading = read_memory(fitted, evaluation)
     panel = fitted.panel
     steps = step_noun(panel.frequency)
     with figure_style():
-        sections = _series_sections(fitted, shown, evaluation)
+        sections = _series_sections(fitted, levels, evaluation)
         by_step = None
         if evaluation is not None:
-            by_step = to_svg(draw_errors_by_step(evaluation, shown, steps), "errors")
+            by_step = to_svg(draw_errors_by_step(evaluation, levels, steps), "errors")
         layers = [] if reading is None else memory_layers(panel, reading)
     return _template().render(
-        **_about_data(fitted, source, steps, shown),
-        **_about_accuracy(fitted, evaluation, shown),
+        **_about_data(fitted, source, steps, levels),
+        **_about_accuracy(fitted, evaluation, levels),
         **memory_words(fitted, reading),
         sections=sections,
         evaluation=evaluation,
@@ -166,9 +163,7 @@ def _about_accuracy(
     }
 
 
-def series_picture(
-    fitted: Fitted, suffix: str, unique_id: object, levels: Sequence[float]
-) -> bytes:
+def series_picture(fitted: Fitted, suffix: str, unique_id: object, levels: list[float]) -> bytes:
     """The forecast of one series as a picture file named ``*suffix``, .svg or .png.
 
     Raises
@@ -179,15 +174,14 @@ def series_picture(
         Another suffix.
     """
     where = "Forecaster.write_figure"
-    shown = [] if fitted.calibration is None else list(levels)
     ids = fitted.panel.ids.tolist()
     places = [0] if unique_id is None else [k for k, one in enumerate(ids) if one == unique_id]
     if not places:
         expected = f"one of the {plural(len(fitted.panel), 'series', 'series')} of fit"
         raise ValueError(f"{where}: unique_id: found {unique_id!r}, expected {expected}")
     evaluation = evaluate_held_out(fitted, [])
-    series = series_forecasts(fitted, places[:1], shown, evaluation)[0]
-    return picture(lambda: draw_series(series, shown, legend=True), suffix)
+    series = series_forecasts(fitted, places[:1], levels, evaluation)[0]
+    return picture(lambda: draw_series(series, levels, legend=True), suffix)
 
 
 def _template() -> jinja2.Template:

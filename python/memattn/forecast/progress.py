@@ -1,0 +1,69 @@
+"""Progress of a training: a callable of the caller's, or a bar on stderr with the time left."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeAlias
+
+# Step, steps and loss; False ends the training.
+Progress: TypeAlias = Callable[[int, int, float], object]
+
+
+@contextmanager
+def progress_of(where: str, progress: Progress | bool | None) -> Iterator[Progress | None]:
+    """What a caller's `progress` means: True is a bar while the block runs, False is None."""
+    if callable(progress):
+        yield progress
+    elif progress is None or progress is False:
+        yield None
+    elif progress is True:
+        with training_progress(True) as bar:
+            yield bar
+    else:
+        expected = "expected True, False or a callable of (step, steps, loss)"
+        raise TypeError(f"{where}: progress: found {progress!r}, {expected}")
+
+
+@contextmanager
+def training_progress(show: bool) -> Iterator[Progress]:
+    """A bar of rich on a terminal or in a notebook; without rich, lines that replace each other."""
+    try:
+        from rich import console, progress
+    except ModuleNotFoundError:
+        yield _print_step if show else _ignore
+        if show:
+            sys.stderr.write("\n")
+        return
+    stderr = console.Console(stderr=True)
+    bar = progress.Progress(
+        progress.TextColumn("training"),
+        progress.BarColumn(bar_width=None),
+        progress.TaskProgressColumn(),
+        progress.TextColumn(
+            "step {task.completed:,.0f} of {task.total:,.0f}, loss {task.fields[loss]:.4g}"
+        ),
+        progress.TimeRemainingColumn(compact=True),
+        progress.TextColumn("left"),
+        console=stderr,
+        disable=not (show and (stderr.is_terminal or stderr.is_jupyter)),
+        transient=True,
+        expand=True,
+    )
+    with bar:
+        task = bar.add_task("training", total=1, loss=float("nan"), visible=False)
+
+        def update(step: int, steps: int, loss: float) -> None:
+            bar.update(task, completed=step, total=steps, loss=loss, visible=True)
+
+        yield update
+
+
+def _print_step(step: int, steps: int, loss: float) -> None:
+    sys.stderr.write(f"\rtraining: step {step:,} of {steps:,}, loss {loss:.4g}   ")
+    sys.stderr.flush()
+
+
+def _ignore(step: int, steps: int, loss: float) -> None:
+    pass
