@@ -178,5 +178,5 @@ def significant(value: float | None, digits: int = 4) -> str:
         return "-"
     if value != 0 and not 1e-4 <= abs(value) < 1e9:
         return f"{value:.{digits - 1}e}"
-    whole = 0 if value == 0 else math.floor(math.log10(abs(value)))
+    whole = int(f"{value:.{digits - 1}e}".partition("e")[2])  # of the rounded value
     return f"{value:,.{max(digits - 1 - whole, 0)}f}"

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from memattn import __version__
 from memattn.convert.safetensors_file import read_header
 from memattn.convert.source import SourceFile, Tensor, parse_json
 from memattn.errors import quoted
@@ -43,7 +44,8 @@ def state_bytes(
         Everything else, as JSON takes it.
     """
     unsigned = "0" * 64
-    metadata = {"format": kind, "format_version": VERSION, "config": json.dumps(config)}
+    metadata = {"format": kind, "format_version": VERSION, "memattn": __version__}
+    metadata["config"] = json.dumps(config)
     header: dict[str, Any] = {"__metadata__": metadata | {"checksum": unsigned}}
     parts, at = [], 0
     for name, array in arrays.items():
@@ -79,6 +81,8 @@ def read_state(source: SourceFile, kind: str, what: str) -> tuple[list[Tensor], 
     for key, expected in (("format", kind), ("format_version", VERSION)):
         if metadata.get(key) != expected:
             found = quoted(str(metadata.get(key)))
+            if "memattn" in metadata:
+                found += f" in a file of memattn {quoted(metadata['memattn'])}"
             source.fail(f"__metadata__: {key}", found, f"{quoted(expected)}, {what}")
     _check_sum(source, metadata.get("checksum"))
     text = metadata.get("config")

@@ -55,7 +55,7 @@ class Learner(Layer):  # type: ignore[misc]
     my_params = _Call()
 
     @classmethod
-    def help(cls, **kwargs: Any) -> None:
+    def help(cls) -> None:
         """Show the documentation of the class."""
         help(cls)
 
@@ -107,7 +107,6 @@ class Learner(Layer):  # type: ignore[misc]
         format: Format = "safetensors",
         overwrite: bool = False,
         validate_func: Callable[[Any], bool] | None = None,
-        **kwargs: Any,
     ) -> bool:
         """Write the layer to a file, whole or not at all.
 
@@ -149,9 +148,7 @@ class Learner(Layer):  # type: ignore[misc]
             write_atomically(path, (json.dumps(layer.get_config(), indent=2) + "\n").encode())
         return True
 
-    def load(
-        self, file_path: str | os.PathLike[str], format: Format = "safetensors", **kwargs: Any
-    ) -> bool:
+    def load(self, file_path: str | os.PathLike[str], format: Format = "safetensors") -> bool:
         """Take weights and options, or the options alone, from a file that `save` wrote.
 
         A layer that is not built yet becomes the one in the file; one that is built must be alike.

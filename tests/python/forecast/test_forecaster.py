@@ -359,7 +359,7 @@ def test_false_from_progress_ends_the_training(frame: pd.DataFrame) -> None:
     endless = Forecaster(6, steps=10**6).fit(frame, progress=lambda *_: False)
     assert len(endless.predict()) == 120
     assert note(endless, "stopped") == "training ended early, as progress said"
-    with pytest.raises(ValueError, match=r"expected .* a training that was not stopped"):
+    with pytest.raises(ValueError, match="let the training end"):
         endless.predict(level=[80])
     later = small().fit(frame, progress=lambda step, *_: step < 40 and None)
     assert len(later.predict(level=[80])) == 120

@@ -11,7 +11,7 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from memattn import FormatError
+from memattn import FormatError, __version__
 from memattn._memattn import PanelForecaster
 from memattn.errors import DataError
 from memattn.forecast import Forecaster
@@ -116,6 +116,7 @@ def test_files_of_version_0_1_are_read(saved: Path, tmp_path: Path) -> None:
     header, body = parts(saved)
     config = json.loads(header["__metadata__"]["config"])
     assert set(config["arguments"]) > set(OPTIONS_OF_0_1)
+    assert header["__metadata__"].pop("memattn") == __version__
     config["arguments"] = {name: config["arguments"][name] for name in OPTIONS_OF_0_1}
     header["__metadata__"]["config"] = json.dumps(config)
     path = tmp_path / "old"
@@ -137,7 +138,9 @@ def test_a_write_that_fails_leaves_the_file(saved: Path, tmp_path: Path) -> None
 Change = Callable[[dict[str, Any], dict[str, Any]], object]  # of the header and of the config
 CHANGES: dict[str, Change] = {
     '__metadata__: format: found "other"': lambda h, c: h["__metadata__"].update(format="other"),
-    "format_version": lambda h, c: h["__metadata__"].update(format_version="2"),
+    f'format_version: found "2" in a file of memattn "{__version__}", expected "1"': (
+        lambda h, c: h["__metadata__"].update(format_version="2")
+    ),
     "config: found no text": lambda h, c: h["__metadata__"].update(config=3),
     "config: arguments: found other keys": lambda h, c: c["arguments"].pop("horizon"),
     "config: arguments: found other keys, expected the keys horizon, freq": lambda h, c: c[
