@@ -91,27 +91,28 @@ def _repair(layer: MemoryAugmentedAttention, seed: int, diagnosis: Diagnosis, fi
 
 
 def _print_diagnosis(diagnosis: Diagnosis, title: str) -> None:
-    from memattn.cli.output import say
+    from memattn.cli.output import say, say_item
 
     state = "healthy" if diagnosis.healthy else "ill"
     say(f"{title}: {state}, read with {diagnosis.tokens.source}", "bold")
     for finding in diagnosis.findings:
         say(f"\n{finding.severity}: {finding.name}: {finding.found}", STYLES[finding.severity])
-        say(f"  {finding.meaning}")
-        say(f"  What to do: {finding.advice}")
+        say_item(finding.meaning)
+        say_item(f"What to do: {finding.advice}")
     for name, reason in diagnosis.not_judged.items():
         say(f"\nnot examined: {name}: {reason}")
 
 
 def _print_repair(done: Repair) -> None:
-    from memattn.cli.output import say
+    from memattn.cli.output import say, say_item
 
-    say(
-        f"\nRepaired {len(done.slots):,} slots with a jitter of {done.jitter:.2g} "
-        f"(seed {done.seed}). The output of these tokens changed by {done.measured:.2g} of its "
-        f"size; for tokens of norm up to {done.token_norm:.3g} the bound is {done.bound:.2g}. "
-        "Continue the training: the repaired slots hold nothing yet."
+    slots, seed = len(done.slots), done.seed
+    say(f"\nRepaired {slots:,} slots with a jitter of {done.jitter:.2g} (seed {seed}).")
+    say_item(
+        f"The output of these tokens changed by {done.measured:.2g} of its size; for tokens of "
+        f"norm up to {done.token_norm:.3g} the bound is {done.bound:.2g}."
     )
+    say_item("Continue the training: the repaired slots hold nothing yet.")
 
 
 def _print_rest(last: Diagnosis) -> None:

@@ -50,7 +50,14 @@ def inspect(file: Path, name: str | None, data: Path | None, picture: Path | Non
     Prints the layer's options, its size and cost, how selectively each head reads, and for each
     slot its norm, its share of the reading and the slot most similar to it.
     """
-    from memattn.cli.output import check_outputs, console, print_json, say_written, write_file
+    from memattn.cli.output import (
+        check_outputs,
+        console,
+        print_json,
+        say,
+        say_written,
+        write_file,
+    )
     from memattn.inspection import inspect_layer, read_tokens
     from memattn.inspection.source import read_layer
 
@@ -68,7 +75,9 @@ def inspect(file: Path, name: str | None, data: Path | None, picture: Path | Non
     print_json("inspect", to_document(inspection, file, found, picture))
     _print_layer(inspection, title_of(file, found))
     console().print(_head_table(inspection))
+    say("")
     console().print(_slot_table(inspection))
+    say("")
     _print_notes(inspection)
     say_written()
 
@@ -86,7 +95,7 @@ def _draw(inspection: Inspection, title: str, suffix: str) -> bytes:
 
 
 def _print_layer(inspection: Inspection, title: str) -> None:
-    from memattn.cli.output import say
+    from memattn.cli.output import say, say_item
 
     config, cost = inspection.config, inspection.cost
     key_dim = inspection.shapes["query.kernel"][2]
@@ -94,20 +103,21 @@ def _print_layer(inspection: Inspection, title: str) -> None:
     width = f"{key_dim:,}" + (f" and {value_dim:,}" if value_dim != key_dim else "")
     say(
         f"{title}: {config['memory_size']:,} slots of {config['units']:,} units, "
-        f"{config['num_heads']} heads of {width}, {config['dtype']}, "
-        f"{inspection.parameters:,} parameters",
+        f"{config['num_heads']} heads of {width}, {config['dtype']}",
         "bold",
     )
+    say(f"  {inspection.parameters:,} parameters")
     options = ("memory_initializer", "seed", "use_bias", "residual", "dropout", "fully_masked")
-    say("  " + ", ".join(f"{name} {config[name]}" for name in options))
+    say_item(", ".join(f"{name} {config[name]}" for name in options))
     shapes = ", ".join(
         f"{name.upper() if len(shape) > 1 else name} {_shape(shape)}"
         for name, shape in inspection.folded_shapes.items()
     )
     say(f"  folded weights: {shapes}")
-    say(
-        f"  multiply-adds per token: {cost.folded:,} folded, {cost.projected:,} with the memory "
-        f"projected once, {cost.as_written:,.0f} as Keras computes it (sequences of {cost.steps:,})"
+    say(f"  multiply-adds per token, for sequences of {cost.steps:,}:")
+    say_item(
+        f"  {cost.folded:,} folded, {cost.projected:,} with the memory projected once, "
+        f"{cost.as_written:,.0f} as Keras computes it"
     )
     say(f"  fastest: {cost.route}, {cost.speed_up:.1f} times fewer operations than Keras")
     say(f"\nRead with {inspection.tokens.source}:")
@@ -121,7 +131,7 @@ def _new_table(*columns: str) -> Table:
     from rich import box
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for name in columns:
         table.add_column(name, justify="right")
     return table
@@ -130,7 +140,7 @@ def _new_table(*columns: str) -> Table:
 def _head_table(inspection: Inspection) -> Table:
     reading, similarity = inspection.reading, inspection.similarity
     table = _new_table(
-        *("head", "slots per token", "logit spread", "one slot only %"),
+        *("head", "slots per token", "logit spread", "one slot %"),
         *("key cosine", "value cosine"),
     )
     for head in range(min(len(reading.entropy), SHOWN_HEADS)):

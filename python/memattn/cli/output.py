@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 DASH = Path("-")  # stdin or stdout
+INDENT = 2
 HEAD_BYTES = 1 << 16  # of a file, which say whose it is
 MAX_STDIN_BYTES = 1 << 30  # as for a pipe with a name
 
@@ -63,6 +64,18 @@ def say(text: str, style: str = "") -> None:
         console().print(Text(text, style=style), soft_wrap=True)
     elif not (mode.quiet or mode.json):
         stream().write(f"{text}\n")
+
+
+def say_item(text: str, style: str = "") -> None:
+    """An indented line; a terminal gets it broken between words, a pipe whole."""
+    from rich.padding import Padding
+    from rich.text import Text
+
+    shown, target = Text(printable(text), style=style), console()
+    if target.is_terminal:
+        target.print(Padding(shown, (0, 0, 0, INDENT), expand=False))
+    else:
+        target.print(Text(INDENT * " ") + shown, soft_wrap=True)
 
 
 def print_json(command: str, document: dict[str, Any]) -> None:
@@ -121,7 +134,7 @@ def check_outputs(outputs: Mapping[str, Path | None], *inputs: Path | None) -> N
     DataError
         A path cannot be written, or is that of an input or of another output.
     """
-    seen = {real_path(one): "the input" for one in inputs if one not in (None, DASH)}
+    seen = {real_path(one): "the input" for one in inputs if one is not None}
     for name, path in outputs.items():
         if path is None or (name == "output" and path == DASH):
             continue
@@ -130,8 +143,8 @@ def check_outputs(outputs: Mapping[str, Path | None], *inputs: Path | None) -> N
             raise DataError("option", f"found {path}, expected {wanted}", argument=name)
         other = seen.setdefault(real_path(path), f"--{name}")
         if other != f"--{name}":
-            problem = f"found the same file as {other}, expected another file"
-            raise DataError("option", problem, file=path, argument=name)
+            problem = f"{printable(str(path))} is {other} too; choose another file"
+            raise DataError("option", problem, argument=name)
         check_writable(path)
 
 
@@ -163,6 +176,11 @@ def say_written() -> None:
     """Names the files that the command has written."""
     for name in mode.written:
         say(f"wrote {name}", "green")
+
+
+def name_of_data(data: Path) -> str:
+    """What people call DATA."""
+    return str(STDIN) if data == DASH else printable(str(data))
 
 
 @contextmanager

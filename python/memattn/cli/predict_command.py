@@ -32,6 +32,7 @@ def predict(model: Path, data: Path | None, levels: tuple[float, ...], output: P
     from memattn.cli.output import (
         check_outputs,
         choose_output,
+        name_of_data,
         print_json,
         reading,
         say,
@@ -65,7 +66,9 @@ def predict(model: Path, data: Path | None, levels: tuple[float, ...], output: P
         "forecast": forecast_records(found),
     }
     print_json("predict", document)
+    name = printable(str(model)) if data is None else name_of_data(data)
+    count = plural(len(found.panel), "series", "series")
+    say(f"{name}: {count}, {found.values.shape[1]:,} steps ahead")
     for note in found.panel.notes:
         say(f"  {printable(str(note))}")
-    say(f"{plural(len(found.panel), 'series', 'series')}, {found.values.shape[1]:,} steps ahead")
     say_written()

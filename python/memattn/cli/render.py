@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from rich import box
@@ -11,7 +12,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from memattn.cli.output import console, say
+from memattn.cli.output import INDENT, console, name_of_data, say, say_item
 from memattn.errors import printable
 from memattn.forecast.data.columns import Array
 from memattn.forecast.data.frames import MODEL
@@ -22,32 +23,21 @@ from memattn.forecast.forecaster import Forecaster
 from memattn.forecast.forecaster_settings import Settings
 from memattn.forecast.metrics import significant
 
-INDENT = 2
 STEP_COLUMNS = 6
 SERIES_SHOWN = 8  # with more of them the report has the worst
 
 
-def print_found(source: str, panel: Panel) -> None:
+def print_found(data: Path, panel: Panel) -> None:
     """What the data hold, and what was done about it."""
-    name = "<stdin>" if source == "-" else printable(source)
     count = plural(len(panel), "series", "series")
-    say(f"{name}: {count}, {len(panel.values):,} values", "bold")
+    say(f"{name_of_data(data)}: {count}, {len(panel.values):,} values", "bold")
     print_notes(panel.notes)
 
 
 def print_notes(notes: Sequence[Note]) -> None:
     """One a line."""
     for note in notes:
-        print_item(str(note))
-
-
-def print_item(text: str, style: str = "") -> None:
-    """An indented line; a terminal gets it broken between words, a pipe whole."""
-    shown, target = Text(printable(text), style=style), console()
-    if target.is_terminal:
-        target.print(Padding(shown, (0, 0, 0, INDENT), expand=False))
-    else:
-        target.print(Text(INDENT * " ") + shown, soft_wrap=True)
+        say_item(str(note))
 
 
 def print_trained(forecaster: Forecaster, panel: Panel, seconds: float) -> None:
@@ -62,7 +52,7 @@ def print_settings(settings: Settings) -> None:
     say("\nChosen:")
     for name, setting in settings.items():
         if setting.reason != "as given" and name != "season":
-            print_item(f"{name.replace('_', ' ')}: {setting}")
+            say_item(f"{name.replace('_', ' ')}: {setting}")
 
 
 def print_accuracy(result: Evaluation, title: str) -> None:
@@ -79,7 +69,7 @@ def print_accuracy(result: Evaluation, title: str) -> None:
     if result.intervals:
         _print_coverage(result)
     for warning in warnings_of(result):
-        print_item(f"note: {warning}", "yellow")
+        say_item(f"note: {warning}", "yellow")
 
 
 def _print_table(table: Table) -> None:
@@ -129,18 +119,15 @@ def _series_table(result: Evaluation, methods: Sequence[str]) -> Table:
 
 def _print_coverage(result: Evaluation) -> None:
     measured = {level: result.coverage(level) for level in result.intervals}
-    levels = ", ".join(
-        f"{share:.1f} % in the {level:g} % intervals"
-        for level, share in measured.items()
-        if share is not None
-    )
-    say("\nCoverage, the share of values inside their intervals:")
-    if not levels:
-        print_item("not measured: too few windows were held out")
+    if all(share is None for share in measured.values()):
+        say("\nCoverage: not measured, since too few windows were held out")
         return
     windows = plural(max(map(result.covered_windows, result.intervals)), "window", "windows")
     how = f", calibrated on {result.calibrated_on}" if result.calibrated_on else ""
-    print_item(f"{levels} (of {windows}{how})")
+    say(f"\nCoverage on {windows}{how}:")
+    for level, share in measured.items():
+        if share is not None:
+            say_item(f"{share:.1f} % of values lie inside their {level:g} % interval")
 
 
 def _mean(values: Array) -> float:

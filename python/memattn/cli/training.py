@@ -64,7 +64,7 @@ class Training:
         forecaster = Forecaster(**self.options, level=trained)
         with reading(self.data) as file:
             panel = forecaster.panel(file)
-        print_found(str(self.data), panel)
+        print_found(self.data, panel)
         return forecaster, panel
 
     @contextmanager

@@ -24,6 +24,10 @@ from memattn.convert.source import (
 from memattn.errors import quoted
 
 LAYER_FORMAT = "memattn.MemoryAugmentedAttention"
+_FORECASTERS = {  # what was found, and what was expected
+    "memattn.Forecaster": ("a saved forecaster", "a layer; memattn predict reads forecasters"),
+    "memattn.ForecasterCheckpoint": ("the checkpoint of a forecaster", "a layer"),
+}
 
 _DTYPES = {"F16": "float16", "BF16": "bfloat16", "F32": "float32", "F64": "float64"}
 _DTYPES |= {"I8": "int8", "U8": "uint8", "I64": "int64"}
@@ -40,6 +44,9 @@ def is_safetensors(source: SourceFile) -> bool:
 def read_safetensors(source: SourceFile) -> tuple[Contents, bool]:
     """The tensors, and whether the file says that it is one layer of memattn."""
     tensors, metadata = read_header(source)
+    other = _FORECASTERS.get(str(metadata.get("format")))
+    if other is not None:
+        source.fail("", *other)
     return Contents(tensors, "."), metadata.get("format") == LAYER_FORMAT
 
 

@@ -27,7 +27,7 @@ def test_windows_and_accuracy(call: Run, shops: Path, tmp_path: Path, refit: boo
     for said in (
         "seasonal-naive",
         "MASE by step ahead",
-        "in the 80 % intervals",
+        "% of values lie inside their 80 % interval",
         "wrote backtest.csv",
     ):
         assert said in done.stdout

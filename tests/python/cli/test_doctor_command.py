@@ -167,10 +167,10 @@ def test_the_source_is_never_overwritten(
     for output in ("ill.safetensors", "./ill.safetensors", "link.safetensors"):
         done = call("doctor", "ill.safetensors", "--repair", output)
         assert (done.returncode, done.stdout) == (2, "")
-        assert "--repair: found the same file as the input" in done.stderr
+        assert "is the input too; choose another file" in done.stderr
     np.save(tmp_path / "x.npy", np.ones((300, 8)))
     done = call("doctor", "ill.safetensors", "--repair", "x.npy", "--data", "x.npy")
-    assert "--repair: found the same file as the input" in done.stderr
+    assert "is the input too; choose another file" in done.stderr
     assert (tmp_path / "ill.safetensors").read_bytes() == before
 
 

@@ -90,9 +90,9 @@ def test_bad_parquet(call: Run, tmp_path: Path) -> None:
         (["--report", "no/report.html"], "unwritable", "there is no folder"),
         (["--model", "no/model"], "unwritable", "there is no folder"),
         (["--checkpoint", "no/checkpoint"], "unwritable", "there is no folder"),
-        (["--report", "forecast.csv"], "option", "--report: found the same file as --output"),
-        (["--model", "./forecast.csv"], "option", "--model: found the same file as --output"),
-        (["--model", "c", "--checkpoint", "c"], "option", "the same file as --model"),
+        (["--report", "forecast.csv"], "option", "--report: forecast.csv is --output too"),
+        (["--model", "./forecast.csv"], "option", "--model: forecast.csv is --output too"),
+        (["--model", "c", "--checkpoint", "c"], "option", "--checkpoint: c is --model too"),
         (["--resume"], "usage", "--resume needs --checkpoint"),
         (["--horizon", "0"], "usage", "found 0, expected a whole number from 1 to 1,000,000"),
         (["--horizon", "two"], "usage", "found two, expected a whole number"),
@@ -187,10 +187,11 @@ def test_the_input_is_not_overwritten(call: Run, tmp_path: Path) -> None:
     (tmp_path / "data.csv").write_text(content)
     (tmp_path / "link.csv").symlink_to("data.csv")
     for name in ("data.csv", "./data.csv", "link.csv"):
+        shown = name.removeprefix("./")
         for option in ("--output", "--report", "--model", "--checkpoint"):
             done = call("forecast", "data.csv", "--horizon", "2", option, name)
             assert done.returncode == 2
-            assert f"{option}: found the same file as the input" in done.stderr
+            assert f"{option}: {shown} is the input too" in done.stderr
     assert (tmp_path / "data.csv").read_text() == content
 
 

@@ -38,7 +38,7 @@ def test_writes_a_forecast_and_tells_how_good_it_is(run: Run, data: Path, tmp_pa
         *(
             "sMAPE %",
             "MASE by step ahead",
-            "Coverage, the share of values inside",
+            "% of values lie inside their 80 % interval",
             "wrote forecast.csv",
         ),
         " held-out windows of 24 rows, by a model trained without them",

@@ -36,7 +36,7 @@ def test_tables(call: Run, layer: MemoryAugmentedAttention, tmp_path: Path) -> N
     done = call("inspect", "layer.safetensors")
     assert (done.returncode, done.stderr) == (0, "")
     for said in (
-        "layer.safetensors: 20 slots of 64 units, 4 heads of 64, float32, 67,648 parameters",
+        "layer.safetensors: 20 slots of 64 units, 4 heads of 64, float32\n  67,648 parameters",
         "folded weights: A (64, 80), c (80), B (80, 64)",
         "10,240 folded, 43,008 with the memory projected once, 108,544 as Keras computes it",
         "10.6 times fewer operations",

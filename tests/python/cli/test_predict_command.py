@@ -27,7 +27,7 @@ def model(shops: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_train_keeps_a_model(call: Run, shops: Path, tmp_path: Path, model: Path) -> None:
     done = call("train", shops, *QUICK)
     assert (done.returncode, done.stderr) == (0, "")
-    for said in ("42 series", "Accuracy on", "Coverage, the share", "wrote model.safetensors"):
+    for said in ("42 series", "Accuracy on", "Coverage on", "wrote model.safetensors"):
         assert said in done.stdout
     assert [path.name for path in tmp_path.iterdir()] == ["model.safetensors"]
     kept = Forecaster.load(tmp_path / "model.safetensors")
@@ -41,7 +41,7 @@ def test_train_keeps_a_model(call: Run, shops: Path, tmp_path: Path, model: Path
 def test_predict_the_series_of_the_model(call: Run, tmp_path: Path, model: Path) -> None:
     done = call("predict", model)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == "42 series, 3 steps ahead\nwrote forecast.csv\n"
+    assert done.stdout == f"{model}: 42 series, 3 steps ahead\nwrote forecast.csv\n"
     expected = Forecaster.load(model).predict(level=[80, 95])
     assert_holds(tmp_path / "forecast.csv", expected)
 
@@ -131,3 +131,10 @@ def test_data_that_do_not_fit_the_model(call: Run, tmp_path: Path, model: Path) 
     assert "found one row every 1 day, expected one every 1 month, as in fit" in done.stderr
     assert call("predict", model, "--output", model).returncode == 2
     assert call("predict", model, "none.csv").stderr.startswith("memattn: none.csv: no such file")
+
+
+@pytest.mark.parametrize("command", ["inspect", "doctor"])
+def test_a_model_is_no_layer(call: Run, model: Path, command: str) -> None:
+    done = call(command, model)
+    said = "found a saved forecaster, expected a layer; memattn predict reads forecasters"
+    assert (done.returncode, done.stderr) == (2, f"memattn: {model}: {said}\n")

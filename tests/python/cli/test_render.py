@@ -74,7 +74,7 @@ def test_all_tables(shown: Shown) -> None:
     assert ["memattn", "0.00", "0.000", "0.000", "0.000"] in lines
     assert ["1-3", "4-5", "6-7", "8-9", "10-11", "12-13"] in lines
     assert any(line[:2] == ["s2", "0.000"] for line in lines)
-    assert "100.0 % in the 80 % intervals (of 12 windows)" in text
+    assert "Coverage on 12 windows:\n  100.0 % of values lie inside their 80 % interval" in text
     assert all(len(line) <= 80 for line in text.splitlines() if not line.startswith("  note:"))
 
 
@@ -90,7 +90,7 @@ def test_a_coverage_that_is_not_measured_is_said(shown: Shown) -> None:
     windows = rolling_windows(panel, 2, 3)
     empty = np.full((3, 2), np.nan)
     result = evaluate(panel, windows, np.ones((3, 2)), {80.0: (empty, empty)})
-    assert "not measured: too few windows were held out" in shown(
+    assert "not measured, since too few windows were held out" in shown(
         print_accuracy, result, "Accuracy:"
     )
 

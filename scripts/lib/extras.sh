@@ -1,0 +1,81 @@
+# shellcheck shell=bash
+# The extras as users install them: each into an environment of its own that has TensorFlow 2.15 already,
+# which must work afterwards. Sourced from the root of the repository, after pythons.sh.
+
+EXTRAS=.venv-extras
+
+# install_extra PYTHON EXTRA: an environment with TensorFlow 2.15, then the wheel with that extra. With onnx,
+# both in one command, as docs/convert.md has it.
+install_extra() {
+  local home=$EXTRAS/$2 wheel
+  wheel=$(newest_wheel "$1") || return
+  "$1" -m venv --clear "$home" || return
+  if [[ $2 == convert,onnx ]]; then
+    "$home/bin/python" -m pip install "${wheel}[$2]" -r requirements/host-keras2.txt || return
+  else
+    "$home/bin/python" -m pip install -r requirements/host-keras2.txt || return
+    "$home/bin/python" -m pip install "${wheel}[$2]" || return
+  fi
+  "$home/bin/python" -m pip check
+}
+
+# check_extra EXTRA: TensorFlow still works, and the commands that the extra brings do.
+check_extra() {
+  local bin=$PWD/$EXTRAS/$1/bin folder
+  folder=$(mktemp -d)
+  TF_CPP_MIN_LOG_LEVEL=3 "$bin/python" - "$folder" <<'PYTHON' || return
+import sys
+import tensorflow as tf
+from memattn import MemoryAugmentedAttention
+layer = MemoryAugmentedAttention(4, 3, 2, seed=0)
+layer.save(f"{sys.argv[1]}/layer.safetensors")
+print(tf.__version__, float(tf.reduce_sum(tf.keras.layers.Dense(2)(tf.ones((1, 4))))))
+with open(f"{sys.argv[1]}/sales.csv", "w") as file:
+    file.write("ds,y\n" + "".join(f"{k},{k % 7}\n" for k in range(60)))
+PYTHON
+  case $1 in
+    convert | forecast | convert,onnx)
+      "$bin/memattn" --version && "$bin/memattn" --help >/dev/null || return
+      "$bin/memattn" inspect --quiet "$folder/layer.safetensors" || return
+      "$bin/memattn" doctor "$folder/layer.safetensors" || return
+      "$bin/memattn" convert "$folder/layer.safetensors" "$folder/layer.npz" || return
+      ;;&
+    convert | convert,onnx)
+      "$bin/memattn" convert "$folder/layer.npz" "$folder/layer.weights.h5" || return
+      "$bin/memattn" doctor "$folder/layer.weights.h5" || return
+      ;;&
+    convert,onnx) "$bin/memattn" convert "$folder/layer.npz" "$folder/layer.onnx" || return ;;
+    forecast)
+      "$bin/memattn" forecast "$folder/sales.csv" --horizon 7 --steps 5 --report "$folder/report.html" \
+        --output "$folder/next.csv" || return
+      ;;
+    parquet | polars)
+      "$bin/python" - "$folder" "$1" <<'PYTHON' || return
+import sys
+from memattn.forecast import panel_from_file
+folder, extra = sys.argv[1:]
+if extra == "polars":
+    import polars
+    polars.read_csv(f"{folder}/sales.csv").write_parquet(f"{folder}/sales.parquet")
+else:
+    from pyarrow import csv, parquet
+    parquet.write_table(csv.read_csv(f"{folder}/sales.csv"), f"{folder}/sales.parquet")
+print(panel_from_file(f"{folder}/sales.parquet"))
+PYTHON
+      ;;
+  esac
+  rm -r "$folder"
+}
+
+# test_extras: all of them; TensorFlow 2.15 has wheels for Python 3.11 at most.
+test_extras() {
+  local python extra
+  if ! python=$(find_python 3.11); then
+    printf 'not tested: no Python 3.11 was found (PYTHONS="/path/to/python3.11 ...")\n'
+    return
+  fi
+  for extra in convert forecast parquet polars convert,onnx; do
+    printf '== %s\n' "$extra"
+    install_extra "$python" "$extra" && check_extra "$extra" || return
+  done
+}
