@@ -15,7 +15,7 @@ SCHEMA = 1  # of the JSON documents, docs/json.md; a key that goes or changes ma
 STDIN = Path("<stdin>")  # the place in messages about what came from there
 # What the command line calls an argument of the library.
 OPTIONS = {
-    **{"data": "DATA", "target": "TARGET", "layer": "--layer"},
+    **{"data": "DATA", "h": "--horizon", "target": "TARGET", "layer": "--layer"},
     **{"id_col": "--id", "time_col": "--time", "target_col": "--target", "n_windows": "--windows"},
     **{"intervals": "--no-intervals", "val_size": "--val-size", "step_size": "--step-size"},
     **{

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from memattn.cli.options import FILE, TABLE, Command, level_option, output_option
+from memattn.cli.options import FILE, TABLE, Command, Number, level_option, option, output_option
 
 
 @click.command(
@@ -19,9 +19,19 @@ from memattn.cli.options import FILE, TABLE, Command, level_option, output_optio
 )
 @click.argument("model", metavar="MODEL", type=FILE)
 @click.argument("data", metavar="[DATA]", type=FILE, required=False)
+@option(
+    "--horizon", "h", type=Number(1, 1_000_000), metavar="N", group="Data",
+    help="Steps ahead to forecast, at most those of the training.  [default: all of them]",
+)  # fmt: skip
 @level_option("Level of an interval")
 @output_option("forecast.csv", f"File for the forecasts{TABLE}")
-def predict(model: Path, data: Path | None, levels: tuple[float, ...], output: Path | None) -> None:
+def predict(
+    model: Path,
+    data: Path | None,
+    h: int | None,
+    levels: tuple[float, ...],
+    output: Path | None,
+) -> None:
     """Forecast with a trained model.
 
     MODEL is a file of memattn train, or of memattn forecast --model. Without DATA, predict
@@ -55,7 +65,7 @@ def predict(model: Path, data: Path | None, levels: tuple[float, ...], output: P
     if data is not None:
         with reading(data) as file:
             panel = forecaster.panel(file)
-    found = forecaster.forecasts(panel, level=levels or forecaster.available_levels)
+    found = forecaster.forecasts(panel, level=levels or forecaster.available_levels, h=h)
     table = forecast_frame(found.panel, found.values, found.intervals, kind=kind)
     write_file(output, table_bytes(table, output))
     document = {

@@ -265,7 +265,7 @@ OPTIONS = {
     "forecast": (*TRAINING, "report", "model"),
     "train": TRAINING,
     "backtest": (*TRAINING, "windows", "step-size", "refit"),
-    "predict": ("level", "output", "json", "quiet", "threads"),
+    "predict": ("horizon", "level", "output", "json", "quiet", "threads"),
     "convert": ("layer", "json", "quiet", "threads"),
     "inspect": ("layer", "data", "picture", "json", "quiet", "threads"),
     "doctor": ("layer", "data", "repair", "seed", "json", "quiet", "threads"),

@@ -69,6 +69,14 @@ def test_predict_other_series(call: Run, tmp_path: Path, model: Path) -> None:
     assert table["ds"].dt.month().to_list() == [1, 2, 3]
 
 
+def test_fewer_steps_than_trained(call: Run, tmp_path: Path, model: Path) -> None:
+    assert call("predict", model, "--horizon", "2").returncode == 0
+    assert (tmp_path / "forecast.csv").read_text().count("\n") == 1 + 42 * 2
+    done = call("predict", model, "--horizon", "4")
+    said = "--horizon: found 4, expected a whole number from 1 to 3"
+    assert (done.returncode, done.stderr) == (2, f"memattn: {said}\n")
+
+
 def test_predict_as_json(call: Run, tmp_path: Path, model: Path) -> None:
     document = json.loads(call("predict", model, "--json").stdout)
     assert document["model"] == document["input"]["file"] == str(model)
