@@ -20,8 +20,9 @@ from memattn import MemoryAugmentedAttention, convert, files
 from memattn.cli import app, output
 from memattn.errors import DataError
 from memattn.forecast import Forecaster
+from memattn.forecast.data.frames import forecast_frame
 from memattn.forecast.data.panel import panel_from_frame
-from memattn.forecast.data.table_files import table_bytes
+from memattn.forecast.data.table_files import kind_of_file, table_bytes
 from memattn.forecast.report import page
 
 CALLS = ["open", "write", "fsync", "close", "rename", "fchmod", "fstat", "flock", "unlink"]
@@ -49,7 +50,7 @@ def repairs(folder: Path) -> Callable[[Path], object]:
 def report_and_figure(fitted: Forecaster) -> dict[str, Callable[[Path], object]]:
     """What writes a report and a figure, each drawn once for all."""
     state = fitted._state("test")
-    html, svg = page.render_report(state), page.series_picture(state, ".svg", None, [80])
+    html, svg = page.render_report(state, [80]), page.series_picture(state, ".svg", None, [80])
     page.render_report = lambda *_, **__: html
     page.series_picture = lambda *_: svg
     return {"report.html": fitted.write_report, "figure.svg": fitted.write_figure}
@@ -68,6 +69,11 @@ def writers(folder: Path, long: bool) -> dict[str, Callable[[Path], object]]:
     panel = panel_from_frame(table, freq=1)
     fitted = Forecaster(3, members=1, steps=2).fit(panel)
 
+    def parquet(path: Path) -> None:
+        found = fitted.forecasts()
+        frame = forecast_frame(found.panel, found.values, kind=kind_of_file(path))
+        output.write_file(path, table_bytes(frame, path))
+
     def keep(path: Path) -> None:
         path.unlink(missing_ok=True)
         Forecaster(3, members=1, steps=2).fit(panel, checkpoint=path)
@@ -80,7 +86,7 @@ def writers(folder: Path, long: bool) -> dict[str, Callable[[Path], object]]:
         "layer.weights.h5": lambda path: convert.write(layer, path),
         "forecaster": fitted.save,
         "table.csv": lambda path: files.write_atomically(path, b"a,b\n1,2\n"),
-        "table.parquet": lambda path: output.write_file(path, table_bytes(table)),
+        "table.parquet": parquet,
         "layer.onnx": lambda path: convert.write(layer, path),
         "checkpoint": keep,
     }
