@@ -51,7 +51,7 @@ def print_settings(settings: Settings) -> None:
     """What was chosen and why; what was given is known, and a note has said the season."""
     say("\nChosen:")
     for name, setting in settings.items():
-        if setting.reason != "as given" and name != "season":
+        if setting.reason not in ("as given", "default") and name != "season":
             say_item(f"{name.replace('_', ' ')}: {setting}")
 
 

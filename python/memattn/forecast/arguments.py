@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import KW_ONLY, dataclass, fields
+from difflib import get_close_matches
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
@@ -29,14 +30,18 @@ Levels: TypeAlias = float | Iterable[float] | None
 Init = TypeVar("Init", bound=Callable[..., None])
 
 
-def _with_season_by_place_refused(init: Init) -> Init:
-    """Refuses a whole number as second argument: it was `season` in version 0.1."""
+def _told_in_words(init: Init) -> Init:
+    """Refuses unknown options, and a whole number as second argument: it was `season` before."""
 
     @functools.wraps(init)
     def checked(self: object, *places: Any, **named: Any) -> None:
         if len(places) > 1 and isinstance(places[1], int | np.integer):
             hint = f"write season={places[1]}, or freq={places[1]} for numbered rows"
             raise TypeError(f"Forecaster: the second argument is freq, and was season: {hint}")
+        known = [field.name for field in fields(self)]  # type: ignore[arg-type]
+        for name in (name for name in named if name not in known):
+            near = "".join(f"; did you mean {one}?" for one in get_close_matches(name, known, 1))
+            raise TypeError(f"Forecaster: unknown option {name!r}{near}")
         init(self, *places, **named)
 
     return checked  # type: ignore[return-value]
@@ -102,9 +107,7 @@ class ForecasterOptions:
         return (tuple(self.level) if self.level else LEVELS) if self.loss == "quantile" else ()  # type: ignore[arg-type]
 
 
-ForecasterOptions.__init__ = _with_season_by_place_refused(  # type: ignore[method-assign]
-    ForecasterOptions.__init__
-)
+ForecasterOptions.__init__ = _told_in_words(ForecasterOptions.__init__)  # type: ignore[method-assign]
 
 
 def _frequency(where: str, freq: object) -> str | int | None:

@@ -113,7 +113,7 @@ class Evaluation:
         windows, series = plural(len(self), "window", "windows"), len(self.panel)
         lines = [f"{windows} of {plural(series, 'series', 'series')}, mean errors:"]
         rows = [["", "sMAPE %", "MASE", "RMSSE", "MAE"]]
-        for method in self.forecasts:
+        for method in methods_of(self.panel):
             found = self.overall(method)
             errors = (found.smape, found.mase, found.rmsse, found.mae)
             rows.append([self._name(method), *map(significant, errors)])

@@ -156,7 +156,7 @@ def _given(season: int, asked: ForecasterOptions, loss: str, why: str) -> dict[s
             asked.members, "default; 10 are more accurate" if asked.members == 1 else "as given"
         ),
         "loss": Setting(asked.loss or loss, "as given" if asked.loss else why),
-        "seed": Setting(asked.seed, "as given"),
+        "seed": Setting(asked.seed, "as given" if asked.seed else "default"),
     }
     if asked.trained_levels:
         why = "whose bounds are trained; the forecast is the median"

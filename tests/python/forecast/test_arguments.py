@@ -55,7 +55,8 @@ IMPOSSIBLE: list[tuple[dict[str, Any], str]] = [
     ({"time_col": None}, "time_col: found None, expected the name of a column"),
     ({"target_col": 3}, "target_col: found 3, expected the name of a column"),
     ({"target_col": []}, "target_col: found no name"),
-    ({"horizont": 3}, "unexpected keyword argument 'horizont'"),
+    ({"sesaon": 3}, r"Forecaster: unknown option 'sesaon'; did you mean season\?"),
+    ({"zzz": 3}, "Forecaster: unknown option 'zzz'$"),
 ]
 
 
@@ -131,7 +132,7 @@ def test_clones_and_changed_options() -> None:
     assert "not fitted" in repr(copied)
     with pytest.raises(TypeError, match="members: found True"):
         forecaster.set_params(horizon=2, members=True)
-    with pytest.raises(TypeError, match="unexpected keyword argument 'more'"):
+    with pytest.raises(TypeError, match="unknown option 'more'"):
         forecaster.set_params(more=1)
     assert forecaster.set_params() is forecaster
     assert "1 series" in repr(forecaster)
