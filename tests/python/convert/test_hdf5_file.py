@@ -181,7 +181,7 @@ def test_bfloat16(path: Path, layer: MemoryAugmentedAttention) -> None:
 @pytest.mark.parametrize(
     ("code", "said"),
     [
-        ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", r"ended with -11"),
+        ("import os; os.abort()", r"ended with -6"),  # ASan would turn a SIGSEGV into status 1
         ("print('no JSON')", r"breaks its library \(ended with 0\)"),
         ("print('[' * 100000)", r"breaks its library \(ended with 0\)"),
         ("print('{\"objects\": 1}')", r"found None, expected None"),
