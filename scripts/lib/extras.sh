@@ -21,7 +21,8 @@ install_extra() {
 
 # check_extra EXTRA: TensorFlow still works, and the commands that the extra brings do.
 check_extra() {
-  local bin=$PWD/$EXTRAS/$1/bin folder
+  local bin folder
+  bin=$(realpath "$EXTRAS/$1/bin")
   folder=$(mktemp -d)
   TF_CPP_MIN_LOG_LEVEL=3 "$bin/python" - "$folder" <<'PYTHON' || return
 import sys

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -72,11 +71,13 @@ def inspect(file: Path, name: str | None, data: Path | None, picture: Path | Non
     inspection = inspect_layer(layer, tokens)
     if picture is not None:
         write_file(picture, _draw(inspection, title_of(file, found), picture.suffix))
-    print_json("inspect", to_document(inspection, file, found, picture))
+    heads, slots = _heads(inspection), _slots(inspection)
+    place = {"file": str(file), "layer": found.name}
+    print_json("inspect", place | _document(inspection, heads, slots, picture))
     _print_layer(inspection, title_of(file, found))
-    console().print(_head_table(inspection))
+    console().print(_head_table(heads))
     say("")
-    console().print(_slot_table(inspection))
+    console().print(_slot_table(inspection, slots))
     say("")
     _print_notes(inspection)
     say_written()
@@ -137,45 +138,37 @@ def _new_table(*columns: str) -> Table:
     return table
 
 
-def _head_table(inspection: Inspection) -> Table:
-    reading, similarity = inspection.reading, inspection.similarity
+def _head_table(heads: list[dict[str, Any]]) -> Table:
     table = _new_table(
         *("head", "slots per token", "logit spread", "one slot %"),
         *("key cosine", "value cosine"),
     )
-    for head in range(min(len(reading.entropy), SHOWN_HEADS)):
-        table.add_row(
-            str(head),
-            _number(reading.effective_slots[head]),
-            _number(reading.logit_spread[head]),
-            _number(100 * reading.saturated[head]),
-            _number(similarity.key_cosine[head]),
-            _number(similarity.value_cosine[head]),
-        )
+    for one in heads[:SHOWN_HEADS]:
+        spread, alone = one["logit_spread"], 100 * one["saturated"]
+        numbers = (one["effective_slots"], spread, alone, one["key_cosine"], one["value_cosine"])
+        table.add_row(str(one["head"]), *map(_number, numbers))
     return table
 
 
-def _slot_table(inspection: Inspection) -> Table:
+def _slot_table(inspection: Inspection, slots: list[dict[str, Any]]) -> Table:
     import numpy as np
 
-    reading, similarity = inspection.reading, inspection.similarity
     table = _new_table(
         *("slot", "norm", "read %", "most by head", "highest score", "most similar", "cosine")
     )
     dead = set(inspection.dead_slots or [])
-    for slot in inspection.by_usage[:SHOWN_SLOTS]:
-        nearest = -1 if similarity.nearest is None else int(similarity.nearest[slot])
-        cosine = math.nan if nearest < 0 else similarity.cosine[slot, nearest]  # type: ignore[index]
-        head = int(np.nan_to_num(reading.usage[:, slot]).argmax())
+    for one in (slots[slot] for slot in inspection.by_usage[:SHOWN_SLOTS]):
+        head = int(np.nan_to_num(one["usage_by_head"]).argmax())
+        alike = one["nearest"] is not None
         table.add_row(
-            str(slot),
-            _number(similarity.norms[slot]),
-            _number(100 * reading.share[slot]),
-            f"{head} ({_number(100 * reading.usage[head, slot])} %)",
-            _number(reading.peak[:, slot].max()),
-            str(nearest) if nearest >= 0 else "",
-            _number(cosine) if nearest >= 0 else "",
-            style="yellow" if slot in dead else "",
+            str(one["slot"]),
+            _number(one["norm"]),
+            _number(100 * one["usage"]),
+            f"{head} ({_number(100 * one['usage_by_head'][head])} %)",
+            _number(one["largest_score"]),
+            str(one["nearest"]) if alike else "",
+            _number(one["nearest_cosine"]) if alike else "",
+            style="yellow" if one["slot"] in dead else "",
         )
     return table
 
@@ -206,21 +199,53 @@ def tokens_document(tokens: Tokens) -> dict[str, Any]:
     return {"source": tokens.source, "count": len(tokens), "reference": tokens.is_reference}
 
 
-def to_document(
-    inspection: Inspection, file: Path, found: FoundLayer, picture: Path | None
+def _heads(inspection: Inspection) -> list[dict[str, Any]]:
+    """What each head reads, for the table and for JSON."""
+    reading, similarity = inspection.reading, inspection.similarity
+    columns = {
+        "entropy": reading.entropy,
+        "effective_slots": reading.effective_slots,
+        "logit_spread": reading.logit_spread,
+        "saturated": reading.saturated,
+        "key_cosine": similarity.key_cosine,
+        "value_cosine": similarity.value_cosine,
+    }
+    heads = range(len(reading.entropy))
+    return [{"head": k} | {name: one[k] for name, one in columns.items()} for k in heads]
+
+
+def _slots(inspection: Inspection) -> list[dict[str, Any]]:
+    """How each slot is read, and the slot that it is most like."""
+    reading, similarity = inspection.reading, inspection.similarity
+    slots = []
+    for slot, norm in enumerate(similarity.norms):
+        nearest = -1 if similarity.nearest is None else int(similarity.nearest[slot])
+        known = nearest >= 0 and similarity.cosine is not None
+        slots.append(
+            {
+                "slot": slot,
+                "norm": norm,
+                "nearest": nearest if nearest >= 0 else None,
+                "nearest_cosine": similarity.cosine[slot, nearest] if known else None,  # type: ignore[index]
+                "usage": reading.share[slot],
+                "usage_by_head": reading.usage[:, slot],
+                "largest_score": reading.peak[:, slot].max(),
+            }
+        )
+    return slots
+
+
+def _document(
+    inspection: Inspection,
+    heads: list[dict[str, Any]],
+    slots: list[dict[str, Any]],
+    picture: Path | None,
 ) -> dict[str, Any]:
-    """All of it for JSON."""
-    cost, reading, similarity = inspection.cost, inspection.reading, inspection.similarity
-    dead, nearest, cosine = inspection.dead_slots, similarity.nearest, similarity.cosine
-    slots, heads = range(len(similarity.norms)), range(len(reading.entropy))
+    """All of it for JSON, but the layer's place."""
+    cost, reading = inspection.cost, inspection.reading
     return {
-        "file": str(file),
-        "layer": found.name,
         "config": inspection.config,
-        "parameters": {
-            "total": inspection.parameters,
-            "shapes": {name: list(shape) for name, shape in inspection.shapes.items()},
-        },
+        "parameters": {"total": inspection.parameters, "shapes": inspection.shapes},
         "cost": {
             "steps": cost.steps,
             "multiply_adds_a_token": {
@@ -228,40 +253,16 @@ def to_document(
                 "projected": cost.projected,
                 "folded": cost.folded,
             },
-            "folded_shapes": {name: list(s) for name, s in inspection.folded_shapes.items()},
+            "folded_shapes": inspection.folded_shapes,
             "route": cost.route,
             "path": cost.route,  # its name until version 0.3
             "speed_up": cost.speed_up,
         },
         "tokens": tokens_document(inspection.tokens),
-        "heads": [
-            {
-                "head": head,
-                "entropy": reading.entropy[head],
-                "effective_slots": reading.effective_slots[head],
-                "logit_spread": reading.logit_spread[head],
-                "saturated": reading.saturated[head],
-                "key_cosine": similarity.key_cosine[head],
-                "value_cosine": similarity.value_cosine[head],
-            }
-            for head in heads
-        ],
-        "slots": [
-            {
-                "slot": slot,
-                "norm": similarity.norms[slot],
-                "nearest": None if nearest is None or nearest[slot] < 0 else int(nearest[slot]),
-                "nearest_cosine": None
-                if nearest is None or cosine is None or nearest[slot] < 0
-                else cosine[slot, nearest[slot]],
-                "usage": reading.share[slot],
-                "usage_by_head": reading.usage[:, slot],
-                "largest_score": reading.peak[:, slot].max(),
-            }
-            for slot in slots
-        ],
-        "dead_slots": dead,
-        "cosine": cosine if len(slots) <= MATRIX_SLOTS else None,
+        "heads": heads,
+        "slots": slots,
+        "dead_slots": inspection.dead_slots,
+        "cosine": inspection.similarity.cosine if len(slots) <= MATRIX_SLOTS else None,
         "output": {
             "finite": reading.finite,
             "norm": reading.output_norm,

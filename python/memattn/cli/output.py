@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from memattn.cli.errors import SCHEMA, STDIN
 from memattn.errors import DataError, printable
-from memattn.files import check_writable, is_stream, write_atomically
+from memattn.files import check_writable, errors_of_reading, is_stream, write_atomically
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -192,7 +192,9 @@ def reading(data: Path) -> Iterator[Path]:
     if data != DASH:
         yield data
         return
-    content = sys.stdin.buffer.read(MAX_STDIN_BYTES + 1)
+    # By its number: Python has no sys.stdin where it was closed.
+    with errors_of_reading(STDIN, "rows"), os.fdopen(0, "rb", closefd=False) as stdin:
+        content = stdin.read(MAX_STDIN_BYTES + 1)
     if len(content) > MAX_STDIN_BYTES:
         problem = f"found more than {MAX_STDIN_BYTES:,} bytes; save them as a file"
         raise DataError("too-large", problem, file=STDIN)

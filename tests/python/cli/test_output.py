@@ -52,6 +52,25 @@ def test_what_is_wrong_in_stdin_has_its_place(tmp_path: Path) -> None:
     assert piped(tmp_path, b"", "forecast", "-", *QUICK).stderr.startswith(b"memattn: <stdin>: ")
 
 
+@pytest.mark.parametrize(
+    ("stream", "said"),
+    [
+        ("<&-", "memattn: <stdin>: found an empty file, expected a header line and rows\n"),
+        ("< /dev/null", "memattn: <stdin>: found an empty file, expected a header line and rows\n"),
+    ],
+)
+def test_stdin_without_rows(tmp_path: Path, stream: str, said: str) -> None:
+    words = [*COMMAND, "forecast", "-", *QUICK]
+    done = subprocess.run(
+        ["bash", "-c", f'"$@" {stream}', "bash", *words],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", said)
+
+
 def test_json_and_a_table_do_not_share_stdout(call: Run, data: Path) -> None:
     done = call("forecast", data, *QUICK, "--json", "-o", "-")
     assert (done.returncode, done.stdout) == (2, "")
