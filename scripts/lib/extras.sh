@@ -7,13 +7,14 @@ EXTRAS=.venv-extras
 # install_extra PYTHON EXTRA: an environment with TensorFlow 2.15, then the wheel with that extra. With onnx,
 # both in one command, as docs/convert.md has it.
 install_extra() {
-  local home=$EXTRAS/$2 wheel
+  local home=$EXTRAS/$2 wheel tensorflow
+  tensorflow=$(grep "^tensorflow==" requirements/host-keras2.txt)
   wheel=$(newest_wheel "$1") || return
   "$1" -m venv --clear "$home" || return
   if [[ $2 == convert,onnx ]]; then
-    "$home/bin/python" -m pip install "${wheel}[$2]" -r requirements/host-keras2.txt || return
+    "$home/bin/python" -m pip install "${wheel}[$2]" "$tensorflow" || return
   else
-    "$home/bin/python" -m pip install -r requirements/host-keras2.txt || return
+    "$home/bin/python" -m pip install "$tensorflow" || return
     "$home/bin/python" -m pip install "${wheel}[$2]" || return
   fi
   "$home/bin/python" -m pip check

@@ -43,7 +43,8 @@ def print_notes(notes: Sequence[Note]) -> None:
 def print_trained(forecaster: Forecaster, panel: Panel, seconds: float) -> None:
     """The settings that were chosen, how long the training took, and what it found."""
     print_settings(forecaster.settings)
-    say(f"\nTrained in {seconds:.1f} s.")
+    trained = forecaster.settings["steps"].value > 0
+    say(f"\nTrained in {seconds:.1f} s." if trained else "\nNot trained.")
     print_notes([note for note in forecaster.notes if note not in panel.notes])
 
 
@@ -52,7 +53,7 @@ def print_settings(settings: Settings) -> None:
     say("\nChosen:")
     for name, setting in settings.items():
         if setting.reason not in ("as given", "default") and name != "season":
-            say_item(f"{name.replace('_', ' ')}: {setting}")
+            say_item(f"{name.replace('min_', 'minimum_').replace('_', ' ')}: {setting}")
 
 
 def print_accuracy(result: Evaluation, title: str) -> None:

@@ -240,18 +240,23 @@ def test_a_format_error_that_no_command_words(
     assert (done.returncode, done.stderr) == (2, "memattn: layer: found a, expected b\n")
 
 
-def test_development_mode_has_the_traceback(layer: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("as_json", [False, True])
+def test_development_mode_has_the_traceback(layer: Path, tmp_path: Path, as_json: bool) -> None:
+    words = ["convert", "a", "b", *(["--json"] if as_json else [])]
     script = (
         "import sys; from memattn.cli import app; from memattn.inspection import source\n"
         "def fail(*options): raise KeyError('x')\n"
         "source.check_layer_target = fail\n"
-        "sys.exit(app.run(['convert', 'a', 'b']))\n"
+        f"sys.exit(app.run({words}))\n"
     )
-    words = [COMMAND[0], "-X", "dev", "-c", script]
-    done = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path, check=False)
+    command = [COMMAND[0], "-X", "dev", "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert done.returncode == 70
-    assert done.stderr.startswith("Traceback")
-    assert "memattn: internal error: KeyError: 'x'" in done.stderr
+    assert "internal error: KeyError: 'x'" in done.stderr
+    if as_json:
+        assert json.loads(done.stderr)["error"]["kind"] == "internal"
+    else:
+        assert done.stderr.startswith("Traceback")
 
 
 def test_a_folder_that_is_gone(data: Path, tmp_path: Path) -> None:
