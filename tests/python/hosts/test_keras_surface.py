@@ -243,6 +243,16 @@ def test_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert "Attention over a learned memory" in capsys.readouterr().out
 
 
+def test_unknown_keywords_are_refused(layer: MemoryAugmentedAttention, tmp_path: Path) -> None:
+    for call in (
+        lambda: layer.save(tmp_path / "layer.safetensors", overwite=True),
+        lambda: layer.load(tmp_path / "layer.safetensors", fromat="json"),
+        lambda: layer.help(topic="units"),
+    ):
+        with pytest.raises(TypeError, match="unexpected keyword argument"):
+            call()
+
+
 def test_params_make_the_same_layer() -> None:
     layer = MemoryAugmentedAttention(6, 5, 2, dropout=0.1, kernel_regularizer="l2", seed=3)
     params = layer.get_params()
