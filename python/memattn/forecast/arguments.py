@@ -183,7 +183,7 @@ def checked_levels(where: str, level: Levels) -> list[float]:
         if not 0 < one < 100:
             raise refused(where, "level", f"found {one}, expected numbers between 0 and 100")
         if one < 1:
-            hint = f"write {100 * one:g} for {one:.0%}"
+            hint = f"write {100 * one:g} for {100 * one:g} %"
             raise refused(where, "level", f"found {one}, expected percent: {hint}")
         if float(f"{float(one):g}") != float(one):  # columns are called so
             msg = f"found {one!r}, expected numbers of at most six digits"

@@ -191,7 +191,7 @@ class Checkpoint:
 
     def _read(self, panel: Panel) -> None:
         if not self._path.exists():
-            msg = "found no file, expected a checkpoint to resume from"
+            msg = "no such file: there is no checkpoint to resume from"
             raise DataError("no-checkpoint", msg, file=self._path)
         with open_source(self._path) as source:
             tensors, config = read_state(source, FORMAT, "a checkpoint")
@@ -303,7 +303,7 @@ def trainer_of(
     """The trainer that a caller asks for: one with a checkpoint, or one without."""
     if checkpoint is None:
         if resume:
-            raise refused(where, "resume", "found True, expected it with a checkpoint only")
+            raise refused(where, "resume", "needs a checkpoint to go on from")
         return train_engine
     chosen = {name: setting.value for name, setting in settings.items()}
     return Checkpoint(Path(checkpoint), panel, chosen | choices, resume=resume)

@@ -156,7 +156,7 @@ def test_checkpoints_that_are_not_the_commands(call: Run, data: Path, tmp_path: 
         return done.stderr.removeprefix("memattn: c: ")
 
     quick = ("--horizon", "2", "--steps", "3")
-    assert said(*quick, "--resume").startswith("found no file, expected a checkpoint")
+    assert said(*quick, "--resume").startswith("no such file: there is no checkpoint")
     assert call("train", data, *quick, "--checkpoint", "c").returncode == 0
     assert said(*quick).startswith("exists; pass --resume to continue it")
     assert said("--horizon", "2", "--steps", "4", "--resume").startswith('--steps: found "4"')

@@ -42,7 +42,7 @@ IMPOSSIBLE: list[tuple[dict[str, Any], str]] = [
     ({"level": [80]}, 'level: needs loss="quantile"; with other losses pass levels to predict'),
     ({"level": [], "loss": "quantile"}, "level: found no level"),
     ({"level": [101], "loss": "quantile"}, "level: found 101, expected numbers between 0 and"),
-    ({"level": 0.8, "loss": "quantile"}, "level: found 0.8, expected percent: write 80 for 80%"),
+    ({"level": 0.8, "loss": "quantile"}, "level: found 0.8, expected percent: write 80 for 80 %"),
     ({"level": math.nan, "loss": "quantile"}, "level: found nan"),
     ({"time_col": "y"}, "target_col: found 'y', which is the time_col too"),
     ({"id_col": "ds"}, "time_col: found 'ds', which is the id_col too"),

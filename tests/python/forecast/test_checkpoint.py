@@ -262,9 +262,9 @@ def test_other_data_are_refused(name: str, table: Table, stopped: Path) -> None:
 
 def test_files_that_cannot_be_are_refused(table: Table, stopped: Path, tmp_path: Path) -> None:
     path = tmp_path / "checkpoint"
-    with pytest.raises(DataError, match="found no file, expected a checkpoint to resume from"):
+    with pytest.raises(DataError, match="no such file: there is no checkpoint to resume from"):
         forecaster().fit(table, checkpoint=path, resume=True)
-    with pytest.raises(ValueError, match="resume: found True, expected it with a checkpoint only"):
+    with pytest.raises(ValueError, match="resume: needs a checkpoint to go on from"):
         forecaster().fit(table, resume=True)
     with pytest.raises(DataError, match="there is no folder"):
         forecaster().fit(table, checkpoint=tmp_path / "none" / "checkpoint")

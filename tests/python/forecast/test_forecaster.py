@@ -317,7 +317,7 @@ def test_levels(fitted: Forecaster) -> None:
     for outside in (0, 100, -5, 101, float("nan"), float("inf")):
         with pytest.raises(ValueError, match="expected numbers between 0 and 100"):
             fitted.predict(level=[outside])
-    with pytest.raises(ValueError, match=r"found 0\.8, expected percent: write 80 for 80%"):
+    with pytest.raises(ValueError, match=r"found 0\.8, expected percent: write 80 for 80 %"):
         fitted.predict(level=[0.8])
     with pytest.raises(ValueError, match="at most six digits"):
         fitted.predict(level=[80.000001])
