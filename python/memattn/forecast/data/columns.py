@@ -212,7 +212,7 @@ class TableColumns(TextColumns):
 
 def first_rounded(values: Array, whole: Callable[[int], int]) -> int | None:
     """The first row whose whole number, which `whole` gives, float64 does not hold."""
-    large = np.flatnonzero(np.abs(values) > EXACT)
+    large = np.flatnonzero(np.abs(values) >= EXACT)
     return next((int(row) for row in large if whole(int(row)) != int(values[row])), None)
 
 

@@ -47,6 +47,7 @@ from memattn.forecast.data.times import Style
 if TYPE_CHECKING:
     from narwhals.typing import IntoFrame
 
+RESERVED = ("cutoff", "memattn")  # columns of forecasts and backtests
 Flags = npt.NDArray[np.bool_]
 Data: TypeAlias = "IntoFrame | Panel | str | os.PathLike[str]"
 
@@ -357,6 +358,7 @@ def panel_of(where: str, data: Data, *, season: int | None, **options: Any) -> P
 def _panel(rows: LongRows, choice: Choice, freq: str | int | None, season: int | None) -> Panel:
     if season is not None and season < 1:
         raise DataError("option", f"found {season}, expected at least 1", argument="season")
+    _check_names(choice.names_out)
     asked = None if freq is None else parse_frequency(freq)
     rows.notes[:0] = choice.notes
     _note_columns(rows, choice)
@@ -405,6 +407,20 @@ def _form(rows: LongRows, names: Names) -> Form:
         style=rows.times.style,
         number_type=kinds.pop() if len(kinds) == 1 else None,
     )
+
+
+def _check_names(names: Names) -> None:
+    """Refuse names that would stand twice in a table of forecasts."""
+    roles = {"id_col": names.ids or ID_COL, "time_col": names.times, "target_col": names.values[0]}
+    seen: dict[str | None, str] = {}
+    for argument, name in roles.items():
+        other = seen.setdefault(name, argument)
+        if other != argument:
+            problem = f"found the column {quoted(str(name))}, which {other} has too"
+            raise DataError("option", f"{problem}; name another column", argument=argument)
+        if name in RESERVED or str(name).startswith("memattn-"):
+            problem = f"found the column {quoted(str(name))}, which tables of forecasts have anyway"
+            raise DataError("option", f"{problem}; rename the column", argument=argument)
 
 
 def _note_columns(rows: LongRows, choice: Choice) -> None:

@@ -16,11 +16,13 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from memattn.errors import DataError, quoted
 from memattn.extras import need
-from memattn.forecast.data.frame_columns import FrameColumns, frame_columns
+
+if TYPE_CHECKING:
+    from memattn.forecast.data.frame_columns import FrameColumns
 
 # Cells that a file may have however small it is, which take up to a gigabyte while they are put in
 # order, and cells for each of its bytes: a long table of M5 has some 4.
@@ -40,6 +42,8 @@ def read_parquet(path: Path) -> FrameColumns:
         narwhals, or both of PyArrow and Polars, are not installed.
     """
     need("Parquet", "parquet", "narwhals")
+    from memattn.forecast.data.frame_columns import frame_columns
+
     with parquet_errors(path):
         size = _size(path)
         for library, read in (("pyarrow", _by_arrow), ("polars", _by_polars)):

@@ -1,0 +1,255 @@
+"""Data frames of every library: read alike, refused alike, and given back in their own kind."""
+
+import datetime as dt
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+
+from memattn.errors import DataError
+from memattn.forecast import Forecaster
+from memattn.forecast.data.frames import cross_validation_frame, forecast_frame
+from memattn.forecast.data.panel import Panel, panel_from_file, panel_from_frame
+from memattn.forecast.data.windows import rolling_windows
+
+from ..panels import assert_same, days, note, random_table
+
+KINDS = ("pandas", "polars", "lazy", "pyarrow", "duckdb")
+
+
+def as_kind(kind: str, table: pd.DataFrame) -> Any:
+    if kind == "pandas":
+        return table
+    arrow = pa.Table.from_pandas(table, preserve_index=False)
+    if kind == "pyarrow":
+        return arrow
+    if kind == "duckdb":
+        return duckdb.from_arrow(arrow)
+    frame = pl.from_arrow(arrow)
+    return frame.lazy() if kind == "lazy" else frame
+
+
+def forecast(panel: Panel, rows: int = 1) -> Any:
+    return forecast_frame(panel, np.ones((len(panel), rows)))
+
+
+@pytest.mark.parametrize("zone", [None, "Europe/Berlin"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_holds_the_same_panel(kind: str, zone: str | None) -> None:
+    table = random_table(5, "h", zone)
+    panel = panel_from_frame(as_kind(kind, table))
+    assert_same(panel, panel_from_frame(table))
+    expected = {"lazy": pl.DataFrame, "polars": pl.DataFrame, "pandas": pd.DataFrame}
+    found = forecast(panel)
+    assert type(found) is expected.get(kind, pa.Table)
+    ids = found["unique_id"].to_pylist() if kind in ("pyarrow", "duckdb") else found["unique_id"]
+    assert list(ids) == panel.ids.tolist()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_wide_frames_are_read_as_wide_files_are(kind: str, tmp_path: Path) -> None:
+    table = pd.DataFrame({"when": pd.date_range("2024-01-01", periods=9), "label": "x"})
+    table = table.assign(b=np.arange(9.0), a=np.arange(9, dtype=np.int32))
+    table.to_csv(tmp_path / "wide.csv", index=False)
+    expected = panel_from_file(tmp_path / "wide.csv")
+    found = panel_from_frame(as_kind(kind, table))
+    assert_same(found, expected)
+    assert note(found, "wide") == note(expected, "wide")
+    named = Forecaster(1, target_col=["a", "b"], steps=1).fit(as_kind(kind, table))
+    assert named._state("test").panel.ids.tolist() == ["a", "b"]
+
+
+@pytest.mark.parametrize("name", ["date", None, "ds"])
+def test_an_index_of_dates_is_the_column_of_times(name: str | None) -> None:
+    index = pd.date_range("2024-01-01", periods=9, name=name)
+    wide = pd.DataFrame({"a": range(9), "b": range(9)}, index=index)
+    panel = panel_from_frame(wide)
+    assert panel.frequency.words == "1 day"
+    assert list(forecast(panel).columns)[:2] == ["unique_id", name or "ds"]
+    assert list(wide.columns) == ["a", "b"]
+    kept = panel_from_frame(wide.assign(ds=range(9)))
+    assert kept.frequency.words == "1 step"
+
+
+def test_index_levels_that_are_called_so_are_columns() -> None:
+    table = random_table(3)
+    expected = panel_from_frame(table)
+    for levels in (["unique_id"], ["ds"], ["unique_id", "ds"], ["y", "ds"]):
+        assert_same(panel_from_frame(table.set_index(levels)), expected)
+    twice = table.set_index(table["unique_id"].rename("unique_id"))
+    assert_same(panel_from_frame(twice), expected)
+
+
+def test_names_of_columns_that_are_no_text() -> None:
+    table = pd.DataFrame({"ds": days(5), 2024: range(5), ("a", "b"): range(5)})
+    assert panel_from_frame(table).ids.tolist() == ["2024", "('a', 'b')"]
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.array([dt.date(2024, 1, k) for k in (1, 2, 3)], pa.date32()),
+        pa.array([dt.date(2024, 1, k) for k in (1, 2, 3)], pa.date64()),
+        pa.array([0, 86_400, 2 * 86_400], pa.timestamp("s")),
+        pa.array([0, 86_400_000, 2 * 86_400_000], pa.timestamp("ms", "UTC")),
+        pa.array([0, 3600 * 10**9, 7200 * 10**9], pa.timestamp("ns", "+05:30")),
+        pa.array([4, 5, 6], pa.uint8()),
+        pa.array(["2024-01", "2024-02", "2024-03"], pa.large_string()),
+    ],
+    ids=lambda column: str(column.type),
+)
+@pytest.mark.parametrize("backed", [True, False], ids=["pandas", "pyarrow"])
+def test_arrow_types_of_times_go_back(column: pa.Array, backed: bool) -> None:
+    table = pa.table({"unique_id": ["a"] * 3, "ds": column, "y": [1.0, 2.0, 3.0]})
+    frame = table.to_pandas(types_mapper=pd.ArrowDtype) if backed else table
+    found = forecast(panel_from_frame(frame), 2)
+    if backed:
+        assert found["ds"].dtype == frame["ds"].dtype
+        assert (found["ds"] > frame["ds"].max()).all()
+    else:
+        assert found.schema.field("ds").type == column.type
+        assert min(found["ds"].to_pylist()) > max(column.to_pylist())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("case", ["time", "duration", "boolean", "fraction"])
+def test_columns_of_no_dates_are_passed_over(kind: str, case: str) -> None:
+    first = {
+        "time": [dt.time(k) for k in range(9)],
+        "duration": pd.to_timedelta(range(9), unit="h"),
+        "boolean": [True] * 9,
+        "fraction": np.arange(9) / 2,
+    }[case]
+    table = pd.DataFrame({"first": first, "unique_id": "a", "when": days(9), "y": range(9)})
+    frame = as_kind(kind, table)
+    assert panel_from_frame(frame).frequency.words == "1 day"
+    with pytest.raises(DataError, match=r'"first": found .* expected (dates|a date)'):
+        panel_from_frame(frame, time_col="first")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_digits_in_text_are_ids_and_no_times(kind: str, tmp_path: Path) -> None:
+    table = pd.DataFrame({"unique_id": ["101", "102"] * 9, "date": np.repeat(days(9), 2)})
+    table["y"] = np.arange(18.0)
+    found = panel_from_frame(as_kind(kind, table))
+    assert (found.ids.tolist(), found.frequency.words) == (["101", "102"], "1 day")
+    table.to_parquet(tmp_path / "long.parquet", engine="pyarrow")
+    assert_same(panel_from_file(tmp_path / "long.parquet"), found)
+    wide = pd.DataFrame({"batch": [str(1000 + k) for k in range(9)], "date": days(9), "a": 1.5})
+    wide.to_parquet(tmp_path / "wide.parquet", engine="pyarrow")
+    for panel in (
+        panel_from_frame(as_kind(kind, wide)),
+        panel_from_file(tmp_path / "wide.parquet"),
+    ):
+        assert panel.frequency.words == "1 day"
+
+
+@pytest.mark.parametrize("kind", ["pandas", "polars", "pyarrow"])
+@pytest.mark.parametrize(
+    "y",
+    [
+        np.array([1234567890 + 7 * k for k in range(12)]),
+        np.array([2**53 - k for k in range(12)]),
+        np.float32([0.1 * k for k in range(12)]),
+        np.array([1e-300 * (k + 1) for k in range(12)]),
+        np.uint8(range(12)),
+        np.float64(range(12)),
+    ],
+    ids=["ten digits", "2**53", "float32", "small", "uint8", "whole floats"],
+)
+def test_observed_values_have_their_bits_and_type(kind: str, y: Any, tmp_path: Path) -> None:
+    table = pd.DataFrame({"unique_id": "a", "ds": pd.date_range("2024-01-01", periods=12), "y": y})
+    panel = panel_from_frame(as_kind(kind, table))
+    windows = rolling_windows(panel, horizon=2, n_windows=3)
+    found = cross_validation_frame(panel, windows, np.ones((3, 2)))["y"]
+    found = found.to_numpy()
+    assert found.dtype == y.dtype
+    assert found.tolist() == y[[8, 9, 9, 10, 10, 11]].tolist()
+    table.to_csv(tmp_path / "a.csv", index=False)
+    panel = panel_from_file(tmp_path / "a.csv")
+    table = cross_validation_frame(panel, windows, np.ones((3, 2)), kind="small")
+    given = pd.read_csv(tmp_path / "a.csv")["y"].tolist()
+    assert [float(cell) for cell in table["y"]] == [given[k] for k in (8, 9, 9, 10, 10, 11)]
+
+
+@pytest.mark.parametrize("kind", ["pandas", "polars", "pyarrow", "csv"])
+def test_whole_numbers_that_are_rounded_are_said(kind: str, tmp_path: Path) -> None:
+    values = [2**53 + 2 * k for k in range(11)] + [2**53 + 1]
+    table = pd.DataFrame({"ds": days(12), "y": values})
+    if kind == "csv":
+        table.to_csv(tmp_path / "a.csv", index=False)
+        panel = panel_from_file(tmp_path / "a.csv")
+    else:
+        panel = panel_from_frame(as_kind(kind, table))
+    place = "line 13" if kind == "csv" else "row 12"
+    expected = f'"y" has whole numbers beyond 2**53, first {place}: rounded to the nearest'
+    assert note(panel, "rounded").startswith(expected)
+    exact = table[:11]
+    assert note(panel_from_frame(exact), "rounded") == ""
+
+
+def test_columns_that_are_not_used_are_named() -> None:
+    table = random_table(3)
+    assert note(panel_from_frame(table), "unused") == ""
+    panel = panel_from_frame(table.assign(price=1.0, promo="x"))
+    assert note(panel, "unused") == 'not used: "price", "promo"'
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (
+            {"target_col": "cutoff"},
+            'target_col: found the column "cutoff", which tables of forecasts',
+        ),
+        ({"id_col": "memattn"}, 'id_col: found the column "memattn", which tables of forecasts'),
+        ({"time_col": "memattn-lo-80"}, 'time_col: found the column "memattn-lo-80"'),
+        ({"target_col": "ds"}, 'target_col: found the column "ds", which time_col has too'),
+        ({"time_col": "unique_id"}, 'time_col: found the column "unique_id", which id_col has too'),
+        ({"id_col": "y"}, 'target_col: found the column "y", which id_col has too'),
+    ],
+)
+@pytest.mark.parametrize("kind", ["pandas", "csv"])
+def test_names_in_conflict_are_refused(
+    kind: str, names: dict[str, str], said: str, tmp_path: Path
+) -> None:
+    table = pd.DataFrame({"unique_id": 1, "ds": range(1, 10), "y": np.arange(9) + 5})
+    ((role, name),) = names.items()
+    if name not in table:
+        usual = {"id_col": "unique_id", "time_col": "ds", "target_col": "y"}[role]
+        table = table.rename(columns={usual: name})
+    elif role != "target_col":
+        table = table.assign(**{name: range(9)})
+    table.to_csv(tmp_path / "a.csv", index=False)
+    read: Any = panel_from_file if kind == "csv" else panel_from_frame
+    with pytest.raises(DataError) as caught:
+        read(tmp_path / "a.csv" if kind == "csv" else table, **names)
+    assert said in str(caught.value)
+
+
+def test_without_narwhals_one_sentence_says_what_to_install(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("ds,y\n" + "".join(f"2024-01-0{k},{k}\n" for k in range(1, 9)))
+    code = """
+import sys, importlib.util
+sys.modules["narwhals"] = None
+find = importlib.util.find_spec
+importlib.util.find_spec = lambda name, *more: None if name == "narwhals" else find(name, *more)
+from memattn.forecast import Forecaster
+print(len(Forecaster(1, steps=1).fit("a.csv").predict()))
+import pandas
+try:
+    Forecaster(1).fit(pandas.DataFrame({"ds": [1, 2], "y": [1, 2]}))
+except ModuleNotFoundError as error:
+    print(error)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=True
+    )
+    assert done.stdout.splitlines() == ["1", "a data frame needs: pip install 'memattn[forecast]'"]
