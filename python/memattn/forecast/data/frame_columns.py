@@ -164,28 +164,28 @@ class FrameColumns:
     def _microseconds(self, ticks: Ticks, unit: str, name: str) -> Ticks:
         if unit == "ns":
             bad = ticks % 1000 != 0
-            problem = "found a time between two microseconds, expected whole ones"
-            scaled = ticks // 1000
-        else:
-            tick = np.int64(TICK[unit])
-            bad = (ticks < FIRST // tick) | (ticks > LAST // tick)
+            if bad.any():
+                problem = "found a time between two microseconds, expected whole ones"
+                raise self.error("not-a-date", problem, int(np.argmax(bad)), name)
+            return np.asarray(ticks // 1000, dtype=np.int64)
+        tick = TICK[unit]
+        first, last = FIRST // tick, LAST // tick
+        if len(ticks) and (ticks.min() < first or ticks.max() > last):
+            row = int(np.argmax((ticks < first) | (ticks > last)))
             problem = "found a time far away, expected a year from 1 to 9999"
-            scaled = ticks * tick
-        if bad.any():
-            raise self.error("not-a-date", problem, int(np.argmax(bad)), name)
-        return np.asarray(scaled, dtype=np.int64)
+            raise self.error("not-a-date", problem, row, name)
+        return np.asarray(ticks if tick == 1 else ticks * np.int64(tick), dtype=np.int64)
 
     def numbers(self, name: str) -> Array:
         """The column as numbers, NaN for missing ones."""
         column = self._column(name)
         kind = column.dtype
         if kind.is_integer():
-            missing = column.is_null().to_numpy()
             whole = _integers(column)
             values = whole.astype(np.float64)
             self.rounded[name] = first_rounded(values, lambda row: int(whole[row]))
-            if missing.any():
-                values[missing] = np.nan
+            if column.null_count():
+                values[column.is_null().to_numpy()] = np.nan
             return values
         if kind.is_numeric():
             return np.ascontiguousarray(column.cast(nw.Float64).to_numpy(), dtype=np.float64)
@@ -243,9 +243,8 @@ class FrameColumns:
     def _filled(self, name: str, kind: str, problem: str) -> nw.Series[Any]:
         """A column in which nothing may be missing."""
         column = self._column(name)
-        missing = column.is_null().to_numpy()
-        if missing.any():
-            raise self.error(kind, problem, int(np.argmax(missing)), name)
+        if column.null_count():
+            raise self.error(kind, problem, int(np.argmax(column.is_null().to_numpy())), name)
         return column
 
     def _encoded(self, name: str) -> tuple[Ticks, list[Any]]:

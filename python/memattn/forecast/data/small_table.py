@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,10 +41,11 @@ class SmallTable:
         return len(next(iter(self._columns.values())))
 
     def __repr__(self) -> str:
-        shown = [self.columns, *(map(_short, row) for row in self._rows(SHOWN))]
-        cells = [list(row) for row in shown]
-        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-        lines = ["  ".join(map(str.rjust, row, widths)) for row in cells]
+        cells = [
+            [name, *map(_short, column[:SHOWN].tolist())] for name, column in self._columns.items()
+        ]
+        padded = [[cell.rjust(max(map(len, column))) for cell in column] for column in cells]
+        lines = ["  ".join(row) for row in zip(*padded, strict=True)]
         more = len(self) - SHOWN
         return "\n".join([*lines, f"... and {more:,} more rows"] if more > 0 else lines)
 
@@ -60,29 +60,36 @@ class SmallTable:
         an empty cell.
         """
         text = io.StringIO(newline="")
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(self.columns)
-        writer.writerows(self._rows(len(self)))
+        text.write(",".join(map(_quoted, self.columns)) + "\n")
+        cells = [map(str, _texts(column)) for column in self._columns.values()]
+        text.writelines(",".join(row) + "\n" for row in zip(*cells, strict=True))
         if path is None:
             return text.getvalue()
         write_atomically(Path(path), text.getvalue().encode())
         return None
 
-    def _rows(self, count: int) -> Iterator[tuple[Any, ...]]:
-        """The first rows, None for missing numbers."""
-        return zip(*(_cells(column[:count]) for column in self._columns.values()), strict=True)
 
-
-def _cells(column: npt.NDArray[Any]) -> list[Any]:
+def _texts(column: npt.NDArray[Any]) -> Iterable[Any]:
+    """The cells as CSV has them; `str` of each number gives its bits back."""
     cells: list[Any] = column.tolist()
+    if column.dtype == object:
+        quoted = {cell: _quoted(str(cell)) for cell in set(cells)}
+        return map(quoted.__getitem__, cells)
     if column.dtype.kind == "f":
         for row in np.flatnonzero(np.isnan(column)):
-            cells[row] = None
+            cells[row] = ""
     return cells
+
+
+def _quoted(cell: str) -> str:
+    """A text with quotes around it if CSV needs them."""
+    if any(mark in cell for mark in ',"\r\n'):
+        return '"' + cell.replace('"', '""') + '"'
+    return cell or '""'  # a lone empty cell would be a blank line
 
 
 def _short(cell: Any) -> str:
     """A cell for people."""
-    if isinstance(cell, float) and math.isfinite(cell):
-        return f"{cell:.6g}"
-    return "" if cell is None else str(cell)
+    if isinstance(cell, float):
+        return "" if math.isnan(cell) else f"{cell:.6g}"
+    return str(cell)
