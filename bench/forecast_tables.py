@@ -47,40 +47,32 @@ def make_files(folder: Path, text: bool) -> None:
 
     table = pl.DataFrame(columns(text))
     days = pl.col("ds").cast(pl.String).str.slice(0, 10)
-    for name, rows in (("small", table[:5]), ("table", table)):
+    for name, rows in (("small", pl.concat([table[:5], table[ROWS : ROWS + 5]])), ("table", table)):
         rows.write_parquet(folder / f"{name}.parquet")
         rows.with_columns(days).write_csv(folder / f"{name}.csv")
 
 
-def read(source: str, folder: Path) -> tuple[Panel, float]:
+def read(source: str, folder: Path, name: str) -> tuple[Panel, float]:
     """The panel from a source, and the seconds that it took."""
     if source in ("csv", "parquet"):
         begin = time.process_time()
-        panel = panel_from_file(folder / f"table.{source}")
+        panel = panel_from_file(folder / f"{name}.{source}")
     else:
-        frame = read_frame(source, folder)
+        frame = read_frame(source, folder / f"{name}.parquet")
         begin = time.process_time()
         panel = panel_from_frame(frame)
     return panel, time.process_time() - begin
 
 
-def read_small(source: str, folder: Path) -> None:
-    """Read five rows, so that no import is measured."""
-    if source in ("csv", "parquet"):
-        panel_from_file(folder / f"small.{source}")
-    else:
-        panel_from_frame(read_frame(source, folder)[:5])
-
-
-def read_frame(library: str, folder: Path) -> Any:
+def read_frame(library: str, path: Path) -> Any:
     """The table as a frame of a library."""
     if library == "polars":
         import polars as pl
 
-        return pl.read_parquet(folder / "table.parquet")
+        return pl.read_parquet(path)
     import pandas as pd
 
-    return pd.read_parquet(folder / "table.parquet")
+    return pd.read_parquet(path)
 
 
 def write(source: str, panel: Panel, forecasts: Any) -> float:
@@ -96,8 +88,9 @@ def write(source: str, panel: Panel, forecasts: Any) -> float:
 
 def measure(source: str, folder: Path) -> dict[str, float]:
     """What one source takes, in this process."""
-    read_small(source, folder)
-    panel, reading = read(source, folder)
+    small, _ = read(source, folder, "small")  # so that no import is measured
+    write(source, small, small.values.reshape(2, 5))
+    panel, reading = read(source, folder, "table")
     read_peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     forecasts = panel.values.reshape(SERIES, ROWS)
     writing = write(source, panel, forecasts)
