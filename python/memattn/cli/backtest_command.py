@@ -48,8 +48,8 @@ def backtest(
     """Forecast the last windows of each series, without looking ahead.
 
     DATA and the training are those of memattn forecast. One model is trained on the rows before the
-    first window of each series, which also give its settings and intervals; it forecasts all
-    windows. With --refit, each window has a model of its own.
+    first of all windows, which also give its settings and intervals; it forecasts all windows. With
+    --refit, each window has a model of its own.
 
     Writes the columns unique_id, ds, cutoff (the time of the last row that was known), y, memattn,
     and for each level memattn-lo-80 and memattn-hi-80.
@@ -62,9 +62,10 @@ def backtest(
 
     output = choose_output(output, "backtest.csv")
     kind = kind_of_file(output)
-    forecaster, panel = training.begin(output=output)
     horizon = training.options["horizon"]
     step_size = horizon if step_size is None else step_size
+    windows = {"n_windows": n_windows, "step_size": step_size}
+    forecaster, panel = training.begin(windows, output=output)
     with training.running() as how:
         result = forecaster.backtest(
             panel, n_windows, step_size=step_size, refit=refit, level=training.asked_levels, **how

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,8 +53,13 @@ class Training:
         usual = LEVELS if self.options["intervals"] or quantiles else ()
         return checked_levels("Forecaster", self.levels or usual)
 
-    def begin(self, **outputs: Path | None) -> tuple[Forecaster, Panel]:
-        """Checks all options and outputs before the work, reads DATA and tells what it holds."""
+    def begin(
+        self, windows: Mapping[str, int] | None = None, /, **outputs: Path | None
+    ) -> tuple[Forecaster, Panel]:
+        """Checks all options and outputs before the work, reads DATA and tells what it holds.
+
+        `windows` are those of a backtest, as `Forecaster.panel` takes them.
+        """
         check_outputs({**outputs, "checkpoint": self.checkpoint}, self.data)
         levels, horizon = self.asked_levels, self.options["horizon"]
         if 0 < self.val_size < horizon:
@@ -63,7 +68,7 @@ class Training:
         trained = levels if self.options["loss"] == "quantile" else None
         forecaster = Forecaster(**self.options, level=trained)
         with reading(self.data) as file:
-            panel = forecaster.panel(file)
+            panel = forecaster.panel(file, **windows or {})
         print_found(self.data, panel)
         return forecaster, panel
 

@@ -10,19 +10,17 @@ import numpy as np
 from memattn.errors import refused
 from memattn.forecast.arguments import whole_number
 from memattn.forecast.checkpoint import Trainer, named, train_engine, trainer_of
-from memattn.forecast.data.panel import Panel
-from memattn.forecast.data.windows import Windows, rolling_windows
+from memattn.forecast.data.panel import Panel, panel_with_season
+from memattn.forecast.data.windows import Rolling, Windows, known_rows, rolling_windows
 from memattn.forecast.evaluation import Evaluation, evaluate
 from memattn.forecast.fitting import forecast, held_back, intervals_of, share_of, train
 from memattn.forecast.forecaster_settings import Settings
 from memattn.forecast.progress import Progress
 
-UNKNOWN = np.iinfo(np.int64).max
-
 
 def backtest(
     where: str,
-    panel: Panel,
+    read: Callable[[Rolling], Panel],
     choose: Callable[[Panel], Settings],
     *,
     horizon: int,
@@ -42,11 +40,10 @@ def backtest(
     ----------
     where : str
         Who asks, for messages.
-    panel : Panel
-        All of it.
+    read : callable
+        The panel, all of it, read for these windows.
     choose : callable
-        The settings for what is known before the first window of each series; they are those of all
-        windows.
+        The settings for what is known before the first window; they are those of all windows.
     horizon, n_windows, step_size, val_size, refit, levels, progress, checkpoint, resume
         As in `Forecaster.cross_validation`.
     calibrated : bool
@@ -59,11 +56,14 @@ def backtest(
     """
     whole_number(where, "n_windows", n_windows, 1)
     whole_number(where, "step_size", step_size, 1)
+    panel = read(Rolling(horizon, n_windows, step_size))
     windows = rolling_windows(panel, horizon, n_windows, step_size)
     if not len(windows):
         longest = f"found series of at most {int(panel.lengths.max())} values"
         expected = f"expected one longer than horizon = {horizon}"
         raise refused(where, "data", f"{longest}, {expected}")
+    if panel.season_found:
+        panel, _ = panel_with_season(panel, Rolling(horizon, n_windows, step_size))
     every = n_windows
     if not isinstance(refit, bool) or refit:
         every = whole_number(where, "refit", int(refit) if refit is True else refit, 1)
@@ -78,17 +78,14 @@ def backtest(
     trainer: Trainer = train_engine
     for k, group in enumerate(groups):
         some = Windows(windows.series[group], windows.ends[group])
-        first_ends = np.full(len(panel), UNKNOWN)
-        np.minimum.at(first_ends, some.series, some.ends)
-        known = panel.until(np.where(first_ends == UNKNOWN, 0, first_ends))
+        known = panel.until(known_rows(panel, some))
         if settings is None:
             settings = choose(known if val_size == 0 else held_back(known, val_size))
             choices = {"n_windows": n_windows, "step_size": step_size, "refit": refit}
             choices |= {"val_size": val_size, "intervals": intervals_wanted}
             trainer = trainer_of(where, panel, settings, checkpoint, resume, **choices)
         share = share_of(progress, k, len(groups))
-        one_of_all = named(trainer, f"{k}.")
-        fitted = train(known, settings, val_size, share, intervals_wanted, one_of_all)
+        fitted = train(known, settings, val_size, share, intervals_wanted, named(trainer, f"{k}."))
         settings = fitted.settings  # what was to be decided is, by the first one
         found = forecast(fitted.engine, settings, panel, some)
         forecasts[group] = found.points

@@ -11,8 +11,8 @@ from memattn.forecast.data.windows import Windows
 
 def naive(panel: Panel, windows: Windows, horizon: int) -> Array:
     """The last known value, for each step ahead (W, horizon)."""
-    last = panel.values[panel.offsets[windows.series] + windows.ends - 1]
-    return np.repeat(last[:, None], horizon, axis=1)
+    last = panel.latest[panel.offsets[windows.series] + windows.ends - 1]
+    return np.repeat(panel.values[last][:, None], horizon, axis=1)
 
 
 def seasonal_naive(panel: Panel, windows: Windows, horizon: int, season: int) -> Array:
@@ -27,5 +27,7 @@ def seasonal_naive(panel: Panel, windows: Windows, horizon: int, season: int) ->
         raise ValueError(f"seasonal_naive: season: found {season}, expected at least 1")
     back = np.where(windows.ends < season, 1, season)[:, None]
     row = windows.ends[:, None] - back + np.arange(horizon) % back
-    values: Array = panel.values[panel.offsets[windows.series][:, None] + row]
-    return values
+    start = panel.offsets[windows.series]
+    last = panel.latest[start + windows.ends - 1]
+    before: Array = panel.filled[np.minimum(start[:, None] + row, last[:, None])]
+    return before

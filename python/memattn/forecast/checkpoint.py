@@ -51,7 +51,7 @@ def train_engine(
     name: str, engine: PanelForecaster, panel: Panel, progress: Progress | None
 ) -> bool:
     """The trainer that keeps nothing."""
-    return engine.fit(panel.values, panel.offsets, progress)
+    return engine.fit(panel.filled, panel.offsets, progress)
 
 
 def named(trainer: Trainer, prefix: str) -> Trainer:
@@ -149,7 +149,7 @@ class Checkpoint:
     def _train_on(self, name: str, engine: PanelForecaster, panel: Panel, watch: _Watch) -> bool:
         before = self._trainings.get(name)
         if before is None:
-            return engine.fit(panel.values, panel.offsets, watch)
+            return engine.fit(panel.filled, panel.offsets, watch)
         try:
             if before.done:
                 if len(before.members) != engine.members:
@@ -159,7 +159,7 @@ class Checkpoint:
                     engine.set_parameters(k, weights)
                 return True
             standing = before.steps_done, before.members
-            return engine.resume(panel.values, panel.offsets, *standing, watch)
+            return engine.resume(panel.filled, panel.offsets, *standing, watch)
         except ValueError as error:
             if watch.called:
                 raise

@@ -67,17 +67,17 @@ class Domain:
 
 def domain_of(panel: Panel, windows: Windows, logs: bool = True) -> Domain:
     """The domain of each window, from the values before it alone; without `logs` in none."""
-    start = panel.offsets[windows.series]
-    stop = start + windows.ends
-    bad = np.concatenate([[0], np.cumsum(panel.values <= 0)])
+    values, start = panel.filled, panel.offsets[windows.series]
+    stop = panel.latest[start + windows.ends - 1] + 1  # without a hole at the end
+    bad = np.concatenate([[0], np.cumsum(values <= 0)])
     positive = (bad[stop] == bad[start]) & logs
     with np.errstate(divide="ignore", invalid="ignore"):
-        in_logs = np.log(np.where(panel.values > 0, panel.values, 1.0))
+        in_logs = np.log(np.where(values > 0, values, 1.0))
     nearest = _mean_change(in_logs, start, stop, 1)
     seasonal = _mean_change(in_logs, start, stop, panel.season)
-    seasonal = np.where(windows.ends > panel.season, seasonal, nearest)
+    seasonal = np.where(stop - start > panel.season, seasonal, nearest)
     relative = np.minimum(nearest, np.maximum(seasonal, LEAST_SEASONAL * nearest))
-    plain = _mean_change(panel.values, start, stop, 1)
+    plain = _mean_change(values, start, stop, 1)
     return Domain(positive, np.where(positive, relative, plain))
 
 

@@ -4,9 +4,10 @@
 >>> result = evaluate(panel, windows, forecasts, intervals)  # doctest: +SKIP
 >>> result.overall(MODEL).mase, result.coverage(80)  # doctest: +SKIP
 
-Forecasts and intervals are arrays (W, horizon) for W windows. A truth after the end of a series is
-not known and counts nowhere. An error is a mean over windows, each window's own first; a scaled one
-is divided by the differences in what was known before the first window of its series.
+Forecasts and intervals are arrays (W, horizon) for W windows. A truth after the end of a series, or
+that nobody gave, is not known and counts nowhere, nor does a window without any. An error is a mean
+over windows, each window's own first; a scaled one is divided by the differences in what was known
+before the first window of its series.
 """
 
 from __future__ import annotations
@@ -107,7 +108,13 @@ class Evaluation:
     alias: str = MODEL
 
     def __len__(self) -> int:
-        return len(self.windows)
+        return int(self.known.sum())
+
+    @property
+    def known(self) -> Flags:
+        """Which windows hold a truth (W,): those that count."""
+        known = ~np.isnan(self.truth)
+        return np.asarray(known.any(axis=1))
 
     def __repr__(self) -> str:
         windows, series = plural(len(self), "window", "windows"), len(self.panel)
@@ -150,7 +157,7 @@ class Evaluation:
     def overall(self, method: str) -> Measures:
         """The mean over all windows."""
         errors = self.errors[method]
-        mase, unscaled = mean_defined(errors.mase)
+        mase, unscaled = mean_defined(errors.mase[self.known])
         return Measures(
             smape=mean_defined(errors.smape)[0],
             mase=mase,
@@ -168,7 +175,7 @@ class Evaluation:
             np.repeat(self.scales.absolute, horizon),
             np.repeat(self.scales.squared, horizon),
         )
-        step = np.tile(np.arange(horizon), len(self))
+        step = np.tile(np.arange(horizon), len(self.windows))
         return _means(single, step, horizon)
 
     def by_series(self, method: str) -> WindowErrors:
@@ -346,7 +353,7 @@ def warnings_of(result: Evaluation) -> list[str]:
 
 def separate_windows(result: Evaluation) -> int:
     """How many windows that share no value there can be: of each series as many as fit."""
-    windows, horizon = result.windows, result.truth.shape[1]
+    windows, horizon = _some(result.windows, result.known), result.truth.shape[1]
     _, first, count = np.unique(windows.series, return_index=True, return_counts=True)
     reach = windows.ends[first + count - 1] - windows.ends[first]
     return int((reach // horizon + 1).sum())

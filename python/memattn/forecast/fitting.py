@@ -23,7 +23,7 @@ from memattn.forecast.data.columns import Array
 from memattn.forecast.data.frames import Intervals
 from memattn.forecast.data.long_rows import Note, plural
 from memattn.forecast.data.panel import Panel
-from memattn.forecast.data.windows import Windows, last_windows, rolling_windows
+from memattn.forecast.data.windows import Windows, known_before, last_windows, rolling_windows
 from memattn.forecast.forecaster_settings import Settings, engine_options, trained_levels
 from memattn.forecast.layer_choice import CANDIDATES, choose_layers, held_out_rows, undecided
 from memattn.forecast.progress import Progress
@@ -211,7 +211,7 @@ def _calibrated(
             return None
     # From every held-out row on, also where the series ends before the horizon does: a window
     # `horizon` before the end knows much less of a short series than the one to come.
-    origins = _some_windows(rolling_windows(panel, 1, rows))
+    origins = _some_windows(rolling_windows(panel, 1, rows).clear(panel, horizon))
     found = forecast(engine, settings, panel, origins)
     levels = trained_levels(settings)
     logs = settings["logs"].value
@@ -305,8 +305,10 @@ def forecast(
     quantiles = np.repeat(last[:, None], 2 * len(trained_levels(settings)) + 1, axis=1)
     long = (windows.ends >= FEWEST_VALUES) & (domain.roughness > 0)
     if long.any():
-        series, ends = windows.series[long], windows.ends[long]
-        quantiles[long] = engine.predict(panel.values, panel.offsets, series, ends)
+        for some in windows.parts(panel, np.flatnonzero(long)):
+            chosen = Windows(windows.series[some], windows.ends[some])
+            values, offsets, then = known_before(panel, chosen)
+            quantiles[some] = engine.predict(values, offsets, then.series, then.ends)
     return WindowForecasts(quantiles, domain)
 
 

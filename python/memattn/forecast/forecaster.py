@@ -19,7 +19,7 @@ from memattn.forecast.backtest import backtest
 from memattn.forecast.checkpoint import trainer_of
 from memattn.forecast.data.frames import MODEL, Forecasts, cross_validation_frame, forecast_frame
 from memattn.forecast.data.panel import Data, Panel, panel_of
-from memattn.forecast.data.windows import last_windows
+from memattn.forecast.data.windows import Rolling, last_windows
 from memattn.forecast.evaluation import Evaluation, evaluate_held_out
 from memattn.forecast.fitting import (
     Fitted,
@@ -219,26 +219,33 @@ class Forecaster(ForecasterState):
             state.panel, windows, found, model=self.alias, with_cutoffs=False
         )
 
-    def panel(self, data: Data) -> Panel:
+    def panel(self, data: Data, *, n_windows: int = 0, step_size: int = 1) -> Panel:
         """The series in data, read as `fit` and `predict` read them.
+
+        Parameters
+        ----------
+        data : DataFrame, path or Panel
+            As in `fit`; after it, of the frequency and season found there.
+        n_windows, step_size : int
+            Of a backtest to come, which then finds frequency and season in what is known before
+            its first window.
 
         Raises
         ------
         DataError
-            The data cannot be used.
-        ValueError
-            After fit: another frequency than there.
+            The data cannot be used; after fit also for rows between the steps of its frequency.
         """
         where = "Forecaster.panel"
-        panel = self._panel(where, data)
-        if self._fitted is None:
-            return panel
+        if n_windows or self._fitted is None:
+            held = Rolling(self.horizon, n_windows, step_size) if n_windows else None
+            return self._panel(where, data, held)
         known = self._fitted.panel
-        if panel.frequency != known.frequency:
+        panel = self._panel(where, data, like=known)
+        if panel.frequency != known.frequency:  # a Panel, or hours of another clock
             found, expected = panel.frequency.words, known.frequency.words
             msg = f"found one row every {found}, expected one every {expected}, as in fit"
             raise refused(where, "data", msg)
-        return replace(panel, season=known.season)  # which these values may show less well
+        return replace(panel, season=known.season)
 
     def cross_validation(
         self,
@@ -255,9 +262,9 @@ class Forecaster(ForecasterState):
     ) -> Any:
         """Forecast the last windows of each series as they would have been forecast then.
 
-        One model is trained on what was known before the first window of each series, and its
-        settings and intervals come from there too; it forecasts all windows in one pass. A series
-        too short for a window has no part. The forecaster itself stays as it is.
+        One model is trained on the rows up to the earliest cutoff of all windows, and frequency,
+        season, settings and intervals come from there too; it forecasts all windows in one pass. A
+        series too short for a window has none. The forecaster itself stays as it is.
 
         Parameters
         ----------
@@ -325,7 +332,7 @@ class Forecaster(ForecasterState):
         with progress_of(where, progress) as told:
             result = backtest(
                 where,
-                self._panel(where, data),
+                lambda held: self._panel(where, data, held),
                 self._choose,
                 horizon=self.horizon,
                 n_windows=n_windows,
@@ -436,9 +443,12 @@ class Forecaster(ForecasterState):
             expected = f"0 or at least horizon = {self.horizon}"
             raise refused(where, "val_size", f"found {val_size}, expected {expected}")
 
-    def _panel(self, where: str, data: Data) -> Panel:
+    def _panel(
+        self, where: str, data: Data, held: Rolling | None = None, like: Panel | None = None
+    ) -> Panel:
         names = ("freq", "season", "id_col", "time_col", "target_col")
-        return panel_of(where, data, **{name: getattr(self, name) for name in names})
+        options = {name: getattr(self, name) for name in names}
+        return panel_of(where, data, held=held, like=like, **options)
 
     def _choose(self, panel: Panel) -> Settings:
         return choose_settings(panel.lengths, panel.frequency, panel.season, self)

@@ -235,12 +235,14 @@ def _panel(source: SourceFile, config: Mapping[str, Any], found: Arrays) -> Pane
     found.check("day", (count,))
     found.check("offsets", (count + 1,))
     values, offsets = found.read("values"), found.read("offsets")
-    if not (np.abs(values) <= MAX_MAGNITUDE).all():
-        source.fail("values", "a value that is not finite or too large", f"up to {MAX_MAGNITUDE:g}")
+    if (np.abs(values) > MAX_MAGNITUDE).any():  # NaN is a value that nobody gave
+        source.fail("values", "a value that is too large", f"up to {MAX_MAGNITUDE:g}")
     inside = offsets[0] == 0 and offsets[-1] == len(values)
     # Compared, not subtracted: a difference may overflow.
     if not (inside and (offsets[1:] > offsets[:-1]).all()):
         source.fail("offsets", "numbers out of order", f"ascending ones from 0 to {len(values)}")
+    if np.isnan(values[np.concatenate([offsets[:-1], offsets[1:] - 1])]).any():
+        source.fail("values", "no first or no last value of a series", "both")
     frequency = _frequency(source, config.get("frequency"))
     last, day = found.read("last"), found.read("day")
     counted = frequency.unit in COUNTED

@@ -88,7 +88,7 @@ def _rolling(panel: Panel, settings: Settings, rows: int) -> Windows:
     horizon = settings["horizon"].value
     starts = max(rows - horizon + 1, 1)
     step = -(-starts * len(panel) // MOST_WINDOWS)
-    windows = rolling_windows(panel, horizon, -(-starts // step), step)
+    windows = rolling_windows(panel, horizon, -(-starts // step), step).clear(panel, horizon)
     long = windows.ends >= settings["min_history"].value
     return Windows(windows.series[long], windows.ends[long])
 
@@ -96,12 +96,13 @@ def _rolling(panel: Panel, settings: Settings, rows: int) -> Windows:
 def _deviations(panel: Panel) -> Array:
     """The standard deviation of each series: what makes errors of several comparable."""
     parts = np.split(panel.values, panel.offsets[1:-1])
-    return np.array([part.std() for part in parts])
+    return np.array([part[~np.isnan(part)].std() for part in parts])
 
 
 def _error(engine: PanelForecaster, panel: Panel, windows: Windows, unit: Array) -> float:
     """The mean squared error, in units."""
-    quantiles = engine.predict(panel.values, panel.offsets, windows.series, windows.ends)
+    quantiles = engine.predict(panel.filled, panel.offsets, windows.series, windows.ends)
     forecasts = quantiles[:, quantiles.shape[1] // 2]
-    errors = (forecasts - windows.truth(panel, forecasts.shape[1])) / unit[:, None]
-    return float(np.square(errors).mean())
+    truth = windows.truth(panel, forecasts.shape[1])
+    errors = (forecasts - truth) / unit[:, None]
+    return float(np.square(errors[~np.isnan(truth)]).mean())

@@ -75,7 +75,7 @@ def series_scales(values: Array, offsets: Integers, season: int, ends: Integers)
     Parameters
     ----------
     values : array (n,)
-        All values; series k is ``values[offsets[k]:offsets[k + 1]]``.
+        All values; series k is ``values[offsets[k]:offsets[k + 1]]``; NaN is not known.
     offsets : array (N + 1,)
         Where each series begins.
     season : int
@@ -98,8 +98,9 @@ def _mean_differences(
     count = len(ends)
     owner = np.repeat(np.arange(count), np.diff(offsets))[lag:]
     row = np.arange(lag, len(values)) - offsets[owner]
-    used = (row >= lag) & (row < ends[owner])
-    difference = np.abs(values[lag:] - values[:-lag])[used]
+    difference = np.abs(values[lag:] - values[:-lag])
+    used = (row >= lag) & (row < ends[owner]) & ~np.isnan(difference)
+    difference = difference[used]
     owner = owner[used]
     pairs = np.maximum(np.bincount(owner, minlength=count), 1)
     absolute = np.bincount(owner, weights=difference, minlength=count) / pairs

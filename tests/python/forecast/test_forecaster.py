@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 
 from memattn._memattn import PanelForecaster
+from memattn.errors import DataError
 from memattn.forecast import Forecaster, panel_from_frame
 
 from .panels import LIBRARIES, as_library, flat_panel, note, write_csv
@@ -28,6 +29,13 @@ def monthly(count: int = 20, length: int = 60, seed: int = 0) -> pd.DataFrame:
         ds = pd.date_range("2015-01-01", periods=len(rows), freq="MS")
         parts.append(pd.DataFrame({"unique_id": f"s{k:02d}", "ds": ds, "y": y}))
     return pd.concat(parts, ignore_index=True)
+
+
+def ending_together(frame: pd.DataFrame) -> pd.DataFrame:
+    """The same series, all with the last month of the first."""
+    back = frame.groupby("unique_id").cumcount(ascending=False)
+    ends = pd.period_range(end="2019-12", periods=int(back.max()) + 1, freq="M").to_timestamp()
+    return frame.assign(ds=ends[::-1][back])
 
 
 def small(horizon: int = 6, **options: Any) -> Forecaster:
@@ -150,6 +158,7 @@ def test_backtest_has_nixtlas_columns_and_windows(frame: pd.DataFrame) -> None:
 
 def test_backtest_is_the_forecast_of_then(frame: pd.DataFrame) -> None:
     """Its first windows are what a forecaster says that was only shown what lies before them."""
+    frame = ending_together(frame)
     found = small().cross_validation(frame, 2, step_size=3, level=[80])
     first = found.groupby("unique_id").head(6)
     known = without_last(frame, 9)
@@ -172,6 +181,7 @@ def test_backtest_sees_nothing_ahead(frame: pd.DataFrame, refit: bool) -> None:
 
 
 def test_refit_trains_on_more(frame: pd.DataFrame) -> None:
+    frame = ending_together(frame)
     once = small().cross_validation(frame, 2, step_size=6)
     anew = small().cross_validation(frame, 2, step_size=6, refit=True)
     first = (once.groupby("unique_id").cumcount() < 6).to_numpy()
@@ -286,7 +296,7 @@ def test_other_series_at_predict(frame: pd.DataFrame, fitted: Forecaster) -> Non
         other.groupby("unique_id").cumcount(), unit="D"
     )
     with pytest.raises(
-        ValueError, match="data: found one row every 1 day, expected one every 1 month, as in fit"
+        DataError, match=r"row 1 \(2020-01-01\), expected one row every 1 month, as"
     ):
         fitted.predict(data=daily)
 
@@ -422,7 +432,7 @@ def test_forecasts_are_the_table_as_arrays(fitted: Forecaster) -> None:
 
 def test_the_panel_of_data_is_that_of_predict(fitted: Forecaster, frame: pd.DataFrame) -> None:
     assert fitted.panel(frame).lengths.tolist() == panel_from_frame(frame).lengths.tolist()
-    with pytest.raises(ValueError, match=r"Forecaster\.panel: data: found one row every 1 day"):
+    with pytest.raises(DataError, match="expected one row every 1 month, as in fit"):
         fitted.panel(pd.DataFrame({"ds": pd.date_range("2024-01-01", periods=9), "y": 1.0}))
 
 

@@ -1,7 +1,7 @@
-"""Series without holes: what is missing at their ends is cut off, what is missing inside is filled.
+"""Rows on the grid of their series: what is missing at the ends is cut off, inside it is NaN.
 
-A hole is a row without a value or a row that the frequency asks for and the table has not. It is
-filled on the straight line between its neighbours, and refused when a series lacks too much.
+A hole is a row without a value or a row that the frequency asks for and the table has not. A series
+that lacks too much is refused. `Panel.filled` fills holes, from what is known at each cutoff.
 """
 
 from __future__ import annotations
@@ -17,15 +17,18 @@ from memattn.forecast.data.time_zones import Ticks
 Flags = npt.NDArray[np.bool_]
 
 MAX_MISSING_SHARE = 0.2  # of the rows of a series between its first and its last value
+MOST_MISSING = 10_000_000  # where that is no limit
 
 
-def fill(rows: LongRows, spacing: Spacing) -> tuple[Array, Ticks, Ticks]:
+def fill(rows: LongRows, spacing: Spacing, counted: Flags) -> tuple[Array, Ticks, Ticks]:
     """The values (n,), the offsets (N + 1,) and the last time of each series (N,).
+
+    Of all rows, those `counted` may lack no more than `MAX_MISSING_SHARE`.
 
     Raises
     ------
     DataError
-        A series without any value, or one that lacks more than `MAX_MISSING_SHARE`.
+        A series without any value, or one that lacks too many.
     """
     known = ~np.isnan(rows.values)
     row_offsets = rows.offsets
@@ -38,36 +41,49 @@ def fill(rows: LongRows, spacing: Spacing) -> tuple[Array, Ticks, Ticks]:
     first, last = offsets[:-1], offsets[1:] - 1
     start = step[first]
     lengths = step[last] - start + 1
-    _check_share(rows, counts, lengths)
+    _check_share(rows, known, spacing.steps, counted)
     _note_ends(rows, known)
     new_offsets = np.concatenate([[0], np.cumsum(lengths)])
     place = new_offsets[:-1][code] + (step - start[code])
     values, ticks = rows.values[known], rows.ticks[known]
     if len(place) < new_offsets[-1]:
         _note_holes(rows, known, spacing, int(new_offsets[-1] - len(place)))
-        # Every series begins and ends with a value, so no line leads into another series.
-        filled = np.interp(np.arange(new_offsets[-1]), place, values)
-        filled[place] = values  # exactly
-        values = filled
+        values = np.full(new_offsets[-1], np.nan)
+        values[place] = rows.values[known]
     return np.ascontiguousarray(values), new_offsets.astype(np.int64), ticks[last]
 
 
-def _check_share(rows: LongRows, counts: Ticks, lengths: Ticks) -> None:
+def _check_share(rows: LongRows, known: Flags, steps: Ticks, counted: Flags) -> None:
     """Before the memory for what is missing is taken."""
-    too_few = (lengths - counts) > MAX_MISSING_SHARE * lengths
-    if not too_few.any():
+    missing, lengths = _missing(rows, known & counted, steps)
+    too_many = np.flatnonzero(missing > MAX_MISSING_SHARE * lengths)
+    most = f"{MAX_MISSING_SHARE:.0%}"
+    if not len(too_many):
+        missing, lengths = _missing(rows, known, steps)
+        if missing.sum() > MOST_MISSING:
+            too_many = np.flatnonzero(missing > MAX_MISSING_SHARE * lengths)
+        most = f"{MOST_MISSING:,} in all series"
+    if not len(too_many):
         return
-    code = int(np.argmax(too_few))
-    missing, length = int(lengths[code] - counts[code]), int(lengths[code])
+    code = int(too_many[0])
     problem = (
-        f"found {missing:,} of {length:,} rows missing or without a value between its first and "
-        f"its last value, expected at most {MAX_MISSING_SHARE:.0%}; fill them, cut the series, or "
+        f"found {missing[code]:,} of {lengths[code]:,} rows missing or without a value between its "
+        f"first and its last value, expected at most {most}; fill them, cut the series, or "
         "pass {freq} if the rows are further apart"
     )
     start, end = rows.offsets[code], rows.offsets[code + 1]
-    known = np.flatnonzero(~np.isnan(rows.values[start:end]))
-    row = int(start + known[0])
+    given = np.flatnonzero(~np.isnan(rows.values[start:end]))
+    row = int(start + given[0])
     raise rows.error("too-many-missing", problem, row, of_time=True, argument="freq")
+
+
+def _missing(rows: LongRows, used: Flags, steps: Ticks) -> tuple[Ticks, Ticks]:
+    """How many rows of each series are missing between the used ones, and are there in all (N,)."""
+    code, step = rows.codes[used], steps[used]
+    lengths = np.zeros(len(rows.ids), np.int64)
+    series, first, counts = np.unique(code, return_index=True, return_counts=True)
+    lengths[series] = step[first + counts - 1] - step[first] + 1
+    return lengths - np.bincount(code, minlength=len(lengths)), lengths
 
 
 def _note_ends(rows: LongRows, known: Flags) -> None:

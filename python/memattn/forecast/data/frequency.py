@@ -18,7 +18,7 @@ from memattn.forecast.data.time_axis import Unit, describe_span
 from memattn.forecast.data.time_zones import DAY, Ticks
 from memattn.forecast.data.times import MAX_NUMBER
 
-CALENDAR = (Unit.MONTH, Unit.DAY, Unit.BUSINESS_DAY)  # counted on the local clock
+CALENDAR = (Unit.MONTH, Unit.DAY, Unit.BUSINESS_DAY, Unit.CLOCK)  # counted on the local clock
 COUNTED = (Unit.NUMBER, Unit.ROW)  # whole numbers without a clock
 FIRST_MONDAY = np.datetime64("0001-01-01", "D")  # NumPy counts back from a date in another way
 MINUTE = 60_000_000  # microseconds
@@ -84,7 +84,7 @@ def _usual_season(unit: Unit, step: int) -> int:
         return DAYS_TO_SEASON.get(step, 1)
     if unit is Unit.BUSINESS_DAY:
         return 5 if step == 1 else 1
-    if unit is Unit.MICROSECOND:
+    if unit in (Unit.MICROSECOND, Unit.CLOCK):
         if step >= MINUTE:
             return DAY // step if DAY % step == 0 else 1
         return MINUTE // step if MINUTE % step == 0 and MINUTE // step <= 60 else 1

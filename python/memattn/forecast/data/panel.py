@@ -1,4 +1,4 @@
-"""A panel: many series as flat, equally spaced numbers, made from people's data.
+"""A panel from people's data: its frequency and season, its grid, and notes on what was done.
 
 >>> from memattn.forecast.data.panel import panel_from_frame
 >>> panel = panel_from_frame(frame)  # unique_id, ds, y; of pandas or Polars  # doctest: +SKIP
@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from datetime import tzinfo
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from memattn.errors import DataError, quoted, refused
 from memattn.extras import need
@@ -27,212 +25,21 @@ from memattn.forecast.data.column_choice import (
     Choice,
     choose_of_file,
 )
-from memattn.forecast.data.columns import Array, Columns
+from memattn.forecast.data.columns import Columns
 from memattn.forecast.data.filling import fill
-from memattn.forecast.data.frequency import (
-    CALENDAR,
-    COUNTED,
-    Frequency,
-    clock_at,
-    parse_frequency,
-    positions_of,
-)
-from memattn.forecast.data.long_rows import LongRows, Names, Note, plural, put_in_order, read_rows
+from memattn.forecast.data.frequency import COUNTED, Asked, Frequency, parse_frequency
+from memattn.forecast.data.long_rows import LongRows, Names, plural, put_in_order, read_rows
 from memattn.forecast.data.season_search import season_of_values
+from memattn.forecast.data.series import Flags, Form, Panel
 from memattn.forecast.data.spacing import find_spacing
-from memattn.forecast.data.time_axis import Unit
-from memattn.forecast.data.time_zones import DAY, FIRST, LAST, Ticks, clock_of
-from memattn.forecast.data.times import Style
+from memattn.forecast.data.windows import Rolling, first_cutoffs, known_rows, rolling_windows
 
 if TYPE_CHECKING:
     from narwhals.typing import IntoFrame
 
 RESERVED = ("cutoff", "memattn")  # columns of forecasts and backtests
-Flags = npt.NDArray[np.bool_]
+__all__ = ["Data", "Form", "Panel", "panel_from_file", "panel_from_frame", "panel_of"]
 Data: TypeAlias = "IntoFrame | Panel | str | os.PathLike[str]"
-
-
-@dataclass(frozen=True)
-class Form:
-    """How the data came, so that forecasts can go back alike.
-
-    Attributes
-    ----------
-    library : str
-        ``"pandas"``, ``"polars"``, ``"pyarrow"``, or ``"csv"`` for a file.
-    id_col, time_col, target_col : str
-        The names of the columns that go out.
-    id_dtype, time_dtype : object
-        The library's types; None for its usual ones.
-    style : Style, optional
-        How times in text are written; None for times that were not text.
-    number_type : str, optional
-        The type of the values in NumPy; None for text.
-    """
-
-    library: str
-    id_col: str = ID_COL
-    time_col: str = TIME_COL
-    target_col: str = TARGET_COL
-    id_dtype: object = None
-    time_dtype: object = None
-    style: Style | None = None
-    number_type: str | None = None
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Panel:
-    """N equally spaced series of one frequency, one after the other.
-
-    Attributes
-    ----------
-    ids : array (N,)
-        Their names, all different; of a long table in ascending order.
-    values : array (n,)
-        All values, finite. Series k is ``values[offsets[k]:offsets[k + 1]]``.
-    offsets : array (N + 1,)
-        Where each series begins, and n; every series has at least one value.
-    frequency : Frequency
-        The distance between rows.
-    season : int
-        Rows after which the series may repeat, 1 for none.
-    last : array (N,)
-        The time of the last row: microseconds since 1970, in UTC where there is a `zone`; or the
-        number that counts the rows.
-    day : array (N,)
-        With months, the day of the month on which a series' rows lie, 31 for the last one; else 0.
-    zone : tzinfo, optional
-        On whose clock days and months are counted.
-    notes : tuple of Note
-        What was found and done.
-    form : Form
-        How the data came.
-    """
-
-    ids: npt.NDArray[np.object_]
-    values: Array
-    offsets: Ticks
-    frequency: Frequency
-    season: int
-    last: Ticks
-    day: Ticks
-    zone: tzinfo | None
-    notes: tuple[Note, ...]
-    form: Form
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def __repr__(self) -> str:
-        return (
-            f"Panel({plural(len(self), 'series', 'series')}, {len(self.values):,} values, one "
-            f"every {self.frequency.words}, season {self.season})"
-        )
-
-    @property
-    def lengths(self) -> Ticks:
-        """The number of values of each series (N,)."""
-        return np.diff(self.offsets)
-
-    @property
-    def positive(self) -> Flags:
-        """Which series have values above 0 only, and so a logarithm (N,)."""
-        positive: Flags = np.minimum.reduceat(self.values, self.offsets[:-1]) > 0
-        return positive
-
-    @property
-    def constant(self) -> Flags:
-        """Which series have one value all the time (N,)."""
-        low = np.minimum.reduceat(self.values, self.offsets[:-1])
-        constant: Flags = low == np.maximum.reduceat(self.values, self.offsets[:-1])
-        return constant
-
-    def shorter_than(self, rows: int) -> Flags:
-        """Which series have less than `rows` values (N,): too short for a model that needs them."""
-        return self.lengths < rows
-
-    def series(self, k: int) -> Array:
-        """The values of series k."""
-        return self.values[self.offsets[k] : self.offsets[k + 1]]
-
-    def times(self, series: Ticks, ahead: Ticks) -> Ticks:
-        """Times on the grids of series, as `last` counts them.
-
-        Parameters
-        ----------
-        series : array (m,)
-            Places of series.
-        ahead : array (m,)
-            Rows after the last one of the series: 1 is the first one to be forecast, 0 the last
-            known one, -1 the one before.
-
-        Raises
-        ------
-        DataError
-            A time after the year 9999 or before the year 1.
-        """
-        unit, zone = self.frequency.unit, self.zone
-        last = self.last[series]
-        if zone is not None and unit in CALENDAR and len(last):
-            last = clock_of(zone, last).to_local(last)
-        reach = self.frequency.step * int(np.max(np.abs(ahead), initial=0))
-        limit = _LONGEST.get(unit, 2**62)
-        if reach > limit:
-            raise self._overflow()
-        position = positions_of(unit, last) + self.frequency.step * ahead
-        if unit is Unit.MONTH and np.any((position < _FIRST_MONTH) | (position > _LAST_MONTH)):
-            raise self._overflow()
-        ticks = clock_at(unit, position, self.day[series], last % DAY)
-        is_number = unit in COUNTED
-        if not is_number and np.any((ticks < FIRST) | (ticks > LAST)):
-            raise self._overflow()
-        if zone is not None and unit in CALENDAR and len(ticks):
-            ticks = clock_of(zone, ticks).to_utc(ticks)
-        return ticks
-
-    def future(self, horizon: int) -> Ticks:
-        """The times of the `horizon` rows after the last one of each series (N, horizon)."""
-        series = np.repeat(np.arange(len(self)), horizon)
-        ahead = np.tile(np.arange(1, horizon + 1), len(self))
-        return self.times(series, ahead).reshape(len(self), horizon)
-
-    def past(self) -> Ticks:
-        """The times of all values (n,)."""
-        series = np.repeat(np.arange(len(self)), self.lengths)
-        ahead = np.arange(len(self.values)) - (self.offsets[1:] - 1)[series]
-        return self.times(series, ahead)
-
-    def until(self, ends: Ticks) -> Panel:
-        """The panel as it was when only the first ``ends[k]`` values of series k were known (N,).
-
-        Series of which none is known are left out.
-        """
-        kept = np.flatnonzero(ends > 0)
-        lengths = ends[kept]
-        offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
-        place = np.arange(offsets[-1]) + np.repeat(self.offsets[kept] - offsets[:-1], lengths)
-        return replace(
-            self,
-            ids=self.ids[kept],
-            values=self.values[place],
-            offsets=offsets,
-            last=self.times(kept, lengths - self.lengths[kept]),
-            day=self.day[kept],
-        )
-
-    def _overflow(self) -> DataError:
-        problem = "found times beyond the years 1 to 9999, expected the horizon within them"
-        return DataError("time-overflow", problem, column=self.form.time_col)
-
-
-_FIRST_MONTH, _LAST_MONTH = -12 * 1969, 12 * (9999 - 1970) + 11
-# In units, so that no product or sum overflows: all of ten thousand years.
-_LONGEST = {
-    Unit.MONTH: 120_000,
-    Unit.DAY: 3_660_000,
-    Unit.BUSINESS_DAY: 2_620_000,
-    Unit.MICROSECOND: LAST - FIRST,
-}
 
 
 def panel_from_frame(
@@ -243,6 +50,8 @@ def panel_from_frame(
     target_col: str | Sequence[str] = TARGET_COL,
     freq: str | int | None = None,
     season: int | None = None,
+    held: Rolling | None = None,
+    like: Panel | None = None,
 ) -> Panel:
     """A panel from a data frame, long or wide as in `panel_from_file`.
 
@@ -261,6 +70,11 @@ def panel_from_frame(
     season : int, optional
         Rows after which the series repeat. Default: the usual one of the frequency; of numbered
         rows the one that the first two thirds of the values show.
+    held : Rolling, optional
+        Windows of a backtest to come: frequency and season are found, and missing rows counted, in
+        what is known before the first of them.
+    like : Panel, optional
+        Whose frequency, season and clock are used; any number of rows may be missing.
 
     Returns
     -------
@@ -278,7 +92,8 @@ def panel_from_frame(
     targets = (target_col,) if isinstance(target_col, str) else tuple(target_col)
     columns = _frame_columns(frame, (id_col, time_col, *targets))
     choice = choose_of_file(columns, id_col, time_col, target_col)
-    return _panel(read_rows(columns, choice.names, choice.times), choice, freq, season)
+    rows = read_rows(columns, choice.names, choice.times)
+    return _panel(rows, choice, freq, season, held, like)
 
 
 def panel_from_file(
@@ -289,6 +104,8 @@ def panel_from_file(
     target_col: str | Sequence[str] = TARGET_COL,
     freq: str | int | None = None,
     season: int | None = None,
+    held: Rolling | None = None,
+    like: Panel | None = None,
 ) -> Panel:
     """A panel from a CSV or Parquet file (by its name), long or wide.
 
@@ -312,7 +129,7 @@ def panel_from_file(
             columns = read_columns(path)
             choice = choose_of_file(columns, id_col, time_col, target_col)
             rows = read_rows(columns, choice.names, choice.times)
-        return _panel(rows, choice, freq, season)
+        return _panel(rows, choice, freq, season, held, like)
     except DataError as error:
         if error.file is None and error.kind != "option":
             error.file = path
@@ -349,50 +166,120 @@ def panel_of(where: str, data: Data, *, season: int | None, **options: Any) -> P
     if isinstance(data, Panel):
         if not len(data):
             raise refused(where, "data", "found a panel of no series, expected some")
-        return data if season is None else replace(data, season=season)
+        return data if season is None else replace(data, season=season, season_found=False)
     if isinstance(data, str | os.PathLike):
         return panel_from_file(Path(data), season=season, **options)
     return panel_from_frame(data, season=season, **options)
 
 
-def _panel(rows: LongRows, choice: Choice, freq: str | int | None, season: int | None) -> Panel:
+def _panel(
+    rows: LongRows,
+    choice: Choice,
+    freq: str | int | None,
+    season: int | None,
+    held: Rolling | None,
+    like: Panel | None,
+) -> Panel:
+    """The panel of rows as they stand; the arguments are those of `panel_from_frame`."""
     if season is not None and season < 1:
         raise DataError("option", f"found {season}, expected at least 1", argument="season")
     _check_names(choice.names_out)
     asked = None if freq is None else parse_frequency(freq)
+    how = "from the times" if asked is None else "as given"
+    zone = choice.times.zone
+    if like is not None:
+        asked, how, season = Asked("", like.frequency), "as in fit", like.season
+        if zone is not None and like.zone is not None and rows.times.style is None:
+            zone = like.zone
+            rows.times = replace(rows.times, zone=zone)
     rows.notes[:0] = choice.notes
     _note_columns(rows, choice)
     rows = put_in_order(rows)
-    spacing = find_spacing(rows, asked)
-    values, offsets, last = fill(rows, spacing)
+    every = np.ones(len(rows.ticks), dtype=bool)
+    seen = None if held is None else _seen(rows, asked, held)
+    spacing = find_spacing(rows, asked, seen)
+    counted = ~every if like is not None else every if seen is None else seen
+    values, offsets, last = fill(rows, spacing, counted)
     frequency = spacing.frequency
-    how = "as given" if asked is not None else "from the times"
     rows.note("frequency", f"one row every {frequency.words} ({how})", len(rows.ids))
-    season, why = _season(frequency, values, offsets) if season is None else (season, "as given")
-    rows.note("season", f"season: {season} ({why})", len(rows.ids))
     panel = Panel(
         ids=rows.ids,
         values=values,
         offsets=offsets,
         frequency=frequency,
-        season=int(season),
+        season=season or 1,
         last=last,
         day=spacing.day,
-        zone=choice.times.zone,
+        zone=zone,
         notes=(),
         form=_form(rows, choice.names_out),
+        time=spacing.time,
     )
+    why = "as given" if like is None else "as in fit"
+    if season is None:
+        panel, why = panel_with_season(panel, held)
+    rows.note("season", f"season: {panel.season} ({why})", len(rows.ids))
     _note_marks(panel, rows)
     return replace(panel, notes=tuple(rows.notes))
 
 
-def _season(frequency: Frequency, values: Array, offsets: Ticks) -> tuple[int, str]:
-    """The usual rows in a season and why; numbered rows have none, and what they show counts."""
-    if frequency.unit in (Unit.NUMBER, Unit.ROW):
-        season = season_of_values(values, offsets)
-        return season, "the values repeat so" if season > 1 else "the values show none"
-    usual = frequency.season
-    return usual, "usual for this frequency" if usual > 1 else "none is usual for this frequency"
+def _seen(rows: LongRows, asked: Asked | None, held: Rolling) -> Flags:
+    """The rows that are known before the first window of a backtest.
+
+    Where they begin depends on the frequency, which only these rows may show: both are looked for
+    until they agree.
+    """
+    known, starts = ~np.isnan(rows.values), rows.offsets[:-1]
+    places = np.arange(len(known))
+    first = np.minimum.reduceat(np.where(known, places, len(known) - 1), starts)
+    last = np.maximum.reduceat(np.where(known, places, 0), starts)
+    seen: Flags | None = None
+    tried: list[Frequency] = []
+    while True:
+        spacing = find_spacing(rows, asked, seen, checked=False)
+        if spacing.frequency in tried[:-1]:
+            problem = "found another frequency the more rows are known, expected one; pass {freq}"
+            raise DataError("no-frequency", problem, argument="freq")
+        lengths = np.maximum(spacing.steps[last] - spacing.steps[first] + 1, 1)
+        outline = Panel(
+            ids=rows.ids,
+            values=np.zeros(0),
+            offsets=np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)]),
+            frequency=spacing.frequency,
+            season=1,
+            last=rows.ticks[last],
+            day=spacing.day,
+            zone=rows.times.zone,
+            notes=(),
+            form=Form(rows.columns.library),
+            time=spacing.time,
+        )
+        windows = rolling_windows(outline, *held)
+        if not len(windows):
+            return np.ones(len(known), dtype=bool)
+        seen = rows.ticks <= first_cutoffs(outline, windows)[rows.codes]
+        if asked is not None or spacing.frequency in tried:
+            return seen
+        tried.append(spacing.frequency)
+
+
+def panel_with_season(panel: Panel, held: Rolling | None) -> tuple[Panel, str]:
+    """The panel with the usual season, and why; numbered rows have that which their values show.
+
+    For a backtest these are the values known before its first window.
+    """
+    season = panel.frequency.season
+    found = panel.frequency.unit in COUNTED
+    if not found:
+        why = "usual for this frequency" if season > 1 else "none is usual for this frequency"
+    else:
+        if held is not None and len(windows := rolling_windows(panel, *held)):
+            known = panel.until(known_rows(panel, windows))
+        else:
+            known = panel
+        season = season_of_values(known.filled, known.offsets)
+        why = "the values repeat so" if season > 1 else "the values show none"
+    return replace(panel, season=season, season_found=found), why
 
 
 def _form(rows: LongRows, names: Names) -> Form:

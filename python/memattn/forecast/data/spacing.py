@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +22,7 @@ from memattn.forecast.data.frequency import (
 )
 from memattn.forecast.data.long_rows import LongRows
 from memattn.forecast.data.time_axis import Unit, describe_span
-from memattn.forecast.data.time_zones import DAY, Ticks
+from memattn.forecast.data.time_zones import DAY, Ticks, moved_by
 
 Flags = npt.NDArray[np.bool_]
 
@@ -37,98 +37,171 @@ class Spacing:
         Of all series.
     steps : array (n,)
         Steps since the first row of the series.
-    day : array (N,)
-        With months, the day of the month on which the rows of a series lie; 31 is the last one;
-        with other units 0.
+    day, time : array (N,)
+        As in `Panel`.
     """
 
     frequency: Frequency
     steps: Ticks
     day: Ticks
+    time: Ticks | None
 
 
-@dataclass(frozen=True)
 class _Facts:
     """What the clock says about rows in order: computed once, for all units."""
 
-    rows: LongRows
-    clock: Ticks  # (n,)
-    offsets: Ticks  # (N + 1,)
-    inner: Flags  # (n - 1,)
+    def __init__(self, rows: LongRows) -> None:
+        self.rows, self.clock = rows, rows.clock()
+        self.offsets, self.inner = rows.offsets, rows.inner
+        starts = self.offsets[:-1]
+        self.dom, self.month_length = (
+            (self.clock, self.clock) if rows.times.is_number else days_of_month(self.clock)
+        )
+        at_end = np.logical_and.reduceat(self.dom == self.month_length, starts)
+        # For each series the day of the month, were its rows months: of all rows the latest.
+        self.day = np.where(at_end, MONTH_END, np.maximum.reduceat(self.dom, starts))
 
-    def first(self, values: Ticks) -> Ticks:
-        """The value at the first row of its series, for each row."""
-        return np.repeat(values[self.offsets[:-1]], np.diff(self.offsets))
+    def of_rows(self, values: Ticks) -> Ticks:
+        """A value of each series, for each of its rows."""
+        return np.repeat(values, np.diff(self.offsets))
 
-    def steps(self, unit: Unit) -> tuple[Ticks, Ticks]:
-        """Positions (n,), and their differences within the series, in order."""
-        positions = positions_of(unit, self.clock if unit in CALENDAR else self.rows.ticks)
-        return positions, np.diff(positions)[self.inner]
+    def usual(self, period: int) -> Ticks:
+        """For each series the commonest time since the clock showed a whole period (N,)."""
+        times = self.clock % period
+        if self.rows.times.zone is None:  # then none is moved
+            return times[self.offsets[:-1]]
+        kinds, counts = np.unique(self.rows.codes * period + times, return_counts=True)
+        order = np.lexsort((kinds, -counts, kinds // period))
+        _, first = np.unique(kinds[order] // period, return_index=True)
+        usual: Ticks = kinds[order][first] % period
+        return usual
+
+    def place(self, frequency: Frequency, day: Ticks) -> tuple[Ticks, Flags, Ticks | None]:
+        """The positions of rows, which rows do not fit, and `Panel.time`.
+
+        On a calendar a time of day is the usual one of its series, or it is moved: the clock never
+        showed the usual one on that day.
+        """
+        unit = frequency.unit
+        if unit not in CALENDAR:
+            return self.rows.ticks, np.zeros(len(self.clock), dtype=bool), None
+        period = frequency.step if unit is Unit.CLOCK else DAY
+        usual = self.usual(period)
+        late = (self.clock - self.of_rows(usual)) % period
+        misfit: Flags = late != 0
+        moved = False
+        if misfit.any() and self.rows.times.zone is not None:
+            misfit[misfit] = late[misfit] > moved_by(
+                self.rows.times.zone, (self.clock - late)[misfit]
+            )
+            moved = bool((late[~misfit] > 0).any())
+        if unit is Unit.MONTH:
+            misfit |= self.dom != np.minimum(self.of_rows(day), self.month_length)
+        if unit is Unit.BUSINESS_DAY:
+            misfit |= weekdays(self.clock) >= 5
+        return positions_of(unit, self.clock - late), misfit, usual if moved else None
 
 
-def find_spacing(rows: LongRows, asked: Asked | None) -> Spacing:
+def find_spacing(
+    rows: LongRows, asked: Asked | None, seen: Flags | None = None, *, checked: bool = True
+) -> Spacing:
     """The spacing of rows in order, inferred or as asked.
 
     The unit is the coarsest one that fits all rows; the step is the commonest one, of equally
     common ones the smallest.
+
+    Parameters
+    ----------
+    rows : LongRows
+        All of them, which have to fit.
+    asked : Asked, optional
+        None: the frequency is inferred.
+    seen : array (n,), optional
+        From which rows alone, if a series has two of them.
+    checked : bool
+        False: rows that do not fit get some place.
 
     Raises
     ------
     DataError
         No two rows in any series, rows between the steps, or series of different frequencies.
     """
-    facts = _Facts(rows, rows.clock(), rows.offsets, rows.inner)
-    lengths = np.diff(facts.offsets)
-    dom, month_length = (
-        days_of_month(facts.clock) if not rows.times.is_number else (facts.clock, facts.clock)
-    )
-    day = _days(facts, dom, month_length)
+    facts = _Facts(rows)
+    day = facts.day
     if asked is not None:
         _check_asked(rows, asked)
-        frequency = asked.frequency
+        wanted = f"a time of frequency {asked.text!r}" if asked.text else "{}, as in fit"
         if asked.day:
             day = np.full_like(day, 1 if asked.day == "start" else MONTH_END)
-        misfit = _misfits(facts, frequency.unit, dom, month_length, day)
+        frequency, (positions, misfit, time) = _on_the_clock(facts, asked.frequency, day)
         misfit |= _breaks_anchor(asked, facts.clock)
-        if misfit.any():
-            row = int(np.argmax(misfit))
-            problem = f"found {rows.row(row)}, expected a time of frequency {asked.text!r}"
-            raise rows.error("off-grid", problem, row, of_time=True)
     else:
-        if not np.any(lengths > 1):
-            problem = (
-                "found no series with two rows, expected some to see the frequency; "
-                f"pass {{freq}}, {SAID}"
-            )
-            raise DataError("no-frequency", problem, argument="freq")
-        frequency = _infer(facts, dom, month_length, day)
-    positions, _ = facts.steps(frequency.unit)
-    _check_steps(facts, frequency, positions, given=asked is not None)
-    steps = (positions - facts.first(positions)) // frequency.step
-    return Spacing(frequency, steps, day if frequency.unit is Unit.MONTH else np.zeros_like(day))
+        wanted = "{}, as before the first cutoff; pass {{freq}} if it is another one"
+        shown = facts
+        if seen is not None and (facts.inner & seen[1:] & seen[:-1]).any():
+            shown = _Facts(_only(rows, seen))
+        frequency = _infer(shown)
+        positions, misfit, time = facts.place(frequency, day)
+    if checked and misfit.any():
+        row = int(np.argmax(misfit))
+        wanted = wanted.format(f"one row every {frequency.words}")
+        problem = f"found {rows.row(row)}, expected {wanted}"
+        raise rows.error("off-grid", problem, row, of_time=True, argument="freq")
+    if checked:
+        if asked is None:
+            _check_one_frequency(shown, frequency)
+        _check_steps(facts, frequency, positions, asked)
+    steps = (positions - facts.of_rows(positions[facts.offsets[:-1]])) // frequency.step
+    day = day if frequency.unit is Unit.MONTH else np.zeros_like(day)
+    return Spacing(frequency, steps, day, time)
 
 
-def _days(facts: _Facts, dom: Ticks, month_length: Ticks) -> Ticks:
-    """For each series the day of the month, were its rows months: of all rows the latest."""
-    starts = facts.offsets[:-1]
-    latest: Ticks = np.maximum.reduceat(dom, starts)
-    at_end = np.logical_and.reduceat(dom == month_length, starts)
-    return np.where(at_end, MONTH_END, latest)
+def _only(rows: LongRows, seen: Flags) -> LongRows:
+    """Some of the rows and the series that have any."""
+    kept, codes = np.unique(rows.codes[seen], return_inverse=True)
+    values = rows.names.values
+    values = tuple(values[k] for k in kept) if len(values) > 1 else values
+    names = replace(rows.names, values=values)
+    return replace(rows.select(seen), ids=rows.ids[kept], codes=codes, names=names)
 
 
-def _misfits(facts: _Facts, unit: Unit, dom: Ticks, month_length: Ticks, day: Ticks) -> Flags:
-    """The rows that do not fit a calendar unit, as the first rows of their series say it."""
-    none = np.zeros(len(facts.clock), dtype=bool)
-    if unit not in CALENDAR:
-        return none
-    time_of_day = facts.clock % DAY
-    misfit: Flags = time_of_day != facts.first(time_of_day)
-    if unit is Unit.MONTH:
-        wanted = np.minimum(np.repeat(day, np.diff(facts.offsets)), month_length)
-        misfit |= dom != wanted
-    if unit is Unit.BUSINESS_DAY:
-        misfit |= weekdays(facts.clock) >= 5
-    return misfit
+def _infer(facts: _Facts) -> Frequency:
+    if not facts.inner.any():
+        problem = (
+            "found no series with two rows, expected some to see the frequency; "
+            f"pass {{freq}}, {SAID}"
+        )
+        raise DataError("no-frequency", problem, argument="freq")
+    is_number = facts.rows.times.is_number
+    for unit in () if is_number else (Unit.MONTH, Unit.DAY):
+        positions, misfit, _ = facts.place(Frequency(unit, 1), facts.day)
+        if not misfit.any():
+            steps = np.diff(positions)[facts.inner]
+            if unit is Unit.DAY and _skips_weekends(facts, steps):
+                return Frequency(Unit.BUSINESS_DAY, 1)
+            return Frequency(unit, max(_commonest(steps), 1))
+    step = _commonest(np.diff(facts.rows.ticks)[facts.inner])
+    unit = Unit.NUMBER if is_number else Unit.MICROSECOND
+    return _on_the_clock(facts, Frequency(unit, step), facts.day)[0]
+
+
+def _on_the_clock(
+    facts: _Facts, frequency: Frequency, day: Ticks
+) -> tuple[Frequency, tuple[Ticks, Flags, Ticks | None]]:
+    """The frequency and what `place` finds; of the local clock where only there steps are whole."""
+    step, placed = frequency.step, facts.place(frequency, day)
+    if (
+        frequency.unit is Unit.MICROSECOND
+        and facts.rows.times.zone is not None
+        and DAY % step == 0
+        and (np.diff(placed[0])[facts.inner] % step).any()
+    ):
+        local = Frequency(Unit.CLOCK, step)
+        positions, misfit, time = facts.place(local, day)
+        steps = np.diff(positions)[facts.inner]
+        if not misfit.any() and (steps > 0).all() and not (steps % step).any():
+            return local, (positions, misfit, time)
+    return frequency, placed
 
 
 def _check_asked(rows: LongRows, asked: Asked) -> None:
@@ -149,42 +222,26 @@ def _breaks_anchor(asked: Asked, clock: Ticks) -> Flags:
     return wrong
 
 
-def _infer(facts: _Facts, dom: Ticks, month_length: Ticks, day: Ticks) -> Frequency:
-    if facts.rows.times.is_number:
-        unit = Unit.NUMBER
-    elif not _misfits(facts, Unit.MONTH, dom, month_length, day).any():
-        unit = Unit.MONTH
-    elif not _misfits(facts, Unit.DAY, dom, month_length, day).any():
-        unit = Unit.DAY
-    else:
-        unit = Unit.MICROSECOND
-    _, steps = facts.steps(unit)
-    step = _commonest(steps)
-    if unit is Unit.DAY and step == 1 and _skips_weekends(facts, steps):
-        return Frequency(Unit.BUSINESS_DAY, 1)
-    return Frequency(unit, step)
-
-
 def _commonest(steps: Ticks) -> int:
     sizes, counts = np.unique(steps, return_counts=True)
     return int(sizes[np.argmax(counts)])  # argmax and ascending sizes: of equal ones the smallest
 
 
 def _skips_weekends(facts: _Facts, steps: Ticks) -> bool:
-    """Whether no row lies on a weekend although series go on from Friday to Monday."""
-    if np.any(weekdays(facts.clock) >= 5):
+    """Whether days follow each other, none on a weekend, and go on from Friday to Monday."""
+    if _commonest(steps) != 1 or np.any(weekdays(facts.clock) >= 5):
         return False
-    _, business = facts.steps(Unit.BUSINESS_DAY)
+    business = np.diff(positions_of(Unit.BUSINESS_DAY, facts.clock))[facts.inner]
     return bool(np.any((steps == 3) & (business == 1)))
 
 
-def _check_steps(facts: _Facts, frequency: Frequency, positions: Ticks, given: bool) -> None:
-    """Raises DataError for a series of another frequency and for rows between the steps."""
+def _check_steps(
+    facts: _Facts, frequency: Frequency, positions: Ticks, asked: Asked | None
+) -> None:
+    """Raises DataError for rows between the steps, or two on one."""
     rows = facts.rows
     difference = np.diff(positions)
-    uneven = facts.inner & (difference % frequency.step != 0)
-    if not given:
-        _check_one_frequency(facts, frequency, difference)
+    uneven = facts.inner & ((difference % frequency.step != 0) | (difference < 1))
     if not uneven.any():
         return
     row = int(np.argmax(uneven)) + 1
@@ -193,16 +250,19 @@ def _check_steps(facts: _Facts, frequency: Frequency, positions: Ticks, given: b
         f"found a step of {found} from {rows.row(row - 1)} to {rows.when(int(rows.ticks[row]))}, "
         f"expected whole steps of {frequency.words}"
     )
-    if not given:
+    if asked is None:
         problem += ", the commonest; pass {freq} if it is another one"
+    elif not asked.text:
+        problem += ", as in fit"
     if rows.times.zone is not None and frequency.unit not in CALENDAR:
         problem += ". If these are days of a place with summer time, give the times its zone"
     raise rows.error("uneven-time", problem, row, of_time=True, argument="freq")
 
 
-def _check_one_frequency(facts: _Facts, frequency: Frequency, difference: Ticks) -> None:
+def _check_one_frequency(facts: _Facts, frequency: Frequency) -> None:
     """A series in which less than half of three steps or more are the panel's has another one."""
     rows = facts.rows
+    difference = np.diff(facts.place(frequency, facts.day)[0])
     lengths = np.diff(facts.offsets)
     usual = np.zeros(len(difference) + 1, dtype=np.int64)
     usual[1:] = facts.inner & (difference == frequency.step)

@@ -15,11 +15,12 @@ class Unit(Enum):
     DAY = "day"
     BUSINESS_DAY = "business day"
     MICROSECOND = "microsecond"
+    CLOCK = "microsecond of the local clock"
 
 
 def describe_span(unit: Unit, count: int) -> str:
     """A span of the axis in words."""
-    if unit is not Unit.MICROSECOND:
+    if unit not in (Unit.MICROSECOND, Unit.CLOCK):
         if unit is Unit.MONTH and count % 12 == 0:
             return _plural(count // 12, "year")
         if unit is Unit.DAY and count % 7 == 0:

@@ -69,6 +69,12 @@ def clock_of(zone: tzinfo, times: Ticks) -> Clock:
     return Clock(np.array(changes, dtype=np.int64), np.array(offsets, dtype=np.int64))
 
 
+def moved_by(zone: tzinfo, local: Ticks) -> Ticks:
+    """How much later the clock shows each time, at least one: 0 but for times that it left out."""
+    clock = clock_of(zone, local)
+    return clock.to_local(clock.to_utc(local)) - local
+
+
 def _offset(zone: tzinfo, utc: int) -> int:
     offset = (EPOCH_UTC + timedelta(microseconds=utc)).astimezone(zone).utcoffset()
     assert offset is not None

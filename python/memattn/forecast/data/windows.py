@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from memattn.forecast.data.columns import Array
-from memattn.forecast.data.panel import Panel
+from memattn.forecast.data.time_axis import Unit
 from memattn.forecast.data.time_zones import Ticks
+
+if TYPE_CHECKING:
+    from memattn.forecast.data.series import Panel
+
+
+MOST_COPIED = 1 << 23
+
+
+class Rolling(NamedTuple):
+    """The windows of a backtest, as `rolling_windows` takes them."""
+
+    horizon: int
+    n_windows: int
+    step_size: int
 
 
 @dataclass(frozen=True)
@@ -30,11 +45,26 @@ class Windows:
         return len(self.series)
 
     def truth(self, panel: Panel, horizon: int) -> Array:
-        """What came (W, horizon), NaN after the end of a series."""
+        """What came (W, horizon), NaN after the end of a series and where nobody gave a value."""
         row = self.ends[:, None] + np.arange(horizon)
         known = row < panel.lengths[self.series][:, None]
         place = np.where(known, panel.offsets[self.series][:, None] + row, 0)
         return np.where(known, panel.values[place], np.nan)
+
+    def clear(self, panel: Panel, horizon: int) -> Windows:
+        """Those that begin right after a value, as forecasts do, and hold a truth; else all."""
+        if panel.filled is panel.values:
+            return self
+        begins = ~np.isnan(panel.values[panel.offsets[self.series] + self.ends - 1])
+        begins &= ~np.isnan(self.truth(panel, horizon)).all(axis=1)
+        return Windows(self.series[begins], self.ends[begins]) if begins.any() else self
+
+    def parts(self, panel: Panel, chosen: Ticks) -> list[Ticks]:
+        """Places of windows in parts for which `known_before` copies few values."""
+        stop = panel.offsets[self.series[chosen]] + self.ends[chosen]
+        copied = np.where(panel.latest[stop - 1] < stop - 1, self.ends[chosen], 0)
+        part = np.cumsum(copied) // MOST_COPIED
+        return np.split(chosen, np.flatnonzero(np.diff(part)) + 1)
 
 
 def with_their_series(panel: Panel, windows: Windows) -> tuple[Panel, Windows]:
@@ -43,6 +73,34 @@ def with_their_series(panel: Panel, windows: Windows) -> tuple[Panel, Windows]:
     lengths = np.zeros(len(panel), np.int64)
     lengths[used] = panel.lengths[used]
     return panel.until(lengths), Windows(series.astype(np.int64), windows.ends)
+
+
+def known_before(panel: Panel, windows: Windows) -> tuple[Array, Ticks, Windows]:
+    """Values without holes, their offsets, and the windows among them, each with its own past.
+
+    A hole is filled on the straight line between its neighbours; of one that reaches the end of
+    what is known before a window, only the last value is known: it is carried forward. Such windows
+    become windows of series of their own, after those of the panel.
+    """
+    values, offsets = panel.filled, panel.offsets
+    if values is panel.values:
+        return values, offsets, windows
+    stop = offsets[windows.series] + windows.ends
+    last = panel.latest[stop - 1]
+    cut = last < stop - 1
+    # Windows that end in one hole share a series, as long as the longest of them.
+    holes, place, copy = np.unique(last[cut], return_index=True, return_inverse=True)
+    starts = offsets[windows.series[cut][place]]
+    stops = np.zeros_like(starts)
+    np.maximum.at(stops, copy, stop[cut])
+    lengths = stops - starts
+    before = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+    rows = np.arange(before[-1]) + np.repeat(starts - before[:-1], lengths)
+    carried = values[np.minimum(rows, np.repeat(holes, lengths))]
+    series = windows.series.copy()
+    series[cut] = len(panel) + copy
+    offsets = np.concatenate([offsets, offsets[-1] + before[1:]])
+    return np.concatenate([values, carried]), offsets, Windows(series, windows.ends)
 
 
 def last_windows(panel: Panel) -> Windows:
@@ -68,3 +126,26 @@ def rolling_windows(panel: Panel, horizon: int, n_windows: int, step_size: int =
     ends = (panel.lengths[:, None] - back).ravel()
     series = np.repeat(np.arange(len(panel)), n_windows)
     return Windows(series[ends > 0], ends[ends > 0])
+
+
+def first_cutoffs(panel: Panel, windows: Windows) -> Ticks:
+    """Up to when each series is known before the first of the windows (N,).
+
+    That is one time for all series. Numbers are one as well, but series that begin with the same
+    number, the least, are taken to count their own rows: each is known up to its own first window.
+    """
+    cutoffs = panel.times(windows.series, windows.ends - panel.lengths[windows.series])
+    first = np.full(len(panel), cutoffs.min())
+    if panel.frequency.unit is Unit.NUMBER:
+        begin = panel.last - panel.frequency.step * (panel.lengths - 1)
+        own = np.full(len(panel), begin.min() - 1)  # without a window
+        own[windows.series[::-1]] = cutoffs[::-1]  # of several the first
+        first = np.where(begin == begin.min(), own, first)
+    return first
+
+
+def known_rows(panel: Panel, windows: Windows) -> Ticks:
+    """How many rows of each series are known before the first of the windows (N,)."""
+    known = panel.past() <= np.repeat(first_cutoffs(panel, windows), panel.lengths)
+    rows: Ticks = np.add.reduceat(known.astype(np.int64), panel.offsets[:-1])
+    return rows

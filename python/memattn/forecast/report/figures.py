@@ -128,7 +128,7 @@ def _limits(series: SeriesForecast) -> tuple[float, float]:
     lines = [series.values, series.forecast]
     if series.held_out is not None:
         lines += [series.held_out.forecast, series.held_out.baseline]
-    low, high = min(map(np.min, lines)), max(map(np.max, lines))
+    low, high = min(map(np.nanmin, lines)), max(map(np.nanmax, lines))
     height = float(high - low) or max(abs(float(high)), 1.0)
     ends = [end for pair in series.ends.values() for end in pair]
     every = np.concatenate([*ends, [low, high]])

@@ -149,7 +149,7 @@ def read_memory(fitted: Fitted, held_out: Evaluation | None) -> MemoryReading | 
     windows = _training_windows(fitted)
     some, renamed = with_their_series(panel, windows)
     scores = engine.attention_scores(
-        some.values, some.offsets, renamed.series, renamed.ends, member
+        some.filled, some.offsets, renamed.series, renamed.ends, member
     ).astype(np.float64)
     lookback = int(lookbacks[member])
     in_logs = domain_of(panel, windows, fitted.settings["logs"].value).logs
@@ -202,7 +202,7 @@ def _shapes(
     shapes, changes = [], []
     for series, end, log in zip(windows.series, windows.ends, in_logs, strict=True):
         start = panel.offsets[series]
-        values = panel.values[start + max(end - lookback, 0) : start + end]
+        values = panel.filled[start + max(end - lookback, 0) : start + end]
         values = np.log(values) if log else values
         change = np.abs(np.diff(values)).mean() if len(values) > 1 else 0.0
         shape = (values - values[-1]) / change if change > 0 else np.zeros_like(values)
@@ -304,12 +304,12 @@ def _forecasts(
     """A member's forecasts (W, horizon), and without each slot (layers, slots, W, horizon)."""
     some, renamed = with_their_series(panel, windows)
     series, ends = renamed.series, renamed.ends
-    whole = engine.predict(some.values, some.offsets, series, ends, member)
+    whole = engine.predict(some.filled, some.offsets, series, ends, member)
     middle = whole.shape[1] // 2  # of quantiles, the median
     parts = []
     for layer in range(layers):
         without = engine.predict_without_slots(
-            some.values, some.offsets, series, ends, member, layer
+            some.filled, some.offsets, series, ends, member, layer
         )
         parts.append(without[:, :, middle])
     return whole[:, middle], np.array(parts)

@@ -52,7 +52,7 @@ def season_phases(panel: Panel, windows: Windows) -> Phases:
         return Phases((position + THURSDAY) % 7, WEEKDAYS, "weekday")
     if unit is Unit.BUSINESS_DAY and season * step == 5:
         return Phases(position % 5, WEEKDAYS[:5], "weekday")
-    if unit is Unit.MICROSECOND and season * step == DAY:
+    if unit in (Unit.MICROSECOND, Unit.CLOCK) and season * step == DAY:
         minutes = [k * step // MINUTE for k in range(season)]
         labels = tuple(f"{one // 60}:{one % 60:02d}" for one in minutes)
         if step % HOUR == 0:

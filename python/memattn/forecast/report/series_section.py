@@ -80,7 +80,7 @@ def largest_series(panel: Panel, rows: int) -> npt.NDArray[np.int64]:
     first = np.maximum(panel.offsets[1:] - rows, panel.offsets[:-1])
     # Sums from first to the end of each series and, thrown away, from there to the next first.
     edges = np.stack([first, panel.offsets[1:]], axis=1).ravel()[:-1]
-    size = np.add.reduceat(np.abs(panel.values), edges)[::2] / (panel.offsets[1:] - first)
+    size = np.add.reduceat(np.abs(panel.filled), edges)[::2] / (panel.offsets[1:] - first)
     order: npt.NDArray[np.int64] = np.argsort(-size, kind="stable")[:SHOWN]
     return order
 
@@ -138,7 +138,7 @@ def _last_held_out(evaluation: Evaluation | None, place: int, shown: int) -> Hel
     if not len(windows):
         return None
     window = windows[-1]
-    known = int((~np.isnan(evaluation.truth[window])).sum())
+    known = int(np.flatnonzero(~np.isnan(evaluation.truth[window]))[-1]) + 1
     first = int(evaluation.windows.ends[window] - evaluation.panel.lengths[place]) + 1
     skipped = max(1 - shown - first, 0)  # rows of a long horizon before the first one shown
     rows = slice(skipped, known)

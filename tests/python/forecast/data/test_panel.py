@@ -110,7 +110,8 @@ def test_gaps_and_missing_values_are_filled(library: str) -> None:
     y = [float(k) for k in range(1, 31) if k - 1 not in (10, 11, 12)]
     y[4] = np.nan
     panel = panel_of(library, one_series(ds, y))
-    np.testing.assert_allclose(panel.values, np.arange(1, 31), rtol=1e-15)
+    np.testing.assert_allclose(panel.filled, np.arange(1, 31), rtol=1e-15)
+    assert np.flatnonzero(np.isnan(panel.values)).tolist() == [4, 10, 11, 12]
     assert note(panel, "gaps").startswith(
         "3 rows missing from the grid of 1 series, first after row 10 (2024-01-10): filled"
     )
@@ -124,7 +125,7 @@ def test_a_line_does_not_lead_into_the_next_series(library: str) -> None:
     table = {"unique_id": ["a"] * 9 + ["b"] * 9, "ds": ds * 2, "y": [1.0] * 9 + [100.0] * 9}
     panel = panel_of(library, table)
     assert panel.offsets.tolist() == [0, 10, 20]
-    assert panel.values.tolist() == [1.0] * 10 + [100.0] * 10
+    assert panel.filled.tolist() == [1.0] * 10 + [100.0] * 10
 
 
 def test_missing_ends_are_cut_off(library: str) -> None:
@@ -149,7 +150,7 @@ def test_cut_off_ends_count_for_no_share_and_no_gap(library: str) -> None:
     assert note(panel, "gaps") == ""
     del ds[20], y[20]  # 2024-01-24
     panel = panel_of(library, one_series(ds, y))
-    assert panel.values.tolist() == list(range(20))
+    assert panel.filled.tolist() == list(range(20))
     assert "1 row missing from the grid of 1 series, first after row 20 (2024-01-23)" in note(
         panel, "gaps"
     )
@@ -204,7 +205,7 @@ def test_whole_numbers_are_times(library: str) -> None:
     assert (panel.frequency.words, panel.season) == ("2 steps", 1)
     assert panel.future(2).tolist() == [[1996, 1998]]
     gaps = panel_of(library, one_series([1, 2, 3, 4, 6]), freq=1)
-    assert gaps.values.tolist() == [1, 2, 3, 4, 4.5, 5]
+    assert gaps.filled.tolist() == [1, 2, 3, 4, 4.5, 5]
 
 
 @pytest.mark.parametrize(
@@ -227,7 +228,7 @@ def test_times_in_other_forms(library: str, ds: list[Any]) -> None:
 )
 def test_numbers_in_text_are_read(library: str, y: list[str]) -> None:
     panel = panel_of(library, one_series(days(12), y))
-    np.testing.assert_allclose(panel.values[[0, 1, 3, 11]], [1.5, 101, 300, 11])
+    np.testing.assert_allclose(panel.filled[[0, 1, 3, 11]], [1.5, 101, 300, 11])
     assert note(panel, "missing-values").startswith("2 rows without a value, first row 2")
 
 

@@ -43,7 +43,8 @@ def check(panel: Panel) -> None:
     assert panel.offsets[0] == 0
     assert panel.offsets[-1] == len(panel.values)
     assert np.all(panel.lengths >= 1)
-    assert np.isfinite(panel.values).all()
+    assert np.isfinite(panel.filled).all()
+    assert np.isfinite(panel.values[[*panel.offsets[:-1], *(panel.offsets[1:] - 1)]]).all()
     assert len(set(panel.ids)) == len(panel) == len(panel.last) == len(panel.day)
     times = panel.past()
     assert np.all(

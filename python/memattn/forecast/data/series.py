@@ -1,0 +1,242 @@
+"""A panel: many series as flat, equally spaced numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import tzinfo
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from memattn.errors import DataError
+from memattn.forecast.data.column_choice import ID_COL, TARGET_COL, TIME_COL
+from memattn.forecast.data.columns import Array
+from memattn.forecast.data.frequency import (
+    CALENDAR,
+    COUNTED,
+    Frequency,
+    clock_at,
+    positions_of,
+)
+from memattn.forecast.data.long_rows import Note, plural
+from memattn.forecast.data.time_axis import Unit
+from memattn.forecast.data.time_zones import DAY, FIRST, LAST, Ticks, clock_of
+from memattn.forecast.data.times import Style
+
+Flags = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Form:
+    """How the data came, so that forecasts can go back alike.
+
+    Attributes
+    ----------
+    library : str
+        ``"pandas"``, ``"polars"``, ``"pyarrow"``, or ``"csv"`` for a file.
+    id_col, time_col, target_col : str
+        The names of the columns that go out.
+    id_dtype, time_dtype : object
+        The library's types; None for its usual ones.
+    style : Style, optional
+        How times in text are written; None for times that were not text.
+    number_type : str, optional
+        The type of the values in NumPy; None for text.
+    """
+
+    library: str
+    id_col: str = ID_COL
+    time_col: str = TIME_COL
+    target_col: str = TARGET_COL
+    id_dtype: object = None
+    time_dtype: object = None
+    style: Style | None = None
+    number_type: str | None = None
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Panel:
+    """N equally spaced series of one frequency, one after the other.
+
+    Attributes
+    ----------
+    ids : array (N,)
+        Their names, all different; of a long table in ascending order.
+    values : array (n,)
+        All values; NaN where nobody gave one. Series k is ``values[offsets[k]:offsets[k + 1]]``.
+        Each series begins and ends with a value.
+    offsets : array (N + 1,)
+        Where each series begins, and n; every series has at least one value.
+    frequency : Frequency
+        The distance between rows.
+    season : int
+        Rows after which the series may repeat, 1 for none.
+    last : array (N,)
+        The time of the last row: microseconds since 1970, in UTC where there is a `zone`; or the
+        number that counts the rows.
+    day : array (N,)
+        With months, the day of the month on which a series' rows lie, 31 for the last one; else 0.
+    zone : tzinfo, optional
+        On whose clock days and months are counted.
+    notes : tuple of Note
+        What was found and done.
+    form : Form
+        How the data came.
+    time : array (N,), optional
+        With units of a local clock that left out some of the times that rows should have: those
+        that they usually have, in microseconds since midnight, or since a step of hours.
+    season_found : bool
+        Whether the values have shown the season: a backtest finds it anew.
+    """
+
+    ids: npt.NDArray[np.object_]
+    values: Array
+    offsets: Ticks
+    frequency: Frequency
+    season: int
+    last: Ticks
+    day: Ticks
+    zone: tzinfo | None
+    notes: tuple[Note, ...]
+    form: Form
+    time: Ticks | None = None
+    season_found: bool = False
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __repr__(self) -> str:
+        return (
+            f"Panel({plural(len(self), 'series', 'series')}, {len(self.values):,} values, one "
+            f"every {self.frequency.words}, season {self.season})"
+        )
+
+    @property
+    def lengths(self) -> Ticks:
+        """The number of values of each series (N,)."""
+        return np.diff(self.offsets)
+
+    @property
+    def positive(self) -> Flags:
+        """Which series have values above 0 only, and so a logarithm (N,)."""
+        positive: Flags = np.fmin.reduceat(self.values, self.offsets[:-1]) > 0
+        return positive
+
+    @property
+    def constant(self) -> Flags:
+        """Which series have one value all the time (N,)."""
+        low = np.fmin.reduceat(self.values, self.offsets[:-1])
+        constant: Flags = low == np.fmax.reduceat(self.values, self.offsets[:-1])
+        return constant
+
+    @cached_property
+    def latest(self) -> Ticks:
+        """For each row the place in `values` of the last value up to it (n,)."""
+        places = np.arange(len(self.values))
+        return np.maximum.accumulate(np.where(np.isnan(self.values), 0, places))
+
+    @cached_property
+    def filled(self) -> Array:
+        """`values` with holes filled on the straight line between their neighbours (n,)."""
+        given = ~np.isnan(self.values)
+        if given.all():
+            return self.values
+        # Each series begins and ends with a value, so no line leads into another series.
+        places, known = np.flatnonzero(given), self.values[given]
+        filled = np.interp(np.arange(len(given)), places, known)
+        filled[places] = known  # exactly
+        return filled
+
+    def shorter_than(self, rows: int) -> Flags:
+        """Which series have less than `rows` values (N,): too short for a model that needs them."""
+        return self.lengths < rows
+
+    def series(self, k: int) -> Array:
+        """The values of series k."""
+        return self.values[self.offsets[k] : self.offsets[k + 1]]
+
+    def times(self, series: Ticks, ahead: Ticks) -> Ticks:
+        """Times on the grids of series, as `last` counts them.
+
+        Parameters
+        ----------
+        series : array (m,)
+            Places of series.
+        ahead : array (m,)
+            Rows after the last one of the series: 1 is the first one to be forecast, 0 the last
+            known one, -1 the one before.
+
+        Raises
+        ------
+        DataError
+            A time after the year 9999 or before the year 1.
+        """
+        unit, zone = self.frequency.unit, self.zone
+        last = self.last[series]
+        if zone is not None and unit in CALENDAR and len(last):
+            last = clock_of(zone, last).to_local(last)
+        if self.time is not None:  # the last row may be a moved one
+            period = self.frequency.step if unit is Unit.CLOCK else DAY
+            last = last - (last - self.time[series]) % period
+        reach = self.frequency.step * int(np.max(np.abs(ahead), initial=0))
+        limit = _LONGEST.get(unit, 2**62)
+        if reach > limit:
+            raise self._overflow()
+        position = positions_of(unit, last) + self.frequency.step * ahead
+        if unit is Unit.MONTH and np.any((position < _FIRST_MONTH) | (position > _LAST_MONTH)):
+            raise self._overflow()
+        ticks = clock_at(unit, position, self.day[series], last % DAY)
+        is_number = unit in COUNTED
+        if not is_number and np.any((ticks < FIRST) | (ticks > LAST)):
+            raise self._overflow()
+        if zone is not None and unit in CALENDAR and len(ticks):
+            ticks = clock_of(zone, ticks).to_utc(ticks)
+        return ticks
+
+    def future(self, horizon: int) -> Ticks:
+        """The times of the `horizon` rows after the last one of each series (N, horizon)."""
+        series = np.repeat(np.arange(len(self)), horizon)
+        ahead = np.tile(np.arange(1, horizon + 1), len(self))
+        return self.times(series, ahead).reshape(len(self), horizon)
+
+    def past(self) -> Ticks:
+        """The times of all values (n,)."""
+        series = np.repeat(np.arange(len(self)), self.lengths)
+        ahead = np.arange(len(self.values)) - (self.offsets[1:] - 1)[series]
+        return self.times(series, ahead)
+
+    def until(self, ends: Ticks) -> Panel:
+        """The panel as it was when only the first ``ends[k]`` rows of series k were known (N,).
+
+        Each series ends with its last value among them; one without any is left out.
+        """
+        kept = np.flatnonzero(ends > 0)
+        starts = self.offsets[kept]
+        lengths = self.latest[starts + ends[kept] - 1] - starts + 1
+        offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+        place = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)
+        return replace(
+            self,
+            ids=self.ids[kept],
+            values=self.values[place],
+            offsets=offsets,
+            last=self.times(kept, lengths - self.lengths[kept]),
+            day=self.day[kept],
+            time=None if self.time is None else self.time[kept],
+        )
+
+    def _overflow(self) -> DataError:
+        problem = "found times beyond the years 1 to 9999, expected the horizon within them"
+        return DataError("time-overflow", problem, column=self.form.time_col)
+
+
+_FIRST_MONTH, _LAST_MONTH = -12 * 1969, 12 * (9999 - 1970) + 11
+# In units, so that no product or sum overflows: all of ten thousand years.
+_LONGEST = {
+    Unit.MONTH: 120_000,
+    Unit.DAY: 3_660_000,
+    Unit.BUSINESS_DAY: 2_620_000,
+    Unit.MICROSECOND: LAST - FIRST,
+    Unit.CLOCK: LAST - FIRST,
+}

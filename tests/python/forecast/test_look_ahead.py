@@ -1,0 +1,78 @@
+"""Nothing after a cutoff changes a forecast made there: no value, gap, series, type or order."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+
+from memattn.forecast import Forecaster
+
+from .panels import LIBRARIES, as_library
+
+HORIZON, WINDOWS, STEP = 3, 3, 4
+
+
+def table_of(rng: np.random.Generator, numbered: bool, holes: bool) -> pd.DataFrame:
+    """Series of whole numbers, of several lengths; those of numbered rows end together."""
+    parts = []
+    for k in range(int(rng.integers(2, 5))):
+        length = int(rng.integers(25, 50))
+        end = 60 - (0 if numbered or rng.random() < 0.5 else int(rng.integers(0, 12)))
+        ds = np.arange(end - length, end)
+        wave = 5 * np.sin(2 * np.pi * ds / rng.choice([4, 7]))
+        y = 50 + (wave + rng.normal(size=length)).round(1) * 10 - rng.choice([0, 60])
+        part = pd.DataFrame({"unique_id": f"s{2 * k}", "ds": ds, "y": y.round()})
+        if holes:
+            kept = rng.random(length) > 0.12
+            kept[[0, -1]] = True
+            part = part[kept]
+        parts.append(part)
+    table = pd.concat(parts, ignore_index=True)
+    return (
+        table
+        if numbered
+        else table.assign(ds=pd.Timestamp("2024-02-20") + table.ds * pd.Timedelta("1D"))
+    )
+
+
+def changed(rng: np.random.Generator, table: pd.DataFrame, cutoff: Any) -> pd.DataFrame:
+    """The table with everything after the cutoff another, but for when each series ends."""
+    later = (table.ds > cutoff).to_numpy()
+    ends = (table.groupby("unique_id").ds.transform("max") == table.ds).to_numpy()
+    table = table.assign(y=table.y.where(~later, rng.choice([-1e6, 0, 3, 1e4], len(table))))
+    table = table[~later | ends | (rng.random(len(table)) < 0.4)]
+    times = np.sort(table.ds[table.ds > cutoff].unique())
+    new = pd.DataFrame(
+        {"unique_id": "s1", "ds": times, "y": rng.normal(1e5, 1e4, len(times)).round()}
+    )
+    table = pd.concat([table, new, new.assign(unique_id="a")]).sample(frac=1, random_state=1)
+    return table.astype({"y": rng.choice(["int64", "float32", "float64"])})
+
+
+def forecasts(table: pd.DataFrame, library: str, refit: bool) -> pd.DataFrame:
+    forecaster = Forecaster(HORIZON, steps=2)
+    found = forecaster.cross_validation(
+        as_library(library, table), WINDOWS, STEP, refit=refit, level=[80]
+    )
+    found = found.to_pandas() if isinstance(found, pl.DataFrame) else found
+    return found.drop(columns="y").set_index(["unique_id", "ds", "cutoff"])
+
+
+@pytest.mark.parametrize("holes", [False, True])
+@pytest.mark.parametrize("refit", [False, True])
+@pytest.mark.parametrize("numbered", [False, True])
+@pytest.mark.parametrize("seed", range(4))
+def test_what_comes_later_changes_nothing(
+    seed: int, numbered: bool, refit: bool, holes: bool
+) -> None:
+    rng = np.random.default_rng([seed, numbered, holes])
+    library = LIBRARIES[seed % 2]
+    table = table_of(rng, numbered, holes)
+    before = forecasts(table, library, refit)
+    cutoffs = before.index.get_level_values("cutoff")
+    for cutoff in np.unique(cutoffs)[:: 2 if refit else 3]:
+        after = forecasts(changed(rng, table, cutoff), library, refit)
+        known = before[cutoffs <= cutoff]
+        pd.testing.assert_frame_equal(after.loc[known.index], known, check_exact=True)
