@@ -10,6 +10,7 @@ from memattn.forecast import Forecaster, panel_from_frame
 from memattn.forecast.baselines import naive, seasonal_naive
 from memattn.forecast.data.frames import cross_validation_frame
 from memattn.forecast.data.panel import panel_from_file
+from memattn.forecast.data.table_files import table_bytes
 from memattn.forecast.data.windows import Windows, known_before, rolling_windows
 from memattn.forecast.evaluation import MODEL, NAIVE, evaluate, separate_windows
 
@@ -99,7 +100,7 @@ def test_fit_measures_no_truth_that_nobody_gave(tmp_path: Path) -> None:
     assert np.isnan(result.truth).any()
     forecaster.save(tmp_path / "model")
     loaded = Forecaster.load(tmp_path / "model")
-    pd.testing.assert_frame_equal(loaded.predict([80]), forecaster.predict([80]))
+    pd.testing.assert_frame_equal(loaded.predict(level=[80]), forecaster.predict(level=[80]))
     np.testing.assert_array_equal(loaded.panel(frame).values, result.panel.values)
     # The model is given what a straight line says, as before.
     filled = frame.assign(y=result.panel.filled)
@@ -109,8 +110,10 @@ def test_fit_measures_no_truth_that_nobody_gave(tmp_path: Path) -> None:
 def test_files_and_tables_show_holes(tmp_path: Path) -> None:
     path = write_csv(tmp_path / "a.csv", {"ds": days(12), "y": [*range(9), "", 10, 11]})
     panel = panel_from_file(path)
-    text = cross_validation_frame(panel, rolling_windows(panel, 3, 1), np.zeros((1, 3)))
-    assert [line.split(",")[3] for line in text.splitlines()] == ["y", "", "10", "11"]
+    table = cross_validation_frame(panel, rolling_windows(panel, 3, 1), np.zeros((1, 3)))
+    np.testing.assert_array_equal(table["y"], [NAN, 10, 11])
+    text = table_bytes(table, tmp_path / "b.csv").decode()
+    assert [line.split(",")[4] for line in text.splitlines()] == ["y", "", "10.0", "11.0"]
 
 
 def test_a_backtest_counts_missing_rows_before_its_first_window() -> None:
@@ -121,7 +124,7 @@ def test_a_backtest_counts_missing_rows_before_its_first_window() -> None:
     table = pd.DataFrame({"ds": ds, "y": y})
     made = panel_from_frame(table)
     assert made.season == 1
-    assert Forecaster(5, steps=2).backtest(made, 8, 5).panel.season == 4
-    assert Forecaster(5, steps=2, season=3).backtest(made, 8, 5).panel.season == 3
-    found = Forecaster(5, steps=2).backtest(table.drop(index=range(52, 89)), 8, 5)
+    assert Forecaster(5, steps=2).backtest(made, 8, step_size=5).panel.season == 4
+    assert Forecaster(5, steps=2, season=3).backtest(made, 8, step_size=5).panel.season == 3
+    found = Forecaster(5, steps=2).backtest(table.drop(index=range(52, 89)), 8, step_size=5)
     assert (found.panel.season, len(found), len(found.windows)) == (4, 2, 8)

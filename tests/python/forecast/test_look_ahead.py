@@ -54,7 +54,7 @@ def changed(rng: np.random.Generator, table: pd.DataFrame, cutoff: Any) -> pd.Da
 def forecasts(table: pd.DataFrame, library: str, refit: bool) -> pd.DataFrame:
     forecaster = Forecaster(HORIZON, steps=2)
     found = forecaster.cross_validation(
-        as_library(library, table), WINDOWS, STEP, refit=refit, level=[80]
+        as_library(library, table), WINDOWS, step_size=STEP, refit=refit, level=[80]
     )
     found = found.to_pandas() if isinstance(found, pl.DataFrame) else found
     return found.drop(columns="y").set_index(["unique_id", "ds", "cutoff"])

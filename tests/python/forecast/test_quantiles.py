@@ -18,7 +18,7 @@ from memattn.forecast.data.windows import last_windows
 from memattn.forecast.fitting import forecast, intervals_of
 
 from .panels import flat_panel
-from .test_forecaster import monthly, numbers, without_last
+from .test_forecaster import ending_together, monthly, numbers, without_last
 
 HORIZON = 4
 
@@ -166,7 +166,7 @@ def test_only_trained_levels(fitted: Forecaster, panel: Panel) -> None:
 
 @pytest.mark.parametrize("intervals", [True, False])
 def test_backtest_is_the_forecast_of_then(intervals: bool) -> None:
-    frame = monthly()
+    frame = ending_together(monthly())
     options = {"loss": "quantile", "steps": 20, "intervals": intervals}
     found = Forecaster(6, **options).cross_validation(frame, 2, step_size=3, level=[80])
     first = found.groupby("unique_id").head(6)
