@@ -146,7 +146,8 @@ def find_spacing(
         row = int(np.argmax(misfit))
         wanted = wanted.format(f"one row every {frequency.words}")
         problem = f"found {rows.row(row)}, expected {wanted}"
-        raise rows.error("off-grid", problem, row, of_time=True, argument="freq")
+        argument = "freq" if asked is None else None
+        raise rows.error("off-grid", problem, row, of_time=True, argument=argument)
     if checked:
         if asked is None:
             _check_one_frequency(shown, frequency)
@@ -207,6 +208,10 @@ def _on_the_clock(
 def _check_asked(rows: LongRows, asked: Asked) -> None:
     if (asked.frequency.unit is Unit.NUMBER) == rows.times.is_number:
         return
+    if not asked.text:
+        kinds = ("whole numbers", "dates") if rows.times.is_number else ("dates", "whole numbers")
+        problem = f"found {kinds[0]}, expected {kinds[1]}, as in fit"
+        raise DataError("other-times", problem, column=rows.names.times)
     kind, wanted = ("whole numbers", "an integer") if rows.times.is_number else ("dates", SAID)
     problem = f"found {asked.text!r} for times that are {kind}, expected {wanted}"
     raise DataError("option", problem, column=rows.names.times, argument="freq")
@@ -256,7 +261,8 @@ def _check_steps(
         problem += ", as in fit"
     if rows.times.zone is not None and frequency.unit not in CALENDAR:
         problem += ". If these are days of a place with summer time, give the times its zone"
-    raise rows.error("uneven-time", problem, row, of_time=True, argument="freq")
+    argument = "freq" if asked is None or asked.text else None
+    raise rows.error("uneven-time", problem, row, of_time=True, argument=argument)
 
 
 def _check_one_frequency(facts: _Facts, frequency: Frequency) -> None:
