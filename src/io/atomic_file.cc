@@ -21,10 +21,19 @@ namespace fs = std::filesystem;
 // A call that a signal interrupts again and again is given up in the end.
 constexpr int kSyncAttempts = 10;
 
+// Whether `path` is an entry of /proc, as /dev/stdout and /dev/fd/3 are at the end of their links.
+// It would resolve to the file behind an open stream, with what others have written there.
+bool is_stream(const fs::path& path) {
+  std::error_code error;
+  const fs::path folder = fs::canonical(path.has_parent_path() ? path.parent_path() : ".", error);
+  return !error && folder.native().starts_with("/proc/");
+}
+
 // `path` with symbolic links in its last part followed, also to a file that is not there yet.
 fs::path follow_links(fs::path path) {
   constexpr int kMaxLinks = 40;  // as Linux
   for (int links = 0; links <= kMaxLinks; ++links) {
+    if (is_stream(path)) fail_system(EINVAL, path, "replace it: it is an open stream");
     std::error_code error;
     const fs::path target = fs::read_symlink(path, error);
     if (error) return path;  // not a link, or not there: the steps that follow tell

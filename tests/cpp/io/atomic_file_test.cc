@@ -1,6 +1,7 @@
 // Whatever goes wrong while a file is written, the old one stays whole and nothing is left behind.
 #include "io/atomic_file.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/resource.h>
@@ -128,6 +129,23 @@ TEST(AtomicFile, RefusesWhatIsNotARegularFile) {
   EXPECT_EQ(error_of(folder / "pipe").code(), std::errc::invalid_argument);
   EXPECT_TRUE(fs::is_fifo(folder / "pipe"));
   EXPECT_EQ(folder.names(), (std::vector<std::string>{"inside", "pipe"}));
+}
+
+// The file behind the stream holds what others have written, and would be replaced.
+TEST(AtomicFile, RefusesOpenStreams) {
+  const TemporaryFolder folder;
+  write_all(folder / "log", "before");
+  const int stream = ::open((folder / "log").c_str(), O_WRONLY | O_APPEND | O_CLOEXEC);
+  ASSERT_GE(stream, 0);
+  const fs::path name = "/dev/fd/" + std::to_string(stream);
+  fs::create_symlink(name, folder / "link");
+  for (const fs::path& path : {name, folder / "link"}) {
+    EXPECT_EQ(error_of(path).code(), std::errc::invalid_argument);
+    EXPECT_THROW(check_file_writable(path), std::system_error);
+  }
+  ::close(stream);
+  EXPECT_EQ(read_all(folder / "log"), "before");
+  EXPECT_EQ(folder.names(), (std::vector<std::string>{"link", "log"}));
 }
 
 TEST(AtomicFile, FailsWithPathActionAndReason) {
