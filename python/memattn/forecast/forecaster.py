@@ -103,8 +103,8 @@ class Forecaster(ForecasterState):
         Parameters
         ----------
         data : DataFrame, path or Panel
-            Of pandas or Polars, long, with the columns of ids, times and values; a CSV or Parquet
-            file, long or wide; or what `panel_from_frame` made.
+            A data frame of pandas, Polars, PyArrow or another library that narwhals reads, or a CSV
+            or Parquet file, each long or wide; or what `panel_from_frame` made.
         val_size : int
             Last values of each series that training leaves out, at least `horizon`, for intervals
             to be calibrated on: one training instead of two, of a model that knows less. 0: none.
@@ -160,11 +160,12 @@ class Forecaster(ForecasterState):
 
         Returns
         -------
-        DataFrame or str
-            As the data came, the text of a CSV for a file. ``h`` rows for each series with the
-            columns unique_id, ds, memattn (`alias`), and for each level memattn-lo-80 and
-            memattn-hi-80. Bounds are NaN for steps ahead that no calibration window reached, and
-            infinite if a positive series turned non-positive in a calibration window.
+        DataFrame, Table or SmallTable
+            As the data came; for a file pandas if it is installed, else Polars. ``h`` rows for each
+            series with the columns unique_id, ds, memattn (`alias`), and for each level
+            memattn-lo-80 and memattn-hi-80. Bounds are NaN for steps ahead that no calibration
+            window reached, and infinite if a positive series turned non-positive in a calibration
+            window.
 
         Raises
         ------
@@ -204,7 +205,7 @@ class Forecaster(ForecasterState):
 
         Returns
         -------
-        DataFrame or str
+        DataFrame, Table or SmallTable
             As `predict`: unique_id, ds, y and memattn (`alias`), with missing rows as fit filled
             them. The first three rows of each series are left out, for fewer rows are no input.
 
@@ -288,7 +289,7 @@ class Forecaster(ForecasterState):
 
         Returns
         -------
-        DataFrame or str
+        DataFrame, Table or SmallTable
             As `predict`, with the columns cutoff, the time of the last known row, and y.
 
         Raises

@@ -297,17 +297,15 @@ def _form(rows: LongRows, names: Names) -> Form:
 
 
 def _check_names(names: Names) -> None:
-    """Refuse names that would stand twice in a table of forecasts."""
-    roles = {"id_col": names.ids or ID_COL, "time_col": names.times, "target_col": names.values[0]}
-    seen: dict[str | None, str] = {}
+    """Refuse names, of which that of the times may be a found one, that a table has twice."""
+    roles = {"time_col": names.times, "target_col": names.values[0], "id_col": names.ids or ID_COL}
+    seen: dict[str | None, str] = dict.fromkeys(RESERVED, "a column of every forecast")
     for argument, name in roles.items():
-        other = seen.setdefault(name, argument)
-        if other != argument:
-            problem = f"found the column {quoted(str(name))}, which {other} has too"
-            raise DataError("option", f"{problem}; name another column", argument=argument)
-        if name in RESERVED or str(name).startswith("memattn-"):
-            problem = f"found the column {quoted(str(name))}, which tables of forecasts have anyway"
-            raise DataError("option", f"{problem}; rename the column", argument=argument)
+        other = seen.get(name) if argument == "time_col" or name not in RESERVED else None
+        if other is not None:
+            problem = f"found the column {quoted(str(name))}, which is {other} too; rename it"
+            raise DataError("option", problem, argument=argument)
+        seen[name] = argument
 
 
 def _note_columns(rows: LongRows, choice: Choice) -> None:

@@ -205,15 +205,11 @@ def test_columns_that_are_not_used_are_named() -> None:
 @pytest.mark.parametrize(
     ("names", "said"),
     [
-        (
-            {"target_col": "cutoff"},
-            'target_col: found the column "cutoff", which tables of forecasts',
-        ),
-        ({"id_col": "memattn"}, 'id_col: found the column "memattn", which tables of forecasts'),
-        ({"time_col": "memattn-lo-80"}, 'time_col: found the column "memattn-lo-80"'),
-        ({"target_col": "ds"}, 'target_col: found the column "ds", which time_col has too'),
-        ({"time_col": "unique_id"}, 'time_col: found the column "unique_id", which id_col has too'),
-        ({"id_col": "y"}, 'target_col: found the column "y", which id_col has too'),
+        ({"time_col": "cutoff"}, '"cutoff", which is a column of every forecast too; rename it'),
+        ({"time_col": "memattn"}, 'time_col: found the column "memattn"'),
+        ({"target_col": "ds"}, 'target_col: found the column "ds", which is time_col too'),
+        ({"time_col": "unique_id"}, 'id_col: found the column "unique_id", which is time_col too'),
+        ({"id_col": "y"}, 'id_col: found the column "y", which is target_col too'),
     ],
 )
 @pytest.mark.parametrize("kind", ["pandas", "csv"])
