@@ -7,15 +7,17 @@ EXTRAS=.venv-extras
 # install_extra PYTHON EXTRA: an environment with TensorFlow 2.15, then the wheel with that extra. With onnx,
 # both in one command, as docs/convert.md has it.
 install_extra() {
-  local home=$EXTRAS/$2 wheel tensorflow
+  local home=$EXTRAS/$2 wheel tensorflow constraints=()
   tensorflow=$(grep "^tensorflow==" requirements/host-keras2.txt)
+  # PyArrow 26 needs NumPy 2 and does not tell pip; TensorFlow 2.15 needs NumPy 1.
+  if [[ $2 == parquet ]]; then constraints=('pyarrow<26'); fi
   wheel=$(newest_wheel "$1") || return
   "$1" -m venv --clear "$home" || return
   if [[ $2 == convert,onnx ]]; then
     "$home/bin/python" -m pip install "${wheel}[$2]" "$tensorflow" || return
   else
     "$home/bin/python" -m pip install "$tensorflow" || return
-    "$home/bin/python" -m pip install "${wheel}[$2]" || return
+    "$home/bin/python" -m pip install "${wheel}[$2]" "${constraints[@]}" || return
   fi
   "$home/bin/python" -m pip check
 }

@@ -88,6 +88,9 @@ def failed(error: BaseException, as_json: bool) -> int:
         return told("format", text, as_json, WRONG)
     if isinstance(error, ModuleNotFoundError) and "pip install" in text:
         return told("missing-extra", text, as_json, WRONG)
+    if isinstance(error, ImportError) and not (error.name or "").startswith("memattn"):
+        # Such as PyArrow 26 beside NumPy 1, which it does not tell pip.
+        return told("broken-package", f"a package cannot be imported: {text}", as_json, WRONG)
     _, variable, problem = text.partition("MEMATTN_")  # after the name of the function that read it
     if variable and isinstance(error, RuntimeError | ValueError):
         return told("environment", variable + problem, as_json, WRONG)

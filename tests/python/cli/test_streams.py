@@ -205,6 +205,8 @@ class PanicException(BaseException):
         (ModuleNotFoundError("rich needs: pip install"), 2, "rich needs: pip install"),
         (KeyError("x"), 70, "internal error: KeyError: 'x'\nto report this fault, run the "),
         (PanicException("y"), 70, "internal error: PanicException: y\n"),
+        (ImportError("b needs NumPy 2"), 2, "a package cannot be imported: b needs NumPy 2\n"),
+        (ImportError("no x", name="memattn.x"), 70, "internal error: ImportError: no x\n"),
         (RuntimeError("load: MEMATTN_X: found 1"), 2, "MEMATTN_X: found 1"),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else None,
