@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv as arrow_csv
 
-from memattn.csv_reader import MISSING, delimiter_of
+from memattn.csv_reader import MAX_COLUMNS, MISSING, delimiter_of
 from memattn.errors import DataError
 from memattn.forecast.data.columns import Array, TextColumns, distinct, find_times, first_places
 from memattn.forecast.data.time_zones import Ticks
@@ -39,9 +39,10 @@ def arrow_columns(path: Path) -> ArrowColumns | None:
     try:
         text = header.decode()
         delimiter = delimiter_of(text)
-        names = [cell.strip() for cell in next(csv.reader([text], delimiter=delimiter), [])]
-        if len(data) < BYTES_A_COLUMN * len(names):
+        columns = text.count(delimiter) + 1  # nothing is quoted
+        if columns > MAX_COLUMNS or len(data) < BYTES_A_COLUMN * columns:
             return None
+        names = [cell.strip() for cell in next(csv.reader([text], delimiter=delimiter), [])]
         table = arrow_csv.read_csv(
             pa.BufferReader(memoryview(data)[len(header) + len(newline) :]),
             arrow_csv.ReadOptions(column_names=[str(k) for k in range(len(names))]),

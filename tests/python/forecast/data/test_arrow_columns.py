@@ -2,6 +2,7 @@
 
 import itertools
 import random
+import tracemalloc
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -158,6 +159,28 @@ def test_columns_are_found_without_a_search(tmp_path: Path) -> None:
         assert columns.numbers("b")[1] == 3
         with pytest.raises(DataError, match='found "2024'):
             columns.numbers("a")
+
+
+def test_too_many_columns_are_counted_without_a_list_of_them(tmp_path: Path) -> None:
+    file = tmp_path / "commas.csv"
+    file.write_bytes(b"," * 2_000_000 + b"\n")
+    tracemalloc.start()
+    try:
+        assert arrow_columns(file) is None
+        assert tracemalloc.get_traced_memory()[1] < 8 * file.stat().st_size
+    finally:
+        tracemalloc.stop()
+
+
+def test_columns_beyond_the_most_are_left_to_our_own_reader(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "BYTES_A_COLUMN", 0)
+    file = tmp_path / "wide.csv"
+    file.write_text("a,b,c\n1,2,3\n")
+    assert arrow_columns(file) is not None
+    monkeypatch.setattr(module, "MAX_COLUMNS", 2)
+    assert arrow_columns(file) is None
 
 
 def test_few_rows_of_many_columns_are_left_to_our_own_reader(
