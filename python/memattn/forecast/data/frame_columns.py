@@ -59,9 +59,9 @@ def frame_columns(frame: Any, wanted: Sequence[str] = (), file: Path | None = No
         Two columns have the same name.
     """
     if nw.dependencies.is_pandas_like_dataframe(frame):
-        frame = _with_index(frame, wanted)
         if not all(isinstance(name, str) for name in frame.columns):
             frame = frame.set_axis([str(name) for name in frame.columns], axis=1)
+        frame = _with_index(frame, wanted)
     try:
         found = nw.from_native(frame)
     except nw.exceptions.DuplicateError:
@@ -82,9 +82,12 @@ def _with_index(frame: Any, wanted: Sequence[str]) -> Any:
     """A pandas frame with columns of what its index says."""
     index = frame.index
     levels = set(wanted).intersection(index.names).difference(frame.columns)
-    if not levels and wanted and wanted[1] not in frame and hasattr(index, "tz"):
-        index = index.rename(index.name or wanted[1])  # days without the name of the times
-        frame, levels = frame.set_axis(index), {index.name}.difference(frame.columns)
+    is_dates, is_periods = hasattr(index, "tz"), hasattr(index, "start_time")
+    if not levels and wanted and wanted[1] not in frame and (is_dates or is_periods):
+        # Periods are called as the times are, so that they are refused with advice.
+        usual = is_periods or index.name is None or index.name in frame.columns
+        levels = {wanted[1] if usual else index.name}
+        frame = frame.set_axis(index.rename(*levels))
     return frame.reset_index(level=list(levels)) if levels else frame
 
 

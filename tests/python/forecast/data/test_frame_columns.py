@@ -78,6 +78,16 @@ def test_an_index_of_dates_is_the_column_of_times(name: str | None) -> None:
     assert kept.frequency.words == "1 step"
 
 
+def test_other_indices_of_times() -> None:
+    months = pd.period_range("2024-01", periods=9, freq="M", name="month")
+    with pytest.raises(DataError, match=r"\.dt\.to_timestamp\(\)"):
+        panel_from_frame(pd.DataFrame({"a": range(9)}, index=months))
+    index = pd.date_range("2024-01-01", periods=9)
+    for name, columns in (("a", ["a"]), (None, pd.MultiIndex.from_tuples([("a", 1), ("a", 2)]))):
+        table = pd.DataFrame(np.ones((9, len(columns))), index.rename(name), columns)
+        assert list(forecast(panel_from_frame(table)).columns)[1] == "ds"
+
+
 def test_index_levels_that_are_called_so_are_columns() -> None:
     table = random_table(3)
     expected = panel_from_frame(table)
