@@ -29,7 +29,7 @@ from memattn.forecast.data.frequency import COUNTED, MONTH_END, Frequency
 from memattn.forecast.data.long_rows import MAX_MAGNITUDE, Note
 from memattn.forecast.data.panel import Panel
 from memattn.forecast.data.time_axis import Unit
-from memattn.forecast.data.time_zones import FIRST, LAST
+from memattn.forecast.data.time_zones import DAY, FIRST, LAST
 from memattn.forecast.data.times import MAX_NUMBER
 from memattn.forecast.fitting import Fitted
 from memattn.forecast.forecaster_settings import (
@@ -89,6 +89,8 @@ def forecaster_bytes(fitted: Fitted, options: ForecasterOptions) -> bytes:
         "day": panel.day,
         "ids": _json_bytes(panel.ids.tolist()),
     }
+    if panel.time is not None:
+        arrays["time"] = panel.time
     categories = categories_of(panel.form.id_dtype)
     if categories is not None:
         arrays[CATEGORIES] = _json_bytes(categories)
@@ -132,6 +134,8 @@ def _read(source: SourceFile) -> tuple[ForecasterOptions, Fitted]:
     horizon = settings["horizon"].value
     calibrated = any(tensor.name in CALIBRATION for tensor in tensors)
     kinds = {**TENSORS, **(CALIBRATION if calibrated else {})}
+    if any(tensor.name == "time" for tensor in tensors):
+        kinds["time"] = TENSORS["day"]
     if any(tensor.name == CATEGORIES for tensor in tensors):
         kinds[CATEGORIES] = TENSORS["ids"]
     found = Arrays(source, tensors, kinds)
@@ -251,6 +255,12 @@ def _panel(source: SourceFile, config: Mapping[str, Any], found: Arrays) -> Pane
         source.fail("last", "a time out of bounds", f"{low} to {high}")
     if not ((day >= 0) & (day <= MONTH_END)).all():
         source.fail("day", "a day out of bounds", f"0 to {MONTH_END}")
+    time = None
+    if "time" in found.tensors:
+        found.check("time", (count,))
+        time = found.read("time")
+        if not ((time >= 0) & (time < DAY)).all():
+            source.fail("time", "a time of day out of bounds", f"0 to {DAY - 1}")
     season = config.get("season")
     if not _is_whole(season, 1, 2**31 - 1):
         source.fail("config: season", quoted(str(season)), "a whole number of at least 1")
@@ -269,6 +279,7 @@ def _panel(source: SourceFile, config: Mapping[str, Any], found: Arrays) -> Pane
         season=season,  # type: ignore[arg-type]
         last=last,
         day=day,
+        time=time,
         zone=zone,
         notes=(),
         form=form_of(source, config.get("form"), zone, categories),
