@@ -191,7 +191,7 @@ class Forecaster(ForecasterState):
         if isinstance(data, int | float | list | tuple):
             hint = f"pass level={data!r}" if data else "levels go by name"
             raise TypeError(f"{where}: data: found {data!r}, expected series: {hint}")
-        panel = fitted.panel if data is None else self.panel(data)
+        panel = fitted.panel if data is None else self._panel_like_fit(where, data)
         found = forecast(fitted.engine, fitted.settings, panel, last_windows(panel))
         ends = intervals_of(where, fitted, found, levels)
         first = {one: (low[:, :steps], high[:, :steps]) for one, (low, high) in ends.items()}
@@ -206,8 +206,8 @@ class Forecaster(ForecasterState):
         Returns
         -------
         DataFrame, Table or SmallTable
-            As `predict`: unique_id, ds, y and memattn (`alias`), with missing rows as fit filled
-            them. The first three rows of each series are left out, for fewer rows are no input.
+            As `predict`: unique_id, ds, y and memattn (`alias`); y is NaN where the data has no
+            value. The first three rows of each series are left out: there is too little to see.
 
         Raises
         ------
@@ -240,13 +240,7 @@ class Forecaster(ForecasterState):
         if n_windows or self._fitted is None:
             held = Rolling(self.horizon, n_windows, step_size) if n_windows else None
             return self._panel(where, data, held)
-        known = self._fitted.panel
-        panel = self._panel(where, data, like=known)
-        if panel.frequency != known.frequency:  # a Panel, or hours of another clock
-            found, expected = panel.frequency.words, known.frequency.words
-            msg = f"found one row every {found}, expected one every {expected}, as in fit"
-            raise refused(where, "data", msg)
-        return replace(panel, season=known.season)
+        return self._panel_like_fit(where, data)
 
     def cross_validation(
         self,
@@ -449,7 +443,20 @@ class Forecaster(ForecasterState):
     ) -> Panel:
         names = ("freq", "season", "id_col", "time_col", "target_col")
         options = {name: getattr(self, name) for name in names}
-        return panel_of(where, data, held=held, like=like, **options)
+        panel = panel_of(where, data, held=held, like=like, **options)
+        if self.alias in (panel.form.id_col, panel.form.time_col, panel.form.target_col):
+            problem = f"found {self.alias!r}, which is a column of the data; choose another"
+            raise refused(where, "alias", problem)
+        return panel
+
+    def _panel_like_fit(self, where: str, data: Data) -> Panel:
+        known = self._state("panel").panel
+        panel = self._panel(where, data, like=known)
+        if panel.frequency != known.frequency:  # a Panel, or hours of another clock
+            found, expected = panel.frequency.words, known.frequency.words
+            msg = f"found one row every {found}, expected one every {expected}, as in fit"
+            raise refused(where, "data", msg)
+        return replace(panel, season=known.season)
 
     def _choose(self, panel: Panel) -> Settings:
         return choose_settings(panel.lengths, panel.frequency, panel.season, self)

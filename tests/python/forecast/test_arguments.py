@@ -91,6 +91,16 @@ def test_options_are_read_and_never_assigned() -> None:
     assert forecaster.horizon == 3
 
 
+def test_a_file_may_have_a_column_named_as_the_alias(tmp_path: Path) -> None:
+    """A wide file names its column of times itself."""
+    days = pd.date_range("2020", periods=30).astype(str)
+    pd.DataFrame({"day": days, "a": np.ones(30)}).to_csv(tmp_path / "wide.csv", index=False)
+    forecaster = Forecaster(2, steps=1, alias="day")
+    for use in (forecaster.fit, forecaster.cross_validation, forecaster.panel):
+        with pytest.raises(ValueError, match="alias: found 'day', which is a column of the data"):
+            use(tmp_path / "wide.csv")
+
+
 def test_options_come_in_one_form() -> None:
     level = (one for one in [95, np.float64(80)])
     found = ForecasterOptions(np.int64(3), pd.offsets.MonthBegin(), loss="quantile", level=level)
