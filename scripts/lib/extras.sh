@@ -14,7 +14,7 @@ install_extra() {
   wheel=$(newest_wheel "$1") || return
   "$1" -m venv --clear "$home" || return
   if [[ $2 == convert,onnx ]]; then
-    "$home/bin/python" -m pip install "${wheel}[$2]" "$tensorflow" || return
+    "$home/bin/python" -m pip install "${wheel}[$2]" "$tensorflow" 'onnx<1.19' || return
   else
     "$home/bin/python" -m pip install "$tensorflow" || return
     "$home/bin/python" -m pip install "${wheel}[$2]" "${constraints[@]}" || return
