@@ -102,7 +102,7 @@ def _keras_config(data: bytes) -> None:
 def _csv(data: bytes) -> None:
     path = _file(data, "input.csv")
     arrow_columns.BYTES_A_COLUMN = 0
-    arrow_columns.arrow_columns(path)
+    arrow_columns.arrow_columns(path, path.read_bytes())
     read_csv(path)
     panel_from_file(path)
 

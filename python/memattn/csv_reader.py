@@ -11,6 +11,7 @@ import math
 import os
 import re
 import stat
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,15 +19,25 @@ import numpy as np
 import numpy.typing as npt
 
 from memattn.errors import DataError, quoted
+from memattn.file_kinds import check_is_text, unpacked
 
 DELIMITERS = (",", ";", "\t", "|")
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
-DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+", re.ASCII)
+# As people write them: 1,234,567.89 with points for decimals, and 1.234.567,89 with commas.
+WITH_POINT = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?", re.ASCII)
+WITH_COMMA = re.compile(r"[+-]?(\d{1,3}(\.\d{3})+|\d+)(,\d+)?|[+-]?,\d+", re.ASCII)
+# A cell of a whole file, between delimiters other than a comma, that shows which of the two it has.
+_CELL = r'(?:^|[;\t|])[ "]*[+-]?(?:%s)[ "]*(?:$|[;\t|\r])'
+COMMA_CELL = re.compile(_CELL % r"\d{1,3}(?:\.\d{3})*,\d+|\d*,\d+", re.ASCII | re.MULTILINE)
+POINT_CELL = re.compile(
+    _CELL % r"\d{1,3}(?:,\d{3})+\.\d+|\d*\.(?:\d{1,2}|\d{4,})", re.ASCII | re.MULTILINE
+)
 # A column costs a millisecond and some kilobytes however short it is.
 MAX_COLUMNS = 1_000_000
 MAX_PIPE_BYTES = 1 << 30  # a pipe, which may never end, has no size to look at
 PIECE = 1 << 20
-MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "-", "?"})
+MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "-", "--", "?", ".", "<na>", "nat"})
+MISSING |= {"#n/a", "#na", "#nv", "#n/a n/a", "#null!"}  # as spreadsheets write it
 
 
 @dataclass(frozen=True)
@@ -44,12 +55,15 @@ class Table:
         number of the row.
     file : Path, optional
         Where it was read from.
+    comma : bool
+        Whether its numbers have decimal commas.
     """
 
     names: list[str]
     rows: list[list[str]]
     lines: list[int]
     file: Path | None = None
+    comma: bool = False
 
     def cells(self, index: int) -> list[str]:
         """The cells of one column."""
@@ -89,6 +103,34 @@ def parse_number(cell: str) -> float | None:
     return math.nan if cell.lower() in MISSING else None
 
 
+def like_number(cell: str) -> bool:
+    """Whether a cell is a number, perhaps with a decimal comma or with groups of digits."""
+    return any(form.fullmatch(cell) for form in (NUMBER, WITH_POINT, WITH_COMMA))
+
+
+def decimal_comma(text: str, delimiter: str) -> bool:
+    """Whether a file shows decimal commas and no decimal points; with commas between cells, not."""
+    shown = delimiter != "," and "," in text and COMMA_CELL.search(text) is not None
+    return shown and POINT_CELL.search(text) is None
+
+
+def plain_cells(cells: Sequence[str], comma: bool) -> list[str]:
+    """The cells of a column with their numbers as Python writes them.
+
+    They stay as they are when they are not all written in one way, or when that has two meanings,
+    as 1,234 alone has. `comma` is whether the file has decimal commas.
+    """
+    said = [cell for cell in cells if cell.lower() not in MISSING]
+    points = all(NUMBER.fullmatch(cell) or WITH_POINT.fullmatch(cell) for cell in said)
+    if comma and all(WITH_COMMA.fullmatch(cell) for cell in said):
+        changed = {cell: cell.replace(".", "").replace(",", ".") for cell in said}
+    elif points and any(cell.count(",") > 1 or ("," in cell and "." in cell) for cell in said):
+        changed = {cell: cell.replace(",", "") for cell in said}
+    else:
+        return list(cells)
+    return [changed.get(cell, cell) for cell in cells]
+
+
 def number_problem(cell: str) -> tuple[str, str]:
     """The kind of problem that a cell which is no number is, and its words."""
     if cell == "":
@@ -97,30 +139,32 @@ def number_problem(cell: str) -> tuple[str, str]:
     if cell.lower().lstrip("+-") in {"nan", "inf", "infinity"}:
         return "not-finite", f"found {quoted(cell)}, expected a finite number"
     expected = "a number"
-    if DECIMAL_COMMA.fullmatch(cell):
+    if WITH_POINT.fullmatch(cell):
+        expected = "a number of one meaning, with a decimal point and without commas"
+    elif WITH_COMMA.fullmatch(cell):
         expected = "a number with a decimal point"
     elif cell.lower() in MISSING:
         expected = "a number; fill or remove missing values first"
     return "not-a-number", f"found {quoted(cell)}, expected {expected}"
 
 
-def read_csv(path: Path) -> Table:
-    """Reads a CSV file: UTF-8, one header line, then rows of as many cells.
+def read_csv(path: Path, data: bytes | None = None) -> Table:
+    """Reads a CSV file: UTF-8 or marked as UTF-16, one header line, then rows of as many cells.
 
     The delimiter is the one of ``, ; tab |`` that the header has most of. Blank lines are skipped.
-    The file is a regular one, or a pipe of at most `MAX_PIPE_BYTES` bytes.
+    The file is a regular one, or a pipe of at most `MAX_PIPE_BYTES` bytes; gzip is unpacked. `data`
+    is what `read_text_file` has read of it.
 
     Raises
     ------
     DataError
         When the file cannot be read or is not such a table.
     """
-    text = _read_text(path)
+    text = _decoded(read_text_file(path) if data is None else data, path)
     rows: list[list[str]] = []
     lines: list[int] = []
-    reader = csv.reader(
-        io.StringIO(text, newline=""), delimiter=_delimiter(path, text), strict=True
-    )
+    delimiter = _delimiter(path, text)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     line = 1
     try:
         for row in reader:
@@ -134,27 +178,34 @@ def read_csv(path: Path) -> Table:
     if not rows:
         problem = "found an empty file, expected a header line and rows"
         raise DataError("empty-file", problem, file=path)
-    table = Table(rows[0], rows[1:], lines[1:], path)
+    table = Table(rows[0], rows[1:], lines[1:], path, decimal_comma(text, delimiter))
     _check_shape(table, header_line=lines[0])
     return table
 
 
-def _read_text(path: Path) -> str:
-    data = read_table_file(path, "a CSV file")
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        problem = "found UTF-16, expected UTF-8; save the file as UTF-8"
-        raise DataError("encoding", problem, file=path, line=1)
+def read_text_file(path: Path) -> bytes:
+    """The content of a file of text, unpacked if it is gzip; DataError for another kind of file."""
+    data = unpacked(read_table_file(path, "a CSV file"), path)
+    check_is_text(data, path)
+    return data
+
+
+def _decoded(data: bytes, path: Path) -> str:
+    wide = data.startswith((b"\xff\xfe", b"\xfe\xff"))
     try:
-        text = data.decode("utf-8-sig")
+        text = data.decode("utf-16" if wide else "utf-8-sig")
     except UnicodeDecodeError as error:
         problem = (
-            f"found the byte 0x{data[error.start]:02X}, expected UTF-8; save the file as UTF-8"
+            f"found the byte 0x{data[error.start]:02X}, expected UTF-8; the file is perhaps in "
+            "Windows-1252 or Latin-1: save it as UTF-8"
         )
         line = data.count(b"\n", 0, error.start) + 1
+        if wide:
+            problem, line = "found damaged UTF-16, expected UTF-8; save the file as UTF-8", 1
         raise DataError("encoding", problem, file=path, line=line) from None
     if "\0" in text:
         line = text.count("\n", 0, text.index("\0")) + 1
-        problem = "found a NUL character, expected text"
+        problem = "found a NUL character, expected text; save the file as UTF-8"
         raise DataError("encoding", problem, file=path, line=line)
     return text
 

@@ -65,7 +65,9 @@ class DataError(ValueError):
             return self._problem
         name, token = name_of(self.argument), f"{{{self.argument}}}"
         if token in self._problem:
-            return self._problem.replace(token, name)
+            switch = self._problem.replace(f"{token}True", name)  # an option without a value
+            switch = switch.replace(f"{token}False", f"--no-{name.removeprefix('--')}")
+            return (self._problem if name.endswith("=") else switch).replace(token, name)
         return f"{name.removesuffix('=')}: {self._problem}"
 
     def message(self, name_of: Callable[[str], str] | None = None) -> str:

@@ -7,6 +7,7 @@ import os
 import secrets
 import warnings
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -14,6 +15,7 @@ import numpy as np
 from memattn import _memattn
 from memattn.arrays import Array, as_mask, as_numbers, as_place, check_shape
 from memattn.deprecation import RenamedProperty
+from memattn.file_kinds import check_is_saved
 from memattn.layer_options import MemoryInitializer, Route, checked_dtype, config_json
 
 _CORES: dict[str, Any] = {
@@ -354,6 +356,7 @@ first_sequence
         OSError
             The system refused.
         """
+        check_is_saved(Path(path), "layer")
         dtype = _memattn.layer_file_dtype(os.fspath(path))
         layer = cls.__new__(cls)
         layer._adopt(_CORES[dtype].load(os.fspath(path)), dtype)

@@ -13,6 +13,7 @@ import pytest
 from memattn import csv_reader
 from memattn.csv_reader import read_csv
 from memattn.errors import DataError, quoted
+from memattn.forecast.data.columns import TableColumns
 from memattn.forecast.data.panel import panel_from_file
 
 Write = Callable[[str | bytes], Path]
@@ -50,6 +51,7 @@ def test_numbers(write_csv: Write) -> None:
         ("1_000", "not-a-number", 'found "1_000"'),
         ("١٢", "not-a-number", "expected a number"),
         ('"12,5"', "not-a-number", "decimal point"),
+        ('"1,234"', "not-a-number", "of one meaning"),
         ("\x1b[31m", "not-a-number", r'found "\x1b[31m"'),
     ],
 )
@@ -74,7 +76,8 @@ def test_bad_numbers(write_csv: Write, cell: str, kind: str, said: str) -> None:
         (b"a,b,a\n1,2,3\n", "duplicate-column", 1, '"a" twice (columns 1 and 3)'),
         (b"a\n1\n\xe9\n", "encoding", 3, "0xE9"),
         (b"a\n1\0\n", "encoding", 2, "NUL"),
-        ("a\n1\n".encode("utf-16"), "encoding", 1, "UTF-16"),
+        (b"a\n1\n\x80\n", "encoding", 3, "Windows-1252 or Latin-1"),
+        ("a\n1\n".encode("utf-16")[:-1], "encoding", 1, "damaged UTF-16"),
         (b'a\n1\n"2\n3\n', "malformed-csv", 3, "quotes"),
         (b'a\n1\n"2"x\n', "malformed-csv", 3, "quotes"),
         (b"a\n" + b"9" * 200_000 + b"\n", "malformed-csv", 2, "no CSV"),
@@ -184,3 +187,68 @@ def test_quoted_is_printable_and_short() -> None:
     assert quoted("a\x1b]0;x\x07\u202e") == r'"a\x1b]0;x\x07\u202e"'
     assert quoted("é") == '"é"'
     assert len(quoted("x" * 1000)) == 62
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig", "utf-8"])
+def test_encodings(write_csv: Write, encoding: str) -> None:
+    assert read_csv(write_csv("é\n1\n".encode(encoding))).names == ["é"]
+
+
+@pytest.mark.parametrize(
+    ("header", "cells", "numbers"),
+    [
+        ("ds;v", ["1,5", "-12,25", "3"], [1.5, -12.25, 3]),
+        ("ds;v", ["1,234", "2,500"], [1.234, 2.5]),
+        ("ds;v", ["1.234,56", "1.234", "0,5"], [1234.56, 1234, 0.5]),
+        ("ds;v", ["1,234.5", "1,234"], [1234.5, 1234]),
+        ("ds\tv", [",5", "1.234.567"], [0.5, 1234567]),
+        ("ds,v", ['"1,234,567.89"', '"1,234"', "950"], [1234567.89, 1234, 950]),
+        ("ds;v", ["1.234", "2.345"], [1.234, 2.345]),
+        ("ds;v", ["#NV", "1,5", ".", "--", "#N/A", "NULL", "n/a"], [np.nan, 1.5, *[np.nan] * 5]),
+        ("ds|v|w", ["1.234|0,5", "2.000|1,5"], [1234, 2000]),
+    ],
+)
+def test_numbers_as_people_write_them(
+    write_csv: Write, header: str, cells: list[str], numbers: list[float]
+) -> None:
+    mark = header[2]
+    rows = "".join(f"2024-01-0{row + 1}{mark}{cell}\n" for row, cell in enumerate(cells))
+    columns = TableColumns(read_csv(write_csv(f"{header}\n{rows}")))
+    assert columns.is_numeric("v")
+    np.testing.assert_array_equal(columns.numbers("v"), numbers)
+
+
+@pytest.mark.parametrize(
+    ("header", "cells"),
+    [
+        ("ds,v", ['"1,234"', "950"]),
+        ("ds,v", ['"1,5"', "950"]),
+        ("ds;v", ["1,234", "1.5"]),
+        ("ds;v", ["1,5", "1.55"]),
+    ],
+)
+def test_numbers_of_two_meanings(write_csv: Write, header: str, cells: list[str]) -> None:
+    rows = "".join(f"2024-01-0{row + 1}{header[2]}{cell}\n" for row, cell in enumerate(cells))
+    with pytest.raises(DataError, match=r'found "1,.*", expected a number .*decimal point'):
+        TableColumns(read_csv(write_csv(f"{header}\n{rows}"))).numbers("v")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2024-01-01,5\n2024-01-02,6\n",
+        "North;31.12.2013;5\nNorth;01.01.2014;6\n",
+        "5,6\n7,8\n",
+        "1,5\n2,6\n",
+        "item,2024-01,2024-02\na,5,6\n",
+    ],
+)
+def test_a_first_line_of_data(write_csv: Write, text: str) -> None:
+    with pytest.raises(DataError, match=r"in the first line, expected the names .* such as") as e:
+        panel_from_file(write_csv(text))
+    assert (e.value.kind, e.value.line) == ("no-header", 1)
+
+
+def test_names_that_count(write_csv: Write) -> None:
+    panel = panel_from_file(write_csv(",0,1\n0,5,6\n1,5,7\n2,6,7\n"))
+    assert panel.ids.tolist() == ["0", "1"]

@@ -16,6 +16,7 @@ STDIN = Path("<stdin>")  # the place in messages about what came from there
 # What the command line calls an argument of the library.
 OPTIONS = {
     **{"data": "DATA", "h": "--horizon", "target": "TARGET", "layer": "--layer"},
+    **{"day_first": "--day-first", "on_bad_series": "--on-bad-series"},
     **{"id_col": "--id", "time_col": "--time", "target_col": "--target", "n_windows": "--windows"},
     **{"intervals": "--no-intervals", "val_size": "--val-size", "step_size": "--step-size"},
     **{

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import click
 
 FILE = click.Path(path_type=Path)
-TABLE = ": .csv or .parquet, or - for CSV on stdout"
+TABLE = ": .csv, .csv.gz or .parquet, or - for CSV on stdout"
 EXIT_CODES = """\b
 Exit codes:
   0 done; 1 the machine failed (disk, memory); 2 wrong options or data;
@@ -186,6 +186,14 @@ FORECASTER_OPTIONS = [
     Option(
         ["--time", "time_col"], default="ds", metavar="COLUMN", group="Data",
         help="Column of times.  [default: ds, else the first one of dates, else row numbers]",
+    ),
+    Option(
+        ["--day-first/--no-day-first"], default=None, group="Data",
+        help="Whether dates such as 01/02/2020 have the day first.  [default: they are refused]",
+    ),
+    Option(
+        ["--on-bad-series"], type=click.Choice(("raise", "drop")), default="raise", group="Data",
+        help="Whether a series that cannot be used is an error or is left out.  [default: raise]",
     ),
     Option(
         ["--target", "target_col"], multiple=True, metavar="COLUMN", callback=_targets,

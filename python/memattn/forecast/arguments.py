@@ -11,6 +11,7 @@ from typing import Any, TypeAlias, TypeVar
 import numpy as np
 
 from memattn.errors import DataError, refused
+from memattn.forecast.data.bad_series import RAISE, check_on_bad
 from memattn.forecast.data.column_choice import ID_COL, TARGET_COL, TIME_COL
 from memattn.forecast.data.frames import MODEL
 from memattn.forecast.data.frequency import parse_frequency
@@ -66,12 +67,14 @@ class ForecasterOptions:
     loss: str | None = None
     seed: int = 0
     steps: int | None = None
-    id_col: str = ID_COL
+    id_col: str | None = ID_COL
     time_col: str = TIME_COL
     target_col: str | Sequence[str] = TARGET_COL
     intervals: bool = True
     level: Levels = None
     alias: str = MODEL
+    day_first: bool | None = None
+    on_bad_series: str = RAISE
 
     def __post_init__(self) -> None:
         where, given = "Forecaster", self.get_params()
@@ -82,6 +85,9 @@ class ForecasterOptions:
         given["freq"] = _frequency(where, self.freq)
         given["intervals"] = _flag(where, "intervals", self.intervals)
         given["level"] = _trained_levels(where, self.loss, self.level)
+        if self.day_first is not None:
+            given["day_first"] = _flag(where, "day_first", self.day_first)
+        check_on_bad(self.on_bad_series)
         given["target_col"] = _columns(where, self)
         for name, value in given.items():
             # What is as it was given stays the same object, as `sklearn.base.clone` expects.
@@ -137,6 +143,7 @@ def _columns(where: str, options: ForecasterOptions) -> str | tuple[str, ...]:
         targets = (options.target_col,)
     names: list[tuple[str, Any]] = [("id_col", options.id_col), ("time_col", options.time_col)]
     names += [("target_col", target) for target in targets] + [("alias", options.alias)]
+    names = names if options.id_col is not None else names[1:]
     for role, name in names:
         if not isinstance(name, str) or not name:
             raise TypeError(f"{where}: {role}: found {name!r}, expected the name of a column")

@@ -66,7 +66,8 @@ class Forecaster(ForecasterState):
     steps : int, optional
         Training steps. Default: by frequency and season.
     id_col, time_col, target_col : str
-        The names of the columns; for a wide file `target_col` may be several.
+        The names of the columns; for a wide file `target_col` may be several. ``id_col=None`` says
+        that all rows are one series.
     intervals : bool
         Whether to calibrate intervals. Unless `fit` gets a `val_size`, this takes a second
         training, on all but the last values. Without it, the quantile loss still gives its trained
@@ -76,6 +77,8 @@ class Forecaster(ForecasterState):
         default 80 and 95. With other losses pass levels to `predict`.
     alias : str
         The name of the forecast column.
+    day_first, on_bad_series
+        As in `panel_from_frame`.
 
     Notes
     -----
@@ -441,7 +444,7 @@ class Forecaster(ForecasterState):
     def _panel(
         self, where: str, data: Data, held: Rolling | None = None, like: Panel | None = None
     ) -> Panel:
-        names = ("freq", "season", "id_col", "time_col", "target_col")
+        names = ("freq", "season", "id_col", "time_col", "target_col", "day_first", "on_bad_series")
         options = {name: getattr(self, name) for name in names}
         panel = panel_of(where, data, held=held, like=like, **options)
         if self.alias in (panel.form.id_col, panel.form.time_col, panel.form.target_col):

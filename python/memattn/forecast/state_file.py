@@ -20,6 +20,7 @@ from memattn import __version__
 from memattn.convert.safetensors_file import read_header
 from memattn.convert.source import SourceFile, Tensor, parse_json
 from memattn.errors import quoted
+from memattn.file_kinds import HEAD, check_is_saved
 
 VERSION = "1"
 ALIGNMENT = 8
@@ -77,6 +78,8 @@ def read_state(source: SourceFile, kind: str, what: str) -> tuple[list[Tensor], 
     what : str
         That in words, for the error.
     """
+    head = source.read_at(0, min(source.size, HEAD), "")
+    check_is_saved(source.path, what.removeprefix("a saved ").removeprefix("a "), head)
     tensors, metadata = read_header(source)
     for key, expected in (("format", kind), ("format_version", VERSION)):
         if metadata.get(key) != expected:

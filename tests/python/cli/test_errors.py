@@ -164,7 +164,7 @@ def test_checkpoints_that_are_not_the_commands(call: Run, data: Path, tmp_path: 
     done = call("train", "other.csv", *quick, "--checkpoint", "c", "--resume")
     assert 'DATA: found other values or times in "other"; the checkpoint began' in done.stderr
     (tmp_path / "c").write_bytes(b"no checkpoint")
-    assert said(*quick, "--resume").startswith("header")
+    assert said(*quick, "--resume").startswith("no saved checkpoint")
     before = (tmp_path / "model.safetensors").read_bytes()
     assert said(*quick, "--resume").count("\n") == 1
     assert (tmp_path / "model.safetensors").read_bytes() == before

@@ -257,7 +257,8 @@ def test_help(call: Run, arguments: tuple[str, ...]) -> None:
 
 
 TRAINING = (
-    *("horizon", "id", "time", "target", "freq", "season", "members", "lookback", "loss", "steps"),
+    *("horizon", "id", "time", "target", "freq", "day-first", "on-bad-series", "season", "members"),
+    *("lookback", "loss", "steps"),
     *("seed", "no-intervals", "val-size", "checkpoint", "resume", "level", "output"),
     *("json", "quiet", "threads"),
 )

@@ -114,7 +114,7 @@ def damaged(model: Path) -> bytes:
     [
         (None, "not-found", "no such file"),
         (b"", "format", "found"),
-        (b"unique_id,ds,y\n", "format", "found"),
+        (b"unique_id,ds,y\n", "format", "no saved Forecaster (looks like text)"),
         ("damaged", "format", "found"),
     ],
 )

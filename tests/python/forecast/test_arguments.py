@@ -156,7 +156,8 @@ def test_a_file_keeps_every_option(tmp_path: Path) -> None:
     options: dict[str, Any] = {
         "freq": pd.offsets.MonthBegin(), "season": 3, "lookback": 6, "members": 2, "steps": 1,
         "loss": "quantile", "level": [95, 80], "seed": 5, "intervals": False, "alias": "m",
-        "id_col": "shop", "time_col": "month", "target_col": "sold",
+        "id_col": "shop", "time_col": "month", "target_col": "sold", "day_first": True,
+        "on_bad_series": "drop",
     }  # fmt: skip
     assert set(options) | {"horizon"} == set(Forecaster(3).get_params())
     table = pd.DataFrame(values).set_axis(["shop", "month", "sold"], axis=1)

@@ -8,6 +8,7 @@ many columns and few rows, which that reads sooner.
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv as arrow_csv
 
-from memattn.csv_reader import MAX_COLUMNS, MISSING, delimiter_of
+from memattn.csv_reader import MAX_COLUMNS, MISSING, decimal_comma, delimiter_of
 from memattn.errors import DataError
 from memattn.forecast.data.columns import Array, TextColumns, distinct, find_times, first_places
 from memattn.forecast.data.time_zones import Ticks
@@ -26,12 +27,9 @@ BOM = b"\xef\xbb\xbf"
 BYTES_A_COLUMN = 256
 
 
-def arrow_columns(path: Path) -> ArrowColumns | None:
-    """The columns of a CSV file; None when it is for our own reader to read or to refuse."""
-    try:
-        data = path.read_bytes().removeprefix(BOM).rstrip(b"\r\n")
-    except OSError:
-        return None
+def arrow_columns(path: Path, data: bytes) -> ArrowColumns | None:
+    """The columns of a CSV file of this content; None when it is for our own reader to read."""
+    data = data.removeprefix(BOM).rstrip(b"\r\n")
     odd = (b'"', b"\0", b"\n\n", b"\n\r")
     if any(mark in data for mark in odd) or data.count(b"\r") != data.count(b"\r\n"):
         return None
@@ -56,7 +54,9 @@ def arrow_columns(path: Path) -> ArrowColumns | None:
         return None
     if not names or len(set(names)) < len(names):
         return None
-    return ArrowColumns(table, names, path)
+    found = ArrowColumns(table, names, path)
+    found.comma = delimiter != "," and b"," in data and decimal_comma(data.decode(), delimiter)
+    return found
 
 
 class ArrowColumns(TextColumns):
@@ -69,6 +69,7 @@ class ArrowColumns(TextColumns):
         self.rows = table.num_rows
         self.file = file
         self._index = first_places(names)
+        self._plain: dict[str, Array | None] = {}
 
     def cells(self, name: str) -> tuple[Ticks, list[str]]:
         """The different cells of a column, and for each row its place among them."""
@@ -88,9 +89,9 @@ class ArrowColumns(TextColumns):
         found = self._plain_numbers(name)
         return super().is_numeric(name) if found is None else not bool(np.isnan(found).all())
 
-    def find_times(self) -> str | None:
+    def find_times(self, names: Sequence[str]) -> str | None:
         """The first column of dates; one of numbers, which may be all different, is none."""
-        return find_times(self, [name for name in self.names if self._plain_numbers(name) is None])
+        return find_times(self, [name for name in names if self._plain_numbers(name) is None])
 
     def error(self, kind: str, problem: str, row: int, column: str) -> DataError:
         """The DataError with file and line."""
@@ -104,7 +105,15 @@ class ArrowColumns(TextColumns):
         return self.table.column(self._index[name])
 
     def _plain_numbers(self, name: str) -> Array | None:
+        """As `_read_numbers`, once for each column."""
+        if name not in self._plain:
+            self._plain[name] = self._read_numbers(name)
+        return self._plain[name]
+
+    def _read_numbers(self, name: str) -> Array | None:
         """The column when its cells are all finite numbers or mean a missing value, else None."""
+        if self.comma:
+            return None
         text = pc.utf8_trim_whitespace(self._column(name))
         missing = pc.is_in(pc.utf8_lower(text), value_set=pa.array(sorted(MISSING)))
         try:

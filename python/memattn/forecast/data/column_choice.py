@@ -3,17 +3,90 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from memattn.errors import DataError, quoted
-from memattn.forecast.data.columns import Columns, Times
+from memattn.forecast.data.column_looks import (
+    PARTS,
+    Clock,
+    check_ids,
+    counts,
+    is_unnamed,
+    times_in_numbers,
+    whole,
+)
+from memattn.forecast.data.columns import Array, Columns, TextColumns, Times, mostly_dates
 from memattn.forecast.data.long_rows import Names, Note, plural
+from memattn.forecast.data.times import NUMBERS, Style, misfits, number_kind, ticks_of
 
 ID_COL, TIME_COL, TARGET_COL = "unique_id", "ds", "y"
 SHOWN = 20  # names in a message
+FEW = 0.1  # of the numbers of a column of dates, such as misprints
+
+
+@dataclass(frozen=True)
+class Roles:
+    """What the caller says of the columns.
+
+    Attributes
+    ----------
+    id_col : str or None
+        Of ids; None: all rows are one series.
+    time_col : str
+        Of times.
+    target_col : str or sequence of str
+        Of values.
+    day_first : bool, optional
+        Whether 01/02/2013 is in February.
+    numbered : bool
+        Whether times that are whole numbers count rows, whatever they look like.
+    """
+
+    id_col: str | None = ID_COL
+    time_col: str = TIME_COL
+    target_col: str | Sequence[str] = TARGET_COL
+    day_first: bool | None = None
+    numbered: bool = False
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The names of the columns of values."""
+        one = isinstance(self.target_col, str)
+        return (self.target_col,) if one else tuple(self.target_col)  # type: ignore[return-value]
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """The targets, if the caller has named any."""
+        return () if self.targets == (TARGET_COL,) else self.targets
+
+    def check(self, columns: Columns) -> None:
+        """DataError for a column in two roles, and for names, not the usual ones, of no column."""
+        roles = [("time_col", self.time_col, TIME_COL), ("id_col", self.id_col, ID_COL)]
+        roles[1:1] = [("target_col", name, TARGET_COL) for name in self.targets]
+        seen: dict[str | None, str] = {}
+        for argument, name, usual in roles:
+            if name is not None and name in seen:
+                problem = f"found the column {quoted(name)}, which is {seen[name]} too"
+                problem += "; name another column"
+                raise DataError("option", problem, column=name, argument=argument)
+            seen[name] = argument
+            if name is not None and name != usual:
+                _check_name(columns, argument, name)
+
+    def times(self, columns: Columns, name: str) -> Times:
+        """A column of times; whole numbers that are all dates are read as these."""
+        times = columns.times(name, self.day_first)
+        if not times.is_number or self.numbered or not len(times.ticks):
+            return times
+        kind = number_kind(times.ticks)
+        if kind is None:
+            _check_misprints(columns, name, times.ticks)
+            return times
+        ticks, note = ticks_of(times.ticks, kind), f"whole numbers, read as {kind}"
+        return replace(times, ticks=ticks, is_number=False, style=Style(kind), note=note)
 
 
 @dataclass(frozen=True)
@@ -30,38 +103,44 @@ class Choice:
         What goes out.
     notes : list of Note
         How they were chosen.
+    values : dict
+        Columns of values that are read already.
     """
 
     names: Names
     times: Times
     names_out: Names
     notes: list[Note] = field(default_factory=list)
+    values: dict[str, Array] = field(default_factory=dict)
 
 
-def choose_long(columns: Columns, id_col: str, time_col: str, target_col: str) -> Choice:
+def _choose_long(columns: Columns, asked: Roles) -> Choice:
     """The columns of a long table; without one of ids it is one series.
 
     Raises
     ------
     DataError
-        No such column, or no rows.
+        No such column, no rows, or a column that seems to hold the ids.
     """
+    asked.check(columns)
+    id_col, time_col, (target_col,) = asked.id_col, asked.time_col, asked.targets
     for argument, name in (("time_col", time_col), ("target_col", target_col)):
         _check_name(columns, argument, name)
     _check_rows(columns)
     has_ids = id_col in columns.names
     names = Names(id_col if has_ids else None, time_col, (target_col,))
-    notes = []
+    others = [name for name in columns.names if name not in (id_col, time_col, target_col)]
+    times, notes = asked.times(columns, time_col), []
     if not has_ids:
-        text = f"no column {quoted(id_col)}: one series, called {quoted(target_col)}"
-        notes.append(Note("one-series", text, 1))
-    return Choice(names, columns.times(time_col), names, notes)
+        why = "as id_col=None says" if id_col is None else f"no column {quoted(id_col)}"
+        if id_col is not None:
+            check_ids(columns, others, {}, times, id_col)
+        notes.append(Note("one-series", f"{why}: one series, called {quoted(target_col)}", 1))
+    return Choice(names, times, names, notes)
 
 
-def choose_of_file(
-    columns: Columns, id_col: str, time_col: str, target_col: str | Sequence[str]
-) -> Choice:
-    """The columns of a file, which may be long or wide.
+def choose(columns: Columns, asked: Roles) -> Choice:
+    """The columns of a table, which may be long or wide.
 
     It is long when it has the column of ids, or those of times and of one target. In a long one
     without `time_col`, and in a wide one, the times are in the first column of dates.
@@ -69,61 +148,162 @@ def choose_of_file(
     Raises
     ------
     DataError
-        No such column, a name that is not the usual one included, or no rows.
+        No such column, no rows, a column that seems to hold ids, or a file of text without names.
     """
-    targets = (target_col,) if isinstance(target_col, str) else tuple(target_col)
-    named = () if targets == (TARGET_COL,) else targets
-    for argument, name, usual in (
-        ("id_col", id_col, ID_COL),
-        ("time_col", time_col, TIME_COL),
-        *(("target_col", name, TARGET_COL) for name in named),
-    ):
-        if name != usual:
-            _check_name(columns, argument, name)
+    asked.check(columns)
+    if isinstance(columns, TextColumns):
+        _check_header(columns)
+    targets, id_col, time_col = asked.targets, asked.id_col, asked.time_col
     has_ids, has_times = id_col in columns.names, time_col in columns.names
     if not has_ids and not (has_times and len(targets) == 1 and targets[0] in columns.names):
-        return _choose_wide(columns, id_col, time_col, named)
+        return _choose_wide(columns, asked)
     if len(targets) > 1:
-        found = f"found {len(targets)} names and the column of ids {quoted(id_col)}"
+        found = f"found {len(targets)} names and the column of ids {quoted(id_col or '')}"
         problem = f"{found}, expected one name: such a table is long"
         raise DataError("option", problem, column=targets[1], argument="target_col")
     if not has_times and columns.rows:
-        time_col = columns.find_times() or time_col
-    return choose_long(columns, id_col, time_col, targets[0])
+        others = [name for name in columns.names if name not in (id_col, targets[0])]
+        numbers = _whole_columns(columns, others)
+        found_times = columns.find_times(others) or times_in_numbers(numbers)
+        asked = replace(asked, time_col=found_times or time_col)
+    return _choose_long(columns, asked)
 
 
-def _choose_wide(columns: Columns, id_col: str, time_col: str, targets: Sequence[str]) -> Choice:
+def _choose_wide(columns: Columns, asked: Roles) -> Choice:
     _check_rows(columns)
-    found = time_col if time_col in columns.names else columns.find_times()
-    others = [name for name in columns.names if name != found]
-    numeric = tuple(targets) or tuple(name for name in others if columns.is_numeric(name))
-    if not numeric:
-        have = ", ".join(quoted(name) for name in columns.names[:SHOWN])
-        problem = f"found no column of numbers to forecast among {have}, expected at least one"
-        raise DataError("no-target", problem)
-    which = "as named" if targets else "the columns of numbers"
-    text = f"{plural(len(numeric), 'series', 'series')}, {which}"
-    used = set(numeric)
-    left = [quoted(name) for name in others if name not in used]
-    text += f"; left out: {', '.join(left[:10])}" if left and not targets else ""
+    targets, time_col = asked.named, asked.time_col
+    others = [name for name in columns.names if name not in targets]
+    found = time_col if time_col in columns.names else columns.find_times(others)
+    numeric = [name for name in columns.names if name != found and name not in targets]
+    numeric = [name for name in numeric if columns.is_numeric(name)]
+    read = targets or numeric
+    values = {name: columns.numbers(name) for name in read}
+    if found is None and not asked.numbered:
+        numbers = _whole_columns(columns, numeric, values)
+        found = times_in_numbers(numbers)
+        years = [] if found is None else [n for n in numeric if n != found and n.lower() in PARTS]
+        if found is not None and years and number_kind(numbers[found]) == "years":
+            parts = " and ".join(quoted(name) for name in (found, *years))
+            problem = f"found dates in several columns, {parts}; expected one column of dates, "
+            raise DataError("split-dates", problem + "such as 2020-01-31 or 2020-01", column=found)
     if found is None:
-        text += "; no column of dates, so the rows are counted"
         times = Times(np.arange(1, columns.rows + 1), is_number=True)
+        when = "no column of dates, so the rows are counted"
     else:
-        text += f"; times in {quoted(found)}"
-        times = columns.times(found)
-    names_out = Names(id_col, found or time_col, (targets[0] if len(targets) == 1 else TARGET_COL,))
-    notes = [Note("wide", text, len(numeric))]
-    return Choice(Names(None, found, numeric), times, names_out, notes)
+        times, when = asked.times(columns, found), f"times in {quoted(found)}"
+    series = targets or tuple(name for name in numeric if name != found)
+    why = {} if targets else _no_series(series, values, Clock(times))
+    series = tuple(name for name in series if name not in why)
+    if not series:  # what counts may be all that there is
+        series = tuple(name for name in why if not why[name].startswith(("no name", "dates")))
+    used = {name: values[name] for name in series}
+    left = [name for name in columns.names if name != found and name not in used]
+    if not series:
+        have = _listed(columns.names)
+        problem = f"found no column of numbers to forecast among {have}, expected at least one"
+        problem += f"; left out: {_listed(left, why)}" if why else ""
+        raise DataError("no-target", problem)
+    if asked.id_col is not None:
+        known = {found, *targets, *why, *(values if found is None else ())}
+        candidates = [name for name in columns.names if name not in known]
+        check_ids(columns, candidates, values, times, asked.id_col)
+    which = "as named" if targets else "the columns of numbers"
+    text = f"{plural(len(series), 'series', 'series')}, {which}"
+    text += f"; left out: {_listed(left, why)}" if left and not targets else ""
+    target = targets[0] if len(targets) == 1 else TARGET_COL
+    names_out = Names(asked.id_col, found or time_col, (target,))
+    notes = [Note("wide", f"{text}; {when}", len(series))]
+    return Choice(Names(None, found, series), times, names_out, notes, used)
+
+
+def _whole_columns(
+    columns: Columns, names: Iterable[str], values: dict[str, Array] | None = None
+) -> dict[str, np.ndarray]:
+    """The columns of whole numbers among some, as such."""
+    found = {}
+    for name in names:
+        if values is not None or columns.is_numeric(name):
+            known = (values or {}).get(name)
+            numbers = whole(columns.numbers(name) if known is None else known)
+            if numbers is not None and len(numbers):
+                found[name] = numbers
+    return found
+
+
+def _no_series(names: Iterable[str], values: dict[str, Array], clock: Clock) -> dict[str, str]:
+    """The columns of numbers that are no series, and why."""
+    why = {}
+    for name in names:
+        if is_unnamed(name):
+            why[name] = "no name"
+            continue
+        numbers = whole(values[name])
+        if numbers is None:
+            continue
+        if counts(numbers) and name != TARGET_COL:
+            why[name] = "row numbers"
+        elif (part := clock.part(numbers)) is not None:
+            why[name] = f"the {part} of the times"
+        elif (kind := number_kind(numbers)) is not None and kind != "years" and clock.parts:
+            years = ticks_of(numbers, kind).astype("datetime64[us]").astype("datetime64[Y]")
+            if np.array_equal(clock.parts["year"], years.astype(np.int64) + 1970):
+                why[name] = f"dates as {kind}"
+    return why
+
+
+def _listed(names: Sequence[str], why: dict[str, str] | None = None) -> str:
+    """Names in words, each with why, the first `SHOWN` of them."""
+    shown = [
+        quoted(name) + (f" ({why[name]})" if why and name in why else "") for name in names[:SHOWN]
+    ]
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return (", ".join(shown) or "none") + more
+
+
+def _check_misprints(columns: Columns, name: str, numbers: np.ndarray) -> None:
+    """DataError for some numbers that are no dates among many that are."""
+    for kind, (least, most) in NUMBERS.items():
+        if kind not in ("YYYYMM", "YYYYMMDD") or not least <= np.median(numbers) <= most:
+            continue
+        bad = misfits(numbers, kind)
+        if bad.sum() <= FEW * len(numbers):
+            row = int(np.argmax(bad))
+            problem = f"found {numbers[row]}, which is no date of the form {kind} as the other rows"
+            raise columns.error("not-a-date", f"{problem} have; correct it", row, name)
+
+
+def _check_header(columns: TextColumns) -> None:
+    """DataError for a file of text whose first line is one of data."""
+    names = [name for name in columns.names if name]
+    dates = [name for name in names if mostly_dates(np.zeros(1, np.int64), [name])]
+    numbers = [name for name in names if name.isdecimal()]
+    counted = numbers in (
+        [str(k) for k in range(len(numbers))],
+        [str(k + 1) for k in range(len(numbers))],
+    )
+    if dates or (names and all(_is_number(name) for name in names) and not counted):
+        first = quoted((dates or names)[0])
+        problem = (
+            f"found {first} in the first line, expected the names of the columns; add a line such "
+            'as "date,sales" above it, or transpose a table whose series are in rows'
+        )
+        raise DataError("no-header", problem, line=1)
+
+
+def _is_number(name: str) -> bool:
+    try:
+        float(name.replace(",", "."))
+    except ValueError:
+        return False
+    return True
 
 
 def _check_name(columns: Columns, argument: str, name: str) -> None:
     if name not in columns.names:
-        near = difflib.get_close_matches(name, columns.names, n=1)
+        lower = [one for one in columns.names if one.lower().strip() == name.lower().strip()]
+        near = lower or difflib.get_close_matches(name, columns.names, n=1)
         hint = f" (did you mean {quoted(near[0])}?)" if near else ""
-        have = ", ".join(quoted(one) for one in columns.names[:SHOWN]) or "none"
-        more = f" and {len(columns.names) - SHOWN} more" if len(columns.names) > SHOWN else ""
-        problem = f"found no column {quoted(name)}{hint}, expected one of {have}{more}"
+        problem = f"found no column {quoted(name)}{hint}, expected one of {_listed(columns.names)}"
         raise DataError("missing-column", problem, column=name, argument=argument)
     if columns.names.count(name) > 1:
         problem = f"found the column {quoted(name)} twice, expected it once"

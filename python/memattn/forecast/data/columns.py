@@ -11,12 +11,20 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone, tzinfo
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from memattn.csv_reader import MISSING, NUMBER, Table, number_problem, parse_number
+from memattn.csv_reader import (
+    MISSING,
+    Table,
+    like_number,
+    number_problem,
+    parse_number,
+    plain_cells,
+)
 from memattn.errors import DataError, quoted
 from memattn.forecast.data.column_types import kept_zone
 from memattn.forecast.data.time_zones import DAY, FIRST, LAST, Ticks
@@ -26,6 +34,7 @@ from memattn.forecast.data.times import (
     WHOLE_NUMBER,
     Moment,
     Style,
+    orders_of,
     parse_moment,
 )
 
@@ -86,8 +95,11 @@ class Columns(Protocol):
     def ids(self, name: str) -> Ids:
         """The column as ids; a missing one raises DataError."""
 
-    def times(self, name: str) -> Times:
-        """The column as times; a missing one, or a cell that is none, raises DataError."""
+    def times(self, name: str, day_first: bool | None = None) -> Times:
+        """The column as times; a missing one, or a cell that is none, raises DataError.
+
+        `day_first` is as in `parse_moment`.
+        """
 
     def numbers(self, name: str) -> Array:
         """The column as numbers, NaN for missing ones; text that is none raises DataError."""
@@ -98,8 +110,8 @@ class Columns(Protocol):
     def is_numeric(self, name: str) -> bool:
         """Whether the column looks like one of numbers."""
 
-    def find_times(self) -> str | None:
-        """The first column of dates, if any."""
+    def find_times(self, names: Sequence[str]) -> str | None:
+        """The first of some columns that is one of dates, if any."""
 
     def error(self, kind: str, problem: str, row: int, column: str) -> DataError:
         """The DataError for a cell; rows are counted from 0 here."""
@@ -113,6 +125,7 @@ class TextColumns:
 
     library = "csv"
     names: list[str]
+    comma = False  # whether numbers have decimal commas
 
     def __init__(self) -> None:
         self.rounded: dict[str, int | None] = {}
@@ -133,14 +146,19 @@ class TextColumns:
             raise self.error("missing-id", "found an empty id, expected one", row, name)
         return sorted_ids(codes, cells)
 
-    def times(self, name: str) -> Times:
+    def times(self, name: str, day_first: bool | None = None) -> Times:
         """The column as dates or whole numbers."""
-        return parse_times(*self.cells(name), lambda row, what: self.error(*what, row, name))
+        error = partial(self.cell_error, name)
+        return parse_times(*self.cells(name), error, day_first=day_first)
+
+    def cell_error(self, name: str, row: int, problem: tuple[str, str]) -> DataError:
+        """As `error`, for what is found wrong in one column."""
+        return self.error(*problem, row, name)
 
     def numbers(self, name: str) -> Array:
         """The column as numbers, NaN for what is empty or says that it is missing."""
         codes, cells = self.cells(name)
-        values = parse_numbers(codes, cells, lambda row, what: self.error(*what, row, name))
+        values = parse_numbers(codes, cells, partial(self.cell_error, name), self.comma)
 
         def whole(row: int) -> int:
             cell = cells[codes[row]]
@@ -155,11 +173,11 @@ class TextColumns:
 
     def is_numeric(self, name: str) -> bool:
         """Whether at least half of the cells that say something are numbers."""
-        return _mostly(*self.cells(name), lambda cell: NUMBER.fullmatch(cell) is not None)
+        return _mostly(*self.cells(name), like_number)
 
-    def find_times(self) -> str | None:
+    def find_times(self, names: Sequence[str]) -> str | None:
         """The first column in which at least half of the cells that say something are dates."""
-        return find_times(self, self.names)
+        return find_times(self, names)
 
 
 def first_places(names: Sequence[str]) -> dict[str, int]:
@@ -173,17 +191,19 @@ def find_times(columns: TextColumns, names: Sequence[str]) -> str | None:
 
 
 def mostly_dates(codes: Ticks, cells: Sequence[Any]) -> bool:
-    """Whether at least half of the cells that say something are dates, and any is."""
-    return _mostly(codes, cells, lambda cell: _moment(cell) is not None)
+    """Whether at least half of the cells that say something are dates, in whatever order."""
+    return _mostly(codes, cells, lambda cell: _moment(cell, None) is not None or _orders(cell))
 
 
-def _mostly(codes: Ticks, cells: Sequence[Any], suits: Callable[[Any], bool]) -> bool:
+def _orders(cell: Any) -> tuple[bool, ...]:
+    return orders_of(cell) if isinstance(cell, str) else ()
+
+
+def _mostly(codes: Ticks, cells: Sequence[Any], suits: Callable[[Any], object]) -> bool:
     """Whether at least half of the cells that say something suit, and any does."""
     count = np.bincount(codes, minlength=len(cells))
-    said = np.array(
-        [cell is not None and str(cell).strip().lower() not in MISSING for cell in cells], bool
-    )
-    good = np.array([suits(cell) for cell in cells], dtype=bool)
+    said = np.array([str(cell).strip().lower() not in MISSING for cell in cells], dtype=bool)
+    good = np.array([bool(suits(cell)) for cell in cells], dtype=bool)
     return bool(2 * count[said & good].sum() >= count[said].sum() > 0)
 
 
@@ -193,6 +213,7 @@ class TableColumns(TextColumns):
     def __init__(self, table: Table) -> None:
         super().__init__()
         self.table = table
+        self.comma = table.comma
         self.names = table.names
         self.rows = len(table.rows)
         self._index = first_places(table.names)
@@ -236,10 +257,20 @@ def sorted_ids(codes: Ticks, values: Sequence[Any], dtype: object = None) -> Ids
 
 
 def parse_numbers(
-    codes: Ticks, cells: Sequence[Any], error: Callable[[int, tuple[str, str]], DataError]
+    codes: Ticks,
+    cells: Sequence[Any],
+    error: Callable[[int, tuple[str, str]], DataError],
+    comma: bool = False,
 ) -> Array:
-    """The numbers that cells of text, or objects, say; None and NaN are missing values."""
+    """The numbers that cells of text, or objects, say; None and NaN are missing values.
+
+    `comma` is as in `plain_cells`.
+    """
     values = np.empty(len(cells))
+    texts = [cell.strip() for cell in cells if isinstance(cell, str)]
+    if comma or any("," in cell or cell.count(".") > 1 for cell in texts):
+        plain = dict(zip(texts, plain_cells(texts, comma), strict=True))
+        cells = [plain[cell.strip()] if isinstance(cell, str) else cell for cell in cells]
     for k, cell in enumerate(cells):
         number = _number(cell)
         if number is None or math.isinf(number):
@@ -272,6 +303,7 @@ def parse_times(
     cells: Sequence[Any],
     error: Callable[[int, tuple[str, str]], DataError],
     dtype: object = None,
+    day_first: bool | None = None,
 ) -> Times:
     """The times that different cells of text, or of Python's dates, say, as rows of `codes`.
 
@@ -287,10 +319,11 @@ def parse_times(
         return Times(numbers[codes], is_number=True, dtype=dtype, style=Style())
     moments: list[Moment] = []
     for k, text in enumerate(texts):
-        moment = _moment(text)
+        moment = _moment(text, day_first)
         if moment is None:
-            found = "an empty cell" if text in ("", None) else quoted(str(text))
-            raise error(first_row(k), ("not-a-date", f"found {found}, expected {EXPECTED_DATE}"))
+            failure = error(first_row(k), ("not-a-date", _no_date(text, texts, day_first)))
+            failure.argument = "day_first" if "{day_first}" in failure.said(str) else None
+            raise failure
         if moments and (moment.offset is None) != (moments[0].offset is None):
             found, wanted = ("a", "none") if moments[0].offset is None else ("no", "one")
             problem = f"found {found} zone offset, expected {wanted} as in the rows before"
@@ -319,9 +352,31 @@ def _zone_of(cells: Sequence[datetime]) -> tzinfo | None:
     return kept.pop() if len(kept) == 1 else None
 
 
-def _moment(cell: Any) -> Moment | None:
+def _no_date(text: Any, texts: Sequence[Any], day_first: bool | None) -> str:
+    """What is wrong with a cell, and what all cells together say about the order of days."""
+    found = "an empty cell" if text in ("", None) else quoted(str(text))
+    if not _orders(text):
+        return f"found {found}, expected {EXPECTED_DATE}"
+    if day_first is not None:
+        order = "the day first" if day_first else "the month first"
+        return f"found {found}, expected dates with {order}, as {{day_first}}{day_first} says"
+    possible = set.intersection(*(set(one) for one in map(_orders, texts) if one))
+    if len(possible) == 2:
+        which = "pass {day_first}True if the day comes first, {day_first}False if the month does"
+        return f"found {found}, expected a date of one meaning; {which}"
+    if not possible:
+        return f"found {found}, expected the order of day and month as in the other rows"
+    (first,) = possible
+    order = "day" if first else "month"
+    return (
+        f"found {found}, expected {EXPECTED_DATE}; the dates of this column have the {order} "
+        f"first: pass {{day_first}}{first}"
+    )
+
+
+def _moment(cell: Any, day_first: bool | None) -> Moment | None:
     if isinstance(cell, str):
-        return parse_moment(cell)
+        return parse_moment(cell, day_first)
     if isinstance(cell, datetime):
         if cell != cell:  # pandas' NaT is a datetime
             return None

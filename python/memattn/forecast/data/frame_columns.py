@@ -130,7 +130,7 @@ class FrameColumns:
             self._refuse("mixed-ids", "ids with half a surrogate pair", name, "Unicode text")
         return sorted_ids(codes, values, kept_dtype(self._dtype(name), values))
 
-    def times(self, name: str) -> Times:
+    def times(self, name: str, day_first: bool | None = None) -> Times:
         """The column as dates or whole numbers."""
         column = self._filled(name, "not-a-date", "found no time, expected one in every row")
         kind, dtype = column.dtype, self._dtype(name)
@@ -151,7 +151,7 @@ class FrameColumns:
         if not (kind == nw.Object or _is_text(kind)):
             self._refuse("not-a-date", f"the type {dtype}", name, TIMES)
         text_dtype = dtype if kind == nw.String else None
-        return parse_times(*self._encoded(name), self._cell_error(name), text_dtype)
+        return parse_times(*self._encoded(name), self._cell_error(name), text_dtype, day_first)
 
     def _whole_numbers(self, column: nw.Series[Any], name: str) -> Times:
         """Times that are whole numbers, none so large that the next ones could overflow."""
@@ -207,9 +207,9 @@ class FrameColumns:
         """Whether the column has a type of numbers."""
         return self._column(name).dtype.is_numeric()
 
-    def find_times(self) -> str | None:
-        """The first column of dates, as a type or as text."""
-        for name in self.names:
+    def find_times(self, names: Sequence[str]) -> str | None:
+        """The first of some columns of dates, as a type or as text."""
+        for name in names:
             kind = self._column(name).dtype
             if kind in (nw.Datetime, nw.Date):
                 return name

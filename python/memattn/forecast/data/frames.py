@@ -18,7 +18,7 @@ from memattn.forecast.data.frequency import COUNTED
 from memattn.forecast.data.panel import Panel
 from memattn.forecast.data.small_table import SmallTable
 from memattn.forecast.data.time_zones import DAY, SECOND, Ticks, clock_of
-from memattn.forecast.data.times import EPOCH, Style, format_moment
+from memattn.forecast.data.times import EPOCH, NUMBERS, Style, format_moment
 from memattn.forecast.data.windows import Windows
 
 MODEL = "memattn"
@@ -237,9 +237,13 @@ def _times(panel: Panel, ticks: Ticks, kind: str) -> Any:
     form = panel.form
     own = kind == form.library
     dtype = form.time_dtype if own else None
-    if kind == "small" or (own and form.style is not None):
+    whole = form.style is not None and form.style.kind in NUMBERS
+    if kind == "small" or whole or (own and form.style is not None):
         distinct, places = np.unique(ticks, return_inverse=True)
-        return _column(kind, time_texts(panel, distinct)[places], dtype)
+        cells = time_texts(panel, distinct)
+        if whole and kind != "small" and (dtype is None or "int" in str(dtype).lower()):
+            cells = cells.astype(np.int64)
+        return _column(kind, cells[places], dtype)
     if panel.frequency.unit in COUNTED:
         return _column(kind, ticks, dtype)
     if "ns" in str(dtype) and len(ticks) and np.abs(ticks).max() >= LONGEST_NS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy.typing as npt
 from memattn.errors import DataError, quoted
 from memattn.forecast.data.columns import Array, Columns, Ids, Times
 from memattn.forecast.data.time_zones import DAY, Ticks, clock_of
+from memattn.forecast.data.times import NUMBERS
 
 MAX_MAGNITUDE = 1e100  # so that squares and their sums do not overflow
 
@@ -153,13 +155,17 @@ def plural(count: int, noun: str, many: str = "") -> str:
     return f"{count:,} {noun if count == 1 else many or noun + 's'}"
 
 
-def read_rows(columns: Columns, names: Names, times: Times) -> LongRows:
+def read_rows(
+    columns: Columns, names: Names, times: Times, read: Mapping[str, Array] | None = None
+) -> LongRows:
     """The rows of a long or a wide table, as they stand.
+
+    `read` has columns of values that are read already.
 
     Raises
     ------
     DataError
-        A missing id, text that is no number, an infinity, or a number too large.
+        A missing id, or text that is no number.
     """
     count = columns.rows
     rows = np.arange(count)
@@ -178,16 +184,21 @@ def read_rows(columns: Columns, names: Names, times: Times) -> LongRows:
         times,
         codes=ids.codes,
         ticks=times.ticks if width == 1 else np.tile(times.ticks, width),
-        values=np.concatenate([columns.numbers(name) for name in names.values]),
+        values=np.concatenate([_numbers(columns, name, read or {}) for name in names.values]),
         source=rows if width == 1 else np.tile(rows, width),
     )
-    _check_values(found)
     if times.note:
-        found.note("zones", f"{quoted(names.times or '')}: {times.note}", count)
+        kind = "zones" if times.style is None or times.style.kind not in NUMBERS else "dates"
+        found.note(kind, f"{quoted(names.times or '')}: {times.note}", count)
     return found
 
 
-def _check_values(rows: LongRows) -> None:
+def _numbers(columns: Columns, name: str, read: Mapping[str, Array]) -> Array:
+    return read[name] if name in read else columns.numbers(name)
+
+
+def check_values(rows: LongRows) -> None:
+    """Raises DataError for an infinity, or a number too large."""
     bad = np.abs(rows.values) > MAX_MAGNITUDE  # NaN is none
     if not bad.any():
         return
@@ -200,15 +211,7 @@ def _check_values(rows: LongRows) -> None:
 
 
 def put_in_order(rows: LongRows) -> LongRows:
-    """The rows by series and time, each time once.
-
-    Rows that were not in order of time, and times that stood twice with the same value, are noted.
-
-    Raises
-    ------
-    DataError
-        A time that stands twice in a series with different values.
-    """
+    """The rows by series and time; those that were not in order of time are noted."""
     backwards = rows.inner & (np.diff(rows.ticks) < 0)
     if np.any(np.diff(rows.codes) < 0):
         rows = rows.select(np.argsort(rows.codes, kind="stable"))
@@ -219,10 +222,17 @@ def put_in_order(rows: LongRows) -> LongRows:
         before = plural(count, "row") + (" lies" if count == 1 else " lie")
         rows.note("unsorted", f"{before} before the row above, first {first}: sorted", count)
         rows = rows.select(np.lexsort((rows.ticks, rows.codes)))
-    return _each_time_once(rows)
+    return rows
 
 
-def _each_time_once(rows: LongRows) -> LongRows:
+def each_time_once(rows: LongRows) -> LongRows:
+    """The rows with each time once; times that stood twice with the same value are noted.
+
+    Raises
+    ------
+    DataError
+        A time that stands twice in a series with different values.
+    """
     double = rows.inner & (np.diff(rows.ticks) == 0)
     if not double.any():
         return rows

@@ -17,18 +17,20 @@ import numpy as np
 
 from memattn.errors import DataError, quoted, refused
 from memattn.extras import need
+from memattn.forecast.data.bad_series import OnGrid, check_on_bad, on_grid
 from memattn.forecast.data.column_choice import (
     ID_COL,
     SHOWN,
     TARGET_COL,
     TIME_COL,
     Choice,
-    choose_of_file,
+    Roles,
+    choose,
 )
 from memattn.forecast.data.columns import Columns
 from memattn.forecast.data.filling import fill
 from memattn.forecast.data.frequency import COUNTED, Asked, Frequency, parse_frequency
-from memattn.forecast.data.long_rows import LongRows, Names, plural, put_in_order, read_rows
+from memattn.forecast.data.long_rows import LongRows, Names, plural, read_rows
 from memattn.forecast.data.season_search import season_of_values
 from memattn.forecast.data.series import Flags, Form, Panel
 from memattn.forecast.data.spacing import find_spacing
@@ -45,13 +47,15 @@ Data: TypeAlias = "IntoFrame | Panel | str | os.PathLike[str]"
 def panel_from_frame(
     frame: IntoFrame,
     *,
-    id_col: str = ID_COL,
+    id_col: str | None = ID_COL,
     time_col: str = TIME_COL,
     target_col: str | Sequence[str] = TARGET_COL,
     freq: str | int | None = None,
     season: int | None = None,
     held: Rolling | None = None,
     like: Panel | None = None,
+    day_first: bool | None = None,
+    on_bad_series: str = "raise",
 ) -> Panel:
     """A panel from a data frame, long or wide as in `panel_from_file`.
 
@@ -60,10 +64,12 @@ def panel_from_frame(
     frame : DataFrame, LazyFrame, Table or relation
         Of pandas, Polars, PyArrow, DuckDB, or another library that narwhals reads. Index levels of
         pandas with one of the names count as columns, and so does an index of dates where there
-        is no column `time_col`. Rows may be in any order. Forecasts go back in the same library,
-        those of a LazyFrame as a DataFrame, those of a DuckDB relation as a PyArrow table.
+        is no column `time_col`. Rows may be in any order. Times may be whole numbers: years,
+        202001, 20200131, seconds or milliseconds since 1970, or a count. Forecasts go back in the
+        same library, those of a LazyFrame as a DataFrame, those of a DuckDB relation as a PyArrow
+        table.
     id_col, time_col, target_col : str
-        The names of the columns.
+        The names of the columns; ``id_col=None`` says that all rows are one series.
     freq : str or int, optional
         The frequency, an alias of pandas or Polars or, for times that are whole numbers, the step.
         Default: the coarsest one that fits all rows.
@@ -75,6 +81,13 @@ def panel_from_frame(
         what is known before the first of them.
     like : Panel, optional
         Whose frequency, season and clock are used; any number of rows may be missing.
+    day_first : bool, optional
+        Whether dates in text such as 01/02/2020 have the day first (True) or the month (False).
+        Default: such dates are refused.
+    on_bad_series : str
+        ``"raise"``: a bad series is a DataError. ``"drop"``: it is left out, with a note, when it
+        has no value, lacks too many rows, has a time twice or off the grid, another frequency than
+        most series, or a number that is infinite or too large.
 
     Returns
     -------
@@ -89,30 +102,33 @@ def panel_from_frame(
     ModuleNotFoundError
         narwhals is not installed.
     """
-    targets = (target_col,) if isinstance(target_col, str) else tuple(target_col)
-    columns = _frame_columns(frame, (id_col, time_col, *targets))
-    choice = choose_of_file(columns, id_col, time_col, target_col)
-    rows = read_rows(columns, choice.names, choice.times)
-    return _panel(rows, choice, freq, season, held, like)
+    roles = _roles(id_col, time_col, target_col, day_first, freq, like)
+    columns = _frame_columns(frame, tuple(filter(None, (id_col, time_col, *roles.targets))))
+    choice = choose(columns, roles)
+    rows = read_rows(columns, choice.names, choice.times, choice.values)
+    return _panel(rows, choice, freq, season, held, like, on_bad_series)
 
 
 def panel_from_file(
     path: str | Path,
     *,
-    id_col: str = ID_COL,
+    id_col: str | None = ID_COL,
     time_col: str = TIME_COL,
     target_col: str | Sequence[str] = TARGET_COL,
     freq: str | int | None = None,
     season: int | None = None,
     held: Rolling | None = None,
     like: Panel | None = None,
+    day_first: bool | None = None,
+    on_bad_series: str = "raise",
 ) -> Panel:
     """A panel from a CSV or Parquet file (by its name), long or wide.
 
     A file with the column `id_col`, or with `time_col` and `target_col`, is long, as in
-    `panel_from_frame`. Any other is wide: every column of numbers is a series, or those that
-    `target_col` names. Times are in `time_col`, else in the first column of dates; in a wide file
-    without any the rows are counted.
+    `panel_from_frame`. Any other is wide: the columns that `target_col` names are series, or every
+    column of numbers but those without a name, those that count rows, and parts of the dates. Times
+    are in `time_col`, else in the first column of dates; in a wide file without any the rows are
+    counted.
 
     Raises
     ------
@@ -124,16 +140,29 @@ def panel_from_file(
     from memattn.forecast.data.panel_files import errors_of_file, read_columns
 
     path = Path(path)
+    roles = _roles(id_col, time_col, target_col, day_first, freq, like)
     try:
         with errors_of_file(path):
             columns = read_columns(path)
-            choice = choose_of_file(columns, id_col, time_col, target_col)
-            rows = read_rows(columns, choice.names, choice.times)
-        return _panel(rows, choice, freq, season, held, like)
+            choice = choose(columns, roles)
+            rows = read_rows(columns, choice.names, choice.times, choice.values)
+        return _panel(rows, choice, freq, season, held, like, on_bad_series)
     except DataError as error:
         if error.file is None and error.kind != "option":
             error.file = path
         raise
+
+
+def _roles(
+    id_col: str | None,
+    time_col: str,
+    target_col: str | Sequence[str],
+    day_first: bool | None,
+    freq: str | int | None,
+    like: Panel | None,
+) -> Roles:
+    counted = like is not None and like.frequency.unit in COUNTED
+    return Roles(id_col, time_col, target_col, day_first, counted or isinstance(freq, int))
 
 
 def _frame_columns(frame: Any, wanted: tuple[str, ...]) -> Columns:
@@ -179,8 +208,10 @@ def _panel(
     season: int | None,
     held: Rolling | None,
     like: Panel | None,
+    on_bad_series: str,
 ) -> Panel:
     """The panel of rows as they stand; the arguments are those of `panel_from_frame`."""
+    check_on_bad(on_bad_series)
     if season is not None and season < 1:
         raise DataError("option", f"found {season}, expected at least 1", argument="season")
     _check_names(choice.names_out)
@@ -194,12 +225,15 @@ def _panel(
             rows.times = replace(rows.times, zone=zone)
     rows.notes[:0] = choice.notes
     _note_columns(rows, choice)
-    rows = put_in_order(rows)
-    every = np.ones(len(rows.ticks), dtype=bool)
-    seen = None if held is None else _seen(rows, asked, held)
-    spacing = find_spacing(rows, asked, seen)
-    counted = ~every if like is not None else every if seen is None else seen
-    values, offsets, last = fill(rows, spacing, counted)
+
+    def arrange(rows: LongRows, asked: Asked | None) -> OnGrid:
+        every = np.ones(len(rows.ticks), dtype=bool)
+        seen = None if held is None else _seen(rows, asked, held)
+        spacing = find_spacing(rows, asked, seen)
+        counted = ~every if like is not None else every if seen is None else seen
+        return rows, spacing, fill(rows, spacing, counted)
+
+    rows, spacing, (values, offsets, last) = on_grid(rows, asked, on_bad_series, arrange)
     frequency = spacing.frequency
     rows.note("frequency", f"one row every {frequency.words} ({how})", len(rows.ids))
     panel = Panel(
@@ -317,7 +351,7 @@ def _note_columns(rows: LongRows, choice: Choice) -> None:
         more = f" and {len(unused) - SHOWN:,} more" if len(unused) > SHOWN else ""
         rows.note("unused", f"not used: {', '.join(unused[:SHOWN])}{more}", len(unused))
     for name, row in columns.rounded.items():
-        if row is not None:
+        if row is not None and name in used:
             text = f"{quoted(name)} has whole numbers beyond 2**53, first {columns.place(row)}"
             rows.note("rounded", f"{text}: rounded to the nearest that float64 holds", 1)
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from memattn.csv_reader import read_csv
+from memattn.csv_reader import read_csv, read_text_file
 from memattn.forecast.data.columns import Columns, TableColumns
-from memattn.forecast.data.parquet_reader import parquet_errors, read_parquet
+from memattn.forecast.data.parquet_reader import parquet_errors, parquet_files, read_parquet
 
 PARQUET = frozenset({".parquet", ".pq", ".parq"})
 # 0.3 s for our own reader; about what importing PyArrow takes.
@@ -22,7 +22,9 @@ def is_parquet(path: Path) -> bool:
 
 
 def _holds_parquet(path: Path) -> bool:
-    """Whether to read a file as Parquet: by its name, without an ending by its content."""
+    """Whether to read a file or a folder as Parquet: by its name, without one by its content."""
+    if path.is_dir():
+        return is_parquet(path) or bool(parquet_files(path))
     if path.suffix or not path.is_file():
         return is_parquet(path)
     try:
@@ -54,15 +56,10 @@ def read_columns(path: Path) -> Columns:
     """
     if _holds_parquet(path):
         return read_parquet(path)
-    return _by_arrow(path) or TableColumns(read_csv(path))
+    data = read_text_file(path)
+    found = None
+    if len(data) >= ARROW_BYTES and importlib.util.find_spec("pyarrow") is not None:
+        from memattn.forecast.data.arrow_columns import arrow_columns
 
-
-def _by_arrow(path: Path) -> Columns | None:
-    """A large CSV file, if PyArrow is installed and reads it as we do."""
-    if not path.is_file() or path.stat().st_size < ARROW_BYTES:
-        return None
-    if importlib.util.find_spec("pyarrow") is None:
-        return None
-    from memattn.forecast.data.arrow_columns import arrow_columns
-
-    return arrow_columns(path)
+        found = arrow_columns(path, data)
+    return found or TableColumns(read_csv(path, data))

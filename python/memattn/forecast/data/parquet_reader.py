@@ -17,9 +17,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from memattn.errors import DataError, quoted
 from memattn.extras import need
+from memattn.file_kinds import head_of, kind_of
 
 if TYPE_CHECKING:
     from memattn.forecast.data.frame_columns import FrameColumns
@@ -32,7 +34,7 @@ _CHILD = Path(__file__).with_name("parquet_child.py")
 
 
 def read_parquet(path: Path) -> FrameColumns:
-    """The columns of a Parquet file, without those of lists and structs.
+    """The columns of a Parquet file, or a folder of them, without those of lists and structs.
 
     Raises
     ------
@@ -44,6 +46,8 @@ def read_parquet(path: Path) -> FrameColumns:
     need("Parquet", "parquet", "narwhals")
     from memattn.forecast.data.frame_columns import frame_columns
 
+    if path.is_dir() and parquet_files(path):
+        return frame_columns(_folder(path), file=path)
     with parquet_errors(path):
         size = _size(path)
         for library, read in (("pyarrow", _by_arrow), ("polars", _by_polars)):
@@ -77,6 +81,9 @@ def parquet_errors(path: Path) -> Iterator[None]:
 
 def _unreadable(path: Path, error: BaseException) -> DataError:
     reason = quoted((str(error).splitlines() or [""])[0] or type(error).__name__, 200)
+    head = head_of(path) if path.is_file() else b""
+    if head and not head.startswith(b"PAR1"):
+        reason = f"it looks like {kind_of(head)}"
     problem = f"cannot be read as Parquet ({reason}); write the file again, or as CSV"
     return DataError("unreadable", problem, file=path)
 
@@ -147,6 +154,32 @@ def _by_arrow(path: Path, size: int) -> Any:
         table = file.read(flat)
     table.validate(full=True)  # such as text that is no UTF-8
     return table
+
+
+def parquet_files(folder: Path) -> list[Path]:
+    """The Parquet files in a folder and in those below, without hidden and temporary ones."""
+    files = sorted(folder.rglob("*.parquet")) + sorted(folder.rglob("*.pq"))
+    parts = [(one, one.relative_to(folder).parts) for one in files if one.is_file()]
+    return [one for one, names in parts if not any(name[0] in "._" for name in names)]
+
+
+def _folder(path: Path) -> Any:
+    """The rows of all files of a folder; names such as shop=1 of folders below are columns."""
+    need("folder of Parquet files", "parquet", "pyarrow")
+    import pyarrow as pa
+
+    tables = []
+    for file in parquet_files(path):
+        with parquet_errors(file):
+            table = _by_arrow(file, _size(file))
+            for folder in file.relative_to(path).parent.parts:
+                name, mark, value = folder.partition("=")
+                if mark:
+                    column = pa.array([unquote(value)] * table.num_rows, pa.string())
+                    table = table.append_column(name, column.dictionary_encode())
+        tables.append(table)
+    with parquet_errors(path):
+        return pa.concat_tables(tables, promote_options="default")
 
 
 def _is_text(kind: Any) -> bool:

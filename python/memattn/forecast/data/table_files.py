@@ -1,13 +1,14 @@
-"""Tables of forecasts as files: CSV, or by their name Parquet, whatever the series came as."""
+"""Tables of forecasts as files: by their name CSV, gzip or Parquet, whatever the series came as."""
 
 from __future__ import annotations
 
+import gzip
 import importlib.util
 import io
 from pathlib import Path
 from typing import Any
 
-from memattn.errors import DataError
+from memattn.errors import DataError, quoted
 from memattn.forecast.data.panel_files import is_parquet
 
 
@@ -17,9 +18,13 @@ def kind_of_file(path: Path) -> str:
     Raises
     ------
     DataError
-        Nothing is installed that writes a file of this name.
+        The name's ending is that of no such table, or nothing is installed that writes it.
     """
     if not is_parquet(path):
+        name = path.name.lower()
+        if path.suffix and not name.endswith((".csv", ".csv.gz")):
+            problem = f"found {quoted(path.name)}, expected a name in .csv, .csv.gz or .parquet"
+            raise DataError("option", problem, argument="output")
         return "small"
     for library in ("polars", "pyarrow"):
         if importlib.util.find_spec(library) is not None:
@@ -35,7 +40,8 @@ def table_bytes(table: Any, path: Path) -> bytes:
     """A table of the kind of a file as the content of that file."""
     kind = kind_of_file(path)
     if kind == "small":
-        return str(table.to_csv()).encode()
+        text = str(table.to_csv()).encode()
+        return gzip.compress(text, mtime=0) if path.suffix.lower() == ".gz" else text
     content = io.BytesIO()
     if kind == "polars":
         table.write_parquet(content)

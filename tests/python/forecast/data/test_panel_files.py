@@ -27,7 +27,7 @@ def test_wide_files(tmp_path: Path, kind: str) -> None:
         "when": days(12),
         "b": [*map(str, range(1, 12)), ""],
         "label": ["x"] * 12,
-        "a": [str(k) for k in range(12)],
+        "a": [str(k * k) for k in range(12)],
     }
     path = tmp_path / f"wide.{kind}"
     if kind == "csv":

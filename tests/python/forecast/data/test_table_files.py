@@ -1,5 +1,6 @@
 """Tables as files: what a panel came as does not matter, the name of the file does."""
 
+import gzip
 import io
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from memattn.errors import DataError
 from memattn.forecast.data import table_files
 from memattn.forecast.data.frames import forecast_frame
 from memattn.forecast.data.panel import Panel, panel_from_file, panel_from_frame
+from memattn.forecast.data.small_table import SmallTable
 from memattn.forecast.data.table_files import kind_of_file, table_bytes
 
 from ..panels import random_table, write_csv
@@ -61,3 +63,23 @@ def test_nothing_that_writes_parquet(monkeypatch: pytest.MonkeyPatch) -> None:
     assert kind_of_file(Path("f.csv")) == "small"
     with pytest.raises(DataError, match="writing Parquet needs Polars or PyArrow: pip install"):
         kind_of_file(Path("f.parquet"))
+
+
+@pytest.mark.parametrize("name", ["a.xlsx", "a.txt", "a.json", "a.csv.zip", "a.gz", "a.parquet.gz"])
+def test_names_of_no_table_are_refused(name: str) -> None:
+    with pytest.raises(DataError, match=r"expected a name in .csv, .csv.gz or .parquet") as caught:
+        kind_of_file(Path(name))
+    assert (caught.value.kind, caught.value.argument) == ("option", "output")
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.CSV", "a", "-"])
+def test_names_of_csv(name: str) -> None:
+    assert kind_of_file(Path(name)) == "small"
+
+
+def test_gzip_is_written(tmp_path: Path) -> None:
+    table = SmallTable({"ds": np.array(["2024-01-01"], object), "y": np.array([1.5])})
+    plain = table_bytes(table, Path("a.csv"))
+    packed = table_bytes(table, Path("a.csv.gz"))
+    assert packed == table_bytes(table, Path("a.csv.gz"))
+    assert gzip.decompress(packed) == plain

@@ -1,10 +1,22 @@
 """Dates in all their forms, read and written again."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
+import numpy as np
 import pytest
 
-from memattn.forecast.data.times import format_moment, parse_moment
+from memattn.forecast.data.times import (
+    EPOCH,
+    NUMBERS,
+    Style,
+    format_moment,
+    is_readable,
+    misfits,
+    number_kind,
+    orders_of,
+    parse_moment,
+    ticks_of,
+)
 
 
 @pytest.mark.parametrize(
@@ -42,3 +54,50 @@ def test_offsets() -> None:
     moment = parse_moment("2024-01-01T00:30:00-03:30")
     assert moment is not None
     assert moment.offset == -timedelta(hours=3, minutes=30)
+
+
+@pytest.mark.parametrize(
+    ("text", "day_first"),
+    [
+        ("31.12.2013", True),
+        ("31/12/2013 23:00", True),
+        ("12-31-2013", False),
+        ("12/31/2013 23:00:30", False),
+        ("31-Dec-2013", None),
+        ("31 Dec 2013", None),
+        ("Dec 2013", None),
+        ("2013-Dec", None),
+    ],
+)
+def test_dates_in_other_orders(text: str, day_first: bool | None) -> None:
+    moment = parse_moment(text, day_first)
+    assert moment is not None
+    assert (moment.local.year, moment.local.month) == (2013, 12)
+    assert format_moment(moment.local, moment.style) == text
+    assert is_readable(moment.style)
+    if day_first is not None:
+        assert parse_moment(text) is None
+        assert parse_moment(text, not day_first) is None
+
+
+@pytest.mark.parametrize("text", ["31-Foo-2013", "31-Feb-2013", "00.01.2013", "1.2-2013", "1.2.13"])
+def test_what_is_no_date_in_any_order(text: str) -> None:
+    assert parse_moment(text) is None
+    assert orders_of(text) == ()
+
+
+@pytest.mark.parametrize("kind", NUMBERS)
+def test_numbers_that_are_dates(kind: str) -> None:
+    style = Style(kind)
+    assert is_readable(style)
+    assert not is_readable(Style(kind, seconds=True))
+    when = datetime(2004, 1, 1)
+    number = np.array([int(format_moment(when, style))])
+    assert ticks_of(number, kind)[0] == (when - EPOCH) // timedelta(microseconds=1)
+
+
+def test_numbers_that_are_no_dates() -> None:
+    assert misfits(np.array([20230229, 20230230, 20231301, 20230100]), "YYYYMMDD").all()
+    assert misfits(np.array([202300, 202313]), "YYYYMM").all()
+    for numbers in ([1, 2], [1799, 1800], [1_500_000_000, 1_500_000_001], [202313], [20230229]):
+        assert number_kind(np.array(numbers)) is None

@@ -1,0 +1,123 @@
+"""Kinds of files by their first bytes, for readers that were given another kind."""
+
+from __future__ import annotations
+
+import re
+import zlib
+from pathlib import Path
+
+from memattn._memattn import FormatError
+from memattn.errors import DataError, printable
+
+HEAD = 4096  # bytes that tell the kind
+# A text file shrinks to a fifth or a twentieth. What grows more may be made to fill the memory.
+UNPACKED_ANYWAY = 64 << 20
+UNPACKED_A_BYTE = 100
+
+EMPTY, UNKNOWN = "an empty file", "no kind that is known here"
+_EXPORT = "save its table as CSV"
+_KINDS: tuple[tuple[bytes, str, str], ...] = (
+    (rb"\x1f\x8b", "a gzip archive", "unpack it"),
+    (
+        rb"PK(\x03\x04|\x05\x06)",
+        "a zip archive, such as .xlsx",
+        "save the sheet as CSV, or unpack it",
+    ),
+    (rb"\xd0\xcf\x11\xe0", "an old Office file, such as .xls", "save the sheet as CSV"),
+    (rb"PAR1", "Parquet", "give it a name that ends in .parquet"),
+    (rb"ARROW1|FEA1", "Feather (Arrow)", "save it as Parquet or CSV"),
+    (rb"BZh|\xfd7zXZ|\x28\xb5\x2f\xfd|7z\xbc\xaf", "a compressed archive", "unpack it"),
+    (rb"%PDF", "PDF", _EXPORT),
+    (rb"\x80[\x02-\x05]", "a Python pickle", _EXPORT),
+    (rb"\x89HDF", "HDF5", _EXPORT),
+    (rb"\x93NUMPY", "a NumPy array", _EXPORT),
+    (rb"SQLite format 3", "an SQLite database", _EXPORT),
+    (rb"\x89PNG|GIF8|\xff\xd8\xff", "a picture", "give the table that it shows"),
+    (rb'(?s).{8}\{.*"memattn\.Forecaster"', "a saved Forecaster", "read it by Forecaster.load"),
+    (rb"(?s).{2,6}\0{2,6}\{", "a safetensors file", "give the table of the series"),
+    (rb"(?i)\s*<(!doctype|html|\?xml|table|head|body)", "HTML or XML", _EXPORT),
+    (rb'\s*[\[{]\s*(["\[{\]}]|\Z)', "JSON", _EXPORT),
+)
+_PATTERNS = [(re.compile(pattern), name, advice) for pattern, name, advice in _KINDS]
+
+
+def kind_of(head: bytes) -> str:
+    """What a file looks like, such as "a zip archive, such as .xlsx", by its first `HEAD` bytes."""
+    found = _found(head)
+    if found is not None:
+        return found[0]
+    if not head:
+        return EMPTY
+    try:
+        text = head.decode("utf-8", "replace" if len(head) >= HEAD else "strict")
+    except UnicodeDecodeError:
+        return UNKNOWN
+    return UNKNOWN if "\0" in text or "\ufffd" in text[:-4] else "text"
+
+
+def check_is_saved(path: Path, what: str, head: bytes | None = None) -> None:
+    """Raises FormatError for a file of another kind that is known than a saved `what`.
+
+    Safetensors files are left to the reader, which knows what is wrong with them. `head` is read
+    from a regular file unless it is given; a pipe can be read once.
+    """
+    if head is None and not path.is_file():
+        return
+    kind = kind_of(head_of(path) if head is None else head)
+    if kind not in (UNKNOWN, EMPTY, "a safetensors file", f"a saved {what}"):
+        raise FormatError(printable(f"{path}: no saved {what} (looks like {kind})"))
+
+
+def check_is_text(data: bytes, path: Path) -> None:
+    """Raises DataError for a file that is no CSV but another kind that is known."""
+    found = _found(data[:HEAD])
+    if found is not None:
+        name, advice = found
+        problem = f"looks like {name}, expected CSV; {advice}"
+        raise DataError("another-kind", problem, file=path)
+
+
+def _found(head: bytes) -> tuple[str, str] | None:
+    head = head.removeprefix(b"\xef\xbb\xbf")
+    for pattern, name, advice in _PATTERNS:
+        if pattern.match(head):
+            return name, advice
+    return None
+
+
+def head_of(path: Path) -> bytes:
+    """The first `HEAD` bytes of a file; none of one that cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return file.read(HEAD)
+    except OSError:
+        return b""
+
+
+def unpacked(data: bytes, path: Path) -> bytes:
+    """The content of a gzip file; what is none stays as it is.
+
+    Raises
+    ------
+    DataError
+        The file is cut off or damaged, or grows to more than `UNPACKED_A_BYTE` times its size.
+    """
+    parts: list[bytes] = []
+    room = max(UNPACKED_ANYWAY, UNPACKED_A_BYTE * len(data))
+    while data.startswith(b"\x1f\x8b"):
+        one = zlib.decompressobj(31)  # with gzip's header and its checksum
+        try:
+            parts.append(one.decompress(data, room + 1))
+        except zlib.error as error:
+            problem = f"is a damaged gzip file ({error}); write it again"
+            raise DataError("damaged-gzip", problem, file=path) from None
+        room -= len(parts[-1])
+        if room < 0:
+            problem = (
+                f"found far more text than the file's {len(data):,} bytes should hold; unpack it"
+            )
+            raise DataError("too-large", problem, file=path)
+        if not one.eof:
+            raise DataError("damaged-gzip", "is a gzip file that is cut off", file=path)
+        data = one.unused_data
+    return b"".join(parts) if parts else data

@@ -1,0 +1,140 @@
+"""Rows on the grid of their series; bad series are an error, or are left out and told."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TypeAlias
+
+import numpy as np
+
+from memattn.errors import DataError
+from memattn.forecast.data.columns import Array
+from memattn.forecast.data.frequency import Asked
+from memattn.forecast.data.long_rows import (
+    LongRows,
+    check_values,
+    each_time_once,
+    plural,
+    put_in_order,
+)
+from memattn.forecast.data.spacing import Spacing
+from memattn.forecast.data.time_zones import Ticks
+
+RAISE, DROP = "raise", "drop"
+SAMPLE = 100  # series whose commonest frequency is that of all
+SHOWN = 5  # in the note
+
+OnGrid: TypeAlias = tuple[LongRows, Spacing, tuple[Array, Ticks, Ticks]]
+Arrange: TypeAlias = Callable[[LongRows, Asked | None], OnGrid]
+
+
+def check_on_bad(on_bad_series: object) -> None:
+    """Raises DataError for what is neither of the two."""
+    if on_bad_series not in (RAISE, DROP):
+        problem = f"found {on_bad_series!r}, expected {RAISE!r} or {DROP!r}"
+        raise DataError("option", problem, argument="on_bad_series")
+
+
+def on_grid(rows: LongRows, asked: Asked | None, on_bad_series: str, arrange: Arrange) -> OnGrid:
+    """The rows in order, their spacing, and what `fill` makes of them.
+
+    Parameters
+    ----------
+    rows : LongRows
+        As they were read.
+    asked : Asked, optional
+        The frequency, if the caller gives it.
+    on_bad_series : str
+        ``"raise"``, or ``"drop"`` for a note instead of a DataError while one series is left.
+    arrange : callable
+        Makes that of rows in order, and of a frequency if there is one.
+
+    Raises
+    ------
+    DataError
+        What is wrong with a series, or with all of them together.
+    """
+    if on_bad_series == RAISE:
+        check_values(rows)
+    rows = put_in_order(rows)
+    before = list(rows.notes)
+    try:
+        return _checked(rows, asked, arrange)
+    except DataError:
+        if on_bad_series == RAISE or len(rows.ids) < 2:
+            raise
+        known = asked or _commonest(rows, arrange)
+        if known is None:
+            raise
+    bad = _find_bad(rows, np.arange(len(rows.ids)), known, arrange)
+    kept = np.setdiff1d(np.arange(len(rows.ids)), list(bad))
+    if not len(kept):
+        raise next(iter(bad.values()))
+    shown = [f"{rows.series(code)} ({_reason(bad[code])})" for code in list(bad)[:SHOWN]]
+    more = f" and {len(bad) - SHOWN:,} more" if len(bad) > SHOWN else ""
+    text = f"{plural(len(bad), 'series', 'series')} left out: {', '.join(shown)}{more}"
+    good = _part(rows, kept)
+    try:
+        found = _checked(good, asked, arrange)
+    except DataError:
+        good.notes.clear()
+        found = _checked(good, known, arrange)
+    found[0].notes[:0] = before
+    found[0].note("bad-series", text, len(bad))
+    return found
+
+
+def _checked(rows: LongRows, asked: Asked | None, arrange: Arrange) -> OnGrid:
+    check_values(rows)
+    return arrange(each_time_once(rows), asked)
+
+
+def _part(rows: LongRows, codes: Ticks) -> LongRows:
+    """Some of the series, with notes of their own."""
+    part = rows.select(np.isin(rows.codes, codes))
+    columns = rows.names.values
+    if len(columns) > 1:
+        columns = tuple(columns[code] for code in codes)
+    return replace(
+        part,
+        names=replace(rows.names, values=columns),
+        ids=rows.ids[codes],
+        codes=np.searchsorted(codes, part.codes),
+        notes=[],
+    )
+
+
+def _commonest(rows: LongRows, arrange: Arrange) -> Asked | None:
+    """The frequency that most of some series have, each by itself."""
+    places = np.unique(np.linspace(0, len(rows.ids) - 1, SAMPLE).astype(np.int64))
+    found: Counter[Asked] = Counter()
+    for code in places:
+        try:
+            part, spacing, _ = _checked(_part(rows, np.array([code])), None, arrange)
+        except DataError:
+            continue
+        frequency = spacing.frequency
+        found[Asked(frequency.words, frequency)] += len(part.codes)
+    return found.most_common(1)[0][0] if found else None
+
+
+def _find_bad(rows: LongRows, codes: Ticks, asked: Asked, arrange: Arrange) -> dict[int, DataError]:
+    """Each bad one among some series, in halves, so that few bad ones take few trials."""
+    try:
+        _checked(_part(rows, codes), asked, arrange)
+    except DataError as error:
+        if len(codes) == 1:
+            return {int(codes[0]): error}
+        half = len(codes) // 2
+        first, second = codes[:half], codes[half:]
+        found = _find_bad(rows, first, asked, arrange)
+        return found | _find_bad(rows, second, asked, arrange)
+    return {}
+
+
+def _reason(error: DataError) -> str:
+    """What was found, without what was expected."""
+    text = error.problem.partition("expected")[0].rstrip(",; ")
+    return text.rpartition(": found ")[2].removeprefix("found ")

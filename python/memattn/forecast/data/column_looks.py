@@ -1,0 +1,227 @@
+"""What columns that nobody named look like: row numbers, parts of dates, ids of series."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from memattn.errors import DataError, quoted
+from memattn.forecast.data.columns import Array, Columns, Times
+from memattn.forecast.data.time_zones import DAY, Ticks, clock_of
+from memattn.forecast.data.times import number_kind
+
+HEAD = 64  # rows that tell most columns of fractions from whole numbers
+HOUR, MINUTE = 3_600_000_000, 60_000_000
+MOST = 0.9  # of the rows have times of their own where others repeat by more than a mistake
+UNNAMED = ("", "index", "__index_level_0__")
+# Beside a column of years.
+PARTS = frozenset({"quarter", "month", "week", "day", "hour", "minute", "qtr", "mon", "weekday"})
+
+
+def whole(values: Array) -> Ticks | None:
+    """Values as whole numbers; None where one is missing or is none."""
+    parts = (values[:HEAD], values) if len(values) > HEAD else (values,)
+    if not all((part == np.rint(part)).all() for part in parts) or np.abs(values).max() >= 2**53:
+        return None
+    return values.astype(np.int64)
+
+
+def counts(numbers: Ticks) -> bool:
+    """Whether numbers go up by one from 0 or 1, as those of rows do."""
+    if numbers[-1] - numbers[0] != len(numbers) - 1:
+        return False
+    return len(numbers) > 1 and numbers[0] in (0, 1) and bool(np.all(np.diff(numbers) == 1))
+
+
+def is_unnamed(name: str) -> bool:
+    """Whether a column has no name, or the one that pandas gives such a column."""
+    return name.lower() in UNNAMED or name.startswith("Unnamed:")
+
+
+def times_in_numbers(numbers: Mapping[str, Ticks]) -> str | None:
+    """The first column of whole numbers that looks like one of dates, if any."""
+    for name, found in numbers.items():
+        kind, steps = number_kind(found), np.diff(found)
+        if kind is None or not steps.any():
+            continue
+        ordered = bool(np.all(steps > 0))
+        if kind.startswith("YYYY") or (ordered and (kind != "years" or np.ptp(steps) == 0)):
+            return name
+        if any(word in name.lower() for word in ("year", "date", "time")):
+            return name
+    return None
+
+
+@dataclass(frozen=True)
+class Clock:
+    """The times of a table, for comparisons with its other columns."""
+
+    times: Times
+
+    @cached_property
+    def order(self) -> Ticks:
+        """The rows in order of time."""
+        return np.argsort(self.times.ticks, kind="stable")
+
+    @cached_property
+    def places(self) -> Ticks:
+        """For each row the place of its time among the different times."""
+        return np.unique(self.times.ticks, return_inverse=True)[1].astype(np.int64)
+
+    @cached_property
+    def ascending(self) -> bool:
+        """Whether each row is later than the one before."""
+        return bool(np.all(np.diff(self.times.ticks) > 0))
+
+    @cached_property
+    def repeats(self) -> bool:
+        """Whether times stand in several rows, and not just one or two of them by mistake."""
+        return not self.ascending and int(self.places.max()) + 1 <= MOST * len(self.places)
+
+    @cached_property
+    def parts(self) -> dict[str, Ticks]:
+        """Years, months and so on of the times; of numbers none."""
+        if self.times.is_number:
+            return {}
+        ticks, zone = self.times.ticks, self.times.zone
+        ticks = ticks if zone is None else clock_of(zone, ticks).to_local(ticks)
+        days = ticks // DAY
+        dates = days.astype("datetime64[D]")
+        months = dates.astype("datetime64[M]")
+        years = dates.astype("datetime64[Y]")
+        month, year = months.astype(np.int64), years.astype(np.int64)
+        thursday = (days + 3) // 7 * 7  # of the week
+        of_year = thursday - thursday.astype("datetime64[D]").astype("datetime64[Y]").astype(
+            "datetime64[D]"
+        ).astype(np.int64)
+        parts = {
+            "year": year + 1970,
+            "month": month % 12 + 1,
+            "quarter": month % 12 // 3 + 1,
+            "week": of_year // 7 + 1,
+            "day": (dates - months.astype("datetime64[D]")).astype(np.int64) + 1,
+            "day of the year": (dates - years.astype("datetime64[D]")).astype(np.int64) + 1,
+            "weekday": (days + 3) % 7,
+            "weekday from Sunday": (days + 4) % 7,
+            "hour": ticks % DAY // HOUR,
+            "minute": ticks % HOUR // MINUTE,
+            "months": month,
+            "quarters": month // 3,
+        }
+        # One that stays the same tells nothing, but for the year.
+        return {name: part for name, part in parts.items() if name == "year" or np.ptp(part)}
+
+    def part(self, numbers: Ticks) -> str | None:
+        """The part of the times that numbers are, counted from 0 or 1; None for anything else."""
+        first, last = int(numbers[0]), int(numbers[-1])
+        for name, start, end in self._ends:
+            shift = first - start
+            near = last - end == shift and abs(shift) <= (name != "year")
+            if near and np.array_equal(numbers, self.parts[name] + shift):
+                return name
+        return None
+
+    @cached_property
+    def _ends(self) -> list[tuple[str, int, int]]:
+        return [(name, int(part[0]), int(part[-1])) for name, part in self.parts.items()]
+
+    def names_a_part(self, codes: Ticks) -> bool:
+        """Whether each value goes with one year, month or so on, and each of these with one."""
+        count = int(codes.max()) + 1
+        for part in self.parts.values():
+            ranks = np.unique(part, return_inverse=True)[1]
+            if ranks.max() + 1 == count == len(np.unique(ranks * count + codes)):
+                return True
+        return False
+
+    def blocks(self, codes: Ticks, names: bool) -> bool:
+        """Whether each value stands in rows one after the other, several in all, as ids do."""
+        count, rows = int(codes.max()) + 1, len(codes)
+        if not 2 <= count <= rows // 2 or (not names and self.ascending and count**2 > rows):
+            return False
+        runs = np.count_nonzero(np.diff(codes)) + 1
+        if runs != count and not self.ascending and not self.repeats:
+            runs = np.count_nonzero(np.diff(codes[self.order])) + 1
+        return runs == count and not self.names_a_part(codes)
+
+    def different(self, codes: Ticks) -> int:
+        """How many pairs of time and value there are."""
+        return len(np.unique(self.places * (int(codes.max()) + 1) + codes))
+
+
+def check_ids(columns: Columns, others: Iterable[str], values: Mapping[str, Array], times: Times,
+              names_of: str) -> None:  # fmt: skip
+    """Refuse a table without ids in which another column seems to hold them.
+
+    Parameters
+    ----------
+    columns : Columns
+        The table.
+    others : iterable of str
+        Columns that may hold ids.
+    values : mapping
+        Numbers of columns that are read already.
+    times : Times
+        Of its rows.
+    names_of : str
+        The name of the column of ids that it has not.
+
+    Raises
+    ------
+    DataError
+        Values of a column repeat in blocks of rows, or times repeat and a column tells them apart.
+    """
+    clock = Clock(times)
+    best, most = "", int(clock.places.max()) + 1 if clock.repeats else columns.rows
+    for name, codes, shown, are_names in _candidates(columns, others, values, clock):
+        if clock.blocks(codes, are_names):
+            raise _asked(f"found no column {quoted(names_of)}, but {shown} in blocks of rows", name)
+        repeat = 2 * (int(codes.max()) + 1) <= columns.rows
+        if clock.repeats and repeat and (pairs := clock.different(codes)) > most:
+            best, most, said = name, pairs, shown
+    if best and most < columns.rows:
+        said += "; one column alone does not tell the rows of a time apart, so join those that do"
+    if best:
+        raise _asked(f"found times that stand in several rows, and {said}", best)
+
+
+def _candidates(
+    columns: Columns, others: Iterable[str], values: Mapping[str, Array], clock: Clock
+) -> Iterator[tuple[str, Ticks, str, bool]]:
+    """Columns that may hold ids, the place of each row's value, and some values in words.
+
+    The last one is whether they are names, and not numbers.
+    """
+    for name in others:
+        are_names = False
+        if name in values or columns.is_numeric(name):
+            try:
+                numbers = whole(values[name] if name in values else columns.numbers(name))
+            except DataError:
+                continue
+            if numbers is None or (numbers[0] == numbers[-1] and not clock.repeats):
+                continue
+            flags = clock.ascending and numbers.min() == 0 and numbers.max() == 1
+            runs = np.count_nonzero(np.diff(numbers)) + 1
+            if flags or (clock.ascending and 2 * runs > len(numbers)) or clock.part(numbers):
+                continue
+            found, codes = np.unique(numbers, return_inverse=True)
+            cells = [str(cell) for cell in found[:2]]
+        else:
+            try:
+                ids = columns.ids(name)
+            except (DataError, TypeError):
+                continue
+            are_names, codes, cells = True, ids.codes, [str(cell) for cell in ids.values[:2]]
+        yield name, codes, f"values that repeat ({', '.join(map(quoted, cells))}, ...)", are_names
+
+
+def _asked(found: str, name: str) -> DataError:
+    problem = (
+        f"{found}: if {quoted(name)} says which series a row belongs to, pass it as {{id_col}}; if "
+        "all rows are one series, leave it out (in Python: id_col=None)"
+    )
+    return DataError("no-ids", problem, column=name, argument="id_col")
