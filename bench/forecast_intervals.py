@@ -2,10 +2,15 @@
 
     python -m bench.forecast_intervals          # on the validation part: candidates side by side
     python -m bench.forecast_intervals --test   # M3's own test: what the forecaster has, no more
+    ... --hourly ETTh1.csv                      # and of hourly series, 48 hours ahead
 
 The interval score (Gneiting and Raftery 2007) is the width plus 2 / (1 - level) times how far the
 truth lies outside, here of logarithms: less is better, and no width or coverage can be had for
 nothing. Between candidates the mean over frequencies is the geometric one.
+
+Hourly series are those of data/ and of the file given, measured on windows that the forecaster held
+out and on the last 60 windows of 48 hours of each; without --test only the first half of each is
+looked at. Their scores are in standard deviations of a series.
 """
 
 from __future__ import annotations
@@ -14,16 +19,17 @@ import argparse
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
 from bench.forecast_speed import panel_of
-from bench.forecasting import exit_code, say, write_results
+from bench.forecasting import ROOT, exit_code, say, write_results
 from bench.m3 import FREQUENCIES, Array, Frequency, load, smape
 from bench.tables import markdown
-from memattn.forecast import Forecaster, fitting
+from memattn.forecast import Forecaster, fitting, panel_from_file
 from memattn.forecast.conformal import (
-    SMOOTHEST,
+    POWERS,
     Calibration,
     Domain,
     calibrate,
@@ -39,7 +45,8 @@ from memattn.forecast.fitting import Fitted, WindowForecasts, forecast
 
 LEVELS = (80.0, 95.0)
 MONTHS = {"yearly": 12, "quarterly": 3, "monthly": 1}
-POWERS = (0.0, 0.5, 2 / 3, 0.75, 0.85, 1.0)
+HOURS, WINDOWS = 48, 60
+TEMPERATURES = ROOT / "data" / "new_york_temperature.csv"
 
 
 @dataclass(frozen=True)
@@ -126,8 +133,7 @@ def _windows_of(one: Fit) -> Windows:
 
 
 def _pooled(one: Fit, errors: Array, past: Domain, coming: Domain, power: float) -> Iterator[Score]:
-    divisor = (past.roughness + SMOOTHEST) ** power
-    unit = (coming.roughness + SMOOTHEST) ** power
+    divisor, unit = past.unit(power), coming.unit(power)
     points = np.log(one.found.points)
     for level in LEVELS:
         width = unit[:, None] * conformal_quantile(errors / divisor[:, None], level)
@@ -148,6 +154,49 @@ def rows(scores: dict[str, list[list[Score]]]) -> list[list[str]]:
         ratio = np.array([[one.score for one in each] for each in by_frequency]) / first
         table.append([*cells, f"{np.exp(np.log(ratio).mean()):.3f}"])
     return table
+
+
+def hourly(path: Path, test: bool, loss: str | None) -> Iterator[list[str]]:
+    """Coverages and scores of an hourly file, of held-out windows and of a backtest."""
+    read = panel_from_file(path, time_col="time" if path == TEMPERATURES else "date")
+    panel = panel_of(read.values, read.offsets, read.season)  # backtests are frames
+    if not test:
+        panel = panel.until(panel.lengths // 2)
+    deviation = np.array([panel.series(k).std() for k in range(len(panel))])
+
+    def row(
+        what: str, unit: Array, truth: Array, ends: dict[float, tuple[Array, Array]]
+    ) -> list[str]:
+        cells = [f"{path.stem}, {what}, {loss or 'smape'}"]
+        for level, (low, high) in ends.items():
+            known = ~np.isnan(low + truth)
+            low, high, came = ((each / unit)[known] for each in (low, high, truth))
+            one = scored(low, high, came, level)
+            cells += [f"{one.coverage:.1f}", f"{one.score:.3f}"]
+        return cells
+
+    forecaster = Forecaster(HOURS, loss=loss, level=LEVELS if loss else None)
+    result = forecaster.fit(panel).held_out(LEVELS)
+    assert result is not None
+    unit = np.broadcast_to(deviation[result.windows.series][:, None], result.truth.shape)
+    yield row("held out", unit, result.truth, dict(result.intervals))
+    table = forecaster.cross_validation(panel, n_windows=WINDOWS, step_size=HOURS, level=LEVELS)
+    owner = dict(zip(panel.ids, deviation, strict=True))
+    unit = np.array([owner[name] for name in table["unique_id"]])
+    names = {level: (f"memattn-lo-{level:g}", f"memattn-hi-{level:g}") for level in LEVELS}
+    ends = {
+        level: (np.array(table[low]), np.array(table[high])) for level, (low, high) in names.items()
+    }
+    yield row("backtest", unit, np.array(table["y"]), ends)
+
+
+def run_hourly(paths: list[Path], test: bool) -> None:
+    """Measure and print."""
+    found = [
+        row for path in paths for loss in (None, "quantile") for row in hourly(path, test, loss)
+    ]
+    header = [f"{name} {level:g}" for level in LEVELS for name in ("coverage", "score")]
+    print("\n" + markdown(["hourly, 48 ahead", *header], found))
 
 
 def run(test: bool, members: int) -> None:
@@ -189,8 +238,15 @@ def main() -> int:
     parse.formatter_class = argparse.RawDescriptionHelpFormatter
     parse.add_argument("--test", action="store_true", help="read M3's test, for what was chosen")
     parse.add_argument("--members", type=int, default=1)
+    parse.add_argument("--hourly", type=Path, metavar="ETTh1.csv", help="hourly series, too")
     options = parse.parse_args()
-    return exit_code(lambda: run(options.test, options.members))
+
+    def work() -> None:
+        run(options.test, options.members)
+        if options.hourly:
+            run_hourly([TEMPERATURES, options.hourly], options.test)
+
+    return exit_code(work)
 
 
 if __name__ == "__main__":

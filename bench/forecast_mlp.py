@@ -19,6 +19,7 @@ UNITS, LAYERS = 64, 2
 HIDDEN = 4 * 32  # heads times slots: a folded memory layer is two matrices (64, 128) too
 BATCH, RATE, DECAY, WARM_UP = 512, 1e-3, 1e-2, 100
 CLIP = 10.0  # of features
+ROUGH, SMOOTHEST = 0.05, 0.005  # the engine's kRough and kSmoothest
 NOISE_90 = 1.645  # of the standard normal
 
 
@@ -29,6 +30,7 @@ class Windows:
     features: Array  # (n, F)
     baseline: Array  # (n, horizon), of logs
     scale: Array  # (n,)
+    unit: Array  # (n,), of errors; 0: they do not count
     target: Array  # (n, horizon), log truth less baseline; NaN past the end of the series
     series: Array  # (n,)
 
@@ -76,19 +78,23 @@ def windows_of(
             first = max(n - lookback, 0)
             w = x[first:n] - index[np.arange(first, n) % season]
             change = np.abs(np.diff(w)).mean() if len(w) > 1 else 0.0
-            scale = change + 0.005
+            spread = np.abs(np.diff(x[:n])).mean() if n > 1 else 0.0
+            scale, unit = change + 0.1 * spread, min(spread / ROUGH, 1.0)
             padded = np.r_[np.full(lookback - len(w), w[0]), w]
             ahead = index[np.arange(n, n + horizon) % season]
-            features = [(padded[:-1] - w[-1]) / scale]
+            factor = 1 / scale if scale > 0 else 0.0
+            features = [(padded[:-1] - w[-1]) * factor]
             if season > 1:
-                features += [index[np.arange(n, n + season) % season] / scale, [float(is_seasonal)]]
-            features += [[np.log(scale) + 2.5]]
+                index_ahead = index[np.arange(n, n + season) % season] * factor
+                features += [index_ahead, [float(is_seasonal)]]
+            features += [[np.log(max(scale, SMOOTHEST)) + 2.5 if scale > 0 else 0.0]]
             seen = np.r_[np.clip(np.concatenate(features), -CLIP, CLIP), np.log(n / 50)]
             truth = np.full(horizon, np.nan)
             coming = x[n : n + horizon] if train else np.log(series.truth[k])
             truth[: len(coming)] = coming
             baseline = w[-1] + ahead
-            parts.append((seen, baseline, np.array(scale), truth - baseline, np.array(k)))
+            sizes = np.array(scale), np.array(unit)
+            parts.append((seen, baseline, *sizes, truth - baseline, np.array(k)))
     columns = [np.stack(column) for column in zip(*parts, strict=True)]
     return Windows(*columns)
 
@@ -141,15 +147,16 @@ def fit_predict(train: Windows, test: Windows, steps: int, seed: int, layers: in
     """Log forecasts (N, horizon) of the test's windows by one network."""
     torch.manual_seed(seed)
     torch.set_num_threads(1)  # small products: more threads only wait for each other
-    features, target, scale = (
+    unit = np.where(train.unit > 0, train.unit, np.nan)
+    features, target, slope = (
         torch.from_numpy(array.astype(np.float32))
-        for array in (train.features, train.target, train.scale)
+        for array in (train.features, train.target / unit[:, None], train.scale / unit)
     )
     network = Network(features.shape[1], target.shape[1], layers)
     optimizer = torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=DECAY, eps=1e-7)
     for step, batch in enumerate(_batches(train, steps, seed)):
         optimizer.param_groups[0]["lr"] = RATE * _rate(step, steps)
-        error = network(features[batch]) * scale[batch, None] - target[batch]
+        error = network(features[batch]) * slope[batch, None] - target[batch]
         known = ~torch.isnan(error)
         loss = (2 * torch.tanh(error[known].abs() / 2)).mean()
         optimizer.zero_grad()

@@ -1,11 +1,13 @@
 // A forecaster of many series of one frequency, built on the layer: an ensemble of small networks,
 // each trained on windows of all series.
 //
-// A positive series is forecast in logarithms, any other as it is. At an origin, the network sees
-// the last `lookback` values less their season, relative to the last of them and in units of their
-// mean step. Its output is added to the Naive2 forecast: the last value with the season put back.
-// So an untrained model is exactly Naive2, and a series that stands still is forecast to stand
-// still. Series with many long seasons, hourly ones above all, may use other windows: PanelWindows.
+// A positive series is forecast in logarithms, unless one value is more than 1000 times its
+// neighbour; any other series is forecast as it is. Forecasts of a series that was never negative
+// are not negative. At an origin, the network sees the last `lookback` values less their season,
+// relative to the last of them and in units of their mean step. Its output is added to the Naive2
+// forecast: the last value with the season put back. So an untrained model is exactly Naive2, and a
+// series that stands still is forecast to stand still. Series with many long seasons, hourly ones
+// above all, may use other windows: PanelWindows.
 //
 //   memattn::PanelForecasterOptions options;
 //   options.horizon = 12;
@@ -61,8 +63,8 @@ struct PanelForecasterOptions {
   double dropout = 0;             // on the output of each memory layer, in training; in [0, 1)
   MemoryInitializer memory_initializer = {};
 
-  // Of the error forecast - truth, in logarithms or else in units of the series' mean step
-  // (kPastSeasons: its standard deviation).
+  // Of the error forecast - truth, in units of the series' mean step (kPastSeasons: its standard
+  // deviation); in logarithms the unit is 20 mean steps, at most 1.
   ErrorLoss loss = ErrorLoss::kSmape;
   double huber_delta = 1;              // of kHuber
   std::vector<double> quantiles = {};  // of kPinball, else empty: in (0, 1), increasing

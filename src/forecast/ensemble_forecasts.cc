@@ -44,8 +44,9 @@ void finish_forecasts(const Panel& panel, std::span<const Origin> origins,
     double* const forecast = forecasts.data() + n * width.size();
     for (std::size_t k = 0; k < width.horizon; ++k) {
       for (std::size_t q = 0; q < width.outputs; ++q) {
-        quantiles[q] = series.from_domain(baseline[n * width.horizon + k] +
-                                          forecast[q * width.horizon + k] / count);
+        quantiles[q] = series.from_domain(
+            baseline[n * width.horizon + k] + forecast[q * width.horizon + k] / count,
+            origins[n].time);
       }
       std::ranges::sort(quantiles);
       for (std::size_t q = 0; q < width.outputs; ++q) {

@@ -8,12 +8,13 @@
 namespace memattn {
 namespace {
 
-// Added to the mean |difference| of a window, in units of the series. Without it, a window that
-// hardly moves would blow up the features and forecasts of what follows.
-constexpr double kSmallestScale = 0.005, kSmallestAdditiveScale = 0.1;
+// Times the spread of the series, added to the mean |difference| of a window. Without it, a window
+// that hardly moves would blow up the features and forecasts of what follows.
+constexpr double kSmallestScale = 0.1;
 
-// Bring the logarithms of a usual scale and of a usual length near 0.
-constexpr double kUsualLogScale = -2.5, kUsualLength = 50.0;
+// Bring the logarithms of a usual scale and of a usual length near 0. In logs, smaller scales than
+// kSmoothest look alike: what a network learns of them must hold for any.
+constexpr double kUsualLogScale = -2.5, kSmoothest = 0.005, kUsualLength = 50.0;
 
 double bounded(double value) { return std::clamp(value, -kLargestFeature, kLargestFeature); }
 
@@ -37,7 +38,7 @@ void make_last_values(const PanelSeries& series, const WindowShape& shape, std::
   for (std::int64_t i = 1; i < known; ++i) difference += std::abs(w[i] - w[i - 1]);
   if (known > 1) difference /= static_cast<double>(known - 1);
   row.unit = series.unit(time);
-  row.scale = difference + row.unit * (series.log_domain ? kSmallestScale : kSmallestAdditiveScale);
+  row.scale = difference + series.spread(time) * kSmallestScale;
   for (std::int64_t k = 0; k < shape.horizon; ++k) {
     row.baseline[k] = level + index[phase(time + k)];
   }
@@ -55,9 +56,10 @@ void make_last_values(const PanelSeries& series, const WindowShape& shape, std::
     }
     put(series.seasonality.seasonal(time) ? 1.0 : 0.0);
   }
-  put(row.scale > 0 ? bounded(series.log_domain ? std::log(row.scale) - kUsualLogScale
-                                                : std::log(row.scale / row.unit))
-                    : 0.0);
+  put(row.scale > 0
+          ? bounded(series.log_domain ? std::log(std::max(row.scale, kSmoothest)) - kUsualLogScale
+                                      : std::log(row.scale / row.unit))
+          : 0.0);
   put(std::log(static_cast<double>(time) / kUsualLength));
 }
 

@@ -30,8 +30,8 @@ struct LastValuesScratch {
 //   season + 1        the season of the next steps, and whether there is one; only if season > 1
 //   2                 log of the scale, log of `time`
 //
-// The scale is the mean |difference| of the window. A history shorter than the window repeats its
-// first value.
+// The scale is the mean |difference| of the window and a tenth of the series' spread. A history
+// shorter than the window repeats its first value.
 template <typename T>
 void make_last_values(const PanelSeries& series, const WindowShape& shape, std::int64_t time,
                       LastValuesScratch& scratch, const LastValuesRow<T>& row);

@@ -21,7 +21,7 @@ struct OriginWindows {
   std::vector<T> seasons;        // (N, P, season); empty without past seasons
   std::vector<double> baseline;  // (N, horizon)
   std::vector<double> scale;     // (N), 0 for a window that stands still
-  std::vector<double> unit;      // (N), the unit of errors; 0: no error can be measured
+  std::vector<double> unit;      // (N), the unit of errors; 0 for a series that stands still
 };
 
 // Returns the parts of the windows that go into the network.

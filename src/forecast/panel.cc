@@ -41,6 +41,18 @@ std::vector<double> deviations(std::span<const double> values) {
   return result;
 }
 
+// Returns how many values of a series are fit for logs, up to the first that is not positive or
+// too large a step from the one before.
+std::size_t count_in_logs(std::span<const double> values) {
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    if (!(values[i] > 0)) return i;
+    if (i == 0) continue;
+    const auto [low, high] = std::minmax(values[i], values[i - 1]);
+    if (high / low > kLargestStep) return i;
+  }
+  return values.size();
+}
+
 std::vector<RawSeries> series_of(std::span<const double> values,
                                  std::span<const std::int64_t> offsets) {
   std::vector<RawSeries> series;
@@ -55,31 +67,34 @@ std::vector<RawSeries> series_of(std::span<const double> values,
 }  // namespace
 
 PanelSeries::PanelSeries(const RawSeries& series, const PanelRules& rules)
-    : log_domain(rules.logs &&
-                 std::ranges::all_of(series.values, [](double value) { return value > 0; })),
+    : log_domain(rules.logs && count_in_logs(series.values) == series.values.size()),
       values([&] {
         std::vector<double> result(series.values.size());
         std::ranges::transform(series.values, result.begin(),
                                [&](double value) { return to_domain(value); });
         return result;
       }()),
-      seasonality(values, rules.past_seasons ? 1 : rules.season, series.first_time) {
-  if (rules.past_seasons) {
-    spreads_ = deviations(values);
-  } else if (!log_domain) {
-    spreads_ = mean_differences(values);
-  }
-}
+      seasonality(values, rules.past_seasons ? 1 : rules.season, series.first_time),
+      spreads_(rules.past_seasons ? deviations(values) : mean_differences(values)),
+      negative_from_(
+          1 + std::ranges::distance(
+                  series.values.begin(),
+                  std::ranges::find_if(series.values, [](double value) { return value < 0; }))) {}
 
 double PanelSeries::spread(std::int64_t time) const {
   return spreads_[static_cast<std::size_t>(time)];
 }
 
+double PanelSeries::unit(std::int64_t time) const {
+  return log_domain ? std::min(spread(time) / kRough, 1.0) : spread(time);
+}
+
 double PanelSeries::to_domain(double value) const { return log_domain ? std::log(value) : value; }
 
-double PanelSeries::from_domain(double value) const {
+double PanelSeries::from_domain(double value, std::int64_t time) const {
   constexpr double kLargest = std::numeric_limits<double>::max();
-  return std::clamp(log_domain ? std::exp(value) : value, -kLargest, kLargest);
+  const double least = time < negative_from_ ? 0.0 : -kLargest;
+  return std::clamp(log_domain ? std::exp(value) : value, least, kLargest);
 }
 
 Panel::Panel(std::span<const RawSeries> all, const PanelRules& rules,
@@ -90,12 +105,10 @@ Panel::Panel(std::span<const RawSeries> all, const PanelRules& rules,
     const std::span<const double> series = all[i].values;
     series_.emplace_back(all[i], rules);
     if (series_.back().log_domain || !rules.logs) continue;
-    const auto end = std::ranges::find_if(series, [](double value) { return !(value > 0); });
-    if (end == series.begin()) continue;
-    positive_starts_.try_emplace(
-        static_cast<std::int64_t>(i),
-        RawSeries{series.first(static_cast<std::size_t>(end - series.begin())), all[i].first_time},
-        rules);
+    const std::size_t count = count_in_logs(series);
+    if (count == 0) continue;
+    starts_in_logs_.try_emplace(static_cast<std::int64_t>(i),
+                                RawSeries{series.first(count), all[i].first_time}, rules);
   }
 }
 
@@ -106,9 +119,9 @@ Panel::Panel(std::span<const double> values, std::span<const std::int64_t> offse
 const PanelSeries& Panel::at(const Origin& origin) const {
   const PanelSeries& whole = series_[static_cast<std::size_t>(origin.series)];
   if (whole.log_domain) return whole;
-  const auto start = positive_starts_.find(origin.series);
-  return start != positive_starts_.end() && origin.time <= start->second.size() ? start->second
-                                                                                : whole;
+  const auto start = starts_in_logs_.find(origin.series);
+  return start != starts_in_logs_.end() && origin.time <= start->second.size() ? start->second
+                                                                               : whole;
 }
 
 OriginSampler::OriginSampler(const Panel& panel, std::int64_t min_history)

@@ -7,10 +7,6 @@
 namespace memattn {
 namespace {
 
-// Added to the spread in logs. Without it, a series that hardly moves would blow up the inputs and
-// forecasts of what follows.
-constexpr double kSmallestLogScale = 0.005;
-
 double mean(std::span<const double> values) {
   double sum = 0;
   for (const double value : values) sum += value;
@@ -39,7 +35,7 @@ void make_past_seasons(const PanelSeries& series, const WindowShape& shape, std:
   };
   const double level = mean(values(size - season, season));
   row.unit = series.unit(time);
-  row.scale = series.spread(time) + (series.log_domain ? kSmallestLogScale : 0.0);
+  row.scale = series.spread(time);
 
   // The mean of a phase over all seasons, relative to the level.
   const auto phase_mean = [&](std::int64_t phase) {

@@ -89,7 +89,7 @@ def backtest(
         settings = fitted.settings  # what was to be decided is, by the first one
         found = forecast(fitted.engine, settings, panel, some)
         forecasts[group] = found.points
-        ends = intervals_of(where, fitted, found, levels)
+        ends = intervals_of(where, fitted, found, levels, (panel, some))
         for one, (low, high) in ends.items():
             intervals[one][0][group], intervals[one][1][group] = low, high
     return evaluate(panel, windows, forecasts, intervals)

@@ -2,19 +2,22 @@
 
 A calibration window is forecast by a model that has not seen it; how far the truth was from the
 forecast is its error, in logs where the known values are positive, else as it is. Errors of all
-series are pooled, step by step ahead, after division by a unit that makes series alike:
+series are pooled, step by step ahead, after division by a unit that makes windows alike:
 
 - in logs a power of the series' roughness, the mean |change| from value to value or, where that is
-  less, over a season. Power 3/4, between the root and the roughness itself: a forecast's error
-  grows more slowly than roughness from smooth series to rough ones. Of the powers 0, 1/2, 2/3, 3/4,
-  0.85 and 1, with and without the season, it has the best interval score on M3's validation part
-  (`python -m bench.forecast_intervals`);
+  less, over a season. A forecast's error grows with roughness from smooth series to rough ones,
+  mostly more slowly; the power is the one that makes the panel's own errors most alike;
 - else the roughness, the only unit that such a series has.
 
-The interval of n such scores at level p is the forecast give or take the ceil((n + 1) p)-th
-smallest, times the unit of the window at hand. If calibration windows and those to come are
-exchangeable, it holds the truth with probability p or more (Vovk et al. 2005; Lei et al. 2018):
-on average over series, not for each of them.
+Roughness is larger where the last rows moved more than the whole history: weather is rougher in
+winter. Recent errors count more, too: the weight of a calibration window halves with its age.
+
+The interval of n such scores of equal weight at level p is the forecast give or take the
+ceil((n + 1) p)-th smallest, times the unit of the window at hand. If calibration windows and those
+to come are exchangeable, it holds the truth with probability p or more (Vovk et al. 2005; Lei et
+al. 2018): on average over series, not for each of them. The 1 is the window at hand, whose score is
+taken to be the largest; weights are those of Barber et al. (2023). Windows that share values say
+less than others, so that k steps ahead the window at hand counts SHARED * k.
 
 A model that was trained for quantiles has ends of its own for some levels. There the error is how
 far the truth lies outside of them, less than 0 inside, and the ends are moved by the same rank of
@@ -24,21 +27,30 @@ it, outwards or inwards (conformalised quantile regression, Romano et al. 2019):
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from memattn.forecast.data.columns import Array
+from memattn.forecast.data.frequency import COUNTED
 from memattn.forecast.data.panel import Panel
 from memattn.forecast.data.time_zones import Ticks
 from memattn.forecast.data.windows import Windows
 
 Flags = npt.NDArray[np.bool_]
 
-SMOOTHEST = 0.005  # added to roughness in logs: what stands still may begin to move
-POWER = 0.75  # of roughness in logs, by which errors are divided
+# Chosen on M3's validation part and the first half of hourly series: bench.forecast_intervals.
+POWERS = (0.5, 0.6, 0.7, 0.75, 0.8, 0.9, 1.0)  # of roughness in logs, by which errors are divided
+RECENT_ROWS, RECENT_SEASONS = 168, 7  # the larger of them: the last rows, and the half-life
+HALF_LIFE_HORIZONS = 3.5  # at least
+FORGOTTEN = 6  # half-lives
+SHARED = 0.5  # of the windows that overlap with one
+RECENT_RANGE = 4.0  # by which the last rows may be rougher than the history, or smoother
+MOST_CUTOFFS = 64  # at which the errors known by then calibrate anew
+LARGEST_STEP = 1000.0  # in logs, as the engine has it
 LEAST_SEASONAL = 0.01  # of the roughness from value to value: a season that repeats exactly, too
+OLDEST = 2**62  # rows
 ENOUGH = 20  # scores of a domain; with fewer the other domain's are taken to help
 
 
@@ -49,36 +61,62 @@ class Domain:
     Attributes
     ----------
     logs : array (W,)
-        Whether errors are counted in logs: where the known values are all positive, unless the
-        model does not forecast in logs.
+        Whether errors are counted in logs: where the known values are all positive and none is
+        more than LARGEST_STEP times its neighbour, unless the model does not forecast in logs.
     roughness : array (W,)
         The mean |change| from one known value to the next, 0 without any; where `logs` of the
         logs, and that over a season where it is less.
+    change : array (W,)
+        How much rougher the last rows are than all of them.
+    least : array (W,)
+        The least that a truth can be: 0 where no known value is negative, else -infinity.
     """
 
     logs: Flags
     roughness: Array
+    change: Array
+    least: Array
 
-    @property
-    def unit(self) -> Array:
-        """What errors are divided by (W,); 0 for what stands still at or below 0."""
-        return np.where(self.logs, (self.roughness + SMOOTHEST) ** POWER, self.roughness)
+    def unit(self, power: float) -> Array:
+        """What errors are divided by (W,); 0 for what stands still."""
+        return np.where(self.logs, self.roughness**power, self.roughness) * self.change
 
 
 def domain_of(panel: Panel, windows: Windows, logs: bool = True) -> Domain:
     """The domain of each window, from the values before it alone; without `logs` in none."""
-    values, start = panel.filled, panel.offsets[windows.series]
+    values, season = panel.filled, panel.season
+    start = panel.offsets[windows.series]
     stop = panel.latest[start + windows.ends - 1] + 1  # without a hole at the end
-    bad = np.concatenate([[0], np.cumsum(values <= 0)])
-    positive = (bad[stop] == bad[start]) & logs
-    with np.errstate(divide="ignore", invalid="ignore"):
-        in_logs = np.log(np.where(values > 0, values, 1.0))
-    nearest = _mean_change(in_logs, start, stop, 1)
-    seasonal = _mean_change(in_logs, start, stop, panel.season)
-    seasonal = np.where(stop - start > panel.season, seasonal, nearest)
-    relative = np.minimum(nearest, np.maximum(seasonal, LEAST_SEASONAL * nearest))
-    plain = _mean_change(values, start, stop, 1)
-    return Domain(positive, np.where(positive, relative, plain))
+    fit = values > 0
+    in_logs = np.log(np.where(fit, values, 1.0))
+    fit[1:] &= np.abs(np.diff(in_logs)) <= np.log(LARGEST_STEP)
+    fit[panel.offsets[:-1]] = values[panel.offsets[:-1]] > 0  # no step leads to a first value
+    positive = (_count(~fit, start, stop) == 0) & logs
+    least = np.where(_count(values < 0, start, stop) == 0, 0.0, -np.inf)
+    found = []
+    for these in (in_logs, values):
+        nearest = _mean_change(these, start, stop, 1)
+        seasonal = _mean_change(these, start, stop, season)
+        seasonal = np.where(stop - start > season, seasonal, nearest)
+        recent = np.maximum(start, stop - max(RECENT_ROWS, RECENT_SEASONS * season))
+        change = np.ones(len(windows))
+        for lag, whole in ((1, nearest), (season, seasonal)):
+            late = _mean_change(these, recent, stop, lag)
+            known = (recent > start) & (whole > 0)
+            change *= np.divide(late, whole, out=np.ones(len(windows)), where=known)
+        change = np.clip(change, RECENT_RANGE**-2, RECENT_RANGE**2) ** 0.25
+        if these is in_logs:
+            nearest = np.minimum(nearest, np.maximum(seasonal, LEAST_SEASONAL * nearest))
+        found.append((nearest, change))
+    roughness, change = (np.where(positive, *both) for both in zip(*found, strict=True))
+    return Domain(positive, roughness, change, least)
+
+
+def _count(flags: Flags, start: Ticks, stop: Ticks) -> Ticks:
+    """How many of flags[start:stop] are set, of each pair."""
+    sums = np.concatenate([np.zeros(1, np.int64), np.cumsum(flags)])
+    count: Ticks = sums[stop] - sums[start]
+    return count
 
 
 def _mean_change(values: Array, start: Ticks, stop: Ticks, lag: int) -> Array:
@@ -108,16 +146,42 @@ class Calibration:
         the truth lies outside of the ends of each.
     domain : Domain
         Of the windows.
+    age : array (n,)
+        How many rows were known after the window began.
+    half_life : float
+        Of the weights of windows, in rows.
     levels : tuple of float
         Those that were trained, in percent, ascending; none: any level can be had.
     """
 
     errors: Array
     domain: Domain
+    age: Ticks
+    half_life: float
     levels: tuple[float, ...] = ()
 
     def __len__(self) -> int:
         return len(self.errors)
+
+    def before(self, rows: int) -> Calibration:
+        """What was known so many rows earlier, without what weighs next to nothing."""
+        age = self.age - rows
+        known = age[:, None] > np.arange(self.errors.shape[2])
+        youngest = age[age > 0].min(initial=OLDEST)
+        kept = known[:, 0] & (age - youngest <= FORGOTTEN * self.half_life)
+        errors = np.where(known[kept, None], self.errors[kept], np.nan)
+        domain = Domain(*(one[kept] for one in vars(self.domain).values()))
+        return replace(self, errors=errors, domain=domain, age=age[kept])
+
+    def joined(self, other: Calibration, rows: int) -> Calibration:
+        """With the errors of windows that became known in the next `rows` rows."""
+        pairs = zip(vars(self.domain).values(), vars(other.domain).values(), strict=True)
+        return replace(
+            self,
+            errors=np.concatenate([self.errors, other.errors]),
+            domain=Domain(*(np.concatenate(pair) for pair in pairs)),
+            age=np.concatenate([self.age + rows, other.age]),
+        )
 
     def half_width(self, domain: Domain, level: float) -> Array:
         """How far the interval of a level, in percent, reaches, in the domain (W, horizon).
@@ -126,27 +190,40 @@ class Calibration:
         without any score. When there are too few for the level, the largest stands in.
         """
         place = self.levels.index(level) if self.levels else 0
+        youngest = self.age.min(initial=OLDEST)
+        weights = 0.5 ** ((self.age - youngest) / self.half_life)
         widths = np.empty((len(domain.logs), self.errors.shape[2]))
         for logs in (True, False):
-            scores, with_power = self._scores(self.errors[:, place], logs)
+            scores, these, power = self._scores(self.errors[:, place], logs)
             mine = domain.logs == logs
-            roughness = domain.roughness[mine]
-            unit = domain.unit[mine] if with_power else roughness + (SMOOTHEST if logs else 0)
-            # An infinite score times a unit of 0 is no width.
-            quantile = np.broadcast_to(conformal_quantile(scores, level), widths[mine].shape)
-            still = np.zeros_like(quantile)
+            unit = domain.unit(power)[mine]
+            # An infinite score times a unit of 0 is no width, but none is none.
+            quantile = conformal_quantile(scores, level, weights[these])
+            quantile = np.broadcast_to(quantile, widths[mine].shape)
+            still = np.where(np.isnan(quantile), np.nan, 0.0)
             widths[mine] = np.multiply(unit[:, None], quantile, out=still, where=unit[:, None] > 0)
         return widths
 
-    def _scores(self, errors: Array, logs: bool) -> tuple[Array, bool]:
-        """Scores (m, horizon) for a domain, and whether its own unit has divided them."""
-        own = self.domain.logs == logs
-        usable = self.domain.logs | (self.domain.roughness > 0)
-        if (own & usable).sum() >= ENOUGH or not (~own & usable).any():
-            chosen = own & usable
-            return errors[chosen] / self.domain.unit[chosen, None], True
-        roughness = self.domain.roughness + np.where(self.domain.logs, SMOOTHEST, 0.0)
-        return errors[usable] / roughness[usable, None], False
+    def _scores(self, errors: Array, logs: bool) -> tuple[Array, Flags, float]:
+        """Scores (m, horizon) for a domain, their windows, and the power that has divided them."""
+        usable = self.domain.roughness > 0
+        own = usable & (self.domain.logs == logs)
+        if own.sum() < ENOUGH and own.sum() < usable.sum():
+            return errors[usable] / self.domain.unit(1.0)[usable, None], usable, 1.0
+        power = self._power(errors, own) if logs else 1.0
+        return errors[own] / self.domain.unit(power)[own, None], own, power
+
+    def _power(self, errors: Array, own: Flags) -> float:
+        """The power of roughness that makes errors likeliest, if their law is Laplace's."""
+        known = np.isfinite(errors[own])
+        sizes, count = np.where(known, np.abs(errors[own]), 0.0), np.maximum(known.sum(axis=0), 1)
+        costs = {}
+        for power in POWERS:
+            unit = self.domain.unit(power)[own, None]
+            mean = (sizes / unit).sum(axis=0) / count
+            costs[power] = (np.log(unit) * known).sum(axis=0) @ (1 / count)
+            costs[power] += np.log(mean[mean > 0]).sum()
+        return min(POWERS, key=lambda power: costs[power])
 
 
 def calibrate(
@@ -172,15 +249,35 @@ def calibrate(
         The K levels whose ends the quantiles are, ascending.
     """
     domain = domain_of(panel, windows, logs)
-    truth = windows.truth(panel, forecasts.shape[-1])
+    horizon, middle = forecasts.shape[-1], len(levels)
+    truth = windows.truth(panel, horizon)
     quantiles = quantiles_of(forecasts)
-    if not levels:
-        return Calibration(_distances(domain, quantiles, truth, 0, 0)[:, None], domain)
-    middle = len(levels)
     errors = [
-        _distances(domain, quantiles, truth, middle - k, middle + k) for k in range(1, middle + 1)
+        _distances(domain, quantiles, truth, middle - k, middle + k)
+        for k in (range(1, middle + 1) if levels else (0,))
     ]
-    return Calibration(np.stack(errors, axis=1), domain, levels)
+    age, half_life = ages(panel, windows), half_life_of(panel.season, horizon)
+    return Calibration(np.stack(errors, axis=1), domain, age, half_life, levels)
+
+
+def half_life_of(season: int, horizon: int) -> float:
+    """In how many rows the weight of a calibration window halves."""
+    return max(RECENT_ROWS, RECENT_SEASONS * season, HALF_LIFE_HORIZONS * horizon)
+
+
+def ages(panel: Panel, windows: Windows) -> Ticks:
+    """How many rows there are in the panel after each window begins (W,).
+
+    Series that end earlier have none for the rows in between. Numbers that begin alike count the
+    rows of each series.
+    """
+    last = panel.positions()
+    first = last - panel.frequency.step * (panel.lengths - 1)
+    if panel.frequency.unit in COUNTED and (first == first[0]).all():
+        last = np.zeros_like(last)
+    missed = (last.max() - last) // panel.frequency.step
+    after: Ticks = (panel.lengths + missed)[windows.series] - windows.ends
+    return after
 
 
 def quantiles_of(forecasts: Array) -> Array:
@@ -207,8 +304,10 @@ def _distances(domain: Domain, quantiles: Array, truth: Array, low: int, high: i
     return np.where(np.isnan(distances) & ~np.isnan(truth), np.inf, distances)
 
 
-def conformal_quantile(scores: Array, level: float) -> Array:
-    """The ceil((n + 1) level / 100)-th smallest score of each step (horizon,); NaN without any.
+def conformal_quantile(scores: Array, level: float, weights: Array | None = None) -> Array:
+    """The weighted quantile of the scores of each step (horizon,); NaN without any.
+
+    With equal weights it is, one step ahead, the ceil((n + 1) level / 100)-th smallest.
 
     Parameters
     ----------
@@ -216,14 +315,21 @@ def conformal_quantile(scores: Array, level: float) -> Array:
         NaN is none.
     level : float
         In percent.
+    weights : array (n,), optional
+        Of the scores, at most 1, which they are by default.
     """
-    count = np.count_nonzero(~np.isnan(scores), axis=0)
     if not len(scores):
         return np.full(scores.shape[1], np.nan)
-    # 1e-9: (n + 1) * level / 100 may lie a rounding error above a whole number.
-    rank = np.ceil((count + 1) * level / 100 - 1e-9).astype(np.int64)
-    place = np.clip(rank, 1, np.maximum(count, 1)) - 1
-    chosen: Array = np.take_along_axis(np.sort(scores, axis=0), place[None, :], axis=0)[0]
+    order = np.argsort(scores, axis=0)
+    weight = np.ones(len(scores)) if weights is None else weights
+    sums = np.cumsum(weight[order] * ~np.isnan(np.take_along_axis(scores, order, 0)), axis=0)
+    # Of the window at hand, the largest score.
+    own = np.maximum(1.0, SHARED * np.arange(1, scores.shape[1] + 1))
+    # 1e-9: the sum may lie a rounding error below the share.
+    below = (sums < (sums[-1] + own) * level / 100 - 1e-9).sum(axis=0)
+    count = np.count_nonzero(~np.isnan(scores), axis=0)
+    place = np.minimum(below, np.maximum(count, 1) - 1)
+    chosen: Array = scores[order[place, np.arange(len(place))], np.arange(len(place))]
     return chosen
 
 
@@ -265,7 +371,36 @@ def interval_ends(
                 high = np.where(logs, high * factor, high + width)
             # Also above what has no logarithm: no error is too large.
             high = np.where(width == np.inf, np.inf, high)
+        low = np.maximum(low, np.minimum(domain.least[:, None], points_of(forecasts)))
         # Ends that came closer may cross: not each other, nor those of a lower level.
         inner_low, inner_high = np.minimum(low, inner_low), np.maximum(high, inner_high)
         ends[level] = inner_low, inner_high
     return ends
+
+
+def rolling_ends(
+    calibration: Calibration,
+    age: Ticks,
+    domain: Domain,
+    forecasts: Array,
+    levels: Sequence[float],
+    trained: tuple[float, ...] = (),
+) -> dict[float, tuple[Array, Array]]:
+    """As `interval_ends`, each window by the errors that were known when it began.
+
+    Parameters
+    ----------
+    age : array (W,)
+        Of the windows, as the calibration counts it.
+    """
+    ends = {level: (np.empty((2, len(age), forecasts.shape[-1]))) for level in levels}
+    first, last = age.min(), age.max()
+    width = (last - first) // MOST_CUTOFFS + 1
+    group = (last - age) // width
+    for k in np.unique(group):
+        mine = group == k
+        known = calibration.before(int(age[mine].max()))
+        some = Domain(*(one[mine] for one in vars(domain).values()))
+        for level, pair in interval_ends(known, some, forecasts[mine], levels, trained).items():
+            ends[level][:, mine] = pair
+    return {level: (low, high) for level, (low, high) in ends.items()}

@@ -21,7 +21,15 @@ import numpy as np
 
 from memattn.forecast.arguments import check_trained
 from memattn.forecast.baselines import naive, seasonal_naive
-from memattn.forecast.conformal import Flags, calibrate, domain_of, interval_ends, points_of
+from memattn.forecast.conformal import (
+    Flags,
+    ages,
+    calibrate,
+    domain_of,
+    interval_ends,
+    points_of,
+    rolling_ends,
+)
 from memattn.forecast.data.columns import Array
 from memattn.forecast.data.frames import MODEL, Intervals, series_frame
 from memattn.forecast.data.long_rows import plural
@@ -44,6 +52,7 @@ if TYPE_CHECKING:
 SEASONAL_NAIVE, NAIVE = "seasonal-naive", "naive"
 METHODS = (MODEL, SEASONAL_NAIVE, NAIVE)
 FEW_WINDOWS = 10  # that do not overlap, of all series together
+EARLIER = "earlier windows of the series"
 FEWEST_SCORES = 20  # windows, or series, to calibrate on: fewer say nothing of a level of 95 %
 
 
@@ -256,10 +265,10 @@ def evaluate(
 def evaluate_held_out(fitted: Fitted, levels: Sequence[float]) -> Evaluation | None:
     """What a fit held out, measured; None when it held nothing out.
 
-    The intervals of a held-out window are calibrated on other held-out windows alone, none of which
-    shares a value with it. Where series have windows enough, that is the earlier ones for the later
-    ones, which alone are measured; else half of the series for the other half, each way. Where
-    neither will do, or for no levels, the coverage is None.
+    The intervals of a held-out window are calibrated on other held-out windows alone, none of whose
+    truths lies after it begins. Where series have windows enough, that is the earlier ones for the
+    later ones, which alone are measured; else half of the series for the other half, each way.
+    Where neither will do, or for no levels, the coverage is None.
     """
     held_out = fitted.held_out
     if held_out is None or not len(held_out.windows):
@@ -271,10 +280,13 @@ def evaluate_held_out(fitted: Fitted, levels: Sequence[float]) -> Evaluation | N
     folds, how = _folds(windows, forecasts.shape[-1])
     logs, trained = fitted.settings["logs"].value, held_out.levels
     for known, measured in folds:
-        these = _some(windows, known)
+        these, coming = _some(windows, known), _some(windows, measured)
         calibration = calibrate(panel, these, forecasts[known], logs, trained)
-        domain = domain_of(panel, _some(windows, measured), logs)
-        found = interval_ends(calibration, domain, forecasts[measured], sorted(ends), trained)
+        what = (domain_of(panel, coming, logs), forecasts[measured], sorted(ends), trained)
+        if how == EARLIER:
+            found = rolling_ends(calibration, ages(panel, coming), *what)
+        else:
+            found = interval_ends(calibration, *what)
         for level, (low, high) in found.items():
             ends[level][0][measured], ends[level][1][measured] = low, high
     points = points_of(forecasts)
@@ -283,7 +295,10 @@ def evaluate_held_out(fitted: Fitted, levels: Sequence[float]) -> Evaluation | N
 
 
 def _folds(windows: Windows, horizon: int) -> tuple[list[tuple[Flags, Flags]], str]:
-    """Which windows to calibrate on and which to measure, as pairs, and what the former are."""
+    """Which windows to calibrate on and which to measure, as pairs, and what the former are.
+
+    Of `EARLIER` windows, only those are for a window whose truth was known when it began.
+    """
     _, first, owner, count = np.unique(
         windows.series, return_index=True, return_inverse=True, return_counts=True
     )
@@ -291,7 +306,7 @@ def _folds(windows: Windows, horizon: int) -> tuple[list[tuple[Flags, Flags]], s
     middle = (windows.ends[first] + horizon + windows.ends[first + count - 1] + 1) // 2
     early = windows.ends + horizon <= middle[owner]
     if early.sum() >= FEWEST_SCORES:
-        return [(early, windows.ends >= middle[owner])], "earlier windows of the series"
+        return [(np.ones(len(early), dtype=bool), windows.ends >= middle[owner])], EARLIER
     if len(count) >= 2 * FEWEST_SCORES:
         even = owner % 2 == 0
         return [(even, ~even), (~even, even)], "windows of other series"

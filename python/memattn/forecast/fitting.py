@@ -14,10 +14,12 @@ from memattn.forecast.checkpoint import Trainer, train_engine
 from memattn.forecast.conformal import (
     Calibration,
     Domain,
+    ages,
     calibrate,
     domain_of,
     interval_ends,
     points_of,
+    rolling_ends,
 )
 from memattn.forecast.data.columns import Array
 from memattn.forecast.data.frames import Intervals
@@ -254,10 +256,9 @@ def _calibration_notes(calibration: Calibration, panel: Panel, logs: bool) -> li
         text += f"; they reach {reached} of {horizon} steps ahead, the others have no interval"
     notes = [Note("calibration", text, len(calibration))]
     domain = domain_of(panel, last_windows(panel), logs)
-    still = int((~domain.logs & (domain.roughness == 0)).sum())
+    still = int((domain.roughness == 0).sum())
     if still:
         what = f"{plural(still, 'series', 'series')} that stand still"
-        what += " at or below 0" if logs else ""
         notes.append(Note("still", f"{what}: no unit for errors, intervals of width 0", still))
     return notes
 
@@ -325,9 +326,16 @@ def available_levels(fitted: Fitted) -> tuple[float, ...]:
 
 
 def intervals_of(
-    where: str, fitted: Fitted, forecasts: WindowForecasts, levels: list[float]
+    where: str,
+    fitted: Fitted,
+    forecasts: WindowForecasts,
+    levels: list[float],
+    later: tuple[Panel, Windows] | None = None,
 ) -> Intervals:
-    """The intervals of forecasts; ValueError for levels that fit has not calibrated or trained."""
+    """The intervals of forecasts; ValueError for levels that fit has not calibrated or trained.
+
+    With `later`, the windows and their panel, each is calibrated on the errors known when it began.
+    """
     if not levels:
         return {}
     trained = trained_levels(fitted.settings)
@@ -335,7 +343,28 @@ def intervals_of(
     if not available_levels(fitted):
         hint = "fit with intervals=True and let the training end"
         raise refused(where, "level", f"this fit has no intervals: {hint}")
-    return interval_ends(fitted.calibration, forecasts.domain, forecasts.quantiles, levels, trained)
+    calibration, domain, quantiles = fitted.calibration, forecasts.domain, forecasts.quantiles
+    if later is None or calibration is None:
+        return interval_ends(calibration, domain, quantiles, levels, trained)
+    panel, windows = later
+    age = ages(panel, windows)
+    since = _some_windows(_between(windows).clear(panel, quantiles.shape[-1]))
+    if len(since):
+        then = forecast(fitted.engine, fitted.settings, panel, since).quantiles
+        more = calibrate(panel, since, then, fitted.settings["logs"].value, trained)
+        calibration = calibration.joined(more, int(age.max()))
+        return rolling_ends(calibration, age, domain, quantiles, levels, trained)
+    return interval_ends(calibration, domain, quantiles, levels, trained)
+
+
+def _between(windows: Windows) -> Windows:
+    """A window for each row from the first one of a series to before its last one."""
+    series, first, count = np.unique(windows.series, return_index=True, return_counts=True)
+    begin = windows.ends[first]
+    lengths = windows.ends[first + count - 1] - begin
+    before = np.cumsum(lengths) - lengths
+    ends = np.arange(lengths.sum()) + np.repeat(begin - before, lengths)
+    return Windows(np.repeat(series, lengths), ends)
 
 
 def share_of(progress: Progress | None, place: int, parts: int) -> Progress | None:

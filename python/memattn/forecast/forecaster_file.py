@@ -21,7 +21,7 @@ from memattn.convert.source import SourceFile, open_source
 from memattn.errors import DataError, quoted
 from memattn.files import write_atomically
 from memattn.forecast.arguments import LOSSES, ForecasterOptions, checked_levels
-from memattn.forecast.conformal import Calibration, Domain
+from memattn.forecast.conformal import Calibration, Domain, half_life_of
 from memattn.forecast.data.column_types import categories_of, zone_text
 from memattn.forecast.data.form_config import form_config, form_of, zone_of
 from memattn.forecast.data.frames import forecast_frame
@@ -57,6 +57,10 @@ CALIBRATION = {
     "calibration.errors": ("float64", 3),
     "calibration.roughness": ("float64", 1),
     "calibration.logs": ("uint8", 1),
+}
+LATER = {  # the files of older versions have none
+    "calibration.age": ("int64", 1),
+    "calibration.change": ("float64", 1),
 }
 # Of whole numbers, the least and the largest; other settings have a rule of their own.
 BOUNDS = {
@@ -98,6 +102,8 @@ def forecaster_bytes(fitted: Fitted, options: ForecasterOptions) -> bytes:
         arrays["calibration.errors"] = calibration.errors
         arrays["calibration.roughness"] = calibration.domain.roughness
         arrays["calibration.logs"] = calibration.domain.logs.astype(np.uint8)
+        arrays["calibration.age"] = calibration.age
+        arrays["calibration.change"] = calibration.domain.change
     config = {
         "arguments": options.get_params(),
         "settings": {name: [one.value, one.reason] for name, one in fitted.settings.items()},
@@ -131,19 +137,19 @@ def _read(source: SourceFile) -> tuple[ForecasterOptions, Fitted]:
     tensors, config = read_state(source, FORMAT, "a saved Forecaster")
     options = _options(source, config.get("arguments"))
     settings = _settings(source, config.get("settings"))
-    horizon = settings["horizon"].value
     calibrated = any(tensor.name in CALIBRATION for tensor in tensors)
     kinds = {**TENSORS, **(CALIBRATION if calibrated else {})}
     if any(tensor.name == "time" for tensor in tensors):
         kinds["time"] = TENSORS["day"]
+    if calibrated and any(tensor.name in LATER for tensor in tensors):
+        kinds |= LATER
     if any(tensor.name == CATEGORIES for tensor in tensors):
         kinds[CATEGORIES] = TENSORS["ids"]
     found = Arrays(source, tensors, kinds)
     counts = _weight_counts(source, settings)
     found.check("weights", (sum(counts),))
     panel = _panel(source, config, found)
-    levels = trained_levels(settings)
-    calibration = _calibration(source, found, horizon, levels) if calibrated else None
+    calibration = _calibration(source, found, settings, panel.season) if calibrated else None
     weights = found.read("weights")
     if not np.isfinite(weights).all():
         source.fail("weights", "a value that is not finite", "finite numbers")
@@ -327,9 +333,8 @@ def _frequency(source: SourceFile, found: object) -> Frequency:
     return source.fail("config: frequency", quoted(str(found)), "a unit and a step")
 
 
-def _calibration(
-    source: SourceFile, found: Arrays, horizon: int, levels: tuple[float, ...]
-) -> Calibration:
+def _calibration(source: SourceFile, found: Arrays, settings: Settings, season: int) -> Calibration:
+    horizon, levels = settings["horizon"].value, trained_levels(settings)
     (count,) = found.shape("calibration.roughness")
     found.check("calibration.errors", (count, max(len(levels), 1), horizon))
     found.check("calibration.logs", (count,))
@@ -340,4 +345,14 @@ def _calibration(
         source.fail("calibration", "an error below 0", "errors and units of at least 0")
     if (logs > 1).any():
         source.fail("calibration.logs", "another number", "0 or 1")
-    return Calibration(errors, Domain(logs.astype(bool), roughness), levels)
+    age, change = np.ones(count, np.int64), np.ones(count)
+    if "calibration.age" in found.tensors:
+        for name in LATER:
+            found.check(name, (count,))
+        age, change = found.read("calibration.age"), found.read("calibration.change")
+        if (age < 1).any():
+            source.fail("calibration.age", "a number below 1", "rows after a window began")
+        if not (np.isfinite(change) & (change > 0)).all():
+            source.fail("calibration.change", "a number not above 0", "factors")
+    domain = Domain(logs.astype(bool), roughness, change, np.full(count, -np.inf))
+    return Calibration(errors, domain, age, half_life_of(season, horizon), levels)

@@ -19,29 +19,22 @@ TEST(OriginWindows, FeaturesByHandInLogs) {
   const WindowShape shape{.lookback = 5, .horizon = 2, .season = 1};
   ASSERT_EQ(shape.features(), 6);
   OriginWindows<double> windows;
-  const std::vector<Origin> origins = {{0, 4}, {0, 1}};
+  const std::vector<Origin> origins = {{0, 4}, {0, 2}};
   make_windows(panel, shape, origins, windows);
-  const double scale = (1 + 2 + 0.5) / 3 + 0.005;  // one value before the first is not known
-  const std::vector<double> expected = {-2.5 / scale,
-                                        -2.5 / scale,
-                                        -1.5 / scale,
-                                        0.5 / scale,
-                                        std::log(scale) + 2.5,
-                                        std::log(4.0 / 50),
-                                        0,
-                                        0,
-                                        0,
-                                        0,
-                                        std::log(0.005) + 2.5,
-                                        std::log(1.0 / 50)};
+  // The mean step of the window and a tenth of that of the series, which here are the same.
+  const double scale = 1.1 * (1 + 2 + 0.5) / 3, second = 1.1;
+  const std::vector<double> expected = {
+      -2.5 / scale,           -2.5 / scale,      -1.5 / scale, 0.5 / scale, std::log(scale) + 2.5,
+      std::log(4.0 / 50),     -1 / second,       -1 / second,  -1 / second, -1 / second,
+      std::log(second) + 2.5, std::log(2.0 / 50)};
   EXPECT_LE(testing::relative_error(windows.features, expected), 1e-14);
-  EXPECT_LE(testing::relative_error(windows.baseline, std::vector<double>{2.5, 2.5, 0, 0}), 1e-14);
-  EXPECT_LE(testing::relative_error(windows.scale, std::vector<double>{scale, 0.005}), 1e-14);
+  EXPECT_LE(testing::relative_error(windows.baseline, std::vector<double>{2.5, 2.5, 1, 1}), 1e-14);
+  EXPECT_LE(testing::relative_error(windows.scale, std::vector<double>{scale, second}), 1e-14);
 
   OriginTargets<double> targets;
   make_targets(panel, 2, origins, windows, targets);
   EXPECT_EQ(targets.counts, (std::vector<std::uint8_t>{1, 0, 1, 1}));
-  EXPECT_LE(testing::relative_error(targets.targets, std::vector<double>{4.5, 0, 1, 3}), 1e-14);
+  EXPECT_LE(testing::relative_error(targets.targets, std::vector<double>{4.5, 0, 2, 1.5}), 1e-14);
   EXPECT_EQ(targets.slope, windows.scale);
 }
 
@@ -54,10 +47,9 @@ TEST(OriginWindows, AreClippedAndTellTheSeasonAhead) {
   OriginWindows<double> windows;
   const std::vector<Origin> origins = {{0, 41}};
   make_windows(panel, shape, origins, windows);
-  // The season explains all: nothing is left but the smallest scale, and the season is far above
-  // it.
-  const std::vector<double> season = {-10, -10, -10, 10,
-                                      1};  // phases 1, 2, 3, 0, and "there is one"
+  // The season explains all: nothing is left but the smallest scale, a tenth of the mean step of
+  // 0.6, and the season is far above it. Phases 1, 2, 3, 0, and "there is one".
+  const std::vector<double> season = {-5, -5, -5, 10, 1};
   EXPECT_LE(
       testing::relative_error(
           std::vector<double>(windows.features.begin() + 5, windows.features.begin() + 10), season),
@@ -89,6 +81,31 @@ TEST(OriginWindows, OfASeriesInNoLogsDoNotDependOnItsUnit) {
   EXPECT_NEAR(windows.scale[1], 3 * windows.scale[0], 1e-12);
   EXPECT_NEAR(targets.slope[1], targets.slope[0], 1e-12);
   EXPECT_NEAR(targets.targets[2], targets.targets[0], 1e-12);
+}
+
+// A series of steps of 1e-8 in logs, as one around 1e9 that moves by ten, looks as one of 1e-4 does
+// and counts as much: only the level has changed.
+TEST(OriginWindows, OfASmoothSeriesInLogsDoNotDependOnItsLevel) {
+  const std::vector<double> x = {0, 2, -1, 4, 3, 3, -5, 1, 2};
+  std::vector<double> values;
+  for (const double step : {1e-8, 1e-4}) {
+    for (const double value : x) values.push_back(std::exp(step * value));
+  }
+  const std::vector<std::int64_t> offsets = {0, 9, 18};
+  const Panel panel(values, offsets, {1});
+  const WindowShape shape{.lookback = 4, .horizon = 2, .season = 1};
+  OriginWindows<double> windows;
+  OriginTargets<double> targets;
+  const std::vector<Origin> origins = {{0, 7}, {1, 7}};
+  make_windows(panel, shape, origins, windows);
+  make_targets(panel, 2, origins, windows, targets);
+  const auto width = shape.features();
+  const std::vector<double> first(windows.features.begin(), windows.features.begin() + width);
+  const std::vector<double> second(windows.features.begin() + width, windows.features.end());
+  EXPECT_LE(testing::relative_error(second, first), 1e-6);  // 1e-8 of a double near 1
+  EXPECT_NEAR(targets.slope[1], targets.slope[0], 1e-7);
+  EXPECT_NEAR(targets.targets[2], targets.targets[0], 1e-6);
+  EXPECT_GT(targets.targets[0], 0.05);
 }
 
 // Steps below the normal numbers, and a jump far beyond float: windows and targets stay finite.

@@ -23,7 +23,8 @@ TEST(Panel, PositiveSeriesAreInLogsAndOthersAreNot) {
   EXPECT_FALSE(panel.at({2, 1}).log_domain);
   EXPECT_EQ(panel.at({2, 2}).unit(2), 2);
   EXPECT_EQ(panel.at({2, 2}).unit(1), 0);
-  EXPECT_EQ(panel.at({0, 2}).unit(1), 1);
+  EXPECT_EQ(panel.at({0, 2}).unit(2), 1);
+  EXPECT_EQ(panel.at({0, 2}).unit(1), 0);
 }
 
 TEST(Panel, DomainIsChosenByThePastAlone) {
@@ -36,6 +37,37 @@ TEST(Panel, DomainIsChosenByThePastAlone) {
     EXPECT_EQ(panel.at({0, time}).size(), 3);
   }
   for (std::int64_t time = 4; time <= 5; ++time) EXPECT_FALSE(panel.at({0, time}).log_domain);
+}
+
+// A reading of nothing, written as a tiny number, is what 0 is; so is a first value.
+TEST(Panel, AThousandfoldStepEndsTheLogs) {
+  const std::vector<double> values = {100, 101, 1e-9, 102, 1e-9, 100, 1, 1000, 1, 1001};
+  const std::vector<std::int64_t> offsets = {0, 4, 6, 8, 10};
+  const Panel panel(values, offsets, {1});
+  EXPECT_TRUE(panel.at({0, 2}).log_domain);
+  for (std::int64_t time = 3; time <= 4; ++time) EXPECT_FALSE(panel.at({0, time}).log_domain);
+  EXPECT_TRUE(panel.at({1, 1}).log_domain);
+  EXPECT_FALSE(panel.at({1, 2}).log_domain);
+  EXPECT_TRUE(panel.at({2, 2}).log_domain);
+  EXPECT_FALSE(panel.at({3, 2}).log_domain);
+}
+
+TEST(PanelSeries, ErrorsOfSmoothSeriesInLogsAreEnlarged) {
+  const std::vector<double> values = {1, std::exp(0.01), std::exp(0.02), std::exp(0.14)};
+  const PanelSeries series({values}, {1});
+  EXPECT_NEAR(series.unit(3), 0.01 / kRough, 1e-14);
+  EXPECT_NEAR(series.spread(4), 0.14 / 3, 1e-15);
+  EXPECT_NEAR(series.unit(4), 0.14 / 3 / kRough, 1e-14);
+  const std::vector<double> rough = {1, 2};
+  EXPECT_EQ(PanelSeries({rough}, {1}).unit(2), 1);
+}
+
+TEST(PanelSeries, NeverNegativeIsNotForecastBelowZero) {
+  const std::vector<double> values = {0, 2, 0, -1, 3};
+  const PanelSeries series({values}, {1});
+  for (std::int64_t time = 1; time <= 3; ++time) EXPECT_EQ(series.from_domain(-2, time), 0);
+  for (std::int64_t time = 4; time <= 5; ++time) EXPECT_EQ(series.from_domain(-2, time), -2);
+  EXPECT_EQ(series.from_domain(2, 1), 2);
 }
 
 TEST(Panel, KeepsSeriesOutOfLogsWhenTold) {
@@ -73,8 +105,8 @@ TEST(PanelSeries, DeviationsOfLargeAndOfEqualValues) {
 TEST(PanelSeries, BackFromTheDomainIsFinite) {
   const std::vector<double> values = {1, 2};
   const PanelSeries series({values}, {1});
-  EXPECT_EQ(series.from_domain(0), 1);
-  EXPECT_TRUE(std::isfinite(series.from_domain(1e9)));
+  EXPECT_EQ(series.from_domain(0, 2), 1);
+  EXPECT_TRUE(std::isfinite(series.from_domain(1e9, 2)));
 }
 
 // 3 series with 1, 4 and 0 origins: each of the first two is drawn half of the time, and within the

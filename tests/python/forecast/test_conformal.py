@@ -1,6 +1,7 @@
 """Conformal intervals: exact ranks, domains from the past alone, coverage, and what nests."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,14 +9,18 @@ import pytest
 from memattn.forecast.baselines import naive
 from memattn.forecast.conformal import (
     ENOUGH,
-    POWER,
-    SMOOTHEST,
+    FORGOTTEN,
+    POWERS,
+    RECENT_ROWS,
+    SHARED,
     Calibration,
     Domain,
+    ages,
     calibrate,
     conformal_quantile,
     domain_of,
     interval_ends,
+    rolling_ends,
 )
 from memattn.forecast.data.panel import Panel
 from memattn.forecast.data.windows import Windows, last_windows, rolling_windows
@@ -42,7 +47,8 @@ def test_quantile_is_the_score_of_its_rank(level: float, count: int) -> None:
     known = [count, count, count - count // 2]
     found = conformal_quantile(scores, level)
     for k in range(3):
-        rank = min(math.ceil(round((known[k] + 1) * level / 100, 9)), known[k])
+        own = max(1, SHARED * (k + 1))
+        rank = min(math.ceil(round((known[k] + own) * level / 100, 9)), known[k])
         column = scores[~np.isnan(scores[:, k]), k]
         assert np.count_nonzero(column <= found[k]) == rank
         assert found[k] in column
@@ -64,6 +70,8 @@ def test_domain_is_that_of_each_window_alone() -> None:
     for i, (k, end) in enumerate(places):
         known = series[k][:end]
         assert found.logs[i] == (known > 0).all()
+        assert found.least[i] == (-np.inf if (known < 0).any() else 0)
+        assert found.change[i] == 1  # no history is longer than the last rows
         values = np.log(known) if found.logs[i] else known
         expected = np.abs(np.diff(values)).mean() if end > 1 else 0.0
         np.testing.assert_allclose(found.roughness[i], expected, rtol=1e-12)
@@ -85,8 +93,33 @@ def test_roughness_in_logs_is_that_over_a_season_where_it_is_less() -> None:
     expected += [change(logs[3], 1), change(series[4], 1), 0]
     assert change(logs[0], 4) > change(logs[0], 1)
     np.testing.assert_allclose(found.roughness, expected, rtol=1e-12)
-    np.testing.assert_allclose(found.unit[0], (expected[0] + SMOOTHEST) ** POWER)
-    assert found.unit[4] == found.roughness[4]
+    np.testing.assert_allclose(found.unit(0.7)[:4], np.array(expected[:4]) ** 0.7)
+    assert found.unit(0.7)[4] == found.roughness[4]
+
+
+def test_a_thousandfold_step_ends_the_logs() -> None:
+    series = [np.array([100, 101, 1e-9, 102]), np.array([1e-9, 100]), np.array([1.0, 999.0])]
+    panel = flat_panel([np.array([1e9]), *series])  # a first value is no step
+    windows = Windows(np.array([0, 1, 1, 1, 2, 2, 3]), np.array([1, 2, 3, 4, 1, 2, 2]))
+    found = domain_of(panel, windows)
+    assert found.logs.tolist() == [True, True, False, False, True, False, True]
+
+
+def test_the_unit_grows_where_the_last_rows_are_rougher_than_the_history() -> None:
+    rng = np.random.default_rng(2)
+    calm, rough = rng.normal(size=2 * RECENT_ROWS), 9 * rng.normal(size=RECENT_ROWS)
+    values = np.concatenate([calm, rough])
+    panel = flat_panel([values, np.concatenate([rough, calm]), np.exp(values / 9)], season=4)
+    found = domain_of(panel, last_windows(panel))
+
+    def share(lag: int) -> float:
+        late = np.abs(values[-RECENT_ROWS:][lag:] - values[-RECENT_ROWS:][:-lag]).mean()
+        return float(late / np.abs(values[lag:] - values[:-lag]).mean())
+
+    np.testing.assert_allclose(found.change[[0, 2]], (share(1) * share(4)) ** 0.25)
+    assert found.change[0] > 1.3
+    assert found.change[1] < 0.8
+    assert found.unit(1.0)[0] == found.roughness[0] * found.change[0]
 
 
 def test_a_model_without_logs_has_errors_without() -> None:
@@ -97,7 +130,10 @@ def test_a_model_without_logs_has_errors_without() -> None:
     calibration = calibrate(panel, windows, np.array([[-2.0]]), logs=False)
     assert calibration.errors.tolist() == [[[10.0]]]
     low, high = interval_ends(calibration, domain, np.array([[1.0]]), [80])[80]
-    assert (low.tolist(), high.tolist()) == ([[-9.0]], [[11.0]])
+    assert (low.tolist(), high.tolist()) == ([[0.0]], [[11.0]])  # it was never negative
+    below = replace(domain, least=np.array([-np.inf]))
+    low, _ = interval_ends(calibration, below, np.array([[1.0]]), [80])[80]
+    assert low.tolist() == [[-9.0]]
 
 
 @pytest.mark.parametrize("positive", [True, False])
@@ -153,10 +189,70 @@ def test_few_scores_of_a_domain_are_helped_by_the_other() -> None:
     after = last_windows(panel)
     domain, forecasts = domain_of(panel, after), naive(panel, after, 2)
     low, high = interval_ends(calibration, domain, forecasts, [50])[50]
-    roughness = calibration.domain.roughness + np.where(calibration.domain.logs, SMOOTHEST, 0)
+    roughness = calibration.domain.roughness
     quantile = conformal_quantile(calibration.errors[:, 0] / roughness[:, None], 50)
     np.testing.assert_allclose((high - low)[-1], 2 * domain.roughness[-1] * quantile)
     np.testing.assert_allclose((high + low)[-1], 2 * forecasts[-1])
+
+
+def test_the_window_at_hand_counts_more_the_more_steps_its_errors_share() -> None:
+    scores = np.repeat(np.arange(100.0)[:, None], 40, axis=1)
+    found = conformal_quantile(scores, 80)
+    assert found[0] == math.ceil(101 * 0.8) - 1
+    assert found[39] == math.ceil((100 + SHARED * 40) * 0.8) - 1
+
+
+def test_weights_count_scores() -> None:
+    scores = np.array([[1.0], [2.0], [3.0], [4.0]])
+    weights = np.array([1.0, 1.0, 0.25, 0.25])
+    found = [conformal_quantile(scores, level, weights)[0] for level in (20, 28, 57, 58, 65, 71)]
+    assert found == [1, 1, 2, 3, 4, 4]  # of 2.5 and the window at hand, 1
+
+
+def test_the_power_of_roughness_is_that_of_the_errors() -> None:
+    rng = np.random.default_rng(4)
+    roughness = np.exp(rng.normal(size=400) - 4)
+    domain = Domain(np.ones(400, bool), roughness, np.ones(400), np.zeros(400))
+    for power in POWERS:
+        errors = roughness[:, None, None] ** power * np.abs(rng.laplace(size=(400, 1, 6)))
+        errors[0, 0, 0], errors[1, 0, 1:] = np.inf, np.nan
+        calibration = Calibration(errors, domain, np.ones(400, np.int64), 100.0)
+        _, _, found = calibration._scores(errors[:, 0], True)
+        assert abs(found - power) <= 0.1
+
+
+def test_before_is_what_was_known_then() -> None:
+    """And the intervals of a window are those of errors known when it begins."""
+    panel = flat_panel(walks(3, 60, 5, False))
+    windows = rolling_windows(panel, 1, 30)
+    forecasts = naive(panel, windows, 4)
+    whole = calibrate(panel, windows, forecasts)
+    assert whole.age[:30].tolist() == list(range(30, 0, -1))
+    cut = panel.until(panel.lengths - 10)
+    early = windows.ends < 50
+    then = calibrate(cut, Windows(windows.series[early], windows.ends[early]), forecasts[early])
+    found = whole.before(10)
+    np.testing.assert_array_equal(found.errors, then.errors)
+    np.testing.assert_array_equal(found.age, then.age)
+    np.testing.assert_array_equal(found.domain.roughness, then.domain.roughness)
+    again = then.joined(whole, 10)
+    np.testing.assert_array_equal(again.age, np.concatenate([then.age + 10, whole.age]))
+
+    coming = Windows(np.array([0, 1, 1]), np.array([50, 50, 55]))
+    domain, points = domain_of(panel, coming), naive(panel, coming, 4)
+    low, high = rolling_ends(whole, ages(panel, coming), domain, points, [80])[80]
+    first = Domain(*(one[:2] for one in vars(domain).values()))
+    expected = interval_ends(then, first, points[:2], [80])[80]
+    np.testing.assert_array_equal((low[:2], high[:2]), expected)
+    assert not np.array_equal(high[2] - points[2], high[1] - points[1])
+
+
+def test_errors_of_long_ago_count_less_and_then_not_at_all() -> None:
+    domain = Domain(np.zeros(2, bool), np.ones(2), np.ones(2), np.full(2, -np.inf))
+    ages_of = np.array([1, 1 + 100 * FORGOTTEN])
+    calibration = Calibration(np.array([[[1.0]], [[2.0]]]), domain, ages_of, 100.0)
+    assert len(calibration.before(0)) == 2
+    assert len(replace(calibration, age=ages_of + np.array([0, 1])).before(0)) == 1
 
 
 def test_a_truth_that_leaves_the_logs_is_an_infinite_error() -> None:
@@ -170,8 +266,8 @@ def test_a_truth_that_leaves_the_logs_is_an_infinite_error() -> None:
 
 
 def test_steps_without_a_score_have_no_interval() -> None:
-    domain = Domain(np.array([True]), np.array([0.1]))
-    calibration = Calibration(np.array([[[0.1, np.nan]]]), domain)
+    domain = Domain(np.array([True]), np.array([0.1]), np.ones(1), np.zeros(1))
+    calibration = Calibration(np.array([[[0.1, np.nan]]]), domain, np.ones(1, np.int64), 100.0)
     low, high = interval_ends(calibration, domain, np.array([[2.0, 2.0]]), [80])[80]
     assert low[0, 0] < 2 < high[0, 0]
     assert np.isnan([low[0, 1], high[0, 1]]).all()

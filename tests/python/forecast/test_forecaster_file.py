@@ -247,6 +247,9 @@ VALUES: list[tuple[str, str, Any, str]] = [
     ("calibration.errors", "<f8", -1, "calibration: found an error below 0"),
     ("calibration.roughness", "<f8", np.nan, "calibration: found an error below 0"),
     ("calibration.logs", "u1", 2, "calibration.logs: found another number"),
+    ("calibration.age", "<i8", 0, "calibration.age: found a number below 1"),
+    ("calibration.change", "<f8", 0.0, "calibration.change: found a number not above 0"),
+    ("calibration.change", "<f8", np.nan, "calibration.change: found a number not above 0"),
 ]
 
 
@@ -262,6 +265,28 @@ def test_values_that_cannot_be_are_refused(
     path.write_bytes(joined(header, body[:begin] + array.tobytes() + body[end:]))
     with pytest.raises(FormatError, match=message):
         Forecaster.load(path)
+
+
+def test_a_file_of_an_older_version_has_windows_that_count_alike(
+    saved: Path, tmp_path: Path
+) -> None:
+    header, body = parts(saved)
+    for name in ("calibration.age", "calibration.change"):
+        begin, end = header.pop(name)["data_offsets"]
+        for key, entry in header.items():
+            if key != "__metadata__" and entry["data_offsets"][0] >= end:
+                entry["data_offsets"] = [at - (end - begin) for at in entry["data_offsets"]]
+        body = body[:begin] + body[end:]
+    path = tmp_path / "f.safetensors"
+    path.write_bytes(joined(header, body))
+    calibration = Forecaster.load(path)._state("test").calibration
+    new = Forecaster.load(saved)._state("test").calibration
+    assert calibration is not None
+    assert new is not None
+    np.testing.assert_array_equal(calibration.errors, new.errors)
+    assert (calibration.age == 1).all()
+    assert (calibration.domain.change == 1).all()
+    assert Forecaster.load(path).predict(level=[80]) is not None
 
 
 @pytest.mark.parametrize(

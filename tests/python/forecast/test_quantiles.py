@@ -100,7 +100,6 @@ def test_calibration_moves_the_ends_by_the_rank_of_the_distance() -> None:
     ends = np.array([-3.0, -0.1, 0.0, 0.2, 4.0])
     quantiles = np.exp(np.tile(ends[None, :, None], (60, 1, 1)))
     calibration = calibrate(panel, windows, quantiles, levels=(50.0, 90.0))
-    unit = domain_of(panel, windows).unit
     after = domain_of(panel, last_windows(panel))
     found = interval_ends(calibration, after, quantiles, [50.0, 90.0], (50.0, 90.0))
     moved = []
@@ -109,7 +108,9 @@ def test_calibration_moves_the_ends_by_the_rank_of_the_distance() -> None:
         distance = np.maximum(low - np.log(truth), np.log(truth) - high)
         np.testing.assert_allclose(calibration.errors[:, k - 1, 0], distance)
         assert (distance < 0).any()
-        move = conformal_quantile((distance / unit)[:, None], level)[0] * after.unit
+        scores, _, power = calibration._scores(calibration.errors[:, k - 1], True)
+        np.testing.assert_allclose(scores[:, 0], distance / calibration.domain.unit(power))
+        move = conformal_quantile(scores, level)[0] * after.unit(power)
         moved.append(np.sign(move[0]))
         expected_high = np.maximum(high + move, 0)
         if k == 2:

@@ -173,12 +173,7 @@ class Panel:
             A time after the year 9999 or before the year 1.
         """
         unit, zone = self.frequency.unit, self.zone
-        last = self.last[series]
-        if zone is not None and unit in CALENDAR and len(last):
-            last = clock_of(zone, last).to_local(last)
-        if self.time is not None:  # the last row may be a moved one
-            period = self.frequency.step if unit is Unit.CLOCK else DAY
-            last = last - (last - self.time[series]) % period
+        last = self._clock(series)
         reach = self.frequency.step * int(np.max(np.abs(ahead), initial=0))
         limit = _LONGEST.get(unit, 2**62)
         if reach > limit:
@@ -193,6 +188,20 @@ class Panel:
         if zone is not None and unit in CALENDAR and len(ticks):
             ticks = clock_of(zone, ticks).to_utc(ticks)
         return ticks
+
+    def _clock(self, series: Ticks) -> Ticks:
+        """The last row of series on the clock that counts rows."""
+        unit, last = self.frequency.unit, self.last[series]
+        if self.zone is not None and unit in CALENDAR and len(last):
+            last = clock_of(self.zone, last).to_local(last)
+        if self.time is not None:  # the last row may be a moved one
+            period = self.frequency.step if unit is Unit.CLOCK else DAY
+            last = last - (last - self.time[series]) % period
+        return last
+
+    def positions(self) -> Ticks:
+        """The positions of the last row of each series (N,), in units of the frequency."""
+        return positions_of(self.frequency.unit, self._clock(np.arange(len(self))))
 
     def future(self, horizon: int) -> Ticks:
         """The times of the `horizon` rows after the last one of each series (N, horizon)."""
