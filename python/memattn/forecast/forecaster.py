@@ -456,7 +456,7 @@ class Forecaster(ForecasterState):
         known = self._state("panel").panel
         panel = self._panel(where, data, like=known)
         if panel.frequency != known.frequency:  # a Panel, or hours of another clock
-            found, expected = panel.frequency.words, known.frequency.words
+            found, expected = panel.frequency.every, known.frequency.every
             msg = f"found one row every {found}, expected one every {expected}, as in fit"
             raise refused(where, "data", msg)
         return replace(panel, season=known.season)

@@ -54,14 +54,14 @@ def test_yearly_rows_have_the_rule_of_years() -> None:
 @pytest.mark.parametrize(
     ("freq", "times", "problem"),
     [
-        ("MS", ["2020-01-01", "2020-01-02"], "row 1 (2020-01-01), expected one row every 1 month"),
+        ("MS", ["2020-01-01", "2020-01-02"], "row 1 (2020-01-01), expected one row every month"),
         (
             "B",
             ["2022-01-07", "2022-01-08"],
-            "row 2 (2022-01-08), expected one row every 1",
+            "row 2 (2022-01-08), expected one row every",
         ),
         ("QS", ["2020-01-01", "2020-02-01"], "found a step of 1 month from row 1 (2020-01-01) to"),
-        ("D", ["2020-01-01 00:00", "2020-01-01 12:00"], "expected one row every 1 day, as in fit"),
+        ("D", ["2020-01-01 00:00", "2020-01-01 12:00"], "expected one row every day, as in fit"),
         (
             "h",
             ["2020-01-01 00:00", "2020-01-01 00:30"],

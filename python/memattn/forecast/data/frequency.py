@@ -72,6 +72,11 @@ class Frequency:
         return describe_span(self.unit, self.step)
 
     @property
+    def every(self) -> str:
+        """What stands after "one row every": "hour", "3 months"."""
+        return self.words.removeprefix("1 ")
+
+    @property
     def season(self) -> int:
         """The usual number of rows in a season, 1 where there is none."""
         return _usual_season(self.unit, self.step)

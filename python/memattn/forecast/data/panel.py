@@ -235,7 +235,7 @@ def _panel(
 
     rows, spacing, (values, offsets, last) = on_grid(rows, asked, on_bad_series, arrange)
     frequency = spacing.frequency
-    rows.note("frequency", f"one row every {frequency.words} ({how})", len(rows.ids))
+    rows.note("frequency", f"one row every {frequency.every} ({how})", len(rows.ids))
     panel = Panel(
         ids=rows.ids,
         values=values,

@@ -109,7 +109,7 @@ class Panel:
     def __repr__(self) -> str:
         return (
             f"Panel({plural(len(self), 'series', 'series')}, {len(self.values):,} values, one "
-            f"every {self.frequency.words}, season {self.season})"
+            f"every {self.frequency.every}, season {self.season})"
         )
 
     @property

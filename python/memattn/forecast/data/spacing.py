@@ -144,7 +144,7 @@ def find_spacing(
         positions, misfit, time = facts.place(frequency, day)
     if checked and misfit.any():
         row = int(np.argmax(misfit))
-        wanted = wanted.format(f"one row every {frequency.words}")
+        wanted = wanted.format(f"one row every {frequency.every}")
         problem = f"found {rows.row(row)}, expected {wanted}"
         argument = "freq" if asked is None else None
         raise rows.error("off-grid", problem, row, of_time=True, argument=argument)
@@ -289,7 +289,7 @@ def _check_one_frequency(facts: _Facts, frequency: Frequency) -> None:
         raise rows.error("no-frequency", problem, start + 1, of_time=True, argument="freq")
     like = int(np.argmax(2 * hits >= lengths - 1))
     problem = (
-        f"found a row every {describe_span(frequency.unit, own)}, expected one every "
-        f"{frequency.words} as in series {rows.series(like)}; make one panel for each frequency"
+        f"found a row every {Frequency(frequency.unit, own).every}, expected one every "
+        f"{frequency.every} as in series {rows.series(like)}; make one panel for each frequency"
     )
     raise rows.error("mixed-frequencies", problem, start, of_time=True)

@@ -279,5 +279,5 @@ def test_the_caller_keeps_the_frame(library: str) -> None:
 
 def test_panel_says_what_it_is(library: str) -> None:
     panel: Panel = panel_of(library, one_series(days(3)))
-    assert repr(panel) == "Panel(1 series, 3 values, one every 1 day, season 7)"
+    assert repr(panel) == "Panel(1 series, 3 values, one every day, season 7)"
     assert len(panel) == 1

@@ -130,7 +130,7 @@ BROKEN: dict[str, tuple[dict[str, Any], str, int | None, str | None, str]] = {
         "mixed-frequencies",
         10,
         "ds",
-        'found a row every 1 week, expected one every 1 day as in series "daily"',
+        'found a row every week, expected one every day as in series "daily"',
     ),
     "many missing": (
         one_series(days(10), [1, 2, NAN, NAN, NAN, 3, 4, 5, 6, 7]),
