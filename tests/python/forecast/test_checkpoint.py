@@ -275,7 +275,7 @@ def test_files_that_cannot_be_are_refused(table: Table, stopped: Path, tmp_path:
         forecaster().fit(table, checkpoint=path, resume=True)
     assert path.read_bytes() == b"mine"
     forecaster(horizon=3).fit(random_table(3)).save(path)
-    with pytest.raises(FormatError, match="a checkpoint"):
+    with pytest.raises(FormatError, match="no saved checkpoint"):
         forecaster().fit(table, checkpoint=path, resume=True)
 
 

@@ -228,7 +228,7 @@ def test_settings_and_notes_of_a_fit(fitted: Forecaster) -> None:
     assert str(fitted.settings["steps"]) == "20 (as given)"
     with pytest.raises(TypeError):
         fitted.settings["steps"] = 3  # type: ignore[index]
-    assert "1 month" in note(fitted, "frequency")
+    assert "every month" in note(fitted, "frequency")
 
 
 def test_too_little_to_learn_from_is_naive2() -> None:

@@ -6,6 +6,7 @@ import pickle
 from pathlib import Path
 from typing import Any
 
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
@@ -24,7 +25,6 @@ def fitted(request: pytest.FixtureRequest) -> Forecaster:
 
 
 def joblib_copy(forecaster: Forecaster, path: Path) -> Any:
-    joblib = pytest.importorskip("joblib")
     joblib.dump(forecaster, path)
     return joblib.load(path)
 

@@ -39,6 +39,6 @@ def test_no_layer(tmp_path: Path) -> None:
 
 
 def test_no_place(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="found no folder") as caught:
+    with pytest.raises(DataError, match="there is no folder") as caught:
         write_layer(make_layer((5, 3, 2, None, None)), tmp_path / "no" / "a.safetensors")
     assert caught.value.kind == "unwritable"
