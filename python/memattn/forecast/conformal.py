@@ -47,7 +47,7 @@ HALF_LIFE_HORIZONS = 3.5  # at least
 FORGOTTEN = 6  # half-lives
 SHARED = 0.5  # of the windows that overlap with one
 RECENT_RANGE = 4.0  # by which the last rows may be rougher than the history, or smoother
-MOST_CUTOFFS = 64  # at which the errors known by then calibrate anew
+CUTOFFS = 64  # at which the errors known by then calibrate anew; half as many in each doubling
 LARGEST_STEP = 1000.0  # in logs, as the engine has it
 LEAST_SEASONAL = 0.01  # of the roughness from value to value: a season that repeats exactly, too
 OLDEST = 2**62  # rows
@@ -394,9 +394,10 @@ def rolling_ends(
         Of the windows, as the calibration counts it.
     """
     ends = {level: (np.empty((2, len(age), forecasts.shape[-1]))) for level in levels}
-    first, last = age.min(), age.max()
-    width = (last - first) // MOST_CUTOFFS + 1
-    group = (last - age) // width
+    # By rows since the first cutoff alone: how many are still to come is not known at a cutoff.
+    since = age.max() - age
+    doublings = np.frexp(since // CUTOFFS)[1]
+    group = since >> doublings << doublings
     for k in np.unique(group):
         mine = group == k
         known = calibration.before(int(age[mine].max()))

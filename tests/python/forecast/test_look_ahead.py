@@ -76,3 +76,17 @@ def test_what_comes_later_changes_nothing(
         after = forecasts(changed(rng, table, cutoff), library, refit)
         known = before[cutoffs <= cutoff]
         pd.testing.assert_frame_equal(after.loc[known.index], known, check_exact=True)
+
+
+def test_series_that_come_much_later_change_no_interval() -> None:
+    y = 50 + np.random.default_rng(0).normal(size=200).cumsum()
+    table = pd.DataFrame({"unique_id": "a", "ds": pd.date_range("2024-01-01", periods=200), "y": y})
+    new = pd.DataFrame(
+        {"unique_id": "b", "ds": pd.date_range("2024-07-01", periods=200), "y": 9 * y[::-1]}
+    )
+    before, after = (
+        Forecaster(3, steps=2).cross_validation(one, 90, level=80)
+        for one in (table, pd.concat([table, new]))
+    )
+    known = before[before.cutoff < "2024-07-01"]
+    pd.testing.assert_frame_equal(after[: len(known)], known, check_exact=True)
