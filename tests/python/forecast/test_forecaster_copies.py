@@ -89,3 +89,10 @@ def test_a_layer_inside_of_a_copy_is_its_own(fitted: Forecaster) -> None:
     before = other.parameters(0)
     engine.set_parameters(0, np.zeros_like(before))
     np.testing.assert_array_equal(other.parameters(0), before)
+
+
+@pytest.mark.parametrize("kind", ["int16", "float32", "float64"])
+def test_values_keep_their_type(kind: str) -> None:
+    fitted = small().fit(random_table(3).round({"y": 0}).astype({"y": kind}))
+    same_frame(copy.deepcopy(fitted).fitted(), fitted.fitted())
+    assert fitted.fitted().y.dtype == kind

@@ -209,6 +209,7 @@ CHANGES: dict[str, Change] = {
         loss=["quantile", ""], levels=[["a"], ""]
     ),
     'config: zone: found "x': lambda h, c: c.update(zone="x" * 1000),
+    "config: form: number_type": lambda h, c: c["form"].update(number_type="object"),
     "config: form: found other keys": lambda h, c: c["form"].pop("style"),
     "config: frequency: found": lambda h, c: c.update(frequency="day"),
     "config: zone: found int": lambda h, c: c.update(zone=3),

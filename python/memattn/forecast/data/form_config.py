@@ -7,6 +7,8 @@ from datetime import tzinfo
 from functools import partial
 from typing import Any, TypeAlias
 
+import numpy as np
+
 from memattn.convert.source import SourceFile
 from memattn.errors import quoted
 from memattn.forecast.data.column_types import id_type, kept_zone, time_type, type_text
@@ -14,6 +16,7 @@ from memattn.forecast.data.panel import Form
 from memattn.forecast.data.times import Style, is_readable
 
 LIBRARIES = ("pandas", "polars", "pyarrow", "csv")
+NUMBER_TYPES = [np.dtype(code).name for code in np.typecodes["AllInteger"] + "efd"]
 ReadType: TypeAlias = Callable[[str, str], Any]  # library and text; None for no such type
 
 
@@ -25,6 +28,7 @@ def form_config(form: Form) -> dict[str, Any]:
         "id_dtype": type_text(form.library, form.id_dtype),
         "time_dtype": type_text(form.library, form.time_dtype),
         "style": None if form.style is None else dict(vars(form.style)),
+        "number_type": form.number_type,
     }
 
 
@@ -43,13 +47,16 @@ def form_of(
 ) -> Form:
     """The form that `form_config` wrote of data in a zone; FormatError when it is none."""
     keys = {"library", "columns", "id_dtype", "time_dtype", "style"}
-    if not isinstance(found, dict) or set(found) != keys:
+    if not isinstance(found, dict) or set(found) - {"number_type"} != keys:
         source.fail("config: form", "other keys", f"the keys {', '.join(sorted(keys))}")
     library, columns = found["library"], found["columns"]
     if library not in LIBRARIES:
         source.fail("config: form: library", quoted(str(library)), "one of " + ", ".join(LIBRARIES))
     if not (isinstance(columns, list) and [type(name) for name in columns] == [str] * 3):
         source.fail("config: form: columns", quoted(str(columns)), "three names")
+    number_type = found.get("number_type")  # the files of older versions have none
+    if number_type is not None and number_type not in NUMBER_TYPES:
+        source.fail("config: form: number_type", quoted(str(number_type)), "a type of numbers")
     time_type_in_zone = partial(time_type, zone=zone)
     id_type_of = partial(id_type, categories=categories)
     return Form(
@@ -60,6 +67,7 @@ def form_of(
         id_dtype=_type(source, "id_dtype", library, found["id_dtype"], id_type_of),
         time_dtype=_type(source, "time_dtype", library, found["time_dtype"], time_type_in_zone),
         style=_style(source, found["style"]),
+        number_type=number_type,
     )
 
 
