@@ -201,7 +201,7 @@ def checked_levels(where: str, level: Levels) -> list[float]:
 
 def _trained_levels(where: str, loss: object, level: Levels) -> tuple[float, ...] | None:
     """The levels given for the quantile loss; ValueError for a loss or levels that cannot be."""
-    if loss is not None and loss not in LOSSES:
+    if loss is not None and not (isinstance(loss, str) and loss in LOSSES):
         expected = ", ".join(repr(name) for name in LOSSES)
         raise refused(where, "loss", f"found {loss!r}, expected one of {expected}")
     if level is None:

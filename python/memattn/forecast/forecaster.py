@@ -241,7 +241,11 @@ class Forecaster(ForecasterState):
         """
         where = "Forecaster.panel"
         if n_windows or self._fitted is None:
-            held = Rolling(self.horizon, n_windows, step_size) if n_windows else None
+            held = None
+            if whole_number(where, "n_windows", n_windows, 0):
+                held = Rolling(
+                    self.horizon, n_windows, whole_number(where, "step_size", step_size, 1)
+                )
             return self._panel(where, data, held)
         return self._panel_like_fit(where, data)
 

@@ -15,7 +15,7 @@ from memattn.forecast import Forecaster
 from memattn.forecast.arguments import ForecasterOptions
 from memattn.forecast.forecaster_file import read_forecaster
 
-from .panels import flat_panel
+from .panels import flat_panel, random_table
 
 IMPOSSIBLE: list[tuple[dict[str, Any], str]] = [
     ({"horizon": 0}, "horizon: found 0, expected a whole number from 1 to"),
@@ -39,6 +39,8 @@ IMPOSSIBLE: list[tuple[dict[str, Any], str]] = [
     ({"intervals": 1}, "intervals: found 1, expected True or False"),
     ({"loss": "mse"}, "loss: found 'mse', expected one of 'smape', 'mae', 'huber', 'quantile'"),
     ({"loss": ["mae"]}, "loss: found"),
+    ({"loss": np.array(["mae"])}, "loss: found"),
+    ({"on_bad_series": np.array(["raise"])}, "on_bad_series: found"),
     ({"level": [80]}, 'level: needs loss="quantile"; with other losses pass levels to predict'),
     ({"level": [], "loss": "quantile"}, "level: found no level"),
     ({"level": [101], "loss": "quantile"}, "level: found 101, expected numbers between 0 and"),
@@ -166,3 +168,11 @@ def test_a_file_keeps_every_option(tmp_path: Path) -> None:
     found, _ = read_forecaster(tmp_path / "m")
     assert found == ForecasterOptions(**forecaster.get_params())
     assert Forecaster.load(tmp_path / "m").get_params() == forecaster.get_params()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("n_windows", -1), ("n_windows", "2"), ("step_size", 0)]
+)
+def test_windows_that_cannot_be(name: str, value: Any) -> None:
+    with pytest.raises((ValueError, TypeError), match=f"Forecaster.panel: {name}: found"):
+        Forecaster(3).panel(random_table(3), **{"n_windows": 2, name: value})

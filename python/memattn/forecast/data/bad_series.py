@@ -32,7 +32,7 @@ Arrange: TypeAlias = Callable[[LongRows, Asked | None], OnGrid]
 
 def check_on_bad(on_bad_series: object) -> None:
     """Raises DataError for what is neither of the two."""
-    if on_bad_series not in (RAISE, DROP):
+    if not isinstance(on_bad_series, str) or on_bad_series not in (RAISE, DROP):
         problem = f"found {on_bad_series!r}, expected {RAISE!r} or {DROP!r}"
         raise DataError("option", problem, argument="on_bad_series")
 
