@@ -90,3 +90,31 @@ def test_series_that_come_much_later_change_no_interval() -> None:
     )
     known = before[before.cutoff < "2024-07-01"]
     pd.testing.assert_frame_equal(after[: len(known)], known, check_exact=True)
+
+
+LATER_BAD = {
+    "infinite": {"ds": ["2024-03-30"], "y": [np.inf]},
+    "too large": {"ds": ["2024-03-30"], "y": [1e200]},
+    "off the grid": {"ds": ["2024-03-30T05:00", "2024-03-30T06:00"], "y": [1.0, 2.0]},
+    "twice": {"ds": ["2024-03-30", "2024-03-30"], "y": [1.0, 2.0]},
+}
+
+
+@pytest.mark.parametrize("refit", [False, True])
+@pytest.mark.parametrize("name", LATER_BAD)
+def test_rows_that_will_be_bad_leave_out_no_series(name: str, refit: bool) -> None:
+    days = pd.date_range("2024-01-01", "2024-03-31")
+    y = 50 + np.random.default_rng(0).normal(size=(3, len(days))).cumsum(axis=1).round(2)
+    good = [pd.DataFrame({"unique_id": f"s{k}", "ds": days, "y": y[k]}) for k in range(3)]
+    bad = pd.DataFrame({"unique_id": "s1", **LATER_BAD[name]})
+    rest = good[1][good[1].ds != "2024-03-30"]
+    table = pd.concat([*good[::2], rest, bad.astype({"ds": "datetime64[us]"})])
+    forecaster = Forecaster(3, steps=2, on_bad_series="drop")
+    before, found = (
+        forecaster.cross_validation(one, 3, level=80, refit=refit).drop(columns="y")
+        for one in (pd.concat(good), table)
+    )
+    pd.testing.assert_frame_equal(found, before, check_exact=True)
+    panel = forecaster.panel(table, n_windows=3)
+    assert "after the first cutoff left out" in str(panel.notes)
+    assert forecaster.panel(table).ids.tolist() == ["s0", "s2"]

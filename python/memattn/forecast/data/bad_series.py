@@ -8,12 +8,14 @@ from dataclasses import replace
 from typing import TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from memattn.errors import DataError
 from memattn.forecast.data.columns import Array
 from memattn.forecast.data.frequency import Asked
 from memattn.forecast.data.long_rows import (
     LongRows,
+    Note,
     check_values,
     each_time_once,
     plural,
@@ -28,6 +30,8 @@ SHOWN = 5  # in the note
 
 OnGrid: TypeAlias = tuple[LongRows, Spacing, tuple[Array, Ticks, Ticks]]
 Arrange: TypeAlias = Callable[[LongRows, Asked | None], OnGrid]
+Flags: TypeAlias = npt.NDArray[np.bool_]
+Seen: TypeAlias = Callable[[LongRows, Asked | None], Flags]
 
 
 def check_on_bad(on_bad_series: object) -> None:
@@ -37,7 +41,13 @@ def check_on_bad(on_bad_series: object) -> None:
         raise DataError("option", problem, argument="on_bad_series")
 
 
-def on_grid(rows: LongRows, asked: Asked | None, on_bad_series: str, arrange: Arrange) -> OnGrid:
+def on_grid(
+    rows: LongRows,
+    asked: Asked | None,
+    on_bad_series: str,
+    arrange: Arrange,
+    seen: Seen | None = None,
+) -> OnGrid:
     """The rows in order, their spacing, and what `fill` makes of them.
 
     Parameters
@@ -50,6 +60,9 @@ def on_grid(rows: LongRows, asked: Asked | None, on_bad_series: str, arrange: Ar
         ``"raise"``, or ``"drop"`` for a note instead of a DataError while one series is left.
     arrange : callable
         Makes that of rows in order, and of a frequency if there is one.
+    seen : callable, optional
+        Which rows are known before the first window of a backtest. Later ones that are bad are left
+        out themselves: that they will come is no reason to leave out their series before.
 
     Raises
     ------
@@ -69,6 +82,13 @@ def on_grid(rows: LongRows, asked: Asked | None, on_bad_series: str, arrange: Ar
         if known is None:
             raise
     bad = _find_bad(rows, np.arange(len(rows.ids)), known, arrange)
+    if seen is not None:
+        count = len(rows.codes)
+        rows = _without_later(rows, list(bad), seen(rows, known), known, arrange)
+        if count := count - len(rows.codes):
+            text = f"{plural(count, 'bad row')} after the first cutoff left out"
+            before.append(Note("bad-rows", text, count))
+            bad = _find_bad(rows, np.arange(len(rows.ids)), known, arrange)
     kept = np.setdiff1d(np.arange(len(rows.ids)), list(bad))
     if not len(kept):
         raise next(iter(bad.values()))
@@ -82,7 +102,8 @@ def on_grid(rows: LongRows, asked: Asked | None, on_bad_series: str, arrange: Ar
         good.notes.clear()
         found = _checked(good, known, arrange)
     found[0].notes[:0] = before
-    found[0].note("bad-series", text, len(bad))
+    if bad:
+        found[0].note("bad-series", text, len(bad))
     return found
 
 
@@ -132,6 +153,34 @@ def _find_bad(rows: LongRows, codes: Ticks, asked: Asked, arrange: Arrange) -> d
         found = _find_bad(rows, first, asked, arrange)
         return found | _find_bad(rows, second, asked, arrange)
     return {}
+
+
+def _without_later(
+    rows: LongRows, codes: list[int], seen: Flags, asked: Asked, arrange: Arrange
+) -> LongRows:
+    """Without the bad ones among the rows not seen, of series whose seen rows are good."""
+
+    def is_good(part: LongRows) -> bool:
+        return not _find_bad(part, np.zeros(1, np.int64), asked, arrange)
+
+    def with_good(own: LongRows, kept: Flags, more: Ticks) -> Flags:
+        """The rows `kept` and, in halves, the good ones of `more`."""
+        trial: Flags = kept.copy()
+        trial[more] = True
+        if is_good(own.select(trial)):
+            return trial
+        if len(more) == 1:
+            return kept
+        half = len(more) // 2
+        return with_good(own, with_good(own, kept, more[:half]), more[half:])
+
+    keep = np.ones(len(rows.codes), dtype=bool)
+    for code in codes:
+        mine, own = rows.codes == code, _part(rows, np.array([code]))
+        kept = seen[mine]
+        if kept.any() and not kept.all() and is_good(own.select(kept)):
+            keep[mine] = with_good(own, kept, np.flatnonzero(~kept))
+    return rows.select(keep)
 
 
 def _reason(error: DataError) -> str:

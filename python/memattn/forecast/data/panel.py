@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -87,7 +88,8 @@ def panel_from_frame(
     on_bad_series : str
         ``"raise"``: a bad series is a DataError. ``"drop"``: it is left out, with a note, when it
         has no value, lacks too many rows, has a time twice or off the grid, another frequency than
-        most series, or a number that is infinite or too large.
+        most series, or a number that is infinite or too large. Of a backtest, bad rows after the
+        first cutoff are left out instead.
 
     Returns
     -------
@@ -233,7 +235,8 @@ def _panel(
         counted = ~every if like is not None else every if seen is None else seen
         return rows, spacing, fill(rows, spacing, counted)
 
-    rows, spacing, (values, offsets, last) = on_grid(rows, asked, on_bad_series, arrange)
+    seen_of = None if held is None else partial(_seen, held=held)
+    rows, spacing, (values, offsets, last) = on_grid(rows, asked, on_bad_series, arrange, seen_of)
     frequency = spacing.frequency
     rows.note("frequency", f"one row every {frequency.every} ({how})", len(rows.ids))
     panel = Panel(
