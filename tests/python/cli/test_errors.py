@@ -38,7 +38,7 @@ BAD_FILES = {
         "unique_id,ds,z\na,2024-01-01,1\n",
         None,
         "y",
-        '--target: found no column "y"',
+        'found no column "y"; pass --target with one of "z"',
     ),
     "no value": ("ds,y\n2024-01-01,\n2024-01-02,\n", 2, "y", "found no value in any of its rows"),
 }

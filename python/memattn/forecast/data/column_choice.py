@@ -125,7 +125,7 @@ def _choose_long(columns: Columns, asked: Roles) -> Choice:
     asked.check(columns)
     id_col, time_col, (target_col,) = asked.id_col, asked.time_col, asked.targets
     for argument, name in (("time_col", time_col), ("target_col", target_col)):
-        _check_name(columns, argument, name)
+        _check_name(columns, argument, name, (id_col, time_col))
     _check_rows(columns)
     has_ids = id_col in columns.names
     names = Names(id_col if has_ids else None, time_col, (target_col,))
@@ -298,12 +298,19 @@ def _is_number(name: str) -> bool:
     return True
 
 
-def _check_name(columns: Columns, argument: str, name: str) -> None:
+def _check_name(
+    columns: Columns, argument: str, name: str, taken: tuple[str | None, ...] = ()
+) -> None:
     if name not in columns.names:
         lower = [one for one in columns.names if one.lower().strip() == name.lower().strip()]
         near = lower or difflib.get_close_matches(name, columns.names, n=1)
         hint = f" (did you mean {quoted(near[0])}?)" if near else ""
-        problem = f"found no column {quoted(name)}{hint}, expected one of {_listed(columns.names)}"
+        free = _listed([one for one in columns.names if one not in taken] or columns.names)
+        problem = f"found no column {quoted(name)}{hint}, expected one of {free}"
+        if name in (TARGET_COL, TIME_COL):
+            problem = (
+                f"found no column {quoted(name)}{hint}; pass {{{argument}}} with one of {free}"
+            )
         raise DataError("missing-column", problem, column=name, argument=argument)
     if columns.names.count(name) > 1:
         problem = f"found the column {quoted(name)} twice, expected it once"
