@@ -298,6 +298,8 @@ def _check_shape(table: Table, header_line: int) -> None:
         if len(row) != len(table.names):
             column = table.names[len(row)] if len(row) < len(table.names) else None
             problem = f"found {len(row)} cells, expected {len(table.names)} as in the header"
+            if len(table.names) == 1:
+                problem += f"; is line {header_line} a title? Remove what is above the names"
             raise DataError("ragged-row", problem, file=table.file, line=line, column=column)
     if not table.rows:
         problem = "found a header and no rows, expected rows below it"

@@ -13,6 +13,7 @@ from memattn.forecast.data.column_looks import (
     PARTS,
     Clock,
     check_ids,
+    check_unread_dates,
     counts,
     is_unnamed,
     times_in_numbers,
@@ -187,6 +188,7 @@ def _choose_wide(columns: Columns, asked: Roles) -> Choice:
             problem = f"found dates in several columns, {parts}; expected one column of dates, "
             raise DataError("split-dates", problem + "such as 2020-01-31 or 2020-01", column=found)
     if found is None:
+        check_unread_dates(columns, [name for name in others if name not in numeric])
         times = Times(np.arange(1, columns.rows + 1), is_number=True)
         when = "no column of dates, so the rows are counted"
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,6 +18,8 @@ HEAD = 64  # rows that tell most columns of fractions from whole numbers
 HOUR, MINUTE = 3_600_000_000, 60_000_000
 MOST = 0.9  # of the rows have times of their own where others repeat by more than a mistake
 UNNAMED = ("", "index", "__index_level_0__")
+TIME_OF_DAY = re.compile(r"\d{1,2}:\d\d(:\d\d)?(\.\d+)?( ?[AaPp]\.?[Mm]\.?)?", re.ASCII)
+LIKE_A_DATE = re.compile(r"([^\W\d]{3,9},? )?\d{1,4}([-/. ])\w{1,9}\2\d{2,4}\b")
 # Beside a column of years.
 PARTS = frozenset({"quarter", "month", "week", "day", "hour", "minute", "qtr", "mon", "weekday"})
 
@@ -178,14 +181,15 @@ def check_ids(columns: Columns, others: Iterable[str], values: Mapping[str, Arra
     best, most = "", int(clock.places.max()) + 1 if clock.repeats else columns.rows
     for name, codes, shown, are_names in _candidates(columns, others, values, clock):
         if clock.blocks(codes, are_names):
-            raise _asked(f"found no column {quoted(names_of)}, but {shown} in blocks of rows", name)
+            found = f"found no column {quoted(names_of)}, but {shown} in blocks of rows"
+            raise _asked(columns, found, name)
         repeat = 2 * (int(codes.max()) + 1) <= columns.rows
         if clock.repeats and repeat and (pairs := clock.different(codes)) > most:
             best, most, said = name, pairs, shown
     if best and most < columns.rows:
         said += "; one column alone does not tell the rows of a time apart, so join those that do"
     if best:
-        raise _asked(f"found times that stand in several rows, and {said}", best)
+        raise _asked(columns, f"found times that stand in several rows, and {said}", best)
 
 
 def _candidates(
@@ -219,9 +223,25 @@ def _candidates(
         yield name, codes, f"values that repeat ({', '.join(map(quoted, cells))}, ...)", are_names
 
 
-def _asked(found: str, name: str) -> DataError:
+def _asked(columns: Columns, found: str, name: str) -> DataError:
+    if not columns.is_numeric(name) and TIME_OF_DAY.fullmatch(str(columns.ids(name).values[0])):
+        problem = "found the time of day in a column of its own; join it with the date, as in "
+        return DataError("split-dates", problem + "2020-01-31 13:00", column=name)
     problem = (
         f"{found}: if {quoted(name)} says which series a row belongs to, pass it as {{id_col}}; if "
         "all rows are one series, leave it out (in Python: id_col=None)"
     )
     return DataError("no-ids", problem, column=name, argument="id_col")
+
+
+def check_unread_dates(columns: Columns, names: Iterable[str]) -> None:
+    """Refuse a table without times in which a column seems to hold some that cannot be read."""
+    for name in names:
+        try:
+            cell = str(columns.ids(name).values[0])
+        except (DataError, TypeError, IndexError):
+            continue
+        if LIKE_A_DATE.match(cell):
+            problem = f"found {quoted(cell)}, which looks like a date in a form that is not read; "
+            problem += "write dates such as 2020-01-31 or 2020-01-31 13:00"
+            raise DataError("not-a-date", problem, column=name)

@@ -267,3 +267,34 @@ def test_the_order_of_days_and_months_is_asked_for(
     if day_first and dates[0].startswith("31"):
         with pytest.raises(DataError, match="expected dates with the month first, as day_first=F"):
             read(day_first=False)
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("%m/%d/%Y %I:%M %p", "looks like a date in a form that is not read"),
+        ("%Y.%m.%d at %H", "looks like a date in a form that is not read"),
+        ("%d/%b/%Y:%H:%M", "looks like a date in a form that is not read"),
+    ],
+)
+def test_dates_that_cannot_be_read_are_not_left_out(
+    tmp_path: Path, written: str, said: str
+) -> None:
+    when = pd.date_range("2024-01-20", periods=ROWS, freq="h")
+    path = write_csv(tmp_path / "t.csv", {"at": when.strftime(written), "sales": SALES})
+    with pytest.raises(DataError, match=said) as caught:
+        panel_from_file(path)
+    assert caught.value.column == "at"
+
+
+def test_the_time_of_day_in_a_column_of_its_own_is_named(tmp_path: Path) -> None:
+    when = pd.date_range("2024-01-20", periods=ROWS, freq="h")
+    columns = {"date": when.date, "time": when.strftime("%H:%M"), "sales": SALES}
+    with pytest.raises(DataError, match="the time of day in a column of its own; join it"):
+        panel_from_file(write_csv(tmp_path / "t.csv", columns))
+
+
+def test_a_title_above_the_names_is_suspected(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("Sales\n\ndate,sales\n2024-01-01,1\n2024-01-02,2\n")
+    with pytest.raises(DataError, match="is line 1 a title"):
+        panel_from_file(tmp_path / "t.csv")
