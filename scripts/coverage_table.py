@@ -26,10 +26,12 @@ AREAS = {
     "convert": ["*/convert/*"],
     "readers of tables": [
         "*/memattn/csv_reader.py",
+        "*/memattn/file_kinds.py",
         "*/forecast/data/panel_files.py",
         "*/forecast/data/table_files.py",
         "*/forecast/data/arrow_columns.py",
         "*/forecast/data/column_types.py",
+        "*/forecast/data/frame_columns.py",
         "*/forecast/data/form_config.py",
         "*/forecast/data/parquet_reader.py",
         "*/forecast/data/parquet_child.py",
