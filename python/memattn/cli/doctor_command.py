@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from memattn.cli.errors import DONE, ILL
-from memattn.cli.inspect_command import TOKENS, title_of, tokens_document
-from memattn.cli.options import FILE, Command, Number, layer_option, option
+from memattn.cli.inspect_command import title_of, tokens_document
+from memattn.cli.options import FILE, Command, Number, layer_option, option, tokens_option
 
 if TYPE_CHECKING:
     from memattn.convert import FoundLayer
@@ -31,7 +31,7 @@ STYLES = {"error": "bold red", "warning": "yellow", "note": ""}
 )
 @click.argument("file", metavar="FILE", type=FILE)
 @layer_option
-@option("--data", type=FILE, metavar="FILE", group="Data", help=TOKENS)
+@tokens_option
 @option(
     "--repair", "output", type=FILE, metavar="FILE", group="Output",
     help="File for the layer with its identical slots made different; its ending decides the "

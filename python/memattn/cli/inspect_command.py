@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from memattn.cli.options import FILE, Command, layer_option, option
+from memattn.cli.options import FILE, Command, layer_option, option, tokens_option
 from memattn.errors import printable
 from memattn.extras import need
 
@@ -21,9 +21,6 @@ SHOWN_SLOTS = 24  # of the most used; the JSON document has all
 SHOWN_HEADS = 16
 MATRIX_SLOTS = 256  # with more, the document has no matrix of cosines, and the nearest slots only
 
-TOKENS = """File of tokens that the layer reads in use: .npy or .npz of (N, units) or (B, T, units),
-or CSV with a column of numbers for each unit.  [default: standard normal tokens]"""
-
 
 @click.command(
     "inspect",
@@ -36,7 +33,7 @@ or CSV with a column of numbers for each unit.  [default: standard normal tokens
 )
 @click.argument("file", metavar="FILE", type=FILE)
 @layer_option
-@option("--data", type=FILE, metavar="FILE", group="Data", help=TOKENS)
+@tokens_option
 @option(
     "--picture", type=FILE, metavar="FILE", group="Output",
     help="File for a figure of which slots each head reads: .svg or .png.",

@@ -79,6 +79,11 @@ layer_option = option(
     "--layer", "name", metavar="NAME", group="Data",
     help="Name of the memory layer.  [default: the only one in the file]",
 )  # fmt: skip
+tokens_option = option(
+    "--data", type=FILE, metavar="FILE", group="Data",
+    help="""File of tokens that the layer reads in use: .npy or .npz of (N, units) or (B, T, units),
+or CSV with a column of numbers for each unit.  [default: standard normal tokens]""",
+)  # fmt: skip
 
 
 def _note_json(context: click.Context, parameter: click.Parameter, as_json: bool) -> None:
