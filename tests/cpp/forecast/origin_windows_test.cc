@@ -60,23 +60,36 @@ TEST(OriginWindows, AreClippedAndTellTheSeasonAhead) {
   EXPECT_LE(testing::relative_error(windows.baseline, ahead), 1e-12);
 }
 
+// Windows and targets of two rows from row 7 on, of two series of one length, and the features of
+// each.
+struct TwoOrigins {
+  OriginWindows<double> windows;
+  OriginTargets<double> targets;
+  std::vector<double> first, second;
+};
+
+TwoOrigins at_row_7_of_two(const std::vector<double>& values) {
+  const auto size = static_cast<std::int64_t>(values.size());
+  const std::vector<std::int64_t> offsets = {0, size / 2, size};
+  const Panel panel(values, offsets, {1});
+  const WindowShape shape{.lookback = 4, .horizon = 2, .season = 1};
+  const std::vector<Origin> origins = {{0, 7}, {1, 7}};
+  TwoOrigins two;
+  make_windows(panel, shape, origins, two.windows);
+  make_targets(panel, 2, origins, two.windows, two.targets);
+  const auto& features = two.windows.features;
+  two.first.assign(features.begin(), features.begin() + shape.features());
+  two.second.assign(features.begin() + shape.features(), features.end());
+  return two;
+}
+
 // Other domain, other units: 3 x + 7 looks as x does, and errors count in units of its own steps.
 TEST(OriginWindows, OfASeriesInNoLogsDoNotDependOnItsUnit) {
   const std::vector<double> x = {0, 2, -1, 4, 3, 3, -5, 1};
   std::vector<double> values = x;
   for (const double value : x) values.push_back(3 * value + 7);
   values[8] = 7;  // 3 * 0 + 7: positive, as are the next, until 3 * -5 + 7
-  const std::vector<std::int64_t> offsets = {0, 8, 16};
-  const Panel panel(values, offsets, {1});
-  const WindowShape shape{.lookback = 4, .horizon = 2, .season = 1};
-  OriginWindows<double> windows;
-  OriginTargets<double> targets;
-  const std::vector<Origin> origins = {{0, 7}, {1, 7}};
-  make_windows(panel, shape, origins, windows);
-  make_targets(panel, 2, origins, windows, targets);
-  const auto width = shape.features();
-  const std::vector<double> first(windows.features.begin(), windows.features.begin() + width);
-  const std::vector<double> second(windows.features.begin() + width, windows.features.end());
+  const auto [windows, targets, first, second] = at_row_7_of_two(values);
   EXPECT_LE(testing::relative_error(second, first), 1e-13);
   EXPECT_NEAR(windows.scale[1], 3 * windows.scale[0], 1e-12);
   EXPECT_NEAR(targets.slope[1], targets.slope[0], 1e-12);
@@ -91,17 +104,7 @@ TEST(OriginWindows, OfASmoothSeriesInLogsDoNotDependOnItsLevel) {
   for (const double step : {1e-8, 1e-4}) {
     for (const double value : x) values.push_back(std::exp(step * value));
   }
-  const std::vector<std::int64_t> offsets = {0, 9, 18};
-  const Panel panel(values, offsets, {1});
-  const WindowShape shape{.lookback = 4, .horizon = 2, .season = 1};
-  OriginWindows<double> windows;
-  OriginTargets<double> targets;
-  const std::vector<Origin> origins = {{0, 7}, {1, 7}};
-  make_windows(panel, shape, origins, windows);
-  make_targets(panel, 2, origins, windows, targets);
-  const auto width = shape.features();
-  const std::vector<double> first(windows.features.begin(), windows.features.begin() + width);
-  const std::vector<double> second(windows.features.begin() + width, windows.features.end());
+  const auto [windows, targets, first, second] = at_row_7_of_two(values);
   EXPECT_LE(testing::relative_error(second, first), 1e-6);  // 1e-8 of a double near 1
   EXPECT_NEAR(targets.slope[1], targets.slope[0], 1e-7);
   EXPECT_NEAR(targets.targets[2], targets.targets[0], 1e-6);
