@@ -118,7 +118,7 @@ def test_an_ignored_signal_stays_ignored(data: Path, tmp_path: Path) -> None:
     ) as process:
         wait_for_handler(process)
         process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=60) == 0
+        assert process.wait(timeout=600) == 0
     assert (tmp_path / "forecast.csv").exists()
 
 

@@ -33,7 +33,7 @@ def shell(tmp_path: Path) -> Run:
             text=True,
             cwd=tmp_path,
             env=plain_environment(),
-            timeout=120,
+            timeout=600,
             check=False,
         )
 
