@@ -46,4 +46,29 @@ struct WeightPointers : AttentionWeights<Value> {
   Value* memory = nullptr;  // (S, U)
 };
 
+// An attention between two inputs, each through a Dense of its own: CrossAttention. In
+// self-attention, which a side of HierarchicalAttention is, both are one input through one Dense.
+struct SequenceDims {
+  std::int64_t units = 0;          // U, the width of the output and of both Denses
+  std::int64_t source1_units = 0;  // F1, the width of the tokens that read
+  std::int64_t source2_units = 0;  // F2, the width of those that are read
+  std::int64_t num_heads = 0;      // H
+  std::int64_t key_dim = 0;        // D, per head
+  std::int64_t value_dim = 0;      // Dv, per head
+  bool one_source = false;         // self-attention: then F1 = F2
+
+  AttentionShape attention() const noexcept {
+    return {num_heads, key_dim, value_dim, units, units};
+  }
+};
+
+// Its weights; in self-attention the pointers of source2 are those of source1.
+template <typename Value>
+struct SequenceWeights : AttentionWeights<Value> {
+  Value* source1_kernel = nullptr;  // (F1, U)
+  Value* source1_bias = nullptr;    // (U)
+  Value* source2_kernel = nullptr;  // (F2, U)
+  Value* source2_bias = nullptr;    // (U)
+};
+
 }  // namespace memattn::kernels
