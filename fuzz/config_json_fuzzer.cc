@@ -1,5 +1,5 @@
-// Any text as a config: std::invalid_argument, or a valid config that survives the way to JSON and
-// back.
+// Any text as a config of each layer: std::invalid_argument, or a valid config that survives the
+// way to JSON and back.
 #include <stdint.h>
 #include <stdlib.h>
 
@@ -8,15 +8,29 @@
 
 #include "memattn/config.h"
 
-extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+namespace {
+
+template <typename Read>
+void read_as(std::string_view text, Read read) {
   try {
-    const memattn::MemoryAugmentedAttentionConfig config =
-        memattn::config_from_json({reinterpret_cast<const char*>(data), size});
+    const auto config = read(text);
     config.validate();
-    static_cast<void>(config.warnings());
-    if (memattn::config_from_json(memattn::to_json(config)) != config) ::abort();
+    if (read(memattn::to_json(config)) != config) ::abort();
   } catch (const std::invalid_argument&) {
     // The one answer to bad text; any other exception ends the fuzzer.
   }
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  const std::string_view text(reinterpret_cast<const char*>(data), size);
+  read_as(text, [](std::string_view json) {
+    const memattn::MemoryAugmentedAttentionConfig config = memattn::config_from_json(json);
+    static_cast<void>(config.warnings());
+    return config;
+  });
+  read_as(text, memattn::cross_attention_config_from_json);
+  read_as(text, memattn::hierarchical_attention_config_from_json);
   return 0;
 }

@@ -1,4 +1,4 @@
-// The options of the layer: what it is, not what it has learned.
+// The options of the layers: what a layer is, not what it has learned.
 #pragma once
 
 #include <cstdint>
@@ -24,10 +24,10 @@ struct MEMATTN_EXPORT MemoryInitializer {
   bool operator==(const MemoryInitializer&) const = default;
 };
 
-// What a token reads when every slot is masked for it.
+// What a token reads when every slot, or every step of the other input, is masked for it.
 enum class FullyMasked {
   kZero,     // nothing: scores are 0, the output is x + output.bias (Keras 3, PyTorch)
-  kUniform,  // all slots alike, 1/S each, masked ones too (the published layer, on Keras 2)
+  kUniform,  // all slots alike, 1/S each, masked ones too (the published layers, on Keras 2)
 };
 
 struct MEMATTN_EXPORT MemoryAugmentedAttentionConfig {
@@ -60,12 +60,72 @@ struct MEMATTN_EXPORT MemoryAugmentedAttentionConfig {
 using Config [[deprecated("renamed MemoryAugmentedAttentionConfig; removed in version 0.3")]] =
     MemoryAugmentedAttentionConfig;
 
-// The config as one JSON object, keys in the order above; the same config gives the same text.
-[[nodiscard]] MEMATTN_EXPORT std::string to_json(const MemoryAugmentedAttentionConfig& config);
+// The options of CrossAttention, where the tokens of source1 read those of source2:
+// Z = MultiHeadAttention(source1.Dense(X1), source2.Dense(X2)).
+struct MEMATTN_EXPORT CrossAttentionConfig {
+  std::int64_t units = 0;      // U, the width of the output and of both Denses; at least 1
+  std::int64_t num_heads = 0;  // H; at least 1
+  std::optional<std::int64_t> source1_units = {};  // F1, the width of X1; unset: units
+  std::optional<std::int64_t> source2_units = {};  // F2, the width of X2; unset: units
+  std::optional<std::int64_t> key_dim = {};        // D per head; unset: units
+  std::optional<std::int64_t> value_dim = {};      // Dv per head; unset: key_dim
+  bool use_bias = true;  // all six biases, those of the Denses too; false: none of them
+  double dropout = 0.0;  // on the scores, in training only; in [0, 1)
+  FullyMasked fully_masked = FullyMasked::kZero;
+  std::uint64_t seed = 0;  // of the initial weights and of dropout
 
-// The inverse. units, memory_size and num_heads must be there, the rest has the defaults above.
-// Throws std::invalid_argument on malformed JSON, duplicate or unknown keys, and wrong types or
-// values.
+  std::int64_t resolved_source1_units() const { return source1_units.value_or(units); }
+  std::int64_t resolved_source2_units() const { return source2_units.value_or(units); }
+  std::int64_t resolved_key_dim() const { return key_dim.value_or(units); }
+  std::int64_t resolved_value_dim() const { return value_dim.value_or(resolved_key_dim()); }
+
+  // Throws std::invalid_argument naming the first invalid option. Each constructor of a layer calls
+  // it before anything else.
+  void validate() const;
+
+  bool operator==(const CrossAttentionConfig&) const = default;
+};
+
+// The options of HierarchicalAttention, the sum of two self-attentions that do not see each other,
+// one over the short-term input and one over the long-term input. Both have the same options but
+// for the width of their input.
+struct MEMATTN_EXPORT HierarchicalAttentionConfig {
+  std::int64_t units = 0;      // U, the width of the output and of both Denses; at least 1
+  std::int64_t num_heads = 0;  // H of each attention; at least 1
+  std::optional<std::int64_t> short_units = {};  // the width of the short-term input; unset: units
+  std::optional<std::int64_t> long_units = {};   // the width of the long-term input; unset: units
+  std::optional<std::int64_t> key_dim = {};      // D per head; unset: units
+  std::optional<std::int64_t> value_dim = {};    // Dv per head; unset: key_dim
+  bool use_bias = true;  // all ten biases, those of the Denses too; false: none of them
+  double dropout = 0.0;  // on the scores, in training only; in [0, 1)
+  FullyMasked fully_masked = FullyMasked::kZero;
+  std::uint64_t seed = 0;  // of the initial weights and of dropout
+
+  std::int64_t resolved_short_units() const { return short_units.value_or(units); }
+  std::int64_t resolved_long_units() const { return long_units.value_or(units); }
+  std::int64_t resolved_key_dim() const { return key_dim.value_or(units); }
+  std::int64_t resolved_value_dim() const { return value_dim.value_or(resolved_key_dim()); }
+
+  // Throws std::invalid_argument naming the first invalid option. Each constructor of a layer calls
+  // it before anything else.
+  void validate() const;
+
+  bool operator==(const HierarchicalAttentionConfig&) const = default;
+};
+
+// A config as one JSON object, keys in the order of its fields above; the same config gives the
+// same text. Throws std::invalid_argument where an enumeration holds none of its values.
+[[nodiscard]] MEMATTN_EXPORT std::string to_json(const MemoryAugmentedAttentionConfig& config);
+[[nodiscard]] MEMATTN_EXPORT std::string to_json(const CrossAttentionConfig& config);
+[[nodiscard]] MEMATTN_EXPORT std::string to_json(const HierarchicalAttentionConfig& config);
+
+// The inverse. units, num_heads and the memory layer's memory_size must be there, the rest has the
+// defaults above. Throws std::invalid_argument on malformed JSON, duplicate or unknown keys, and
+// wrong types or values.
 [[nodiscard]] MEMATTN_EXPORT MemoryAugmentedAttentionConfig config_from_json(std::string_view json);
+[[nodiscard]] MEMATTN_EXPORT CrossAttentionConfig
+cross_attention_config_from_json(std::string_view json);
+[[nodiscard]] MEMATTN_EXPORT HierarchicalAttentionConfig
+hierarchical_attention_config_from_json(std::string_view json);
 
 }  // namespace memattn

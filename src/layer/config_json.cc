@@ -1,7 +1,11 @@
-// The layer's options as JSON.
+// The layers' options as JSON.
+#include <concepts>
 #include <initializer_list>
 #include <optional>
+#include <span>
 #include <stdexcept>
+#include <type_traits>
+#include <vector>
 
 #include "check.h"
 #include "io/json.h"
@@ -15,6 +19,55 @@ namespace {
 
 using Kind = MemoryInitializer::Kind;
 
+// The keys of each config, in the order in which they are written, with their places in it. Visitor
+// has required(key, value) and optional(key, value), for values of every type of a field.
+
+template <typename Config, typename Visitor>
+  requires std::same_as<std::remove_const_t<Config>, MemoryAugmentedAttentionConfig>
+void visit_fields(Config& config, Visitor& visitor) {
+  visitor.required("units", config.units);
+  visitor.required("memory_size", config.memory_size);
+  visitor.required("num_heads", config.num_heads);
+  visitor.optional("key_dim", config.key_dim);
+  visitor.optional("value_dim", config.value_dim);
+  visitor.optional("use_bias", config.use_bias);
+  visitor.optional("residual", config.residual);
+  visitor.optional("dropout", config.dropout);
+  visitor.optional("fully_masked", config.fully_masked);
+  visitor.optional("memory_initializer", config.memory_initializer);
+  visitor.optional("seed", config.seed);
+}
+
+template <typename Config, typename Visitor>
+  requires std::same_as<std::remove_const_t<Config>, CrossAttentionConfig>
+void visit_fields(Config& config, Visitor& visitor) {
+  visitor.required("units", config.units);
+  visitor.required("num_heads", config.num_heads);
+  visitor.optional("source1_units", config.source1_units);
+  visitor.optional("source2_units", config.source2_units);
+  visitor.optional("key_dim", config.key_dim);
+  visitor.optional("value_dim", config.value_dim);
+  visitor.optional("use_bias", config.use_bias);
+  visitor.optional("dropout", config.dropout);
+  visitor.optional("fully_masked", config.fully_masked);
+  visitor.optional("seed", config.seed);
+}
+
+template <typename Config, typename Visitor>
+  requires std::same_as<std::remove_const_t<Config>, HierarchicalAttentionConfig>
+void visit_fields(Config& config, Visitor& visitor) {
+  visitor.required("units", config.units);
+  visitor.required("num_heads", config.num_heads);
+  visitor.optional("short_units", config.short_units);
+  visitor.optional("long_units", config.long_units);
+  visitor.optional("key_dim", config.key_dim);
+  visitor.optional("value_dim", config.value_dim);
+  visitor.optional("use_bias", config.use_bias);
+  visitor.optional("dropout", config.dropout);
+  visitor.optional("fully_masked", config.fully_masked);
+  visitor.optional("seed", config.seed);
+}
+
 template <typename Names, typename Value>
 std::string_view name_of(const Names& names, Value value) {
   for (const auto& [known, name] : names) {
@@ -23,24 +76,54 @@ std::string_view name_of(const Names& names, Value value) {
   fail_argument("to_json", "enumeration", static_cast<int>(value), "one of config.h's values");
 }
 
-// Reads members of one JSON object; `place` is "" or "memory_initializer.".
-[[noreturn]] void fail_json(std::string_view place, std::string_view found,
-                            std::string_view expected) {
-  fail_argument("config_from_json", place, found, expected);
-}
-
-void check_keys(const JsonObject& object, std::string_view place,
-                std::initializer_list<std::string_view> known) {
-  for (const auto& [key, value] : object) {
-    bool is_known = false;
-    std::string names;
-    for (const std::string_view name : known) {
-      is_known = is_known || key == name;
-      names += concat(names.empty() ? "" : ", ", name);
-    }
-    if (!is_known) fail_json(place, concat("key ", in_quotes(key)), concat("one of ", names));
+// Writes the fields that it visits.
+class FieldWriter {
+ public:
+  template <typename Value>
+  void required(std::string_view key, const Value& value) {
+    object_.add_text(key, text_of(value));
   }
-}
+  template <typename Value>
+  void optional(std::string_view key, const Value& value) {
+    required(key, value);
+  }
+
+  std::string text() const { return object_.text(); }
+
+ private:
+  template <typename Value>
+  static std::string text_of(const Value& value) {
+    return json_text(value);
+  }
+  static std::string text_of(const std::optional<std::int64_t>& value) {
+    return value ? json_text(*value) : "null";
+  }
+  static std::string text_of(FullyMasked value) {
+    return json_text(name_of(kFullyMaskedNames, value));
+  }
+  static std::string text_of(const MemoryInitializer& value) {
+    JsonObjectWriter initializer;
+    initializer.add("kind", name_of(kKindNames, value.kind));
+    if (value.kind == Kind::kNormal) initializer.add("stddev", value.stddev);
+    return initializer.text();
+  }
+
+  JsonObjectWriter object_;
+};
+
+// Lists the keys of the fields that it visits.
+struct KeyList {
+  template <typename Value>
+  void required(std::string_view key, const Value&) {
+    keys.push_back(key);
+  }
+  template <typename Value>
+  void optional(std::string_view key, const Value&) {
+    keys.push_back(key);
+  }
+
+  std::vector<std::string_view> keys;
+};
 
 // nullptr: the object has no such key.
 const JsonValue* member(const JsonObject& object, std::string_view key) {
@@ -48,125 +131,139 @@ const JsonValue* member(const JsonObject& object, std::string_view key) {
   return found == object.end() ? nullptr : &found->second;
 }
 
-std::int64_t to_integer(const JsonValue& value, std::string_view key) {
-  if (!value.integer()) fail_json(key, describe(value), "an integer of 64 bits");
-  return *value.integer();
+// Reads the fields that it visits from one JSON object; a field without a key stays as it is.
+// Messages begin with `function`.
+class FieldReader {
+ public:
+  FieldReader(std::string_view function, const JsonObject& object)
+      : function_(function), object_(object) {}
+
+  template <typename Value>
+  void required(std::string_view key, Value& field) const {
+    const JsonValue* const value = member(object_, key);
+    if (!value) fail("json", concat("no key ", in_quotes(key)), "it");
+    read(key, *value, field);
+  }
+  template <typename Value>
+  void optional(std::string_view key, Value& field) const {
+    if (const JsonValue* const value = member(object_, key)) read(key, *value, field);
+  }
+
+  // Throws unless every key of an object, at `place`, is one of those known.
+  void check_keys(const JsonObject& object, std::string_view place,
+                  std::span<const std::string_view> known) const {
+    for (const auto& [key, value] : object) {
+      bool is_known = false;
+      std::string names;
+      for (const std::string_view name : known) {
+        is_known = is_known || key == name;
+        names += concat(names.empty() ? "" : ", ", name);
+      }
+      if (!is_known) fail(place, concat("key ", in_quotes(key)), concat("one of ", names));
+    }
+  }
+
+ private:
+  [[noreturn]] void fail(std::string_view place, std::string_view found,
+                         std::string_view expected) const {
+    fail_argument(function_, place, found, expected);
+  }
+
+  template <typename Names>
+  auto enumeration(std::string_view key, const JsonValue& value, const Names& names) const {
+    std::string expected = "one of";
+    for (const auto& [known, name] : names) {
+      if (value.string() && *value.string() == name) return known;
+      expected += concat(known == names.front().first ? " " : ", ", in_quotes(name));
+    }
+    fail(key, describe(value), expected);
+  }
+
+  void read(std::string_view key, const JsonValue& value, std::int64_t& field) const {
+    if (!value.integer()) fail(key, describe(value), "an integer of 64 bits");
+    field = *value.integer();
+  }
+  void read(std::string_view key, const JsonValue& value,
+            std::optional<std::int64_t>& field) const {
+    field.reset();
+    if (!value.is_null()) read(key, value, field.emplace());
+  }
+  void read(std::string_view key, const JsonValue& value, bool& field) const {
+    if (!value.boolean()) fail(key, describe(value), "true or false");
+    field = *value.boolean();
+  }
+  void read(std::string_view key, const JsonValue& value, double& field) const {
+    if (!value.number()) fail(key, describe(value), "a number");
+    field = *value.number();
+  }
+  void read(std::string_view key, const JsonValue& value, std::uint64_t& field) const {
+    if (!value.natural()) fail(key, describe(value), "0 to 2^64 - 1");
+    field = *value.natural();
+  }
+  void read(std::string_view key, const JsonValue& value, FullyMasked& field) const {
+    field = enumeration(key, value, kFullyMaskedNames);
+  }
+  void read(std::string_view key, const JsonValue& value, MemoryInitializer& field) const {
+    field = {};
+    if (!value.object()) {
+      field.kind = enumeration(key, value, kKindNames);
+      return;
+    }
+    const JsonObject& object = *value.object();
+    const JsonValue* const kind = member(object, "kind");
+    if (!kind) fail(key, "no key kind", "it");
+    field.kind = enumeration(concat(key, ".kind"), *kind, kKindNames);
+    static constexpr std::string_view kKeys[] = {"kind", "stddev"};
+    const bool normal = field.kind == Kind::kNormal;
+    check_keys(object, key, std::span(kKeys).first(normal ? 2 : 1));
+    const JsonValue* const stddev = member(object, "stddev");
+    if (stddev) read(concat(key, ".stddev"), *stddev, field.stddev);
+  }
+
+  const std::string_view function_;
+  const JsonObject& object_;
+};
+
+template <typename Config>
+std::string written(const Config& config) {
+  FieldWriter writer;
+  visit_fields(config, writer);
+  return writer.text();
 }
 
-double to_number(const JsonValue& value, std::string_view key) {
-  if (!value.number()) fail_json(key, describe(value), "a number");
-  return *value.number();
-}
-
-template <typename Names>
-auto to_enumeration(const JsonValue& value, std::string_view key, const Names& names) {
-  std::string expected = "one of";
-  for (const auto& [known, name] : names) {
-    if (value.string() && *value.string() == name) return known;
-    expected += concat(known == names.front().first ? " " : ", ", in_quotes(name));
+template <typename Config>
+Config parsed(std::string_view function, std::string_view text) {
+  JsonValue json;
+  try {
+    json = parse_json(text, {.depth = 4, .values = 64});
+  } catch (const JsonError& error) {
+    throw std::invalid_argument(concat(function, ": json: ", error.what()));
   }
-  fail_json(key, describe(value), expected);
-}
-
-MemoryInitializer to_initializer(const JsonValue& value) {
-  constexpr std::string_view kKey = "memory_initializer";
-  if (!value.object()) return {.kind = to_enumeration(value, kKey, kKindNames)};
-  const JsonObject& object = *value.object();
-  const JsonValue* const kind = member(object, "kind");
-  if (!kind) fail_json(kKey, "no key kind", "it");
-  MemoryInitializer initializer{.kind =
-                                    to_enumeration(*kind, "memory_initializer.kind", kKindNames)};
-  if (initializer.kind != Kind::kNormal) {
-    check_keys(object, kKey, {"kind"});
-    return initializer;
-  }
-  check_keys(object, kKey, {"kind", "stddev"});
-  if (const JsonValue* const stddev = member(object, "stddev")) {
-    initializer.stddev = to_number(*stddev, "memory_initializer.stddev");
-  }
-  return initializer;
+  if (!json.object()) fail_argument(function, "json", describe(json), "an object");
+  const FieldReader reader(function, *json.object());
+  Config config;
+  KeyList list;
+  visit_fields(config, list);
+  reader.check_keys(*json.object(), "json", list.keys);
+  visit_fields(config, reader);
+  config.validate();
+  return config;
 }
 
 }  // namespace
 
-std::string to_json(const MemoryAugmentedAttentionConfig& config) {
-  const auto optional = [](const std::optional<std::int64_t>& value) {
-    return value ? json_text(*value) : "null";
-  };
-  JsonObjectWriter initializer;
-  initializer.add("kind", name_of(kKindNames, config.memory_initializer.kind));
-  if (config.memory_initializer.kind == Kind::kNormal) {
-    initializer.add("stddev", config.memory_initializer.stddev);
-  }
-  JsonObjectWriter object;
-  object.add("units", config.units);
-  object.add("memory_size", config.memory_size);
-  object.add("num_heads", config.num_heads);
-  object.add_text("key_dim", optional(config.key_dim));
-  object.add_text("value_dim", optional(config.value_dim));
-  object.add("use_bias", config.use_bias);
-  object.add("residual", config.residual);
-  object.add("dropout", config.dropout);
-  object.add("fully_masked", name_of(kFullyMaskedNames, config.fully_masked));
-  object.add_text("memory_initializer", initializer.text());
-  object.add("seed", config.seed);
-  return object.text();
+std::string to_json(const MemoryAugmentedAttentionConfig& config) { return written(config); }
+std::string to_json(const CrossAttentionConfig& config) { return written(config); }
+std::string to_json(const HierarchicalAttentionConfig& config) { return written(config); }
+
+MemoryAugmentedAttentionConfig config_from_json(std::string_view json) {
+  return parsed<MemoryAugmentedAttentionConfig>("config_from_json", json);
 }
-
-MemoryAugmentedAttentionConfig config_from_json(std::string_view text) {
-  JsonValue parsed;
-  try {
-    parsed = parse_json(text, {.depth = 4, .values = 64});
-  } catch (const JsonError& error) {
-    throw std::invalid_argument(concat("config_from_json: json: ", error.what()));
-  }
-  if (!parsed.object()) fail_json("json", describe(parsed), "an object");
-  const JsonObject& object = *parsed.object();
-  check_keys(object, "json",
-             {"units", "memory_size", "num_heads", "key_dim", "value_dim", "use_bias", "residual",
-              "dropout", "fully_masked", "memory_initializer", "seed"});
-
-  const auto find = [&](std::string_view key) { return member(object, key); };
-  const auto required = [&](std::string_view key) {
-    const JsonValue* value = find(key);
-    if (!value) fail_json("json", concat("no key ", in_quotes(key)), "it");
-    return to_integer(*value, key);
-  };
-  const auto optional = [&](std::string_view key) -> std::optional<std::int64_t> {
-    const JsonValue* value = find(key);
-    if (!value || value->is_null()) return std::nullopt;
-    return to_integer(*value, key);
-  };
-  const auto boolean = [&](std::string_view key, bool otherwise) {
-    const JsonValue* value = find(key);
-    if (!value) return otherwise;
-    if (!value->boolean()) fail_json(key, describe(*value), "true or false");
-    return *value->boolean();
-  };
-
-  MemoryAugmentedAttentionConfig config;
-  config.units = required("units");
-  config.memory_size = required("memory_size");
-  config.num_heads = required("num_heads");
-  config.key_dim = optional("key_dim");
-  config.value_dim = optional("value_dim");
-  config.use_bias = boolean("use_bias", config.use_bias);
-  config.residual = boolean("residual", config.residual);
-  if (const JsonValue* value = find("dropout")) {
-    config.dropout = to_number(*value, "dropout");
-  }
-  if (const JsonValue* value = find("fully_masked")) {
-    config.fully_masked = to_enumeration(*value, "fully_masked", kFullyMaskedNames);
-  }
-  if (const JsonValue* value = find("memory_initializer")) {
-    config.memory_initializer = to_initializer(*value);
-  }
-  if (const JsonValue* value = find("seed")) {
-    if (!value->natural()) fail_json("seed", describe(*value), "0 to 2^64 - 1");
-    config.seed = *value->natural();
-  }
-  config.validate();
-  return config;
+CrossAttentionConfig cross_attention_config_from_json(std::string_view json) {
+  return parsed<CrossAttentionConfig>("cross_attention_config_from_json", json);
+}
+HierarchicalAttentionConfig hierarchical_attention_config_from_json(std::string_view json) {
+  return parsed<HierarchicalAttentionConfig>("hierarchical_attention_config_from_json", json);
 }
 
 }  // namespace memattn
