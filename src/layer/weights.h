@@ -1,6 +1,8 @@
-// The weights of a layer: their names, shapes, order and initial values.
+// The weights of the layers: their names, shapes, order and initial values.
 #pragma once
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -13,39 +15,101 @@ namespace memattn {
 
 kernels::Dims dims_of(const MemoryAugmentedAttentionConfig& config);
 
+// The attention of a CrossAttention, and those of a HierarchicalAttention: over the short-term
+// input and over the long-term input.
+kernels::SequenceDims sequence_dims_of(const CrossAttentionConfig& config);
+std::array<kernels::SequenceDims, 2> sequence_dims_of(const HierarchicalAttentionConfig& config);
+
 // Names, shapes and places of all weights in Keras' order, from the config alone; no biases without
 // use_bias. The config must be valid.
 std::vector<WeightInfo> weight_infos(const MemoryAugmentedAttentionConfig& config);
+std::vector<WeightInfo> weight_infos(const CrossAttentionConfig& config);
+std::vector<WeightInfo> weight_infos(const HierarchicalAttentionConfig& config);
 
 // The number of values in all weights together.
-std::int64_t count_params(const MemoryAugmentedAttentionConfig& config);
+template <typename Config>
+std::int64_t count_params(const Config& config) {
+  const WeightInfo last = weight_infos(config).back();
+  return last.offset + last.size;
+}
 
 // Fresh weights in the order of weight_infos: kernels glorot uniform with Keras' fans, biases zero,
 // memory by config.memory_initializer. Each value depends on config.seed and its place alone.
 template <typename T>
 std::vector<T> initial_parameters(const MemoryAugmentedAttentionConfig& config);
+template <typename T>
+std::vector<T> initial_parameters(const CrossAttentionConfig& config);
+template <typename T>
+std::vector<T> initial_parameters(const HierarchicalAttentionConfig& config);
+
+// Takes weights out of a flat buffer one by one, in the order of weight_infos(); biases are null
+// without use_bias. Allocates nothing.
+template <typename Value>
+class WeightReader {
+ public:
+  // `with_biases` is the number of weights of that layer with use_bias.
+  WeightReader(std::span<const WeightInfo> infos, std::size_t with_biases, Value* parameters)
+      : next_(infos.data()), biases_(infos.size() == with_biases), parameters_(parameters) {}
+
+  Value* kernel() { return parameters_ + (next_++)->offset; }
+  Value* bias() { return biases_ ? kernel() : nullptr; }
+
+  void attention(kernels::AttentionWeights<Value>& weights) {
+    weights.query_kernel = kernel();
+    weights.query_bias = bias();
+    weights.key_kernel = kernel();
+    weights.key_bias = bias();
+    weights.value_kernel = kernel();
+    weights.value_bias = bias();
+    weights.output_kernel = kernel();
+    weights.output_bias = bias();
+  }
+
+ private:
+  const WeightInfo* next_;
+  bool biases_;
+  Value* parameters_;
+};
 
 // The nine weights inside a flat buffer, from the infos of weight_infos(); biases are null without
 // use_bias. Allocates nothing.
 template <typename Value>
 kernels::WeightPointers<Value> weight_pointers(std::span<const WeightInfo> infos,
                                                Value* parameters) {
-  constexpr std::size_t kWithBiases = 9;
-  const bool biases = infos.size() == kWithBiases;
-  auto next = infos.begin();
-  const auto take = [&] { return parameters + (next++)->offset; };
-  const auto take_bias = [&]() -> Value* { return biases ? take() : nullptr; };
+  WeightReader<Value> reader(infos, 9, parameters);
   kernels::WeightPointers<Value> pointers;
-  pointers.memory = take();
-  pointers.query_kernel = take();
-  pointers.query_bias = take_bias();
-  pointers.key_kernel = take();
-  pointers.key_bias = take_bias();
-  pointers.value_kernel = take();
-  pointers.value_bias = take_bias();
-  pointers.output_kernel = take();
-  pointers.output_bias = take_bias();
+  pointers.memory = reader.kernel();
+  reader.attention(pointers);
   return pointers;
+}
+
+// Likewise the twelve weights of a CrossAttention.
+template <typename Value>
+kernels::SequenceWeights<Value> sequence_weights(std::span<const WeightInfo> infos,
+                                                 Value* parameters) {
+  WeightReader<Value> reader(infos, 12, parameters);
+  kernels::SequenceWeights<Value> weights;
+  weights.source1_kernel = reader.kernel();
+  weights.source1_bias = reader.bias();
+  weights.source2_kernel = reader.kernel();
+  weights.source2_bias = reader.bias();
+  reader.attention(weights);
+  return weights;
+}
+
+// Likewise the twenty weights of a HierarchicalAttention, as those of its two self-attentions, in
+// the order of sequence_dims_of().
+template <typename Value>
+std::array<kernels::SequenceWeights<Value>, 2> hierarchical_weights(
+    std::span<const WeightInfo> infos, Value* parameters) {
+  WeightReader<Value> reader(infos, 20, parameters);
+  std::array<kernels::SequenceWeights<Value>, 2> sides;
+  for (kernels::SequenceWeights<Value>& side : sides) {
+    side.source1_kernel = side.source2_kernel = reader.kernel();
+    side.source1_bias = side.source2_bias = reader.bias();
+  }
+  for (kernels::SequenceWeights<Value>& side : sides) reader.attention(side);
+  return sides;
 }
 
 }  // namespace memattn
