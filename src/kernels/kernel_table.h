@@ -7,6 +7,7 @@
 
 #include "kernels/call.h"
 #include "kernels/prepared.h"
+#include "kernels/sequence.h"
 #include "kernels/token_sums.h"
 
 namespace memattn::kernels {
@@ -67,6 +68,45 @@ struct Kernels {
   void (*finish_memory)(const Prepared<T>& prepared, const WeightPointers<const T>& w,
                         const WeightPointers<T>& gradients, const KeysValuesGradients<T>& d_memory,
                         std::int64_t first, std::int64_t last, T* workspace) noexcept;
+
+  // Attention between two inputs. `prepared` has its sizes; heads first..last-1 of it, and then,
+  // once all heads are there, the rest.
+  std::int64_t (*sequence_fold_workspace)(const SequencePrepared<T>& prepared) noexcept;
+  void (*sequence_prepare_heads)(const SequenceWeights<const T>& w, std::int64_t first,
+                                 std::int64_t last, SequencePrepared<T>& prepared,
+                                 T* workspace) noexcept;
+  void (*sequence_finish_prepare)(const SequenceWeights<const T>& w,
+                                  SequencePrepared<T>& prepared) noexcept;
+  bool (*all_finite)(std::int64_t size, const T* values);
+
+  // What the tiles of queries read of tokens first..last-1 of source 2, and then tiles
+  // first..last-1. Any cut gives the same bits.
+  void (*sequence_sources)(const SequencePrepared<T>& prepared, const SequenceWeights<const T>& w,
+                           const SequenceOperands<T>& operands, std::int64_t first,
+                           std::int64_t last) noexcept;
+  std::int64_t (*sequence_forward_workspace)(const SequencePrepared<T>& prepared,
+                                             const SequenceTiles& tiles,
+                                             std::int64_t steps2) noexcept;
+  void (*sequence_forward)(const SequencePrepared<T>& prepared, const SequenceWeights<const T>& w,
+                           const Call& call, const SequenceOperands<T>& operands,
+                           const SequenceForwardArrays<T>& arrays, const SequenceTiles& tiles,
+                           std::int64_t first, std::int64_t last, T* workspace) noexcept;
+
+  // What backward needs of the weights beyond `prepared`, once a call: SequenceBackwardWeights.
+  void (*sequence_prepare_backward)(const SequencePrepared<T>& prepared,
+                                    const SequenceWeights<const T>& w, T* weights) noexcept;
+  // All tiles of some whole sequences: writes their gradients of the inputs, adds to the sums.
+  std::int64_t (*sequence_backward_workspace)(const SequencePrepared<T>& prepared,
+                                              const SequenceTiles& tiles,
+                                              std::int64_t steps2) noexcept;
+  void (*sequence_backward)(const SequencePrepared<T>& prepared, const SequenceWeights<const T>& w,
+                            const T* weights, const Call& call, const SequenceOperands<T>& inputs,
+                            const SequenceBackwardArrays<T>& arrays, const SequenceTiles& tiles,
+                            T* sums, T* workspace) noexcept;
+  // From the sums over all sequences to the gradients of the weights, which are overwritten.
+  std::int64_t (*sequence_unfold_workspace)(const SequencePrepared<T>& prepared) noexcept;
+  void (*sequence_unfold)(const SequencePrepared<T>& prepared, const SequenceWeights<const T>& w,
+                          T* sums, const SequenceWeights<T>& gradients, T* workspace) noexcept;
 
   // C (m, n) = A·B, or C + A·B with `add`, for the networks around the layer: element (i, p) of
   // A (m, k) is a[i * row_stride + p * k_stride], so A may be given transposed; rows of B (k, n)

@@ -25,6 +25,9 @@
 #include "kernels/isa.h"
 #include "kernels/kernel_table.h"
 #include "kernels/product-inl.h"
+#include "kernels/sequence-inl.h"
+#include "kernels/sequence_backward-inl.h"
+#include "kernels/sequence_fold-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace memattn::kernels::HWY_NAMESPACE {
@@ -50,6 +53,18 @@ constexpr Kernels<T> table(const char* isa) {
           .backward = &backward<T>,
           .finish_heads = &finish_heads<T>,
           .finish_memory = &finish_memory<T>,
+          .sequence_fold_workspace = &sequence_fold_workspace<T>,
+          .sequence_prepare_heads = &sequence_prepare_heads<T>,
+          .sequence_finish_prepare = &sequence_finish_prepare<T>,
+          .all_finite = &all_finite<T>,
+          .sequence_sources = &sequence_sources<T>,
+          .sequence_forward_workspace = &sequence_forward_workspace<T>,
+          .sequence_forward = &sequence_forward<T>,
+          .sequence_prepare_backward = &sequence_prepare_backward<T>,
+          .sequence_backward_workspace = &sequence_backward_workspace<T>,
+          .sequence_backward = &sequence_backward<T>,
+          .sequence_unfold_workspace = &sequence_unfold_workspace<T>,
+          .sequence_unfold = &sequence_unfold<T>,
           .multiply = &multiply_matrices<T>,
           .transpose = &transpose<T>,
           .add_rows = &add_rows<T>,

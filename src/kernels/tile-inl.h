@@ -26,9 +26,11 @@ namespace memattn::kernels::HWY_NAMESPACE {
 template <typename T>
 struct Tile {
   Tile(const Dims& tile_dims, Carver<T>& carver)
+      : Tile(tile_dims, tile_tokens(tile_dims), group_heads(tile_dims), carver) {}
+  Tile(const Dims& tile_dims, std::int64_t lanes, std::int64_t heads, Carver<T>& carver)
       : dims(tile_dims),
-        stride(tile_tokens(tile_dims)),
-        group(group_heads(tile_dims)),
+        stride(lanes),
+        group(heads),
         scores(carver.take(group * dims.memory_size * stride)),
         dropped(carver.take(group * dims.memory_size * stride)),
         mask(dims.memory_size, stride, carver) {}
@@ -110,13 +112,24 @@ struct Tile {
   template <typename Stored>
   void read(bool finite, std::int64_t slots, std::int64_t n, const T* slot_weights,
             Right<Stored> held, T* c, std::int64_t ldc) const {
+    read(0, rows, Start::kAdd, finite, slots, n, slot_weights, held, c, ldc);
+  }
+
+  // The same for `count` tokens from `row` on, whose first is that of slot_weights and c.
+  template <typename Stored>
+  void read(std::int64_t row, std::int64_t count, Start start, bool finite, std::int64_t slots,
+            std::int64_t n, const T* slot_weights, Right<Stored> held, T* c,
+            std::int64_t ldc) const {
     if (finite || !mask.any()) {
-      multiply<T, T, Stored>(Start::kAdd, rows, n, slots, {slot_weights, 1, stride}, held, c, ldc);
+      multiply<T, T, Stored>(start, count, n, slots, {slot_weights, 1, stride}, held, c, ldc);
       return;
     }
+    for (std::int64_t i = 0; start == Start::kZero && i < count; ++i) {
+      std::fill_n(c + i * ldc, n, T(0));
+    }
     for (std::int64_t s = 0; s < slots; ++s) {
-      for (std::int64_t i = 0; i < rows; ++i) {
-        if (!mask.reads(i, s % dims.memory_size)) continue;
+      for (std::int64_t i = 0; i < count; ++i) {
+        if (!mask.reads(row + i, s % dims.memory_size)) continue;
         multiply<T, T, Stored>(Start::kAdd, 1, n, 1, {slot_weights + s * stride + i, 1, 1}, held,
                                c + i * ldc, ldc);
       }

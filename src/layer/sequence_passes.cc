@@ -1,0 +1,207 @@
+// Pieces of the passes of an attention between two inputs.
+#include "layer/sequence_passes.h"
+
+#include <algorithm>
+
+#include "kernels/executor.h"
+#include "kernels/tiling.h"
+#include "layer/shared_scratch.h"
+
+namespace memattn {
+namespace {
+
+using kernels::Way;
+
+// Sequences whose operands are made at a time: what tiles read again stays near.
+constexpr std::int64_t kOperandValues = 1 << 21;
+
+// How much work a token of each input is, in operations.
+struct TokenWork {
+  TokenWork(const kernels::SequenceDims& dims, const Way& way, std::int64_t steps2) {
+    const kernels::WayWidths widths(dims, way);
+    const auto [source1, source2, key, value] = widths;
+    const std::int64_t H = dims.num_heads, U = dims.units;
+    of_query = 2 * (H * steps2 * (key + value) + (way.dense1 ? dims.source1_units * U : 0) +
+                    (way.logits == Way::Logits::kRight ? 0 : H * source1 * key) +
+                    (way.read == Way::Read::kValue ? 0 : H * value * U));
+    of_source = 2 * ((way.dense2 ? dims.source2_units * U : 0) +
+                     (way.logits == Way::Logits::kLeft ? 0 : H * source2 * key) +
+                     (way.read == Way::Read::kSource ? 0 : H * source2 * value));
+  }
+  std::int64_t of_query;
+  std::int64_t of_source;
+};
+
+// `call` and its arrays, from sequence `first` on, `count` sequences.
+kernels::Call part_of(const kernels::Call& call, std::int64_t steps2, std::int64_t first,
+                      std::int64_t count) {
+  kernels::Call part = call;
+  part.batch = count;
+  part.first_sequence += first;
+  if (part.mask.attention) part.mask.attention += first * part.mask.attention_stride_batch;
+  if (part.mask.query) part.mask.query += first * call.steps;
+  if (part.mask.value) part.mask.value += first * steps2;
+  return part;
+}
+
+}  // namespace
+
+template <typename T>
+void sequence_fold_pass(const kernels::Kernels<T>& kernels, const kernels::SequenceDims& dims,
+                        const kernels::SequenceWeights<const T>& weights, const Way& way,
+                        kernels::SequencePrepared<T>& prepared) {
+  prepared.resize(dims, way, weights.output_bias != nullptr);
+  const std::int64_t heads = dims.num_heads;
+  const std::int64_t head =
+      4 * dims.units * (dims.source1_units + dims.source2_units) * (dims.key_dim + dims.value_dim);
+  const std::int64_t piece = divide_up(kernels::kBriefOperations, std::max<std::int64_t>(1, head));
+  const std::int64_t pieces = divide_up(heads, piece), threads = threads_for(pieces);
+  const std::int64_t work = aligned(kernels.sequence_fold_workspace(prepared));
+  SharedScratch<T> shared(scratch<T>(threads * work), work, threads);
+  kernels::parallel_for(pieces, [&](std::int64_t i) noexcept {
+    shared.lend([&](T* workspace) {
+      kernels.sequence_prepare_heads(weights, i * piece, std::min(heads, (i + 1) * piece), prepared,
+                                     workspace);
+    });
+  });
+  kernels.sequence_finish_prepare(weights, prepared);
+}
+
+template <typename T>
+void sequence_forward_pass(const kernels::Kernels<T>& kernels,
+                           const kernels::SequencePrepared<T>& prepared,
+                           const kernels::SequenceWeights<const T>& weights,
+                           const kernels::Call& call, const SequenceInputs<T>& inputs,
+                           const kernels::SequenceForwardArrays<T>& arrays) {
+  using Operands = kernels::SequenceOperands<T>;
+  const kernels::SequenceDims& dims = prepared.dims;
+  const std::int64_t T1 = call.steps, T2 = inputs.steps2, H = dims.num_heads, U = dims.units;
+  if (call.batch == 0 || T1 == 0) return;
+  const TokenWork token(dims, prepared.way, T2);
+  const auto operands_of = [&](std::int64_t batch, T* base) {
+    kernels::Carver<T> carver(base);
+    const Operands operands = Operands::place(prepared, batch, T2, carver);
+    return std::pair(operands, aligned(carver.taken()));
+  };
+  const std::int64_t of_one = operands_of(1, nullptr).second;
+  const std::int64_t sequences =
+      std::clamp<std::int64_t>(kOperandValues / std::max<std::int64_t>(1, of_one), 1, call.batch);
+  const std::int64_t operand_size = operands_of(sequences, nullptr).second;
+  const kernels::SequenceTiles tiles(sequences, T1, T2, H);
+  const std::int64_t tile_work = token.of_query * divide_up(sequences * T1, tiles.count);
+  const std::int64_t piece = 
+      divide_up(kernels::kBriefOperations, std::max<std::int64_t>(1, tile_work));
+  const std::int64_t source_piece = std::max<std::int64_t>(
+      64, divide_up(kernels::kBriefOperations, std::max<std::int64_t>(1, token.of_source)));
+  const std::int64_t threads = threads_for(divide_up(tiles.count, piece));
+  const std::int64_t work = aligned(kernels.sequence_forward_workspace(prepared, tiles, T2));
+  T* const base = scratch<T>(operand_size + threads * work);
+  const bool finite =
+      !call.mask.any() || kernels.all_finite(call.batch * T2 * dims.source2_units, inputs.x2);
+
+  for (std::int64_t first = 0; first < call.batch; first += sequences) {
+    const std::int64_t count = std::min(sequences, call.batch - first);
+    Operands operands = operands_of(count, base).first;
+    operands.x1 = inputs.x1 + first * T1 * dims.source1_units;
+    operands.x2 = inputs.x2 + first * T2 * dims.source2_units;
+    operands.finite = finite;
+    const std::int64_t tokens2 = count * T2;
+    if (token.of_source > 0) {
+      kernels::parallel_for(divide_up(tokens2, source_piece), [&](std::int64_t i) noexcept {
+        kernels.sequence_sources(prepared, weights, operands, i * source_piece,
+                                 std::min(tokens2, (i + 1) * source_piece));
+      });
+    }
+    const kernels::SequenceTiles part_tiles(count, T1, T2, H);
+    const kernels::Call part = part_of(call, T2, first, count);
+    kernels::SequenceForwardArrays<T> outputs = arrays;
+    outputs.y += first * T1 * U;
+    if (outputs.scores) outputs.scores += first * (arrays.average_heads ? 1 : H) * T1 * T2;
+    SharedScratch<T> shared(base + operand_size, work, threads);
+    kernels::parallel_for(divide_up(part_tiles.count, piece), [&](std::int64_t i) noexcept {
+      shared.lend([&](T* workspace) {
+        kernels.sequence_forward(prepared, weights, part, operands, outputs, part_tiles, i * piece,
+                                 std::min(part_tiles.count, (i + 1) * piece), workspace);
+      });
+    });
+  }
+}
+
+template <typename T>
+void sequence_backward_pass(const kernels::Kernels<T>& kernels,
+                            const kernels::SequencePrepared<T>& prepared,
+                            const kernels::SequenceWeights<const T>& weights,
+                            const kernels::Call& call, const SequenceInputs<T>& inputs,
+                            const kernels::SequenceBackwardArrays<T>& arrays,
+                            const kernels::SequenceWeights<T>& gradients) {
+  const kernels::SequenceDims& dims = prepared.dims;
+  const std::int64_t B = call.batch, T1 = call.steps, T2 = inputs.steps2;
+  // Sequences whose sums are taken apart from those of the others: at most 16 parts, and fewer where
+  // the sums are large. Not measured.
+  const std::int64_t sums_size = aligned(kernels::SequenceSums<T>(prepared, nullptr).size);
+  const std::int64_t most = sums_size <= (1 << 16) ? 16 : sums_size <= (1 << 20) ? 8 : 4;
+  const bool empty = B == 0 || T1 == 0;
+  const std::int64_t part = empty ? 1 : divide_up(B, most), parts = empty ? 1 : divide_up(B, part);
+  const kernels::SequenceTiles tiles(empty ? 0 : part, T1, T2, dims.num_heads);
+  const std::int64_t threads = threads_for(parts);
+  const std::int64_t weights_size =
+      aligned(kernels::SequenceBackwardWeights<T>(prepared, nullptr).size);
+  const std::int64_t work =
+      aligned(std::max(empty ? 0 : kernels.sequence_backward_workspace(prepared, tiles, T2),
+                       kernels.sequence_unfold_workspace(prepared)));
+  T* const backward_weights = scratch<T>(weights_size + parts * sums_size + threads * work);
+  T* const sums = backward_weights + weights_size;
+  T* const workspaces = sums + parts * sums_size;
+  const bool finite =
+      !call.mask.any() || kernels.all_finite(B * T2 * dims.source2_units, inputs.x2);
+
+  if (empty) {
+    std::fill_n(sums, sums_size, T(0));
+    if (!arrays.add && arrays.d_x2) {
+      std::fill_n(arrays.d_x2, B * T2 * dims.source2_units, T(0));
+    }
+  } else {
+    kernels.sequence_prepare_backward(prepared, weights, backward_weights);
+    SharedScratch<T> shared(workspaces, work, threads);
+    kernels::parallel_for(parts, [&](std::int64_t i) noexcept {
+      shared.lend([&](T* workspace) {
+        const std::int64_t first = i * part, count = std::min(part, B - first);
+        kernels::SequenceOperands<T> operands;
+        operands.steps2 = T2;
+        operands.tokens2 = count * T2;
+        operands.x1 = inputs.x1 + first * T1 * dims.source1_units;
+        operands.x2 = inputs.x2 + first * T2 * dims.source2_units;
+        operands.finite = finite;
+        kernels::SequenceBackwardArrays<T> outputs = arrays;
+        outputs.d_y += first * T1 * dims.units;
+        if (outputs.d_x1) outputs.d_x1 += first * T1 * dims.source1_units;
+        if (outputs.d_x2) outputs.d_x2 += first * T2 * dims.source2_units;
+        std::fill_n(sums + i * sums_size, sums_size, T(0));
+        kernels.sequence_backward(prepared, weights, backward_weights,
+                                  part_of(call, T2, first, count), operands, outputs,
+                                  kernels::SequenceTiles(count, T1, T2, dims.num_heads),
+                                  sums + i * sums_size, workspace);
+      });
+    });
+    add_parts(parts, sums_size, sums);
+  }
+  kernels.sequence_unfold(prepared, weights, sums, gradients, workspaces);
+}
+
+#define MEMATTN_INSTANTIATE(T)                                                                \
+  template void sequence_fold_pass(const kernels::Kernels<T>&, const kernels::SequenceDims&,  \
+                                   const kernels::SequenceWeights<const T>&, const Way&,      \
+                                   kernels::SequencePrepared<T>&);                            \
+  template void sequence_forward_pass(                                                        \
+      const kernels::Kernels<T>&, const kernels::SequencePrepared<T>&,                        \
+      const kernels::SequenceWeights<const T>&, const kernels::Call&,                         \
+      const SequenceInputs<T>&, const kernels::SequenceForwardArrays<T>&);                    \
+  template void sequence_backward_pass(                                                       \
+      const kernels::Kernels<T>&, const kernels::SequencePrepared<T>&,                        \
+      const kernels::SequenceWeights<const T>&, const kernels::Call&,                         \
+      const SequenceInputs<T>&, const kernels::SequenceBackwardArrays<T>&,                    \
+      const kernels::SequenceWeights<T>&);
+MEMATTN_INSTANTIATE(float)
+MEMATTN_INSTANTIATE(double)
+
+}  // namespace memattn

@@ -1,0 +1,43 @@
+// The fold, forward and backward passes of an attention between two inputs, as pieces that threads
+// share. How a call is cut depends on its shape alone, and sums are added in one order, so the
+// result does not depend on who computes what.
+#pragma once
+
+#include "kernels/kernel_table.h"
+
+namespace memattn {
+
+// Fills `prepared` for a way; buffers that it has already are used again. Throws std::bad_alloc when
+// there is no memory for it; then `prepared` is undefined.
+template <typename T>
+void sequence_fold_pass(const kernels::Kernels<T>& kernels, const kernels::SequenceDims& dims,
+                        const kernels::SequenceWeights<const T>& weights, const kernels::Way& way,
+                        kernels::SequencePrepared<T>& prepared);
+
+// The inputs of a call: x1 (B, T1, F1) and x2 (B, T2, F2), B and T1 being those of the call.
+template <typename T>
+struct SequenceInputs {
+  const T* x1 = nullptr;
+  const T* x2 = nullptr;
+  std::int64_t steps2 = 0;
+};
+
+// Throws std::bad_alloc when there is no memory for scratch, before anything is written.
+template <typename T>
+void sequence_forward_pass(const kernels::Kernels<T>& kernels,
+                           const kernels::SequencePrepared<T>& prepared,
+                           const kernels::SequenceWeights<const T>& weights,
+                           const kernels::Call& call, const SequenceInputs<T>& inputs,
+                           const kernels::SequenceForwardArrays<T>& arrays);
+
+// `gradients` are overwritten; of one source, those of source 1 and 2 are the same. Throws
+// std::bad_alloc likewise.
+template <typename T>
+void sequence_backward_pass(const kernels::Kernels<T>& kernels,
+                            const kernels::SequencePrepared<T>& prepared,
+                            const kernels::SequenceWeights<const T>& weights,
+                            const kernels::Call& call, const SequenceInputs<T>& inputs,
+                            const kernels::SequenceBackwardArrays<T>& arrays,
+                            const kernels::SequenceWeights<T>& gradients);
+
+}  // namespace memattn
