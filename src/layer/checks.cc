@@ -24,17 +24,18 @@ void check_place(std::string_view function, std::string_view argument, std::int6
   }
 }
 
-kernels::Mask checked_mask(std::string_view function, const MemoryAugmentedAttentionConfig& config,
-                           std::int64_t batch, std::int64_t steps, const CallOptions& options) {
+kernels::Mask checked_mask(std::string_view function, const Slots& slots, std::int64_t batch,
+                           std::int64_t steps, const CallOptions& options) {
   kernels::Mask mask;
   const AttentionMask& attention = options.attention_mask;
   if (!attention.keep.empty()) {
     const std::array found = {attention.batch, attention.steps, attention.slots};
-    const std::array full = {batch, steps, config.memory_size};
+    const std::array full = {batch, steps, slots.count};
     for (std::size_t i = 0; i < found.size(); ++i) {
       if (found[i] == full[i] || found[i] == 1) continue;
       fail_argument(function, "attention_mask", "shape " + to_text(found),
-                    "something that broadcasts to (batch, steps, memory_size) = " + to_text(full));
+                    concat("something that broadcasts to (batch, ", slots.steps_name, ", ",
+                           slots.name, ") = ", to_text(full)));
     }
     check_size(function, "attention_mask.keep", attention.keep.size(), "batch * steps * slots",
                {attention.batch, attention.steps, attention.slots});
@@ -44,12 +45,13 @@ kernels::Mask checked_mask(std::string_view function, const MemoryAugmentedAtten
     mask.attention_stride_batch = attention.batch == 1 ? 0 : attention.steps * attention.slots;
   }
   if (!options.query_mask.empty()) {
-    check_size(function, "query_mask", options.query_mask.size(), "batch * steps", {batch, steps});
+    check_size(function, "query_mask", options.query_mask.size(),
+               concat("batch * ", slots.steps_name), {batch, steps});
     mask.query = options.query_mask.data();
   }
   if (!options.value_mask.empty()) {
-    check_size(function, "value_mask", options.value_mask.size(), "batch * memory_size",
-               {batch, config.memory_size});
+    check_size(function, "value_mask", options.value_mask.size(), concat("batch * ", slots.name),
+               {batch, slots.count});
     mask.value = options.value_mask.data();
   }
   mask.causal = options.use_causal_mask;
@@ -91,21 +93,19 @@ void check_overlaps(std::string_view function, std::initializer_list<Buffer> inp
   }
 }
 
-kernels::Call checked_call(std::string_view function, const MemoryAugmentedAttentionConfig& config,
-                           Tokens tokens, const CallOptions& options) {
+kernels::Call checked_call(std::string_view function, Tokens tokens, const Slots& slots,
+                           const CallOptions& options) {
   check_not_negative(function, "batch", tokens.batch);
-  check_not_negative(function, "steps", tokens.steps);
-  check_place(function, "first_step", options.first_step, "steps", tokens.steps);
+  check_not_negative(function, slots.steps_name, tokens.steps);
+  check_not_negative(function, slots.name, slots.count);
+  check_place(function, "first_step", options.first_step, slots.steps_name, tokens.steps);
   check_place(function, "first_sequence", options.first_sequence, "batch", tokens.batch);
   kernels::Call call;
   call.batch = tokens.batch;
   call.steps = tokens.steps;
   call.first_step = options.first_step;
   call.first_sequence = options.first_sequence;
-  call.mask = checked_mask(function, config, tokens.batch, tokens.steps, options);
-  if (options.training) call.dropout = {config.dropout, config.seed, options.dropout_step};
-  call.residual = config.residual;
-  call.uniform_when_masked = config.fully_masked == FullyMasked::kUniform;
+  call.mask = checked_mask(function, slots, tokens.batch, tokens.steps, options);
   return call;
 }
 

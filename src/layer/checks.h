@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <initializer_list>
 #include <span>
+#include <string>
 #include <string_view>
 
 #include "kernels/call.h"
@@ -32,8 +33,47 @@ struct Buffer {
 void check_overlaps(std::string_view function, std::initializer_list<Buffer> inputs,
                     std::initializer_list<Buffer> outputs);
 
-// The options of a call for the kernels, checked against the sizes that they must have.
-kernels::Call checked_call(std::string_view function, const MemoryAugmentedAttentionConfig& config,
-                           Tokens tokens, const CallOptions& options);
+// What a call's masks say that a token may read, and the words for it and for the call's steps.
+struct Slots {
+  std::int64_t count;
+  std::string_view name = "memory_size";
+  std::string_view steps_name = "steps";
+};
+
+// Throws unless scores that are wanted have the size of the call's.
+template <typename T>
+void check_scores(std::string_view function, std::string_view argument,
+                  const ScoresOutput<T>& scores, const Tokens& tokens, std::int64_t heads,
+                  const Slots& slots) {
+  if (scores.values.empty()) return;
+  const std::string steps(slots.steps_name), name(slots.name);
+  check_size(function, argument, scores.values.size(),
+             scores.average_heads ? "batch * " + steps + " * " + name
+                                  : "batch * num_heads * " + steps + " * " + name,
+             {tokens.batch, scores.average_heads ? 1 : heads, tokens.steps, slots.count});
+}
+
+// The options of a call for the kernels, checked against the sizes that they must have. Residual and
+// what fully masked tokens read are the layer's to set.
+kernels::Call checked_call(std::string_view function, Tokens tokens, const Slots& slots,
+                           const CallOptions& options);
+
+// The same for a layer, with what its config says.
+template <typename Config>
+kernels::Call checked_call(std::string_view function, const Config& config, Tokens tokens,
+                           const Slots& slots, const CallOptions& options) {
+  kernels::Call call = checked_call(function, tokens, slots, options);
+  if (options.training) call.dropout = {config.dropout, config.seed, options.dropout_step};
+  call.residual = false;
+  call.uniform_when_masked = config.fully_masked == FullyMasked::kUniform;
+  return call;
+}
+inline kernels::Call checked_call(std::string_view function,
+                                  const MemoryAugmentedAttentionConfig& config, Tokens tokens,
+                                  const CallOptions& options) {
+  kernels::Call call = checked_call(function, config, tokens, Slots{config.memory_size}, options);
+  call.residual = config.residual;
+  return call;
+}
 
 }  // namespace memattn

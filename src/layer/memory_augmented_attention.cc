@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cstring>
 #include <type_traits>
 #include <utility>
 
@@ -11,8 +10,10 @@
 #include "kernels/kernel_table.h"
 #include "kernels/tiling.h"
 #include "layer/checks.h"
+#include "layer/flat_weights.h"
 #include "layer/passes.h"
 #include "layer/scores_cache_impl.h"
+#include "layer/summary.h"
 #include "layer/weights.h"
 
 namespace memattn {
@@ -33,36 +34,20 @@ std::uint64_t next_fold_id() {
   return 1 + last.fetch_add(1, std::memory_order_relaxed);
 }
 
-// 1234567 as 1,234,567.
-std::string with_commas(std::int64_t count) {
-  std::string text = to_text(count);
-  for (auto i = static_cast<std::ptrdiff_t>(text.size()) - 3; i > 0; i -= 3) {
-    text.insert(static_cast<std::size_t>(i), 1, ',');
-  }
-  return text;
-}
-
-std::string padded(std::string text, std::size_t width) {
-  text.resize(std::max(width, text.size() + 2), ' ');
-  return text;
-}
-
 }  // namespace
 
 template <typename T>
 struct MemoryAugmentedAttention<T>::Impl {
   Impl(const MemoryAugmentedAttentionConfig& layer_config, std::vector<T> layer_parameters)
       : config(layer_config),
-        infos(memattn::weight_infos(layer_config)),
-        parameters(std::move(layer_parameters)),
-        weights(weight_pointers(infos, std::as_const(parameters).data())),
+        flat(memattn::weight_infos(layer_config), std::move(layer_parameters)),
+        weights(weight_pointers(flat.infos(), flat.parameters().data())),
         prepared(fold(Route::kAuto)),
         fold_id(next_fold_id()) {}
   Impl(const Impl& other)
       : config(other.config),
-        infos(other.infos),
-        parameters(other.parameters),
-        weights(weight_pointers(infos, std::as_const(parameters).data())),
+        flat(other.flat),
+        weights(weight_pointers(flat.infos(), flat.parameters().data())),
         forced(other.forced),
         prepared(other.prepared),
         fold_id(other.fold_id) {}
@@ -82,31 +67,13 @@ struct MemoryAugmentedAttention<T>::Impl {
     fold_id = next_fold_id();
   }
 
-  // Writes `values`, which may be part of the parameters themselves, and folds.
-  void write(std::span<const T> values, std::int64_t offset) noexcept {
-    if (!values.empty()) {
-      std::memmove(parameters.data() + offset, values.data(), values.size_bytes());
-    }
-    refold();
-  }
-
-  const WeightInfo& info(std::string_view function, std::string_view name) const {
-    const auto found = std::ranges::find(infos, name, &WeightInfo::name);
-    if (found != infos.end()) return *found;
-    std::string names;
-    for (const WeightInfo& known : infos) names += (names.empty() ? "" : ", ") + known.name;
-    fail_argument(function, "name", concat("\"", name, "\""), "one of " + names);
-  }
-
   MemoryAugmentedAttentionConfig config;
-  std::vector<WeightInfo> infos;
-  std::vector<T> parameters;
-  kernels::WeightPointers<const T> weights;  // into parameters
+  FlatWeights<T> flat;
+  kernels::WeightPointers<const T> weights;  // into `flat`
   const kernels::Kernels<T>& kernels = kernels::chosen_kernels<T>();
   Route forced = Route::kAuto;
-  kernels::Prepared<T> prepared;  // always that of `parameters`
+  kernels::Prepared<T> prepared;  // always that of `flat`
   std::uint64_t fold_id = 0;      // of `prepared`
-  std::vector<T> before_edit;     // what `update` restores; empty before the first
 };
 
 // The config is checked in a statement of its own: the arguments of a call are evaluated in any
@@ -161,12 +128,7 @@ void MemoryAugmentedAttention<T>::forward(std::span<const T> x, Tokens tokens, s
   const kernels::Call call = checked_call("forward", config, tokens, options);
   check_size("forward", "x", x.size(), "batch * steps * units", {batch, steps, config.units});
   check_size("forward", "y", y.size(), "batch * steps * units", {batch, steps, config.units});
-  if (!scores.values.empty()) {
-    check_size("forward", "scores", scores.values.size(),
-               scores.average_heads ? "batch * steps * memory_size"
-                                    : "batch * num_heads * steps * memory_size",
-               {batch, scores.average_heads ? 1 : config.num_heads, steps, config.memory_size});
-  }
+  check_scores("forward", "scores", scores, tokens, config.num_heads, {config.memory_size});
   const std::span<const T> apart = x.data() == y.data() ? std::span<const T>() : x;
   check_overlaps("forward",
                  {{"x", apart},
@@ -231,13 +193,12 @@ void MemoryAugmentedAttention<T>::backward(std::span<const T> x, std::span<const
   }
   backward_pass<T>(impl_->kernels, impl_->prepared, impl_->weights, call,
                    {.x = x.data(), .d_y = grad_y.data(), .d_x = grad_x.data(), .kept = kept_values},
-                   weight_pointers(impl_->infos, grad_parameters.data()), grad_parameters);
+                   weight_pointers(impl_->flat.infos(), grad_parameters.data()), grad_parameters);
 }
 
 template <typename T>
 std::int64_t MemoryAugmentedAttention<T>::kept_bytes() const {
-  const std::size_t weights = impl_->parameters.size() + impl_->before_edit.size();
-  return static_cast<std::int64_t>(weights * sizeof(T)) + impl_->prepared.bytes();
+  return impl_->flat.bytes() + impl_->prepared.bytes();
 }
 
 template <typename T>
@@ -262,65 +223,51 @@ Route MemoryAugmentedAttention<T>::forced_route() const {
 
 template <typename T>
 std::span<const T> MemoryAugmentedAttention<T>::parameters() const {
-  return impl_->parameters;
+  return impl_->flat.parameters();
 }
 
 template <typename T>
 std::int64_t MemoryAugmentedAttention<T>::count_params() const {
-  return static_cast<std::int64_t>(impl_->parameters.size());
+  return impl_->flat.count();
 }
 
 template <typename T>
 const std::vector<WeightInfo>& MemoryAugmentedAttention<T>::weight_infos() const {
-  return impl_->infos;
+  return impl_->flat.infos();
 }
 
 template <typename T>
 std::span<const T> MemoryAugmentedAttention<T>::weight(std::string_view name) const {
-  const WeightInfo& info = impl_->info("weight", name);
-  return parameters().subspan(static_cast<std::size_t>(info.offset),
-                              static_cast<std::size_t>(info.size));
+  return impl_->flat.weight(name);
 }
 
 template <typename T>
 void MemoryAugmentedAttention<T>::set_parameters(std::span<const T> parameters) {
-  check_size("set_parameters", "parameters", parameters.size(), "count_params()", {count_params()});
-  impl_->write(parameters, 0);
+  impl_->flat.set_all(parameters);
+  impl_->refold();
 }
 
 template <typename T>
 void MemoryAugmentedAttention<T>::set_weight(std::string_view name, std::span<const T> values) {
-  const WeightInfo& info = impl_->info("set_weight", name);
-  check_size("set_weight", name, values.size(), "the size of " + to_text(info.shape), {info.size});
-  impl_->write(values, info.offset);
+  impl_->flat.set(name, values);
+  impl_->refold();
 }
 
 template <typename T>
 void MemoryAugmentedAttention<T>::update(const std::function<void(std::span<T> parameters)>& edit) {
-  Impl& impl = *impl_;
-  impl.before_edit = impl.parameters;
-  try {
-    edit(impl.parameters);
-  } catch (...) {
-    std::ranges::copy(impl.before_edit, impl.parameters.begin());
-    throw;
-  }
-  impl.refold();
+  impl_->flat.edit(edit);
+  impl_->refold();
 }
 
 template <typename T>
 std::string MemoryAugmentedAttention<T>::summary() const {
   const MemoryAugmentedAttentionConfig& config = impl_->config;
-  std::string text =
+  return summary_table(
       concat("MemoryAugmentedAttention  ", std::is_same_v<T, float> ? "float32" : "float64", "  ",
              route() == Route::kFolded ? "folded" : "projected", " route  units ", config.units,
              "  memory_size ", config.memory_size, "  num_heads ", config.num_heads, "  key_dim ",
-             config.resolved_key_dim(), "  value_dim ", config.resolved_value_dim(), "\n");
-  for (const WeightInfo& info : impl_->infos) {
-    text += "  " + padded(info.name, 16) + padded(to_text(info.shape), 20) +
-            with_commas(info.size) + "\n";
-  }
-  return text + "  " + padded("total", 36) + with_commas(count_params()) + "\n";
+             config.resolved_key_dim(), "  value_dim ", config.resolved_value_dim()),
+      weight_infos());
 }
 
 template class MemoryAugmentedAttention<float>;

@@ -1,0 +1,46 @@
+// Folds on demand, and the calls on them.
+#include "layer/sequence_attention.h"
+
+namespace memattn {
+
+template <typename T>
+const kernels::SequencePrepared<T>& SequenceAttention<T>::prepared(SequenceRoute route) const {
+  Fold& fold = folds_[static_cast<std::size_t>(index_of(route))];
+  if (!fold.current.load(std::memory_order_acquire)) {
+    const std::lock_guard lock(folding_);
+    if (!fold.current.load(std::memory_order_relaxed)) {
+      sequence_fold_pass(kernels_, dims_, weights_, way_of(route), fold.prepared);
+      fold.current.store(true, std::memory_order_release);
+    }
+  }
+  return fold.prepared;
+}
+
+template <typename T>
+void SequenceAttention<T>::forward(const kernels::Call& call, const SequenceInputs<T>& inputs,
+                                   const kernels::SequenceForwardArrays<T>& arrays,
+                                   bool training) const {
+  const SequenceRoute taken = route(call.batch, call.steps, inputs.steps2, training);
+  sequence_forward_pass(kernels_, prepared(taken), weights_, call, inputs, arrays);
+}
+
+template <typename T>
+void SequenceAttention<T>::backward(const kernels::Call& call, const SequenceInputs<T>& inputs,
+                                    const kernels::SequenceBackwardArrays<T>& arrays,
+                                    const kernels::SequenceWeights<T>& gradients) const {
+  const SequenceRoute taken = route(call.batch, call.steps, inputs.steps2, true);
+  sequence_backward_pass(kernels_, prepared(taken), weights_, call, inputs, arrays, gradients);
+}
+
+template <typename T>
+std::int64_t SequenceAttention<T>::bytes() const {
+  const std::lock_guard lock(folding_);
+  std::int64_t total = 0;
+  for (const Fold& fold : folds_) total += fold.prepared.bytes();
+  return total;
+}
+
+template class SequenceAttention<float>;
+template class SequenceAttention<double>;
+
+}  // namespace memattn

@@ -1,0 +1,77 @@
+// One attention between two inputs with the folds of its weights: CrossAttention is one of these,
+// HierarchicalAttention two.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+
+#include "kernels/kernel_table.h"
+#include "layer/sequence_passes.h"
+#include "layer/way_choice.h"
+
+namespace memattn {
+
+// Const methods may be called by any number of threads at once. Reads weights that its owner keeps
+// where they are.
+template <typename T>
+class SequenceAttention {
+ public:
+  SequenceAttention(const kernels::SequenceDims& dims,
+                    const kernels::SequenceWeights<const T>& weights)
+      : dims_(dims), weights_(weights) {}
+  SequenceAttention(const SequenceAttention&) = delete;
+  SequenceAttention& operator=(const SequenceAttention&) = delete;
+
+  const kernels::SequenceDims& dims() const { return dims_; }
+
+  // Forces a route, or with kAuto leaves it to the rule; it must be one of the enumeration.
+  void force(SequenceRoute route) noexcept { forced_ = route; }
+  SequenceRoute forced() const { return forced_; }
+  SequenceRoute route(std::int64_t batch, std::int64_t steps1, std::int64_t steps2,
+                      bool training) const {
+    return forced_ == SequenceRoute::kAuto
+               ? cheapest_route(dims_, batch, steps1, steps2, training)
+               : forced_;
+  }
+
+  // After a change of weights: every fold is out of date, and is made again, in its place, by the
+  // next call that needs it.
+  void weights_changed() noexcept {
+    for (Fold& fold : folds_) fold.current.store(false, std::memory_order_relaxed);
+  }
+
+  // Folds for such a forward call, so that it finds the fold there. Throws std::bad_alloc.
+  void prepare(const kernels::Call& call, std::int64_t steps2, bool training) const {
+    static_cast<void>(prepared(route(call.batch, call.steps, steps2, training)));
+  }
+
+  // Both throw std::bad_alloc when there is no memory, before anything is written.
+  void forward(const kernels::Call& call, const SequenceInputs<T>& inputs,
+               const kernels::SequenceForwardArrays<T>& arrays, bool training) const;
+  void backward(const kernels::Call& call, const SequenceInputs<T>& inputs,
+                const kernels::SequenceBackwardArrays<T>& arrays,
+                const kernels::SequenceWeights<T>& gradients) const;
+
+  std::int64_t bytes() const;  // of all folds
+
+ private:
+  // Written under the lock while it is not current, read without one while it is.
+  struct Fold {
+    std::atomic<bool> current{false};
+    kernels::SequencePrepared<T> prepared;
+  };
+
+  const kernels::SequencePrepared<T>& prepared(SequenceRoute route) const;
+
+  const kernels::SequenceDims dims_;
+  const kernels::SequenceWeights<const T> weights_;
+  const kernels::Kernels<T>& kernels_ = kernels::chosen_kernels<T>();
+  SequenceRoute forced_ = SequenceRoute::kAuto;
+  mutable std::mutex folding_;
+  mutable std::array<Fold, kSequenceWays> folds_;
+};
+
+}  // namespace memattn
