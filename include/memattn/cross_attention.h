@@ -54,15 +54,17 @@ enum class SequenceRoute {
 //   layer.forward(x1, x2, {.batch = 32, .steps1 = 10, .steps2 = 24}, y);
 //
 // Of CallOptions the masks' slots are the steps of source 2: attention_mask broadcasts to
-// (B, T1, T2), query_mask is (B, T1), value_mask (B, T2), and with use_causal_mask step t of source 1
-// reads steps 0..first_step + t of source 2. What a masked step holds, even NaN, reaches no result. A
-// token with nothing to read gets output.bias, or with FullyMasked::kUniform 1/T2 of every step.
+// (B, T1, T2), query_mask is (B, T1), value_mask (B, T2), and with use_causal_mask step t of source
+// 1 reads steps 0..first_step + t of source 2. What a masked step holds, even NaN, reaches no
+// result. A token with nothing to read gets output.bias, or with FullyMasked::kUniform 1/T2 of
+// every step.
 //
 // Thread safety: any number of threads may call the const methods of one layer at once; a call that
-// changes the layer needs it alone. The first call after a change of weights on a route that no call
-// took since then folds, behind a lock; any other forward call takes no lock and allocates only when
-// its thread has never needed as much scratch (runtime.h). Results are the same bits at any number
-// of threads and however the batch is cut in calls (CallOptions::first_sequence, first_step).
+// changes the layer needs it alone. The first call after a change of weights on a route that no
+// call took since then folds, behind a lock; any other forward call takes no lock and allocates
+// only when its thread has never needed as much scratch (runtime.h). Results are the same bits at
+// any number of threads and however the batch is cut in calls (CallOptions::first_sequence,
+// first_step).
 //
 // Ownership: the layer owns its weights; spans that it returns live as long as it does and show its
 // weights as they change. Spans that it is given are used during the call only. A layer that was
@@ -87,15 +89,15 @@ class MEMATTN_EXPORT CrossAttention {
   [[nodiscard]] const CrossAttentionConfig& config() const;
 
   // y (B, T1, U) from x1 (B, T1, F1) and x2 (B, T2, F2). x1 and x2 may be one array; y overlaps
-  // nothing. Asking for scores, (B, H, T1, T2) or averaged over heads (B, T1, T2), does not change y
-  // by a bit.
+  // nothing. Asking for scores, (B, H, T1, T2) or averaged over heads (B, T1, T2), does not change
+  // y by a bit.
   void forward(std::span<const T> x1, std::span<const T> x2, CrossTokens tokens, std::span<T> y,
                const CallOptions& options = {}, const ScoresOutput<T>& scores = {}) const;
 
-  // Gradients of a loss from grad_y = d loss / d y (B, T1, U), for the call forward(x1, x2, ...) with
-  // the same options: grad_x1 and grad_x2, each of which may be empty when it is not wanted, and
-  // grad_parameters (count_params()) in the order of weight_infos(). All are overwritten. Nothing
-  // may overlap but x1 and x2. grad "key.bias" is exactly 0: the softmax cancels that bias.
+  // Gradients of a loss from grad_y = d loss / d y (B, T1, U), for the call forward(x1, x2, ...)
+  // with the same options: grad_x1 and grad_x2, each of which may be empty when it is not wanted,
+  // and grad_parameters (count_params()) in the order of weight_infos(). All are overwritten.
+  // Nothing may overlap but x1 and x2. grad "key.bias" is exactly 0: the softmax cancels that bias.
   void backward(std::span<const T> x1, std::span<const T> x2, std::span<const T> grad_y,
                 CrossTokens tokens, std::span<T> grad_x1, std::span<T> grad_x2,
                 std::span<T> grad_parameters, const CallOptions& options = {}) const;

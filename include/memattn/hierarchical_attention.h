@@ -68,12 +68,12 @@ class MEMATTN_EXPORT HierarchicalAttention {
 
   // y (B, T, U) from x_short (B, T, Fs) and x_long (B, T, Fl), which may be one array; y overlaps
   // nothing. Asking for scores does not change y by a bit.
-  void forward(std::span<const T> x_short, std::span<const T> x_long, Tokens tokens,
-               std::span<T> y, const HierarchicalOptions& options = {},
+  void forward(std::span<const T> x_short, std::span<const T> x_long, Tokens tokens, std::span<T> y,
+               const HierarchicalOptions& options = {},
                const HierarchicalScores<T>& scores = {}) const;
 
-  // Gradients of a loss from grad_y = d loss / d y (B, T, U), for the call forward(...) with the same
-  // options: grad_short and grad_long, each of which may be empty when it is not wanted, and
+  // Gradients of a loss from grad_y = d loss / d y (B, T, U), for the call forward(...) with the
+  // same options: grad_short and grad_long, each of which may be empty when it is not wanted, and
   // grad_parameters (count_params()) in the order of weight_infos(). All are overwritten. Nothing
   // may overlap but x_short and x_long.
   void backward(std::span<const T> x_short, std::span<const T> x_long, std::span<const T> grad_y,
@@ -82,8 +82,8 @@ class MEMATTN_EXPORT HierarchicalAttention {
 
   // The routes of the short-term and the long-term side for a call of these sizes.
   [[nodiscard]] std::array<SequenceRoute, 2> route(Tokens tokens, bool training = false) const;
-  // Forces both sides to a route, or with kAuto, as at the start, leaves it to the rule. Copies keep
-  // it, files do not.
+  // Forces both sides to a route, or with kAuto, as at the start, leaves it to the rule. Copies
+  // keep it, files do not.
   void set_route(SequenceRoute route);
   [[nodiscard]] SequenceRoute forced_route() const;
 

@@ -1,7 +1,9 @@
 // memattn: attention over a learned memory. A table of contents:
 //
-//   config.h                       MemoryAugmentedAttentionConfig: a layer's options, their JSON
+//   config.h                       the options of each layer, and their JSON
 //   memory_augmented_attention.h   MemoryAugmentedAttention<T>: forward, backward, weights, files
+//   cross_attention.h              CrossAttention<T>: one input reads another
+//   hierarchical_attention.h       HierarchicalAttention<T>: two self-attentions, added
 //   scores_cache.h                 ScoresCache<T>: what backward need not compute again
 //   optimizers.h                   Sgd, Adam, AdamW, clip_by_global_norm
 //   panel_forecaster.h             PanelForecaster: an ensemble for many series of one frequency
@@ -13,8 +15,10 @@
 #pragma once
 
 #include "memattn/config.h"
+#include "memattn/cross_attention.h"
 #include "memattn/error_loss.h"
 #include "memattn/errors.h"
+#include "memattn/hierarchical_attention.h"
 #include "memattn/memory_augmented_attention.h"
 #include "memattn/optimizers.h"
 #include "memattn/panel_forecaster.h"

@@ -134,7 +134,8 @@ class SequenceHeads {
                   {prepared_.output.data() + h * J * U, U}, y, U);
     }
     if (row_sums_ && call.dropout.rate > 0) {
-      multiply<T>(Start::kAdd, tile.rows, U, heads, {sum_rows(tile, heads, weights), 1, tile.stride},
+      multiply<T>(Start::kAdd, tile.rows, U, heads,
+                  {sum_rows(tile, heads, weights), 1, tile.stride},
                   {prepared_.output_bias.data() + h * U, U}, y, U);
     }
   }

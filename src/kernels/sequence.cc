@@ -41,9 +41,9 @@ void SequencePrepared<T>::resize(const SequenceDims& new_dims, const Way& new_wa
 template <typename T>
 std::int64_t SequencePrepared<T>::bytes() const noexcept {
   std::size_t total = 0;
-  for (const auto* buffer : {&q, &k, &v, &cq, &cv, &query, &query_packed, &query_bias, &key,
-                             &key_bias, &value, &value_bias, &output, &output_bias,
-                             &output_bias_sum}) {
+  for (const auto* buffer :
+       {&q, &k, &v, &cq, &cv, &query, &query_packed, &query_bias, &key, &key_bias, &value,
+        &value_bias, &output, &output_bias, &output_bias_sum}) {
     total += buffer->size();
   }
   return static_cast<std::int64_t>(total * sizeof(T));

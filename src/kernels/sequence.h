@@ -68,11 +68,11 @@ struct SequencePrepared {
   AlignedVector<T> query_packed;  // its transpose to base 2, packed head by head
   AlignedVector<T> query_bias;    // (H, I), with 1 / √D, to base 2
   AlignedVector<T> key;           // (G2, H, I); of kRight to base 2 with 1 / √D
-  AlignedVector<T> key_bias;      // (G2, H): what a key adds to its logits, of kRight alone, likewise
-  AlignedVector<T> value;         // (G2, H, J)
-  AlignedVector<T> value_bias;    // (H, J)
-  AlignedVector<T> output;        // (H, J, U)
-  AlignedVector<T> output_bias;   // (H, U): e_h, of kSource alone, counted by the sum of a row
+  AlignedVector<T> key_bias;    // (G2, H): what a key adds to its logits, of kRight alone, likewise
+  AlignedVector<T> value;       // (G2, H, J)
+  AlignedVector<T> value_bias;  // (H, J)
+  AlignedVector<T> output;      // (H, J, U)
+  AlignedVector<T> output_bias;      // (H, U): e_h, of kSource alone, counted by the sum of a row
   AlignedVector<T> output_bias_sum;  // (U): Σ_h e_h, for rows whose sum is 1
 
   WayWidths widths() const noexcept { return WayWidths(dims, way); }
@@ -112,16 +112,16 @@ struct SequenceTiles {
 // The inputs of a call, and what is made of source 2 for the tiles of queries.
 template <typename T>
 struct SequenceOperands {
-  std::int64_t steps2 = 0;    // T2
-  std::int64_t tokens2 = 0;   // B T2
-  const T* x1 = nullptr;      // (B, T1, F1)
-  const T* x2 = nullptr;      // (B, T2, F2)
-  bool finite = true;         // no NaN or Inf in x2: then 0 times anything is 0
-  T* source2 = nullptr;       // (B, T2, U): s2, where it goes through a Dense
-  T* keys = nullptr;          // (B, T2, H, I)
-  T* key_bias = nullptr;      // (H, B, T2)
-  T* values = nullptr;        // (B, T2, H, J)
-  T* key_bias_rows = nullptr; // (B, T2, H), on the way to key_bias
+  std::int64_t steps2 = 0;     // T2
+  std::int64_t tokens2 = 0;    // B T2
+  const T* x1 = nullptr;       // (B, T1, F1)
+  const T* x2 = nullptr;       // (B, T2, F2)
+  bool finite = true;          // no NaN or Inf in x2: then 0 times anything is 0
+  T* source2 = nullptr;        // (B, T2, U): s2, where it goes through a Dense
+  T* keys = nullptr;           // (B, T2, H, I)
+  T* key_bias = nullptr;       // (H, B, T2)
+  T* values = nullptr;         // (B, T2, H, J)
+  T* key_bias_rows = nullptr;  // (B, T2, H), on the way to key_bias
 
   // Those of so many sequences, with places of their own.
   static SequenceOperands place(const SequencePrepared<T>& prepared, std::int64_t batch,
@@ -130,9 +130,9 @@ struct SequenceOperands {
 
 template <typename T>
 struct SequenceForwardArrays {
-  T* y = nullptr;        // (B, T1, U)
-  bool add = false;      // to y, which holds something already
-  T* scores = nullptr;   // (B, H, T1, T2), averaged over heads (B, T1, T2), or null
+  T* y = nullptr;       // (B, T1, U)
+  bool add = false;     // to y, which holds something already
+  T* scores = nullptr;  // (B, H, T1, T2), averaged over heads (B, T1, T2), or null
   bool average_heads = false;
 };
 

@@ -1,5 +1,6 @@
 // The backward pass of an attention between two inputs, sequence by sequence: each formula of
-// docs/siblings-math.md stands above its product. Included once for each instruction set by simd.cc.
+// docs/siblings-math.md stands above its product. Included once for each instruction set by
+// simd.cc.
 #if defined(MEMATTN_KERNELS_SEQUENCE_BACKWARD_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef MEMATTN_KERNELS_SEQUENCE_BACKWARD_INL_H_
 #undef MEMATTN_KERNELS_SEQUENCE_BACKWARD_INL_H_
@@ -16,8 +17,8 @@
 #include "kernels/rows-inl.h"
 #include "kernels/scale.h"
 #include "kernels/sequence-inl.h"
-#include "kernels/sequence_fold-inl.h"
 #include "kernels/sequence.h"
+#include "kernels/sequence_fold-inl.h"
 #include "kernels/tile-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -40,7 +41,8 @@ void sequence_prepare_backward(const SequencePrepared<T>& prepared,
   turn(dims.source1_units, U, w.source1_kernel, weights.dense1);
   turn(dims.source2_units, U, w.source2_kernel, weights.dense2);
   if (prepared.way.logits != Way::Logits::kRight) return;
-  for (std::int64_t i = 0; i < H * widths.key * widths.source2; ++i) weights.key[i] *= kFromBase2<T>;
+  for (std::int64_t i = 0; i < H * widths.key * widths.source2; ++i)
+    weights.key[i] *= kFromBase2<T>;
   for (std::int64_t i = 0; weights.key_bias && i < H * widths.source2; ++i) {
     weights.key_bias[i] *= kFromBase2<T>;
   }
@@ -218,8 +220,9 @@ class SequenceBackward {
     }
     if (sums.output_bias) {
       // Z = … + rowsum(P_h)·e_h  =>  de_h = Gᵀ·rowsum(P_h)
-      multiply<T>(Start::kAdd, heads, U, rows, {forward_.sum_rows(tile_, heads, weights), stride, 1},
-                  {g_, U}, sums.output_bias + h * U, U);
+      multiply<T>(Start::kAdd, heads, U, rows,
+                  {forward_.sum_rows(tile_, heads, weights), stride, 1}, {g_, U},
+                  sums.output_bias + h * U, U);
     }
     for (std::int64_t i = 0; i < heads; ++i) {
       const T* from = d_context + (d_context_ ? i * J : 0);
@@ -230,13 +233,14 @@ class SequenceBackward {
         const std::int64_t lanes = row + n == rows ? tile_.width - row : n;
         multiply<T>(Start::kZero, T2, lanes, J, {values.data, values.stride, 1},
                     {turned + row, stride}, d_p_ + i * T2 * stride + row, stride);
-        T* const d_values = d_values_ ? d_values_ + b * T2 * HJ + (h + i) * J
-                                      : d_s2_ + b * T2 * widths_.source2;
+        T* const d_values =
+            d_values_ ? d_values_ + b * T2 * HJ + (h + i) * J : d_s2_ + b * T2 * widths_.source2;
         multiply<T>(Start::kAdd, T2, J, n, {weights + i * T2 * stride + row, stride, 1},
                     {from + row * d_context_stride, d_context_stride}, d_values,
                     d_values_ ? HJ : widths_.source2);
       });
-      // … and dP_h += G·e_hᵀ, which is the same for a whole row: softmax cancels it but for dropout.
+      // … and dP_h += G·e_hᵀ, which is the same for a whole row: softmax cancels it but for
+      // dropout.
       if (sums.output_bias && call_.dropout.rate > 0) {
         multiply<T>(Start::kZero, 1, tile_.width, U,
                     {prepared_.output_bias.data() + (h + i) * U, U, 1}, {g_transposed_, stride},
@@ -270,8 +274,8 @@ class SequenceBackward {
         const T* q = queries_ ? queries_ + (row * heads + i) * I : s1_ + row * G1;
         T* const d_keys =
             d_keys_ ? d_keys_ + b * T2 * HI + (h + i) * I : d_s2_ + b * T2 * widths_.source2;
-        multiply<T>(Start::kAdd, T2, I, n, {d_logits, stride, 1},
-                    {q, queries_ ? heads * I : G1}, d_keys, d_keys_ ? HI : widths_.source2);
+        multiply<T>(Start::kAdd, T2, I, n, {d_logits, stride, 1}, {q, queries_ ? heads * I : G1},
+                    d_keys, d_keys_ ? HI : widths_.source2);
         const Rows keys = forward_.key_rows(b, h + i);
         const Right<T> held{keys.data, keys.stride};
         if (queries_) {
@@ -312,8 +316,9 @@ class SequenceBackward {
       return;
     }
     // s1 = X1·W1 + b1  =>  dW1 = Σ X1ᵀ·ds1;  db1 = Σ ds1;  dX1 = ds1·W1ᵀ
-    copy_rows_if(rows, F1, operands_.x1 + tile_.first * F1,
-                 [&](std::int64_t i) { return tile_.mask.active(i); }, x1_);
+    copy_rows_if(
+        rows, F1, operands_.x1 + tile_.first * F1,
+        [&](std::int64_t i) { return tile_.mask.active(i); }, x1_);
     multiply<T>(Start::kAdd, F1, U, rows, {x1_, 1, F1}, {d_s1_, U}, sums.dense1, U);
     if (sums.dense1_bias) add_rows(rows, U, d_s1_, sums.dense1_bias);
     if (d_x1) {
@@ -369,29 +374,29 @@ class SequenceBackward {
   WayWidths widths_;
   Tile<T> tile_;
   SequenceHeads<T> forward_;
-  std::int64_t tokens2_;           // of the largest group
-  SequenceOperands<T> operands_;   // of the group, counted from its first sequence
-  Call call_;                      // likewise
-  std::int64_t sequence_ = 0;      // the group's first
-  std::int64_t rows2_ = 0;         // its tokens of source 2
-  T* x1_;                          // (rows, F1), without what reads nothing
-  T* s1_;                          // (rows, G1), likewise
-  T* g_;                           // (rows, U), likewise
-  T* g_transposed_;                // (U, stride)
-  T* queries_;                     // (rows, heads, I), natural
-  T* d_queries_;                   // (rows, heads, I)
-  T* d_context_;                   // (rows, heads, J)
-  T* d_context_transposed_;        // (heads, J, stride)
-  T* d_row_sums_;                  // (stride)
-  T* d_p_;                         // (group, T2, stride)
-  T* d_s1_;                        // (rows, G1)
-  T* used_;                        // (tokens2): 0 where no token reads the step
-  T* d_keys_;                      // (tokens2, H, I), natural
-  T* d_key_bias_;                  // (tokens2, H)
-  T* d_values_;                    // (tokens2, H, J)
-  T* d_s2_;                        // (tokens2, G2)
-  T* s2_;                          // (tokens2, G2), without steps that nothing reads
-  T* x2_;                          // (tokens2, F2), likewise
+  std::int64_t tokens2_;          // of the largest group
+  SequenceOperands<T> operands_;  // of the group, counted from its first sequence
+  Call call_;                     // likewise
+  std::int64_t sequence_ = 0;     // the group's first
+  std::int64_t rows2_ = 0;        // its tokens of source 2
+  T* x1_;                         // (rows, F1), without what reads nothing
+  T* s1_;                         // (rows, G1), likewise
+  T* g_;                          // (rows, U), likewise
+  T* g_transposed_;               // (U, stride)
+  T* queries_;                    // (rows, heads, I), natural
+  T* d_queries_;                  // (rows, heads, I)
+  T* d_context_;                  // (rows, heads, J)
+  T* d_context_transposed_;       // (heads, J, stride)
+  T* d_row_sums_;                 // (stride)
+  T* d_p_;                        // (group, T2, stride)
+  T* d_s1_;                       // (rows, G1)
+  T* used_;                       // (tokens2): 0 where no token reads the step
+  T* d_keys_;                     // (tokens2, H, I), natural
+  T* d_key_bias_;                 // (tokens2, H)
+  T* d_values_;                   // (tokens2, H, J)
+  T* d_s2_;                       // (tokens2, G2)
+  T* s2_;                         // (tokens2, G2), without steps that nothing reads
+  T* x2_;                         // (tokens2, F2), likewise
 };
 
 template <typename T>
@@ -404,8 +409,8 @@ std::int64_t sequence_backward_workspace(const SequencePrepared<T>& prepared,
 template <typename T>
 void sequence_backward(const SequencePrepared<T>& prepared, const SequenceWeights<const T>& w,
                        const T* weights, const Call& call, const SequenceOperands<T>& inputs,
-                       const SequenceBackwardArrays<T>& arrays, const SequenceTiles& tiles,
-                       T* sums, T* workspace) noexcept {
+                       const SequenceBackwardArrays<T>& arrays, const SequenceTiles& tiles, T* sums,
+                       T* workspace) noexcept {
   // The pointers of the weights are for their maker to write; here they are only read.
   const SequenceBackwardWeights<T> views(prepared, const_cast<T*>(weights));
   const SequenceSums<T> totals(prepared, sums);
@@ -503,7 +508,6 @@ void sequence_unfold(const SequencePrepared<T>& prepared, const SequenceWeights<
   start(sums.dense2_bias, U, gradients.source2_bias, dims.one_source);
   start(sums.output_bias0, U, gradients.output_bias, false);
 
-  AlignedVector<T> no_bias;
   for (std::int64_t h = 0; h < H; ++h) {
     const auto part = [&](bool dense, const AlignedVector<T>& product, std::int64_t rows,
                           std::int64_t width, const T* kernel) -> typename SequenceHeads<T>::Rows {
@@ -513,9 +517,12 @@ void sequence_unfold(const SequencePrepared<T>& prepared, const SequenceWeights<
     const auto q = part(way.dense1, prepared.q, G1, D, w.query_kernel);
     const auto k = part(way.dense2, prepared.k, G2, D, w.key_kernel);
     const auto v = part(way.dense2, prepared.v, G2, Dv, w.value_kernel);
-    const T* cq = !biases ? nullptr : way.dense1 ? w.query_bias + h * D : prepared.cq.data() + h * D;
-    const T* cv =
-        !biases ? nullptr : way.dense2 ? w.value_bias + h * Dv : prepared.cv.data() + h * Dv;
+    const T* cq = !biases      ? nullptr
+                  : way.dense1 ? w.query_bias + h * D
+                               : prepared.cq.data() + h * D;
+    const T* cv = !biases      ? nullptr
+                  : way.dense2 ? w.value_bias + h * Dv
+                               : prepared.cv.data() + h * Dv;
     const auto rescale = [&](T* a, std::int64_t size) {
       for (std::int64_t i = 0; i < size; ++i) a[i] *= scale;
     };
@@ -580,20 +587,18 @@ void sequence_unfold(const SequencePrepared<T>& prepared, const SequenceWeights<
       }
     }
     T* const none = nullptr;
-    effective_head_backward(way.dense1, dims.source1_units, U, H, D, h, w.source1_kernel,
-                            w.source1_bias, w.query_kernel,
-                            HeadGradient<T>{d_q, biases ? d_cq : none}, gradients.query_kernel,
-                            gradients.query_bias, gradients.source1_kernel, gradients.source1_bias,
-                            free);
+    effective_head_backward(
+        way.dense1, dims.source1_units, U, H, D, h, w.source1_kernel, w.source1_bias,
+        w.query_kernel, HeadGradient<T>{d_q, biases ? d_cq : none}, gradients.query_kernel,
+        gradients.query_bias, gradients.source1_kernel, gradients.source1_bias, free);
     effective_head_backward(way.dense2, dims.source2_units, U, H, D, h, w.source2_kernel,
                             w.source2_bias, w.key_kernel, HeadGradient<T>{d_k, none},
                             gradients.key_kernel, none, gradients.source2_kernel,
                             gradients.source2_bias, free);
-    effective_head_backward(way.dense2, dims.source2_units, U, H, Dv, h, w.source2_kernel,
-                            w.source2_bias, w.value_kernel,
-                            HeadGradient<T>{d_v, biases ? d_cv : none}, gradients.value_kernel,
-                            gradients.value_bias, gradients.source2_kernel, gradients.source2_bias,
-                            free);
+    effective_head_backward(
+        way.dense2, dims.source2_units, U, H, Dv, h, w.source2_kernel, w.source2_bias,
+        w.value_kernel, HeadGradient<T>{d_v, biases ? d_cv : none}, gradients.value_kernel,
+        gradients.value_bias, gradients.source2_kernel, gradients.source2_bias, free);
   }
   // What biases add to the keys, the softmax cancels.
   if (gradients.key_bias) std::fill_n(gradients.key_bias, H * D, T(0));

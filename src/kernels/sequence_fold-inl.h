@@ -1,6 +1,6 @@
 // The weights of an attention between two inputs in the forms of its way, head by head: each
-// formula of docs/siblings-math.md stands above its product. Included once for each instruction set by
-// simd.cc.
+// formula of docs/siblings-math.md stands above its product. Included once for each instruction set
+// by simd.cc.
 #if defined(MEMATTN_KERNELS_SEQUENCE_FOLD_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef MEMATTN_KERNELS_SEQUENCE_FOLD_INL_H_
 #undef MEMATTN_KERNELS_SEQUENCE_FOLD_INL_H_
@@ -142,12 +142,12 @@ void sequence_prepare_heads(const SequenceWeights<const T>& w, std::int64_t firs
   for (std::int64_t h = first; h < last; ++h) {
     // Q_h = W1·Wq_h;  cq_h = b1·Wq_h + bq_h
     const HeadKernel<T> q =
-        effective_head(way.dense1, dims.source1_units, U, H, D, h, w.source1_kernel,
-                       w.source1_bias, w.query_kernel, w.query_bias, prepared.q, prepared.cq);
+        effective_head(way.dense1, dims.source1_units, U, H, D, h, w.source1_kernel, w.source1_bias,
+                       w.query_kernel, w.query_bias, prepared.q, prepared.cq);
     // K_h = W2·Wk_h; what biases add to it, the softmax cancels
     const HeadKernel<T> k =
-        effective_head(way.dense2, dims.source2_units, U, H, D, h, w.source2_kernel,
-                       w.source2_bias, w.key_kernel, w.key_bias, prepared.k, no_bias);
+        effective_head(way.dense2, dims.source2_units, U, H, D, h, w.source2_kernel, w.source2_bias,
+                       w.key_kernel, w.key_bias, prepared.k, no_bias);
     // V_h = W2·Wv_h;  cv_h = b2·Wv_h + bv_h
     const HeadKernel<T> v =
         effective_head(way.dense2, dims.source2_units, U, H, Dv, h, w.source2_kernel,

@@ -53,8 +53,8 @@ void check_scores(std::string_view function, std::string_view argument,
              {tokens.batch, scores.average_heads ? 1 : heads, tokens.steps, slots.count});
 }
 
-// The options of a call for the kernels, checked against the sizes that they must have. Residual and
-// what fully masked tokens read are the layer's to set.
+// The options of a call for the kernels, checked against the sizes that they must have. Residual
+// and what fully masked tokens read are the layer's to set.
 kernels::Call checked_call(std::string_view function, Tokens tokens, const Slots& slots,
                            const CallOptions& options);
 

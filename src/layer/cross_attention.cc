@@ -16,9 +16,9 @@ struct CrossAttention<T>::Impl : SequenceLayer<T, CrossAttentionConfig> {
   // The call for the kernels, after checks of what forward and backward both take.
   kernels::Call checked(std::string_view function, std::span<const T> x1, std::span<const T> x2,
                         CrossTokens tokens, const CallOptions& options) const {
-    const kernels::Call call = checked_call(
-        function, this->config, {.batch = tokens.batch, .steps = tokens.steps1},
-        {.count = tokens.steps2, .name = "steps2", .steps_name = "steps1"}, options);
+    const kernels::Call call =
+        checked_call(function, this->config, {.batch = tokens.batch, .steps = tokens.steps1},
+                     {.count = tokens.steps2, .name = "steps2", .steps_name = "steps1"}, options);
     check_size(function, "x1", x1.size(), "batch * steps1 * source1_units",
                {tokens.batch, tokens.steps1, this->config.resolved_source1_units()});
     check_size(function, "x2", x2.size(), "batch * steps2 * source2_units",
@@ -72,7 +72,8 @@ void CrossAttention<T>::forward(std::span<const T> x1, std::span<const T> x2, Cr
   check_size("forward", "y", y.size(), "batch * steps1 * units",
              {tokens.batch, tokens.steps1, config().units});
   check_scores("forward", "scores", scores, {.batch = tokens.batch, .steps = tokens.steps1},
-               config().num_heads, {.count = tokens.steps2, .name = "steps2", .steps_name = "steps1"});
+               config().num_heads,
+               {.count = tokens.steps2, .name = "steps2", .steps_name = "steps1"});
   check_overlaps("forward",
                  {{"x1", x1},
                   {"x2", x2},

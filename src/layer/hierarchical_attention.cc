@@ -1,4 +1,5 @@
-// HierarchicalAttention as users see it: checks, weights and their folds; the kernels do the arithmetic.
+// HierarchicalAttention as users see it: checks, weights and their folds; the kernels do the
+// arithmetic.
 #include "memattn/hierarchical_attention.h"
 
 #include <array>
@@ -54,7 +55,7 @@ HierarchicalAttention<T>::HierarchicalAttention(const HierarchicalAttentionConfi
 
 template <typename T>
 HierarchicalAttention<T>::HierarchicalAttention(const HierarchicalAttentionConfig& config,
-                                  std::span<const T> parameters) {
+                                                std::span<const T> parameters) {
   config.validate();
   check_size("HierarchicalAttention", "parameters", parameters.size(), "count_params()",
              {memattn::count_params(config)});
@@ -74,7 +75,8 @@ HierarchicalAttention<T>& HierarchicalAttention<T>::operator=(const Hierarchical
 template <typename T>
 HierarchicalAttention<T>::HierarchicalAttention(HierarchicalAttention&&) noexcept = default;
 template <typename T>
-HierarchicalAttention<T>& HierarchicalAttention<T>::operator=(HierarchicalAttention&&) noexcept = default;
+HierarchicalAttention<T>& HierarchicalAttention<T>::operator=(HierarchicalAttention&&) noexcept =
+    default;
 template <typename T>
 HierarchicalAttention<T>::~HierarchicalAttention() = default;
 
@@ -96,20 +98,20 @@ void HierarchicalAttention<T>::forward(std::span<const T> x_short, std::span<con
   const Slots slots{.count = tokens.steps, .name = "steps"};
   check_scores("forward", "short_scores", outputs[0], tokens, config().num_heads, slots);
   check_scores("forward", "long_scores", outputs[1], tokens, config().num_heads, slots);
-  check_overlaps("forward",
-                 {{"x_short", x_short},
-                  {"x_long", x_long},
-                  {"attention_mask", options.attention_mask.keep},
-                  {"short_mask", options.short_mask},
-                  {"long_mask", options.long_mask},
-                  {"the layer's own weights", parameters()}},
-                 {{"y", y},
-                  {"short_scores", outputs[0].values},
-                  {"long_scores", outputs[1].values}});
+  check_overlaps(
+      "forward",
+      {{"x_short", x_short},
+       {"x_long", x_long},
+       {"attention_mask", options.attention_mask.keep},
+       {"short_mask", options.short_mask},
+       {"long_mask", options.long_mask},
+       {"the layer's own weights", parameters()}},
+      {{"y", y}, {"short_scores", outputs[0].values}, {"long_scores", outputs[1].values}});
   impl_->sides[1].prepare(calls[1], tokens.steps, options.training);  // or y would be half written
   for (std::size_t side = 0; side < 2; ++side) {
     const std::span<T> values = outputs[side].values;
-    impl_->sides[side].forward(calls[side], {inputs[side].data(), inputs[side].data(), tokens.steps},
+    impl_->sides[side].forward(calls[side],
+                               {inputs[side].data(), inputs[side].data(), tokens.steps},
                                {.y = y.data(),
                                 .add = side == 1,
                                 .scores = values.empty() ? nullptr : values.data(),
@@ -137,17 +139,16 @@ void HierarchicalAttention<T>::backward(std::span<const T> x_short, std::span<co
   }
   check_size("backward", "grad_parameters", grad_parameters.size(), "count_params()",
              {count_params()});
-  check_overlaps("backward",
-                 {{"x_short", x_short},
-                  {"x_long", x_long},
-                  {"grad_y", grad_y},
-                  {"attention_mask", options.attention_mask.keep},
-                  {"short_mask", options.short_mask},
-                  {"long_mask", options.long_mask},
-                  {"the layer's own weights", parameters()}},
-                 {{"grad_short", grad_short},
-                  {"grad_long", grad_long},
-                  {"grad_parameters", grad_parameters}});
+  check_overlaps(
+      "backward",
+      {{"x_short", x_short},
+       {"x_long", x_long},
+       {"grad_y", grad_y},
+       {"attention_mask", options.attention_mask.keep},
+       {"short_mask", options.short_mask},
+       {"long_mask", options.long_mask},
+       {"the layer's own weights", parameters()}},
+      {{"grad_short", grad_short}, {"grad_long", grad_long}, {"grad_parameters", grad_parameters}});
   const auto gradients = impl_->gradients(grad_parameters);
   for (std::size_t side = 0; side < 2; ++side) {
     impl_->sides[side].backward(

@@ -32,9 +32,8 @@ class SequenceAttention {
   SequenceRoute forced() const { return forced_; }
   SequenceRoute route(std::int64_t batch, std::int64_t steps1, std::int64_t steps2,
                       bool training) const {
-    return forced_ == SequenceRoute::kAuto
-               ? cheapest_route(dims_, batch, steps1, steps2, training)
-               : forced_;
+    return forced_ == SequenceRoute::kAuto ? cheapest_route(dims_, batch, steps1, steps2, training)
+                                           : forced_;
   }
 
   // After a change of weights: every fold is out of date, and is made again, in its place, by the

@@ -89,7 +89,7 @@ void sequence_forward_pass(const kernels::Kernels<T>& kernels,
   const std::int64_t operand_size = operands_of(sequences, nullptr).second;
   const kernels::SequenceTiles tiles(sequences, T1, T2, H);
   const std::int64_t tile_work = token.of_query * divide_up(sequences * T1, tiles.count);
-  const std::int64_t piece = 
+  const std::int64_t piece =
       divide_up(kernels::kBriefOperations, std::max<std::int64_t>(1, tile_work));
   const std::int64_t source_piece = std::max<std::int64_t>(
       64, divide_up(kernels::kBriefOperations, std::max<std::int64_t>(1, token.of_source)));
@@ -136,8 +136,8 @@ void sequence_backward_pass(const kernels::Kernels<T>& kernels,
                             const kernels::SequenceWeights<T>& gradients) {
   const kernels::SequenceDims& dims = prepared.dims;
   const std::int64_t B = call.batch, T1 = call.steps, T2 = inputs.steps2;
-  // Sequences whose sums are taken apart from those of the others: at most 16 parts, and fewer where
-  // the sums are large. Not measured.
+  // Sequences whose sums are taken apart from those of the others: at most 16 parts, and fewer
+  // where the sums are large. Not measured.
   const std::int64_t sums_size = aligned(kernels::SequenceSums<T>(prepared, nullptr).size);
   const std::int64_t most = sums_size <= (1 << 16) ? 16 : sums_size <= (1 << 20) ? 8 : 4;
   const bool empty = B == 0 || T1 == 0;
@@ -177,10 +177,9 @@ void sequence_backward_pass(const kernels::Kernels<T>& kernels,
         if (outputs.d_x1) outputs.d_x1 += first * T1 * dims.source1_units;
         if (outputs.d_x2) outputs.d_x2 += first * T2 * dims.source2_units;
         std::fill_n(sums + i * sums_size, sums_size, T(0));
-        kernels.sequence_backward(prepared, weights, backward_weights,
-                                  part_of(call, T2, first, count), operands, outputs,
-                                  kernels::SequenceTiles(count, T1, T2, dims.num_heads),
-                                  sums + i * sums_size, workspace);
+        kernels.sequence_backward(
+            prepared, weights, backward_weights, part_of(call, T2, first, count), operands, outputs,
+            kernels::SequenceTiles(count, T1, T2, dims.num_heads), sums + i * sums_size, workspace);
       });
     });
     add_parts(parts, sums_size, sums);
@@ -188,19 +187,18 @@ void sequence_backward_pass(const kernels::Kernels<T>& kernels,
   kernels.sequence_unfold(prepared, weights, sums, gradients, workspaces);
 }
 
-#define MEMATTN_INSTANTIATE(T)                                                                \
-  template void sequence_fold_pass(const kernels::Kernels<T>&, const kernels::SequenceDims&,  \
-                                   const kernels::SequenceWeights<const T>&, const Way&,      \
-                                   kernels::SequencePrepared<T>&);                            \
-  template void sequence_forward_pass(                                                        \
-      const kernels::Kernels<T>&, const kernels::SequencePrepared<T>&,                        \
-      const kernels::SequenceWeights<const T>&, const kernels::Call&,                         \
-      const SequenceInputs<T>&, const kernels::SequenceForwardArrays<T>&);                    \
-  template void sequence_backward_pass(                                                       \
-      const kernels::Kernels<T>&, const kernels::SequencePrepared<T>&,                        \
-      const kernels::SequenceWeights<const T>&, const kernels::Call&,                         \
-      const SequenceInputs<T>&, const kernels::SequenceBackwardArrays<T>&,                    \
-      const kernels::SequenceWeights<T>&);
+#define MEMATTN_INSTANTIATE(T)                                                                  \
+  template void sequence_fold_pass(const kernels::Kernels<T>&, const kernels::SequenceDims&,    \
+                                   const kernels::SequenceWeights<const T>&, const Way&,        \
+                                   kernels::SequencePrepared<T>&);                              \
+  template void sequence_forward_pass(                                                          \
+      const kernels::Kernels<T>&, const kernels::SequencePrepared<T>&,                          \
+      const kernels::SequenceWeights<const T>&, const kernels::Call&, const SequenceInputs<T>&, \
+      const kernels::SequenceForwardArrays<T>&);                                                \
+  template void sequence_backward_pass(                                                         \
+      const kernels::Kernels<T>&, const kernels::SequencePrepared<T>&,                          \
+      const kernels::SequenceWeights<const T>&, const kernels::Call&, const SequenceInputs<T>&, \
+      const kernels::SequenceBackwardArrays<T>&, const kernels::SequenceWeights<T>&);
 MEMATTN_INSTANTIATE(float)
 MEMATTN_INSTANTIATE(double)
 

@@ -7,8 +7,8 @@
 
 namespace memattn {
 
-// Fills `prepared` for a way; buffers that it has already are used again. Throws std::bad_alloc when
-// there is no memory for it; then `prepared` is undefined.
+// Fills `prepared` for a way; buffers that it has already are used again. Throws std::bad_alloc
+// when there is no memory for it; then `prepared` is undefined.
 template <typename T>
 void sequence_fold_pass(const kernels::Kernels<T>& kernels, const kernels::SequenceDims& dims,
                         const kernels::SequenceWeights<const T>& weights, const kernels::Way& way,

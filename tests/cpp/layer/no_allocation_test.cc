@@ -8,6 +8,8 @@
 #include <new>
 #include <thread>
 
+#include "layer/way_choice.h"
+#include "memattn/hierarchical_attention.h"
 #include "memattn/threads.h"
 #include "testing/problem.h"
 
@@ -130,6 +132,46 @@ TEST(NoAllocation, InForwardBackwardAndFold) {
   expect_nothing<float>(Route::kProjected);
   expect_nothing<double>(Route::kFolded);
   expect_nothing<double>(Route::kProjected);
+}
+
+// Folds of changed weights included: the first call after a change makes them, where they were.
+template <typename T>
+void expect_nothing_of_siblings(std::int64_t way) {
+  CrossAttention<T> cross({.units = 16, .num_heads = 3, .source1_units = 5, .dropout = 0.1});
+  HierarchicalAttention<T> hierarchical({.units = 16, .num_heads = 3, .long_units = 5});
+  cross.set_route(route_at(way));
+  hierarchical.set_route(route_at(way));
+  const auto x = normal_array<T>(4 * 10 * 16, 1);
+  const std::span<const T> narrow = std::span<const T>(x).first(4 * 10 * 5);
+  const auto mask = random_mask(4 * 10, 2);
+  std::vector<T> y(x.size()), grad_x(x.size()), grad_narrow(narrow.size());
+  std::vector<T> cross_grad(cross.parameters().size());
+  std::vector<T> hierarchical_grad(hierarchical.parameters().size());
+  const CallOptions options{.value_mask = mask, .training = true};
+  const CrossTokens tokens{.batch = 4, .steps1 = 10, .steps2 = 10};
+  EXPECT_EQ(second_call([&] { cross.forward(narrow, x, tokens, y, options); }), kNothing);
+  EXPECT_EQ(second_call([&] {
+              cross.backward(narrow, x, y, tokens, grad_narrow, grad_x, cross_grad, options);
+            }),
+            kNothing);
+  EXPECT_EQ(second_call([&] {
+              cross.set_parameters(cross_grad);
+              cross.forward(narrow, x, tokens, y);
+            }).first,
+            0);
+  const Tokens steps{.batch = 4, .steps = 10};
+  EXPECT_EQ(second_call([&] { hierarchical.forward(x, narrow, steps, y); }), kNothing);
+  EXPECT_EQ(second_call([&] {
+              hierarchical.backward(x, narrow, y, steps, grad_x, grad_narrow, hierarchical_grad);
+            }),
+            kNothing);
+}
+
+TEST(NoAllocation, InTheSiblings) {
+  for (std::int64_t way = 0; way < kSequenceWays; ++way) {
+    expect_nothing_of_siblings<float>(way);
+    expect_nothing_of_siblings<double>(way);
+  }
 }
 
 // Many tokens, which the pool's threads share: the scratch is the caller's, whoever computes.

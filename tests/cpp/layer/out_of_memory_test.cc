@@ -12,6 +12,7 @@
 
 #include "io/temporary_folder.h"
 #include "memattn/errors.h"
+#include "memattn/hierarchical_attention.h"
 #include "memattn/memory_augmented_attention.h"
 #include "memattn/optimizers.h"
 #include "memattn/runtime.h"
@@ -227,6 +228,70 @@ TEST_F(OutOfMemory, ForJson) {
   const std::string text = to_json(config());
   EXPECT_GT(sweep_allocations([] { (void)to_json(config()); }, [] {}), 5);
   EXPECT_GT(sweep_allocations([&] { EXPECT_TRUE(config_from_json(text) == config()); }, [] {}), 5);
+}
+
+// The siblings: folds are made by calls, so the calls are where memory may be missing.
+template <typename Sibling, typename Config, typename Run>
+void sweep_sibling(const Config& config, const Run& run) {
+  Sibling layer(config);
+  const std::vector<float> weights(layer.parameters().begin(), layer.parameters().end());
+  const std::vector<float> before = run(layer);
+  const auto expect_same = [&] {
+    EXPECT_TRUE(std::ranges::equal(layer.parameters(), weights));
+    EXPECT_EQ(run(layer), before);
+  };
+  const std::vector<float> other = normal_array<float>(layer.count_params(), 3);
+  const auto sweep = [&](const auto& attempt) {
+    EXPECT_GE(sweep_allocations(
+                  [&] {
+                    release_scratch();
+                    attempt();
+                  },
+                  expect_same),
+              1);
+  };
+  sweep([&] { static_cast<void>(Sibling(config)); });
+  sweep([&] { static_cast<void>(Sibling(config, weights)); });
+  sweep([&] {
+    const Sibling copy = layer;
+    EXPECT_EQ(run(copy), before);
+  });
+  sweep([&] { EXPECT_EQ(run(Sibling(config, weights)), before); });
+  sweep([&] { layer = Sibling(config, weights); });
+  sweep([&] {
+    Sibling changed = layer;
+    changed.update(
+        [&](std::span<float> parameters) { std::ranges::copy(other, parameters.begin()); });
+    EXPECT_NE(run(changed), before);
+  });
+}
+
+TEST(OutOfMemoryOfSiblings, OfCrossAttention) {
+  const auto x1 = normal_array<float>(2 * 5 * 4, 1), x2 = normal_array<float>(2 * 3 * 6, 2);
+  sweep_sibling<CrossAttention<float>>(
+      CrossAttentionConfig{.units = 6, .num_heads = 2, .source1_units = 4},
+      [&](const CrossAttention<float>& layer) {
+        constexpr CrossTokens tokens{.batch = 2, .steps1 = 5, .steps2 = 3};
+        std::vector<float> y(2 * 5 * 6), grad(static_cast<std::size_t>(layer.count_params()));
+        layer.forward(x1, x2, tokens, y);
+        layer.backward(x1, x2, y, tokens, {}, {}, grad);
+        y.insert(y.end(), grad.begin(), grad.end());
+        return y;
+      });
+}
+
+TEST(OutOfMemoryOfSiblings, OfHierarchicalAttention) {
+  const auto x1 = normal_array<float>(2 * 5 * 4, 1), x2 = normal_array<float>(2 * 5 * 6, 2);
+  sweep_sibling<HierarchicalAttention<float>>(
+      HierarchicalAttentionConfig{.units = 6, .num_heads = 2, .short_units = 4},
+      [&](const HierarchicalAttention<float>& layer) {
+        constexpr Tokens tokens{.batch = 2, .steps = 5};
+        std::vector<float> y(2 * 5 * 6), grad(static_cast<std::size_t>(layer.count_params()));
+        layer.forward(x1, x2, tokens, y);
+        layer.backward(x1, x2, y, tokens, {}, {}, grad);
+        y.insert(y.end(), grad.begin(), grad.end());
+        return y;
+      });
 }
 
 }  // namespace
