@@ -3,6 +3,7 @@
 
 #include <array>
 #include <limits>
+#include <optional>
 #include <string>
 
 #include "check.h"
@@ -44,39 +45,52 @@ kernels::Mask checked_mask(std::string_view function, const Slots& slots, std::i
     mask.attention_stride_step = attention.steps == 1 ? 0 : attention.slots;
     mask.attention_stride_batch = attention.batch == 1 ? 0 : attention.steps * attention.slots;
   }
-  if (!options.query_mask.empty()) {
-    check_size(function, "query_mask", options.query_mask.size(),
-               concat("batch * ", slots.steps_name), {batch, steps});
-    mask.query = options.query_mask.data();
-  }
-  if (!options.value_mask.empty()) {
-    check_size(function, "value_mask", options.value_mask.size(), concat("batch * ", slots.name),
-               {batch, slots.count});
-    mask.value = options.value_mask.data();
-  }
+  const auto checked = [&](std::string_view argument, std::span<const std::uint8_t> keep,
+                           std::string_view name, std::int64_t count) -> const std::uint8_t* {
+    if (keep.empty()) return nullptr;
+    if (!has_size(keep.size(), {batch, count})) {
+      check_size(function, argument, keep.size(), concat("batch * ", name), {batch, count});
+    }
+    return keep.data();
+  };
+  mask.query = checked("query_mask", options.query_mask, slots.steps_name, steps);
+  mask.value = checked("value_mask", options.value_mask, slots.name, slots.count);
   mask.causal = options.use_causal_mask;
   return mask;
 }
 
 }  // namespace
 
+namespace {
+
+// The product of `sizes`, or nothing when it does not fit.
+std::optional<std::int64_t> product_of(std::initializer_list<std::int64_t> sizes) {
+  std::int64_t product = 1;
+  bool overflow = false;
+  for (const std::int64_t size : sizes) overflow |= __builtin_mul_overflow(product, size, &product);
+  return overflow ? std::nullopt : std::optional(product);
+}
+
+}  // namespace
+
+bool has_size(std::size_t found, std::initializer_list<std::int64_t> sizes) {
+  const std::optional<std::int64_t> expected = product_of(sizes);
+  return expected && found == static_cast<std::size_t>(*expected);
+}
+
 void check_size(std::string_view function, std::string_view argument, std::size_t found,
                 std::string_view what, std::initializer_list<std::int64_t> sizes) {
-  std::int64_t expected = 1;
-  bool overflow = false;
-  for (const std::int64_t size : sizes) {
-    overflow |= __builtin_mul_overflow(expected, size, &expected);
-  }
-  if (!overflow && found == static_cast<std::size_t>(expected)) return;
+  const std::optional<std::int64_t> expected = product_of(sizes);
+  if (expected && found == static_cast<std::size_t>(*expected)) return;
 
   std::string product;
   for (const std::int64_t size : sizes) {
     product += (product.empty() ? "" : " * ") + to_text(size);
   }
-  if (overflow) fail_argument(function, what, product, "a product below 2^63");
+  if (!expected) fail_argument(function, what, product, "a product below 2^63");
   fail_argument(function, argument, concat(found, " values"),
-                sizes.size() == 1 ? concat(what, " = ", expected)
-                                  : concat(what, " = ", product, " = ", expected));
+                sizes.size() == 1 ? concat(what, " = ", *expected)
+                                  : concat(what, " = ", product, " = ", *expected));
 }
 
 void check_overlaps(std::string_view function, std::initializer_list<Buffer> inputs,

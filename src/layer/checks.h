@@ -16,6 +16,10 @@ namespace memattn {
 void check_size(std::string_view function, std::string_view argument, std::size_t found,
                 std::string_view what, std::initializer_list<std::int64_t> sizes);
 
+// Whether found == the product of `sizes`: for callers whose words are made only where they are
+// needed, since making them may allocate.
+bool has_size(std::size_t found, std::initializer_list<std::int64_t> sizes);
+
 // A buffer of a call, for check_overlaps.
 struct Buffer {
   template <typename Value>
@@ -45,12 +49,14 @@ template <typename T>
 void check_scores(std::string_view function, std::string_view argument,
                   const ScoresOutput<T>& scores, const Tokens& tokens, std::int64_t heads,
                   const Slots& slots) {
-  if (scores.values.empty()) return;
+  const std::int64_t per_token = scores.average_heads ? 1 : heads;
+  const std::size_t found = scores.values.size();
+  if (found == 0 || has_size(found, {tokens.batch, per_token, tokens.steps, slots.count})) return;
   const std::string steps(slots.steps_name), name(slots.name);
-  check_size(function, argument, scores.values.size(),
+  check_size(function, argument, found,
              scores.average_heads ? "batch * " + steps + " * " + name
                                   : "batch * num_heads * " + steps + " * " + name,
-             {tokens.batch, scores.average_heads ? 1 : heads, tokens.steps, slots.count});
+             {tokens.batch, per_token, tokens.steps, slots.count});
 }
 
 // The options of a call for the kernels, checked against the sizes that they must have. Residual

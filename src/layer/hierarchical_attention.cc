@@ -31,9 +31,7 @@ struct HierarchicalAttention<T>::Impl : SequenceLayer<T, HierarchicalAttentionCo
                                  {.count = tokens.steps, .name = "steps"}, call);
       // Both sides draw their own.
       if (side == 1) calls[side].dropout.seed = kernels::mix(calls[side].dropout.seed, 1);
-      check_size(function, kInputs[side], inputs[side].size(),
-                 concat("batch * steps * ", kWidths[side]),
-                 {tokens.batch, tokens.steps, width(side)});
+      check_input(function, kInputs[side], inputs[side].size(), side, tokens);
       const std::span<const std::uint8_t> mask = side == 0 ? options.short_mask : options.long_mask;
       if (mask.empty()) continue;
       check_size(function, side == 0 ? "short_mask" : "long_mask", mask.size(), "batch * steps",
@@ -41,6 +39,14 @@ struct HierarchicalAttention<T>::Impl : SequenceLayer<T, HierarchicalAttentionCo
       calls[side].mask.query = calls[side].mask.value = mask.data();
     }
     return calls;
+  }
+
+  // Of an input, or of its gradient.
+  void check_input(std::string_view function, std::string_view argument, std::size_t found,
+                   std::size_t side, Tokens tokens) const {
+    const std::initializer_list<std::int64_t> sizes = {tokens.batch, tokens.steps, width(side)};
+    if (has_size(found, sizes)) return;
+    check_size(function, argument, found, concat("batch * steps * ", kWidths[side]), sizes);
   }
 
   static constexpr std::array<std::string_view, 2> kInputs = {"x_short", "x_long"};
@@ -133,9 +139,8 @@ void HierarchicalAttention<T>::backward(std::span<const T> x_short, std::span<co
              {tokens.batch, tokens.steps, config().units});
   for (std::size_t side = 0; side < 2; ++side) {
     if (outputs[side].empty()) continue;
-    check_size("backward", side == 0 ? "grad_short" : "grad_long", outputs[side].size(),
-               concat("batch * steps * ", Impl::kWidths[side]),
-               {tokens.batch, tokens.steps, impl_->width(side)});
+    impl_->check_input("backward", side == 0 ? "grad_short" : "grad_long", outputs[side].size(),
+                       side, tokens);
   }
   check_size("backward", "grad_parameters", grad_parameters.size(), "count_params()",
              {count_params()});

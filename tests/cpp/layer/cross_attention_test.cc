@@ -139,9 +139,11 @@ class CrossTest : public ::testing::TestWithParam<std::tuple<Variant, Variant, s
     const Problem::Gradients& truth = gradients();
     const CrossAttention<T> cross = layer<T>();
     const FoundGradients<T> found = backward(cross, problem_);
-    // Where the truth is 0 but for rounding (one key: nothing to choose), 0 is what is right.
-    const auto floor = [](const auto& values) {
-      return largest_magnitude(values) < 1e-14 ? 1e-2 : 0;
+    // Where the truth is 0 but for rounding (one key: nothing to choose), 0 is what is right; and a
+    // weight of one number may be what is left of larger ones.
+    const double one_number = problem_.config.units == 1 ? largest_magnitude(truth.weights) : 0;
+    const auto floor = [&](const auto& values) {
+      return largest_magnitude(values) < 1e-14 ? 1e-2 : one_number;
     };
     EXPECT_LE(relative_error(found.x1, truth.x1, floor(truth.x1)), limit) << "x1";
     EXPECT_LE(relative_error(found.x2, truth.x2, floor(truth.x2)), limit) << "x2";
@@ -402,7 +404,7 @@ TEST(CrossAttentionTest, CostsAreThoseOfTheTable) {
   const CrossTokens docs{.batch = 32, .steps1 = 10, .steps2 = 10};
   EXPECT_NEAR(millions(SequenceRoute::kAsWritten, docs), 25.2, 0.05);
   EXPECT_NEAR(millions(SequenceRoute::kLeftRead, docs), 12.1, 0.05);
-  EXPECT_NEAR(millions(SequenceRoute::kLeftRead, {.batch = 1, .steps1 = 1, .steps2 = 96}), 0.131,
+  EXPECT_NEAR(millions(SequenceRoute::kLeftRead, {.batch = 1, .steps1 = 1, .steps2 = 96}), 0.082,
               0.001);
 }
 
@@ -472,7 +474,7 @@ TEST(CrossAttentionTest, ErrorsNameWhatIsWrongAndChangeNothing) {
   EXPECT_EQ(layer.forced_route(), SequenceRoute::kAuto);
   EXPECT_EQ(message_of([] { CrossAttention<float>({.units = 4, .num_heads = 0}); }).substr(0, 26),
             "CrossAttention: num_heads:");
-  EXPECT_NE(layer.summary().find("source1.kernel    (7, 6)"), std::string::npos) << layer.summary();
+  EXPECT_NE(layer.summary().find("source1.kernel  (7, 6)"), std::string::npos) << layer.summary();
 }
 
 TEST(CrossAttentionTest, GradientsThatAreNotWantedMayBeLeftOut) {
