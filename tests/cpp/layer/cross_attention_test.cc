@@ -238,7 +238,7 @@ TEST_P(SizesTest, BitsDependNeitherOnThreadsNorOnCutsNorOnScores) {
   problem_.mask_second(3);
   problem_.draw(4);
   const CrossAttention<float> cross = layer();
-  const auto [B, T1, T2] = tokens_of(problem_);
+  const std::int64_t B = problem_.batch, T1 = problem_.steps1, T2 = problem_.steps2;
   Found<float> alone;
   FoundGradients<float> alone_gradients;
   {
