@@ -28,7 +28,8 @@ measure_python_coverage() {
   rm -f "$COVERAGE"/python.data*
   python -m coverage run -m pytest --quiet --tb=short --numprocesses="$JOBS" --dist=loadfile \
     tests/python/convert tests/python/forecast tests/python/cli tests/python/test_csv_reader.py \
-    tests/python/test_files.py tests/python/test_layer_files.py --deselect="$small" || status=$?
+    tests/python/test_files.py tests/python/test_file_kinds.py tests/python/test_layer_files.py \
+    --deselect="$small" || status=$?
   python -m coverage combine --quiet
   python -m coverage json --quiet -o "$COVERAGE/python.json"
   python -m coverage html --quiet -d "$COVERAGE/python"
