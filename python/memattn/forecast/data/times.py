@@ -1,9 +1,10 @@
 """Dates as people write them in CSV files: reading one, and writing the next ones in the same form.
 
 Understood are ISO 8601 (``2013-01-31``, ``2013-01-31T13:00:00Z``, ``2013-01-31 13:00+02:00``), the
-same with slashes, months (``2013-01``, ``Jan 2013``), quarters (``2013-Q1``) and ``31-Jan-2013``. A
-date such as ``01/02/2013`` is read when the caller says whether the day comes first. Whole numbers
-may be years, ``201301``, ``20130131``, or seconds or milliseconds since 1970.
+same with slashes, weeks (``2013-W05``, which is its Monday, ``2013-W05-1``), months (``2013-01``,
+``Jan 2013``), quarters (``2013-Q1``) and ``31-Jan-2013``. A date such as ``01/02/2013`` is read
+when the caller says whether the day comes first. Whole numbers may be years, ``201301``,
+``20130131``, or seconds or milliseconds since 1970.
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ import numpy.typing as npt
 Ticks = npt.NDArray[np.int64]
 
 EPOCH = datetime(1970, 1, 1)
-EXPECTED_DATE = "a date such as 2013-01-31, 2013-01-31T13:00:00Z, 2013-01 or 2013-Q1"
+EXPECTED_DATE = "a date such as 2013-01-31, 2013-01-31T13:00:00Z, 2013-01, 2013-Q1 or 2013-W05"
 WHOLE_NUMBER = re.compile(r"[+-]?\d{1,15}", re.ASCII)  # a time, too, that counts rows
 MAX_NUMBER = 10**15 - 1  # the largest that WHOLE_NUMBER has digits for
 QUARTER = re.compile(r"(\d{4})-?[Qq]([1-4])", re.ASCII)
+WEEK = re.compile(r"(\d{4})(-?)[Ww](\d{2})(?:\2([1-7]))?", re.ASCII)  # of ISO 8601
 MONTH = re.compile(r"(\d{4})-(\d{2})", re.ASCII)
 _CLOCK = (
     r"(?:([Tt]|,?\ {1,9})(\d{1,2}):(\d{2})(?::(\d{2})(?:[.,](\d{1,9}))?)?"
@@ -50,10 +52,10 @@ MINUTE = 60  # seconds: times that are no multiples apart may be numbers as well
 class Style:
     """How a date is written, apart from its digits."""
 
-    # "quarter", "month", "moment"; "day-first", "month-first"; "day-name", "month-name",
-    # "name-month"; or one of NUMBERS
+    # "quarter", "week", "week-day", "month", "moment"; "day-first", "month-first"; "day-name",
+    # "month-name", "name-month"; or one of NUMBERS
     kind: str = "moment"
-    quarter_mark: str = "-Q"
+    quarter_mark: str = "-Q"  # or "-W" of a week
     date_mark: str = "-"
     time_mark: str = ""  # between date and time; empty: a date alone
     seconds: bool = False
@@ -93,6 +95,10 @@ def _parse(text: str, day_first: bool | None) -> Moment | None:
         mark = text[4:-1]
         local = datetime(int(match[1]), 3 * int(match[2]) - 2, 1)
         return Moment(local, None, Style("quarter", quarter_mark=mark))
+    if match := WEEK.fullmatch(text):
+        local = datetime.fromisocalendar(int(match[1]), int(match[3]), int(match[4] or 1))
+        mark = text[4 : match.start(3)]
+        return Moment(local, None, Style("week-day" if match[4] else "week", quarter_mark=mark))
     if match := MONTH.fullmatch(text):
         return Moment(datetime(int(match[1]), int(match[2]), 1), None, Style("month"))
     if match := MOMENT.fullmatch(text):
@@ -201,6 +207,10 @@ def format_moment(local: datetime, style: Style) -> str:
     """`local` written in `style`."""
     if style.kind == "quarter":
         return f"{local.year:04d}{style.quarter_mark}{(local.month + 2) // 3}"
+    if style.kind in ("week", "week-day"):
+        week = local.isocalendar()
+        text = f"{week.year:04d}{style.quarter_mark}{week.week:02d}"
+        return text if style.kind == "week" else f"{text}{style.quarter_mark[:-1]}{week.weekday}"
     if style.kind == "month":
         return f"{local.year:04d}-{local.month:02d}"
     if style.kind in TICKS:

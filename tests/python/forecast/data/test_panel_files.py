@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from memattn.errors import DataError
 from memattn.forecast.data import panel_files, parquet_reader
+from memattn.forecast.data.frames import forecast_frame
 from memattn.forecast.data.panel import panel_from_file, panel_from_frame
 
 from ..panels import as_library, assert_same, days, note, random_table, write_csv
@@ -86,3 +88,13 @@ def test_broken_parquet_is_refused(
     assert caught.value.kind == "unreadable"
     with pytest.raises(DataError, match="no such file"):
         panel_from_file(tmp_path / "none.parquet")
+
+
+def test_weeks_go_back_as_they_came(tmp_path: Path) -> None:
+    for mark, day in (("-W", ""), ("W", ""), ("-W", "-7")):
+        weeks = [f"2020{mark}{week}{day}" for week in range(40, 53)]
+        path = write_csv(tmp_path / "weeks.csv", {"week": weeks, "sales": range(13)})
+        panel = panel_from_file(path)
+        assert panel.frequency.words == "1 week"
+        table = forecast_frame(panel, np.ones((1, 2)), kind="small")
+        assert table["week"].tolist() == [f"2020{mark}53{day}", f"2021{mark}01{day}"]

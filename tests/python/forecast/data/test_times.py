@@ -27,6 +27,11 @@ from memattn.forecast.data.times import (
         "2023-11",
         "2023Q3",
         "2023-Q4",
+        "2024-W05",
+        "2020W53",
+        "2024-w01",
+        "2024-W05-7",
+        "2024W051",
         "2024-01-01T22:00Z",
         "2024-01-01 00:30:00",
         "2024-01-01 00:00:00.25",
@@ -37,6 +42,22 @@ def test_what_is_read_is_written_alike(text: str) -> None:
     moment = parse_moment(text)
     assert moment is not None
     assert format_moment(moment.local, moment.style) == text
+    assert is_readable(moment.style)
+
+
+@pytest.mark.parametrize(
+    ("text", "date"),
+    [
+        ("2024-W05", "2024-01-29"),
+        ("2024-W05-3", "2024-01-31"),
+        ("2020-W53-5", "2021-01-01"),
+        ("2025-W01", "2024-12-30"),
+    ],
+)
+def test_weeks_of_iso_8601(text: str, date: str) -> None:
+    moment = parse_moment(text)
+    assert moment is not None
+    assert moment.local == datetime.fromisoformat(date)
 
 
 @pytest.mark.parametrize(
@@ -44,6 +65,7 @@ def test_what_is_read_is_written_alike(text: str) -> None:
     [
         *("", "soon", "01/02/2024", "20240101", "2024-13-01", "2024-02-30", "2024-01/02"),
         *("2024-01-01T25:00", "2024-01-01T00:00+99:00", "2024-Q5"),
+        *("2023-W53", "2024-W00", "2024-W5", "2024-W05-8", "2024W05-1", "2024-W051", "0000-W01"),
     ],
 )
 def test_what_is_no_date(text: str) -> None:
