@@ -115,6 +115,7 @@ class FrameColumns:
 
     def ids(self, name: str) -> Ids:
         """The column as ids: text or whole numbers, as such or as categories."""
+        self._check_single(name)
         column = self._filled(name, "missing-id", "found no id, expected one")
         if not (column.dtype.is_integer() or column.dtype == nw.Object or _is_text(column.dtype)):
             self._refuse("mixed-ids", f"ids of the type {self._dtype(name)}", name, IDS)
@@ -132,6 +133,7 @@ class FrameColumns:
 
     def times(self, name: str, day_first: bool | None = None) -> Times:
         """The column as dates or whole numbers."""
+        self._check_single(name)
         column = self._filled(name, "not-a-date", "found no time, expected one in every row")
         kind, dtype = column.dtype, self._dtype(name)
         if isinstance(kind, nw.Datetime):
@@ -181,6 +183,7 @@ class FrameColumns:
 
     def numbers(self, name: str) -> Array:
         """The column as numbers, NaN for missing ones."""
+        self._check_single(name)
         column = self._column(name)
         kind = column.dtype
         if kind.is_integer():
@@ -243,6 +246,14 @@ class FrameColumns:
             native = native.dt.tz_convert("UTC")
         return nw.from_native(native, series_only=True)
 
+    def _check_single(self, name: str) -> None:
+        if self._column(name).dtype.is_nested():
+            raise self._several(name)
+
+    def _several(self, name: str) -> DataError:
+        problem = "found lists or records as cells, expected single values"
+        return DataError("not-a-value", problem, file=self._file, column=name)
+
     def _filled(self, name: str, kind: str, problem: str) -> nw.Series[Any]:
         """A column in which nothing may be missing."""
         column = self._column(name)
@@ -260,8 +271,7 @@ class FrameColumns:
             try:  # 1 and True are equal, but not the same cell
                 codes, pairs = distinct([(type(cell), cell) for cell in cells])
             except TypeError:
-                problem = "found a cell that holds several values, expected single ones"
-                raise DataError("not-a-value", problem, file=self._file, column=name) from None
+                raise self._several(name) from None
             return codes, [cell for _, cell in pairs]
         codes, cells = _FACTORS[column.implementation.value](native)
         if (codes < 0).any():

@@ -34,7 +34,9 @@ _CHILD = Path(__file__).with_name("parquet_child.py")
 
 
 def read_parquet(path: Path) -> FrameColumns:
-    """The columns of a Parquet file, or a folder of them, without those of lists and structs.
+    """The columns of a Parquet file, or a folder of them; those of lists and structs are not read.
+
+    In their place are empty columns of lists, so that messages can name them.
 
     Raises
     ------
@@ -119,7 +121,11 @@ def _by_polars(path: Path, size: int) -> Any:
     """A table of Polars, after another process has read the file and lived."""
     import polars as pl
 
-    return pl.scan_parquet(path, glob=False).select(_ask_child(path, size))
+    flat = frozenset(_ask_child(path, size))
+    lazy = pl.scan_parquet(path, glob=False)
+    nested = [name for name in lazy.collect_schema() if name not in flat]
+    empty = pl.lit(None, pl.List(pl.Null))
+    return lazy.with_columns([empty.alias(name) for name in nested])
 
 
 def _ask_child(path: Path, size: int) -> list[str]:
@@ -140,12 +146,13 @@ def _ask_child(path: Path, size: int) -> list[str]:
 
 
 def _by_arrow(path: Path, size: int) -> Any:
-    """The columns of single values as a table of PyArrow, within the bounds."""
+    """A table of PyArrow, within the bounds."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     with pq.ParquetFile(path) as file:
-        _check_growth(path, size, file.metadata.num_rows, file.metadata.num_columns)
+        rows = file.metadata.num_rows
+        _check_growth(path, size, rows, file.metadata.num_columns)
         schema = file.schema_arrow
     flat = [field.name for field in schema if not pa.types.is_nested(field.type)]
     texts = [field.name for field in schema if _is_text(field.type)]
@@ -153,6 +160,10 @@ def _by_arrow(path: Path, size: int) -> Any:
     with pq.ParquetFile(path, read_dictionary=texts) as file:
         table = file.read(flat)
     table.validate(full=True)  # such as text that is no UTF-8
+    empty = pa.nulls(rows, pa.list_(pa.null()))
+    for place, field in enumerate(schema):
+        if pa.types.is_nested(field.type):
+            table = table.add_column(place, field.name, empty)
     return table
 
 
@@ -174,12 +185,39 @@ def _folder(path: Path) -> Any:
             table = _by_arrow(file, _size(file))
             for folder in file.relative_to(path).parent.parts:
                 name, mark, value = folder.partition("=")
+                if name in table.column_names:
+                    problem = "found this column in the file and as the name of its folder; "
+                    problem += "rename one of them"
+                    raise DataError("duplicate-column", problem, file=file, column=name)
                 if mark:
                     column = pa.array([unquote(value)] * table.num_rows, pa.string())
                     table = table.append_column(name, column.dictionary_encode())
         tables.append(table)
     with parquet_errors(path):
-        return pa.concat_tables(tables, promote_options="default")
+        _check_types([table.schema for table in tables], parquet_files(path))
+        return pa.concat_tables(tables, promote_options="permissive")
+
+
+def _check_types(schemas: list[Any], files: list[Path]) -> None:
+    """DataError for a column whose types in two files have no type for both."""
+    import pyarrow as pa
+
+    known = schemas[0]
+    for schema, file in zip(schemas[1:], files[1:], strict=True):
+        for field in schema:
+            try:
+                known = pa.unify_schemas([known, pa.schema([field])], promote_options="permissive")
+            except (pa.ArrowTypeError, pa.ArrowInvalid):
+                found, wanted = (_plain_type(one.field(field.name).type) for one in (schema, known))
+                problem = f"found the type {found}, expected {wanted} as in the files before"
+                raise DataError("mixed-types", problem, file=file, column=field.name) from None
+
+
+def _plain_type(kind: Any) -> Any:
+    """A type, that of the values for a dictionary."""
+    import pyarrow as pa
+
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
 
 
 def _is_text(kind: Any) -> bool:

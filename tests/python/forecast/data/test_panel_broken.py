@@ -302,7 +302,7 @@ def test_times_that_are_too_large_are_refused(library: str, numbers: list[int]) 
 @pytest.mark.parametrize("column", ["unique_id", "ds", "y"])
 def test_cells_of_several_values_are_refused(column: str) -> None:
     table = {"unique_id": ["a", "b"], "ds": days(2), "y": [1, 2]}
-    with pytest.raises(DataError, match=f'column "{column}": found a cell that holds several'):
+    with pytest.raises(DataError, match=f'column "{column}": found lists or records as cells'):
         panel_of("pandas", {**table, column: [[1], [2]]})
     values = pl.Series([{1}, {2}], dtype=pl.Object)
     with pytest.raises(DataError, match=f'column "{column}": found'):

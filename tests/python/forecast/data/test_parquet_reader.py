@@ -21,7 +21,7 @@ from memattn.errors import DataError
 from memattn.forecast.data import parquet_reader
 from memattn.forecast.data.panel import panel_from_file
 
-from ..panels import random_table
+from ..panels import note, random_table
 
 MUTATIONS = 900 if os.environ.get("MEMATTN_LONG_TESTS") == "1" else 50
 
@@ -189,7 +189,41 @@ def test_lists_and_structs_are_left_out(reader: str, tmp_path: Path) -> None:
     path = tmp_path / "nested.parquet"
     table = {"ds": range(5), "list": [[1, 2]] * 5, "struct": [{"a": 1}] * 5, "y": [1.0] * 5}
     pq.write_table(pa.table(table), path)
+    panel = panel_from_file(path)
+    assert panel.values.tolist() == [1.0] * 5
+    assert note(panel, "unused") == 'not used: "list", "struct"'
+    # They are not even read: here their pages are destroyed.
+    data = bytearray(path.read_bytes())
+    group = pq.ParquetFile(path).metadata.row_group(0)
+    for column in (1, 2):
+        start = group.column(column).dictionary_page_offset
+        size = group.column(column).total_compressed_size
+        data[start : start + size] = b"\xff" * size
+    path.write_bytes(data)
     assert panel_from_file(path).values.tolist() == [1.0] * 5
+
+
+@pytest.mark.parametrize("cell", [[1, 2], {"a": 1}, []], ids=["list", "struct", "empty list"])
+@pytest.mark.parametrize("role", ["id_col", "time_col", "target_col"])
+def test_lists_and_structs_in_a_role_are_refused(
+    reader: str, tmp_path: Path, role: str, cell: object
+) -> None:
+    path = tmp_path / "nested.parquet"
+    names = {"id_col": "unique_id", "time_col": "ds", "target_col": "y"}
+    for name in (names[role], "nested"):
+        table = {"unique_id": ["a"] * 5, "ds": range(5), "y": [1.0] * 5, name: [cell] * 5}
+        pq.write_table(pa.table(table), path)
+        with pytest.raises(DataError) as caught:
+            panel_from_file(path, **{role: name})  # type: ignore[arg-type]
+        error = caught.value
+        assert (error.kind, error.file, error.column) == ("not-a-value", path, name)
+        assert error.problem == "found lists or records as cells, expected single values"
+
+
+def test_nothing_but_lists(reader: str, tmp_path: Path) -> None:
+    path = tmp_path / "nested.parquet"
+    pq.write_table(pa.table({"a": [[1, 2]] * 5}), path)
+    assert 'no column of numbers to forecast among "a", expected' in str(refused(path))
 
 
 def test_a_frame_with_an_index_of_times(reader: str, tmp_path: Path) -> None:
