@@ -68,11 +68,18 @@ def check_is_saved(path: Path, what: str, head: bytes | None = None) -> None:
         raise FormatError(printable(f"{path}: no saved {what} (looks like {kind})"))
 
 
-def check_is_text(data: bytes, path: Path) -> None:
-    """Raises DataError for a file that is no CSV but another kind that is known."""
+def check_is_text(data: bytes, path: Path, was_packed: bool = False) -> None:
+    """Raises DataError for a file that is no CSV but another kind that is known.
+
+    `was_packed` is whether the data came out of a gzip file.
+    """
     found = _found(data[:HEAD])
     if found is not None:
         name, advice = found
+        if was_packed:
+            twice = advice == "unpack it"
+            name = f"gzip of {name}"
+            advice = "unpack it twice" if twice else f"unpack it and {advice}"
         problem = f"looks like {name}, expected CSV; {advice}"
         raise DataError("another-kind", problem, file=path)
 
@@ -109,7 +116,7 @@ def unpacked(data: bytes, path: Path) -> bytes:
         try:
             parts.append(one.decompress(data, room + 1))
         except zlib.error as error:
-            problem = f"is a damaged gzip file ({error}); write it again"
+            problem = f"is a damaged gzip file ({error}); copy it again"
             raise DataError("damaged-gzip", problem, file=path) from None
         room -= len(parts[-1])
         if room < 0:
@@ -118,6 +125,8 @@ def unpacked(data: bytes, path: Path) -> bytes:
             )
             raise DataError("too-large", problem, file=path)
         if not one.eof:
-            raise DataError("damaged-gzip", "is a gzip file that is cut off", file=path)
+            raise DataError(
+                "damaged-gzip", "is a gzip file that is cut off; copy it again", file=path
+            )
         data = one.unused_data
     return b"".join(parts) if parts else data

@@ -91,12 +91,17 @@ def test_gzip_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, parts: in
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
-        (lambda data: data[:-9], "a gzip file that is cut off"),
+        (lambda data: data[:-9], "is a gzip file that is cut off; copy it again"),
         (lambda data: data[:5], "a gzip file that is cut off"),
-        (lambda data: data[:20] + b"\xff" * 20 + data[40:], "a damaged gzip file"),
+        (
+            lambda data: data[:20] + b"\xff" * 20 + data[40:],
+            "a damaged gzip file .*; copy it again",
+        ),
         (lambda data: data[:-8] + bytes(8), "a damaged gzip file"),
         (lambda _: gzip.compress(bytes(65 << 20)), "found far more text than"),
-        (lambda _: gzip.compress(b"%PDF-1.7"), "looks like PDF"),
+        (lambda _: gzip.compress(b"%PDF-1.7"), "gzip of PDF, .*; unpack it and save its table"),
+        (lambda _: gzip.compress(KINDS["Parquet"]), "gzip of Parquet, .*; unpack it and give it"),
+        (lambda data: gzip.compress(data), "gzip of a gzip archive, expected CSV; unpack it twice"),
     ],
 )
 def test_bad_gzip(tmp_path: Path, damage: Callable[[bytes], bytes], said: str) -> None:
@@ -160,3 +165,42 @@ def test_folders_of_parquet(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="found a folder"):
         panel_from_file(tmp_path / "empty")
+
+
+def test_parts_of_a_folder_that_differ(tmp_path: Path) -> None:
+    folder = tmp_path / "sales"
+    folder.mkdir()
+    TABLE.assign(unique_id="01").to_parquet(folder / "a.parquet")
+    part = folder / "b.parquet"
+    whole = TABLE.assign(unique_id="02", y=range(9))
+    whole.astype({"ds": "datetime64[s]"}).to_parquet(part)
+    panel = panel_from_file(folder)
+    assert panel.ids.tolist() == ["01", "02"]
+    assert panel.values.tolist() == [*TABLE["y"], *range(9)]
+    for other, said in (
+        ({"unique_id": 2}, 'column "unique_id": found the type int64, expected string as in the'),
+        ({"y": [[1]] * 9}, 'column "y": found the type list<item: null>, expected double as in'),
+        ({"ds": "x"}, r'column "ds": found the type string, expected timestamp\[..\] as in the'),
+    ):
+        whole.assign(**other).to_parquet(part)
+        with pytest.raises(DataError, match=said) as caught:
+            panel_from_file(folder)
+        assert (caught.value.kind, caught.value.file) == ("mixed-types", part)
+
+
+@pytest.mark.parametrize("size", [0, 3, 500])
+def test_a_part_of_a_folder_that_is_cut_off_is_named(tmp_path: Path, size: int) -> None:
+    for name, data in (("a", KINDS["Parquet"]), ("b", KINDS["Parquet"][:size])):
+        (tmp_path / f"{name}.parquet").write_bytes(data)
+    with pytest.raises(DataError, match=r"cannot be read as Parquet .*; write the file again") as e:
+        panel_from_file(tmp_path)
+    assert (e.value.kind, e.value.file) == ("unreadable", tmp_path / "b.parquet")
+
+
+def test_a_column_called_as_its_folder(tmp_path: Path) -> None:
+    part = tmp_path / "shop=1" / "a.parquet"
+    part.parent.mkdir()
+    TABLE.assign(shop="1").to_parquet(part)
+    with pytest.raises(DataError, match='"shop": found this column in the file and as the') as e:
+        panel_from_file(tmp_path)
+    assert (e.value.kind, e.value.file) == ("duplicate-column", part)
