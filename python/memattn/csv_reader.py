@@ -11,6 +11,7 @@ import math
 import os
 import re
 import stat
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -138,20 +139,26 @@ def number_problem(cell: str) -> tuple[str, str]:
         return "empty-cell", problem
     if cell.lower().lstrip("+-") in {"nan", "inf", "infinity"}:
         return "not-finite", f"found {quoted(cell)}, expected a finite number"
-    expected = "a number"
-    if WITH_POINT.fullmatch(cell):
+    kind, expected = "not-a-number", "a number"
+    sign = next((mark for mark in cell if mark in "%‰" or unicodedata.category(mark) == "Sc"), "")
+    plain = cell.replace(sign, "", 1).strip()
+    if WITH_POINT.fullmatch(plain):
         expected = "a number of one meaning, with a decimal point and without commas"
-    elif WITH_COMMA.fullmatch(cell):
+    elif WITH_COMMA.fullmatch(plain) and not NUMBER.fullmatch(plain):
         expected = "a number with a decimal point"
     elif cell.lower() in MISSING:
         expected = "a number; fill or remove missing values first"
-    return "not-a-number", f"found {quoted(cell)}, expected {expected}"
+    if sign and like_number(plain):
+        kind, expected = "number-with-sign", f"{expected}; remove the {quoted(sign)}"
+    return kind, f"found {quoted(cell)}, expected {expected}"
 
 
 def read_csv(path: Path, data: bytes | None = None) -> Table:
     """Reads a CSV file: UTF-8 or marked as UTF-16, one header line, then rows of as many cells.
 
-    The delimiter is the one of ``, ; tab |`` that the header has most of. Blank lines are skipped.
+    The delimiter is the one of ``, ; tab |`` that the header has most of. Blank lines are skipped,
+    and so are columns at the right without a name or a value and rows at the end without a value,
+    as spreadsheets write them.
     The file is a regular one, or a pipe of at most `MAX_PIPE_BYTES` bytes; gzip is unpacked. `data`
     is what `read_text_file` has read of it.
 
@@ -175,18 +182,38 @@ def read_csv(path: Path, data: bytes | None = None) -> Table:
     except csv.Error as error:
         problem = f"found a row that is no CSV ({error}), expected cells with matched quotes"
         raise DataError("malformed-csv", problem, file=path, line=line) from None
-    if not rows:
+    width = _cut_empty_ends(rows)
+    if not width:
         problem = "found an empty file, expected a header line and rows"
         raise DataError("empty-file", problem, file=path)
-    table = Table(rows[0], rows[1:], lines[1:], path, decimal_comma(text, delimiter))
+    table = Table(rows[0], rows[1:], lines[1 : len(rows)], path, decimal_comma(text, delimiter))
     _check_shape(table, header_line=lines[0])
     return table
 
 
+def _cut_empty_ends(rows: list[list[str]]) -> int:
+    """Cuts empty rows at the end, and the cells beyond the last that says something in any row.
+
+    Returns how many cells are left in the widest row.
+    """
+    while len(rows) > 1 and len(rows[-1]) > 1 and not any(rows[-1]):
+        rows.pop()
+    width = max((_said(row) for row in rows), default=0)
+    for row in rows:
+        del row[width:]
+    return width
+
+
+def _said(row: Sequence[str]) -> int:
+    """How many cells a row has up to the last that is not empty."""
+    return next((count for count in range(len(row), 0, -1) if row[count - 1]), 0)
+
+
 def read_text_file(path: Path) -> bytes:
     """The content of a file of text, unpacked if it is gzip; DataError for another kind of file."""
-    data = unpacked(read_table_file(path, "a CSV file"), path)
-    check_is_text(data, path)
+    packed = read_table_file(path, "a CSV file")
+    data = unpacked(packed, path)
+    check_is_text(data, path, was_packed=data is not packed)
     return data
 
 
@@ -287,10 +314,13 @@ def _check_shape(table: Table, header_line: int) -> None:
     for index, name in enumerate(table.names):
         before = first.setdefault(name, index)
         if before != index:
+            places = f"(columns {before + 1} and {index + 1})"
             problem = (
-                f"found the column name {quoted(name)} twice (columns {before + 1} and "
-                f"{index + 1}), expected different names"
+                f"found the column name {quoted(name)} twice {places}, expected different names"
             )
+            if not name:
+                problem = f"found two columns without a name {places}; give each one"
+                problem += _title_hint(table, header_line)
             raise DataError(
                 "duplicate-column", problem, file=table.file, line=header_line, column=name
             )
@@ -298,9 +328,15 @@ def _check_shape(table: Table, header_line: int) -> None:
         if len(row) != len(table.names):
             column = table.names[len(row)] if len(row) < len(table.names) else None
             problem = f"found {len(row)} cells, expected {len(table.names)} as in the header"
-            if len(table.names) == 1:
-                problem += f"; is line {header_line} a title? Remove what is above the names"
+            problem += _title_hint(table, header_line)
             raise DataError("ragged-row", problem, file=table.file, line=line, column=column)
     if not table.rows:
         problem = "found a header and no rows, expected rows below it"
         raise DataError("no-rows", problem, file=table.file, line=header_line)
+
+
+def _title_hint(table: Table, header_line: int) -> str:
+    """The advice for a header that has a single name."""
+    if sum(map(bool, table.names)) > 1:
+        return ""
+    return f"; is line {header_line} a title? Remove what is above the names"

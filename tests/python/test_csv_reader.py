@@ -252,3 +252,91 @@ def test_a_first_line_of_data(write_csv: Write, text: str) -> None:
 def test_names_that_count(write_csv: Write) -> None:
     panel = panel_from_file(write_csv(",0,1\n0,5,6\n1,5,7\n2,6,7\n"))
     assert panel.ids.tolist() == ["0", "1"]
+
+
+@pytest.mark.parametrize(
+    ("cell", "kind", "expected"),
+    [
+        ("12 %", "number-with-sign", 'a number; remove the "%"'),
+        ("-$5", "number-with-sign", 'a number; remove the "$"'),
+        ("€ 1e3", "number-with-sign", 'a number; remove the "€"'),
+        ('"12,5%"', "number-with-sign", 'a number with a decimal point; remove the "%"'),
+        (
+            '"$1,200"',
+            "number-with-sign",
+            'a number of one meaning, with a decimal point and without commas; remove the "$"',
+        ),
+        ("1.234.567", "not-a-number", "a number with a decimal point"),
+        ("$ 5 $", "not-a-number", "a number"),
+        ("%", "not-a-number", "a number"),
+    ],
+)
+@pytest.mark.parametrize("names", ["unique_id,ds,y", "shop,ds,sales"])
+def test_numbers_with_signs(
+    write_csv: Write, cell: str, kind: str, expected: str, names: str
+) -> None:
+    target, shown = names.split(",")[2], cell.strip('"')
+    path = write_csv(f"{names}\na,2024-01-01,1\na,2024-01-02,{cell}\na,2024-01-03,2\n")
+    with pytest.raises(DataError) as caught:
+        panel_from_file(path, id_col=names.split(",")[0], target_col=target)
+    error = caught.value
+    assert (error.kind, error.line, error.column) == (kind, 3, target)
+    assert error.problem == f'found "{shown}", expected {expected}'
+
+
+def test_a_column_of_signs_is_said_where_there_is_no_other(write_csv: Write) -> None:
+    rows = [f"2024-01-0{k},{k}%" for k in range(1, 6)]
+    with pytest.raises(DataError, match=r'line 2, column "rate": found "1%", .* remove the "%"'):
+        panel_from_file(write_csv("\n".join(["ds,rate", *rows])))
+    panel = panel_from_file(write_csv("\n".join(["ds,rate,y", *[f"{row},7" for row in rows]])))
+    assert panel.ids.tolist() == ["y"]
+    with pytest.raises(DataError, match='found no column of numbers to forecast among "ds", "x"'):
+        panel_from_file(write_csv("ds,x\n2024-01-01,a\n2024-01-02,b\n"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a,b,,\n1,2,,\n3,,,\n",
+        "a,b,,\n1,2\n3,\n",
+        "a,b\n1,2,,\n3,,\n",
+        "a,b,\n1,2,\n3,,\n,,\n",
+        "a;b\n1;2\n3;\n;\n\n; ;;\n",
+        'a,b,""\n1,2,\n3,,\n',
+    ],
+)
+def test_empty_columns_and_rows_at_the_ends(write_csv: Write, text: str) -> None:
+    table = read_csv(write_csv(text))
+    assert table.names == ["a", "b"]
+    assert table.rows == [["1", "2"], ["3", ""]]
+    assert table.lines == [2, 3]
+
+
+def test_other_empty_columns_and_rows_stay(write_csv: Write) -> None:
+    table = read_csv(write_csv("a,,b\n1,,2\n,,\n3,,4\n"))
+    assert table.names == ["a", "", "b"]
+    assert table.rows == [["1", "", "2"], ["", "", ""], ["3", "", "4"]]
+    assert read_csv(write_csv('a\n1\n""\n')).rows == [["1"], [""]]
+    assert read_csv(write_csv("a,\n1,x\n")).names == ["a", ""]
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "said"),
+    [
+        (",,\n,,\n", "empty-file", "found an empty file"),
+        ("a,b\n,\n", "no-rows", "a header and no rows"),
+        ("a,,\n1,2,3\n", "duplicate-column", "columns 2 and 3); give each one; is line 1 a title?"),
+        ("a,b,,\n1,2,3,4\n", "duplicate-column", "without a name (columns 3 and 4); give each one"),
+        (
+            "Sales,\n\nds,y,z\n",
+            "ragged-row",
+            "found 3 cells, expected 2 as in the header; is line 1",
+        ),
+    ],
+)
+def test_columns_without_names(write_csv: Write, text: str, kind: str, said: str) -> None:
+    with pytest.raises(DataError) as caught:
+        read_csv(write_csv(text))
+    assert caught.value.kind == kind
+    assert said in caught.value.problem
+    assert ("title" in said) == ("title" in caught.value.problem) or kind == "ragged-row"

@@ -1,8 +1,8 @@
 """The columns of a large CSV file by PyArrow: what `TableColumns` finds in it, sooner.
 
-A file that PyArrow might read in another way than we do, for it has quotes, blank lines or a row of
-another length, is left to our own reader, which also has the words for what is wrong. So is one of
-many columns and few rows, which that reads sooner.
+A file that PyArrow might read in another way than we do, for it has quotes, blank lines, a row of
+another length, or an empty column or row at its end, is left to our own reader, which also has the
+words for what is wrong. So is one of many columns and few rows, which that reads sooner.
 """
 
 from __future__ import annotations
@@ -41,6 +41,9 @@ def arrow_columns(path: Path, data: bytes) -> ArrowColumns | None:
         if columns > MAX_COLUMNS or len(data) < BYTES_A_COLUMN * columns:
             return None
         names = [cell.strip() for cell in next(csv.reader([text], delimiter=delimiter), [])]
+        last = data[data.rfind(b"\n") + 1 :].decode().replace(delimiter, " ")
+        if not names or not names[-1] or not last.strip():
+            return None
         table = arrow_csv.read_csv(
             pa.BufferReader(memoryview(data)[len(header) + len(newline) :]),
             arrow_csv.ReadOptions(column_names=[str(k) for k in range(len(names))]),
@@ -52,7 +55,7 @@ def arrow_columns(path: Path, data: bytes) -> ArrowColumns | None:
         )
     except (pa.ArrowException, UnicodeDecodeError, csv.Error):
         return None
-    if not names or len(set(names)) < len(names):
+    if len(set(names)) < len(names):
         return None
     found = ArrowColumns(table, names, path)
     found.comma = delimiter != "," and b"," in data and decimal_comma(data.decode(), delimiter)

@@ -14,6 +14,7 @@ from memattn.forecast.data.column_looks import (
     Clock,
     check_ids,
     check_unread_dates,
+    check_unread_numbers,
     counts,
     is_unnamed,
     times_in_numbers,
@@ -201,6 +202,7 @@ def _choose_wide(columns: Columns, asked: Roles) -> Choice:
     used = {name: values[name] for name in series}
     left = [name for name in columns.names if name != found and name not in used]
     if not series:
+        check_unread_numbers(columns, left)
         have = _listed(columns.names)
         problem = f"found no column of numbers to forecast among {have}, expected at least one"
         problem += f"; left out: {_listed(left, why)}" if why else ""

@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 
 from memattn.errors import DataError, quoted
-from memattn.forecast.data.columns import Array, Columns, Times
+from memattn.forecast.data.columns import Array, Columns, TextColumns, Times
 from memattn.forecast.data.time_zones import DAY, Ticks, clock_of
 from memattn.forecast.data.times import number_kind
 
@@ -19,7 +19,11 @@ HOUR, MINUTE = 3_600_000_000, 60_000_000
 MOST = 0.9  # of the rows have times of their own where others repeat by more than a mistake
 UNNAMED = ("", "index", "__index_level_0__")
 TIME_OF_DAY = re.compile(r"\d{1,2}:\d\d(:\d\d)?(\.\d+)?( ?[AaPp]\.?[Mm]\.?)?", re.ASCII)
-LIKE_A_DATE = re.compile(r"([^\W\d]{3,9},? )?\d{1,4}([-/. ])\w{1,9}\2\d{2,4}\b")
+LIKE_A_DATE = re.compile(
+    r"([^\W\d]{3,9},? )?\d{1,4}([-/. ])\w{1,9}\2\d{2,4}\b"
+    r"|(?i:\d{4}[-/. ]?(w|cw|kw|wk|week) ?\d{1,2}\b"
+    r"|(w|cw|kw|wk|week)[-. ]?\d{1,2}[-/,. ]{1,2}\d{4}\b)"
+)
 # Beside a column of years.
 PARTS = frozenset({"quarter", "month", "week", "day", "hour", "minute", "qtr", "mon", "weekday"})
 
@@ -212,8 +216,12 @@ def _candidates(
             runs = np.count_nonzero(np.diff(numbers)) + 1
             if flags or (clock.ascending and 2 * runs > len(numbers)) or clock.part(numbers):
                 continue
-            found, codes = np.unique(numbers, return_inverse=True)
+            found, first, codes = np.unique(numbers, return_index=True, return_inverse=True)
             cells = [str(cell) for cell in found[:2]]
+            if isinstance(columns, TextColumns):  # where 001 is not 1
+                ids = columns.ids(name)
+                cells = [ids.values[ids.codes[row]] for row in first[:2]]
+                codes = ids.codes
         else:
             try:
                 ids = columns.ids(name)
@@ -243,5 +251,17 @@ def check_unread_dates(columns: Columns, names: Iterable[str]) -> None:
             continue
         if LIKE_A_DATE.match(cell):
             problem = f"found {quoted(cell)}, which looks like a date in a form that is not read; "
-            problem += "write dates such as 2020-01-31 or 2020-01-31 13:00"
+            problem += (
+                "write dates such as 2020-01-31 or 2020-01-31 13:00, and weeks such as 2020-W05"
+            )
             raise DataError("not-a-date", problem, column=name)
+
+
+def check_unread_numbers(columns: Columns, names: Iterable[str]) -> None:
+    """Refuse a column of numbers with signs, such as $5 or 12 %, where no other has numbers."""
+    for name in names:
+        try:
+            columns.numbers(name)
+        except DataError as error:
+            if error.kind == "number-with-sign":
+                raise

@@ -112,6 +112,9 @@ def test_random_tables(tmp_path: Path, seed: int) -> None:
         b"a,b\r1,2\r3,4",
         b"\xff\xfea\x00\n\x00",
         b"\na,b\n1,2\n",
+        b"a,b,\n1,2,\n",
+        b"a,b\n1,2\n,\n",
+        b"a;b\n1;2\n ; \r\n",
     ],
 )
 def test_what_is_left_to_our_own_reader(tmp_path: Path, data: bytes) -> None:

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from memattn.errors import DataError
+from memattn.forecast.data import panel_files
 from memattn.forecast.data.frames import forecast_frame
 from memattn.forecast.data.panel import panel_from_file, panel_from_frame
 
@@ -275,6 +276,9 @@ def test_the_order_of_days_and_months_is_asked_for(
         ("%m/%d/%Y %I:%M %p", "looks like a date in a form that is not read"),
         ("%Y.%m.%d at %H", "looks like a date in a form that is not read"),
         ("%d/%b/%Y:%H:%M", "looks like a date in a form that is not read"),
+        ("W%V %Y", "looks like a date in a form that is not read; .* weeks such as 2020-W05"),
+        ("%Y/kw%V", "looks like a date in a form that is not read"),
+        ("Week %V %Y", "looks like a date in a form that is not read"),
     ],
 )
 def test_dates_that_cannot_be_read_are_not_left_out(
@@ -298,3 +302,27 @@ def test_a_title_above_the_names_is_suspected(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("Sales\n\ndate,sales\n2024-01-01,1\n2024-01-02,2\n")
     with pytest.raises(DataError, match="is line 1 a title"):
         panel_from_file(tmp_path / "t.csv")
+
+
+@pytest.mark.parametrize("arrow", [False, True])
+def test_ids_of_digits_stay_as_they_are_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arrow: bool
+) -> None:
+    if arrow:
+        monkeypatch.setattr(panel_files, "ARROW_BYTES", 0)
+        monkeypatch.setattr("memattn.forecast.data.arrow_columns.BYTES_A_COLUMN", 0)
+    ids = ["010", "001", "1"]
+    columns = {"shop": np.repeat(ids, 9), "ds": [*days(9)] * 3, "y": [5, 7] * 13 + [5]}
+    path = write_csv(tmp_path / "t.csv", columns)
+    with pytest.raises(
+        DataError, match=r'values that repeat \("001", "010", ...\) in blocks of rows:'
+    ):
+        panel_from_file(path)
+    panel = panel_from_file(path, id_col="shop")
+    assert panel.ids.tolist() == ["001", "010", "1"]
+    table = forecast_frame(panel, np.ones((3, 1)), kind="small")
+    assert table["shop"].tolist() == ["001", "010", "1"]
+    with path.open("a") as file:
+        file.write("001,2024-01-02,99\n")
+    with pytest.raises(DataError, match='line 29, column "ds": series "001": found the time'):
+        panel_from_file(path, id_col="shop")
