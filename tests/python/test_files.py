@@ -253,3 +253,55 @@ def test_a_folder_that_cannot_be_synced_is_refused_before_the_replacing(tmp_path
         assert as_nobody(folder, f"files.{call}") == "cannot write file: Permission denied\n"
     assert path.read_text() == "old"
     assert names_in(folder) == ["file"]
+
+
+def test_open_streams_are_refused(tmp_path: Path) -> None:
+    link = tmp_path / "link"
+    link.symlink_to("/dev/stdout")
+    for path in (Path("/dev/stdout"), Path("/dev/fd/1"), link):
+        for call in (files.check_writable, lambda path: files.write_atomically(path, b"new")):
+            with pytest.raises(DataError) as caught:
+                call(path)
+            assert str(caught.value) == f"cannot write {path}: it is an open stream, not a file"
+            assert caught.value.kind == "unwritable"
+    assert link.readlink() == Path("/dev/stdout")
+    assert not files.is_stream(tmp_path / "new.csv")
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "said"),
+    [
+        (_memattn.FormatError("a.bin: found 3, expected 4"), "shape", "found 3, expected 4"),
+        (FileNotFoundError(2, "a.bin"), "not-found", "no such file; expected a file of weights"),
+        (OSError(errno.EACCES, "a.bin: why"), "unreadable", "cannot be read: Permission denied"),
+        (OSError("no number"), "unreadable", "cannot be read: no number"),
+    ],
+)
+def test_errors_of_reading(error: Exception, kind: str, said: str) -> None:
+    path = Path("a.bin")
+    with (
+        pytest.raises(DataError) as caught,
+        files.errors_of_reading(path, "a file of weights", "shape"),
+    ):
+        raise error
+    assert (caught.value.kind, str(caught.value)) == (kind, f"a.bin: {said}")
+    with pytest.raises(KeyError), files.errors_of_reading(path, "a file of weights"):
+        raise KeyError
+
+
+@pytest.mark.parametrize(
+    ("number", "name", "kind", "said"),
+    [
+        (errno.EISDIR, ".", "unwritable", "it is a folder"),
+        (errno.EINVAL, "/dev/null", "unwritable", "it is not a regular file"),
+        (errno.EINVAL, "no", "write-failed", "Invalid argument"),
+        (errno.ENOENT, "no/a", "unwritable", "there is no folder no"),
+        (errno.ENOENT, "no", "write-failed", "No such file or directory"),
+        (errno.ENOSPC, "no", "write-failed", "No space left on device"),
+        (0, "no", "write-failed", "no number"),
+    ],
+)
+def test_errors_of_writing(number: int, name: str, kind: str, said: str) -> None:
+    error = OSError(number, "why") if number else OSError("no number")
+    found = files.write_error(Path(name), error)
+    assert (found.kind, str(found)) == (kind, f"cannot write {name}: {said}")

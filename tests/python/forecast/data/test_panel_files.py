@@ -98,3 +98,16 @@ def test_weeks_go_back_as_they_came(tmp_path: Path) -> None:
         assert panel.frequency.words == "1 week"
         table = forecast_frame(panel, np.ones((1, 2)), kind="small")
         assert table["week"].tolist() == [f"2020{mark}53{day}", f"2021{mark}01{day}"]
+
+
+def test_a_file_without_an_ending_is_known_by_its_content(tmp_path: Path) -> None:
+    table, path = random_table(3), tmp_path / "data"
+    expected = panel_from_frame(table)
+    table.to_csv(path, index=False)
+    assert_same(panel_from_file(path), expected)
+    as_library("polars", table).write_parquet(path)
+    assert_same(panel_from_file(path), expected)
+    path.unlink()
+    path.symlink_to("/proc/self/mem")  # whose first bytes cannot be read
+    with pytest.raises(DataError, match=r"data: cannot be read: Input/output error"):
+        panel_from_file(path)

@@ -20,6 +20,7 @@ import pytest
 from memattn.errors import DataError
 from memattn.forecast.data import parquet_reader
 from memattn.forecast.data.panel import panel_from_file
+from memattn.forecast.data.parquet_reader import read_parquet
 
 from ..panels import note, random_table
 
@@ -276,3 +277,21 @@ def test_tables_of_polars_are_read(reader: str, tmp_path: Path) -> None:
     path = tmp_path / "table.pq"
     pl.from_pandas(random_table(4)).write_parquet(path)
     assert len(panel_from_file(path)) == SERIES
+
+
+def test_nothing_that_reads_parquet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "table.parquet"
+    path.write_bytes(content(random_table(2)))
+    without(monkeypatch, "pyarrow", "polars")
+    with pytest.raises(ModuleNotFoundError) as caught:
+        panel_from_file(path)
+    assert str(caught.value) == (
+        f"{path}: reading Parquet needs Polars or PyArrow: "
+        "pip install 'memattn[polars]' or 'memattn[parquet]'"
+    )
+
+
+def test_other_folders_name_no_column(tmp_path: Path) -> None:
+    (tmp_path / "2024" / "shop=1").mkdir(parents=True)
+    (tmp_path / "2024" / "shop=1" / "a.parquet").write_bytes(content(random_table(2)[["ds", "y"]]))
+    assert read_parquet(tmp_path).names == ["ds", "y", "shop"]
