@@ -215,7 +215,7 @@ def test_lists_and_structs_in_a_role_are_refused(
         table = {"unique_id": ["a"] * 5, "ds": range(5), "y": [1.0] * 5, name: [cell] * 5}
         pq.write_table(pa.table(table), path)
         with pytest.raises(DataError) as caught:
-            panel_from_file(path, **{role: name})  # type: ignore[arg-type]
+            panel_from_file(path, **{role: name})
         error = caught.value
         assert (error.kind, error.file, error.column) == ("not-a-value", path, name)
         assert error.problem == "found lists or records as cells, expected single values"
