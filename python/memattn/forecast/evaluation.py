@@ -39,6 +39,7 @@ from memattn.forecast.data.windows import Windows
 from memattn.forecast.metrics import (
     Scales,
     WindowErrors,
+    fixed,
     interval_coverage,
     mean_defined,
     series_scales,
@@ -174,6 +175,12 @@ class Evaluation:
             mae=mean_defined(errors.mae)[0],
             unscaled=unscaled,
         )
+
+    def cells(self, method: str) -> list[str]:
+        """The mean sMAPE in percent, MASE, RMSSE and MAE as text, "-" for none."""
+        found = self.overall(method)
+        scaled = [fixed(found.smape, 2), fixed(found.mase, 3), fixed(found.rmsse, 3)]
+        return [*scaled, significant(found.mae)]
 
     def by_step(self, method: str) -> WindowErrors:
         """The mean for each step ahead (horizon,), NaN where there is none."""

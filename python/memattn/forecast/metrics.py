@@ -173,6 +173,11 @@ def skill(error: float | None, baseline: float | None) -> float | None:
     return 0.0 if baseline == 0 else 100 * (1 - share)
 
 
+def fixed(value: float | None, digits: int) -> str:
+    """So many digits after the point; "-" for none."""
+    return "-" if value is None or math.isnan(value) else f"{value:,.{digits}f}"
+
+
 def significant(value: float | None, digits: int = 4) -> str:
     """So many significant digits, without an exponent where that reads well; "-" for none."""
     if value is None or not math.isfinite(value):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import re
-from typing import TYPE_CHECKING
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -21,22 +21,14 @@ from memattn.forecast.data.columns import Array
 from memattn.forecast.data.frames import MODEL
 from memattn.forecast.data.frequency import Frequency
 from memattn.forecast.data.time_axis import Unit
-from memattn.forecast.evaluation import NAIVE, SEASONAL_NAIVE, Evaluation
+from memattn.forecast.evaluation import NAIVE, SEASONAL_NAIVE, Evaluation, methods_of
 from memattn.forecast.report.series_section import SeriesForecast
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 COLORS = {MODEL: BLUE, SEASONAL_NAIVE: ORANGE, NAIVE: GREEN}
 DASHES = {MODEL: "-", SEASONAL_NAIVE: (0, (4, 2)), NAIVE: (0, (1, 1.5))}
-CSS_VARIABLES = {
-    INK: "--ink",
-    MUTED: "--muted",
-    GRID: "--grid",
-    BLUE: "--model",
-    ORANGE: "--seasonal",
-    GREEN: "--naive",
-}
+CSS_VARIABLES = {INK: "--ink", MUTED: "--muted", GRID: "--grid"}
+CSS_VARIABLES |= {BLUE: "--model", ORANGE: "--seasonal", GREEN: "--naive"}
+OPACITIES = 0.16, 0.3  # of the bands, the widest first
 MAX_POINTS = 400  # of a line in a figure
 FEWEST_COVERED = 100  # windows: of fewer, a share a step ahead is noise
 FAR = 1e300  # where infinite ends are drawn; matplotlib can still count there
@@ -66,43 +58,26 @@ def draw_series(series: SeriesForecast, levels: list[float], legend: bool = Fals
     axes = figure.subplots()
     axes.plot(series.times, series.values, color=INK, label="observed", linewidth=1.3)
     thin = thinned(len(series.ahead))
-    for (level, shown), opacity in zip(
-        shown_opacities(levels), _opacities(len(levels)), strict=True
-    ):
+    band: Any = {"color": BLUE, "linewidth": 0}
+    opacities = zip(shown_opacities(levels), np.linspace(*OPACITIES, len(levels)), strict=True)
+    for (level, shown), opacity in opacities:
         low, high = (np.clip(end[thin], -FAR, FAR) for end in series.ends[level])
-        axes.fill_between(
-            series.ahead[thin],
-            low,
-            high,
-            where=~np.isnan(low + high),
-            color=BLUE,
-            alpha=opacity,
-            linewidth=0,
-        )
-        label = f"{level:g} % interval"
-        axes.fill_between([], [], color=BLUE, alpha=shown, linewidth=0, label=label)
+        there = ~np.isnan(low + high)
+        axes.fill_between(series.ahead[thin], low, high, where=there, alpha=opacity, **band)
+        axes.fill_between([], [], alpha=shown, label=f"{level:g} % interval", **band)
     # The line starts at the last value, so that no hole is left between series and forecast.
-    axes.plot(
-        np.concatenate([series.times[-1:], series.ahead[thin]]),
-        np.concatenate([series.values[-1:], series.forecast[thin]]),
-        color=BLUE,
-        linewidth=2,
-        label="forecast",
-    )
+    times = np.concatenate([series.times[-1:], series.ahead[thin]])
+    values = np.concatenate([series.values[-1:], series.forecast[thin]])
+    axes.plot(times, values, color=BLUE, linewidth=2, label="forecast")
     if series.held_out is not None:
-        thin = thinned(len(series.held_out.times))
-        for method, values, label in (
-            (SEASONAL_NAIVE, series.held_out.baseline, f"held-out {series.held_out.baseline_name}"),
-            (MODEL, series.held_out.forecast, "held-out forecast"),
+        held = series.held_out
+        thin = thinned(len(held.times))
+        for values, name, color, dashes in (
+            (held.baseline, held.baseline_name, ORANGE, (1, 1.5)),
+            (held.forecast, "forecast", BLUE, (4, 2)),
         ):
-            axes.plot(
-                series.held_out.times[thin],
-                values[thin],
-                color=COLORS[method],
-                linestyle=(0, (1, 1.5)) if method == SEASONAL_NAIVE else (0, (4, 2)),
-                linewidth=1.5,
-                label=label,
-            )
+            style: Any = {"color": color, "linestyle": (0, dashes), "linewidth": 1.5}
+            axes.plot(held.times[thin], values[thin], label=f"held-out {name}", **style)
     axes.axvline(series.times[-1], color=MUTED, linewidth=0.8, linestyle=(0, (3, 3)))
     axes.margins(x=0.01)
     axes.set_ylim(*_limits(series))
@@ -114,13 +89,9 @@ def draw_series(series: SeriesForecast, levels: list[float], legend: bool = Fals
 
 def shown_opacities(levels: list[float]) -> list[tuple[float, float]]:
     """The levels, the widest first, and how dark each band looks, for inner ones lie on outer."""
-    light = np.cumprod(1 - _opacities(len(levels)))
+    light = np.cumprod(1 - np.linspace(*OPACITIES, len(levels)))
     falling = sorted(levels, reverse=True)
     return [(level, round(float(1 - one), 3)) for level, one in zip(falling, light, strict=True)]
-
-
-def _opacities(levels: int) -> Array:
-    return np.linspace(0.16, 0.3, levels)
 
 
 def _limits(series: SeriesForecast) -> tuple[float, float]:
@@ -145,29 +116,20 @@ def thinned(count: int) -> slice:
 
 def draw_errors_by_step(evaluation: Evaluation, levels: list[float], steps: str) -> Figure:
     """Errors of all methods for each step ahead and, beside them, what the intervals held."""
-    covered = {
-        level: np.array(
-            [np.nan if one is None else one for one in evaluation.coverage_by_step(level)]
-        )
-        for level in levels
-    }
     enough = [level for level in levels if evaluation.covered_windows(level) >= FEWEST_COVERED]
-    covered = {level: covered[level] for level in enough if not np.isnan(covered[level]).all()}
+    covered = {one: np.array(evaluation.coverage_by_step(one), np.float64) for one in enough}
+    covered = {level: found for level, found in covered.items() if not np.isnan(found).all()}
     figure = Figure(figsize=(9, 2.9), layout="constrained")
     panels = figure.subplots(1, 2 if covered else 1, squeeze=False)[0]
     ahead = np.arange(1, evaluation.truth.shape[1] + 1)
     thin = thinned(len(ahead))
+    marks: Any = {"marker": "o" if len(ahead) <= 24 else None, "markersize": 3.5}
     axes = panels[0]
-    for method in (NAIVE, SEASONAL_NAIVE, MODEL) if evaluation.panel.season > 1 else (NAIVE, MODEL):
-        axes.plot(
-            ahead[thin],
-            error_by_step(evaluation, method)[thin],
-            color=COLORS[method],
-            linestyle=DASHES[method],
-            linewidth=2 if method == MODEL else 1.5,
-            marker="o" if len(ahead) <= 24 else None,
-            markersize=3.5,
-        )
+    for method in reversed(methods_of(evaluation.panel)):
+        style: Any = {"color": COLORS[method], "linestyle": DASHES[method], **marks}
+        width = 2 if method == MODEL else 1.5
+        errors = error_by_step(evaluation, method)
+        axes.plot(ahead[thin], errors[thin], linewidth=width, **style)
     axes.set_ylim(bottom=0)
     axes.set_title(error_name(evaluation))
     for axes in panels:
@@ -176,26 +138,14 @@ def draw_errors_by_step(evaluation: Evaluation, levels: list[float], steps: str)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, prune="lower"))
         axes.set_xlabel(f"{steps} ahead")
     if covered:
-        _draw_coverage(panels[1], ahead, covered)
+        for level, found in covered.items():
+            axes.axhline(level, color=MUTED, linewidth=1, linestyle=(0, (3, 3)))
+            axes.plot(ahead[thin], found[thin], color=BLUE, linewidth=1.8, **marks)
+        lowest = min(min(map(np.nanmin, covered.values())), *covered)
+        axes.set_ylim(max(float(lowest) - 8, 0), 102)
+        axes.set_yticks(sorted(covered), [f"{level:g} %" for level in sorted(covered)])
+        axes.set_title("coverage of the intervals")
     return figure
-
-
-def _draw_coverage(axes: Axes, ahead: Array, covered: dict[float, Array]) -> None:
-    thin = thinned(len(ahead))
-    for level, found in covered.items():
-        axes.axhline(level, color=MUTED, linewidth=1, linestyle=(0, (3, 3)))
-        axes.plot(
-            ahead[thin],
-            found[thin],
-            color=BLUE,
-            linewidth=1.8,
-            marker="o" if len(ahead) <= 24 else None,
-            markersize=3.5,
-        )
-    lowest = min(min(map(np.nanmin, covered.values())), *covered)
-    axes.set_ylim(max(float(lowest) - 8, 0), 102)
-    axes.set_yticks(sorted(covered), [f"{level:g} %" for level in sorted(covered)])
-    axes.set_title("coverage of the intervals")
 
 
 def error_name(evaluation: Evaluation) -> str:

@@ -10,13 +10,7 @@ from matplotlib.ticker import MaxNLocator
 from memattn.figure_style import BLUE, INK, MUTED, ORANGE
 from memattn.forecast.data.columns import Array
 from memattn.forecast.report.figures import thinned
-from memattn.forecast.report.memory_reading import (
-    KIND_NOUNS,
-    KINDS,
-    MemoryReading,
-    Reader,
-    SlotEffects,
-)
+from memattn.forecast.report.memory_reading import KIND_NOUNS, KINDS, MemoryReading, SlotEffects
 
 MORE, LESS = (0.0, 0.447, 0.698), (0.835, 0.369, 0.0)  # BLUE and ORANGE
 MAX_PHASE_LABELS = 12
@@ -24,8 +18,8 @@ MAX_PHASE_LABELS = 12
 
 def draw_shares(reading: MemoryReading, layer: int, order: npt.NDArray[np.int64]) -> Figure:
     """How much more or less than usual slots are read, by phase and by kind of window."""
-    blocks = [] if reading.by_phase is None else [reading.by_phase[layer][order]]
-    blocks.append(reading.by_kind[layer][order])
+    shares = [reading.by_kind] if reading.by_phase is None else [reading.by_phase, reading.by_kind]
+    blocks = [one[layer][order] for one in shares]
     usage = reading.usage[layer][order]
     figure = Figure(figsize=(9, 0.2 * len(order) + 1.3), layout="constrained")
     widths = [1.0] if len(blocks) == 1 else [1.2, 1.0]
@@ -49,16 +43,9 @@ def draw_shares(reading: MemoryReading, layer: int, order: npt.NDArray[np.int64]
     for k, noun in enumerate(KIND_NOUNS):
         if k:
             panels[-1].axvline(3 * k - 0.5, color=MUTED, linewidth=1)
-        panels[-1].text(
-            (3 * k + 1.5) / len(names),
-            -1.35 / len(order),
-            noun,
-            transform=panels[-1].transAxes,
-            ha="center",
-            va="top",
-            fontsize=9,
-            color=MUTED,
-        )
+        place = (3 * k + 1.5) / len(names), -1.35 / len(order)
+        style = {"ha": "center", "va": "top", "fontsize": 9, "color": MUTED}
+        panels[-1].text(*place, noun, transform=panels[-1].transAxes, **style)
     return figure
 
 
@@ -68,23 +55,18 @@ def _tinted(shares: Array, usage: Array) -> Array:
         change = np.nan_to_num(np.log2(shares / usage[:, None]), neginf=-1, posinf=1)
     change = np.clip(change, -1, 1)
     colors = np.where((change > 0)[..., None], MORE, LESS)
-    tinted: Array = np.concatenate([colors, np.abs(change)[..., None]], axis=-1)
-    return tinted
+    return np.concatenate([colors, np.abs(change)[..., None]], axis=-1)
 
 
-def draw_readers(readers: list[Reader], lookback: int) -> Figure:
+def draw_readers(shapes: list[Array], lookback: int) -> Figure:
     """The windows that read a slot most, the strongest one in colour."""
     figure = Figure(figsize=(3.1, 1.75))
     axes = figure.add_axes((0.11, 0.12, 0.86, 0.85))  # all alike, and quicker than a layout each
-    for place, reader in reversed(list(enumerate(readers))):
-        thin = thinned(4 * len(reader.shape))
-        axes.plot(
-            np.arange(1 - len(reader.shape), 1)[thin],
-            reader.shape[thin],
-            color=BLUE if place == 0 else INK,
-            alpha=1 if place == 0 else 0.35,
-            linewidth=1.8 if place == 0 else 0.9,
-        )
+    for place, shape in reversed(list(enumerate(shapes))):
+        thin = thinned(4 * len(shape))
+        color, alpha, width = (INK, 0.35, 0.9) if place else (BLUE, 1, 1.8)
+        rows = np.arange(1 - len(shape), 1)
+        axes.plot(rows[thin], shape[thin], color=color, alpha=alpha, linewidth=width)
     axes.axhline(0, color=MUTED, linewidth=0.6)
     axes.set_xlim(1 - max(lookback, 2), 0)
     axes.xaxis.set_major_locator(MaxNLocator(3, integer=True))

@@ -26,36 +26,21 @@ MAX_WINDOWS = 4000  # whose scores are looked at; enough for stable means
 MAX_EFFECT_WINDOWS = 1000  # each forecast once a slot
 MAX_EFFECT_VALUES = 100_000  # and all of their forecast values
 READERS = 6  # windows shown a slot
-KINDS = (
-    ("falling", "level", "rising"),
-    ("calm", "mid", "rough"),
-    ("short", "mid", "long"),
-)
+KINDS = (("falling", "level", "rising"), ("calm", "mid", "rough"), ("short", "mid", "long"))
 KIND_NOUNS = ("course", "steps", "history")
 
-Shares: TypeAlias = Array  # (layers, slots, groups)
+Shares: TypeAlias = Array  # (layers, slots, groups); NaN for a group without windows
 
 
 @dataclass(frozen=True, eq=False)
 class Reader:
-    """A window that reads a slot more than others do.
+    """A window that reads a slot more than others do."""
 
-    Attributes
-    ----------
-    series : int
-        The place of its series in the panel.
-    end : int
-        How many values of the series are known at its end.
-    share : float
-        Of its attention in that layer that goes to the slot, 0 to 1.
-    shape : array (n,)
-        Its values, at most lookback of them, in logs where they are all positive, less the last
-        one, in units of the mean change from row to row.
-    """
-
-    series: int
-    end: int
-    share: float
+    series: int  # its place in the panel
+    end: int  # how many values of the series are known at its end
+    share: float  # of its attention in that layer that goes to the slot, 0 to 1
+    # (n,), its last values, at most lookback of them, in logs where they are all positive, less the
+    # last one, in units of the mean change from row to row.
     shape: Array
 
 
@@ -63,79 +48,36 @@ class Reader:
 class SlotEffects:
     """What happens to forecasts when a slot is taken out and the others are read instead.
 
-    Attributes
-    ----------
-    windows : int
-        Over how many windows the means are.
-    movement : array (layers, slots)
-        By how much forecasts move, in percent of the forecast; without logs in percent of the usual
-        change over a season.
-    relative : bool
-        Which of the two.
-    error : array (layers, slots), optional
-        By how much the mean scaled error grows, in percent of it; negative: it gets smaller. None
-        without held-out windows.
-    margin : array (layers, slots), optional
-        Two standard errors of `error`, over groups of windows that begin within one horizon.
-    separate : int
-        How many such groups there are.
+    Arrays are (layers, slots); `error` and `margin` need held-out windows.
     """
 
-    windows: int
-    movement: Array
-    relative: bool
-    error: Array | None = None
-    margin: Array | None = None
-    separate: int = 0
+    windows: int  # over how many the means are
+    movement: Array  # of forecasts, in percent of them; without logs of the change over a season
+    relative: bool  # which of the two
+    error: Array | None = None  # by how many percent the mean scaled error grows
+    margin: Array | None = None  # two standard errors of it, over groups within one horizon
+    separate: int = 0  # how many such groups there are
 
 
 @dataclass(frozen=True, eq=False)
 class MemoryReading:
-    """What one member's memory does.
+    """What one member's memory does. Shares of attention are from 0 to 1."""
 
-    Attributes
-    ----------
-    member : int
-        Which one, from 0.
-    lookback : int
-        Rows that it sees.
-    windows : int
-        How many windows the shares are means over.
-    usage : array (layers, slots)
-        The share of attention that each slot gets, 0 to 1.
-    by_phase : array (layers, slots, season), optional
-        The same, by the phase of the season at which the forecast begins; NaN for a phase without
-        windows. None without a season.
-    phases : Phases, optional
-        Of these windows.
-    by_kind : array (layers, slots, 9)
-        The same, by kinds of window: three times three thirds, as in KINDS.
-    readers : list of list of list of Reader
-        For each layer and slot the windows that read it most, which do not overlap.
-    effects : SlotEffects, optional
-        What taking slots out does; None without a window whose series moves.
-    """
-
-    member: int
-    lookback: int
-    windows: int
-    usage: Array
-    by_phase: Shares | None
-    phases: Phases | None
-    by_kind: Shares
-    readers: list[list[list[Reader]]]
-    effects: SlotEffects | None
+    member: int  # which one, from 0
+    lookback: int  # rows that it sees
+    windows: int  # over how many the shares are means
+    usage: Array  # (layers, slots), the share of each slot
+    by_phase: Shares | None  # by the phase at which a forecast begins, if there is a season
+    phases: Phases | None  # of these windows
+    by_kind: Shares  # by kinds of window: three times three thirds, as in KINDS
+    readers: list[list[list[Reader]]]  # for each layer and slot, windows that do not overlap
+    effects: SlotEffects | None  # None without a window whose series moves
 
 
 def read_memory(fitted: Fitted, held_out: Evaluation | None) -> MemoryReading | None:
     """Ask the memory; None when there is none, or nothing has been learned.
 
-    Parameters
-    ----------
-    fitted : Fitted
-        The model and its panel. With held-out windows, the model that forecast those is asked.
-    held_out : Evaluation, optional
-        Of these windows.
+    With held-out windows, which `held_out` is of, the model that forecast those is asked.
     """
     other = None if fitted.held_out is None else fitted.held_out.engine
     engine = other or fitted.engine
@@ -147,14 +89,12 @@ def read_memory(fitted: Fitted, held_out: Evaluation | None) -> MemoryReading | 
     member = len(lookbacks) // 2
     panel = fitted.panel
     windows = _training_windows(fitted)
-    some, renamed = with_their_series(panel, windows)
-    scores = engine.attention_scores(
-        some.filled, some.offsets, renamed.series, renamed.ends, member
-    ).astype(np.float64)
+    scores = engine.attention_scores(*_inputs(panel, windows), member).astype(np.float64)
     lookback = int(lookbacks[member])
     in_logs = domain_of(panel, windows, fitted.settings["logs"].value).logs
     shapes, changes = _shapes(panel, windows, lookback, in_logs)
     phases = season_phases(panel, windows) if panel.season > 1 else None
+    slots = range(scores.shape[2])
     return MemoryReading(
         member=member,
         lookback=lookback,
@@ -164,8 +104,8 @@ def read_memory(fitted: Fitted, held_out: Evaluation | None) -> MemoryReading | 
         phases=phases,
         by_kind=_by_kind(windows, shapes, changes, scores),
         readers=[
-            [_readers(windows, shapes, scores[:, layer, slot], lookback) for slot in range(slots)]
-            for layer, slots in enumerate([scores.shape[2]] * layers)
+            [_readers(windows, shapes, scores[:, layer, slot], lookback) for slot in slots]
+            for layer in range(layers)
         ],
         effects=_effects(engine, fitted, member, layers, held_out),
     )
@@ -205,14 +145,13 @@ def _shapes(
         values = panel.filled[start + max(end - lookback, 0) : start + end]
         values = np.log(values) if log else values
         change = np.abs(np.diff(values)).mean() if len(values) > 1 else 0.0
-        shape = (values - values[-1]) / change if change > 0 else np.zeros_like(values)
-        shapes.append(shape)
+        shapes.append((values - values[-1]) / change if change > 0 else np.zeros_like(values))
         changes.append(float(change))
     return shapes, np.array(changes)
 
 
 def _means(scores: Array, group: Ticks, groups: int) -> Shares:
-    """Means of scores (W, layers, slots) by group; NaN for one without a window."""
+    """Means of scores (W, layers, slots) by group."""
     total = np.zeros((groups, *scores.shape[1:]))
     np.add.at(total, group, scores)
     count = np.bincount(group, minlength=groups)[:, None, None]
@@ -222,21 +161,14 @@ def _means(scores: Array, group: Ticks, groups: int) -> Shares:
 
 
 def _by_kind(windows: Windows, shapes: list[Array], changes: Array, scores: Array) -> Shares:
-    half = [len(shape) // 2 for shape in shapes]
-    course = [
-        shape[middle:].mean() - (shape[:middle].mean() if middle else 0.0)
-        for shape, middle in zip(shapes, half, strict=True)
-    ]
-    features = (np.array(course), changes, windows.ends.astype(np.float64))
-    kinds = [_means(scores, _thirds(feature), 3) for feature in features]
+    halves = (np.split(shape, [len(shape) // 2]) for shape in shapes)
+    course = [late.mean() - (early.mean() if len(early) else 0.0) for early, late in halves]
+    kinds = []
+    for feature in (np.array(course), changes, windows.ends.astype(np.float64)):
+        # Equal values are in one third.
+        third = np.searchsorted(np.quantile(feature, [1 / 3, 2 / 3]), feature)
+        kinds.append(_means(scores, third, 3))
     return np.concatenate(kinds, axis=2)
-
-
-def _thirds(values: Array) -> Ticks:
-    """0, 1 or 2 for the lower, the middle and the upper third; equal values are together."""
-    low, high = np.quantile(values, [1 / 3, 2 / 3])
-    thirds: Ticks = np.searchsorted([low, high], values)
-    return thirds
 
 
 def _readers(windows: Windows, shapes: list[Array], scores: Array, lookback: int) -> list[Reader]:
@@ -259,14 +191,14 @@ def _effects(
     held_out: Evaluation | None,
 ) -> SlotEffects | None:
     panel, horizon = fitted.panel, fitted.settings["horizon"].value
-    windows = last_windows(panel) if held_out is None else held_out.windows
-    domain = domain_of(panel, windows, fitted.settings["logs"].value)
     if held_out is None:
+        windows = last_windows(panel)
         scale = series_scales(panel.values, panel.offsets, panel.season, panel.lengths).absolute
     else:
-        scale = held_out.scales.absolute
-    usable = (windows.ends >= FEWEST_VALUES) & (domain.roughness > 0) & (scale > 0)
-    chosen = np.flatnonzero(usable)
+        windows, scale = held_out.windows, held_out.scales.absolute
+    domain = domain_of(panel, windows, fitted.settings["logs"].value)
+    moving = (domain.roughness > 0) & (scale > 0)
+    chosen = np.flatnonzero((windows.ends >= FEWEST_VALUES) & moving)
     if not len(chosen):
         return None
     most = max(min(MAX_EFFECT_WINDOWS, MAX_EFFECT_VALUES // horizon), 1)
@@ -281,19 +213,14 @@ def _effects(
         return SlotEffects(len(chosen), movement, relative)
     truth = held_out.truth[chosen]
 
-    def error(forecasts: Array) -> Array:
-        of_windows: Array = np.nanmean(np.abs(forecasts - truth) / scale, axis=-1)
-        return of_windows
-
-    usual = error(whole)
-    growth = 100 * (error(without) - usual) / max(float(usual.mean()), np.finfo(float).tiny)
+    usual, grown = (np.nanmean(np.abs(one - truth) / scale, axis=-1) for one in (whole, without))
+    growth = 100 * (grown - usual) / max(float(usual.mean()), np.finfo(float).tiny)
     blocks = np.stack([windows.series, windows.ends // horizon], axis=1)
     _, group = np.unique(blocks, axis=0, return_inverse=True)
     mean = growth.mean(axis=2)
     separate = int(group.max()) + 1
     # Windows that overlap err alike: the error of a mean is that of sums over groups of them.
-    member = group[:, None] == np.arange(separate)
-    sums = (growth - mean[..., None]) @ member
+    sums = (growth - mean[..., None]) @ (group[:, None] == np.arange(separate))
     margin = 2 * np.sqrt(np.square(sums).sum(axis=2)) / len(chosen)
     return SlotEffects(len(chosen), movement, relative, mean, margin, separate)
 
@@ -302,14 +229,14 @@ def _forecasts(
     engine: PanelForecaster, panel: Panel, windows: Windows, member: int, layers: int
 ) -> tuple[Array, Array]:
     """A member's forecasts (W, horizon), and without each slot (layers, slots, W, horizon)."""
-    some, renamed = with_their_series(panel, windows)
-    series, ends = renamed.series, renamed.ends
-    whole = engine.predict(some.filled, some.offsets, series, ends, member)
+    inputs = _inputs(panel, windows)
+    whole = engine.predict(*inputs, member)
     middle = whole.shape[1] // 2  # of quantiles, the median
-    parts = []
-    for layer in range(layers):
-        without = engine.predict_without_slots(
-            some.filled, some.offsets, series, ends, member, layer
-        )
-        parts.append(without[:, :, middle])
-    return whole[:, middle], np.array(parts)
+    without = [engine.predict_without_slots(*inputs, member, layer) for layer in range(layers)]
+    return whole[:, middle], np.array([one[:, :, middle] for one in without])
+
+
+def _inputs(panel: Panel, windows: Windows) -> tuple[Array, Ticks, Ticks, Ticks]:
+    """What the engine takes of the windows and of their series alone."""
+    some, renamed = with_their_series(panel, windows)
+    return some.filled, some.offsets, renamed.series, renamed.ends

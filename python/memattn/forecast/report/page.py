@@ -5,19 +5,17 @@ Its size is bounded however many series there are: figures are drawn of a few of
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import jinja2
 import numpy as np
-from markupsafe import Markup
 
 from memattn import __version__
 from memattn.figure_style import figure_style, picture
 from memattn.forecast.arguments import check_trained
-from memattn.forecast.data.frames import MODEL
+from memattn.forecast.data.frames import time_texts
 from memattn.forecast.data.long_rows import plural
+from memattn.forecast.data.panel import Panel
 from memattn.forecast.evaluation import (
     Evaluation,
     baseline_of,
@@ -27,17 +25,9 @@ from memattn.forecast.evaluation import (
 )
 from memattn.forecast.fitting import Fitted
 from memattn.forecast.forecaster_settings import trained_levels
-from memattn.forecast.metrics import significant
-from memattn.forecast.report.figures import (
-    FEWEST_COVERED,
-    draw_errors_by_step,
-    draw_series,
-    shown_opacities,
-    step_noun,
-    to_svg,
-)
-from memattn.forecast.report.memory_reading import read_memory
-from memattn.forecast.report.memory_section import memory_layers, memory_words
+from memattn.forecast.report import figures, memory_figures, words
+from memattn.forecast.report.figures import to_svg
+from memattn.forecast.report.memory_reading import MemoryReading, Reader, read_memory
 from memattn.forecast.report.series_section import (
     SHOWN,
     error_ratios,
@@ -45,36 +35,22 @@ from memattn.forecast.report.series_section import (
     series_forecasts,
     worst_series,
 )
-from memattn.forecast.report.words import (
-    NONE,
-    about_series,
-    about_steps,
-    count_better,
-    coverage_text,
-    headline,
-    reach_text,
-    relation_in_short,
-    short,
-    windows_text,
-)
 
-
-@dataclass(frozen=True)
-class SeriesPart:
-    """One series on the page."""
-
-    name: str
-    figure: Markup
-    words: str
+SLOTS_SHOWN = 16  # of a layer, by what reads them
+SLOTS_DRAWN = 9  # with the windows that read them
+NAMED = 3  # of these windows
+MOST_BARS = 40
 
 
 def render_report(fitted: Fitted, levels: list[float], *, source: str | None = None) -> str:
     """The page, as text; the same state gives the same page.
 
+    What a file does not keep of `fitted` is left out, and the page says so.
+
     Parameters
     ----------
     fitted : Fitted
-        What fit left, or a file; what a file does not keep is left out, and the page says so.
+        What fit left, or a file.
     levels : list of float
         Of the intervals, in percent, ascending; none where none are available.
     source : str, optional
@@ -86,93 +62,133 @@ def render_report(fitted: Fitted, levels: list[float], *, source: str | None = N
         A level that was not trained.
     """
     check_trained("Forecaster.write_report", trained_levels(fitted.settings), levels)
-    evaluation = evaluate_held_out(fitted, levels)
-    reading = read_memory(fitted, evaluation)
-    panel = fitted.panel
-    steps = step_noun(panel.frequency)
+    evaluation, panel = evaluate_held_out(fitted, levels), fitted.panel
+    reading, steps = read_memory(fitted, evaluation), figures.step_noun(panel.frequency)
+    # By which series are large or small: a season, or the horizon.
+    size_rows = int(max(panel.season, fitted.settings["horizon"].value))
     with figure_style():
-        sections = _series_sections(fitted, levels, evaluation)
-        by_step = None
-        if evaluation is not None:
-            by_step = to_svg(draw_errors_by_step(evaluation, levels, steps), "errors")
-        layers = [] if reading is None else memory_layers(panel, reading)
+        accuracy = {"facts": {}} if evaluation is None else _accuracy(evaluation, levels, steps)
+        sections = _series_sections(fitted, levels, evaluation, size_rows)
+        layers = [] if reading is None else _memory_layers(panel, reading)
     return _template().render(
-        **_about_data(fitted, source, steps, levels),
-        **_about_accuracy(fitted, evaluation, levels),
-        **memory_words(fitted, reading),
+        title=source if source is not None else plural(len(panel), "series", "series"),
+        fitted=fitted,
+        panel=panel,
+        settings=dict(fitted.settings),
+        baseline=baseline_of(panel),
+        any_logs=bool(panel.positive.any()),
+        steps=steps,
+        size_rows=size_rows,
+        levels=levels,
+        opacities=figures.shown_opacities(levels),
         sections=sections,
         evaluation=evaluation,
-        by_step=by_step,
         reading=reading,
         layers=layers,
+        version=__version__,
+        **accuracy,
     )
 
 
-def _about_data(
-    fitted: Fitted, source: str | None, steps: str, levels: list[float]
-) -> dict[str, Any]:
-    panel, settings = fitted.panel, fitted.settings
+def _accuracy(evaluation: Evaluation, levels: list[float], steps: str) -> dict[str, Any]:
+    shares = {level: evaluation.coverage(level) for level in levels}
+    covered = {level: f"{one:.1f} %" for level, one in shares.items() if one is not None}
+    better, of_series = words.count_better(evaluation)
+    facts = {f"error against {baseline_of(evaluation.panel)}": words.relation_in_short(evaluation)}
+    if of_series > 1:
+        facts["series with a lower error"] = f"{better:,} of {of_series:,}"
+    facts |= {f"coverage of {level:g} % intervals": share for level, share in covered.items()}
     return {
-        "title": source if source is not None else plural(len(panel), "series", "series"),
-        "panel": panel,
-        "fitted": fitted,
-        "steps": steps,
-        "horizon": settings["horizon"].value,
-        "size_rows": _size_rows(fitted),
-        "levels": levels,
-        "opacities": shown_opacities(levels),
-        "settings": [(name, one.text, one.reason) for name, one in settings.items()],
-        "settings_members": settings["members"].value,
-        "baseline": baseline_of(panel),
-        "any_logs": bool(panel.positive.any()),
-        "untrained": settings["steps"].value == 0,
-        "version": __version__,
+        "facts": facts,
+        "warnings": warnings_of(evaluation),
+        "headline": words.headline(evaluation, list(covered)),
+        "covered": covered,
+        "rows": {method: evaluation.cells(method) for method in methods_of(evaluation.panel)},
+        "about_steps": words.about_steps(evaluation),
+        "windows_text": words.windows_text(evaluation),
+        "coverage_text": words.coverage_text(evaluation, levels),
+        "coverage_drawn": any(
+            evaluation.covered_windows(level) >= figures.FEWEST_COVERED for level in levels
+        ),
+        "by_step": to_svg(figures.draw_errors_by_step(evaluation, levels, steps), "errors"),
     }
 
 
-def _about_accuracy(
-    fitted: Fitted, evaluation: Evaluation | None, levels: list[float]
-) -> dict[str, Any]:
-    if evaluation is None:
-        why = "The accuracy is not known: fit held out no windows, or the forecaster was loaded"
-        why += " from a file, which does not keep them."
-        return {"why_no_held_out": why, "facts": []}
-    better, of_series = count_better(evaluation)
-    covered = [level for level in levels if evaluation.coverage(level) is not None]
-    facts = [(f"error against {baseline_of(fitted.panel)}", relation_in_short(evaluation))]
-    if of_series > 1:
-        facts.append(("series with a lower error", f"{better:,} of {of_series:,}"))
-    for level in covered:
-        facts.append((f"coverage of {level:g} % intervals", _share(evaluation, level)))
+def _series_sections(
+    fitted: Fitted, levels: list[float], evaluation: Evaluation | None, size_rows: int
+) -> list[tuple[str, list[dict[str, Any]]]]:
+    """The kinds of series that are shown: "largest", "worst", or "all" of few."""
+    panel, baseline = fitted.panel, baseline_of(fitted.panel)
+    ratios, windows = np.full(len(panel), np.nan), np.zeros(len(panel), np.int64)
+    if evaluation is not None:
+        ratios = error_ratios(evaluation)
+        windows = np.bincount(evaluation.windows.series, minlength=len(panel))
+    largest = largest_series(panel, size_rows).tolist()
+    worst = [place for place in worst_series(ratios, 2 * SHOWN).tolist() if place not in largest]
+    sections = []
+    for kind, places in (
+        ("all" if len(panel) <= SHOWN else "largest", largest),
+        ("worst", worst[:SHOWN]),
+    ):
+        parts = []
+        for k, one in enumerate(series_forecasts(fitted, places, levels, evaluation)):
+            wrong = float(ratios[one.place]), int(windows[one.place])
+            figure = to_svg(figures.draw_series(one, levels), f"{kind}-{k}")
+            text = words.about_series(one, *wrong, baseline)
+            parts.append({"id": panel.ids[one.place], "figure": figure, "words": text})
+        if parts:
+            sections.append((kind, parts))
+    return sections
+
+
+def _memory_layers(panel: Panel, reading: MemoryReading) -> list[dict[str, Any]]:
+    layers, effects = [], reading.effects
+    for layer, usage in enumerate(reading.usage):
+        order = drawn = np.argsort(-usage, kind="stable")
+        shown = order[:SLOTS_SHOWN]
+        part: dict[str, Any] = {
+            "slots_shown": len(shown),
+            "shares": to_svg(memory_figures.draw_shares(reading, layer, shown), f"shares-{layer}"),
+            "about_shares": words.about_shares(reading, layer, shown),
+            "about_usage": words.about_usage(usage),
+            "effects": None,
+        }
+        if effects is not None:
+            drawn = np.argsort(-effects.movement[layer], kind="stable")
+            bars = memory_figures.draw_effects(effects, layer, order[:MOST_BARS])
+            part["effects"] = to_svg(bars, f"effects-{layer}")
+            part["about_effects"] = words.about_effects(effects, layer)
+        part["readers"] = [
+            _slot_part(panel, reading, layer, slot) for slot in drawn[:SLOTS_DRAWN].tolist()
+        ]
+        layers.append(part)
+    return layers
+
+
+def _slot_part(panel: Panel, reading: MemoryReading, layer: int, slot: int) -> dict[str, Any]:
+    """One slot with the windows that read it most: their series, time of the last row, share."""
+    readers = reading.readers[layer][slot]
+    shapes = [reader.shape for reader in readers]
+
+    def time_of(reader: Reader) -> str:
+        series = np.array([reader.series])
+        ticks = panel.times(series, reader.end - panel.lengths[series])
+        return str(time_texts(panel, ticks)[0])
+
     return {
-        "warnings": warnings_of(evaluation),
-        "headline": headline(evaluation, covered),
-        "covered": covered,
-        "facts": facts,
-        "rows": _accuracy_rows(evaluation, covered),
-        "about_steps": about_steps(evaluation),
-        "windows_text": windows_text(evaluation),
-        "reach_text": reach_text(evaluation),
-        "held_out_by": "the model, which was trained without them"
-        if fitted.held_out is None or fitted.held_out.engine is None
-        else "a second model with the same settings, which was trained without them",
-        "coverage_text": coverage_text(evaluation, levels),
-        "coverage_drawn": any(
-            evaluation.covered_windows(level) >= FEWEST_COVERED for level in levels
+        "slot": slot,
+        "share": 100 * reading.usage[layer][slot],
+        "figure": to_svg(
+            memory_figures.draw_readers(shapes, reading.lookback), f"readers-{layer}-{slot}"
         ),
+        "windows": [
+            (panel.ids[one.series], time_of(one), 100 * one.share) for one in readers[:NAMED]
+        ],
     }
 
 
 def series_picture(fitted: Fitted, suffix: str, unique_id: object, levels: list[float]) -> bytes:
-    """The forecast of one series as a picture file named ``*suffix``, .svg or .png.
-
-    Raises
-    ------
-    ValueError
-        There is no such series.
-    DataError
-        Another suffix.
-    """
+    """The forecast of one series as a picture file named ``*suffix``, .svg or .png."""
     where = "Forecaster.write_figure"
     ids = fitted.panel.ids.tolist()
     places = [0] if unique_id is None else [k for k, one in enumerate(ids) if one == unique_id]
@@ -181,7 +197,7 @@ def series_picture(fitted: Fitted, suffix: str, unique_id: object, levels: list[
         raise ValueError(f"{where}: unique_id: found {unique_id!r}, expected {expected}")
     evaluation = evaluate_held_out(fitted, [])
     series = series_forecasts(fitted, places[:1], levels, evaluation)[0]
-    return picture(lambda: draw_series(series, levels, legend=True), suffix)
+    return picture(lambda: figures.draw_series(series, levels, legend=True), suffix)
 
 
 def _template() -> jinja2.Template:
@@ -194,60 +210,5 @@ def _template() -> jinja2.Template:
         undefined=jinja2.StrictUndefined,
     )
     environment.filters["count"] = "{:,}".format
-    environment.filters["short"] = short
+    environment.filters["short"] = words.short
     return environment.get_template("report.html.j2")
-
-
-def _size_rows(fitted: Fitted) -> int:
-    """The last rows by which series are large or small: a season, or the horizon."""
-    return int(max(fitted.panel.season, fitted.settings["horizon"].value))
-
-
-def _share(evaluation: Evaluation, level: float) -> str:
-    share = evaluation.coverage(level)
-    return NONE if share is None else f"{share:.1f} %"
-
-
-def _accuracy_rows(evaluation: Evaluation, levels: Sequence[float]) -> list[tuple[str, list[str]]]:
-    """For each method its measures and, of the model alone, what its intervals held."""
-    rows = []
-    for method in methods_of(evaluation.panel):
-        found = evaluation.overall(method)
-        cells = [
-            NONE if found.smape is None else f"{found.smape:.2f}",
-            *(NONE if one is None else f"{one:.3f}" for one in (found.mase, found.rmsse)),
-            significant(found.mae),
-        ]
-        inside = [_share(evaluation, level) if method == MODEL else NONE for level in levels]
-        rows.append((method, cells + inside))
-    return rows
-
-
-def _series_sections(
-    fitted: Fitted, levels: list[float], evaluation: Evaluation | None
-) -> list[tuple[str, list[SeriesPart]]]:
-    """The kinds of series that are shown: "largest", "worst", or "all" of few."""
-    panel = fitted.panel
-    ratios = np.full(len(panel), np.nan) if evaluation is None else error_ratios(evaluation)
-    largest = largest_series(panel, _size_rows(fitted)).tolist()
-    worst = [place for place in worst_series(ratios, 2 * SHOWN).tolist() if place not in largest]
-    chosen = [("all" if len(panel) <= SHOWN else "largest", largest), ("worst", worst[:SHOWN])]
-    windows = np.zeros(len(panel), np.int64)
-    if evaluation is not None:
-        windows = np.bincount(evaluation.windows.series, minlength=len(panel))
-    baseline = baseline_of(panel)
-    sections = []
-    for kind, places in chosen:
-        parts = [
-            SeriesPart(
-                name=short(panel.ids[one.place]),
-                figure=to_svg(draw_series(one, levels), f"{kind}-{k}"),
-                words=about_series(
-                    one, float(ratios[one.place]), int(windows[one.place]), baseline
-                ),
-            )
-            for k, one in enumerate(series_forecasts(fitted, places, levels, evaluation))
-        ]
-        if parts:
-            sections.append((kind, parts))
-    return sections

@@ -19,21 +19,11 @@ HOUR = 60 * MINUTE
 
 @dataclass(frozen=True, eq=False)
 class Phases:
-    """Of W windows.
+    """The phases of a season, and which of them W windows are in."""
 
-    Attributes
-    ----------
-    phase : array (W,)
-        Of the first row after each window, 0 to season - 1.
-    labels : tuple of str
-        What each phase is called.
-    noun : str
-        What a phase is: "month", "hour of the day".
-    """
-
-    phase: Ticks
-    labels: tuple[str, ...]
-    noun: str
+    phase: Ticks  # (W,), of the first row after each window, from 0
+    labels: tuple[str, ...]  # what each phase is called
+    noun: str  # what a phase is: "month", "hour of the day"
 
 
 def season_phases(panel: Panel, windows: Windows) -> Phases:

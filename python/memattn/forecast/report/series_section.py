@@ -27,17 +27,7 @@ Times = npt.NDArray[Any]  # datetime64 on the local clock, or whole numbers
 
 @dataclass(frozen=True, eq=False)
 class HeldOutForecast:
-    """What a model that had not seen them said of the last rows, beside a baseline.
-
-    Attributes
-    ----------
-    times : array (n,)
-        Of these rows.
-    forecast, baseline : array (n,)
-        Of the same rows.
-    baseline_name : str
-        What the baseline is.
-    """
+    """What a model that had not seen them said of the last rows (n,), beside a baseline."""
 
     times: Times
     forecast: Array
@@ -47,32 +37,16 @@ class HeldOutForecast:
 
 @dataclass(frozen=True, eq=False)
 class SeriesForecast:
-    """One series as a figure shows it.
+    """One series as a figure shows it."""
 
-    Attributes
-    ----------
-    place : int
-        In the panel.
-    times, values : array (n,)
-        The last rows of its history.
-    ahead, forecast : array (horizon,)
-        What is forecast.
-    before : array (horizon,)
-        The same rows one season before, or, without a season or a whole one, the last value.
-    ends : mapping
-        For each level in percent the two ends (horizon,).
-    held_out : HeldOutForecast, optional
-        Of its last held-out window.
-    """
-
-    place: int
+    place: int  # in the panel
     times: Times
-    values: Array
+    values: Array  # (n,), the last rows of its history
     ahead: Times
-    forecast: Array
-    before: Array
-    ends: dict[float, tuple[Array, Array]]
-    held_out: HeldOutForecast | None
+    forecast: Array  # (horizon,)
+    before: Array  # the same rows one season before, without a whole season the last value
+    ends: dict[float, tuple[Array, Array]]  # for each level in percent
+    held_out: HeldOutForecast | None  # of its last held-out window
 
 
 def largest_series(panel: Panel, rows: int) -> npt.NDArray[np.int64]:
@@ -81,23 +55,20 @@ def largest_series(panel: Panel, rows: int) -> npt.NDArray[np.int64]:
     # Sums from first to the end of each series and, thrown away, from there to the next first.
     edges = np.stack([first, panel.offsets[1:]], axis=1).ravel()[:-1]
     size = np.add.reduceat(np.abs(panel.filled), edges)[::2] / (panel.offsets[1:] - first)
-    order: npt.NDArray[np.int64] = np.argsort(-size, kind="stable")[:SHOWN]
-    return order
+    return np.argsort(-size, kind="stable")[:SHOWN]
 
 
 def error_ratios(evaluation: Evaluation) -> Array:
     """Each series' error over that of the baseline (N,), NaN where that made none or has none."""
     model = evaluation.by_series(MODEL).mae
     baseline = evaluation.by_series(baseline_of(evaluation.panel)).mae
-    ratios: Array = np.divide(model, baseline, out=np.full_like(model, np.nan), where=baseline > 0)
-    return ratios
+    return np.divide(model, baseline, out=np.full_like(model, np.nan), where=baseline > 0)
 
 
 def worst_series(ratios: Array, most: int = SHOWN) -> npt.NDArray[np.int64]:
     """Places of up to `most` series, that with the largest ratio first."""
     order = np.argsort(-np.nan_to_num(ratios, nan=-np.inf), kind="stable")[:most]
-    known: npt.NDArray[np.int64] = order[~np.isnan(ratios[order])]
-    return known
+    return order[~np.isnan(ratios[order])]
 
 
 def series_forecasts(
@@ -108,9 +79,8 @@ def series_forecasts(
     chosen = np.array(places, dtype=np.int64)
     some, windows = with_their_series(panel, Windows(chosen, panel.lengths[chosen]))
     coming = forecast(fitted.engine, fitted.settings, some, windows)
-    forecasts = coming.points
     ends = intervals_of("Forecaster.write_report", fitted, coming, levels)
-    horizon = forecasts.shape[1]
+    horizon = coming.points.shape[1]
     before = seasonal_naive(some, windows, horizon, panel.season)
     rows = min(max(4 * panel.season, 3 * horizon, 24), MAX_ROWS)
     found = []
@@ -122,7 +92,7 @@ def series_forecasts(
                 times=times_of(panel, place, np.arange(1 - len(values), 1)),
                 values=values,
                 ahead=times_of(panel, place, np.arange(1, horizon + 1)),
-                forecast=forecasts[k],
+                forecast=coming.points[k],
                 before=before[k],
                 ends={level: (low[k], high[k]) for level, (low, high) in ends.items()},
                 held_out=_last_held_out(evaluation, place, len(values)),
@@ -132,12 +102,9 @@ def series_forecasts(
 
 
 def _last_held_out(evaluation: Evaluation | None, place: int, shown: int) -> HeldOutForecast | None:
-    if evaluation is None:
+    if evaluation is None or place not in evaluation.windows.series:
         return None
-    windows = np.flatnonzero(evaluation.windows.series == place)
-    if not len(windows):
-        return None
-    window = windows[-1]
+    window = np.flatnonzero(evaluation.windows.series == place)[-1]
     known = int(np.flatnonzero(~np.isnan(evaluation.truth[window]))[-1]) + 1
     first = int(evaluation.windows.ends[window] - evaluation.panel.lengths[place]) + 1
     skipped = max(1 - shown - first, 0)  # rows of a long horizon before the first one shown

@@ -6,11 +6,12 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
 from memattn.errors import printable
+from memattn.forecast.data.columns import Array
 from memattn.forecast.data.frames import MODEL
 from memattn.forecast.data.long_rows import plural
+from memattn.forecast.data.time_zones import Ticks
 from memattn.forecast.evaluation import METHODS, NAIVE, SEASONAL_NAIVE, Evaluation, baseline_of
 from memattn.forecast.metrics import significant, skill
 from memattn.forecast.report.figures import error_by_step
@@ -49,9 +50,7 @@ def relation(error: float | None, baseline: float | None, name: str) -> str:
     better = skill(error, baseline)
     if better is None:
         return f"not comparable with {name}'s, which is 0"
-    if abs(better) < 0.5:
-        return f"equal to {name}'s"
-    return f"{abs(better):.0f} % {'lower' if better > 0 else 'higher'} than {name}'s"
+    return f"equal to {name}'s" if abs(better) < 0.5 else f"{_less(better)} than {name}'s"
 
 
 def relation_in_short(evaluation: Evaluation) -> str:
@@ -60,25 +59,22 @@ def relation_in_short(evaluation: Evaluation) -> str:
     better = skill(errors[MODEL], errors[baseline_of(evaluation.panel)])
     if better is None:
         return "not defined"
-    if abs(better) < 0.5:
-        return "the same"
-    return f"{abs(better):.0f} % {'lower' if better >= 0 else 'higher'}"
+    return "the same" if abs(better) < 0.5 else _less(better)
+
+
+def _less(better: float) -> str:
+    return f"{abs(better):.0f} % {'lower' if better > 0 else 'higher'}"
 
 
 def windows_text(evaluation: Evaluation) -> str:
-    """How many windows were held out, of how many series."""
-    count = plural(len(evaluation), "held-out window")
-    if len(evaluation.panel) == 1:
-        return count
-    of = len(np.unique(evaluation.windows.series))
-    return f"{count} of {plural(of, 'series', 'series')}"
-
-
-def reach_text(evaluation: Evaluation) -> str:
-    """How far ahead there is a truth, when that is not all the way."""
+    """How many windows were held out, of how many series, and how far ahead there is a truth."""
+    text = plural(len(evaluation), "held-out window")
+    if len(evaluation.panel) > 1:
+        of = len(np.unique(evaluation.windows.series))
+        text += f" of {plural(of, 'series', 'series')}"
     horizon = evaluation.truth.shape[1]
     reached = int((~np.isnan(evaluation.truth)).any(axis=0).sum())
-    return "" if reached == horizon else f", for {reached} of {horizon} steps ahead"
+    return text if reached == horizon else f"{text}, for {reached} of {horizon} steps ahead"
 
 
 def coverage_text(evaluation: Evaluation, levels: list[float]) -> str:
@@ -132,30 +128,30 @@ def about_series(series: SeriesForecast, ratio: float, windows: int, baseline: s
     return text
 
 
-def about_shares(reading: MemoryReading, layer: int, order: npt.NDArray[np.int64]) -> str:
+def about_shares(reading: MemoryReading, layer: int, order: Ticks) -> str:
     """Which slot answers most to a time, and to a kind of window."""
-    usage = reading.usage[layer][order, None]
     text = []
     if reading.by_phase is not None and reading.phases is not None:
-        ratios = np.nan_to_num(reading.by_phase[layer][order] / usage)
-        slot, phase = np.unravel_index(ratios.argmax(), ratios.shape)
-        noun, label = reading.phases.noun, reading.phases.labels[phase]
-        where = f"in forecasts that begin in {label}" if noun == "month" else f"for {noun} {label}"
-        text.append(_times_as_much(ratios.max(), int(order[slot]), noun, where))
-    ratios = np.nan_to_num(reading.by_kind[layer][order] / usage)
-    slot, kind = np.unravel_index(ratios.argmax(), ratios.shape)
+        noun = reading.phases.noun
+        begin = "in forecasts that begin in {}" if noun == "month" else f"for {noun} {{}}"
+        places = [begin.format(label) for label in reading.phases.labels]
+        text.append(_stands_out(reading, reading.by_phase, layer, order, noun, places))
     named = ("in {} windows", "in windows with {} steps", "in windows with a {} history")
-    where = named[kind // len(KINDS[0])].format([one for kinds in KINDS for one in kinds][kind])
-    text.append(_times_as_much(ratios.max(), int(order[slot]), "kind of window", where))
+    places = [where.format(one) for where, kind in zip(named, KINDS, strict=True) for one in kind]
+    text.append(_stands_out(reading, reading.by_kind, layer, order, "kind of window", places))
     return " ".join(text)
 
 
-def _times_as_much(ratio: float, slot: int, what: str, where: str) -> str:
-    if ratio < EVEN:
+def _stands_out(
+    reading: MemoryReading, shares: Array, layer: int, order: Ticks, what: str, places: list[str]
+) -> str:
+    ratios = np.nan_to_num(shares[layer][order] / reading.usage[layer][order, None])
+    slot, place = np.unravel_index(ratios.argmax(), ratios.shape)
+    if ratios.max() < EVEN:
         return f"By {what}, every slot is within {100 * EVEN - 100:.0f} % of its usual share."
     return (
-        f"By {what}, slot {slot} stands out most: {where}, it gets {ratio:.1f} times its usual"
-        " share."
+        f"By {what}, slot {order[slot]} stands out most: {places[place]}, it gets"
+        f" {ratios.max():.1f} times its usual share."
     )
 
 
@@ -165,10 +161,8 @@ def about_effects(effects: SlotEffects, layer: int) -> str:
     slot = int(movement.argmax())
     unit = "%" if effects.relative else "% of the mean change over a season"
     windows = plural(effects.windows, "window" if effects.error is None else "held-out window")
-    text = "Without a slot, its attention goes to the others. Removing slot"
-    text += (
-        f" {slot} changes forecasts most: by {significant(movement[slot], 2)} {unit} on {windows}"
-    )
+    text = f"Without a slot, its attention goes to the others. Removing slot {slot} changes"
+    text += f" forecasts most: by {significant(movement[slot], 2)} {unit} on {windows}"
     if effects.error is None or effects.margin is None:
         return f"{text}."
     error, margin = effects.error[layer], effects.margin[layer]
@@ -184,7 +178,7 @@ def about_effects(effects: SlotEffects, layer: int) -> str:
     )
 
 
-def about_usage(usage: npt.NDArray[np.float64]) -> str:
+def about_usage(usage: Array) -> str:
     """How evenly a layer's slots are read."""
     falling = np.sort(usage)[::-1]
     half = int(np.searchsorted(np.cumsum(falling), 0.5)) + 1
