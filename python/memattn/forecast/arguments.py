@@ -96,12 +96,11 @@ class ForecasterOptions:
                 object.__setattr__(self, name, value)
 
     def __repr__(self) -> str:
-        shown = [
-            f"{field.name}={value!r}"
-            for field in fields(self)
-            if (value := getattr(self, field.name)) != field.default
-        ]
-        return f"{type(self).__name__}({', '.join(shown)})"
+        changed = (
+            field.name for field in fields(self) if getattr(self, field.name) != field.default
+        )
+        shown = ", ".join(f"{name}={getattr(self, name)!r}" for name in changed)
+        return f"{type(self).__name__}({shown})"
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The options by name, as `sklearn.base.clone` asks for them; `deep` changes nothing."""
@@ -136,11 +135,9 @@ def _flag(where: str, name: str, value: object) -> bool:
 
 def _columns(where: str, options: ForecasterOptions) -> str | tuple[str, ...]:
     """The target or targets; TypeError or ValueError for columns that would replace each other."""
-    one = isinstance(options.target_col, str)
-    try:
-        targets: tuple[Any, ...] = (options.target_col,) if one else tuple(options.target_col)
-    except TypeError:
-        targets = (options.target_col,)
+    target = options.target_col
+    one = isinstance(target, str) or not isinstance(target, Iterable)
+    targets: tuple[Any, ...] = (target,) if one else tuple(target)
     names: list[tuple[str, Any]] = [("id_col", options.id_col), ("time_col", options.time_col)]
     names += [("target_col", target) for target in targets] + [("alias", options.alias)]
     names = names if options.id_col is not None else names[1:]
@@ -174,6 +171,13 @@ def whole_number(
     return int(value)
 
 
+def check_val_size(where: str, val_size: object, horizon: int) -> None:
+    """ValueError or TypeError for rows to hold out that hold no window."""
+    if 0 < whole_number(where, "val_size", val_size, 0) < horizon:
+        problem = f"found {val_size}, expected 0 or at least horizon = {horizon}"
+        raise refused(where, "val_size", problem)
+
+
 def checked_levels(where: str, level: Levels) -> list[float]:
     """The different levels in order; ValueError or TypeError when one is none."""
     if level is None:
@@ -193,8 +197,7 @@ def checked_levels(where: str, level: Levels) -> list[float]:
             hint = f"write {100 * one:g} for {100 * one:g} %"
             raise refused(where, "level", f"found {one}, expected percent: {hint}")
         if float(f"{float(one):g}") != float(one):  # columns are called so
-            msg = f"found {one!r}, expected numbers of at most six digits"
-            raise refused(where, "level", msg)
+            raise refused(where, "level", f"found {one!r}, expected numbers of at most six digits")
         levels.add(float(one))
     return sorted(levels)
 

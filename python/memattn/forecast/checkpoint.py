@@ -11,10 +11,10 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -38,13 +38,8 @@ MAX_MEMBERS = 10_000
 Hashes: TypeAlias = npt.NDArray[np.int64]
 
 
-class Trainer(Protocol):
-    """Trains an engine; `name` tells the trainings of one fit apart."""
-
-    def __call__(
-        self, name: str, engine: PanelForecaster, panel: Panel, progress: Progress | None
-    ) -> bool:
-        """Whether it came to the end, as `PanelForecaster.fit` says."""
+# Trains an engine, and says whether to the end; the name tells the trainings of one fit apart.
+Trainer: TypeAlias = Callable[[str, PanelForecaster, Panel, Progress | None], bool]
 
 
 def train_engine(
@@ -52,15 +47,6 @@ def train_engine(
 ) -> bool:
     """The trainer that keeps nothing."""
     return engine.fit(panel.filled, panel.offsets, progress)
-
-
-def named(trainer: Trainer, prefix: str) -> Trainer:
-    """The trainer, for one of several fits."""
-
-    def train(name: str, engine: PanelForecaster, panel: Panel, progress: Progress | None) -> bool:
-        return trainer(f"{prefix}{name}", engine, panel, progress)
-
-    return train
 
 
 @dataclass(frozen=True)
@@ -75,16 +61,9 @@ class Standing:
 class Checkpoint:
     """The trainings of one fit, and the file that they are kept in; a `Trainer`.
 
-    Parameters
-    ----------
-    path : Path
-        Written every 10 s, when a training ends, and when it is stopped.
-    panel : Panel
-        The data of the fit.
-    choices : mapping
-        What decides the trainings beside the data: names and values that JSON takes.
-    resume : bool
-        Whether to go on with what the file holds, which must be of this panel and these choices.
+    The file is written every 10 s, when a training ends, and when it is stopped. `choices` are what
+    decides the trainings beside the data: names and values that JSON takes. With `resume` the file
+    must be of this panel and these choices; without, there must be none.
 
     Raises
     ------
@@ -96,12 +75,7 @@ class Checkpoint:
     """
 
     def __init__(
-        self,
-        path: Path,
-        panel: Panel,
-        choices: Mapping[str, Any],
-        *,
-        resume: bool,
+        self, path: Path, panel: Panel, choices: Mapping[str, Any], *, resume: bool
     ) -> None:
         self._path = path
         # As a file gives them back.
@@ -120,12 +94,8 @@ class Checkpoint:
     ) -> bool:
         """Train, go on, or only restore what was trained to its end.
 
-        Raises
-        ------
-        DataError
-            The file cannot be written: the one that was there is whole.
-        KeyboardInterrupt
-            And whatever `progress` raises: after the file is written.
+        DataError where the file cannot be written, the one that was there being whole, and what
+        `progress` raises, after the file is written.
         """
         seconds = SECONDS
         while True:
@@ -179,13 +149,10 @@ class Checkpoint:
             members = [engine.parameters(k) for k in range(engine.members)]
         self._trainings[name] = Standing(steps_done, done, members)
         arrays: dict[str, npt.NDArray[Any]] = {"series": self._series}
+        trainings = {}
         for training, one in self._trainings.items():
-            for k, member in enumerate(one.members):
-                arrays[f"{training}.{k}"] = member
-        trainings = {
-            training: [one.steps_done, len(one.members), one.done]
-            for training, one in self._trainings.items()
-        }
+            arrays |= {f"{training}.{k}": member for k, member in enumerate(one.members)}
+            trainings[training] = [one.steps_done, len(one.members), one.done]
         config = {"choices": self._choices, "trainings": trainings}
         write_atomically(self._path, state_bytes(FORMAT, arrays, config))
 
@@ -196,24 +163,25 @@ class Checkpoint:
         with open_source(self._path) as source:
             tensors, config = read_state(source, FORMAT, "a checkpoint")
             steps = _trainings(source, config.get("trainings"), len(tensors))
-            kinds = {
-                f"{name}.{k}": ("float32", 1)
+            names = {
+                name: [f"{name}.{k}" for k in range(members)]
                 for name, (_, members, _) in steps.items()
-                for k in range(members)
             }
+            kinds = {one: ("float32", 1) for some in names.values() for one in some}
             found = Arrays(source, tensors, {"series": ("int64", 1), **kinds})
             choices = config.get("choices")
             if not isinstance(choices, dict):
                 source.fail("config: choices", "no object", "an object")
             self._compare_choices(choices)
             self._compare_series(found.read("series"), panel)
-            for name, (steps_done, members, done) in steps.items():
-                arrays = [found.read(f"{name}.{k}") for k in range(members)]
-                self._trainings[name] = Standing(steps_done, done, arrays)
+            for name, (steps_done, _, done) in steps.items():
+                self._trainings[name] = Standing(
+                    steps_done, done, list(map(found.read, names[name]))
+                )
 
     def _compare_choices(self, kept: Mapping[str, Any]) -> None:
         ours = self._choices
-        for name in [*ours, *(name for name in kept if name not in ours)]:
+        for name in {**ours, **kept}:
             if kept.get(name) != ours.get(name):
                 now, then = quoted(str(ours.get(name))), quoted(str(kept.get(name)))
                 msg = f"found {now}, expected {then}, with which the checkpoint began"
@@ -221,20 +189,18 @@ class Checkpoint:
                 raise DataError(kind, msg, file=self._path, argument=printable(name))
 
     def _compare_series(self, kept: Hashes, panel: Panel) -> None:
-        what = ""
         if len(kept) != len(panel):
-            found, expected = (
-                plural(count, "series", "series") for count in (len(panel), len(kept))
+            expected = plural(len(kept), "series", "series")
+            what = f"found {plural(len(panel), 'series', 'series')}, expected {expected}"
+        elif (other := kept != self._series).any():
+            first, more = quoted(str(panel.ids[int(np.argmax(other))])), int(other.sum()) - 1
+            what = f"found other values or times in {first}" + (
+                f" and {more:,} more" if more else ""
             )
-            what = f"found {found}, expected {expected}"
-        elif (kept != self._series).any():
-            place = int(np.argmax(kept != self._series))
-            others = int((kept != self._series).sum()) - 1
-            more = f" and {others:,} more" if others else ""
-            what = f"found other values or times in {quoted(str(panel.ids[place]))}{more}"
-        if what:
-            msg = f"{what}; the checkpoint began with others"
-            raise DataError("checkpoint-data", msg, file=self._path, argument="data")
+        else:
+            return
+        msg = f"{what}; the checkpoint began with others"
+        raise DataError("checkpoint-data", msg, file=self._path, argument="data")
 
 
 class _Watch:
@@ -275,18 +241,17 @@ def series_hashes(panel: Panel) -> Hashes:
 def _trainings(source: SourceFile, found: object, tensors: int) -> dict[str, tuple[int, int, bool]]:
     """Steps done and members of each training, and whether it came to its end."""
     trainings: dict[str, tuple[int, int, bool]] = {}
-    members_in_all = 0
     for name, one in found.items() if isinstance(found, dict) else [("", None)]:
         match one:
             case [int(steps), int(members), bool(done)] if (
                 0 < steps < 2**31 and 0 < members <= MAX_MEMBERS
             ):
                 trainings[name] = (steps, members, done)
-                members_in_all += members
             case _:
                 expected = "steps done, members and whether it is done, of each"
                 source.fail("config: trainings", "another form", expected)
     # Before a name is made for each of them: a short text can claim very many.
+    members_in_all = sum(members for _, members, _ in trainings.values())
     if members_in_all > tensors:
         source.fail("config: trainings", f"{members_in_all} members", f"at most {tensors} tensors")
     return trainings

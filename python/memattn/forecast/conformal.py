@@ -56,29 +56,22 @@ ENOUGH = 20  # scores of a domain; with fewer the other domain's are taken to he
 
 @dataclass(frozen=True)
 class Domain:
-    """What is known of W windows before they begin.
+    """What is known of W windows before they begin; arrays are (W,)."""
 
-    Attributes
-    ----------
-    logs : array (W,)
-        Whether errors are counted in logs: where the known values are all positive and none is
-        more than LARGEST_STEP times its neighbour, unless the model does not forecast in logs.
-    roughness : array (W,)
-        The mean |change| from one known value to the next, 0 without any; where `logs` of the
-        logs, and that over a season where it is less.
-    change : array (W,)
-        How much rougher the last rows are than all of them.
-    least : array (W,)
-        The least that a truth can be: 0 where no known value is negative, else -infinity.
-    """
-
+    # Whether errors are counted in logs: where the known values are all positive and none is more
+    # than LARGEST_STEP times its neighbour, unless the model does not forecast in logs.
     logs: Flags
+    # The mean |change| from one known value to the next, 0 without any; where `logs` of the logs,
+    # and that over a season where it is less.
     roughness: Array
-    change: Array
-    least: Array
+    change: Array  # how much rougher the last rows are than all of them
+    least: Array  # that a truth can be: 0 where no known value is negative, else -infinity
+
+    def __getitem__(self, chosen: Flags) -> Domain:
+        return Domain(*(one[chosen] for one in vars(self).values()))
 
     def unit(self, power: float) -> Array:
-        """What errors are divided by (W,); 0 for what stands still."""
+        """What errors are divided by; 0 for what stands still."""
         return np.where(self.logs, self.roughness**power, self.roughness) * self.change
 
 
@@ -115,8 +108,7 @@ def domain_of(panel: Panel, windows: Windows, logs: bool = True) -> Domain:
 def _count(flags: Flags, start: Ticks, stop: Ticks) -> Ticks:
     """How many of flags[start:stop] are set, of each pair."""
     sums = np.concatenate([np.zeros(1, np.int64), np.cumsum(flags)])
-    count: Ticks = sums[stop] - sums[start]
-    return count
+    return np.asarray(sums[stop] - sums[start])
 
 
 def _mean_change(values: Array, start: Ticks, stop: Ticks, lag: int) -> Array:
@@ -130,35 +122,21 @@ def _mean_change(values: Array, start: Ticks, stop: Ticks, lag: int) -> Array:
     if not len(pairs):
         return np.zeros(0)
     sums = np.add.reduceat(change, pairs)[::2]
-    mean: Array = np.where(count > 0, sums, 0.0) / np.maximum(count, 1)
-    return mean
+    return np.asarray(np.where(count > 0, sums, 0.0) / np.maximum(count, 1))
 
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """The errors of n calibration windows.
+    """The errors of n calibration windows."""
 
-    Attributes
-    ----------
-    errors : array (n, K, horizon)
-        In the window's domain; NaN where there is no truth, infinite where a truth is not positive
-        though all before it was. |error| of the forecast, K = 1, or with K trained levels how far
-        the truth lies outside of the ends of each.
-    domain : Domain
-        Of the windows.
-    age : array (n,)
-        How many rows were known after the window began.
-    half_life : float
-        Of the weights of windows, in rows.
-    levels : tuple of float
-        Those that were trained, in percent, ascending; none: any level can be had.
-    """
-
+    # (n, K, horizon), in the window's domain: |error| of the forecast, K = 1, or with K trained
+    # levels how far the truth lies outside of the ends of each. NaN where there is no truth,
+    # infinite where a truth is not positive though all before it was.
     errors: Array
     domain: Domain
-    age: Ticks
-    half_life: float
-    levels: tuple[float, ...] = ()
+    age: Ticks  # (n,), how many rows were known after the window began
+    half_life: float  # of the weights of windows, in rows
+    levels: tuple[float, ...] = ()  # that were trained, in percent, ascending; none: any can be had
 
     def __len__(self) -> int:
         return len(self.errors)
@@ -170,8 +148,7 @@ class Calibration:
         youngest = age[age > 0].min(initial=OLDEST)
         kept = known[:, 0] & (age - youngest <= FORGOTTEN * self.half_life)
         errors = np.where(known[kept, None], self.errors[kept], np.nan)
-        domain = Domain(*(one[kept] for one in vars(self.domain).values()))
-        return replace(self, errors=errors, domain=domain, age=age[kept])
+        return replace(self, errors=errors, domain=self.domain[kept], age=age[kept])
 
     def joined(self, other: Calibration, rows: int) -> Calibration:
         """With the errors of windows that became known in the next `rows` rows."""
@@ -196,12 +173,12 @@ class Calibration:
         for logs in (True, False):
             scores, these, power = self._scores(self.errors[:, place], logs)
             mine = domain.logs == logs
-            unit = domain.unit(power)[mine]
+            unit = domain.unit(power)[mine, None]
             # An infinite score times a unit of 0 is no width, but none is none.
             quantile = conformal_quantile(scores, level, weights[these])
             quantile = np.broadcast_to(quantile, widths[mine].shape)
             still = np.where(np.isnan(quantile), np.nan, 0.0)
-            widths[mine] = np.multiply(unit[:, None], quantile, out=still, where=unit[:, None] > 0)
+            widths[mine] = np.multiply(unit, quantile, out=still, where=unit > 0)
         return widths
 
     def _scores(self, errors: Array, logs: bool) -> tuple[Array, Flags, float]:
@@ -233,29 +210,17 @@ def calibrate(
     logs: bool = True,
     levels: tuple[float, ...] = (),
 ) -> Calibration:
-    """What forecasts of windows say about errors to come.
+    """What forecasts of n windows say about errors to come.
 
-    Parameters
-    ----------
-    panel : Panel
-        Of the windows.
-    windows : Windows
-        n of them.
-    forecasts : array (n, horizon) or (n, 2 K + 1, horizon)
-        Of them: points, or ascending quantiles, the median in the middle.
-    logs : bool
-        As in `domain_of`.
-    levels : tuple of float
-        The K levels whose ends the quantiles are, ascending.
+    They are points (n, horizon), or (n, 2 K + 1, horizon) ascending quantiles, the median in the
+    middle: the ends of K `levels`, ascending. `logs` is as in `domain_of`.
     """
     domain = domain_of(panel, windows, logs)
     horizon, middle = forecasts.shape[-1], len(levels)
     truth = windows.truth(panel, horizon)
     quantiles = quantiles_of(forecasts)
-    errors = [
-        _distances(domain, quantiles, truth, middle - k, middle + k)
-        for k in (range(1, middle + 1) if levels else (0,))
-    ]
+    reaches = range(1, middle + 1) if levels else (0,)
+    errors = [_distances(domain, quantiles, truth, middle - k, middle + k) for k in reaches]
     age, half_life = ages(panel, windows), half_life_of(panel.season, horizon)
     return Calibration(np.stack(errors, axis=1), domain, age, half_life, levels)
 
@@ -276,8 +241,7 @@ def ages(panel: Panel, windows: Windows) -> Ticks:
     if panel.frequency.unit in COUNTED and (first == first[0]).all():
         last = np.zeros_like(last)
     missed = (last.max() - last) // panel.frequency.step
-    after: Ticks = (panel.lengths + missed)[windows.series] - windows.ends
-    return after
+    return np.asarray((panel.lengths + missed)[windows.series] - windows.ends)
 
 
 def quantiles_of(forecasts: Array) -> Array:
@@ -288,8 +252,7 @@ def quantiles_of(forecasts: Array) -> Array:
 def points_of(forecasts: Array) -> Array:
     """Forecasts (n, horizon): the quantile in the middle."""
     quantiles = quantiles_of(forecasts)
-    points: Array = quantiles[:, quantiles.shape[1] // 2]
-    return points
+    return quantiles[:, quantiles.shape[1] // 2]
 
 
 def _distances(domain: Domain, quantiles: Array, truth: Array, low: int, high: int) -> Array:
@@ -305,18 +268,10 @@ def _distances(domain: Domain, quantiles: Array, truth: Array, low: int, high: i
 
 
 def conformal_quantile(scores: Array, level: float, weights: Array | None = None) -> Array:
-    """The weighted quantile of the scores of each step (horizon,); NaN without any.
+    """The weighted quantile of the scores (n, horizon) of each step; NaN is none.
 
-    With equal weights it is, one step ahead, the ceil((n + 1) level / 100)-th smallest.
-
-    Parameters
-    ----------
-    scores : array (n, horizon)
-        NaN is none.
-    level : float
-        In percent.
-    weights : array (n,), optional
-        Of the scores, at most 1, which they are by default.
+    With equal weights it is, one step ahead, the ceil((n + 1) level / 100)-th smallest. Weights
+    (n,) are at most 1, which they are by default.
     """
     if not len(scores):
         return np.full(scores.shape[1], np.nan)
@@ -329,8 +284,7 @@ def conformal_quantile(scores: Array, level: float, weights: Array | None = None
     below = (sums < (sums[-1] + own) * level / 100 - 1e-9).sum(axis=0)
     count = np.count_nonzero(~np.isnan(scores), axis=0)
     place = np.minimum(below, np.maximum(count, 1) - 1)
-    chosen: Array = scores[order[place, np.arange(len(place))], np.arange(len(place))]
-    return chosen
+    return np.asarray(scores[order[place, np.arange(len(place))], np.arange(len(place))])
 
 
 def interval_ends(
@@ -342,18 +296,8 @@ def interval_ends(
 ) -> dict[float, tuple[Array, Array]]:
     """The two ends (W, horizon) for each level in percent, nested, with the forecast inside.
 
-    Parameters
-    ----------
-    calibration : Calibration or None
-        None: the ends are trained quantiles as they are.
-    domain : Domain
-        Of the windows.
-    forecasts : array (W, horizon) or (W, 2 K + 1, horizon)
-        Points, or ascending quantiles.
-    levels : sequence of float
-        Ascending; with `trained` levels, some of them.
-    trained : tuple of float
-        The K levels whose ends the quantiles are, ascending.
+    `forecasts` are as in `calibrate`, of windows of the domain, and `levels` ascend: some of the
+    `trained` ones, whose ends the quantiles are. Without a calibration they are the ends.
     """
     logs = domain.logs[:, None]
     quantiles = quantiles_of(forecasts)
@@ -388,12 +332,9 @@ def rolling_ends(
 ) -> dict[float, tuple[Array, Array]]:
     """As `interval_ends`, each window by the errors that were known when it began.
 
-    Parameters
-    ----------
-    age : array (W,)
-        Of the windows, as the calibration counts it.
+    `age` (W,) is that of the windows, as the calibration counts it.
     """
-    ends = {level: (np.empty((2, len(age), forecasts.shape[-1]))) for level in levels}
+    ends = {level: np.empty((2, len(age), forecasts.shape[-1])) for level in levels}
     # By rows since the first cutoff alone: how many are still to come is not known at a cutoff.
     since = age.max() - age
     doublings = np.frexp(since // CUTOFFS)[1]
@@ -401,7 +342,7 @@ def rolling_ends(
     for k in np.unique(group):
         mine = group == k
         known = calibration.before(int(age[mine].max()))
-        some = Domain(*(one[mine] for one in vars(domain).values()))
-        for level, pair in interval_ends(known, some, forecasts[mine], levels, trained).items():
+        found = interval_ends(known, domain[mine], forecasts[mine], levels, trained)
+        for level, pair in found.items():
             ends[level][:, mine] = pair
     return {level: (low, high) for level, (low, high) in ends.items()}

@@ -123,8 +123,7 @@ class Evaluation:
     @property
     def known(self) -> Flags:
         """Which windows hold a truth (W,): those that count."""
-        known = ~np.isnan(self.truth)
-        return np.asarray(known.any(axis=1))
+        return np.asarray((~np.isnan(self.truth)).any(axis=1))
 
     def __repr__(self) -> str:
         windows, series = plural(len(self), "window", "windows"), len(self.panel)
@@ -167,14 +166,8 @@ class Evaluation:
     def overall(self, method: str) -> Measures:
         """The mean over all windows."""
         errors = self.errors[method]
-        mase, unscaled = mean_defined(errors.mase[self.known])
-        return Measures(
-            smape=mean_defined(errors.smape)[0],
-            mase=mase,
-            rmsse=mean_defined(errors.rmsse)[0],
-            mae=mean_defined(errors.mae)[0],
-            unscaled=unscaled,
-        )
+        means = {name: mean_defined(values)[0] for name, values in vars(errors).items()}
+        return Measures(**means, unscaled=mean_defined(errors.mase[self.known])[1])
 
     def cells(self, method: str) -> list[str]:
         """The mean sMAPE in percent, MASE, RMSSE and MAE as text, "-" for none."""
@@ -185,14 +178,10 @@ class Evaluation:
     def by_step(self, method: str) -> WindowErrors:
         """The mean for each step ahead (horizon,), NaN where there is none."""
         horizon = self.truth.shape[1]
-        single = window_errors(
-            self.forecasts[method].reshape(-1, 1),
-            self.truth.reshape(-1, 1),
-            np.repeat(self.scales.absolute, horizon),
-            np.repeat(self.scales.squared, horizon),
-        )
+        scales = (np.repeat(one, horizon) for one in vars(self.scales).values())
+        values = (one.reshape(-1, 1) for one in (self.forecasts[method], self.truth))
         step = np.tile(np.arange(horizon), len(self.windows))
-        return _means(single, step, horizon)
+        return _means(window_errors(*values, *scales), step, horizon)
 
     def by_series(self, method: str) -> WindowErrors:
         """The mean for each series of the panel (N,), NaN for one without a window."""
@@ -206,8 +195,7 @@ class Evaluation:
     def coverage_by_step(self, level: float) -> list[float | None]:
         """As `coverage`, for each step ahead."""
         (low, high), truth = self.intervals[level], self._measured(level)
-        steps = range(truth.shape[1])
-        return [interval_coverage(truth[:, k], low[:, k], high[:, k]) for k in steps]
+        return [interval_coverage(*one) for one in zip(truth.T, low.T, high.T, strict=True)]
 
     def covered_windows(self, level: float) -> int:
         """How many windows `coverage` is measured on."""
@@ -227,12 +215,8 @@ def evaluate(
     ----------
     panel : Panel
         Its `season` is that of seasonal-naive and of the scales.
-    windows : Windows
-        W of them, at least one.
-    forecasts : array (W, horizon)
-        By the model.
-    intervals : mapping, optional
-        For each level in percent two ends (W, horizon), NaN where there is none.
+    windows, forecasts, intervals
+        As in `Evaluation`: at least one window, and the forecasts of the model.
 
     Raises
     ------
@@ -251,13 +235,13 @@ def evaluate(
     first_ends = panel.lengths
     np.minimum.at(first_ends, windows.series, windows.ends)
     of_series = series_scales(panel.values, panel.offsets, panel.season, first_ends)
-    absolute, squared = of_series.absolute[windows.series], of_series.squared[windows.series]
+    scales = [one[windows.series] for one in vars(of_series).values()]
     by_method = {
         MODEL: forecasts,
         SEASONAL_NAIVE: seasonal_naive(panel, windows, horizon, panel.season),
         NAIVE: naive(panel, windows, horizon),
     }
-    errors = {name: window_errors(f, truth, absolute, squared) for name, f in by_method.items()}
+    errors = {name: window_errors(f, truth, *scales) for name, f in by_method.items()}
     return Evaluation(
         panel=panel,
         windows=windows,
@@ -265,7 +249,7 @@ def evaluate(
         forecasts=MappingProxyType(by_method),
         errors=MappingProxyType(errors),
         intervals=MappingProxyType(dict(intervals or {})),
-        scales=Scales(absolute, squared),
+        scales=Scales(*scales),
     )
 
 
@@ -282,8 +266,8 @@ def evaluate_held_out(fitted: Fitted, levels: Sequence[float]) -> Evaluation | N
         return None
     check_trained("Forecaster.held_out", held_out.levels, levels)
     panel, windows, forecasts = fitted.panel, held_out.windows, held_out.forecasts
-    empty = np.full((2, len(forecasts), forecasts.shape[-1]), np.nan)
-    ends = {float(level): empty.copy() for level in levels}
+    shape = 2, len(forecasts), forecasts.shape[-1]
+    ends = {float(level): np.full(shape, np.nan) for level in levels}
     folds, how = _folds(windows, forecasts.shape[-1])
     logs, trained = fitted.settings["logs"].value, held_out.levels
     for known, measured in folds:
@@ -294,8 +278,8 @@ def evaluate_held_out(fitted: Fitted, levels: Sequence[float]) -> Evaluation | N
             found = rolling_ends(calibration, ages(panel, coming), *what)
         else:
             found = interval_ends(calibration, *what)
-        for level, (low, high) in found.items():
-            ends[level][0][measured], ends[level][1][measured] = low, high
+        for level, pair in found.items():
+            ends[level][:, measured] = pair
     points = points_of(forecasts)
     result = evaluate(panel, windows, points, {one: (e[0], e[1]) for one, e in ends.items()})
     return replace(result, calibrated_on=how)
@@ -331,15 +315,9 @@ def _means(errors: WindowErrors, group: Ticks, groups: int) -> WindowErrors:
         known = ~np.isnan(values)
         total = np.bincount(group[known], weights=values[known], minlength=groups)
         count = np.bincount(group[known], minlength=groups)
-        means: Array = np.divide(total, count, out=np.full(groups, np.nan), where=count > 0)
-        return means
+        return np.asarray(np.divide(total, count, out=np.full(groups, np.nan), where=count > 0))
 
-    return WindowErrors(
-        mae=mean(errors.mae),
-        smape=mean(errors.smape),
-        mase=mean(errors.mase),
-        rmsse=mean(errors.rmsse),
-    )
+    return WindowErrors(*map(mean, vars(errors).values()))
 
 
 def baseline_of(panel: Panel) -> str:
@@ -354,8 +332,7 @@ def methods_of(panel: Panel) -> tuple[str, ...]:
 
 def warnings_of(result: Evaluation) -> list[str]:
     """What a reader must know before using the numbers."""
-    found = []
-    rival = baseline_of(result.panel)
+    found, rival = [], baseline_of(result.panel)
     ours, theirs = result.overall(MODEL), result.overall(rival)
     if ours.mase is not None and theirs.mase is not None and ours.mase > theirs.mase:
         found.append(f"{rival} was more accurate on these windows: use it, or more data")

@@ -25,9 +25,22 @@ from memattn.forecast.data.columns import Array
 from memattn.forecast.data.frames import Intervals
 from memattn.forecast.data.long_rows import Note, plural
 from memattn.forecast.data.panel import Panel
-from memattn.forecast.data.windows import Windows, known_before, last_windows, rolling_windows
+from memattn.forecast.data.time_zones import Ticks
+from memattn.forecast.data.windows import (
+    Windows,
+    known_before,
+    last_windows,
+    rolling_windows,
+    with_their_series,
+)
 from memattn.forecast.forecaster_settings import Settings, engine_options, trained_levels
-from memattn.forecast.layer_choice import CANDIDATES, choose_layers, held_out_rows, undecided
+from memattn.forecast.layer_choice import (
+    CANDIDATES,
+    Train,
+    choose_layers,
+    held_out_rows,
+    undecided,
+)
 from memattn.forecast.progress import Progress
 
 # Values that a series needs, not to be forecast by its last one. Two show a single change; with
@@ -38,21 +51,15 @@ CALIBRATION_WINDOWS = 200  # wanted, of all series together
 # the temperatures in data/, 80 and 95 % intervals held 31 and 44 % of 30 windows from three months
 # when calibrated on 67 windows of each series, 45 and 63 % on the last tenth of the rows.
 LONG_SHARE, MOST_LONG_WINDOWS = 0.1, 5000
+BATCH_VALUES = 1 << 22  # of forecasts at once, 32 MiB: the engine forecasts whole horizons
 MOST_WINDOWS = 50_000  # calibrated on: more change no rank that matters
 
 
 @dataclass(frozen=True, eq=False)
 class WindowForecasts:
-    """What was forecast of W windows, and what is known of them before they begin.
+    """What was forecast of W windows, and what is known of them before they begin."""
 
-    Attributes
-    ----------
-    quantiles : array (W, 2 K + 1, horizon)
-        Ascending, the forecast in the middle; K levels were trained, or none.
-    domain : Domain
-        Of the windows.
-    """
-
+    # (W, 2 K + 1, horizon), ascending, the forecast in the middle; K levels were trained, or none.
     quantiles: Array
     domain: Domain
 
@@ -64,52 +71,24 @@ class WindowForecasts:
 
 @dataclass(frozen=True, eq=False)
 class HeldOut:
-    """Windows that a model of the same settings had not seen, and what it forecast of them.
+    """Windows that a model of the same settings had not seen, and what it forecast of them."""
 
-    Attributes
-    ----------
-    windows : Windows
-        W of them, with truths for as many steps ahead as any window that was held out.
-    forecasts : array (W, horizon) or (W, 2 K + 1, horizon)
-        Of them; quantiles with their levels.
-    engine : PanelForecaster, optional
-        The model that made these, where it is another one than that of `Fitted`.
-    levels : tuple of float
-        The K levels that it was trained for.
-    """
-
-    windows: Windows
-    forecasts: Array
-    engine: PanelForecaster | None = None
-    levels: tuple[float, ...] = ()
+    windows: Windows  # with truths for as many steps ahead as any window that was held out
+    forecasts: Array  # points or quantiles, as `conformal.calibrate` takes them
+    engine: PanelForecaster | None = None  # that made these, where it is not that of `Fitted`
+    levels: tuple[float, ...] = ()  # that it was trained for
 
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """What fit leaves and predict needs; replaced as a whole.
+    """What fit leaves and predict needs; replaced as a whole."""
 
-    Attributes
-    ----------
-    engine : PanelForecaster
-        Trained, or as it was made when steps is 0.
-    panel : Panel
-        The known values.
-    settings : Settings
-        What was chosen.
-    calibration : Calibration, optional
-        Errors of windows that a model had not seen.
-    notes : tuple of Note
-        What was done, that of the panel included.
-    held_out : HeldOut, optional
-        What the calibration is of; a file does not keep it.
-    """
-
-    engine: PanelForecaster
+    engine: PanelForecaster  # trained, or as it was made when steps is 0
     panel: Panel
     settings: Settings
     calibration: Calibration | None
-    notes: tuple[Note, ...]
-    held_out: HeldOut | None = None
+    notes: tuple[Note, ...]  # what was done, that of the panel included
+    held_out: HeldOut | None = None  # what the calibration is of; a file does not keep it
 
 
 def train(
@@ -119,39 +98,31 @@ def train(
     progress: Progress | None,
     intervals: bool,
     trainer: Trainer = train_engine,
+    prefix: str = "",
 ) -> Fitted:
     """A model of the panel, and how wrong such a one is.
 
-    Parameters
-    ----------
-    panel : Panel
-        What is known.
-    settings : Settings
-        Chosen for it.
-    val_size : int
-        Last values of each series that are held out to calibrate on; 0: none, and another model,
-        trained without its own last values, says how wrong such models are.
-    progress : callable, optional
-        As in `Forecaster.fit`.
-    intervals : bool
-        Whether to calibrate.
-    trainer : Trainer
-        Of the engines, the one that forecasts and the one that calibrates.
+    The last `val_size` values of each series are held out to calibrate `intervals` on; without any,
+    another model, trained without its own last values, says how wrong such models are. `prefix`
+    begins the names of the trainings.
     """
     notes = list(panel.notes)
     known = panel if val_size == 0 else held_back(panel, val_size)
-    trials = len(CANDIDATES) if settings["layers"].value is None else 0
-    parts = trials + (2 if intervals and val_size == 0 else 1)
-    decided: Settings | None = settings
-    if trials:
-        decided = _with_layers_chosen(panel, settings, val_size, progress, parts, trainer)
-    if decided is None:
+    names = [] if settings["layers"].value is not None else [*CANDIDATES]
+    names += ["model", "calibration"] if intervals and val_size == 0 else ["model"]
+
+    def train_one(name: str, panel: Panel, settings: Settings) -> tuple[PanelForecaster, bool]:
+        share = share_of(progress, names.index(name), len(names))
+        return _trained(f"{prefix}{name}", panel, settings, share, trainer)
+
+    if settings["layers"].value is None:
+        rows = val_size or held_out_rows(panel, settings["horizon"].value)
+        settings = choose_layers(panel, settings, rows, train_one) or settings
+    if settings["layers"].value is None:  # stopped
         settings = undecided(settings)
         engine, done = engine_of(settings), False
     else:
-        settings = decided
-        share = share_of(progress, trials, parts)
-        engine, done = _trained("model", known, settings, share, trainer)
+        engine, done = train_one("model", known, settings)
     if not done:
         notes.append(Note("stopped", "training ended early, as progress said", 1))
     short = panel.shorter_than(FEWEST_VALUES)
@@ -166,7 +137,7 @@ def train(
     fitted = Fitted(engine, panel, settings, None, tuple(notes))
     if not intervals or not done:
         return fitted
-    found = _calibrated(fitted, val_size, share_of(progress, parts - 1, parts), trainer)
+    found = _calibrated(fitted, val_size, train_one)
     if found is None:
         then = "intervals are as trained" if trained_levels(settings) else "no intervals"
         notes.append(Note("stopped", f"calibration ended early, as progress said: {then}", 1))
@@ -176,52 +147,31 @@ def train(
     return replace(fitted, calibration=calibration, notes=tuple(notes), held_out=held_out)
 
 
-def _with_layers_chosen(
-    panel: Panel,
-    settings: Settings,
-    val_size: int,
-    progress: Progress | None,
-    parts: int,
-    trainer: Trainer,
-) -> Settings | None:
-    """The settings, with memory layers or without; None when a training was stopped."""
-    places = iter(range(parts))
-
-    def trial(name: str, known: Panel, these: Settings) -> tuple[PanelForecaster, bool]:
-        return _trained(name, known, these, share_of(progress, next(places), parts), trainer)
-
-    rows = val_size or held_out_rows(panel, settings["horizon"].value)
-    return choose_layers(panel, settings, rows, trial)
-
-
 def _calibrated(
-    fitted: Fitted, val_size: int, progress: Progress | None, trainer: Trainer
+    fitted: Fitted, val_size: int, train_one: Train
 ) -> tuple[Calibration, HeldOut] | None:
     """The errors of the engine on what `val_size` held out; with 0, of another one trained so.
 
     None when its training was stopped.
     """
     panel, settings = fitted.panel, fitted.settings
-    horizon, engine = settings["horizon"].value, fitted.engine
-    reach, rows = horizon, val_size
+    horizon, rows, other = settings["horizon"].value, val_size, None
+    reach = horizon
     if val_size == 0:
         reach, windows = _calibration_size(panel, horizon, settings["min_history"].value)
         rows = reach + windows - 1
-        before = held_back(panel, rows)
-        engine, done = _trained("calibration", before, settings, progress, trainer)
+        other, done = train_one("calibration", held_back(panel, rows), settings)
         if not done:
             return None
     # From every held-out row on, also where the series ends before the horizon does: a window
     # `horizon` before the end knows much less of a short series than the one to come.
     origins = _some_windows(rolling_windows(panel, 1, rows).clear(panel, horizon))
-    found = forecast(engine, settings, panel, origins)
+    found = forecast(other or fitted.engine, settings, panel, origins).quantiles
     levels = trained_levels(settings)
-    logs = settings["logs"].value
-    calibration = calibrate(panel, origins, found.quantiles, logs, levels)
+    calibration = calibrate(panel, origins, found, settings["logs"].value, levels)
     whole = origins.ends <= panel.lengths[origins.series] - reach
-    windows_held = Windows(origins.series[whole], origins.ends[whole])
-    other = None if engine is fitted.engine else engine
-    return calibration, HeldOut(windows_held, found.quantiles[whole], other, levels)
+    held = Windows(origins.series[whole], origins.ends[whole])
+    return calibration, HeldOut(held, found[whole], other, levels)
 
 
 def _some_windows(windows: Windows) -> Windows:
@@ -313,6 +263,23 @@ def forecast(
     return WindowForecasts(quantiles, domain)
 
 
+def forecast_in_sample(fitted: Fitted) -> tuple[Windows, Array]:
+    """Windows (W,) of all rows but the first few of each series, and their forecasts (W, 1)."""
+    panel, settings = fitted.panel, fitted.settings
+    first = np.full(len(panel), FEWEST_VALUES)
+    windows = windows_from(np.arange(len(panel)), first, np.maximum(panel.lengths - first, 0))
+    found = np.empty((len(windows), 1))
+    quantiles = 2 * len(trained_levels(settings)) + 1
+    batch = max(1, BATCH_VALUES // (settings["horizon"].value * quantiles))
+    for start in range(0, len(windows), batch):
+        rows = slice(start, start + batch)
+        part = Windows(windows.series[rows], windows.ends[rows])
+        found[rows] = forecast(fitted.engine, settings, *with_their_series(panel, part)).points[
+            :, :1
+        ]
+    return windows, found
+
+
 def available_levels(fitted: Fitted) -> tuple[float, ...]:
     """The levels to show when nobody names any; without one there are no intervals at all.
 
@@ -361,10 +328,13 @@ def _between(windows: Windows) -> Windows:
     """A window for each row from the first one of a series to before its last one."""
     series, first, count = np.unique(windows.series, return_index=True, return_counts=True)
     begin = windows.ends[first]
-    lengths = windows.ends[first + count - 1] - begin
-    before = np.cumsum(lengths) - lengths
-    ends = np.arange(lengths.sum()) + np.repeat(begin - before, lengths)
-    return Windows(np.repeat(series, lengths), ends)
+    return windows_from(series, begin, windows.ends[first + count - 1] - begin)
+
+
+def windows_from(series: Ticks, first: Ticks, count: Ticks) -> Windows:
+    """So many windows of each series, the first one after `first` values, then one a row."""
+    ends = np.arange(count.sum()) + np.repeat(first - np.cumsum(count) + count, count)
+    return Windows(np.repeat(series, count), ends)
 
 
 def share_of(progress: Progress | None, place: int, parts: int) -> Progress | None:

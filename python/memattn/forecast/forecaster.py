@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from memattn.errors import refused
 from memattn.files import write_atomically
-from memattn.forecast.arguments import Levels, checked_levels, whole_number
+from memattn.forecast.arguments import Levels, check_val_size, checked_levels, whole_number
 from memattn.forecast.backtest import backtest
 from memattn.forecast.checkpoint import trainer_of
 from memattn.forecast.data.frames import MODEL, Forecasts, cross_validation_frame, forecast_frame
@@ -25,13 +25,13 @@ from memattn.forecast.fitting import (
     Fitted,
     available_levels,
     forecast,
+    forecast_in_sample,
     held_back,
     intervals_of,
     train,
 )
 from memattn.forecast.forecaster_settings import Settings, choose_settings
 from memattn.forecast.forecaster_state import ForecasterState
-from memattn.forecast.in_sample import forecast_in_sample
 from memattn.forecast.progress import Progress, progress_of
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ class Forecaster(ForecasterState):
             The file is no checkpoint, or is damaged.
         """
         where = "Forecaster.fit"
-        self._check_val_size(where, val_size)
+        check_val_size(where, val_size, self.horizon)
         panel = self._panel(where, data)
         settings = self._choose(panel if val_size == 0 else held_back(panel, val_size))
         choices = {"val_size": val_size, "intervals": self.intervals}
@@ -218,10 +218,8 @@ class Forecaster(ForecasterState):
             Before fit.
         """
         state = self._state("fitted")
-        windows, found = forecast_in_sample(state)
-        return cross_validation_frame(
-            state.panel, windows, found, model=self.alias, with_cutoffs=False
-        )
+        found = forecast_in_sample(state)
+        return cross_validation_frame(state.panel, *found, model=self.alias, with_cutoffs=False)
 
     def panel(self, data: Data, *, n_windows: int = 0, step_size: int = 1) -> Panel:
         """The series in data, read as `fit` and `predict` read them.
@@ -240,14 +238,11 @@ class Forecaster(ForecasterState):
             The data cannot be used; after fit also for rows between the steps of its frequency.
         """
         where = "Forecaster.panel"
-        if n_windows or self._fitted is None:
-            held = None
-            if whole_number(where, "n_windows", n_windows, 0):
-                held = Rolling(
-                    self.horizon, n_windows, whole_number(where, "step_size", step_size, 1)
-                )
-            return self._panel(where, data, held)
-        return self._panel_like_fit(where, data)
+        if self._fitted is not None and not n_windows:
+            return self._panel_like_fit(where, data)
+        some = whole_number(where, "n_windows", n_windows, 0)
+        held = self._rolling(where, n_windows, step_size) if some else None
+        return self._panel(where, data, held)
 
     def cross_validation(
         self,
@@ -304,10 +299,8 @@ class Forecaster(ForecasterState):
             data, n_windows, step_size=step_size, val_size=val_size, refit=refit, level=level,
             progress=progress, checkpoint=checkpoint, resume=resume,
         )  # fmt: skip
-        forecasts, ends = result.forecasts[MODEL], result.intervals
-        return cross_validation_frame(
-            result.panel, result.windows, forecasts, ends, model=self.alias
-        )
+        found = result.forecasts[MODEL], result.intervals
+        return cross_validation_frame(result.panel, result.windows, *found, model=self.alias)
 
     def backtest(
         self,
@@ -330,15 +323,13 @@ class Forecaster(ForecasterState):
             With arrays (W, horizon) for W windows; `Evaluation.to_frame` makes a table of it.
         """
         where = "Forecaster.cross_validation"
-        self._check_val_size(where, val_size)
+        check_val_size(where, val_size, self.horizon)
         with progress_of(where, progress) as told:
             result = backtest(
                 where,
                 lambda held: self._panel(where, data, held),
                 self._choose,
-                horizon=self.horizon,
-                n_windows=n_windows,
-                step_size=step_size,
+                self._rolling(where, n_windows, step_size),
                 val_size=val_size,
                 refit=refit,
                 levels=checked_levels(where, level),
@@ -440,10 +431,9 @@ class Forecaster(ForecasterState):
             return fitted, list(available_levels(fitted))
         return fitted, checked_levels(f"Forecaster.{function}", level)
 
-    def _check_val_size(self, where: str, val_size: int) -> None:
-        if 0 < whole_number(where, "val_size", val_size, 0) < self.horizon:
-            expected = f"0 or at least horizon = {self.horizon}"
-            raise refused(where, "val_size", f"found {val_size}, expected {expected}")
+    def _rolling(self, where: str, n_windows: int, step_size: int) -> Rolling:
+        whole_number(where, "n_windows", n_windows, 1)
+        return Rolling(self.horizon, n_windows, whole_number(where, "step_size", step_size, 1))
 
     def _panel(
         self, where: str, data: Data, held: Rolling | None = None, like: Panel | None = None

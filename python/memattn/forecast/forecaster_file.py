@@ -44,33 +44,23 @@ from memattn.forecast.state_file import Arrays, check_unicode, read_state, state
 
 FORMAT = "memattn.Forecaster"
 # Tensors, their types and dimensions.
-TENSORS = {
-    "weights": ("float32", 1),
-    "values": ("float64", 1),
-    "offsets": ("int64", 1),
-    "last": ("int64", 1),
-    "day": ("int64", 1),
-    "ids": ("uint8", 1),
-}
+INTEGERS, BYTES = ("int64", 1), ("uint8", 1)
+TENSORS = {"weights": ("float32", 1), "values": ("float64", 1), "offsets": INTEGERS}
+TENSORS |= {"last": INTEGERS, "day": INTEGERS, "ids": BYTES}
 CATEGORIES = "categories"  # of ids whose type has a fixed list of them
-CALIBRATION = {
-    "calibration.errors": ("float64", 3),
-    "calibration.roughness": ("float64", 1),
-    "calibration.logs": ("uint8", 1),
-}
-LATER = {  # the files of older versions have none
-    "calibration.age": ("int64", 1),
-    "calibration.change": ("float64", 1),
-}
+OPTIONAL = {CATEGORIES: BYTES, "time": INTEGERS}
+CALIBRATION = {"calibration.errors": ("float64", 3), "calibration.roughness": ("float64", 1)}
+CALIBRATION |= {"calibration.logs": BYTES}
+# The files of older versions have none of these.
+LATER = {"calibration.age": INTEGERS, "calibration.change": ("float64", 1)}
+MOST = 2**31 - 1
 # Of whole numbers, the least and the largest; other settings have a rule of their own.
 BOUNDS = {
-    "horizon": (1, 2**31 - 1),
-    "season": (1, 2**31 - 1),
-    "members": (1, 2**31 - 1),
+    **dict.fromkeys(("horizon", "season", "members"), (1, MOST)),
     "seed": (0, 2**64 - 1),
     "layers": (0, MEMORY_LAYERS),
-    "min_history": (1, 2**31 - 1),
-    "steps": (0, 2**31 - 1),
+    "min_history": (1, MOST),
+    "steps": (0, MOST),
 }
 CHOICES = {"loss": LOSSES, "windows": tuple(AVERAGE_DECAY), "logs": (True, False)}
 SETTINGS = (*BOUNDS, *CHOICES, "lookbacks")
@@ -99,11 +89,13 @@ def forecaster_bytes(fitted: Fitted, options: ForecasterOptions) -> bytes:
     if categories is not None:
         arrays[CATEGORIES] = _json_bytes(categories)
     if calibration is not None:
-        arrays["calibration.errors"] = calibration.errors
-        arrays["calibration.roughness"] = calibration.domain.roughness
-        arrays["calibration.logs"] = calibration.domain.logs.astype(np.uint8)
-        arrays["calibration.age"] = calibration.age
-        arrays["calibration.change"] = calibration.domain.change
+        arrays |= {
+            "calibration.errors": calibration.errors,
+            "calibration.roughness": calibration.domain.roughness,
+            "calibration.logs": calibration.domain.logs.astype(np.uint8),
+            "calibration.age": calibration.age,
+            "calibration.change": calibration.domain.change,
+        }
     config = {
         "arguments": options.get_params(),
         "settings": {name: [one.value, one.reason] for name, one in fitted.settings.items()},
@@ -137,16 +129,16 @@ def _read(source: SourceFile) -> tuple[ForecasterOptions, Fitted]:
     tensors, config = read_state(source, FORMAT, "a saved Forecaster")
     options = _options(source, config.get("arguments"))
     settings = _settings(source, config.get("settings"))
-    calibrated = any(tensor.name in CALIBRATION for tensor in tensors)
-    kinds = {**TENSORS, **(CALIBRATION if calibrated else {})}
-    if any(tensor.name == "time" for tensor in tensors):
-        kinds["time"] = TENSORS["day"]
-    if calibrated and any(tensor.name in LATER for tensor in tensors):
-        kinds |= LATER
-    if any(tensor.name == CATEGORIES for tensor in tensors):
-        kinds[CATEGORIES] = TENSORS["ids"]
+    there = {tensor.name for tensor in tensors}
+    calibrated = not there.isdisjoint(CALIBRATION)
+    kinds = TENSORS | {name: kind for name, kind in OPTIONAL.items() if name in there}
+    if calibrated:
+        kinds |= CALIBRATION if there.isdisjoint(LATER) else CALIBRATION | LATER
     found = Arrays(source, tensors, kinds)
-    counts = _weight_counts(source, settings)
+    try:
+        counts = PanelForecaster.count_weights(**engine_options(settings))  # without making one
+    except ValueError as error:
+        source.fail("config: settings", f"what cannot be ({error})", "those of a model")
     found.check("weights", (sum(counts),))
     panel = _panel(source, config, found)
     calibration = _calibration(source, found, settings, panel.season) if calibrated else None
@@ -169,21 +161,18 @@ def _options(source: SourceFile, found: object) -> ForecasterOptions:
     try:
         return ForecasterOptions(**found)
     except (TypeError, ValueError) as error:
-        return source.fail(
-            "config: arguments", f"what cannot be ({error})", "those of a Forecaster"
-        )
+        found = f"what cannot be ({error})"
+        return source.fail("config: arguments", found, "those of a Forecaster")
 
 
 def _settings(source: SourceFile, found: object) -> Settings:
-    names = SETTINGS
     loss = found.get("loss") if isinstance(found, dict) else None
-    if isinstance(loss, list) and loss[:1] == ["quantile"]:
-        names = (*SETTINGS, "levels")
+    quantiles = isinstance(loss, list) and loss[:1] == ["quantile"]
+    names = (*SETTINGS, "levels") if quantiles else SETTINGS
     if not isinstance(found, dict) or set(found) != set(names):
         source.fail("config: settings", "other keys", f"the keys {', '.join(names)}")
     settings = {}
-    for name in found:
-        one = found[name]
+    for name, one in found.items():
         if not (isinstance(one, list) and len(one) == 2 and isinstance(one[1], str)):
             source.fail(f"config: settings: {name}", "another form", "a value and a reason")
         value, reason = one
@@ -191,16 +180,14 @@ def _settings(source: SourceFile, found: object) -> Settings:
             good = any(type(value) is type(one) and value == one for one in CHOICES[name])
         elif name == "lookbacks":
             good = isinstance(value, list) and 0 < len(value) <= 10_000
-            good = good and all(_is_whole(each, 1, 2**31 - 1) for each in value)
-            value = tuple(value) if good else value
+            good = good and all(_is_whole(each, 1, MOST) for each in value)
         elif name == "levels":
             good = _are_levels(value)
-            value = tuple(value) if good else value
         else:
             good = _is_whole(value, *BOUNDS[name])
         if not good:
             source.fail(f"config: settings: {name}", quoted(str(value)), "a value that can be")
-        settings[name] = Setting(value, reason)
+        settings[name] = Setting(tuple(value) if isinstance(value, list) else value, reason)
     if len(settings["lookbacks"].value) != settings["members"].value:
         source.fail("config: settings: lookbacks", "another number of them", "one a member")
     season = settings["season"].value
@@ -208,14 +195,6 @@ def _settings(source: SourceFile, found: object) -> Settings:
     if settings["windows"].value == "past_seasons" and not whole:
         source.fail("config: settings: lookbacks", "past seasons in part", "whole ones")
     return MappingProxyType(settings)
-
-
-def _weight_counts(source: SourceFile, settings: Settings) -> list[int]:
-    """The number of weights of each member, without making one."""
-    try:
-        return PanelForecaster.count_weights(**engine_options(settings))
-    except ValueError as error:
-        return source.fail("config: settings", f"what cannot be ({error})", "those of a model")
 
 
 def _is_whole(value: object, smallest: int, largest: int) -> bool:
@@ -230,45 +209,40 @@ def _are_levels(value: object) -> bool:
 
 
 def _notes(source: SourceFile, found: object) -> tuple[Note, ...]:
-    notes = []
     for one in found if isinstance(found, list) else [None]:
         if not isinstance(one, list) or [type(part) for part in one] != [str, str, int]:
             source.fail("config: notes", "another form", "kind, text and count")
-        notes.append(Note(*one))
-    return tuple(notes)
+    return tuple(Note(*one) for one in found)  # type: ignore[attr-defined]
 
 
 def _panel(source: SourceFile, config: Mapping[str, Any], found: Arrays) -> Panel:
     (count,) = found.shape("last")
     if count < 1:
         source.fail("last", "no series", "at least one")
-    found.check("day", (count,))
     found.check("offsets", (count + 1,))
     values, offsets = found.read("values"), found.read("offsets")
     if (np.abs(values) > MAX_MAGNITUDE).any():  # NaN is a value that nobody gave
         source.fail("values", "a value that is too large", f"up to {MAX_MAGNITUDE:g}")
-    inside = offsets[0] == 0 and offsets[-1] == len(values)
     # Compared, not subtracted: a difference may overflow.
-    if not (inside and (offsets[1:] > offsets[:-1]).all()):
+    ascending = (offsets[1:] > offsets[:-1]).all()
+    if not (ascending and offsets[0] == 0 and offsets[-1] == len(values)):
         source.fail("offsets", "numbers out of order", f"ascending ones from 0 to {len(values)}")
     if np.isnan(values[np.concatenate([offsets[:-1], offsets[1:] - 1])]).any():
         source.fail("values", "no first or no last value of a series", "both")
     frequency = _frequency(source, config.get("frequency"))
-    last, day = found.read("last"), found.read("day")
-    counted = frequency.unit in COUNTED
-    low, high = (-MAX_NUMBER, MAX_NUMBER) if counted else (FIRST, LAST)
-    if not ((low <= last) & (last <= high)).all():
-        source.fail("last", "a time out of bounds", f"{low} to {high}")
-    if not ((day >= 0) & (day <= MONTH_END)).all():
-        source.fail("day", "a day out of bounds", f"0 to {MONTH_END}")
-    time = None
+    spans = {"last": ("time", FIRST, LAST), "day": ("day", 0, MONTH_END)}
+    if frequency.unit in COUNTED:
+        spans["last"] = ("time", -MAX_NUMBER, MAX_NUMBER)
     if "time" in found.tensors:
-        found.check("time", (count,))
-        time = found.read("time")
-        if not ((time >= 0) & (time < DAY)).all():
-            source.fail("time", "a time of day out of bounds", f"0 to {DAY - 1}")
+        spans["time"] = ("time of day", 0, DAY - 1)
+    ends: dict[str, Any] = {"time": None}
+    for name, (what, low, high) in spans.items():
+        found.check(name, (count,))
+        ends[name] = found.read(name)
+        if not ((low <= ends[name]) & (ends[name] <= high)).all():
+            source.fail(name, f"a {what} out of bounds", f"{low} to {high}")
     season = config.get("season")
-    if not _is_whole(season, 1, 2**31 - 1):
+    if not _is_whole(season, 1, MOST):
         source.fail("config: season", quoted(str(season)), "a whole number of at least 1")
     zone = zone_of(source, config.get("zone"))
     ids = _texts(source, found, "ids")
@@ -277,15 +251,15 @@ def _panel(source: SourceFile, config: Mapping[str, Any], found: Arrays) -> Pane
     categories = _texts(source, found, CATEGORIES) if CATEGORIES in found.tensors else None
     if categories is not None and not set(ids) <= set(categories):
         source.fail("ids", "an id that is no category", "only such")
+    named = np.empty(count, dtype=object)
+    named[:] = ids
     return Panel(
-        ids=_object_array(ids),
+        ids=named,
         values=values,
         offsets=offsets,
         frequency=frequency,
         season=season,  # type: ignore[arg-type]
-        last=last,
-        day=day,
-        time=time,
+        **ends,
         zone=zone,
         notes=(),
         form=form_of(source, config.get("form"), zone, categories),
@@ -318,17 +292,10 @@ def _texts(source: SourceFile, found: Arrays, name: str) -> list[Any]:
     return list(values)
 
 
-def _object_array(values: Sequence[Any]) -> npt.NDArray[np.object_]:
-    array = np.empty(len(values), dtype=object)
-    array[:] = values
-    return array
-
-
 def _frequency(source: SourceFile, found: object) -> Frequency:
-    if isinstance(found, list) and len(found) == 2:
-        unit, step = found
-        units = {one.value: one for one in Unit}
-        if isinstance(unit, str) and unit in units and _is_whole(step, 1, int(MAX_NUMBER)):
+    units = {one.value: one for one in Unit}
+    match found:
+        case [str(unit), int(step)] if unit in units and _is_whole(step, 1, int(MAX_NUMBER)):
             return Frequency(units[unit], step)
     return source.fail("config: frequency", quoted(str(found)), "a unit and a step")
 

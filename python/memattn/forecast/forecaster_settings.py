@@ -70,12 +70,9 @@ Settings: TypeAlias = Mapping[str, Setting]
 
 @dataclass(frozen=True)
 class Rule:
-    """What suits a frequency: five lookbacks, the shortest history to learn from, and steps.
+    """What suits a frequency: five lookbacks, the shortest history to learn from, and steps."""
 
-    `name` is the one that M3 has for it, empty for another season.
-    """
-
-    name: str
+    name: str  # M3's for it, empty for another season
     lookbacks: tuple[int, ...]
     min_history: int
     steps: int
@@ -97,9 +94,9 @@ def rule_for(frequency: Frequency, season: int) -> Rule:
         return QUARTERLY
     if season == 12:
         return MONTHLY
-    shape = [lookback / 12 for lookback in MONTHLY.lookbacks]
-    lookbacks = [min(max(round(share * season), 4), MAX_LOOKBACK) for share in shape]
-    return Rule("", tuple(lookbacks), 2 * season, MONTHLY.steps)
+    seen = (round(lookback / 12 * season) for lookback in MONTHLY.lookbacks)
+    lookbacks = tuple(min(max(rows, 4), MAX_LOOKBACK) for rows in seen)
+    return Rule("", lookbacks, 2 * season, MONTHLY.steps)
 
 
 def choose_settings(
@@ -121,40 +118,42 @@ def last_values(
     """The settings with windows of last values, which correct Naive2."""
     rule = rule_for(frequency, season)
     settings = _given(season, asked, "smape", "errors count relative to level")
-    settings["windows"] = Setting("last_values", "the rows before each forecast, less their season")
-    settings["logs"] = Setting(True, "for positive series")
-    settings["layers"] = Setting(MEMORY_LAYERS, "chosen on M3's validation set")
-    settings["lookbacks"] = _lookbacks(rule, int(lengths.max()), asked.lookback, asked.members)
-    settings["min_history"] = _min_history(rule, lengths)
-    origins = int(np.maximum(lengths - settings["min_history"].value, 0).sum())
-    settings["steps"] = _steps(rule, origins, asked.horizon, asked.steps)
+    history = _min_history(rule, lengths)
+    origins = int(np.maximum(lengths - history.value, 0).sum())
+    settings |= {
+        "windows": Setting("last_values", "the rows before each forecast, less their season"),
+        "logs": Setting(True, "for positive series"),
+        "layers": Setting(MEMORY_LAYERS, "chosen on M3's validation set"),
+        "lookbacks": _lookbacks(rule, int(lengths.max()), asked.lookback, asked.members),
+        "min_history": history,
+        "steps": _steps(rule, origins, asked.horizon, asked.steps),
+    }
     return MappingProxyType(settings)
 
 
 def past_seasons(season: int, asked: ForecasterOptions) -> Settings:
     """The settings with windows of past seasons; `layers` is still to be decided."""
     chosen, seen = "chosen on ETTh1's validation set", asked.lookback or SEASONS_SEEN * season
-    settings = _given(season, asked, "huber", chosen)
     many = f"at least half of the series have {MANY_SEASONS} seasons of {season} rows"
     long = f"the horizon is at least {LONG_HORIZON} seasons"
-    settings["windows"] = Setting("past_seasons", f"{many}, and {long}: each phase on its own")
-    settings["logs"] = Setting(False, "past seasons are averaged as they are")
-    settings["layers"] = Setting(None, "rolling validation is to choose")
-    lookbacks = (seen,) * asked.members
-    settings["lookbacks"] = Setting(lookbacks, "as given" if asked.lookback else chosen)
-    settings["min_history"] = Setting(seen, "the lookback")
-    steps = asked.steps or PAST_SEASONS_STEPS
-    settings["steps"] = Setting(steps, "as given" if asked.steps else chosen)
+    lookback = "as given" if asked.lookback else chosen
+    settings = _given(season, asked, "huber", chosen) | {
+        "windows": Setting("past_seasons", f"{many}, and {long}: each phase on its own"),
+        "logs": Setting(False, "past seasons are averaged as they are"),
+        "layers": Setting(None, "rolling validation is to choose"),
+        "lookbacks": Setting((seen,) * asked.members, lookback),
+        "min_history": Setting(seen, "the lookback"),
+        "steps": Setting(asked.steps or PAST_SEASONS_STEPS, "as given" if asked.steps else chosen),
+    }
     return MappingProxyType(settings)
 
 
 def _given(season: int, asked: ForecasterOptions, loss: str, why: str) -> dict[str, Setting]:
+    members = "default; 10 are more accurate" if asked.members == 1 else "as given"
     settings = {
         "horizon": Setting(asked.horizon, "as given"),
         "season": Setting(season, "as given, usual for the frequency, or found in the values"),
-        "members": Setting(
-            asked.members, "default; 10 are more accurate" if asked.members == 1 else "as given"
-        ),
+        "members": Setting(asked.members, members),
         "loss": Setting(asked.loss or loss, "as given" if asked.loss else why),
         "seed": Setting(asked.seed, "as given" if asked.seed else "default"),
     }
@@ -166,13 +165,10 @@ def _given(season: int, asked: ForecasterOptions, loss: str, why: str) -> dict[s
 
 def _suit_past_seasons(lengths: Ticks, season: int, asked: ForecasterOptions) -> bool:
     """Whether season, horizon and half of the series or more are long."""
-    horizon = asked.horizon
-    if season < LONG_SEASON or horizon < LONG_HORIZON * season:
+    if season < LONG_SEASON or asked.horizon < LONG_HORIZON * season:
         return False
-    if asked.lookback is not None and asked.lookback % season != 0:
-        return False
-    long = lengths >= MANY_SEASONS * season + horizon
-    return bool(2 * np.count_nonzero(long) >= len(lengths))
+    long = lengths >= MANY_SEASONS * season + asked.horizon
+    return (asked.lookback or 0) % season == 0 and 2 * int(long.sum()) >= len(lengths)
 
 
 def _lookbacks(rule: Rule, longest: int, asked: int | None, members: int) -> Setting:
@@ -215,8 +211,7 @@ def _steps(rule: Rule, origins: int, horizon: int, asked: int | None) -> Setting
 
 def trained_levels(settings: Settings) -> tuple[float, ...]:
     """The levels in percent whose ends the engine forecasts, ascending; none without quantiles."""
-    levels: tuple[float, ...] = settings["levels"].value if "levels" in settings else ()
-    return levels
+    return tuple(settings["levels"].value) if "levels" in settings else ()
 
 
 def engine_options(settings: Settings) -> dict[str, Any]:

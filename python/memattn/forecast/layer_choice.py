@@ -39,25 +39,16 @@ def held_out_rows(panel: Panel, horizon: int) -> int:
 def choose_layers(panel: Panel, settings: Settings, rows: int, train: Train) -> Settings | None:
     """Settings in which `layers` is decided, and says by how much; None when `train` was stopped.
 
-    Parameters
-    ----------
-    panel : Panel
-        What is known, with what is held out.
-    settings : Settings
-        Those of everything else.
-    rows : int
-        How many last values of each series are held out, at least a horizon.
-    train : callable
-        Trains a candidate.
+    The last `rows` values of each series, at least a horizon, are held out of training.
     """
     known = panel.until(np.maximum(panel.lengths - rows, 1))
     windows = _rolling(panel, settings, rows)
-    unit = _deviations(known)[windows.series]
+    parts = np.split(known.values, known.offsets[1:-1])
+    unit = np.array([part[~np.isnan(part)].std() for part in parts])[windows.series]
     counts = unit > 0
     windows, unit = Windows(windows.series[counts], windows.ends[counts]), unit[counts]
     if not len(windows):
-        reason = "no window is left to validate memory layers on"
-        return _with_layers(settings, 0, reason)
+        return _with_layers(settings, 0, "no window is left to validate memory layers on")
     errors = {}
     for name, layers in CANDIDATES.items():
         engine, done = train(name, known, _with_layers(settings, layers, "on trial"))
@@ -91,12 +82,6 @@ def _rolling(panel: Panel, settings: Settings, rows: int) -> Windows:
     windows = rolling_windows(panel, horizon, -(-starts // step), step).clear(panel, horizon)
     long = windows.ends >= settings["min_history"].value
     return Windows(windows.series[long], windows.ends[long])
-
-
-def _deviations(panel: Panel) -> Array:
-    """The standard deviation of each series: what makes errors of several comparable."""
-    parts = np.split(panel.values, panel.offsets[1:-1])
-    return np.array([part[~np.isnan(part)].std() for part in parts])
 
 
 def _error(engine: PanelForecaster, panel: Panel, windows: Windows, unit: Array) -> float:

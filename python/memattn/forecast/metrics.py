@@ -16,34 +16,12 @@ Array = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
 
-def smape(forecast: Array, truth: Array) -> float:
-    """Symmetric mean absolute percentage error in percent; a term 0/0 counts as 0."""
-    return float(np.mean(smape_terms(forecast, truth)))
-
-
-def smape_terms(forecast: Array, truth: Array) -> Array:
-    """What each value adds to the sMAPE, 0 to 200 %; 0/0 is 0 and NaN stays."""
-    size = np.abs(forecast) + np.abs(truth)
-    terms: Array = 200 * np.divide(
-        np.abs(forecast - truth), size, out=np.zeros_like(size), where=size != 0
-    )
-    return terms
-
-
 @dataclass(frozen=True)
 class Scales:
-    """What the errors of each series are divided by (N,).
+    """What the errors of each series are divided by (N,)."""
 
-    Attributes
-    ----------
-    absolute : array (N,)
-        The mean absolute seasonal difference, of MASE.
-    squared : array (N,)
-        The mean squared one, of RMSSE.
-    """
-
-    absolute: Array
-    squared: Array
+    absolute: Array  # the mean absolute seasonal difference, of MASE
+    squared: Array  # the mean squared one, of RMSSE
 
 
 @dataclass(frozen=True)
@@ -69,19 +47,9 @@ class WindowErrors:
 def series_scales(values: Array, offsets: Integers, season: int, ends: Integers) -> Scales:
     """The scales of N series, from their first `ends` values each.
 
-    A series without two values a season apart, or that repeats exactly, is measured by the
-    differences from value to value; a constant one has the scale 0.
-
-    Parameters
-    ----------
-    values : array (n,)
-        All values; series k is ``values[offsets[k]:offsets[k + 1]]``; NaN is not known.
-    offsets : array (N + 1,)
-        Where each series begins.
-    season : int
-        Rows in a season.
-    ends : array (N,)
-        How many values of each series lie before the first window.
+    Series k is ``values[offsets[k]:offsets[k + 1]]``; NaN is not known. A series without two values
+    a season apart, or that repeats exactly, is measured by the differences from value to value; a
+    constant one has the scale 0.
     """
     absolute, squared = _mean_differences(values, offsets, season, ends)
     if season > 1:
@@ -100,8 +68,7 @@ def _mean_differences(
     row = np.arange(lag, len(values)) - offsets[owner]
     difference = np.abs(values[lag:] - values[:-lag])
     used = (row >= lag) & (row < ends[owner]) & ~np.isnan(difference)
-    difference = difference[used]
-    owner = owner[used]
+    difference, owner = difference[used], owner[used]
     pairs = np.maximum(np.bincount(owner, minlength=count), 1)
     absolute = np.bincount(owner, weights=difference, minlength=count) / pairs
     squared = np.bincount(owner, weights=np.square(difference), minlength=count) / pairs
@@ -120,14 +87,15 @@ def window_errors(
     count = np.where(known.any(axis=1), known.sum(axis=1), np.nan)
 
     def mean(terms: Array) -> Array:
-        total: Array = np.where(known, terms, 0).sum(axis=1) / count
-        return total
+        return np.asarray(np.where(known, terms, 0).sum(axis=1) / count)
 
+    size = np.abs(forecast) + np.abs(truth)
+    shares = np.divide(np.abs(forecast - truth), size, out=np.zeros_like(size), where=size != 0)
     mae = mean(np.abs(forecast - truth))
     mse = mean(np.square(forecast - truth))
     return WindowErrors(
         mae=mae,
-        smape=mean(smape_terms(forecast, truth)),
+        smape=mean(200 * shares),
         mase=_ratios(mae, absolute_scale),
         rmsse=np.sqrt(_ratios(mse, squared_scale)),
     )
@@ -156,21 +124,13 @@ def interval_coverage(truth: Array, low: Array, high: Array) -> float | None:
     return float(100 * np.mean(((low <= truth) & (truth <= high))[known]))
 
 
-def ratio(value: float, scale: float) -> float | None:
-    """Value / scale, where 0/0 is 0 and anything else over 0 is None."""
-    if scale > 0:
-        return value / scale
-    return 0.0 if value == 0 else None
-
-
 def skill(error: float | None, baseline: float | None) -> float | None:
     """How much smaller `error` is than that of a baseline, in percent; 0 when both are 0."""
     if error is None or baseline is None:
         return None
-    share = ratio(error, baseline)
-    if share is None:
-        return None
-    return 0.0 if baseline == 0 else 100 * (1 - share)
+    if baseline > 0:
+        return 100 * (1 - error / baseline)
+    return 0.0 if error == 0 else None
 
 
 def fixed(value: float | None, digits: int) -> str:

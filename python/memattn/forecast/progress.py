@@ -32,7 +32,7 @@ def training_progress(show: bool) -> Iterator[Progress]:
     try:
         from rich import console, progress
     except ModuleNotFoundError:
-        yield _print_step if show else _ignore
+        yield _print_step if show else lambda step, steps, loss: None
         if show:
             sys.stderr.write("\n")
         return
@@ -63,7 +63,3 @@ def training_progress(show: bool) -> Iterator[Progress]:
 def _print_step(step: int, steps: int, loss: float) -> None:
     sys.stderr.write(f"\rtraining: step {step:,} of {steps:,}, loss {loss:.4g}   ")
     sys.stderr.flush()
-
-
-def _ignore(step: int, steps: int, loss: float) -> None:
-    pass

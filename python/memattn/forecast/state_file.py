@@ -33,16 +33,9 @@ Kinds = Mapping[str, tuple[str, int]]  # tensors, their types and dimensions
 def state_bytes(
     kind: str, arrays: Mapping[str, npt.NDArray[Any]], config: Mapping[str, Any]
 ) -> bytes:
-    """The content of a file.
+    """The content of a file that says that it is a `kind`, such as ``"memattn.Forecaster"``.
 
-    Parameters
-    ----------
-    kind : str
-        What it says that it is, such as ``"memattn.Forecaster"``.
-    arrays : mapping
-        Of float32, float64, int64 or uint8, by name.
-    config : mapping
-        Everything else, as JSON takes it.
+    `arrays` are of float32, float64, int64 or uint8, and `config` is all else, as JSON takes it.
     """
     unsigned = "0" * 64
     metadata = {"format": kind, "format_version": VERSION, "memattn": __version__}
@@ -69,14 +62,7 @@ def state_bytes(
 def read_state(source: SourceFile, kind: str, what: str) -> tuple[list[Tensor], dict[str, Any]]:
     """The tensors of a file and its config, the checksum compared first.
 
-    Parameters
-    ----------
-    source : SourceFile
-        What `state_bytes` made, or not.
-    kind : str
-        What it must say that it is.
-    what : str
-        That in words, for the error.
+    It must say that it is a `kind`; `what` is that in words, for the error.
     """
     head = source.read_at(0, min(source.size, HEAD), "")
     check_is_saved(source.path, what.removeprefix("a saved ").removeprefix("a "), head)

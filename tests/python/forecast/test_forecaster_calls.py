@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from memattn.forecast import Evaluation, Forecaster, in_sample
+from memattn.forecast import Evaluation, Forecaster, fitting
 from memattn.forecast.data.windows import Windows
 from memattn.forecast.fitting import forecast
 
@@ -66,7 +66,7 @@ def test_fitted_values_are_forecasts_from_the_rows_before(
     one = Windows(np.array([2]), np.array([50]))
     expected = forecast(state.engine, state.settings, state.panel, one).points[0, 0]
     assert found[found["unique_id"] == "s02"]["ours"].iloc[47] == expected
-    monkeypatch.setattr(in_sample, "BATCH_VALUES", 50)
+    monkeypatch.setattr(fitting, "BATCH_VALUES", 50)
     pd.testing.assert_frame_equal(fitted.fitted(), found, check_exact=True)
     short = Forecaster(2).fit(flat_panel([np.array([1.0, 2, 3]), np.ones(5)])).fitted()
     assert short["memattn"].tolist() == [1.0, 1.0]

@@ -24,8 +24,11 @@ from memattn.forecast.data.time_axis import Unit
 from memattn.forecast.evaluation import NAIVE, SEASONAL_NAIVE, Evaluation, methods_of
 from memattn.forecast.report.series_section import SeriesForecast
 
-COLORS = {MODEL: BLUE, SEASONAL_NAIVE: ORANGE, NAIVE: GREEN}
-DASHES = {MODEL: "-", SEASONAL_NAIVE: (0, (4, 2)), NAIVE: (0, (1, 1.5))}
+LINES: dict[str, Any] = {  # of the methods
+    MODEL: {"color": BLUE, "linestyle": "-", "linewidth": 2},
+    SEASONAL_NAIVE: {"color": ORANGE, "linestyle": (0, (4, 2)), "linewidth": 1.5},
+    NAIVE: {"color": GREEN, "linestyle": (0, (1, 1.5)), "linewidth": 1.5},
+}
 CSS_VARIABLES = {INK: "--ink", MUTED: "--muted", GRID: "--grid"}
 CSS_VARIABLES |= {BLUE: "--model", ORANGE: "--seasonal", GREEN: "--naive"}
 OPACITIES = 0.16, 0.3  # of the bands, the widest first
@@ -126,12 +129,11 @@ def draw_errors_by_step(evaluation: Evaluation, levels: list[float], steps: str)
     marks: Any = {"marker": "o" if len(ahead) <= 24 else None, "markersize": 3.5}
     axes = panels[0]
     for method in reversed(methods_of(evaluation.panel)):
-        style: Any = {"color": COLORS[method], "linestyle": DASHES[method], **marks}
-        width = 2 if method == MODEL else 1.5
         errors = error_by_step(evaluation, method)
-        axes.plot(ahead[thin], errors[thin], linewidth=width, **style)
+        axes.plot(ahead[thin], errors[thin], **LINES[method], **marks)
     axes.set_ylim(bottom=0)
-    axes.set_title(error_name(evaluation))
+    scaled = len(evaluation.panel) > 1
+    axes.set_title("scaled error (MASE)" if scaled else "mean absolute error")
     for axes in panels:
         room = 0.02 * len(ahead) + 0.1
         axes.set_xlim(1 - room, len(ahead) + room)
@@ -146,11 +148,6 @@ def draw_errors_by_step(evaluation: Evaluation, levels: list[float], steps: str)
         axes.set_yticks(sorted(covered), [f"{level:g} %" for level in sorted(covered)])
         axes.set_title("coverage of the intervals")
     return figure
-
-
-def error_name(evaluation: Evaluation) -> str:
-    """What `error_by_step` measures."""
-    return "mean absolute error" if len(evaluation.panel) == 1 else "scaled error (MASE)"
 
 
 def error_by_step(evaluation: Evaluation, method: str) -> Array:

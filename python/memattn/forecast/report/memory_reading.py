@@ -12,13 +12,13 @@ from typing import TypeAlias
 import numpy as np
 
 from memattn._memattn import PanelForecaster
-from memattn.forecast.conformal import Flags, domain_of
+from memattn.forecast.conformal import Flags, domain_of, points_of
 from memattn.forecast.data.columns import Array
 from memattn.forecast.data.panel import Panel
 from memattn.forecast.data.time_zones import Ticks
 from memattn.forecast.data.windows import Windows, last_windows, with_their_series
 from memattn.forecast.evaluation import Evaluation
-from memattn.forecast.fitting import FEWEST_VALUES, Fitted
+from memattn.forecast.fitting import FEWEST_VALUES, Fitted, windows_from
 from memattn.forecast.metrics import series_scales
 from memattn.forecast.report.season_phases import Phases, season_phases
 
@@ -125,9 +125,7 @@ def _training_windows(fitted: Fitted) -> Windows:
     if not count.any():
         first, count = np.ones_like(first), np.maximum(stop - 1, 1)
     if count.sum() <= MAX_WINDOWS:
-        series = np.repeat(np.arange(len(panel)), count)
-        before = np.repeat(np.cumsum(count) - count, count)
-        return Windows(series, first[series] + np.arange(count.sum()) - before)
+        return windows_from(np.arange(len(panel)), first, count)
     rng = np.random.default_rng(0)
     drawn = rng.choice(np.flatnonzero(count), MAX_WINDOWS)
     ends = first[drawn] + np.floor(rng.random(MAX_WINDOWS) * count[drawn]).astype(np.int64)
@@ -206,7 +204,11 @@ def _effects(
     chosen = chosen[places.round().astype(np.int64)]
     windows, scale = Windows(windows.series[chosen], windows.ends[chosen]), scale[chosen, None]
     relative = bool(domain.logs[chosen].all())
-    whole, without = _forecasts(engine, panel, windows, member, layers)
+    # Forecasts (W, horizon), and without each slot (layers, slots, W, horizon).
+    inputs = (*_inputs(panel, windows), member)
+    whole = points_of(engine.predict(*inputs))
+    parts = [engine.predict_without_slots(*inputs, layer) for layer in range(layers)]
+    without = np.array([part[:, :, part.shape[2] // 2] for part in parts])
     moved = np.abs(without - whole)
     movement = 100 * (moved / (np.abs(whole) if relative else scale)).mean(axis=(2, 3))
     if held_out is None:
@@ -223,17 +225,6 @@ def _effects(
     sums = (growth - mean[..., None]) @ (group[:, None] == np.arange(separate))
     margin = 2 * np.sqrt(np.square(sums).sum(axis=2)) / len(chosen)
     return SlotEffects(len(chosen), movement, relative, mean, margin, separate)
-
-
-def _forecasts(
-    engine: PanelForecaster, panel: Panel, windows: Windows, member: int, layers: int
-) -> tuple[Array, Array]:
-    """A member's forecasts (W, horizon), and without each slot (layers, slots, W, horizon)."""
-    inputs = _inputs(panel, windows)
-    whole = engine.predict(*inputs, member)
-    middle = whole.shape[1] // 2  # of quantiles, the median
-    without = [engine.predict_without_slots(*inputs, member, layer) for layer in range(layers)]
-    return whole[:, middle], np.array([one[:, :, middle] for one in without])
 
 
 def _inputs(panel: Panel, windows: Windows) -> tuple[Array, Ticks, Ticks, Ticks]:

@@ -45,21 +45,8 @@ MOST_BARS = 40
 def render_report(fitted: Fitted, levels: list[float], *, source: str | None = None) -> str:
     """The page, as text; the same state gives the same page.
 
-    What a file does not keep of `fitted` is left out, and the page says so.
-
-    Parameters
-    ----------
-    fitted : Fitted
-        What fit left, or a file.
-    levels : list of float
-        Of the intervals, in percent, ascending; none where none are available.
-    source : str, optional
-        What the series are called in the title. Default: how many there are.
-
-    Raises
-    ------
-    ValueError
-        A level that was not trained.
+    What a file does not keep of `fitted` is left out, and the page says so. `levels` are those of
+    the intervals, in percent, ascending; `source` is what the series are called in the title.
     """
     check_trained("Forecaster.write_report", trained_levels(fitted.settings), levels)
     evaluation, panel = evaluate_held_out(fitted, levels), fitted.panel
