@@ -54,10 +54,9 @@ def run(arguments: list[str]) -> int:
     except BrokenPipeError:  # the reader of our output, such as head, has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return MACHINE
-    except Exception as error:
-        return failed(error, as_json())
     except BaseException as error:
-        if type(error).__name__ != "PanicException":  # of Polars, and no Exception
+        # A panic of Polars is no Exception.
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
             raise
         return failed(error, as_json())
     lost = output_error()

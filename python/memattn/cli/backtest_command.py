@@ -7,14 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from memattn.cli.options import (
-    TABLE,
-    Number,
-    TrainingCommand,
-    level_option,
-    option,
-    output_option,
-)
+from memattn.cli import output
+from memattn.cli.options import TABLE, Number, TrainingCommand, level_option, option, output_option
 
 if TYPE_CHECKING:
     from memattn.cli.training import Training
@@ -43,7 +37,7 @@ if TYPE_CHECKING:
 @level_option("Level of an interval")
 @output_option("backtest.csv", f"File for the forecasts and the values that came{TABLE}")
 def backtest(
-    training: Training, n_windows: int, step_size: int | None, refit: bool, output: Path | None
+    training: Training, n_windows: int, step_size: int | None, refit: bool, path: Path | None
 ) -> None:
     """Forecast the last windows of each series, without looking ahead.
 
@@ -55,33 +49,32 @@ def backtest(
     and for each level memattn-lo-80 and memattn-hi-80.
     """
     from memattn.cli.documents import accuracy_document, input_document, notes_document
-    from memattn.cli.output import choose_output, print_json, say, say_written, write_file
     from memattn.cli.render import print_accuracy
     from memattn.forecast.data.frames import MODEL, cross_validation_frame
     from memattn.forecast.data.table_files import kind_of_file, table_bytes
 
-    output = choose_output(output, "backtest.csv")
-    kind = kind_of_file(output)
+    path = output.choose_output(path, "backtest.csv")
+    kind = kind_of_file(path)
     horizon = training.options["horizon"]
     step_size = horizon if step_size is None else step_size
     windows = {"n_windows": n_windows, "step_size": step_size}
-    forecaster, panel = training.begin(windows, output=output)
+    forecaster, panel = training.begin(windows, output=path)
     with training.running() as how:
         result = forecaster.backtest(
             panel, n_windows, step_size=step_size, refit=refit, level=training.asked_levels, **how
         )
     forecasts = result.forecasts[MODEL]
     table = cross_validation_frame(panel, result.windows, forecasts, result.intervals, kind=kind)
-    write_file(output, table_bytes(table, output))
+    output.write_file(path, table_bytes(table, path))
     document = {
         "input": input_document(training.data, panel),
         "notes": notes_document(panel.notes),
         "windows": {"count": n_windows, "step_size": step_size, "refit": refit},
         "accuracy": accuracy_document(result),
-        "files": {"forecasts": str(output)},
+        "files": {"forecasts": str(path)},
     }
-    print_json("backtest", document)
+    output.print_json("backtest", document)
     models = "a model for each window" if refit else "one model of the rows before them"
     print_accuracy(result, f"Accuracy on {len(result):,} windows of {horizon:,} rows, by {models}:")
-    say("")
-    say_written()
+    output.say("")
+    output.say_written()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from memattn.cli import output
 from memattn.cli.options import FILE, Command, layer_option
 
 
@@ -30,18 +31,17 @@ def convert(source: Path, target: Path, name: str | None) -> None:
     """
     from dataclasses import asdict
 
-    from memattn.cli.output import check_outputs, noted, print_json, say, say_written
     from memattn.errors import quoted
     from memattn.inspection.source import check_layer_target, read_layer, write_layer
 
     check_layer_target(target)
-    check_outputs({"target": target}, source)
+    output.check_outputs({"target": target}, source)
     found, layer = read_layer(source, name)
-    with noted(target):
+    with output.noted(target):
         write_layer(layer, target)
     document = {"source": str(source), "target": str(target), "layer": asdict(found)}
-    print_json("convert", document)
+    output.print_json("convert", document)
     called = f"{quoted(found.name)}: " if found.name else ""
     heads = f"{found.num_heads} head{'s' if found.num_heads > 1 else ''}"
-    say(f"{called}{found.memory_size} slots of {found.units} units, {heads}, {found.dtype}")
-    say_written()
+    output.say(f"{called}{found.memory_size} slots of {found.units} units, {heads}, {found.dtype}")
+    output.say_written()

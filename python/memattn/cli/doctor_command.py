@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from memattn.cli import output
 from memattn.cli.errors import DONE, ILL
 from memattn.cli.inspect_command import title_of, tokens_document
 from memattn.cli.options import FILE, Command, Number, layer_option, option, tokens_option
 
 if TYPE_CHECKING:
-    from memattn.convert import FoundLayer
     from memattn.inspection import Diagnosis, Repair
     from memattn.layer import MemoryAugmentedAttention
 
@@ -33,7 +33,7 @@ STYLES = {"error": "bold red", "warning": "yellow", "note": ""}
 @layer_option
 @tokens_option
 @option(
-    "--repair", "output", type=FILE, metavar="FILE", group="Output",
+    "--repair", "repaired", type=FILE, metavar="FILE", group="Output",
     help="File for the layer with its identical slots made different; its ending decides the "
     "format, as for memattn convert.",
 )  # fmt: skip
@@ -41,7 +41,9 @@ STYLES = {"error": "bold red", "warning": "yellow", "note": ""}
     "--seed", type=Number(0, 2**64 - 1), default=0, metavar="N", group="Output",
     help="Random seed of the repair; the same seed gives the same file.  [default: 0]",
 )  # fmt: skip
-def doctor(file: Path, name: str | None, data: Path | None, output: Path | None, seed: int) -> int:
+def doctor(
+    file: Path, name: str | None, data: Path | None, repaired: Path | None, seed: int
+) -> int:
     """Examine a memory layer for faults, and repair some.
 
     FILE is a layer or a model in any format that memattn convert reads.
@@ -54,28 +56,38 @@ def doctor(file: Path, name: str | None, data: Path | None, output: Path | None,
     changes the output by at most a thousandth. The exit code is then that of the repaired layer, or
     2 if there was nothing to repair.
     """
-    from memattn.cli.output import check_outputs, noted, print_json, say_written
     from memattn.inspection import diagnose, read_tokens
     from memattn.inspection.source import check_layer_target, read_layer, write_layer
 
     found, layer = read_layer(file, name)
-    if output is not None:
-        check_outputs({"repair": output}, file, data)
-        check_layer_target(output)
+    if repaired is not None:
+        output.check_outputs({"repair": repaired}, file, data)
+        check_layer_target(repaired)
     tokens = None if data is None else read_tokens(data, layer)
     diagnosis = last = diagnose(layer, tokens)
     done = None
-    if output is not None:
+    if repaired is not None:
         done = _repair(layer, seed, diagnosis, file)
         last = diagnose(done.layer, diagnosis.tokens)
-        with noted(output):
-            write_layer(done.layer, output)
-    print_json("doctor", to_document(diagnosis, file, found, done, last, output))
+        with output.noted(repaired):
+            write_layer(done.layer, repaired)
+    document = {
+        "file": str(file),
+        "layer": found.name,
+        "healthy": diagnosis.healthy,
+        "tokens": tokens_document(diagnosis.tokens),
+        "findings": list(map(vars, diagnosis.findings)),
+        "not_judged": diagnosis.not_judged,
+        "repair": None if done is None else _repair_document(done, last, repaired),
+    }
+    output.print_json("doctor", document)
     _print_diagnosis(diagnosis, title_of(file, found))
     if done is not None:
         _print_repair(done)
-        say_written()
-        _print_rest(last)
+        output.say_written()
+        for one in last.findings:
+            text = f"still {one.severity}: {one.name}: {one.found}"
+            output.say(text, STYLES[one.severity])
     return DONE if last.healthy else ILL
 
 
@@ -91,69 +103,37 @@ def _repair(layer: MemoryAugmentedAttention, seed: int, diagnosis: Diagnosis, fi
 
 
 def _print_diagnosis(diagnosis: Diagnosis, title: str) -> None:
-    from memattn.cli.output import say, say_item
-
     state = "healthy" if diagnosis.healthy else "ill"
-    say(f"{title}: {state}, read with {diagnosis.tokens.source}", "bold")
-    for finding in diagnosis.findings:
-        say(f"\n{finding.severity}: {finding.name}: {finding.found}", STYLES[finding.severity])
-        say_item(finding.meaning)
-        say_item(f"What to do: {finding.advice}")
+    output.say(f"{title}: {state}, read with {diagnosis.tokens.source}", "bold")
+    for one in diagnosis.findings:
+        output.say(f"\n{one.severity}: {one.name}: {one.found}", STYLES[one.severity])
+        output.say_item(one.meaning)
+        output.say_item(f"What to do: {one.advice}")
     for name, reason in diagnosis.not_judged.items():
-        say(f"\nnot examined: {name}: {reason}")
+        output.say(f"\nnot examined: {name}: {reason}")
 
 
 def _print_repair(done: Repair) -> None:
-    from memattn.cli.output import say, say_item
-
     slots, seed = len(done.slots), done.seed
-    say(f"\nRepaired {slots:,} slots with a jitter of {done.jitter:.2g} (seed {seed}).")
-    say_item(
+    output.say(f"\nRepaired {slots:,} slots with a jitter of {done.jitter:.2g} (seed {seed}).")
+    output.say_item(
         f"The output of these tokens changed by {done.measured:.2g} of its size; for tokens of "
         f"norm up to {done.token_norm:.3g} the bound is {done.bound:.2g}."
     )
-    say_item("Continue the training: the repaired slots hold nothing yet.")
+    output.say_item("Continue the training: the repaired slots hold nothing yet.")
 
 
-def _print_rest(last: Diagnosis) -> None:
-    from memattn.cli.output import say
-
-    for finding in last.findings:
-        style = STYLES[finding.severity]
-        say(f"still {finding.severity}: {finding.name}: {finding.found}", style)
-
-
-def to_document(
-    diagnosis: Diagnosis,
-    file: Path,
-    found: FoundLayer,
-    done: Repair | None,
-    last: Diagnosis,
-    output: Path | None,
-) -> dict[str, Any]:
-    """All of it for JSON."""
-    from dataclasses import asdict
-
+def _repair_document(done: Repair, last: Diagnosis, file: Path | None) -> dict[str, Any]:
     return {
         "file": str(file),
-        "layer": found.name,
-        "healthy": diagnosis.healthy,
-        "tokens": tokens_document(diagnosis.tokens),
-        "findings": [asdict(finding) for finding in diagnosis.findings],
-        "not_judged": diagnosis.not_judged,
-        "repair": None
-        if done is None
-        else {
-            "file": str(output),
-            "slots": done.slots,
-            "seed": done.seed,
-            "jitter": done.jitter,
-            "allowed_change": done.allowed,
-            "bound": done.bound,
-            "measured_change": done.measured,
-            "token_norm": done.token_norm,
-            "output_norm": done.output_norm,
-            "healthy": last.healthy,
-            "findings": [asdict(finding) for finding in last.findings],
-        },
+        "slots": done.slots,
+        "seed": done.seed,
+        "jitter": done.jitter,
+        "allowed_change": done.allowed,
+        "bound": done.bound,
+        "measured_change": done.measured,
+        "token_norm": done.token_norm,
+        "output_norm": done.output_norm,
+        "healthy": last.healthy,
+        "findings": list(map(vars, last.findings)),
     }

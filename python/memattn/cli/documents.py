@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -26,18 +25,17 @@ def input_document(file: Path, panel: Panel) -> dict[str, Any]:
 
 def notes_document(notes: Sequence[Note]) -> list[dict[str, Any]]:
     """What was found and done."""
-    return [asdict(note) for note in notes]
+    return [vars(note) for note in notes]
 
 
 def accuracy_document(result: Evaluation | None) -> dict[str, Any] | None:
     """Errors and coverage, overall and by step ahead."""
     if result is None:
         return None
-    steps = {method: result.by_step(method) for method in METHODS}
     return {
         "windows": len(result),
-        "overall": {method: asdict(result.overall(method)) for method in METHODS},
-        "by_step": {method: vars(errors) for method, errors in steps.items()},
+        "overall": {method: vars(result.overall(method)) for method in METHODS},
+        "by_step": {method: vars(result.by_step(method)) for method in METHODS},
         "coverage": {
             f"{level:g}": {
                 "percent": result.coverage(level),

@@ -15,40 +15,39 @@ SCHEMA = 1  # of the JSON documents, docs/json.md; a key that goes or changes ma
 STDIN = Path("<stdin>")  # the place in messages about what came from there
 # What the command line calls an argument of the library.
 OPTIONS = {
-    **{"data": "DATA", "h": "--horizon", "target": "TARGET", "layer": "--layer"},
-    **{"day_first": "--day-first", "on_bad_series": "--on-bad-series"},
+    **{"data": "DATA", "h": "--horizon", "target": "TARGET", "intervals": "--no-intervals"},
     **{"id_col": "--id", "time_col": "--time", "target_col": "--target", "n_windows": "--windows"},
-    **{"intervals": "--no-intervals", "val_size": "--val-size", "step_size": "--step-size"},
-    **{
-        name: f"--{name}"
-        for name in (
-            *("horizon", "freq", "season", "lookback", "members", "loss", "steps", "seed", "level"),
-            *("refit", "checkpoint", "resume", "output", "report", "model", "picture", "repair"),
-        )
-    },
 }
+NAMESAKES = (
+    *(
+        "horizon",
+        "freq",
+        "season",
+        "lookback",
+        "members",
+        "loss",
+        "steps",
+        "seed",
+        "level",
+        "layer",
+    ),
+    *("refit", "checkpoint", "resume", "output", "report", "model", "picture", "repair"),
+    *("val_size", "step_size", "day_first", "on_bad_series"),
+)
 
 
 class Stopped(Exception):  # noqa: N818  # it is none
-    """A signal has stopped a training, which its checkpoint can continue.
-
-    Attributes
-    ----------
-    number : int
-        Of the signal.
-    checkpoint : Path
-        Where the training is kept, if it has begun.
-    """
+    """A signal, `number`, has stopped a training, which `checkpoint` keeps if it has begun."""
 
     def __init__(self, number: int, checkpoint: Path) -> None:
         super().__init__(number, checkpoint)
-        self.number = number
-        self.checkpoint = checkpoint
+        self.number, self.checkpoint = number, checkpoint
 
 
 def option_of(argument: str) -> str:
     """The word for an argument in messages; a setting that is no option stays as it is."""
-    return OPTIONS.get(argument, argument)
+    same = f"--{argument.replace('_', '-')}" if argument in NAMESAKES else argument
+    return OPTIONS.get(argument, same)
 
 
 def told(kind: str, message: str, as_json: bool, code: int, hint: str = "", **place: Any) -> int:

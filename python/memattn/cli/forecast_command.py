@@ -7,14 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from memattn.cli.options import (
-    FILE,
-    TABLE,
-    TrainingCommand,
-    level_option,
-    option,
-    output_option,
-)
+from memattn.cli import output
+from memattn.cli.options import FILE, TABLE, TrainingCommand, level_option, option, output_option
 
 if TYPE_CHECKING:
     from memattn.cli.training import Training
@@ -41,7 +35,7 @@ if TYPE_CHECKING:
     help="File for the trained model and its series, which memattn predict reads.",
 )  # fmt: skip
 def forecast(
-    training: Training, output: Path | None, report: Path | None, model: Path | None
+    training: Training, path: Path | None, report: Path | None, model: Path | None
 ) -> None:
     """Forecast the series in a file.
 
@@ -55,30 +49,30 @@ def forecast(
     Writes the columns unique_id, ds, memattn, and for each level memattn-lo-80 and memattn-hi-80.
     """
     from memattn.cli.documents import forecast_records
-    from memattn.cli.output import choose_output, noted, print_json, say, say_written, write_file
     from memattn.cli.training import train
     from memattn.extras import need
     from memattn.forecast.data.frames import forecast_frame
     from memattn.forecast.data.table_files import kind_of_file, table_bytes
 
-    output = choose_output(output, "forecast.csv")
-    kind = kind_of_file(output)
+    path = output.choose_output(path, "forecast.csv")
+    kind = kind_of_file(path)
     if report is not None:
         need("--report", "forecast", "jinja2", "markupsafe", "matplotlib")
-    trained = train(training, output=output, report=report, model=model)
-    found = trained.forecaster.forecasts(level=training.asked_levels)
+    forecaster, document = train(training, output=path, report=report, model=model)
+    found = forecaster.forecasts(level=training.asked_levels)
     # All is made before anything is written, so that the files come or none of them does.
     table = forecast_frame(found.panel, found.values, found.intervals, kind=kind)
-    contents = {output: table_bytes(table, output)}
+    contents = {path: table_bytes(table, path)}
     if report is not None:
-        page = trained.forecaster.render_report(training.asked_levels, source=training.data.name)
+        page = forecaster.render_report(training.asked_levels, source=training.data.name)
         contents[report] = page.encode()
-    for path, content in contents.items():
-        write_file(path, content)
+    for file, content in contents.items():
+        output.write_file(file, content)
     if model is not None:
-        with noted(model):
-            trained.forecaster.save(model)
-    document = trained.document(training.data, forecast=output, report=report, model=model)
-    print_json("forecast", {**document, "forecast": forecast_records(found)})
-    say("")
-    say_written()
+        with output.noted(model):
+            forecaster.save(model)
+    files = {"forecast": path, "report": report, "model": model}
+    document["files"] = {name: None if file is None else str(file) for name, file in files.items()}
+    output.print_json("forecast", {**document, "forecast": forecast_records(found)})
+    output.say("")
+    output.say_written()

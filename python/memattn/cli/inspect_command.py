@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from memattn.cli import output
 from memattn.cli.options import FILE, Command, layer_option, option, tokens_option
 from memattn.errors import printable
 from memattn.extras import need
@@ -46,14 +47,6 @@ def inspect(file: Path, name: str | None, data: Path | None, picture: Path | Non
     Prints the layer's options, its size and cost, how selectively each head reads, and for each
     slot its norm, its share of the reading and the slot most similar to it.
     """
-    from memattn.cli.output import (
-        check_outputs,
-        console,
-        print_json,
-        say,
-        say_written,
-        write_file,
-    )
     from memattn.inspection import inspect_layer, read_tokens
     from memattn.inspection.source import read_layer
 
@@ -61,23 +54,26 @@ def inspect(file: Path, name: str | None, data: Path | None, picture: Path | Non
     if picture is not None:
         need("--picture", "forecast", "matplotlib")
         from memattn.figure_style import check_picture_suffix
+        from memattn.figure_style import picture as picture_of
+        from memattn.inspection.figures import draw_inspection
 
         check_picture_suffix(picture.suffix)
-        check_outputs({"picture": picture}, file, data)
+        output.check_outputs({"picture": picture}, file, data)
     tokens = None if data is None else read_tokens(data, layer)
-    inspection = inspect_layer(layer, tokens)
+    inspection, title = inspect_layer(layer, tokens), title_of(file, found)
     if picture is not None:
-        write_file(picture, _draw(inspection, title_of(file, found), picture.suffix))
+        drawn = picture_of(lambda: draw_inspection(inspection, title), picture.suffix)
+        output.write_file(picture, drawn)
     heads, slots = _heads(inspection), _slots(inspection)
     place = {"file": str(file), "layer": found.name}
-    print_json("inspect", place | _document(inspection, heads, slots, picture))
-    _print_layer(inspection, title_of(file, found))
-    console().print(_head_table(heads))
-    say("")
-    console().print(_slot_table(inspection, slots))
-    say("")
+    output.print_json("inspect", place | _document(inspection, heads, slots, picture))
+    _print_layer(inspection, title)
+    output.console().print(_head_table(heads))
+    output.say("")
+    output.console().print(_slot_table(inspection, slots))
+    output.say("")
     _print_notes(inspection)
-    say_written()
+    output.say_written()
 
 
 def title_of(file: Path, found: FoundLayer) -> str:
@@ -85,61 +81,43 @@ def title_of(file: Path, found: FoundLayer) -> str:
     return printable(f"{file.name}, {found.name}" if found.name else file.name)
 
 
-def _draw(inspection: Inspection, title: str, suffix: str) -> bytes:
-    from memattn.figure_style import picture
-    from memattn.inspection.figures import draw_inspection
-
-    return picture(lambda: draw_inspection(inspection, title), suffix)
-
-
 def _print_layer(inspection: Inspection, title: str) -> None:
-    from memattn.cli.output import say, say_item
-
     config, cost = inspection.config, inspection.cost
-    key_dim = inspection.shapes["query.kernel"][2]
-    value_dim = inspection.shapes["value.kernel"][2]
+    key_dim, value_dim = (inspection.shapes[f"{name}.kernel"][2] for name in ("query", "value"))
     width = f"{key_dim:,}" + (f" and {value_dim:,}" if value_dim != key_dim else "")
-    say(
+    output.say(
         f"{title}: {config['memory_size']:,} slots of {config['units']:,} units, "
         f"{config['num_heads']} heads of {width}, {config['dtype']}",
         "bold",
     )
-    say(f"  {inspection.parameters:,} parameters")
+    output.say(f"  {inspection.parameters:,} parameters")
     options = ("memory_initializer", "seed", "use_bias", "residual", "dropout", "fully_masked")
-    say_item(", ".join(f"{name} {config[name]}" for name in options))
-    shapes = ", ".join(
-        f"{name.upper() if len(shape) > 1 else name} {_shape(shape)}"
-        for name, shape in inspection.folded_shapes.items()
-    )
-    say(f"  folded weights: {shapes}")
-    say(f"  multiply-adds per token, for sequences of {cost.steps:,}:")
-    say_item(
+    output.say_item(", ".join(f"{name} {config[name]}" for name in options))
+    shapes = []
+    for name, shape in inspection.folded_shapes.items():
+        sizes = ", ".join(f"{size:,}" for size in shape)
+        shapes.append(f"{name.upper() if len(shape) > 1 else name} ({sizes})")
+    output.say(f"  folded weights: {', '.join(shapes)}")
+    output.say(f"  multiply-adds per token, for sequences of {cost.steps:,}:")
+    output.say_item(
         f"  {cost.folded:,} folded, {cost.projected:,} with the memory projected once, "
         f"{cost.as_written:,.0f} as Keras computes it"
     )
-    say(f"  fastest: {cost.route}, {cost.speed_up:.1f} times fewer operations than Keras")
-    say(f"\nRead with {inspection.tokens.source}:")
-
-
-def _shape(shape: tuple[int, ...]) -> str:
-    return f"({', '.join(f'{size:,}' for size in shape)})"
+    output.say(f"  fastest: {cost.route}, {cost.speed_up:.1f} times fewer operations than Keras")
+    output.say(f"\nRead with {inspection.tokens.source}:")
 
 
 def _new_table(*columns: str) -> Table:
     from rich import box
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for name in columns:
-        table.add_column(name, justify="right")
-    return table
+    heads = [Column(name, justify="right") for name in columns]
+    return Table(*heads, box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
 
 
 def _head_table(heads: list[dict[str, Any]]) -> Table:
-    table = _new_table(
-        *("head", "slots per token", "logit spread", "one slot %"),
-        *("key cosine", "value cosine"),
-    )
+    names = ("head", "slots per token", "logit spread", "one slot %", "key cosine", "value cosine")
+    table = _new_table(*names)
     for one in heads[:SHOWN_HEADS]:
         spread, alone = one["logit_spread"], 100 * one["saturated"]
         numbers = (one["effective_slots"], spread, alone, one["key_cosine"], one["value_cosine"])
@@ -150,9 +128,8 @@ def _head_table(heads: list[dict[str, Any]]) -> Table:
 def _slot_table(inspection: Inspection, slots: list[dict[str, Any]]) -> Table:
     import numpy as np
 
-    table = _new_table(
-        *("slot", "norm", "read %", "most by head", "highest score", "most similar", "cosine")
-    )
+    names = ("slot", "norm", "read %", "most by head", "highest score", "most similar", "cosine")
+    table = _new_table(*names)
     dead = set(inspection.dead_slots or [])
     for one in (slots[slot] for slot in inspection.by_usage[:SHOWN_SLOTS]):
         head = int(np.nan_to_num(one["usage_by_head"]).argmax())
@@ -175,20 +152,18 @@ def _number(value: float) -> str:
 
 
 def _print_notes(inspection: Inspection) -> None:
-    from memattn.cli.output import say
-
     slots, heads = inspection.config["memory_size"], inspection.config["num_heads"]
     if heads > SHOWN_HEADS:
-        say(f"Shown are the first {SHOWN_HEADS} of {heads} heads; --json has all.")
+        output.say(f"Shown are the first {SHOWN_HEADS} of {heads} heads; --json has all.")
     if slots > SHOWN_SLOTS:
-        say(f"Shown are the {SHOWN_SLOTS} most used of {slots:,} slots; --json has all.")
+        output.say(f"Shown are the {SHOWN_SLOTS} most used of {slots:,} slots; --json has all.")
     dead = inspection.dead_slots
     if dead is None:
-        say("Dead slots, which no token reads: unknown, with so few tokens.")
+        output.say("Dead slots, which no token reads: unknown, with so few tokens.")
     else:
-        say(f"Dead slots, which no token reads: {len(dead):,}.")
+        output.say(f"Dead slots, which no token reads: {len(dead):,}.")
     if not inspection.reading.finite:
-        say("note: the output is not finite; run memattn doctor", "yellow")
+        output.say("note: the output is not finite; run memattn doctor", "yellow")
 
 
 def tokens_document(tokens: Tokens) -> dict[str, Any]:
@@ -199,14 +174,9 @@ def tokens_document(tokens: Tokens) -> dict[str, Any]:
 def _heads(inspection: Inspection) -> list[dict[str, Any]]:
     """What each head reads, for the table and for JSON."""
     reading, similarity = inspection.reading, inspection.similarity
-    columns = {
-        "entropy": reading.entropy,
-        "effective_slots": reading.effective_slots,
-        "logit_spread": reading.logit_spread,
-        "saturated": reading.saturated,
-        "key_cosine": similarity.key_cosine,
-        "value_cosine": similarity.value_cosine,
-    }
+    names = ("entropy", "effective_slots", "logit_spread", "saturated")
+    columns = {name: getattr(reading, name) for name in names}
+    columns |= {"key_cosine": similarity.key_cosine, "value_cosine": similarity.value_cosine}
     heads = range(len(reading.entropy))
     return [{"head": k} | {name: one[k] for name, one in columns.items()} for k in heads]
 
@@ -246,9 +216,7 @@ def _document(
         "cost": {
             "steps": cost.steps,
             "multiply_adds_a_token": {
-                "as_written": cost.as_written,
-                "projected": cost.projected,
-                "folded": cost.folded,
+                name: getattr(cost, name) for name in ("as_written", "projected", "folded")
             },
             "folded_shapes": inspection.folded_shapes,
             "route": cost.route,

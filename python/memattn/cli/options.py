@@ -64,7 +64,9 @@ def option(*names: str, group: str, **settings: Any) -> Callable[[Function], Fun
 def output_option(default: str, what: str) -> Callable[[Function], Function]:
     """`--output`; without it None, for `output.choose_output`, which knows of `default`."""
     help_text = f"{what}.  [default: {default}, unless that is a file of another program]"
-    return option("-o", "--output", type=FILE, metavar="FILE", group="Output", help=help_text)
+    return option(
+        "-o", "--output", "path", type=FILE, metavar="FILE", group="Output", help=help_text
+    )
 
 
 def level_option(what: str) -> Callable[[Function], Function]:
@@ -112,14 +114,8 @@ COMMON_OPTIONS = [
 class Command(click.Command):
     """A command with the common options, and its options in groups.
 
-    Parameters
-    ----------
-    examples : list of str
-        Command lines, for the help.
-    needs : str
-        The extra that brings what the command cannot do without, if it can not.
-    settings
-        As click.Command.
+    `examples` are command lines for the help, and `needs` is the extra that brings what the command
+    cannot do without, if there is one.
     """
 
     def __init__(self, *, examples: Sequence[str], needs: str = "", **settings: Any) -> None:

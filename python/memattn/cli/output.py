@@ -90,10 +90,7 @@ def print_json(command: str, document: dict[str, Any]) -> None:
 def choose_output(path: Path | None, default: str) -> Path:
     """Where the main output goes; - is stdout. Only a file that is named may be another program's.
 
-    Raises
-    ------
-    DataError
-        The default's file is not one of ours, or - beside --json, which takes stdout too.
+    DataError where the default's file is not one of ours, and for - beside --json.
     """
     if path == DASH:
         if mode.json:
@@ -120,19 +117,9 @@ def _is_ours(path: Path) -> bool:
 
 
 def check_outputs(outputs: Mapping[str, Path | None], *inputs: Path | None) -> None:
-    """What would fail at the end fails here, before the work.
+    """DataError for what would fail at the end: a path that cannot be written, or that is taken.
 
-    Parameters
-    ----------
-    outputs : mapping
-        From the name of an option to its path.
-    *inputs : Path
-        What must not be overwritten.
-
-    Raises
-    ------
-    DataError
-        A path cannot be written, or is that of an input or of another output.
+    `outputs` go from the name of an option to its path; `inputs` must not be overwritten.
     """
     seen = {real_path(one): "the input" for one in inputs if one is not None}
     for name, path in outputs.items():

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from memattn.cli import output
 from memattn.cli.options import FILE, TABLE, Command, Number, level_option, option, output_option
 
 
@@ -30,7 +31,7 @@ def predict(
     data: Path | None,
     h: int | None,
     levels: tuple[float, ...],
-    output: Path | None,
+    path: Path | None,
 ) -> None:
     """Forecast with a trained model.
 
@@ -39,16 +40,6 @@ def predict(
     with more rows; its columns and its frequency are those of the training.
     """
     from memattn.cli.documents import forecast_records, input_document, notes_document
-    from memattn.cli.output import (
-        check_outputs,
-        choose_output,
-        name_of_data,
-        print_json,
-        reading,
-        say,
-        say_written,
-        write_file,
-    )
     from memattn.errors import printable
     from memattn.files import errors_of_reading
     from memattn.forecast.data.frames import forecast_frame
@@ -56,29 +47,29 @@ def predict(
     from memattn.forecast.data.table_files import kind_of_file, table_bytes
     from memattn.forecast.forecaster import Forecaster
 
-    output = choose_output(output, "forecast.csv")
-    check_outputs({"output": output}, model, data)
-    kind = kind_of_file(output)
+    path = output.choose_output(path, "forecast.csv")
+    output.check_outputs({"output": path}, model, data)
+    kind = kind_of_file(path)
     with errors_of_reading(model, "a file of memattn train"):
         forecaster = Forecaster.load(model)
     panel = None
     if data is not None:
-        with reading(data) as file:
+        with output.reading(data) as file:
             panel = forecaster.panel(file)
     found = forecaster.forecasts(panel, level=levels or forecaster.available_levels, h=h)
     table = forecast_frame(found.panel, found.values, found.intervals, kind=kind)
-    write_file(output, table_bytes(table, output))
+    output.write_file(path, table_bytes(table, path))
     document = {
         "model": str(model),
         "input": input_document(model if data is None else data, found.panel),
         "notes": notes_document(found.panel.notes),
-        "files": {"forecast": str(output)},
+        "files": {"forecast": str(path)},
         "forecast": forecast_records(found),
     }
-    print_json("predict", document)
-    name = printable(str(model)) if data is None else name_of_data(data)
+    output.print_json("predict", document)
+    name = printable(str(model)) if data is None else output.name_of_data(data)
     count = plural(len(found.panel), "series", "series")
-    say(f"{name}: {count}, {found.values.shape[1]:,} steps ahead")
+    output.say(f"{name}: {count}, {found.values.shape[1]:,} steps ahead")
     for note in found.panel.notes:
-        say(f"  {printable(str(note))}")
-    say_written()
+        output.say(f"  {printable(str(note))}")
+    output.say_written()

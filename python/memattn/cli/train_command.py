@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from memattn.cli import output
 from memattn.cli.options import TrainingCommand, level_option, output_option
 
 if TYPE_CHECKING:
@@ -24,18 +25,17 @@ if TYPE_CHECKING:
 )
 @level_option("Level of an interval whose coverage is measured, or that quantile loss learns")
 @output_option("model.safetensors", "File for the trained model and its series")
-def train(training: Training, output: Path | None) -> None:
+def train(training: Training, path: Path | None) -> None:
     """Train on the series in a file, for memattn predict.
 
     DATA and the training are those of memattn forecast.
     """
-    from memattn.cli.output import choose_output, noted, print_json, say, say_written
     from memattn.cli.training import train as train_model
 
-    output = choose_output(output, "model.safetensors")
-    trained = train_model(training, model=output)
-    with noted(output):
-        trained.forecaster.save(output)
-    print_json("train", trained.document(training.data, model=output))
-    say("")
-    say_written()
+    path = output.choose_output(path, "model.safetensors")
+    forecaster, document = train_model(training, model=path)
+    with output.noted(path):
+        forecaster.save(path)
+    output.print_json("train", document | {"files": {"model": str(path)}})
+    output.say("")
+    output.say_written()

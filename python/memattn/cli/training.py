@@ -14,34 +14,22 @@ from memattn.cli.errors import Stopped
 from memattn.cli.interrupt import stop_on_signals
 from memattn.cli.output import check_outputs, mode, reading
 from memattn.cli.render import print_accuracy, print_found, print_trained
-from memattn.errors import refused
 from memattn.files import errors_of_reading
-from memattn.forecast.arguments import LEVELS, checked_levels
+from memattn.forecast.arguments import LEVELS, check_val_size, checked_levels
 from memattn.forecast.data.panel import Panel
-from memattn.forecast.evaluation import Evaluation
 from memattn.forecast.forecaster import Forecaster
 from memattn.forecast.progress import training_progress
 
 
 @dataclass(frozen=True)
 class Training:
-    """What the command line says of data and training.
-
-    Attributes
-    ----------
-    options : dict
-        Of the Forecaster.
-    data, val_size, checkpoint, resume
-        As the options of these names.
-    levels : tuple of float
-        As given; none leaves the choice to `asked_levels`.
-    """
+    """What the command line says of data and training, by the names of the options."""
 
     OTHERS = ("data", "levels", "val_size", "checkpoint", "resume")  # options of the command
 
-    options: dict[str, Any]
+    options: dict[str, Any]  # of the Forecaster
     data: Path
-    levels: tuple[float, ...]
+    levels: tuple[float, ...]  # none leaves the choice to `asked_levels`
     val_size: int
     checkpoint: Path | None
     resume: bool
@@ -61,10 +49,8 @@ class Training:
         `windows` are those of a backtest, as `Forecaster.panel` takes them.
         """
         check_outputs({**outputs, "checkpoint": self.checkpoint}, self.data)
-        levels, horizon = self.asked_levels, self.options["horizon"]
-        if 0 < self.val_size < horizon:
-            problem = f"found {self.val_size}, expected 0 or at least horizon = {horizon}"
-            raise refused("Forecaster.fit", "val_size", problem)
+        levels = self.asked_levels
+        check_val_size("Forecaster.fit", self.val_size, self.options["horizon"])
         trained = levels if self.options["loss"] == "quantile" else None
         forecaster = Forecaster(**self.options, level=trained)
         with reading(self.data) as file:
@@ -77,10 +63,10 @@ class Training:
         """How to train, as arguments; with a checkpoint, signals end the block by Stopped."""
         with training_progress(show=not (mode.quiet or mode.json)) as progress:
             how: dict[str, Any] = {"progress": progress, "val_size": self.val_size}
-            if self.checkpoint is None:
+            checkpoint = self.checkpoint
+            if checkpoint is None:
                 yield how
                 return
-            checkpoint = self.checkpoint
             with stop_on_signals() as stop, errors_of_reading(checkpoint, "a checkpoint"):
 
                 def check() -> None:
@@ -95,32 +81,11 @@ class Training:
                 check()
 
 
-@dataclass(frozen=True)
-class Trained:
-    """A forecaster, and what a reader wants to know of it."""
+def train(training: Training, **outputs: Path | None) -> tuple[Forecaster, dict[str, Any]]:
+    """Trains as the options say, and tells how accurate the forecasts of held-out windows are.
 
-    forecaster: Forecaster
-    panel: Panel
-    seconds: float
-    accuracy: Evaluation | None
-
-    def document(self, data: Path, **files: Path | None) -> dict[str, Any]:
-        """All of it for JSON."""
-        settings = self.forecaster.settings
-        return {
-            "input": input_document(data, self.panel),
-            "notes": notes_document(self.forecaster.notes),
-            "settings": {
-                name: {"value": one.value, "reason": one.reason} for name, one in settings.items()
-            },
-            "training": {"seconds": round(self.seconds, 3)},
-            "accuracy": accuracy_document(self.accuracy),
-            "files": {name: None if path is None else str(path) for name, path in files.items()},
-        }
-
-
-def train(training: Training, **outputs: Path | None) -> Trained:
-    """Trains as the options say, and tells how accurate the forecasts of held-out windows are."""
+    Returns the forecaster and what a reader wants to know of it, for JSON.
+    """
     forecaster, panel = training.begin(**outputs)
     begin = time.perf_counter()
     with training.running() as how:
@@ -132,4 +97,10 @@ def train(training: Training, **outputs: Path | None) -> Trained:
         windows, horizon = len(result), result.truth.shape[1]
         how_many = f"{windows:,} held-out windows of {horizon:,} rows"
         print_accuracy(result, f"Accuracy on {how_many}, by a model trained without them:")
-    return Trained(forecaster, panel, seconds, result)
+    return forecaster, {
+        "input": input_document(training.data, panel),
+        "notes": notes_document(forecaster.notes),
+        "settings": {name: vars(setting) for name, setting in forecaster.settings.items()},
+        "training": {"seconds": round(seconds, 3)},
+        "accuracy": accuracy_document(result),
+    }
