@@ -5,6 +5,9 @@
 #include <vector>
 
 #include "io/safetensors.h"
+#include "layer/layer_file.h"
+#include "memattn/config.h"
+#include "memattn/layer_file.h"
 #include "memattn/memory_augmented_attention.h"
 #include "memory_file.h"
 
@@ -29,7 +32,10 @@ void read_everything(const std::string& path) {
   });
   fuzz::run([&] { load<float>(path); });
   fuzz::run([&] { load<double>(path); });
+  fuzz::run([&] { memattn::load_layer<float, memattn::CrossAttentionConfig>(path); });
+  fuzz::run([&] { memattn::load_layer<double, memattn::HierarchicalAttentionConfig>(path); });
   fuzz::run([&] { static_cast<void>(memattn::layer_file_dtype(path)); });
+  fuzz::run([&] { static_cast<void>(memattn::layer_file_info(path)); });
 }
 
 }  // namespace

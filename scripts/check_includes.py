@@ -24,6 +24,9 @@ MODULES = {
 # The lowest module that may include a public header; those not named here are for everyone.
 PUBLIC_MODULE = {
     "config.h": "layer",
+    "cross_attention.h": "layer",
+    "hierarchical_attention.h": "layer",
+    "layer_file.h": "layer",
     "memory_augmented_attention.h": "layer",
     "scores_cache.h": "layer",
     "optimizers.h": "train",

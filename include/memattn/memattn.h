@@ -4,6 +4,7 @@
 //   memory_augmented_attention.h   MemoryAugmentedAttention<T>: forward, backward, weights, files
 //   cross_attention.h              CrossAttention<T>: one input reads another
 //   hierarchical_attention.h       HierarchicalAttention<T>: two self-attentions, added
+//   layer_file.h                   layer_file_info: which layer a file holds
 //   scores_cache.h                 ScoresCache<T>: what backward need not compute again
 //   optimizers.h                   Sgd, Adam, AdamW, clip_by_global_norm
 //   panel_forecaster.h             PanelForecaster: an ensemble for many series of one frequency
@@ -19,6 +20,7 @@
 #include "memattn/error_loss.h"
 #include "memattn/errors.h"
 #include "memattn/hierarchical_attention.h"
+#include "memattn/layer_file.h"
 #include "memattn/memory_augmented_attention.h"
 #include "memattn/optimizers.h"
 #include "memattn/panel_forecaster.h"

@@ -191,6 +191,7 @@ class MEMATTN_EXPORT MemoryAugmentedAttention {
 
 // The type of the weights in a file that save wrote, "float32" or "float64", to choose the class
 // that loads it. Checks the whole header as load does, and reads no weight. Throws as load does.
+// For a file that may hold another layer: layer_file_info (layer_file.h).
 [[nodiscard]] MEMATTN_EXPORT std::string layer_file_dtype(const std::filesystem::path& path);
 
 extern template class MemoryAugmentedAttention<float>;

@@ -80,10 +80,10 @@ void check_memory(const OptionChecks& check, const MemoryAugmentedAttentionConfi
 // The options that the attentions between two inputs share, checked in the order of their fields;
 // `first` and `second` name the widths of the inputs.
 template <typename Config>
-void check_sequence_attention(std::string_view layer, const Config& config, std::string_view first,
+void check_sequence_attention(const Config& config, std::string_view first,
                               std::optional<std::int64_t> first_units, std::string_view second,
                               std::optional<std::int64_t> second_units) {
-  const OptionChecks check(layer);
+  const OptionChecks check(kLayerName<Config>);
   check.dimension("units", config.units);
   check.dimension("num_heads", config.num_heads);
   check.dimension(first, first_units);
@@ -102,7 +102,7 @@ void check_sequence_attention(std::string_view layer, const Config& config, std:
 }  // namespace
 
 void MemoryAugmentedAttentionConfig::validate() const {
-  const OptionChecks check("MemoryAugmentedAttention");
+  const OptionChecks check(kLayerName<MemoryAugmentedAttentionConfig>);
   check.dimension("units", units);
   check.dimension("memory_size", memory_size);
   check.dimension("num_heads", num_heads);
@@ -128,13 +128,11 @@ std::vector<std::string> MemoryAugmentedAttentionConfig::warnings() const {
 }
 
 void CrossAttentionConfig::validate() const {
-  check_sequence_attention("CrossAttention", *this, "source1_units", source1_units, "source2_units",
-                           source2_units);
+  check_sequence_attention(*this, "source1_units", source1_units, "source2_units", source2_units);
 }
 
 void HierarchicalAttentionConfig::validate() const {
-  check_sequence_attention("HierarchicalAttention", *this, "short_units", short_units, "long_units",
-                           long_units);
+  check_sequence_attention(*this, "short_units", short_units, "long_units", long_units);
 }
 
 }  // namespace memattn

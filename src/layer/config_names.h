@@ -1,4 +1,4 @@
-// The values of the config's enumerations, and what they are called in JSON.
+// What the layers, and the values of their configs' enumerations, are called in files and messages.
 #pragma once
 
 #include <array>
@@ -8,6 +8,17 @@
 #include "memattn/config.h"
 
 namespace memattn {
+
+// The name of the layer that a config is of.
+template <typename Config>
+inline constexpr std::string_view kLayerName = {};
+template <>
+inline constexpr std::string_view kLayerName<MemoryAugmentedAttentionConfig> =
+    "MemoryAugmentedAttention";
+template <>
+inline constexpr std::string_view kLayerName<CrossAttentionConfig> = "CrossAttention";
+template <>
+inline constexpr std::string_view kLayerName<HierarchicalAttentionConfig> = "HierarchicalAttention";
 
 inline constexpr std::array<std::pair<MemoryInitializer::Kind, std::string_view>, 3> kKindNames = {{
     {MemoryInitializer::Kind::kNormal, "normal"},

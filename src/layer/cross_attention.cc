@@ -5,6 +5,7 @@
 
 #include "check.h"
 #include "layer/checks.h"
+#include "layer/layer_file.h"
 #include "layer/sequence_layer.h"
 
 namespace memattn {
@@ -172,6 +173,15 @@ template <typename T>
 std::string CrossAttention<T>::summary() const {
   return impl_->summary("CrossAttention", "source1_units", config().resolved_source1_units(),
                         "source2_units", config().resolved_source2_units());
+}
+template <typename T>
+void CrossAttention<T>::save(const std::filesystem::path& path) const {
+  save_layer(path, config(), parameters());
+}
+template <typename T>
+CrossAttention<T> CrossAttention<T>::load(const std::filesystem::path& path) {
+  const auto [config, parameters] = load_layer<T, CrossAttentionConfig>(path);
+  return CrossAttention(config, parameters);
 }
 
 template class CrossAttention<float>;

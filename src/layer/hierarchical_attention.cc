@@ -6,6 +6,7 @@
 
 #include "check.h"
 #include "layer/checks.h"
+#include "layer/layer_file.h"
 #include "layer/sequence_layer.h"
 
 namespace memattn {
@@ -214,6 +215,15 @@ template <typename T>
 std::string HierarchicalAttention<T>::summary() const {
   return impl_->summary("HierarchicalAttention", "short_units", config().resolved_short_units(),
                         "long_units", config().resolved_long_units());
+}
+template <typename T>
+void HierarchicalAttention<T>::save(const std::filesystem::path& path) const {
+  save_layer(path, config(), parameters());
+}
+template <typename T>
+HierarchicalAttention<T> HierarchicalAttention<T>::load(const std::filesystem::path& path) {
+  const auto [config, parameters] = load_layer<T, HierarchicalAttentionConfig>(path);
+  return HierarchicalAttention(config, parameters);
 }
 
 template class HierarchicalAttention<float>;

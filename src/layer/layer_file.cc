@@ -1,23 +1,41 @@
-// The layer's file: safetensors with the config in its metadata, as docs/format.md says.
+// Writing, checking and reading a layer's file.
+#include "layer/layer_file.h"
+
 #include <algorithm>
-#include <map>
 #include <span>
 #include <stdexcept>
+#include <string>
 #include <string_view>
 #include <vector>
 
 #include "check.h"
 #include "io/printable.h"
 #include "io/safetensors.h"
+#include "layer/config_names.h"
 #include "layer/weights.h"
 #include "memattn/errors.h"
+#include "memattn/layer_file.h"
 #include "memattn/memory_augmented_attention.h"
 
 namespace memattn {
 namespace {
 
-constexpr std::string_view kFormat = "memattn.MemoryAugmentedAttention";
 constexpr std::string_view kFormatVersion = "1";
+
+template <typename Config>
+std::string format_of() {
+  return concat("memattn.", kLayerName<Config>);
+}
+
+void parse(std::string_view json, MemoryAugmentedAttentionConfig& config) {
+  config = config_from_json(json);
+}
+void parse(std::string_view json, CrossAttentionConfig& config) {
+  config = cross_attention_config_from_json(json);
+}
+void parse(std::string_view json, HierarchicalAttentionConfig& config) {
+  config = hierarchical_attention_config_from_json(json);
+}
 
 const std::string& metadata_value(const SafetensorsReader& reader, const char* key,
                                   std::string_view expected) {
@@ -28,27 +46,29 @@ const std::string& metadata_value(const SafetensorsReader& reader, const char* k
   return found->second;
 }
 
-MemoryAugmentedAttentionConfig read_config(const SafetensorsReader& reader) {
-  const std::string& format = metadata_value(reader, "format", kFormat);
-  if (format != kFormat) reader.fail("__metadata__: format", in_quotes(format), kFormat);
+template <typename Config>
+Config read_config(const SafetensorsReader& reader) {
+  const std::string& format = metadata_value(reader, "format", format_of<Config>());
+  if (format != format_of<Config>()) {
+    reader.fail("__metadata__: format", in_quotes(format), format_of<Config>());
+  }
   const std::string& version = metadata_value(reader, "format_version", kFormatVersion);
   if (version != kFormatVersion) {
     reader.fail("__metadata__: format_version", in_quotes(version),
                 "\"1\"; a file of a newer version needs a newer memattn");
   }
   try {
-    return config_from_json(metadata_value(reader, "config", "the layer's options as JSON"));
+    Config config;
+    parse(metadata_value(reader, "config", "the layer's options as JSON"), config);
+    return config;
   } catch (const std::invalid_argument& error) {
     throw FormatError(concat(reader.path(), ": __metadata__: config: ", error.what()));
   }
 }
 
-// The config of the file, after checking that its tensors are exactly the weights of that layer.
-// Takes memory for names and shapes only.
-MemoryAugmentedAttentionConfig check_header(const SafetensorsReader& reader,
-                                            std::string_view dtype) {
-  const MemoryAugmentedAttentionConfig config = read_config(reader);
-  const std::vector<WeightInfo> weights = weight_infos(config);
+// Throws unless the tensors of the file are exactly these weights, all of that type.
+void check_tensors(const SafetensorsReader& reader, const std::vector<WeightInfo>& weights,
+                   std::string_view dtype) {
   for (const WeightInfo& weight : weights) {
     const std::string place = concat("tensor ", in_quotes(weight.name));
     const TensorInfo* tensor = reader.find(weight.name);
@@ -68,51 +88,82 @@ MemoryAugmentedAttentionConfig check_header(const SafetensorsReader& reader,
       reader.fail("header", concat("tensor ", in_quotes(tensor.name)), "only the layer's weights");
     }
   }
-  return config;
+}
+
+// What a file of that layer holds, after checking its whole header.
+template <typename Config>
+LayerFileInfo checked_info(const SafetensorsReader& reader) {
+  const std::vector<WeightInfo> weights = weight_infos(read_config<Config>(reader));
+  const TensorInfo* first = reader.find(weights.front().name);
+  const bool is_double = first && first->dtype == kDtype<double>;
+  check_tensors(reader, weights, is_double ? kDtype<double> : kDtype<float>);
+  return {std::string(kLayerName<Config>), is_double ? "float64" : "float32"};
 }
 
 }  // namespace
 
-std::string layer_file_dtype(const std::filesystem::path& path) {
+LayerFileInfo layer_file_info(const std::filesystem::path& path) {
   const SafetensorsReader reader(path);
-  const TensorInfo* memory = reader.find("memory");
-  const bool is_double = memory && memory->dtype == kDtype<double>;
-  check_header(reader, is_double ? kDtype<double> : kDtype<float>);
-  return is_double ? "float64" : "float32";
+  const std::string known =
+      concat("one of ", format_of<MemoryAugmentedAttentionConfig>(), ", ",
+             format_of<CrossAttentionConfig>(), ", ", format_of<HierarchicalAttentionConfig>());
+  const std::string& format = metadata_value(reader, "format", known);
+  if (format == format_of<MemoryAugmentedAttentionConfig>()) {
+    return checked_info<MemoryAugmentedAttentionConfig>(reader);
+  }
+  if (format == format_of<CrossAttentionConfig>()) {
+    return checked_info<CrossAttentionConfig>(reader);
+  }
+  if (format == format_of<HierarchicalAttentionConfig>()) {
+    return checked_info<HierarchicalAttentionConfig>(reader);
+  }
+  reader.fail("__metadata__: format", in_quotes(format), known);
 }
 
-template <typename T>
-void MemoryAugmentedAttention<T>::save(const std::filesystem::path& path) const {
+std::string layer_file_dtype(const std::filesystem::path& path) {
+  return checked_info<MemoryAugmentedAttentionConfig>(SafetensorsReader(path)).dtype;
+}
+
+template <typename T, typename Config>
+void save_layer(const std::filesystem::path& path, const Config& config,
+                std::span<const T> parameters) {
+  const std::vector<WeightInfo> weights = weight_infos(config);
   std::vector<TensorView> tensors;
-  for (const WeightInfo& weight : weight_infos()) {
-    tensors.push_back(
-        {weight.name, kDtype<T>, weight.shape, std::as_bytes(this->weight(weight.name))});
+  for (const WeightInfo& weight : weights) {
+    const auto values = parameters.subspan(static_cast<std::size_t>(weight.offset),
+                                           static_cast<std::size_t>(weight.size));
+    tensors.push_back({weight.name, kDtype<T>, weight.shape, std::as_bytes(values)});
   }
   write_safetensors(path, tensors,
-                    {{"format", std::string(kFormat)},
+                    {{"format", format_of<Config>()},
                      {"format_version", std::string(kFormatVersion)},
-                     {"config", to_json(config())}});
+                     {"config", to_json(config)}});
 }
 
-template <typename T>
-MemoryAugmentedAttention<T> MemoryAugmentedAttention<T>::load(const std::filesystem::path& path) {
+template <typename T, typename Config>
+LoadedLayer<T, Config> load_layer(const std::filesystem::path& path) {
   const SafetensorsReader reader(path);
-  const MemoryAugmentedAttentionConfig config = check_header(reader, kDtype<T>);
+  LoadedLayer<T, Config> loaded{read_config<Config>(reader), {}};
+  const std::vector<WeightInfo> weights = weight_infos(loaded.config);
+  check_tensors(reader, weights, kDtype<T>);
   // No longer than the file: the shapes of the weights are those of the tensors in it.
-  std::vector<T> parameters(static_cast<std::size_t>(memattn::count_params(config)));
-  for (const WeightInfo& weight : memattn::weight_infos(config)) {
-    reader.read(*reader.find(weight.name), std::span(parameters)
+  loaded.parameters.resize(static_cast<std::size_t>(count_params(loaded.config)));
+  for (const WeightInfo& weight : weights) {
+    reader.read(*reader.find(weight.name), std::span(loaded.parameters)
                                                .subspan(static_cast<std::size_t>(weight.offset),
                                                         static_cast<std::size_t>(weight.size)));
   }
-  return MemoryAugmentedAttention(config, parameters);
+  return loaded;
 }
 
-template void MemoryAugmentedAttention<float>::save(const std::filesystem::path&) const;
-template void MemoryAugmentedAttention<double>::save(const std::filesystem::path&) const;
-template MemoryAugmentedAttention<float> MemoryAugmentedAttention<float>::load(
-    const std::filesystem::path&);
-template MemoryAugmentedAttention<double> MemoryAugmentedAttention<double>::load(
-    const std::filesystem::path&);
+#define MEMATTN_INSTANTIATE(T, Config)                                                       \
+  template void save_layer(const std::filesystem::path&, const Config&, std::span<const T>); \
+  template LoadedLayer<T, Config> load_layer(const std::filesystem::path&);
+MEMATTN_INSTANTIATE(float, MemoryAugmentedAttentionConfig)
+MEMATTN_INSTANTIATE(double, MemoryAugmentedAttentionConfig)
+MEMATTN_INSTANTIATE(float, CrossAttentionConfig)
+MEMATTN_INSTANTIATE(double, CrossAttentionConfig)
+MEMATTN_INSTANTIATE(float, HierarchicalAttentionConfig)
+MEMATTN_INSTANTIATE(double, HierarchicalAttentionConfig)
 
 }  // namespace memattn

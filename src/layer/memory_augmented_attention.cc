@@ -11,6 +11,7 @@
 #include "kernels/tiling.h"
 #include "layer/checks.h"
 #include "layer/flat_weights.h"
+#include "layer/layer_file.h"
 #include "layer/passes.h"
 #include "layer/scores_cache_impl.h"
 #include "layer/summary.h"
@@ -268,6 +269,17 @@ std::string MemoryAugmentedAttention<T>::summary() const {
              "  memory_size ", config.memory_size, "  num_heads ", config.num_heads, "  key_dim ",
              config.resolved_key_dim(), "  value_dim ", config.resolved_value_dim()),
       weight_infos());
+}
+
+template <typename T>
+void MemoryAugmentedAttention<T>::save(const std::filesystem::path& path) const {
+  save_layer(path, config(), parameters());
+}
+
+template <typename T>
+MemoryAugmentedAttention<T> MemoryAugmentedAttention<T>::load(const std::filesystem::path& path) {
+  const auto [config, parameters] = load_layer<T, MemoryAugmentedAttentionConfig>(path);
+  return MemoryAugmentedAttention(config, parameters);
 }
 
 template class MemoryAugmentedAttention<float>;
