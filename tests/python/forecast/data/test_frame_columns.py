@@ -4,6 +4,7 @@ import datetime as dt
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import duckdb
@@ -15,6 +16,8 @@ import pytest
 
 from memattn.errors import DataError
 from memattn.forecast import Forecaster
+from memattn.forecast.data import frame_columns as module
+from memattn.forecast.data.frame_columns import frame_columns
 from memattn.forecast.data.frames import cross_validation_frame, forecast_frame
 from memattn.forecast.data.panel import Panel, panel_from_file, panel_from_frame
 from memattn.forecast.data.windows import rolling_windows
@@ -259,3 +262,57 @@ except ModuleNotFoundError as error:
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=True
     )
     assert done.stdout.splitlines() == ["1", "a data frame needs: pip install 'memattn[forecast]'"]
+
+
+def test_a_library_like_pandas_is_brought_to_pandas(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = pd.DataFrame({"ds": days(3), "y": [1.0, 2.0, 4.0]})
+    kind = SimpleNamespace(value="modin")
+    theirs = SimpleNamespace(implementation=kind, to_pandas=lambda: table)
+    read = module.nw.from_native
+    monkeypatch.setattr(module.nw, "from_native", lambda one: theirs if one is kind else read(one))
+    columns = frame_columns(kind)
+    assert (columns.library, columns.names) == ("pandas", ["ds", "y"])
+    assert columns.numbers("y").tolist() == [1, 2, 4]
+
+
+def test_ids_with_half_a_surrogate_pair_are_refused() -> None:
+    ids = pd.Series(["a", "b\ud800", "a"], dtype=object)
+    table = pd.DataFrame({"unique_id": ids, "ds": days(3), "y": [1, 2, 3]})
+    with pytest.raises(DataError, match="found ids with half a surrogate pair, expected Unicode"):
+        panel_from_frame(table)
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pl.Series([5, None, 7], dtype=pl.Int64),
+        pl.Series([5, None, 7], dtype=pl.Int128),
+        pl.Series([5.0, None, 7.0], dtype=pl.Float32),
+        pl.Series(["5", None, "7"]),
+    ],
+    ids=lambda column: str(column.dtype),
+)
+def test_missing_numbers_of_every_type(column: pl.Series) -> None:
+    columns = frame_columns(pl.DataFrame({"y": column, "none": [None] * 3}))
+    np.testing.assert_array_equal(columns.numbers("y"), [5, np.nan, 7])
+    np.testing.assert_array_equal(columns.numbers("none"), [np.nan] * 3)
+
+
+def test_sparse_columns() -> None:
+    table = pd.DataFrame(
+        {
+            "ds": pd.arrays.SparseArray([0, 1, 2]),
+            "y": pd.arrays.SparseArray([0.0, 3.0, 0.0]),
+        }
+    )
+    panel = panel_from_frame(table)
+    assert panel.values.tolist() == [0, 3, 0]
+    assert forecast(panel)["ds"].tolist() == [3]
+
+
+def test_cells_of_several_values_are_no_times() -> None:
+    table = pd.DataFrame({"lists": [[1], [2], [3]], "when": days(3), "a": [1, 2, 3.5]})
+    panel = panel_from_frame(table)
+    assert (panel.ids.tolist(), panel.frequency.words) == (["a"], "1 day")
+    with pytest.raises(DataError, match='"lists": found lists or records as cells'):
+        panel_from_frame(table, time_col="lists")
