@@ -14,6 +14,7 @@ from memattn.forecast.metrics import (
 
 
 def smape(forecast: np.ndarray, truth: np.ndarray) -> float:
+    forecast, truth = np.atleast_2d(forecast, truth)
     scale = np.ones(len(truth))
     return float(window_errors(forecast, truth, scale, scale).smape.mean())
 
