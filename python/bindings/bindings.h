@@ -4,9 +4,10 @@
 
 #include <nanobind/nanobind.h>
 
-void init_files(nanobind::module_& m);       // writing of files, escapes of untrusted text
-void init_layer(nanobind::module_& m);       // MemoryAugmentedAttention, its options and masks
-void init_hosted(nanobind::module_& m);      // the layer for frameworks that own its weights
-void init_optimizers(nanobind::module_& m);  // Sgd, Adam, AdamW, clip_by_global_norm
-void init_panel(nanobind::module_& m);       // PanelForecaster
-void init_runtime(nanobind::module_& m);     // threads, instruction set, scratch
+void init_files(nanobind::module_& m);        // writing of files, escapes of untrusted text
+void init_layer(nanobind::module_& m);        // MemoryAugmentedAttention, its options and masks
+void init_hosted(nanobind::module_& m);       // the layer for frameworks that own its weights
+void init_pair_layers(nanobind::module_& m);  // CrossAttention and HierarchicalAttention
+void init_optimizers(nanobind::module_& m);   // Sgd, Adam, AdamW, clip_by_global_norm
+void init_panel(nanobind::module_& m);        // PanelForecaster
+void init_runtime(nanobind::module_& m);      // threads, instruction set, scratch

@@ -1,23 +1,17 @@
 // memattn._memattn.LayerFloat32 and LayerFloat64: the layer over prepared NumPy arrays. Shapes,
 // defaults and conversions are the business of python/memattn/layer.py.
 #include <nanobind/ndarray.h>
-#include <nanobind/stl/filesystem.h>
-#include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
-#include <algorithm>
 #include <cstdint>
-#include <filesystem>
-#include <optional>
 #include <span>
-#include <stdexcept>
 #include <string>
-#include <utility>
-#include <vector>
 
 #include "bindings.h"
 #include "gil.h"
+#include "layer/brief.h"
+#include "layer_class.h"
 #include "layer_handle.h"
 #include "span_of.h"
 #include "tokens_view.h"
@@ -27,51 +21,29 @@ using nb::literals::operator""_a;
 
 namespace {
 
-template <typename T, std::size_t kDims>
-using Array = nb::ndarray<T, nb::ndim<kDims>, nb::c_contig, nb::device::cpu>;
-template <std::size_t kDims>
-using Keep = std::optional<Array<const std::uint8_t, kDims>>;
+template <typename T>
+using Handle = LayerHandle<memattn::MemoryAugmentedAttention<T>>;
 
-std::span<const std::uint8_t> keep_span(const char* argument, const Keep<2>& keep) {
-  return keep ? span_of(argument, *keep) : std::span<const std::uint8_t>();
-}
-
-memattn::CallOptions call_options(const Keep<3>& attention_mask, const Keep<2>& query_mask,
-                                  const Keep<2>& value_mask, bool use_causal_mask, bool training,
-                                  std::uint64_t dropout_step, std::int64_t first_step,
-                                  std::int64_t first_sequence) {
-  memattn::CallOptions options;
-  if (attention_mask) {
-    options.attention_mask = {span_of("attention_mask", *attention_mask),
-                              static_cast<std::int64_t>(attention_mask->shape(0)),
-                              static_cast<std::int64_t>(attention_mask->shape(1)),
-                              static_cast<std::int64_t>(attention_mask->shape(2))};
-  }
-  options.query_mask = keep_span("query_mask", query_mask);
-  options.value_mask = keep_span("value_mask", value_mask);
-  options.use_causal_mask = use_causal_mask;
-  options.training = training;
-  options.dropout_step = dropout_step;
-  options.first_step = first_step;
-  options.first_sequence = first_sequence;
-  return options;
+// Calls compute(layer) for a forward pass over so many tokens.
+template <typename T, typename Compute>
+void run_forward(const Handle<T>& self, std::int64_t tokens, Compute compute) {
+  self.forward(memattn::is_brief(self.config(), tokens), 0, compute);
 }
 
 template <typename T>
-void forward(const LayerHandle<T>& self, const Array<const T, 3>& x, const Array<T, 3>& y,
-             const std::optional<nb::ndarray<T, nb::c_contig, nb::device::cpu>>& scores,
-             bool average_heads, const Keep<3>& attention_mask, const Keep<2>& query_mask,
-             const Keep<2>& value_mask, bool use_causal_mask, bool training,
-             std::uint64_t dropout_step, std::int64_t first_step, std::int64_t first_sequence) {
+void forward(const Handle<T>& self, const Array<const T, 3>& x, const Array<T, 3>& y,
+             const Scores<T>& scores, bool average_heads, const Keep<3>& attention_mask,
+             const Keep<2>& query_mask, const Keep<2>& value_mask, bool use_causal_mask,
+             bool training, std::uint64_t dropout_step, std::int64_t first_step,
+             std::int64_t first_sequence) {
   const auto options = call_options(attention_mask, query_mask, value_mask, use_causal_mask,
                                     training, dropout_step, first_step, first_sequence);
-  memattn::ScoresOutput<T> output;
-  if (scores) output = {span_of("scores", *scores), average_heads};
+  const auto output = scores_output("scores", scores, average_heads);
   const auto in = span_of("x", x);
   const auto out = span_of("y", y);
   const auto batch = static_cast<std::int64_t>(x.shape(0));
   const auto steps = static_cast<std::int64_t>(x.shape(1));
-  self.forward(batch * steps, [&](const memattn::MemoryAugmentedAttention<T>& layer) {
+  run_forward(self, batch * steps, [&](const memattn::MemoryAugmentedAttention<T>& layer) {
     layer.forward(in, {.batch = batch, .steps = steps}, out, options, output);
   });
 }
@@ -93,7 +65,7 @@ const NumPy& numpy() {
 // The call without options on arrays that need no conversion. Returns `out`, or where that is None
 // a new array; or None, and has written nothing, when x or `out` is anything but such an array.
 template <typename T>
-nb::object forward_plain(const LayerHandle<T>& self, nb::handle x, nb::handle out) {
+nb::object forward_plain(const Handle<T>& self, nb::handle x, nb::handle out) {
   const std::int64_t units = self.config().units;
   const nb::handle ndarray = numpy().ndarray;
   const TokensView<T> input(x, ndarray, units);
@@ -108,19 +80,18 @@ nb::object forward_plain(const LayerHandle<T>& self, nb::handle x, nb::handle ou
     return nb::none();
   }
   const std::int64_t batch = input.batch(), steps = input.steps();
-  self.forward(batch * steps, [&](const memattn::MemoryAugmentedAttention<T>& layer) {
+  run_forward(self, batch * steps, [&](const memattn::MemoryAugmentedAttention<T>& layer) {
     layer.forward(input.values(), {.batch = batch, .steps = steps}, output.values());
   });
   return result;
 }
 
 template <typename T>
-void backward(const LayerHandle<T>& self, const Array<const T, 3>& x,
-              const Array<const T, 3>& grad_y, const Array<T, 3>& grad_x,
-              const Array<T, 1>& grad_parameters, const Keep<3>& attention_mask,
-              const Keep<2>& query_mask, const Keep<2>& value_mask, bool use_causal_mask,
-              bool training, std::uint64_t dropout_step, std::int64_t first_step,
-              std::int64_t first_sequence) {
+void backward(const Handle<T>& self, const Array<const T, 3>& x, const Array<const T, 3>& grad_y,
+              const Array<T, 3>& grad_x, const Array<T, 1>& grad_parameters,
+              const Keep<3>& attention_mask, const Keep<2>& query_mask, const Keep<2>& value_mask,
+              bool use_causal_mask, bool training, std::uint64_t dropout_step,
+              std::int64_t first_step, std::int64_t first_sequence) {
   const auto layer = self.snapshot();
   const auto options = call_options(attention_mask, query_mask, value_mask, use_causal_mask,
                                     training, dropout_step, first_step, first_sequence);
@@ -134,51 +105,12 @@ void backward(const LayerHandle<T>& self, const Array<const T, 3>& x,
                   out, flat, options);
 }
 
-// (name, shape, offset, size) of each weight.
-template <typename T>
-nb::list weight_infos(const LayerHandle<T>& self) {
-  nb::list infos;
-  for (const memattn::WeightInfo& info : self.snapshot()->weight_infos()) {
-    infos.append(
-        nb::make_tuple(info.name, nb::tuple(nb::cast(info.shape)), info.offset, info.size));
-  }
-  return infos;
-}
-
-std::string name_of(memattn::Route route) {
-  if (route == memattn::Route::kAuto) return "auto";
-  return route == memattn::Route::kFolded ? "folded" : "projected";
-}
-
-memattn::Route route_named(const std::string& name) {
-  if (name == "folded") return memattn::Route::kFolded;
-  if (name == "projected") return memattn::Route::kProjected;
-  return memattn::Route::kAuto;  // python/memattn/layer.py has checked the name
-}
-
 template <typename T>
 void init_layer_of(nb::module_& m, const char* name) {
-  using Layer = memattn::MemoryAugmentedAttention<T>;
-  using Handle = LayerHandle<T>;
-  nb::class_<Handle>(m, name)
-      .def(
-          "__init__",
-          [](Handle* self, const std::string& config) {
-            new (self) Handle(Layer(memattn::config_from_json(config)));
-          },
-          "config"_a)
-      .def_static(
-          "load", [](const std::filesystem::path& path) { return Handle(Layer::load(path)); },
-          "path"_a)
-      .def(
-          "save",
-          [](const Handle& self, const std::filesystem::path& path) {
-            const auto layer = self.snapshot();
-            const GilRelease release;
-            layer->save(path);
-          },
-          "path"_a)
-      .def("forward", &forward<T>, "x"_a.noconvert(), "y"_a.noconvert(),
+  auto type =
+      layer_class<memattn::MemoryAugmentedAttention<T>>(m, name, &memattn::config_from_json);
+  define_file(type);
+  type.def("forward", &forward<T>, "x"_a.noconvert(), "y"_a.noconvert(),
            "scores"_a.noconvert().none(), "average_heads"_a, "attention_mask"_a.none(),
            "query_mask"_a.none(), "value_mask"_a.none(), "use_causal_mask"_a, "training"_a,
            "dropout_step"_a, "first_step"_a, "first_sequence"_a,
@@ -196,36 +128,7 @@ void init_layer_of(nb::module_& m, const char* name) {
            "dropout_step"_a, "first_step"_a, "first_sequence"_a,
            "Writes grad_x (B, T, U) and grad_parameters (P,), all weights in the order of\n"
            "weight_infos(), from x and grad_y (B, T, U) and the options of the forward call.")
-      .def(
-          "read_parameters",
-          [](const Handle& self, const Array<T, 1>& out) {
-            const auto layer = self.snapshot();
-            if (out.size() != layer->parameters().size()) {
-              throw std::invalid_argument(
-                  "read_parameters: out: found another size, expected "
-                  "count_params()");
-            }
-            std::ranges::copy(layer->parameters(), span_of("out", out).data());
-          },
-          "out"_a.noconvert())
-      .def(
-          "set_parameters",
-          [](Handle& self, const Array<const T, 1>& parameters) {
-            self.writable().set_parameters(span_of("parameters", parameters));
-          },
-          "parameters"_a.noconvert())
-      .def("weight_infos", &weight_infos<T>)
-      .def("config_json", [](const Handle& self) { return memattn::to_json(self.config()); })
-      .def("summary", [](const Handle& self) { return self.snapshot()->summary(); })
-      .def("route", [](const Handle& self) { return name_of(self.snapshot()->route()); })
-      .def("forced_route",
-           [](const Handle& self) { return name_of(self.snapshot()->forced_route()); })
-      .def(
-          "set_route",
-          [](Handle& self, const std::string& route) {
-            self.writable().set_route(route_named(route));
-          },
-          "route"_a);
+      .def("route", [](const Handle<T>& self) { return name_of(self.snapshot()->route()); });
 }
 
 }  // namespace

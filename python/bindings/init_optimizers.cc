@@ -17,6 +17,9 @@
 #include "bindings.h"
 #include "gil.h"
 #include "layer_handle.h"
+#include "memattn/cross_attention.h"
+#include "memattn/hierarchical_attention.h"
+#include "memattn/memory_augmented_attention.h"
 #include "memattn/optimizers.h"
 #include "new_array.h"
 
@@ -82,6 +85,15 @@ nb::dict state_of(const AnyOptimizer<T>& self) {
   return result;
 }
 
+// A step of layers of one class; the weights of all are one flat buffer.
+template <typename T, typename Layer>
+void step(AnyOptimizer<T>& self, LayerHandle<Layer>& layer,
+          const nb::ndarray<T, nb::ndim<1>, nb::c_contig, nb::device::cpu>& gradients) {
+  layer.writable().update([&](std::span<T> parameters) {
+    self.base().step(parameters, {gradients.data(), gradients.size()});
+  });
+}
+
 template <typename T>
 void init_optimizer_of(nb::module_& m, const char* name) {
   using Any = AnyOptimizer<T>;
@@ -107,14 +119,11 @@ void init_optimizer_of(nb::module_& m, const char* name) {
       .def_static(
           "load_adamw", [](const Path& path) { return Any{memattn::AdamW<T>::load(path)}; },
           "path"_a)
-      .def(
-          "step",
-          [](Any& self, LayerHandle<T>& layer, const Flat& gradients) {
-            layer.writable().update([&](std::span<T> parameters) {
-              self.base().step(parameters, {gradients.data(), gradients.size()});
-            });
-          },
-          "layer"_a, "gradients"_a.noconvert())
+      .def("step", &step<T, memattn::MemoryAugmentedAttention<T>>, "layer"_a,
+           "gradients"_a.noconvert())
+      .def("step", &step<T, memattn::CrossAttention<T>>, "layer"_a, "gradients"_a.noconvert())
+      .def("step", &step<T, memattn::HierarchicalAttention<T>>, "layer"_a,
+           "gradients"_a.noconvert())
       .def(
           "set_learning_rate",
           [](Any& self, double learning_rate) { self.base().set_learning_rate(learning_rate); },

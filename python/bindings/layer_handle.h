@@ -10,43 +10,46 @@
 #include <utility>
 
 #include "gil.h"
-#include "layer/brief.h"
-#include "memattn/memory_augmented_attention.h"
 
-template <typename T>
+template <typename Layer>
 class LayerHandle {
  public:
-  explicit LayerHandle(memattn::MemoryAugmentedAttention<T> layer)
-      : layer_(std::make_shared<memattn::MemoryAugmentedAttention<T>>(std::move(layer))) {}
+  explicit LayerHandle(Layer layer) : layer_(std::make_shared<Layer>(std::move(layer))) {}
 
-  const memattn::MemoryAugmentedAttentionConfig& config() const { return layer_->config(); }
+  const auto& config() const { return layer_->config(); }
 
   // Keep it while the GIL is released.
-  std::shared_ptr<const memattn::MemoryAugmentedAttention<T>> snapshot() const { return layer_; }
+  std::shared_ptr<const Layer> snapshot() const { return layer_; }
 
-  // Calls compute(layer) for a forward pass over so many tokens: on a snapshot without the GIL, or
-  // under the GIL when that is brief. A thread that gives the GIL up for a moment while another one
-  // runs Python may get it back only after that thread's switch interval, 5 ms.
+  // Calls compute(layer) for a forward pass: on a snapshot without the GIL, or under the GIL when
+  // that is brief. A thread that gives the GIL up for a moment while another one runs Python may
+  // get it back only after that thread's switch interval, 5 ms. `folds` are bits for the folds that
+  // the pass may have to make first, which is not brief: those of a pass since the last change of
+  // weights are there. 0 for a layer that folds when its weights change.
   template <typename Compute>
-  void forward(std::int64_t tokens, Compute compute) const {
-    if (memattn::is_brief(config(), tokens)) {
+  void forward(bool brief, std::uint32_t folds, Compute compute) const {
+    if (brief && (folded_ & folds) == folds) {
       compute(*layer_);
       return;
     }
     const auto layer = snapshot();
-    const GilRelease release;
-    compute(*layer);
+    {
+      const GilRelease release;
+      compute(*layer);
+    }
+    // Another thread that changed the weights meanwhile has put a copy in the place of this layer.
+    if (layer == layer_) folded_ |= folds;
   }
 
   // To be changed before the GIL is released. A layer that another thread computes with is copied
   // first, and that thread goes on with the old one.
-  memattn::MemoryAugmentedAttention<T>& writable() {
-    if (layer_.use_count() > 1) {
-      layer_ = std::make_shared<memattn::MemoryAugmentedAttention<T>>(*layer_);
-    }
+  Layer& writable() {
+    if (layer_.use_count() > 1) layer_ = std::make_shared<Layer>(*layer_);
+    folded_ = 0;
     return *layer_;
   }
 
  private:
-  std::shared_ptr<memattn::MemoryAugmentedAttention<T>> layer_;
+  std::shared_ptr<Layer> layer_;
+  mutable std::uint32_t folded_ = 0;
 };

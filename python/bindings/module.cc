@@ -59,6 +59,7 @@ NB_MODULE(_memattn, m) {
 
   init_files(m);
   init_layer(m);
+  init_pair_layers(m);
   init_hosted(m);
   init_optimizers(m);
   init_panel(m);
