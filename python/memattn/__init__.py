@@ -1,8 +1,9 @@
 """memattn: attention over a learned memory.
 
-``MemoryAugmentedAttention`` is the layer, ``SGD``, ``Adam``, ``AdamW`` and ``clip_by_global_norm``
-train it, and ``FormatError`` is what a bad file raises. ``num_threads`` and ``set_num_threads`` say
-how many threads a call may use, ``active_isa`` names the instruction set that computes, and
+``MemoryAugmentedAttention`` is the layer, ``CrossAttention`` and ``HierarchicalAttention`` are its
+siblings over two inputs, ``SGD``, ``Adam``, ``AdamW`` and ``clip_by_global_norm`` train them, and
+``FormatError`` is what a bad file raises. ``num_threads`` and ``set_num_threads`` say how many
+threads a call may use, ``active_isa`` names the instruction set that computes, and
 ``scratch_bytes`` and ``release_scratch`` are about the memory that a thread keeps between calls.
 ``memattn.forecast`` and the command ``memattn forecast`` come with
 ``pip install 'memattn[forecast]'``; ``memattn.convert`` and ``memattn convert`` move weights from
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
         scratch_bytes,
         set_num_threads,
     )
+    from memattn.cross_attention import CrossAttention
+    from memattn.hierarchical_attention import HierarchicalAttention
     from memattn.layer import MemoryAugmentedAttention
     from memattn.optimizers import SGD, Adam, AdamW, clip_by_global_norm
 
@@ -29,7 +32,9 @@ __all__ = [
     "SGD",
     "Adam",
     "AdamW",
+    "CrossAttention",
     "FormatError",
+    "HierarchicalAttention",
     "MemoryAugmentedAttention",
     "__version__",
     "active_isa",
@@ -48,6 +53,8 @@ _HOMES = {
     "release_scratch": "memattn._memattn",
     "scratch_bytes": "memattn._memattn",
     "set_num_threads": "memattn._memattn",
+    "CrossAttention": "memattn.cross_attention",
+    "HierarchicalAttention": "memattn.hierarchical_attention",
     "MemoryAugmentedAttention": "memattn.layer",
     "SGD": "memattn.optimizers",
     "Adam": "memattn.optimizers",

@@ -79,16 +79,26 @@ def as_place(where: str, value: SupportsIndex, size: int) -> int:
     ValueError
         It is negative, or so large that the call's last one cannot be counted.
     """
-    try:
-        if isinstance(value, bool):
-            raise TypeError
-        place = index(value)
-    except TypeError:
-        found = type(value).__name__
-        raise TypeError(f"{where}: found {found}, expected an integer, at least 0") from None
+    place = _as_integer(where, value)
     if not 0 <= place < 2**63 - size:
         raise ValueError(f"{where}: found {place}, expected at least 0 and below 2**63 - {size}")
     return place
+
+
+def as_count(where: str, value: SupportsIndex) -> int:
+    """Return a number of sequences or steps.
+
+    Raises
+    ------
+    TypeError
+        The value is no integer; True and False are none.
+    ValueError
+        It is negative, or no integer of 64 bits.
+    """
+    count = _as_integer(where, value)
+    if not 0 <= count < 2**63:
+        raise ValueError(f"{where}: found {count}, expected at least 0 and below 2**63")
+    return count
 
 
 def check_shape(where: str, found: tuple[int, ...], expected: tuple[int | str, ...]) -> None:
@@ -103,3 +113,13 @@ def check_shape(where: str, found: tuple[int, ...], expected: tuple[int | str, .
         return
     text = ", ".join(str(size) for size in expected) + ("," if len(expected) == 1 else "")
     raise ValueError(f"{where}: found shape {found}, expected ({text})")
+
+
+def _as_integer(where: str, value: SupportsIndex) -> int:
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        return index(value)
+    except TypeError:
+        found = type(value).__name__
+        raise TypeError(f"{where}: found {found}, expected an integer, at least 0") from None

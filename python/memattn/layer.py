@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
 import warnings
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
 from memattn import _memattn
-from memattn.arrays import Array, as_mask, as_numbers, as_place, check_shape
+from memattn.arrays import Array, as_numbers, as_place, check_shape
+from memattn.base_layer import BaseLayer, as_attention_mask, as_step_mask, in_out
 from memattn.deprecation import RenamedProperty
 from memattn.file_kinds import check_is_saved
 from memattn.layer_options import MemoryInitializer, Route, checked_dtype, config_json
 
-_CORES: dict[str, Any] = {
-    "float32": _memattn.LayerFloat32,
-    "float64": _memattn.LayerFloat64,
-}
-_NAME = "MemoryAugmentedAttention"
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
-class MemoryAugmentedAttention:
+class MemoryAugmentedAttention(BaseLayer):
     """Attention over a learned memory, ``Z = X + MultiHeadAttention(X, M, M)``.
 
     Every token of the input reads the same ``memory_size`` learned slots on its own. The memory
@@ -80,6 +76,24 @@ class MemoryAugmentedAttention:
     (32, 10, 64)
     """
 
+    _name = "MemoryAugmentedAttention"
+    _cores: ClassVar[dict[str, Any]] = {
+        "float32": _memattn.LayerFloat32,
+        "float64": _memattn.LayerFloat64,
+    }
+    _inputs = ("x",)
+    _required = ("units", "memory_size", "num_heads")
+    _defaults: ClassVar[dict[str, Any]] = {
+        "key_dim": None,
+        "value_dim": None,
+        "use_bias": True,
+        "residual": True,
+        "dropout": 0.0,
+        "memory_initializer": "normal",
+        "fully_masked": "zero",
+        "dtype": "float32",
+    }
+
     def __init__(
         self,
         units: int,
@@ -110,7 +124,7 @@ class MemoryAugmentedAttention:
             seed=secrets.randbits(63) if seed is None else seed,
         )
         name = checked_dtype(dtype)
-        self._adopt(_CORES[name](config), name)
+        self._adopt(self._cores[name](config), name)
         for text in _memattn.config_warnings(config):
             warnings.warn(text, UserWarning, stacklevel=2)
 
@@ -179,18 +193,8 @@ class MemoryAugmentedAttention:
             if done is not None:
                 return done
         array, batch, steps = self._tokens("x", x)
-        if out is not None:
-            self._check_out(out, array.shape)
-        y = out if out is not None and out.flags.aligned else np.empty_like(array)
-        scores: Array | None = None
-        if return_attention_scores not in (True, False, "mean"):
-            found = repr(return_attention_scores)
-            raise ValueError(
-                f'return_attention_scores: found {found}, expected True, False or "mean"'
-            )
-        if return_attention_scores:
-            heads = () if return_attention_scores == "mean" else (self._heads,)
-            scores = np.empty((batch, *heads, steps, self._slots), self._dtype)
+        y = self._result(out, array.shape)
+        scores = self._scores(return_attention_scores, batch, steps, self._slots)
         masks = self._masks(batch, steps, attention_mask, query_mask, value_mask)
         place = as_place("first_step", first_step, steps)
         sequence = as_place("first_sequence", first_sequence, batch)
@@ -208,9 +212,7 @@ class MemoryAugmentedAttention:
             place,
             sequence,
         )
-        if out is not None and out is not y:
-            out[...] = y
-            y = out
+        y = in_out(out, y)
         return y if scores is None else (y, scores)
 
     def backward(
@@ -273,67 +275,16 @@ first_sequence
         ``memory`` (S, U), ``query.kernel`` and ``key.kernel`` (U, H, D), their biases (H, D),
         ``value.kernel`` (U, H, Dv) and bias (H, Dv), ``output.kernel`` (H, Dv, U) and bias (U).
         """
-        flat = self._flat()
-        flat.flags.writeable = False
-        return self._split(flat)
-
-    def get_weights(self) -> list[Array]:
-        """Return copies of the weights in Keras' order, which is that of `weights`."""
-        return list(self._split(self._flat()).values())
-
-    def set_weights(self, weights: Sequence[object] | Mapping[str, object]) -> None:
-        """Change the weights.
-
-        Parameters
-        ----------
-        weights : sequence of arrays, or mapping of names to arrays
-            All of them in the order of `get_weights`, or by name those that are to change.
-
-        Raises
-        ------
-        ValueError
-            A name, a number of arrays or a shape is wrong; then nothing has changed.
-        """
-        flat = self._flat()
-        parts = self._split(flat)
-        if not isinstance(weights, Mapping):
-            if len(weights) != len(parts):
-                found = f"{len(weights)} arrays"
-                expected = f"{len(parts)}: {', '.join(parts)}"
-                raise ValueError(f"set_weights: weights: found {found}, expected {expected}")
-            weights = dict(zip(parts, weights, strict=True))
-        for name, value in weights.items():
-            if name not in parts:
-                known = ", ".join(parts)
-                raise ValueError(f"set_weights: weights: found {name!r}, expected one of {known}")
-            array = as_numbers(f"set_weights: {name}", value, self._dtype)
-            check_shape(f"set_weights: {name}", array.shape, parts[name].shape)
-            parts[name][...] = array
-        self._core.set_parameters(flat)
+        return super().weights
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments that make a layer like this one, as JSON can hold them."""
-        config: dict[str, Any] = json.loads(self._core.config_json())
+        config = super().get_config()
         if config["memory_initializer"] == {"kind": "normal", "stddev": 1.0}:
             config["memory_initializer"] = "normal"
         elif config["memory_initializer"]["kind"] != "normal":
             config["memory_initializer"] = config["memory_initializer"]["kind"]
-        seed = config.pop("seed")
-        return {**config, "dtype": self.dtype, "seed": seed}
-
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> MemoryAugmentedAttention:
-        """Make a layer from what `get_config` gave; its weights start anew from the seed."""
-        return cls(**config)
-
-    def count_params(self) -> int:
-        """Return the number of values in all weights together."""
-        return self._count
-
-    def summary(self) -> str:
-        """Return a table of the weights with shapes and counts, and which route runs."""
-        text: str = self._core.summary()
-        return text
+        return config
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write weights and config to a safetensors file, atomically and durably.
@@ -346,7 +297,7 @@ first_sequence
         self._core.save(os.fspath(path))
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> MemoryAugmentedAttention:
+    def load(cls, path: str | os.PathLike[str]) -> Self:
         """Read a layer from a file that `save` wrote, from Python or from C++.
 
         Raises
@@ -359,13 +310,8 @@ first_sequence
         check_is_saved(Path(path), "layer")
         dtype = _memattn.layer_file_dtype(os.fspath(path))
         layer = cls.__new__(cls)
-        layer._adopt(_CORES[dtype].load(os.fspath(path)), dtype)
+        layer._adopt(cls._cores[dtype].load(os.fspath(path)), dtype)
         return layer
-
-    @property
-    def dtype(self) -> str:
-        """``"float32"`` or ``"float64"``."""
-        return str(self._dtype)
 
     @property
     def route(self) -> Route:
@@ -384,117 +330,20 @@ first_sequence
 
     path = RenamedProperty("route", removed_in="0.3")
 
-    @property
-    def dropout_step(self) -> int:
-        """The number of the latest training call, which with the seed decides what falls.
-
-        `backward` uses it to drop what that call dropped. Assign it to repeat a run.
-        """
-        return self._dropout_step
-
-    @dropout_step.setter
-    def dropout_step(self, step: int) -> None:
-        if not 0 <= step < 2**63:
-            raise ValueError(f"dropout_step: found {step}, expected at least 0 and below 2**63")
-        self._dropout_step = int(step)
-
-    def __repr__(self) -> str:
-        """Return the call that makes a layer like this one."""
-        config = self.get_config()
-        required = [repr(config.pop(name)) for name in ("units", "memory_size", "num_heads")]
-        usual = {
-            "key_dim": None,
-            "value_dim": None,
-            "use_bias": True,
-            "residual": True,
-            "dropout": 0.0,
-            "memory_initializer": "normal",
-            "fully_masked": "zero",
-            "dtype": "float32",
-        }
-        optional = [f"{k}={v!r}" for k, v in config.items() if k not in usual or usual[k] != v]
-        return f"{_NAME}({', '.join(required + optional)})"
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Return config, weights, and where dropout stands."""
-        return {
-            "config": self._core.config_json(),
-            "parameters": self._flat(),
-            "forced_route": self._core.forced_route(),
-            "dropout_step": self._dropout_step,
-        }
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Restore what `__getstate__` gave."""
-        name = state["parameters"].dtype.name
-        self._adopt(_CORES[name](state["config"]), name)
-        # A pickle may keep its buffers outside, wherever its reader puts them.
-        self._core.set_parameters(as_numbers("parameters", state["parameters"], self._dtype))
-        # The key of pickles from before version 0.2 is "forced_path".
-        self._core.set_route(state.get("forced_route") or state["forced_path"])
-        self._dropout_step = state["dropout_step"]
-
-    def _adopt(self, core: Any, dtype: str) -> None:
-        """Take a compiled layer, and note what every call needs of its config."""
-        self._core = core
-        self._dtype = np.dtype(dtype)
-        self._dropout_step = 0
-        self._weight_infos: list[tuple[str, tuple[int, ...], int, int]] = core.weight_infos()
-        self._count: int = sum(size for _, _, _, size in self._weight_infos)
-        config = json.loads(core.config_json())
-        self._units: int = config["units"]
+    def _adopt(self, core: Any, dtype: str) -> dict[str, Any]:
+        config = super()._adopt(core, dtype)
         self._slots: int = config["memory_size"]
-        self._heads: int = config["num_heads"]
-
-    def _flat(self) -> Array:
-        flat = np.empty(self._count, self._dtype)
-        self._core.read_parameters(flat)
-        return flat
-
-    def _split(self, flat: Array) -> dict[str, Array]:
-        """Return views into a flat buffer, by name."""
-        return {
-            name: flat[offset : offset + size].reshape(shape)
-            for name, shape, offset, size in self._weight_infos
-        }
+        return config
 
     def _tokens(self, where: str, x: object) -> tuple[Array, int, int]:
-        array = as_numbers(where, x, self._dtype)
-        shape = array.shape
-        if shape[2:] != (self._units,):
-            check_shape(where, shape, ("batch", "steps", self._units))
-        return array, shape[0], shape[1]
-
-    def _check_out(self, out: Array, shape: tuple[int, ...]) -> None:
-        if not isinstance(out, np.ndarray):
-            raise TypeError(f"out: found {type(out).__name__}, expected a NumPy array")
-        check_shape("out", out.shape, shape)
-        if out.dtype != self._dtype:
-            raise ValueError(f"out: found dtype {out.dtype}, expected {self._dtype}")
-        if not (out.flags.c_contiguous and out.flags.writeable):
-            kind = "a read-only array" if out.flags.c_contiguous else "an array with gaps"
-            raise ValueError(f"out: found {kind}, expected a writable C-contiguous one")
+        array = self._input(where, x, ("batch", "steps", self._units))
+        return array, array.shape[0], array.shape[1]
 
     def _masks(
         self, batch: int, steps: int, attention_mask: object, query_mask: object, value_mask: object
     ) -> tuple[Array | None, Array | None, Array | None]:
-        attention = query = value = None
-        if attention_mask is not None:
-            attention = as_mask("attention_mask", attention_mask)
-            full = (batch, steps, self._slots)
-            padded = (1,) * (3 - attention.ndim) + attention.shape
-            if len(padded) != 3 or any(
-                have not in (1, want) for have, want in zip(padded, full, strict=True)
-            ):
-                found = f"shape {attention.shape}"
-                raise ValueError(
-                    f"attention_mask: found {found}, expected one that broadcasts to {full}"
-                )
-            attention = attention.reshape(padded)
-        if query_mask is not None:
-            query = as_mask("query_mask", query_mask)
-            check_shape("query_mask", query.shape, (batch, steps))
-        if value_mask is not None:
-            value = as_mask("value_mask", value_mask)
-            check_shape("value_mask", value.shape, (batch, self._slots))
-        return attention, query, value
+        return (
+            as_attention_mask(attention_mask, (batch, steps, self._slots)),
+            as_step_mask("query_mask", query_mask, (batch, steps)),
+            as_step_mask("value_mask", value_mask, (batch, self._slots)),
+        )

@@ -1,15 +1,25 @@
-"""What the options of a layer mean in every host: as JSON for the compiled part, and the route."""
+"""What the options of a layer mean in every host: as JSON for the compiled part, and the routes."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 
 MemoryInitializer: TypeAlias = str | Mapping[str, Any]
 Route: TypeAlias = Literal["folded", "projected"]
+PairRoute: TypeAlias = Literal[
+    "as_written",
+    "left_read",
+    "right_read",
+    "right_value",
+    "right_value_dense2",
+    "left_read_dense",
+    "left_read_dense1",
+]
+PAIR_ROUTES: tuple[PairRoute, ...] = get_args(PairRoute)
 
 
 def cheaper_route(units: int, memory_size: int, key_dim: int, value_dim: int) -> Route:
@@ -19,8 +29,11 @@ def cheaper_route(units: int, memory_size: int, key_dim: int, value_dim: int) ->
     return "folded" if 2 * units * memory_size <= projected else "projected"
 
 
-def config_json(**options: Any) -> str:
-    """Return the options as JSON for the compiled part, which checks them."""
+def config_json(*, layer: str = "MemoryAugmentedAttention", **options: Any) -> str:
+    """Return the options as JSON for the compiled part, which checks them.
+
+    `layer` is the layer's name in messages.
+    """
 
     def plain(value: Any) -> Any:
         if isinstance(value, np.generic):
@@ -30,17 +43,17 @@ def config_json(**options: Any) -> str:
     try:
         return json.dumps({name: plain(value) for name, value in options.items()}, allow_nan=False)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"MemoryAugmentedAttention: {error}") from error
+        raise ValueError(f"{layer}: {error}") from error
 
 
-def checked_dtype(dtype: str | np.dtype[Any] | type[np.floating[Any]]) -> str:
+def checked_dtype(
+    dtype: str | np.dtype[Any] | type[np.floating[Any]], layer: str = "MemoryAugmentedAttention"
+) -> str:
     """Return the name of a layer's dtype; raise ValueError when it is no such."""
     try:
         name = str(np.dtype(dtype))
     except TypeError:
         name = repr(dtype)
     if name not in ("float32", "float64"):
-        raise ValueError(
-            f'MemoryAugmentedAttention: dtype: found {name}, expected "float32" or "float64"'
-        )
+        raise ValueError(f'{layer}: dtype: found {name}, expected "float32" or "float64"')
     return name

@@ -11,7 +11,7 @@ import numpy as np
 
 from memattn import _memattn
 from memattn.arrays import Array, as_array, as_numbers, check_shape
-from memattn.layer import MemoryAugmentedAttention
+from memattn.base_layer import BaseLayer
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -20,6 +20,7 @@ _CORES = {
     "float32": _memattn.OptimizerFloat32,
     "float64": _memattn.OptimizerFloat64,
 }
+_INPUTS = ("x", "x1", "x2", "short", "long")  # of every layer; no weight has such a name
 
 
 class Optimizer:
@@ -37,15 +38,15 @@ class Optimizer:
         self._dtype: str | None = None
         self._make("float64")  # checks the options now, not at the first step
 
-    def step(self, layer: MemoryAugmentedAttention, gradients: Mapping[str, object]) -> None:
+    def step(self, layer: BaseLayer, gradients: Mapping[str, object]) -> None:
         """Change the layer's weights by one step.
 
         Parameters
         ----------
-        layer : MemoryAugmentedAttention
+        layer : MemoryAugmentedAttention, CrossAttention or HierarchicalAttention
             The same at every step, or one like it that was loaded from a file.
         gradients : mapping of names to arrays
-            What ``layer.backward`` gave; ``"x"`` is passed over.
+            What ``layer.backward`` gave; those of the layer's inputs are passed over.
 
         Raises
         ------
@@ -57,7 +58,7 @@ class Optimizer:
             found, expected = f"a {layer.dtype} layer", f"{self._dtype}, as in the first step"
             raise ValueError(f"step: layer: found {found}, expected {expected}")
         core = self._make(layer.dtype) if self._core is None else self._core
-        core.step(layer._core, _flatten("step", layer.weights, gradients))
+        core.step(layer._core, _flatten("step", layer, gradients))
         self._adopt(core, layer.dtype)
 
     @property
@@ -271,7 +272,8 @@ def clip_by_global_norm(
     Parameters
     ----------
     gradients : mapping of names to arrays
-        What ``layer.backward`` gave; ``"x"`` does not count and passes unchanged.
+        What ``layer.backward`` gave; those of the inputs, ``"x"``, ``"x1"`` and ``"x2"``, or
+        ``"short"`` and ``"long"``, do not count and pass unchanged.
     max_norm : float
         Positive.
 
@@ -280,7 +282,7 @@ def clip_by_global_norm(
     dict of arrays, and the norm before
         A norm that is not finite makes every gradient NaN, as in Keras: it must not pass unseen.
     """
-    names = [name for name in gradients if name != "x"]
+    names = [name for name in gradients if name not in _INPUTS]
     dtype = np.result_type(np.float32, *(gradients[name].dtype for name in names))
     flat = np.concatenate(
         [np.zeros(0, dtype), *(np.ravel(gradients[name]).astype(dtype) for name in names)]
@@ -295,9 +297,10 @@ def clip_by_global_norm(
     return clipped, norm
 
 
-def _flatten(where: str, weights: Mapping[str, Array], gradients: Mapping[str, object]) -> Array:
+def _flatten(where: str, layer: BaseLayer, gradients: Mapping[str, object]) -> Array:
     """Return the gradients as one flat buffer in the order of the weights."""
-    unknown = [name for name in gradients if name != "x" and name not in weights]
+    weights = layer.weights
+    unknown = [name for name in gradients if name not in layer._inputs and name not in weights]
     if unknown:
         known = ", ".join(weights)
         raise ValueError(f"{where}: gradients: found {unknown[0]!r}, expected one of {known}")

@@ -1,0 +1,237 @@
+"""What the layers over NumPy arrays have in common: config, weights, copies, checks of calls."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+
+from memattn.arrays import Array, Mask, as_mask, as_numbers, check_shape
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+ScoresChoice = bool | Literal["mean"]
+
+
+class BaseLayer:
+    """A layer with its weights, held by a compiled part of the layer's dtype."""
+
+    # The name in messages, the compiled classes by dtype, the names under which `backward` gives
+    # the gradients of the inputs, and for repr the options that have no default, in order, and the
+    # defaults of the others.
+    _name: ClassVar[str]
+    _cores: ClassVar[Mapping[str, Any]]
+    _inputs: ClassVar[tuple[str, ...]]
+    _required: ClassVar[tuple[str, ...]]
+    _defaults: ClassVar[Mapping[str, Any]]
+
+    @property
+    def weights(self) -> dict[str, Array]:
+        """The weights by name, read-only copies; `set_weights` changes them."""
+        flat = self._flat()
+        flat.flags.writeable = False
+        return self._split(flat)
+
+    def get_weights(self) -> list[Array]:
+        """Return copies of the weights in Keras' order, which is that of `weights`."""
+        return list(self._split(self._flat()).values())
+
+    def set_weights(self, weights: Sequence[object] | Mapping[str, object]) -> None:
+        """Change the weights.
+
+        Parameters
+        ----------
+        weights : sequence of arrays, or mapping of names to arrays
+            All of them in the order of `get_weights`, or by name those that are to change.
+
+        Raises
+        ------
+        ValueError
+            A name, a number of arrays or a shape is wrong; then nothing has changed.
+        """
+        flat = self._flat()
+        parts = self._split(flat)
+        if not isinstance(weights, Mapping):
+            if len(weights) != len(parts):
+                found = f"{len(weights)} arrays"
+                expected = f"{len(parts)}: {', '.join(parts)}"
+                raise ValueError(f"set_weights: weights: found {found}, expected {expected}")
+            weights = dict(zip(parts, weights, strict=True))
+        for name, value in weights.items():
+            if name not in parts:
+                known = ", ".join(parts)
+                raise ValueError(f"set_weights: weights: found {name!r}, expected one of {known}")
+            array = as_numbers(f"set_weights: {name}", value, self._dtype)
+            check_shape(f"set_weights: {name}", array.shape, parts[name].shape)
+            parts[name][...] = array
+        self._core.set_parameters(flat)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments that make a layer like this one, as JSON can hold them."""
+        config: dict[str, Any] = json.loads(self._core.config_json())
+        seed = config.pop("seed")
+        return {**config, "dtype": self.dtype, "seed": seed}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        """Make a layer from what `get_config` gave; its weights start anew from the seed."""
+        return cls(**config)
+
+    def count_params(self) -> int:
+        """Return the number of values in all weights together."""
+        return self._count
+
+    def summary(self) -> str:
+        """Return a table of the weights with shapes and counts, and what the layer is."""
+        text: str = self._core.summary()
+        return text
+
+    @property
+    def dtype(self) -> str:
+        """``"float32"`` or ``"float64"``."""
+        return str(self._dtype)
+
+    @property
+    def kept_bytes(self) -> int:
+        """Bytes that the layer holds between calls: its weights, and what calls read of them."""
+        kept: int = self._core.kept_bytes()
+        return kept
+
+    @property
+    def dropout_step(self) -> int:
+        """The number of the latest training call, which with the seed decides what falls.
+
+        `backward` uses it to drop what that call dropped. Assign it to repeat a run.
+        """
+        return self._dropout_step
+
+    @dropout_step.setter
+    def dropout_step(self, step: int) -> None:
+        if not 0 <= step < 2**63:
+            raise ValueError(f"dropout_step: found {step}, expected at least 0 and below 2**63")
+        self._dropout_step = int(step)
+
+    def __repr__(self) -> str:
+        """Return the call that makes a layer like this one."""
+        config = self.get_config()
+        required = [repr(config.pop(name)) for name in self._required]
+        usual = self._defaults
+        optional = [f"{k}={v!r}" for k, v in config.items() if k not in usual or usual[k] != v]
+        return f"{self._name}({', '.join(required + optional)})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return config, weights, and where dropout stands."""
+        return {
+            "config": self._core.config_json(),
+            "parameters": self._flat(),
+            "forced_route": self._core.forced_route(),
+            "dropout_step": self._dropout_step,
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore what `__getstate__` gave."""
+        name = state["parameters"].dtype.name
+        self._adopt(self._cores[name](state["config"]), name)
+        # A pickle may keep its buffers outside, wherever its reader puts them.
+        self._core.set_parameters(as_numbers("parameters", state["parameters"], self._dtype))
+        # The key of pickles from before version 0.2 is "forced_path".
+        self._core.set_route(state.get("forced_route") or state["forced_path"])
+        self._dropout_step = state["dropout_step"]
+
+    def _adopt(self, core: Any, dtype: str) -> dict[str, Any]:
+        """Take a compiled layer, note what every call needs of its config, and return that."""
+        self._core = core
+        self._dtype = np.dtype(dtype)
+        self._dropout_step = 0
+        self._weight_infos: list[tuple[str, tuple[int, ...], int, int]] = core.weight_infos()
+        self._count: int = sum(size for _, _, _, size in self._weight_infos)
+        config: dict[str, Any] = json.loads(core.config_json())
+        self._units: int = config["units"]
+        self._heads: int = config["num_heads"]
+        return config
+
+    def _flat(self) -> Array:
+        flat = np.empty(self._count, self._dtype)
+        self._core.read_parameters(flat)
+        return flat
+
+    def _split(self, flat: Array) -> dict[str, Array]:
+        """Return views into a flat buffer, by name."""
+        return {
+            name: flat[offset : offset + size].reshape(shape)
+            for name, shape, offset, size in self._weight_infos
+        }
+
+    def _input(self, where: str, x: object, expected: tuple[int | str, int | str, int]) -> Array:
+        array = as_numbers(where, x, self._dtype)
+        if array.shape != expected:
+            check_shape(where, array.shape, expected)
+        return array
+
+    def _result(self, out: Array | None, shape: tuple[int, ...]) -> Array:
+        """Return where the kernels write: a checked `out` if they can, or a new array."""
+        if out is None:
+            return np.empty(shape, self._dtype)
+        if not isinstance(out, np.ndarray):
+            raise TypeError(f"out: found {type(out).__name__}, expected a NumPy array")
+        check_shape("out", out.shape, shape)
+        if out.dtype != self._dtype:
+            raise ValueError(f"out: found dtype {out.dtype}, expected {self._dtype}")
+        if not (out.flags.c_contiguous and out.flags.writeable):
+            kind = "a read-only array" if out.flags.c_contiguous else "an array with gaps"
+            raise ValueError(f"out: found {kind}, expected a writable C-contiguous one")
+        return out if out.flags.aligned else np.empty(shape, self._dtype)
+
+    def _scores(
+        self, return_attention_scores: ScoresChoice, batch: int, queries: int, keys: int
+    ) -> Array | None:
+        """Return an array for the scores that a call asks for."""
+        if return_attention_scores not in (True, False, "mean"):
+            found = repr(return_attention_scores)
+            raise ValueError(
+                f'return_attention_scores: found {found}, expected True, False or "mean"'
+            )
+        if not return_attention_scores:
+            return None
+        heads = () if return_attention_scores == "mean" else (self._heads,)
+        return np.empty((batch, *heads, queries, keys), self._dtype)
+
+
+def in_out(out: Array | None, y: Array) -> Array:
+    """Return the result `y`, in `out` if there is one."""
+    if out is None or out is y:
+        return y
+    out[...] = y
+    return out
+
+
+def as_attention_mask(value: object, full: tuple[int, int, int]) -> Mask | None:
+    """Return a mask with three axes, each of size 1 or that of `full`.
+
+    Raises
+    ------
+    ValueError
+        It does not broadcast to `full`.
+    """
+    if value is None:
+        return None
+    mask = as_mask("attention_mask", value)
+    padded = (1,) * (3 - mask.ndim) + mask.shape
+    if len(padded) != 3 or any(
+        have not in (1, want) for have, want in zip(padded, full, strict=True)
+    ):
+        found = f"shape {mask.shape}"
+        raise ValueError(f"attention_mask: found {found}, expected one that broadcasts to {full}")
+    return mask.reshape(padded)
+
+
+def as_step_mask(where: str, value: object, shape: tuple[int, int]) -> Mask | None:
+    """Return a mask of whole steps or slots, of just this shape."""
+    if value is None:
+        return None
+    mask = as_mask(where, value)
+    check_shape(where, mask.shape, shape)
+    return mask

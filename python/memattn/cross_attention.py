@@ -1,0 +1,316 @@
+"""The layer in which one input reads another, over NumPy arrays."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from memattn import _memattn
+from memattn.arrays import Array, as_count, as_place
+from memattn.base_layer import as_attention_mask, as_step_mask, in_out
+from memattn.layer_options import PairRoute
+from memattn.pair_layer import PairLayer
+
+
+class CrossAttention(PairLayer):
+    """Attention of one input over another, ``Z = MultiHeadAttention(S1, S2, S2)``.
+
+    S1 and S2 are the two inputs, each through a Dense of its own: ``S1 = X1 W1 + b1`` and
+    ``S2 = X2 W2 + b2``. Every step of the first input reads the steps of the second. There is no
+    residual and no normalisation.
+
+    Below, B is the batch, T1 and T2 the steps of the two inputs, F1 and F2 their widths, U `units`,
+    H `num_heads`, D `key_dim` and Dv `value_dim`.
+
+    Parameters
+    ----------
+    units : int
+        Width of the output, and of what the two Denses make of the inputs.
+    num_heads : int
+        Number of attention heads.
+    source1_units : int, optional
+        F1, the width of the input that reads; `units` when not given.
+    source2_units : int, optional
+        F2, the width of the input that is read; `units` when not given.
+    key_dim : int, optional
+        Width of a head's queries and keys; `units` when not given, as in the published layer.
+    value_dim : int, optional
+        Width of a head's values; `key_dim` when not given.
+    use_bias : bool
+        Whether the Denses, query, key, value and output have biases.
+    dropout : float
+        Share of the scores that falls in training, in [0, 1).
+    fully_masked : {"zero", "uniform"}
+        What a step reads when every step of the second input is masked for it: nothing, so that its
+        result is ``output.bias``, or all of them alike.
+    dtype : {"float32", "float64"}
+        Type of weights, compute and results. Other input is converted.
+    seed : int, optional
+        Of the initial weights and of dropout; drawn by the system when not given, and kept in the
+        config.
+
+    Raises
+    ------
+    ValueError
+        An option is wrong.
+
+    Notes
+    -----
+    Threads may use one layer at once; compute releases the GIL, except in calls of a few
+    microseconds. Weights are changed under the GIL, and a call that is running goes on with the
+    weights that it began with.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from memattn import CrossAttention
+    >>> layer = CrossAttention(64, 4, source1_units=8, source2_units=12, seed=0)
+    >>> layer(np.zeros((32, 10, 8), np.float32), np.zeros((32, 24, 12), np.float32)).shape
+    (32, 10, 64)
+    """
+
+    _name = "CrossAttention"
+    _cores: ClassVar[dict[str, Any]] = {
+        "float32": _memattn.CrossAttentionFloat32,
+        "float64": _memattn.CrossAttentionFloat64,
+    }
+    _inputs = ("x1", "x2")
+    _width_names = ("source1_units", "source2_units")
+
+    def __init__(
+        self,
+        units: int,
+        num_heads: int,
+        *,
+        source1_units: int | None = None,
+        source2_units: int | None = None,
+        key_dim: int | None = None,
+        value_dim: int | None = None,
+        use_bias: bool = True,
+        dropout: float = 0.0,
+        fully_masked: Literal["zero", "uniform"] = "zero",
+        dtype: str | np.dtype[Any] | type[np.floating[Any]] = "float32",
+        seed: int | None = None,
+    ) -> None:
+        self._make(
+            dtype,
+            seed,
+            units=units,
+            num_heads=num_heads,
+            source1_units=source1_units,
+            source2_units=source2_units,
+            key_dim=key_dim,
+            value_dim=value_dim,
+            use_bias=use_bias,
+            dropout=dropout,
+            fully_masked=fully_masked,
+        )
+
+    def __call__(
+        self,
+        x1: object,
+        x2: object = None,
+        *,
+        attention_mask: object = None,
+        query_mask: object = None,
+        value_mask: object = None,
+        use_causal_mask: bool = False,
+        return_attention_scores: bool | Literal["mean"] = False,
+        training: bool = False,
+        first_step: int = 0,
+        first_sequence: int = 0,
+        out: Array | None = None,
+    ) -> Any:
+        """Run the layer, as ``layer(x1, x2)`` or ``layer([x1, x2])``.
+
+        What a masked step holds, even NaN, reaches no result.
+
+        Parameters
+        ----------
+        x1 : array (B, T1, F1), or list or tuple of both inputs
+            The input that reads. Anything that speaks the buffer protocol or DLPack; a C-contiguous
+            array of the layer's dtype is not copied.
+        x2 : array (B, T2, F2), unless `x1` is both
+            The input that is read. Its batch is that of `x1`, its steps need not be.
+        attention_mask : array of bool, optional
+            Broadcasts to (B, T1, T2); True keeps. Masks are ANDed.
+        query_mask : array of bool (B, T1), optional
+            Steps of `x1` that read.
+        value_mask : array of bool (B, T2), optional
+            Steps of `x2` that are read.
+        use_causal_mask : bool
+            Step t of `x1` reads steps 0 to ``first_step + t`` of `x2` only.
+        return_attention_scores : bool or "mean"
+            Also return the scores (B, H, T1, T2), before dropout, or their mean over heads
+            (B, T1, T2).
+        training : bool
+            Apply dropout: each such call draws anew, see `dropout_step`.
+        first_step : int
+            Where step 0 of `x1` stands in its sequence: 5 for a call that goes on after 5 steps.
+            The causal mask and dropout read it.
+        first_sequence : int
+            Where sequence 0 stands in a batch that is cut in calls; dropout reads it.
+        out : array (B, T1, U), optional
+            Where the result goes, C-contiguous and of the layer's dtype. It shares memory with
+            neither input.
+
+        Returns
+        -------
+        array (B, T1, U), or that and the scores
+
+        Raises
+        ------
+        ValueError
+            A shape does not fit, or a list does not hold two inputs.
+        TypeError
+            Something is no array, an array of the wrong kind, or there is one input only.
+        """
+        x1, x2 = self._pair(x1, x2)
+        first, second, batch, steps1, steps2 = self._sources(x1, x2)
+        y = self._result(out, (batch, steps1, self._units))
+        scores = self._scores(return_attention_scores, batch, steps1, steps2)
+        masks = _masks(batch, steps1, steps2, attention_mask, query_mask, value_mask)
+        place = as_place("first_step", first_step, steps1)
+        sequence = as_place("first_sequence", first_sequence, batch)
+        if training:
+            self._dropout_step += 1
+        self._core.forward(
+            first,
+            second,
+            y,
+            scores,
+            return_attention_scores == "mean",
+            *masks,
+            bool(use_causal_mask),
+            bool(training),
+            self._dropout_step,
+            place,
+            sequence,
+        )
+        y = in_out(out, y)
+        return y if scores is None else (y, scores)
+
+    def backward(
+        self,
+        x1: object,
+        x2: object,
+        grad_y: object,
+        *,
+        attention_mask: object = None,
+        query_mask: object = None,
+        value_mask: object = None,
+        use_causal_mask: bool = False,
+        training: bool = False,
+        first_step: int = 0,
+        first_sequence: int = 0,
+    ) -> dict[str, Array]:
+        """Compute the gradients of a loss by both inputs and by every weight.
+
+        Parameters
+        ----------
+        x1 : array (B, T1, F1)
+            The first input of the call.
+        x2 : array (B, T2, F2)
+            The second input of the call.
+        grad_y : array (B, T1, U)
+            Gradient of the loss by the layer's result.
+        attention_mask, query_mask, value_mask, use_causal_mask, training, first_step, \
+first_sequence
+            As in the call. With `training`, the dropout of the latest training call is used.
+
+        Returns
+        -------
+        dict of arrays
+            ``"x1"`` (B, T1, F1), ``"x2"`` (B, T2, F2) and one gradient for each name in `weights`,
+            of that weight's shape. That of ``"key.bias"`` is exactly 0, since the softmax cancels
+            this bias. An optimizer's ``step`` takes the dict as it is.
+
+        Raises
+        ------
+        ValueError
+            A shape does not fit.
+        TypeError
+            Something is no array, or an array of the wrong kind.
+        """
+        first, second, batch, steps1, steps2 = self._sources(x1, x2)
+        gradient = self._input("grad_y", grad_y, (batch, steps1, self._units))
+        grad_x1, grad_x2 = np.empty_like(first), np.empty_like(second)
+        flat = np.empty(self._count, self._dtype)
+        masks = _masks(batch, steps1, steps2, attention_mask, query_mask, value_mask)
+        place = as_place("first_step", first_step, steps1)
+        sequence = as_place("first_sequence", first_sequence, batch)
+        self._core.backward(
+            first,
+            second,
+            gradient,
+            grad_x1,
+            grad_x2,
+            flat,
+            *masks,
+            bool(use_causal_mask),
+            bool(training),
+            self._dropout_step,
+            place,
+            sequence,
+        )
+        return {"x1": grad_x1, "x2": grad_x2, **self._split(flat)}
+
+    @property
+    def weights(self) -> dict[str, Array]:
+        """The weights by name, read-only copies; `set_weights` changes them.
+
+        ``source1.kernel`` (F1, U), ``source2.kernel`` (F2, U) and their biases (U),
+        ``query.kernel`` and ``key.kernel`` (U, H, D) and their biases (H, D), ``value.kernel``
+        (U, H, Dv) and bias (H, Dv), ``output.kernel`` (H, Dv, U) and bias (U).
+        """
+        return super().weights
+
+    def route_of(
+        self, batch: int, steps1: int, steps2: int, *, training: bool = False
+    ) -> PairRoute:
+        """Return the name of the route that a call of these sizes takes, see `route`.
+
+        Parameters
+        ----------
+        batch, steps1, steps2 : int
+            B, T1 and T2, each at least 0.
+        training : bool
+            For a call with `training`, or `backward`: each step of a training folds anew, which
+            then counts.
+
+        Raises
+        ------
+        ValueError
+            A number is negative.
+        TypeError
+            A number is no integer.
+        """
+        found: PairRoute = self._core.route(
+            as_count("batch", batch),
+            as_count("steps1", steps1),
+            as_count("steps2", steps2),
+            bool(training),
+        )
+        return found
+
+    def _sources(self, x1: object, x2: object) -> tuple[Array, Array, int, int, int]:
+        first = self._input("x1", x1, ("batch", "steps1", self._widths[0]))
+        batch, steps1 = first.shape[:2]
+        second = self._input("x2", x2, (batch, "steps2", self._widths[1]))
+        return first, second, batch, steps1, second.shape[1]
+
+
+def _masks(
+    batch: int,
+    steps1: int,
+    steps2: int,
+    attention_mask: object,
+    query_mask: object,
+    value_mask: object,
+) -> tuple[Array | None, Array | None, Array | None]:
+    return (
+        as_attention_mask(attention_mask, (batch, steps1, steps2)),
+        as_step_mask("query_mask", query_mask, (batch, steps1)),
+        as_step_mask("value_mask", value_mask, (batch, steps2)),
+    )

@@ -1,0 +1,91 @@
+"""What the layers of two inputs have in common: routes, and a call with one list of two."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from memattn.base_layer import BaseLayer
+from memattn.layer_options import PAIR_ROUTES, PairRoute, checked_dtype, config_json
+
+
+class PairLayer(BaseLayer):
+    """A layer of two inputs, whose widths are options of their own."""
+
+    _required = ("units", "num_heads")
+    _defaults: ClassVar[dict[str, Any]] = {
+        "source1_units": None,
+        "source2_units": None,
+        "short_units": None,
+        "long_units": None,
+        "key_dim": None,
+        "value_dim": None,
+        "use_bias": True,
+        "dropout": 0.0,
+        "fully_masked": "zero",
+        "dtype": "float32",
+    }
+    _width_names: ClassVar[tuple[str, str]]  # the options that are the inputs' widths
+
+    def _make(
+        self,
+        dtype: str | np.dtype[Any] | type[np.floating[Any]],
+        seed: int | None,
+        **options: Any,
+    ) -> None:
+        """Make the compiled layer from the arguments of the constructor."""
+        seed = secrets.randbits(63) if seed is None else seed
+        config = config_json(layer=self._name, **options, seed=seed)
+        name = checked_dtype(dtype, self._name)
+        self._adopt(self._cores[name](config), name)
+
+    @property
+    def route(self) -> PairRoute | Literal["auto"]:
+        """The route that computes: ``"auto"``, or the one that every call is forced to take.
+
+        All routes give the same to rounding; they differ in the products of weights that are made
+        beforehand. ``"auto"`` takes the cheapest for the sizes of each call. Assign a name to force
+        that route: ``"as_written"`` folds nothing; ``"left_read"``, ``"right_read"`` and
+        ``"right_value"`` read both inputs as they are; ``"right_value_dense2"``,
+        ``"left_read_dense1"`` and ``"left_read_dense"`` read the second, the first or both through
+        their Dense. `route_of` tells which one a call takes. Copies keep it.
+        """
+        found: PairRoute | Literal["auto"] = self._core.forced_route()
+        return found
+
+    @route.setter
+    def route(self, route: PairRoute | Literal["auto"]) -> None:
+        names = ("auto", *PAIR_ROUTES)
+        if route not in names:
+            known = ", ".join(f'"{name}"' for name in names)
+            raise ValueError(f"route: found {route!r}, expected one of {known}")
+        self._core.set_route(route)
+
+    def _adopt(self, core: Any, dtype: str) -> dict[str, Any]:
+        config = super()._adopt(core, dtype)
+        widths = [config[name] or self._units for name in self._width_names]
+        self._widths: tuple[int, int] = (widths[0], widths[1])
+        return config
+
+    def _pair(self, first: object, second: object) -> tuple[object, object]:
+        """Return the two inputs of a call, which may be one list or tuple.
+
+        Raises
+        ------
+        TypeError
+            There is one input only, and it is no list or tuple.
+        ValueError
+            It is one, of another length than two.
+        """
+        if second is not None:
+            return first, second
+        names = ", ".join(self._inputs)
+        call = f"expected layer({names}) or layer([{names}])"
+        if not isinstance(first, (list, tuple)):
+            raise TypeError(f"{self._inputs[1]}: found None, {call}")
+        if len(first) != 2:
+            kind = type(first).__name__
+            raise ValueError(f"{self._inputs[0]}: found a {kind} of {len(first)}, {call}")
+        return first[0], first[1]
