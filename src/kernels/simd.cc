@@ -28,6 +28,7 @@
 #include "kernels/sequence-inl.h"
 #include "kernels/sequence_backward-inl.h"
 #include "kernels/sequence_fold-inl.h"
+#include "kernels/sequence_unfold-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace memattn::kernels::HWY_NAMESPACE {
