@@ -62,9 +62,10 @@ enum class SequenceRoute {
 // Thread safety: any number of threads may call the const methods of one layer at once; a call that
 // changes the layer needs it alone. The first call after a change of weights on a route that no
 // call took since then folds, behind a lock; any other forward call takes no lock and allocates
-// only when its thread has never needed as much scratch (runtime.h). Results are the same bits at
-// any number of threads and however the batch is cut in calls (CallOptions::first_sequence,
-// first_step).
+// only when its thread has never needed as much scratch (runtime.h). On one route, results are the
+// same bits at any number of threads and however the batch is cut in calls
+// (CallOptions::first_sequence, first_step). With kAuto the steps of a call choose its route, and
+// with training the batch does too: force one where parts of a whole must have its bits.
 //
 // Ownership: the layer owns its weights; spans that it returns live as long as it does and show its
 // weights as they change. Spans that it is given are used during the call only. A layer that was
