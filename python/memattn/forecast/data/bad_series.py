@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TypeAlias
 
 import numpy as np
@@ -95,7 +94,7 @@ def on_grid(
     shown = [f"{rows.series(code)} ({_reason(bad[code])})" for code in list(bad)[:SHOWN]]
     more = f" and {len(bad) - SHOWN:,} more" if len(bad) > SHOWN else ""
     text = f"{plural(len(bad), 'series', 'series')} left out: {', '.join(shown)}{more}"
-    good = _part(rows, kept)
+    good = rows.alone(np.isin(rows.codes, kept))
     try:
         found = _checked(good, asked, arrange)
     except DataError:
@@ -112,28 +111,13 @@ def _checked(rows: LongRows, asked: Asked | None, arrange: Arrange) -> OnGrid:
     return arrange(each_time_once(rows), asked)
 
 
-def _part(rows: LongRows, codes: Ticks) -> LongRows:
-    """Some of the series, with notes of their own."""
-    part = rows.select(np.isin(rows.codes, codes))
-    columns = rows.names.values
-    if len(columns) > 1:
-        columns = tuple(columns[code] for code in codes)
-    return replace(
-        part,
-        names=replace(rows.names, values=columns),
-        ids=rows.ids[codes],
-        codes=np.searchsorted(codes, part.codes),
-        notes=[],
-    )
-
-
 def _commonest(rows: LongRows, arrange: Arrange) -> Asked | None:
     """The frequency that most of some series have, each by itself."""
     places = np.unique(np.linspace(0, len(rows.ids) - 1, SAMPLE).astype(np.int64))
     found: Counter[Asked] = Counter()
     for code in places:
         try:
-            part, spacing, _ = _checked(_part(rows, np.array([code])), None, arrange)
+            part, spacing, _ = _checked(rows.alone(rows.codes == code), None, arrange)
         except DataError:
             continue
         frequency = spacing.frequency
@@ -144,7 +128,7 @@ def _commonest(rows: LongRows, arrange: Arrange) -> Asked | None:
 def _find_bad(rows: LongRows, codes: Ticks, asked: Asked, arrange: Arrange) -> dict[int, DataError]:
     """Each bad one among some series, in halves, so that few bad ones take few trials."""
     try:
-        _checked(_part(rows, codes), asked, arrange)
+        _checked(rows.alone(np.isin(rows.codes, codes)), asked, arrange)
     except DataError as error:
         if len(codes) == 1:
             return {int(codes[0]): error}
@@ -176,7 +160,8 @@ def _without_later(
 
     keep = np.ones(len(rows.codes), dtype=bool)
     for code in codes:
-        mine, own = rows.codes == code, _part(rows, np.array([code]))
+        mine = rows.codes == code
+        own = rows.alone(mine)
         kept = seen[mine]
         if kept.any() and not kept.all() and is_good(own.select(kept)):
             keep[mine] = with_good(own, kept, np.flatnonzero(~kept))

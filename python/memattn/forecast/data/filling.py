@@ -30,39 +30,35 @@ def fill(rows: LongRows, spacing: Spacing, counted: Flags) -> tuple[Array, Ticks
     DataError
         A series without any value, or one that lacks too many.
     """
-    known = ~np.isnan(rows.values)
-    row_offsets = rows.offsets
-    counts = np.add.reduceat(known.astype(np.int64), row_offsets[:-1])
+    known, steps = ~np.isnan(rows.values), spacing.steps
+    counts = np.add.reduceat(known.astype(np.int64), rows.offsets[:-1])
     if np.any(counts == 0):
-        row = int(row_offsets[np.argmax(counts == 0)])
+        row = int(rows.offsets[np.argmax(counts == 0)])
         raise rows.error("no-values", "found no value in any of its rows, expected some", row)
-    code, step = rows.codes[known], spacing.steps[known]
-    offsets = np.concatenate([[0], np.cumsum(counts)])
-    first, last = offsets[:-1], offsets[1:] - 1
-    start = step[first]
-    lengths = step[last] - start + 1
-    _check_share(rows, known, spacing.steps, counted)
-    _note_ends(rows, known)
-    new_offsets = np.concatenate([[0], np.cumsum(lengths)])
-    place = new_offsets[:-1][code] + (step - start[code])
-    values, ticks = rows.values[known], rows.ticks[known]
-    if len(place) < new_offsets[-1]:
-        _note_holes(rows, known, spacing, int(new_offsets[-1] - len(place)))
-        values = np.full(new_offsets[-1], np.nan)
-        values[place] = rows.values[known]
-    return np.ascontiguousarray(values), new_offsets.astype(np.int64), ticks[last]
+    at, ends = np.flatnonzero(known), np.cumsum(counts)
+    first, last = at[ends - counts], at[ends - 1]
+    _check_share(rows, known, steps, counted, first)
+    lengths = steps[last] - steps[first] + 1
+    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+    values = rows.values[at]
+    _note_missing(rows, known, steps, first, last)
+    if len(at) < offsets[-1]:
+        code = rows.codes[at]
+        values = np.full(offsets[-1], np.nan)
+        values[offsets[code] + steps[at] - steps[first][code]] = rows.values[at]
+    return values, offsets, rows.ticks[last]
 
 
-def _check_share(rows: LongRows, known: Flags, steps: Ticks, counted: Flags) -> None:
-    """Before the memory for what is missing is taken."""
-    missing, lengths = _missing(rows, known & counted, steps)
-    too_many = np.flatnonzero(missing > MAX_MISSING_SHARE * lengths)
+def _check_share(rows: LongRows, known: Flags, steps: Ticks, counted: Flags, first: Ticks) -> None:
+    """Before memory for what is missing is taken; `first` has the first value of each series."""
     most = f"{MAX_MISSING_SHARE:.0%}"
-    if not len(too_many):
-        missing, lengths = _missing(rows, known, steps)
-        if missing.sum() > MOST_MISSING:
-            too_many = np.flatnonzero(missing > MAX_MISSING_SHARE * lengths)
+    missing, lengths = _missing(rows, known & counted, steps)
+    if not np.any(missing > MAX_MISSING_SHARE * lengths):
         most = f"{MOST_MISSING:,} in all series"
+        missing, lengths = _missing(rows, known, steps)
+        if missing.sum() <= MOST_MISSING:
+            return
+    too_many = np.flatnonzero(missing > MAX_MISSING_SHARE * lengths)
     if not len(too_many):
         return
     code = int(too_many[0])
@@ -71,9 +67,7 @@ def _check_share(rows: LongRows, known: Flags, steps: Ticks, counted: Flags) -> 
         f"first and its last value, expected at most {most}; fill them, cut the series, or "
         "pass {freq} if the rows are further apart"
     )
-    start, end = rows.offsets[code], rows.offsets[code + 1]
-    given = np.flatnonzero(~np.isnan(rows.values[start:end]))
-    row = int(start + given[0])
+    row = int(first[code])
     raise rows.error("too-many-missing", problem, row, of_time=True, argument="freq")
 
 
@@ -86,63 +80,26 @@ def _missing(rows: LongRows, used: Flags, steps: Ticks) -> tuple[Ticks, Ticks]:
     return lengths - np.bincount(code, minlength=len(lengths)), lengths
 
 
-def _note_ends(rows: LongRows, known: Flags) -> None:
-    """Rows without a value before the first value of a series, or after its last."""
+def _note_missing(rows: LongRows, known: Flags, steps: Ticks, first: Ticks, last: Ticks) -> None:
+    """Says what is cut off and what is filled; `first` and `last` have each series' values (N,)."""
     index = np.arange(len(known))
-    starts = rows.offsets[:-1]
-    lengths = np.diff(rows.offsets)
-    first = np.minimum.reduceat(np.where(known, index, len(known)), starts)
-    last = np.maximum.reduceat(np.where(known, index, -1), starts)
-    for where, outside in (
-        ("before the first", index < np.repeat(first, lengths)),
-        ("after the last", index > np.repeat(last, lengths)),
-    ):
-        count = int(outside.sum())
-        if count:
-            place = rows.row(int(np.argmax(outside)))
-            series = len(np.unique(rows.codes[outside]))
-            rows.note(
-                "ends",
-                f"{plural(count, 'row')} without a value {where} value of "
-                f"{plural(series, 'series', 'series')}, first {place}: cut off",
-                count,
-            )
-
-
-def _note_holes(
-    rows: LongRows,
-    known: Flags,
-    spacing: Spacing,
-    missing: int,
-) -> None:
-    """Says how many rows were without a value, how many were not there, and where first."""
-    at = np.flatnonzero(known)
-    same = rows.codes[at][1:] == rows.codes[at][:-1]
-    between = same & (np.diff(at) > 1)
-    empty = int((np.diff(at) - 1)[between].sum())
+    before, after = index < first[rows.codes], index > last[rows.codes]
+    for where, cut in (("before the first", before), ("after the last", after)):
+        if count := int(cut.sum()):
+            series = plural(len(np.unique(rows.codes[cut])), "series", "series")
+            text = f"{plural(count, 'row')} without a value {where} value of {series}"
+            rows.note("ends", f"{text}, first {rows.row(int(np.argmax(cut)))}: cut off", count)
     how = "filled on the straight line between their neighbours"
-    if empty:
-        place = rows.row(int(at[np.argmax(between)]) + 1)
-        text = f"{plural(empty, 'row')} without a value, first {place}: {how}"
-        rows.note("missing-values", text, empty)
-    if missing > empty:
-        gap = rows.inner & (np.diff(spacing.steps) > 1)
-        gap &= _inside(rows, known)
-        count, series = missing - empty, len(np.unique(rows.codes[1:][gap]))
-        before = rows.row(int(np.argmax(gap)))
-        text = (
-            f"{plural(count, 'row')} missing from the grid of "
-            f"{plural(series, 'series', 'series')}, first after {before}: {how}"
-        )
-        rows.note("gaps", text, count)
-
-
-def _inside(rows: LongRows, known: Flags) -> Flags:
-    """For each row but the first, whether a value comes before it and one from it on."""
-    seen = np.cumsum(known)
-    starts = rows.offsets[:-1]
-    lengths = np.diff(rows.offsets)
-    before: Ticks = np.repeat(seen[starts] - known[starts], lengths)
-    total = np.repeat(seen[rows.offsets[1:] - 1], lengths)
-    inside: Flags = (seen[:-1] > before[:-1]) & (seen[:-1] < total[:-1])
-    return inside
+    empty = ~(known | before | after)
+    if count := int(empty.sum()):
+        place = rows.row(int(np.argmax(empty)))
+        text = f"{plural(count, 'row')} without a value, first {place}: {how}"
+        rows.note("missing-values", text, count)
+    distance = np.diff(steps)
+    gap = rows.inner & (distance > 1) & ~before[:-1] & ~after[1:]
+    if gap.any():
+        count = int((distance[gap] - 1).sum())
+        series = plural(len(np.unique(rows.codes[1:][gap])), "series", "series")
+        text = f"{plural(count, 'row')} missing from the grid of {series}"
+        place = rows.row(int(np.argmax(gap)))
+        rows.note("gaps", f"{text}, first after {place}: {how}", count)

@@ -108,6 +108,17 @@ class LongRows:
             source=self.source[keep],
         )
 
+    def alone(self, keep: npt.NDArray[np.bool_]) -> LongRows:
+        """Some of the rows and the series that have any, with notes of their own."""
+        codes, present = self.codes[keep], np.zeros(len(self.ids), dtype=bool)
+        present[codes] = True
+        kept, codes = np.flatnonzero(present), (np.cumsum(present) - 1)[codes]
+        columns = self.names.values
+        if len(columns) > 1:
+            columns = tuple(columns[code] for code in kept)
+        names = replace(self.names, values=columns)
+        return replace(self.select(keep), names=names, ids=self.ids[kept], codes=codes, notes=[])
+
     def error(
         self, kind: str, problem: str, row: int, of_time: bool = False, argument: str | None = None
     ) -> DataError:

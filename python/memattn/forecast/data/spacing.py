@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -139,7 +139,7 @@ def find_spacing(
         wanted = "{}, as before the first cutoff; pass {{freq}} if it is another one"
         shown = facts
         if seen is not None and (facts.inner & seen[1:] & seen[:-1]).any():
-            shown = _Facts(_only(rows, seen))
+            shown = _Facts(rows.alone(seen))
         frequency = _infer(shown)
         positions, misfit, time = facts.place(frequency, day)
     if checked and misfit.any():
@@ -155,15 +155,6 @@ def find_spacing(
     steps = (positions - facts.of_rows(positions[facts.offsets[:-1]])) // frequency.step
     day = day if frequency.unit is Unit.MONTH else np.zeros_like(day)
     return Spacing(frequency, steps, day, time)
-
-
-def _only(rows: LongRows, seen: Flags) -> LongRows:
-    """Some of the rows and the series that have any."""
-    kept, codes = np.unique(rows.codes[seen], return_inverse=True)
-    values = rows.names.values
-    values = tuple(values[k] for k in kept) if len(values) > 1 else values
-    names = replace(rows.names, values=values)
-    return replace(rows.select(seen), ids=rows.ids[kept], codes=codes, names=names)
 
 
 def _infer(facts: _Facts) -> Frequency:
