@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -21,7 +21,8 @@ from memattn.forecast.data.column_looks import (
     whole,
 )
 from memattn.forecast.data.columns import Array, Columns, TextColumns, Times, mostly_dates
-from memattn.forecast.data.long_rows import Names, Note, plural
+from memattn.forecast.data.long_rows import LongRows, Names, Note, plural, read_rows
+from memattn.forecast.data.time_zones import Ticks
 from memattn.forecast.data.times import NUMBERS, Style, misfits, number_kind, ticks_of
 
 ID_COL, TIME_COL, TARGET_COL = "unique_id", "ds", "y"
@@ -91,44 +92,11 @@ class Roles:
         return replace(times, ticks=ticks, is_number=False, style=Style(kind), note=note)
 
 
-@dataclass(frozen=True)
-class Choice:
-    """The columns of a table and what forecasts call them.
-
-    Attributes
-    ----------
-    names : Names
-        In the table; several of values are one series each.
-    times : Times
-        What the column of times holds, or numbers of rows.
-    names_out : Names
-        What goes out.
-    notes : list of Note
-        How they were chosen.
-    values : dict
-        Columns of values that are read already.
-    """
-
-    names: Names
-    times: Times
-    names_out: Names
-    notes: list[Note] = field(default_factory=list)
-    values: dict[str, Array] = field(default_factory=dict)
-
-
-def _choose_long(columns: Columns, asked: Roles) -> Choice:
-    """The columns of a long table; without one of ids it is one series.
-
-    Raises
-    ------
-    DataError
-        No such column, no rows, or a column that seems to hold the ids.
-    """
-    asked.check(columns)
+def _choose_long(columns: Columns, asked: Roles) -> LongRows:
+    """The rows of a long table; without a column of ids it is one series."""
     id_col, time_col, (target_col,) = asked.id_col, asked.time_col, asked.targets
     for argument, name in (("time_col", time_col), ("target_col", target_col)):
         _check_name(columns, argument, name, (id_col, time_col))
-    _check_rows(columns)
     has_ids = id_col in columns.names
     names = Names(id_col if has_ids else None, time_col, (target_col,))
     others = [name for name in columns.names if name not in (id_col, time_col, target_col)]
@@ -138,11 +106,11 @@ def _choose_long(columns: Columns, asked: Roles) -> Choice:
         if id_col is not None:
             check_ids(columns, others, {}, times, id_col)
         notes.append(Note("one-series", f"{why}: one series, called {quoted(target_col)}", 1))
-    return Choice(names, times, names, notes)
+    return read_rows(columns, names, times, names, notes)
 
 
-def choose(columns: Columns, asked: Roles) -> Choice:
-    """The columns of a table, which may be long or wide.
+def choose(columns: Columns, asked: Roles) -> LongRows:
+    """The rows of a table, which may be long or wide, as they stand.
 
     It is long when it has the column of ids, or those of times and of one target. In a long one
     without `time_col`, and in a wide one, the times are in the first column of dates.
@@ -150,9 +118,12 @@ def choose(columns: Columns, asked: Roles) -> Choice:
     Raises
     ------
     DataError
-        No such column, no rows, a column that seems to hold ids, or a file of text without names.
+        No such column, no rows, a column that seems to hold ids, a file of text without names, or a
+        cell that cannot be used.
     """
     asked.check(columns)
+    if columns.rows == 0:
+        raise DataError("no-rows", "found a table without rows, expected rows")
     if isinstance(columns, TextColumns):
         _check_header(columns)
     targets, id_col, time_col = asked.targets, asked.id_col, asked.time_col
@@ -163,16 +134,15 @@ def choose(columns: Columns, asked: Roles) -> Choice:
         found = f"found {len(targets)} names and the column of ids {quoted(id_col or '')}"
         problem = f"{found}, expected one name: such a table is long"
         raise DataError("option", problem, column=targets[1], argument="target_col")
-    if not has_times and columns.rows:
+    if not has_times:
         others = [name for name in columns.names if name not in (id_col, targets[0])]
-        numbers = _whole_columns(columns, others)
+        numbers = _whole_columns(columns, others, {})
         found_times = columns.find_times(others) or times_in_numbers(numbers)
         asked = replace(asked, time_col=found_times or time_col)
     return _choose_long(columns, asked)
 
 
-def _choose_wide(columns: Columns, asked: Roles) -> Choice:
-    _check_rows(columns)
+def _choose_wide(columns: Columns, asked: Roles) -> LongRows:
     targets, time_col = asked.named, asked.time_col
     others = [name for name in columns.names if name not in targets]
     found = time_col if time_col in columns.names else columns.find_times(others)
@@ -217,21 +187,16 @@ def _choose_wide(columns: Columns, asked: Roles) -> Choice:
     target = targets[0] if len(targets) == 1 else TARGET_COL
     names_out = Names(asked.id_col, found or time_col, (target,))
     notes = [Note("wide", f"{text}; {when}", len(series))]
-    return Choice(Names(None, found, series), times, names_out, notes, used)
+    return read_rows(columns, Names(None, found, series), times, names_out, notes, used)
 
 
 def _whole_columns(
-    columns: Columns, names: Iterable[str], values: dict[str, Array] | None = None
-) -> dict[str, np.ndarray]:
-    """The columns of whole numbers among some, as such."""
-    found = {}
-    for name in names:
-        if values is not None or columns.is_numeric(name):
-            known = (values or {}).get(name)
-            numbers = whole(columns.numbers(name) if known is None else known)
-            if numbers is not None and len(numbers):
-                found[name] = numbers
-    return found
+    columns: Columns, names: Iterable[str], values: Mapping[str, Array]
+) -> dict[str, Ticks]:
+    """The columns of whole numbers among some, as such; of some `values` are read already."""
+    numeric = [name for name in names if name in values or columns.is_numeric(name)]
+    read = ((n, whole(values[n] if n in values else columns.numbers(n))) for n in numeric)
+    return {name: numbers for name, numbers in read if numbers is not None}
 
 
 def _no_series(names: Iterable[str], values: dict[str, Array], clock: Clock) -> dict[str, str]:
@@ -319,8 +284,3 @@ def _check_name(
     if columns.names.count(name) > 1:
         problem = f"found the column {quoted(name)} twice, expected it once"
         raise DataError("duplicate-column", problem, column=name, argument=argument)
-
-
-def _check_rows(columns: Columns) -> None:
-    if columns.rows == 0:
-        raise DataError("no-rows", "found a table without rows, expected rows")

@@ -39,7 +39,7 @@ def zone_text(zone: tzinfo) -> str:
             continue
         try:
             named = zone_named(text)
-        except (ValueError, OSError, KeyError):
+        except ValueError:
             continue
         if [named.utcoffset(month) for month in months] == offsets:
             return text
@@ -50,7 +50,7 @@ def zone_text(zone: tzinfo) -> str:
 
 
 def zone_named(text: str) -> tzinfo:
-    """The zone that a text names; ValueError, OSError or KeyError for none."""
+    """The zone that a text names; ValueError for none."""
     if match := _SPAN.fullmatch(text):
         return timezone(timedelta(**{match[2]: int(match[1])}))
     if match := _OFFSET.fullmatch(text):
@@ -59,11 +59,14 @@ def zone_named(text: str) -> tzinfo:
         return timezone(-offset if match[1] == "-" else offset)
     if len(text) > _MAX_ZONE:
         raise ValueError(text)
-    return timezone.utc if text == "UTC" else ZoneInfo(text)
+    try:
+        return timezone.utc if text == "UTC" else ZoneInfo(text)
+    except (OSError, KeyError):  # ZoneInfoNotFoundError is a KeyError
+        raise ValueError(text) from None
 
 
 def kept_zone(zone: tzinfo | str | None) -> tzinfo | None:
-    """A zone of any library as Python's own, which its text gives back; errors as `zone_named`."""
+    """A zone of any library as Python's own, which its text gives back; ValueError for none."""
     if zone is None:
         return None
     return zone_named(zone if isinstance(zone, str) else zone_text(zone))
@@ -186,7 +189,7 @@ def _is_zone(text: str | None, zone: tzinfo | None) -> bool:
     """Whether `text` is how pandas, PyArrow or Polars write `zone`."""
     try:
         return kept_zone(text) == zone
-    except (ValueError, OSError, KeyError):
+    except ValueError:
         return False
 
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta, timezone, tzinfo
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -39,7 +39,6 @@ from memattn.forecast.data.times import (
 )
 
 Array = npt.NDArray[np.float64]
-Problem = Callable[[str, str, int, str], DataError]
 
 MICROSECOND = timedelta(microseconds=1)
 DIGITS = re.compile(r"[+-]?\d+", re.ASCII)
@@ -84,59 +83,75 @@ class Ids:
     dtype: object = None
 
 
-class Columns(Protocol):
-    """A table of `rows` rows whose columns can be read as one of the three kinds."""
+class Columns:
+    """A table of `rows` rows whose columns can be read as one of three kinds.
 
-    library: str  # "pandas", "polars", "pyarrow", or "csv"
+    What is here reads text and objects, from the different cells of each column.
+    """
+
+    library = "csv"  # or "pandas", "polars", "pyarrow"
     names: list[str]
     rows: int
-    rounded: dict[str, int | None]  # by name, the first row whose number float64 does not hold
+    comma = False  # whether numbers in text have decimal commas
+
+    def __init__(self) -> None:
+        # By name, the first row whose number float64 does not hold.
+        self.rounded: dict[str, int | None] = {}
+
+    def cells(self, name: str) -> tuple[Ticks, list[Any]]:
+        """The different cells of a column, None for missing ones, and the place of each row's."""
+        raise NotImplementedError
+
+    def error(self, kind: str, problem: str, row: int, column: str) -> DataError:
+        """The DataError for a cell; rows are counted from 0 here."""
+        raise NotImplementedError
+
+    def place(self, row: int) -> str:
+        """A row as people find it again: "row 7", "line 8"."""
+        raise NotImplementedError
 
     def ids(self, name: str) -> Ids:
         """The column as ids; a missing one raises DataError."""
+        raise NotImplementedError
 
     def times(self, name: str, day_first: bool | None = None) -> Times:
         """The column as times; a missing one, or a cell that is none, raises DataError.
 
         `day_first` is as in `parse_moment`.
         """
+        return parse_times(*self.cells(name), partial(self.cell_error, name), day_first=day_first)
+
+    def cell_error(self, name: str, row: int, problem: tuple[str, str]) -> DataError:
+        """As `error`, for what is found wrong in one column."""
+        return self.error(*problem, row, name)
 
     def numbers(self, name: str) -> Array:
         """The column as numbers, NaN for missing ones; text that is none raises DataError."""
+        codes, cells = self.cells(name)
+        values = parse_numbers(codes, cells, partial(self.cell_error, name), self.comma)
+
+        def whole(row: int) -> int:
+            cell = str(cells[codes[row]]).strip()
+            return int(cell) if DIGITS.fullmatch(cell) else int(values[row])
+
+        self.rounded[name] = first_rounded(values, whole)
+        return values
 
     def number_type(self, name: str) -> str | None:
-        """The type of a column of numbers in NumPy; None when it has none."""
+        """The type of a column of numbers in NumPy; None when it has none, as text has."""
+        return None
 
     def is_numeric(self, name: str) -> bool:
         """Whether the column looks like one of numbers."""
+        raise NotImplementedError
 
     def find_times(self, names: Sequence[str]) -> str | None:
-        """The first of some columns that is one of dates, if any."""
-
-    def error(self, kind: str, problem: str, row: int, column: str) -> DataError:
-        """The DataError for a cell; rows are counted from 0 here."""
-
-    def place(self, row: int) -> str:
-        """A row as people find it again: "row 7", "line 8"."""
+        """The first column in which at least half of the cells that say something are dates."""
+        return find_times(self, names)
 
 
-class TextColumns:
-    """The columns of a CSV file, from the different cells of each."""
-
-    library = "csv"
-    names: list[str]
-    comma = False  # whether numbers have decimal commas
-
-    def __init__(self) -> None:
-        self.rounded: dict[str, int | None] = {}
-
-    def cells(self, name: str) -> tuple[Ticks, list[str]]:
-        """The different cells of a column, and for each row its place among them."""
-        raise NotImplementedError
-
-    def error(self, kind: str, problem: str, row: int, column: str) -> DataError:
-        """The DataError with file and line."""
-        raise NotImplementedError
+class TextColumns(Columns):
+    """The columns of a CSV file."""
 
     def ids(self, name: str) -> Ids:
         """The column as ids, text without the spaces around it."""
@@ -146,38 +161,9 @@ class TextColumns:
             raise self.error("missing-id", "found an empty id, expected one", row, name)
         return sorted_ids(codes, cells)
 
-    def times(self, name: str, day_first: bool | None = None) -> Times:
-        """The column as dates or whole numbers."""
-        error = partial(self.cell_error, name)
-        return parse_times(*self.cells(name), error, day_first=day_first)
-
-    def cell_error(self, name: str, row: int, problem: tuple[str, str]) -> DataError:
-        """As `error`, for what is found wrong in one column."""
-        return self.error(*problem, row, name)
-
-    def numbers(self, name: str) -> Array:
-        """The column as numbers, NaN for what is empty or says that it is missing."""
-        codes, cells = self.cells(name)
-        values = parse_numbers(codes, cells, partial(self.cell_error, name), self.comma)
-
-        def whole(row: int) -> int:
-            cell = cells[codes[row]]
-            return int(cell) if DIGITS.fullmatch(cell) else int(values[row])
-
-        self.rounded[name] = first_rounded(values, whole)
-        return values
-
-    def number_type(self, name: str) -> str | None:
-        """None: text has no type."""
-        return None
-
     def is_numeric(self, name: str) -> bool:
         """Whether at least half of the cells that say something are numbers."""
         return _mostly(*self.cells(name), like_number)
-
-    def find_times(self, names: Sequence[str]) -> str | None:
-        """The first column in which at least half of the cells that say something are dates."""
-        return find_times(self, names)
 
 
 def first_places(names: Sequence[str]) -> dict[str, int]:
@@ -185,7 +171,7 @@ def first_places(names: Sequence[str]) -> dict[str, int]:
     return {name: index for index, name in reversed(list(enumerate(names)))}
 
 
-def find_times(columns: TextColumns, names: Sequence[str]) -> str | None:
+def find_times(columns: Columns, names: Sequence[str]) -> str | None:
     """The first of some columns in which at least half of what is said are dates."""
     return next((name for name in names if mostly_dates(*columns.cells(name))), None)
 
@@ -302,13 +288,9 @@ def parse_times(
     codes: Ticks,
     cells: Sequence[Any],
     error: Callable[[int, tuple[str, str]], DataError],
-    dtype: object = None,
     day_first: bool | None = None,
 ) -> Times:
-    """The times that different cells of text, or of Python's dates, say, as rows of `codes`.
-
-    `dtype` is the type of the column, if they are text.
-    """
+    """The times that different cells of text, or of Python's dates, say, as rows of `codes`."""
 
     def first_row(k: int) -> int:
         return int(np.argmax(codes == k))
@@ -316,7 +298,7 @@ def parse_times(
     texts = [cell.strip() if isinstance(cell, str) else cell for cell in cells]
     if all(isinstance(text, str) and WHOLE_NUMBER.fullmatch(text) for text in texts):
         numbers = np.array([int(text) for text in texts], dtype=np.int64)
-        return Times(numbers[codes], is_number=True, dtype=dtype, style=Style())
+        return Times(numbers[codes], is_number=True, style=Style())
     moments: list[Moment] = []
     for k, text in enumerate(texts):
         moment = _moment(text, day_first)
@@ -336,10 +318,9 @@ def parse_times(
         k = int(np.argmax(bad))
         problem = f"found {quoted(str(texts[k]))}, expected a year from 1 to 9999"
         raise error(first_row(k), ("not-a-date", problem))
-    if is_text:
-        return Times(ticks[codes], is_number=False, zone=zone, dtype=dtype, style=style, note=note)
     kind = datetime if any(isinstance(cell, datetime) for cell in cells) else date
-    return Times(ticks[codes], is_number=False, zone=zone, dtype=kind, note=note)
+    dtype, style_of_text = (None, style) if is_text else (kind, None)
+    return Times(ticks[codes], False, zone, dtype, style_of_text, note)
 
 
 def _zone_of(cells: Sequence[datetime]) -> tzinfo | None:
@@ -347,7 +328,7 @@ def _zone_of(cells: Sequence[datetime]) -> tzinfo | None:
     zones = {id(zone): zone for zone in (getattr(cell, "tzinfo", None) for cell in cells)}
     try:
         kept = {kept_zone(zone) for zone in zones.values()}
-    except (ValueError, OSError, KeyError):
+    except ValueError:
         return None
     return kept.pop() if len(kept) == 1 else None
 
@@ -410,16 +391,5 @@ def _one_clock(
         note = (
             f"{found}, always {moments[0].local:%H:%M} on the local clock: days are counted there"
         )
-        return local, None, _without_zone(style), note
+        return local, None, replace(style, zone=""), note
     return ticks, timezone.utc, UTC_STYLE, f"{found}: brought to UTC"
-
-
-def _without_zone(style: Style) -> Style:
-    return Style(
-        style.kind,
-        style.quarter_mark,
-        style.date_mark,
-        style.time_mark,
-        style.seconds,
-        style.fraction_digits,
-    )

@@ -7,7 +7,8 @@ relation) is collected first; one that is like pandas (Modin, cuDF) becomes one 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -19,13 +20,12 @@ from memattn.errors import DataError, quoted
 from memattn.forecast.data.column_types import kept_dtype, kept_zone
 from memattn.forecast.data.columns import (
     Array,
+    Columns,
     Ids,
     Times,
     distinct,
     first_rounded,
     mostly_dates,
-    parse_numbers,
-    parse_times,
     sorted_ids,
 )
 from memattn.forecast.data.time_zones import FIRST, LAST, Ticks
@@ -46,7 +46,7 @@ def frame_columns(frame: Any, wanted: Sequence[str] = (), file: Path | None = No
     frame : DataFrame, LazyFrame, Table or relation
         Of pandas, Polars, PyArrow, DuckDB, or another library that narwhals reads.
     wanted : sequence of str
-        Names of ids, times and values: index levels of a pandas frame that are called so count
+        Names of times, ids and values: index levels of a pandas frame that are called so count
         as columns, and so does an index of dates where there is no column of times.
     file : Path, optional
         Where the frame was read from, for messages.
@@ -83,22 +83,22 @@ def _with_index(frame: Any, wanted: Sequence[str]) -> Any:
     index = frame.index
     levels = set(wanted).intersection(index.names).difference(frame.columns)
     is_dates, is_periods = hasattr(index, "tz"), hasattr(index, "start_time")
-    if not levels and wanted and wanted[1] not in frame and (is_dates or is_periods):
+    if not levels and wanted and wanted[0] not in frame and (is_dates or is_periods):
         # Periods are called as the times are, so that they are refused with advice.
         usual = is_periods or index.name is None or index.name in frame.columns
-        levels = {wanted[1] if usual else index.name}
+        levels = {wanted[0] if usual else index.name}
         frame = frame.set_axis(index.rename(*levels))
     return frame.reset_index(level=list(levels)) if levels else frame
 
 
-class FrameColumns:
+class FrameColumns(Columns):
     """The columns of a data frame of pandas, Polars or PyArrow."""
 
     def __init__(self, frame: nw.DataFrame[Any], file: Path | None = None) -> None:
+        super().__init__()
         self.library = str(frame.implementation.value) if file is None else "csv"
         self.names = list(frame.columns)
         self.rows = len(frame)
-        self.rounded: dict[str, int | None] = {}
         self._file = file
         self._frame = frame
 
@@ -119,7 +119,7 @@ class FrameColumns:
         column = self._filled(name, "missing-id", "found no id, expected one")
         if not (column.dtype.is_integer() or column.dtype == nw.Object or _is_text(column.dtype)):
             self._refuse("mixed-ids", f"ids of the type {self._dtype(name)}", name, IDS)
-        codes, cells = self._encoded(name)
+        codes, cells = self.cells(name)
         values = [_plain_id(cell) for cell in cells]
         kinds = {type(value) for value in values}
         if not (kinds <= {str} or kinds <= {int}):
@@ -140,7 +140,7 @@ class FrameColumns:
             given = getattr(dtype, "tz", None) or kind.time_zone  # pandas' own, or a text
             try:
                 zone = kept_zone(given)
-            except (ValueError, OSError, KeyError):  # ZoneInfoNotFoundError is a KeyError
+            except ValueError:
                 expected = "one with a name that this machine knows, or a fixed offset"
                 self._refuse("unknown-zone", f"the time zone {quoted(str(given))}", name, expected)
             ticks = self._microseconds(column.cast(nw.Int64).to_numpy(), kind.time_unit, name)
@@ -152,8 +152,8 @@ class FrameColumns:
             return self._whole_numbers(column, name)
         if not (kind == nw.Object or _is_text(kind)):
             self._refuse("not-a-date", f"the type {dtype}", name, TIMES)
-        text_dtype = dtype if kind == nw.String else None
-        return parse_times(*self._encoded(name), self._cell_error(name), text_dtype, day_first)
+        times = super().times(name, day_first)
+        return replace(times, dtype=dtype) if kind == nw.String else times
 
     def _whole_numbers(self, column: nw.Series[Any], name: str) -> Times:
         """Times that are whole numbers, none so large that the next ones could overflow."""
@@ -199,7 +199,7 @@ class FrameColumns:
             return np.full(self.rows, np.nan)
         if not (kind == nw.Object or _is_text(kind)):
             self._refuse("not-a-number", f"the type {self._dtype(name)}", name, "numbers")
-        return parse_numbers(*self._encoded(name), self._cell_error(name))
+        return super().numbers(name)
 
     def number_type(self, name: str) -> str | None:
         """The type of a column of numbers in NumPy; None for one that NumPy does not have."""
@@ -218,7 +218,7 @@ class FrameColumns:
                 return name
             if kind == nw.Object or _is_text(kind):
                 try:
-                    if mostly_dates(*self._encoded(name)):
+                    if mostly_dates(*self.cells(name)):
                         return name
                 except DataError:  # cells of several values
                     continue
@@ -261,7 +261,7 @@ class FrameColumns:
             raise self.error(kind, problem, int(np.argmax(column.is_null().to_numpy())), name)
         return column
 
-    def _encoded(self, name: str) -> tuple[Ticks, list[Any]]:
+    def cells(self, name: str) -> tuple[Ticks, list[Any]]:
         """The different cells of a column, None for missing ones, and the place of each row's."""
         column = self._column(name)
         native = column.to_native()
@@ -278,9 +278,6 @@ class FrameColumns:
             codes = np.where(codes < 0, len(cells), codes)
             cells.append(None)
         return codes, cells
-
-    def _cell_error(self, name: str) -> Callable[[int, tuple[str, str]], DataError]:
-        return lambda row, problem: self.error(*problem, row, name)
 
     def _refuse(self, kind: str, found: str, name: str, expected: str) -> NoReturn:
         problem = f"found {found}, expected {expected}"

@@ -57,6 +57,8 @@ class LongRows:
         The table.
     names : Names
         Its columns; with several of values, series k is column k.
+    names_out : Names
+        What forecasts call them.
     ids : array (N,)
         One for each series.
     id_dtype : object
@@ -72,6 +74,7 @@ class LongRows:
 
     columns: Columns
     names: Names
+    names_out: Names
     ids: npt.NDArray[np.object_]
     id_dtype: object
     times: Times
@@ -167,45 +170,46 @@ def plural(count: int, noun: str, many: str = "") -> str:
 
 
 def read_rows(
-    columns: Columns, names: Names, times: Times, read: Mapping[str, Array] | None = None
+    columns: Columns,
+    names: Names,
+    times: Times,
+    names_out: Names,
+    notes: list[Note],
+    read: Mapping[str, Array] | None = None,
 ) -> LongRows:
     """The rows of a long or a wide table, as they stand.
 
-    `read` has columns of values that are read already.
+    `notes` says how the columns were chosen; `read` has columns of values that are read already.
 
     Raises
     ------
     DataError
         A missing id, or text that is no number.
     """
-    count = columns.rows
+    count, width, read = columns.rows, len(names.values), read or {}
     rows = np.arange(count)
     if names.ids is not None:
         ids = columns.ids(names.ids)
     else:
-        values = np.empty(len(names.values), dtype=object)
-        values[:] = names.values
-        ids = Ids(np.repeat(np.arange(len(values)), count), values)
-    width = len(names.values)
+        ids = Ids(np.repeat(np.arange(width), count), np.array(names.values, dtype=object))
+    values = [read[name] if name in read else columns.numbers(name) for name in names.values]
     found = LongRows(
         columns,
         names,
+        names_out,
         ids.values,
         ids.dtype,
         times,
         codes=ids.codes,
         ticks=times.ticks if width == 1 else np.tile(times.ticks, width),
-        values=np.concatenate([_numbers(columns, name, read or {}) for name in names.values]),
+        values=np.concatenate(values),
         source=rows if width == 1 else np.tile(rows, width),
+        notes=notes,
     )
     if times.note:
         kind = "zones" if times.style is None or times.style.kind not in NUMBERS else "dates"
         found.note(kind, f"{quoted(names.times or '')}: {times.note}", count)
     return found
-
-
-def _numbers(columns: Columns, name: str, read: Mapping[str, Array]) -> Array:
-    return read[name] if name in read else columns.numbers(name)
 
 
 def check_values(rows: LongRows) -> None:
@@ -251,12 +255,13 @@ def each_time_once(rows: LongRows) -> LongRows:
     differ = double & ~((before == after) | (np.isnan(before) & np.isnan(after)))
     if differ.any():
         row = int(np.argmax(differ)) + 1
-        values = [_say(float(rows.values[k])) for k in (row - 1, row)]
-        time = rows.when(int(rows.ticks[row]))
+        values = [
+            "none" if v != v else f"{v:.10g}" for v in rows.values[row - 1 : row + 1].tolist()
+        ]
+        before, after = (rows.columns.place(int(k)) for k in rows.source[row - 1 : row + 1])
         problem = (
-            f"found the time {time} twice with different values, {values[0]} in "
-            f"{rows.columns.place(int(rows.source[row - 1]))} and {values[1]} in "
-            f"{rows.columns.place(int(rows.source[row]))}; expected it once"
+            f"found the time {rows.when(int(rows.ticks[row]))} twice with different values, "
+            f"{values[0]} in {before} and {values[1]} in {after}; expected it once"
         )
         if not rows.times.is_number and rows.times.zone is None and rows.ticks[row] % DAY:
             problem += ". Local times repeat an hour in autumn: give them with a zone or in UTC"
@@ -270,7 +275,3 @@ def each_time_once(rows: LongRows) -> LongRows:
         count,
     )
     return rows.select(np.concatenate([[True], ~double]))
-
-
-def _say(value: float) -> str:
-    return "none" if np.isnan(value) else f"{value:.10g}"

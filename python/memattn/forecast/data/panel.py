@@ -8,7 +8,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,23 +19,23 @@ import numpy as np
 
 from memattn.errors import DataError, quoted, refused
 from memattn.extras import need
-from memattn.forecast.data.bad_series import OnGrid, check_on_bad, on_grid
+from memattn.forecast.data.bad_series import RAISE, OnGrid, check_on_bad, on_grid
 from memattn.forecast.data.column_choice import (
     ID_COL,
     SHOWN,
     TARGET_COL,
     TIME_COL,
-    Choice,
     Roles,
     choose,
 )
 from memattn.forecast.data.columns import Columns
 from memattn.forecast.data.filling import fill
 from memattn.forecast.data.frequency import COUNTED, Asked, Frequency, parse_frequency
-from memattn.forecast.data.long_rows import LongRows, Names, plural, read_rows
+from memattn.forecast.data.long_rows import LongRows, Names, plural
 from memattn.forecast.data.season_search import season_of_values
 from memattn.forecast.data.series import Flags, Form, Panel
-from memattn.forecast.data.spacing import find_spacing
+from memattn.forecast.data.spacing import Spacing, find_spacing
+from memattn.forecast.data.time_zones import Ticks
 from memattn.forecast.data.windows import Rolling, first_cutoffs, known_rows, rolling_windows
 
 if TYPE_CHECKING:
@@ -45,19 +46,7 @@ __all__ = ["Data", "Form", "Panel", "panel_from_file", "panel_from_frame", "pane
 Data: TypeAlias = "IntoFrame | Panel | str | os.PathLike[str]"
 
 
-def panel_from_frame(
-    frame: IntoFrame,
-    *,
-    id_col: str | None = ID_COL,
-    time_col: str = TIME_COL,
-    target_col: str | Sequence[str] = TARGET_COL,
-    freq: str | int | None = None,
-    season: int | None = None,
-    held: Rolling | None = None,
-    like: Panel | None = None,
-    day_first: bool | None = None,
-    on_bad_series: str = "raise",
-) -> Panel:
+def panel_from_frame(frame: IntoFrame, **options: Any) -> Panel:
     """A panel from a data frame, long or wide as in `panel_from_file`.
 
     Parameters
@@ -70,7 +59,8 @@ def panel_from_frame(
         same library, those of a LazyFrame as a DataFrame, those of a DuckDB relation as a PyArrow
         table.
     id_col, time_col, target_col : str
-        The names of the columns; ``id_col=None`` says that all rows are one series.
+        The names of the columns, by default unique_id, ds and y; ``id_col=None`` says that all rows
+        are one series.
     freq : str or int, optional
         The frequency, an alias of pandas or Polars or, for times that are whole numbers, the step.
         Default: the coarsest one that fits all rows.
@@ -104,33 +94,17 @@ def panel_from_frame(
     ModuleNotFoundError
         narwhals is not installed.
     """
-    roles = _roles(id_col, time_col, target_col, day_first, freq, like)
-    columns = _frame_columns(frame, tuple(filter(None, (id_col, time_col, *roles.targets))))
-    choice = choose(columns, roles)
-    rows = read_rows(columns, choice.names, choice.times, choice.values)
-    return _panel(rows, choice, freq, season, held, like, on_bad_series)
+    return _panel(partial(_frame_columns, frame), nullcontext(), **options)
 
 
-def panel_from_file(
-    path: str | Path,
-    *,
-    id_col: str | None = ID_COL,
-    time_col: str = TIME_COL,
-    target_col: str | Sequence[str] = TARGET_COL,
-    freq: str | int | None = None,
-    season: int | None = None,
-    held: Rolling | None = None,
-    like: Panel | None = None,
-    day_first: bool | None = None,
-    on_bad_series: str = "raise",
-) -> Panel:
+def panel_from_file(path: str | Path, **options: Any) -> Panel:
     """A panel from a CSV or Parquet file (by its name), long or wide.
 
     A file with the column `id_col`, or with `time_col` and `target_col`, is long, as in
     `panel_from_frame`. Any other is wide: the columns that `target_col` names are series, or every
     column of numbers but those without a name, those that count rows, and parts of the dates. Times
     are in `time_col`, else in the first column of dates; in a wide file without any the rows are
-    counted.
+    counted. The options are those of `panel_from_frame`.
 
     Raises
     ------
@@ -142,32 +116,15 @@ def panel_from_file(
     from memattn.forecast.data.panel_files import errors_of_file, read_columns
 
     path = Path(path)
-    roles = _roles(id_col, time_col, target_col, day_first, freq, like)
     try:
-        with errors_of_file(path):
-            columns = read_columns(path)
-            choice = choose(columns, roles)
-            rows = read_rows(columns, choice.names, choice.times, choice.values)
-        return _panel(rows, choice, freq, season, held, like, on_bad_series)
+        return _panel(lambda _: read_columns(path), errors_of_file(path), **options)
     except DataError as error:
         if error.file is None and error.kind != "option":
             error.file = path
         raise
 
 
-def _roles(
-    id_col: str | None,
-    time_col: str,
-    target_col: str | Sequence[str],
-    day_first: bool | None,
-    freq: str | int | None,
-    like: Panel | None,
-) -> Roles:
-    counted = like is not None and like.frequency.unit in COUNTED
-    return Roles(id_col, time_col, target_col, day_first, counted or isinstance(freq, int))
-
-
-def _frame_columns(frame: Any, wanted: tuple[str, ...]) -> Columns:
+def _frame_columns(frame: Any, wanted: Sequence[str]) -> Columns:
     """The columns of a data frame; TypeError for what is none."""
     found = f"{type(frame).__module__}.{type(frame).__qualname__}"
     msg = f"panel_from_frame: frame: found {found}, expected a data frame or the path of a file"
@@ -204,29 +161,39 @@ def panel_of(where: str, data: Data, *, season: int | None, **options: Any) -> P
 
 
 def _panel(
-    rows: LongRows,
-    choice: Choice,
-    freq: str | int | None,
-    season: int | None,
-    held: Rolling | None,
-    like: Panel | None,
-    on_bad_series: str,
+    read: Callable[[Sequence[str]], Columns],
+    errors: AbstractContextManager[None],
+    *,
+    id_col: str | None = ID_COL,
+    time_col: str = TIME_COL,
+    target_col: str | Sequence[str] = TARGET_COL,
+    freq: str | int | None = None,
+    season: int | None = None,
+    held: Rolling | None = None,
+    like: Panel | None = None,
+    day_first: bool | None = None,
+    on_bad_series: str = RAISE,
 ) -> Panel:
-    """The panel of rows as they stand; the arguments are those of `panel_from_frame`."""
+    """The panel of a table that `read` gives, of which the columns with some names are wanted.
+
+    What is wrong with the table is told in the block `errors`.
+    """
+    numbered = isinstance(freq, int) or (like is not None and like.frequency.unit in COUNTED)
+    roles = Roles(id_col, time_col, target_col, day_first, numbered)
+    with errors:
+        columns = read([time_col, *([] if id_col is None else [id_col]), *roles.targets])
+        rows = choose(columns, roles)
     check_on_bad(on_bad_series)
     if season is not None and season < 1:
         raise DataError("option", f"found {season}, expected at least 1", argument="season")
-    _check_names(choice.names_out)
+    _check_names(rows.names_out)
     asked = None if freq is None else parse_frequency(freq)
     how = "from the times" if asked is None else "as given"
-    zone = choice.times.zone
     if like is not None:
         asked, how, season = Asked("", like.frequency), "as in fit", like.season
-        if zone is not None and like.zone is not None and rows.times.style is None:
-            zone = like.zone
-            rows.times = replace(rows.times, zone=zone)
-    rows.notes[:0] = choice.notes
-    _note_columns(rows, choice)
+        if rows.times.zone is not None and like.zone is not None and rows.times.style is None:
+            rows.times = replace(rows.times, zone=like.zone)
+    _note_columns(rows)
 
     def arrange(rows: LongRows, asked: Asked | None) -> OnGrid:
         every = np.ones(len(rows.ticks), dtype=bool)
@@ -239,25 +206,31 @@ def _panel(
     rows, spacing, (values, offsets, last) = on_grid(rows, asked, on_bad_series, arrange, seen_of)
     frequency = spacing.frequency
     rows.note("frequency", f"one row every {frequency.every} ({how})", len(rows.ids))
-    panel = Panel(
-        ids=rows.ids,
-        values=values,
-        offsets=offsets,
-        frequency=frequency,
-        season=season or 1,
-        last=last,
-        day=spacing.day,
-        zone=zone,
-        notes=(),
-        form=_form(rows, choice.names_out),
-        time=spacing.time,
-    )
+    panel = _outline(rows, spacing, offsets, last)
+    panel = replace(panel, values=values, season=season or 1, form=_form(rows))
     why = "as given" if like is None else "as in fit"
     if season is None:
         panel, why = panel_with_season(panel, held)
     rows.note("season", f"season: {panel.season} ({why})", len(rows.ids))
     _note_marks(panel, rows)
     return replace(panel, notes=tuple(rows.notes))
+
+
+def _outline(rows: LongRows, spacing: Spacing, offsets: Ticks, last: Ticks) -> Panel:
+    """A panel without values, season and notes; the arguments are as in `Panel`."""
+    return Panel(
+        ids=rows.ids,
+        values=np.zeros(0),
+        offsets=offsets,
+        frequency=spacing.frequency,
+        season=1,
+        last=last,
+        day=spacing.day,
+        zone=rows.times.zone,
+        notes=(),
+        form=Form(rows.columns.library),
+        time=spacing.time,
+    )
 
 
 def _seen(rows: LongRows, asked: Asked | None, held: Rolling) -> Flags:
@@ -278,19 +251,8 @@ def _seen(rows: LongRows, asked: Asked | None, held: Rolling) -> Flags:
             problem = "found another frequency the more rows are known, expected one; pass {freq}"
             raise DataError("no-frequency", problem, argument="freq")
         lengths = np.maximum(spacing.steps[last] - spacing.steps[first] + 1, 1)
-        outline = Panel(
-            ids=rows.ids,
-            values=np.zeros(0),
-            offsets=np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)]),
-            frequency=spacing.frequency,
-            season=1,
-            last=rows.ticks[last],
-            day=spacing.day,
-            zone=rows.times.zone,
-            notes=(),
-            form=Form(rows.columns.library),
-            time=spacing.time,
-        )
+        offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+        outline = _outline(rows, spacing, offsets, rows.ticks[last])
         windows = rolling_windows(outline, *held)
         if not len(windows):
             return np.ones(len(known), dtype=bool)
@@ -319,7 +281,8 @@ def panel_with_season(panel: Panel, held: Rolling | None) -> tuple[Panel, str]:
     return replace(panel, season=season, season_found=found), why
 
 
-def _form(rows: LongRows, names: Names) -> Form:
+def _form(rows: LongRows) -> Form:
+    names = rows.names_out
     kinds = {rows.columns.number_type(name) for name in rows.names.values}
     return Form(
         library=rows.columns.library,
@@ -345,12 +308,12 @@ def _check_names(names: Names) -> None:
         seen[name] = argument
 
 
-def _note_columns(rows: LongRows, choice: Choice) -> None:
+def _note_columns(rows: LongRows) -> None:
     """Says which columns are not used, and whose numbers are not exact."""
     names, columns = rows.names, rows.columns
     used = {names.ids, names.times, *names.values}
     unused = [quoted(name) for name in columns.names if name not in used]
-    if unused and all(note.kind != "wide" for note in choice.notes):
+    if unused and all(note.kind != "wide" for note in rows.notes):
         more = f" and {len(unused) - SHOWN:,} more" if len(unused) > SHOWN else ""
         rows.note("unused", f"not used: {', '.join(unused[:SHOWN])}{more}", len(unused))
     for name, row in columns.rounded.items():
