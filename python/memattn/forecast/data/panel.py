@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 
 import numpy as np
 
@@ -40,13 +40,28 @@ from memattn.forecast.data.windows import Rolling, first_cutoffs, known_rows, ro
 
 if TYPE_CHECKING:
     from narwhals.typing import IntoFrame
+    from typing_extensions import Unpack
 
 RESERVED = ("cutoff", "memattn")  # columns of forecasts and backtests
 __all__ = ["Data", "Form", "Panel", "panel_from_file", "panel_from_frame", "panel_of"]
 Data: TypeAlias = "IntoFrame | Panel | str | os.PathLike[str]"
 
 
-def panel_from_frame(frame: IntoFrame, **options: Any) -> Panel:
+class PanelOptions(TypedDict, total=False):
+    """The options of `panel_from_frame`, which describes them."""
+
+    id_col: str | None
+    time_col: str
+    target_col: str | Sequence[str]
+    freq: str | int | None
+    season: int | None
+    held: Rolling | None
+    like: Panel | None
+    day_first: bool | None
+    on_bad_series: str
+
+
+def panel_from_frame(frame: IntoFrame, **options: Unpack[PanelOptions]) -> Panel:
     """A panel from a data frame, long or wide as in `panel_from_file`.
 
     Parameters
@@ -97,7 +112,7 @@ def panel_from_frame(frame: IntoFrame, **options: Any) -> Panel:
     return _panel(partial(_frame_columns, frame), nullcontext(), **options)
 
 
-def panel_from_file(path: str | Path, **options: Any) -> Panel:
+def panel_from_file(path: str | Path, **options: Unpack[PanelOptions]) -> Panel:
     """A panel from a CSV or Parquet file (by its name), long or wide.
 
     A file with the column `id_col`, or with `time_col` and `target_col`, is long, as in
