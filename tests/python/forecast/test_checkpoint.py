@@ -128,7 +128,7 @@ def test_backtests_go_on(table: Table, tmp_path: Path) -> None:
         if len(calls) % 2 == 0:
             raise LookupError("mine")
 
-    for turn in range(100):
+    for turn in range(1000):  # each goes on by a step at least
         try:
             found = forecaster(steps=60).cross_validation(
                 table, **options, checkpoint=path, resume=turn > 0, progress=interrupt
