@@ -258,10 +258,10 @@ def each_time_once(rows: LongRows) -> LongRows:
         values = [
             "none" if v != v else f"{v:.10g}" for v in rows.values[row - 1 : row + 1].tolist()
         ]
-        before, after = (rows.columns.place(int(k)) for k in rows.source[row - 1 : row + 1])
+        places = [rows.columns.place(int(k)) for k in rows.source[row - 1 : row + 1]]
         problem = (
             f"found the time {rows.when(int(rows.ticks[row]))} twice with different values, "
-            f"{values[0]} in {before} and {values[1]} in {after}; expected it once"
+            f"{values[0]} in {places[0]} and {values[1]} in {places[1]}; expected it once"
         )
         if not rows.times.is_number and rows.times.zone is None and rows.ticks[row] % DAY:
             problem += ". Local times repeat an hour in autumn: give them with a zone or in UTC"
