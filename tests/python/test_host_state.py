@@ -165,7 +165,7 @@ def test_the_state_of_the_process_stays(library: Path, locale: str, mode: str) -
         ("os.environ.update(A='b')", "environment"),
         ("warnings.simplefilter('ignore')", "warning filters"),
         ("np.seterr(over='ignore')", "numpy.errstate"),
-        ("signal.signal(signal.SIGINT, signal.SIG_IGN)", "signal handlers"),
+        ("signal.signal(signal.SIGUSR2, signal.SIG_IGN)", "signal handlers"),
         ("signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})", "signal mask"),
         ("locale.setlocale(locale.LC_ALL, 'C.UTF-8')", "locale"),
     ],
