@@ -55,6 +55,17 @@ struct Call {
   bool residual = true;
   bool uniform_when_masked = false;  // a row with every slot masked reads 1/S of each, else nothing
 
+  // Sequences first..first + count - 1 of this call as a call of their own.
+  Call part(std::int64_t first, std::int64_t count, std::int64_t slots) const noexcept {
+    Call call = *this;
+    call.batch = count;
+    call.first_sequence += first;
+    if (mask.attention) call.mask.attention += first * mask.attention_stride_batch;
+    if (mask.query) call.mask.query += first * steps;
+    if (mask.value) call.mask.value += first * slots;
+    return call;
+  }
+
   // Whether step t of sequence b, both of the call, keeps slot s.
   bool keeps(std::int64_t b, std::int64_t t, std::int64_t s, std::int64_t slots) const noexcept {
     return (!mask.attention ||

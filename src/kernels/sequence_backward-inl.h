@@ -127,7 +127,7 @@ class SequenceBackward {
     clear(d_key_bias_, H);
     clear(d_values_, H * widths_.value);
     clear(d_s2_, widths_.source2);
-    call_ = group_call(call, T2, sequence_, sequences);
+    call_ = call.part(sequence_, sequences, T2);
     for (std::int64_t i = first; i < last; ++i) {
       const SequenceTiles::Range range = tiles.range(i);
       run_tile(w, weights, arrays, sums, range.first - begin.first, range.count, range.first);
@@ -138,17 +138,6 @@ class SequenceBackward {
  private:
   using Heads = SequenceHeads<T>;
   using Rows = typename Heads::Rows;
-
-  static Call group_call(const Call& call, std::int64_t steps2, std::int64_t first,
-                         std::int64_t count) {
-    Call part = call;
-    part.batch = count;
-    part.first_sequence += first;
-    if (part.mask.attention) part.mask.attention += first * part.mask.attention_stride_batch;
-    if (part.mask.query) part.mask.query += first * call.steps;
-    if (part.mask.value) part.mask.value += first * steps2;
-    return part;
-  }
 
   // Token `token` of the call is token `first` of the group.
   void run_tile(const SequenceWeights<const T>& w, const SequenceBackwardWeights<T>& weights,

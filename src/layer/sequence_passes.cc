@@ -32,18 +32,6 @@ struct TokenWork {
   std::int64_t of_source;
 };
 
-// `call` and its arrays, from sequence `first` on, `count` sequences.
-kernels::Call part_of(const kernels::Call& call, std::int64_t steps2, std::int64_t first,
-                      std::int64_t count) {
-  kernels::Call part = call;
-  part.batch = count;
-  part.first_sequence += first;
-  if (part.mask.attention) part.mask.attention += first * part.mask.attention_stride_batch;
-  if (part.mask.query) part.mask.query += first * call.steps;
-  if (part.mask.value) part.mask.value += first * steps2;
-  return part;
-}
-
 }  // namespace
 
 template <typename T>
@@ -113,7 +101,7 @@ void sequence_forward_pass(const kernels::Kernels<T>& kernels,
       });
     }
     const kernels::SequenceTiles part_tiles(count, T1, T2, H);
-    const kernels::Call part = part_of(call, T2, first, count);
+    const kernels::Call part = call.part(first, count, T2);
     kernels::SequenceForwardArrays<T> outputs = arrays;
     outputs.y += first * T1 * U;
     if (outputs.scores) outputs.scores += first * (arrays.average_heads ? 1 : H) * T1 * T2;
@@ -178,7 +166,7 @@ void sequence_backward_pass(const kernels::Kernels<T>& kernels,
         if (outputs.d_x2) outputs.d_x2 += first * T2 * dims.source2_units;
         std::fill_n(sums + i * sums_size, sums_size, T(0));
         kernels.sequence_backward(
-            prepared, weights, backward_weights, part_of(call, T2, first, count), operands, outputs,
+            prepared, weights, backward_weights, call.part(first, count, T2), operands, outputs,
             kernels::SequenceTiles(count, T1, T2, dims.num_heads), sums + i * sums_size, workspace);
       });
     });
