@@ -18,7 +18,7 @@ PAGES = {
     "keras3": ["keras"],
     "torch": ["pytorch"],
     "jax": ["jax"],
-    None: ["numpy", "forecasting", "migrating"],
+    None: ["numpy", "cross-attention", "hierarchical-attention", "forecasting", "migrating"],
 }
 
 
