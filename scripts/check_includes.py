@@ -42,6 +42,7 @@ USERS: dict[str, tuple[str, ...]] = {
         "io/temporary_file.h",
         "layer/brief.h",
         "layer/hosted.h",
+        "layer/way_choice.h",
     ),
 }
 

@@ -11,6 +11,7 @@
 #include "bindings.h"
 #include "gil.h"
 #include "layer/brief.h"
+#include "layer/way_choice.h"
 #include "layer_class.h"
 #include "layer_handle.h"
 #include "memattn/cross_attention.h"
@@ -211,4 +212,18 @@ void init_pair_layers(nb::module_& m) {
   init_cross_of<double>(m, "CrossAttentionFloat64");
   init_hierarchical_of<float>(m, "HierarchicalAttentionFloat32");
   init_hierarchical_of<double>(m, "HierarchicalAttentionFloat64");
+  m.def(
+      "cheapest_pair_route",
+      [](std::int64_t units, std::int64_t source1_units, std::int64_t source2_units,
+         std::int64_t num_heads, std::int64_t key_dim, std::int64_t value_dim, bool one_source,
+         std::int64_t batch, std::int64_t steps1, std::int64_t steps2, bool training) {
+        const memattn::kernels::SequenceDims dims{units,   source1_units, source2_units, num_heads,
+                                                  key_dim, value_dim,     one_source};
+        return name_of(memattn::cheapest_route(dims, batch, steps1, steps2, training));
+      },
+      nb::kw_only(), "units"_a, "source1_units"_a, "source2_units"_a, "num_heads"_a, "key_dim"_a,
+      "value_dim"_a, "one_source"_a, "batch"_a, "steps1"_a, "steps2"_a, "training"_a,
+      "The route of the least cost (docs/siblings-math.md) of one attention between two inputs,\n"
+      "for hosts that compute in operators of their own. one_source says that both inputs are one\n"
+      "and the same, through one Dense.");
 }

@@ -120,6 +120,9 @@ nanobind::class_<LayerHandle<Layer>> layer_class(nanobind::module_& m, const cha
             new (self) Handle(Layer(from_json(config)));
           },
           "config"_a)
+      .def_static(
+          "check_config", [from_json](const std::string& config) { from_json(config); }, "config"_a,
+          "Raises ValueError, naming the first option of the JSON that is wrong.")
       .def(
           "read_parameters",
           [](const Handle& self, const Array<T, 1>& out) {

@@ -39,6 +39,10 @@ def printable(text: bytes) -> str:
 class LayerFloat32:
     def __init__(self, config: str) -> None: ...
 
+    @staticmethod
+    def check_config(config: str) -> None:
+        """Raises ValueError, naming the first option of the JSON that is wrong."""
+
     def read_parameters(self, out: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu')]) -> None: ...
 
     def set_parameters(self, parameters: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)]) -> None: ...
@@ -83,6 +87,10 @@ class LayerFloat32:
 
 class LayerFloat64:
     def __init__(self, config: str) -> None: ...
+
+    @staticmethod
+    def check_config(config: str) -> None:
+        """Raises ValueError, naming the first option of the JSON that is wrong."""
 
     def read_parameters(self, out: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu')]) -> None: ...
 
@@ -133,6 +141,10 @@ def config_warnings(config: str) -> list[str]: ...
 class CrossAttentionFloat32:
     def __init__(self, config: str) -> None: ...
 
+    @staticmethod
+    def check_config(config: str) -> None:
+        """Raises ValueError, naming the first option of the JSON that is wrong."""
+
     def read_parameters(self, out: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu')]) -> None: ...
 
     def set_parameters(self, parameters: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)]) -> None: ...
@@ -168,6 +180,10 @@ class CrossAttentionFloat32:
 
 class CrossAttentionFloat64:
     def __init__(self, config: str) -> None: ...
+
+    @staticmethod
+    def check_config(config: str) -> None:
+        """Raises ValueError, naming the first option of the JSON that is wrong."""
 
     def read_parameters(self, out: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu')]) -> None: ...
 
@@ -205,6 +221,10 @@ class CrossAttentionFloat64:
 class HierarchicalAttentionFloat32:
     def __init__(self, config: str) -> None: ...
 
+    @staticmethod
+    def check_config(config: str) -> None:
+        """Raises ValueError, naming the first option of the JSON that is wrong."""
+
     def read_parameters(self, out: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu')]) -> None: ...
 
     def set_parameters(self, parameters: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)]) -> None: ...
@@ -241,6 +261,10 @@ class HierarchicalAttentionFloat32:
 class HierarchicalAttentionFloat64:
     def __init__(self, config: str) -> None: ...
 
+    @staticmethod
+    def check_config(config: str) -> None:
+        """Raises ValueError, naming the first option of the JSON that is wrong."""
+
     def read_parameters(self, out: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu')]) -> None: ...
 
     def set_parameters(self, parameters: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu', writable=False)]) -> None: ...
@@ -273,6 +297,13 @@ class HierarchicalAttentionFloat64:
         """
 
     def route(self, batch: int, steps: int, training: bool) -> tuple[str, str]: ...
+
+def cheapest_pair_route(*, units: int, source1_units: int, source2_units: int, num_heads: int, key_dim: int, value_dim: int, one_source: bool, batch: int, steps1: int, steps2: int, training: bool) -> str:
+    """
+    The route of the least cost (docs/siblings-math.md) of one attention between two inputs,
+    for hosts that compute in operators of their own. one_source says that both inputs are one
+    and the same, through one Dense.
+    """
 
 class HostedCall:
     pass

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, NamedTuple, TypeAlias, cast, get_args
 
 import numpy as np
+
+from memattn import _memattn
 
 MemoryInitializer: TypeAlias = str | Mapping[str, Any]
 Route: TypeAlias = Literal["folded", "projected"]
@@ -20,6 +22,49 @@ PairRoute: TypeAlias = Literal[
     "left_read_dense1",
 ]
 PAIR_ROUTES: tuple[PairRoute, ...] = get_args(PairRoute)
+
+
+class PairWay(NamedTuple):
+    """What a route of an attention between two inputs multiplies (docs/siblings-math.md)."""
+
+    dense1: bool  # whether the input that reads goes through its Dense, or is read as it is
+    dense2: bool  # likewise the input that is read
+    logits: Literal["project", "left", "right"]
+    read: Literal["project", "source", "value"]
+
+
+PAIR_WAYS: Mapping[PairRoute, PairWay] = {
+    "as_written": PairWay(True, True, "project", "project"),
+    "left_read": PairWay(False, False, "left", "source"),
+    "right_read": PairWay(False, False, "right", "source"),
+    "right_value": PairWay(False, False, "right", "value"),
+    "right_value_dense2": PairWay(False, True, "right", "value"),
+    "left_read_dense": PairWay(True, True, "left", "source"),
+    "left_read_dense1": PairWay(True, False, "left", "source"),
+}
+
+
+class PairSizes(NamedTuple):
+    """The sizes of an attention between two inputs, of which HierarchicalAttention has two."""
+
+    units: int
+    source1_units: int
+    source2_units: int
+    num_heads: int
+    key_dim: int
+    value_dim: int
+    one_source: bool  # both inputs are one and the same, through one Dense
+
+    def cheapest_route(self, batch: int, steps1: int, steps2: int, training: bool) -> PairRoute:
+        """The route of least cost, for hosts that compute in operators of their own.
+
+        With `training` the fold counts, which each step makes anew. `docs/siblings-math.md` has
+        the costs.
+        """
+        found = _memattn.cheapest_pair_route(
+            **self._asdict(), batch=batch, steps1=steps1, steps2=steps2, training=training
+        )
+        return cast("PairRoute", found)
 
 
 def cheaper_route(units: int, memory_size: int, key_dim: int, value_dim: int) -> Route:

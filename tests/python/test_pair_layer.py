@@ -9,7 +9,7 @@ import pytest
 
 import memattn
 from memattn import SGD, clip_by_global_norm
-from memattn.layer_options import PAIR_ROUTES
+from memattn.layer_options import PAIR_ROUTES, PairSizes, config_json
 
 from .pairs import CLASSES, INPUTS, both, equal, inputs, small, with_biases
 
@@ -149,6 +149,42 @@ def test_the_rule_of_routes(kind: str) -> None:
             with pytest.raises(error, match=f"^{name}: {found}"):
                 wide.route_of(*wrong)
     assert wide.route_of(*map(np.int32, sizes)) == frozen
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_hosts_follow_the_same_rule(training: bool) -> None:
+    rng = np.random.default_rng(11)
+    taken = set()
+    for _ in range(200):
+        units, width1, width2, key_dim, value_dim = (int(2 ** rng.uniform(0, 6)) for _ in range(5))
+        heads = int(rng.integers(1, 9))
+        batch, steps1, steps2 = (int(2 ** rng.uniform(0, 8)) for _ in range(3))
+        options = {"key_dim": key_dim, "value_dim": value_dim}
+        cross = CLASSES["cross"](
+            units, heads, source1_units=width1, source2_units=width2, **options
+        )
+        sizes = PairSizes(units, width1, width2, heads, key_dim, value_dim, False)
+        expected = cross.route_of(batch, steps1, steps2, training=training)
+        assert sizes.cheapest_route(batch, steps1, steps2, training) == expected
+        both_sides = CLASSES["hierarchical"](
+            units, heads, short_units=width1, long_units=width2, **options
+        )
+        sides = both_sides.route_of(batch, steps1, training=training)
+        for width, side in zip((width1, width2), sides, strict=True):
+            sizes = PairSizes(units, width, width, heads, key_dim, value_dim, True)
+            assert sizes.cheapest_route(batch, steps1, steps1, training) == side
+        taken |= {expected, *sides}
+    assert taken == set(PAIR_ROUTES)
+
+
+@both
+def test_the_compiled_part_checks_a_config_without_a_layer(kind: str) -> None:
+    core = small(kind)._core
+    core.check_config(config_json(units=6, num_heads=2))
+    with pytest.raises(ValueError, match="num_heads: found -1, expected"):
+        core.check_config(config_json(units=6, num_heads=-1))
+    with pytest.raises(ValueError, match="memory_size"):
+        core.check_config(config_json(units=6, num_heads=2, memory_size=5))
 
 
 @both
