@@ -1,10 +1,12 @@
 // memattn._memattn.LayerFloat32 and LayerFloat64: the layer over prepared NumPy arrays. Shapes,
 // defaults and conversions are the business of python/memattn/layer.py.
 #include <nanobind/ndarray.h>
+#include <nanobind/stl/filesystem.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
 #include <cstdint>
+#include <filesystem>
 #include <span>
 #include <string>
 
@@ -13,6 +15,7 @@
 #include "layer/brief.h"
 #include "layer_class.h"
 #include "layer_handle.h"
+#include "memattn/layer_file.h"
 #include "span_of.h"
 #include "tokens_view.h"
 
@@ -107,10 +110,8 @@ void backward(const Handle<T>& self, const Array<const T, 3>& x, const Array<con
 
 template <typename T>
 void init_layer_of(nb::module_& m, const char* name) {
-  auto type =
-      layer_class<memattn::MemoryAugmentedAttention<T>>(m, name, &memattn::config_from_json);
-  define_file(type);
-  type.def("forward", &forward<T>, "x"_a.noconvert(), "y"_a.noconvert(),
+  layer_class<memattn::MemoryAugmentedAttention<T>>(m, name, &memattn::config_from_json)
+      .def("forward", &forward<T>, "x"_a.noconvert(), "y"_a.noconvert(),
            "scores"_a.noconvert().none(), "average_heads"_a, "attention_mask"_a.none(),
            "query_mask"_a.none(), "value_mask"_a.none(), "use_causal_mask"_a, "training"_a,
            "dropout_step"_a, "first_step"_a, "first_sequence"_a,
@@ -136,7 +137,13 @@ void init_layer_of(nb::module_& m, const char* name) {
 void init_layer(nb::module_& m) {
   init_layer_of<float>(m, "LayerFloat32");
   init_layer_of<double>(m, "LayerFloat64");
-  m.def("layer_file_dtype", &memattn::layer_file_dtype, "path"_a);
+  m.def(
+      "layer_file_info",
+      [](const std::filesystem::path& path) {
+        const memattn::LayerFileInfo info = memattn::layer_file_info(path);
+        return nb::typed<nb::tuple, nb::str, nb::str>(nb::make_tuple(info.layer, info.dtype));
+      },
+      "path"_a, "The name of the layer that a file holds, and the dtype of its weights.");
   m.def(
       "config_warnings",
       [](const std::string& config) { return memattn::config_from_json(config).warnings(); },

@@ -106,7 +106,7 @@ nanobind::list weight_infos(const LayerHandle<Layer>& self) {
   return infos;
 }
 
-// Defines the class of a layer, whose config from_json reads, with all but its calls and its file.
+// Defines the class of a layer, whose config from_json reads, with all but its calls.
 template <typename Layer, typename Config>
 nanobind::class_<LayerHandle<Layer>> layer_class(nanobind::module_& m, const char* name,
                                                  Config (*from_json)(std::string_view)) {
@@ -153,16 +153,8 @@ nanobind::class_<LayerHandle<Layer>> layer_class(nanobind::module_& m, const cha
             using Route = decltype(self.snapshot()->forced_route());
             self.writable().set_route(route_named<Route>(route));
           },
-          "route"_a);
-  return type;
-}
-
-// The file of a layer.
-template <typename Layer>
-void define_file(nanobind::class_<LayerHandle<Layer>>& type) {
-  using nanobind::literals::operator""_a;
-  using Handle = LayerHandle<Layer>;
-  type.def_static(
+          "route"_a)
+      .def_static(
           "load", [](const std::filesystem::path& path) { return Handle(Layer::load(path)); },
           "path"_a)
       .def(
@@ -173,4 +165,5 @@ void define_file(nanobind::class_<LayerHandle<Layer>>& type) {
             layer->save(path);
           },
           "path"_a);
+  return type;
 }

@@ -1,10 +1,11 @@
 """memattn: attention over a learned memory.
 
 ``MemoryAugmentedAttention`` is the layer, ``CrossAttention`` and ``HierarchicalAttention`` are its
-siblings over two inputs, ``SGD``, ``Adam``, ``AdamW`` and ``clip_by_global_norm`` train them, and
-``FormatError`` is what a bad file raises. ``num_threads`` and ``set_num_threads`` say how many
-threads a call may use, ``active_isa`` names the instruction set that computes, and
-``scratch_bytes`` and ``release_scratch`` are about the memory that a thread keeps between calls.
+siblings over two inputs, and ``load`` opens a file that any of them saved. ``SGD``, ``Adam``,
+``AdamW`` and ``clip_by_global_norm`` train them, and ``FormatError`` is what a bad file raises.
+``num_threads`` and ``set_num_threads`` say how many threads a call may use, ``active_isa`` names
+the instruction set that computes, and ``scratch_bytes`` and ``release_scratch`` are about the
+memory that a thread keeps between calls.
 ``memattn.forecast`` and the command ``memattn forecast`` come with
 ``pip install 'memattn[forecast]'``; ``memattn.convert`` and ``memattn convert`` move weights from
 and to other formats, some of them with ``pip install 'memattn[convert]'``.
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from memattn.cross_attention import CrossAttention
     from memattn.hierarchical_attention import HierarchicalAttention
     from memattn.layer import MemoryAugmentedAttention
+    from memattn.layer_file import load
     from memattn.optimizers import SGD, Adam, AdamW, clip_by_global_norm
 
 __all__ = [
@@ -39,6 +41,7 @@ __all__ = [
     "__version__",
     "active_isa",
     "clip_by_global_norm",
+    "load",
     "num_threads",
     "release_scratch",
     "scratch_bytes",
@@ -56,6 +59,7 @@ _HOMES = {
     "CrossAttention": "memattn.cross_attention",
     "HierarchicalAttention": "memattn.hierarchical_attention",
     "MemoryAugmentedAttention": "memattn.layer",
+    "load": "memattn.layer_file",
     "SGD": "memattn.optimizers",
     "Adam": "memattn.optimizers",
     "AdamW": "memattn.optimizers",

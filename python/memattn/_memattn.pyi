@@ -134,7 +134,8 @@ class LayerFloat64:
 
     def route(self) -> str: ...
 
-def layer_file_dtype(path: str | os.PathLike) -> str: ...
+def layer_file_info(path: str | os.PathLike) -> tuple[str, str]:
+    """The name of the layer that a file holds, and the dtype of its weights."""
 
 def config_warnings(config: str) -> list[str]: ...
 
@@ -160,6 +161,11 @@ class CrossAttentionFloat32:
     def forced_route(self) -> str: ...
 
     def set_route(self, route: str) -> None: ...
+
+    @staticmethod
+    def load(path: str | os.PathLike) -> CrossAttentionFloat32: ...
+
+    def save(self, path: str | os.PathLike) -> None: ...
 
     def forward(self, x1: Annotated[NDArray[numpy.float32], dict(shape=(None, None, None), order='C', device='cpu', writable=False)], x2: Annotated[NDArray[numpy.float32], dict(shape=(None, None, None), order='C', device='cpu', writable=False)], y: Annotated[NDArray[numpy.float32], dict(shape=(None, None, None), order='C', device='cpu')], scores: Annotated[NDArray[numpy.float32], dict(order='C', device='cpu')] | None, average_heads: bool, attention_mask: Annotated[NDArray[numpy.uint8], dict(shape=(None, None, None), order='C', device='cpu', writable=False)] | None, query_mask: Annotated[NDArray[numpy.uint8], dict(shape=(None, None), order='C', device='cpu', writable=False)] | None, value_mask: Annotated[NDArray[numpy.uint8], dict(shape=(None, None), order='C', device='cpu', writable=False)] | None, use_causal_mask: bool, training: bool, dropout_step: int, first_step: int, first_sequence: int) -> None:
         """
@@ -201,6 +207,11 @@ class CrossAttentionFloat64:
 
     def set_route(self, route: str) -> None: ...
 
+    @staticmethod
+    def load(path: str | os.PathLike) -> CrossAttentionFloat64: ...
+
+    def save(self, path: str | os.PathLike) -> None: ...
+
     def forward(self, x1: Annotated[NDArray[numpy.float64], dict(shape=(None, None, None), order='C', device='cpu', writable=False)], x2: Annotated[NDArray[numpy.float64], dict(shape=(None, None, None), order='C', device='cpu', writable=False)], y: Annotated[NDArray[numpy.float64], dict(shape=(None, None, None), order='C', device='cpu')], scores: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')] | None, average_heads: bool, attention_mask: Annotated[NDArray[numpy.uint8], dict(shape=(None, None, None), order='C', device='cpu', writable=False)] | None, query_mask: Annotated[NDArray[numpy.uint8], dict(shape=(None, None), order='C', device='cpu', writable=False)] | None, value_mask: Annotated[NDArray[numpy.uint8], dict(shape=(None, None), order='C', device='cpu', writable=False)] | None, use_causal_mask: bool, training: bool, dropout_step: int, first_step: int, first_sequence: int) -> None:
         """
         Writes y (B, T1, U) from x1 (B, T1, F1) and x2 (B, T2, F2) and, unless it is None,
@@ -241,6 +252,11 @@ class HierarchicalAttentionFloat32:
 
     def set_route(self, route: str) -> None: ...
 
+    @staticmethod
+    def load(path: str | os.PathLike) -> HierarchicalAttentionFloat32: ...
+
+    def save(self, path: str | os.PathLike) -> None: ...
+
     def forward(self, x_short: Annotated[NDArray[numpy.float32], dict(shape=(None, None, None), order='C', device='cpu', writable=False)], x_long: Annotated[NDArray[numpy.float32], dict(shape=(None, None, None), order='C', device='cpu', writable=False)], y: Annotated[NDArray[numpy.float32], dict(shape=(None, None, None), order='C', device='cpu')], short_scores: Annotated[NDArray[numpy.float32], dict(order='C', device='cpu')] | None, long_scores: Annotated[NDArray[numpy.float32], dict(order='C', device='cpu')] | None, average_heads: bool, short_mask: Annotated[NDArray[numpy.uint8], dict(shape=(None, None), order='C', device='cpu', writable=False)] | None, long_mask: Annotated[NDArray[numpy.uint8], dict(shape=(None, None), order='C', device='cpu', writable=False)] | None, attention_mask: Annotated[NDArray[numpy.uint8], dict(shape=(None, None, None), order='C', device='cpu', writable=False)] | None, use_causal_mask: bool, training: bool, dropout_step: int, first_sequence: int) -> None:
         """
         Writes y (B, T, U) from x_short (B, T, Fs) and x_long (B, T, Fl) and, unless they are
@@ -280,6 +296,11 @@ class HierarchicalAttentionFloat64:
     def forced_route(self) -> str: ...
 
     def set_route(self, route: str) -> None: ...
+
+    @staticmethod
+    def load(path: str | os.PathLike) -> HierarchicalAttentionFloat64: ...
+
+    def save(self, path: str | os.PathLike) -> None: ...
 
     def forward(self, x_short: Annotated[NDArray[numpy.float64], dict(shape=(None, None, None), order='C', device='cpu', writable=False)], x_long: Annotated[NDArray[numpy.float64], dict(shape=(None, None, None), order='C', device='cpu', writable=False)], y: Annotated[NDArray[numpy.float64], dict(shape=(None, None, None), order='C', device='cpu')], short_scores: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')] | None, long_scores: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')] | None, average_heads: bool, short_mask: Annotated[NDArray[numpy.uint8], dict(shape=(None, None), order='C', device='cpu', writable=False)] | None, long_mask: Annotated[NDArray[numpy.uint8], dict(shape=(None, None), order='C', device='cpu', writable=False)] | None, attention_mask: Annotated[NDArray[numpy.uint8], dict(shape=(None, None, None), order='C', device='cpu', writable=False)] | None, use_causal_mask: bool, training: bool, dropout_step: int, first_sequence: int) -> None:
         """

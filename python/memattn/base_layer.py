@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
+from memattn import _memattn
 from memattn.arrays import Array, Mask, as_mask, as_numbers, check_shape
+from memattn.errors import printable
+from memattn.file_kinds import check_is_saved
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -88,6 +93,56 @@ class BaseLayer:
         """Return a table of the weights with shapes and counts, and what the layer is."""
         text: str = self._core.summary()
         return text
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write weights and config to a safetensors file, atomically and durably.
+
+        Parameters
+        ----------
+        path : str or path
+            The file, which docs/format.md specifies. A file that was there is replaced.
+
+        Raises
+        ------
+        OSError
+            The system refused; a file that was there before is whole.
+        """
+        self._core.save(os.fspath(path))
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Read a layer from a file that `save` wrote, from Python or from C++.
+
+        Parameters
+        ----------
+        path : str or path
+            The file, which holds a layer of this class; `memattn.load` opens one of any class.
+
+        Returns
+        -------
+        layer
+            With the weights, options and dtype of the one that was saved; `route` is ``"auto"`` and
+            `dropout_step` 0.
+
+        Raises
+        ------
+        memattn.FormatError
+            The file is not what docs/format.md says, or holds a layer of another class.
+        OSError
+            The system refused.
+        """
+        name, dtype = layer_file_info(path)
+        if name != cls._name:
+            found = f"found a {name}, expected a {cls._name}; memattn.load opens both"
+            raise _memattn.FormatError(f"{printable(os.fspath(path))}: {found}")
+        return cls._load(path, dtype)
+
+    @classmethod
+    def _load(cls, path: str | os.PathLike[str], dtype: str) -> Self:
+        """Read a file that holds a layer of this class and dtype."""
+        layer = cls.__new__(cls)
+        layer._adopt(cls._cores[dtype].load(os.fspath(path)), dtype)
+        return layer
 
     @property
     def dtype(self) -> str:
@@ -198,6 +253,20 @@ class BaseLayer:
             return None
         heads = () if return_attention_scores == "mean" else (self._heads,)
         return np.empty((batch, *heads, queries, keys), self._dtype)
+
+
+def layer_file_info(path: str | os.PathLike[str]) -> tuple[str, str]:
+    """Return which layer a file holds, and the dtype of its weights, after checking its header.
+
+    Raises
+    ------
+    memattn.FormatError
+        The file is not what docs/format.md says.
+    OSError
+        The system refused.
+    """
+    check_is_saved(Path(path), "layer")
+    return _memattn.layer_file_info(os.fspath(path))
 
 
 def in_out(out: Array | None, y: Array) -> Array:

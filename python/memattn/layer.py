@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import warnings
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -14,11 +12,7 @@ from memattn import _memattn
 from memattn.arrays import Array, as_numbers, as_place, check_shape
 from memattn.base_layer import BaseLayer, as_attention_mask, as_step_mask, in_out
 from memattn.deprecation import RenamedProperty
-from memattn.file_kinds import check_is_saved
 from memattn.layer_options import MemoryInitializer, Route, checked_dtype, config_json
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
 
 
 class MemoryAugmentedAttention(BaseLayer):
@@ -285,33 +279,6 @@ first_sequence
         elif config["memory_initializer"]["kind"] != "normal":
             config["memory_initializer"] = config["memory_initializer"]["kind"]
         return config
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write weights and config to a safetensors file, atomically and durably.
-
-        Raises
-        ------
-        OSError
-            The system refused; a file that was there before is whole.
-        """
-        self._core.save(os.fspath(path))
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Read a layer from a file that `save` wrote, from Python or from C++.
-
-        Raises
-        ------
-        memattn.FormatError
-            The file is not what docs/format.md says.
-        OSError
-            The system refused.
-        """
-        check_is_saved(Path(path), "layer")
-        dtype = _memattn.layer_file_dtype(os.fspath(path))
-        layer = cls.__new__(cls)
-        layer._adopt(cls._cores[dtype].load(os.fspath(path)), dtype)
-        return layer
 
     @property
     def route(self) -> Route:

@@ -132,11 +132,10 @@ const JsonValue* member(const JsonObject& object, std::string_view key) {
 }
 
 // Reads the fields that it visits from one JSON object; a field without a key stays as it is.
-// Messages begin with `function`.
+// Messages begin with `layer`, as those of validate do: a caller of the layer sees one kind.
 class FieldReader {
  public:
-  FieldReader(std::string_view function, const JsonObject& object)
-      : function_(function), object_(object) {}
+  FieldReader(std::string_view layer, const JsonObject& object) : layer_(layer), object_(object) {}
 
   template <typename Value>
   void required(std::string_view key, Value& field) const {
@@ -166,7 +165,7 @@ class FieldReader {
  private:
   [[noreturn]] void fail(std::string_view place, std::string_view found,
                          std::string_view expected) const {
-    fail_argument(function_, place, found, expected);
+    fail_argument(layer_, place, found, expected);
   }
 
   template <typename Names>
@@ -220,7 +219,7 @@ class FieldReader {
     if (stddev) read(concat(key, ".stddev"), *stddev, field.stddev);
   }
 
-  const std::string_view function_;
+  const std::string_view layer_;
   const JsonObject& object_;
 };
 
@@ -232,15 +231,16 @@ std::string written(const Config& config) {
 }
 
 template <typename Config>
-Config parsed(std::string_view function, std::string_view text) {
+Config parsed(std::string_view text) {
+  const std::string_view layer = kLayerName<Config>;
   JsonValue json;
   try {
     json = parse_json(text, {.depth = 4, .values = 64});
   } catch (const JsonError& error) {
-    throw std::invalid_argument(concat(function, ": json: ", error.what()));
+    throw std::invalid_argument(concat(layer, ": json: ", error.what()));
   }
-  if (!json.object()) fail_argument(function, "json", describe(json), "an object");
-  const FieldReader reader(function, *json.object());
+  if (!json.object()) fail_argument(layer, "json", describe(json), "an object");
+  const FieldReader reader(layer, *json.object());
   Config config;
   KeyList list;
   visit_fields(config, list);
@@ -257,13 +257,13 @@ std::string to_json(const CrossAttentionConfig& config) { return written(config)
 std::string to_json(const HierarchicalAttentionConfig& config) { return written(config); }
 
 MemoryAugmentedAttentionConfig config_from_json(std::string_view json) {
-  return parsed<MemoryAugmentedAttentionConfig>("config_from_json", json);
+  return parsed<MemoryAugmentedAttentionConfig>(json);
 }
 CrossAttentionConfig cross_attention_config_from_json(std::string_view json) {
-  return parsed<CrossAttentionConfig>("cross_attention_config_from_json", json);
+  return parsed<CrossAttentionConfig>(json);
 }
 HierarchicalAttentionConfig hierarchical_attention_config_from_json(std::string_view json) {
-  return parsed<HierarchicalAttentionConfig>("hierarchical_attention_config_from_json", json);
+  return parsed<HierarchicalAttentionConfig>(json);
 }
 
 }  // namespace memattn

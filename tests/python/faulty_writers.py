@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from memattn import MemoryAugmentedAttention, convert, files
+from memattn import CrossAttention, MemoryAugmentedAttention, convert, files
 from memattn.cli import app, output
 from memattn.errors import DataError
 from memattn.forecast import Forecaster
@@ -81,6 +81,7 @@ def writers(folder: Path, long: bool) -> dict[str, Callable[[Path], object]]:
     few: dict[str, Callable[[Path], object]] = {
         "repaired.safetensors": repairs(folder),
         "layer.safetensors": layer.save,
+        "cross.safetensors": CrossAttention(4, 2, source1_units=3, seed=1).save,
         "layer.npz": lambda path: convert.write(layer, path),
         "layer.pt": lambda path: convert.write(layer, path),
         "layer.weights.h5": lambda path: convert.write(layer, path),

@@ -1,8 +1,12 @@
-"""Files of the layer from Python: round trips, other people's reader and writer, and bad ones."""
+"""Files of every layer from Python: round trips, other people's reader and writer, and bad ones."""
 
+import copy
 import json
+import pickle
 import struct
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,79 +14,246 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 import memattn
-from memattn import FormatError, MemoryAugmentedAttention
+from memattn import CrossAttention, FormatError, HierarchicalAttention, MemoryAugmentedAttention
+
+Layer = MemoryAugmentedAttention | CrossAttention | HierarchicalAttention
+Make = Callable[..., Layer]
 
 
+def memory(**options: Any) -> Layer:
+    return MemoryAugmentedAttention(4, 3, 2, key_dim=3, **options)
+
+
+def cross(**options: Any) -> Layer:
+    return CrossAttention(4, 2, source1_units=3, source2_units=5, key_dim=2, **options)
+
+
+def hierarchical(**options: Any) -> Layer:
+    return HierarchicalAttention(4, 2, short_units=3, long_units=2, value_dim=3, **options)
+
+
+MAKERS = (memory, cross, hierarchical)
+every_layer = pytest.mark.parametrize("make", MAKERS)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "läyer.safetensors"
+
+
+def expect_equal(found: Layer, expected: Layer) -> None:
+    assert type(found) is type(expected)
+    assert found.get_config() == expected.get_config()
+    for name, weight in expected.weights.items():
+        np.testing.assert_array_equal(found.weights[name], weight, strict=True)
+
+
+def with_header(whole: bytes, edit: Callable[[dict[str, Any]], object]) -> bytes:
+    """The bytes of a file whose header is edited."""
+    length = struct.unpack("<Q", whole[:8])[0]
+    header = json.loads(whole[8 : 8 + length])
+    edit(header)
+    text = json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + whole[8 + length :]
+
+
+@every_layer
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("use_bias", [True, False])
-def test_round_trip(tmp_path: Path, dtype: str, use_bias: bool) -> None:
-    layer = MemoryAugmentedAttention(6, 5, 2, key_dim=3, use_bias=use_bias, dtype=dtype)
-    path = tmp_path / "läyer.safetensors"
+def test_round_trip(make: Make, path: Path, dtype: str, use_bias: bool) -> None:
+    options = {"dropout": 0.25, "fully_masked": "uniform", "seed": 2**64 - 1}
+    layer = make(dtype=dtype, use_bias=use_bias, **options)
     layer.save(path)
     layer.save(str(path))  # over itself
-    loaded = MemoryAugmentedAttention.load(path)
-    assert loaded.get_config() == layer.get_config()
-    for name, weight in layer.weights.items():
-        np.testing.assert_array_equal(loaded.weights[name], weight)
-    assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
+    expect_equal(type(layer).load(path), layer)
+    expect_equal(memattn.load(path), layer)
+    expect_equal(memattn.load(str(path)), layer)
+    assert [entry.name for entry in path.parent.iterdir()] == [path.name]
 
 
-def test_the_safetensors_package_reads_ours(tmp_path: Path) -> None:
-    layer = MemoryAugmentedAttention(6, 5, 2)
-    layer.save(tmp_path / "layer.safetensors")
-    arrays = load_file(tmp_path / "layer.safetensors")
+@every_layer
+def test_what_is_loaded_computes_the_same_and_can_be_copied(make: Make, path: Path) -> None:
+    layer = make(seed=3)
+    layer.save(path)
+    widths = {memory: (4,), cross: (3, 5), hierarchical: (3, 2)}[make]  # type: ignore[index]
+    inputs = [np.random.default_rng(0).standard_normal((2, 6, width)) for width in widths]
+    expected = layer(*inputs)
+    loaded = memattn.load(path)
+    for one in (loaded, copy.deepcopy(loaded), pickle.loads(pickle.dumps(loaded))):
+        np.testing.assert_array_equal(one(*inputs), expected)
+        one.save(path)
+        expect_equal(memattn.load(path), layer)
+
+
+@every_layer
+def test_the_safetensors_package_reads_ours(make: Make, path: Path) -> None:
+    layer = make()
+    layer.save(path)
+    arrays = load_file(path)
     assert sorted(arrays) == sorted(layer.weights)
     for name, weight in layer.weights.items():
         np.testing.assert_array_equal(arrays[name], weight)
 
 
-def test_we_read_what_the_safetensors_package_writes(tmp_path: Path) -> None:
-    layer = MemoryAugmentedAttention(6, 5, 2)
-    layer.save(tmp_path / "ours.safetensors")
-    with safe_open(tmp_path / "ours.safetensors", "np") as file:
-        save_file(dict(layer.weights), tmp_path / "theirs.safetensors", file.metadata())
-    loaded = MemoryAugmentedAttention.load(tmp_path / "theirs.safetensors")
-    for name, weight in layer.weights.items():
-        np.testing.assert_array_equal(loaded.weights[name], weight)
+@every_layer
+def test_we_read_what_the_safetensors_package_writes(make: Make, path: Path) -> None:
+    layer = make()
+    layer.save(path)
+    with safe_open(path, "np") as file:
+        save_file(dict(layer.weights), path.with_name("theirs"), file.metadata())
+    expect_equal(memattn.load(path.with_name("theirs")), layer)
 
 
-def test_format_error_is_a_value_error(tmp_path: Path) -> None:
+@every_layer
+def test_weights_that_are_not_finite_are_kept(make: Make, path: Path) -> None:
+    layer = make()
+    name = next(iter(layer.weights))
+    layer.set_weights({name: np.full_like(layer.weights[name], np.nan)})
+    layer.save(path)
+    expect_equal(memattn.load(path), layer)
+
+
+@every_layer
+def test_a_subclass_loads_itself(make: Make, path: Path) -> None:
+    layer = make()
+    layer.save(path)
+    named = type("Named", (type(layer),), {})
+    assert type(named.load(path)) is named
+
+
+@pytest.mark.parametrize("made", MAKERS)
+@pytest.mark.parametrize("other", MAKERS)
+def test_another_class_is_named(made: Make, other: Make, path: Path) -> None:
+    layer, reader = made(), type(other())
+    layer.save(path)
+    if made is other:
+        return
+    expected = f": found a {type(layer).__name__}, expected a {reader.__name__}; memattn.load opens"
+    with pytest.raises(FormatError, match=expected):
+        reader.load(path)
+
+
+def test_format_error_is_a_value_error(path: Path) -> None:
     assert issubclass(FormatError, ValueError)
     assert f"{FormatError.__module__}.{FormatError.__qualname__}" == "memattn.FormatError"
-    (tmp_path / "bad").write_bytes(b"not a layer at all")
-    with pytest.raises(FormatError, match=r"bad: no saved layer \(looks like text\)$"):
-        MemoryAugmentedAttention.load(tmp_path / "bad")
+    path.write_bytes(b"not a layer at all")
+    for load in (memattn.load, CrossAttention.load, MemoryAugmentedAttention.load):
+        with pytest.raises(FormatError, match=r"no saved layer \(looks like text\)$"):
+            load(path)
 
 
-def test_every_cut_is_a_format_error(tmp_path: Path) -> None:
-    path = tmp_path / "layer.safetensors"
-    MemoryAugmentedAttention(2, 2, 1, key_dim=1).save(path)
+@every_layer
+def test_every_cut_is_a_format_error(make: Make, path: Path) -> None:
+    layer = make()
+    layer.save(path)
     whole = path.read_bytes()
     for length in range(len(whole)):
         path.write_bytes(whole[:length])
-        with pytest.raises(FormatError):
-            MemoryAugmentedAttention.load(path)
+        for load in (type(layer).load, memattn.load):
+            with pytest.raises(FormatError):
+                load(path)
+    path.write_bytes(whole + b"\0")
+    with pytest.raises(FormatError):
+        memattn.load(path)
 
 
-def test_another_layout_is_a_format_error(tmp_path: Path) -> None:
-    path = tmp_path / "layer.safetensors"
-    MemoryAugmentedAttention(2, 2, 1).save(path)
+@every_layer
+def test_flipped_bits_of_the_header_are_refused_or_change_no_weight(make: Make, path: Path) -> None:
+    layer = make(seed=1)
+    layer.save(path)
     whole = path.read_bytes()
-    length = struct.unpack("<Q", whole[:8])[0]
-    header = json.loads(whole[8 : 8 + length])
-    header["memory"]["shape"] = [4, 1]
-    text = json.dumps(header).encode()
-    path.write_bytes(struct.pack("<Q", len(text)) + text + whole[8 + length :])
-    with pytest.raises(FormatError, match=r"memory.*\(4, 1\).*\(2, 2\)"):
-        MemoryAugmentedAttention.load(path)
+    values = list(layer.weights.values())
+    header = 8 + struct.unpack("<Q", whole[:8])[0]
+    refused = 0
+    flips = range(0, header * 8, 3)
+    for bit in flips:
+        flipped = bytearray(whole)
+        flipped[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(flipped)
+        try:
+            found = memattn.load(path)
+        except FormatError:
+            refused += 1
+            continue
+        # An option such as the seed, or a key of the metadata that nobody reads.
+        for weight, expected in zip(found.weights.values(), values, strict=True):
+            np.testing.assert_array_equal(weight, expected)
+    assert refused > len(flips) * 0.9
 
 
-def test_what_the_system_refuses_is_an_os_error(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="missing"):
-        MemoryAugmentedAttention.load(tmp_path / "missing")
+@every_layer
+def test_another_layout_is_a_format_error(make: Make, path: Path) -> None:
+    layer = make()
+    layer.save(path)
+    whole = path.read_bytes()
+    for name, weight in layer.weights.items():
+
+        def flat(header: dict[str, Any], name: str = name, size: int = weight.size) -> None:
+            header[name]["shape"] = [1, size, 1, 1]
+
+        path.write_bytes(with_header(whole, flat))
+        with pytest.raises(FormatError, match=rf"{name}.*\(1, {weight.size}, 1, 1\)"):
+            memattn.load(path)
+        path.write_bytes(with_header(whole, lambda header, name=name: header.pop(name)))
+        with pytest.raises(FormatError):
+            memattn.load(path)
+
+
+@every_layer
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("format", "memattn.Other", "memattn.Other"),
+        ("format", "", 'format: found ""'),
+        ("format_version", "2", "needs a newer memattn"),
+        ("config", "", "json: byte 1"),
+        ("config", '{"units":4}', "found no key"),
+        ("config", '{"units":4,"num_heads":2,"memory_size":3,"depth":1}', 'found key "depth"'),
+        ("config", "[" * 5000, "found nesting deeper than 4"),
+        ("config", '{"units":"4","num_heads":2}', 'units: found the string "4"|found no key'),
+        ("config", '{"units":2147483648,"num_heads":2}', "at most 2|found no key"),
+    ],
+)
+def test_metadata_that_cannot_be(
+    make: Make, path: Path, key: str, value: str, message: str
+) -> None:
+    layer = make()
+    layer.save(path)
+    whole = path.read_bytes()
+
+    def edit(header: dict[str, Any]) -> None:
+        header["__metadata__"][key] = value
+
+    path.write_bytes(with_header(whole, edit))
+    with pytest.raises(FormatError, match=message) as raised:
+        memattn.load(path)
+    assert str(path) in str(raised.value)
+    if key == "config":
+        assert f"config: {type(layer).__name__}: " in str(raised.value)
+    path.write_bytes(with_header(whole, lambda header: header["__metadata__"].pop(key)))
+    with pytest.raises(FormatError, match=f"found no key {key}"):
+        memattn.load(path)
+
+
+@every_layer
+def test_what_the_system_refuses_is_an_os_error(make: Make, tmp_path: Path) -> None:
+    layer = make()
+    for load in (type(layer).load, memattn.load):
+        with pytest.raises(FileNotFoundError, match="missing"):
+            load(tmp_path / "missing")
+        with pytest.raises((FormatError, OSError), match=str(tmp_path)):
+            load(tmp_path)
     with pytest.raises(OSError, match="nowhere"):
-        MemoryAugmentedAttention(2, 2, 1).save(tmp_path / "nowhere" / "layer.safetensors")
-    (tmp_path / "folder").mkdir()
-    with pytest.raises((FormatError, OSError), match="folder"):
-        MemoryAugmentedAttention.load(tmp_path / "folder")
-    assert memattn.__version__
+        layer.save(tmp_path / "nowhere" / "layer.safetensors")
+    with pytest.raises(OSError, match=str(tmp_path)):
+        layer.save(tmp_path)
+
+
+def test_load_refuses_what_is_no_layer(path: Path) -> None:
+    optimizer = memattn.Adam()
+    optimizer.save(path)
+    with pytest.raises(FormatError, match=r"format: found \"memattn.Optimizer\", expected one of"):
+        memattn.load(path)
+    save_file(dict(cross().weights), path)
+    with pytest.raises(FormatError, match="found no key format"):
+        memattn.load(path)

@@ -40,6 +40,7 @@ def test_shapes_and_types(kind: str) -> None:
     ("options", "message"),
     [
         ({"units": 0}, "units: found 0, expected"),
+        ({"units": "6"}, 'units: found the string "6", expected an integer'),
         ({"num_heads": 0}, "num_heads: found 0, expected"),
         ({"num_heads": -1}, "num_heads: found -1, expected"),
         ({"num_heads": 2.5}, "num_heads: found 2.5, expected"),
@@ -57,7 +58,7 @@ def test_shapes_and_types(kind: str) -> None:
 )
 @both
 def test_options_of_the_layer_that_cannot_be(kind: str, options: dict, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=f"^{CLASSES[kind].__name__}: .*{message}"):
         CLASSES[kind](**{"units": 6, "num_heads": 2, **options})
 
 

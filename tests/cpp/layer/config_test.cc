@@ -260,12 +260,12 @@ TEST(ConfigJson, TakesAnInitializerByNameAlone) {
 TEST(ConfigJson, RefusesWhatIsNotAConfig) {
   for (const std::string json :
        {"", "[]", "1", "null", "{", "{}", "{}{}", "{\"units\":4}", "nan"}) {
-    EXPECT_TRUE(json_error(json).starts_with("config_from_json: json: found ") ||
-                json_error(json).starts_with("config_from_json: json: byte "))
+    EXPECT_TRUE(json_error(json).starts_with("MemoryAugmentedAttention: json: found ") ||
+                json_error(json).starts_with("MemoryAugmentedAttention: json: byte "))
         << json_error(json);
   }
   EXPECT_EQ(json_error(R"({"units":4,"memory_size":3})"),
-            "config_from_json: json: found no key \"num_heads\", expected it");
+            "MemoryAugmentedAttention: json: found no key \"num_heads\", expected it");
   EXPECT_NE(json_error(std::string(100000, '[')), "");
 }
 
@@ -284,18 +284,22 @@ TEST(ConfigJson, RefusesWrongKeysTypesAndValues) {
             "MemoryAugmentedAttention: dropout: found 1, expected at least 0 and below 1");
   for (const std::string value :
        {"\"4\"", "4.0", "true", "[4]", "{}", "9223372036854775808", "1e3"}) {
-    EXPECT_TRUE(with("\"key_dim\":" + value).starts_with("config_from_json: key_dim: found "))
+    EXPECT_TRUE(
+        with("\"key_dim\":" + value).starts_with("MemoryAugmentedAttention: key_dim: found "))
         << value;
   }
   for (const std::string value : {"1", "null", "\"true\"", "[]"}) {
-    EXPECT_TRUE(with("\"use_bias\":" + value).starts_with("config_from_json: use_bias: found "));
-    EXPECT_TRUE(with("\"residual\":" + value).starts_with("config_from_json: residual: found "));
+    EXPECT_TRUE(
+        with("\"use_bias\":" + value).starts_with("MemoryAugmentedAttention: use_bias: found "));
+    EXPECT_TRUE(
+        with("\"residual\":" + value).starts_with("MemoryAugmentedAttention: residual: found "));
   }
   for (const std::string value : {"null", "\"0\"", "true", "{}"}) {
-    EXPECT_TRUE(with("\"dropout\":" + value).starts_with("config_from_json: dropout: found "));
+    EXPECT_TRUE(
+        with("\"dropout\":" + value).starts_with("MemoryAugmentedAttention: dropout: found "));
   }
   for (const std::string value : {"-1", "1.0", "null", "\"1\""}) {
-    EXPECT_TRUE(with("\"seed\":" + value).starts_with("config_from_json: seed: found "));
+    EXPECT_TRUE(with("\"seed\":" + value).starts_with("MemoryAugmentedAttention: seed: found "));
   }
   EXPECT_NE(with("\"seed\":18446744073709551616").find("one of 64 bits"), std::string::npos);
   for (const std::string value : {"null", "0", "\"Zero\"", "\"\""}) {

@@ -128,7 +128,7 @@ TEST_F(HostileLayerFile, Metadata) {
   refuse_metadata("format", "", "format: found \"\"");
   refuse_metadata("format_version", "2", "needs a newer memattn");
   refuse_metadata("format_version", "01", "format_version: found \"01\"");
-  refuse_metadata("config", "", "config: config_from_json: json: byte 1");
+  refuse_metadata("config", "", "config: MemoryAugmentedAttention: json: byte 1");
   refuse_metadata("config", "{}", "found no key \"units\"");
   refuse_metadata("config", std::string(5000, '['), "found nesting deeper than 4");
   refuse_metadata("config", R"({"units":3,"memory_size":2,"num_heads":2,"key_dim":2,"units":3})",

@@ -13,6 +13,7 @@
 #include "io/temporary_folder.h"
 #include "memattn/errors.h"
 #include "memattn/hierarchical_attention.h"
+#include "memattn/layer_file.h"
 #include "memattn/memory_augmented_attention.h"
 #include "memattn/optimizers.h"
 #include "memattn/runtime.h"
@@ -264,6 +265,20 @@ void sweep_sibling(const Config& config, const Run& run) {
         [&](std::span<float> parameters) { std::ranges::copy(other, parameters.begin()); });
     EXPECT_NE(run(changed), before);
   });
+  const TemporaryFolder folder;
+  const std::filesystem::path file = folder / "layer";
+  layer.save(file);
+  const std::string saved = read_all(file);
+  // Over the file, which stays whole; every so often, since each of these saves syncs a disk.
+  for (long index = 0;
+       testing::fails_at_allocation(index, testing::Failure::kForGood, [&] { layer.save(file); });
+       index += 7) {
+    ASSERT_EQ(read_all(file), saved) << "allocation " << index;
+  }
+  EXPECT_EQ(folder.names(), std::vector<std::string>{"layer"});
+  EXPECT_GT(sweep_allocations([&] { EXPECT_EQ(run(Sibling::load(file)), before); }, expect_same),
+            50);
+  EXPECT_GT(sweep_allocations([&] { static_cast<void>(layer_file_info(file)); }, expect_same), 50);
 }
 
 TEST(OutOfMemoryOfSiblings, OfCrossAttention) {

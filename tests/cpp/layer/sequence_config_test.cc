@@ -27,7 +27,6 @@ struct Names;
 template <>
 struct Names<CrossAttentionConfig> {
   static constexpr std::string_view kLayer = "CrossAttention";
-  static constexpr std::string_view kFunction = "cross_attention_config_from_json";
   static constexpr std::string_view kFirst = "source1_units", kSecond = "source2_units";
   static Width& first(CrossAttentionConfig& config) { return config.source1_units; }
   static Width& second(CrossAttentionConfig& config) { return config.source2_units; }
@@ -38,7 +37,6 @@ struct Names<CrossAttentionConfig> {
 template <>
 struct Names<HierarchicalAttentionConfig> {
   static constexpr std::string_view kLayer = "HierarchicalAttention";
-  static constexpr std::string_view kFunction = "hierarchical_attention_config_from_json";
   static constexpr std::string_view kFirst = "short_units", kSecond = "long_units";
   static Width& first(HierarchicalAttentionConfig& config) { return config.short_units; }
   static Width& second(HierarchicalAttentionConfig& config) { return config.long_units; }
@@ -270,7 +268,7 @@ TYPED_TEST(SequenceConfig, JsonFillsInTheDefaults) {
 }
 
 TYPED_TEST(SequenceConfig, JsonThatIsNoConfigIsRefused) {
-  const std::string function(Names<TypeParam>::kFunction);
+  const std::string function(Names<TypeParam>::kLayer);
   for (const std::string json :
        {"", "[]", "1", "null", "{", "{}", "{}{}", "{\"units\":4}", "nan"}) {
     const std::string error = this->json_error(json);
@@ -287,7 +285,7 @@ TYPED_TEST(SequenceConfig, JsonThatIsNoConfigIsRefused) {
 
 TYPED_TEST(SequenceConfig, JsonOfWrongKeysTypesAndValuesIsRefused) {
   using Named = Names<TypeParam>;
-  const std::string function(Named::kFunction);
+  const std::string function(Named::kLayer);
   const auto with = [&](const std::string& more) {
     return this->json_error(R"({"units":4,"num_heads":2,)" + more + "}");
   };

@@ -13,14 +13,20 @@
 namespace memattn::testing {
 
 // Values, scores and gradients in float64.
-inline const std::vector<std::string> kCrossGoldenCases = {
-    "cross_user_guide",      "cross_uneven",
-    "cross_one_query",       "cross_one_key",
-    "cross_wide_inputs",     "cross_one_head",
-    "cross_single",          "mask_cross_no_mask",
-    "mask_cross_causal",     "mask_cross_attention_mask",
-    "mask_cross_query_mask", "mask_cross_value_mask",
-    "mask_cross_every_mask"};
+inline const std::vector<std::string> kCrossGoldenCases = {"cross_user_guide",
+                                                           "cross_uneven",
+                                                           "cross_one_query",
+                                                           "cross_one_key",
+                                                           "cross_wide_inputs",
+                                                           "cross_one_head",
+                                                           "cross_single",
+                                                           "cross_xtft",
+                                                           "mask_cross_no_mask",
+                                                           "mask_cross_causal",
+                                                           "mask_cross_attention_mask",
+                                                           "mask_cross_query_mask",
+                                                           "mask_cross_value_mask",
+                                                           "mask_cross_every_mask"};
 inline const std::vector<std::string> kHierarchicalGoldenCases = {
     "hierarchical_xtft_half",
     "hierarchical_uneven",

@@ -1,0 +1,50 @@
+"""`load`: the file of any layer, as a layer of the class that wrote it."""
+
+from __future__ import annotations
+
+import os
+
+from memattn.base_layer import layer_file_info
+from memattn.cross_attention import CrossAttention
+from memattn.hierarchical_attention import HierarchicalAttention
+from memattn.layer import MemoryAugmentedAttention
+
+Layer = MemoryAugmentedAttention | CrossAttention | HierarchicalAttention
+
+# By the names in files and messages.
+LAYER_CLASSES: dict[str, type[Layer]] = {
+    "MemoryAugmentedAttention": MemoryAugmentedAttention,
+    "CrossAttention": CrossAttention,
+    "HierarchicalAttention": HierarchicalAttention,
+}
+
+
+def load(path: str | os.PathLike[str]) -> Layer:
+    """Read a layer of any class from a file that its `save` wrote, from Python or from C++.
+
+    Parameters
+    ----------
+    path : str or path
+        The file, which docs/format.md specifies.
+
+    Returns
+    -------
+    MemoryAugmentedAttention, CrossAttention or HierarchicalAttention
+        Of the class and dtype that the file names.
+
+    Raises
+    ------
+    memattn.FormatError
+        The file is not what docs/format.md says.
+    OSError
+        The system refused.
+
+    Examples
+    --------
+    >>> import memattn
+    >>> memattn.CrossAttention(8, 2, seed=0).save("layer.safetensors")  # doctest: +SKIP
+    >>> memattn.load("layer.safetensors")  # doctest: +SKIP
+    CrossAttention(8, 2, seed=0)
+    """
+    name, dtype = layer_file_info(path)
+    return LAYER_CLASSES[name]._load(path, dtype)
