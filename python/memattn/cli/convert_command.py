@@ -22,12 +22,15 @@ from memattn.cli.options import FILE, Command, layer_option
 @click.argument("target", type=FILE)
 @layer_option
 def convert(source: Path, target: Path, name: str | None) -> None:
-    """Convert a memory layer from one format to another.
+    """Convert a layer from one format to another.
+
+    The layer is a MemoryAugmentedAttention, a CrossAttention or a HierarchicalAttention.
 
     SOURCE is a model or its weights: .keras, .weights.h5 or .h5 of Keras 2 and 3, .npz of NumPy, a
     state_dict of PyTorch (.pt, .pth), or .safetensors. Nothing in it is executed.
 
-    The ending of TARGET decides its format: .safetensors, .weights.h5, .npz, .pt, .pth or .onnx.
+    The ending of TARGET decides its format: .safetensors, .weights.h5, .npz, .pt, .pth or, of a
+    MemoryAugmentedAttention, .onnx.
     """
     from dataclasses import asdict
 
@@ -43,5 +46,5 @@ def convert(source: Path, target: Path, name: str | None) -> None:
     output.print_json("convert", document)
     called = f"{quoted(found.name)}: " if found.name else ""
     heads = f"{found.num_heads} head{'s' if found.num_heads > 1 else ''}"
-    output.say(f"{called}{found.memory_size} slots of {found.units} units, {heads}, {found.dtype}")
+    output.say(f"{called}{found.description}, {heads}, {found.dtype}")
     output.say_written()

@@ -57,9 +57,9 @@ def doctor(
     2 if there was nothing to repair.
     """
     from memattn.inspection import diagnose, read_tokens
-    from memattn.inspection.source import check_layer_target, read_layer, write_layer
+    from memattn.inspection.source import check_layer_target, read_memory_layer, write_layer
 
-    found, layer = read_layer(file, name)
+    found, layer = read_memory_layer(file, name)
     if repaired is not None:
         output.check_outputs({"repair": repaired}, file, data)
         check_layer_target(repaired)

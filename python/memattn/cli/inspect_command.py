@@ -48,9 +48,9 @@ def inspect(file: Path, name: str | None, data: Path | None, picture: Path | Non
     slot its norm, its share of the reading and the slot most similar to it.
     """
     from memattn.inspection import inspect_layer, read_tokens
-    from memattn.inspection.source import read_layer
+    from memattn.inspection.source import read_memory_layer
 
-    found, layer = read_layer(file, name)
+    found, layer = read_memory_layer(file, name)
     if picture is not None:
         need("--picture", "forecast", "matplotlib")
         from memattn.figure_style import check_picture_suffix

@@ -79,7 +79,7 @@ def level_option(what: str) -> Callable[[Function], Function]:
 
 layer_option = option(
     "--layer", "name", metavar="NAME", group="Data",
-    help="Name of the memory layer.  [default: the only one in the file]",
+    help="Name of the layer, or its class.  [default: the only one in the file]",
 )  # fmt: skip
 tokens_option = option(
     "--data", type=FILE, metavar="FILE", group="Data",

@@ -19,12 +19,12 @@ from memattn.convert.source import (
     parse_json,
     source_in_memory,
 )
+from memattn.convert.weights import KIND_OF
 from memattn.convert.zip_archive import Archive
 
 _CONFIG = "config.json"
 _WEIGHTS = "model.weights.h5"
 _LEGACY_WEIGHTS = "model_weights"  # the group of an older file that holds a whole model
-_CLASS = "MemoryAugmentedAttention"
 
 
 def is_keras_archive(archive: Archive) -> bool:
@@ -123,7 +123,7 @@ def _layer_configs(config: Any) -> dict[str, Mapping[str, Any]]:
         name = _get(inner, "name")
         if isinstance(class_name, str) and isinstance(name, str):
             class_name = class_name.rpartition(">")[2]
-            known = inner if class_name == _CLASS else {}
+            known = inner if class_name in KIND_OF else {}
             found.setdefault(name, []).append({"class_name": class_name, "config": known})
     return {name: configs[0] for name, configs in found.items() if len(configs) == 1}
 

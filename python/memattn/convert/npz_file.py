@@ -20,7 +20,7 @@ from memattn.convert.source import (
     decode,
     parse_json,
 )
-from memattn.convert.weights import WEIGHT_NAMES, without_biases
+from memattn.convert.weights import names_of_count
 from memattn.convert.zip_archive import Archive
 from memattn.npy_header import MAX_HEADER_BYTES, NpyHeader, NpyHeaderError, parse_npy_header
 
@@ -84,11 +84,11 @@ def _in_keras_order(tensors: list[Tensor]) -> list[Tensor]:
     """``np.savez(FILE, *layer.get_weights())`` names arrays by number, in Keras' order."""
     numbered = [f"arr_{index}" for index in range(len(tensors))]
     by_name = {tensor.name: tensor for tensor in tensors}
-    for names in (WEIGHT_NAMES, without_biases(WEIGHT_NAMES)):
-        if len(names) == len(tensors) and set(by_name) == set(numbered):
-            pairs = zip(numbered, names, strict=True)
-            return [_renamed(by_name[number], name) for number, name in pairs]
-    return tensors
+    named = names_of_count(len(tensors))
+    if named is None or set(by_name) != set(numbered):
+        return tensors
+    pairs = zip(numbered, named[1], strict=True)
+    return [_renamed(by_name[number], name) for number, name in pairs]
 
 
 def _renamed(tensor: Tensor, name: str) -> Tensor:

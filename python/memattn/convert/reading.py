@@ -1,4 +1,4 @@
-"""`find` and `read`: which format a file has, its memory layers, and one of them."""
+"""`find` and `read`: which format a file has, its layers, and one of them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from memattn.convert.torch_file import is_torch_file, read_torch_file
 from memattn.convert.weights import make_layer
 from memattn.convert.zip_archive import open_archive
 from memattn.errors import DataError, quoted
-from memattn.layer import MemoryAugmentedAttention
+from memattn.layer_file import Layer, load
 
 _KINDS = (
     ".keras, .weights.h5 or .h5 of Keras, .npz of NumPy, .pt or .pth of PyTorch, or safetensors"
@@ -27,7 +27,7 @@ _KINDS = (
 
 
 def find(path: str | os.PathLike[str]) -> list[FoundLayer]:
-    """List the memory layers in a file.
+    """List the layers in a file.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ def find(path: str | os.PathLike[str]) -> list[FoundLayer]:
     Raises
     ------
     memattn.FormatError
-        The file is damaged or dangerous, or holds no memory layer that can be read.
+        The file is damaged or dangerous, or holds no layer that can be read.
     OSError
         The system refused.
     ModuleNotFoundError
@@ -53,21 +53,22 @@ def find(path: str | os.PathLike[str]) -> list[FoundLayer]:
         return [candidate.layer for candidate in candidates]
 
 
-def read(path: str | os.PathLike[str], layer: str | None = None) -> MemoryAugmentedAttention:
-    """Read one memory layer.
+def read(path: str | os.PathLike[str], layer: str | None = None) -> Layer:
+    """Read one layer.
 
     Parameters
     ----------
     path : str or path
         As for `find`.
     layer : str, optional
-        Its name as `find` gives it, or the last part of that; not needed when there is only one.
+        Its name as `find` gives it, or the last part of that, or its class where one layer alone
+        is of it; not needed when there is only one layer.
 
     Returns
     -------
-    MemoryAugmentedAttention
+    MemoryAugmentedAttention, CrossAttention or HierarchicalAttention
         In float64 if the file has it so, otherwise in float32, which holds float16 and bfloat16
-        exactly. A layer of Keras reads uniformly where every slot is masked, as Keras does, unless
+        exactly. A layer of Keras reads uniformly where everything is masked, as Keras does, unless
         its config says otherwise.
 
     Raises
@@ -80,15 +81,13 @@ def read(path: str | os.PathLike[str], layer: str | None = None) -> MemoryAugmen
     return find_and_read(path, layer)[1]
 
 
-def find_and_read(
-    path: str | os.PathLike[str], layer: str | None
-) -> tuple[FoundLayer, MemoryAugmentedAttention]:
+def find_and_read(path: str | os.PathLike[str], layer: str | None) -> tuple[FoundLayer, Layer]:
     """What `find` says about the layer that `read` gives, and that layer."""
     with _candidates(path) as (source, candidates):
         chosen = _choose(source, candidates, layer)
         weights = {name: tensor.load() for name, tensor in chosen.tensors.items()}
         try:
-            return chosen.layer, make_layer(weights, chosen.options)
+            return chosen.layer, make_layer(chosen.kind, weights, chosen.options)
         except ValueError as error:
             place = f"layer {quoted(chosen.layer.name)}"
             source.fail(place, f"weights or options of no layer ({error})", "those of one")
@@ -131,8 +130,8 @@ def _contents(source: SourceFile) -> Iterator[tuple[SourceFile, Contents]]:
 
 
 def _ours(source: SourceFile) -> Contents:
-    """A file that `MemoryAugmentedAttention.save` wrote, by the reader that belongs to it."""
-    layer = MemoryAugmentedAttention.load(source.path)
+    """A file that a layer's `save` wrote, by the reader that belongs to it."""
+    layer = load(source.path)
 
     def tensor_of(name: str, weight: Array) -> Tensor:
         return Tensor(name, tuple(name.split(".")), weight.shape, layer.dtype, lambda: weight)
@@ -154,30 +153,31 @@ def _fail_for_other_kinds(source: SourceFile, start: bytes) -> NoReturn:
 
 
 def _fail_without_layer(source: SourceFile, contents: Contents) -> NoReturn:
-    expected = "a memory (S, U) beside an attention with query, key, value and output kernels"
+    expected = (
+        "query, key, value and output kernels: beside a memory (S, U), beside kernels of source1 "
+        "and source2, or twice, short and long"
+    )
     names = [tensor.name.lower() for tensor in contents.tensors]
     if any("lora" in name for name in names):
         expected += "; LoRA factors have to be merged first"
     elif any(tensor.dtype.startswith(("int8", "uint8")) for tensor in contents.tensors):
         expected += ", not quantised"
-    source.fail("", f"no memory layer among {len(names)} arrays", expected)
+    source.fail("", f"no layer of memattn among {len(names)} arrays", expected)
 
 
 def _choose(source: SourceFile, candidates: list[Candidate], name: str | None) -> Candidate:
     if name is None:
         chosen = candidates
-        found = f"{len(candidates)} memory layers"
+        found = f"{len(candidates)} layers"
     else:
         chosen = [c for c in candidates if c.layer.name == name] or [
             c for c in candidates if c.layer.name.replace(".", "/").rpartition("/")[2] == name
         ]
-        found = f"{len(chosen) or 'no'} memory layers named {quoted(name)}"
+        chosen = chosen or [c for c in candidates if c.layer.layer == name]
+        found = f"{len(chosen) or 'no'} layers named {quoted(name)}"
     if len(chosen) == 1:
         return chosen[0]
-    shown = [
-        f"{quoted(c.layer.name, 200)} ({c.layer.memory_size} slots of {c.layer.units} units)"
-        for c in candidates[:20]
-    ]
+    shown = [f"{quoted(c.layer.name, 200)} ({c.layer.description})" for c in candidates[:20]]
     more = f" and {len(candidates) - 20} more" if len(candidates) > 20 else ""
     expected = f"{{layer}} to name one of {', '.join(shown)}{more}"
     problem = f"found {found}, expected {expected}"

@@ -1,22 +1,37 @@
-"""Finds memory layers among the tensors of a file, by their names and their structure.
+"""Finds the layers among the tensors of a file, by their names and their structure.
 
-A memory layer is a group with a `memory` (S, U) and, in itself or in a group right under it, an
-attention: four projections named query, key, value and output, in the spelling of any of the
-formats, whose kernels fit the memory and one another.
+All of them have an attention: a group with four projections named query, key, value and output, in
+the spelling of any of the formats. What stands beside it tells the layer:
+
+- a `memory` (S, U), in the attention or in the group above it: a MemoryAugmentedAttention;
+- Denses of two sources, likewise: a CrossAttention;
+- in the group above, a second attention, and a Dense for each of the two, one short and one long: a
+  HierarchicalAttention.
 """
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from memattn.convert.source import FLOAT_SIZES, Contents, SourceFile, Tensor
-from memattn.convert.weights import OPTIONS, PROJECTIONS, shape_problem
+from memattn.convert.weights import (
+    CROSS,
+    HIERARCHICAL,
+    KIND_OF,
+    MEMORY,
+    PROJECTIONS,
+    LayerKind,
+    shape_problem,
+)
 from memattn.errors import quoted
 
 Group = tuple[str, ...]
+Variables = Mapping[str, Tensor]
+Projections = Mapping[str, Variables]
 
 # Keras 2 and 3 name the sub-layers _query_dense, query_dense or query, and the last one
 # attention_output as well.
@@ -24,6 +39,22 @@ _SPELLINGS = {
     spelling: role
     for role in PROJECTIONS
     for spelling in (role, f"{role}_dense", f"_{role}_dense", f"attention_{role}")
+}
+# The groups right under a layer of two inputs, and what they are of it.
+_CROSS_DENSES = {
+    spelling: source
+    for source in ("source1", "source2")
+    for spelling in (source, f"{source}_dense", f"_{source}_dense")
+}
+_HIERARCHICAL_DENSES = {
+    spelling: f"{side}.dense"
+    for side in ("short", "long")
+    for spelling in (f"{side}_term_dense", f"{side}_dense", f"_{side}_dense")
+}
+_HIERARCHICAL_ATTENTIONS = {
+    spelling: side
+    for side in ("short", "long")
+    for spelling in (side, f"{side}_term_attention", f"{side}_attention", f"_{side}_attention")
 }
 _MAX_DEPTH = 64  # parts of a name
 # Groups that hold copies of weights for an optimizer, such as Adam's means.
@@ -34,31 +65,49 @@ _CONTAINERS = ("layers", "_layer_checkpoint_dependencies")
 
 @dataclass(frozen=True)
 class FoundLayer:
-    """A memory layer in a file, before its weights are read.
+    """A layer in a file, before its weights are read.
 
     Attributes
     ----------
     name : str
         What `read` takes as `layer`: the path of the layer in the model; empty when the file holds
         the weights of one layer and nothing around them.
-    units, memory_size, num_heads, key_dim, value_dim : int
+    units, num_heads, key_dim, value_dim : int
         The sizes, as everywhere in memattn.
+    memory_size : int or None
+        The number of slots of a MemoryAugmentedAttention.
     use_bias : bool
     dtype : str
         Of the weights in the file. The layer that `read` gives is float64 if that is, else float32.
     class_name : str, optional
         The class that the model's config names, if the file holds one.
+    layer : str
+        The class of the layer that `read` gives: ``"MemoryAugmentedAttention"``,
+        ``"CrossAttention"`` or ``"HierarchicalAttention"``.
+    source_units : (int, int), optional
+        The widths of the two inputs of a CrossAttention or HierarchicalAttention.
     """
 
     name: str
     units: int
-    memory_size: int
+    memory_size: int | None
     num_heads: int
     key_dim: int
     value_dim: int
     use_bias: bool
     dtype: str
     class_name: str | None = None
+    layer: str = MEMORY.name
+    source_units: tuple[int, int] | None = None
+
+    @property
+    def description(self) -> str:
+        """Its sizes in words, such as ``"20 slots of 64 units"``."""
+        units = f"{self.units} unit{'s' if self.units > 1 else ''}"
+        if self.source_units is None:
+            return f"{self.memory_size} slot{'s' if self.memory_size != 1 else ''} of {units}"
+        first, second = self.source_units
+        return f"{self.layer} of {units}, inputs {first} and {second} wide"
 
 
 @dataclass(frozen=True)
@@ -69,39 +118,44 @@ class Candidate:
     tensors: Mapping[str, Tensor]
     options: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def kind(self) -> LayerKind:
+        """What its class keeps in a file."""
+        return KIND_OF[self.layer.layer]
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """The variables of one layer, by the names of their groups in it, with where they stand."""
+
+    kind: LayerKind
+    owner: Group
+    groups: Mapping[str, Variables]
+    memory: Tensor | None = None
+
+    @property
+    def is_named(self) -> bool:
+        """Whether the names say which layer it is, and not the structure alone."""
+        return self.memory is None or self.memory.parts[-1] == "memory"
+
 
 def recognise(source: SourceFile, contents: Contents) -> list[Candidate]:
-    """All memory layers in a file, in its order.
+    """All layers in a file, in its order.
 
     Raises
     ------
     memattn.FormatError
         One of them is quantised, has LoRA factors, or does not fit together.
     """
-    groups = _groups(contents.tensors)
-    children: defaultdict[Group, list[Group]] = defaultdict(list)
-    for group in _with_parents(groups):
-        if group:
-            children[group[:-1]].append(group)
     found: list[Candidate] = []
     strangers: list[tuple[str, str, str]] = []
-    for attention, inside in children.items():
-        projections = _projections(source, groups, inside)
-        if len(projections) < len(PROJECTIONS):
-            continue
-        owner = attention
-        memory = _memory(source, groups.get(owner, {}), projections)
-        if memory is None:
-            owner = attention[:-1]
-            memory = _memory(source, groups.get(owner, {}), projections)
-        if memory is None:
-            continue
-        name = _layer_name(contents, owner, memory)
-        tensors = _plain_tensors(source, name, memory, projections)
-        problem = _misfit(tensors)
+    for parts in _layers(source, contents):
+        name = _layer_name(contents, parts)
+        tensors = _plain_tensors(source, name, parts)
+        problem = _misfit(parts.kind, tensors)
         if problem is None:
-            found.append(_candidate(source, contents, name, tensors))
-        elif memory.parts[-1] == "memory":
+            found.append(_candidate(source, contents, parts.kind, name, tensors))
+        elif parts.is_named:
             source.fail(f"layer {quoted(name, 200)}", *problem)
         else:
             strangers.append((f"layer {quoted(name, 200)}", *problem))
@@ -109,6 +163,128 @@ def recognise(source: SourceFile, contents: Contents) -> list[Candidate]:
         # What is a layer by its structure alone may be something else, unless it is all there is.
         source.fail(*strangers[0])
     return _with_different_names(found)
+
+
+def _layers(source: SourceFile, contents: Contents) -> list[_Parts]:
+    groups = _groups(contents.tensors)
+    children: defaultdict[Group, list[Group]] = defaultdict(list)
+    for group in _with_parents(groups):
+        if group:
+            children[group[:-1]].append(group)
+    attentions: dict[Group, dict[str, Variables]] = {}
+    for group, inside in children.items():
+        projections = _projections(source, groups, inside)
+        if len(projections) == len(PROJECTIONS):
+            attentions[group] = projections
+    found: dict[Group, _Parts] = {}
+    for attention, projections in attentions.items():
+        for owner in (attention, attention[:-1])[: len(attention) + 1]:
+            parts = None
+            memory = _memory(source, groups.get(owner, {}), projections)
+            if memory is not None:
+                parts = _Parts(MEMORY, owner, projections, memory)
+            elif owner not in found:
+                near = {child[-1]: child for child in children.get(owner, ())}
+                parts = _cross(contents, groups, attentions, attention, owner, near)
+                parts = parts or _hierarchical(contents, groups, attentions, owner, near)
+            if parts is not None:
+                # Several attentions may share a memory; of what is in one group, none is another's.
+                found[owner if memory is None else attention] = parts
+                break
+    return list(found.values())
+
+
+def _cross(
+    contents: Contents,
+    groups: Mapping[Group, Variables],
+    attentions: Mapping[Group, Projections],
+    attention: Group,
+    owner: Group,
+    near: Mapping[str, Group],
+) -> _Parts | None:
+    """The CrossAttention of two Denses in `owner`, which is the attention or the group above it."""
+    if owner != attention and sum(child in attentions for child in near.values()) != 1:
+        return None
+    denses = _denses(contents, groups, owner, near, _CROSS_DENSES)
+    if denses is None:
+        return None
+    return _Parts(CROSS, owner, {**denses, **attentions[attention]})
+
+
+def _hierarchical(
+    contents: Contents,
+    groups: Mapping[Group, Variables],
+    attentions: Mapping[Group, Projections],
+    owner: Group,
+    near: Mapping[str, Group],
+) -> _Parts | None:
+    """The HierarchicalAttention of two attentions and two Denses in `owner`."""
+    inside = {name: child for name, child in near.items() if child in attentions}
+    if len(inside) != 2:
+        return None
+    named = _HIERARCHICAL_ATTENTIONS
+    sides = {named[name]: group for name, group in inside.items() if name in named}
+    denses = None
+    if set(sides) == {"short", "long"}:
+        # memattn's own names have the Dense of a side beside its projections.
+        own = {f"{side}.dense": groups.get((*group, "dense"), {}) for side, group in sides.items()}
+        denses = own if all(own.values()) else None
+    else:
+        ordered = _in_order(contents, owner, inside)
+        sides = dict(zip(("short", "long"), ordered, strict=True)) if ordered else {}
+    denses = denses or _denses(contents, groups, owner, near, _HIERARCHICAL_DENSES)
+    if not denses or not sides:
+        return None
+    projections = {
+        f"{side}.{role}": variables
+        for side, group in sides.items()
+        for role, variables in attentions[group].items()
+    }
+    return _Parts(HIERARCHICAL, owner, {**denses, **projections})
+
+
+def _denses(
+    contents: Contents,
+    groups: Mapping[Group, Variables],
+    owner: Group,
+    near: Mapping[str, Group],
+    spellings: Mapping[str, str],
+) -> dict[str, Variables] | None:
+    """The variables of the two Denses among the groups `near`, by what they are of the layer."""
+    named = {spellings[n]: groups[g] for n, g in near.items() if n in spellings and g in groups}
+    if len(named) == 2:
+        return named
+    numbered = {name: group for name, group in near.items() if _unnumbered(name) == "dense"}
+    ordered = _in_order(contents, owner, numbered) if not named else None
+    if ordered is None:
+        return None
+    roles = dict.fromkeys(spellings.values())
+    return dict(zip(roles, (groups.get(group, {}) for group in ordered), strict=True))
+
+
+def _in_order(contents: Contents, owner: Group, near: Mapping[str, Group]) -> list[Group] | None:
+    """Two groups that Keras numbered as they were made, the first one first.
+
+    Only the older HDF5 files name the parts of a layer so, and only under the layer's own name do
+    they: elsewhere groups of such names are the layers of a model, wired in any way.
+    """
+    same = len({_unnumbered(name) for name in near}) == 1
+    described = contents.layer_configs.get(owner[-1], {}) if owner else {}
+    ours = described.get("class_name", CROSS.name) in KIND_OF
+    in_layer = contents.separator == "/" and len(owner) >= 2 and owner[-2] not in _CONTAINERS
+    if len(near) != 2 or not (same and ours and in_layer):
+        return None
+    return [near[name] for name in sorted(near, key=_number)]
+
+
+def _unnumbered(name: str) -> str:
+    return re.sub(r"_\d+$", "", name)
+
+
+def _number(name: str) -> int:
+    """The number at the end of a name that Keras gave: 3 of dense_3, 0 of dense."""
+    number = name.removeprefix(_unnumbered(name))
+    return int(number[1:]) if number else 0
 
 
 def _groups(tensors: Iterable[Tensor]) -> dict[Group, dict[str, Tensor]]:
@@ -126,10 +302,10 @@ def _with_parents(groups: Iterable[Group]) -> list[Group]:
 
 
 def _projections(
-    source: SourceFile, groups: Mapping[Group, Mapping[str, Tensor]], children: Iterable[Group]
-) -> dict[str, Mapping[str, Tensor]]:
+    source: SourceFile, groups: Mapping[Group, Variables], children: Iterable[Group]
+) -> dict[str, Variables]:
     """The variables of the projections among some groups, by role."""
-    found: dict[str, Mapping[str, Tensor]] = {}
+    found: dict[str, Variables] = {}
     for child in children:
         role = _SPELLINGS.get(child[-1])
         variables = groups.get(child, {})
@@ -142,14 +318,14 @@ def _projections(
     return found
 
 
-def _keys(variables: Mapping[str, Tensor]) -> set[object]:
+def _keys(variables: Variables) -> set[object]:
     return {tensor.key for tensor in variables.values()}
 
 
 def _memory(
     source: SourceFile,
-    variables: Mapping[str, Tensor],
-    projections: Mapping[str, Mapping[str, Tensor]],
+    variables: Variables,
+    projections: Projections,
 ) -> Tensor | None:
     """The memory among the variables of a group: the one of that name, or the only (S, U)."""
     if "memory" in variables:
@@ -171,17 +347,12 @@ def _memory(
     return fitting[0] if fitting else None
 
 
-def _plain_tensors(
-    source: SourceFile,
-    layer: str,
-    memory: Tensor,
-    projections: Mapping[str, Mapping[str, Tensor]],
-) -> dict[str, Tensor]:
-    """The weights by name; FormatError unless each projection is a float kernel, perhaps a bias."""
+def _plain_tensors(source: SourceFile, layer: str, parts: _Parts) -> dict[str, Tensor]:
+    """The weights by name; FormatError unless each group is a float kernel, perhaps a bias."""
     place = f"layer {quoted(layer, 200)}"
-    tensors = {"memory": memory}
-    for role in PROJECTIONS:
-        variables = projections[role]
+    tensors = {} if parts.memory is None else {"memory": parts.memory}
+    for group in parts.kind.groups:
+        variables = parts.groups[group]
         if any("lora" in name.lower() for name in variables):
             expected = "plain kernels: merge the factors into them and save again"
             source.fail(place, f"LoRA factors ({', '.join(variables)})"[:300], expected)
@@ -189,83 +360,94 @@ def _plain_tensors(
         names = ("#0", "#1") if numbered else ("kernel", "bias")
         kernel = variables.get(names[0])
         if kernel is None:
-            source.fail(place, f"no kernel of {role}", "one")
+            source.fail(place, f"no kernel of {group}", "one")
         if variables.keys() - set(names) or kernel.dtype not in FLOAT_SIZES:
-            found = f"a quantised {role} projection ({kernel.dtype}, {len(variables)} variables)"
+            what = "projection" if group in PROJECTIONS else "kernel"
+            found = f"a quantised {group} {what} ({kernel.dtype}, {len(variables)} variables)"
             source.fail(place, found, "float kernels: save the model before it is quantised")
-        tensors[f"{role}.kernel"] = kernel
+        tensors[f"{group}.kernel"] = kernel
         if names[1] in variables:
-            tensors[f"{role}.bias"] = variables[names[1]]
+            tensors[f"{group}.bias"] = variables[names[1]]
     return tensors
 
 
 def _candidate(
-    source: SourceFile, contents: Contents, name: str, tensors: Mapping[str, Tensor]
+    source: SourceFile, contents: Contents, kind: LayerKind, name: str, tensors: Variables
 ) -> Candidate:
-    slots, units = tensors["memory"].shape
-    _, heads, key_dim = tensors["query.kernel"].shape
-    value_dim = tensors["value.kernel"].shape[2]
+    sizes = kind.sizes_of({name: tensor.shape for name, tensor in tensors.items()})
     dtypes = {tensor.dtype for tensor in tensors.values()}
     described = contents.layer_configs.get(name.rpartition("/")[2], {})
+    widths = [sizes[width] for width in kind.widths]
     layer = FoundLayer(
         name,
-        units,
-        slots,
-        heads,
-        key_dim,
-        value_dim,
-        use_bias="query.bias" in tensors,
+        sizes["units"],
+        sizes.get("memory_size"),
+        sizes["num_heads"],
+        sizes["key_dim"],
+        sizes["value_dim"],
+        use_bias=any(weight.endswith(".bias") for weight in tensors),
         dtype=max(sorted(dtypes), key=FLOAT_SIZES.__getitem__),
         class_name=described.get("class_name"),
+        layer=kind.name,
+        source_units=(widths[0], widths[1]) if widths else None,
     )
     options = {"fully_masked": contents.fully_masked}
-    options |= options_of(source, layer, described.get("config", {}))
+    known = described.get("config", {}) if layer.class_name == kind.name else {}
+    options |= options_of(source, layer, known)
     return Candidate(layer, tensors, options)
 
 
-def _layer_name(contents: Contents, owner: Group, memory: Tensor) -> str:
+def _layer_name(contents: Contents, parts: _Parts) -> str:
+    owner = parts.owner
     if contents.separator == ".":
-        return memory.name.removesuffix("memory").rstrip("./")
-    parts = [
+        # As it stands in the file, where a part may have slashes.
+        variables = parts.groups[parts.kind.groups[-1]]
+        name = next(iter(variables.values())).name if parts.memory is None else parts.memory.name
+        ends = [end.start() for end in re.finditer(r"[./]", name)]
+        return name[: ends[len(owner) - 1]] if owner else ""
+    named = [
         contents.names.get(owner[: index + 1], part)
         for index, part in enumerate(owner)
         if part not in _CONTAINERS
     ]
     # The older files have a group for each layer, and in it names with the layer's in them again.
-    return "/".join(parts[1:] if parts[0:1] and parts[0] in parts[1:] else parts)
+    return "/".join(named[1:] if named[0:1] and named[0] in named[1:] else named)
 
 
-def _misfit(tensors: Mapping[str, Tensor]) -> tuple[str, str] | None:
+def _misfit(kind: LayerKind, tensors: Variables) -> tuple[str, str] | None:
     """What was found and what was expected when tensors do not make one layer."""
     for name, tensor in tensors.items():
         if tensor.dtype not in FLOAT_SIZES:
             return f"{name} of {tensor.dtype}", f"one of {', '.join(FLOAT_SIZES)}"
-    return shape_problem({name: tensor.shape for name, tensor in tensors.items()})
+    return shape_problem(kind, {name: tensor.shape for name, tensor in tensors.items()})
 
 
 def options_of(source: SourceFile, layer: FoundLayer, config: Mapping[str, Any]) -> dict[str, Any]:
     """What a layer's config says beyond its sizes; FormatError when it contradicts the weights."""
     place = f"config of layer {quoted(layer.name, 200)}"
-    for key in ("units", "memory_size", "num_heads", "key_dim", "value_dim", "use_bias"):
-        found, expected = config.get(key), getattr(layer, key)
+    kind = KIND_OF[layer.layer]
+    sizes = dict(zip(kind.widths, layer.source_units or (), strict=True))
+    for key in (*kind.sizes, "use_bias"):
+        found, expected = config.get(key), sizes.get(key, getattr(layer, key, None))
         if found is not None and found != expected:
             source.fail(place, f"{key} {quoted(repr(found))}", f"{expected} as in the weights")
-    return {key: config[key] for key in OPTIONS if config.get(key) is not None}
+    return {key: config[key] for key in kind.options if config.get(key) is not None}
 
 
 def options_of_ours(source: SourceFile, layer: FoundLayer, config: object) -> dict[str, Any]:
     """The same for the whole config, which memattn writes beside the weights of its only layer."""
     if not isinstance(config, dict):
         source.fail("config", "no object", "the config of a layer")
-    others = {name: config[name] for name in ("memory_initializer", "seed") if name in config}
+    own = KIND_OF[layer.layer].own_options
+    others = {name: config[name] for name in own if name in config}
     return options_of(source, layer, config) | others
 
 
 def _with_different_names(found: list[Candidate]) -> list[Candidate]:
-    """Layers of one name get the name of their memory in the file."""
+    """Layers of one name get the name of their first weight in the file."""
     count = Counter(candidate.layer.name for candidate in found)
     return [
-        replace(c, layer=replace(c.layer, name=c.tensors["memory"].name))
+        replace(c, layer=replace(c.layer, name=next(iter(c.tensors.values())).name))
         if count[c.layer.name] > 1
         else c
         for c in found

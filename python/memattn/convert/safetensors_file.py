@@ -1,4 +1,4 @@
-"""safetensors files of any model, where a memory layer is some of the tensors.
+"""safetensors files of any model, where a layer is some of the tensors.
 
 A file that memattn wrote is read by the library itself; this reads other people's. The layout is
 that of docs/format.md, with a header of up to 4 MiB, and types that no weight has are passed over.
@@ -21,9 +21,10 @@ from memattn.convert.source import (
     decode,
     parse_json,
 )
+from memattn.convert.weights import KIND_OF
 from memattn.errors import quoted
 
-LAYER_FORMAT = "memattn.MemoryAugmentedAttention"
+_LAYERS = {f"memattn.{name}" for name in KIND_OF}  # the formats of layers' files
 _FORECASTERS = {  # what was found, and what was expected
     "memattn.Forecaster": ("a saved forecaster", "a layer; memattn predict reads forecasters"),
     "memattn.ForecasterCheckpoint": ("the checkpoint of a forecaster", "a layer"),
@@ -47,7 +48,7 @@ def read_safetensors(source: SourceFile) -> tuple[Contents, bool]:
     other = _FORECASTERS.get(str(metadata.get("format")))
     if other is not None:
         source.fail("", *other)
-    return Contents(tensors, "."), metadata.get("format") == LAYER_FORMAT
+    return Contents(tensors, "."), str(metadata.get("format")) in _LAYERS
 
 
 def read_header(source: SourceFile) -> tuple[list[Tensor], dict[str, Any]]:

@@ -3,132 +3,244 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from memattn.arrays import Array, as_array
+from memattn.cross_attention import CrossAttention
+from memattn.hierarchical_attention import HierarchicalAttention
 from memattn.layer import MemoryAugmentedAttention
+from memattn.layer_file import Layer
 
 PROJECTIONS = ("query", "key", "value", "output")
+Shapes = Mapping[str, tuple[int, ...]]
 
-# In the order of Keras' get_weights(), as in docs/format.md.
-WEIGHT_NAMES = (
-    "memory",
-    *(f"{role}.{part}" for role in PROJECTIONS for part in ("kernel", "bias")),
+
+@dataclass(frozen=True)
+class LayerKind:
+    """What one class of layers keeps in a file.
+
+    Attributes
+    ----------
+    layer_class : class
+        Of the NumPy layer.
+    axes : mapping
+        From the names of the weights, in the order of Keras' ``get_weights()`` and docs/format.md,
+        to their axes, a letter each. A letter has one size in the whole layer.
+    sizes : mapping
+        From the options that are sizes, in the order of the constructor, to their letters.
+    widths : tuple of str
+        The options that are the widths of two inputs, else none.
+    options : tuple of str
+        What a config says beyond the sizes, in every host.
+    own_options : tuple of str
+        What only a config of memattn says.
+    """
+
+    layer_class: type[Layer]
+    axes: Mapping[str, str]
+    sizes: Mapping[str, str]
+    widths: tuple[str, ...]
+    options: tuple[str, ...]
+    own_options: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """The name of the class, in files and messages."""
+        return self.layer_class.__name__
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The names before ``.kernel`` and ``.bias``."""
+        return tuple(n.removesuffix(".kernel") for n in self.axes if n.endswith(".kernel"))
+
+    def weight_names(self, use_bias: bool) -> tuple[str, ...]:
+        """The names of the weights of a layer with or without biases, in their order."""
+        return tuple(name for name in self.axes if use_bias or not name.endswith(".bias"))
+
+    def sizes_of(self, shapes: Shapes) -> dict[str, int]:
+        """The options that are sizes, from shapes that have no `shape_problem`."""
+        found = {
+            a: n for name in shapes for a, n in zip(self.axes[name], shapes[name], strict=True)
+        }
+        return {option: found[axis] for option, axis in self.sizes.items()}
+
+
+def _attention(prefix: str) -> dict[str, str]:
+    inner = {"query": "UHD", "key": "UHD", "value": "UHV", "output": "HVU"}
+    axes = {}
+    for role, kernel in inner.items():
+        axes[f"{prefix}{role}.kernel"] = kernel
+        axes[f"{prefix}{role}.bias"] = kernel[-1] if role == "output" else kernel[1:]
+    return axes
+
+
+def _pair_kind(
+    layer_class: type[Layer],
+    denses: Sequence[str],
+    attentions: Sequence[str],
+    widths: Sequence[str],
+) -> LayerKind:
+    first, second = denses
+    axes = {f"{first}.kernel": "FU", f"{first}.bias": "U"}
+    axes |= {f"{second}.kernel": "GU", f"{second}.bias": "U"}
+    for prefix in attentions:
+        axes |= _attention(prefix)
+    sizes = {"units": "U", "num_heads": "H", **dict(zip(widths, "FG", strict=True))}
+    sizes |= {"key_dim": "D", "value_dim": "V"}
+    return LayerKind(
+        layer_class, axes, sizes, tuple(widths), ("dropout", "fully_masked"), ("seed",)
+    )
+
+
+MEMORY = LayerKind(
+    MemoryAugmentedAttention,
+    {"memory": "SU", **_attention("")},
+    {"units": "U", "memory_size": "S", "num_heads": "H", "key_dim": "D", "value_dim": "V"},
+    (),
+    ("residual", "dropout", "fully_masked"),
+    ("memory_initializer", "seed"),
 )
+CROSS = _pair_kind(
+    CrossAttention, ("source1", "source2"), ("",), ("source1_units", "source2_units")
+)
+HIERARCHICAL = _pair_kind(
+    HierarchicalAttention,
+    ("short.dense", "long.dense"),
+    ("short.", "long."),
+    ("short_units", "long_units"),
+)
+KINDS = (MEMORY, CROSS, HIERARCHICAL)
+KIND_OF = {kind.name: kind for kind in KINDS}
 
-# What a layer's config says beyond its sizes, in every host.
-OPTIONS = ("residual", "dropout", "fully_masked")
+
+def kind_of(layer: Layer) -> LayerKind:
+    """What a layer of that class, or of one derived from it, keeps in a file."""
+    return next(kind for kind in KINDS if isinstance(layer, kind.layer_class))
 
 
-def without_biases(names: Sequence[str]) -> tuple[str, ...]:
-    """The names of a layer that has no biases."""
-    return tuple(name for name in names if not name.endswith(".bias"))
-
-
-def shape_problem(shapes: Mapping[str, tuple[int, ...]]) -> tuple[str, str] | None:
-    """What was found and what was expected, when arrays of these shapes are not one layer's."""
-    biases = [name for name in shapes if name.endswith(".bias")]
-    if len(biases) not in (0, len(PROJECTIONS)):
-        return f"biases {', '.join(biases)} only", "all four or none"
-    ranks = {"memory": 2, **{f"{role}.kernel": 3 for role in PROJECTIONS}}
-    for name, rank in ranks.items():
-        if len(shapes[name]) != rank or 0 in shapes[name]:
-            return f"{name} of shape {shapes[name]}", f"{rank} sizes of at least 1"
-    units = shapes["memory"][1]
-    _, heads, key_dim = shapes["query.kernel"]
-    value_dim = shapes["value.kernel"][2]
-    expected = {
-        "query.kernel": (units, heads, key_dim),
-        "query.bias": (heads, key_dim),
-        "key.kernel": (units, heads, key_dim),
-        "key.bias": (heads, key_dim),
-        "value.kernel": (units, heads, value_dim),
-        "value.bias": (heads, value_dim),
-        "output.kernel": (heads, value_dim, units),
-        "output.bias": (units,),
-    }
-    for name, shape in expected.items():
-        if name in shapes and shapes[name] != shape:
-            memory = f"a memory of shape {shapes['memory']}"
-            return f"{name} of shape {shapes[name]}", f"{shape} beside {memory}"
+def names_of_count(count: int) -> tuple[LayerKind, tuple[str, ...]] | None:
+    """The kind with so many weights, and their names; no two kinds have as many."""
+    for kind in KINDS:
+        for use_bias in (True, False):
+            names = kind.weight_names(use_bias)
+            if len(names) == count:
+                return kind, names
     return None
 
 
-def make_layer(
-    weights: Mapping[str, Array], options: Mapping[str, Any]
-) -> MemoryAugmentedAttention:
+def shape_problem(kind: LayerKind, shapes: Shapes) -> tuple[str, str] | None:
+    """What was found and what was expected, when arrays of these shapes are not one layer's."""
+    biases = [name for name in shapes if name.endswith(".bias")]
+    expected_biases = len(kind.groups)
+    if len(biases) not in (0, expected_biases):
+        return f"biases {', '.join(biases)} only", f"all {expected_biases} or none"
+    for name, axes in kind.axes.items():
+        if not name.endswith(".bias") and (len(shapes[name]) != len(axes) or 0 in shapes[name]):
+            return f"{name} of shape {shapes[name]}", f"{len(axes)} sizes of at least 1"
+    sizes: dict[str, int] = {}
+    first = next(iter(kind.axes))
+    for name, axes in kind.axes.items():
+        if name not in shapes:
+            continue
+        shape = shapes[name]
+        if not name.endswith(".bias"):
+            for axis, size in zip(axes, shape, strict=True):
+                sizes.setdefault(axis, size)
+        expected = tuple(sizes[axis] for axis in axes)
+        if shape != expected:
+            beside = f"beside {first} of shape {shapes[first]}"
+            return f"{name} of shape {shape}", f"{expected} {beside}"
+    return None
+
+
+def make_layer(kind: LayerKind, weights: Mapping[str, Array], options: Mapping[str, Any]) -> Layer:
     """A layer of these weights.
 
     Parameters
     ----------
+    kind : LayerKind
+        Of the layer.
     weights : mapping of names to arrays
-        All nine, or five without biases. float64 when any of them is, float32 otherwise.
+        All of them, or all but the biases. float64 when any of them is, float32 otherwise.
     options : mapping
-        What the constructor takes and the shapes do not say: ``residual``, ``dropout``,
-        ``fully_masked``, ``memory_initializer``, ``seed``.
+        What the constructor takes and the shapes do not say: ``options`` and ``own_options`` of the
+        kind.
 
     Raises
     ------
     ValueError
         The weights are no layer, or an option has no such value.
     """
-    slots, units = weights["memory"].shape
-    _, heads, key_dim = weights["query.kernel"].shape
-    value_dim = weights["value.kernel"].shape[2]
+    sizes: dict[str, int | None] = {**kind.sizes_of({n: w.shape for n, w in weights.items()})}
+    units, key_dim = sizes["units"], sizes["key_dim"]
+    for option, usual in (*((width, units) for width in kind.widths), ("value_dim", key_dim)):
+        if sizes[option] == usual:
+            sizes[option] = None
+    if key_dim == units:
+        sizes["key_dim"] = None
     wide = any(weight.dtype == np.float64 for weight in weights.values())
     with warnings.catch_warnings():
         # That a memory of zeros cannot learn is for those who begin with one.
         warnings.simplefilter("ignore", UserWarning)
-        layer = MemoryAugmentedAttention(
-            units,
-            slots,
-            heads,
-            key_dim=None if key_dim == units else key_dim,
-            value_dim=None if value_dim == key_dim else value_dim,
-            use_bias="query.bias" in weights,
+        arguments: dict[str, Any] = {**sizes, "seed": 0, **options}
+        layer = kind.layer_class(
+            **arguments,
+            use_bias=any(name.endswith(".bias") for name in weights),
             dtype="float64" if wide else "float32",
-            **{"seed": 0, **options},
         )
     layer.set_weights(weights)
     return layer
 
 
-def as_layer(layer: object) -> MemoryAugmentedAttention:
+def as_layer(layer: object) -> Layer:
     """The NumPy layer of any layer of ours.
 
     Parameters
     ----------
     layer : object
-        A `MemoryAugmentedAttention`; what makes one by ``to_numpy()``, as PyTorch's module does; or
-        what has ``get_weights()`` in Keras' order, and perhaps ``get_config()``.
+        A layer of `memattn`; what makes one by ``to_numpy()``, as PyTorch's modules do; or what has
+        ``get_weights()`` in Keras' order, and perhaps ``get_config()``.
 
     Raises
     ------
     TypeError
         It is nothing of the kind.
     ValueError
-        Its weights are not those of a memory layer.
+        Its weights are not those of one of the layers.
     """
-    if isinstance(layer, MemoryAugmentedAttention):
-        return layer
+    if isinstance(layer, tuple(kind.layer_class for kind in KINDS)):
+        return layer  # type: ignore[return-value]
     if hasattr(layer, "to_numpy"):
         return as_layer(layer.to_numpy())
     if not hasattr(layer, "get_weights"):
-        kind = type(layer).__name__
-        raise TypeError(f"write: layer: found {kind}, expected a MemoryAugmentedAttention")
+        expected = _listed(kind.name for kind in KINDS)
+        found = type(layer).__name__
+        raise TypeError(f"write: layer: found {found}, expected a {expected}")
     arrays = list(layer.get_weights())
-    complete = (WEIGHT_NAMES, without_biases(WEIGHT_NAMES))
-    names = next((names for names in complete if len(names) == len(arrays)), None)
-    if names is None:
-        expected = "9, or 5 without biases"
+    named = names_of_count(len(arrays))
+    if named is None:
+        expected = _listed(
+            f"{len(kind.axes)} of a {kind.name} ({len(kind.weight_names(False))} without biases)"
+            for kind in KINDS
+        )
         raise ValueError(f"write: layer: found {len(arrays)} weights, expected {expected}")
-    found = dict(zip(names, arrays, strict=True))
-    weights = {name: as_array(f"write: {name}", array) for name, array in found.items()}
-    problem = shape_problem({name: array.shape for name, array in weights.items()})
+    kind, names = named
+    weights = {
+        name: as_array(f"write: {name}", array) for name, array in zip(names, arrays, strict=True)
+    }
+    problem = shape_problem(kind, {name: array.shape for name, array in weights.items()})
     if problem is not None:
         raise ValueError(f"write: layer: found {problem[0]}, expected {problem[1]}")
     config = layer.get_config() if hasattr(layer, "get_config") else {}
-    return make_layer(weights, {name: config[name] for name in OPTIONS if name in config})
+    return make_layer(
+        kind, weights, {name: config[name] for name in kind.options if name in config}
+    )
+
+
+def _listed(texts: Iterable[str]) -> str:
+    *most, last = texts
+    return f"{', '.join(most)} or {last}"

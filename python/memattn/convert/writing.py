@@ -14,11 +14,36 @@ from memattn.arrays import Array
 from memattn.convert.npz_file import npz_bytes
 from memattn.convert.onnx_graph import onnx_bytes
 from memattn.convert.torch_file import torch_file_bytes
-from memattn.convert.weights import PROJECTIONS, as_layer
+from memattn.convert.weights import (
+    CROSS,
+    HIERARCHICAL,
+    MEMORY,
+    PROJECTIONS,
+    as_layer,
+    kind_of,
+    names_of_count,
+)
 from memattn.errors import DataError, quoted
 from memattn.extras import need
 
-_LAYER_GROUP = "layers/memory_augmented_attention"
+# What Keras calls the layers.
+_KERAS_NAMES = {
+    MEMORY.name: "memory_augmented_attention",
+    CROSS.name: "cross_attention",
+    HIERARCHICAL.name: "hierarchical_attention",
+}
+# Where Keras' layers keep their attentions and Denses, by the prefixes of the weights' names.
+_KERAS_ATTENTIONS = {
+    MEMORY.name: {"": "attention"},
+    CROSS.name: {"": "cross_attention"},
+    HIERARCHICAL.name: {"short.": "short_term_attention", "long.": "long_term_attention"},
+}
+_KERAS_DENSES = {
+    "source1": "source1_dense",
+    "source2": "source2_dense",
+    "short.dense": "short_term_dense",
+    "long.dense": "long_term_dense",
+}
 
 
 def write(layer: object, path: str | os.PathLike[str]) -> None:
@@ -26,17 +51,19 @@ def write(layer: object, path: str | os.PathLike[str]) -> None:
 
     Parameters
     ----------
-    layer : MemoryAugmentedAttention
+    layer : MemoryAugmentedAttention, CrossAttention or HierarchicalAttention
         Of `memattn`, `memattn.keras` or `memattn.torch`.
     path : str or path
         The ending decides: ``.safetensors``; ``.weights.h5`` for ``load_weights`` of a Keras model
         whose only layer with weights this is; ``.npz``; ``.pt`` or ``.pth``, a ``state_dict`` for
-        ``torch.load(weights_only=True)``; ``.onnx``, the folded graph without masks and dropout.
+        ``torch.load(weights_only=True)``; ``.onnx``, the folded graph of a
+        MemoryAugmentedAttention without masks and dropout.
 
     Raises
     ------
     ValueError
-        The ending is none of these, or the layer's weights are not those of a memory layer.
+        The ending is none of these, the layer's weights are not those of one of these layers, or
+        there is no ``.onnx`` of it.
     TypeError
         It is no layer.
     OSError
@@ -51,6 +78,9 @@ def write(layer: object, path: str | os.PathLike[str]) -> None:
     if ending == ".safetensors":
         ours.save(target)
         return
+    if ending == ".onnx" and kind_of(ours) is not MEMORY:
+        expected = "a MemoryAugmentedAttention, or another ending: .onnx has no graph of this layer"
+        raise DataError("target", f"found a {kind_of(ours).name}, expected {expected}", file=target)
     _memattn.write_file_atomically(target, _WRITERS[ending](ours.weights, ours.get_config()))
 
 
@@ -72,24 +102,38 @@ def _hdf5_bytes(weights: Mapping[str, Array], config: Mapping[str, Any]) -> byte
     """The weights of a model with one layer, as both Keras 2.15 and 3 look for them."""
     import h5py
 
+    named = names_of_count(len(weights))
+    assert named is not None
+    kind, snake = named[0], _KERAS_NAMES[named[0].name]
     buffer = io.BytesIO()
     with h5py.File(buffer, "w") as file:
         file.attrs["memattn_config"] = json.dumps(config)
         file.create_group("vars")
-        layer = file.create_group(_LAYER_GROUP)
-        layer.create_group("vars").attrs["name"] = "memory_augmented_attention"
-        layer["vars/0"] = weights["memory"]
-        attention = layer.create_group("attention")
-        attention.create_group("vars").attrs["name"] = "multi_head_attention"
-        for role in PROJECTIONS:
-            projection = attention.create_group(f"{role}_dense")
-            attention[f"_{role}_dense"] = projection  # Keras 2.15 looks there: a second name
-            variables = projection.create_group("vars")
-            variables.attrs["name"] = "attention_output" if role == "output" else role
-            for index, part in enumerate(("kernel", "bias")):
-                if f"{role}.{part}" in weights:
-                    variables[str(index)] = weights[f"{role}.{part}"]
+        layer = file.create_group(f"layers/{snake}")
+        layer.create_group("vars").attrs["name"] = snake
+        if kind is MEMORY:
+            layer["vars/0"] = weights["memory"]
+        for group, name in _KERAS_DENSES.items():
+            if f"{group}.kernel" in weights:
+                _write_variables(layer.create_group(name), "dense", weights, group)
+        for prefix, name in _KERAS_ATTENTIONS[kind.name].items():
+            attention = layer.create_group(name)
+            attention.create_group("vars").attrs["name"] = "multi_head_attention"
+            for role in PROJECTIONS:
+                projection = attention.create_group(f"{role}_dense")
+                attention[f"_{role}_dense"] = projection  # Keras 2.15 looks there: a second name
+                said = "attention_output" if role == "output" else role
+                _write_variables(projection, said, weights, f"{prefix}{role}")
     return buffer.getvalue()
+
+
+def _write_variables(part: Any, name: str, weights: Mapping[str, Array], group: str) -> None:
+    """The kernel and the bias, if there is one, of a sublayer that Keras calls `name`."""
+    variables = part.create_group("vars")
+    variables.attrs["name"] = name
+    for index, weight in enumerate(("kernel", "bias")):
+        if f"{group}.{weight}" in weights:
+            variables[str(index)] = weights[f"{group}.{weight}"]
 
 
 _WRITERS: dict[str, Callable[[Mapping[str, Array], Mapping[str, Any]], bytes]] = {

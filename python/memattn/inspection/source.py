@@ -7,12 +7,14 @@ from pathlib import Path
 from memattn.convert.reading import find_and_read
 from memattn.convert.recognise import FoundLayer
 from memattn.convert.writing import check_target, write
+from memattn.errors import DataError
 from memattn.files import check_writable, errors_of_reading, write_error
 from memattn.layer import MemoryAugmentedAttention
+from memattn.layer_file import Layer
 
 
-def read_layer(path: Path, name: str | None = None) -> tuple[FoundLayer, MemoryAugmentedAttention]:
-    """One memory layer of a file, of any format that `memattn.convert` reads, and what it is there.
+def read_layer(path: Path, name: str | None = None) -> tuple[FoundLayer, Layer]:
+    """One layer of a file, of any format that `memattn.convert` reads, and what it is there.
 
     Raises
     ------
@@ -21,6 +23,23 @@ def read_layer(path: Path, name: str | None = None) -> tuple[FoundLayer, MemoryA
     """
     with errors_of_reading(path, "a file of weights"):
         return find_and_read(path, name)
+
+
+def read_memory_layer(
+    path: Path, name: str | None = None
+) -> tuple[FoundLayer, MemoryAugmentedAttention]:
+    """The same for a memory layer.
+
+    Raises
+    ------
+    DataError
+        As `read_layer`, or it is a layer of two inputs.
+    """
+    found, layer = read_layer(path, name)
+    if not isinstance(layer, MemoryAugmentedAttention):
+        problem = f"found a {found.layer}, expected a MemoryAugmentedAttention"
+        raise DataError("layer", problem, file=path)
+    return found, layer
 
 
 def check_layer_target(path: Path) -> None:
@@ -35,7 +54,7 @@ def check_layer_target(path: Path) -> None:
     check_writable(path)
 
 
-def write_layer(layer: MemoryAugmentedAttention, path: Path) -> None:
+def write_layer(layer: Layer, path: Path) -> None:
     """Writes a layer in the format that the name's ending says, whole or not at all.
 
     Raises

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import memattn
 from memattn import convert
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -28,6 +29,30 @@ def test_converts(run: Run, tmp_path: Path, ending: str) -> None:
         expected = convert.read(GOLDEN / "keras2.keras")
         for name, weight in convert.read(tmp_path / f"a.{ending}").weights.items():
             np.testing.assert_array_equal(weight, expected.weights[name])
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("cross", '"cross_attention": CrossAttention of 6 units, inputs 5 and 3 wide'),
+        (
+            "hierarchical",
+            '"hierarchical_attention": HierarchicalAttention of 6 units, inputs 5 and 3 wide',
+        ),
+    ],
+)
+def test_converts_layers_of_two_inputs(run: Run, tmp_path: Path, kind: str, said: str) -> None:
+    source = GOLDEN.parent / "siblings" / f"keras2_{kind}_legacy.h5"
+    done = run("convert", source, "a.safetensors")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"{said}, 2 heads, float32\nwrote a.safetensors\n"
+    layer = memattn.load(tmp_path / "a.safetensors")
+    for name, weight in convert.read(source).weights.items():
+        np.testing.assert_array_equal(layer.weights[name], weight)
+    done = run("convert", source, "a.npz", "--json")
+    found = json.loads(done.stdout)["layer"]
+    assert (found["source_units"], found["memory_size"]) == ([5, 3], None)
+    assert found["layer"] in said
 
 
 def test_layer_and_json(run: Run, tmp_path: Path) -> None:
@@ -56,11 +81,9 @@ def failure(run: Run, *arguments: object) -> dict[str, object]:
 def test_one_of_several(run: Run, tmp_path: Path) -> None:
     error = failure(run, GOLDEN / "keras3.keras", "a.npz")
     assert (error["code"], error["kind"]) == (2, "layer")
-    assert 'found 2 memory layers, expected --layer to name one of "first"' in (
-        str(error["message"])
-    )
+    assert 'found 2 layers, expected --layer to name one of "first"' in (str(error["message"]))
     error = failure(run, GOLDEN / "keras3.keras", "a.npz", "--layer", "third")
-    assert 'found no memory layers named "third"' in str(error["message"])
+    assert 'found no layers named "third"' in str(error["message"])
     assert list(tmp_path.iterdir()) == []
 
 

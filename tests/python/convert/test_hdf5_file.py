@@ -240,7 +240,7 @@ VALUES = {"path": ["a"], "attributes": {}, "shape": [2], "dtype": "<f4", "offset
         ([ROOT, {**VALUES, "dtype": "f4" * 1000}], "a type that is no simple one"),
         ([ROOT, {**VALUES, "dtype": None}], "a type that is no simple one"),
         ([ROOT, {**VALUES, "dtype": ["<f4"]}], "a type that is no simple one"),
-        ([ROOT, {**VALUES, "dtype": "<Y9"}], "no memory layer among 1 arrays"),
+        ([ROOT, {**VALUES, "dtype": "<Y9"}], "no layer of memattn among 1 arrays"),
         ([ROOT, {**VALUES, "offset": True}], "a place that is no whole number"),
         ([ROOT, {**VALUES, "offset": 8.0}], "a place that is no whole number"),
         ([ROOT, {**VALUES, "stored": "8"}], "a place that is no whole number"),

@@ -37,7 +37,7 @@ def test_get_weights_saved_by_number(tmp_path: Path, use_bias: bool) -> None:
     for name, weight in layer.weights.items():
         np.testing.assert_array_equal(read.weights[name], weight)
     np.savez(tmp_path / "a.npz", *layer.get_weights()[:-1])
-    with pytest.raises(FormatError, match="found no memory layer among"):
+    with pytest.raises(FormatError, match="found no layer of memattn among"):
         convert.read(tmp_path / "a.npz")
 
 

@@ -65,9 +65,9 @@ def test_what_is_told_of_a_layer(golden: Path) -> None:
 
 
 def test_one_of_several_has_to_be_named(golden: Path) -> None:
-    with pytest.raises(DataError, match=r'found 2 memory layers, .*"first" \(9 .*"second" \(12'):
+    with pytest.raises(DataError, match=r'found 2 layers, .*"first" \(9 .*"second" \(12'):
         convert.read(golden / "keras3.keras")
-    with pytest.raises(DataError, match=r'found no memory layers named "third"') as caught:
+    with pytest.raises(DataError, match=r'found no layers named "third"') as caught:
         convert.read(golden / "keras3.keras", "third")
     assert caught.value.kind == "layer"
     assert isinstance(caught.value, ValueError)
@@ -86,7 +86,7 @@ def test_the_last_part_of_a_name_is_enough_when_it_is_clear(tmp_path: Path) -> N
     assert names == ["encoder.memory", "decoder.memory", "decoder.other"]
     assert convert.read(path, "other").count_params() == 30
     assert convert.read(path, "encoder.memory").count_params() == 30
-    with pytest.raises(DataError, match='2 memory layers named "memory"'):
+    with pytest.raises(DataError, match='2 layers named "memory"'):
         convert.read(path, "memory")
 
 

@@ -53,20 +53,22 @@ def test_attention_output_as_keras_says(find: Find, weights: Arrays) -> None:
 
 def test_an_attention_alone_is_no_memory_layer(find: Find, weights: Arrays) -> None:
     del weights["memory"]
-    with pytest.raises(FormatError, match="found no memory layer among 8 arrays, expected a mem"):
+    with pytest.raises(
+        FormatError, match="found no layer of memattn among 8 arrays, expected query"
+    ):
         find(weights)
 
 
 def test_a_memory_two_groups_above_is_another(find: Find, weights: Arrays) -> None:
     apart = {f"a.b.{name}" if name != "memory" else name: w for name, w in weights.items()}
-    with pytest.raises(FormatError, match="found no memory layer"):
+    with pytest.raises(FormatError, match="found no layer of memattn"):
         find(apart)
 
 
 @pytest.mark.parametrize("missing", ["query", "key", "value", "output"])
 def test_a_projection_missing(find: Find, weights: Arrays, missing: str) -> None:
     rest = {name: w for name, w in weights.items() if not name.startswith(missing)}
-    with pytest.raises(FormatError, match="found no memory layer"):
+    with pytest.raises(FormatError, match="found no layer of memattn"):
         find(rest)
 
 
@@ -116,7 +118,7 @@ def test_lora(find: Find, weights: Arrays) -> None:
     with pytest.raises(FormatError, match=r"LoRA factors .*lora_kernel_a.*: merge the factors"):
         find(weights)
     del weights["memory"]
-    with pytest.raises(FormatError, match=r"no memory layer.*LoRA factors have to be merged"):
+    with pytest.raises(FormatError, match=r"no layer of memattn.*LoRA factors have to be merged"):
         find(weights)
 
 

@@ -98,7 +98,7 @@ def test_the_pickle_that_we_write(layer: MemoryAugmentedAttention) -> None:
         ({"a/data/0": None}, "found an archive without a/data/0"),
         ({"b/data.pkl": b"\x80\x02N."}, "found 2 pickles, expected one"),
         ({"a/constants.pkl": b""}, "found a TorchScript program, expected a state_dict"),
-        ({"a/data.pkl": b"\x80\x02N."}, "found no memory layer among 0 arrays"),
+        ({"a/data.pkl": b"\x80\x02N."}, "found no layer of memattn among 0 arrays"),
         ({"a/data.pkl": b"\x80\x02cos\nsystem\n."}, 'a/data.pkl: found a pickled "os.system"'),
         ({"a/data.pkl": b"junk"}, "a/data.pkl: found a damaged pickle"),
     ],
@@ -121,7 +121,7 @@ def test_other_types_of_values(write: Write, layer: MemoryAugmentedAttention) ->
 
 def test_containers_in_circles_and_without_end(write: Write) -> None:
     circle = b"\x80\x02}q\x00" + text("a") + b"h\x00s."
-    with pytest.raises(FormatError, match="no memory layer among 0 arrays"):
+    with pytest.raises(FormatError, match="no layer of memattn among 0 arrays"):
         convert.read(write("a.pt", zip_bytes({"a/data.pkl": circle})))
     deep = b"\x80\x02" + b"]" * 50 + b"a" * 49 + b"."
     with pytest.raises(FormatError, match="containers nested too deep, expected at most 32"):
@@ -134,5 +134,5 @@ def test_containers_in_circles_and_without_end(write: Write) -> None:
         b"](" + b"h" + bytes([i]) + (b"h" + bytes([i])) * 9 + b"eq" + bytes([i + 1])
         for i in range(25)
     )
-    with pytest.raises(FormatError, match=r"no single value|no memory layer"):
+    with pytest.raises(FormatError, match=r"no single value|no layer of memattn"):
         convert.read(write("a.pt", zip_bytes({"a/data.pkl": shared + b"."})))
