@@ -69,6 +69,12 @@ def test_another_kind_is_named(tmp_path: Path, kind: str) -> None:
     assert (caught.value.kind, caught.value.file) == ("another-kind", path)
 
 
+@pytest.mark.parametrize("length", [0x0280, 0x0380, 0x0480, 0x0580])
+def test_a_safetensors_header_whose_length_looks_like_a_pickle(length: int) -> None:
+    data = length.to_bytes(8, "little") + b'{"w": {"dtype": "F32"'
+    assert kind_of(data) == "a safetensors file"
+
+
 def test_text_is_text() -> None:
     for data in (TEXT, "é".encode() * HEAD, b"[a],b\n", b"{a};b\n", b"<5,6\n", b"PKA,B\n"):
         assert kind_of(data[:HEAD]) == "text"

@@ -104,6 +104,19 @@ def test_we_read_what_the_safetensors_package_writes(make: Make, path: Path) -> 
     expect_equal(memattn.load(path.with_name("theirs")), layer)
 
 
+def test_a_header_whose_length_looks_like_a_pickle(path: Path) -> None:
+    layer = cross(seed=1)
+    layer.save(path)
+    whole = path.read_bytes()
+    length = struct.unpack("<Q", whole[:8])[0]
+    padded = 0x0580  # protocol 5 of pickle begins with these two bytes
+    assert length <= padded
+    path.write_bytes(
+        struct.pack("<Q", padded) + whole[8 : 8 + length].ljust(padded) + whole[8 + length :]
+    )
+    expect_equal(memattn.load(path), layer)
+
+
 @every_layer
 def test_weights_that_are_not_finite_are_kept(make: Make, path: Path) -> None:
     layer = make()

@@ -9,12 +9,21 @@ import click
 
 from memattn.cli import output
 from memattn.cli.errors import DONE, ILL
-from memattn.cli.inspect_command import title_of, tokens_document
-from memattn.cli.options import FILE, Command, Number, layer_option, option, tokens_option
+from memattn.cli.inspect_command import title_of
+from memattn.cli.layer_tables import tokens_document
+from memattn.cli.options import (
+    FILE,
+    Command,
+    Number,
+    layer_option,
+    option,
+    second_option,
+    tokens_option,
+)
 
 if TYPE_CHECKING:
     from memattn.inspection import Diagnosis, Repair
-    from memattn.layer import MemoryAugmentedAttention
+    from memattn.layer_file import Layer
 
 STYLES = {"error": "bold red", "warning": "yellow", "note": ""}
 
@@ -32,6 +41,7 @@ STYLES = {"error": "bold red", "warning": "yellow", "note": ""}
 @click.argument("file", metavar="FILE", type=FILE)
 @layer_option
 @tokens_option
+@second_option
 @option(
     "--repair", "repaired", type=FILE, metavar="FILE", group="Output",
     help="File for the layer with its identical slots made different; its ending decides the "
@@ -42,29 +52,40 @@ STYLES = {"error": "bold red", "warning": "yellow", "note": ""}
     help="Random seed of the repair; the same seed gives the same file.  [default: 0]",
 )  # fmt: skip
 def doctor(
-    file: Path, name: str | None, data: Path | None, repaired: Path | None, seed: int
+    file: Path,
+    name: str | None,
+    data: Path | None,
+    second: Path | None,
+    repaired: Path | None,
+    seed: int,
 ) -> int:
-    """Examine a memory layer for faults, and repair some.
+    """Examine a layer for faults, and repair some.
 
     FILE is a layer or a model in any format that memattn convert reads.
 
     Looks for NaN, identical slots, uniform attention, slots that no token reads, heads that do
-    nothing, and exploding logits. The exit code is 0 for a healthy layer, 3 for an ill one, and 2
+    nothing, and exploding logits. In a CrossAttention or HierarchicalAttention also for an output
+    that does not depend on its query, a source that is not read, and heads that are equal or have
+    collapsed to one direction. The exit code is 0 for a healthy layer, 3 for an ill one, and 2
     if the layer could not be examined.
 
     --repair adds a random jitter to identical slots, so that training can tell them apart again; it
     changes the output by at most a thousandth. The exit code is then that of the repaired layer, or
     2 if there was nothing to repair.
     """
-    from memattn.inspection import diagnose, read_tokens
-    from memattn.inspection.source import check_layer_target, read_memory_layer, write_layer
+    from memattn.inspection import diagnose
+    from memattn.inspection.source import (
+        check_layer_target,
+        read_inputs,
+        read_layer,
+        write_layer,
+    )
 
-    found, layer = read_memory_layer(file, name)
+    found, layer = read_layer(file, name)
     if repaired is not None:
-        output.check_outputs({"repair": repaired}, file, data)
+        output.check_outputs({"repair": repaired}, file, data, second)
         check_layer_target(repaired)
-    tokens = None if data is None else read_tokens(data, layer)
-    diagnosis = last = diagnose(layer, tokens)
+    diagnosis = last = diagnose(layer, read_inputs(layer, data, second))
     done = None
     if repaired is not None:
         done = _repair(layer, seed, diagnosis, file)
@@ -91,10 +112,17 @@ def doctor(
     return DONE if last.healthy else ILL
 
 
-def _repair(layer: MemoryAugmentedAttention, seed: int, diagnosis: Diagnosis, file: Path) -> Repair:
+def _repair(layer: Layer, seed: int, diagnosis: Diagnosis, file: Path) -> Repair:
     from memattn.errors import DataError
     from memattn.inspection import repair
+    from memattn.layer import MemoryAugmentedAttention
 
+    if not isinstance(layer, MemoryAugmentedAttention):
+        kind = type(layer).__name__
+        problem = (
+            f"found a {kind}, expected a MemoryAugmentedAttention: {{repair}} makes slots differ"
+        )
+        raise DataError("option", problem, file=file, argument="repair")
     try:
         return repair(layer, seed, diagnosis.tokens)
     except DataError as error:

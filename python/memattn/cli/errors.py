@@ -15,7 +15,13 @@ SCHEMA = 1  # of the JSON documents, docs/json.md; a key that goes or changes ma
 STDIN = Path("<stdin>")  # the place in messages about what came from there
 # What the command line calls an argument of the library.
 OPTIONS = {
-    **{"data": "DATA", "h": "--horizon", "target": "TARGET", "intervals": "--no-intervals"},
+    **{
+        "data": "DATA",
+        "h": "--horizon",
+        "target": "TARGET",
+        "first": "--data",
+        "intervals": "--no-intervals",
+    },
     **{"id_col": "--id", "time_col": "--time", "target_col": "--target", "n_windows": "--windows"},
 }
 NAMESAKES = (
@@ -31,7 +37,7 @@ NAMESAKES = (
         "level",
         "layer",
     ),
-    *("refit", "checkpoint", "resume", "output", "report", "model", "picture", "repair"),
+    *("refit", "checkpoint", "resume", "output", "report", "model", "picture", "repair", "second"),
     *("val_size", "step_size", "day_first", "on_bad_series"),
 )
 

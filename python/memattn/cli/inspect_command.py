@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from memattn.cli import output
-from memattn.cli.options import FILE, Command, layer_option, option, tokens_option
+from memattn.cli.layer_tables import new_table, number_text, tokens_document
+from memattn.cli.options import (
+    FILE,
+    Command,
+    layer_option,
+    option,
+    second_option,
+    tokens_option,
+)
+from memattn.cli.pair_inspection import pair_document, print_pair_inspection
 from memattn.errors import printable
 from memattn.extras import need
 
@@ -16,7 +25,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from memattn.convert import FoundLayer
-    from memattn.inspection import Inspection, Tokens
+    from memattn.inspection import Inspection, PairInspection
 
 SHOWN_SLOTS = 24  # of the most used; the JSON document has all
 SHOWN_HEADS = 16
@@ -35,35 +44,54 @@ MATRIX_SLOTS = 256  # with more, the document has no matrix of cosines, and the 
 @click.argument("file", metavar="FILE", type=FILE)
 @layer_option
 @tokens_option
+@second_option
 @option(
     "--picture", type=FILE, metavar="FILE", group="Output",
-    help="File for a figure of which slots each head reads: .svg or .png.",
+    help="File for a figure of what each head reads: .svg or .png.",
 )  # fmt: skip
-def inspect(file: Path, name: str | None, data: Path | None, picture: Path | None) -> None:
-    """Show what a memory layer holds and how it is read.
+def inspect(
+    file: Path, name: str | None, data: Path | None, second: Path | None, picture: Path | None
+) -> None:
+    """Show what a layer holds and what reads what.
 
     FILE is a layer or a model in any format that memattn convert reads.
 
     Prints the layer's options, its size and cost, how selectively each head reads, and for each
-    slot its norm, its share of the reading and the slot most similar to it.
+    slot its norm, its share of the reading and the slot most similar to it. Of a CrossAttention or
+    HierarchicalAttention, prints what each head compares and passes on, and with --data and
+    --second which steps each step reads.
     """
-    from memattn.inspection import inspect_layer, read_tokens
-    from memattn.inspection.source import read_memory_layer
+    from memattn.inspection import PairInspection, inspect_layer
+    from memattn.inspection.source import read_inputs, read_layer
 
-    found, layer = read_memory_layer(file, name)
+    found, layer = read_layer(file, name)
     if picture is not None:
         need("--picture", "forecast", "matplotlib")
         from memattn.figure_style import check_picture_suffix
         from memattn.figure_style import picture as picture_of
         from memattn.inspection.figures import draw_inspection
+        from memattn.inspection.pair_figures import draw_pair_inspection
 
         check_picture_suffix(picture.suffix)
-        output.check_outputs({"picture": picture}, file, data)
-    tokens = None if data is None else read_tokens(data, layer)
-    inspection, title = inspect_layer(layer, tokens), title_of(file, found)
+        output.check_outputs({"picture": picture}, file, data, second)
+    inspection: Inspection | PairInspection = inspect_layer(layer, read_inputs(layer, data, second))
+    title = title_of(file, found)
     if picture is not None:
-        drawn = picture_of(lambda: draw_inspection(inspection, title), picture.suffix)
+        drawn = picture_of(
+            lambda: (
+                draw_pair_inspection(inspection, title)
+                if isinstance(inspection, PairInspection)
+                else draw_inspection(inspection, title)
+            ),
+            picture.suffix,
+        )
         output.write_file(picture, drawn)
+    if isinstance(inspection, PairInspection):
+        place = {"file": str(file), "layer": found.name}
+        output.print_json("inspect", place | pair_document(inspection, picture))
+        print_pair_inspection(inspection, title)
+        output.say_written()
+        return
     heads, slots = _heads(inspection), _slots(inspection)
     place = {"file": str(file), "layer": found.name}
     output.print_json("inspect", place | _document(inspection, heads, slots, picture))
@@ -107,21 +135,13 @@ def _print_layer(inspection: Inspection, title: str) -> None:
     output.say(f"\nRead with {inspection.tokens.source}:")
 
 
-def _new_table(*columns: str) -> Table:
-    from rich import box
-    from rich.table import Column, Table
-
-    heads = [Column(name, justify="right") for name in columns]
-    return Table(*heads, box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-
-
 def _head_table(heads: list[dict[str, Any]]) -> Table:
     names = ("head", "slots per token", "logit spread", "one slot %", "key cosine", "value cosine")
-    table = _new_table(*names)
+    table = new_table(*names)
     for one in heads[:SHOWN_HEADS]:
         spread, alone = one["logit_spread"], 100 * one["saturated"]
         numbers = (one["effective_slots"], spread, alone, one["key_cosine"], one["value_cosine"])
-        table.add_row(str(one["head"]), *map(_number, numbers))
+        table.add_row(str(one["head"]), *map(number_text, numbers))
     return table
 
 
@@ -129,26 +149,22 @@ def _slot_table(inspection: Inspection, slots: list[dict[str, Any]]) -> Table:
     import numpy as np
 
     names = ("slot", "norm", "read %", "most by head", "highest score", "most similar", "cosine")
-    table = _new_table(*names)
+    table = new_table(*names)
     dead = set(inspection.dead_slots or [])
     for one in (slots[slot] for slot in inspection.by_usage[:SHOWN_SLOTS]):
         head = int(np.nan_to_num(one["usage_by_head"]).argmax())
         alike = one["nearest"] is not None
         table.add_row(
             str(one["slot"]),
-            _number(one["norm"]),
-            _number(100 * one["usage"]),
-            f"{head} ({_number(100 * one['usage_by_head'][head])} %)",
-            _number(one["largest_score"]),
+            number_text(one["norm"]),
+            number_text(100 * one["usage"]),
+            f"{head} ({number_text(100 * one['usage_by_head'][head])} %)",
+            number_text(one["largest_score"]),
             str(one["nearest"]) if alike else "",
-            _number(one["nearest_cosine"]) if alike else "",
+            number_text(one["nearest_cosine"]) if alike else "",
             style="yellow" if one["slot"] in dead else "",
         )
     return table
-
-
-def _number(value: float) -> str:
-    return f"{value:.3g}"
 
 
 def _print_notes(inspection: Inspection) -> None:
@@ -164,11 +180,6 @@ def _print_notes(inspection: Inspection) -> None:
         output.say(f"Dead slots, which no token reads: {len(dead):,}.")
     if not inspection.reading.finite:
         output.say("note: the output is not finite; run memattn doctor", "yellow")
-
-
-def tokens_document(tokens: Tokens) -> dict[str, Any]:
-    """What a layer was read with, for JSON."""
-    return {"source": tokens.source, "count": len(tokens), "reference": tokens.is_reference}
 
 
 def _heads(inspection: Inspection) -> list[dict[str, Any]]:

@@ -86,6 +86,11 @@ tokens_option = option(
     help="""File of tokens that the layer reads in use: .npy or .npz of (N, units) or (B, T, units),
 or CSV with a column of numbers for each unit.  [default: standard normal tokens]""",
 )  # fmt: skip
+second_option = option(
+    "--second", type=FILE, metavar="FILE", group="Data",
+    help="""The same for the second input of a layer of two: the source that is read, or the long
+one.""",
+)  # fmt: skip
 
 
 def _note_json(context: click.Context, parameter: click.Parameter, as_json: bool) -> None:

@@ -1,4 +1,4 @@
-"""Seeing into a memory: what is in a layer, what is read of it, whether it is ill, and its repair.
+"""Seeing into a layer: what it holds, what reads what, whether it is ill, and a memory's repair.
 
 >>> from memattn import MemoryAugmentedAttention
 >>> from memattn.inspection import diagnose, inspect_layer, repair
@@ -8,15 +8,19 @@
 >>> diagnose(layer).healthy
 True
 
-What is given as tokens, to all of them, is what the layer reads in use, (N, U) or (B, T, U). The
-commands `memattn inspect` and `memattn doctor` are these functions on files. docs/collapse.md tells
-of the disease that they were made for.
+What is given as tokens, to all of them, is what the layer reads in use, (N, U) or (B, T, U), and
+for a CrossAttention or HierarchicalAttention a tuple of both inputs, each (B, T, F). The commands
+`memattn inspect` and `memattn doctor` are these functions on files. docs/collapse.md tells of the
+disease that they were made for.
 """
 
 from __future__ import annotations
 
-from memattn.inspection.diagnosis import Diagnosis, Finding, diagnose
+from memattn.inspection.diagnosis import diagnose
+from memattn.inspection.findings import Diagnosis, Finding
 from memattn.inspection.overview import Cost, Inspection, cost_of, inspect_layer
+from memattn.inspection.pair_overview import PairInspection
+from memattn.inspection.pair_tokens import PairTokens, read_pair_tokens, reference_pair_tokens
 from memattn.inspection.reading import Reading
 from memattn.inspection.similarity import Similarity
 from memattn.inspection.symmetry import Repair, repair
@@ -27,6 +31,8 @@ __all__ = [
     "Diagnosis",
     "Finding",
     "Inspection",
+    "PairInspection",
+    "PairTokens",
     "Reading",
     "Repair",
     "Similarity",
@@ -34,7 +40,9 @@ __all__ = [
     "cost_of",
     "diagnose",
     "inspect_layer",
+    "read_pair_tokens",
     "read_tokens",
+    "reference_pair_tokens",
     "reference_tokens",
     "repair",
 ]

@@ -2,99 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Sequence
 
 import numpy as np
 
 from memattn.arrays import Array
+from memattn.cross_attention import CrossAttention
+from memattn.hierarchical_attention import HierarchicalAttention
+from memattn.inspection.findings import (
+    SATURATED_SHARE,
+    SEVERITIES,
+    SHOWN,
+    UNIFORM_SPREAD,
+    Diagnosis,
+    Finding,
+    count_of,
+    listed,
+    non_finite_output,
+    non_finite_weights,
+    some_of,
+    untrained,
+)
 from memattn.inspection.fold import FoldedHead, fold_heads, logit_range, spread
 from memattn.inspection.overview import choose_tokens, dead_slots
+from memattn.inspection.pair_diagnosis import diagnose_pair
+from memattn.inspection.pair_tokens import PairTokens
 from memattn.inspection.reading import Reading, read_memory
 from memattn.inspection.similarity import alike_groups
 from memattn.inspection.tokens import Tokens
 from memattn.layer import MemoryAugmentedAttention
 
-Severity = Literal["error", "warning", "note"]
-SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
-
-# A head whose logits differ less between slots reads all slots alike. Equal slots give the rounding
-# of float32, 1e-7; a layer of 512 units and 8 heads as it is initialised gives 4e-3.
-UNIFORM_SPREAD = 1e-5
 # A head adds a constant when what it adds differs less between slots, relative to its size.
 CONSTANT_SPREAD = 1e-5
-# A head explodes when more of the tokens read one slot alone, to float32's last bit. One that does
-# so for some tokens has learned to choose.
-SATURATED_SHARE = 0.9
-
-SHOWN = 8  # places named in a sentence
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One thing that is wrong with a layer.
-
-    Attributes
-    ----------
-    name : str
-        A short name for programs, such as ``"identical-slots"``.
-    severity : str
-        ``"error"``: the memory does not work; ``"warning"``: a part of it does not; ``"note"``:
-        worth knowing, and no illness.
-    found, meaning, advice : str
-        What was found, what it means, and what to do.
-    evidence : dict
-        The numbers, as JSON can hold them.
-    """
-
-    name: str
-    severity: Severity
-    found: str
-    meaning: str
-    advice: str
-    evidence: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Diagnosis:
-    """What `diagnose` found.
-
-    Attributes
-    ----------
-    findings : list of Finding
-        What is wrong, the worst first.
-    not_judged : dict
-        Why a finding, by its name, could not be looked for.
-    tokens : Tokens
-        What the layer was read with.
-    """
-
-    findings: list[Finding]
-    not_judged: dict[str, str]
-    tokens: Tokens
-
-    @property
-    def healthy(self) -> bool:
-        """Whether there is nothing but notes."""
-        return all(finding.severity == "note" for finding in self.findings)
-
-
-def diagnose(layer: MemoryAugmentedAttention, tokens: Tokens | object | None = None) -> Diagnosis:
+def diagnose(
+    layer: MemoryAugmentedAttention | CrossAttention | HierarchicalAttention,
+    tokens: Tokens | PairTokens | object | None = None,
+) -> Diagnosis:
     """Examines a layer; nothing of it changes.
 
     Parameters
     ----------
-    layer : MemoryAugmentedAttention
+    layer : MemoryAugmentedAttention, CrossAttention or HierarchicalAttention
         The layer.
     tokens : array (N, U) or (B, T, U), or Tokens, optional
-        What it reads in use. When not given, standard normal tokens, always the same.
+        What it reads in use: for a layer of two inputs a tuple of two arrays (B, T, F), or
+        PairTokens. When not given, standard normal tokens, always the same.
 
     Raises
     ------
     DataError
         The tokens do not fit the layer or are not finite.
     """
+    if not isinstance(layer, MemoryAugmentedAttention):
+        return diagnose_pair(layer, tokens)
     chosen = choose_tokens(layer, tokens)
     weights = layer.weights
     not_judged: dict[str, str] = {}
@@ -113,6 +75,7 @@ def diagnose(layer: MemoryAugmentedAttention, tokens: Tokens | object | None = N
         return Diagnosis(findings, not_judged, chosen)
     groups = alike_groups(weights["memory"])
     findings += _alike_slots(weights["memory"], groups)
+    findings += untrained(weights)
     findings += _uniform(reading)
     if len(groups) != 1 or len(groups[0]) < len(weights["memory"]):
         findings += _constant_heads(heads)
@@ -124,40 +87,6 @@ def diagnose(layer: MemoryAugmentedAttention, tokens: Tokens | object | None = N
         findings.append(_dead(reading, dead))
     findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))
     return Diagnosis(findings, not_judged, chosen)
-
-
-def non_finite_weights(weights: Mapping[str, Array]) -> list[Finding]:
-    """One finding when a weight is NaN or infinite, else none."""
-    counts = {name: int(np.sum(~np.isfinite(value))) for name, value in weights.items()}
-    counts = {name: count for name, count in counts.items() if count}
-    if not counts:
-        return []
-    places = ", ".join(f"{count:,} in {name}" for name, count in counts.items())
-    return [
-        Finding(
-            "non-finite-weights",
-            "error",
-            f"NaN or infinity in the weights: {places}",
-            "The training has diverged, or the file is damaged. Every output that such a value "
-            "reaches is NaN.",
-            "Go back to an earlier file. Train with a smaller learning rate or with clipped "
-            "gradients (clip_by_global_norm). There is nothing here to repair.",
-            {"counts": counts},
-        )
-    ]
-
-
-def non_finite_output(tokens: Tokens) -> Finding:
-    """The finding that finite weights give an output that is not."""
-    return Finding(
-        "non-finite-output",
-        "error",
-        f"the weights are finite, and the output on {tokens.source} is not",
-        "Products of weights and tokens are larger than the layer's dtype can hold.",
-        "Go back to an earlier file. Train with weight decay (AdamW), or scale the input down. "
-        "There is nothing here to repair.",
-        {},
-    )
 
 
 def _single_slot() -> Finding:
@@ -182,7 +111,7 @@ def _alike_slots(memory: Array, groups: list[list[int]]) -> list[Finding]:
     which = (
         f"all {len(m):,} slots are"
         if every
-        else f"{count:,} of {len(m):,} slots, in {_count(groups, 'group')}, are"
+        else f"{count:,} of {len(m):,} slots, in {count_of(groups, 'group')}, are"
     )
     zeros = every and not m.any()
     meaning = (
@@ -197,7 +126,7 @@ def _alike_slots(memory: Array, groups: list[list[int]]) -> list[Finding]:
             "layer starts so, from a memory of zeros."
             if every
             else f"{meaning}, and each such group counts as one slot: "
-            + _listed([" = ".join(map(str, group[:SHOWN])) for group in groups]),
+            + listed([" = ".join(map(str, group[:SHOWN])) for group in groups]),
             "Break the symmetry: memattn doctor FILE --repair OUT, then train on. A new layer "
             'starts with memory_initializer="normal".',
             {"slots": count, "of": len(m), "groups": groups, "largest_difference": distance},
@@ -236,7 +165,7 @@ def _uniform(reading: Reading) -> list[Finding]:
         Finding(
             "uniform-heads",
             "warning",
-            f"{_some(flat, heads, 'head')} read all slots alike ({level})",
+            f"{some_of(flat, heads, 'head')} read all slots alike ({level})",
             "Such a head adds the same to every token; its query or key kernel is next to zero.",
             "Train longer or with less weight decay; if it stays so, fewer heads do as well.",
             evidence,
@@ -254,7 +183,7 @@ def _constant_heads(heads: Sequence[FoldedHead]) -> list[Finding]:
         Finding(
             "constant-heads",
             "warning",
-            f"{_some(flat, len(heads), 'head')} add the same whichever slot is read",
+            f"{some_of(flat, len(heads), 'head')} add the same whichever slot is read",
             "What such a head reads makes no difference; its value or output kernel is next to "
             "zero, or blind to what the slots differ in.",
             "Train longer or with less weight decay; if it stays so, fewer heads do as well.",
@@ -277,8 +206,8 @@ def _exploding(heads: Sequence[FoldedHead], reading: Reading) -> list[Finding]:
         Finding(
             "exploding-logits",
             "warning",
-            f"{_some(hard, len(heads), 'head')} read one slot alone on {100 * share:.0f} % of the "
-            f"tokens or more; logits may be {max(bounds):.3g} apart",
+            f"{some_of(hard, len(heads), 'head')} read one slot alone on {100 * share:.0f} % of "
+            f"the tokens or more; logits may be {max(bounds):.3g} apart",
             "The softmax is saturated: its gradient is 0 to rounding, so queries, keys and the "
             "choice of slots no longer learn, and small changes of the input flip the output.",
             "Go back to an earlier file and train with a smaller learning rate, clipped gradients "
@@ -299,7 +228,7 @@ def _dead(reading: Reading, dead: list[int]) -> Finding:
     return Finding(
         "dead-slots",
         "warning",
-        f"{_some(dead, slots, 'slot')} are read by no token: their largest score is {most:.1g}, "
+        f"{some_of(dead, slots, 'slot')} are read by no token: their largest score is {most:.1g}, "
         f"an equal share {1 / slots:.1g}",
         "A slot that is not read adds nothing, and as its gradient is in proportion to its score, "
         "training hardly moves it.",
@@ -307,15 +236,3 @@ def _dead(reading: Reading, dead: list[int]) -> Finding:
         "do as well; or train with dropout or a smaller learning rate.",
         {"slots": dead, "of": slots, "largest_score": most},
     )
-
-
-def _count(things: Sequence[object], noun: str) -> str:
-    return f"{len(things):,} {noun}{'s' * (len(things) > 1)}"
-
-
-def _some(chosen: list[int], of: int, noun: str) -> str:
-    return f"{len(chosen):,} of {of:,} {noun}s ({_listed(list(map(str, chosen)))})"
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")

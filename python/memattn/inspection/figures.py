@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from memattn.figure_style import BLUE, HEATMAP, INK, MUTED, ORANGE
+from memattn.inspection.fold import Array64
 from memattn.inspection.overview import Inspection
 
 MAX_SLOTS = 64  # rows that the eye can still tell apart
@@ -55,9 +56,9 @@ def _draw_usage(figure: Figure, axes: Axes, inspection: Inspection, order: list[
     axes.set_title("how much is read")
     axes.set_xlabel("head")
     axes.set_ylabel("slot, most used on top")
-    _label(axes.set_xticks, range(percent.shape[1]), 16)
-    _label(axes.set_yticks, order, MAX_SLOTS, fontsize=7)
-    _colorbar(figure, axes, image, "% of a head's reading")
+    label(axes.set_xticks, range(percent.shape[1]), 16)
+    label(axes.set_yticks, order, MAX_SLOTS, fontsize=7)
+    colorbar(figure, axes, image, "% of a head's reading")
 
 
 def _draw_norms(axes: Axes, inspection: Inspection, order: list[int]) -> None:
@@ -85,11 +86,11 @@ def _draw_cosines(figure: Figure, axes: Axes, inspection: Inspection, order: lis
     image = axes.imshow(
         shown, cmap=DIVERGING, vmin=-1, vmax=1, aspect="auto", interpolation="nearest"
     )
-    _label(axes.set_xticks, order, 24, fontsize=7, rotation=90)
+    label(axes.set_xticks, order, 24, fontsize=7, rotation=90)
     axes.tick_params(labelleft=False)
     axes.set_xlabel("slot")
     axes.grid(False)
-    _colorbar(figure, axes, image, "cosine")
+    colorbar(figure, axes, image, "cosine")
 
 
 def _draw_selectivity(axes: Axes, inspection: Inspection) -> None:
@@ -97,7 +98,21 @@ def _draw_selectivity(axes: Axes, inspection: Inspection) -> None:
     effective = np.nan_to_num(inspection.reading.effective_slots[:MAX_HEADS])
     places = range(len(effective))
     axes.barh(places, effective, color=BLUE, height=0.7)
-    for place, value in zip(places, effective, strict=True):
+    annotate_bars(axes, effective)
+    axes.axvline(slots, color=MUTED, linewidth=0.8, linestyle=(0, (3, 3)))
+    axes.xaxis.set_major_locator(MaxNLocator(10, integer=True))
+    axes.set_xlim(0, 1.08 * slots)
+    axes.set_ylim(len(effective) - 0.5, -0.5)
+    label(axes.set_yticks, places, MAX_HEADS)
+    axes.set_ylabel("head")
+    axes.grid(axis="y", visible=False)
+    axes.set_title("how many slots a token reads")
+    axes.set_xlabel(f"exp(mean entropy of a token's scores); {slots:,} (dashed): all slots alike")
+
+
+def annotate_bars(axes: Axes, values: Array64) -> None:
+    """The value behind the end of each horizontal bar."""
+    for place, value in enumerate(values):
         axes.annotate(
             f"{value:.3g}",
             (value, place),
@@ -107,25 +122,18 @@ def _draw_selectivity(axes: Axes, inspection: Inspection) -> None:
             fontsize=8,
             color=INK,
         )
-    axes.axvline(slots, color=MUTED, linewidth=0.8, linestyle=(0, (3, 3)))
-    axes.xaxis.set_major_locator(MaxNLocator(10, integer=True))
-    axes.set_xlim(0, 1.08 * slots)
-    axes.set_ylim(len(effective) - 0.5, -0.5)
-    _label(axes.set_yticks, places, MAX_HEADS)
-    axes.set_ylabel("head")
-    axes.grid(axis="y", visible=False)
-    axes.set_title("how many slots a token reads")
-    axes.set_xlabel(f"exp(mean entropy of a token's scores); {slots:,} (dashed): all slots alike")
 
 
-def _label(set_ticks: Callable[..., Any], names: Sequence[int], most: int, **style: Any) -> None:
+def label(set_ticks: Callable[..., Any], names: Sequence[int], most: int, **style: Any) -> None:
+    """Names at the places of an axis, so many at most."""
     every = -(-len(names) // most)
     places = range(0, len(names), every)
     set_ticks(places, [str(names[place]) for place in places], **style)
 
 
-def _colorbar(figure: Figure, axes: Axes, image: ScalarMappable, label: str) -> None:
+def colorbar(figure: Figure, axes: Axes, image: ScalarMappable, title: str) -> None:
+    """The scale of an image, with a title."""
     axes.grid(False)
     bar = figure.colorbar(image, ax=axes, pad=0.02, aspect=24)
-    bar.set_label(label)
+    bar.set_label(title)
     bar.outline.set_visible(False)

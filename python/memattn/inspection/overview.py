@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
+from memattn.cross_attention import CrossAttention
 from memattn.deprecation import RenamedProperty
+from memattn.hierarchical_attention import HierarchicalAttention
 from memattn.inspection.fold import Array64
+from memattn.inspection.pair_overview import PairInspection, inspect_pair
+from memattn.inspection.pair_tokens import PairTokens
 from memattn.inspection.reading import Reading, read_memory
 from memattn.inspection.similarity import Similarity, compare_slots
 from memattn.inspection.tokens import (
@@ -19,6 +23,7 @@ from memattn.inspection.tokens import (
     reference_tokens,
 )
 from memattn.layer import MemoryAugmentedAttention
+from memattn.layer_file import Layer
 
 # A slot that no token gives this part of an equal share, in any head, is dead: it adds nothing, and
 # as its gradient is in proportion to its score, training does not find it either.
@@ -105,23 +110,40 @@ class Inspection:
         return dead_slots(self.reading, self.tokens)
 
 
+@overload
 def inspect_layer(
     layer: MemoryAugmentedAttention, tokens: Tokens | object | None = None
-) -> Inspection:
+) -> Inspection: ...
+
+
+@overload
+def inspect_layer(
+    layer: CrossAttention | HierarchicalAttention, tokens: PairTokens | object | None = None
+) -> PairInspection: ...
+
+
+def inspect_layer(layer: Layer, tokens: object | None = None) -> Inspection | PairInspection:
     """Looks into a layer; nothing of it changes.
 
     Parameters
     ----------
-    layer : MemoryAugmentedAttention
+    layer : MemoryAugmentedAttention, CrossAttention or HierarchicalAttention
         The layer.
     tokens : array (N, U) or (B, T, U), or Tokens, optional
-        What it reads in use. When not given, standard normal tokens, always the same.
+        What it reads in use: for a layer of two inputs a tuple of two arrays (B, T, F), or
+        PairTokens. When not given, standard normal tokens, always the same.
+
+    Returns
+    -------
+    Inspection, or PairInspection of a layer of two inputs
 
     Raises
     ------
     DataError
         The tokens do not fit the layer or are not finite.
     """
+    if not isinstance(layer, MemoryAugmentedAttention):
+        return inspect_pair(layer, tokens)
     chosen = choose_tokens(layer, tokens)
     weights = layer.weights
     return Inspection(

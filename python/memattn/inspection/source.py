@@ -9,6 +9,8 @@ from memattn.convert.recognise import FoundLayer
 from memattn.convert.writing import check_target, write
 from memattn.errors import DataError
 from memattn.files import check_writable, errors_of_reading, write_error
+from memattn.inspection.pair_tokens import PairTokens, read_pair_tokens
+from memattn.inspection.tokens import Tokens, read_tokens
 from memattn.layer import MemoryAugmentedAttention
 from memattn.layer_file import Layer
 
@@ -25,21 +27,29 @@ def read_layer(path: Path, name: str | None = None) -> tuple[FoundLayer, Layer]:
         return find_and_read(path, name)
 
 
-def read_memory_layer(
-    path: Path, name: str | None = None
-) -> tuple[FoundLayer, MemoryAugmentedAttention]:
-    """The same for a memory layer.
+def read_inputs(
+    layer: Layer, first: Path | None, second: Path | None
+) -> Tokens | PairTokens | None:
+    """What a layer reads in use, from the files of its input or its two inputs; None without any.
 
     Raises
     ------
     DataError
-        As `read_layer`, or it is a layer of two inputs.
+        There are too few or too many files, or they hold nothing that the layer can read.
     """
-    found, layer = read_layer(path, name)
-    if not isinstance(layer, MemoryAugmentedAttention):
-        problem = f"found a {found.layer}, expected a MemoryAugmentedAttention"
-        raise DataError("layer", problem, file=path)
-    return found, layer
+    if isinstance(layer, MemoryAugmentedAttention):
+        if second is not None:
+            problem = "found {second}, expected none: a MemoryAugmentedAttention has one input"
+            raise DataError("option", problem, argument="second")
+        return None if first is None else read_tokens(first, layer)
+    if first is None and second is None:
+        return None
+    if first is None or second is None:
+        given, name = ("second", "first") if first is None else ("first", "second")
+        kind = type(layer).__name__
+        problem = f"found the {given} input alone, expected {{{name}}} too: a {kind} reads two"
+        raise DataError("option", problem, argument=name)
+    return read_pair_tokens(first, second, layer)
 
 
 def check_layer_target(path: Path) -> None:

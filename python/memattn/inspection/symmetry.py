@@ -29,7 +29,7 @@ import numpy as np
 
 from memattn.arrays import Array
 from memattn.errors import DataError
-from memattn.inspection.diagnosis import Finding, non_finite_output, non_finite_weights
+from memattn.inspection.findings import Finding, non_finite_output, non_finite_weights
 from memattn.inspection.fold import Array64, FoldedHead, fold_heads, logit_range, spread
 from memattn.inspection.overview import choose_tokens
 from memattn.inspection.reading import VALUES_A_CALL, read_memory

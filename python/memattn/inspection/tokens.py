@@ -81,7 +81,19 @@ def as_tokens(
     DataError
         It has another shape, no token, or values that are no finite numbers of the layer's dtype.
     """
-    units = layer.weights["memory"].shape[1]
+    return tokens_of_width(x, layer.weights["memory"].shape[1], layer.dtype, source, file)
+
+
+def tokens_of_width(
+    x: object, units: int, dtype: str, source: str = "", file: Path | None = None
+) -> Tokens:
+    """Tokens from an array (N, units) or (B, T, units), for a layer of that dtype.
+
+    Raises
+    ------
+    TypeError, DataError
+        As `as_tokens`.
+    """
     array = as_array("tokens", x)
 
     def error(kind: str, found: str, expected: str) -> DataError:
@@ -97,10 +109,10 @@ def as_tokens(
     first = 0
     for chunk in tokens.chunks(max(1, CHUNK_VALUES // units)):
         with np.errstate(over="ignore"):
-            finite = np.isfinite(chunk.astype(layer.dtype)).all(axis=1)
+            finite = np.isfinite(chunk.astype(dtype)).all(axis=1)
         if not finite.all():
             bad = first + int(np.argmin(finite))
-            expected = f"numbers that {layer.dtype} can hold"
+            expected = f"numbers that {dtype} can hold"
             raise error("not-finite", f"a NaN or an infinity in token {bad}", expected)
         first += len(chunk)
     return Tokens(tokens.values, steps, source or f"{len(tokens):,} tokens")
@@ -117,11 +129,16 @@ def read_tokens(path: Path, layer: MemoryAugmentedAttention) -> Tokens:
     DataError
         The file cannot be read or does not hold such tokens.
     """
-    name, units = printable(path.name), layer.weights["memory"].shape[1]
+    return read_tokens_of_width(path, layer.weights["memory"].shape[1], layer.dtype)
+
+
+def read_tokens_of_width(path: Path, units: int, dtype: str) -> Tokens:
+    """The same for a layer of that dtype that reads tokens of so many numbers."""
+    name = printable(path.name)
     if path.suffix.lower() in {".npy", ".npz"}:
         array = read_array(path)
         count = array.size // max(units, 1)
-        return as_tokens(array, layer, source=f"{count:,} tokens of {name}", file=path)
+        return tokens_of_width(array, units, dtype, f"{count:,} tokens of {name}", path)
     table = read_csv(path)
     columns = [index for index in range(len(table.names)) if table.looks_numeric(index)]
     if len(columns) != units:
@@ -135,4 +152,4 @@ def read_tokens(path: Path, layer: MemoryAugmentedAttention) -> Tokens:
         )
         raise DataError("units", problem, file=path, line=1)
     values = np.stack([table.numbers(index) for index in columns], axis=1)
-    return as_tokens(values, layer, source=f"{len(values):,} rows of {name}", file=path)
+    return tokens_of_width(values, units, dtype, f"{len(values):,} rows of {name}", path)

@@ -82,6 +82,7 @@ def test_an_ill_layer(call: Run, ill: MemoryAugmentedAttention) -> None:
     assert [finding["name"] for finding in found["findings"]] == [
         "identical-slots",
         "uniform-attention",
+        "untrained",
     ]
     assert found["findings"][0]["evidence"] == {
         "slots": 5,

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import memattn
-from memattn import MemoryAugmentedAttention
+from memattn import CrossAttention, MemoryAugmentedAttention
 
 from .conftest import Run
 
@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "backtest": ("DATA", *QUICK, "--windows", "20"),
     "convert": ("layer.safetensors", "b.npz"),
     "inspect": ("layer.safetensors",),
+    "pairs": ("cross.safetensors",),
     "doctor": ("ill.safetensors", "--repair", "r.safetensors"),
     "error": ("DATA",),
 }
@@ -58,13 +59,14 @@ def pattern_of(key: str) -> str:
 @pytest.fixture
 def documents(call: Run, data: Path, tmp_path: Path) -> dict[str, Any]:
     MemoryAugmentedAttention(4, 3, 2, seed=0).save(tmp_path / "layer.safetensors")
+    CrossAttention(4, 2, seed=0).save(tmp_path / "cross.safetensors")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that zeros cannot learn
         ill = MemoryAugmentedAttention(4, 3, 2, memory_initializer="zeros")
     ill.save(tmp_path / "ill.safetensors")
     found = {}
     for command, words in COMMANDS.items():
-        name = "forecast" if command == "error" else command
+        name = {"error": "forecast", "pairs": "inspect"}.get(command, command)
         done: subprocess.CompletedProcess[str] = call(
             name, *(str(data) if word == "DATA" else word for word in words), "--json"
         )
@@ -87,4 +89,4 @@ def test_the_page_has_every_key(documents: dict[str, Any]) -> None:
 def test_every_document_has_its_versions(documents: dict[str, Any]) -> None:
     for command, document in documents.items():
         assert (document["memattn"], document["schema"]) == (memattn.__version__, 1)
-        assert document.get("command", "error") == command
+        assert document.get("command", "error") == {"pairs": "inspect"}.get(command, command)

@@ -107,7 +107,7 @@ def test_the_published_layer_trained_from_its_zeros(
 @pytest.mark.parametrize("shape", SHAPES)
 def test_zeros_of_any_shape(shape: tuple) -> None:
     layer = make_layer(shape, memory_initializer="zeros")
-    assert names(diagnose(layer)) == ["identical-slots", "uniform-attention"]
+    assert names(diagnose(layer)) == ["identical-slots", "uniform-attention", "untrained"]
 
 
 def test_nearly_identical_slots() -> None:

@@ -1,0 +1,142 @@
+"""What can be found wrong with a layer, whatever its class: findings, and how they are worded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from memattn.arrays import Array
+from memattn.inspection.pair_tokens import PairTokens
+from memattn.inspection.tokens import Tokens
+
+Severity = Literal["error", "warning", "note"]
+SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
+
+# A head whose logits differ less between what it reads reads all of it alike. Equal slots give the
+# rounding of float32, 1e-7; a layer of 512 units and 8 heads as it is initialised gives 4e-3.
+UNIFORM_SPREAD = 1e-5
+# A head explodes when more of the tokens read one thing alone, to float32's last bit. One that does
+# so for some tokens has learned to choose.
+SATURATED_SHARE = 0.9
+SHOWN = 8  # places named in a sentence
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong with a layer.
+
+    Attributes
+    ----------
+    name : str
+        A short name for programs, such as ``"identical-slots"``.
+    severity : str
+        ``"error"``: the layer does not work; ``"warning"``: a part of it does not; ``"note"``:
+        worth knowing, and no illness.
+    found, meaning, advice : str
+        What was found, what it means, and what to do.
+    evidence : dict
+        The numbers, as JSON can hold them.
+    """
+
+    name: str
+    severity: Severity
+    found: str
+    meaning: str
+    advice: str
+    evidence: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What `diagnose` found.
+
+    Attributes
+    ----------
+    findings : list of Finding
+        What is wrong, the worst first.
+    not_judged : dict
+        Why a finding, by its name, could not be looked for.
+    tokens : Tokens or PairTokens
+        What the layer was read with.
+    """
+
+    findings: list[Finding]
+    not_judged: dict[str, str]
+    tokens: Tokens | PairTokens
+
+    @property
+    def healthy(self) -> bool:
+        """Whether there is nothing but notes."""
+        return all(finding.severity == "note" for finding in self.findings)
+
+
+def non_finite_weights(weights: Mapping[str, Array]) -> list[Finding]:
+    """One finding when a weight is NaN or infinite, else none."""
+    counts = {name: int(np.sum(~np.isfinite(value))) for name, value in weights.items()}
+    counts = {name: count for name, count in counts.items() if count}
+    if not counts:
+        return []
+    places = ", ".join(f"{count:,} in {name}" for name, count in counts.items())
+    return [
+        Finding(
+            "non-finite-weights",
+            "error",
+            f"NaN or infinity in the weights: {places}",
+            "The training has diverged, or the file is damaged. Every output that such a value "
+            "reaches is NaN.",
+            "Go back to an earlier file. Train with a smaller learning rate or with clipped "
+            "gradients (clip_by_global_norm). There is nothing here to repair.",
+            {"counts": counts},
+        )
+    ]
+
+
+def non_finite_output(tokens: Tokens | PairTokens) -> Finding:
+    """The finding that finite weights give an output that is not."""
+    return Finding(
+        "non-finite-output",
+        "error",
+        f"the weights are finite, and the output on {tokens.source} is not",
+        "Products of weights and tokens are larger than the layer's dtype can hold.",
+        "Go back to an earlier file. Train with weight decay (AdamW), or scale the input down. "
+        "There is nothing here to repair.",
+        {},
+    )
+
+
+def untrained(weights: Mapping[str, Array]) -> list[Finding]:
+    """The note that all values that are 0 in a new layer, if it has any, still are."""
+    zeros = [name for name in weights if name.endswith(".bias") or name == "memory"]
+    if not zeros or any(weights[name].any() for name in zeros):
+        return []
+    memory = "the memory and every bias are" if len(zeros) > 1 else "the memory is"
+    return [
+        Finding(
+            "untrained",
+            "note",
+            f"{memory if 'memory' in weights else 'every bias is'} exactly 0, as in a new layer",
+            "No training has moved it. Either the layer is new or frozen, or no loss depends on "
+            "its output, so that it gets no gradient: fusionlab's SuperXTFT computes its memory "
+            "layer and discards the result.",
+            "If the model was trained, look where the layer's output goes.",
+            {"zeros": zeros},
+        )
+    ]
+
+
+def count_of(things: Sequence[object], noun: str) -> str:
+    """``"2 groups"``."""
+    return f"{len(things):,} {noun}{'s' * (len(things) > 1)}"
+
+
+def some_of(chosen: list[int], of: int, noun: str) -> str:
+    """``"2 of 4 heads (0, 3)"``."""
+    return f"{len(chosen):,} of {of:,} {noun}s ({listed(list(map(str, chosen)))})"
+
+
+def listed(names: list[str]) -> str:
+    """The first of some names."""
+    return ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")

@@ -1,0 +1,102 @@
+"""What each head of an attention between two inputs compares and adds, in float64."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from memattn.arrays import Array
+from memattn.inspection.fold import Array64
+
+
+@dataclass(frozen=True)
+class PairHead:
+    """One head: logits ``x1·a·x2`` plus a part of each input alone; it adds ``P·(x2·c) + d``.
+
+    Attributes
+    ----------
+    logits : array (R,)
+        Singular values of a (F1, F2), largest first; R is the highest rank that it can have.
+    values : array (R',)
+        Those of c (F2, U).
+    constant : float
+        The norm of d (U,), what is added whatever is read.
+    """
+
+    logits: Array64
+    values: Array64
+    constant: float
+
+
+def attention_names(weights: Mapping[str, Array]) -> tuple[str, ...]:
+    """The attentions of a layer: the only one, or the short and the long side."""
+    return ("short", "long") if "short.query.kernel" in weights else ("",)
+
+
+def part_name(attention: str, part: str) -> str:
+    """The name of a weight's group in an attention, such as ``"short.query"``."""
+    return f"{attention}.{part}" if attention else part
+
+
+def source_names(attention: str) -> tuple[str, str]:
+    """The Denses that an attention's queries and keys come from."""
+    return (f"{attention}.dense", f"{attention}.dense") if attention else ("source1", "source2")
+
+
+def input_widths(weights: Mapping[str, Array]) -> tuple[int, int]:
+    """The widths F1 and F2 of the two inputs."""
+    names = attention_names(weights)
+    first, second = source_names(names[0])[0], source_names(names[-1])[1]
+    return weights[f"{first}.kernel"].shape[0], weights[f"{second}.kernel"].shape[0]
+
+
+@np.errstate(over="ignore", invalid="ignore")
+def fold_pair_heads(weights: Mapping[str, Array], attention: str) -> list[PairHead]:
+    """Each head of an attention; an overflow gives an infinity or a NaN."""
+    first, second = (_kernel(weights, name) for name in source_names(attention))
+    query, key, value, output = (
+        _kernel(weights, part_name(attention, role)) for role in ("query", "key", "value", "output")
+    )
+    shift = _bias(weights, source_names(attention)[1], second.shape[1])
+    heads = []
+    for h in range(query.shape[1]):
+        scale = 1 / np.sqrt(query.shape[2])
+        left, right = first @ query[:, h] * scale, second @ key[:, h]
+        read = second @ value[:, h]
+        bias = _bias(weights, part_name(attention, "value"), 1)
+        constant = (shift @ value[:, h] + (bias[h] if bias.ndim > 1 else 0)) @ output[h]
+        heads.append(
+            PairHead(
+                _singular_values(left, right.T),
+                _singular_values(read, output[h]),
+                float(np.linalg.norm(constant)),
+            )
+        )
+    return heads
+
+
+def effective_rank(singular_values: Array64) -> float:
+    """How many directions a matrix uses: 1 for one, R where R count alike; 0 for a zero matrix."""
+    if singular_values[0] == 0:
+        return 0.0
+    squares = (singular_values / singular_values[0]) ** 2
+    return float(squares.sum() ** 2 / (squares**2).sum())
+
+
+def _kernel(weights: Mapping[str, Array], name: str) -> Array64:
+    return np.asarray(weights[f"{name}.kernel"], np.float64)
+
+
+def _bias(weights: Mapping[str, Array], name: str, size: int) -> Array64:
+    return np.asarray(weights.get(f"{name}.bias", np.zeros(size)), np.float64)
+
+
+def _singular_values(left: Array64, right: Array64) -> Array64:
+    """Those of a product that are not 0 by its shape, largest first; NaN where it overflows."""
+    rank = min(*left.shape, right.shape[1])
+    product = left @ right
+    if not np.isfinite(product).all():
+        return np.full(rank, np.nan)
+    return np.asarray(np.linalg.svd(product, compute_uv=False)[:rank], np.float64)
