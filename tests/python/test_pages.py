@@ -14,7 +14,7 @@ from .pages import ROOT, blocks, run
 
 HOST = os.environ.get("MEMATTN_TEST_HOST")
 PAGES = {
-    "keras2": ["keras"],
+    "keras2": ["keras", "xtft"],
     "keras3": ["keras"],
     "torch": ["pytorch"],
     "jax": ["jax"],

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from memattn.keras.host import ops
+from memattn.keras.softmax import finite_part, masked_softmax, softmax
 from memattn.layer_options import Route
 
 
@@ -78,10 +79,11 @@ def attend(
     tokens = ops.reshape(x, (-1, width))
     logits, read = _folded(tokens, weights) if route == "folded" else _projected(tokens, weights)
     if keep is None:
-        scores = _softmax(ops.reshape(logits, (-1, heads, slots)), weights.dtype)
+        scores = softmax(ops.reshape(logits, (-1, heads, slots)), weights.dtype)
     else:
         logits = ops.reshape(logits, by_token)
-        scores = _masked_softmax(logits, weights, keep, fully_masked)
+        keep = ops.expand_dims(keep, -2)
+        scores = masked_softmax(logits, keep, weights.dtype, fully_masked, weights.poison)
     used = scores if drop is None else drop(scores)
     output = read(ops.reshape(used, (-1, heads * slots)))
     if weights.output_bias is not None:
@@ -136,35 +138,8 @@ def _projected(tokens: Any, weights: Weights) -> tuple[Any, Callable[[Any], Any]
     return logits, read
 
 
-def _softmax(logits: Any, dtype: str) -> Any:
-    """Softmax over slots, in float32 where `dtype` is too short for their sum."""
-    if logits.shape[-1] == 1:  # Keras 3 warns of such an axis
-        return ops.exp(logits - logits)
-    if dtype not in ("float16", "bfloat16"):
-        return ops.softmax(logits, axis=-1)
-    return ops.cast(ops.softmax(ops.cast(logits, "float32"), axis=-1), dtype)
-
-
-def _masked_softmax(logits: Any, weights: Weights, keep: Any, fully_masked: str) -> Any:
-    """Softmax over the slots that are kept, (B, T, H, S); the others' gradients are exactly 0."""
-    keep = ops.expand_dims(keep, -2)
-    lowest = -6e4 if weights.dtype == "float16" else -1e30  # exp of it is 0 beside any logit
-    if fully_masked == "zero":
-        return ops.where(keep, _softmax(ops.where(keep, logits, lowest), weights.dtype), 0.0)
-    # A row without a kept slot reads all alike: logits of 0, or NaN for a slot that holds one.
-    alive = ops.any(keep, axis=-1, keepdims=True)
-    filler = ops.where(alive, lowest, weights.poison)
-    return _softmax(ops.where(keep, logits, filler), weights.dtype)
-
-
 def without_poison(weights: Weights) -> Weights:
-    """Move what is not finite in the memory from the slots to their logits.
-
-    A masked logit is replaced, so nothing of its slot can reach a result, where 0·NaN would. A slot
-    that is read gives NaN, as it would have.
-    """
-    finite = ops.all(ops.isfinite(weights.memory), axis=-1)
-    memory = ops.where(ops.expand_dims(finite, 1), weights.memory, 0.0)
-    poison = ops.where(finite, ops.sum(memory * 0.0, -1), float("nan"))
+    """Move what is not finite in the memory from the slots to their logits."""
+    memory, poison = finite_part(weights.memory)
     poison = ops.broadcast_to(poison, (weights.heads, weights.slots))
     return replace(weights, memory=memory, poison=poison)

@@ -44,12 +44,40 @@ def build_attention(attention: Any, width: int, slots: int, units: int) -> None:
         tf_ops.call_once(attention, (1, 1, width), (1, slots, units))
 
 
+def build_dense(dense: Any, width: int) -> None:
+    """Make the weights of a Dense that reads (B, T, `width`)."""
+    if KERAS_3:
+        dense.build((None, None, width))
+    else:
+        tf_ops.call_once(dense, (1, 1, width))
+
+
 def projections(attention: Any) -> tuple[Any, Any, Any, Any]:
     """The layers of query, key, value and output inside a MultiHeadAttention."""
     names = ("query_dense", "key_dense", "value_dense", "output_dense")
     found = (getattr(attention, name if KERAS_3 else f"_{name}") for name in names)
     query, key, value, output = found
     return query, key, value, output
+
+
+def projection_tensors(where: str, attention: Any) -> list[Any]:
+    """Kernel and bias of those four as tensors; None for a bias that it does not have."""
+    return [tensor for dense in projections(attention) for tensor in dense_tensors(where, dense)]
+
+
+def dense_tensors(where: str, dense: Any) -> tuple[Any, Any]:
+    """Kernel and bias of a Dense or EinsumDense as tensors; None for a bias that it does not have.
+
+    Raises
+    ------
+    ValueError
+        The layer is quantized; `where` is the name of the layer that it is in.
+    """
+    if getattr(dense, "quantization_mode", None) is not None:
+        found = f"its {dense.name} quantized to {dense.quantization_mode}"
+        raise ValueError(f"{where}: found {found}, expected weights that are not")
+    bias = None if dense.bias is None else ops.convert_to_tensor(dense.bias)
+    return ops.convert_to_tensor(dense.kernel), bias
 
 
 def shape_of(sizes: Sequence[int | None]) -> Any:

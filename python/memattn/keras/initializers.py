@@ -42,11 +42,14 @@ def derived_seeds(seed: int | None, number: int) -> list[int | None]:
 
 
 def seeded(initializer: Any, seed: int | None) -> Any:
-    """The initializer with a seed, if it takes one and has none."""
-    if seed is None or not hasattr(initializer, "get_config"):
+    """A copy of the initializer with a seed, or none, if it takes one and has none.
+
+    One initializer without a seed, used twice, would draw the same twice.
+    """
+    if not hasattr(initializer, "get_config"):
         return initializer
     config = initializer.get_config()
-    if config.get("seed", seed) is not None:
+    if config.get("seed", 0) is not None:
         return initializer
     return type(initializer).from_config({**config, "seed": seed})
 

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any, Literal, TypeAlias
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from memattn import _memattn
 from memattn.deprecation import RenamedProperty
 from memattn.keras.attention import Weights, attend
-from memattn.keras.host import build_attention, keras, ops, projections, shape_of, traced_as_written
+from memattn.keras.host import (
+    build_attention,
+    keras,
+    ops,
+    projection_tensors,
+    projections,
+    shape_of,
+    traced_as_written,
+)
 from memattn.keras.initializers import (
     MultiHeadAttention,
     derived_seeds,
@@ -16,7 +25,13 @@ from memattn.keras.initializers import (
     memory_initializer_of,
     seeded,
 )
-from memattn.keras.learner import SHARED_OPTIONS, Learner, parameters
+from memattn.keras.learner import (
+    Constraint,
+    Initializer,
+    Learner,
+    Regularizer,
+    names_of_projections,
+)
 from memattn.keras.masks import (
     attention_rows,
     causal_rows,
@@ -25,22 +40,13 @@ from memattn.keras.masks import (
     slot_rows,
     token_rows,
 )
+from memattn.layer import MemoryAugmentedAttention as NumpyLayer
 from memattn.layer_options import Route, cheaper_route, config_json
 
-_GET = {
-    "initializer": keras.initializers.get,
-    "regularizer": keras.regularizers.get,
-    "constraint": keras.constraints.get,
-}
-_SERIALIZE = {
-    "initializer": keras.initializers.serialize,
-    "regularizer": keras.regularizers.serialize,
-    "constraint": keras.constraints.serialize,
-}
-
-Initializer: TypeAlias = Any  # what keras.initializers.get takes, and so on
-Regularizer: TypeAlias = Any
-Constraint: TypeAlias = Any
+_SHARED_OPTIONS = (
+    *("units", "memory_size", "num_heads", "key_dim", "value_dim"),
+    *("use_bias", "residual", "dropout", "fully_masked"),
+)
 
 
 @keras.saving.register_keras_serializable(package="memattn")
@@ -96,6 +102,10 @@ class MemoryAugmentedAttention(Learner):
     -----
     In mixed precision the softmax runs in float32, everything else in the compute dtype.
     """
+
+    _numpy_class = NumpyLayer
+    _shared_options = _SHARED_OPTIONS
+    _fresh = ("dropout_layer", "_forced_route", "width")
 
     def __init__(
         self,
@@ -153,14 +163,12 @@ class MemoryAugmentedAttention(Learner):
     def _set_options(self, **options: Any) -> None:
         """Check all options of the constructor, and keep them under their names."""
         options["memory_initializer"] = memory_initializer_of(options["memory_initializer"])
-        known = {name: options[name] for name in (*SHARED_OPTIONS, "seed")}
+        known = {name: options[name] for name in (*_SHARED_OPTIONS, "seed")}
         known["seed"] = 0 if known["seed"] is None else known["seed"]
         known["memory_initializer"] = memattn_name(options["memory_initializer"])
         for text in _memattn.config_warnings(config_json(**known)):
             warnings.warn(text, UserWarning, stacklevel=3)
-        for name, value in options.items():
-            get = _GET.get(name.rpartition("_")[2])
-            setattr(self, name, value if get is None else get(value))
+        self._keep_options(options)
 
     def build(self, input_shape: Any) -> None:
         """Make the weights.
@@ -267,7 +275,7 @@ class MemoryAugmentedAttention(Learner):
                 attention_rows(attention_mask, (batch, steps, self.memory_size)),
                 token_rows("query_mask", query_mask, (batch, steps)),
                 token_rows("mask", mask, (batch, steps)),
-                slot_rows(value_mask, (batch, self.memory_size)),
+                slot_rows("value_mask", value_mask, (batch, self.memory_size)),
                 causal_rows(ops.shape(inputs)[1], self.memory_size, first)
                 if use_causal_mask
                 else None,
@@ -301,15 +309,6 @@ class MemoryAugmentedAttention(Learner):
         """Return the input's shape, which is that of the output."""
         return shape_of(input_shape)
 
-    def get_config(self) -> dict[str, Any]:
-        """Return the arguments that make a layer like this one, as JSON can hold them."""
-        config: dict[str, Any] = super().get_config()
-        for name in parameters(type(self)):
-            serialize = _SERIALIZE.get(name.rpartition("_")[2])
-            value = getattr(self, name)
-            config[name] = value if serialize is None or value is None else serialize(value)
-        return config
-
     @property
     def route(self) -> Route:
         """The route that computes, ``"folded"`` or ``"projected"``; both give the same to rounding.
@@ -331,15 +330,24 @@ class MemoryAugmentedAttention(Learner):
 
     form = RenamedProperty("route", removed_in="0.3")
 
+    def _note_widths(self) -> None:
+        self.width = int(projections(self.attention)[0].kernel.shape[0])
+
     def _weights(self) -> Weights:
-        tensors = [ops.convert_to_tensor(self.memory)]
-        for dense in projections(self.attention):
-            if getattr(dense, "quantization_mode", None) is not None:
-                found = f"its {dense.name} quantized to {dense.quantization_mode}"
-                raise ValueError(f"{self.name}: found {found}, expected weights that are not")
-            tensors.append(ops.convert_to_tensor(dense.kernel))
-            tensors.append(None if dense.bias is None else ops.convert_to_tensor(dense.bias))
-        return Weights(self.compute_dtype, *tensors)
+        tensors = projection_tensors(self.name, self.attention)
+        return Weights(self.compute_dtype, ops.convert_to_tensor(self.memory), *tensors)
+
+    def _weight_names(self) -> list[str]:
+        return ["memory", *names_of_projections("", self.use_bias)]
+
+    def _input_shape_of(self, options: Mapping[str, Any]) -> Any:
+        return (None, None, self.units)
+
+    def _numpy_options(self) -> dict[str, Any]:
+        if self.width != self.units:
+            found = f"a layer of {self.units} units that reads an input of width {self.width}"
+            raise ValueError(f"save: found {found}, expected the two to be equal for this format")
+        return {"memory_initializer": memattn_name(self.memory_initializer)}
 
     def _drop(self, training: bool | None) -> Any:
         layer = self.dropout_layer

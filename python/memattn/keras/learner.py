@@ -6,23 +6,31 @@ import inspect
 import json
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
 
 from memattn.files import write_atomically
-from memattn.keras.host import Layer
-from memattn.keras.initializers import memattn_name
-from memattn.layer import MemoryAugmentedAttention as NumpyLayer
+from memattn.keras.host import Layer, keras
 
 Format = Literal["safetensors", "json"]
 _FORMATS = '"safetensors" or "json"'
-SHARED_OPTIONS = (
-    *("units", "memory_size", "num_heads", "key_dim", "value_dim"),
-    *("use_bias", "residual", "dropout", "fully_masked"),
-)
+_GET = {
+    "initializer": keras.initializers.get,
+    "regularizer": keras.regularizers.get,
+    "constraint": keras.constraints.get,
+}
+_SERIALIZE = {
+    "initializer": keras.initializers.serialize,
+    "regularizer": keras.regularizers.serialize,
+    "constraint": keras.constraints.serialize,
+}
+
+Initializer: TypeAlias = Any  # what keras.initializers.get takes, and so on
+Regularizer: TypeAlias = Any
+Constraint: TypeAlias = Any
 
 
 class _Call:
@@ -51,6 +59,12 @@ class Learner(Layer):  # type: ignore[misc]
     A file holds the layer's weights and options in the format of docs/format.md, which the NumPy
     layer, C++ and the other hosts read, too.
     """
+
+    # The NumPy layer of the same name, and the options that both have.
+    _numpy_class: ClassVar[Any]
+    _shared_options: ClassVar[tuple[str, ...]]
+    # Attributes of a new layer that are no options; a layer that becomes one of ours gets them.
+    _fresh: ClassVar[tuple[str, ...]]
 
     my_params = _Call()
 
@@ -86,6 +100,15 @@ class Learner(Layer):  # type: ignore[misc]
         if changed:
             self._set_options(**{**current, **changed})
         return self
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments that make a layer like this one, as JSON can hold them."""
+        config: dict[str, Any] = super().get_config()
+        for name in parameters(type(self)):
+            serialize = _SERIALIZE.get(name.rpartition("_")[2])
+            value = getattr(self, name)
+            config[name] = value if serialize is None or value is None else serialize(value)
+        return config
 
     def summary(self) -> str:
         """Return a table of the parameters, the weights and the route that runs."""
@@ -169,49 +192,87 @@ class Learner(Layer):  # type: ignore[misc]
         """
         _check_format("load", format)
         path = Path(file_path)
-        layer = NumpyLayer.load(path) if format == "safetensors" else None
-        options = _read_options(path) if layer is None else layer.get_config()
-        options = {name: options[name] for name in SHARED_OPTIONS}
+        layer = self._numpy_class.load(path) if format == "safetensors" else None
+        options = self._read_options(path) if layer is None else layer.get_config()
         if not self.built:
-            self.set_params(**options)
+            self.set_params(**{name: options[name] for name in self._shared_options})
         for name, value in self._options().items():
-            if value != options[name]:
+            if self._expected(options, name) != value:
                 found = f"{name}={options[name]!r}"
                 raise ValueError(f"load: {path}: found {found}, expected {value!r}, as here")
         if layer is not None:
             if not self.built:
-                self.build((None, None, self.units))
+                self.build(self._input_shape_of(options))
             self.set_weights(layer.get_weights())
         return True
 
+    def _keep_options(self, options: dict[str, Any]) -> None:
+        """Keep checked options of the constructor under their names."""
+        for name, value in options.items():
+            get = _GET.get(name.rpartition("_")[2])
+            setattr(self, name, value if get is None else get(value))
+
     def _options(self) -> dict[str, Any]:
         """What must be alike in two layers for one to take the other's weights."""
-        return {name: getattr(self, name) for name in SHARED_OPTIONS}
+        return {name: getattr(self, name) for name in self._shared_options}
+
+    def _expected(self, options: Mapping[str, Any], name: str) -> Any:
+        """What an option of a file stands for."""
+        return options[name]
+
+    def _set_options(self, **options: Any) -> None:
+        """Check all options of the constructor, and keep them under their names."""
+        raise NotImplementedError
+
+    def _note_widths(self) -> None:
+        """Take the widths of the inputs from the weights, of a layer that others have built."""
+        raise NotImplementedError
+
+    def _input_shape_of(self, options: Mapping[str, Any]) -> Any:
+        """The shape to build for, of a layer with the options of a file."""
+        raise NotImplementedError
+
+    def _numpy_options(self) -> dict[str, Any]:
+        """Options of the NumPy layer that this layer has in another form; raise without one."""
+        raise NotImplementedError
 
     def _weight_names(self) -> list[str]:
         """What the other hosts call the weights, in the order that all have in common."""
-        kinds = ("kernel", "bias") if self.use_bias else ("kernel",)
-        parts = ("query", "key", "value", "output")
-        return ["memory", *(f"{part}.{kind}" for part in parts for kind in kinds)]
+        raise NotImplementedError
 
-    def _numpy_layer(self) -> NumpyLayer:
+    def _numpy_layer(self) -> Any:
         """The layer with these options and weights over NumPy, which knows the files."""
         if not self.built:
             raise ValueError("save: found a layer without weights, expected one that is built")
-        if self.width != self.units:
-            found = f"a layer of {self.units} units that reads an input of width {self.width}"
-            raise ValueError(f"save: found {found}, expected the two to be equal for this format")
+        options = {**self._options(), **self._numpy_options()}
         weights = [np.asarray(weight) for weight in self.get_weights()]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # of a memory that started at zeros
-            layer = NumpyLayer(
-                **self._options(),
-                memory_initializer=memattn_name(self.memory_initializer),
+            layer = self._numpy_class(
+                **options,
                 seed=self.seed or 0,
                 dtype="float64" if weights[0].dtype == np.float64 else "float32",
             )
         layer.set_weights(weights)
         return layer
+
+    def _read_options(self, path: Path) -> dict[str, Any]:
+        try:
+            options = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ValueError(f"load: {path}: found no JSON ({error}), expected options") from None
+        names = self._shared_options
+        missing = [n for n in names if not isinstance(options, dict) or n not in options]
+        if missing:
+            raise ValueError(f"load: {path}: found no {', '.join(missing)}, expected all options")
+        return dict(options)
+
+
+def names_of_projections(prefix: str, use_bias: bool) -> list[str]:
+    """Names of the weights of an attention."""
+    kinds = ("kernel", "bias") if use_bias else ("kernel",)
+    parts = ("query", "key", "value", "output")
+    return [f"{prefix}{part}.{kind}" for part in parts for kind in kinds]
 
 
 def _check_format(where: str, format: str) -> None:
@@ -222,14 +283,3 @@ def _check_format(where: str, format: str) -> None:
         )
     if format not in ("safetensors", "json"):
         raise ValueError(f"{where}: format: found {format!r}, expected {_FORMATS}")
-
-
-def _read_options(path: Path) -> dict[str, Any]:
-    try:
-        options = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"load: {path}: found no JSON ({error}), expected options") from None
-    missing = [n for n in SHARED_OPTIONS if not isinstance(options, dict) or n not in options]
-    if missing:
-        raise ValueError(f"load: {path}: found no {', '.join(missing)}, expected all options")
-    return dict(options)

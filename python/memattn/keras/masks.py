@@ -35,12 +35,12 @@ def token_rows(name: str, mask: Any, full: tuple[Size, ...]) -> Any:
     return None if mask is None else ops.expand_dims(_two_axes(name, mask, full), 2)
 
 
-def slot_rows(mask: Any, full: tuple[Size, ...]) -> Any:
+def slot_rows(name: str, mask: Any, full: tuple[Size, ...]) -> Any:
     """A mask (B, S) of slots as (B, 1, S)."""
-    return None if mask is None else ops.expand_dims(_two_axes("value_mask", mask, full), 1)
+    return None if mask is None else ops.expand_dims(_two_axes(name, mask, full), 1)
 
 
-def checked_first_step(first_step: Any, slots: int) -> Any:
+def checked_first_step(first_step: Any, slots: Size) -> Any:
     """Return where a call begins as a scalar tensor; of a symbolic one only the kind is checked."""
     if hasattr(first_step, "shape") and not isinstance(first_step, (np.generic, np.ndarray)):
         first_step = ops.convert_to_tensor(first_step)
@@ -52,10 +52,11 @@ def checked_first_step(first_step: Any, slots: int) -> Any:
         except TypeError:  # nobody knows the value yet
             return first_step
     # A place behind the last slot reads all of them; int32 may not count as far as the place.
-    return ops.convert_to_tensor(min(as_place("first_step", first_step, 0), slots))
+    last = 2**30 if slots is None else slots
+    return ops.convert_to_tensor(min(as_place("first_step", first_step, 0), last))
 
 
-def causal_rows(steps: Any, slots: int, first: Any) -> Any:
+def causal_rows(steps: Any, slots: Any, first: Any) -> Any:
     """Step t reads slots 0 to first + t: (1, T, S)."""
     step, slot = ops.arange(steps), ops.arange(slots)
     step = step + ops.cast(first, step.dtype)

@@ -1,36 +1,102 @@
-"""What was built with the published layer: models (`replace`) and files (`published_as_ours`)."""
+"""What was built with published layers: models (`replace`) and files (`published_as_ours`)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal, overload
 
 import numpy as np
 
-from memattn.keras.host import KERAS_3, keras, ops
+from memattn.keras.cross_attention import CrossAttention
+from memattn.keras.fusionlab_models import link_fusion, note_of
+from memattn.keras.hierarchical_attention import HierarchicalAttention
+from memattn.keras.host import KERAS_3, Attention, keras, ops, projections
 from memattn.keras.layer import MemoryAugmentedAttention
 from memattn.keras.learner import parameters
+from memattn.keras.self_attention import (
+    ATTENTION_OPTIONS,
+    ExplainableAttention,
+    MultiResolutionAttentionFusion,
+    SelfAttention,
+)
 
-_NAME = MemoryAugmentedAttention.__name__
-_REGISTERED = "fusionlab.nn.components>MemoryAugmentedAttention"
+_PACKAGE = "fusionlab.nn.components"
 # What the published layer and ours may differ by, relative to the largest output.
 _TOLERANCE = {"float64": 1e-9, "float32": 1e-4, "float16": 2e-2, "bfloat16": 2e-1}
-# Of the attention inside a published layer, what a layer of ours takes over.
-_TAKEN = (
-    *("num_heads", "key_dim", "value_dim", "use_bias", "kernel_initializer", "bias_initializer"),
-    *("kernel_regularizer", "bias_regularizer", "kernel_constraint", "bias_constraint"),
-)
 _COMPILED = ("train_function", "test_function", "predict_function", "train_tf_function")
 
 
-def replace(model: Any) -> Any:
-    """Turn every published ``MemoryAugmentedAttention`` inside a model into ours, in place.
+@dataclass(frozen=True)
+class _Kind:
+    """A published layer: our class, and the attributes that it is known by."""
+
+    ours: Any
+    attentions: tuple[str, ...]
+    denses: tuple[str, ...] = ()
+    numbers: tuple[str, ...] = ("units",)
+
+    @property
+    def name(self) -> str:
+        """The name of both classes."""
+        return str(self.ours.__name__)
+
+
+_KINDS = (
+    _Kind(MemoryAugmentedAttention, ("attention",), numbers=("units", "memory_size")),
+    _Kind(CrossAttention, ("cross_attention",), ("source1_dense", "source2_dense")),
+    _Kind(
+        HierarchicalAttention,
+        ("short_term_attention", "long_term_attention"),
+        ("short_term_dense", "long_term_dense"),
+    ),
+    _Kind(MultiResolutionAttentionFusion, ("attention",), numbers=("units", "num_heads")),
+    _Kind(ExplainableAttention, ("attention",), numbers=("num_heads", "key_dim")),
+)
+
+
+@dataclass(frozen=True)
+class Replaced:
+    """A layer that `replace` replaced.
+
+    Attributes
+    ----------
+    name : str
+        The layer's name in Keras.
+    kind : str
+        The name of its class, the published one and ours.
+    note : str
+        What its model makes of it that one should know; empty as a rule.
+    """
+
+    name: str
+    kind: str
+    note: str = ""
+
+    def __str__(self) -> str:
+        """Return all of it as a line."""
+        return f"{self.name}: {self.kind}" + (f" ({self.note})" if self.note else "")
+
+
+@overload
+def replace(model: Any, *, return_replaced: Literal[False] = False) -> Any: ...
+@overload
+def replace(model: Any, *, return_replaced: Literal[True]) -> tuple[Any, list[Replaced]]: ...
+def replace(model: Any, *, return_replaced: bool = False) -> Any:
+    """Turn every published attention layer inside a model into ours, in place.
+
+    It takes fusionlab's ``MemoryAugmentedAttention``, ``CrossAttention``,
+    ``HierarchicalAttention``, ``MultiResolutionAttentionFusion`` and ``ExplainableAttention``.
 
     Each layer stays the object that it is, with its name, its variables and its place in the model,
     and becomes one of our class. So the weights and their order, an optimizer's state, the graph of
     a functional model and every reference that the model's own code holds stay as they were. Before
     a layer is accepted, both classes are run on it and compared.
+
+    In an XTFT or SuperXTFT that reads the last step of its fusion alone, the fusion computes that
+    step alone. It asks the model in every call that is traced, so a ``final_agg`` that is changed
+    later has its effect.
 
     What Keras has compiled for ``fit``, ``evaluate`` and ``predict`` is compiled anew at the next
     call. A ``tf.function`` of your own that has run already keeps what it was traced with.
@@ -39,10 +105,12 @@ def replace(model: Any) -> Any:
     ----------
     model : keras.Model or keras.layers.Layer
         Functional, sequential or subclassed; layers are found wherever Keras tracks them.
+    return_replaced : bool
+        Also return what was replaced, a list of `Replaced`.
 
     Returns
     -------
-    `model`
+    `model`, or that and the list
 
     Raises
     ------
@@ -50,31 +118,40 @@ def replace(model: Any) -> Any:
         The model has no such layer, or one that computes something else; then nothing has changed.
     """
     layers = list(model._flatten_layers())
-    found = [layer for layer in layers if _is_published(layer)]
-    if not found and not any(isinstance(layer, MemoryAugmentedAttention) for layer in layers):
-        raise ValueError(f"replace: model: found no {_NAME} in {model.name}, expected at least one")
+    found = [(layer, kind) for layer in layers for kind in _KINDS if _is_published(layer, kind)]
+    ours = tuple(kind.ours for kind in _KINDS)
+    if not found and not any(isinstance(layer, ours) for layer in layers):
+        names = ", ".join(kind.name for kind in _KINDS)
+        raise ValueError(
+            f"replace: model: found no published layer in {model.name}, expected at least one of "
+            f"{names}"
+        )
     done: list[tuple[Any, type, dict[str, Any]]] = []
     try:
-        for layer in found:
+        for layer, kind in found:
             done.append((layer, type(layer), dict(vars(layer))))
-            _convert(layer)
+            _convert(layer, kind)
     except Exception:
-        for layer, kind, attributes in done:
-            object.__setattr__(layer, "__class__", kind)
+        for layer, before, attributes in done:
+            object.__setattr__(layer, "__class__", before)
             vars(layer).clear()
             vars(layer).update(attributes)
         raise
+    for layer in layers:
+        link_fusion(layer)
     for layer in layers if found else []:
         if isinstance(layer, keras.Model):
             for name in _COMPILED:
                 if hasattr(layer, name):
                     setattr(layer, name, None)
-    return model
+    if not return_replaced:
+        return model
+    return model, [Replaced(layer.name, kind.name, note_of(layer, layers)) for layer, kind in found]
 
 
 @contextmanager
 def published_as_ours(num_heads: int | None = None) -> Iterator[None]:
-    """Let Keras make ours where a file that it loads says the published layer.
+    """Let Keras make ours where a file that it loads says a published layer.
 
     ::
 
@@ -84,8 +161,9 @@ def published_as_ours(num_heads: int | None = None) -> Iterator[None]:
     Parameters
     ----------
     num_heads : int, optional
-        Of the layers whose config does not say, as the published one's does not.
-        ``memattn.convert.find(path)`` lists the layers in a file with it.
+        Of the layers whose config does not say, as those of ``MemoryAugmentedAttention``,
+        ``CrossAttention`` and ``HierarchicalAttention`` do not. ``memattn.convert.find(path)``
+        lists the memory layers in a file with it.
 
     Notes
     -----
@@ -93,73 +171,72 @@ def published_as_ours(num_heads: int | None = None) -> Iterator[None]:
     registered there, as fusionlab's is once it is imported, comes before what ``custom_objects``
     and ``custom_object_scope`` say. So no other thread should load a model meanwhile.
     """
-
-    class Published(MemoryAugmentedAttention):
-        @classmethod
-        def from_config(cls, config: Mapping[str, Any]) -> MemoryAugmentedAttention:
-            heads = config.get("num_heads", num_heads)
-            if heads is None:
-                raise ValueError(
-                    f"{config.get('name', _NAME)}: found no num_heads in the file, where the "
-                    "published layer does not put it, expected published_as_ours(num_heads=...)"
-                )
-            options = {"fully_masked": "uniform", **config, "num_heads": heads}
-            layer: MemoryAugmentedAttention = MemoryAugmentedAttention.from_config(options)
-            return layer
-
     registry = keras.saving.get_custom_objects()
-    before = registry.get(_REGISTERED)
-    registry[_REGISTERED] = Published
+    names = {f"{_PACKAGE}>{kind.name}": kind for kind in _KINDS}
+    before = {name: registry[name] for name in names if name in registry}
+    registry.update({name: _reader_of(kind, num_heads) for name, kind in names.items()})
     try:
         yield
     finally:
-        del registry[_REGISTERED]
-        if before is not None:
-            registry[_REGISTERED] = before
+        for name in names:
+            del registry[name]
+        registry.update(before)
 
 
-def _is_published(layer: Any) -> bool:
+def _reader_of(kind: _Kind, num_heads: int | None) -> type:
+    """A class that makes a layer of ours from the config of a published one."""
+
+    class Published(kind.ours):  # type: ignore[misc,name-defined]
+        @classmethod
+        def from_config(cls, config: Mapping[str, Any]) -> Any:
+            heads = config.get("num_heads", num_heads)
+            if heads is None:
+                raise ValueError(
+                    f"{config.get('name', kind.name)}: found no num_heads in the file, where the "
+                    "published layer does not put it, expected published_as_ours(num_heads=...)"
+                )
+            # The published one of two inputs has the configs of its Denses in its own.
+            options = {name: value for name, value in config.items() if name not in kind.denses}
+            if "fully_masked" in parameters(kind.ours):
+                options.setdefault("fully_masked", "uniform")
+            return kind.ours.from_config({**options, "num_heads": heads})
+
+    return Published
+
+
+def _is_published(layer: Any, kind: _Kind) -> bool:
     """Whether it is a layer of that name and structure; a class derived from it may do more."""
-    attention = getattr(layer, "attention", None)
     return (
-        type(layer).__name__ == _NAME
-        and not isinstance(layer, MemoryAugmentedAttention)
-        and isinstance(attention, keras.layers.MultiHeadAttention)
-        and hasattr(layer, "units")
-        and hasattr(layer, "memory_size")
+        type(layer).__name__ == kind.name
+        and not isinstance(layer, kind.ours)
+        and all(isinstance(getattr(layer, name, None), Attention) for name in kind.attentions)
+        and all(isinstance(getattr(layer, name, None), keras.layers.Dense) for name in kind.denses)
+        and all(hasattr(layer, name) for name in kind.numbers)
     )
 
 
-def _convert(layer: Any) -> None:
+def _convert(layer: Any, kind: _Kind) -> None:
     """Make a published layer one of ours, or raise."""
-    config = layer.attention.get_config()
-    if config["dropout"]:
-        raise ValueError(f"replace: {layer.name}: found dropout in its attention, expected none")
     if KERAS_3 and not layer.built:
         raise ValueError(f"replace: {layer.name}: found no weights, expected a model that is built")
-    options = {
-        "units": layer.units,
-        "memory_size": layer.memory_size,
-        "fully_masked": "uniform",
-        "activity_regularizer": layer.activity_regularizer,
-        **{name: config[name] for name in _TAKEN},
-    }
-    before = _probe(layer) if layer.built else None
-    ours = MemoryAugmentedAttention(name=layer.name, dtype=layer.dtype_policy, **options)
-    object.__setattr__(layer, "__class__", MemoryAugmentedAttention)
-    for name in parameters(MemoryAugmentedAttention):
-        setattr(layer, name, getattr(ours, name))
+    ours = kind.ours(name=layer.name, dtype=layer.dtype_policy, **_options(layer, kind))
+    before = _probe(layer, kind) if layer.built else None
+    object.__setattr__(layer, "__class__", kind.ours)
+    if not issubclass(kind.ours, SelfAttention):
+        for name in parameters(kind.ours):
+            setattr(layer, name, getattr(ours, name))
     for name, value in vars(ours).items():
         # What Keras has noted of the signature of `call`.
         if name.lstrip("_").startswith("call_"):
             setattr(layer, name, value)
-    layer.dropout_layer, layer._forced_route, layer.width = None, None, None
+    for name in kind.ours._fresh:
+        setattr(layer, name, getattr(ours, name))
     if before is None:
         return
     if KERAS_3:  # wrappers around the methods of the class that it had
         del layer.build, layer.quantize
-    layer.width = int(layer.get_weights()[1].shape[0])
-    after = _probe(layer)
+    layer._note_widths()
+    after = _probe(layer, kind)
     largest = max(1.0, float(np.nanmax(np.abs(before), initial=0.0)))
     difference = np.abs(after - before)
     difference[np.isnan(after) & np.isnan(before)] = 0.0
@@ -171,10 +248,39 @@ def _convert(layer: Any) -> None:
         )
 
 
-def _probe(layer: Any) -> Any:
+def _options(layer: Any, kind: _Kind) -> dict[str, Any]:
+    """The arguments of our class that make a layer like a published one, or raise."""
+    configs = [getattr(layer, name).get_config() for name in kind.attentions]
+    if any(config["dropout"] for config in configs):
+        raise ValueError(f"replace: {layer.name}: found dropout in its attention, expected none")
+    taken = [{name: config[name] for name in ATTENTION_OPTIONS} for config in configs]
+    numbers = {name: getattr(layer, name) for name in kind.numbers}
+    if issubclass(kind.ours, SelfAttention):
+        return {**numbers, "attention_options": taken[0]}
+    heads = [{name: config[name] for name in ("num_heads", "key_dim")} for config in configs]
+    biases = {config["use_bias"] for config in taken}
+    biases |= {getattr(layer, name).use_bias for name in kind.denses}
+    if any(one != heads[0] for one in heads) or len(biases) > 1:
+        found = "attentions and Denses of different options"
+        raise ValueError(f"replace: {layer.name}: found {found}, expected the same for all")
+    return {
+        **numbers,
+        "fully_masked": "uniform",
+        "activity_regularizer": layer.activity_regularizer,
+        **heads[0],
+        **taken[0],
+    }
+
+
+def _probe(layer: Any, kind: _Kind) -> Any:
     """What the layer makes of some tokens."""
-    width = layer.get_weights()[1].shape[0]  # of the query's kernel
-    x = np.random.default_rng(0).standard_normal((2, 5, width))
-    y = layer(ops.convert_to_tensor(x, layer.compute_dtype))
+    if kind.denses:
+        widths = [getattr(layer, name).kernel.shape[0] for name in kind.denses]
+    else:
+        widths = [projections(getattr(layer, kind.attentions[0]))[0].kernel.shape[0]]
+    rng = np.random.default_rng(0)
+    x = [rng.standard_normal((2, 5, int(width))) for width in widths]
+    inputs = [ops.convert_to_tensor(part, layer.compute_dtype) for part in x]
+    y = layer(inputs if kind.denses else inputs[0])
     dtype = "float64" if layer.compute_dtype == "float64" else "float32"
     return np.asarray(ops.convert_to_numpy(ops.cast(y, dtype)))

@@ -82,49 +82,60 @@ def twin(layer: memattn.MemoryAugmentedAttention) -> MemoryAugmentedAttention:
     return other
 
 
-def run(layer: Any, x: np.ndarray, g: np.ndarray, **masks: Any) -> tuple[Any, Any, dict[str, Any]]:
-    """y, the scores, and the gradients of sum(y·g) by x and every weight."""
+def run(layer: Any, x: Any, g: np.ndarray, **masks: Any) -> tuple[Any, Any, dict[str, Any]]:
+    """y, the scores, and the gradients of sum(y·g) by x and every weight.
+
+    Of a layer of two inputs x is both of them, whose gradients are "x1" and "x2", and the scores
+    may be a pair.
+    """
     of_backend = {"tensorflow": _tensorflow, "jax": _jax, "torch": _torch}[BACKEND]
-    y, scores, found = of_backend(layer, x, g, {**masks, "return_attention_scores": True})
-    names = ["x", *(name for name in NAMES if layer.use_bias or not name.endswith("bias"))]
-    return y, scores, dict(zip(names, found, strict=True))
+    inputs = list(x) if isinstance(x, (list, tuple)) else [x]
+    y, scores, found = of_backend(layer, inputs, g, {**masks, "return_attention_scores": True})
+    scores = tuple(map(numpy, scores)) if isinstance(scores, (list, tuple)) else numpy(scores)
+    names = ["x"] if len(inputs) == 1 else ["x1", "x2"]
+    return y, scores, dict(zip([*names, *layer._weight_names()], found, strict=True))
 
 
-def _tensorflow(layer: Any, x: Any, g: Any, call: dict[str, Any]) -> tuple[Any, Any, list[Any]]:
+def _one_or_both(inputs: list[Any]) -> Any:
+    return inputs[0] if len(inputs) == 1 else inputs
+
+
+def _tensorflow(layer: Any, x: list[Any], g: Any, call: dict[str, Any]) -> tuple[Any, Any, Any]:
     import tensorflow as tf
 
-    x, weights = tf.constant(x), layer.trainable_variables
+    x, weights = [tf.constant(part) for part in x], layer.trainable_variables
     with tf.GradientTape() as tape:
         tape.watch(x)
-        y, scores = layer(x, **call)
+        y, scores = layer(_one_or_both(x), **call)
         loss = tf.reduce_sum(y * g)
     values = [weight.value for weight in weights] if KERAS_3 else weights
-    return y.numpy(), scores.numpy(), [d.numpy() for d in tape.gradient(loss, [x, *values])]
+    found = tape.gradient(loss, [*x, *values], unconnected_gradients="zero")
+    return y.numpy(), scores, [tf.convert_to_tensor(d).numpy() for d in found]
 
 
-def _jax(layer: Any, x: Any, g: Any, call: dict[str, Any]) -> tuple[Any, Any, list[Any]]:
+def _jax(layer: Any, x: list[Any], g: Any, call: dict[str, Any]) -> tuple[Any, Any, list[Any]]:
     import jax
 
     fixed = [variable.value for variable in layer.non_trainable_variables]
 
     def loss(x: Any, weights: Any) -> tuple[Any, Any]:
-        (y, scores), _ = layer.stateless_call(weights, fixed, x, **call)
+        (y, scores), _ = layer.stateless_call(weights, fixed, _one_or_both(x), **call)
         return (y * g).sum(), (y, scores)
 
     weights = [variable.value for variable in layer.trainable_variables]
     step = jax.jit(jax.grad(loss, argnums=(0, 1), has_aux=True))
     (d_x, d_weights), (y, scores) = step(x, weights)
-    return np.asarray(y), np.asarray(scores), [np.asarray(d) for d in (d_x, *d_weights)]
+    return np.asarray(y), scores, [np.asarray(d) for d in (*d_x, *d_weights)]
 
 
-def _torch(layer: Any, x: Any, g: Any, call: dict[str, Any]) -> tuple[Any, Any, list[Any]]:
+def _torch(layer: Any, x: list[Any], g: Any, call: dict[str, Any]) -> tuple[Any, Any, list[Any]]:
     import torch
 
-    x = torch.tensor(x, requires_grad=True)
-    parts = [x, *(variable.value for variable in layer.trainable_variables)]
-    y, scores = layer(x, **call)
+    x = [torch.tensor(part, requires_grad=True) for part in x]
+    parts = [*x, *(variable.value for variable in layer.trainable_variables)]
+    y, scores = layer(_one_or_both(x), **call)
     found = torch.autograd.grad((y * torch.tensor(g)).sum(), parts)
-    return numpy(y), numpy(scores), [d.numpy() for d in found]
+    return numpy(y), scores, [d.numpy() for d in found]
 
 
 def import_fusionlab(name: str) -> ModuleType:

@@ -293,7 +293,7 @@ def test_what_is_not_published_is_left_alone() -> None:
         pass
 
     model = keras.Sequential([keras.Input((5, 7)), Derived(7, 6, 2)])
-    with pytest.raises(ValueError, match="found no MemoryAugmentedAttention in sequential"):
+    with pytest.raises(ValueError, match="found no published layer in sequential"):
         replace(model)
     assert type(model.layers[0]) is Derived
 

@@ -1,0 +1,55 @@
+"""What fusionlab's XTFT and SuperXTFT make of their attention layers, as far as `replace` cares."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from memattn.keras.layer import MemoryAugmentedAttention
+from memattn.keras.self_attention import MultiResolutionAttentionFusion
+
+_LAST_STEP = "its model reads the last step alone, so no other is computed"
+_DISCARDED = "SuperXTFT discards its output, so its weights get no gradient"
+
+
+def link_fusion(model: Any) -> None:
+    """Let the fusion of an XTFT ask it whether the last step is all that it reads."""
+    fusion = getattr(model, "multi_resolution_attention_fusion", None)
+    if _is_fusionlab(model, "XTFT", "SuperXTFT") and isinstance(
+        fusion, MultiResolutionAttentionFusion
+    ):
+        fusion._last_step_alone = _asking(model)
+
+
+def note_of(layer: Any, layers: Iterable[Any]) -> str:
+    """What the model that holds a layer makes of it; empty where that is nothing special."""
+    if isinstance(layer, MultiResolutionAttentionFusion) and layer._last_step_alone():
+        return _LAST_STEP
+    if isinstance(layer, MemoryAugmentedAttention):
+        for model in layers:
+            held = getattr(model, "memory_augmented_attention", None)
+            if held is layer and _is_fusionlab(model, "SuperXTFT"):
+                return _DISCARDED
+    return ""
+
+
+def _is_fusionlab(model: Any, *names: str) -> bool:
+    """Whether a model is of one of fusionlab's classes; one derived from it may do more."""
+    kind = type(model)
+    return kind.__name__ in names and kind.__module__.startswith("fusionlab.")
+
+
+def _asking(model: Any) -> Callable[[], bool]:
+    """A question that keeps no model alive, and that Keras does not track as a sublayer."""
+    reference = weakref.ref(model)
+
+    def last_step_alone() -> bool:
+        found = reference()
+        return (
+            found is not None
+            and found.final_agg == "last"
+            and found.anomaly_detection_strategy != "feature_based"
+        )
+
+    return last_step_alone

@@ -1,0 +1,245 @@
+"""Attention between two inputs in the host's operations, by each of the routes.
+
+Names and shapes are those of docs/siblings-math.md: B batch, T1 and T2 the steps of the input that
+reads and of the one that is read, F1 and F2 their widths, U `units`, H heads, D key_dim, Dv
+value_dim; G1 and G2 are the widths that an input is read in, F of a raw one or else U.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from memattn.keras.host import ops
+from memattn.keras.softmax import finite_part, masked_softmax, softmax
+from memattn.layer_options import PairWay
+
+
+@dataclass
+class Dense:
+    """A Dense in front of an attention; the bias is None where it has none."""
+
+    kernel: Any  # (F, U)
+    bias: Any  # (U)
+
+
+@dataclass
+class SequenceWeights:
+    """The weights of an attention as tensors of the compute dtype; None where it has none.
+
+    An attention without a Dense reads its inputs as they are: F is U. Where both inputs are one,
+    `dense1` is `dense2`.
+    """
+
+    dtype: str  # of all of them
+    dense1: Dense | None
+    dense2: Dense | None
+    query_kernel: Any  # (U, H, D)
+    query_bias: Any  # (H, D)
+    key_kernel: Any  # (U, H, D)
+    key_bias: Any  # (H, D)
+    value_kernel: Any  # (U, H, Dv)
+    value_bias: Any  # (H, Dv)
+    output_kernel: Any  # (H, Dv, U)
+    output_bias: Any  # (U)
+
+    @property
+    def heads(self) -> int:
+        """H."""
+        return int(self.query_kernel.shape[1])
+
+
+def attend(
+    x1: Any,
+    x2: Any,
+    weights: SequenceWeights,
+    way: PairWay,
+    keep: Any = None,
+    fully_masked: str = "zero",
+    drop: Callable[[Any], Any] | None = None,
+    *,
+    folded: bool = True,
+) -> tuple[Any, Callable[[], Any]]:
+    """Let every step of one input read the other.
+
+    Parameters
+    ----------
+    x1 : tensor (B, T1, F1)
+        The input that reads.
+    x2 : tensor (B, T2, F2)
+        The input that is read; `x1` itself in a self-attention.
+    weights : SequenceWeights
+        Of the same dtype as the inputs.
+    way : PairWay
+        What is multiplied with what; all give the same to rounding.
+    keep : tensor of bool, optional
+        Broadcasts to (B, T1, T2); True keeps. What a masked step holds reaches nothing.
+    fully_masked : {"zero", "uniform"}
+        What a step reads when every step of `x2` is masked for it.
+    drop : callable, optional
+        Applied to the scores before they read.
+    folded : bool
+        Whether a way that goes left or reads the source makes A and C. Else its rows go through
+        their factors in turn, which is the least work where there are few queries: X1·Q, then Kᵀ.
+
+    Returns
+    -------
+    tensor (B, T1, U), and a function that gives the scores (B, H, T1, T2) before `drop`
+    """
+    scores, s2 = _scores(x1, x2, weights, way, keep, fully_masked, folded)
+    used = scores if drop is None else drop(scores)
+    # Rows that add up to 1 read the bias of the values whole.
+    whole = drop is None and (keep is None or fully_masked == "uniform") and x2.shape[1] != 0
+    output = _read(used, s2, weights, way, whole, folded)
+    return output, lambda: _by_head(scores, way)
+
+
+def attention_scores(
+    x1: Any,
+    x2: Any,
+    weights: SequenceWeights,
+    way: PairWay,
+    keep: Any = None,
+    fully_masked: str = "zero",
+    *,
+    folded: bool = True,
+) -> Any:
+    """Return the scores of `attend` alone, (B, H, T1, T2); nothing is read with them."""
+    return _by_head(_scores(x1, x2, weights, way, keep, fully_masked, folded)[0], way)
+
+
+def _by_head(scores: Any, way: PairWay) -> Any:
+    return scores if way.logits == "project" else ops.transpose(scores, (0, 2, 1, 3))
+
+
+def _scores(
+    x1: Any,
+    x2: Any,
+    weights: SequenceWeights,
+    way: PairWay,
+    keep: Any,
+    fully_masked: str,
+    folded: bool,
+) -> tuple[Any, Any]:
+    """Scores, (B, H, T1, T2) of projected queries and keys or else (B, T1, H, T2), and S2."""
+    one_source = x1 is x2
+    poison = None
+    if keep is not None:
+        heads_axis = 1 if way.logits == "project" else 2
+        x1, x2, poison = _without_masked(x1, x2, keep, fully_masked)
+        poison = ops.expand_dims(ops.expand_dims(poison, 1), 1)
+        keep = ops.expand_dims(keep, heads_axis)
+    s2 = _through(x2, weights.dense2) if way.dense2 else x2
+    if one_source and keep is None and way.dense1 == way.dense2:
+        s1 = s2
+    else:
+        s1 = _through(x1, weights.dense1) if way.dense1 else x1
+    logits = _logits(s1, s2, weights, way, folded)
+    if keep is None:
+        return softmax(logits, weights.dtype), s2
+    return masked_softmax(logits + poison, keep, weights.dtype, fully_masked, poison), s2
+
+
+def _without_masked(x1: Any, x2: Any, keep: Any, fully_masked: str) -> tuple[Any, Any, Any]:
+    """Both inputs with 0 for the steps that neither read nor are read, and the poison (B, T2).
+
+    A product with 0 would not do: 0·NaN is NaN, forward and in gradients of weights.
+    """
+    reads = ops.any(keep, axis=-1)
+    x1 = ops.where(ops.expand_dims(reads, -1), x1, 0.0)
+    if fully_masked == "zero":  # else a row that is masked whole reads all of them
+        x2 = ops.where(ops.expand_dims(ops.any(keep, axis=1), -1), x2, 0.0)
+    return x1, *finite_part(x2)
+
+
+def _through(x: Any, dense: Dense | None) -> Any:
+    if dense is None:
+        return x
+    s = ops.einsum("btf,fu->btu", x, dense.kernel)
+    return s if dense.bias is None else s + dense.bias
+
+
+def _kernel(raw: bool, dense: Dense | None, kernel: Any) -> Any:
+    """A projection (G, H, D) of what is read; of a raw input with its Dense in it."""
+    if not raw or dense is None:
+        return kernel
+    return ops.einsum("fu,uhd->fhd", dense.kernel, kernel)
+
+
+def _bias(raw: bool, dense: Dense | None, kernel: Any, bias: Any) -> Any:
+    """The bias (H, D) of such a projection."""
+    if bias is None or not raw or dense is None or dense.bias is None:
+        return bias
+    return bias + ops.einsum("u,uhd->hd", dense.bias, kernel)
+
+
+def _query_and_key(weights: SequenceWeights, way: PairWay) -> tuple[Any, Any, Any]:
+    """Scaled query kernel (G1, H, D) and bias (H, D), and key kernel (G2, H, D).
+
+    The key bias, and what the bias of the second Dense adds to the keys, is the same number for all
+    keys of a row, which the softmax cancels, so both are left out. Zero times the key bias is not:
+    an optimizer must find a gradient, which is exactly 0.
+    """
+    scale = int(weights.query_kernel.shape[2]) ** -0.5
+    kernel, bias = weights.query_kernel * scale, weights.query_bias
+    if bias is not None:
+        bias = bias * scale + weights.key_bias * 0.0
+    query = _kernel(not way.dense1, weights.dense1, kernel)
+    bias = _bias(not way.dense1, weights.dense1, kernel, bias)
+    return query, bias, _kernel(not way.dense2, weights.dense2, weights.key_kernel)
+
+
+def _logits(s1: Any, s2: Any, weights: SequenceWeights, way: PairWay, folded: bool) -> Any:
+    query, bias, key = _query_and_key(weights, way)
+    if way.logits == "project":
+        queries = _with(ops.einsum("btg,ghd->bthd", s1, query), bias)
+        keys = ops.einsum("bsg,ghd->bshd", s2, key)
+        return ops.einsum("bthd,bshd->bhts", queries, keys)
+    if way.logits == "right":
+        a = ops.einsum("fhd,ghd->fhg", query, key)
+        keys = ops.einsum("bsg,fhg->bhsf", s2, a)
+        logits = ops.einsum("btf,bhsf->bths", s1, keys)
+        if bias is None:
+            return logits
+        of_keys = ops.einsum("bsg,hg->bhs", s2, ops.einsum("hd,ghd->hg", bias, key))
+        return logits + ops.expand_dims(of_keys, 1)
+    if folded:
+        a = ops.einsum("fhd,ghd->fhg", query, key)
+        bias = None if bias is None else ops.einsum("hd,ghd->hg", bias, key)
+        queries = _with(ops.einsum("btf,fhg->bthg", s1, a), bias)
+    else:
+        queries = _with(ops.einsum("btg,ghd->bthd", s1, query), bias)
+        queries = ops.einsum("bthd,ghd->bthg", queries, key)
+    return ops.einsum("bthg,bsg->bths", queries, s2)
+
+
+def _read(
+    scores: Any, s2: Any, weights: SequenceWeights, way: PairWay, whole: bool, folded: bool
+) -> Any:
+    raw, output = not way.dense2, weights.output_kernel
+    value = _kernel(raw, weights.dense2, weights.value_kernel)
+    bias = _bias(raw, weights.dense2, weights.value_kernel, weights.value_bias)
+    if way.read == "project":
+        values = _with(ops.einsum("bsg,ghd->bshd", s2, value), bias)
+        found = ops.einsum("bhts,bshd->bthd", scores, values)
+        return _with(ops.einsum("bthd,hdu->btu", found, output), weights.output_bias)
+    if way.read == "value":
+        c = ops.einsum("ghd,hdu->hgu", value, output)
+        read = ops.einsum("bths,bhsu->btu", scores, ops.einsum("bsg,hgu->bhsu", s2, c))
+    elif folded:
+        c = ops.einsum("ghd,hdu->hgu", value, output)
+        read = ops.einsum("bthg,hgu->btu", ops.einsum("bths,bsg->bthg", scores, s2), c)
+    else:
+        found = ops.einsum("bths,bsg->bthg", scores, s2)
+        read = ops.einsum("bthd,hdu->btu", ops.einsum("bthg,ghd->bthd", found, value), output)
+    if bias is None:
+        return read
+    if whole:
+        return read + (ops.einsum("hd,hdu->u", bias, output) + weights.output_bias)
+    e = ops.einsum("hd,hdu->hu", bias, output)
+    return read + (ops.einsum("bth,hu->btu", ops.sum(scores, -1), e) + weights.output_bias)
+
+
+def _with(values: Any, bias: Any) -> Any:
+    return values if bias is None else values + bias
