@@ -22,6 +22,7 @@ from memattn.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from memattn.convert import FoundLayer
     from memattn.inspection import Diagnosis, Repair
     from memattn.layer_file import Layer
 
@@ -59,15 +60,16 @@ def doctor(
     repaired: Path | None,
     seed: int,
 ) -> int:
-    """Examine a layer for faults, and repair some.
+    """Examine layers for faults, and repair some.
 
-    FILE is a layer or a model in any format that memattn convert reads.
+    FILE is a layer or a model in any format that memattn convert reads. Of a model with several
+    layers all are examined, unless --layer names one; --data and --repair are for one layer.
 
     Looks for NaN, identical slots, uniform attention, slots that no token reads, heads that do
-    nothing, and exploding logits. In a CrossAttention or HierarchicalAttention also for an output
-    that does not depend on its query, a source that is not read, and heads that are equal or have
-    collapsed to one direction. The exit code is 0 for a healthy layer, 3 for an ill one, and 2
-    if the layer could not be examined.
+    nothing, exploding logits, and layers that no training has moved. In a CrossAttention or
+    HierarchicalAttention also for an output that does not depend on its query, a source that is
+    not read, and heads that are equal or have collapsed to one direction. The exit code is 0
+    for healthy layers, 3 for an ill one, and 2 if a layer could not be examined.
 
     --repair adds a random jitter to identical slots, so that training can tell them apart again; it
     changes the output by at most a thousandth. The exit code is then that of the repaired layer, or
@@ -78,10 +80,17 @@ def doctor(
         check_layer_target,
         read_inputs,
         read_layer,
+        read_layers,
         write_layer,
     )
 
-    found, layer = read_layer(file, name)
+    if all(given is None for given in (name, data, second, repaired)):
+        layers = list(read_layers(file))
+        if len(layers) > 1:
+            return _tell_all(file, [(found, diagnose(layer)) for found, layer in layers])
+        ((found, layer),) = layers
+    else:
+        found, layer = read_layer(file, name)
     if repaired is not None:
         output.check_outputs({"repair": repaired}, file, data, second)
         check_layer_target(repaired)
@@ -95,10 +104,7 @@ def doctor(
     document = {
         "file": str(file),
         "layer": found.name,
-        "healthy": diagnosis.healthy,
-        "tokens": tokens_document(diagnosis.tokens),
-        "findings": list(map(vars, diagnosis.findings)),
-        "not_judged": diagnosis.not_judged,
+        **_document(diagnosis),
         "repair": None if done is None else _repair_document(done, last, repaired),
     }
     output.print_json("doctor", document)
@@ -110,6 +116,30 @@ def doctor(
             text = f"still {one.severity}: {one.name}: {one.found}"
             output.say(text, STYLES[one.severity])
     return DONE if last.healthy else ILL
+
+
+def _tell_all(file: Path, examined: list[tuple[FoundLayer, Diagnosis]]) -> int:
+    """Tells of every layer of a model; returns the exit code."""
+    healthy = all(diagnosis.healthy for _, diagnosis in examined)
+    layers = [
+        {"layer": found.name, "class": found.layer, **_document(diagnosis)}
+        for found, diagnosis in examined
+    ]
+    output.print_json("doctor", {"file": str(file), "healthy": healthy, "layers": layers})
+    for place, (found, diagnosis) in enumerate(examined):
+        if place:
+            output.say("")
+        _print_diagnosis(diagnosis, f"{title_of(file, found)} ({found.layer})")
+    return DONE if healthy else ILL
+
+
+def _document(diagnosis: Diagnosis) -> dict[str, Any]:
+    return {
+        "healthy": diagnosis.healthy,
+        "tokens": tokens_document(diagnosis.tokens),
+        "findings": list(map(vars, diagnosis.findings)),
+        "not_judged": diagnosis.not_judged,
+    }
 
 
 def _repair(layer: Layer, seed: int, diagnosis: Diagnosis, file: Path) -> Repair:

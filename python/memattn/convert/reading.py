@@ -85,12 +85,23 @@ def find_and_read(path: str | os.PathLike[str], layer: str | None) -> tuple[Foun
     """What `find` says about the layer that `read` gives, and that layer."""
     with _candidates(path) as (source, candidates):
         chosen = _choose(source, candidates, layer)
-        weights = {name: tensor.load() for name, tensor in chosen.tensors.items()}
-        try:
-            return chosen.layer, make_layer(chosen.kind, weights, chosen.options)
-        except ValueError as error:
-            place = f"layer {quoted(chosen.layer.name)}"
-            source.fail(place, f"weights or options of no layer ({error})", "those of one")
+        return chosen.layer, _layer_of(source, chosen)
+
+
+def find_and_read_all(path: str | os.PathLike[str]) -> Iterator[tuple[FoundLayer, Layer]]:
+    """The same for every layer of a file, one after the other."""
+    with _candidates(path) as (source, candidates):
+        for one in candidates:
+            yield one.layer, _layer_of(source, one)
+
+
+def _layer_of(source: SourceFile, candidate: Candidate) -> Layer:
+    weights = {name: tensor.load() for name, tensor in candidate.tensors.items()}
+    try:
+        return make_layer(candidate.kind, weights, candidate.options)
+    except ValueError as error:
+        place = f"layer {quoted(candidate.layer.name)}"
+        source.fail(place, f"weights or options of no layer ({error})", "those of one")
 
 
 @contextmanager

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
-from memattn.convert.reading import find_and_read
+from memattn.convert.reading import find_and_read, find_and_read_all
 from memattn.convert.recognise import FoundLayer
 from memattn.convert.writing import check_target, write
 from memattn.errors import DataError
@@ -25,6 +26,18 @@ def read_layer(path: Path, name: str | None = None) -> tuple[FoundLayer, Layer]:
     """
     with errors_of_reading(path, "a file of weights"):
         return find_and_read(path, name)
+
+
+def read_layers(path: Path) -> Iterator[tuple[FoundLayer, Layer]]:
+    """Every layer of a file, one after the other.
+
+    Raises
+    ------
+    DataError
+        The file cannot be read or holds no layer.
+    """
+    with errors_of_reading(path, "a file of weights"):
+        yield from find_and_read_all(path)
 
 
 def read_inputs(

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from memattn import MemoryAugmentedAttention
+from memattn import CrossAttention, MemoryAugmentedAttention
 from memattn.inspection import diagnose
 
 from .conftest import parts_of
@@ -233,14 +233,56 @@ def test_a_model_of_keras(call: Run, name: str) -> None:
     assert done.stdout.startswith(f"{name}, memory_augmented_attention: healthy")
 
 
-def test_one_of_several_layers(call: Run) -> None:
-    done = call("doctor", KERAS / "keras3.keras")
-    assert (done.returncode, done.stdout) == (2, "")
-    assert '"first"' in done.stderr
-    assert '"second"' in done.stderr
+def test_one_of_several_layers(call: Run, tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.zeros((1000, 10)))
+    for option in ("--data", "x.npy"), ("--repair", "a.npz"):
+        done = call("doctor", KERAS / "keras3.keras", *option)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert '"first"' in done.stderr
+        assert '"second"' in done.stderr
     for layer in ("first", "second"):
         found = document(call, 0, KERAS / "keras3.keras", "--layer", layer)
         assert (found["layer"], found["findings"]) == (layer, [])
+
+
+def test_every_layer_of_a_model(call: Run, tmp_path: Path) -> None:
+    done = call("doctor", KERAS / "keras3.keras")
+    assert (done.returncode, done.stderr) == (0, "")
+    for layer in ("first", "second"):
+        said = f"keras3.keras, {layer} (MemoryAugmentedAttention): healthy, read with 4,096"
+        assert said in done.stdout
+    found = document(call, 0, KERAS / "keras3.keras")
+    assert found["healthy"] is True
+    assert [layer["layer"] for layer in found["layers"]] == ["first", "second"]
+
+
+def test_a_model_that_discards_its_memory_layer(call: Run, tmp_path: Path) -> None:
+    """As SuperXTFT does: what stands beside the memory layer has been trained, and it has not."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        memory = MemoryAugmentedAttention(8, 5, 2, memory_initializer="zeros", seed=0)
+    cross = CrossAttention(8, 2, seed=0)
+    cross.set_weights({"output.bias": np.full(8, 0.1)})
+    layers = {"memory": memory, "cross": cross}
+    np.savez(
+        tmp_path / "model.npz",
+        **{
+            f"{name}.{part}": w
+            for name, layer in layers.items()
+            for part, w in layer.weights.items()
+        },
+    )
+    done = call("doctor", "model.npz")
+    assert (done.returncode, done.stderr) == (3, "")
+    assert "model.npz, memory (MemoryAugmentedAttention): ill" in done.stdout
+    assert "model.npz, cross (CrossAttention): healthy" in done.stdout
+    assert done.stdout.count("note: untrained: the memory and every bias are exactly 0") == 1
+    assert "fusionlab's SuperXTFT computes its memory layer" in done.stdout
+    found = document(call, 3, "model.npz")
+    assert [(one["layer"], one["class"], one["healthy"]) for one in found["layers"]] == [
+        ("memory", "MemoryAugmentedAttention", False),
+        ("cross", "CrossAttention", True),
+    ]
 
 
 def test_a_repair_in_the_format_of_keras(

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import memattn
@@ -25,9 +26,14 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "convert": ("layer.safetensors", "b.npz"),
     "inspect": ("layer.safetensors",),
     "pairs": ("cross.safetensors",),
+    "models": ("model.npz",),
     "doctor": ("ill.safetensors", "--repair", "r.safetensors"),
     "error": ("DATA",),
 }
+
+
+# Of the documents that are not called as their command.
+NAMES = {"error": "forecast", "pairs": "inspect", "models": "doctor"}
 
 
 def documented(command: str) -> list[str]:
@@ -59,14 +65,17 @@ def pattern_of(key: str) -> str:
 @pytest.fixture
 def documents(call: Run, data: Path, tmp_path: Path) -> dict[str, Any]:
     MemoryAugmentedAttention(4, 3, 2, seed=0).save(tmp_path / "layer.safetensors")
-    CrossAttention(4, 2, seed=0).save(tmp_path / "cross.safetensors")
+    cross = CrossAttention(4, 2, seed=0)
+    cross.save(tmp_path / "cross.safetensors")
+    two = {f"{place}.{name}": w for place in "ab" for name, w in cross.weights.items()}
+    np.savez(tmp_path / "model.npz", **two)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that zeros cannot learn
         ill = MemoryAugmentedAttention(4, 3, 2, memory_initializer="zeros")
     ill.save(tmp_path / "ill.safetensors")
     found = {}
     for command, words in COMMANDS.items():
-        name = {"error": "forecast", "pairs": "inspect"}.get(command, command)
+        name = NAMES.get(command, command)
         done: subprocess.CompletedProcess[str] = call(
             name, *(str(data) if word == "DATA" else word for word in words), "--json"
         )
@@ -89,4 +98,6 @@ def test_the_page_has_every_key(documents: dict[str, Any]) -> None:
 def test_every_document_has_its_versions(documents: dict[str, Any]) -> None:
     for command, document in documents.items():
         assert (document["memattn"], document["schema"]) == (memattn.__version__, 1)
-        assert document.get("command", "error") == {"pairs": "inspect"}.get(command, command)
+        assert document.get("command", "error") == (
+            "error" if command == "error" else NAMES.get(command, command)
+        )
