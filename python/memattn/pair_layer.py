@@ -70,22 +70,38 @@ class PairLayer(BaseLayer):
         return config
 
     def _pair(self, first: object, second: object) -> tuple[object, object]:
-        """Return the two inputs of a call, which may be one list or tuple.
+        """Return the two inputs of a call, which may be one list or tuple."""
+        return as_pair(self._inputs, "layer(", first, second)
 
-        Raises
-        ------
-        TypeError
-            There is one input only, and it is no list or tuple.
-        ValueError
-            It is one, of another length than two.
-        """
-        if second is not None:
-            return first, second
-        names = ", ".join(self._inputs)
-        call = f"expected layer({names}) or layer([{names}])"
-        if not isinstance(first, (list, tuple)):
-            raise TypeError(f"{self._inputs[1]}: found None, {call}")
-        if len(first) != 2:
-            kind = type(first).__name__
-            raise ValueError(f"{self._inputs[0]}: found a {kind} of {len(first)}, {call}")
-        return first[0], first[1]
+
+def as_pair(
+    names: tuple[str, ...], call: str, first: object, second: object
+) -> tuple[object, object]:
+    """Return the two inputs of a call, which may be one list or tuple.
+
+    Parameters
+    ----------
+    names : tuple of two str
+        The inputs' names, for messages.
+    call : str
+        How a call begins, for messages: ``"layer("``.
+    first, second : object
+        Both inputs, or a list or tuple of both and None.
+
+    Raises
+    ------
+    TypeError
+        There is one input only, and it is no list or tuple.
+    ValueError
+        It is one, of another length than two.
+    """
+    if second is not None:
+        return first, second
+    inputs = ", ".join(names)
+    expected = f"expected {call}{inputs}) or {call}[{inputs}])"
+    if not isinstance(first, (list, tuple)):
+        raise TypeError(f"{names[1]}: found None, {expected}")
+    if len(first) != 2:
+        kind = type(first).__name__
+        raise ValueError(f"{names[0]}: found a {kind} of {len(first)}, {expected}")
+    return first[0], first[1]

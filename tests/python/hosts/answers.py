@@ -3,7 +3,7 @@
     python answers.py HOST FOLDER
 
 For each CASE.safetensors in FOLDER it reads the call from CASE.npz and writes y, the scores and the
-gradients of sum(y · grad_y) by x and every weight to CASE.HOST.npz.
+gradients of sum(y · grad_y) by the inputs and every weight to CASE.HOST.npz.
 """
 
 from __future__ import annotations
@@ -106,7 +106,32 @@ def keras_layer(
     return y.numpy(), scores.numpy(), [tf.convert_to_tensor(d).numpy() for d in found]
 
 
+def jax_pairs(
+    weights: Arrays, config: dict[str, Any], inputs: Arrays, grad_y: Any, call: dict[str, Any]
+) -> tuple[Any, Any, list[Any]]:
+    """The layers of two inputs in memattn.jax."""
+    import jax
+
+    from memattn.jax import CrossAttention, HierarchicalAttention
+
+    layer = (CrossAttention if "x1" in inputs else HierarchicalAttention)(**config)
+
+    def run(params: Any, pair: Any) -> Any:
+        return layer.apply(params, *pair, **call, return_attention_scores=True)
+
+    @jax.jit
+    def all_of_it(params: Any, pair: Any) -> Any:
+        y, pull, scores = jax.vjp(run, params, pair, has_aux=True)
+        return y, scores, *pull(grad_y)
+
+    y, scores, d_params, d_inputs = all_of_it(weights, list(inputs.values()))
+    return y, scores, [*d_inputs, *(d_params[name] for name in weights)]
+
+
 HOSTS: dict[str, Host] = {"torch": torch_module, "jax": jax_functions, "keras": keras_layer}
+# The same for the layers of two inputs: inputs by name for x, and one array of scores or a pair.
+PAIR_HOSTS: dict[str, Host] = {"jax": jax_pairs}
+INPUTS = ("x", "x1", "x2", "short", "long")
 
 
 def main(name: str, folder: Path) -> None:
@@ -116,13 +141,19 @@ def main(name: str, folder: Path) -> None:
             config = json.loads(file.metadata()["config"])
             del config["seed"]
             given = dict(data)
-            x, grad_y, order = given.pop("x"), given.pop("grad_y"), given.pop("order").tolist()
+            inputs = {key: given.pop(key) for key in INPUTS if key in given}
+            grad_y, order = given.pop("grad_y"), given.pop("order").tolist()
             weights = {weight: file.get_tensor(weight) for weight in order}
         call = {key: value if value.ndim else value.item() for key, value in given.items()}
-        y, scores, gradients = HOSTS[name](weights, config, x, grad_y, call)
-        named = dict(zip(["x", *order], gradients, strict=True))
+        if "x" in inputs:
+            y, scores, gradients = HOSTS[name](weights, config, inputs["x"], grad_y, call)
+        else:
+            y, scores, gradients = PAIR_HOSTS[name](weights, config, inputs, grad_y, call)
+        named = dict(zip([*inputs, *order], gradients, strict=True))
         answer = {f"grad {part}": np.asarray(value) for part, value in named.items()}
-        np.savez(path.with_suffix(f".{name}.npz"), y=y, scores=scores, **answer)
+        sides = scores if isinstance(scores, tuple) else (scores,)
+        answer |= {f"scores {place}": np.asarray(side) for place, side in enumerate(sides)}
+        np.savez(path.with_suffix(f".{name}.npz"), y=y, **answer)
 
 
 if __name__ == "__main__":

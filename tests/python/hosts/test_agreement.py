@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from memattn import MemoryAugmentedAttention
+from memattn import CrossAttention, HierarchicalAttention, MemoryAugmentedAttention
 
 ROOT = Path(__file__).resolve().parents[3]
 # Environment, layer, and the backend of Keras.
@@ -48,32 +48,99 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 }
 
 
+# The hosts that have the layers of two inputs, and their cases: inputs by width and steps.
+PAIR_HOSTS = [("jax", "jax", "jax")]
+CROSS_MASKS = {**MASKS, "attention_mask": RNG.random((10, 20)) < 0.7}
+SIDE_MASKS = {
+    "short_mask": RNG.random((4, 10)) < 0.8,
+    "long_mask": RNG.random((4, 10)) < 0.8,
+    "attention_mask": RNG.random((4, 10, 10)) < 0.7,
+    "use_causal_mask": True,
+}
+UNEVEN = {"source1_units": 4, "source2_units": 24}
+PAIR_CASES: dict[str, tuple[Any, dict[str, Any], dict[str, Any], dict[str, tuple[int, int]]]] = {
+    "cross": (
+        *(CrossAttention, {"units": 32, "num_heads": 4}, {}),
+        {"x1": (10, 32), "x2": (10, 32)},
+    ),
+    "cross_masks": (
+        *(CrossAttention, {"units": 16, "num_heads": 2, **UNEVEN}, CROSS_MASKS),
+        {"x1": (10, 4), "x2": (20, 24)},
+    ),
+    "hierarchical": (
+        *(HierarchicalAttention, {"units": 16, "num_heads": 2, "short_units": 4}, {}),
+        {"short": (10, 4), "long": (10, 16)},
+    ),
+    "hierarchical_masks": (
+        *(HierarchicalAttention, {"units": 12, "num_heads": 3, "key_dim": 5}, SIDE_MASKS),
+        {"short": (10, 12), "long": (10, 12)},
+    ),
+    "hierarchical_uniform": (
+        HierarchicalAttention,
+        {"units": 8, "num_heads": 2, "fully_masked": "uniform", "use_bias": False},
+        {"short_mask": SIDE_MASKS["short_mask"]},
+        {"short": (10, 8), "long": (10, 8)},
+    ),
+}
+
+
+def ask(
+    folder: Path, case: str, layer: Any, inputs: dict[str, tuple[int, int]], call: dict[str, Any]
+) -> None:
+    """Writes a case: the weight file, the call, and NumPy's answer."""
+    rng = np.random.default_rng(8)
+    # No bias is zero, so that no term can hide.
+    layer.set_weights({n: w + 0.1 * rng.standard_normal(w.shape) for n, w in layer.weights.items()})
+    layer.save(folder / f"{case}.safetensors")
+    drawn = {
+        name: rng.standard_normal((4, *sizes), dtype=np.float32) for name, sizes in inputs.items()
+    }
+    pair = list(drawn.values())
+    y, scores = layer(*pair, **call, return_attention_scores=True)
+    grad_y = rng.standard_normal(y.shape, dtype=np.float32)
+    order = list(layer.weights)
+    np.savez(folder / f"{case}.npz", **drawn, grad_y=grad_y, order=order, **call)
+    gradients = layer.backward(*pair, grad_y, **call)
+    named = {f"grad {part}": value for part, value in gradients.items()}
+    sides = scores if isinstance(scores, tuple) else (scores,)
+    named |= {f"scores {place}": side for place, side in enumerate(sides)}
+    np.savez(folder / f"{case}.numpy.npz", y=y, **named)
+
+
 @pytest.fixture(scope="module")
 def asked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder with the weight files, the calls, and NumPy's answers."""
     folder = tmp_path_factory.mktemp("cases")
-    rng = np.random.default_rng(8)
     for case, (config, call) in CASES.items():
         layer = MemoryAugmentedAttention(**config, seed=3)
-        # No bias is zero, so that no term can hide.
-        layer.set_weights(
-            {n: w + 0.1 * rng.standard_normal(w.shape) for n, w in layer.weights.items()}
-        )
-        layer.save(folder / f"{case}.safetensors")
-        x, grad_y = rng.standard_normal((2, 4, 10, config["units"]), dtype=np.float32)
-        order = list(layer.weights)
-        np.savez(folder / f"{case}.npz", x=x, grad_y=grad_y, order=order, **call)
-        y, scores = layer(x, **call, return_attention_scores=True)
-        gradients = layer.backward(x, grad_y, **call)
-        named = {f"grad {part}": value for part, value in gradients.items()}
-        np.savez(folder / f"{case}.numpy.npz", y=y, scores=scores, **named)
+        ask(folder, case, layer, {"x": (10, config["units"])}, call)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def asked_of_pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Likewise of the layers of two inputs."""
+    folder = tmp_path_factory.mktemp("pairs")
+    for case, (kind, config, call, inputs) in PAIR_CASES.items():
+        ask(folder, case, kind(**config, seed=3), inputs, call)
     return folder
 
 
 @pytest.fixture(scope="module", params=HOSTS, ids="-".join)
 def answered(request: pytest.FixtureRequest, asked: Path) -> tuple[str, Path]:
     """A host's name, and the folder, where its answers now are."""
-    environment, host, backend = request.param
+    return answer_of(request.param, asked)
+
+
+@pytest.fixture(scope="module", params=PAIR_HOSTS, ids="-".join)
+def answered_pairs(request: pytest.FixtureRequest, asked_of_pairs: Path) -> tuple[str, Path]:
+    """Likewise of the layers of two inputs."""
+    return answer_of(request.param, asked_of_pairs)
+
+
+def answer_of(place: tuple[str, str, str], asked: Path) -> tuple[str, Path]:
+    """Lets a host answer all cases of a folder."""
+    environment, host, backend = place
     for answer in asked.glob(f"*.{host}.npz"):
         answer.unlink()  # of this layer elsewhere
     python = ROOT / ".venv-hosts" / environment / "bin" / "python"
@@ -91,7 +158,16 @@ def answered(request: pytest.FixtureRequest, asked: Path) -> tuple[str, Path]:
 
 @pytest.mark.parametrize("case", CASES)
 def test_agrees_with_numpy(answered: tuple[str, Path], case: str) -> None:
-    host, folder = answered
+    compare(*answered, case)
+
+
+@pytest.mark.parametrize("case", PAIR_CASES)
+def test_layers_of_two_inputs_agree_with_numpy(answered_pairs: tuple[str, Path], case: str) -> None:
+    compare(*answered_pairs, case)
+
+
+def compare(host: str, folder: Path, case: str) -> None:
+    """Holds a host's answer against that of NumPy."""
     with np.load(folder / f"{case}.numpy.npz") as data:
         expected = dict(data)
     with np.load(folder / f"{case}.{host}.npz") as data:
@@ -103,5 +179,5 @@ def test_agrees_with_numpy(answered: tuple[str, Path], case: str) -> None:
             np.testing.assert_array_equal(found[name], value, err_msg=name)
             continue
         assert found[name].shape == value.shape
-        scale = max(np.abs(value).max(), name == "grad key.bias")
+        scale = max(np.abs(value).max(), name.endswith("key.bias"))
         assert np.abs(found[name] - value).max() <= 3e-6 * scale, name

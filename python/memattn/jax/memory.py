@@ -1,7 +1,4 @@
-"""The layer as pure functions of JAX: ``init`` makes parameters, ``apply`` runs them.
-
-Parameters are a dict of arrays under the names of the weight files: any optimizer takes them, and
-``load`` and ``save`` move them from and to the other hosts. Needs JAX.
+"""The memory layer: ``init`` makes parameters, ``apply`` runs them.
 
 Below, B is the batch, T the steps, U `units`, S `memory_size`, H `num_heads`, D `key_dim` and Dv
 `value_dim`.
@@ -12,23 +9,37 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal, TypeAlias
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from memattn import _memattn
-from memattn.arrays import as_place, check_shape
+from memattn.arrays import check_shape
 from memattn.deprecation import RenamedProperty
+from memattn.jax.arguments import (
+    Array,
+    Params,
+    ScoresChoice,
+    as_attention_mask,
+    as_first_step,
+    as_params,
+    as_step_mask,
+    check_scores_choice,
+    kept,
+    scores_of,
+)
+from memattn.jax.numpy_layer import from_numpy, to_numpy
+from memattn.jax.operators import (
+    drop,
+    glorot_uniform,
+    product_of_tokens,
+    product_of_weights,
+    softmax,
+)
 from memattn.layer import MemoryAugmentedAttention
 from memattn.layer_options import Route, cheaper_route, config_json
-
-Array: TypeAlias = Any  # jax.Array, a tracer, or what jnp.asarray takes
-Params: TypeAlias = dict[str, Array]
-
-__all__ = ["Config", "apply", "init", "load", "prepare", "save"]
 
 
 @dataclass(frozen=True)
@@ -113,7 +124,6 @@ def init(key: Array, config: Config, dtype: Any = jnp.float32) -> Params:
         ``memory`` (S, U), ``query.kernel`` and ``key.kernel`` (U, H, D), their biases (H, D),
         ``value.kernel`` (U, H, Dv) and bias (H, Dv), ``output.kernel`` (H, Dv, U) and bias (U).
     """
-    glorot = jax.nn.initializers.glorot_uniform()
     start = config.memory_initializer
     memory = {"kind": start} if isinstance(start, str) else start
     params = {}
@@ -125,7 +135,7 @@ def init(key: Array, config: Config, dtype: Any = jnp.float32) -> Params:
         elif kind == "normal":
             params[name] = jax.random.normal(draw, shape, dtype) * memory.get("stddev", 1.0)
         else:
-            params[name] = glorot(draw, shape, dtype)
+            params[name] = glorot_uniform(draw, shape, dtype)
     return params
 
 
@@ -168,14 +178,11 @@ def prepare(
     route = config.route if route is None else route
     if route not in ("folded", "projected"):
         raise ValueError(f'prepare: route: found {route!r}, expected "folded" or "projected"')
-    given, dtype = _arrays("prepare", params, config.shapes)
+    given, dtype = as_params("prepare", params, config.shapes)
     wide = jnp.promote_types(dtype, jnp.float32)
     w = {name: array.astype(wide) for name, array in given.items()}
 
-    def product(spec: str, *operands: Array) -> Array:
-        # Small, and its errors would stand in every token.
-        return jnp.einsum(spec, *operands, precision="highest")
-
+    product = product_of_weights
     # A slot that is not finite counts as 0 in products, where even a masked one would reach others
     # as 0·NaN, and marks its logits instead, which masks leave out.
     broken = ~jnp.isfinite(w["memory"]).all(-1)
@@ -208,7 +215,7 @@ def apply(
     value_mask: Array | None = None,
     use_causal_mask: bool = False,
     first_step: int | Array = 0,
-    return_attention_scores: bool | Literal["mean"] = False,
+    return_attention_scores: ScoresChoice = False,
     dropout_key: Array | None = None,
 ) -> Any:
     """Run the layer, ``Z = X + MultiHeadAttention(X, M, M)``.
@@ -252,22 +259,23 @@ def apply(
     """
     x = jnp.asarray(x)
     check_shape("apply: x", x.shape, ("batch", "steps", config.units))
-    if return_attention_scores not in (True, False, "mean"):
-        found = f"found {return_attention_scores!r}"
-        raise ValueError(f'apply: return_attention_scores: {found}, expected True, False or "mean"')
-    keep = _keep(
-        x.shape, config, attention_mask, query_mask, value_mask, use_causal_mask, first_step
+    check_scores_choice(return_attention_scores)
+    batch, steps, slots = full = (*x.shape[:2], config.memory_size)
+    first = as_first_step(first_step, steps)
+    keep = kept(
+        full,
+        as_attention_mask(attention_mask, full),
+        as_step_mask("query_mask", query_mask, (batch, steps)),
+        as_step_mask("value_mask", value_mask, (batch, slots)),
+        first if use_causal_mask else None,
     )
     if "memory" in params:
         params = prepare(params, config)
     route = "projected" if "k" in params else "folded"
-    ready, dtype = _arrays("apply", params, config._prepared(route), x)
+    ready, dtype = as_params("apply", params, config._prepared(route), x)
     wide = jnp.promote_types(dtype, jnp.float32)
 
-    def product(spec: str, left: Array, right: Array) -> Array:
-        left, right = left.astype(dtype), right.astype(dtype)
-        return jnp.einsum(spec, left, right, preferred_element_type=wide)
-
+    product = product_of_tokens(dtype)
     reads = None if keep is None else keep.any(-1)[..., None]  # (B, T, 1): has a slot to read
     # What a token that reads nothing holds, NaN perhaps, must not reach the gradients of others.
     tokens = x if reads is None else jnp.where(reads, x, 0)
@@ -276,11 +284,16 @@ def apply(
     else:
         query = product("btu,uhd->bthd", tokens, ready["query.kernel"])
         logits = product("bthd,hsd->bths", query, ready["k"])
-    scores = _softmax(logits + ready["c"].astype(wide), ready["c"], keep, reads, config)
-    fallen = scores
-    if dropout_key is not None and config.dropout > 0:
-        stays = jax.random.bernoulli(dropout_key, 1 - config.dropout, scores.shape)
-        fallen = jnp.where(stays, scores / (1 - config.dropout), 0)
+    constant = ready["c"]
+    scores = softmax(
+        logits + constant.astype(wide),
+        None if keep is None else keep[:, :, None],
+        None if reads is None else reads[..., None],
+        0 * constant,  # 0, or the mark of a slot that is not finite
+        config.fully_masked,
+    )
+    falls = dropout_key is not None and config.dropout > 0
+    fallen = drop(scores, config.dropout, dropout_key) if falls else scores
     if route == "folded":
         y = product("bths,hsu->btu", fallen, ready["b"])
     else:
@@ -295,8 +308,7 @@ def apply(
     y = y.astype(dtype)
     if not return_attention_scores:
         return y
-    scores = scores.astype(dtype)
-    return y, scores.mean(2) if return_attention_scores == "mean" else scores.swapaxes(1, 2)
+    return y, scores_of(scores.swapaxes(1, 2), return_attention_scores, dtype)
 
 
 def load(path: str | os.PathLike[str]) -> tuple[Params, Config]:
@@ -311,10 +323,8 @@ def load(path: str | os.PathLike[str]) -> tuple[Params, Config]:
     OSError
         The system refused.
     """
-    layer = MemoryAugmentedAttention.load(path)
-    options = layer.get_config()
-    config = Config(**{option.name: options[option.name] for option in fields(Config)})
-    return {name: jnp.asarray(array) for name, array in layer.weights.items()}, config
+    params, config = from_numpy(MemoryAugmentedAttention.load(path), Config)
+    return params, config
 
 
 def save(path: str | os.PathLike[str], params: Mapping[str, Array], config: Config) -> None:
@@ -327,103 +337,4 @@ def save(path: str | os.PathLike[str], params: Mapping[str, Array], config: Conf
     OSError
         The system refused; a file that was there before is whole.
     """
-    arrays, dtype = _arrays("save", params, config.shapes)
-    kind = "float64" if dtype == jnp.float64 else "float32"
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # said when the config was made
-        layer = MemoryAugmentedAttention(**asdict(config), dtype=kind, seed=0)
-    layer.set_weights({name: np.asarray(array.astype(kind)) for name, array in arrays.items()})
-    layer.save(path)
-
-
-def _arrays(
-    where: str, params: Mapping[str, Array], shapes: Mapping[str, tuple[int, ...]], *others: Array
-) -> tuple[Params, Any]:
-    """Return checked parameters, and the dtype that they and `others` are promoted to."""
-    if set(params) != set(shapes):
-        found, expected = ", ".join(sorted(params)) or "nothing", ", ".join(shapes)
-        raise ValueError(f"{where}: params: found {found}, expected {expected}")
-    arrays = {name: jnp.asarray(params[name]) for name in shapes}
-    for name, shape in shapes.items():
-        check_shape(f"{where}: params: {name}", arrays[name].shape, shape)
-    dtype = jnp.result_type(*arrays.values(), *others, float)
-    if not jnp.issubdtype(dtype, jnp.floating):
-        raise TypeError(f"{where}: found dtype {dtype}, expected real numbers")
-    return arrays, dtype
-
-
-def _keep(
-    shape: tuple[int, ...],
-    config: Config,
-    attention_mask: Array | None,
-    query_mask: Array | None,
-    value_mask: Array | None,
-    use_causal_mask: bool,
-    first_step: int | Array,
-) -> Array | None:
-    """Return which slots each token may read, (B, T, S), or None when nothing is masked."""
-    batch, steps, _ = shape
-    full = (batch, steps, config.memory_size)
-    masks = []
-    if attention_mask is not None:
-        mask = _mask("attention_mask", attention_mask)
-        if mask.ndim > 3 or any(
-            have not in (1, want) for have, want in zip(mask.shape[::-1], full[::-1], strict=False)
-        ):
-            found = f"found shape {mask.shape}"
-            raise ValueError(
-                f"apply: attention_mask: {found}, expected one that broadcasts to {full}"
-            )
-        masks.append(mask)
-    if query_mask is not None:
-        mask = _mask("query_mask", query_mask)
-        check_shape("apply: query_mask", mask.shape, (batch, steps))
-        masks.append(mask[:, :, None])
-    if value_mask is not None:
-        mask = _mask("value_mask", value_mask)
-        check_shape("apply: value_mask", mask.shape, (batch, config.memory_size))
-        masks.append(mask[:, None])
-    first = _first_step(first_step, steps)
-    if use_causal_mask:
-        # A place behind the last slot reads all of them; int32 may not count as far as the place.
-        places = jnp.arange(steps) + jnp.minimum(first, config.memory_size)
-        masks.append(jnp.arange(config.memory_size) <= places[:, None])
-    keep = None
-    for mask in masks:
-        keep = mask if keep is None else keep & mask
-    return None if keep is None else jnp.broadcast_to(keep, full)
-
-
-def _first_step(value: int | Array, steps: int) -> int | Array:
-    """Return a checked first step; of a traced one only the kind can be known."""
-    if isinstance(value, jax.core.Tracer):
-        if value.shape != () or not jnp.issubdtype(value.dtype, jnp.integer):
-            found = f"found dtype {value.dtype} of shape {value.shape}"
-            raise TypeError(f"apply: first_step: {found}, expected an integer, at least 0")
-        return value.astype(int)
-    # What JAX can count may be less than the value, which is only compared with slots.
-    return min(as_place("apply: first_step", value, steps), 2**31 - 1)
-
-
-def _mask(name: str, mask: Array) -> Array:
-    mask = jnp.asarray(mask)
-    if not (mask.dtype == bool or jnp.issubdtype(mask.dtype, jnp.integer)):
-        found = f"found dtype {mask.dtype}"
-        raise TypeError(f"apply: {name}: {found}, expected booleans, True where a slot may be read")
-    return mask != 0
-
-
-def _softmax(
-    logits: Array, constant: Array, keep: Array | None, reads: Array | None, config: Config
-) -> Array:
-    """Return the scores (B, T, H, S), over the kept slots.
-
-    A token that keeps none scores what `config.fully_masked` says, whatever its logits are.
-    """
-    if keep is None or reads is None:
-        return jax.nn.softmax(logits)
-    reads = reads[..., None]
-    # 0·constant is 0, or the mark of a slot that is not finite.
-    logits = jnp.where(reads, logits, 0 * constant)
-    scores = jax.nn.softmax(logits, where=keep[:, :, None] | ~reads)
-    return jnp.where(reads, scores, 0) if config.fully_masked == "zero" else scores
+    to_numpy("save", params, config, MemoryAugmentedAttention).save(path)

@@ -1,0 +1,165 @@
+"""What a caller hands in, as checked JAX arrays: parameters, masks, the place of a call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, TypeAlias
+
+import jax
+import jax.numpy as jnp
+
+from memattn.arrays import as_place, check_shape
+
+Array: TypeAlias = Any  # jax.Array, a tracer, or what jnp.asarray takes
+Params: TypeAlias = dict[str, Array]
+ScoresChoice: TypeAlias = bool | Literal["mean"]
+
+
+def as_params(
+    where: str, params: Mapping[str, Array], shapes: Mapping[str, tuple[int, ...]], *others: Array
+) -> tuple[Params, Any]:
+    """Return checked parameters, and the dtype that they and `others` are promoted to.
+
+    Raises
+    ------
+    ValueError
+        A name or a shape is another than in `shapes`.
+    TypeError
+        Something is not of real numbers.
+    """
+    if set(params) != set(shapes):
+        found, expected = ", ".join(sorted(params)) or "nothing", ", ".join(shapes)
+        raise ValueError(f"{where}: params: found {found}, expected {expected}")
+    arrays = {name: jnp.asarray(params[name]) for name in shapes}
+    for name, shape in shapes.items():
+        check_shape(f"{where}: params: {name}", arrays[name].shape, shape)
+    return arrays, real_dtype(where, *arrays.values(), *others)
+
+
+def real_dtype(where: str, *arrays: Array) -> Any:
+    """Return the dtype that all are promoted to, a floating one.
+
+    Raises
+    ------
+    TypeError
+        Something is not of real numbers.
+    """
+    dtype = jnp.result_type(*arrays, float)
+    if not jnp.issubdtype(dtype, jnp.floating):
+        raise TypeError(f"{where}: found dtype {dtype}, expected real numbers")
+    return dtype
+
+
+def check_scores_choice(choice: object) -> None:
+    """Raise ValueError unless `return_attention_scores` is True, False or "mean"."""
+    if choice not in (True, False, "mean"):
+        found = f"found {choice!r}"
+        raise ValueError(f'apply: return_attention_scores: {found}, expected True, False or "mean"')
+
+
+def scores_of(scores: Array, choice: ScoresChoice, dtype: Any) -> Array:
+    """Return scores (B, H, T, S) as a caller asked for them: of each head, or their mean."""
+    scores = scores.astype(dtype)
+    return scores.mean(1) if choice == "mean" else scores
+
+
+def as_attention_mask(value: Array | None, full: tuple[int, int, int]) -> Array | None:
+    """Return a mask of booleans that broadcasts to `full`.
+
+    Raises
+    ------
+    ValueError
+        It does not broadcast.
+    TypeError
+        It is not of booleans or integers.
+    """
+    if value is None:
+        return None
+    mask = _as_mask("attention_mask", value)
+    if mask.ndim > 3 or any(
+        have not in (1, want) for have, want in zip(mask.shape[::-1], full[::-1], strict=False)
+    ):
+        found = f"found shape {mask.shape}"
+        raise ValueError(f"apply: attention_mask: {found}, expected one that broadcasts to {full}")
+    return mask
+
+
+def as_step_mask(name: str, value: Array | None, shape: tuple[int, int]) -> Array | None:
+    """Return a mask of whole steps or slots as booleans, of just this shape.
+
+    Raises
+    ------
+    ValueError
+        Its shape is another.
+    TypeError
+        It is not of booleans or integers.
+    """
+    if value is None:
+        return None
+    mask = _as_mask(name, value)
+    check_shape(f"apply: {name}", mask.shape, shape)
+    return mask
+
+
+def as_first_step(value: int | Array, steps: int) -> int | Array:
+    """Return a checked first step; of a traced one only the kind can be known.
+
+    Raises
+    ------
+    ValueError
+        It is negative or cannot be counted.
+    TypeError
+        It is no integer.
+    """
+    if isinstance(value, jax.core.Tracer):
+        if value.shape != () or not jnp.issubdtype(value.dtype, jnp.integer):
+            found = f"found dtype {value.dtype} of shape {value.shape}"
+            raise TypeError(f"apply: first_step: {found}, expected an integer, at least 0")
+        return value.astype(int)
+    # What JAX can count may be less than the value, which is only compared with keys.
+    return min(as_place("apply: first_step", value, steps), 2**31 - 1)
+
+
+def kept(
+    full: tuple[int, int, int],
+    attention_mask: Array | None,
+    query_mask: Array | None,
+    value_mask: Array | None,
+    first_step: int | Array | None,
+) -> Array | None:
+    """Return which keys each query may read.
+
+    Parameters
+    ----------
+    full : tuple of int
+        B, the queries and the keys.
+    attention_mask, query_mask, value_mask : array of bool, optional
+        As the functions above return them; they are ANDed.
+    first_step : int or integer scalar, optional
+        Given, query t reads keys 0 to ``first_step + t`` only.
+
+    Returns
+    -------
+    array of bool, of the shape `full`, or None when nothing is masked
+    """
+    _, queries, keys = full
+    masks = [attention_mask]
+    masks.append(None if query_mask is None else query_mask[:, :, None])
+    masks.append(None if value_mask is None else value_mask[:, None])
+    if first_step is not None:
+        # A place behind the last key reads all of them; int32 may not count as far as the place.
+        places = jnp.arange(queries) + jnp.minimum(first_step, keys)
+        masks.append(jnp.arange(keys) <= places[:, None])
+    keep = None
+    for mask in masks:
+        if mask is not None:
+            keep = mask if keep is None else keep & mask
+    return None if keep is None else jnp.broadcast_to(keep, full)
+
+
+def _as_mask(name: str, mask: Array) -> Array:
+    mask = jnp.asarray(mask)
+    if not (mask.dtype == bool or jnp.issubdtype(mask.dtype, jnp.integer)):
+        found = f"found dtype {mask.dtype}"
+        raise TypeError(f"apply: {name}: {found}, expected booleans, True where a slot may be read")
+    return mask != 0

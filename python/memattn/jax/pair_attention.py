@@ -1,0 +1,277 @@
+"""One attention between two inputs, on each of its routes, in JAX' own operators.
+
+Formulas and names are those of `docs/siblings-math.md`: T1 and T2 are the steps of the two inputs,
+F1 and F2 their widths, G1 and G2 the widths of what a route reads of them, which is the inputs as
+they are or what their Denses make of them.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+
+from memattn.jax.arguments import Array, Params
+from memattn.jax.operators import drop, product_of_tokens, product_of_weights, softmax
+from memattn.layer_options import PAIR_WAYS, PairRoute, PairSizes
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Prepared:
+    """What depends on the parameters of one attention alone, folded for one route.
+
+    A pytree, so that it goes through ``jax.jit`` and ``jax.vmap`` as arrays do; the route is
+    static.
+
+    Attributes
+    ----------
+    arrays : dict of arrays
+        ``query``, ``key``, ``value`` and ``output`` are the products that follow the inputs, as
+        far as the route has them.
+    route : str
+        The route that they are for.
+    """
+
+    arrays: Params
+    route: PairRoute = field(metadata={"static": True})
+
+
+def dense_shapes(name: str, width: int, units: int) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the Dense of an input, by name."""
+    return {f"{name}.kernel": (width, units), f"{name}.bias": (units,)}
+
+
+def head_shapes(sizes: PairSizes) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of query, key, value and output, by name and in the order of the files."""
+    units, _, _, heads, key_dim, value_dim, _ = sizes
+    shapes: dict[str, tuple[int, ...]] = {}
+    for name, width in (("query", key_dim), ("key", key_dim), ("value", value_dim)):
+        shapes[f"{name}.kernel"] = (units, heads, width)
+        shapes[f"{name}.bias"] = (heads, width)
+    return {**shapes, "output.kernel": (heads, value_dim, units), "output.bias": (units,)}
+
+
+@functools.cache
+def prepared_shapes(
+    sizes: PairSizes, use_bias: bool, route: PairRoute
+) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of what `fold` makes."""
+    shapes = {
+        **dense_shapes("source1", sizes.source1_units, sizes.units),
+        **dense_shapes("source2", sizes.source2_units, sizes.units),
+        **head_shapes(sizes),
+    }
+    weights = {
+        name: jax.ShapeDtypeStruct(shape, jnp.float32)
+        for name, shape in shapes.items()
+        if use_bias or not name.endswith(".bias")
+    }
+    made = jax.eval_shape(lambda w: fold(w, jnp.float32, route).arrays, weights)
+    return {name: array.shape for name, array in made.items()}
+
+
+def fold(weights: Mapping[str, Array], dtype: Any, route: PairRoute) -> Prepared:
+    """Make the products of weights that a route follows the inputs with.
+
+    Parameters
+    ----------
+    weights : mapping of names to arrays
+        ``source1.kernel``, ``source2.kernel``, ``query.kernel`` and so on; the biases may be
+        missing, all of them.
+    dtype : dtype
+        Of the result, which is computed in at least float32.
+    route : str
+
+    Raises
+    ------
+    ValueError
+        There is no such route.
+    """
+    if route not in PAIR_WAYS:
+        known = ", ".join(f'"{name}"' for name in PAIR_WAYS)
+        raise ValueError(f"prepare: route: found {route!r}, expected one of {known}")
+    way = PAIR_WAYS[route]
+    wide = jnp.promote_types(dtype, jnp.float32)
+    w = {name: array.astype(wide) for name, array in weights.items()}
+    product = product_of_weights
+    biased = "output.bias" in w
+    arrays: Params = {}
+
+    # Effective weights of each head, from what the route reads.
+    query, key, value = (w[f"{name}.kernel"] for name in ("query", "key", "value"))
+    query_bias, value_bias = (w.get(f"{name}.bias") for name in ("query", "value"))
+    if way.dense1:
+        arrays |= {name: w[name] for name in w if name.startswith("source1.")}
+    else:
+        if biased:
+            query_bias += product("u,uhd->hd", w["source1.bias"], query)
+        query = product("fu,uhd->fhd", w["source1.kernel"], query)
+    if way.dense2:
+        arrays |= {name: w[name] for name in w if name.startswith("source2.")}
+    else:
+        if biased:
+            value_bias += product("u,uhd->hd", w["source2.bias"], value)
+        key = product("fu,uhd->fhd", w["source2.kernel"], key)
+        value = product("fu,uhd->fhd", w["source2.kernel"], value)
+
+    # key.bias, and what source2.bias adds to keys, are one number for a row of logits: the softmax
+    # cancels them.
+    scale = key.shape[-1] ** -0.5
+    if way.logits == "project":
+        arrays |= {"query": scale * query, "key": key}
+        if biased:
+            arrays["query.bias"] = scale * query_bias
+    elif way.logits == "left":
+        arrays["query"] = scale * product("fhd,ghd->fhg", query, key)
+        if biased:
+            arrays["query.bias"] = scale * product("hd,ghd->hg", query_bias, key)
+    else:
+        arrays["key"] = scale * product("ghd,fhd->ghf", key, query)
+        if biased:
+            arrays["key.bias"] = scale * product("ghd,hd->gh", key, query_bias)
+    output = w["output.kernel"]
+    if way.read == "project":
+        arrays |= {"value": value, "output": output}
+        if biased:
+            arrays["value.bias"] = value_bias
+    else:
+        both = product("ghd,hdu->ghu", value, output)
+        name = "output" if way.read == "source" else "value"
+        arrays[name] = both.swapaxes(0, 1) if way.read == "source" else both
+        if biased:
+            arrays["value.bias"] = product("hd,hdu->hu", value_bias, output)
+    if biased:
+        arrays["output.bias"] = w["output.bias"]
+    return Prepared({name: array.astype(dtype) for name, array in arrays.items()}, route)
+
+
+def attend(
+    prepared: Prepared,
+    x1: Array,
+    x2: Array | None,
+    keep: Array | None,
+    *,
+    dtype: Any,
+    fully_masked: Literal["zero", "uniform"],
+    dropout: float = 0.0,
+    dropout_key: Array | None = None,
+) -> tuple[Array, Array]:
+    """Run one attention.
+
+    Parameters
+    ----------
+    prepared : Prepared
+    x1 : array (B, T1, F1)
+        The input that reads.
+    x2 : array (B, T2, F2), optional
+        The input that is read. None is self-attention: `x1`, through one Dense.
+    keep : array of bool (B, T1, T2), optional
+    dtype : dtype
+        Of the operands of products.
+    fully_masked : {"zero", "uniform"}
+    dropout : float
+        The rate at which scores fall if there is a key.
+    dropout_key : key of jax.random, optional
+
+    Returns
+    -------
+    tuple of arrays
+        The result (B, T1, U) and the scores before dropout (B, H, T1, T2), in `dtype` or float32,
+        whichever is wider.
+    """
+    w, way = prepared.arrays, PAIR_WAYS[prepared.route]
+    one_source = x2 is None
+    x2 = x1 if x2 is None else x2
+    wide = jnp.promote_types(dtype, jnp.float32)
+    product = product_of_tokens(dtype)
+    if x2.shape[1] == 0:  # there is nothing to read
+        return _of_no_key(w, x1, wide)
+
+    reads, unread = None, None
+    broken: Array | None = None
+    if keep is not None:
+        reads = keep.any(-1, keepdims=True)  # (B, T1, 1): has a key to read
+        seen = keep | ~reads if fully_masked == "uniform" else keep
+        is_read = seen.any(1)[..., None]  # (B, T2, 1): has a query that reads it
+        used = (reads | is_read,) * 2 if one_source else (reads, is_read)
+        finite1, finite2 = (jnp.isfinite(x).all(-1, keepdims=True) for x in (x1, x2))
+        x1, x2 = jnp.where(finite1 & used[0], x1, 0), jnp.where(finite2 & used[1], x2, 0)
+        # A step that some queries read and others do not must not reach the others, not even as
+        # 0·NaN: one that is not finite counts as 0 in products, and marks its logits instead.
+        unread = jnp.where(finite2, 0, jnp.nan).swapaxes(1, 2)
+        broken = ~(finite1 & finite2.swapaxes(1, 2))
+
+    def dense(name: str, x: Array) -> Array:
+        if f"{name}.kernel" not in w:
+            return x
+        return _plus(product("btf,fu->btu", x, w[f"{name}.kernel"]), w.get(f"{name}.bias"))
+
+    s1 = dense("source1", x1)
+    s2 = s1 if one_source and way.dense1 == way.dense2 else dense("source2", x2)
+
+    # Letters: b batch, t queries, s keys, h heads. With the keys of all heads in one matrix, rows
+    # (t, h) are those of one product.
+    rows = "bths" if way.logits == "left" else "bhts"
+    queries, keys = s1, s2
+    if way.logits != "right":
+        queries = _plus(product("btg,ghi->bthi", s1, w["query"]), w.get("query.bias"))
+    if way.logits != "left":
+        keys = product("bsg,ghi->bshi", s2, w["key"])
+    of_queries = "bti" if way.logits == "right" else "bthi"
+    of_keys = "bsi" if way.logits == "left" else "bshi"
+    logits = product(f"{of_queries},{of_keys}->{rows}", queries, keys)
+    if "key.bias" in w:
+        logits += product("bsg,gh->bhs", s2, w["key.bias"])[:, :, None]
+
+    heads = rows.index("h")
+    if keep is not None:
+        keep, reads, broken, unread = (
+            jnp.expand_dims(array, heads) for array in (keep, reads, broken, unread)
+        )
+        logits = jnp.where(broken, jnp.nan, logits)
+    scores = softmax(logits, keep, reads, 0.0 if unread is None else unread, fully_masked)
+    of_heads = scores if rows == "bhts" else scores.swapaxes(1, 2)
+    falls = dropout_key is not None and dropout > 0
+    if falls:  # drawn in one order of axes, so that the route does not matter
+        fallen = drop(of_heads, dropout, dropout_key)
+        stay = fallen if rows == "bhts" else fallen.swapaxes(1, 2)
+    else:
+        stay = scores
+
+    if way.read == "source":
+        read = product(f"{rows},bsg->bthg", stay, s2)
+        y = product("bthg,hgu->btu", read, w["output"])
+        if "value.bias" in w:  # counted by what a row reads in all: 1, but for dropout
+            bias = w["value.bias"]
+            if falls:
+                y += product("bht,hu->btu", fallen.sum(-1), bias)
+            else:
+                y += bias.astype(wide).sum(0)
+    else:
+        values = _plus(product("bsg,ghj->bshj", s2, w["value"]), w.get("value.bias"))
+        if way.read == "value":
+            y = product(f"{rows},bshu->btu", stay, values)
+        else:
+            read = product(f"{rows},bshd->bthd", stay, values)
+            y = product("bthd,hdu->btu", read, w["output"])
+    if reads is not None and fully_masked == "zero":
+        y = jnp.where(reads.squeeze(heads), y, 0)
+    return _plus(y, w.get("output.bias")), of_heads
+
+
+def _plus(array: Array, bias: Array | None) -> Array:
+    return array if bias is None else array + bias
+
+
+def _of_no_key(w: Params, x1: Array, wide: Any) -> tuple[Array, Array]:
+    """Return what queries get where there is no key: the output bias."""
+    batch, steps, _ = x1.shape
+    heads = w["query"].shape[1] if "query" in w else w["key"].shape[1]
+    units = w["output"].shape[-1] if "output" in w else w["value"].shape[-1]
+    y = _plus(jnp.zeros((batch, steps, units), wide), w.get("output.bias"))
+    return y, jnp.zeros((batch, heads, steps, 0), wide)
