@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import memattn.keras
 from memattn import convert
 from memattn.keras.host import KERAS_3, keras
 
@@ -50,21 +51,23 @@ def published_classes() -> dict[str, Any]:
     return {"cross": CrossAttention, "hierarchical": HierarchicalAttention}
 
 
-PUBLISHED = published_classes()
+OURS = {"cross": memattn.keras.CrossAttention, "hierarchical": memattn.keras.HierarchicalAttention}
+CLASSES = pytest.mark.parametrize("classes", [published_classes(), OURS], ids=["published", "ours"])
 
 
-def model_of(kind: str) -> tuple[Any, Any]:
-    """A model of one published layer, of the sizes of `small`, and the layer."""
-    layer = PUBLISHED[kind](6, 2)
+def model_of(layer_class: Any, kind: str, **options: Any) -> tuple[Any, Any]:
+    """A model of one layer, of the sizes of `small`, and the layer."""
+    layer = layer_class(6, 2, **options)
     first, second = (keras.Input(x.shape[1:]) for x in inputs(kind))
     return keras.Model([first, second], layer([first, second])), layer
 
 
+@CLASSES
 @pytest.mark.parametrize("kind", KINDS)
-def test_keras_loads_ours(kind: str, tmp_path: Path) -> None:
+def test_keras_loads_ours(kind: str, classes: dict[str, Any], tmp_path: Path) -> None:
     ours = with_biases(small(kind))
     convert.write(ours, tmp_path / "layer.weights.h5")
-    model, layer = model_of(kind)
+    model, layer = model_of(classes[kind], kind)
     model.load_weights(str(tmp_path / "layer.weights.h5"))
     assert_equal(layer.get_weights(), ours.get_weights())
     first, second = inputs(kind)
@@ -72,18 +75,39 @@ def test_keras_loads_ours(kind: str, tmp_path: Path) -> None:
     assert np.abs(ours(first, second) - y).max() <= 3e-6 * np.abs(y).max()
 
 
+@CLASSES
 @pytest.mark.parametrize("kind", KINDS)
-def test_we_read_what_keras_saves(kind: str, tmp_path: Path) -> None:
-    model, layer = model_of(kind)
+def test_we_read_what_keras_saves(kind: str, classes: dict[str, Any], tmp_path: Path) -> None:
+    model, layer = model_of(classes[kind], kind)
     rng = np.random.default_rng(0)
     layer.set_weights([rng.standard_normal(weight.shape) for weight in layer.get_weights()])
     first, second = inputs(kind)
     y = np.asarray(model([first, second]))
     for path in saved_files(model, tmp_path):
         (found,) = convert.find(path)
-        assert found.layer == PUBLISHED[kind].__name__
+        assert found.layer == classes[kind].__name__
         read = convert.read(path)
         assert_equal(read.get_weights(), [np.asarray(weight) for weight in layer.get_weights()])
         assert np.abs(read(first, second) - y).max() <= 1e-5 * np.abs(y).max()
         convert.write(layer, tmp_path / "again.npz")
         assert_equal(convert.read(tmp_path / "again.npz").get_weights(), read.get_weights())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_options_of_ours_go_both_ways(kind: str, tmp_path: Path) -> None:
+    sizes = {"key_dim": 4, "value_dim": 7, "use_bias": False}
+    options = {"dropout": 0.25, "fully_masked": "zero"}
+    ours = small(kind, **sizes, **options)
+    convert.write(ours, tmp_path / "layer.weights.h5")
+    model, layer = model_of(OURS[kind], kind, **sizes, **options)
+    model.load_weights(str(tmp_path / "layer.weights.h5"))
+    assert_equal(layer.get_weights(), ours.get_weights())
+    for path in saved_files(model, tmp_path):
+        read = convert.read(path)
+        assert_equal(read.get_weights(), ours.get_weights())
+        if path.suffix == ".keras":
+            config = read.get_config()
+            assert {name: config[name] for name in options} == options
+    convert.write(layer, tmp_path / "again.safetensors")
+    config = convert.read(tmp_path / "again.safetensors").get_config()
+    assert config == ours.get_config() | {"seed": 0}
