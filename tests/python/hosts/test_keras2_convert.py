@@ -1,20 +1,33 @@
-"""fusionlab's XTFT, saved in every format of Keras 2: the memory layer in it is found and read."""
+"""fusionlab's XTFT, saved in every format of Keras 2: all three layers are found and read."""
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 
 from memattn import convert
+from memattn.errors import DataError
+from memattn.inspection import diagnose
+from memattn.inspection.source import read_layers
 
 from .keras_convert_support import MARKS, assert_equal, randomised
 from .keras_support import import_fusionlab
 
 pytestmark = MARKS
 
+LAYERS = {
+    "MemoryAugmentedAttention": "memory_augmented_attention",
+    "CrossAttention": "cross_attention",
+    "HierarchicalAttention": "hierarchical_attention",
+}
+SHAPES = {"XTFT": ((2, 3), (2, 5, 4), (2, 8, 2)), "SuperXTFT": ((2, 3), (2, 5, 4), (2, 5, 2))}
 
-def test_xtft(tmp_path: Path) -> None:
-    xtft = import_fusionlab("fusionlab.nn.hybrid").XTFT(
+
+def model_of(name: str, **options: Any) -> tuple[Any, list[np.ndarray]]:
+    """A model of fusionlab's that is built, and its inputs."""
+    model = getattr(import_fusionlab("fusionlab.nn.models"), name)(
         static_input_dim=3,
         dynamic_input_dim=4,
         future_input_dim=2,
@@ -26,17 +39,58 @@ def test_xtft(tmp_path: Path) -> None:
         hidden_units=8,
         max_window_size=5,
         memory_size=7,
+        **options,
     )
     rng = np.random.default_rng(0)
-    xtft([rng.standard_normal(shape).astype("f4") for shape in ((2, 3), (2, 5, 4), (2, 8, 2))])
-    weights = randomised(xtft.memory_augmented_attention)
+    inputs = [rng.standard_normal(shape).astype("f4") for shape in SHAPES[name]]
+    model(inputs)
+    return model, inputs
+
+
+def saved(model: Any, folder: Path) -> list[Path]:
+    """The model in every format of Keras 2."""
     files: list[tuple[str, Callable[[str], None]]] = [
-        ("xtft.keras", xtft.save),
-        ("xtft.weights.h5", xtft.save_weights),
-        ("xtft.h5", lambda path: xtft.save_weights(path, save_format="h5")),
+        ("xtft.keras", model.save),
+        ("xtft.weights.h5", model.save_weights),
+        ("xtft.h5", lambda path: model.save_weights(path, save_format="h5")),
     ]
     for name, save in files:
-        path = tmp_path / name
-        save(str(path))
-        assert [found.memory_size for found in convert.find(path)] == [7]
-        assert_equal(convert.read(path).get_weights(), weights)
+        save(str(folder / name))
+    return [folder / name for name, _ in files]
+
+
+def test_xtft(tmp_path: Path) -> None:
+    model, _ = model_of("XTFT")
+    weights = {name: randomised(getattr(model, part)) for name, part in LAYERS.items()}
+    for path in saved(model, tmp_path):
+        found = {layer.layer: layer for layer in convert.find(path)}
+        assert set(found) == set(LAYERS)
+        assert found["MemoryAugmentedAttention"].memory_size == 7
+        for name in LAYERS:
+            assert_equal(convert.read(path, name).get_weights(), weights[name])
+            assert_equal(convert.read(path, found[name].name).get_weights(), weights[name])
+        with pytest.raises(DataError, match="found 3 layers, expected layer= to name one of"):
+            convert.read(path)
+
+
+def test_super_xtft_does_not_train_its_memory_layer(tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    model, inputs = model_of(
+        "SuperXTFT", output_dim=2
+    )  # with one, its last normalisation gives a constant
+    optimizer = tf.keras.optimizers.Adam(0.01)
+    for _ in range(3):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean((model(inputs) - 1) ** 2)
+        gradients = tape.gradient(loss, model.trainable_variables)
+        pairs = zip(gradients, model.trainable_variables, strict=True)
+        optimizer.apply_gradients([pair for pair in pairs if pair[0] is not None])
+    path = tmp_path / "super.weights.h5"  # the older format has no room for its twice used names
+    model.save_weights(str(path))
+    said = {
+        found.layer: [finding.name for finding in diagnose(layer).findings]
+        for found, layer in read_layers(path)
+    }
+    assert said["MemoryAugmentedAttention"][-1] == "untrained"
+    assert "untrained" not in said["CrossAttention"] + said["HierarchicalAttention"]
