@@ -29,8 +29,7 @@ def convert(source: Path, target: Path, name: str | None) -> None:
     SOURCE is a model or its weights: .keras, .weights.h5 or .h5 of Keras 2 and 3, .npz of NumPy, a
     state_dict of PyTorch (.pt, .pth), or .safetensors. Nothing in it is executed.
 
-    The ending of TARGET decides its format: .safetensors, .weights.h5, .npz, .pt, .pth or, of a
-    MemoryAugmentedAttention, .onnx.
+    The ending of TARGET decides its format: .safetensors, .weights.h5, .npz, .pt, .pth or .onnx.
     """
     from dataclasses import asdict
 

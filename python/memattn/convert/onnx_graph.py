@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from memattn.arrays import Array
-
-OPSET = 13
-_IR_VERSION = 7  # that of ONNX 1.8, which brought this opset: what old runtimes read
-_MAX_BYTES = 1 << 30  # of a protobuf message it is 2 GiB
+from memattn.convert.onnx_model import OnnxModel
 
 
 def folded(weights: Mapping[str, Array]) -> dict[str, Array]:
@@ -48,46 +44,21 @@ def onnx_bytes(weights: Mapping[str, Array], config: Mapping[str, Any]) -> bytes
     ValueError
         The folded matrices are too large for a file of ONNX.
     """
-    import onnx
-    from onnx import helper, numpy_helper
-
     arrays = folded(weights)
     slots, units = weights["memory"].shape
     heads = weights["query.kernel"].shape[1]
-    size = sum(array.nbytes for array in arrays.values())
-    if size > _MAX_BYTES:
-        raise ValueError(
-            f"write: layer: found {size} bytes of folded matrices, expected at most {_MAX_BYTES}"
-        )
-    # A 0 keeps a size, whatever it is.
-    arrays |= {"by_head": np.array([0, 0, heads, slots]), "flat": np.array([0, 0, heads * slots])}
-    nodes: list[Any] = []
-
-    def add(kind: str, *inputs: str, output: str = "", **attributes: Any) -> str:
-        name = output or f"{kind.lower()}_{len(nodes)}"
-        nodes.append(helper.make_node(kind, list(inputs), [name], name=name, **attributes))
-        return name
-
-    logits = add("MatMul", "x", "a")
+    model = OnnxModel(config, arrays)
+    logits = model.add("MatMul", "x", "a")
     if "c" in arrays:
-        logits = add("Add", logits, "c")
-    scores = add("Softmax", add("Reshape", logits, "by_head"), axis=-1)
-    read = add("MatMul", add("Reshape", scores, "flat"), "b")
+        logits = model.add("Add", logits, "c")
+    by_head = model.add("Reshape", logits, model.sizes(0, 0, heads, slots))
+    scores = model.add("Softmax", by_head, axis=-1)
+    read = model.add("MatMul", model.add("Reshape", scores, model.sizes(0, 0, heads * slots)), "b")
     if "bo" in arrays:
-        read = add("Add", read, "bo")
-    add("Add", "x", read, output="y") if config["residual"] else add("Identity", read, output="y")
-
-    kind = helper.np_dtype_to_tensor_dtype(weights["memory"].dtype)
-    x, y = (helper.make_tensor_value_info(n, kind, ["batch", "steps", units]) for n in "xy")
-    constants = [numpy_helper.from_array(array, name) for name, array in arrays.items()]
-    graph = helper.make_graph(nodes, "memory_augmented_attention", [x], [y], constants)
-    model = helper.make_model(
-        graph,
-        producer_name="memattn",
-        ir_version=_IR_VERSION,
-        opset_imports=[helper.make_opsetid("", OPSET)],
-    )
-    helper.set_model_props(model, {"memattn_config": json.dumps(config)})
-    onnx.checker.check_model(model, full_check=True)
-    content: bytes = model.SerializeToString(deterministic=True)
-    return content
+        read = model.add("Add", read, "bo")
+    if config["residual"]:
+        model.add("Add", "x", read, output="y")
+    else:
+        model.add("Identity", read, output="y")
+    tokens = ["batch", "steps", units]
+    return model.file_bytes("memory_augmented_attention", {"x": tokens}, tokens)

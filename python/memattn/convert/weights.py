@@ -117,11 +117,6 @@ KINDS = (MEMORY, CROSS, HIERARCHICAL)
 KIND_OF = {kind.name: kind for kind in KINDS}
 
 
-def kind_of(layer: Layer) -> LayerKind:
-    """What a layer of that class, or of one derived from it, keeps in a file."""
-    return next(kind for kind in KINDS if isinstance(layer, kind.layer_class))
-
-
 def names_of_count(count: int) -> tuple[LayerKind, tuple[str, ...]] | None:
     """The kind with so many weights, and their names; no two kinds have as many."""
     for kind in KINDS:

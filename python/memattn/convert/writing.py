@@ -13,6 +13,7 @@ from memattn import _memattn
 from memattn.arrays import Array
 from memattn.convert.npz_file import npz_bytes
 from memattn.convert.onnx_graph import onnx_bytes
+from memattn.convert.onnx_pair_graph import pair_onnx_bytes
 from memattn.convert.torch_file import torch_file_bytes
 from memattn.convert.weights import (
     CROSS,
@@ -20,7 +21,6 @@ from memattn.convert.weights import (
     MEMORY,
     PROJECTIONS,
     as_layer,
-    kind_of,
     names_of_count,
 )
 from memattn.errors import DataError, quoted
@@ -56,14 +56,13 @@ def write(layer: object, path: str | os.PathLike[str]) -> None:
     path : str or path
         The ending decides: ``.safetensors``; ``.weights.h5`` for ``load_weights`` of a Keras model
         whose only layer with weights this is; ``.npz``; ``.pt`` or ``.pth``, a ``state_dict`` for
-        ``torch.load(weights_only=True)``; ``.onnx``, the folded graph of a
-        MemoryAugmentedAttention without masks and dropout.
+        ``torch.load(weights_only=True)``; ``.onnx``, the folded graph without
+        masks and dropout.
 
     Raises
     ------
     ValueError
-        The ending is none of these, the layer's weights are not those of one of these layers, or
-        there is no ``.onnx`` of it.
+        The ending is none of these, or the layer's weights are not those of one of these layers.
     TypeError
         It is no layer.
     OSError
@@ -78,9 +77,6 @@ def write(layer: object, path: str | os.PathLike[str]) -> None:
     if ending == ".safetensors":
         ours.save(target)
         return
-    if ending == ".onnx" and kind_of(ours) is not MEMORY:
-        expected = "a MemoryAugmentedAttention, or another ending: .onnx has no graph of this layer"
-        raise DataError("target", f"found a {kind_of(ours).name}, expected {expected}", file=target)
     _memattn.write_file_atomically(target, _WRITERS[ending](ours.weights, ours.get_config()))
 
 
@@ -127,6 +123,10 @@ def _hdf5_bytes(weights: Mapping[str, Array], config: Mapping[str, Any]) -> byte
     return buffer.getvalue()
 
 
+def _onnx_bytes(weights: Mapping[str, Array], config: Mapping[str, Any]) -> bytes:
+    return (onnx_bytes if "memory" in weights else pair_onnx_bytes)(weights, config)
+
+
 def _write_variables(part: Any, name: str, weights: Mapping[str, Array], group: str) -> None:
     """The kernel and the bias, if there is one, of a sublayer that Keras calls `name`."""
     variables = part.create_group("vars")
@@ -141,7 +141,7 @@ _WRITERS: dict[str, Callable[[Mapping[str, Array], Mapping[str, Any]], bytes]] =
     ".npz": npz_bytes,
     ".pt": torch_file_bytes,
     ".pth": torch_file_bytes,
-    ".onnx": onnx_bytes,
+    ".onnx": _onnx_bytes,
 }
 _ENDINGS = (".safetensors", *_WRITERS)
 _NEEDED = {".weights.h5": ("convert", "h5py"), ".onnx": ("onnx", "onnx")}  # extra, module

@@ -73,7 +73,7 @@ def test_it_is_the_fold_of_the_definition() -> None:
 
 
 def test_a_graph_too_large(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("memattn.convert.onnx_graph._MAX_BYTES", 100)
+    monkeypatch.setattr("memattn.convert.onnx_model._MAX_BYTES", 100)
     with pytest.raises(ValueError, match="bytes of folded matrices, expected at most 100"):
         convert.write(MemoryAugmentedAttention(6, 5, 2, seed=1), tmp_path / "layer.onnx")
     assert list(tmp_path.iterdir()) == []

@@ -325,10 +325,3 @@ def test_cut_and_flipped_files(write: Write, kind: str, ending: str) -> None:
         path = write("a", bytes(data))
         with contextlib.suppress(FormatError, DataError):
             convert.read(path)
-
-
-@both
-def test_there_is_no_onnx_of_it(tmp_path: Path, kind: str) -> None:
-    with pytest.raises(DataError, match=f"found a {CLASSES[kind].__name__}, expected a Memory"):
-        convert.write(odd(kind), tmp_path / "a.onnx")
-    assert list(tmp_path.iterdir()) == []
