@@ -87,10 +87,15 @@ ALL_PEERS = [
 ]
 
 
-def lineup(task: str, peers: list[str], cores: int) -> list[Contestant]:
+# Those that are given the layers of two inputs, too.
+PAIR_PEERS = ("onnxruntime", "openvino", "torch", "jax")
+
+
+def lineup(task: str, peers: list[str], cores: int, layer: str = "memory") -> list[Contestant]:
     """Everybody who runs a task: FMA peak, memattn, memattn on `cores` cores, these peers."""
     chosen = [PEAK, MEMATTN, PYTHON]
-    if cores > 1:
+    if cores > 1 and layer == "memory":
         chosen.append(Contestant("memattn", f"cores{cores}", "own"))
-    chosen += [contestant for contestant in ALL_PEERS if contestant.peer in peers]
+    wanted = [peer for peer in peers if layer == "memory" or peer in PAIR_PEERS]
+    chosen += [contestant for contestant in ALL_PEERS if contestant.peer in wanted]
     return [contestant for contestant in chosen if task in contestant.tasks]

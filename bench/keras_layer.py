@@ -22,7 +22,7 @@ from fusionlab.nn.components import MemoryAugmentedAttention as Published
 from bench.peers import tensorflow_layer
 from bench.peers.worker import Model
 from bench.problem import WEIGHTS, Problem
-from bench.shapes import SHAPES, TASKS
+from bench.shapes import MEMORY_SHAPES, TASKS
 from bench.stats import ratio, spread, times
 from memattn.keras import MemoryAugmentedAttention
 
@@ -80,7 +80,7 @@ def main() -> None:
     print("| (B, T, U, S, H) | | published | memattn | times faster | quartiles |")
     print("|---|---|---|---|---|---|")
     for name in options.shapes.split(","):
-        problem = Problem.draw(SHAPES[name])
+        problem = Problem.draw(MEMORY_SHAPES[name])
         for task in TASKS:
             kinds = {"published": Published, "memattn": MemoryAugmentedAttention}
             models = {n: load(kind, problem, options.mode, task) for n, kind in kinds.items()}
@@ -89,7 +89,7 @@ def main() -> None:
             cells = [f"{spread(times(rounds, kind)).median / 1e3:.0f}" for kind in kinds]
             gain = ratio(rounds, "published", "memattn")
             cells += [f"{gain.median:.2f}", f"{gain.low:.2f} to {gain.high:.2f}"]
-            print(f"| {SHAPES[name].sizes} | {task} | {' | '.join(cells)} |", flush=True)
+            print(f"| {MEMORY_SHAPES[name].sizes} | {task} | {' | '.join(cells)} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -61,11 +61,11 @@ class Contestant {
 template <typename T>
 class Layer : public Contestant {
  public:
-  // fields: task, form, folder, B, T, U, S, H
+  // fields: task, form, folder, layer, B, T, U, S, H
   explicit Layer(std::span<const std::string> fields)
       : step_(fields[0] == "step"),
-        batch_(to_number(fields[3])),
-        steps_(to_number(fields[4])),
+        batch_(to_number(fields[4])),
+        steps_(to_number(fields[5])),
         layer_(config(fields)) {
     const std::string& folder = fields[2];
     const auto size = static_cast<std::size_t>(batch_ * steps_ * layer_.config().units);
@@ -96,9 +96,9 @@ class Layer : public Contestant {
  private:
   static memattn::MemoryAugmentedAttentionConfig config(std::span<const std::string> fields) {
     memattn::MemoryAugmentedAttentionConfig config;
-    config.units = to_number(fields[5]);
-    config.memory_size = to_number(fields[6]);
-    config.num_heads = to_number(fields[7]);
+    config.units = to_number(fields[6]);
+    config.memory_size = to_number(fields[7]);
+    config.num_heads = to_number(fields[8]);
     return config;
   }
 
@@ -108,6 +108,112 @@ class Layer : public Contestant {
   memattn::ScoresCache<T> kept_;
   std::vector<T> x_, grad_y_, y_, grad_x_, grad_parameters_;
 };
+
+#if __has_include("memattn/cross_attention.h")  // bench/compare builds older libraries, too
+// How the two layers of two inputs differ. Sizes are B, T1, T2, F1, F2, U, H.
+template <typename Layer>
+struct PairTraits;
+
+template <typename T>
+struct PairTraits<memattn::CrossAttention<T>> {
+  using Value = T;
+  using Options = memattn::CallOptions;
+  static memattn::CrossAttentionConfig config(std::span<const std::int64_t> sizes) {
+    return {.units = sizes[5],
+            .num_heads = sizes[6],
+            .source1_units = sizes[3],
+            .source2_units = sizes[4]};
+  }
+  static memattn::CrossTokens tokens(std::span<const std::int64_t> sizes) {
+    return {.batch = sizes[0], .steps1 = sizes[1], .steps2 = sizes[2]};
+  }
+};
+
+template <typename T>
+struct PairTraits<memattn::HierarchicalAttention<T>> {
+  using Value = T;
+  using Options = memattn::HierarchicalOptions;
+  static memattn::HierarchicalAttentionConfig config(std::span<const std::int64_t> sizes) {
+    return {
+        .units = sizes[5], .num_heads = sizes[6], .short_units = sizes[3], .long_units = sizes[4]};
+  }
+  static memattn::Tokens tokens(std::span<const std::int64_t> sizes) {
+    return {.batch = sizes[0], .steps = sizes[1]};
+  }
+};
+
+template <typename Layer>
+class PairLayer : public Contestant {
+ public:
+  // fields: task, form, folder, layer, and the sizes
+  explicit PairLayer(std::span<const std::string> fields)
+      : step_(fields[0] == "step"), sizes_(numbers(fields.subspan(4))), layer_(config(sizes_)) {
+    const std::string& folder = fields[2];
+    const auto parameters = static_cast<std::size_t>(layer_.count_params());
+    const auto size = [&](std::size_t steps, std::size_t width) {
+      return static_cast<std::size_t>(sizes_[0] * sizes_[steps] * sizes_[width]);
+    };
+    layer_.set_parameters(read_values<T>(folder + "/parameters.f32", parameters));
+    x1_ = read_values<T>(folder + "/x1.f32", size(1, 3));
+    x2_ = read_values<T>(folder + "/x2.f32", size(2, 4));
+    grad_y_ = read_values<T>(folder + "/grad_y.f32", size(1, 5));
+    y_.resize(grad_y_.size());
+    if (!step_) return;
+    grad_x1_.resize(x1_.size());
+    grad_x2_.resize(x2_.size());
+    grad_parameters_.resize(parameters);
+  }
+
+  // A training step folds first, since its weights have just changed, on the route of trainings.
+  void call() override {
+    const auto tokens = Traits::tokens(sizes_);
+    if (!step_) return layer_.forward(x1_, x2_, tokens, y_);
+    typename Traits::Options options;
+    options.training = true;
+    layer_.update([](std::span<T>) {});
+    layer_.forward(x1_, x2_, tokens, y_, options);
+    layer_.backward(x1_, x2_, grad_y_, tokens, grad_x1_, grad_x2_, grad_parameters_, options);
+  }
+
+  void write(std::ofstream& file) const override {
+    for (const std::vector<T>* part : {&y_, &grad_x1_, &grad_x2_, &grad_parameters_}) {
+      append_values(file, *part);
+    }
+  }
+
+ private:
+  using Traits = PairTraits<Layer>;
+  using T = typename Traits::Value;
+
+  static std::vector<std::int64_t> numbers(std::span<const std::string> fields) {
+    if (fields.size() != 7) throw std::invalid_argument("expected the sizes B T1 T2 F1 F2 U H");
+    std::vector<std::int64_t> found;
+    for (const std::string& field : fields) found.push_back(to_number(field));
+    return found;
+  }
+  static auto config(std::span<const std::int64_t> sizes) { return Traits::config(sizes); }
+
+  bool step_;
+  std::vector<std::int64_t> sizes_;
+  Layer layer_;
+  std::vector<T> x1_, x2_, grad_y_, y_, grad_x1_, grad_x2_, grad_parameters_;
+};
+
+#endif
+
+// fields: task, form, folder, layer, and the sizes
+template <typename T>
+std::unique_ptr<Contestant> make_layer(std::span<const std::string> fields) {
+  const std::string& layer = fields[3];
+  if (layer == "memory") return std::make_unique<Layer<T>>(fields);
+#if __has_include("memattn/cross_attention.h")
+  if (layer == "cross") return std::make_unique<PairLayer<memattn::CrossAttention<T>>>(fields);
+  if (layer == "hierarchical") {
+    return std::make_unique<PairLayer<memattn::HierarchicalAttention<T>>>(fields);
+  }
+#endif
+  throw std::invalid_argument("found layer " + layer + ", expected memory, cross or hierarchical");
+}
 
 class Peak : public Contestant {
  public:
@@ -130,7 +236,7 @@ class Worker {
   std::string answer(const std::vector<std::string>& fields) {
     const std::string& verb = fields.at(0);
     if (verb == "hello") return hello();
-    if (verb == "load" && fields.size() == 11) return load(fields);
+    if (verb == "load" && fields.size() >= 12) return load(fields);
     if (verb == "run" && fields.size() == 3) return run(find(fields[1]), fields[2]);
     if (verb == "time" && fields.size() == 4) {
       return time(find(fields[1]), to_number(fields[2]), to_number(fields[3]));
@@ -161,7 +267,7 @@ class Worker {
     return *found->second;
   }
 
-  // load ID MODE TASK FORM FOLDER B T U S H
+  // load ID MODE TASK FORM FOLDER LAYER SIZES...
   std::string load(const std::vector<std::string>& fields) {
     const std::span<const std::string> rest(fields.begin() + 3, fields.end());
     if (fields[2] == "peak") {
@@ -171,9 +277,9 @@ class Worker {
       return std::to_string(flops);
     }
     if (fields[2] == "float64") {
-      contestants_[fields[1]] = std::make_unique<Layer<double>>(rest);
+      contestants_[fields[1]] = make_layer<double>(rest);
     } else {
-      contestants_[fields[1]] = std::make_unique<Layer<float>>(rest);
+      contestants_[fields[1]] = make_layer<float>(rest);
     }
     return "";
   }

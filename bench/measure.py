@@ -13,8 +13,10 @@ import numpy as np
 
 from bench.client import Worker, WorkerDiedError, WorkerError
 from bench.contestants import MEMATTN, PEAK, PYTHON, Contestant
-from bench.problem import Problem, largest_error
-from bench.shapes import Shape
+from bench.pairs import PairProblem
+from bench.pairs import result_sizes as pair_result_sizes
+from bench.problem import Problem, largest_error, result_sizes
+from bench.shapes import AnyShape, Shape
 
 TOLERANCE = 1e-4  # of a result, relative to the float64 layer's
 SAMPLE_NS = 10_000_000  # a sample is as many calls as take about this long
@@ -56,13 +58,30 @@ def plan_rounds(round_ns: float, seconds: float, fewest: int, most: int) -> int:
     return max(fewest, min(most, int(seconds * 1e9 / max(round_ns, 1.0))))
 
 
-def write_reference(worker: Worker, folder: Path, shape: Shape, task: str) -> np.ndarray[Any, Any]:
+def write_reference(
+    worker: Worker, folder: Path, shape: AnyShape, task: str
+) -> np.ndarray[Any, Any]:
     """Values of the float64 layer: y, and for a step all gradients."""
     file = folder / f"{task}.f64"
-    worker.ask("load", "reference", "float64", task, "own", folder, *shape.sizes)
+    worker.ask("load", "reference", "float64", task, "own", folder, shape.layer, *shape.sizes)
     worker.ask("run", "reference", file)
     worker.ask("unload", "reference")
     return np.fromfile(file, np.float64)
+
+
+def _draw(shape: AnyShape) -> Problem | PairProblem:
+    return Problem.draw(shape) if isinstance(shape, Shape) else PairProblem.draw(shape)
+
+
+def _result_sizes(shape: AnyShape, task: str) -> dict[str, int]:
+    if isinstance(shape, Shape):
+        return result_sizes(shape, task)
+    return pair_result_sizes(shape, task)
+
+
+def _work(shape: AnyShape, task: str) -> dict[str, Any]:
+    """What a group's figures are held against: flops, or the routes of those that fold."""
+    return {"flops": shape.flops} if isinstance(shape, Shape) else {"routes": shape.routes(task)}
 
 
 class Group:
@@ -70,7 +89,7 @@ class Group:
 
     def __init__(
         self,
-        shape: Shape,
+        shape: AnyShape,
         task: str,
         lineup: list[Contestant],
         worker_of: Callable[[Contestant], Worker],
@@ -93,8 +112,9 @@ class Group:
         contestant, shape = entry.contestant, self.shape
         entry.worker = worker = self._worker_of(contestant)
         mode, form = contestant.mode, contestant.form
+        sizes = (shape.layer, *shape.sizes)
         answer = worker.ask(
-            "load", entry.key, mode, self.task, form, self.folder, *shape.sizes, timeout=600
+            "load", entry.key, mode, self.task, form, self.folder, *sizes, timeout=600
         )
         if contestant == PEAK:
             entry.extra["flops_per_call"] = int(answer)
@@ -102,7 +122,7 @@ class Group:
             file = self.folder / "result.f32"
             worker.ask("run", entry.key, file)
             found = np.fromfile(file, np.float32).astype(np.float64)
-            entry.relative_error = largest_error(found, reference, shape, self.task)
+            entry.relative_error = largest_error(found, reference, _result_sizes(shape, self.task))
             if not entry.relative_error <= TOLERANCE:
                 raise WorkerError(
                     f"wrong result: relative error {entry.relative_error:.1e}, "
@@ -119,7 +139,7 @@ class Group:
 
     def load(self, say: Say) -> None:
         """Load everybody and hold them to the reference."""
-        Problem.draw(self.shape).save(self.folder)
+        _draw(self.shape).save(self.folder)
         core = self._worker_of(MEMATTN)
         reference = write_reference(core, self.folder, self.shape, self.task)
         for entry in self.entries:
@@ -173,10 +193,11 @@ class Group:
     def to_json(self) -> dict[str, Any]:
         """All that was found, raw rounds included."""
         return {
-            "shape": dict(zip("BTUSH", self.shape.sizes, strict=True)),
+            "layer": self.shape.layer,
+            "shape": self.shape.axes,
             "name": self.shape.name,
             "task": self.task,
-            "flops": self.shape.flops,
+            **_work(self.shape, self.task),
             "contestants": [
                 {
                     "key": entry.key,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -106,27 +107,31 @@ class Problem:
         return {name: np.ascontiguousarray(value, np.float32) for name, value in arrays.items()}
 
 
-def result_names(task: str) -> list[str]:
-    """What a contestant computes, in the order of its result file."""
-    gradients = ["grad x", *(f"grad {name}" for name in WEIGHTS)] if task == "step" else []
-    return ["y", *gradients]
+def result_sizes(shape: Shape, task: str) -> dict[str, int]:
+    """How many values each part of a result has, in the order of a result file."""
+    tokens = shape.tokens * shape.units
+    sizes = {"y": tokens}
+    if task == "step":
+        sizes["grad x"] = tokens
+        for name, found in weight_shapes(shape).items():
+            sizes[f"grad {name}"] = int(np.prod(found))
+    return sizes
 
 
-def largest_error(result: NDArray[Any], reference: NDArray[Any], shape: Shape, task: str) -> float:
+def largest_error(result: NDArray[Any], reference: NDArray[Any], sizes: Mapping[str, int]) -> float:
     """The largest error of a result, each part measured by the largest value of its reference.
 
-    The gradient of the key bias is 0 in truth, so the query bias measures it. A result of another
-    size, or with a NaN in it, is infinitely wrong.
+    The gradient of a key bias is 0 in truth, so that of the query bias measures it. A result of
+    another size, or with a NaN in it, is infinitely wrong.
     """
     if result.shape != reference.shape:
         return float("inf")
-    tokens = shape.tokens * shape.units
-    sizes = [tokens, tokens, *(int(np.prod(sizes)) for sizes in weight_shapes(shape).values())]
-    ends = np.cumsum(sizes)[: len(result_names(task)) - 1]
-    parts = dict(zip(result_names(task), np.split(reference, ends), strict=True))
+    ends = np.cumsum(list(sizes.values()))[:-1]
+    parts = dict(zip(sizes, np.split(reference, ends), strict=True))
     scales = {name: float(np.abs(part).max()) for name, part in parts.items()}
-    if task == "step":
-        scales["grad key.bias"] = scales["grad query.bias"]
+    for name in parts:
+        if name.endswith("key.bias"):
+            scales[name] = scales[name.replace("key.bias", "query.bias")]
     errors = [
         float(np.abs(found - parts[name]).max()) / scales[name]
         for name, found in zip(parts, np.split(result, ends), strict=True)

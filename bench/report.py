@@ -1,6 +1,9 @@
 """Writes docs/performance.md and its pictures from a result file of scripts/bench.
 
 python -m bench.report bench/results/2026-01-01T000000Z.json
+
+A file of the layers of two inputs alone (--layers cross,hierarchical) replaces their section of the
+page; a file without them leaves that section as it is.
 """
 
 from __future__ import annotations
@@ -41,6 +44,21 @@ by hand" the two thin matrices of [math.md](math.md), which no runtime finds by 
 {tasks}
 
 {limits}"""
+PAIRS = """{heading}
+
+Written by `python -m bench.report` from the results of
+
+    {command}
+
+on {date}, commit `{commit}`, {processor} ({vectors}), core {core}. {peak}. "Folded by hand" is
+the cheapest way of [siblings-math.md](siblings-math.md#the-ways) for each shape, by the library's
+rule, with constant weights in a forward pass and folded anew in every training step. The layer is
+the first word of a name: `cross` or `hier`. Everybody is interleaved in {rounds} shuffled rounds.
+
+{tasks}
+"""
+PAIRS_HEADING = "## CrossAttention and HierarchicalAttention"
+LIMITS_HEADING = "## What holds it"
 LIMITS = Path(__file__).with_name("limits.md")
 
 
@@ -84,10 +102,55 @@ def _task(result: dict[str, Any], task: str, pictures: dict[str, str]) -> str:
     return "\n\n".join(parts)
 
 
+def _rounds(groups: list[dict[str, Any]]) -> str:
+    counts = sorted({len(group["rounds_ns"]) for group in groups})
+    return str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+
+
+def pairs(result: dict[str, Any]) -> str:
+    """The section of the layers of two inputs; empty where the result has none of them."""
+    parts, groups = [], []
+    for task, name in tables.TASK_NAMES.items():
+        found = tables.groups_of(result, task, tables.PAIRS)
+        if not found:
+            continue
+        groups += found
+        parts += [f"**{name}**", tables.summary(result, task, tables.PAIRS)]
+        parts += ["Everybody, µs:", tables.everybody(result, task, tables.PAIRS)]
+    if not groups:
+        return ""
+    failed = tables.troubles({**result, "groups": groups})
+    parts += ["\n".join(f"- {line}" for line in failed)] if failed else []
+    return PAIRS.format(
+        heading=PAIRS_HEADING,
+        command=result["command"],
+        date=result["measured"][:10],
+        commit=result["commit"] or "unknown",
+        processor=result["machine"]["processor"],
+        vectors=result["machine"]["vectors"],
+        core=result["core"],
+        peak=tables.peak_line(result),
+        rounds=_rounds(groups),
+        tasks="\n\n".join(parts),
+    )
+
+
+def section_of(page: str) -> str:
+    """The section of the layers of two inputs in a page, or nothing."""
+    _, heading, rest = page.partition(PAIRS_HEADING)
+    return heading + rest.partition(LIMITS_HEADING)[0]
+
+
+def with_section(page: str, section: str) -> str:
+    """A page with this section in the place of the one that it has, before the last."""
+    page = page.replace(section_of(page), "") if PAIRS_HEADING in page else page
+    before, heading, after = page.partition(LIMITS_HEADING)
+    return f"{before}{section.rstrip()}\n\n{heading}{after}" if section else page
+
+
 def performance(result: dict[str, Any], pictures: dict[str, str]) -> str:
     """The whole page; `pictures` are links by "peak" and "speed"."""
-    counts = sorted({len(group["rounds_ns"]) for group in result["groups"]})
-    rounds = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    rounds = _rounds(result["groups"])
     tasks = [task for task in tables.TASK_NAMES if tables.groups_of(result, task)]
     sections = [_task(result, task, pictures) for task in tasks]
     if "speed" in pictures:
@@ -120,6 +183,11 @@ def main() -> int:
         parse.error(f"{options.result}: {error}")
     if result.get("format") != 1:
         parse.error(f"{options.result}: found format {result.get('format')}, expected 1")
+    section = pairs(result)
+    before = options.output.read_text() if options.output.exists() else ""
+    if section and not any(tables.groups_of(result, task) for task in tables.TASK_NAMES):
+        options.output.write_text(with_section(before, section))
+        return 0
     images = options.output.parent / "images"
     images.mkdir(parents=True, exist_ok=True)
     pictures = {}
@@ -127,7 +195,8 @@ def main() -> int:
         for path in plot.write(result, Path(folder) / "performance"):
             shutil.copyfile(path, images / path.name)
             pictures[path.stem.removeprefix("performance-")] = f"images/{path.name}"
-    options.output.write_text(performance(result, pictures))
+    page = performance(result, pictures)
+    options.output.write_text(with_section(page, section or section_of(before)))
     return 0
 
 

@@ -15,6 +15,12 @@ class Shape:
     units: int
     memory_size: int
     num_heads: int
+    layer = "memory"
+
+    @property
+    def axes(self) -> dict[str, int]:
+        """Its sizes by their symbols."""
+        return dict(zip("BTUSH", self.sizes, strict=True))
 
     @property
     def tokens(self) -> int:
@@ -32,7 +38,48 @@ class Shape:
         return (self.batch, self.steps, self.units, self.memory_size, self.num_heads)
 
 
-SHAPES = {
+@dataclass(frozen=True)
+class PairShape:
+    """Sizes of a layer of two inputs: T1 and T2 steps and F1 and F2 widths of the inputs."""
+
+    name: str
+    layer: str  # "cross", or "hierarchical", where steps2 is steps1
+    batch: int
+    steps1: int
+    steps2: int
+    width1: int
+    width2: int
+    units: int
+    num_heads: int
+
+    @property
+    def sizes(self) -> tuple[int, int, int, int, int, int, int]:
+        """(B, T1, T2, F1, F2, U, H)."""
+        widths = (self.width1, self.width2)
+        return (self.batch, self.steps1, self.steps2, *widths, self.units, self.num_heads)
+
+    @property
+    def axes(self) -> dict[str, int]:
+        """Its sizes by their symbols."""
+        return dict(zip(("B", "T1", "T2", "F1", "F2", "U", "H"), self.sizes, strict=True))
+
+    def routes(self, task: str) -> list[str]:
+        """The cheapest route of each attention, by the library's rule."""
+        from memattn.layer_options import PairSizes  # not where only peers are installed
+
+        heads = (self.num_heads, self.units, self.units)
+        cross = self.layer == "cross"
+        widths = (self.width1, self.width2)
+        pairs = [widths] if cross else [(width, width) for width in widths]
+        return [
+            PairSizes(self.units, *pair, *heads, not cross).cheapest_route(
+                self.batch, self.steps1, self.steps2, task == "step"
+            )
+            for pair in pairs
+        ]
+
+
+MEMORY_SHAPES = {
     shape.name: shape
     for shape in (
         Shape("token", 1, 1, 64, 20, 4),
@@ -44,8 +91,25 @@ SHAPES = {
     )
 }
 
-# A training step is forward and backward with the gradients of x and of all nine weights. One token
-# is not what anybody trains on.
+PAIR_SHAPES = {
+    shape.name: shape
+    for shape in (
+        PairShape("cross", "cross", 32, 10, 10, 64, 64, 64, 4),
+        PairShape("cross96", "cross", 8, 96, 96, 128, 128, 128, 8),
+        PairShape("cross512", "cross", 4, 512, 512, 128, 128, 128, 8),
+        PairShape("cross1", "cross", 1, 1, 96, 64, 64, 64, 4),
+        PairShape("cross-xtft", "cross", 32, 10, 10, 4, 64, 32, 4),
+        PairShape("hier-xtft", "hierarchical", 32, 10, 10, 4, 2, 32, 4),
+        PairShape("hier", "hierarchical", 32, 10, 10, 64, 64, 64, 4),
+    )
+}
+
+AnyShape = Shape | PairShape
+SHAPES: dict[str, AnyShape] = {**MEMORY_SHAPES, **PAIR_SHAPES}
+LAYERS = ("memory", "cross", "hierarchical")
+
+# A training step is forward and backward with the gradients of the inputs and of all weights. One
+# token is not what anybody trains on.
 TASKS = {
     "forward": tuple(SHAPES),
     "step": tuple(name for name in SHAPES if name != "token"),

@@ -20,7 +20,7 @@ from bench.contestants import MEMATTN, PEERS, Contestant, lineup
 from bench.environments import ROOT, MissingEnvironmentError, install
 from bench.machine import commit, describe
 from bench.measure import Group
-from bench.shapes import SHAPES, TASKS
+from bench.shapes import LAYERS, SHAPES, TASKS
 from bench.workers import Workers
 
 BUILD = ROOT / "build" / "bench"
@@ -55,6 +55,12 @@ def parser() -> argparse.ArgumentParser:
         type=names_of(list(SHAPES)),
         default=list(SHAPES),
         help="of " + ", ".join(SHAPES),
+    )
+    parse.add_argument(
+        "--layers",
+        type=names_of(LAYERS),
+        default=list(LAYERS),
+        help=f"of {', '.join(LAYERS)}: whose shapes are measured",
     )
     parse.add_argument(
         "--tasks", type=names_of(list(TASKS)), default=list(TASKS), help="of " + ", ".join(TASKS)
@@ -141,7 +147,10 @@ def run(options: argparse.Namespace, console: Console) -> dict[str, Any]:
         for task in options.tasks:
             for name in (name for name in options.shapes if name in TASKS[task]):
                 shape, folder = SHAPES[name], BUILD / "problems" / name
-                group = Group(shape, task, lineup(task, peers, cores), workers, folder)
+                if shape.layer not in options.layers:
+                    continue
+                chosen = lineup(task, peers, cores, shape.layer)
+                group = Group(shape, task, chosen, workers, folder)
                 with console.status("") as status:
                     group.load(status.update)
                     group.measure(options.seconds, fewest, most, status.update)
@@ -198,7 +207,9 @@ def main() -> int:
     stem = options.output / result["measured"].replace(":", "")
     stem.with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n")
     print(tables.everything(result))
-    written = [stem.with_suffix(".json"), *plot.write(result, stem)]
+    written = [stem.with_suffix(".json")]
+    if any(group["layer"] == "memory" for group in result["groups"]):
+        written += plot.write(result, stem)
     print("\nWritten: " + ", ".join(os.path.relpath(path) for path in written))
     return 0
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from bench.contestants import ALL_PEERS, FORMS, MEMATTN, PEAK, PEERS, label
+from bench.contestants import ALL_PEERS, FORMS, MEMATTN, PAIR_PEERS, PEAK, PEERS, label
 from bench.stats import Spread, fastest, ratio, spread, times
 
 TASK_NAMES = {"forward": "Forward", "step": "Training step"}
@@ -46,7 +46,12 @@ def _factor(value: Spread) -> str:
 def share_of_peak(group: Group, key: str) -> Spread | None:
     """The share of the FMA peak, counting 4·N·U·H·S, round by round."""
     peak = contestant(group, PEAK.key)
-    if peak is None or "flops_per_call" not in peak or not times(group["rounds_ns"], key):
+    if (
+        "flops" not in group
+        or peak is None
+        or "flops_per_call" not in peak
+        or not times(group["rounds_ns"], key)
+    ):
         return None
     scale = group["flops"] / peak["flops_per_call"]
     taken = ratio(group["rounds_ns"], PEAK.key, key)
@@ -65,28 +70,37 @@ def keys_of(group: Group, form: str) -> list[str]:
     return [one["key"] for one in group["contestants"] if one["form"] == form]
 
 
-def groups_of(result: Result, task: str) -> list[Group]:
-    """The groups of a task, in the order of the shapes."""
-    return [group for group in result["groups"] if group["task"] == task]
+MEMORY = ("memory",)
+PAIRS = ("cross", "hierarchical")
+
+
+def groups_of(result: Result, task: str, layers: Sequence[str] = MEMORY) -> list[Group]:
+    """The groups of a task and of these layers, in the order of the shapes."""
+    return [
+        group
+        for group in result["groups"]
+        if group["task"] == task and group.get("layer", "memory") in layers
+    ]
 
 
 def _shape_name(group: Group) -> str:
-    sizes = ", ".join(str(group["shape"][axis]) for axis in "BTUSH")
+    sizes = ", ".join(map(str, group["shape"].values()))
     return f"{group['name']} ({sizes})"
 
 
-def summary(result: Result, task: str) -> str:
+def summary(result: Result, task: str, layers: Sequence[str] = MEMORY) -> str:
     """One row a shape: memattn, the fastest peer of each form, and how many times faster it is."""
     rows = []
-    for group in groups_of(result, task):
+    shares = task == "forward" and layers == MEMORY
+    for group in groups_of(result, task, layers):
         rounds = group["rounds_ns"]
         own = times(rounds, MEMATTN.key)
         if not own:
-            rows.append([_shape_name(group), "failed", *["—"] * (5 if task == "forward" else 4)])
+            rows.append([_shape_name(group), "failed", *["—"] * (5 if shares else 4)])
             continue
         middle = spread(own)
         row = [_shape_name(group), microseconds(middle.median)]
-        if task == "forward":
+        if shares:
             share = share_of_peak(group, MEMATTN.key)
             row.append("—" if share is None else f"{share.median:.2f}")
         for form in ("published", "folded"):
@@ -100,15 +114,16 @@ def summary(result: Result, task: str) -> str:
             row.append(f"{name} {microseconds(spread(times(rounds, best)).median)}")
             row.append(_factor(ratio(rounds, best, MEMATTN.key)))
         rows.append(row)
-    header = ["(B, T, U, S, H)", "memattn, µs"]
-    header += ["share of FMA peak"] if task == "forward" else []
+    sizes = "(B, T, U, S, H)" if layers == MEMORY else "(B, T1, T2, F1, F2, U, H)"
+    header = [sizes, "memattn, µs"]
+    header += ["share of FMA peak"] if shares else []
     header += ["fastest as published, µs", "times faster", "fastest folded by hand, µs"]
     return markdown([*header, "times faster"], rows)
 
 
-def everybody(result: Result, task: str) -> str:
+def everybody(result: Result, task: str, layers: Sequence[str] = MEMORY) -> str:
     """One row a contestant, one column a shape: median, quartiles and minimum in µs."""
-    groups = groups_of(result, task)
+    groups = groups_of(result, task, layers)
     names = list(dict.fromkeys(one["key"] for group in groups for one in group["contestants"]))
     rows = []
     for key in names:
@@ -122,6 +137,8 @@ def everybody(result: Result, task: str) -> str:
             row.append("failed" if not values else _median_and_spread(values))
         rows.append(row)
     for peer in result["missing"]:
+        if layers != MEMORY and peer not in PAIR_PEERS:
+            continue
         forms = {one.form for one in ALL_PEERS if one.peer == peer and task in one.tasks}
         rows += [
             [PEERS[peer], FORMS[form], *["missing"] * len(groups)]
@@ -183,8 +200,10 @@ def everything(result: Result) -> str:
     """What scripts/bench prints at its end."""
     blocks = []
     for task, name in TASK_NAMES.items():
-        if groups_of(result, task):
-            blocks += [f"## {name}", summary(result, task), everybody(result, task)]
+        for layers, of_them in ((MEMORY, ""), (PAIRS, " of layers of two inputs")):
+            if groups_of(result, task, layers):
+                blocks += [f"## {name}{of_them}", summary(result, task, layers)]
+                blocks.append(everybody(result, task, layers))
     lines = [peak_line(result), *latency_lines(result), *troubles(result)]
     blocks += [line for line in lines if line]
     return "\n\n".join(blocks)

@@ -19,7 +19,7 @@ from bench.contestants import MEMATTN, Contestant
 from bench.environments import ROOT
 from bench.machine import commit, describe
 from bench.measure import Group
-from bench.shapes import SHAPES
+from bench.shapes import MEMORY_SHAPES
 from bench.stats import quantile, ratio, spread, times
 from bench.suite import BUILD, Recipe, names_of
 from bench.tables import markdown, microseconds
@@ -72,7 +72,7 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     parse = argparse.ArgumentParser("python -m bench.torch_layer", description=__doc__)
     parse.formatter_class = argparse.RawDescriptionHelpFormatter
-    parse.add_argument("--shapes", type=names_of(list(SHAPES)), default=["docs"])
+    parse.add_argument("--shapes", type=names_of(list(MEMORY_SHAPES)), default=["docs"])
     parse.add_argument("--tasks", type=names_of(["forward", "step"]), default=["forward", "step"])
     parse.add_argument("--seconds", type=float, default=10.0, help="of rounds for each group")
     parse.add_argument("--core", type=int, default=max(os.sched_getaffinity(0)))
@@ -92,7 +92,7 @@ def main() -> int:
         for task in options.tasks:
             for name in options.shapes:
                 lineup = [one for one in NAMES if task in one.tasks]
-                group = Group(SHAPES[name], task, lineup, workers, BUILD / "problems" / name)
+                group = Group(MEMORY_SHAPES[name], task, lineup, workers, BUILD / "problems" / name)
                 group.load(lambda _: None)
                 group.measure(options.seconds, 5, 61, lambda _: None)
                 group.unload()

@@ -7,6 +7,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from bench.pairs import PairProblem
+from bench.peers import jax_pairs
 from bench.peers.worker import Model
 from bench.problem import WEIGHTS, Problem
 
@@ -44,8 +46,10 @@ def _folded(x: Any, *weights: Any) -> Any:
     return _two_products(x, a, c, b, bo, bq.shape[0])
 
 
-def load(problem: Problem, mode: str, task: str, form: str) -> Model:
+def load(problem: Problem | PairProblem, mode: str, task: str, form: str) -> Model:
     """Make ready mode "jit"."""
+    if isinstance(problem, PairProblem):
+        return jax_pairs.load(problem, task, form)
     x = jnp.asarray(problem.x)
     weights = [jnp.asarray(problem.weights[name]) for name in WEIGHTS]
     if task == "step":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -13,34 +14,43 @@ from bench.problem import Array, Problem
 OPSET = 17
 
 
-class _Graph:
-    """Collects nodes and constants."""
+class Graph:
+    """Collects nodes and constants. The steps are there for those that build one."""
 
-    def __init__(self) -> None:
+    def __init__(self, steps1: int = 0, steps2: int = 0) -> None:
+        self.steps1, self.steps2 = steps1, steps2
         self.nodes: list[onnx.NodeProto] = []
         self.constants: list[onnx.TensorProto] = []
 
     def constant(self, name: str, value: Array | np.ndarray) -> str:
+        """Add a constant, and return its name."""
         self.constants.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
         return name
 
     def add(self, kind: str, *inputs: str, output: str = "", **attributes: Any) -> str:
+        """Add a node, and return the name of its output."""
         name = output or f"{kind.lower()}_{len(self.nodes)}"
         self.nodes.append(helper.make_node(kind, list(inputs), [name], **attributes))
         return name
 
     def reshape(self, value: str, *sizes: int) -> str:
+        """Add a Reshape; 0 keeps a size, -1 is what is left."""
         shape = self.constant(f"shape_{len(self.nodes)}", np.array(sizes, np.int64))
         return self.add("Reshape", value, shape)
 
     def dense(self, value: str, name: str, kernel: Array, bias: Array) -> str:
+        """Add a product with a constant matrix, and a constant bias."""
         product = self.add("MatMul", value, self.constant(f"{name}_kernel", kernel))
         return self.add("Add", product, self.constant(f"{name}_bias", bias))
 
-    def model(self, sizes: tuple[int, ...]) -> bytes:
-        x = helper.make_tensor_value_info("x", TensorProto.FLOAT, sizes)
-        y = helper.make_tensor_value_info("y", TensorProto.FLOAT, sizes)
-        graph = helper.make_graph(self.nodes, "layer", [x], [y], self.constants)
+    def model(self, inputs: Mapping[str, tuple[int, ...]], output: tuple[int, ...]) -> bytes:
+        """Return the whole graph, whose inputs have these names and shapes, as ONNX writes it."""
+        values = [
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, sizes)
+            for name, sizes in inputs.items()
+        ]
+        y = helper.make_tensor_value_info("y", TensorProto.FLOAT, output)
+        graph = helper.make_graph(self.nodes, "layer", values, [y], self.constants)
         opsets = [helper.make_opsetid("", OPSET)]
         model = helper.make_model(graph, opset_imports=opsets, ir_version=8)
         onnx.checker.check_model(model)
@@ -56,7 +66,7 @@ def published(problem: Problem) -> bytes:
     """
     batch, steps, units, slots, heads = problem.shape.sizes
     weights = problem.weights
-    graph = _Graph()
+    graph = Graph()
 
     def project(value: str, name: str, length: int) -> str:
         kernel = weights[f"{name}.kernel"].reshape(units, -1)
@@ -74,24 +84,24 @@ def published(problem: Problem) -> bytes:
     kernel = weights["output.kernel"].reshape(-1, units)
     read = graph.reshape(read, batch, steps, heads * units)
     graph.add("Add", "x", graph.dense(read, "output", kernel, weights["output.bias"]), output="y")
-    return graph.model((batch, steps, units))
+    return graph.model({"x": (batch, steps, units)}, (batch, steps, units))
 
 
 def folded(problem: Problem) -> bytes:
     """Two matrix products with a softmax per head between them, input (N, U)."""
     shape = problem.shape
     arrays = problem.folded()
-    graph = _Graph()
+    graph = Graph()
     logits = graph.dense("x", "logits", arrays["a"], arrays["c"])
     by_head = graph.reshape(logits, shape.tokens, shape.num_heads, shape.memory_size)
     scores = graph.add("Softmax", by_head, axis=-1)
     flat = graph.reshape(scores, shape.tokens, shape.num_heads * shape.memory_size)
     graph.add("Add", "x", graph.dense(flat, "read", arrays["b"], arrays["bo"]), output="y")
-    return graph.model((shape.tokens, shape.units))
+    return graph.model({"x": (shape.tokens, shape.units)}, (shape.tokens, shape.units))
 
 
-def build(problem: Problem, form: str) -> tuple[bytes, Array]:
+def build(problem: Problem, form: str) -> tuple[bytes, dict[str, Array]]:
     """The graph of a form, and its input."""
     if form == "published":
-        return published(problem), problem.x
-    return folded(problem), problem.x.reshape(problem.shape.tokens, -1)
+        return published(problem), {"x": problem.x}
+    return folded(problem), {"x": problem.x.reshape(problem.shape.tokens, -1)}

@@ -6,7 +6,8 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 
-from bench.peers import onnx_graph
+from bench.pairs import PairProblem
+from bench.peers import onnx_pairs
 from bench.peers.worker import Model
 from bench.problem import Problem
 
@@ -16,17 +17,19 @@ def versions() -> dict[str, str]:
     return {"onnxruntime": ort.__version__, "onnx": onnx.__version__}
 
 
-def load(problem: Problem, mode: str, task: str, form: str) -> Model:
+def load(problem: Problem | PairProblem, mode: str, task: str, form: str) -> Model:
     """Make ready mode "graph"; only task "forward"."""
-    graph, x = onnx_graph.build(problem, form)
+    graph, inputs = onnx_pairs.graph_of(problem, form)
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
     session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-    y = ort.OrtValue.ortvalue_from_numpy(np.empty_like(x))
+    shape = session.get_outputs()[0].shape
+    y = ort.OrtValue.ortvalue_from_numpy(np.empty(shape, np.float32))
     binding = session.io_binding()
-    binding.bind_ortvalue_input("x", ort.OrtValue.ortvalue_from_numpy(x))
+    for name, value in inputs.items():
+        binding.bind_ortvalue_input(name, ort.OrtValue.ortvalue_from_numpy(value))
     binding.bind_ortvalue_output("y", y)
     return Model(lambda: session.run_with_iobinding(binding), lambda _: [y.numpy()])

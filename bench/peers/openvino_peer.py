@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import openvino as ov
 
-from bench.peers import onnx_graph
+from bench.pairs import PairProblem
+from bench.peers import onnx_pairs
 from bench.peers.worker import Model
 from bench.problem import Problem
 
@@ -23,15 +24,17 @@ def versions() -> dict[str, str]:
     return {"openvino": str(ov.__version__)}
 
 
-def load(problem: Problem, mode: str, task: str, form: str) -> Model:
+def load(problem: Problem | PairProblem, mode: str, task: str, form: str) -> Model:
     """Make ready mode "graph"; only task "forward"."""
-    graph, x = onnx_graph.build(problem, form)
+    graph, inputs = onnx_pairs.graph_of(problem, form)
     core = ov.Core()
     compiled = core.compile_model(core.read_model(model=graph), "CPU", CONFIG)
     request = compiled.create_infer_request()
-    tensor = ov.Tensor(ov.Type.f32, x.shape)  # owns its memory; a shared one would not keep x alive
-    tensor.data[:] = x
-    request.set_input_tensor(tensor)
+    for name, value in inputs.items():
+        # Owns its memory; a shared one would not keep the value alive.
+        tensor = ov.Tensor(ov.Type.f32, value.shape)
+        tensor.data[:] = value
+        request.set_tensor(name, tensor)
 
     def call() -> None:
         request.start_async()

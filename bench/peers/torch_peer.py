@@ -8,6 +8,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F  # noqa: N812  # the name that everybody gives it
 
+from bench.pairs import PairProblem
+from bench.peers import torch_pairs
 from bench.peers.worker import Model
 from bench.problem import WEIGHTS, Problem
 
@@ -70,24 +72,30 @@ def _compiled(function: Callable[..., Any], mode: str) -> Callable[..., Any]:
     return compiled
 
 
-def _forward(problem: Problem, mode: str, form: str) -> Model:
+def _forward(problem: Problem | PairProblem, mode: str, form: str) -> Model:
+    if isinstance(problem, PairProblem):
+        return _run(*torch_pairs.forward(problem, form), mode)
     heads = problem.shape.num_heads
     if form == "published":
         weights = [torch.from_numpy(problem.weights[name]) for name in WEIGHTS]
         x = torch.from_numpy(problem.x)
-        module = _Constants(_published, weights)
-    else:
-        arrays = problem.folded()
-        parts = [torch.from_numpy(arrays[name]) for name in ("a", "c", "b", "bo")]
-        x = torch.from_numpy(problem.x.reshape(problem.shape.tokens, -1))
-        module = _Constants(lambda x, a, c, b, bo: _two_products(x, a, c, b, bo, heads), parts)
+        return _run(_published, weights, [x], mode)
+    arrays = problem.folded()
+    parts = [torch.from_numpy(arrays[name]) for name in ("a", "c", "b", "bo")]
+    x = torch.from_numpy(problem.x.reshape(problem.shape.tokens, -1))
+    return _run(lambda x, a, c, b, bo: _two_products(x, a, c, b, bo, heads), parts, [x], mode)
+
+
+def _run(function: Callable[..., Any], parts: list[Any], inputs: list[Any], mode: str) -> Model:
+    """A forward pass, whose weights are constants."""
+    module = _Constants(function, parts)
     module.eval()
-    function = _compiled(module, mode)
+    compiled = _compiled(module, mode)
     no_grad = torch.inference_mode if mode == "eager" else torch.no_grad
 
     def call() -> Any:
         with no_grad():
-            return function(x)
+            return compiled(*inputs)
 
     return Model(call, lambda y: [y.numpy()])
 
@@ -100,13 +108,17 @@ class _Constants(torch.nn.Module):  # type: ignore[misc]  # mypy has no types of
         self.function = function
         self.parts = torch.nn.ParameterList(parts)
 
-    def forward(self, x: Any) -> Any:
-        return self.function(x, *self.parts)
+    def forward(self, *inputs: Any) -> Any:
+        return self.function(*inputs, *self.parts)
 
 
-def _step(problem: Problem, mode: str, form: str) -> Model:
-    function = _compiled(_published if form == "published" else _folded_step, mode)
-    arrays = [problem.x, *(problem.weights[name] for name in WEIGHTS)]
+def _step(problem: Problem | PairProblem, mode: str, form: str) -> Model:
+    if isinstance(problem, PairProblem):
+        layer, arrays = torch_pairs.step(problem, form)
+    else:
+        layer = _published if form == "published" else _folded_step
+        arrays = [problem.x, *(problem.weights[name] for name in WEIGHTS)]
+    function = _compiled(layer, mode)
     inputs = [torch.from_numpy(array).requires_grad_() for array in arrays]
     grad_y = torch.from_numpy(problem.grad_y)
 
@@ -119,7 +131,7 @@ def _step(problem: Problem, mode: str, form: str) -> Model:
     return Model(call, lambda parts: [part.numpy() for part in parts])
 
 
-def load(problem: Problem, mode: str, task: str, form: str) -> Model:
+def load(problem: Problem | PairProblem, mode: str, task: str, form: str) -> Model:
     """Make ready mode "eager" or "compile"."""
     if task == "step":
         return _step(problem, mode, form)

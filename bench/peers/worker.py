@@ -4,7 +4,9 @@ A line holds fields separated by tabs; each is answered by one line, ``ok ANSWER
 ``error MESSAGE``. ``bench/layer_worker.cc`` speaks the same:
 
     hello                                          versions, as JSON
-    load ID MODE TASK FORM FOLDER B T U S H        makes a model ready
+    load ID MODE TASK FORM FOLDER LAYER SIZES...   makes a model ready; SIZES as bench/shapes.py
+                                                   has them for "memory", or for "cross" and
+                                                   "hierarchical"
     run ID FILE                                    one call; its result goes to FILE, raw
     time ID CALLS WARM_UP                          ns of CALLS calls; WARM_UP before do not count
     latency ID CALLS                               ns of each call: p50 p99 p99.9 maximum
@@ -28,8 +30,9 @@ from typing import Any
 
 import numpy as np
 
+from bench.pairs import PairProblem
 from bench.problem import Problem
-from bench.shapes import Shape
+from bench.shapes import PairShape, Shape
 
 
 @dataclass
@@ -59,10 +62,17 @@ class Worker:
         """Versions of everything that the peer runs on."""
         return json.dumps({**self._peer.versions(), "python": sys.version.split()[0]})
 
-    def load(self, name: str, mode: str, task: str, form: str, folder: str, *sizes: str) -> str:
+    def load(
+        self, name: str, mode: str, task: str, form: str, folder: str, layer: str, *sizes: str
+    ) -> str:
         """Make a model and call it once, which compiles it."""
-        shape = Shape(Path(folder).name, *map(int, sizes))
-        model = self._peer.load(Problem.load(Path(folder), shape), mode, task, form)
+        path, numbers = Path(folder), map(int, sizes)
+        problem: Problem | PairProblem
+        if layer == "memory":
+            problem = Problem.load(path, Shape(path.name, *numbers))
+        else:
+            problem = PairProblem.load(path, PairShape(path.name, layer, *numbers))
+        model = self._peer.load(problem, mode, task, form)
         model.call()
         self._models[name] = model
         return ""

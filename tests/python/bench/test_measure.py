@@ -101,6 +101,8 @@ def test_lineup() -> None:
     assert {one.peer for one in everybody} == {"memattn", *PEERS}
     training = {one.peer for one in lineup("step", list(PEERS), 1)}
     assert training == {"memattn", *PEERS} - {"onnxruntime", "openvino"}
+    pairs = {one.peer for one in lineup("forward", list(PEERS), 2, "cross")}
+    assert pairs == {"memattn", "onnxruntime", "openvino", "torch", "jax"}
 
 
 def test_command_repeats_the_run() -> None:

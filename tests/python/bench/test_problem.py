@@ -4,12 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bench.problem import WEIGHTS, Problem, largest_error, result_names
+from bench.problem import WEIGHTS, Problem, largest_error, result_sizes
 from bench.shapes import SHAPES, TASKS, Shape
 
 import memattn
 
 SHAPE = Shape("small", 2, 3, 6, 5, 2)
+SIZES = result_sizes(SHAPE, "step")
 
 
 def layer_of(problem: Problem) -> memattn.MemoryAugmentedAttention:
@@ -60,7 +61,7 @@ def test_files_hold_the_problem(tmp_path: Path) -> None:
 
 def test_a_good_result_passes() -> None:
     truth = reference(Problem.draw(SHAPE))
-    assert largest_error(truth.astype(np.float32).astype(np.float64), truth, SHAPE, "step") < 1e-6
+    assert largest_error(truth.astype(np.float32).astype(np.float64), truth, SIZES) < 1e-6
 
 
 @pytest.mark.parametrize("part", range(11))
@@ -69,8 +70,8 @@ def test_every_part_is_judged(part: int) -> None:
     sizes = [36, 36, *(value.size for value in Problem.draw(SHAPE).weights.values())]
     found = truth.copy()
     found[sum(sizes[: part + 1]) - 1] += 0.01
-    assert len(sizes) == len(result_names("step"))
-    assert largest_error(found, truth, SHAPE, "step") > 1e-4
+    assert len(sizes) == len(SIZES)
+    assert largest_error(found, truth, SIZES) > 1e-4
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
@@ -78,5 +79,5 @@ def test_what_is_not_finite_is_wrong(bad: float) -> None:
     truth = reference(Problem.draw(SHAPE))
     found = truth.copy()
     found[-1] = bad
-    assert largest_error(found, truth, SHAPE, "step") == np.inf
-    assert largest_error(found[:-1], truth, SHAPE, "step") == np.inf
+    assert largest_error(found, truth, SIZES) == np.inf
+    assert largest_error(found[:-1], truth, SIZES) == np.inf

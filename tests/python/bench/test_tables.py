@@ -101,6 +101,36 @@ def test_page_has_command_and_figures(result: dict[str, Any]) -> None:
     assert "images/b.png" in page
 
 
+def pair_result(result: dict[str, Any]) -> dict[str, Any]:
+    groups = []
+    for one in result["groups"]:
+        axes = {"B": 8, "T1": 1, "T2": 96, "F1": 4, "F2": 5, "U": 6, "H": 2}
+        group = {**one, "name": "cross1", "layer": "cross", "shape": axes}
+        del group["flops"]
+        groups.append(group)
+    return {**result, "groups": groups}
+
+
+def test_layers_of_two_inputs_have_tables_of_their_own(result: dict[str, Any]) -> None:
+    both = {**result, "groups": [*result["groups"], *pair_result(result)["groups"]]}
+    assert tables.summary(both, "forward") == tables.summary(result, "forward")
+    row = tables.summary(both, "forward", tables.PAIRS).splitlines()[2]
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    assert cells[:3] == ["cross1 (8, 1, 96, 4, 5, 6, 2)", "40.0", "OpenVINO 200"]
+    assert tables.everything(both).count("of layers of two inputs") == 2
+
+
+def test_their_section_of_the_page_is_replaced(result: dict[str, Any]) -> None:
+    page = report.performance(result, {})
+    section = report.pairs(pair_result(result))
+    assert report.pairs(result) == ""
+    once = report.with_section(page, section)
+    assert once.count(report.PAIRS_HEADING) == once.count(report.LIMITS_HEADING) == 1
+    assert report.section_of(once).strip() == section.strip()
+    assert report.with_section(once, section) == once
+    assert report.with_section(page, "") == page
+
+
 def test_pictures(result: dict[str, Any], tmp_path: Path) -> None:
     written = plot.write(result, tmp_path / "stem")
     assert sorted(path.name for path in written) == ["stem-peak.png", "stem-speed.png"]
