@@ -49,15 +49,17 @@ def check(models: dict[str, Model]) -> None:
             raise RuntimeError(f"the two differ by {error:.1e}")
 
 
-def sample(model: Model, calls: int) -> float:
-    """Nanoseconds of a call."""
-    begin = time.perf_counter_ns()
+def sample(model: Model, calls: int, clock: Callable[[], int] = time.perf_counter_ns) -> float:
+    """Nanoseconds of a call, by that clock."""
+    begin = clock()
     for _ in range(calls):
         model.call()
-    return (time.perf_counter_ns() - begin) / calls
+    return (clock() - begin) / calls
 
 
-def measure(models: dict[str, Model], seconds: float) -> list[dict[str, float]]:
+def measure(
+    models: dict[str, Model], seconds: float, clock: Callable[[], int] = time.perf_counter_ns
+) -> list[dict[str, float]]:
     """Rounds over all, for about so long."""
     calls = {n: max(1, round(SAMPLE_NS / sample(m, 3))) for n, m in models.items()}
     shuffle, order = random.Random(1).shuffle, list(models)
@@ -65,7 +67,7 @@ def measure(models: dict[str, Model], seconds: float) -> list[dict[str, float]]:
     end = time.monotonic() + seconds
     while len(rounds) < 5 or time.monotonic() < end:
         shuffle(order)
-        rounds.append({name: sample(models[name], calls[name]) for name in order})
+        rounds.append({name: sample(models[name], calls[name], clock) for name in order})
     return rounds
 
 

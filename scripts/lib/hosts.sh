@@ -50,13 +50,13 @@ prepare_host() {
 }
 
 # host_files NAME: the tests that run there. test_keras2_* and test_keras3_* need that Keras; test_keras.py
-# and the like run on every Keras and every backend.
+# and test_keras_pair_layer.py run on every Keras and every backend.
 host_files() {
   local folder=tests/python/hosts
   case $1 in
     keras2) find $folder -name 'test_keras*.py' ! -name 'test_keras3_*' ;;
     keras3) find $folder -name 'test_keras*.py' ! -name 'test_keras2_*' ;;
-    *) find $folder -name "test_$1*.py" -o -name test_keras.py ;;
+    *) find $folder -name "test_$1*.py" -o -name test_keras.py -o -name test_keras_pair_layer.py ;;
   esac | sort
 }
 

@@ -7,6 +7,7 @@ value_dim; G1 and G2 are the widths that an input is read in, F of a raw one or 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -156,15 +157,14 @@ def _without_masked(x1: Any, x2: Any, keep: Any, fully_masked: str) -> tuple[Any
 def _through(x: Any, dense: Dense | None) -> Any:
     if dense is None:
         return x
-    s = ops.einsum("btf,fu->btu", x, dense.kernel)
-    return s if dense.bias is None else s + dense.bias
+    return _with(_times(x, dense.kernel), dense.bias)
 
 
 def _kernel(raw: bool, dense: Dense | None, kernel: Any) -> Any:
     """A projection (G, H, D) of what is read; of a raw input with its Dense in it."""
     if not raw or dense is None:
         return kernel
-    return ops.einsum("fu,uhd->fhd", dense.kernel, kernel)
+    return _times(dense.kernel, kernel)
 
 
 def _bias(raw: bool, dense: Dense | None, kernel: Any, bias: Any) -> Any:
@@ -193,8 +193,8 @@ def _query_and_key(weights: SequenceWeights, way: PairWay) -> tuple[Any, Any, An
 def _logits(s1: Any, s2: Any, weights: SequenceWeights, way: PairWay, folded: bool) -> Any:
     query, bias, key = _query_and_key(weights, way)
     if way.logits == "project":
-        queries = _with(ops.einsum("btg,ghd->bthd", s1, query), bias)
-        keys = ops.einsum("bsg,ghd->bshd", s2, key)
+        queries = _with(_times(s1, query), bias)
+        keys = _times(s2, key)
         return ops.einsum("bthd,bshd->bhts", queries, keys)
     if way.logits == "right":
         a = ops.einsum("fhd,ghd->fhg", query, key)
@@ -207,9 +207,9 @@ def _logits(s1: Any, s2: Any, weights: SequenceWeights, way: PairWay, folded: bo
     if folded:
         a = ops.einsum("fhd,ghd->fhg", query, key)
         bias = None if bias is None else ops.einsum("hd,ghd->hg", bias, key)
-        queries = _with(ops.einsum("btf,fhg->bthg", s1, a), bias)
+        queries = _with(_times(s1, a), bias)
     else:
-        queries = _with(ops.einsum("btg,ghd->bthd", s1, query), bias)
+        queries = _with(_times(s1, query), bias)
         queries = ops.einsum("bthd,ghd->bthg", queries, key)
     return ops.einsum("bthg,bsg->bths", queries, s2)
 
@@ -221,24 +221,35 @@ def _read(
     value = _kernel(raw, weights.dense2, weights.value_kernel)
     bias = _bias(raw, weights.dense2, weights.value_kernel, weights.value_bias)
     if way.read == "project":
-        values = _with(ops.einsum("bsg,ghd->bshd", s2, value), bias)
+        values = _with(_times(s2, value), bias)
         found = ops.einsum("bhts,bshd->bthd", scores, values)
-        return _with(ops.einsum("bthd,hdu->btu", found, output), weights.output_bias)
+        return _with(_times(found, output, 2), weights.output_bias)
     if way.read == "value":
         c = ops.einsum("ghd,hdu->hgu", value, output)
         read = ops.einsum("bths,bhsu->btu", scores, ops.einsum("bsg,hgu->bhsu", s2, c))
     elif folded:
         c = ops.einsum("ghd,hdu->hgu", value, output)
-        read = ops.einsum("bthg,hgu->btu", ops.einsum("bths,bsg->bthg", scores, s2), c)
+        read = _times(ops.einsum("bths,bsg->bthg", scores, s2), c, 2)
     else:
         found = ops.einsum("bths,bsg->bthg", scores, s2)
-        read = ops.einsum("bthd,hdu->btu", ops.einsum("bthg,ghd->bthd", found, value), output)
+        read = _times(ops.einsum("bthg,ghd->bthd", found, value), output, 2)
     if bias is None:
         return read
     if whole:
         return read + (ops.einsum("hd,hdu->u", bias, output) + weights.output_bias)
     e = ops.einsum("hd,hdu->hu", bias, output)
     return read + (ops.einsum("bth,hu->btu", ops.sum(scores, -1), e) + weights.output_bias)
+
+
+def _times(x: Any, kernel: Any, axes: int = 1) -> Any:
+    """A product over the last axes of `x`, the first of the kernel, as one of two matrices.
+
+    The same einsum takes TensorFlow longer, since it goes through a product of batches.
+    """
+    shape, sizes = [int(size) for size in kernel.shape], ops.shape(x)
+    inner = math.prod(shape[:axes])
+    flat = ops.reshape(x, (-1, inner)) @ ops.reshape(kernel, (inner, math.prod(shape[axes:])))
+    return ops.reshape(flat, (*sizes[: len(sizes) - axes], *shape[axes:]))
 
 
 def _with(values: Any, bias: Any) -> Any:
