@@ -6,7 +6,7 @@
 
 void init_files(nanobind::module_& m);        // writing of files, escapes of untrusted text
 void init_layer(nanobind::module_& m);        // MemoryAugmentedAttention, its options and masks
-void init_hosted(nanobind::module_& m);       // the layer for frameworks that own its weights
+void init_hosted(nanobind::module_& m);       // the layers for frameworks that own their weights
 void init_pair_layers(nanobind::module_& m);  // CrossAttention and HierarchicalAttention
 void init_optimizers(nanobind::module_& m);   // Sgd, Adam, AdamW, clip_by_global_norm
 void init_panel(nanobind::module_& m);        // PanelForecaster

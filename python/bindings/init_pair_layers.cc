@@ -33,11 +33,6 @@ std::int64_t extent(const Array<const T, 3>& array, std::size_t axis) {
   return static_cast<std::int64_t>(array.shape(axis));
 }
 
-// The fold of a route, for LayerHandle::forward.
-std::uint32_t fold_bit(memattn::SequenceRoute route) {
-  return std::uint32_t{1} << static_cast<unsigned>(route);
-}
-
 // --- CrossAttention -----------------------------------------------------------------------------
 
 template <typename T>
@@ -60,7 +55,7 @@ void cross_forward(const Cross<T>& self, const Array<const T, 3>& x1, const Arra
   const memattn::CrossTokens tokens = cross_tokens<T>(x1, x2);
   const memattn::SequenceRoute route = self.snapshot()->route(tokens, training);
   const bool brief = memattn::is_brief(self.config(), route, tokens);
-  self.forward(brief, fold_bit(route), [&](const memattn::CrossAttention<T>& layer) {
+  self.forward(brief, fold_bits(route), [&](const memattn::CrossAttention<T>& layer) {
     layer.forward(in1, in2, tokens, out, options, output);
   });
 }
@@ -145,8 +140,7 @@ void hierarchical_forward(const Hierarchical<T>& self, const Array<const T, 3>& 
   const memattn::Tokens tokens{.batch = extent(x_short, 0), .steps = extent(x_short, 1)};
   const auto routes = self.snapshot()->route(tokens, training);
   const bool brief = memattn::is_brief(self.config(), routes, tokens);
-  const std::uint32_t folds = fold_bit(routes[0]) | fold_bit(routes[1]) << 16;
-  self.forward(brief, folds, [&](const memattn::HierarchicalAttention<T>& layer) {
+  self.forward(brief, fold_bits(routes), [&](const memattn::HierarchicalAttention<T>& layer) {
     layer.forward(in_short, in_long, tokens, out, options, outputs);
   });
 }

@@ -87,6 +87,14 @@ Route route_named(std::string_view name) {
   return place == names.end() ? Route::kAuto : static_cast<Route>(place - names.begin());
 }
 
+// A bit for the fold of a route, and those of the routes of two sides.
+inline std::uint32_t fold_bits(memattn::SequenceRoute route) {
+  return std::uint32_t{1} << static_cast<unsigned>(route);
+}
+inline std::uint32_t fold_bits(const std::array<memattn::SequenceRoute, 2>& routes) {
+  return fold_bits(routes[0]) | fold_bits(routes[1]) << 16;
+}
+
 // The type of a layer's weights.
 template <typename Layer>
 struct ValueOf;

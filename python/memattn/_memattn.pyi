@@ -326,20 +326,22 @@ def cheapest_pair_route(*, units: int, source1_units: int, source2_units: int, n
     and the same, through one Dense.
     """
 
-class HostedCall:
+class HostedOptions:
     pass
 
-def hosted_call(attention_mask: int, mask_batch: int, mask_steps: int, mask_slots: int, query_mask: int, queries: int, value_mask: int, values: int, use_causal_mask: bool, training: bool, dropout_step: int, first_step: int, first_sequence: int, threads: int) -> HostedCall:
+def hosted_options(attention_mask: int, mask_batch: int, mask_steps: int, mask_slots: int, query_mask: int, queries: int, value_mask: int, values: int, use_causal_mask: bool, training: bool, dropout_step: int, first_step: int, first_sequence: int, threads: int) -> HostedOptions:
     """
     Options of a call, for forward and backward.
 
     Masks are addresses of bytes, 1 keeps, or 0 for none: attention_mask (mask_batch,
     mask_steps, mask_slots), each 1 or B, T, S; query_mask (B, T), `queries` bytes; value_mask
-    (B, S), `values` bytes. They must stay there until the calls have returned.
+    (B, S), `values` bytes. S is the number of slots or of steps of the second input. For
+    HierarchicalAttention the masks of its inputs stand in the places of query_mask and
+    value_mask. They must stay there until the calls have returned.
     """
 
 class HostedFloat32:
-    def __init__(self, config: str) -> None: ...
+    def __init__(self, config: str, route: str = 'auto') -> None: ...
 
     def fold(self, weights: Sequence[int], threads: int) -> CapsuleType:
         """
@@ -347,8 +349,11 @@ class HostedFloat32:
         made anew when a value has changed.
         """
 
+    @property
+    def folds(self) -> int: ...
+
     @staticmethod
-    def forward(folded: CapsuleType, call: HostedCall, batch: int, steps: int, x: int, y: int, scores: int, average_heads: bool, keep: bool) -> None:
+    def forward(folded: CapsuleType, options: HostedOptions, batch: int, steps: int, x: int, y: int, scores: int, average_heads: bool, keep: bool) -> None:
         """
         Writes y (B, T, U) from x (B, T, U) and, unless its address is 0, scores
         (B, H, T, S), or (B, T, S) with average_heads. With keep, `folded` holds the
@@ -356,17 +361,14 @@ class HostedFloat32:
         """
 
     @staticmethod
-    def backward(folded: CapsuleType, call: HostedCall, batch: int, steps: int, x: int, grad_y: int, grad_x: int, grad_parameters: int) -> None:
+    def backward(folded: CapsuleType, options: HostedOptions, batch: int, steps: int, x: int, grad_y: int, grad_x: int, grad_parameters: int) -> None:
         """
         Writes grad_x (B, T, U), unless its address is 0, and grad_parameters (P,), all
         weights in the order of a file, from x and grad_y (B, T, U).
         """
-
-    @property
-    def folds(self) -> int: ...
 
 class HostedFloat64:
-    def __init__(self, config: str) -> None: ...
+    def __init__(self, config: str, route: str = 'auto') -> None: ...
 
     def fold(self, weights: Sequence[int], threads: int) -> CapsuleType:
         """
@@ -374,8 +376,11 @@ class HostedFloat64:
         made anew when a value has changed.
         """
 
+    @property
+    def folds(self) -> int: ...
+
     @staticmethod
-    def forward(folded: CapsuleType, call: HostedCall, batch: int, steps: int, x: int, y: int, scores: int, average_heads: bool, keep: bool) -> None:
+    def forward(folded: CapsuleType, options: HostedOptions, batch: int, steps: int, x: int, y: int, scores: int, average_heads: bool, keep: bool) -> None:
         """
         Writes y (B, T, U) from x (B, T, U) and, unless its address is 0, scores
         (B, H, T, S), or (B, T, S) with average_heads. With keep, `folded` holds the
@@ -383,14 +388,123 @@ class HostedFloat64:
         """
 
     @staticmethod
-    def backward(folded: CapsuleType, call: HostedCall, batch: int, steps: int, x: int, grad_y: int, grad_x: int, grad_parameters: int) -> None:
+    def backward(folded: CapsuleType, options: HostedOptions, batch: int, steps: int, x: int, grad_y: int, grad_x: int, grad_parameters: int) -> None:
         """
         Writes grad_x (B, T, U), unless its address is 0, and grad_parameters (P,), all
         weights in the order of a file, from x and grad_y (B, T, U).
         """
 
+class HostedCrossAttentionFloat32:
+    def __init__(self, config: str, route: str = 'auto') -> None: ...
+
+    def fold(self, weights: Sequence[int], threads: int) -> CapsuleType:
+        """
+        The weights at these addresses, one for each weight and in the order of a file, folded:
+        made anew when a value has changed.
+        """
+
     @property
     def folds(self) -> int: ...
+
+    @staticmethod
+    def forward(folded: CapsuleType, options: HostedOptions, batch: int, steps1: int, steps2: int, x1: int, x2: int, y: int, scores: int, average_heads: bool) -> None:
+        """
+        Writes y (B, T1, U) from x1 (B, T1, F1) and x2 (B, T2, F2) and, unless its
+        address is 0, scores (B, H, T1, T2), or (B, T1, T2) with average_heads. All
+        addresses are those of contiguous arrays.
+        """
+
+    @staticmethod
+    def backward(folded: CapsuleType, options: HostedOptions, batch: int, steps1: int, steps2: int, x1: int, x2: int, grad_y: int, grad_x1: int, grad_x2: int, grad_parameters: int) -> None:
+        """
+        Writes grad_x1 (B, T1, F1) and grad_x2 (B, T2, F2), unless their addresses are 0, and
+        grad_parameters (P,), all weights in the order of a file, from x1, x2 and grad_y
+        (B, T1, U).
+        """
+
+class HostedCrossAttentionFloat64:
+    def __init__(self, config: str, route: str = 'auto') -> None: ...
+
+    def fold(self, weights: Sequence[int], threads: int) -> CapsuleType:
+        """
+        The weights at these addresses, one for each weight and in the order of a file, folded:
+        made anew when a value has changed.
+        """
+
+    @property
+    def folds(self) -> int: ...
+
+    @staticmethod
+    def forward(folded: CapsuleType, options: HostedOptions, batch: int, steps1: int, steps2: int, x1: int, x2: int, y: int, scores: int, average_heads: bool) -> None:
+        """
+        Writes y (B, T1, U) from x1 (B, T1, F1) and x2 (B, T2, F2) and, unless its
+        address is 0, scores (B, H, T1, T2), or (B, T1, T2) with average_heads. All
+        addresses are those of contiguous arrays.
+        """
+
+    @staticmethod
+    def backward(folded: CapsuleType, options: HostedOptions, batch: int, steps1: int, steps2: int, x1: int, x2: int, grad_y: int, grad_x1: int, grad_x2: int, grad_parameters: int) -> None:
+        """
+        Writes grad_x1 (B, T1, F1) and grad_x2 (B, T2, F2), unless their addresses are 0, and
+        grad_parameters (P,), all weights in the order of a file, from x1, x2 and grad_y
+        (B, T1, U).
+        """
+
+class HostedHierarchicalAttentionFloat32:
+    def __init__(self, config: str, route: str = 'auto') -> None: ...
+
+    def fold(self, weights: Sequence[int], threads: int) -> CapsuleType:
+        """
+        The weights at these addresses, one for each weight and in the order of a file, folded:
+        made anew when a value has changed.
+        """
+
+    @property
+    def folds(self) -> int: ...
+
+    @staticmethod
+    def forward(folded: CapsuleType, options: HostedOptions, batch: int, steps: int, x_short: int, x_long: int, y: int, short_scores: int, long_scores: int, average_heads: bool) -> None:
+        """
+        Writes y (B, T, U) from x_short (B, T, Fs) and x_long (B, T, Fl) and, unless
+        their addresses are 0, the scores of both sides (B, H, T, T), or (B, T, T) with
+        average_heads. All addresses are those of contiguous arrays.
+        """
+
+    @staticmethod
+    def backward(folded: CapsuleType, options: HostedOptions, batch: int, steps: int, x_short: int, x_long: int, grad_y: int, grad_short: int, grad_long: int, grad_parameters: int) -> None:
+        """
+        Writes grad_short (B, T, Fs) and grad_long (B, T, Fl), unless their addresses are 0,
+        and grad_parameters (P,), all weights in the order of a file, from x_short, x_long and
+        grad_y (B, T, U).
+        """
+
+class HostedHierarchicalAttentionFloat64:
+    def __init__(self, config: str, route: str = 'auto') -> None: ...
+
+    def fold(self, weights: Sequence[int], threads: int) -> CapsuleType:
+        """
+        The weights at these addresses, one for each weight and in the order of a file, folded:
+        made anew when a value has changed.
+        """
+
+    @property
+    def folds(self) -> int: ...
+
+    @staticmethod
+    def forward(folded: CapsuleType, options: HostedOptions, batch: int, steps: int, x_short: int, x_long: int, y: int, short_scores: int, long_scores: int, average_heads: bool) -> None:
+        """
+        Writes y (B, T, U) from x_short (B, T, Fs) and x_long (B, T, Fl) and, unless
+        their addresses are 0, the scores of both sides (B, H, T, T), or (B, T, T) with
+        average_heads. All addresses are those of contiguous arrays.
+        """
+
+    @staticmethod
+    def backward(folded: CapsuleType, options: HostedOptions, batch: int, steps: int, x_short: int, x_long: int, grad_y: int, grad_short: int, grad_long: int, grad_parameters: int) -> None:
+        """
+        Writes grad_short (B, T, Fs) and grad_long (B, T, Fl), unless their addresses are 0,
+        and grad_parameters (P,), all weights in the order of a file, from x_short, x_long and
+        grad_y (B, T, U).
+        """
 
 class OptimizerFloat32:
     @staticmethod

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, cast
 
 import numpy as np
 
@@ -57,11 +57,7 @@ class PairLayer(BaseLayer):
 
     @route.setter
     def route(self, route: PairRoute | Literal["auto"]) -> None:
-        names = ("auto", *PAIR_ROUTES)
-        if route not in names:
-            known = ", ".join(f'"{name}"' for name in names)
-            raise ValueError(f"route: found {route!r}, expected one of {known}")
-        self._core.set_route(route)
+        self._core.set_route(as_route(route))
 
     def _adopt(self, core: Any, dtype: str) -> dict[str, Any]:
         config = super()._adopt(core, dtype)
@@ -105,3 +101,18 @@ def as_pair(
         kind = type(first).__name__
         raise ValueError(f"{names[0]}: found a {kind} of {len(first)}, {expected}")
     return first[0], first[1]
+
+
+def as_route(route: object) -> PairRoute | Literal["auto"]:
+    """Return the name of a route, or ``"auto"``.
+
+    Raises
+    ------
+    ValueError
+        It is neither.
+    """
+    names = ("auto", *PAIR_ROUTES)
+    if route not in names:
+        known = ", ".join(f'"{name}"' for name in names)
+        raise ValueError(f"route: found {route!r}, expected one of {known}")
+    return cast("PairRoute | Literal['auto']", route)

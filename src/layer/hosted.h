@@ -1,17 +1,31 @@
-// The layer for a framework that owns the weights and hands in where they lie: keeps the fold of
-// the latest weights, and makes it again when a value has changed and only then.
+// A layer for a framework that owns the weights and hands in where they lie: keeps a copy of the
+// latest weights with what is folded from them, and makes it again when a value has changed and
+// only then. `Layer` is MemoryAugmentedAttention<T>, CrossAttention<T> or HierarchicalAttention<T>.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <mutex>
 #include <span>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
+#include "memattn/cross_attention.h"
+#include "memattn/hierarchical_attention.h"
 #include "memattn/memory_augmented_attention.h"
 
 namespace memattn {
+
+// What a layer's class says of it: the type of its weights, its config, and its routes.
+template <typename Layer>
+using ValueOf =
+    std::remove_const_t<typename decltype(std::declval<const Layer&>().parameters())::element_type>;
+template <typename Layer>
+using ConfigOf = std::remove_cvref_t<decltype(std::declval<const Layer&>().config())>;
+template <typename Layer>
+using RouteOf = decltype(std::declval<const Layer&>().forced_route());
 
 // Caches of scores that calls have done with, for the next ones. Thread-safe.
 template <typename T>
@@ -25,28 +39,47 @@ class ScoresPool {
   std::unique_ptr<ScoresCache<T>> spare_;
 };
 
+// The weights of one moment. A layer that folds on demand also needs to know which of its folds are
+// there: bits, whose meaning is the caller's.
+template <typename Layer>
+struct HostedWeights {
+  HostedWeights(const ConfigOf<Layer>& config, std::span<const ValueOf<Layer>> parameters)
+      : layer(config, parameters) {}
+
+  Layer layer;
+  std::atomic<std::uint32_t> folds{0};
+};
+
 // The weights of one moment, folded: for one forward call and the backward call that belongs to it.
 // Used by one thread at a time.
-template <typename T>
+template <typename Layer>
 class HostedCall {
  public:
-  HostedCall(std::shared_ptr<const MemoryAugmentedAttention<T>> layer,
-             std::shared_ptr<ScoresPool<T>> pool)
-      : layer_(std::move(layer)), pool_(std::move(pool)) {}
+  using T = ValueOf<Layer>;
+
+  HostedCall(std::shared_ptr<HostedWeights<Layer>> weights, std::shared_ptr<ScoresPool<T>> pool)
+      : weights_(std::move(weights)), pool_(std::move(pool)) {}
   HostedCall(const HostedCall&) = delete;
   HostedCall& operator=(const HostedCall&) = delete;
   ~HostedCall();
 
-  const MemoryAugmentedAttention<T>& layer() const { return *layer_; }
+  const Layer& layer() const { return weights_->layer; }
 
-  // As the layer's forward and backward. With `keep` the scores are kept for backward.
-  void forward(std::span<const T> x, Tokens tokens, std::span<T> y, const CallOptions& options,
-               const ScoresOutput<T>& scores, bool keep);
-  void backward(std::span<const T> x, std::span<const T> grad_y, Tokens tokens, std::span<T> grad_x,
-                std::span<T> grad_parameters, const CallOptions& options) const;
+  // Where the memory layer's forward keeps its scores, and where its backward finds them: null
+  // before a `cache()`. The other layers keep none.
+  ScoresCache<T>* cache();
+  const ScoresCache<T>* kept() const { return kept_.get(); }
+
+  // Whether a call on these weights has noted all of these folds.
+  bool has_folds(std::uint32_t folds) const {
+    return (weights_->folds.load(std::memory_order_relaxed) & folds) == folds;
+  }
+  void note_folds(std::uint32_t folds) {
+    weights_->folds.fetch_or(folds, std::memory_order_relaxed);
+  }
 
  private:
-  std::shared_ptr<const MemoryAugmentedAttention<T>> layer_;
+  std::shared_ptr<HostedWeights<Layer>> weights_;
   std::shared_ptr<ScoresPool<T>> pool_;
   std::unique_ptr<ScoresCache<T>> kept_;
 };
@@ -56,39 +89,42 @@ class HostedCall {
 // Values are compared, bit by bit, because nobody else can tell that they changed: PyTorch's
 // version counters miss a write through .data, a NumPy view or shared memory. At the documented
 // example's shape (docs/math.md) a comparison takes a sixth of the time of a fold.
-template <typename T>
+template <typename Layer>
 class HostedLayer {
  public:
+  using T = ValueOf<Layer>;
   // Where the weights lie, in the order of weight_infos().
   using Weights = std::span<const T* const>;
 
-  // Throws std::invalid_argument, naming the first invalid option.
-  explicit HostedLayer(const MemoryAugmentedAttentionConfig& config);
+  // Every call takes the route. Throws std::invalid_argument, naming the first invalid option.
+  explicit HostedLayer(const ConfigOf<Layer>& config, RouteOf<Layer> route = {});
 
-  const MemoryAugmentedAttentionConfig& config() const { return config_; }
+  const ConfigOf<Layer>& config() const { return config_; }
   std::int64_t count_params() const { return count_params_; }
 
-  // The latest fold, if the weights have the values that it was made from; else null.
+  // The latest weights, if they have the values that are there now; else null.
   // Throws std::invalid_argument when the number of weights is not that of weight_infos().
-  std::unique_ptr<HostedCall<T>> current(Weights weights) const;
+  std::unique_ptr<HostedCall<Layer>> current(Weights weights) const;
 
-  // Folds the weights, which become the latest. A fold that no call holds is written over.
-  std::unique_ptr<HostedCall<T>> renew(Weights weights);
+  // Takes the weights, which become the latest. Those that no call holds are written over. The
+  // memory layer folds here, the others where a call needs it.
+  std::unique_ptr<HostedCall<Layer>> renew(Weights weights);
 
-  // How many times renew has folded.
+  // How many times renew has taken weights.
   std::int64_t folds() const;
 
  private:
-  std::unique_ptr<HostedCall<T>> call(std::shared_ptr<MemoryAugmentedAttention<T>> layer) const;
+  std::unique_ptr<HostedCall<Layer>> call(std::shared_ptr<HostedWeights<Layer>> weights) const;
   void check_count(Weights weights) const;
 
-  const MemoryAugmentedAttentionConfig config_;
+  const ConfigOf<Layer> config_;
+  const RouteOf<Layer> route_;
   const std::vector<WeightInfo> infos_;
   const std::int64_t count_params_;
   const std::shared_ptr<ScoresPool<T>> pool_ = std::make_shared<ScoresPool<T>>();
 
   mutable std::mutex mutex_;  // guards what follows
-  std::shared_ptr<MemoryAugmentedAttention<T>> latest_;
+  std::shared_ptr<HostedWeights<Layer>> latest_;
   std::int64_t folds_ = 0;
 };
 

@@ -67,9 +67,9 @@ def test_the_compiled_part_refuses_arrays_that_are_not_aligned(dtype: str) -> No
         places = [weight.ctypes.data for weight in weights]
         places[0] += addresses.pop("weights", 0)
         folded = layer.fold(places, 1)
-        call = _memattn.hosted_call(0, 0, 0, 0, 0, 0, 0, 0, False, False, 0, 0, 0, 1)
+        options = _memattn.hosted_options(0, 0, 0, 0, 0, 0, 0, 0, False, False, 0, 0, 0, 1)
         given = {"x": x.ctypes.data, "y": np.empty_like(x).ctypes.data, "scores": 0}
-        layer.forward(folded, call, 2, 3, *{**given, **addresses}.values(), False, False)
+        layer.forward(folded, options, 2, 3, *{**given, **addresses}.values(), False, False)
 
     for function, names in (
         (forward, {"x": x, "y": x, "scores": np.zeros((2, 2, 3, 5), dtype)}),

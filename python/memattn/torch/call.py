@@ -1,57 +1,35 @@
-"""What a call is made of besides x: the weights, and what the caller asks for."""
+"""What a call is made of besides its inputs and the weights: what the caller asks for."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
-from memattn.layer_options import cheaper_route
-
-
-class Weights(NamedTuple):
-    """The weights in the order of a file; biases are None without `use_bias`."""
-
-    memory: Tensor  # (S, U)
-    query_kernel: Tensor  # (U, H, D)
-    query_bias: Tensor | None  # (H, D)
-    key_kernel: Tensor  # (U, H, D)
-    key_bias: Tensor | None  # (H, D)
-    value_kernel: Tensor  # (U, H, Dv)
-    value_bias: Tensor | None  # (H, Dv)
-    output_kernel: Tensor  # (H, Dv, U)
-    output_bias: Tensor | None  # (U,)
-
-    def contiguous(self) -> Weights:
-        """Return the weights without gaps, themselves if they have none."""
-        for weight in self:
-            if weight is not None and not weight.is_contiguous():
-                return Weights(*(w if w is None else w.contiguous() for w in self))
-        return self
-
-    def folding_pays(self) -> bool:
-        """Whether the folded form is less work a token: the cost rule of docs/math.md."""
-        slots, units = self.memory.shape
-        key_dim, value_dim = self.query_kernel.shape[2], self.value_kernel.shape[2]
-        return cheaper_route(units, slots, key_dim, value_dim) == "folded"
+from memattn.layer_options import PairRoute
 
 
 class Call(NamedTuple):
-    """What one call asks for, and the options of the layer that its weights do not show."""
+    """What one call asks for, and the options of the layer that its weights do not show.
 
-    attention_mask: Tensor | None  # bool, three axes that broadcast to (B, T, S); True keeps
-    query_mask: Tensor | None  # bool (B, T)
-    value_mask: Tensor | None  # bool (B, S)
-    dropout_seed: Tensor | None  # int64 (1,): what falls in the kernels, where something does
-    use_causal_mask: bool
-    first_step: int  # of the call's first step, in its sequences
-    first_sequence: int  # of the call's first sequence, in the batch
-    residual: bool
-    uniform_when_masked: bool
-    dropout: float
-    training: bool
-    scores: str  # "none", "each" or "mean"
+    Q are the steps that read; K what is read, slots or steps. Both masks of steps are those of a
+    layer's inputs, `short_mask` and `long_mask`, in a call of HierarchicalAttention.
+    """
+
+    attention_mask: Tensor | None = None  # bool, three axes that broadcast to (B, Q, K); True keeps
+    query_mask: Tensor | None = None  # bool (B, Q)
+    value_mask: Tensor | None = None  # bool (B, K)
+    dropout_seed: Tensor | None = None  # int64 (1,): what falls in the kernels, where it does
+    use_causal_mask: bool = False
+    first_step: int = 0  # of the call's first step, in its sequences
+    first_sequence: int = 0  # of the call's first sequence, in the batch
+    residual: bool = False
+    uniform_when_masked: bool = False
+    dropout: float = 0.0
+    training: bool = False
+    scores: str = "none"  # "none", "each" or "mean"
+    route: PairRoute | Literal["auto"] = "auto"
 
     @property
     def drops(self) -> bool:

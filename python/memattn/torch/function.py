@@ -2,34 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from memattn.torch import kernels, plain
-from memattn.torch.call import Call, Weights
+from memattn.torch import kernels
+from memattn.torch.call import Call
+from memattn.torch.kinds import Kind
+from memattn.torch.weights import Weights, contiguous
 
 _PLAIN = (Tensor, torch.nn.Parameter)
 
 
-def applies(x: Tensor, weights: Weights) -> bool:
+def applies(inputs: Sequence[Tensor], weights: Weights) -> bool:
     """Whether the kernels can read all tensors, and nobody watches the operators that they replace.
 
     Tracers, transforms (``torch.func``), forward-mode derivatives, dispatch modes and subclasses of
     Tensor do.
     """
+    dtype = inputs[0].dtype
     if (
-        x.dtype not in kernels.DTYPES
+        dtype not in kernels.DTYPES
         or torch._C._len_torch_dispatch_stack() > 0
         or torch._C._are_functorch_transforms_active()
         or forward_ad._current_level >= 0
         or torch.jit.is_tracing()
     ):
         return False
-    dtype = x.dtype
-    for tensor in (x, *weights):
+    for tensor in (*inputs, *weights):
         if tensor is not None and not (
             type(tensor) in _PLAIN and tensor.dtype is dtype and tensor.is_cpu
         ):
@@ -37,41 +40,46 @@ def applies(x: Tensor, weights: Weights) -> bool:
     return True
 
 
-def attend(x: Tensor, weights: Weights, call: Call) -> tuple[Tensor, Tensor | None]:
-    """Return y and the scores, or None, as `plain.attend` does."""
-    x, weights, call = x.contiguous(), weights.contiguous(), call.prepared()
+def attend(
+    kind: Kind, inputs: Sequence[Tensor], weights: Weights, call: Call
+) -> tuple[Tensor, ...]:
+    """Return y, and the scores that the call wants, as `kind.attend` does."""
+    inputs = [x.contiguous() for x in inputs]
+    weights, call = contiguous(weights), call.prepared()
     if not torch.is_grad_enabled():
-        return kernels.forward(x, weights, call)[:2]
-    result: tuple[Tensor, Tensor | None] = _Attention.apply(call, x, *weights)
+        return kernels.forward(kind, inputs, weights, call)[0]
+    result: tuple[Tensor, ...] = _Attention.apply(kind, call, *inputs, *weights)
     return result
 
 
 class _Attention(torch.autograd.Function):  # type: ignore[misc]  # mypy has no types of torch here
     @staticmethod
-    def forward(ctx: Any, call: Call, x: Tensor, *weights: Tensor | None) -> Any:
+    def forward(ctx: Any, kind: Kind, call: Call, *tensors: Tensor | None) -> Any:
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(x, *weights)
-        y, scores, folded = kernels.forward(x, Weights(*weights), call, keep=_keeps(ctx))
-        ctx.call, ctx.folded = call, folded
-        return y, scores
+        ctx.save_for_backward(*tensors)
+        inputs, weights = kind.split(tensors)
+        outputs, folded = kernels.forward(kind, inputs, weights, call, keep=_keeps(ctx))
+        ctx.kind, ctx.call, ctx.folded = kind, call, folded
+        return outputs
 
     @staticmethod
-    def backward(ctx: Any, grad_y: Tensor | None, grad_scores: Tensor | None) -> Any:
-        x, *tensors = ctx.saved_tensors
-        weights, call = Weights(*tensors), ctx.call
+    def backward(ctx: Any, grad_y: Tensor | None, *grad_scores: Tensor | None) -> Any:
+        kind, call = ctx.kind, ctx.call
+        inputs, weights = kind.split(ctx.saved_tensors)
         if torch.is_grad_enabled():  # create_graph: these gradients are to be differentiated
-            return _differentiable(ctx, grad_y, grad_scores, x, weights)
+            return _differentiable(ctx, (grad_y, *grad_scores), inputs, weights)
         # Given away here, so that the next forward may write over it; a second backward through
         # the same graph finds it again by its weights.
-        folded, ctx.folded = ctx.folded or kernels.fold(weights, call), None
-        _, needs_x, *needs = ctx.needs_input_grad
-        grad_x, flat = kernels.backward(
-            grad_y, grad_scores, x, weights, call, folded, needs_x=needs_x
+        folded, ctx.folded = ctx.folded or kernels.fold(kind, weights, call), None
+        needs = ctx.needs_input_grad[2:]
+        of_inputs, needs_weights = needs[: len(inputs)], needs[len(inputs) :]
+        grads, flat = kernels.backward(
+            kind, grad_y, grad_scores, inputs, weights, call, folded, needs=of_inputs
         )
-        if not any(needs):
-            return None, grad_x, *(None for _ in needs)
-        grads = zip(kernels.split(flat, weights), needs, strict=True)
-        return None, grad_x, *[grad if need else None for grad, need in grads]
+        if not any(needs_weights):
+            return None, None, *grads, *(None for _ in needs_weights)
+        parts = zip(kernels.split(flat, weights), needs_weights, strict=True)
+        return None, None, *grads, *[grad if need else None for grad, need in parts]
 
 
 def _keeps(ctx: Any) -> bool:
@@ -84,22 +92,18 @@ def _keeps(ctx: Any) -> bool:
 
 
 def _differentiable(
-    ctx: Any, grad_y: Tensor | None, grad_scores: Tensor | None, x: Tensor, weights: Weights
+    ctx: Any, grads: Sequence[Tensor | None], inputs: Sequence[Tensor], weights: Weights
 ) -> Any:
     """Return the gradients as PyTorch's own operators give them, with a graph of their own."""
     if ctx.call.drops:
         raise NotImplementedError(
-            "MemoryAugmentedAttention: second derivatives through dropout are not supported; "
+            f"{ctx.kind.name}: second derivatives through dropout are not supported; "
             "call eval() on the layer or make it with dropout=0"
         )
-    inputs = (x, *weights)
-    needed = [t for t, need in zip(inputs, ctx.needs_input_grad[1:], strict=True) if need]
-    y, scores = plain.attend(x, weights, ctx.call)
-    pairs = [
-        (output, grad)
-        for output, grad in ((y, grad_y), (scores, grad_scores))
-        if output is not None and grad is not None
-    ]
+    needs = ctx.needs_input_grad[2:]
+    needed = [t for t, need in zip((*inputs, *weights), needs, strict=True) if need]
+    outputs = ctx.kind.attend(inputs, weights, ctx.call)
+    pairs = [(out, grad) for out, grad in zip(outputs, grads, strict=True) if grad is not None]
     found = iter(
         torch.autograd.grad(
             [output for output, _ in pairs],
@@ -109,4 +113,4 @@ def _differentiable(
             materialize_grads=True,
         )
     )
-    return None, *(next(found) if need else None for need in ctx.needs_input_grad[1:])
+    return None, None, *(next(found) if need else None for need in needs)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import atexit
 import json
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -14,13 +15,11 @@ from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
 
 from memattn import _memattn
-from memattn.torch import plain
-from memattn.torch.call import Call, Weights
+from memattn.torch.call import Call
+from memattn.torch.kinds import Kind
+from memattn.torch.weights import Weights
 
-DTYPES: dict[torch.dtype, Any] = {
-    torch.float32: _memattn.HostedFloat32,
-    torch.float64: _memattn.HostedFloat64,
-}
+DTYPES = (torch.float32, torch.float64)
 
 
 class _Entry(NamedTuple):
@@ -44,34 +43,23 @@ def aligned(tensor: Tensor) -> Tensor:
     return tensor if tensor.data_ptr() % tensor.element_size() == 0 else tensor.clone()
 
 
-def fit(x: Tensor, weights: Weights) -> bool:
+def fit(inputs: Sequence[Tensor], weights: Weights) -> bool:
     """Whether all are tensors that the kernels can read, but for gaps in them."""
-    dtype = weights.memory.dtype
-    return (
-        dtype in DTYPES
-        and x.is_cpu
-        and x.dtype == dtype
-        and all(w is None or (w.dtype == dtype and w.is_cpu) for w in weights)
+    dtype = inputs[0].dtype
+    return dtype in DTYPES and all(
+        tensor is None or (tensor.dtype == dtype and tensor.is_cpu)
+        for tensor in (*inputs, *weights)
     )
 
 
-def fold(weights: Weights, call: Call) -> Any:
+def fold(kind: Kind, weights: Weights, call: Call) -> Any:
     """Return the weights, folded: made at the first call that sees these values."""
     present = [weight for weight in weights if weight is not None]
     addresses = [weight.data_ptr() for weight in present]
-    if any(address % weights.memory.element_size() for address in addresses):
+    if any(address % present[0].element_size() for address in addresses):
         present = [aligned(weight) for weight in present]
         addresses = [weight.data_ptr() for weight in present]
-    options = (
-        weights.memory.dtype,
-        weights.memory.shape[0],
-        *weights.query_kernel.shape,
-        weights.value_kernel.shape[2],
-        weights.query_bias is not None,
-        call.residual,
-        call.uniform_when_masked,
-        call.dropout,
-    )
+    options = (kind, present[0].dtype, call.route, *kind.options(weights, call))
     key = (options, *addresses)
     entry = _entries.get(key)
     if entry is None:
@@ -94,37 +82,25 @@ def _reuse(options: tuple[Any, ...]) -> Any:
 
 
 def _make(options: tuple[Any, ...]) -> Any:
-    dtype, slots, units, heads, key_dim, value_dim, use_bias, residual, uniform, dropout = options
-    config = {
-        "units": units,
-        "memory_size": slots,
-        "num_heads": heads,
-        "key_dim": key_dim,
-        "value_dim": value_dim,
-        "use_bias": use_bias,
-        "residual": residual,
-        "dropout": dropout,
-        "fully_masked": "uniform" if uniform else "zero",
-        "memory_initializer": "zeros",
-    }
-    return DTYPES[dtype](json.dumps(config))
+    kind, dtype, route, *values = options
+    config = dict(zip(kind.option_names, values, strict=True))
+    return kind.hosted[dtype](json.dumps(config), route)
 
 
-def _hosted_call(x: Tensor, weights: Weights, call: Call) -> Any:
-    batch, steps, _ = x.shape
-    mask = call.attention_mask
-    mask_batch, mask_steps, mask_slots = (0, 0, 0) if mask is None else mask.shape
-    return _memattn.hosted_call(
-        0 if mask is None else mask.data_ptr(),
-        mask_batch,
-        mask_steps,
-        mask_slots,
-        0 if call.query_mask is None else call.query_mask.data_ptr(),
-        batch * steps,
-        0 if call.value_mask is None else call.value_mask.data_ptr(),
-        batch * weights.memory.shape[0],
+def _hosted_options(call: Call) -> Any:
+    attention, query, value = call.attention_mask, call.query_mask, call.value_mask
+    batch, queries, keys = (0, 0, 0) if attention is None else attention.shape
+    return _memattn.hosted_options(
+        0 if attention is None else attention.data_ptr(),
+        batch,
+        queries,
+        keys,
+        0 if query is None else query.data_ptr(),
+        0 if query is None else query.numel(),
+        0 if value is None else value.data_ptr(),
+        0 if value is None else value.numel(),
         call.use_causal_mask,
-        call.dropout_seed is not None,
+        call.training,
         0 if call.dropout_seed is None else call.dropout_seed.item(),
         call.first_step,
         call.first_sequence,
@@ -133,72 +109,75 @@ def _hosted_call(x: Tensor, weights: Weights, call: Call) -> Any:
 
 
 def forward(
-    x: Tensor, weights: Weights, call: Call, *, keep: bool = False
-) -> tuple[Tensor, Tensor | None, Any]:
-    """Return y, the scores if they are wanted, and what `backward` takes as `folded`.
+    kind: Kind, inputs: Sequence[Tensor], weights: Weights, call: Call, *, keep: bool = False
+) -> tuple[tuple[Tensor, ...], Any]:
+    """Return y with the scores that are wanted, and what `backward` takes as `folded`.
 
-    With `keep` that also holds the scores, so that `backward` need not compute them again. All
-    tensors are contiguous, of one dtype among `DTYPES`, and in main memory.
+    With `keep` that also holds the memory layer's scores, so that `backward` need not compute them
+    again. All tensors are contiguous, of one dtype among `DTYPES`, and in main memory.
     """
-    x = aligned(x)
-    folded = fold(weights, call)
-    batch, steps, _ = x.shape
-    y = torch.empty_like(x)
-    scores = None
+    inputs = [aligned(x) for x in inputs]
+    folded = fold(kind, weights, call)
+    like = inputs[0]
+    y = kind.empty_y(inputs, weights)
+    scores: list[Tensor] = []
+    places = kind.no_scores
     if call.scores != "none":
-        heads = () if call.scores == "mean" else (weights.query_kernel.shape[1],)
-        scores = x.new_empty((batch, *heads, steps, weights.memory.shape[0]))
-    DTYPES[x.dtype].forward(
+        scores = [like.new_empty(shape) for shape in kind.shapes_of_scores(inputs, weights, call)]
+        places = tuple(values.data_ptr() for values in scores)
+    kind.hosted[like.dtype].forward(
         folded,
-        _hosted_call(x, weights, call),
-        batch,
-        steps,
-        x.data_ptr(),
+        _hosted_options(call),
+        *kind.sizes(inputs),
+        *[x.data_ptr() for x in inputs],
         y.data_ptr(),
-        0 if scores is None else scores.data_ptr(),
+        *places,
         call.scores == "mean",
-        keep,
+        *((keep,) if kind.keeps_scores else ()),
     )
-    return y, scores, folded
+    return (y, *scores), folded
 
 
 def backward(
+    kind: Kind,
     grad_y: Tensor | None,
-    grad_scores: Tensor | None,
-    x: Tensor,
+    grad_scores: Sequence[Tensor | None],
+    inputs: Sequence[Tensor],
     weights: Weights,
     call: Call,
     folded: Any,
     *,
-    needs_x: bool,
-) -> tuple[Tensor | None, Tensor]:
-    """Return the gradient of x, if it is needed, and those of the weights in one flat tensor.
+    needs: Sequence[bool],
+) -> tuple[list[Tensor | None], Tensor]:
+    """Return the gradients of the inputs that are needed, and of the weights in one flat tensor.
 
     `split` cuts the latter: one allocation is several times cheaper than nine.
     """
-    x = aligned(x)
-    grad_x = torch.empty_like(x) if needs_x else None
-    flat = x.new_empty(sum(weight.numel() for weight in weights if weight is not None))
-    grad_y = torch.zeros_like(x) if grad_y is None else aligned(grad_y.contiguous())
-    batch, steps, _ = x.shape
-    DTYPES[x.dtype].backward(
+    inputs = [aligned(x) for x in inputs]
+    like = inputs[0]
+    grads = [torch.empty_like(x) if need else None for x, need in zip(inputs, needs, strict=True)]
+    flat = like.new_empty(sum(weight.numel() for weight in weights if weight is not None))
+    if grad_y is None:
+        grad_y = kind.empty_y(inputs, weights).zero_()
+    grad_y = aligned(grad_y.contiguous())
+    kind.hosted[like.dtype].backward(
         folded,
-        _hosted_call(x, weights, call),
-        batch,
-        steps,
-        x.data_ptr(),
+        _hosted_options(call),
+        *kind.sizes(inputs),
+        *[x.data_ptr() for x in inputs],
         grad_y.data_ptr(),
-        0 if grad_x is None else grad_x.data_ptr(),
+        *[0 if grad is None else grad.data_ptr() for grad in grads],
         flat.data_ptr(),
     )
-    if grad_scores is not None:
-        more_x, more = plain.scores_gradients(grad_scores, x, weights, call)
-        if grad_x is not None:
-            grad_x += more_x
-        for name, grad in zip(Weights._fields, split(flat, weights), strict=True):
+    if any(grad is not None for grad in grad_scores):
+        more_of_inputs, more = kind.scores_gradients(grad_scores, inputs, weights, call)
+        for grad, further in zip(grads, more_of_inputs, strict=True):
+            if grad is not None:
+                grad += further
+        for name, grad in zip(weights._fields, split(flat, weights), strict=True):
             if grad is not None and name in more:
                 grad += more[name]
-    return grad_x, flat
+    return grads, flat
 
 
 def split(flat: Tensor, weights: Weights) -> list[Tensor | None]:

@@ -1,4 +1,4 @@
-"""The layer in PyTorch's own operators, for every device, dtype, transform and exporter.
+"""MemoryAugmentedAttention in PyTorch's own operators: every device, dtype, transform, exporter.
 
 The shapes are those of docs/math.md: B batch, T steps, U units, S slots, H heads, D key_dim and
 Dv value_dim.
@@ -6,16 +6,17 @@ Dv value_dim.
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
-
 import torch
 from torch import Tensor
 
-from memattn.torch.call import Call, Weights
+from memattn.torch.call import Call
+from memattn.torch.precision import exact, without_autocast
+from memattn.torch.scores import dropped, kept, logits_gradient, returned, softmax
+from memattn.torch.weights import MemoryWeights
 
 
-def attend(x: Tensor, weights: Weights, call: Call) -> tuple[Tensor, Tensor | None]:
-    """Return y (B, T, U), and the scores (B, H, T, S) or (B, T, S) when the call wants them.
+def attend(x: Tensor, weights: MemoryWeights, call: Call) -> tuple[Tensor, ...]:
+    """Return y (B, T, U) and, when the call wants them, the scores (B, H, T, S) or (B, T, S).
 
     What depends on the weights alone is computed in float32 at least and without autocast: it costs
     nothing beside the tokens, and rounding it to half precision would move every logit. Products
@@ -27,37 +28,25 @@ def attend(x: Tensor, weights: Weights, call: Call) -> tuple[Tensor, Tensor | No
         y = y + weights.output_bias.to(y.dtype)
     if call.residual:
         y = y + x
-    if call.scores == "none":
-        return y, None
-    scores = scores.transpose(1, 2)
-    return y, scores.mean(1) if call.scores == "mean" else scores
+    return (y, *returned(scores, call))
 
 
-def without_autocast(x: Tensor) -> AbstractContextManager[None]:
-    """Return a context in which products keep the dtype of what they multiply."""
-    kind = x.device.type
-    if not torch.amp.is_autocast_available(kind):
-        return nullcontext()
-    context: AbstractContextManager[None] = torch.autocast(kind, enabled=False)
-    return context
-
-
-def _folded(x: Tensor, weights: Weights, call: Call) -> tuple[Tensor, Tensor]:
+def _folded(x: Tensor, weights: MemoryWeights, call: Call) -> tuple[Tensor, Tensor]:
     """Return what is read (B, T, U), and the scores (B, T, H, S), with two thin products."""
     heads, slots = weights.query_kernel.shape[1], weights.memory.shape[0]
     with without_autocast(x):
         keys, values = _project_memory(weights)
         # A_h = Wq_h·K_hᵀ / √D, c_h = bq_h·K_hᵀ / √D, B_h = V_h·Wo_h
-        a = torch.einsum("uhd,shd->uhs", _exact(weights.query_kernel), keys).flatten(1).to(x.dtype)
+        a = torch.einsum("uhd,shd->uhs", exact(weights.query_kernel), keys).flatten(1).to(x.dtype)
         c = _logits_bias(weights, keys).to(x.dtype)
-        b = torch.einsum("she,heu->hsu", values, _exact(weights.output_kernel))
+        b = torch.einsum("she,heu->hsu", values, exact(weights.output_kernel))
         b = b.flatten(0, 1).to(x.dtype)
     logits = (torch.matmul(x, a) + c.flatten()).unflatten(-1, (heads, slots))
     scores = _scores(logits, call)
-    return torch.matmul(_dropped(scores, call).to(x.dtype).flatten(-2), b), scores
+    return torch.matmul(dropped(scores, call).to(x.dtype).flatten(-2), b), scores
 
 
-def _projected(x: Tensor, weights: Weights, call: Call) -> tuple[Tensor, Tensor]:
+def _projected(x: Tensor, weights: MemoryWeights, call: Call) -> tuple[Tensor, Tensor]:
     """Return the same through the projections, which is less work when key_dim is small."""
     with without_autocast(x):
         keys, values = (part.to(x.dtype) for part in _project_memory(weights))
@@ -65,73 +54,42 @@ def _projected(x: Tensor, weights: Weights, call: Call) -> tuple[Tensor, Tensor]
     if weights.query_bias is not None:
         query = query + weights.query_bias.to(query.dtype)
     scores = _scores(torch.einsum("bthd,shd->bths", query, keys), call)
-    read = torch.einsum("bths,she->bthe", _dropped(scores, call).to(x.dtype), values)
+    read = torch.einsum("bths,she->bthe", dropped(scores, call).to(x.dtype), values)
     return torch.einsum("bthe,heu->btu", read, weights.output_kernel), scores
 
 
-def _exact(weight: Tensor) -> Tensor:
-    return weight.to(torch.promote_types(weight.dtype, torch.float32))
-
-
-def _project_memory(weights: Weights) -> tuple[Tensor, Tensor]:
+def _project_memory(weights: MemoryWeights) -> tuple[Tensor, Tensor]:
     """Return K_h / √D (S, H, D), without the key bias, and V_h (S, H, Dv)."""
-    memory = _exact(weights.memory)
-    keys = torch.einsum("su,uhd->shd", memory, _exact(weights.key_kernel))
-    values = torch.einsum("su,uhe->she", memory, _exact(weights.value_kernel))
+    memory = exact(weights.memory)
+    keys = torch.einsum("su,uhd->shd", memory, exact(weights.key_kernel))
+    values = torch.einsum("su,uhe->she", memory, exact(weights.value_kernel))
     if weights.value_bias is not None:
-        values = values + _exact(weights.value_bias)
+        values = values + exact(weights.value_bias)
     if weights.key_bias is not None and weights.key_bias.requires_grad:
         # The softmax cancels it. Adding nothing of it makes its gradient the 0 that it is and not
         # None, which DistributedDataParallel would wait for.
-        keys = keys + 0 * _exact(weights.key_bias)
+        keys = keys + 0 * exact(weights.key_bias)
     return keys * weights.query_kernel.shape[2] ** -0.5, values
 
 
-def _logits_bias(weights: Weights, keys: Tensor) -> Tensor:
+def _logits_bias(weights: MemoryWeights, keys: Tensor) -> Tensor:
     """Return c (H, S) from K_h / √D."""
     if weights.query_bias is None:
         return keys.new_zeros(keys.shape[1], keys.shape[0])
-    return torch.einsum("hd,shd->hs", _exact(weights.query_bias), keys)
+    return torch.einsum("hd,shd->hs", exact(weights.query_bias), keys)
 
 
 def _keep(call: Call, logits: Tensor) -> Tensor | None:
-    """Return the masks as one that broadcasts to (B, T, 1, S), or None without any."""
-    masks = [] if call.attention_mask is None else [call.attention_mask]
-    if call.query_mask is not None:
-        masks.append(call.query_mask[:, :, None])
-    if call.value_mask is not None:
-        masks.append(call.value_mask[:, None, :])
-    if call.use_causal_mask:
-        steps = torch.arange(logits.shape[1], device=logits.device) + call.first_step
-        slots = torch.arange(logits.shape[3], device=logits.device)
-        masks.append((slots <= steps[:, None])[None])
-    if not masks:
-        return None
-    keep = masks[0]
-    for mask in masks[1:]:
-        keep = keep & mask
-    return keep[:, :, None]
+    return kept(call, logits.shape[1], logits.shape[3], logits.device)
 
 
 def _scores(logits: Tensor, call: Call) -> Tensor:
     """Return the softmax over the slots that are kept, (B, T, H, S)."""
-    keep = _keep(call, logits)
-    if keep is None:
-        return torch.softmax(logits, -1)
-    some = keep.any(-1, keepdim=True)
-    # A row without any slot becomes one of zeros and not of -inf: the NaN of its softmax would
-    # reach the gradients even where the result is not used.
-    logits = torch.where(keep, logits, torch.where(some, -torch.inf, 0.0).to(logits.dtype))
-    scores = torch.softmax(logits, -1)
-    return scores if call.uniform_when_masked else torch.where(some, scores, 0)
-
-
-def _dropped(scores: Tensor, call: Call) -> Tensor:
-    return torch.dropout(scores, call.dropout, train=True) if call.drops else scores
+    return softmax(logits, _keep(call, logits), call)
 
 
 def scores_gradients(
-    grad_scores: Tensor, x: Tensor, weights: Weights, call: Call
+    grad_scores: Tensor, x: Tensor, weights: MemoryWeights, call: Call
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Return the gradients of x and of the weights that the scores alone give.
 
@@ -142,16 +100,8 @@ def scores_gradients(
     keys, _ = _project_memory(weights)
     a = torch.einsum("uhd,shd->uhs", weights.query_kernel, keys)
     logits = torch.einsum("btu,uhs->bths", x, a) + _logits_bias(weights, keys)
-    scores = _scores(logits, call)
-    if call.scores == "mean":
-        grad = grad_scores.unsqueeze(2) / logits.shape[2]
-    else:
-        grad = grad_scores.transpose(1, 2)
-    # dL = P ∘ (dP − rowsum(P ∘ dP)), and 0 where P does not depend on L
-    d_logits = scores * (grad - (scores * grad).sum(-1, keepdim=True))
     keep = _keep(call, logits)
-    if keep is not None:
-        d_logits = torch.where(keep.any(-1, keepdim=True), d_logits, 0)
+    d_logits = logits_gradient(grad_scores, softmax(logits, keep, call), keep, call)
     # dA_h = Xᵀ·dL, dc_h = colsum(dL), dK_h = (dA_hᵀ·Wq_h + dc_hᵀ·bq_h)/√D
     d_a = torch.einsum("btu,bths->uhs", x, d_logits)
     d_c = d_logits.sum((0, 1))

@@ -130,16 +130,17 @@ TYPED_TEST(BothTypes, ACacheMayBeTooSmallButNotNegative) {
 
 TYPED_TEST(BothTypes, HostedWeightsFoldWhenTheyChange) {
   MemoryAugmentedAttention<TypeParam> layer(kConfig);
-  HostedLayer<TypeParam> hosted(kConfig);
+  HostedLayer<MemoryAugmentedAttention<TypeParam>> hosted(kConfig);
   std::vector<TypeParam> values(layer.parameters().begin(), layer.parameters().end());
   std::vector<const TypeParam*> places;
   for (const WeightInfo& info : layer.weight_infos()) places.push_back(values.data() + info.offset);
 
   EXPECT_EQ(hosted.current(places), nullptr);
-  const auto expect_as_layer = [&](HostedCall<TypeParam>& call) {
+  const auto expect_as_layer = [&](HostedCall<MemoryAugmentedAttention<TypeParam>>& call) {
     std::vector<TypeParam> y(this->x_.size()), grad_x(y.size()), grad(values.size());
-    call.forward(this->x_, kTokens, y, {}, {}, true);
-    call.backward(this->x_, this->grad_y_, kTokens, grad_x, grad, {});
+    call.layer().forward(this->x_, kTokens, y, {}, {}, call.cache());
+    EXPECT_TRUE(call.kept()->holds_scores());
+    call.layer().backward(this->x_, this->grad_y_, kTokens, grad_x, grad, {}, call.kept());
     EXPECT_TRUE(same_bits(y, this->outputs(layer)));
     grad_x.insert(grad_x.end(), grad.begin(), grad.end());
     EXPECT_TRUE(same_bits(grad_x, this->gradients(layer)));

@@ -9,12 +9,16 @@
 #include <limits>
 #include <stdexcept>
 #include <thread>
+#include <type_traits>
 #include <vector>
 
+#include "layer/weights.h"
 #include "testing/problem.h"
 
 namespace memattn::testing {
 namespace {
+
+using Memory = MemoryAugmentedAttention<float>;
 
 const MemoryAugmentedAttentionConfig kConfig{.units = 6, .memory_size = 5, .num_heads = 2};
 constexpr Tokens kTokens{.batch = 2, .steps = 3};
@@ -46,10 +50,10 @@ struct Weights {
   std::vector<std::vector<float>> arrays;
 };
 
-std::vector<float> forward(HostedCall<float>& call, const std::vector<float>& x,
+std::vector<float> forward(HostedCall<Memory>& call, const std::vector<float>& x,
                            bool keep = false) {
   std::vector<float> y(x.size());
-  call.forward(x, kTokens, y, {}, {}, keep);
+  call.layer().forward(x, kTokens, y, {}, {}, keep ? call.cache() : nullptr);
   return y;
 }
 
@@ -61,7 +65,7 @@ std::vector<float> forward(const MemoryAugmentedAttention<float>& layer,
 }
 
 TEST(HostedLayer, FoldsOnceForTheSameValues) {
-  HostedLayer<float> hosted(kConfig);
+  HostedLayer<Memory> hosted(kConfig);
   Weights weights(1);
   const auto x = normal_array<float>(kValues, 1);
   EXPECT_EQ(hosted.current(weights.places()), nullptr);
@@ -77,7 +81,7 @@ TEST(HostedLayer, FoldsOnceForTheSameValues) {
 }
 
 TEST(HostedLayer, SeesEveryChangeOfABit) {
-  HostedLayer<float> hosted(kConfig);
+  HostedLayer<Memory> hosted(kConfig);
   Weights weights(1);
   weights.arrays[0][0] = std::numeric_limits<float>::quiet_NaN();
   hosted.renew(weights.places());
@@ -95,7 +99,7 @@ TEST(HostedLayer, SeesEveryChangeOfABit) {
 }
 
 TEST(HostedLayer, ACallKeepsTheWeightsThatItBeganWith) {
-  HostedLayer<float> hosted(kConfig);
+  HostedLayer<Memory> hosted(kConfig);
   const Weights before(1), after(2);
   const auto x = normal_array<float>(kValues, 1), grad_y = normal_array<float>(kValues, 2);
   auto call = hosted.renew(before.places());
@@ -106,7 +110,8 @@ TEST(HostedLayer, ACallKeepsTheWeightsThatItBeganWith) {
   // Its backward, with the scores of its forward.
   std::vector<float> grad_x(x.size()), expected_x(x.size());
   std::vector<float> grad(static_cast<std::size_t>(hosted.count_params())), expected(grad.size());
-  call->backward(x, grad_y, kTokens, grad_x, grad, {});
+  ASSERT_NE(call->kept(), nullptr);
+  call->layer().backward(x, grad_y, kTokens, grad_x, grad, {}, call->kept());
   before.layer().backward(x, grad_y, kTokens, expected_x, expected);
   EXPECT_TRUE(same_bits(y, forward(before.layer(), x)));
   EXPECT_TRUE(same_bits(grad_x, expected_x));
@@ -114,18 +119,18 @@ TEST(HostedLayer, ACallKeepsTheWeightsThatItBeganWith) {
 }
 
 TEST(HostedLayer, NamesAWrongNumberOfWeights) {
-  HostedLayer<float> hosted(kConfig);
+  HostedLayer<Memory> hosted(kConfig);
   const std::vector<const float*> two(2);
   const std::string expected = "HostedLayer: weights: found 2 addresses, expected 9";
   EXPECT_EQ(message_of([&] { hosted.current(two); }), expected);
   EXPECT_EQ(message_of([&] { hosted.renew(two); }), expected);
-  EXPECT_THROW(HostedLayer<float>({.units = 4, .memory_size = -1, .num_heads = 1}),
+  EXPECT_THROW(HostedLayer<Memory>({.units = 4, .memory_size = -1, .num_heads = 1}),
                std::invalid_argument);
 }
 
 // Threads with weights of their own on one hosted layer: each gets the results of its weights.
 TEST(HostedLayer, ThreadsMeet) {
-  HostedLayer<float> hosted(kConfig);
+  HostedLayer<Memory> hosted(kConfig);
   const auto x = normal_array<float>(kValues, 1);
   std::atomic<int> wrong{0};
   std::vector<std::thread> threads;
@@ -142,6 +147,68 @@ TEST(HostedLayer, ThreadsMeet) {
   }
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(wrong, 0);
+}
+
+// The layers of two inputs, which fold where a call needs it.
+const CrossAttentionConfig kCross{.units = 6, .num_heads = 2, .source2_units = 3};
+const HierarchicalAttentionConfig kHierarchical{.units = 6, .num_heads = 2, .long_units = 3};
+
+template <typename Layer>
+std::vector<float> pair_forward(const Layer& layer) {
+  const auto first = normal_array<float>(kValues, 1), second = normal_array<float>(kValues / 2, 2);
+  std::vector<float> y(kValues);
+  if constexpr (std::is_same_v<Layer, CrossAttention<float>>) {
+    layer.forward(first, second, {.batch = 2, .steps1 = 3, .steps2 = 3}, y);
+  } else {
+    layer.forward(first, second, kTokens, y);
+  }
+  return y;
+}
+
+template <typename Layer>
+void expect_to_follow_its_weights(const ConfigOf<Layer>& config) {
+  const auto values = normal_array<float>(static_cast<std::size_t>(count_params(config)), 3);
+  Layer expected(config, values);
+  HostedLayer<Layer> hosted(config, SequenceRoute::kRightValue);
+  std::vector<float> given = values;
+  std::vector<const float*> places;
+  for (const WeightInfo& info : expected.weight_infos()) {
+    places.push_back(given.data() + info.offset);
+  }
+  EXPECT_EQ(hosted.current(places), nullptr);
+  for (int change = 0; change < 3; ++change) {
+    auto call = hosted.renew(places);
+    EXPECT_EQ(call->layer().forced_route(), SequenceRoute::kRightValue);
+    EXPECT_FALSE(call->has_folds(1)) << "those of the weights before";
+    call->note_folds(3);
+    EXPECT_TRUE(call->has_folds(1) && call->has_folds(2) && !call->has_folds(4));
+    expected.set_route(SequenceRoute::kRightValue);
+    EXPECT_TRUE(same_bits(pair_forward(call->layer()), pair_forward(expected)));
+    call = hosted.current(places);
+    ASSERT_NE(call, nullptr);
+    EXPECT_TRUE(call->has_folds(3));
+    EXPECT_TRUE(same_bits(pair_forward(call->layer()), pair_forward(expected)));
+
+    given[static_cast<std::size_t>(change)] += 1;
+    EXPECT_EQ(hosted.current(places), nullptr);
+    EXPECT_TRUE(same_bits(pair_forward(call->layer()), pair_forward(expected))) << "as it began";
+    expected.set_parameters(given);
+    if (change == 1) call.reset();  // its memory is used again
+    hosted.renew(places);
+  }
+  EXPECT_EQ(hosted.folds(), 6);
+}
+
+TEST(HostedLayer, PairLayersFollowTheirWeights) {
+  expect_to_follow_its_weights<CrossAttention<float>>(kCross);
+  expect_to_follow_its_weights<HierarchicalAttention<float>>(kHierarchical);
+}
+
+TEST(HostedLayer, PairLayersRefuseWhatTheirConfigsRefuse) {
+  EXPECT_THROW(HostedLayer<CrossAttention<float>>({.units = 4, .num_heads = 0}),
+               std::invalid_argument);
+  EXPECT_THROW(HostedLayer<HierarchicalAttention<float>>({.units = 0, .num_heads = 1}),
+               std::invalid_argument);
 }
 
 }  // namespace

@@ -258,7 +258,7 @@ def test_repr() -> None:
         "MemoryAugmentedAttention(\n  6, 5, 2, dropout=0.1, "
         "memory_initializer={'kind': 'normal', 'stddev': 0.3}, seed=1\n"
     )
-    assert "(query): _Projection((6, 2, 6), bias=True)" in repr(layer)
+    assert "(query): Projection((6, 2, 6), bias=True)" in repr(layer)
 
 
 def test_copies_and_pickles() -> None:

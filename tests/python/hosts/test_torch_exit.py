@@ -13,19 +13,21 @@ import pytest
 PROLOGUE = """
 import threading, time
 import torch
-from memattn.torch import MemoryAugmentedAttention, kernels
+from memattn.torch import CrossAttention, HierarchicalAttention, MemoryAugmentedAttention
+from memattn.torch.kinds import CROSS, HIERARCHICAL, MEMORY
 
 torch.set_num_threads(1)
-layer = MemoryAugmentedAttention(64, 4096, 8, key_dim=8, seed=0)
-x = torch.ones(64, 500, 64)  # several seconds in the kernels
-few = torch.ones(1, 2, 64)
-layer(few).sum().backward()
+kind, layer, batch, steps = LAYER  # several seconds in the kernels
+def inputs(*shape):
+    return [torch.ones(*shape, 64) for _ in kind.inputs]
+few = inputs(1, 2)
+layer(*few).sum().backward()
 begun = threading.Event()
 
 class Signalled:
     # The kernels, and a signal when they are called.
     def __init__(self, name):
-        self.hosted = kernels.DTYPES[torch.float32]
+        self.hosted = kind.hosted[torch.float32]
         self.call = getattr(self.hosted, name)
         setattr(self, name, self.signalled)
     def __getattr__(self, name):
@@ -36,25 +38,31 @@ class Signalled:
 
 def forward():
     with torch.no_grad():
-        layer(x)
+        layer(*inputs(batch, steps))
 
 def backward():
-    layer(x).sum().backward()
+    layer(*inputs(batch, steps)).sum().backward()
 
 def start(function):
-    kernels.DTYPES[torch.float32] = Signalled(function.__name__)
+    kind.hosted[torch.float32] = Signalled(function.__name__)
     threading.Thread(target=function, daemon=True).start()
     begun.wait()
     time.sleep(0.5)
 
 def train(rank):
-    layer(few).sum().backward()
+    layer(*few).sum().backward()
 """
+
+LAYERS = {
+    "memory": "MEMORY, MemoryAugmentedAttention(64, 4096, 8, key_dim=8, seed=0), 64, 500",
+    "cross": "CROSS, CrossAttention(64, 8, seed=0), 32, 2048",
+    "hierarchical": "HIERARCHICAL, HierarchicalAttention(64, 8, seed=0), 16, 2048",
+}
 
 PROGRAMS = {
     "forward": "start(forward)",
     "backward": "start(backward)",
-    "a graph that is kept": "loss = layer(few).sum(); start(forward)",
+    "a graph that is kept": "loss = layer(*few).sum(); start(forward)",
     "processes": (
         "import torch.multiprocessing\n"
         "torch.multiprocessing.start_processes(train, nprocs=2, start_method='fork')"
@@ -63,8 +71,9 @@ PROGRAMS = {
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_a_process_ends_as_its_program_does(name: str) -> None:
-    code = f"{PROLOGUE}\n{PROGRAMS[name]}\nprint('end')"
+@pytest.mark.parametrize("layer", LAYERS)
+def test_a_process_ends_as_its_program_does(layer: str, name: str) -> None:
+    code = f"{PROLOGUE.replace('LAYER', LAYERS[layer])}\n{PROGRAMS[name]}\nprint('end')"
     command = [sys.executable, "-W", "ignore", "-c", code]
     child = subprocess.run(command, capture_output=True, text=True, timeout=240)
     assert (child.returncode, child.stdout, child.stderr) == (0, "end\n", "")

@@ -108,20 +108,7 @@ def test_scores_alone() -> None:
     scores = layer(x, return_attention_scores=True)[1]
     entropy = torch.special.entr(scores).sum()
     found = torch.autograd.grad(entropy, [x, *layer.parameters()])
-    call = Call(
-        attention_mask=None,
-        query_mask=None,
-        value_mask=None,
-        dropout_seed=None,
-        use_causal_mask=False,
-        first_step=0,
-        first_sequence=0,
-        residual=True,
-        uniform_when_masked=False,
-        dropout=0.0,
-        training=False,
-        scores="each",
-    )
+    call = Call(residual=True, scores="each")
     _, plain_scores = plain.attend(x, layer._weights(), call)
     expected = torch.autograd.grad(
         torch.special.entr(plain_scores).sum(),

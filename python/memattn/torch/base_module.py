@@ -1,0 +1,323 @@
+"""What the modules of all layers have in common: options, parameters, checks, who computes."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from memattn.arrays import as_place
+from memattn.layer_options import config_json
+from memattn.torch import function, kernels, ops
+from memattn.torch.call import Call
+from memattn.torch.kinds import Kind
+from memattn.torch.precision import autocasts, without_autocast
+from memattn.torch.weights import Weights
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+_SCORES = {True: "each", False: "none", "mean": "mean"}
+
+
+class AttentionModule(nn.Module):  # type: ignore[misc]  # mypy has no types of torch here
+    """A layer whose parameters have the names of this project's files."""
+
+    _kind: ClassVar[Kind]
+    _numpy: ClassVar[Any]  # the class of the NumPy layer
+    _options: ClassVar[tuple[str, ...]]  # of the constructor but for device and dtype, in order
+    # Where the kind's weights are, in order: the modules on the way, and the parameters' names.
+    _paths: ClassVar[tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]]
+
+    def _set_options(self, dtype: torch.dtype | None, **options: Any) -> torch.dtype:
+        """Check and keep the arguments of the constructor; return the dtype of the parameters.
+
+        Raises
+        ------
+        ValueError
+            An option or the dtype is wrong.
+        """
+        for name, value in options.items():
+            setattr(self, name, value)
+        config = self._config_json(options["seed"] or 0)
+        self._kind.hosted[torch.float32](config)  # checks it, and makes no weights
+        dtype = torch.get_default_dtype() if dtype is None else dtype
+        if not dtype.is_floating_point:
+            name = self._kind.name
+            raise ValueError(f"{name}: dtype: found {dtype}, expected a floating-point one")
+        return dtype
+
+    def reset_parameters(self) -> None:
+        """Draw the weights anew: those of the seed, or without one others at each call."""
+        parameters = dict(self.named_parameters())
+        first = next(iter(parameters.values()))
+        if first.is_meta:
+            return
+        seed = self.seed
+        if seed is None:
+            seed = int(torch.randint(2**63 - 1, (), device="cpu"))
+        double = first.dtype == torch.float64
+        core = self._numpy._cores["float64" if double else "float32"](self._config_json(seed))
+        infos = core.weight_infos()
+        flat = np.empty(sum(size for *_, size in infos), np.float64 if double else np.float32)
+        core.read_parameters(flat)
+        with torch.no_grad():
+            for name, shape, offset, size in infos:
+                values = torch.from_numpy(flat[offset : offset + size].reshape(shape))
+                parameters[name].copy_(values)
+
+    @classmethod
+    def from_numpy(
+        cls,
+        layer: Any,
+        *,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> Self:
+        """Make a module with the options and weights of a NumPy layer, and its dtype unless given.
+
+        ``from_numpy(memattn.load(path))`` reads a file.
+
+        Parameters
+        ----------
+        layer : memattn layer of the same name
+        device, dtype : optional
+            Of the parameters.
+
+        Returns
+        -------
+        module of this class
+
+        Raises
+        ------
+        TypeError
+            The layer is another one.
+        """
+        if not isinstance(layer, cls._numpy):
+            found = type(layer).__name__
+            raise TypeError(f"from_numpy: found {found}, expected memattn.{cls._kind.name}")
+        config = layer.get_config()
+        own = getattr(torch, config.pop("dtype"))
+        with warnings.catch_warnings():  # what is said of zeros was said when they were chosen
+            warnings.simplefilter("ignore", UserWarning)
+            module = cls(**config, device=device, dtype=own if dtype is None else dtype)
+        weights = zip(layer.weights, layer.get_weights(), strict=True)
+        module.load_state_dict({name: torch.from_numpy(array) for name, array in weights})
+        return module
+
+    def to_numpy(self) -> Any:
+        """Make a NumPy layer with these options and weights, in float64 if they are, else float32.
+
+        It can be saved to a file, and serves without PyTorch.
+        """
+        state = self.state_dict()
+        double = next(iter(state.values())).dtype == torch.float64
+        config = json.loads(self._config_json(self.seed or 0))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            layer = self._numpy(**config, dtype="float64" if double else "float32")
+        layer.set_weights(
+            {
+                name: tensor.cpu().to(torch.float64 if double else torch.float32).numpy()
+                for name, tensor in state.items()
+            }
+        )
+        return layer
+
+    def extra_repr(self) -> str:
+        """Return the options that are not the usual ones."""
+        required, usual = self._numpy._required, {**self._numpy._defaults, "seed": None}
+        values = {name: getattr(self, name) for name in self._options}
+        others = [
+            f"{name}={value!r}"
+            for name, value in values.items()
+            if name not in required and value != usual[name]
+        ]
+        return ", ".join([*(f"{values[name]}" for name in required), *others])
+
+    def _config_json(self, seed: int) -> str:
+        options = {name: getattr(self, name) for name in self._options if name != "seed"}
+        return config_json(layer=self._kind.name, **options, seed=seed)
+
+    def _weights(self) -> Any:
+        # Past nn.Module.__getattr__, which takes 20 µs a step for all of them, but for parameters
+        # that are none any more, as those that torch.nn.utils.parametrize computes.
+        tensors = []
+        for path, names in self._paths:
+            module = self
+            for part in path:
+                module = module._modules[part]
+            parameters = module._parameters
+            for name in names:
+                tensor = parameters.get(name)
+                tensors.append(getattr(module, name) if tensor is None else tensor)
+        return self._kind.weights._make(tensors)
+
+    def _input(self, name: str, x: Any, width: int, weight: Tensor) -> Tensor:
+        """Return an input with a batch axis, in the dtype to compute with, that of the weight."""
+        if not isinstance(x, Tensor):
+            raise TypeError(f"{name}: found {type(x).__name__}, expected a tensor")
+        if x.dim() not in (2, 3) or x.shape[-1] != width:
+            expected = f"(batch, steps, {width}) or (steps, {width})"
+            raise ValueError(f"{name}: found shape {tuple(x.shape)}, expected {expected}")
+        if x.device != weight.device:
+            raise ValueError(f"{name}: found device {x.device}, expected {weight.device}")
+        if x.dtype != weight.dtype:
+            if not (x.dtype.is_floating_point and autocasts(x)):
+                expected = f"{weight.dtype}, that of the parameters"
+                raise ValueError(f"{name}: found {x.dtype}, expected {expected}")
+            # On the CPU the layer is one of the operations that autocast leaves in float32.
+            x = x.to(weight.dtype) if x.is_cpu else x
+        return x if x.dim() == 3 else x.unsqueeze(0)
+
+    def _run(
+        self, inputs: Sequence[Tensor], weights: Weights, call: Call, *, batched: bool
+    ) -> tuple[Tensor, ...]:
+        """Return y and the scores that the call wants, without the batch axis if there was none."""
+        outputs = _attend(self._kind, inputs, weights, call)
+        return outputs if batched else tuple(output.squeeze(0) for output in outputs)
+
+
+class Projection(nn.Module):  # type: ignore[misc]
+    """A kernel and, or None, a bias, under their names in the files."""
+
+    kernel: Tensor
+    bias: Tensor | None
+
+    def __init__(self, kernel: nn.Parameter, bias: nn.Parameter | None) -> None:
+        super().__init__()
+        self.kernel = kernel
+        self.register_parameter("bias", bias)
+
+    def extra_repr(self) -> str:
+        """Return the kernel's shape, and whether there is a bias."""
+        return f"{tuple(self.kernel.shape)}, bias={self.bias is not None}"
+
+
+class ProjectionMaker:
+    """Makes the projections of an attention, all on one device and of one dtype."""
+
+    def __init__(
+        self, use_bias: bool, device: torch.device | str | None, dtype: torch.dtype
+    ) -> None:
+        self._use_bias, self._device, self._dtype = use_bias, device, dtype
+
+    def parameter(self, *shape: int) -> nn.Parameter:
+        """Return a parameter whose values are still to be drawn."""
+        return nn.Parameter(torch.empty(shape, device=self._device, dtype=self._dtype))
+
+    def projection(self, kernel: tuple[int, ...], bias: tuple[int, ...]) -> Projection:
+        """Return a projection of these shapes."""
+        return Projection(
+            self.parameter(*kernel), self.parameter(*bias) if self._use_bias else None
+        )
+
+    def add_attention(
+        self,
+        module: nn.Module,
+        units: int,
+        num_heads: int,
+        key_dim: int | None,
+        value_dim: int | None,
+    ) -> None:
+        """Give a module its query, key, value and output."""
+        key = units if key_dim is None else key_dim
+        value = key if value_dim is None else value_dim
+        module.query = self.projection((units, num_heads, key), (num_heads, key))
+        module.key = self.projection((units, num_heads, key), (num_heads, key))
+        module.value = self.projection((units, num_heads, value), (num_heads, value))
+        module.output = self.projection((num_heads, value, units), (units,))
+
+
+def paths_of(*names: str) -> tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]:
+    """Return `AttentionModule._paths` of these modules' kernels and biases."""
+    return tuple((tuple(name.split(".")), ("kernel", "bias")) for name in names)
+
+
+def scores_choice(return_attention_scores: Any) -> str:
+    """Return the argument as `Call.scores`.
+
+    Raises
+    ------
+    ValueError
+        It is none of its values.
+    """
+    if return_attention_scores not in (True, False, "mean"):
+        found = repr(return_attention_scores)
+        raise ValueError(f'return_attention_scores: found {found}, expected True, False or "mean"')
+    return _SCORES[return_attention_scores]
+
+
+def attention_mask_of(
+    given: object, x: Tensor, axes: int, full: tuple[int, int, int]
+) -> Tensor | None:
+    """Return the mask as booleans with the three axes of `full`, each of size 1 or full.
+
+    The caller's tensors have so many axes: 2 if they are without a batch.
+    """
+    if given is None:
+        return None
+    mask = _as_mask("attention_mask", given, x)
+    padded = (1,) * (3 - mask.dim()) + tuple(mask.shape)
+    if mask.dim() > axes or any(
+        have not in (1, want) for have, want in zip(padded, full, strict=True)
+    ):
+        found, expected = f"shape {tuple(mask.shape)}", full[3 - axes :]
+        raise ValueError(
+            f"attention_mask: found {found}, expected one that broadcasts to {expected}"
+        )
+    return mask.reshape(padded)
+
+
+def step_mask_of(
+    name: str, given: object, x: Tensor, axes: int, full: tuple[int, int]
+) -> Tensor | None:
+    """Return a mask of whole steps or slots as booleans (B, steps)."""
+    if given is None:
+        return None
+    mask = _as_mask(name, given, x)
+    expected = full[3 - axes :]
+    if tuple(mask.shape) != expected:
+        raise ValueError(f"{name}: found shape {tuple(mask.shape)}, expected {expected}")
+    return mask.reshape(full)
+
+
+def _as_mask(name: str, mask: object, x: Tensor) -> Tensor:
+    """Return the mask as booleans."""
+    if not isinstance(mask, Tensor):
+        raise TypeError(f"{name}: found {type(mask).__name__}, expected a tensor")
+    if mask.is_floating_point() or mask.is_complex():
+        # An additive mask of 0 and -inf would mean the opposite here.
+        expected = "booleans, True where a slot or step may be read"
+        raise TypeError(f"{name}: found {mask.dtype}, expected {expected}")
+    if mask.device != x.device:
+        raise ValueError(f"{name}: found device {mask.device}, expected {x.device}, that of x")
+    return mask if mask.dtype == torch.bool else mask != 0
+
+
+def place_of(name: str, value: int, size: int) -> int:
+    """Return the place of a call in a longer one."""
+    if torch.compiler.is_compiling():  # perhaps a symbol, whose value nobody knows yet
+        torch._check(value >= 0)
+        return value
+    return as_place(name, value, int(size))  # a tensor where torch.jit traces
+
+
+def _attend(
+    kind: Kind, inputs: Sequence[Tensor], weights: Weights, call: Call
+) -> tuple[Tensor, ...]:
+    """Choose who computes."""
+    if torch.compiler.is_compiling():
+        if kernels.fit(inputs, weights) and not torch.onnx.is_in_onnx_export():
+            return ops.attend(kind, inputs, weights, call)
+    elif function.applies(inputs, weights):
+        return function.attend(kind, inputs, weights, call)
+    if not inputs[0].is_cpu:
+        return kind.attend(inputs, weights, call)
+    with without_autocast(inputs[0]):
+        return kind.attend(inputs, weights, call)
