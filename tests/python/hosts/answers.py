@@ -106,6 +106,30 @@ def keras_layer(
     return y.numpy(), scores.numpy(), [tf.convert_to_tensor(d).numpy() for d in found]
 
 
+def torch_pairs(
+    weights: Arrays, config: dict[str, Any], inputs: Arrays, grad_y: Any, call: dict[str, Any]
+) -> tuple[Any, Any, list[Any]]:
+    """The layers of two inputs in memattn.torch, in evaluation mode, as NumPy's layer is called."""
+    import torch
+
+    from memattn.torch import CrossAttention, HierarchicalAttention
+
+    layer = (CrossAttention if "x1" in inputs else HierarchicalAttention)(**config).eval()
+    layer.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
+    masks = {
+        name: torch.from_numpy(value) if isinstance(value, np.ndarray) else value
+        for name, value in call.items()
+    }
+    pair = [torch.tensor(x, requires_grad=True) for x in inputs.values()]
+    y, scores = layer(*pair, **masks, return_attention_scores=True)
+    named = dict(layer.named_parameters())
+    found = torch.autograd.grad(
+        y, [*pair, *(named[name] for name in weights)], torch.from_numpy(grad_y)
+    )
+    sides = scores if isinstance(scores, tuple) else (scores,)
+    return y.detach().numpy(), tuple(s.detach() for s in sides), [d.numpy() for d in found]
+
+
 def jax_pairs(
     weights: Arrays, config: dict[str, Any], inputs: Arrays, grad_y: Any, call: dict[str, Any]
 ) -> tuple[Any, Any, list[Any]]:
@@ -130,7 +154,7 @@ def jax_pairs(
 
 HOSTS: dict[str, Host] = {"torch": torch_module, "jax": jax_functions, "keras": keras_layer}
 # The same for the layers of two inputs: inputs by name for x, and one array of scores or a pair.
-PAIR_HOSTS: dict[str, Host] = {"jax": jax_pairs}
+PAIR_HOSTS: dict[str, Host] = {"torch": torch_pairs, "jax": jax_pairs}
 INPUTS = ("x", "x1", "x2", "short", "long")
 
 

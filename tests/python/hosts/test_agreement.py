@@ -49,7 +49,7 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 
 
 # The hosts that have the layers of two inputs, and their cases: inputs by width and steps.
-PAIR_HOSTS = [("jax", "jax", "jax")]
+PAIR_HOSTS = [("torch", "torch", "torch"), ("jax", "jax", "jax")]
 CROSS_MASKS = {**MASKS, "attention_mask": RNG.random((10, 20)) < 0.7}
 SIDE_MASKS = {
     "short_mask": RNG.random((4, 10)) < 0.8,

@@ -17,6 +17,9 @@ from torch.utils.data import DataLoader, Dataset
 import memattn
 from memattn.torch import MemoryAugmentedAttention, kernels
 
+from .torch_pairs import CLASSES, inputs
+from .torch_pairs import small as pair
+
 X = torch.randn(2, 3, 6, generator=torch.Generator().manual_seed(0))
 
 
@@ -325,3 +328,52 @@ def test_no_more_threads_than_either_setting_allows() -> None:
     finally:
         memattn.set_num_threads(own)
         torch.set_num_threads(theirs)
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+def test_layers_of_two_inputs_follow_every_change(kind: str) -> None:
+    layer = pair(kind).eval()
+    x1, x2 = inputs(kind)
+
+    def assert_current() -> None:
+        with torch.no_grad():
+            found = layer(x1, x2).numpy()
+        assert (found == layer.to_numpy()(x1.numpy(), x2.numpy())).all()
+
+    assert_current()
+    for parameter in layer.parameters():
+        parameter.data.view(-1)[-1] += 1  # no version counter tells
+        assert_current()
+        parameter.detach().numpy().flat[0] = -2
+        assert_current()
+    layer.load_state_dict(pair(kind, seed=2).state_dict(), assign=True)
+    assert_current()
+    layer.route = "right_read"
+    with torch.no_grad():
+        assert not torch.equal(layer(x1, x2), pair(kind, seed=2)(x1, x2))
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+def test_a_training_of_two_inputs_takes_its_weights_once_a_step(kind: str) -> None:
+    layer = pair(kind, dropout=0.1)
+    optimizer = torch.optim.SGD(layer.parameters(), lr=0.01)
+    for step in range(1, 5):
+        loss = layer(*inputs(kind)).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        assert folds() == step
+    assert len(kernels._entries) == 1
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+def test_a_backward_of_two_inputs_keeps_its_weights(kind: str) -> None:
+    layer, other = pair(kind), pair(kind)
+    x1, x2 = inputs(kind)
+    x1.requires_grad_()
+    y = layer(x1, x2)
+    expected = torch.autograd.grad(other(x1, x2).sum(), x1)[0]
+    for parameter in layer.parameters():
+        parameter.data += 1
+    layer(x1, x2)
+    assert torch.equal(torch.autograd.grad(y.sum(), x1)[0], expected)
