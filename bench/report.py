@@ -50,10 +50,13 @@ Written by `python -m bench.report` from the results of
 
     {command}
 
-on {date}, commit `{commit}`, {processor} ({vectors}), core {core}. {peak}. "Folded by hand" is
-the cheapest way of [siblings-math.md](siblings-math.md#the-ways) for each shape, by the library's
-rule, with constant weights in a forward pass and folded anew in every training step. The layer is
-the first word of a name: `cross` or `hier`. Everybody is interleaved in {rounds} shuffled rounds.
+on {date}, commit `{commit}`, core {core} of {processor} ({vectors}).
+{peak}.
+
+"Folded by hand" is the cheapest way of [siblings-math.md](siblings-math.md#the-ways) for each
+shape, by the library's rule, with constant weights in a forward pass and folded anew in every
+training step. The layer is the first word of a name: `cross` or `hier`. Everybody is interleaved in
+{rounds} shuffled rounds.
 
 {tasks}
 """
