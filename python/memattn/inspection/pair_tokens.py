@@ -64,7 +64,8 @@ class PairTokens:
 def reference_pair_tokens(layer: PairLayer) -> PairTokens:
     """Standard normal steps of both inputs, always the same."""
     widths = input_widths(layer.weights)
-    fit = REFERENCE_VALUES // (REFERENCE_STEPS * max(widths))
+    scores = layer.get_config()["num_heads"] * REFERENCE_STEPS  # of one step
+    fit = REFERENCE_VALUES // (REFERENCE_STEPS * max(*widths, scores))
     count = max(1, min(REFERENCE_SEQUENCES, fit))
     rng = np.random.default_rng(REFERENCE_SEED)
     first, second = (

@@ -38,6 +38,10 @@ def test_reference_tokens_are_always_the_same(kind: str) -> None:
     assert one.source == "64 sequences of 16 standard normal steps (seed 0)"
 
 
+def test_of_very_many_heads_there_are_fewer_reference_tokens() -> None:
+    assert len(reference_pair_tokens(CrossAttention(1, 8192, seed=0))) == 8
+
+
 @both
 def test_tokens_from_files(tmp_path: Path, kind: str) -> None:
     first, second = inputs(kind)
@@ -164,6 +168,19 @@ def test_heads_explain_the_output(kind: str) -> None:
                 expected = np.linalg.svd(matrix, compute_uv=False)[: len(found)]
                 np.testing.assert_allclose(found, expected, atol=1e-12)
                 assert len(found) <= min(matrix.shape)
+
+
+@both
+def test_large_matrices_have_the_same_values(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    layer = small(kind, key_dim=4, value_dim=7)
+    for name in names_of(kind):
+        with monkeypatch.context() as patch:
+            exact = fold_pair_heads(layer.weights, name)
+            patch.setattr("memattn.inspection.pair_fold.SVD_SIZE", 0)
+            for one, other in zip(exact, fold_pair_heads(layer.weights, name), strict=True):
+                for part in ("logits", "values"):
+                    expected, found = getattr(one, part), getattr(other, part)
+                    np.testing.assert_allclose(found, expected, atol=1e-7 * expected[0])
 
 
 def test_effective_rank() -> None:
