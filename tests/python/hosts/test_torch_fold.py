@@ -377,3 +377,17 @@ def test_a_backward_of_two_inputs_keeps_its_weights(kind: str) -> None:
         parameter.data += 1
     layer(x1, x2)
     assert torch.equal(torch.autograd.grad(y.sum(), x1)[0], expected)
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+def test_the_mode_of_the_module_chooses_the_route(kind: str) -> None:
+    layer = CLASSES[kind](6, 2, seed=1)
+    twin = layer.to_numpy()
+    sizes = (1, 9) if kind == "hierarchical" else (1, 9, 9)
+    x1, x2 = torch.randn(2, 1, 9, 6, generator=torch.Generator().manual_seed(0))
+    assert twin.route_of(*sizes, training=True) != twin.route_of(*sizes)
+    results = []
+    for training in (True, False):
+        results.append(layer.train(training)(x1, x2).detach().numpy())
+        assert (results[-1] == twin(x1.numpy(), x2.numpy(), training=training)).all()
+    assert (results[0] != results[1]).any()
