@@ -50,6 +50,7 @@ struct Call {
   std::int64_t steps = 0;           // T
   std::int64_t first_step = 0;      // of the call's first step, in its sequences
   std::int64_t first_sequence = 0;  // of the call's first sequence, in the batch
+  std::int64_t lane_heads = 1;      // heads that count as steps: see with_lane_heads()
   Mask mask;
   Dropout dropout;
   bool residual = true;
@@ -63,6 +64,15 @@ struct Call {
     if (mask.attention) call.mask.attention += first * mask.attention_stride_batch;
     if (mask.query) call.mask.query += first * steps;
     if (mask.value) call.mask.value += first * slots;
+    return call;
+  }
+
+  // The same call with (t, h) as its steps, each of which reads as head 0 of one what head h of
+  // step t of this call reads: for tiles in which the heads of a step lie side by side.
+  Call with_lane_heads(std::int64_t heads) const noexcept {
+    Call call = *this;
+    call.steps *= heads;
+    call.lane_heads = heads;
     return call;
   }
 

@@ -71,14 +71,21 @@ class TileMask {
   // lines_ and active_, token by token. Whether any slot is masked.
   bool load_lines(const Call& call, std::int64_t first, std::int64_t rows) {
     const Mask& mask = call.mask;
+    const std::int64_t heads = call.lane_heads, steps = call.steps / heads;
     bool all_kept = true;
     for (std::int64_t i = 0; i < rows; ++i) {
-      const std::int64_t b = (first + i) / call.steps, t = (first + i) % call.steps;
-      const bool reads_any = !mask.query || mask.query[b * call.steps + t] != 0;
+      const std::int64_t b = (first + i) / call.steps, place = (first + i) % call.steps;
+      const std::int64_t t = heads > 1 ? place / heads : place;
+      T* HWY_RESTRICT line = lines_ + i * slots_;
+      if (i > 0 && place != t * heads) {  // another head of the same token
+        std::memcpy(line, line - slots_, static_cast<std::size_t>(slots_) * sizeof(T));
+        active_[i] = active_[i - 1];
+        continue;
+      }
+      const bool reads_any = !mask.query || mask.query[b * steps + t] != 0;
       const std::int64_t slots = !reads_any    ? 0
                                  : mask.causal ? std::min(slots_, call.first_step + t + 1)
                                                : slots_;
-      T* HWY_RESTRICT line = lines_ + i * slots_;
       for (std::int64_t s = 0; s < slots_; ++s) put(s < slots ? kAll : Bits{0}, line[s]);
       if (mask.value) keep_only(slots, mask.value + b * slots_, line);
       if (mask.attention) {

@@ -68,43 +68,55 @@ template <typename T>
 class SequenceHeads {
  public:
   SequenceHeads(const SequencePrepared<T>& prepared, const SequenceTiles& tiles, Carver<T>& carver)
-      : prepared_(prepared), widths_(prepared.widths()) {
+      : prepared_(prepared), widths_(prepared.widths()), lane_heads_(tiles.lane_heads) {
     const Way& way = prepared.way;
-    const std::int64_t stride = tiles.stride;
     const auto take = [&](bool there, std::int64_t size) {
-      return there ? carver.take(size * stride) : nullptr;
+      return there ? carver.take(size) : nullptr;
     };
-    s1_ = take(way.dense1, prepared.dims.units);
-    s1_transposed_ = take(true, widths_.source1);
-    queries_ = take(way.logits != Way::Logits::kRight, tiles.group * widths_.key);
-    context_ = take(way.read != Way::Read::kValue, tiles.group * widths_.value);
-    row_sums_ = take(!prepared.output_bias.empty(), tiles.group);
+    const std::int64_t lanes = tiles.group * tiles.stride;
+    s1_ = take(way.dense1, prepared.dims.units * tiles.tokens);
+    s1_transposed_ = take(lane_heads_ == 1, widths_.source1 * tiles.stride);
+    query_rows_ = take(lane_heads_ > 1, widths_.key * tiles.stride);
+    queries_ = take(way.logits != Way::Logits::kRight, widths_.key * lanes);
+    context_ = take(way.read != Way::Read::kValue, widths_.value * lanes);
+    const auto vector = static_cast<std::int64_t>(hn::Lanes(hn::ScalableTag<T>()));
+    const bool narrow = way.read != Way::Read::kValue && 2 * widths_.value <= vector;
+    narrow_ = take(narrow, widths_.value * tiles.stride);
+    row_sums_ =
+        take(!prepared.output_bias.empty(), prepared.dims.num_heads / lane_heads_ * tiles.stride);
   }
 
-  // s1 of the tile's tokens.
+  // s1 of the tile's tokens, and their queries where the heads lie side by side.
   void load(const SequenceWeights<const T>& w, const SequenceOperands<T>& operands,
             const Tile<T>& tile) {
     const SequenceDims& dims = prepared_.dims;
+    const std::int64_t first = tile.first / lane_heads_, tokens = tile.rows / lane_heads_;
     operands_ = &operands;
     if (!prepared_.way.dense1) {
-      source1_ = operands.x1 + tile.first * dims.source1_units;
+      source1_ = operands.x1 + first * dims.source1_units;
     } else if (dims.one_source && operands.source2) {
-      source1_ = operands.source2 + tile.first * dims.units;
+      source1_ = operands.source2 + first * dims.units;
     } else {
-      affine(tile.rows, dims.source1_units, dims.units,
-             operands.x1 + tile.first * dims.source1_units, w.source1_kernel, w.source1_bias, s1_);
+      affine(tokens, dims.source1_units, dims.units, operands.x1 + first * dims.source1_units,
+             w.source1_kernel, w.source1_bias, s1_);
       source1_ = s1_;
     }
-    tile.transpose_tokens(source1_, widths_.source1, s1_transposed_);
+    if (lane_heads_ == 1) {
+      tile.transpose_tokens(source1_, widths_.source1, s1_transposed_);
+    } else {
+      affine(tokens, widths_.source1, lane_heads_ * widths_.key, source1_, prepared_.query.data(),
+             data_or_null(prepared_.query_bias), query_rows_);
+      tile.transpose_tokens(query_rows_, widths_.key, queries_);
+    }
   }
 
-  // Logits to base 2 of heads h..h + heads - 1 into p, (heads · T2, stride).
+  // Logits to base 2 of heads h..h + heads - 1 of the tile into p, (heads · T2, stride).
   void logits(const Call& call, const Tile<T>& tile, std::int64_t h, std::int64_t heads) const {
     const std::int64_t I = widths_.key, G1 = widths_.source1, stride = tile.stride;
     const std::int64_t T2 = operands_->steps2;
     for (std::int64_t i = 0; i < heads; ++i) {
-      const T* q = s1_transposed_;
-      if (queries_) {
+      const T* q = queries_ ? queries_ : s1_transposed_;
+      if (queries_ && lane_heads_ == 1) {
         T* const out = queries_ + i * I * stride;
         const T* bias = data_or_null(prepared_.query_bias);
         multiply<T>(bias ? Start::kRowBias : Start::kZero, I, tile.width, G1,
@@ -113,13 +125,13 @@ class SequenceHeads {
         q = out;
       }
       for_each_sequence(call, tile, [&](std::int64_t b, std::int64_t row, std::int64_t count) {
-        // The lanes behind the last token go along.
-        const std::int64_t lanes = row + count == tile.rows ? tile.width - row : count;
         const T* bias = operands_->key_bias
                             ? operands_->key_bias + (h + i) * operands_->tokens2 + b * T2
                             : nullptr;
-        multiply<T>(bias ? Start::kRowBias : Start::kZero, T2, lanes, I, keys(b, h + i),
-                    {q + row, stride}, tile.p + i * T2 * stride + row, stride, bias);
+        const Rows keys = key_rows(b, h + i);
+        multiply<T>(bias ? Start::kRowBias : Start::kZero, T2, lanes_from(tile, row, count), I,
+                    {keys.data, keys.stride, 1}, {q + row, stride}, tile.p + i * T2 * stride + row,
+                    stride, bias);
       });
     }
   }
@@ -128,15 +140,19 @@ class SequenceHeads {
   void read(const Call& call, const Tile<T>& tile, std::int64_t h, std::int64_t heads,
             const T* weights, T* y) {
     const std::int64_t J = widths_.value, U = prepared_.dims.units;
+    const std::int64_t tokens = tile.rows / lane_heads_, all = heads * lane_heads_;
     read_values(call, tile, h, heads, weights, y);
     if (context_) {
-      multiply<T>(Start::kAdd, tile.rows, U, heads * J, {context_, heads * J, 1},
+      multiply<T>(Start::kAdd, tokens, U, all * J, {context_, all * J, 1},
                   {prepared_.output.data() + h * J * U, U}, y, U);
     }
     if (row_sums_ && call.dropout.rate > 0) {
-      multiply<T>(Start::kAdd, tile.rows, U, heads,
-                  {sum_rows(tile, heads, weights), 1, tile.stride},
-                  {prepared_.output_bias.data() + h * U, U}, y, U);
+      sum_rows(tile, h, heads, weights);
+      if (h + heads < tile.dims.num_heads) return;
+      // After all heads: else the order of the sums would depend on how many go together.
+      const std::int64_t H = prepared_.dims.num_heads;
+      multiply<T>(Start::kAdd, tokens, U, H, row_sums(tile, 0), {prepared_.output_bias.data(), U},
+                  y, U);
     }
   }
 
@@ -144,40 +160,54 @@ class SequenceHeads {
   void read_values(const Call& call, const Tile<T>& tile, std::int64_t h, std::int64_t heads,
                    const T* weights, T* y) {
     const std::int64_t T2 = operands_->steps2, J = widths_.value, U = prepared_.dims.units;
+    const std::int64_t stride = tile.stride;
+    // Narrow values leave the lanes empty: then tokens lie in them.
+    const bool narrow = narrow_ && (finite() || !tile.mask.any());
     for (std::int64_t i = 0; i < heads; ++i) {
       for_each_sequence(call, tile, [&](std::int64_t b, std::int64_t row, std::int64_t count) {
-        const T* from = weights + i * T2 * tile.stride + row;
-        if (context_) {
-          tile.read(row, count, Start::kZero, finite(), T2, J, from, values(b, h + i),
-                    context_ + (row * heads + i) * J, heads * J);
+        const T* from = weights + i * T2 * stride + row;
+        const Rows held = value_rows(b, h + i);
+        if (narrow) {
+          multiply<T>(Start::kZero, J, lanes_from(tile, row, count), T2,
+                      {held.data, 1, held.stride}, {from, stride}, narrow_ + row, stride);
+        } else if (context_) {
+          tile.read(row, count, Start::kZero, finite(), T2, J, from,
+                    Right<T>{held.data, held.stride}, context_ + (row * heads + i) * J, heads * J);
         } else {
-          tile.read(row, count, Start::kAdd, finite(), T2, J, from, values(b, h + i), y + row * U,
-                    U);
+          tile.read(row, count, Start::kAdd, finite(), T2, J, from,
+                    Right<T>{held.data, held.stride}, y + row * U, U);
         }
       });
+      if (narrow) transpose(J, tile.rows, narrow_, stride, context_ + i * J, heads * J);
     }
   }
 
-  // The sums over T2 of weights (heads · T2, stride): (heads, stride).
-  const T* sum_rows(const Tile<T>& tile, std::int64_t heads, const T* weights) const {
+  // Makes the row_sums() of heads h..h + heads - 1 of the tile: of weights (heads · T2, stride).
+  void sum_rows(const Tile<T>& tile, std::int64_t h, std::int64_t heads, const T* weights) const {
     const std::int64_t T2 = operands_->steps2, stride = tile.stride;
     for (std::int64_t i = 0; i < heads; ++i) {
-      T* const sums = row_sums_ + i * stride;
+      T* const sums = row_sums_ + (h + i) * stride;
       std::fill_n(sums, tile.width, T(0));
       for (std::int64_t s = 0; s < T2; ++s) {
         const T* from = weights + (i * T2 + s) * stride;
         for (std::int64_t j = 0; j < tile.width; ++j) sums[j] += from[j];
       }
     }
-    return row_sums_;
+  }
+  // Sums over T2 from head h on: element (token, head).
+  Left<T> row_sums(const Tile<T>& tile, std::int64_t h) const {
+    if (lane_heads_ == 1) return {row_sums_ + h * tile.stride, 1, tile.stride};
+    return {row_sums_, lane_heads_, 1};
   }
 
   // Whether 0 times whatever is read is 0.
   bool finite() const { return operands_->finite && prepared_.finite; }
   const T* source1() const { return source1_; }  // (rows, G1)
-  // (heads, I, stride) of the heads whose logits were made last, to base 2; null: s1 itself.
+  // (heads, I, stride) of the heads whose logits were made last, to base 2; null: s1 itself. Heads
+  // side by side have them as (tokens, heads, I) as well.
   const T* queries() const { return queries_; }
-  const T* context() const { return context_; }  // (rows, heads, J), or null: read into y
+  const T* query_rows() const { return query_rows_; }
+  const T* context() const { return context_; }  // (tokens, heads, J), or null: read into y
 
   // s2 of sequence b (T2, G2), and a head's key and value operands of it, rows `stride` apart.
   struct Rows {
@@ -211,45 +241,88 @@ class SequenceHeads {
     }
   }
 
- private:
-  Left<T> keys(std::int64_t b, std::int64_t h) const {
-    const Rows rows = key_rows(b, h);
-    return {rows.data, rows.stride, 1};
-  }
-  Right<T> values(std::int64_t b, std::int64_t h) const {
-    const Rows rows = value_rows(b, h);
-    return {rows.data, rows.stride};
+  // How many lanes those of `count` tokens from `row` on are: behind the last come empty ones.
+  static std::int64_t lanes_from(const Tile<T>& tile, std::int64_t row, std::int64_t count) {
+    return row + count == tile.rows ? tile.width - row : count;
   }
 
+ private:
   const SequencePrepared<T>& prepared_;
   WayWidths widths_;
+  std::int64_t lane_heads_;
   const SequenceOperands<T>* operands_ = nullptr;
-  const T* source1_ = nullptr;  // (rows, G1)
-  T* s1_;                       // (rows, U), where the tile makes it itself
-  T* s1_transposed_;            // (G1, stride)
+  const T* source1_ = nullptr;  // (tokens, G1)
+  T* s1_;                       // (tokens, U), where the tile makes it itself
+  T* s1_transposed_;            // (G1, stride), of heads one after another
+  T* query_rows_;               // (tokens, H, I), of heads side by side
   T* queries_;                  // (group, I, stride), or null: s1 itself
-  T* context_;                  // (rows, heads, J), or null: read into y
-  T* row_sums_;                 // (group, stride)
+  T* context_;                  // (tokens, heads, J), or null: read into y
+  T* narrow_;                   // (J, stride): context of a head where J leaves most lanes empty
+  T* row_sums_;                 // (H, stride), or of heads side by side (stride)
 };
 
-// The output before anything is read: bo, and e where a row of scores has the sum 1.
+// Scores of a tile whose heads lie side by side to where the caller wants them.
 template <typename T>
-void start_sequence_output(const SequencePrepared<T>& prepared, const SequenceWeights<const T>& w,
-                           const Call& call, const Tile<T>& tile, bool add, T* y) {
-  const std::int64_t U = prepared.dims.units;
-  const bool reads = tile.dims.memory_size > 0 && call.dropout.rate == 0;
-  const T* e = reads ? data_or_null(prepared.output_bias_sum) : nullptr;
-  for (std::int64_t i = 0; i < tile.rows; ++i) {
-    T* const out = y + i * U;
-    if (!add) fill_rows(1, U, w.output_bias, out);
-    if (add && w.output_bias) add_rows(1, U, w.output_bias, out);
-    if (e && (tile.mask.active(i) || call.uniform_when_masked)) add_rows(1, U, e, out);
+void write_lane_scores(const Call& call, const SequenceForwardArrays<T>& arrays,
+                       const Tile<T>& tile) {
+  const std::int64_t T2 = tile.dims.memory_size, H = call.lane_heads, T1 = call.steps / H;
+  const std::int64_t stride = tile.stride;
+  for (std::int64_t row = 0; row < tile.rows; row += H) {
+    const std::int64_t token = (tile.first + row) / H, b = token / T1, t = token % T1;
+    const T* const p = tile.p + row;
+    if (!arrays.average_heads) {
+      transpose(T2, H, p, stride, arrays.scores + (b * H * T1 + t) * T2, T1 * T2);
+      continue;
+    }
+    T* const to = arrays.scores + token * T2;
+    for (std::int64_t s = 0; s < T2; ++s) {
+      T sum = 0;
+      for (std::int64_t h = 0; h < H; ++h) sum += p[s * stride + h];
+      to[s] = sum / static_cast<T>(H);
+    }
   }
 }
 
-// The sizes of a tile's parts: its slots are the steps of source 2.
-inline Dims tile_dims(const SequenceDims& dims, std::int64_t steps2) {
-  return {dims.units, steps2, dims.num_heads, dims.key_dim, dims.value_dim};
+// What an output starts with: bo, and for a token that reads, whose scores have the sum 1, e as
+// well. Null: 0.
+template <typename T>
+struct OutputStart {
+  // `line` has place for (U).
+  OutputStart(const SequencePrepared<T>& prepared, const SequenceWeights<const T>& w,
+              const Call& call, std::int64_t steps2, T* line)
+      : units(prepared.dims.units), idle(w.output_bias), reading(w.output_bias) {
+    if (steps2 == 0 || call.dropout.rate > 0 || prepared.output_bias_sum.empty()) return;
+    fill_rows(1, units, idle, line);
+    add_rows(1, units, prepared.output_bias_sum.data(), line);
+    reading = line;
+  }
+
+  // y (rows, U) = it, or += it.
+  void apply(const Call& call, const Tile<T>& tile, bool add, T* y) const {
+    const bool all = tile.mask.all_active() || call.uniform_when_masked || reading == idle;
+    const std::int64_t tokens = tile.rows / call.lane_heads;
+    if (all && !add) {
+      fill_rows(tokens, units, reading, y);
+      return;
+    }
+    for (std::int64_t i = 0; i < tokens; ++i) {
+      const T* const start = all || tile.mask.active(i * call.lane_heads) ? reading : idle;
+      if (!add) {
+        fill_rows(1, units, start, y + i * units);
+      } else if (start) {
+        add_rows(1, units, start, y + i * units);
+      }
+    }
+  }
+
+  std::int64_t units;
+  const T* idle;
+  const T* reading;
+};
+
+// The sizes of a tile's parts: its slots are the steps of source 2. Heads side by side are one.
+inline Dims tile_dims(const SequenceDims& dims, const SequenceTiles& tiles, std::int64_t steps2) {
+  return {dims.units, steps2, dims.num_heads / tiles.lane_heads, dims.key_dim, dims.value_dim};
 }
 
 template <typename T>
@@ -257,14 +330,16 @@ struct SequenceForwardTile {
   SequenceForwardTile(const SequencePrepared<T>& prepared, const SequenceTiles& tiles,
                       std::int64_t steps2, T* base)
       : carver(base),
-        tile(tile_dims(prepared.dims, steps2), tiles.stride, tiles.group, carver),
+        tile(tile_dims(prepared.dims, tiles, steps2), tiles.stride, tiles.group, carver),
         heads(prepared, tiles, carver),
-        mean(carver.take(steps2 * tiles.stride)) {}
+        mean(carver.take(steps2 * tiles.stride)),
+        start(carver.take(prepared.dims.units)) {}
 
   Carver<T> carver;
   Tile<T> tile;
   SequenceHeads<T> heads;
-  T* mean;  // (T2, stride): scores averaged over heads
+  T* mean;   // (T2, stride): scores averaged over heads
+  T* start;  // (U), of OutputStart
 };
 
 template <typename T>
@@ -273,31 +348,36 @@ std::int64_t sequence_forward_workspace(const SequencePrepared<T>& prepared,
   return SequenceForwardTile<T>(prepared, tiles, steps2, nullptr).carver.taken();
 }
 
-// Tiles first..last-1 of a call. `steps` of the call are T1.
+// Tiles first..last-1 of a call, whose steps are T1.
 template <typename T>
 void sequence_forward(const SequencePrepared<T>& prepared, const SequenceWeights<const T>& w,
-                      const Call& call, const SequenceOperands<T>& operands,
+                      const Call& token_call, const SequenceOperands<T>& operands,
                       const SequenceForwardArrays<T>& arrays, const SequenceTiles& tiles,
                       std::int64_t first, std::int64_t last, T* workspace) noexcept {
-  const std::int64_t H = prepared.dims.num_heads, U = prepared.dims.units;
+  const std::int64_t U = prepared.dims.units, lane_heads = tiles.lane_heads;
+  const Call call = token_call.with_lane_heads(lane_heads);
   SequenceForwardTile<T> buffers(prepared, tiles, operands.steps2, workspace);
   Tile<T>& tile = buffers.tile;
   SequenceHeads<T>& route = buffers.heads;
+  const OutputStart<T> start(prepared, w, call, operands.steps2, buffers.start);
   ForwardArrays<T> scores;
   scores.scores = arrays.scores;
   scores.average_heads = arrays.average_heads;
   for (std::int64_t i = first; i < last; ++i) {
     const SequenceTiles::Range range = tiles.range(i);
     T* const y = arrays.y + range.first * U;
-    tile.load(call, range.first, range.count);
+    tile.load(call, range.first * lane_heads, range.count * lane_heads);
     route.load(w, operands, tile);
-    start_sequence_output(prepared, w, call, tile, arrays.add, y);
-    for (std::int64_t h = 0; h < H; h += tile.group) {
-      const std::int64_t heads = std::min(tile.group, H - h);
+    start.apply(call, tile, arrays.add, y);
+    for (std::int64_t h = 0; h < tile.dims.num_heads; h += tile.group) {
+      const std::int64_t heads = std::min(tile.group, tile.dims.num_heads - h);
       tile.p = tile.scores;
       route.logits(call, tile, h, heads);
       tile.softmax_heads(call, heads);
-      if (arrays.scores) write_scores(call, scores, h, heads, tile, buffers.mean);
+      if (arrays.scores && lane_heads > 1) write_lane_scores(call, arrays, tile);
+      if (arrays.scores && lane_heads == 1) {
+        write_scores(call, scores, h, heads, tile, buffers.mean);
+      }
       route.read(call, tile, h, heads, tile.weights(call, h, heads), y);
     }
   }

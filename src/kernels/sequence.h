@@ -64,8 +64,8 @@ struct SequencePrepared {
   // the fold reads: Q_h = W1·Wq_h (H, F1, D), K_h = W2·Wk_h (H, F2, D), V_h = W2·Wv_h (H, F2, Dv),
   // cq_h = b1·Wq_h + bq_h (H, D), cv_h = b2·Wv_h + bv_h (H, Dv).
   AlignedVector<T> q, k, v, cq, cv;
-  AlignedVector<T> query;         // (G1, H, I), with 1 / √D
-  AlignedVector<T> query_packed;  // its transpose to base 2, packed head by head
+  AlignedVector<T> query;         // (G1, H, I), with 1 / √D, to base 2
+  AlignedVector<T> query_packed;  // its transpose, packed head by head
   AlignedVector<T> query_bias;    // (H, I), with 1 / √D, to base 2
   AlignedVector<T> key;           // (G2, H, I); of kRight to base 2 with 1 / √D
   AlignedVector<T> key_bias;    // (G2, H): what a key adds to its logits, of kRight alone, likewise
@@ -83,9 +83,22 @@ struct SequencePrepared {
   std::int64_t bytes() const noexcept;  // of all buffers
 };
 
+// How many lanes a row of scores of a sequence fills: a query of one head each or, where all heads
+// read the same and sequences are short, of every head. Up to kShortSequence queries a head alone
+// would leave a part of its vectors empty.
+inline constexpr std::int64_t kShortSequence = 24;
+inline std::int64_t lane_heads(const Way& way, std::int64_t heads, std::int64_t steps1) noexcept {
+  const bool shared = way.logits == Way::Logits::kLeft && way.read == Way::Read::kSource;
+  return shared && steps1 <= kShortSequence ? heads : 1;
+}
+
 // How the queries of a call are cut into tiles: each is some whole sequences, or a part of one.
+// Where all heads read the same and sequences are short, the heads of a token lie side by side in
+// the lanes, (token, head), and one product serves them all; else a tile has a head in its lanes,
+// one after another. Both are the same sums.
 struct SequenceTiles {
-  SequenceTiles(std::int64_t batch, std::int64_t steps1, std::int64_t steps2, std::int64_t heads);
+  SequenceTiles(const SequenceDims& dims, const Way& way, std::int64_t batch, std::int64_t steps1,
+                std::int64_t steps2);
 
   struct Range {
     std::int64_t first;  // token, b * T1 + t
@@ -98,9 +111,11 @@ struct SequenceTiles {
     return parts_ > 0 || steps_ == 0 ? 1 : size_ / steps_;
   }
 
-  std::int64_t stride = 0;  // lanes of a row of a tile, a multiple of 16
-  std::int64_t group = 0;   // heads whose scores are computed together
-  std::int64_t count = 0;   // of tiles
+  std::int64_t lane_heads = 1;  // heads side by side in the lanes: one, or all
+  std::int64_t tokens = 0;      // of a tile, rounded up to 16
+  std::int64_t stride = 0;      // lanes of a row of a tile, a multiple of 16
+  std::int64_t group = 0;       // heads, or lots of lane_heads, whose scores are computed together
+  std::int64_t count = 0;       // of tiles
 
  private:
   std::int64_t steps_;
@@ -172,12 +187,14 @@ template <typename T>
 struct SequenceBackwardWeights {
   SequenceBackwardWeights(const SequencePrepared<T>& prepared, T* base);
 
-  T* query;     // (H, I, G1)
-  T* key;       // (H, I, G2)
-  T* key_bias;  // (H, G2)
-  T* value;     // (H, J, G2)
-  T* dense1;    // W1ᵀ (U, F1)
-  T* dense2;    // W2ᵀ (U, F2)
+  T* query;        // (H, I, G1)
+  T* key;          // (H, I, G2)
+  T* key_bias;     // (H, G2)
+  T* value;        // (H, J, G2)
+  T* output;       // (U, H, J)
+  T* output_bias;  // (U, H)
+  T* dense1;       // W1ᵀ (U, F1)
+  T* dense2;       // W2ᵀ (U, F2)
   std::int64_t size;
 };
 

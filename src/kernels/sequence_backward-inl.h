@@ -37,14 +37,17 @@ void sequence_prepare_backward(const SequencePrepared<T>& prepared,
   turn(widths.source2, H * widths.key, prepared.key.data(), weights.key);
   turn(widths.source2, H, prepared.key_bias.data(), weights.key_bias);
   turn(widths.source2, H * widths.value, prepared.value.data(), weights.value);
+  turn(H * widths.value, U, prepared.output.data(), weights.output);
+  turn(H, U, prepared.output_bias.data(), weights.output_bias);
   turn(dims.source1_units, U, w.source1_kernel, weights.dense1);
   turn(dims.source2_units, U, w.source2_kernel, weights.dense2);
+  const auto from_base_2 = [](std::int64_t size, T* a) {
+    for (std::int64_t i = 0; i < size; ++i) a[i] *= kFromBase2<T>;
+  };
+  if (weights.query) from_base_2(H * widths.key * widths.source1, weights.query);
   if (prepared.way.logits != Way::Logits::kRight) return;
-  for (std::int64_t i = 0; i < H * widths.key * widths.source2; ++i)
-    weights.key[i] *= kFromBase2<T>;
-  for (std::int64_t i = 0; weights.key_bias && i < H * widths.source2; ++i) {
-    weights.key_bias[i] *= kFromBase2<T>;
-  }
+  from_base_2(H * widths.key * widths.source2, weights.key);
+  if (weights.key_bias) from_base_2(H * widths.source2, weights.key_bias);
 }
 
 // out (rows, n) = a, with the rows that `keeps(row)` does not keep as zeros.
@@ -68,29 +71,30 @@ class SequenceBackward {
       : carver_(base),
         prepared_(prepared),
         widths_(prepared.widths()),
-        tile_(tile_dims(prepared.dims, steps2), tiles.stride, tiles.group, carver_),
+        lane_heads_(tiles.lane_heads),
+        tile_(tile_dims(prepared.dims, tiles, steps2), tiles.stride, tiles.group, carver_),
         forward_(prepared, tiles, carver_),
         tokens2_(tiles.sequences_together() * steps2) {
     const SequenceDims& dims = prepared.dims;
     const Way& way = prepared.way;
-    const std::int64_t stride = tiles.stride, H = dims.num_heads;
+    const std::int64_t stride = tiles.stride, tokens = tiles.tokens, H = dims.num_heads;
     const std::int64_t group_keys = tiles.group * widths_.key;
     const std::int64_t group_values = tiles.group * widths_.value;
     const auto take = [&](bool there, std::int64_t size) {
       return there ? carver_.take(size) : nullptr;
     };
     operands_ = SequenceOperands<T>::place(prepared, tiles.sequences_together(), steps2, carver_);
-    x1_ = take(way.dense1, stride * dims.source1_units);
-    s1_ = take(true, stride * widths_.source1);
-    g_ = take(true, stride * dims.units);
-    g_transposed_ = take(true, stride * dims.units);
+    x1_ = take(way.dense1, tokens * dims.source1_units);
+    s1_ = take(true, tokens * widths_.source1);
+    g_ = take(true, tokens * dims.units);
+    g_transposed_ = take(lane_heads_ == 1, stride * dims.units);
     queries_ = take(way.logits != Way::Logits::kRight, stride * group_keys);
     d_queries_ = take(way.logits != Way::Logits::kRight, stride * group_keys);
     d_context_ = take(way.read != Way::Read::kValue, stride * group_values);
     d_context_transposed_ = take(way.read != Way::Read::kValue, stride * group_values);
     d_row_sums_ = take(!prepared.output_bias.empty(), stride);
     d_p_ = take(true, tiles.group * steps2 * stride);
-    d_s1_ = take(true, stride * widths_.source1);
+    d_s1_ = take(true, tokens * widths_.source1);
     used_ = take(true, tokens2_);
     d_keys_ = take(way.logits != Way::Logits::kLeft, tokens2_ * H * widths_.key);
     d_key_bias_ = take(!prepared.key_bias.empty(), tokens2_ * H);
@@ -127,7 +131,7 @@ class SequenceBackward {
     clear(d_key_bias_, H);
     clear(d_values_, H * widths_.value);
     clear(d_s2_, widths_.source2);
-    call_ = call.part(sequence_, sequences, T2);
+    call_ = call.part(sequence_, sequences, T2).with_lane_heads(lane_heads_);
     for (std::int64_t i = first; i < last; ++i) {
       const SequenceTiles::Range range = tiles.range(i);
       run_tile(w, weights, arrays, sums, range.first - begin.first, range.count, range.first);
@@ -142,28 +146,27 @@ class SequenceBackward {
   // Token `token` of the call is token `first` of the group.
   void run_tile(const SequenceWeights<const T>& w, const SequenceBackwardWeights<T>& weights,
                 const SequenceBackwardArrays<T>& arrays, const SequenceSums<T>& sums,
-                std::int64_t first, std::int64_t rows, std::int64_t token) {
+                std::int64_t first, std::int64_t tokens, std::int64_t token) {
     const SequenceDims& dims = prepared_.dims;
-    const std::int64_t U = dims.units, H = dims.num_heads, G1 = widths_.source1;
-    tile_.load(call_, first, rows);
+    const std::int64_t U = dims.units, H = tile_.dims.num_heads, G1 = widths_.source1;
+    tile_.load(call_, first * lane_heads_, tokens * lane_heads_);
     forward_.load(w, operands_, tile_);
     note_used();
     const T* g = arrays.d_y + token * U;
     // Z = … + bo  =>  dbo = Σ G
-    if (sums.output_bias0) add_rows(rows, U, g, sums.output_bias0);
+    if (sums.output_bias0) add_rows(tokens, U, g, sums.output_bias0);
     // What a token holds that reads nothing must not reach a sum, even as 0 times NaN.
-    const auto active = [&](std::int64_t i) { return tile_.mask.active(i); };
     const auto reads = [&](std::int64_t i) { return active(i) || call_.uniform_when_masked; };
-    copy_rows_if(rows, U, g, reads, g_);
-    copy_rows_if(rows, G1, forward_.source1(), active, s1_);
-    tile_.transpose_tokens(g_, U, g_transposed_);
-    std::fill_n(d_s1_, rows * G1, T(0));
+    copy_rows_if(tokens, U, g, reads, g_);
+    copy_rows_if(tokens, G1, forward_.source1(), [&](std::int64_t i) { return active(i); }, s1_);
+    if (g_transposed_) tile_.transpose_tokens(g_, U, g_transposed_);
+    std::fill_n(d_s1_, tokens * G1, T(0));
     for (std::int64_t h = 0; h < H; h += tile_.group) {
       const std::int64_t heads = std::min(tile_.group, H - h);
       tile_.p = tile_.scores;
       forward_.logits(call_, tile_, h, heads);
       tile_.softmax_heads(call_, heads);
-      read_backward(sums, h, heads, tile_.weights(call_, h, heads));
+      read_backward(weights, sums, h, heads, tile_.weights(call_, h, heads));
       if (call_.dropout.rate > 0) tile_.dropout(call_, h, heads, d_p_, d_p_);
       for (std::int64_t i = 0; i < heads; ++i) {
         const std::int64_t at = i * operands_.steps2 * tile_.stride;
@@ -174,6 +177,9 @@ class SequenceBackward {
     }
     finish_tile(weights, arrays, sums, token);
   }
+
+  // Whether token i of the tile keeps a step.
+  bool active(std::int64_t i) const { return tile_.mask.active(i * lane_heads_); }
 
   // Steps of source 2 that a token reads.
   void note_used() const {
@@ -188,28 +194,36 @@ class SequenceBackward {
   }
 
   // From G to dP of heads h..h + heads - 1, and the gradients of what was read.
-  void read_backward(const SequenceSums<T>& sums, std::int64_t h, std::int64_t heads,
-                     const T* weights) {
+  void read_backward(const SequenceBackwardWeights<T>& weights, const SequenceSums<T>& sums,
+                     std::int64_t h, std::int64_t heads, const T* p) {
     const std::int64_t T2 = operands_.steps2, J = widths_.value, U = prepared_.dims.units;
     const std::int64_t stride = tile_.stride, rows = tile_.rows, HJ = prepared_.dims.num_heads * J;
+    const std::int64_t tokens = rows / lane_heads_, all = heads * lane_heads_;
     const T* d_context = g_;
     std::int64_t d_context_stride = U;
     if (d_context_) {
       // Z = … + R_h·C_h  =>  dR_h = G·C_hᵀ;  dC_h = Σ R_hᵀ·G
-      forward_.read_values(call_, tile_, h, heads, weights, nullptr);
-      multiply<T>(Start::kAdd, heads * J, U, rows, {forward_.context(), 1, heads * J}, {g_, U},
+      forward_.read_values(call_, tile_, h, heads, p, nullptr);
+      multiply<T>(Start::kAdd, all * J, U, tokens, {forward_.context(), 1, all * J}, {g_, U},
                   sums.output + h * J * U, U);
-      multiply<T>(Start::kZero, heads * J, tile_.width, U,
-                  {prepared_.output.data() + h * J * U, U, 1}, {g_transposed_, stride},
-                  d_context_transposed_, stride);
-      transpose(heads * J, rows, d_context_transposed_, stride, d_context_, heads * J);
+      if (lane_heads_ > 1) {
+        multiply<T>(Start::kZero, tokens, HJ, U, {g_, U, 1}, {weights.output, HJ}, d_context_, HJ);
+        tile_.transpose_tokens(d_context_, J, d_context_transposed_);
+      } else {
+        multiply<T>(Start::kZero, heads * J, tile_.width, U,
+                    {prepared_.output.data() + h * J * U, U, 1}, {g_transposed_, stride},
+                    d_context_transposed_, stride);
+        transpose(heads * J, rows, d_context_transposed_, stride, d_context_, heads * J);
+      }
       d_context = d_context_;
       d_context_stride = heads * J;
     }
     if (sums.output_bias) {
       // Z = … + rowsum(P_h)·e_h  =>  de_h = Gᵀ·rowsum(P_h)
-      multiply<T>(Start::kAdd, heads, U, rows,
-                  {forward_.sum_rows(tile_, heads, weights), stride, 1}, {g_, U},
+      forward_.sum_rows(tile_, h, heads, p);
+      const Left<T> row_sums = forward_.row_sums(tile_, h);
+      multiply<T>(Start::kAdd, all, U, tokens,
+                  {row_sums.data, row_sums.k_stride, row_sums.row_stride}, {g_, U},
                   sums.output_bias + h * U, U);
     }
     for (std::int64_t i = 0; i < heads; ++i) {
@@ -218,21 +232,27 @@ class SequenceBackward {
       Heads::for_each_sequence(call_, tile_, [&](std::int64_t b, std::int64_t row, std::int64_t n) {
         // R_h = P_h·v  =>  dP_h = dR_h·vᵀ;  dv = Σ P_hᵀ·dR_h
         const Rows values = forward_.value_rows(b, h + i);
-        const std::int64_t lanes = row + n == rows ? tile_.width - row : n;
+        const std::int64_t lanes = Heads::lanes_from(tile_, row, n);
         multiply<T>(Start::kZero, T2, lanes, J, {values.data, values.stride, 1},
                     {turned + row, stride}, d_p_ + i * T2 * stride + row, stride);
         T* const d_values =
             d_values_ ? d_values_ + b * T2 * HJ + (h + i) * J : d_s2_ + b * T2 * widths_.source2;
-        multiply<T>(Start::kAdd, T2, J, n, {weights + i * T2 * stride + row, stride, 1},
+        multiply<T>(Start::kAdd, T2, J, n, {p + i * T2 * stride + row, stride, 1},
                     {from + row * d_context_stride, d_context_stride}, d_values,
                     d_values_ ? HJ : widths_.source2);
       });
       // … and dP_h += G·e_hᵀ, which is the same for a whole row: softmax cancels it but for
       // dropout.
       if (sums.output_bias && call_.dropout.rate > 0) {
-        multiply<T>(Start::kZero, 1, tile_.width, U,
-                    {prepared_.output_bias.data() + (h + i) * U, U, 1}, {g_transposed_, stride},
-                    d_row_sums_, stride);
+        if (lane_heads_ > 1) {
+          multiply<T>(Start::kZero, tokens, lane_heads_, U, {g_, U, 1},
+                      {weights.output_bias, lane_heads_}, d_row_sums_, lane_heads_);
+          std::fill(d_row_sums_ + rows, d_row_sums_ + tile_.width, T(0));
+        } else {
+          multiply<T>(Start::kZero, 1, tile_.width, U,
+                      {prepared_.output_bias.data() + (h + i) * U, U, 1}, {g_transposed_, stride},
+                      d_row_sums_, stride);
+        }
         for (std::int64_t s = 0; s < T2; ++s) {
           T* const d_p = d_p_ + (i * T2 + s) * stride;
           for (std::int64_t j = 0; j < tile_.width; ++j) d_p[j] += d_row_sums_[j];
@@ -246,13 +266,18 @@ class SequenceBackward {
                        std::int64_t h, std::int64_t heads) {
     const std::int64_t T2 = operands_.steps2, I = widths_.key, G1 = widths_.source1;
     const std::int64_t stride = tile_.stride, rows = tile_.rows, H = prepared_.dims.num_heads;
-    const std::int64_t HI = H * I;
+    const std::int64_t HI = H * I, tokens = rows / lane_heads_, all = heads * lane_heads_;
     if (queries_) {
-      transpose(heads * I, rows, forward_.queries(), stride, queries_, heads * I);
-      for (std::int64_t i = 0; i < rows; ++i) {
-        T* const row = queries_ + i * heads * I;
-        const T factor = tile_.mask.active(i) ? kFromBase2<T> : T(0);
-        for (std::int64_t j = 0; j < heads * I; ++j) row[j] = factor == 0 ? T(0) : row[j] * factor;
+      const T* natural = forward_.query_rows();
+      if (!natural) {
+        transpose(heads * I, rows, forward_.queries(), stride, queries_, heads * I);
+        natural = queries_;
+      }
+      for (std::int64_t i = 0; i < tokens; ++i) {
+        const T* const from = natural + i * all * I;
+        T* const row = queries_ + i * all * I;
+        const T factor = active(i) ? kFromBase2<T> : T(0);
+        for (std::int64_t j = 0; j < all * I; ++j) row[j] = factor == 0 ? T(0) : from[j] * factor;
       }
     }
     for (std::int64_t i = 0; i < heads; ++i) {
@@ -280,10 +305,10 @@ class SequenceBackward {
     }
     if (!queries_) return;
     // q_h = s1·A_h + a_h  =>  dA_h = Σ s1ᵀ·dq;  da_h = Σ dq;  ds1 += dq·A_hᵀ
-    multiply<T>(Start::kAdd, G1, heads * I, rows, {s1_, 1, G1}, {d_queries_, heads * I},
+    multiply<T>(Start::kAdd, G1, all * I, tokens, {s1_, 1, G1}, {d_queries_, all * I},
                 sums.query + h * I, HI);
-    if (sums.query_bias) add_rows(rows, heads * I, d_queries_, sums.query_bias + h * I);
-    multiply<T>(Start::kAdd, rows, G1, heads * I, {d_queries_, heads * I, 1},
+    if (sums.query_bias) add_rows(tokens, all * I, d_queries_, sums.query_bias + h * I);
+    multiply<T>(Start::kAdd, tokens, G1, all * I, {d_queries_, all * I, 1},
                 {weights.query + h * I * G1, G1}, d_s1_, G1);
   }
 
@@ -292,7 +317,7 @@ class SequenceBackward {
                    const SequenceBackwardArrays<T>& arrays, const SequenceSums<T>& sums,
                    std::int64_t token) {
     const SequenceDims& dims = prepared_.dims;
-    const std::int64_t rows = tile_.rows, F1 = dims.source1_units, U = dims.units;
+    const std::int64_t rows = tile_.rows / lane_heads_, F1 = dims.source1_units, U = dims.units;
     // Keys to base 2 gave it.
     for (std::int64_t i = 0; !queries_ && i < rows * widths_.source1; ++i) {
       d_s1_[i] *= kFromBase2<T>;
@@ -305,8 +330,8 @@ class SequenceBackward {
     }
     // s1 = X1·W1 + b1  =>  dW1 = Σ X1ᵀ·ds1;  db1 = Σ ds1;  dX1 = ds1·W1ᵀ
     copy_rows_if(
-        rows, F1, operands_.x1 + tile_.first * F1,
-        [&](std::int64_t i) { return tile_.mask.active(i); }, x1_);
+        rows, F1, operands_.x1 + tile_.first / lane_heads_ * F1,
+        [&](std::int64_t i) { return active(i); }, x1_);
     multiply<T>(Start::kAdd, F1, U, rows, {x1_, 1, F1}, {d_s1_, U}, sums.dense1, U);
     if (sums.dense1_bias) add_rows(rows, U, d_s1_, sums.dense1_bias);
     if (d_x1) {
@@ -360,6 +385,7 @@ class SequenceBackward {
   Carver<T> carver_;
   const SequencePrepared<T>& prepared_;
   WayWidths widths_;
+  std::int64_t lane_heads_;
   Tile<T> tile_;
   SequenceHeads<T> forward_;
   std::int64_t tokens2_;          // of the largest group

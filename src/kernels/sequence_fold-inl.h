@@ -68,19 +68,19 @@ void prepare_logits(const HeadKernel<T>& q, const HeadKernel<T>& k, std::int64_t
   T* const bias = prepared.query_bias.empty() ? nullptr : prepared.query_bias.data() + h * I;
   switch (prepared.way.logits) {
     case Way::Logits::kProject:
-      scale_rows(G1, D, scale, q.kernel, q.stride, prepared.query.data() + h * D, H * D);
+      scale_rows(G1, D, scale * to_base_2, q.kernel, q.stride, prepared.query.data() + h * D,
+                 H * D);
       scale_rows(G2, D, T(1), k.kernel, k.stride, prepared.key.data() + h * D, H * D);
       if (bias) scale_rows(1, D, scale * to_base_2, q.bias, D, bias, D);
       break;
     case Way::Logits::kLeft: {
       // A_h = Q_h·K_hᵀ / √D;  a_h = cq_h·K_hᵀ / √D
       transpose(G2, D, k.kernel, k.stride, workspace, G2);
-      for (std::int64_t i = 0; i < D * G2; ++i) workspace[i] *= scale;
+      for (std::int64_t i = 0; i < D * G2; ++i) workspace[i] *= scale * to_base_2;
       multiply<T>(Start::kZero, G1, G2, D, {q.kernel, q.stride, 1}, {workspace, G2},
                   prepared.query.data() + h * G2, H * G2);
       if (!bias) break;
       multiply<T>(Start::kZero, 1, G2, D, {q.bias, D, 1}, {workspace, G2}, bias, G2);
-      for (std::int64_t i = 0; i < G2; ++i) bias[i] *= to_base_2;
       break;
     }
     case Way::Logits::kRight: {
@@ -97,9 +97,8 @@ void prepare_logits(const HeadKernel<T>& q, const HeadKernel<T>& k, std::int64_t
     }
   }
   if (prepared.query.empty()) return;
-  T* const packed = prepared.query_packed.data() + h * I * G1;
-  pack_left(I, G1, prepared.query.data() + h * I, 1, H * I, packed);
-  for (std::int64_t i = 0; i < I * G1; ++i) packed[i] *= to_base_2;
+  pack_left(I, G1, prepared.query.data() + h * I, 1, H * I,
+            prepared.query_packed.data() + h * I * G1);
 }
 
 // The value operand's kernel of head h, and what follows the reading.

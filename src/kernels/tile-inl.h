@@ -84,13 +84,15 @@ struct Tile {
   void dropout(const Call& call, std::int64_t h, std::int64_t heads, const T* in, T* out) {
     const std::int64_t S = dims.memory_size;
     const auto H = static_cast<std::uint64_t>(dims.num_heads);
+    const std::uint64_t first_row =
+        static_cast<std::uint64_t>(call.first_step) * static_cast<std::uint64_t>(call.lane_heads);
     for (std::int64_t i = 0; i < heads; ++i) {
       for (std::int64_t row = 0; row < rows;) {  // tokens of one sequence after another
         const std::int64_t b = (first + row) / call.steps, t = (first + row) % call.steps;
         const std::uint64_t sequence = call.dropout.sequence_key(call.first_sequence + b);
         const std::int64_t end = std::min(rows, row + call.steps - t);
         std::uint64_t score_row =
-            static_cast<std::uint64_t>(call.first_step + t) * H + static_cast<std::uint64_t>(h + i);
+            (first_row + static_cast<std::uint64_t>(t)) * H + static_cast<std::uint64_t>(h + i);
         for (; row < end; ++row, score_row += H) {
           const std::uint64_t key = Dropout::row_key(sequence, score_row);
           const auto lane = static_cast<std::size_t>(row);
@@ -154,8 +156,8 @@ struct Tile {
   T* dropped;      // (group, S, stride): P after dropout
   TileMask<T> mask;
   // (stride): the halves of the key of a row of scores, for dropout.
-  std::array<std::uint32_t, kLargestTile> key_low;
-  std::array<std::uint32_t, kLargestTile> key_high;
+  std::array<std::uint32_t, kLargestLanes> key_low;
+  std::array<std::uint32_t, kLargestLanes> key_high;
 };
 
 }  // namespace memattn::kernels::HWY_NAMESPACE

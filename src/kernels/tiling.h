@@ -12,6 +12,9 @@ namespace memattn::kernels {
 // The most tokens that tile_tokens() gives.
 inline constexpr std::int64_t kLargestTile = 96;
 
+// The most lanes of a tile: where heads lie side by side, a token has as many as there are heads.
+inline constexpr std::int64_t kLargestLanes = 384;
+
 // Tokens that a kernel takes from x to y at a time. What they need beside the weights stays in L2,
 // and the more they are, the fewer times all weights come by: 48 suffice while those lie in L1 and
 // L2. Every instruction set's widest block of products, three vectors of tokens, fits in evenly.

@@ -75,7 +75,7 @@ void sequence_forward_pass(const kernels::Kernels<T>& kernels,
   const std::int64_t sequences =
       std::clamp<std::int64_t>(kOperandValues / std::max<std::int64_t>(1, of_one), 1, call.batch);
   const std::int64_t operand_size = operands_of(sequences, nullptr).second;
-  const kernels::SequenceTiles tiles(sequences, T1, T2, H);
+  const kernels::SequenceTiles tiles(dims, prepared.way, sequences, T1, T2);
   const std::int64_t tile_work = token.of_query * divide_up(sequences * T1, tiles.count);
   const std::int64_t piece =
       divide_up(kernels::kBriefOperations, std::max<std::int64_t>(1, tile_work));
@@ -100,7 +100,7 @@ void sequence_forward_pass(const kernels::Kernels<T>& kernels,
                                  std::min(tokens2, (i + 1) * source_piece));
       });
     }
-    const kernels::SequenceTiles part_tiles(count, T1, T2, H);
+    const kernels::SequenceTiles part_tiles(dims, prepared.way, count, T1, T2);
     const kernels::Call part = call.part(first, count, T2);
     kernels::SequenceForwardArrays<T> outputs = arrays;
     outputs.y += first * T1 * U;
@@ -130,7 +130,7 @@ void sequence_backward_pass(const kernels::Kernels<T>& kernels,
   const std::int64_t most = sums_size <= (1 << 16) ? 16 : sums_size <= (1 << 20) ? 8 : 4;
   const bool empty = B == 0 || T1 == 0;
   const std::int64_t part = empty ? 1 : divide_up(B, most), parts = empty ? 1 : divide_up(B, part);
-  const kernels::SequenceTiles tiles(empty ? 0 : part, T1, T2, dims.num_heads);
+  const kernels::SequenceTiles tiles(dims, prepared.way, empty ? 0 : part, T1, T2);
   const std::int64_t threads = threads_for(parts);
   const std::int64_t weights_size =
       aligned(kernels::SequenceBackwardWeights<T>(prepared, nullptr).size);
@@ -165,9 +165,10 @@ void sequence_backward_pass(const kernels::Kernels<T>& kernels,
         if (outputs.d_x1) outputs.d_x1 += first * T1 * dims.source1_units;
         if (outputs.d_x2) outputs.d_x2 += first * T2 * dims.source2_units;
         std::fill_n(sums + i * sums_size, sums_size, T(0));
-        kernels.sequence_backward(
-            prepared, weights, backward_weights, call.part(first, count, T2), operands, outputs,
-            kernels::SequenceTiles(count, T1, T2, dims.num_heads), sums + i * sums_size, workspace);
+        kernels.sequence_backward(prepared, weights, backward_weights, call.part(first, count, T2),
+                                  operands, outputs,
+                                  kernels::SequenceTiles(dims, prepared.way, count, T1, T2),
+                                  sums + i * sums_size, workspace);
       });
     });
     add_parts(parts, sums_size, sums);

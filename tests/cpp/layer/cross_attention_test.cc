@@ -6,6 +6,7 @@
 #include <functional>
 #include <limits>
 #include <map>
+#include <optional>
 #include <stdexcept>
 #include <tuple>
 
@@ -189,11 +190,13 @@ TEST_P(CrossTest, Float32ValuesAreTheReference) { expect_values<float>(3e-6); }
 TEST_P(CrossTest, Float32GradientsAreTheComplexStep) { expect_gradients<float>(6e-6); }
 
 // Sizes at which sequences are cut into tiles, and several share one.
-Problem problem_of(CrossTokens tokens, std::int64_t units = 24) {
+Problem problem_of(CrossTokens tokens, std::int64_t units = 24,
+                   std::optional<std::int64_t> source2_units = {}) {
   Problem problem;
   problem.config.units = units;
   problem.config.num_heads = 3;
   problem.config.source1_units = 7;
+  problem.config.source2_units = source2_units;
   problem.config.dropout = 0.2;
   set_tokens(problem, tokens);
   return problem;
@@ -208,7 +211,10 @@ const std::vector<CrossTokens> kSizes = {
 
 class SizesTest : public ::testing::TestWithParam<std::tuple<std::size_t, std::int64_t>> {
  protected:
-  SizesTest() : problem_(problem_of(kSizes[std::get<0>(GetParam())])) {}
+  // Some read tokens that are narrower than half a vector.
+  SizesTest()
+      : problem_(problem_of(kSizes[std::get<0>(GetParam())], 24,
+                            std::get<0>(GetParam()) % 5 == 1 ? 3 : 24)) {}
 
   CrossAttention<float> layer() const {
     CrossAttention<float> layer(problem_.config, converted<float>(problem_.weights));
@@ -387,6 +393,9 @@ TEST(CrossAttentionTest, TheRuleTakesTheCheapestRoute) {
   EXPECT_EQ(equal.route({.batch = 32, .steps1 = 96, .steps2 = 1}), SequenceRoute::kRightValue);
   // A single sequence does not pay for a fold of both inputs at each step of a training.
   EXPECT_NE(equal.route({.batch = 1, .steps1 = 4, .steps2 = 4}, true), SequenceRoute::kLeftRead);
+  // Counts alone would take kRightValueDense2, where ten queries of a head leave six lanes empty.
+  EXPECT_EQ(equal.route({.batch = 32, .steps1 = 10, .steps2 = 10}, true),
+            SequenceRoute::kLeftReadDense);
   // Narrow heads: nothing is gained by folding.
   const CrossAttention<float> narrow({.units = 64, .num_heads = 4, .key_dim = 2});
   EXPECT_EQ(narrow.route({.batch = 8, .steps1 = 50, .steps2 = 50}), SequenceRoute::kAsWritten);
