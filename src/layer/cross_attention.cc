@@ -83,11 +83,12 @@ void CrossAttention<T>::forward(std::span<const T> x1, std::span<const T> x2, Cr
                   {"value_mask", options.value_mask},
                   {"the layer's own weights", parameters()}},
                  {{"y", y}, {"scores", scores.values}});
-  impl_->sides[0].forward(call, {x1.data(), x2.data(), tokens.steps2},
-                          {.y = y.data(),
-                           .scores = scores.values.empty() ? nullptr : scores.values.data(),
-                           .average_heads = scores.average_heads},
-                          options.training);
+  const SequenceAttention<T>& attention = impl_->sides[0];
+  attention.forward(attention.prepared(call, tokens.steps2, options.training), call,
+                    {x1.data(), x2.data(), tokens.steps2},
+                    {.y = y.data(),
+                     .scores = scores.values.empty() ? nullptr : scores.values.data(),
+                     .average_heads = scores.average_heads});
 }
 
 template <typename T>

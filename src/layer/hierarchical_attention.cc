@@ -114,16 +114,19 @@ void HierarchicalAttention<T>::forward(std::span<const T> x_short, std::span<con
        {"long_mask", options.long_mask},
        {"the layer's own weights", parameters()}},
       {{"y", y}, {"short_scores", outputs[0].values}, {"long_scores", outputs[1].values}});
-  impl_->sides[1].prepare(calls[1], tokens.steps, options.training);  // or y would be half written
+  // Both folds first, or y would be half written when there is no memory for the second.
+  const auto fold = [&](std::size_t side) {
+    return &impl_->sides[side].prepared(calls[side], tokens.steps, options.training);
+  };
+  const std::array folds = {fold(0), fold(1)};
   for (std::size_t side = 0; side < 2; ++side) {
     const std::span<T> values = outputs[side].values;
-    impl_->sides[side].forward(calls[side],
+    impl_->sides[side].forward(*folds[side], calls[side],
                                {inputs[side].data(), inputs[side].data(), tokens.steps},
                                {.y = y.data(),
                                 .add = side == 1,
                                 .scores = values.empty() ? nullptr : values.data(),
-                                .average_heads = outputs[side].average_heads},
-                               options.training);
+                                .average_heads = outputs[side].average_heads});
   }
 }
 

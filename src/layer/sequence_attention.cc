@@ -17,19 +17,11 @@ const kernels::SequencePrepared<T>& SequenceAttention<T>::prepared(SequenceRoute
 }
 
 template <typename T>
-void SequenceAttention<T>::forward(const kernels::Call& call, const SequenceInputs<T>& inputs,
-                                   const kernels::SequenceForwardArrays<T>& arrays,
-                                   bool training) const {
-  const SequenceRoute taken = route(call.batch, call.steps, inputs.steps2, training);
-  sequence_forward_pass(kernels_, prepared(taken), weights_, call, inputs, arrays);
-}
-
-template <typename T>
 void SequenceAttention<T>::backward(const kernels::Call& call, const SequenceInputs<T>& inputs,
                                     const kernels::SequenceBackwardArrays<T>& arrays,
                                     const kernels::SequenceWeights<T>& gradients) const {
-  const SequenceRoute taken = route(call.batch, call.steps, inputs.steps2, true);
-  sequence_backward_pass(kernels_, prepared(taken), weights_, call, inputs, arrays, gradients);
+  sequence_backward_pass(kernels_, prepared(call, inputs.steps2, true), weights_, call, inputs,
+                         arrays, gradients);
 }
 
 template <typename T>

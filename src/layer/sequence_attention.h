@@ -42,14 +42,19 @@ class SequenceAttention {
     for (Fold& fold : folds_) fold.current.store(false, std::memory_order_relaxed);
   }
 
-  // Folds for such a forward call, so that it finds the fold there. Throws std::bad_alloc.
-  void prepare(const kernels::Call& call, std::int64_t steps2, bool training) const {
-    static_cast<void>(prepared(route(call.batch, call.steps, steps2, training)));
+  // The fold of the route of such a forward call, current until the weights change. Throws
+  // std::bad_alloc.
+  const kernels::SequencePrepared<T>& prepared(const kernels::Call& call, std::int64_t steps2,
+                                               bool training) const {
+    return prepared(route(call.batch, call.steps, steps2, training));
   }
 
   // Both throw std::bad_alloc when there is no memory, before anything is written.
-  void forward(const kernels::Call& call, const SequenceInputs<T>& inputs,
-               const kernels::SequenceForwardArrays<T>& arrays, bool training) const;
+  void forward(const kernels::SequencePrepared<T>& fold, const kernels::Call& call,
+               const SequenceInputs<T>& inputs,
+               const kernels::SequenceForwardArrays<T>& arrays) const {
+    sequence_forward_pass(kernels_, fold, weights_, call, inputs, arrays);
+  }
   void backward(const kernels::Call& call, const SequenceInputs<T>& inputs,
                 const kernels::SequenceBackwardArrays<T>& arrays,
                 const kernels::SequenceWeights<T>& gradients) const;

@@ -2,10 +2,12 @@
 #include "layer/sequence_passes.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "kernels/executor.h"
 #include "kernels/tiling.h"
 #include "layer/shared_scratch.h"
+#include "layer/way_choice.h"
 
 namespace memattn {
 namespace {
@@ -15,22 +17,11 @@ using kernels::Way;
 // Sequences whose operands are made at a time: what tiles read again stays near.
 constexpr std::int64_t kOperandValues = 1 << 21;
 
-// How much work a token of each input is, in operations.
-struct TokenWork {
-  TokenWork(const kernels::SequenceDims& dims, const Way& way, std::int64_t steps2) {
-    const kernels::WayWidths widths(dims, way);
-    const auto [source1, source2, key, value] = widths;
-    const std::int64_t H = dims.num_heads, U = dims.units;
-    of_query = 2 * (H * steps2 * (key + value) + (way.dense1 ? dims.source1_units * U : 0) +
-                    (way.logits == Way::Logits::kRight ? 0 : H * source1 * key) +
-                    (way.read == Way::Read::kValue ? 0 : H * value * U));
-    of_source = 2 * ((way.dense2 ? dims.source2_units * U : 0) +
-                     (way.logits == Way::Logits::kLeft ? 0 : H * source2 * key) +
-                     (way.read == Way::Read::kSource ? 0 : H * source2 * value));
-  }
-  std::int64_t of_query;
-  std::int64_t of_source;
-};
+// Items of so many multiply-adds each that are worth a thread's while.
+std::int64_t piece_of(double multiply_adds) {
+  const double brief = static_cast<double>(kernels::kBriefOperations) / 2;
+  return static_cast<std::int64_t>(std::ceil(brief / std::max(1.0, multiply_adds)));
+}
 
 }  // namespace
 
@@ -65,7 +56,7 @@ void sequence_forward_pass(const kernels::Kernels<T>& kernels,
   const kernels::SequenceDims& dims = prepared.dims;
   const std::int64_t T1 = call.steps, T2 = inputs.steps2, H = dims.num_heads, U = dims.units;
   if (call.batch == 0 || T1 == 0) return;
-  const TokenWork token(dims, prepared.way, T2);
+  const TokenWork token = token_work(dims, prepared.way, T2);
   const auto operands_of = [&](std::int64_t batch, T* base) {
     kernels::Carver<T> carver(base);
     const Operands operands = Operands::place(prepared, batch, T2, carver);
@@ -76,11 +67,9 @@ void sequence_forward_pass(const kernels::Kernels<T>& kernels,
       std::clamp<std::int64_t>(kOperandValues / std::max<std::int64_t>(1, of_one), 1, call.batch);
   const std::int64_t operand_size = operands_of(sequences, nullptr).second;
   const kernels::SequenceTiles tiles(dims, prepared.way, sequences, T1, T2);
-  const std::int64_t tile_work = token.of_query * divide_up(sequences * T1, tiles.count);
-  const std::int64_t piece =
-      divide_up(kernels::kBriefOperations, std::max<std::int64_t>(1, tile_work));
-  const std::int64_t source_piece = std::max<std::int64_t>(
-      64, divide_up(kernels::kBriefOperations, std::max<std::int64_t>(1, token.of_source)));
+  const auto tile_tokens = static_cast<double>(divide_up(sequences * T1, tiles.count));
+  const std::int64_t piece = piece_of(token.query * tile_tokens);
+  const std::int64_t source_piece = std::max<std::int64_t>(64, piece_of(token.source));
   const std::int64_t threads = threads_for(divide_up(tiles.count, piece));
   const std::int64_t work = aligned(kernels.sequence_forward_workspace(prepared, tiles, T2));
   T* const base = scratch<T>(operand_size + threads * work);
@@ -94,7 +83,7 @@ void sequence_forward_pass(const kernels::Kernels<T>& kernels,
     operands.x2 = inputs.x2 + first * T2 * dims.source2_units;
     operands.finite = finite;
     const std::int64_t tokens2 = count * T2;
-    if (token.of_source > 0) {
+    if (token.source > 0) {
       kernels::parallel_for(divide_up(tokens2, source_piece), [&](std::int64_t i) noexcept {
         kernels.sequence_sources(prepared, weights, operands, i * source_piece,
                                  std::min(tokens2, (i + 1) * source_piece));

@@ -18,6 +18,14 @@ kernels::Way way_of(SequenceRoute route);
 std::int64_t index_of(SequenceRoute route);
 SequenceRoute route_at(std::int64_t index);
 
+// Multiply-adds of a way in the forward pass: of each token of source 1, and of source 2.
+struct TokenWork {
+  double query;
+  double source;
+};
+TokenWork token_work(const kernels::SequenceDims& dims, const kernels::Way& way,
+                     std::int64_t steps2);
+
 // Multiply-adds of a way: of the forward pass of one batch element, and of the fold.
 struct WayCost {
   double element;
@@ -27,7 +35,7 @@ WayCost cost_of(const kernels::SequenceDims& dims, const kernels::Way& way, std:
                 std::int64_t steps2);
 
 // The route of the least cost: of an element where weights are frozen; with training, where each
-// step folds anew, of the whole batch and the fold.
+// step folds anew, of the whole batch and the fold. Empty lanes count as if they were full.
 SequenceRoute cheapest_route(const kernels::SequenceDims& dims, std::int64_t batch,
                              std::int64_t steps1, std::int64_t steps2, bool training);
 
