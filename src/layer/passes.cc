@@ -30,15 +30,6 @@ std::int64_t memory_piece(const kernels::Dims& dims) {
   return divide_up(divide_up(kernels::kBriefOperations, column), 48) * 48;
 }
 
-// Tokens whose sums are taken apart from those of the others. Each part costs a pass over its sums
-// and the memory for them, whatever the number of tokens: so there are at most 16 parts, and fewer
-// where the sums are large. The numbers of parts and kStep carry no measurement.
-std::int64_t backward_part(std::int64_t tokens, std::int64_t sums_size) {
-  constexpr std::int64_t kStep = 192;  // a multiple of every tile
-  const std::int64_t parts = sums_size <= (1 << 16) ? 16 : sums_size <= (1 << 20) ? 8 : 4;
-  return std::max<std::int64_t>(1, divide_up(tokens, parts * kStep)) * kStep;
-}
-
 }  // namespace
 
 template <typename T>

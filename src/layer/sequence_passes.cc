@@ -113,11 +113,11 @@ void sequence_backward_pass(const kernels::Kernels<T>& kernels,
                             const kernels::SequenceWeights<T>& gradients) {
   const kernels::SequenceDims& dims = prepared.dims;
   const std::int64_t B = call.batch, T1 = call.steps, T2 = inputs.steps2;
-  // Sequences whose sums are taken apart from those of the others: at most 16 parts, and fewer
-  // where the sums are large. Not measured.
   const std::int64_t sums_size = aligned(kernels::SequenceSums<T>(prepared, nullptr).size);
-  const std::int64_t most = sums_size <= (1 << 16) ? 16 : sums_size <= (1 << 20) ? 8 : 4;
   const bool empty = B == 0 || T1 == 0;
+  // Whole sequences whose sums are taken apart from those of the others.
+  const std::int64_t tokens = B * std::max(T1, T2);
+  const std::int64_t most = divide_up(tokens, backward_part(tokens, sums_size));
   const std::int64_t part = empty ? 1 : divide_up(B, most), parts = empty ? 1 : divide_up(B, part);
   const kernels::SequenceTiles tiles(dims, prepared.way, empty ? 0 : part, T1, T2);
   const std::int64_t threads = threads_for(parts);

@@ -58,6 +58,15 @@ inline std::int64_t threads_for(std::int64_t pieces) {
   return pieces > 1 ? std::min<std::int64_t>(pieces, kernels::thread_count()) : 1;
 }
 
+// Tokens whose sums the backward pass takes apart from those of the others. Each part costs a pass
+// over its sums and the memory for them, whatever the number of tokens: so there are at most 16
+// parts, and fewer where the sums are large. The numbers of parts and kStep carry no measurement.
+inline std::int64_t backward_part(std::int64_t tokens, std::int64_t sums_size) {
+  constexpr std::int64_t kStep = 192;  // a multiple of every tile
+  const std::int64_t parts = sums_size <= (1 << 16) ? 16 : sums_size <= (1 << 20) ? 8 : 4;
+  return std::max<std::int64_t>(1, divide_up(tokens, parts * kStep)) * kStep;
+}
+
 // All parts, `size` values each, into the first, each element in the order of the parts.
 template <typename T>
 void add_parts(std::int64_t parts, std::int64_t size, T* sums) noexcept {
