@@ -203,10 +203,15 @@ class MemoryAugmentedAttention(AttentionModule):
         tokens = self._input("x", x, self.units, weights.memory)
         batch, steps, _ = tokens.shape
         axes, slots = x.dim(), self.memory_size
+        if not attention_mask is query_mask is value_mask is None:
+            full = (batch, steps, slots)
+            attention_mask = attention_mask_of(attention_mask, tokens, axes, full)
+            query_mask = step_mask_of("query_mask", query_mask, tokens, axes, (batch, steps))
+            value_mask = step_mask_of("value_mask", value_mask, tokens, axes, (batch, slots))
         call = Call(
-            attention_mask_of(attention_mask, tokens, axes, (batch, steps, slots)),
-            step_mask_of("query_mask", query_mask, tokens, axes, (batch, steps)),
-            step_mask_of("value_mask", value_mask, tokens, axes, (batch, slots)),
+            attention_mask,
+            query_mask,
+            value_mask,
             use_causal_mask=bool(use_causal_mask),
             first_step=place_of("first_step", first_step, steps),
             first_sequence=place_of("first_sequence", first_sequence, batch),
