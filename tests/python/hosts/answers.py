@@ -64,13 +64,41 @@ def keras_layer(
     weights: Arrays, config: dict[str, Any], x: Any, grad_y: Any, call: dict[str, Any]
 ) -> tuple[Any, Any, list[Any]]:
     """memattn.keras, on the Keras and the backend that are there."""
-    import keras
-
     from memattn.keras import MemoryAugmentedAttention
 
     layer = MemoryAugmentedAttention(**config)
     layer.build(x.shape)
-    layer.set_weights(list(weights.values()))
+    return run_keras(layer, list(weights), weights, [x], grad_y, call)
+
+
+def keras_pairs(
+    weights: Arrays, config: dict[str, Any], inputs: Arrays, grad_y: Any, call: dict[str, Any]
+) -> tuple[Any, Any, list[Any]]:
+    """The layers of two inputs in memattn.keras, whose widths follow from the inputs."""
+    from memattn.keras import CrossAttention, HierarchicalAttention
+
+    widths = ("source1_units", "source2_units", "short_units", "long_units")
+    options = {name: value for name, value in config.items() if name not in widths}
+    layer = (CrossAttention if "x1" in inputs else HierarchicalAttention)(**options)
+    pair = list(inputs.values())
+    layer.build([x.shape for x in pair])
+    names = layer._weight_names()
+    y, scores, gradients = run_keras(layer, names, weights, pair, grad_y, call)
+    named = dict(zip(names, gradients[2:], strict=True))
+    sides = scores if isinstance(scores, tuple) else (scores,)
+    return y, sides, [*gradients[:2], *(named[name] for name in weights)]
+
+
+def run_keras(
+    layer: Any, names: list[str], weights: Arrays, inputs: Any, grad_y: Any, call: dict[str, Any]
+) -> tuple[Any, Any, list[Any]]:
+    """Run a built layer whose variables are called `names`: y, scores, and the gradients."""
+    import keras
+
+    def given(tensors: Any) -> Any:
+        return tensors[0] if len(tensors) == 1 else tensors
+
+    layer.set_weights([weights[name] for name in names])
     call = {**call, "return_attention_scores": True}
     backend = keras.backend.backend()
     if backend == "jax":
@@ -79,31 +107,32 @@ def keras_layer(
         values = [variable.value for variable in layer.trainable_variables]
         fixed = [variable.value for variable in layer.non_trainable_variables]
 
-        def run(weights: Any, x: Any) -> Any:
-            return layer.stateless_call(weights, fixed, x, **call)[0]
+        def run(weights: Any, inputs: Any) -> Any:
+            return layer.stateless_call(weights, fixed, given(inputs), **call)[0]
 
-        y, pull, scores = jax.vjp(run, values, x, has_aux=True)
-        d_weights, d_x = pull(grad_y)
-        return y, scores, [d_x, *d_weights]
+        y, pull, scores = jax.vjp(run, values, inputs, has_aux=True)
+        d_weights, d_inputs = pull(grad_y)
+        return y, scores, [*d_inputs, *d_weights]
     if backend == "torch":
         import torch
 
-        x = torch.tensor(x, requires_grad=True)
-        parts = [x, *(variable.value for variable in layer.trainable_variables)]
-        y, scores = layer(x, **call)
+        inputs = [torch.tensor(x, requires_grad=True) for x in inputs]
+        parts = [*inputs, *(variable.value for variable in layer.trainable_variables)]
+        y, scores = layer(given(inputs), **call)
         found = torch.autograd.grad(y, parts, torch.from_numpy(grad_y))
-        return y.detach().numpy(), scores.detach().numpy(), [d.numpy() for d in found]
+        sides = scores if isinstance(scores, tuple) else (scores,)
+        return y.detach().numpy(), tuple(s.detach() for s in sides), [d.numpy() for d in found]
     import tensorflow as tf
 
-    x = tf.constant(x)
+    inputs = [tf.constant(x) for x in inputs]
     variables = layer.trainable_variables
     if keras.__version__ >= "3":  # whose variables wrap those of TensorFlow
         variables = [variable.value for variable in variables]
     with tf.GradientTape() as tape:
-        tape.watch(x)
-        y, scores = layer(x, **call)
-    found = tape.gradient(y, [x, *variables], grad_y, unconnected_gradients="zero")
-    return y.numpy(), scores.numpy(), [tf.convert_to_tensor(d).numpy() for d in found]
+        tape.watch(inputs)
+        y, scores = layer(given(inputs), **call)
+    found = tape.gradient(y, [*inputs, *variables], grad_y, unconnected_gradients="zero")
+    return y.numpy(), scores, [tf.convert_to_tensor(d).numpy() for d in found]
 
 
 def torch_pairs(
@@ -154,7 +183,7 @@ def jax_pairs(
 
 HOSTS: dict[str, Host] = {"torch": torch_module, "jax": jax_functions, "keras": keras_layer}
 # The same for the layers of two inputs: inputs by name for x, and one array of scores or a pair.
-PAIR_HOSTS: dict[str, Host] = {"torch": torch_pairs, "jax": jax_pairs}
+PAIR_HOSTS: dict[str, Host] = {"torch": torch_pairs, "jax": jax_pairs, "keras": keras_pairs}
 INPUTS = ("x", "x1", "x2", "short", "long")
 
 

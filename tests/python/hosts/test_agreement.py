@@ -48,8 +48,7 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 }
 
 
-# The hosts that have the layers of two inputs, and their cases: inputs by width and steps.
-PAIR_HOSTS = [("torch", "torch", "torch"), ("jax", "jax", "jax")]
+# Cases of the layers of two inputs: inputs by steps and width.
 CROSS_MASKS = {**MASKS, "attention_mask": RNG.random((10, 20)) < 0.7}
 SIDE_MASKS = {
     "short_mask": RNG.random((4, 10)) < 0.8,
@@ -132,7 +131,7 @@ def answered(request: pytest.FixtureRequest, asked: Path) -> tuple[str, Path]:
     return answer_of(request.param, asked)
 
 
-@pytest.fixture(scope="module", params=PAIR_HOSTS, ids="-".join)
+@pytest.fixture(scope="module", params=HOSTS, ids="-".join)
 def answered_pairs(request: pytest.FixtureRequest, asked_of_pairs: Path) -> tuple[str, Path]:
     """Likewise of the layers of two inputs."""
     return answer_of(request.param, asked_of_pairs)
