@@ -167,7 +167,7 @@ std::vector<float> pair_forward(const Layer& layer) {
 
 template <typename Layer>
 void expect_to_follow_its_weights(const ConfigOf<Layer>& config) {
-  const auto values = normal_array<float>(static_cast<std::size_t>(count_params(config)), 3);
+  const auto values = normal_array<float>(count_params(config), 3);
   Layer expected(config, values);
   HostedLayer<Layer> hosted(config, SequenceRoute::kRightValue);
   std::vector<float> given = values;

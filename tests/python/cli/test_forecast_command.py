@@ -268,8 +268,8 @@ OPTIONS = {
     "backtest": (*TRAINING, "windows", "step-size", "refit"),
     "predict": ("horizon", "level", "output", "json", "quiet", "threads"),
     "convert": ("layer", "json", "quiet", "threads"),
-    "inspect": ("layer", "data", "picture", "json", "quiet", "threads"),
-    "doctor": ("layer", "data", "repair", "seed", "json", "quiet", "threads"),
+    "inspect": ("layer", "data", "second", "picture", "json", "quiet", "threads"),
+    "doctor": ("layer", "data", "second", "repair", "seed", "json", "quiet", "threads"),
 }
 
 
