@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -14,11 +14,10 @@ from memattn import _memattn
 from memattn.arrays import Array, Mask, as_mask, as_numbers, check_shape
 from memattn.errors import printable
 from memattn.file_kinds import check_is_saved
+from memattn.layer_options import ScoresChoice, check_scores_choice
 
 if TYPE_CHECKING:
     from typing_extensions import Self
-
-ScoresChoice = bool | Literal["mean"]
 
 
 class BaseLayer:
@@ -244,11 +243,7 @@ class BaseLayer:
         self, return_attention_scores: ScoresChoice, batch: int, queries: int, keys: int
     ) -> Array | None:
         """Return an array for the scores that a call asks for."""
-        if return_attention_scores not in (True, False, "mean"):
-            found = repr(return_attention_scores)
-            raise ValueError(
-                f'return_attention_scores: found {found}, expected True, False or "mean"'
-            )
+        check_scores_choice("return_attention_scores", return_attention_scores)
         if not return_attention_scores:
             return None
         heads = () if return_attention_scores == "mean" else (self._heads,)

@@ -22,6 +22,7 @@ PairRoute: TypeAlias = Literal[
     "left_read_dense1",
 ]
 PAIR_ROUTES: tuple[PairRoute, ...] = get_args(PairRoute)
+ScoresChoice: TypeAlias = bool | Literal["mean"]
 
 
 class PairWay(NamedTuple):
@@ -102,3 +103,9 @@ def checked_dtype(
     if name not in ("float32", "float64"):
         raise ValueError(f'{layer}: dtype: found {name}, expected "float32" or "float64"')
     return name
+
+
+def check_scores_choice(where: str, choice: object) -> None:
+    """Raise ValueError unless `return_attention_scores` is True, False or "mean"."""
+    if choice not in (True, False, "mean"):
+        raise ValueError(f'{where}: found {choice!r}, expected True, False or "mean"')

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
 
 from memattn.arrays import as_place, check_shape
+from memattn.layer_options import ScoresChoice
 
 Array: TypeAlias = Any  # jax.Array, a tracer, or what jnp.asarray takes
 Params: TypeAlias = dict[str, Array]
-ScoresChoice: TypeAlias = bool | Literal["mean"]
 
 
 def as_params(
@@ -48,13 +48,6 @@ def real_dtype(where: str, *arrays: Array) -> Any:
     if not jnp.issubdtype(dtype, jnp.floating):
         raise TypeError(f"{where}: found dtype {dtype}, expected real numbers")
     return dtype
-
-
-def check_scores_choice(choice: object) -> None:
-    """Raise ValueError unless `return_attention_scores` is True, False or "mean"."""
-    if choice not in (True, False, "mean"):
-        found = f"found {choice!r}"
-        raise ValueError(f'apply: return_attention_scores: {found}, expected True, False or "mean"')
 
 
 def scores_of(scores: Array, choice: ScoresChoice, dtype: Any) -> Array:

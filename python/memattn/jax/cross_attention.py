@@ -12,18 +12,16 @@ from memattn.arrays import as_count, check_shape
 from memattn.cross_attention import CrossAttention as NumpyCrossAttention
 from memattn.jax.arguments import (
     Array,
-    ScoresChoice,
     as_attention_mask,
     as_first_step,
     as_params,
     as_step_mask,
-    check_scores_choice,
     kept,
     scores_of,
 )
 from memattn.jax.pair_attention import Prepared, attend, dense_shapes, fold, head_shapes
 from memattn.jax.pair_layer import PairLayer
-from memattn.layer_options import PairRoute, PairSizes
+from memattn.layer_options import PairRoute, PairSizes, ScoresChoice, check_scores_choice
 from memattn.pair_layer import as_pair
 
 
@@ -179,7 +177,7 @@ class CrossAttention(PairLayer):
         (sizes,) = self._attentions
         check_shape("apply: x1", x1.shape, ("batch", "steps1", sizes.source1_units))
         check_shape("apply: x2", x2.shape, (x1.shape[0], "steps2", sizes.source2_units))
-        check_scores_choice(return_attention_scores)
+        check_scores_choice("apply: return_attention_scores", return_attention_scores)
         batch, steps1, steps2 = full = (*x1.shape[:2], x2.shape[1])
         first = as_first_step(first_step, steps1)
         keep = kept(

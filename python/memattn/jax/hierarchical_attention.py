@@ -13,17 +13,15 @@ from memattn.arrays import as_count, check_shape
 from memattn.hierarchical_attention import HierarchicalAttention as NumpyHierarchicalAttention
 from memattn.jax.arguments import (
     Array,
-    ScoresChoice,
     as_attention_mask,
     as_params,
     as_step_mask,
-    check_scores_choice,
     kept,
     scores_of,
 )
 from memattn.jax.pair_attention import Prepared, attend, dense_shapes, fold, head_shapes
 from memattn.jax.pair_layer import PairLayer
-from memattn.layer_options import PairRoute, PairSizes
+from memattn.layer_options import PairRoute, PairSizes, ScoresChoice, check_scores_choice
 from memattn.pair_layer import as_pair
 
 SIDES = ("short", "long")
@@ -198,7 +196,7 @@ class HierarchicalAttention(PairLayer):
         check_shape("apply: short", short.shape, ("batch", "steps", of_short.source1_units))
         batch, steps, _ = short.shape
         check_shape("apply: long", long.shape, (batch, steps, of_long.source1_units))
-        check_scores_choice(return_attention_scores)
+        check_scores_choice("apply: return_attention_scores", return_attention_scores)
         full = (batch, steps, steps)
         both = as_attention_mask(attention_mask, full)
         masks = [

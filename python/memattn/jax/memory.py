@@ -21,12 +21,10 @@ from memattn.deprecation import RenamedProperty
 from memattn.jax.arguments import (
     Array,
     Params,
-    ScoresChoice,
     as_attention_mask,
     as_first_step,
     as_params,
     as_step_mask,
-    check_scores_choice,
     kept,
     scores_of,
 )
@@ -39,7 +37,13 @@ from memattn.jax.operators import (
     softmax,
 )
 from memattn.layer import MemoryAugmentedAttention
-from memattn.layer_options import Route, cheaper_route, config_json
+from memattn.layer_options import (
+    Route,
+    ScoresChoice,
+    cheaper_route,
+    check_scores_choice,
+    config_json,
+)
 
 
 @dataclass(frozen=True)
@@ -259,7 +263,7 @@ def apply(
     """
     x = jnp.asarray(x)
     check_shape("apply: x", x.shape, ("batch", "steps", config.units))
-    check_scores_choice(return_attention_scores)
+    check_scores_choice("apply: return_attention_scores", return_attention_scores)
     batch, steps, slots = full = (*x.shape[:2], config.memory_size)
     first = as_first_step(first_step, steps)
     keep = kept(

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from memattn.arrays import as_place
-from memattn.layer_options import config_json
+from memattn.layer_options import check_scores_choice, config_json
 from memattn.torch import function, kernels, ops
 from memattn.torch.call import Call
 from memattn.torch.kinds import Kind
@@ -247,9 +247,7 @@ def scores_choice(return_attention_scores: Any) -> str:
     ValueError
         It is none of its values.
     """
-    if return_attention_scores not in (True, False, "mean"):
-        found = repr(return_attention_scores)
-        raise ValueError(f'return_attention_scores: found {found}, expected True, False or "mean"')
+    check_scores_choice("return_attention_scores", return_attention_scores)
     return _SCORES[return_attention_scores]
 
 
