@@ -11,9 +11,8 @@ from torch.nn.parallel import DistributedDataParallel
 from memattn.torch import MemoryAugmentedAttention
 
 
-def train(rank: int, folder: str, processes: int, steps: int, save: str) -> None:
-    """Be one of the processes; the first one reports."""
-    dist.init_process_group("gloo", f"file://{folder}/store", rank=rank, world_size=processes)
+def train(rank: int, processes: int, steps: int, save: str) -> None:
+    """Train on this process's part of the batch; the first process reports."""
     model = DistributedDataParallel(MemoryAugmentedAttention(16, 20, 4, seed=0))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.5, momentum=0.9)
     x = torch.randn(32, 10, 16, generator=torch.Generator().manual_seed(1)).chunk(processes)[rank]
@@ -25,6 +24,14 @@ def train(rank: int, folder: str, processes: int, steps: int, save: str) -> None
     if rank == 0:
         print(f"{processes} processes, loss of the first part after {steps} steps: {loss:.4f}")
         torch.save(model.module.state_dict(), save)
+
+
+def join(rank: int, folder: str, processes: int, steps: int, save: str) -> None:
+    """Be one of the processes."""
+    dist.init_process_group("gloo", f"file://{folder}/store", rank=rank, world_size=processes)
+    # The model is gone before the group is: a model that is the last to hold the group ends its
+    # threads while it has Python's lock, which one of them may be waiting for.
+    train(rank, processes, steps, save)
     dist.destroy_process_group()
 
 
@@ -36,4 +43,4 @@ if __name__ == "__main__":
     options = parser.parse_args()
     os.environ["GLOO_SOCKET_IFNAME"] = "lo"  # this machine only
     with TemporaryDirectory() as folder:
-        torch.multiprocessing.spawn(train, (folder, *vars(options).values()), options.processes)
+        torch.multiprocessing.spawn(join, (folder, *vars(options).values()), options.processes)
