@@ -15,6 +15,17 @@
 //   memattn::PanelForecaster forecaster(options);
 //   forecaster.fit({values, offsets});
 //   forecaster.predict({values, offsets}, {series, times}, forecasts);
+//
+// Covariates, what is known beside a series, are a table with a row for each value of the series
+// and for each of the `horizon` steps after it. Blocks select what the networks see of the table at
+// an origin, by columns and by rows relative to the origin:
+//
+//   options.covariates = 3;             // columns: price, holiday, temperature
+//   options.blocks = {{0, 2, 0, 12},    // price and holiday in each of the 12 steps ahead
+//                     {0, 1, -1, 1},    // the price of the last known value
+//                     {2, 1, -24, 24}}; // the temperature of the last 24 values, not ahead
+//   forecaster.fit({values, offsets, table});
+//   forecaster.predict({values, offsets, table}, {series, times}, forecasts);
 #pragma once
 
 #include <cstdint>
@@ -41,9 +52,22 @@ enum class PanelWindows {
   kPastSeasons,
 };
 
+// A rectangle of the table of covariates, at each origin: the columns first_column, ...,
+// first_column + columns - 1, in the rows first_row, ..., first_row + rows - 1. Row 0 is the first
+// step ahead, row -1 is that of the last known value. Rows from 0 on must be known when the
+// forecast is made; nothing in the table says so, and a block must not select them of a column that
+// is not. A row before the start of a series is its first row, as windows repeat the first value.
+// No row may lie beyond the horizon. Blocks may overlap.
+struct CovariateBlock {
+  std::int64_t first_column = 0;
+  std::int64_t columns = 1;
+  std::int64_t first_row = 0;
+  std::int64_t rows = 1;
+};
+
 using PanelLoss [[deprecated("renamed ErrorLoss; removed in version 0.3")]] = ErrorLoss;
 
-struct PanelForecasterOptions {
+struct MEMATTN_EXPORT PanelForecasterOptions {
   std::int64_t horizon = 0;  // steps ahead to forecast
   std::int64_t season = 1;   // values per season; 1: no season
   // Values that a member sees, whole seasons with kPastSeasons. A shorter history repeats its first
@@ -55,12 +79,24 @@ struct PanelForecasterOptions {
   PanelWindows windows = PanelWindows::kLastValues;
   bool logs = true;  // forecast positive series in logarithms
 
+  std::int64_t covariates = 0;  // columns of the table SeriesView::covariates
+  // What the networks see of the table, in the memory layers and in the linear path. A value makes
+  // `outputs() * horizon + units` weights; what no block selects makes none.
+  std::vector<CovariateBlock> blocks = {};
+  // Training uses origins that lie a multiple of this many values before the end of their series:
+  // 24 for forecasts that are always made at midnight, of series that end there.
+  std::int64_t origin_stride = 1;
+
   std::int64_t units = 64;        // width of each memory layer
   std::int64_t memory_size = 32;  // slots of each memory layer
   std::int64_t num_heads = 4;     // of each memory layer
   std::int64_t layers = 2;        // memory layers; 0: a linear model
-  bool pre_norm = false;          // layer normalisation in front of each memory layer
-  double dropout = 0;             // on the output of each memory layer, in training; in [0, 1)
+  // Memory layers of the members of each lookback, instead of `layers`; empty: `layers` for all.
+  // Lookbacks may repeat: {24, 24} with {0, 2} are linear members beside those with a memory.
+  std::vector<std::int64_t> member_layers = {};
+  bool pre_norm = false;     // layer normalisation in front of each memory layer
+  double dropout = 0;        // on the output of each memory layer, in training; in [0, 1)
+  double input_dropout = 0;  // on what goes into the memory layers, in training; in [0, 1)
   MemoryInitializer memory_initializer = {};
 
   // Of the error forecast - truth, in units of the series' mean step (kPastSeasons: its standard
@@ -85,6 +121,10 @@ struct PanelForecasterOptions {
     return loss == ErrorLoss::kPinball ? static_cast<std::int64_t>(quantiles.size()) : 1;
   }
 
+  // Returns the number of memory layers of a member; the options must be valid. Throws
+  // std::invalid_argument when there is no such member.
+  [[nodiscard]] std::int64_t layers_of(std::int64_t member) const;
+
   // Returns the number of weights of each member without making one. Throws as validate.
   [[nodiscard]] std::vector<std::int64_t> count_member_params() const;
 
@@ -98,6 +138,11 @@ struct PanelForecasterOptions {
 struct SeriesView {
   std::span<const double> values;
   std::span<const std::int64_t> offsets;
+  // With options.covariates = K > 0: a table (values.size() + S * horizon, K) of S series, row by
+  // row. Series after series, it has a row for each value and then `horizon` rows for the steps
+  // after the last value. All must be finite, in rows that no block selects too. Columns should
+  // vary by about 1; what is beyond +-10 is cut off there.
+  std::span<const float> covariates = {};
 };
 
 // Points to forecast from: of series[i], only the first times[i] values are looked at.
@@ -156,7 +201,8 @@ class MEMATTN_EXPORT PanelForecaster {
   // Trains all members from their initial weights. Calls `progress` on the caller's thread after
   // each step of all members. When it returns false, training ends there with the weights of that
   // step, and fit returns false unless it was the last step; else fit returns true. Values must be
-  // finite and at most 1e150 in size, and one series longer than min_history. Throws
+  // finite and at most 1e150 in size, and one series at least min_history + origin_stride long. At
+  // origins less than `horizon` before the end, blocks reach into the rows after it. Throws
   // std::runtime_error when the training diverges, that is, makes weights that are not finite.
   bool fit(const SeriesView& series, const std::function<bool(const PanelProgress&)>& progress = {},
            const std::function<void()>& poll = {});
@@ -189,13 +235,14 @@ class MEMATTN_EXPORT PanelForecaster {
     }
   }
 
-  // Computes scores (N, layers, memory_size): the attention of one member to each slot of each
-  // memory layer, the mean over heads. The scores of an origin and a layer sum to 1.
+  // Computes scores (N, layers, memory_size): the attention of one member to each slot of each of
+  // its memory layers, options().layers_of(member) of them, the mean over heads. The scores of an
+  // origin and a layer sum to 1. A linear member has none.
   void attention_scores(const SeriesView& series, const OriginsView& origins, std::int64_t member,
                         std::span<float> scores, const std::function<void()>& poll = {}) const;
 
-  // Computes forecasts (memory_size, N, outputs, horizon) of one member without one slot of a
-  // memory layer, for each slot in turn. The attention to that slot goes to the layer's other
+  // Computes forecasts (memory_size, N, outputs, horizon) of one member without one slot of one of
+  // its memory layers, for each slot in turn. The attention to that slot goes to the layer's other
   // slots; a layer of one slot is left with none and adds no memory.
   void predict_without_slots(const SeriesView& series, const OriginsView& origins,
                              std::int64_t member, std::int64_t layer, std::span<double> forecasts,

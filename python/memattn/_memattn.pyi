@@ -601,10 +601,10 @@ def optimizer_file_dtype(path: str | os.PathLike) -> str: ...
 class PanelForecaster:
     """An ensemble of networks for many series."""
 
-    def __init__(self, *, horizon: int, lookbacks: Sequence[int], season: int = 1, seeds: int = 1, min_history: int = 1, windows: str = 'last_values', logs: bool = True, units: int = 64, memory_size: int = 32, num_heads: int = 4, layers: int = 2, pre_norm: bool = False, dropout: float = 0.0, zero_memory: bool = False, loss: str = 'smape', huber_delta: float = 1.0, quantiles: Sequence[float] = [], steps: int = 600, batch_size: int = 512, learning_rate: float = 0.001, warm_up: int = 100, weight_decay: float = 0.01, clip_norm: float = 1.0, average_decay: float = 0.0, seed: int = 0) -> None: ...
+    def __init__(self, *, horizon: int, lookbacks: Sequence[int], season: int = 1, seeds: int = 1, min_history: int = 1, windows: str = 'last_values', logs: bool = True, covariates: int = 0, blocks: Sequence[tuple[int, int, int, int]] = [], origin_stride: int = 1, units: int = 64, memory_size: int = 32, num_heads: int = 4, layers: int = 2, member_layers: Sequence[int] = [], pre_norm: bool = False, dropout: float = 0.0, input_dropout: float = 0.0, zero_memory: bool = False, loss: str = 'smape', huber_delta: float = 1.0, quantiles: Sequence[float] = [], steps: int = 600, batch_size: int = 512, learning_rate: float = 0.001, warm_up: int = 100, weight_decay: float = 0.01, clip_norm: float = 1.0, average_decay: float = 0.0, seed: int = 0) -> None: ...
 
     @staticmethod
-    def count_weights(*, horizon: int, lookbacks: Sequence[int], season: int = 1, seeds: int = 1, min_history: int = 1, windows: str = 'last_values', logs: bool = True, units: int = 64, memory_size: int = 32, num_heads: int = 4, layers: int = 2, pre_norm: bool = False, dropout: float = 0.0, zero_memory: bool = False, loss: str = 'smape', huber_delta: float = 1.0, quantiles: Sequence[float] = [], steps: int = 600, batch_size: int = 512, learning_rate: float = 0.001, warm_up: int = 100, weight_decay: float = 0.01, clip_norm: float = 1.0, average_decay: float = 0.0, seed: int = 0) -> list[int]:
+    def count_weights(*, horizon: int, lookbacks: Sequence[int], season: int = 1, seeds: int = 1, min_history: int = 1, windows: str = 'last_values', logs: bool = True, covariates: int = 0, blocks: Sequence[tuple[int, int, int, int]] = [], origin_stride: int = 1, units: int = 64, memory_size: int = 32, num_heads: int = 4, layers: int = 2, member_layers: Sequence[int] = [], pre_norm: bool = False, dropout: float = 0.0, input_dropout: float = 0.0, zero_memory: bool = False, loss: str = 'smape', huber_delta: float = 1.0, quantiles: Sequence[float] = [], steps: int = 600, batch_size: int = 512, learning_rate: float = 0.001, warm_up: int = 100, weight_decay: float = 0.01, clip_norm: float = 1.0, average_decay: float = 0.0, seed: int = 0) -> list[int]:
         """The weights of each member, counted without making one."""
 
     @property
@@ -617,11 +617,12 @@ class PanelForecaster:
 
     def set_parameters(self, member: int, parameters: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)]) -> None: ...
 
-    def fit(self, values: numpy.typing.NDArray[numpy.float64], offsets: numpy.typing.NDArray[numpy.int64], progress: Callable[[int, int, float], object] | None = None) -> bool:
+    def fit(self, values: numpy.typing.NDArray[numpy.float64], offsets: numpy.typing.NDArray[numpy.int64], progress: Callable[[int, int, float], object] | None = None, covariates: numpy.typing.NDArray[numpy.float32] | None = None) -> bool:
         """
         Trains all members on the series values[offsets[i]:offsets[i + 1]]; progress(step,
         steps, loss) is called at most every 50 ms and after the last step, and stops the
-        training by returning False.
+        training by returning False. covariates is a table with a row for each value and, after
+        each series, `horizon` rows more, of as many columns as the options say.
         """
 
     def training_state(self) -> tuple[int, list[Annotated[NDArray[numpy.float32], dict(shape=(None,))]]]:
@@ -629,24 +630,24 @@ class PanelForecaster:
         Where a fit that was stopped stands: steps done, and a flat array for each member.
         """
 
-    def resume(self, values: numpy.typing.NDArray[numpy.float64], offsets: numpy.typing.NDArray[numpy.int64], steps_done: int, members: list[numpy.typing.NDArray[numpy.float32]], progress: Callable[[int, int, float], object] | None = None) -> bool:
+    def resume(self, values: numpy.typing.NDArray[numpy.float64], offsets: numpy.typing.NDArray[numpy.int64], steps_done: int, members: list[numpy.typing.NDArray[numpy.float32]], progress: Callable[[int, int, float], object] | None = None, covariates: numpy.typing.NDArray[numpy.float32] | None = None) -> bool:
         """
         Goes on from training_state(), with the bits of a fit that was never stopped.
         """
 
-    def predict(self, values: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu', writable=False)], offsets: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], series: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], times: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], member: int = -1) -> Annotated[NDArray[numpy.float64], dict(shape=(None, None, None))]:
+    def predict(self, values: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu', writable=False)], offsets: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], series: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], times: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], member: int = -1, covariates: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)] | None = None) -> Annotated[NDArray[numpy.float64], dict(shape=(None, None, None))]:
         """
         Forecasts (N, outputs, horizon) from the first times[i] values of series[i], of one
         member or, with -1, of all together.
         """
 
-    def attention_scores(self, values: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu', writable=False)], offsets: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], series: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], times: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], member: int) -> Annotated[NDArray[numpy.float32], dict(shape=(None, None, None))]:
+    def attention_scores(self, values: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu', writable=False)], offsets: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], series: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], times: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], member: int, covariates: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)] | None = None) -> Annotated[NDArray[numpy.float32], dict(shape=(None, None, None))]:
         """
-        How one member shares its attention among the slots (N, layers, memory_size), the
+        How one member shares its attention among the slots (N, its layers, memory_size), the
         mean over heads; those of an origin and a layer sum to 1.
         """
 
-    def predict_without_slots(self, values: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu', writable=False)], offsets: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], series: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], times: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], member: int, layer: int) -> Annotated[NDArray[numpy.float64], dict(shape=(None, None, None, None))]:
+    def predict_without_slots(self, values: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu', writable=False)], offsets: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], series: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], times: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], member: int, layer: int, covariates: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)] | None = None) -> Annotated[NDArray[numpy.float64], dict(shape=(None, None, None, None))]:
         """
         Forecasts (memory_size, N, outputs, horizon) of one member without one slot of a
         memory layer, each slot in turn: the other slots are read instead.

@@ -17,6 +17,9 @@ namespace {
 // Streams of draws from the seed.
 constexpr std::uint64_t kInKernelStream = 0x696e, kDropoutStream = 0x64726f70;
 
+// Of the dropout of features; that of memory layer i is i.
+constexpr std::uint64_t kFeaturesPlace = 0x66656174;
+
 constexpr double kNormEpsilon = 1e-5;
 
 // Resizes a buffer and returns all of it.
@@ -114,23 +117,37 @@ std::int64_t MemoryNetwork<T>::windows_in(std::span<const T> features) const {
 
 // A decision depends on the seed, the step and the place of the value alone.
 template <typename T>
-void MemoryNetwork<T>::drop(std::int64_t layer, std::int64_t step, std::span<T> values) const {
-  if (step < 0 || options_.dropout == 0) return;
-  const kernels::Dropout dropout{
-      options_.dropout,
-      kernels::mix(kernels::mix(options_.seed, kDropoutStream), static_cast<std::uint64_t>(layer)),
-      static_cast<std::uint64_t>(step)};
+void MemoryNetwork<T>::drop(double rate, std::uint64_t place, std::int64_t step, std::int64_t width,
+                            std::span<T> values) const {
+  const kernels::Dropout dropout{rate,
+                                 kernels::mix(kernels::mix(options_.seed, kDropoutStream), place),
+                                 static_cast<std::uint64_t>(step)};
   const std::uint32_t threshold = dropout.threshold();
   const T scale = static_cast<T>(dropout.scale());
-  const std::int64_t units = options_.units;
-  for (std::int64_t n = 0; n < static_cast<std::int64_t>(values.size()) / units; ++n) {
+  for (std::int64_t n = 0; n < static_cast<std::int64_t>(values.size()) / width; ++n) {
     const std::uint64_t key =
         kernels::Dropout::row_key(dropout.call_key(), static_cast<std::uint64_t>(n));
-    T* row = values.data() + n * units;
-    for (std::int64_t u = 0; u < units; ++u) {
+    T* row = values.data() + n * width;
+    for (std::int64_t u = 0; u < width; ++u) {
       row[u] = kernels::Dropout::keeps(key, u, threshold) ? row[u] * scale : T(0);
     }
   }
+}
+
+template <typename T>
+void MemoryNetwork<T>::drop_read(std::int64_t layer, std::int64_t step, std::span<T> values) const {
+  if (step < 0 || options_.dropout == 0) return;
+  drop(options_.dropout, static_cast<std::uint64_t>(layer), step, options_.units, values);
+}
+
+template <typename T>
+std::span<const T> MemoryNetwork<T>::dropped_features(
+    const MemoryNetworkInputs<T>& inputs, std::int64_t step,
+    MemoryNetworkActivations<T>& activations) const {
+  if (step < 0 || options_.input_dropout == 0) return inputs.features;
+  activations.features.assign(inputs.features.begin(), inputs.features.end());
+  drop(options_.input_dropout, kFeaturesPlace, step, options_.features, activations.features);
+  return activations.features;
 }
 
 // normed = (z - mean) / sqrt(variance + epsilon) * scale + shift, row by row.
@@ -211,8 +228,9 @@ void MemoryNetwork<T>::run(const MemoryNetworkInputs<T>& inputs, std::span<T> ou
 
   T* start = sized(activations.tokens[0], count * units).data();
   for (std::int64_t n = 0; n < count; ++n) std::copy_n(w + in_bias_, units, start + n * units);
-  kernels.multiply(true, count, units, options_.features, inputs.features.data(), options_.features,
-                   1, w + in_kernel_, units, start, units);
+  const std::span<const T> features = dropped_features(inputs, dropout_step, activations);
+  kernels.multiply(true, count, units, options_.features, features.data(), options_.features, 1,
+                   w + in_kernel_, units, start, units);
 
   for (std::size_t i = 0; i < layers; ++i) {
     const std::span<const T> from = activations.tokens[i];
@@ -224,7 +242,7 @@ void MemoryNetwork<T>::run(const MemoryNetworkInputs<T>& inputs, std::span<T> ou
     const auto layer = static_cast<std::int64_t>(i);
     if (options_.pre_norm) normalize(layer, activations);
     read_layer(i, options_.pre_norm ? std::span<const T>(activations.normed[i]) : from, to);
-    drop(layer, dropout_step, to);
+    drop_read(layer, dropout_step, to);
     for (std::size_t j = 0; j < to.size(); ++j) to[j] += from[j];
   }
 
@@ -315,7 +333,7 @@ void MemoryNetwork<T>::backward(const MemoryNetworkInputs<T>& inputs,
     // Z_{i+1} = Z_i + drop(layer(norm(Z_i)))
     const auto layer = static_cast<std::int64_t>(i);
     activations.read = activations.grad_tokens;
-    drop(layer, dropout_step, activations.read);
+    drop_read(layer, dropout_step, activations.read);
     const std::vector<T>& read_from =
         options_.pre_norm ? activations.normed[i] : activations.tokens[i];
     layers_[i].backward(read_from, activations.read, {.batch = count, .steps = 1}, grad_read,
@@ -328,11 +346,13 @@ void MemoryNetwork<T>::backward(const MemoryNetworkInputs<T>& inputs,
     }
   }
 
-  // Z_0 = features · in.kernel + in.bias
+  // Z_0 = dropout(features) · in.kernel + in.bias
+  const bool dropped = dropout_step >= 0 && options_.input_dropout > 0;
+  const T* const features = dropped ? activations.features.data() : inputs.features.data();
   std::fill_n(grads + in_bias_, units, T(0));
   kernels.add_rows(count, units, activations.grad_tokens.data(), grads + in_bias_);
-  kernels.multiply(false, width, units, count, inputs.features.data(), 1, width,
-                   activations.grad_tokens.data(), units, grads + in_kernel_, units);
+  kernels.multiply(false, width, units, count, features, 1, width, activations.grad_tokens.data(),
+                   units, grads + in_kernel_, units);
 }
 
 template class MemoryNetwork<float>;

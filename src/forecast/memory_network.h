@@ -1,7 +1,7 @@
 // The network of the forecaster, over one flat parameter buffer. Each window is one token that
 // reads the learned memories; a linear path runs beside them.
 //
-//   Z_0     = features · in.kernel + in.bias              (N, U)
+//   Z_0     = dropout(features) · in.kernel + in.bias     (N, U)
 //   Z_{i+1} = Z_i + dropout(read_i(norm(Z_i)))            (N, U), one memory layer each
 //   output  = Z_last · head.kernel + skip · skip.kernel + seasons * seasons.kernel   (N, O)
 //
@@ -38,6 +38,7 @@ struct MemoryNetworkInputs {
 // What forward leaves for backward, and scratch. One thread at a time may use it.
 template <typename T>
 struct MemoryNetworkActivations {
+  std::vector<T> features;                      // dropout(features) (N, F), with dropout of them
   std::vector<std::vector<T>> tokens;           // Z_i (N, U), layers + 1 of them
   std::vector<std::vector<T>> normed;           // norm(Z_i) (N, U), with pre_norm only
   std::vector<std::vector<T>> inverse;          // 1 / deviation of Z_i (N), with pre_norm only
@@ -90,7 +91,13 @@ class MemoryNetwork {
   void run(const MemoryNetworkInputs<T>& inputs, std::span<T> output,
            MemoryNetworkActivations<T>& activations, std::int64_t dropout_step,
            ReadLayer read_layer) const;
-  void drop(std::int64_t layer, std::int64_t step, std::span<T> values) const;
+  // Drops values (N, width) of one place in the network, in place.
+  void drop(double rate, std::uint64_t place, std::int64_t step, std::int64_t width,
+            std::span<T> values) const;
+  void drop_read(std::int64_t layer, std::int64_t step, std::span<T> values) const;
+  // Returns the features as they go into the memory layers.
+  std::span<const T> dropped_features(const MemoryNetworkInputs<T>& inputs, std::int64_t step,
+                                      MemoryNetworkActivations<T>& activations) const;
   void normalize(std::int64_t layer, MemoryNetworkActivations<T>& activations) const;
   void normalize_backward(std::int64_t layer, MemoryNetworkActivations<T>& activations,
                           std::span<T> grad_parameters) const;

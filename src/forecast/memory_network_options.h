@@ -21,6 +21,7 @@ struct MemoryNetworkOptions {
   std::int64_t layers = 2;        // memory layers; 0: Z_0 goes straight to the head
   bool pre_norm = false;          // layer normalisation in front of each memory layer
   double dropout = 0.0;           // on the output of each memory layer; in [0, 1)
+  double input_dropout = 0.0;     // on the features; in [0, 1)
   MemoryInitializer memory_initializer = {};
   std::uint64_t seed = 0;
 };

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "forecast/covariates.h"
 #include "forecast/last_values.h"
 #include "forecast/past_seasons.h"
 
@@ -19,6 +20,7 @@ void make_windows(const Panel& panel, const WindowShape& shape, std::span<const 
   windows.unit.resize(origins.size());
   const auto skip = static_cast<std::size_t>(shape.past_seasons() ? shape.skip_features() : 0);
   const auto size = static_cast<std::size_t>(shape.seasons() * shape.season);
+  const auto covariates = static_cast<std::size_t>(shape.covariate_features());
   windows.skip.resize(origins.size() * skip);
   windows.seasons.resize(origins.size() * size);
   LastValuesScratch scratch;
@@ -27,6 +29,13 @@ void make_windows(const Panel& panel, const WindowShape& shape, std::span<const 
     const PanelSeries& series = panel.at(origins[n]);
     T* const features = windows.features.data() + n * width;
     double* const baseline = windows.baseline.data() + n * horizon;
+    if (covariates > 0) {
+      T* const place = features + width - covariates;
+      put_covariates<T>(series, shape, origins[n].time, place);
+      if (shape.past_seasons()) {
+        std::copy_n(place, covariates, windows.skip.data() + (n + 1) * skip - covariates);
+      }
+    }
     if (shape.past_seasons()) {
       make_past_seasons<T>(
           series, shape, origins[n].time, window,

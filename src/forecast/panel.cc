@@ -53,18 +53,30 @@ std::size_t count_in_logs(std::span<const double> values) {
   return values.size();
 }
 
-std::vector<RawSeries> series_of(std::span<const double> values,
-                                 std::span<const std::int64_t> offsets) {
+std::vector<RawSeries> all_series(const SeriesView& view, const PanelRules& rules) {
   std::vector<RawSeries> series;
-  series.reserve(offsets.size() - 1);
-  for (std::size_t i = 0; i + 1 < offsets.size(); ++i) {
-    series.push_back({values.subspan(static_cast<std::size_t>(offsets[i]),
-                                     static_cast<std::size_t>(offsets[i + 1] - offsets[i]))});
+  series.reserve(view.offsets.size() - 1);
+  for (std::size_t i = 0; i + 1 < view.offsets.size(); ++i) {
+    series.push_back(raw_series(view, i, rules));
   }
   return series;
 }
 
 }  // namespace
+
+RawSeries raw_series(const SeriesView& view, std::size_t i, const PanelRules& rules) {
+  const std::int64_t first = view.offsets[i], size = view.offsets[i + 1] - first;
+  const std::int64_t row = first + static_cast<std::int64_t>(i) * rules.horizon;
+  const auto part = [](auto all, std::int64_t begin, std::int64_t count) {
+    return all.subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(count));
+  };
+  RawSeries series{.values = part(view.values, first, size)};
+  if (rules.covariates > 0) {
+    series.covariates =
+        part(view.covariates, row * rules.covariates, (size + rules.horizon) * rules.covariates);
+  }
+  return series;
+}
 
 PanelSeries::PanelSeries(const RawSeries& series, const PanelRules& rules)
     : log_domain(rules.logs && count_in_logs(series.values) == series.values.size()),
@@ -75,6 +87,7 @@ PanelSeries::PanelSeries(const RawSeries& series, const PanelRules& rules)
         return result;
       }()),
       seasonality(values, rules.past_seasons ? 1 : rules.season, series.first_time),
+      covariates(series.covariates),
       spreads_(rules.past_seasons ? deviations(values) : mean_differences(values)),
       negative_from_(
           1 + std::ranges::distance(
@@ -107,14 +120,14 @@ Panel::Panel(std::span<const RawSeries> all, const PanelRules& rules,
     if (series_.back().log_domain || !rules.logs) continue;
     const std::size_t count = count_in_logs(series);
     if (count == 0) continue;
-    starts_in_logs_.try_emplace(static_cast<std::int64_t>(i),
-                                RawSeries{series.first(count), all[i].first_time}, rules);
+    starts_in_logs_.try_emplace(
+        static_cast<std::int64_t>(i),
+        RawSeries{series.first(count), all[i].first_time, all[i].covariates}, rules);
   }
 }
 
-Panel::Panel(std::span<const double> values, std::span<const std::int64_t> offsets,
-             const PanelRules& rules, const std::function<void()>& poll)
-    : Panel(series_of(values, offsets), rules, poll) {}
+Panel::Panel(const SeriesView& view, const PanelRules& rules, const std::function<void()>& poll)
+    : Panel(all_series(view, rules), rules, poll) {}
 
 const PanelSeries& Panel::at(const Origin& origin) const {
   const PanelSeries& whole = series_[static_cast<std::size_t>(origin.series)];
@@ -124,12 +137,12 @@ const PanelSeries& Panel::at(const Origin& origin) const {
                                                                                : whole;
 }
 
-OriginSampler::OriginSampler(const Panel& panel, std::int64_t min_history)
-    : panel_(panel), min_history_(min_history) {
+OriginSampler::OriginSampler(const Panel& panel, std::int64_t min_history, std::int64_t stride)
+    : panel_(panel), min_history_(min_history), stride_(stride) {
   for (std::int64_t i = 0; i < panel.size(); ++i) {
-    if (panel.length(i) <= min_history) continue;
+    if (choices(i) == 0) continue;
     eligible_.push_back(i);
-    count_ += panel.length(i) - min_history;
+    count_ += choices(i);
   }
 }
 
@@ -139,8 +152,9 @@ void OriginSampler::draw(std::uint64_t seed, std::int64_t step, std::span<Origin
   for (std::size_t i = 0; i < origins.size(); ++i) {
     const std::int64_t series =
         eligible_[static_cast<std::size_t>(below(eligible, kernels::mix(key, 2 * i)))];
-    const std::int64_t choices = panel_.length(series) - min_history_;
-    origins[i] = {series, min_history_ + below(choices, kernels::mix(key, 2 * i + 1))};
+    const std::int64_t back =
+        choices(series) - below(choices(series), kernels::mix(key, 2 * i + 1));
+    origins[i] = {series, panel_.length(series) - back * stride_};
   }
 }
 

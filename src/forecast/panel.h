@@ -15,6 +15,8 @@
 //   member   one network of the ensemble
 #pragma once
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <span>
@@ -22,6 +24,7 @@
 #include <vector>
 
 #include "forecast/seasonality.h"
+#include "memattn/panel_forecaster.h"
 
 namespace memattn {
 
@@ -44,17 +47,25 @@ struct Origin {
 // How a panel prepares its series.
 struct PanelRules {
   std::int64_t season = 1;
-  bool logs = true;           // forecast in logs the series that are fit for them
-  bool past_seasons = false;  // for windows of past seasons, which need no seasonal index
+  bool logs = true;             // forecast in logs the series that are fit for them
+  bool past_seasons = false;    // for windows of past seasons, which need no seasonal index
+  std::int64_t covariates = 0;  // columns of the table of covariates
+  std::int64_t horizon = 0;     // rows that the table has beyond each series
 };
 
 // A series to prepare.
 struct RawSeries {
   std::span<const double> values;  // finite
   std::int64_t first_time = 0;     // no origin before this time will be asked for
+  // The rows of its covariates, finite: one for each value and `horizon` more.
+  std::span<const float> covariates = {};
 };
 
-// One series in its domain. In logs a season or an error is a share of the level.
+// Returns series i of a view, with its rows of covariates.
+RawSeries raw_series(const SeriesView& view, std::size_t i, const PanelRules& rules);
+
+// One series in its domain. Its covariates must outlive it. In logs a season or an error is a share
+// of the level.
 struct PanelSeries {
   PanelSeries(const RawSeries& series, const PanelRules& rules);
 
@@ -70,8 +81,9 @@ struct PanelSeries {
   double unit(std::int64_t time) const;
 
   bool log_domain;
-  std::vector<double> values;  // in the domain
-  Seasonality seasonality;     // of `values`
+  std::vector<double> values;         // in the domain
+  Seasonality seasonality;            // of `values`
+  std::span<const float> covariates;  // those of RawSeries: not copied
 
  private:
   std::vector<double> spreads_;  // by time, from 0 on
@@ -81,12 +93,11 @@ struct PanelSeries {
 class Panel {
  public:
   // Prepares all `series`. Calls `poll`, if there is one, before each of them; what it throws ends
-  // the construction.
+  // the construction. The covariates must outlive the panel.
   Panel(std::span<const RawSeries> series, const PanelRules& rules,
         const std::function<void()>& poll = {});
-  // The same for the series values[offsets[i]] .. values[offsets[i + 1] - 1].
-  Panel(std::span<const double> values, std::span<const std::int64_t> offsets,
-        const PanelRules& rules, const std::function<void()>& poll = {});
+  // The same for all series of a view.
+  Panel(const SeriesView& view, const PanelRules& rules, const std::function<void()>& poll = {});
 
   std::int64_t size() const { return static_cast<std::int64_t>(series_.size()); }
   std::int64_t length(std::int64_t i) const { return series_[static_cast<std::size_t>(i)].size(); }
@@ -101,11 +112,12 @@ class Panel {
   std::unordered_map<std::int64_t, PanelSeries> starts_in_logs_;
 };
 
-// Draws origins with at least min_history values before them and one after: first a series,
-// uniformly among those that have such an origin, then one of its origins, uniformly.
+// Draws origins with at least min_history values before them, and after them a multiple of
+// `stride`, at least one: first a series, uniformly among those that have such an origin, then one
+// of its origins, uniformly.
 class OriginSampler {
  public:
-  OriginSampler(const Panel& panel, std::int64_t min_history);
+  OriginSampler(const Panel& panel, std::int64_t min_history, std::int64_t stride = 1);
 
   // Returns the number of origins of all series.
   std::int64_t count() const { return count_; }
@@ -113,8 +125,13 @@ class OriginSampler {
   void draw(std::uint64_t seed, std::int64_t step, std::span<Origin> origins) const;
 
  private:
+  std::int64_t choices(std::int64_t series) const {
+    return std::max<std::int64_t>(panel_.length(series) - min_history_, 0) / stride_;
+  }
+
   const Panel& panel_;
   std::int64_t min_history_;
+  std::int64_t stride_;
   std::int64_t count_ = 0;
   std::vector<std::int64_t> eligible_;  // series that have an origin
 };

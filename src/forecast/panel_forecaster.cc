@@ -34,25 +34,28 @@ std::vector<PanelMember> make_members(const PanelForecasterOptions& options) {
   std::vector<PanelMember> members;
   members.reserve(static_cast<std::size_t>(options.members()));
   const std::uint64_t key = kernels::mix(options.seed, kMemberStream);
-  for (const std::int64_t lookback : options.lookbacks) {
+  for (std::size_t place = 0; place < options.lookbacks.size(); ++place) {
     for (std::int64_t i = 0; i < options.seeds; ++i) {
-      members.emplace_back(options, lookback, kernels::mix(key, members.size()));
+      members.emplace_back(options, place, kernels::mix(key, members.size()));
     }
   }
   return members;
 }
 
 void check_trainable(std::string_view function, const SeriesView& series,
-                     std::int64_t min_history) {
-  check_series(function, series);
+                     const PanelForecasterOptions& options) {
+  check_series(function, series, options);
   std::int64_t longest = 0;
   for (std::size_t i = 1; i < series.offsets.size(); ++i) {
     longest = std::max(longest, series.offsets[i] - series.offsets[i - 1]);
   }
-  if (longest > min_history) return;
+  if (longest - options.min_history >= options.origin_stride) return;
   fail_argument(function, "series",
                 concat(series.offsets.size() - 1, " series of at most ", longest, " values"),
-                concat("more than min_history = ", min_history, " in one of them"));
+                options.origin_stride == 1
+                    ? concat("more than min_history = ", options.min_history, " in one of them")
+                    : concat("at least min_history + origin_stride = ",
+                             options.min_history + options.origin_stride, " in one of them"));
 }
 
 [[noreturn]] void fail_diverged(std::string_view function, std::string_view what,
@@ -179,11 +182,11 @@ bool PanelForecaster::Impl::train(std::string_view function, const SeriesView& s
                                   const PanelTrainingState* from,
                                   const std::function<bool(const PanelProgress&)>& progress,
                                   const Poll& poll) {
-  check_trainable(function, series, options.min_history);
+  check_trainable(function, series, options);
   // Trained apart and moved to `members` at the end: what throws in between changes nothing.
   std::vector<PanelMember> trained = members_at(function, from);
-  const Panel panel(series.values, series.offsets, panel_rules(options), poll);
-  const OriginSampler sampler(panel, options.min_history);
+  const Panel panel(series, panel_rules(options), poll);
+  const OriginSampler sampler(panel, options.min_history, options.origin_stride);
   PanelProgress now{.step = from ? from->steps_done : 0, .steps = options.steps};
   std::vector<double> losses(trained.size());
   bool stopped = false;
@@ -232,7 +235,7 @@ void PanelForecaster::predict(const SeriesView& series, const OriginsView& origi
 void PanelForecaster::Impl::predict(std::string_view function, const SeriesView& series,
                                     const OriginsView& origins, std::span<const PanelMember> used,
                                     std::span<double> forecasts, const Poll& poll) const {
-  check_origins(function, series, origins);
+  check_origins(function, series, origins, options);
   check_size(function, "forecasts", forecasts.size(), "origins * outputs * horizon",
              {std::ssize(origins.series), options.outputs(), options.horizon});
   const auto width = static_cast<std::size_t>(options.outputs() * options.horizon);
@@ -250,11 +253,12 @@ void PanelForecaster::attention_scores(const SeriesView& series, const OriginsVi
   constexpr std::string_view kFunction = "PanelForecaster::attention_scores";
   const PanelForecasterOptions& options = impl_->options;
   const PanelMember& asked = impl_->member_at(kFunction, member);
-  check_origins(kFunction, series, origins);
+  check_origins(kFunction, series, origins, options);
+  const std::int64_t layers = options.layers_of(member);
   check_size(kFunction, "scores", scores.size(), "origins * layers * memory_size",
-             {std::ssize(origins.series), options.layers, options.memory_size});
+             {std::ssize(origins.series), layers, options.memory_size});
   if (scores.empty()) return;
-  const auto width = static_cast<std::size_t>(options.layers * options.memory_size);
+  const auto width = static_cast<std::size_t>(layers * options.memory_size);
   const PanelAtOrigins at = prepare_origins(series, origins, panel_rules(options), poll);
   InterruptibleWork work(poll);
   for_some_origins(work, at.origins.size(), [&](std::size_t first, std::size_t some) {
@@ -269,12 +273,13 @@ void PanelForecaster::predict_without_slots(const SeriesView& series, const Orig
   constexpr std::string_view kFunction = "PanelForecaster::predict_without_slots";
   const PanelForecasterOptions& options = impl_->options;
   const PanelMember& asked = impl_->member_at(kFunction, member);
-  if (layer < 0 || layer >= options.layers) {
+  const std::int64_t layers = options.layers_of(member);
+  if (layer < 0 || layer >= layers) {
     fail_argument(kFunction, "layer", layer,
-                  options.layers == 0 ? std::string("none, for there is no memory layer")
-                                      : concat("a number from 0 to ", options.layers - 1));
+                  layers == 0 ? concat("none, for member ", member, " has no memory layer")
+                              : concat("a number from 0 to ", layers - 1));
   }
-  check_origins(kFunction, series, origins);
+  check_origins(kFunction, series, origins, options);
   check_size(kFunction, "forecasts", forecasts.size(), "memory_size * origins * outputs * horizon",
              {options.memory_size, std::ssize(origins.series), options.outputs(), options.horizon});
   const auto width = static_cast<std::size_t>(options.outputs() * options.horizon);

@@ -11,14 +11,14 @@
 
 namespace memattn {
 
-PanelMember::PanelMember(const PanelForecasterOptions& options, std::int64_t lookback,
+PanelMember::PanelMember(const PanelForecasterOptions& options, std::size_t place,
                          std::uint64_t seed)
-    : shape_(window_shape(options, lookback)),
+    : shape_(window_shape(options, place)),
       seed_(seed),
       batch_size_(static_cast<std::size_t>(options.batch_size)),
       loss_{options.loss, options.huber_delta},
       quantiles_(options.quantiles),
-      network_(network_options(options, lookback, seed)),
+      network_(network_options(options, place, seed)),
       trainer_(trainer_options(options)) {}
 
 double PanelMember::step(const Panel& panel, const OriginSampler& sampler) {

@@ -1,6 +1,7 @@
 // One member of the ensemble: a network, and its training.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -17,8 +18,8 @@ namespace memattn {
 
 class PanelMember {
  public:
-  // Draws the initial weights. The options must be valid.
-  PanelMember(const PanelForecasterOptions& options, std::int64_t lookback, std::uint64_t seed);
+  // Draws the initial weights of a member of lookbacks[place]. The options must be valid.
+  PanelMember(const PanelForecasterOptions& options, std::size_t place, std::uint64_t seed);
 
   const WindowShape& shape() const { return shape_; }
   const MemoryNetwork<float>& network() const { return network_; }

@@ -16,7 +16,8 @@ namespace {
 constexpr std::string_view kFunction = "PanelForecasterOptions";
 constexpr std::int64_t kLargestSize = std::numeric_limits<std::int32_t>::max();
 constexpr double kLargestDeviation = 1e18;  // of initial memories: draws and their products fit
-constexpr std::int64_t kMostMembers = 10'000, kMostQuantiles = 1'000, kMostLayers = 1'000;
+constexpr std::int64_t kMostMembers = 10'000, kMostQuantiles = 1'000, kMostLayers = 1'000,
+                       kMostBlocks = 1'000;
 
 void check_size(std::string_view option, std::int64_t found, std::int64_t smallest = 1,
                 std::int64_t largest = kLargestSize) {
@@ -59,6 +60,43 @@ void check_lookbacks(const PanelForecasterOptions& options) {
   }
 }
 
+// The number of memory layers of the members of lookbacks[place].
+std::int64_t layers_at(const PanelForecasterOptions& options, std::size_t place) {
+  return options.member_layers.empty() ? options.layers : options.member_layers[place];
+}
+
+void check_layers(const PanelForecasterOptions& options) {
+  check_size("layers", options.layers, 0, kMostLayers);
+  const std::vector<std::int64_t>& layers = options.member_layers;
+  if (layers.empty()) return;
+  if (layers.size() != options.lookbacks.size()) {
+    fail_argument(kFunction, "member_layers", concat(layers.size(), " of them"),
+                  concat("none, or one for each of the ", options.lookbacks.size(), " lookbacks"));
+  }
+  for (std::size_t i = 0; i < layers.size(); ++i) {
+    check_size(concat("member_layers[", i, "]"), layers[i], 0, kMostLayers);
+  }
+}
+
+void check_blocks(const PanelForecasterOptions& options) {
+  check_size("covariates", options.covariates, 0);
+  if (options.covariates == 0 && !options.blocks.empty()) {
+    fail_argument(kFunction, "blocks", concat(options.blocks.size(), " of them"),
+                  "none, for covariates is 0");
+  }
+  check_count("blocks", options.blocks.size(), 0, kMostBlocks);
+  for (std::size_t i = 0; i < options.blocks.size(); ++i) {
+    const CovariateBlock& block = options.blocks[i];
+    const std::string name = concat("blocks[", i, "]");
+    check_size(name + ".columns", block.columns, 1, options.covariates);
+    check_size(name + ".first_column", block.first_column, 0, options.covariates - block.columns);
+    check_size(name + ".rows", block.rows);
+    check_size(name + ".first_row", block.first_row, -kLargestSize, options.horizon - block.rows);
+    // So that the sum over all blocks fits.
+    check_size(name + ".columns * rows", block.columns * block.rows);
+  }
+}
+
 void check_quantiles(const PanelForecasterOptions& options) {
   const std::vector<double>& quantiles = options.quantiles;
   if (quantiles.empty() == (options.loss == ErrorLoss::kPinball)) {
@@ -78,13 +116,14 @@ void check_quantiles(const PanelForecasterOptions& options) {
 // Checks what the sizes multiply to, for the members of one lookback. In double, where a product
 // that is too large is a large number and does not wrap around.
 void check_products(const PanelForecasterOptions& options, std::size_t i) {
-  const MemoryNetworkOptions network = network_options(options, options.lookbacks[i], 0);
+  const MemoryNetworkOptions network = network_options(options, i, 0);
   const auto number = [](std::int64_t value) { return static_cast<double>(value); };
   const auto check = [&](std::string_view product, double found, std::string_view what) {
     if (found <= static_cast<double>(kLargestSize)) return;
     fail_argument(kFunction, product, concat(found, " ", what), concat("at most ", kLargestSize));
   };
-  const std::string lookback = concat("lookbacks[", i, "]");
+  const std::string lookback =
+      concat("lookbacks[", i, options.blocks.empty() ? "] + season" : "] + season + blocks");
   const double units = number(network.units), heads = number(network.num_heads),
                slots = number(network.memory_size), layers = number(network.layers),
                outputs = number(network.outputs),
@@ -92,18 +131,19 @@ void check_products(const PanelForecasterOptions& options, std::size_t i) {
   const double in = number(network.features) * units;
   const double memory = layers * (slots + 4 * heads * units) * units;
   const double out = (units + inputs) * outputs;
-  check(concat("(", lookback, " + season) * units"), in, "weights in a member");
-  check("layers * (memory_size + 4 * num_heads * units) * units", memory, "weights in a member");
-  check(concat("(", lookback, " + season + units) * horizon * quantiles"), out,
-        "weights in a member");
-  check(concat(lookback, ", season, horizon, units, memory_size, num_heads, layers together"),
+  check(concat("(", lookback, ") * units"), in, "weights in a member");
+  const std::string depth =
+      options.member_layers.empty() ? std::string("layers") : concat("member_layers[", i, "]");
+  check(depth + " * (memory_size + 4 * num_heads * units) * units", memory, "weights in a member");
+  check(concat("(", lookback, " + units) * horizon * quantiles"), out, "weights in a member");
+  check(concat(lookback, ", horizon, units, memory_size, num_heads, ", depth, " together"),
         in + memory + out, "weights in a member");
 
   const double batch = number(options.batch_size);
-  check(concat("batch_size * (", lookback, " + season)"), batch * inputs, "values in a batch");
+  check(concat("batch_size * (", lookback, ")"), batch * inputs, "values in a batch");
   check("batch_size * units", batch * units, "values in a batch");
   check("batch_size * horizon * quantiles", batch * outputs, "values in a batch");
-  if (options.layers == 0) return;
+  if (network.layers == 0) return;
   check("batch_size * num_heads * memory_size", batch * heads * slots, "values in a batch");
   layer_config(network, 0, true).validate();  // what a layer keeps beside its weights
 }
@@ -116,11 +156,14 @@ void PanelForecasterOptions::validate() const {
   check_enum("windows", windows, PanelWindows::kPastSeasons);
   check_lookbacks(*this);
   check_size("min_history", min_history);
+  check_blocks(*this);
+  check_size("origin_stride", origin_stride);
   check_size("units", units);
   check_size("memory_size", memory_size);
   check_size("num_heads", num_heads);
-  check_size("layers", layers, 0, kMostLayers);
+  check_layers(*this);
   check_fraction(kFunction, "dropout", dropout);
+  check_fraction(kFunction, "input_dropout", input_dropout);
   check_enum("memory_initializer.kind", memory_initializer.kind, MemoryInitializer::Kind::kZeros);
   if (memory_initializer.kind == MemoryInitializer::Kind::kNormal) {
     check_positive(kFunction, "memory_initializer.stddev", memory_initializer.stddev,
@@ -139,23 +182,29 @@ void PanelForecasterOptions::validate() const {
   for (std::size_t i = 0; i < lookbacks.size(); ++i) check_products(*this, i);
 }
 
+std::int64_t PanelForecasterOptions::layers_of(std::int64_t member) const {
+  check_between("PanelForecasterOptions::layers_of", "member", member, 0, members() - 1);
+  return layers_at(*this, static_cast<std::size_t>(member / seeds));
+}
+
 std::vector<std::int64_t> PanelForecasterOptions::count_member_params() const {
   validate();
   std::vector<std::int64_t> counts;
-  for (const std::int64_t lookback : lookbacks) {
+  for (std::size_t i = 0; i < lookbacks.size(); ++i) {
     counts.insert(counts.end(), static_cast<std::size_t>(seeds),
-                  memattn::count_params(network_options(*this, lookback, seed)));
+                  memattn::count_params(network_options(*this, i, seed)));
   }
   return counts;
 }
 
-WindowShape window_shape(const PanelForecasterOptions& options, std::int64_t lookback) {
-  return {lookback, options.horizon, options.season, options.windows};
+WindowShape window_shape(const PanelForecasterOptions& options, std::size_t place) {
+  return {options.lookbacks[place], options.horizon,    options.season,
+          options.windows,          options.covariates, options.blocks};
 }
 
-MemoryNetworkOptions network_options(const PanelForecasterOptions& options, std::int64_t lookback,
+MemoryNetworkOptions network_options(const PanelForecasterOptions& options, std::size_t place,
                                      std::uint64_t seed) {
-  const WindowShape shape = window_shape(options, lookback);
+  const WindowShape shape = window_shape(options, place);
   return {.features = shape.features(),
           .skip_features = shape.skip_features(),
           .past_seasons = {shape.seasons(), shape.season, shape.horizon},
@@ -163,9 +212,10 @@ MemoryNetworkOptions network_options(const PanelForecasterOptions& options, std:
           .units = options.units,
           .memory_size = options.memory_size,
           .num_heads = options.num_heads,
-          .layers = options.layers,
+          .layers = layers_at(options, place),
           .pre_norm = options.pre_norm,
           .dropout = options.dropout,
+          .input_dropout = options.input_dropout,
           .memory_initializer = options.memory_initializer,
           .seed = seed};
 }
@@ -180,7 +230,11 @@ TrainerOptions trainer_options(const PanelForecasterOptions& options) {
 }
 
 PanelRules panel_rules(const PanelForecasterOptions& options) {
-  return {options.season, options.logs, options.windows == PanelWindows::kPastSeasons};
+  return {.season = options.season,
+          .logs = options.logs,
+          .past_seasons = options.windows == PanelWindows::kPastSeasons,
+          .covariates = options.covariates,
+          .horizon = options.horizon};
 }
 
 }  // namespace memattn

@@ -1,6 +1,7 @@
 // What follows from the options of the forecaster without making one.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 #include "forecast/memory_network_options.h"
@@ -11,9 +12,9 @@
 
 namespace memattn {
 
-WindowShape window_shape(const PanelForecasterOptions& options, std::int64_t lookback);
-
-MemoryNetworkOptions network_options(const PanelForecasterOptions& options, std::int64_t lookback,
+// Of the members of lookbacks[place].
+WindowShape window_shape(const PanelForecasterOptions& options, std::size_t place);
+MemoryNetworkOptions network_options(const PanelForecasterOptions& options, std::size_t place,
                                      std::uint64_t seed);
 
 TrainerOptions trainer_options(const PanelForecasterOptions& options);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <vector>
 
 #include "memattn/panel_forecaster.h"
 
@@ -14,20 +15,31 @@ struct WindowShape {
   std::int64_t horizon = 0;   // steps ahead to forecast
   std::int64_t season = 1;
   PanelWindows windows = PanelWindows::kLastValues;
+  std::int64_t covariates = 0;  // columns of the table of covariates
+  std::vector<CovariateBlock> blocks = {};
 
   bool past_seasons() const { return windows == PanelWindows::kPastSeasons; }
   // P, the whole seasons of a window of kPastSeasons; else 0.
   std::int64_t seasons() const { return past_seasons() ? lookback / season : 0; }
 
-  // F, the inputs of the memory layers; last_values.h and past_seasons.h list them.
-  std::int64_t features() const {
-    if (past_seasons()) return seasons() + (std::min<std::int64_t>(seasons(), 2) + 1) * season;
-    return lookback - 1 + (season > 1 ? season + 1 : 0) + 2;
+  // The inputs that blocks of covariates make: block after block, row after row.
+  std::int64_t covariate_features() const {
+    std::int64_t sum = 0;
+    for (const CovariateBlock& block : blocks) sum += block.columns * block.rows;
+    return sum;
   }
-  // V, the inputs of the linear path.
+  // F, the inputs of the memory layers: what last_values.h or past_seasons.h lists, then the
+  // covariates.
+  std::int64_t features() const {
+    const std::int64_t of_values =
+        past_seasons() ? seasons() + (std::min<std::int64_t>(seasons(), 2) + 1) * season
+                       : lookback - 1 + (season > 1 ? season + 1 : 0) + 2;
+    return of_values + covariate_features();
+  }
+  // V, the inputs of the linear path, likewise.
   std::int64_t skip_features() const {
-    if (past_seasons()) return seasons() + std::min<std::int64_t>(seasons(), 3) * season;
-    return features();
+    if (!past_seasons()) return features();
+    return seasons() + std::min<std::int64_t>(seasons(), 3) * season + covariate_features();
   }
 };
 

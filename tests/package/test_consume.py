@@ -17,7 +17,7 @@ from .commands import ROOT, cmake, configure, fails, missing_hardening, refused_
 EXAMPLES = ROOT / "examples" / "cpp"
 PARENT = ROOT / "build" / "package" / "parent"
 BUILD = ROOT / "build" / "package" / "build"
-PROGRAMS = ["forward", "train"]
+PROGRAMS = ["forecast", "forward", "train"]
 # All that libmemattn may need at run time.
 RUNTIME = {"libstdc++.so.6", "libm.so.6", "libgcc_s.so.1", "libc.so.6", "ld-linux-x86-64.so.2"}
 
@@ -52,7 +52,7 @@ if(tests OR TARGET example_forward)
   message(FATAL_ERROR "built for a parent: ${tests}")
 endif()
 
-foreach(program forward train)
+foreach(program forecast forward train)
   add_executable(${program} "${MEMATTN_SOURCE}/examples/cpp/${program}.cc")
   target_link_libraries(${program} PRIVATE memattn::memattn)
 endforeach()

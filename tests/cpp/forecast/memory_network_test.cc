@@ -115,6 +115,48 @@ TEST(MemoryNetwork, GradientThroughNormAndDropout) {
   expect_gradients_of(options(true, 0), -1);
 }
 
+MemoryNetworkOptions with_input_dropout(MemoryNetworkOptions these) {
+  these.input_dropout = 0.4;
+  return these;
+}
+
+TEST(MemoryNetwork, GradientThroughDropoutOfTheInput) {
+  expect_gradients_of(with_input_dropout(options(false, 0)), 3);
+  expect_gradients_of(with_input_dropout(options(true, 0.3)), 11);
+  expect_gradients_of(with_input_dropout(options(false, 0, 0)), 3);
+  expect_gradients_of(with_input_dropout(with_past_seasons(options(true, 0.3, 1))), 2);
+}
+
+// In the memory layers alone: the linear path sees its whole input.
+TEST(MemoryNetwork, DropoutOfTheInputScalesOrZeroesFeatures) {
+  MemoryNetwork<double> net = network(with_input_dropout(options(false, 0, 0)));
+  // One unit is one feature, and each output one unit and one input of the linear path.
+  net.update([&](std::span<double> parameters) {
+    std::ranges::fill(parameters, 0.0);
+    for (const WeightInfo& info : net.weight_infos()) {
+      const auto width = info.shape.back();
+      for (std::int64_t i = 0; info.shape.size() == 2 && i < info.shape[0] && i < width; ++i) {
+        parameters[static_cast<std::size_t>(info.offset + i * width + i)] = 1;
+      }
+    }
+  });
+  std::size_t dropped = 0;
+  for (std::int64_t step = 0; step < 20; ++step) {
+    const std::vector<double> output = forward(net, step);
+    for (std::size_t n = 0; n < kWindows; ++n) {
+      for (std::size_t i = 0; i < kFeatures; ++i) {
+        const double linear = i < kSkip ? skip()[n * kSkip + i] : 0;
+        const double feature = output[n * kOutputs + i] - linear;
+        const double whole = features()[n * kFeatures + i] / 0.6;
+        const bool zero = std::abs(feature) <= 1e-12;
+        dropped += zero;
+        EXPECT_TRUE(zero || std::abs(feature - whole) <= 1e-6 * std::abs(whole)) << n << i;
+      }
+    }
+  }
+  EXPECT_NEAR(static_cast<double>(dropped) / (20 * kWindows * kFeatures), 0.4, 0.08);
+}
+
 TEST(MemoryNetwork, GradientOfTheLinearModel) { expect_gradients_of(options(false, 0, 0), 0); }
 
 TEST(MemoryNetwork, GradientWithPastSeasons) {
@@ -204,7 +246,7 @@ TEST(MemoryNetwork, ValueIsThatOfItsFormula) {
 // Windows are independent: few of them take another way through the layers, with the same bits.
 TEST(MemoryNetwork, PredictIsForwardWithoutDropout) {
   for (const bool pre_norm : {false, true}) {
-    const MemoryNetwork<double> net = network(options(pre_norm, 0.3));
+    const MemoryNetwork<double> net = network(with_input_dropout(options(pre_norm, 0.3)));
     const std::vector<double> expected = forward(net, -1);
     for (const std::size_t count : {std::size_t{1}, std::size_t{3}, std::size_t{kWindows}}) {
       std::vector<double> output(count * kOutputs, 99);

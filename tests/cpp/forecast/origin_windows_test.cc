@@ -15,7 +15,7 @@ TEST(OriginWindows, FeaturesByHandInLogs) {
   std::vector<double> values;
   for (const double log : {0.0, 1.0, 3.0, 2.5, 7.0}) values.push_back(std::exp(log));
   const std::vector<std::int64_t> offsets = {0, 5};
-  const Panel panel(values, offsets, {1});
+  const Panel panel({values, offsets}, {1});
   const WindowShape shape{.lookback = 5, .horizon = 2, .season = 1};
   ASSERT_EQ(shape.features(), 6);
   OriginWindows<double> windows;
@@ -42,7 +42,7 @@ TEST(OriginWindows, AreClippedAndTellTheSeasonAhead) {
   std::vector<double> values;
   for (int t = 0; t < 41; ++t) values.push_back(std::exp(t % 4 == 0 ? 0.9 : -0.3));
   const std::vector<std::int64_t> offsets = {0, 41};
-  const Panel panel(values, offsets, {4});
+  const Panel panel({values, offsets}, {4});
   const WindowShape shape{.lookback = 6, .horizon = 5, .season = 4};
   OriginWindows<double> windows;
   const std::vector<Origin> origins = {{0, 41}};
@@ -71,7 +71,7 @@ struct TwoOrigins {
 TwoOrigins at_row_7_of_two(const std::vector<double>& values) {
   const auto size = static_cast<std::int64_t>(values.size());
   const std::vector<std::int64_t> offsets = {0, size / 2, size};
-  const Panel panel(values, offsets, {1});
+  const Panel panel({values, offsets}, {1});
   const WindowShape shape{.lookback = 4, .horizon = 2, .season = 1};
   const std::vector<Origin> origins = {{0, 7}, {1, 7}};
   TwoOrigins two;
@@ -120,7 +120,7 @@ TEST(OriginWindows, OfValuesOfAnySizeAreFinite) {
     const std::vector<std::int64_t> offsets = {0, 12};
     for (const PanelWindows kind : {PanelWindows::kLastValues, PanelWindows::kPastSeasons}) {
       const bool past = kind == PanelWindows::kPastSeasons;
-      const Panel panel(values, offsets, {.season = 2, .past_seasons = past});
+      const Panel panel({values, offsets}, {.season = 2, .past_seasons = past});
       const WindowShape shape{.lookback = 4, .horizon = 3, .season = 2, .windows = kind};
       OriginWindows<float> windows;
       OriginTargets<float> targets;
@@ -143,7 +143,7 @@ TEST(OriginWindows, OfValuesOfAnySizeAreFinite) {
 TEST(OriginWindows, OfAConstantSeriesAreZeroAndDoNotCount) {
   const std::vector<double> values(10, -3.0);
   const std::vector<std::int64_t> offsets = {0, 10};
-  const Panel panel(values, offsets, {1});
+  const Panel panel({values, offsets}, {1});
   const WindowShape shape{.lookback = 4, .horizon = 2, .season = 1};
   OriginWindows<double> windows;
   OriginTargets<double> targets;
@@ -163,9 +163,9 @@ TEST(OriginWindows, SeeNothingAfterTheOrigin) {
   const WindowShape shape{.lookback = 8, .horizon = 3, .season = 4};
   const std::vector<Origin> origins = {{0, 5}, {0, 30}, {0, 50}};
   OriginWindows<double> before, after;
-  make_windows(Panel(values, offsets, {4}), shape, origins, before);
+  make_windows(Panel({values, offsets}, {4}), shape, origins, before);
   for (std::size_t i = 50; i < values.size(); ++i) values[i] = -1e6;
-  make_windows(Panel(values, offsets, {4}), shape, origins, after);
+  make_windows(Panel({values, offsets}, {4}), shape, origins, after);
   EXPECT_EQ(before.features, after.features);
   EXPECT_EQ(before.baseline, after.baseline);
   EXPECT_EQ(before.scale, after.scale);

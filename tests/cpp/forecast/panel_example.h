@@ -15,12 +15,13 @@ namespace memattn {
 struct Data {
   std::vector<double> values;
   std::vector<std::int64_t> offsets = {0};
+  std::vector<float> covariates = {};
 
   void add(const std::vector<double>& series) {
     values.insert(values.end(), series.begin(), series.end());
     offsets.push_back(static_cast<std::int64_t>(values.size()));
   }
-  SeriesView view() const { return {values, offsets}; }
+  SeriesView view() const { return {values, offsets, covariates}; }
 };
 
 // Positive series with a season of 4, of 30 to 41 values.
@@ -39,6 +40,14 @@ inline Data data() {
   return result;
 }
 
+// The same series with a table of `columns` random covariates, for forecasts of `horizon` steps.
+inline Data data_with_covariates(std::int64_t columns, std::int64_t horizon) {
+  Data result = data();
+  const std::int64_t rows = result.offsets.back() + 12 * horizon;
+  result.covariates = testing::normal_array<float>(rows * columns, 17);
+  return result;
+}
+
 inline PanelForecasterOptions options() {
   PanelForecasterOptions result;
   result.horizon = 5;
@@ -52,6 +61,15 @@ inline PanelForecasterOptions options() {
   result.steps = 30;
   result.warm_up = 5;
   result.batch_size = 64;
+  return result;
+}
+
+// With three columns of covariates: two of them ahead, with one known step, and the past of two.
+inline PanelForecasterOptions covariate_options() {
+  PanelForecasterOptions result = options();
+  result.covariates = 3;
+  result.blocks = {{0, 2, -1, result.horizon + 1}, {1, 2, -8, 6}};
+  result.input_dropout = 0.2;
   return result;
 }
 

@@ -30,7 +30,7 @@ std::string runtime_error_of(Call call) {
 
 // As small as a training can be that has everything: each allocation of it fails in turn.
 PanelForecasterOptions small_options() {
-  PanelForecasterOptions these = options();
+  PanelForecasterOptions these = covariate_options();
   these.lookbacks = {4};
   these.seeds = 2;
   these.layers = 1;
@@ -48,6 +48,7 @@ Data few_series() {
     few.add({all.values.begin() + all.offsets[i], all.values.begin() + all.offsets[i + 1]});
   }
   few.values[3] = -1;  // one of them not in logs
+  few.covariates = testing::normal_array<float>((few.offsets.back() + 3 * 5) * 3, 1);
   return few;
 }
 
@@ -181,6 +182,25 @@ TEST(PanelFailures, OutOfMemoryChangesNothing) {
           [&] { fitted.predict_without_slots(series.view(), {which, times}, 1, 0, slots); });
     sweep("training_state", [&] { static_cast<void>(fitted.training_state()); });
   }
+}
+
+// The table is read where it lies: neither a copy of it nor a list of its rows is made.
+TEST(PanelFailures, ForecastsWithCovariatesAllocateNoMoreThanWithout) {
+  PanelForecasterOptions without = small_options();
+  without.covariates = 0;
+  without.blocks = {};
+  Data bare = few_series();
+  bare.covariates = {};
+  const std::vector<std::int64_t> which = {0, 2}, times = {9, 20};
+  std::vector<double> forecasts(2 * 5);
+  const auto count = [&](const PanelForecasterOptions& these, const Data& series) {
+    const PanelForecaster forecaster(these);
+    const ThreadLimit limit(1);
+    const auto call = [&] { forecaster.predict(series.view(), {which, times}, forecasts); };
+    call();
+    return testing::sweep_allocations(call, [] {});
+  };
+  EXPECT_EQ(count(small_options(), few_series()), count(without, bare));
 }
 
 }  // namespace

@@ -134,9 +134,10 @@ TEST(PanelMemory, ReadingsThatCannotBeAreRefused) {
   EXPECT_EQ(left_out(forecaster, 2, 20),
             "PanelForecaster::predict_without_slots: layer: found 2, expected a number from 0 to "
             "1");
-  EXPECT_EQ(left_out(PanelForecaster(linear), 0, 20),
-            "PanelForecaster::predict_without_slots: layer: found 0, expected none, for there is "
-            "no memory layer");
+  EXPECT_EQ(
+      left_out(PanelForecaster(linear), 0, 20),
+      "PanelForecaster::predict_without_slots: layer: found 0, expected none, for member 0 has "
+      "no memory layer");
   EXPECT_EQ(left_out(forecaster, 1, 19),
             "PanelForecaster::predict_without_slots: forecasts: found 19 values, expected "
             "memory_size * origins * outputs * horizon = 4 * 1 * 1 * 5 = 20");

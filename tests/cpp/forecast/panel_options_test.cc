@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <limits>
+#include <set>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -50,6 +51,8 @@ const SizeField kSizes[] = {
     {"memory_size", &PanelForecasterOptions::memory_size, 1},
     {"num_heads", &PanelForecasterOptions::num_heads, 1},
     {"layers", &PanelForecasterOptions::layers, 0},
+    {"covariates", &PanelForecasterOptions::covariates, 0},
+    {"origin_stride", &PanelForecasterOptions::origin_stride, 1},
     {"steps", &PanelForecasterOptions::steps, 1},
     {"batch_size", &PanelForecasterOptions::batch_size, 1},
     {"warm_up", &PanelForecasterOptions::warm_up, 0},
@@ -69,7 +72,9 @@ TEST(PanelForecasterOptions, SizesAreCheckedOneByOne) {
 TEST(PanelForecasterOptions, ProductsThatOverflowAreRefused) {
   for (const auto& [name, field, smallest] : kSizes) {
     const std::string option = name;
-    if (option == "min_history" || option == "steps" || option == "warm_up") continue;
+    const std::set<std::string> of_no_product = {"min_history", "covariates", "origin_stride",
+                                                 "steps", "warm_up"};
+    if (of_no_product.contains(option)) continue;
     const std::string found =
         refused([field = field](auto& o) { o.*field = std::numeric_limits<std::int32_t>::max(); });
     EXPECT_TRUE(found.starts_with("PanelForecasterOptions: ")) << found;
@@ -127,6 +132,73 @@ TEST(PanelForecasterOptions, LookbacksAreChecked) {
             std::string::npos);
 }
 
+TEST(PanelForecasterOptions, BlocksAreChecked) {
+  const auto blocks = [](const std::vector<CovariateBlock>& these, std::int64_t covariates = 3) {
+    return refused([&](auto& o) {
+      o.covariates = covariates;
+      o.blocks = these;
+    });
+  };
+  const std::string start = "PanelForecasterOptions: blocks";
+  EXPECT_EQ(blocks({{}}, 0), start + ": found 1 of them, expected none, for covariates is 0");
+  EXPECT_EQ(blocks(std::vector<CovariateBlock>(1'001)),
+            start + ": found 1001 of them, expected 0 to 1000 of them");
+  EXPECT_EQ(blocks({{0, 0, 0, 1}}), start + "[0].columns: found 0, expected a number from 1 to 3");
+  EXPECT_EQ(blocks({{}, {0, 4, 0, 1}}),
+            start + "[1].columns: found 4, expected a number from 1 to 3");
+  EXPECT_EQ(blocks({{2, 2, 0, 1}}),
+            start + "[0].first_column: found 2, expected a number from 0 to 1");
+  EXPECT_EQ(blocks({{-1, 2, 0, 1}}),
+            start + "[0].first_column: found -1, expected a number from 0 to 1");
+  EXPECT_EQ(blocks({{0, 1, 0, 0}}),
+            start + "[0].rows: found 0, expected a number from 1 to 2147483647");
+  // A horizon of 5.
+  EXPECT_EQ(blocks({{0, 1, 3, 3}}),
+            start + "[0].first_row: found 3, expected a number from -2147483647 to 2");
+  EXPECT_EQ(blocks({{0, 3, -2'000'000'000, 2'000'000'000}}),
+            start + "[0].columns * rows: found 6000000000, expected a number from 1 to 2147483647");
+  for (const std::int64_t bad : {kSmallest, kLargest}) {
+    for (std::int64_t CovariateBlock::* field :
+         {&CovariateBlock::first_column, &CovariateBlock::columns, &CovariateBlock::first_row,
+          &CovariateBlock::rows}) {
+      CovariateBlock block;
+      block.*field = bad;
+      const std::string found = blocks({block});
+      EXPECT_TRUE(found.starts_with(start + "[0].")) << found;
+      EXPECT_NE(found.find(": found " + std::to_string(bad)), std::string::npos) << found;
+    }
+  }
+  // Each is small enough, all together are not.
+  const std::string wide =
+      blocks(std::vector<CovariateBlock>(1'000, {0, 1, -2'000'000'000, 2'000'000'000}));
+  EXPECT_TRUE(
+      wide.starts_with("PanelForecasterOptions: (lookbacks[0] + season + blocks) * units: "
+                       "found "))
+      << wide;
+}
+
+TEST(PanelForecasterOptions, LayersOfMembersAreChecked) {
+  EXPECT_EQ(refused([](auto& o) { o.member_layers = {2}; }),
+            "PanelForecasterOptions: member_layers: found 1 of them, expected none, or one for "
+            "each of the 2 lookbacks");
+  for (const std::int64_t bad : {std::int64_t{-1}, std::int64_t{1'001}, kSmallest, kLargest}) {
+    EXPECT_EQ(refused([&](auto& o) { o.member_layers = {0, bad}; }),
+              "PanelForecasterOptions: member_layers[1]: found " + std::to_string(bad) +
+                  ", expected a number from 0 to 1000");
+  }
+  const std::string deep = refused([](auto& o) {
+    o.member_layers = {0, 1'000};
+    o.units = 1'000;
+  });
+  EXPECT_TRUE(deep.starts_with("PanelForecasterOptions: member_layers[1] * (memory_size")) << deep;
+  // The members of the other lookback have a memory, too large by itself.
+  EXPECT_NE(refused([](auto& o) {
+              o.member_layers = {0, 1};
+              o.memory_size = std::numeric_limits<std::int32_t>::max();
+            }).find("weights in a member"),
+            std::string::npos);
+}
+
 TEST(PanelForecasterOptions, NumbersAreCheckedOneByOne) {
   struct NumberField {
     const char* name;
@@ -135,6 +207,7 @@ TEST(PanelForecasterOptions, NumbersAreCheckedOneByOne) {
   };
   const NumberField fields[] = {
       {"dropout", &PanelForecasterOptions::dropout, {-0.1, 1, 2}},
+      {"input_dropout", &PanelForecasterOptions::input_dropout, {-0.1, 1, 2}},
       {"huber_delta", &PanelForecasterOptions::huber_delta, {0, -1, 1e39}},
       {"learning_rate", &PanelForecasterOptions::learning_rate, {0, -1, 1e39}},
       {"weight_decay", &PanelForecasterOptions::weight_decay, {-1e-9, 1e39}},
@@ -198,7 +271,9 @@ TEST(PanelForecasterOptions, QuantilesAreChecked) {
 }
 
 TEST(PanelForecasterOptions, WeightsAreThoseOfTheMembers) {
-  PanelForecasterOptions linear = options(), past = options(), quantiles = options();
+  PanelForecasterOptions linear = options(), past = options(), quantiles = options(),
+                         mixed = covariate_options();
+  mixed.member_layers = {0, 2};
   linear.layers = 0;
   linear.memory_size = std::numeric_limits<std::int32_t>::max();  // without layers it says nothing
   past.windows = PanelWindows::kPastSeasons;
@@ -206,7 +281,7 @@ TEST(PanelForecasterOptions, WeightsAreThoseOfTheMembers) {
   past.pre_norm = true;
   quantiles.loss = ErrorLoss::kPinball;
   quantiles.quantiles = {0.1, 0.5, 0.9};
-  for (const PanelForecasterOptions& these : {options(), linear, past, quantiles}) {
+  for (const PanelForecasterOptions& these : {options(), linear, past, quantiles, mixed}) {
     const PanelForecaster forecaster(these);
     const std::vector<std::int64_t> counts = these.count_member_params();
     ASSERT_EQ(static_cast<std::int64_t>(counts.size()), these.members());

@@ -14,7 +14,7 @@ namespace {
 TEST(Panel, PositiveSeriesAreInLogsAndOthersAreNot) {
   const std::vector<double> values = {1, std::exp(2), 5, -1, 0, 2};
   const std::vector<std::int64_t> offsets = {0, 2, 4, 6};
-  const Panel panel(values, offsets, {1});
+  const Panel panel({values, offsets}, {1});
   ASSERT_EQ(panel.size(), 3);
   EXPECT_TRUE(panel.at({0, 2}).log_domain);
   EXPECT_EQ(panel.at({0, 2}).values, (std::vector<double>{0, 2}));
@@ -30,7 +30,7 @@ TEST(Panel, PositiveSeriesAreInLogsAndOthersAreNot) {
 TEST(Panel, DomainIsChosenByThePastAlone) {
   const std::vector<double> values = {1, 2, 3, -1, 5};
   const std::vector<std::int64_t> offsets = {0, 5};
-  const Panel panel(values, offsets, {1});
+  const Panel panel({values, offsets}, {1});
   EXPECT_EQ(panel.length(0), 5);
   for (std::int64_t time = 1; time <= 3; ++time) {
     EXPECT_TRUE(panel.at({0, time}).log_domain);
@@ -43,7 +43,7 @@ TEST(Panel, DomainIsChosenByThePastAlone) {
 TEST(Panel, AThousandfoldStepEndsTheLogs) {
   const std::vector<double> values = {100, 101, 1e-9, 102, 1e-9, 100, 1, 1000, 1, 1001};
   const std::vector<std::int64_t> offsets = {0, 4, 6, 8, 10};
-  const Panel panel(values, offsets, {1});
+  const Panel panel({values, offsets}, {1});
   EXPECT_TRUE(panel.at({0, 2}).log_domain);
   for (std::int64_t time = 3; time <= 4; ++time) EXPECT_FALSE(panel.at({0, time}).log_domain);
   EXPECT_TRUE(panel.at({1, 1}).log_domain);
@@ -73,7 +73,7 @@ TEST(PanelSeries, NeverNegativeIsNotForecastBelowZero) {
 TEST(Panel, KeepsSeriesOutOfLogsWhenTold) {
   const std::vector<double> values = {1, 2, 4, 8, -1};
   const std::vector<std::int64_t> offsets = {0, 4, 5};
-  const Panel panel(values, offsets, {.season = 1, .logs = false});
+  const Panel panel({values, offsets}, {.season = 1, .logs = false});
   EXPECT_FALSE(panel.at({0, 2}).log_domain);
   EXPECT_EQ(panel.at({0, 2}).values, (std::vector<double>{1, 2, 4, 8}));
   EXPECT_EQ(panel.at({0, 3}).unit(3), 1.5);
@@ -114,7 +114,7 @@ TEST(PanelSeries, BackFromTheDomainIsFinite) {
 TEST(OriginSampler, IsUniformOverSeriesAndThenOverOrigins) {
   const std::vector<double> values(3 + 6 + 2, 1.0);
   const std::vector<std::int64_t> offsets = {0, 3, 9, 11};
-  const Panel panel(values, offsets, {1});
+  const Panel panel({values, offsets}, {1});
   const OriginSampler sampler(panel, 2);
   EXPECT_EQ(sampler.count(), 5);
   std::vector<Origin> origins(80'000);
@@ -129,10 +129,27 @@ TEST(OriginSampler, IsUniformOverSeriesAndThenOverOrigins) {
   }
 }
 
+// Training then sees the phase that forecasts from the end have.
+TEST(OriginSampler, StrideCountsFromTheEndOfEachSeries) {
+  const std::vector<double> values(13 + 6 + 7, 1.0);
+  const std::vector<std::int64_t> offsets = {0, 13, 19, 26};
+  const Panel panel({values, offsets}, {1});
+  const OriginSampler sampler(panel, 3, 4);  // the second series has no origin
+  EXPECT_EQ(sampler.count(), 2 + 1);
+  std::vector<Origin> origins(30'000);
+  sampler.draw(7, 3, origins);
+  std::map<std::pair<std::int64_t, std::int64_t>, int> counts;
+  for (const Origin& origin : origins) ++counts[{origin.series, origin.time}];
+  ASSERT_EQ(counts.size(), 3u);
+  EXPECT_NEAR((counts[{0, 5}]), 7'500, 400);
+  EXPECT_NEAR((counts[{0, 9}]), 7'500, 400);
+  EXPECT_NEAR((counts[{2, 3}]), 15'000, 400);
+}
+
 TEST(OriginSampler, DrawsBySeedAndStepAlone) {
   const std::vector<double> values(1000, 1.0);
   const std::vector<std::int64_t> offsets = {0, 1000};
-  const Panel panel(values, offsets, {1});
+  const Panel panel({values, offsets}, {1});
   const OriginSampler sampler(panel, 1);
   const auto draw = [&](std::uint64_t seed, std::int64_t step, std::size_t size) {
     std::vector<Origin> origins(size);

@@ -24,8 +24,8 @@ PanelForecasterOptions averaged_options() {
 }
 
 TEST(PanelTrainingState, ResumesWithTheBitsOfATrainingNeverStopped) {
-  const Data series = data();
-  for (const PanelForecasterOptions& these : {options(), averaged_options()}) {
+  for (const PanelForecasterOptions& these : {options(), averaged_options(), covariate_options()}) {
+    const Data series = these.covariates > 0 ? data_with_covariates(3, 5) : data();
     PanelForecaster whole(these);
     ASSERT_TRUE(whole.fit(series.view()));
     for (std::int64_t stop = 1; stop <= these.steps; ++stop) {

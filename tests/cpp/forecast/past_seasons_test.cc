@@ -30,7 +30,7 @@ OriginWindows<double> windows_at(const Panel& panel, std::int64_t time,
 TEST(PastSeasons, ByHand) {
   ASSERT_EQ(kShape.features(), 4 + 4 + 2);
   ASSERT_EQ(kShape.skip_features(), 4 + 6);
-  const OriginWindows<double> windows = windows_at(Panel(kValues, kOffsets, kRules), 8);
+  const OriginWindows<double> windows = windows_at(Panel({kValues, kOffsets}, kRules), 8);
   const double scale = std::sqrt(68.0 / 8);
   EXPECT_NEAR(windows.scale[0], scale, 1e-14);
   EXPECT_EQ(windows.unit, windows.scale);
@@ -51,7 +51,7 @@ TEST(PastSeasons, ByHand) {
 }
 
 TEST(PastSeasons, ShortHistoriesRepeatTheirFirstSeason) {
-  const Panel panel(kValues, kOffsets, kRules);
+  const Panel panel({kValues, kOffsets}, kRules);
   const double scale = std::sqrt(33.2 / 5);
   std::vector<double> expected = {4, 0, 4, 0, 4, 1, 5, -2};  // phases follow the origin
   for (double& value : expected) value = (value - 1.5) / scale;
@@ -68,7 +68,7 @@ TEST(PastSeasons, OfOneSeasonHaveNoMore) {
   shape.lookback = 2;
   ASSERT_EQ(shape.features(), 1 + 2 + 2);
   ASSERT_EQ(shape.skip_features(), 1 + 2);
-  const OriginWindows<double> windows = windows_at(Panel(kValues, kOffsets, kRules), 8, shape);
+  const OriginWindows<double> windows = windows_at(Panel({kValues, kOffsets}, kRules), 8, shape);
   const double scale = windows.scale[0];
   EXPECT_EQ(windows.features,
             (std::vector<double>{0, -2 / scale, 2 / scale, -2 / scale, 2 / scale}));
@@ -79,7 +79,7 @@ TEST(PastSeasons, InLogsErrorsAreRelative) {
   std::vector<double> values;
   for (const double value : kValues) values.push_back(std::exp(value / 2));
   const PanelRules rules{.season = 2, .past_seasons = true};
-  const OriginWindows<double> windows = windows_at(Panel(values, kOffsets, rules), 8);
+  const OriginWindows<double> windows = windows_at(Panel({values, kOffsets}, rules), 8);
   EXPECT_EQ(windows.unit, std::vector<double>{1});
   EXPECT_NEAR(windows.scale[0], std::sqrt(68.0 / 8) / 2, 1e-14);
   const std::vector<double> baseline = {0.25, 2.75, 0.25};
@@ -90,7 +90,7 @@ TEST(PastSeasons, AreClippedAndAConstantSeriesIsZero) {
   std::vector<double> values(4000, 0.1);
   const std::vector<std::int64_t> offsets = {0, 4000};
   values[3998] = 1000;
-  const Panel panel(values, offsets, kRules);
+  const Panel panel({values, offsets}, kRules);
   const OriginWindows<double> still = windows_at(panel, 3998), jump = windows_at(panel, 4000);
   EXPECT_EQ(still.seasons, std::vector<double>(8, 0));
   EXPECT_EQ(still.scale, std::vector<double>{0});
@@ -100,9 +100,9 @@ TEST(PastSeasons, AreClippedAndAConstantSeriesIsZero) {
 TEST(PastSeasons, SeeNothingAfterTheOrigin) {
   auto values = testing::normal_array<double>(60, 1);
   const std::vector<std::int64_t> offsets = {0, 60};
-  const OriginWindows<double> before = windows_at(Panel(values, offsets, kRules), 40);
+  const OriginWindows<double> before = windows_at(Panel({values, offsets}, kRules), 40);
   for (std::size_t i = 40; i < values.size(); ++i) values[i] = -1e6;
-  const OriginWindows<double> after = windows_at(Panel(values, offsets, kRules), 40);
+  const OriginWindows<double> after = windows_at(Panel({values, offsets}, kRules), 40);
   EXPECT_EQ(before.features, after.features);
   EXPECT_EQ(before.skip, after.skip);
   EXPECT_EQ(before.seasons, after.seasons);

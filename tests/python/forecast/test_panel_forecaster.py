@@ -111,6 +111,92 @@ def test_memory_says_what_it_reads(series: Series) -> None:
     assert linear.attention_scores(*series, *origins, 0).shape == (6, 0, 4)
 
 
+def test_members_may_differ_in_depth(series: Series) -> None:
+    options = OPTIONS | {"lookbacks": [4, 4, 6], "member_layers": [0, 2, 1]}
+    forecaster = PanelForecaster(**options)
+    sizes = [len(forecaster.parameters(member)) for member in range(3)]
+    assert PanelForecaster.count_weights(**options) == sizes
+    assert sizes[0] < sizes[1]
+    assert forecaster.fit(*series)
+    origins = np.arange(6), np.full(6, 30)
+    scores = [forecaster.attention_scores(*series, *origins, member) for member in range(3)]
+    assert [each.shape for each in scores] == [(6, 0, 4), (6, 2, 4), (6, 1, 4)]
+    assert forecaster.predict_without_slots(*series, *origins, 1, 1).shape == (4, 6, 1, 3)
+    with pytest.raises(ValueError, match="layer: found 0, expected none, for member 0 has no"):
+        forecaster.predict_without_slots(*series, *origins, 0, 0)
+    with pytest.raises(ValueError, match="member: found 3, expected a number from 0 to 2"):
+        forecaster.attention_scores(*series, *origins, 3)
+    with pytest.raises(ValueError, match="member_layers: found 2 of them, expected none, or one"):
+        PanelForecaster(**options | {"member_layers": [0, 2]})
+
+
+def test_covariates_are_read_by_blocks(series: Series) -> None:
+    # Two columns ahead, and the past of the second one.
+    options = OPTIONS | {"covariates": 2, "blocks": [(0, 2, 0, 3), (1, 1, -4, 4)]}
+    table = np.random.default_rng(2).normal(size=(6 * (30 + 3), 2)).astype(np.float32)
+    forecaster = PanelForecaster(**options, input_dropout=0.1)
+    bare = PanelForecaster.count_weights(**OPTIONS)
+    added = np.subtract(PanelForecaster.count_weights(**options), bare)
+    np.testing.assert_array_equal(added, (2 * 3 + 4) * (8 + 3))  # 8 units, 3 outputs
+    assert forecaster.fit(*series, covariates=table)
+    origins = np.arange(6), np.full(6, 30)
+    found = forecaster.predict(*series, *origins, covariates=table)
+    ahead = table.reshape(6, 33, 2)[:, 30:]
+    # No block sees the last row but two of the first column; one sees the last row.
+    for place, seen in [((2, 29, 0), False), ((2, 29, 1), True), ((2, 32, 0), True)]:
+        other = table.reshape(6, 33, 2).copy()
+        other[place] += 1
+        again = forecaster.predict(*series, *origins, covariates=other.reshape(-1, 2))
+        assert np.array_equal(again[2], found[2]) is not seen
+        np.testing.assert_array_equal(np.delete(again, 2, 0), np.delete(found, 2, 0))
+    # One history with its own rows.
+    values, offsets = series[0][60:90], np.array([0, 30])
+    rows = np.concatenate([table[2 * 33 : 2 * 33 + 30], ahead[2]])
+    alone = forecaster.predict(values, offsets, np.zeros(1, int), np.full(1, 30), covariates=rows)
+    np.testing.assert_array_equal(alone[0], found[2])
+    scores = forecaster.attention_scores(*series, *origins, 0, covariates=table)
+    assert not np.array_equal(
+        scores, forecaster.attention_scores(*series, *origins, 0, covariates=table + 1)
+    )
+    without = forecaster.predict_without_slots(*series, *origins, 0, 0, covariates=table)
+    assert without.shape == (4, 6, 1, 3)
+
+    stopped, resumed = (PanelForecaster(**options, input_dropout=0.1) for _ in range(2))
+    stopped.fit(*series, lambda *_: False, covariates=table)
+    resumed.resume(*series, *stopped.training_state(), covariates=table)
+    np.testing.assert_array_equal(resumed.predict(*series, *origins, covariates=table), found)
+
+
+def test_covariates_that_do_not_fit_are_refused(series: Series) -> None:
+    table = np.zeros((6 * (30 + 3), 2), np.float32)
+    options = OPTIONS | {"covariates": 2, "blocks": [(0, 2, 0, 3)]}
+    forecaster = PanelForecaster(**options)
+    with pytest.raises(
+        ValueError, match=r"found 0 values, expected \(values \+ horizon \* series\)"
+    ):
+        forecaster.fit(*series)
+    with pytest.raises(ValueError, match=r"found 394 values, expected .* = \(180 \+ 3 \* 6\) \* 2"):
+        forecaster.fit(*series, covariates=table[1:])
+    # As many values, in another shape.
+    with pytest.raises(ValueError, match="covariates: found 198 columns, expected 2, as many as"):
+        forecaster.fit(*series, covariates=np.ascontiguousarray(table.T))
+    with pytest.raises(ValueError, match="covariates: found 2 columns, expected 0"):
+        PanelForecaster(**OPTIONS).fit(*series, covariates=table)
+    table[40, 1] = np.nan
+    origins = np.arange(6), np.full(6, 30)
+    for call in (
+        lambda: forecaster.fit(*series, covariates=table),
+        lambda: forecaster.resume(*series, 0, [], covariates=table),
+        lambda: forecaster.predict(*series, *origins, covariates=table),
+        lambda: forecaster.attention_scores(*series, *origins, 0, covariates=table),
+        lambda: forecaster.predict_without_slots(*series, *origins, 0, 0, covariates=table),
+    ):
+        with pytest.raises(ValueError, match=r"covariates\[40, 1\]: found nan, expected a finite"):
+            call()
+    with pytest.raises(ValueError, match=r"blocks\[0\].first_row: found 1, expected a number"):
+        PanelForecaster(**options | {"blocks": [(0, 2, 1, 3)]})
+
+
 def test_past_seasons_start_from_their_average(series: Series) -> None:
     options = OPTIONS | {"lookbacks": [8], "windows": "past_seasons"}
     last = series[0].reshape(6, 30)[:, -8:].reshape(6, 2, 4)[:, :, :3]

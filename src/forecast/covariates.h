@@ -1,0 +1,17 @@
+// The covariates at an origin, as a window has them beside the values.
+#pragma once
+
+#include <cstdint>
+
+#include "forecast/panel.h"
+#include "forecast/window_shape.h"
+
+namespace memattn {
+
+// Writes the covariates that shape.blocks select at the origin `time`, covariate_features() of
+// them: block after block, each row by row, cut off at +-kLargestFeature. A block that begins
+// before the series repeats the first row, as a window repeats the first value.
+template <typename T>
+void put_covariates(const PanelSeries& series, const WindowShape& shape, std::int64_t time, T* out);
+
+}  // namespace memattn
