@@ -36,6 +36,8 @@ layer.save(f"{sys.argv[1]}/layer.safetensors")
 print(tf.__version__, float(tf.reduce_sum(tf.keras.layers.Dense(2)(tf.ones((1, 4))))))
 with open(f"{sys.argv[1]}/sales.csv", "w") as file:
     file.write("ds,y\n" + "".join(f"{k},{k % 7}\n" for k in range(60)))
+with open(f"{sys.argv[1]}/days.csv", "w") as file:
+    file.write("ds,y\n" + "".join(f"2024-01-{k:02d},{k % 7}\n" for k in range(1, 29)))
 PYTHON
   case $1 in
     convert | forecast | convert,onnx)
@@ -51,6 +53,10 @@ PYTHON
     convert,onnx) "$bin/memattn" convert "$folder/layer.npz" "$folder/layer.onnx" || return ;;
     forecast)
       "$bin/memattn" forecast "$folder/sales.csv" --horizon 7 --steps 5 --report "$folder/report.html" \
+        --output "$folder/next.csv" || return
+      ;;
+    calendar,forecast)
+      "$bin/memattn" forecast "$folder/days.csv" --horizon 7 --steps 5 --calendar --country NO \
         --output "$folder/next.csv" || return
       ;;
     parquet | polars)
@@ -78,7 +84,7 @@ test_extras() {
     printf 'not tested: no Python 3.11 was found (PYTHONS="/path/to/python3.11 ...")\n'
     return
   fi
-  for extra in convert forecast parquet polars convert,onnx; do
+  for extra in convert forecast parquet polars calendar,forecast convert,onnx; do
     printf '== %s\n' "$extra"
     install_extra "$python" "$extra" && check_extra "$extra" || return
   done

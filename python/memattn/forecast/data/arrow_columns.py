@@ -82,7 +82,7 @@ class ArrowColumns(TextColumns):
         merged, cells = distinct([cell.strip() for cell in chunks[0].dictionary.to_pylist()])
         return merged[codes], cells
 
-    def numbers(self, name: str) -> Array:
+    def numbers(self, name: str, booleans: bool = False) -> Array:
         """The column as numbers, NaN for what is empty or says that it is missing."""
         found = self._plain_numbers(name)
         return super().numbers(name) if found is None else found

@@ -21,6 +21,7 @@ from memattn.forecast.data.column_looks import (
     whole,
 )
 from memattn.forecast.data.columns import Array, Columns, TextColumns, Times, mostly_dates
+from memattn.forecast.data.covariate_columns import NO_COVARIATES, CovariateLists
 from memattn.forecast.data.long_rows import LongRows, Names, Note, plural, read_rows
 from memattn.forecast.data.time_zones import Ticks
 from memattn.forecast.data.times import NUMBERS, Style, misfits, number_kind, ticks_of
@@ -46,6 +47,8 @@ class Roles:
         Whether 01/02/2013 is in February.
     numbered : bool
         Whether times that are whole numbers count rows, whatever they look like.
+    covariates : CovariateLists
+        Columns of the table that are neither of these.
     """
 
     id_col: str | None = ID_COL
@@ -53,6 +56,7 @@ class Roles:
     target_col: str | Sequence[str] = TARGET_COL
     day_first: bool | None = None
     numbered: bool = False
+    covariates: CovariateLists = NO_COVARIATES
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -77,7 +81,18 @@ class Roles:
                 raise DataError("option", problem, column=name, argument=argument)
             seen[name] = argument
             if name is not None and name != usual:
-                _check_name(columns, argument, name)
+                check_name(columns, argument, name)
+        for argument, _, name in self.covariates:
+            if name in seen:
+                problem = f"found the column {quoted(name)}, which is {seen[name]} too"
+                problem += "; name another column"
+                raise DataError("option", problem, column=name, argument=argument)
+            check_name(columns, argument, name, tuple(seen))
+
+    def others(self, columns: Columns, *used: str | None) -> list[str]:
+        """The columns that are neither covariates nor some that are used."""
+        taken = {*self.covariates.names, *used}
+        return [name for name in columns.names if name not in taken]
 
     def times(self, columns: Columns, name: str) -> Times:
         """A column of times; whole numbers that are all dates are read as these."""
@@ -96,10 +111,10 @@ def _choose_long(columns: Columns, asked: Roles) -> LongRows:
     """The rows of a long table; without a column of ids it is one series."""
     id_col, time_col, (target_col,) = asked.id_col, asked.time_col, asked.targets
     for argument, name in (("time_col", time_col), ("target_col", target_col)):
-        _check_name(columns, argument, name, (id_col, time_col))
+        check_name(columns, argument, name, (id_col, time_col))
     has_ids = id_col in columns.names
     names = Names(id_col if has_ids else None, time_col, (target_col,))
-    others = [name for name in columns.names if name not in (id_col, time_col, target_col)]
+    others = asked.others(columns, id_col, time_col, target_col)
     times, notes = asked.times(columns, time_col), []
     if not has_ids:
         why = "as id_col=None says" if id_col is None else f"no column {quoted(id_col)}"
@@ -135,7 +150,7 @@ def choose(columns: Columns, asked: Roles) -> LongRows:
         problem = f"{found}, expected one name: such a table is long"
         raise DataError("option", problem, column=targets[1], argument="target_col")
     if not has_times:
-        others = [name for name in columns.names if name not in (id_col, targets[0])]
+        others = asked.others(columns, id_col, targets[0])
         numbers = _whole_columns(columns, others, {})
         found_times = columns.find_times(others) or times_in_numbers(numbers)
         asked = replace(asked, time_col=found_times or time_col)
@@ -144,10 +159,9 @@ def choose(columns: Columns, asked: Roles) -> LongRows:
 
 def _choose_wide(columns: Columns, asked: Roles) -> LongRows:
     targets, time_col = asked.named, asked.time_col
-    others = [name for name in columns.names if name not in targets]
+    others = asked.others(columns, *targets)
     found = time_col if time_col in columns.names else columns.find_times(others)
-    numeric = [name for name in columns.names if name != found and name not in targets]
-    numeric = [name for name in numeric if columns.is_numeric(name)]
+    numeric = [name for name in others if name != found and columns.is_numeric(name)]
     read = targets or numeric
     values = {name: columns.numbers(name) for name in read}
     if found is None and not asked.numbered:
@@ -170,7 +184,7 @@ def _choose_wide(columns: Columns, asked: Roles) -> LongRows:
     if not series:  # what counts may be all that there is
         series = tuple(name for name in why if not why[name].startswith(("no name", "dates")))
     used = {name: values[name] for name in series}
-    left = [name for name in columns.names if name != found and name not in used]
+    left = asked.others(columns, found, *used)
     if not series:
         check_unread_numbers(columns, left)
         have = _listed(columns.names)
@@ -179,7 +193,7 @@ def _choose_wide(columns: Columns, asked: Roles) -> LongRows:
         raise DataError("no-target", problem)
     if asked.id_col is not None:
         known = {found, *targets, *why, *(values if found is None else ())}
-        candidates = [name for name in columns.names if name not in known]
+        candidates = asked.others(columns, *known)
         check_ids(columns, candidates, values, times, asked.id_col)
     which = "as named" if targets else "the columns of numbers"
     text = f"{plural(len(series), 'series', 'series')}, {which}"
@@ -267,9 +281,25 @@ def _is_number(name: str) -> bool:
     return True
 
 
-def _check_name(
+def check_name(
     columns: Columns, argument: str, name: str, taken: tuple[str | None, ...] = ()
 ) -> None:
+    """Checks that a table has a column once.
+
+    Parameters
+    ----------
+    columns : Columns
+        The table.
+    argument, name : str
+        The argument that names the column, and the name.
+    taken : tuple of str
+        Names that the message need not propose.
+
+    Raises
+    ------
+    DataError
+        There is no such column, or there are two.
+    """
     if name not in columns.names:
         lower = [one for one in columns.names if one.lower().strip() == name.lower().strip()]
         near = lower or difflib.get_close_matches(name, columns.names, n=1)

@@ -43,6 +43,7 @@ Array = npt.NDArray[np.float64]
 MICROSECOND = timedelta(microseconds=1)
 DIGITS = re.compile(r"[+-]?\d+", re.ASCII)
 EXACT = 2.0**53  # to here float64 holds every whole number
+NUMBER, BOOLEAN, TEXT, CATEGORY = "number", "boolean", "text", "category"  # kinds of columns
 UTC_STYLE = Style(time_mark=" ", seconds=True, zone="Z")
 
 
@@ -125,8 +126,11 @@ class Columns:
         """As `error`, for what is found wrong in one column."""
         return self.error(*problem, row, name)
 
-    def numbers(self, name: str) -> Array:
-        """The column as numbers, NaN for missing ones; text that is none raises DataError."""
+    def numbers(self, name: str, booleans: bool = False) -> Array:
+        """The column as numbers, NaN for missing ones; text that is none raises DataError.
+
+        With `booleans`, a column of that type is 0 and 1, where it is an error otherwise.
+        """
         codes, cells = self.cells(name)
         values = parse_numbers(codes, cells, partial(self.cell_error, name), self.comma)
 
@@ -136,6 +140,13 @@ class Columns:
 
         self.rounded[name] = first_rounded(values, whole)
         return values
+
+    def kind(self, name: str) -> str:
+        """What the type of a column says: number, boolean, text, or category for text as such.
+
+        Cells of the kind text may hold anything, as those of a file do.
+        """
+        return TEXT
 
     def number_type(self, name: str) -> str | None:
         """The type of a column of numbers in NumPy; None when it has none, as text has."""
@@ -163,7 +174,7 @@ class TextColumns(Columns):
 
     def is_numeric(self, name: str) -> bool:
         """Whether at least half of the cells that say something are numbers."""
-        return _mostly(*self.cells(name), like_number)
+        return mostly_numbers(*self.cells(name))
 
 
 def first_places(names: Sequence[str]) -> dict[str, int]:
@@ -179,6 +190,15 @@ def find_times(columns: Columns, names: Sequence[str]) -> str | None:
 def mostly_dates(codes: Ticks, cells: Sequence[Any]) -> bool:
     """Whether at least half of the cells that say something are dates, in whatever order."""
     return _mostly(codes, cells, lambda cell: _moment(cell, None) is not None or _orders(cell))
+
+
+def mostly_numbers(codes: Ticks, cells: Sequence[Any]) -> bool:
+    """Whether at least half of the cells that say something are numbers."""
+    return _mostly(codes, cells, _is_number)
+
+
+def _is_number(cell: Any) -> bool:
+    return like_number(cell) if isinstance(cell, str) else _number(cell) is not None
 
 
 def _orders(cell: Any) -> tuple[bool, ...]:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from memattn.forecast.data.columns import Array
+from memattn.forecast.data.covariate_rows import future_rows
 from memattn.forecast.data.long_rows import LongRows, plural
 from memattn.forecast.data.spacing import Spacing
 from memattn.forecast.data.time_zones import Ticks
@@ -35,8 +36,7 @@ def fill(rows: LongRows, spacing: Spacing, counted: Flags) -> tuple[Array, Ticks
     if np.any(counts == 0):
         row = int(rows.offsets[np.argmax(counts == 0)])
         raise rows.error("no-values", "found no value in any of its rows, expected some", row)
-    at, ends = np.flatnonzero(known), np.cumsum(counts)
-    first, last = at[ends - counts], at[ends - 1]
+    at, (first, last) = np.flatnonzero(known), rows.ends()
     _check_share(rows, known, steps, counted, first)
     lengths = steps[last] - steps[first] + 1
     offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
@@ -83,20 +83,26 @@ def _missing(rows: LongRows, used: Flags, steps: Ticks) -> tuple[Ticks, Ticks]:
 def _note_missing(rows: LongRows, known: Flags, steps: Ticks, first: Ticks, last: Ticks) -> None:
     """Says what is cut off and what is filled; `first` and `last` have each series' values (N,)."""
     index = np.arange(len(known))
-    before, after = index < first[rows.codes], index > last[rows.codes]
+    before, future = index < first[rows.codes], future_rows(rows, steps)
+    after = (index > last[rows.codes]) & ~future
+    if count := int(future.sum()):
+        series = plural(len(np.unique(rows.codes[future])), "series", "series")
+        text = f"{plural(count, 'row')} after the last value of {series}, first "
+        text += f"{rows.row(int(np.argmax(future)))}: used for covariates over the horizon"
+        rows.note("future-rows", text, count)
     for where, cut in (("before the first", before), ("after the last", after)):
         if count := int(cut.sum()):
             series = plural(len(np.unique(rows.codes[cut])), "series", "series")
             text = f"{plural(count, 'row')} without a value {where} value of {series}"
             rows.note("ends", f"{text}, first {rows.row(int(np.argmax(cut)))}: cut off", count)
     how = "filled on the straight line between their neighbours"
-    empty = ~(known | before | after)
+    empty = ~(known | before | after | future)
     if count := int(empty.sum()):
         place = rows.row(int(np.argmax(empty)))
         text = f"{plural(count, 'row')} without a value, first {place}: {how}"
         rows.note("missing-values", text, count)
     distance = np.diff(steps)
-    gap = rows.inner & (distance > 1) & ~before[:-1] & ~after[1:]
+    gap = rows.inner & (distance > 1) & ~before[:-1] & ~(after | future)[1:]
     if gap.any():
         count = int((distance[gap] - 1).sum())
         series = plural(len(np.unique(rows.codes[1:][gap])), "series", "series")

@@ -19,6 +19,10 @@ import numpy.typing as npt
 from memattn.errors import DataError, quoted
 from memattn.forecast.data.column_types import kept_dtype, kept_zone
 from memattn.forecast.data.columns import (
+    BOOLEAN,
+    CATEGORY,
+    NUMBER,
+    TEXT,
     Array,
     Columns,
     Ids,
@@ -181,7 +185,7 @@ class FrameColumns(Columns):
             raise self.error("not-a-date", problem, row, name)
         return np.asarray(ticks if tick == 1 else ticks * np.int64(tick), dtype=np.int64)
 
-    def numbers(self, name: str) -> Array:
+    def numbers(self, name: str, booleans: bool = False) -> Array:
         """The column as numbers, NaN for missing ones."""
         self._check_single(name)
         column = self._column(name)
@@ -193,13 +197,27 @@ class FrameColumns(Columns):
             if column.null_count():
                 values[column.is_null().to_numpy()] = np.nan
             return values
-        if kind.is_numeric():
+        if kind.is_numeric() or (booleans and kind == nw.Boolean):
             return np.ascontiguousarray(column.cast(nw.Float64).to_numpy(), dtype=np.float64)
         if column.null_count() == self.rows:  # of no type
             return np.full(self.rows, np.nan)
         if not (kind == nw.Object or _is_text(kind)):
             self._refuse("not-a-number", f"the type {self._dtype(name)}", name, "numbers")
         return super().numbers(name)
+
+    def kind(self, name: str) -> str:
+        """What the type of a column says; DataError for dates, spans and lists."""
+        self._check_single(name)
+        kind = self._column(name).dtype
+        if kind.is_numeric() or self._column(name).null_count() == self.rows:
+            return NUMBER
+        if kind == nw.Boolean:
+            return BOOLEAN
+        if not (kind == nw.Object or _is_text(kind)):
+            found, expected = f"the type {self._dtype(name)}", "numbers, booleans or text"
+            self._refuse("not-a-covariate", found, name, expected)
+        # The text of a Parquet file is read as categories, whatever it was.
+        return TEXT if kind in (nw.String, nw.Object) or self._file is not None else CATEGORY
 
     def number_type(self, name: str) -> str | None:
         """The type of a column of numbers in NumPy; None for one that NumPy does not have."""

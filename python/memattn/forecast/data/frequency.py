@@ -20,6 +20,13 @@ from memattn.forecast.data.times import MAX_NUMBER
 
 CALENDAR = (Unit.MONTH, Unit.DAY, Unit.BUSINESS_DAY, Unit.CLOCK)  # counted on the local clock
 COUNTED = (Unit.NUMBER, Unit.ROW)  # whole numbers without a clock
+UNITS_A_DAY = {  # on average, of units of times
+    Unit.MONTH: 12 / 365.25,
+    Unit.DAY: 1,
+    Unit.BUSINESS_DAY: 5 / 7,
+    Unit.MICROSECOND: DAY,
+    Unit.CLOCK: DAY,
+}
 FIRST_MONDAY = np.datetime64("0001-01-01", "D")  # NumPy counts back from a date in another way
 MINUTE = 60_000_000  # microseconds
 DAYS_TO_SEASON = {1: 7, 7: 52, 14: 26}

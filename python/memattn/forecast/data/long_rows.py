@@ -10,10 +10,10 @@ import numpy.typing as npt
 
 from memattn.errors import DataError, quoted
 from memattn.forecast.data.columns import Array, Columns, Ids, Times
+from memattn.forecast.data.covariate_columns import TableCovariates
+from memattn.forecast.data.covariates import MAX_MAGNITUDE
 from memattn.forecast.data.time_zones import DAY, Ticks, clock_of
 from memattn.forecast.data.times import NUMBERS
-
-MAX_MAGNITUDE = 1e100  # so that squares and their sums do not overflow
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,8 @@ class LongRows:
         row of the table, from 0.
     notes : list of Note
         What was done.
+    covariates : TableCovariates
+        The columns of the table that hold covariates, by rows of the table as `source` has them.
     """
 
     columns: Columns
@@ -83,6 +85,7 @@ class LongRows:
     values: Array
     source: Ticks
     notes: list[Note] = field(default_factory=list)
+    covariates: TableCovariates = field(default_factory=TableCovariates)
 
     @property
     def offsets(self) -> Ticks:
@@ -94,6 +97,15 @@ class LongRows:
         """Whether each row but the first belongs to the series of the row before (n - 1,)."""
         same: npt.NDArray[np.bool_] = self.codes[1:] == self.codes[:-1]
         return same
+
+    def ends(self) -> tuple[Ticks, Ticks]:
+        """The first and the last row with a value of each series (N,), once they are in order.
+
+        Every series needs a value.
+        """
+        known, starts = np.flatnonzero(~np.isnan(self.values)), self.offsets
+        bounds = np.searchsorted(known, starts)
+        return known[bounds[:-1]], known[bounds[1:] - 1]
 
     def clock(self) -> Ticks:
         """The times on the local clock, where days and months are counted."""
@@ -123,13 +135,20 @@ class LongRows:
         return replace(self.select(keep), names=names, ids=self.ids[kept], codes=codes, notes=[])
 
     def error(
-        self, kind: str, problem: str, row: int, of_time: bool = False, argument: str | None = None
+        self,
+        kind: str,
+        problem: str,
+        row: int,
+        of_time: bool = False,
+        argument: str | None = None,
+        column: str | None = None,
     ) -> DataError:
-        """The DataError for one row, by its place here."""
+        """The DataError for one row, by its place here; `column` is that of values by default."""
         code, source = int(self.codes[row]), int(self.source[row])
-        column = self.names.values[code if len(self.names.values) > 1 else 0]
         if of_time and self.names.times is not None:
             column = self.names.times
+        if column is None:
+            column = self.names.values[code if len(self.names.values) > 1 else 0]
         where = "" if self.names.ids is None else f"series {self.series(code)}: "
         error = self.columns.error(kind, where + problem, source, column)
         error.argument = argument
@@ -246,7 +265,7 @@ def each_time_once(rows: LongRows) -> LongRows:
     Raises
     ------
     DataError
-        A time that stands twice in a series with different values.
+        A time that stands twice in a series with different values or covariates.
     """
     double = rows.inner & (np.diff(rows.ticks) == 0)
     if not double.any():
@@ -259,13 +278,16 @@ def each_time_once(rows: LongRows) -> LongRows:
             "none" if v != v else f"{v:.10g}" for v in rows.values[row - 1 : row + 1].tolist()
         ]
         places = [rows.columns.place(int(k)) for k in rows.source[row - 1 : row + 1]]
-        problem = (
-            f"found the time {rows.when(int(rows.ticks[row]))} twice with different values, "
-            f"{values[0]} in {places[0]} and {values[1]} in {places[1]}; expected it once"
-        )
-        if not rows.times.is_number and rows.times.zone is None and rows.ticks[row] % DAY:
-            problem += ". Local times repeat an hour in autumn: give them with a zone or in UTC"
-        raise rows.error("duplicate-time", problem, row, of_time=True)
+        what = f"different values, {values[0]} in {places[0]} and {values[1]} in {places[1]}"
+        raise _twice(rows, row, what)
+    for column, cells in zip(rows.covariates.columns, rows.covariates.values, strict=True):
+        before, after = cells[rows.source[:-1]], cells[rows.source[1:]]
+        differ = double & ~((before == after) | (np.isnan(before) & np.isnan(after)))
+        if differ.any():
+            row = int(np.argmax(differ)) + 1
+            places = [rows.columns.place(int(k)) for k in rows.source[row - 1 : row + 1]]
+            what = f"different cells of {quoted(column.name)} in {places[0]} and {places[1]}"
+            raise _twice(rows, row, what)
     count = int(double.sum())
     first = rows.row(int(np.argmax(double)) + 1)
     rows.note(
@@ -275,3 +297,13 @@ def each_time_once(rows: LongRows) -> LongRows:
         count,
     )
     return rows.select(np.concatenate([[True], ~double]))
+
+
+def _twice(rows: LongRows, row: int, what: str) -> DataError:
+    """The DataError for a time that stands twice in a series."""
+    problem = (
+        f"found the time {rows.when(int(rows.ticks[row]))} twice with {what}; expected it once"
+    )
+    if not rows.times.is_number and rows.times.zone is None and rows.ticks[row] % DAY:
+        problem += ". Local times repeat an hour in autumn: give them with a zone or in UTC"
+    return rows.error("duplicate-time", problem, row, of_time=True)

@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 import numpy as np
 
 from memattn.errors import DataError, quoted, refused
-from memattn.extras import need
 from memattn.forecast.data.bad_series import RAISE, OnGrid, check_on_bad, on_grid
+from memattn.forecast.data.calendar import calendar_columns, check_calendar, check_calendar_of_fit
 from memattn.forecast.data.column_choice import (
     ID_COL,
     SHOWN,
@@ -29,12 +29,23 @@ from memattn.forecast.data.column_choice import (
     choose,
 )
 from memattn.forecast.data.columns import Columns
+from memattn.forecast.data.covariate_columns import (
+    covariate_lists,
+    covariates_of_fit,
+    read_covariates,
+)
+from memattn.forecast.data.covariate_rows import check_covariates, on_grid_rows
+from memattn.forecast.data.covariates import FUTR, HIST, STAT
 from memattn.forecast.data.filling import fill
 from memattn.forecast.data.frequency import COUNTED, Asked, Frequency, parse_frequency
 from memattn.forecast.data.long_rows import LongRows, Names, plural
+from memattn.forecast.data.panel_covariates import with_asked_covariates
+from memattn.forecast.data.panel_files import errors_of_file, read_columns
 from memattn.forecast.data.season_search import season_of_values
 from memattn.forecast.data.series import Flags, Form, Panel
+from memattn.forecast.data.sources import Table, columns_of_frame
 from memattn.forecast.data.spacing import Spacing, find_spacing
+from memattn.forecast.data.static_table import read_static
 from memattn.forecast.data.time_zones import Ticks
 from memattn.forecast.data.windows import Rolling, first_cutoffs, known_rows, rolling_windows
 
@@ -43,7 +54,12 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 RESERVED = ("cutoff", "memattn")  # columns of forecasts and backtests
-__all__ = ["Data", "Form", "Panel", "panel_from_file", "panel_from_frame", "panel_of"]
+# What a note says of columns that are not used, in the words of Python.
+TO_USE_COLUMNS = (
+    "; list covariates in futr_exog_list (known ahead), hist_exog_list (in the past) or "
+    "stat_exog_list"
+)
+__all__ = ["Data", "Form", "Panel", "Table", "panel_from_file", "panel_from_frame", "panel_of"]
 Data: TypeAlias = "IntoFrame | Panel | str | os.PathLike[str]"
 
 
@@ -59,6 +75,13 @@ class PanelOptions(TypedDict, total=False):
     like: Panel | None
     day_first: bool | None
     on_bad_series: str
+    futr_exog_list: str | Sequence[str]
+    hist_exog_list: str | Sequence[str]
+    stat_exog_list: str | Sequence[str]
+    static_df: Table | None
+    ahead: int
+    calendar: bool | str
+    country: str | None
 
 
 def panel_from_frame(frame: IntoFrame, **options: Unpack[PanelOptions]) -> Panel:
@@ -93,8 +116,21 @@ def panel_from_frame(frame: IntoFrame, **options: Unpack[PanelOptions]) -> Panel
     on_bad_series : str
         ``"raise"``: a bad series is a DataError. ``"drop"``: it is left out, with a note, when it
         has no value, lacks too many rows, has a time twice or off the grid, another frequency than
-        most series, or a number that is infinite or too large. Of a backtest, bad rows after the
-        first cutoff are left out instead.
+        most series, a number that is infinite or too large, or a bad covariate. Of a backtest, bad
+        rows after the first cutoff are left out instead.
+    futr_exog_list, hist_exog_list, stat_exog_list : str or sequence of str
+        Columns that hold covariates: known over the horizon, known in the past only, and constant
+        in each series. They hold numbers, booleans, or text, which is categories. In a wide frame
+        they are those of all series. Rows after the last value of a series may give those known
+        over the horizon.
+    static_df : DataFrame or path, optional
+        Columns of `stat_exog_list` that the frame need not have, with a row for each series.
+    ahead : int
+        Rows after the last value of each series for which the panel has covariates: the horizon.
+    calendar : bool or "auto"
+        Whether parts of the calendar are covariates too, as `calendar_columns` makes them.
+    country : str, optional
+        Whose public holidays: ``"NO"``, or with a part of it ``"DE-BY"``.
 
     Returns
     -------
@@ -109,7 +145,8 @@ def panel_from_frame(frame: IntoFrame, **options: Unpack[PanelOptions]) -> Panel
     ModuleNotFoundError
         narwhals is not installed.
     """
-    return _panel(partial(_frame_columns, frame), nullcontext(), **options)
+    read = partial(columns_of_frame, "panel_from_frame: frame", frame)
+    return _panel(read, nullcontext(), **options)
 
 
 def panel_from_file(path: str | Path, **options: Unpack[PanelOptions]) -> Panel:
@@ -128,8 +165,6 @@ def panel_from_file(path: str | Path, **options: Unpack[PanelOptions]) -> Panel:
     ModuleNotFoundError
         A Parquet file, and narwhals or what reads the file is not installed.
     """
-    from memattn.forecast.data.panel_files import errors_of_file, read_columns
-
     path = Path(path)
     try:
         return _panel(lambda _: read_columns(path), errors_of_file(path), **options)
@@ -137,21 +172,6 @@ def panel_from_file(path: str | Path, **options: Unpack[PanelOptions]) -> Panel:
         if error.file is None and error.kind != "option":
             error.file = path
         raise
-
-
-def _frame_columns(frame: Any, wanted: Sequence[str]) -> Columns:
-    """The columns of a data frame; TypeError for what is none."""
-    found = f"{type(frame).__module__}.{type(frame).__qualname__}"
-    msg = f"panel_from_frame: frame: found {found}, expected a data frame or the path of a file"
-    if type(frame).__module__ in ("builtins", "numpy"):
-        raise TypeError(msg)
-    need("a data frame", "forecast", "narwhals")
-    from memattn.forecast.data.frame_columns import frame_columns
-
-    try:
-        return frame_columns(frame, wanted)
-    except TypeError:
-        raise TypeError(msg) from None
 
 
 def panel_of(where: str, data: Data, *, season: int | None, **options: Any) -> Panel:
@@ -162,17 +182,32 @@ def panel_of(where: str, data: Data, *, season: int | None, **options: Any) -> P
     where : str
         For messages.
     data : DataFrame, path or Panel
-        A panel stays as it is, but for a season that is given.
+        A panel stays as it is, but for a season that is given and covariates that are not asked
+        for.
     season, options
         As in `panel_from_file`.
     """
     if isinstance(data, Panel):
         if not len(data):
             raise refused(where, "data", "found a panel of no series, expected some")
-        return data if season is None else replace(data, season=season, season_found=False)
+        if season is not None:
+            data = replace(data, season=season, season_found=False)
+        return _asked(where, data, options)
     if isinstance(data, str | os.PathLike):
         return panel_from_file(Path(data), season=season, **options)
     return panel_from_frame(data, season=season, **options)
+
+
+def _asked(where: str, panel: Panel, options: Mapping[str, Any]) -> Panel:
+    """A panel that was read before, with the covariates that the options of a panel name."""
+    if options.get("static_df") is not None:
+        problem = "found it beside a panel, which has the covariates of its series; expected none"
+        raise refused(where, "static_df", problem)
+    check_calendar(options.get("calendar", False), options.get("country"))
+    lists = covariate_lists(*(options.get(f"{role}_exog_list") for role in (FUTR, HIST, STAT)))
+    names = ("ahead", "calendar", "country", "like")
+    more = {name: options[name] for name in names if name in options}
+    return with_asked_covariates(where, panel, lists, **more)
 
 
 def _panel(
@@ -188,16 +223,33 @@ def _panel(
     like: Panel | None = None,
     day_first: bool | None = None,
     on_bad_series: str = RAISE,
+    futr_exog_list: str | Sequence[str] = (),
+    hist_exog_list: str | Sequence[str] = (),
+    stat_exog_list: str | Sequence[str] = (),
+    static_df: Table | None = None,
+    ahead: int = 0,
+    calendar: bool | str = False,
+    country: str | None = None,
 ) -> Panel:
     """The panel of a table that `read` gives, of which the columns with some names are wanted.
 
     What is wrong with the table is told in the block `errors`.
     """
     numbered = isinstance(freq, int) or (like is not None and like.frequency.unit in COUNTED)
-    roles = Roles(id_col, time_col, target_col, day_first, numbered)
+    check_calendar(calendar, country)
+    lists = covariate_lists(futr_exog_list, hist_exog_list, stat_exog_list)
+    fitted = {} if like is None else covariates_of_fit(lists, like.covariates)
+    static, in_table = None, lists
+    if static_df is not None:
+        static = read_static(static_df, lists, id_col, fitted)
+        others = tuple(name for name in lists.stat if name not in static.columns)
+        in_table = replace(lists, stat=others)
+    roles = Roles(id_col, time_col, target_col, day_first, numbered, in_table)
     with errors:
-        columns = read([time_col, *([] if id_col is None else [id_col]), *roles.targets])
+        ids = [] if id_col is None else [id_col]
+        columns = read([time_col, *ids, *roles.targets, *in_table.names])
         rows = choose(columns, roles)
+        rows.covariates = read_covariates(columns, in_table, ahead, fitted)
     check_on_bad(on_bad_series)
     if season is not None and season < 1:
         raise DataError("option", f"found {season}, expected at least 1", argument="season")
@@ -208,14 +260,16 @@ def _panel(
         asked, how, season = Asked("", like.frequency), "as in fit", like.season
         if rows.times.zone is not None and like.zone is not None and rows.times.style is None:
             rows.times = replace(rows.times, zone=like.zone)
-    _note_columns(rows)
+    _note_columns(rows, named=bool(roles.named))
 
     def arrange(rows: LongRows, asked: Asked | None) -> OnGrid:
         every = np.ones(len(rows.ticks), dtype=bool)
         seen = None if held is None else _seen(rows, asked, held)
         spacing = find_spacing(rows, asked, seen)
         counted = ~every if like is not None else every if seen is None else seen
-        return rows, spacing, fill(rows, spacing, counted)
+        filled = fill(rows, spacing, counted)
+        check_covariates(rows, spacing.steps, seen)
+        return rows, spacing, filled
 
     seen_of = None if held is None else partial(_seen, held=held)
     rows, spacing, (values, offsets, last) = on_grid(rows, asked, on_bad_series, arrange, seen_of)
@@ -227,6 +281,14 @@ def _panel(
     if season is None:
         panel, why = panel_with_season(panel, held)
     rows.note("season", f"season: {panel.season} ({why})", len(rows.ids))
+    if lists.names or calendar:
+        of_series = {} if static is None else static.of_series(rows)
+        found = on_grid_rows(rows, spacing.steps, panel.offsets, lists.names, of_series)
+        if calendar:
+            found = found.beside(*calendar_columns(panel, ahead, country))
+        if like is not None:
+            check_calendar_of_fit(found, like.covariates)
+        panel = replace(panel, covariates=found)
     _note_marks(panel, rows)
     return replace(panel, notes=tuple(rows.notes))
 
@@ -323,14 +385,19 @@ def _check_names(names: Names) -> None:
         seen[name] = argument
 
 
-def _note_columns(rows: LongRows) -> None:
-    """Says which columns are not used, and whose numbers are not exact."""
+def _note_columns(rows: LongRows, named: bool) -> None:
+    """Says which columns are not used, and whose numbers are not exact.
+
+    In a wide table whose targets are not `named`, the note on its series says the former.
+    """
     names, columns = rows.names, rows.columns
-    used = {names.ids, names.times, *names.values}
+    covariates = [column.name for column in rows.covariates.columns]
+    used = {names.ids, names.times, *names.values, *covariates}
     unused = [quoted(name) for name in columns.names if name not in used]
-    if unused and all(note.kind != "wide" for note in rows.notes):
+    if unused and (named or all(note.kind != "wide" for note in rows.notes)):
         more = f" and {len(unused) - SHOWN:,} more" if len(unused) > SHOWN else ""
-        rows.note("unused", f"not used: {', '.join(unused[:SHOWN])}{more}", len(unused))
+        text = f"not used: {', '.join(unused[:SHOWN])}{more}{TO_USE_COLUMNS}"
+        rows.note("unused", text, len(unused))
     for name, row in columns.rounded.items():
         if row is not None and name in used:
             text = f"{quoted(name)} has whole numbers beyond 2**53, first {columns.place(row)}"

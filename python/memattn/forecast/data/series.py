@@ -12,6 +12,7 @@ import numpy.typing as npt
 from memattn.errors import DataError
 from memattn.forecast.data.column_choice import ID_COL, TARGET_COL, TIME_COL
 from memattn.forecast.data.columns import Array
+from memattn.forecast.data.covariates import Covariates
 from memattn.forecast.data.frequency import (
     CALENDAR,
     COUNTED,
@@ -88,6 +89,8 @@ class Panel:
         that they usually have, in microseconds since midnight, or since a step of hours.
     season_found : bool
         Whether the values have shown the season: a backtest finds it anew.
+    covariates : Covariates, optional
+        What is known beside the values, and after them.
     """
 
     ids: npt.NDArray[np.object_]
@@ -102,6 +105,7 @@ class Panel:
     form: Form
     time: Ticks | None = None
     season_found: bool = False
+    covariates: Covariates | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -203,6 +207,14 @@ class Panel:
         """The positions of the last row of each series (N,), in units of the frequency."""
         return positions_of(self.frequency.unit, self._clock(np.arange(len(self))))
 
+    def phases(self, series: Ticks, ends: Ticks) -> Ticks:
+        """Where in the season the row after the first `ends` values of series lies (m,)."""
+        return np.asarray((self.rows_after()[series] + ends - self.lengths[series]) % self.season)
+
+    def rows_after(self) -> Ticks:
+        """The number of the row after the last one of each series (N,), counted in all panels."""
+        return np.asarray(self.positions() // self.frequency.step + 1)
+
     def future(self, horizon: int) -> Ticks:
         """The times of the `horizon` rows after the last one of each series (N, horizon)."""
         series = np.repeat(np.arange(len(self)), horizon)
@@ -218,7 +230,8 @@ class Panel:
     def until(self, ends: Ticks) -> Panel:
         """The panel as it was when only the first ``ends[k]`` rows of series k were known (N,).
 
-        Each series ends with its last value among them; one without any is left out.
+        Each series ends with its last value among them; one without any is left out. Covariates
+        are those of its rows and, where they are known ahead, of the rows after them.
         """
         kept = np.flatnonzero(ends > 0)
         starts = self.offsets[kept]
@@ -233,6 +246,7 @@ class Panel:
             last=self.times(kept, lengths - self.lengths[kept]),
             day=self.day[kept],
             time=None if self.time is None else self.time[kept],
+            covariates=self.covariates and self.covariates.until(self.offsets, kept, lengths),
         )
 
     def _overflow(self) -> DataError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -44,12 +45,21 @@ class Windows:
     def __len__(self) -> int:
         return len(self.series)
 
+    def __iter__(self) -> Iterator[Ticks]:
+        return iter((self.series, self.ends))
+
     def truth(self, panel: Panel, horizon: int) -> Array:
         """What came (W, horizon), NaN after the end of a series and where nobody gave a value."""
         row = self.ends[:, None] + np.arange(horizon)
         known = row < panel.lengths[self.series][:, None]
         place = np.where(known, panel.offsets[self.series][:, None] + row, 0)
         return np.where(known, panel.values[place], np.nan)
+
+    def groups(self, horizon: int) -> Ticks:
+        """For each window a number (W,) that those share which begin within one horizon."""
+        blocks = np.stack([self.series, self.ends // horizon], axis=1)
+        _, group = np.unique(blocks, axis=0, return_inverse=True)
+        return np.asarray(group, dtype=np.int64).ravel()
 
     def clear(self, panel: Panel, horizon: int) -> Windows:
         """Those that begin right after a value, as forecasts do, and hold a truth; else all."""
@@ -58,6 +68,13 @@ class Windows:
         begins = ~np.isnan(panel.values[panel.offsets[self.series] + self.ends - 1])
         begins &= ~np.isnan(self.truth(panel, horizon)).all(axis=1)
         return Windows(self.series[begins], self.ends[begins]) if begins.any() else self
+
+    def at_phase(self, panel: Panel, phase: int, every: int) -> Windows:
+        """Each moved back to where forecasts begin: at a phase, `every` rows apart."""
+        if every == 1:
+            return self
+        ends = self.ends - (panel.phases(self.series, self.ends) - phase) % every
+        return Windows(self.series[ends > 0], ends[ends > 0])
 
     def parts(self, panel: Panel, chosen: Ticks) -> list[Ticks]:
         """Places of windows in parts for which `known_before` copies few values."""
@@ -70,13 +87,27 @@ class Windows:
 def with_their_series(panel: Panel, windows: Windows) -> tuple[Panel, Windows]:
     """The panel of the windows' series alone, and the same windows in it."""
     used, series = np.unique(windows.series, return_inverse=True)
+    if len(used) == len(panel):
+        return panel, windows
     lengths = np.zeros(len(panel), np.int64)
     lengths[used] = panel.lengths[used]
     return panel.until(lengths), Windows(series.astype(np.int64), windows.ends)
 
 
-def known_before(panel: Panel, windows: Windows) -> tuple[Array, Ticks, Windows]:
-    """Values without holes, their offsets, and the windows among them, each with its own past.
+class Known(NamedTuple):
+    """Values without holes, their offsets, and windows among them, each with its own past.
+
+    The series after those of the panel are beginnings of them, of those at the places `copied`.
+    """
+
+    values: Array
+    offsets: Ticks
+    windows: Windows
+    copied: Ticks
+
+
+def known_before(panel: Panel, windows: Windows) -> Known:
+    """What is known before windows.
 
     A hole is filled on the straight line between its neighbours; of one that reaches the end of
     what is known before a window, only the last value is known: it is carried forward. Such windows
@@ -84,13 +115,14 @@ def known_before(panel: Panel, windows: Windows) -> tuple[Array, Ticks, Windows]
     """
     values, offsets = panel.filled, panel.offsets
     if values is panel.values:
-        return values, offsets, windows
+        return Known(values, offsets, windows, np.zeros(0, np.int64))
     stop = offsets[windows.series] + windows.ends
     last = panel.latest[stop - 1]
     cut = last < stop - 1
     # Windows that end in one hole share a series, as long as the longest of them.
     holes, place, copy = np.unique(last[cut], return_index=True, return_inverse=True)
-    starts = offsets[windows.series[cut][place]]
+    copied = windows.series[cut][place]
+    starts = offsets[copied]
     stops = np.zeros_like(starts)
     np.maximum.at(stops, copy, stop[cut])
     lengths = stops - starts
@@ -100,7 +132,7 @@ def known_before(panel: Panel, windows: Windows) -> tuple[Array, Ticks, Windows]
     series = windows.series.copy()
     series[cut] = len(panel) + copy
     offsets = np.concatenate([offsets, offsets[-1] + before[1:]])
-    return np.concatenate([values, carried]), offsets, Windows(series, windows.ends)
+    return Known(np.concatenate([values, carried]), offsets, Windows(series, windows.ends), copied)
 
 
 def last_windows(panel: Panel) -> Windows:

@@ -212,7 +212,10 @@ def test_columns_that_are_not_used_are_named() -> None:
     table = random_table(3)
     assert note(panel_from_frame(table), "unused") == ""
     panel = panel_from_frame(table.assign(price=1.0, promo="x"))
-    assert note(panel, "unused") == 'not used: "price", "promo"'
+    assert note(panel, "unused") == (
+        'not used: "price", "promo"; list covariates in futr_exog_list (known ahead), '
+        "hist_exog_list (in the past) or stat_exog_list"
+    )
 
 
 @pytest.mark.parametrize(

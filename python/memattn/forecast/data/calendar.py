@@ -1,0 +1,206 @@
+"""Parts of the calendar as covariates: hour, weekday, month, position in the year, holidays."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from memattn.errors import DataError, quoted
+from memattn.extras import need
+from memattn.forecast.data.columns import Array
+from memattn.forecast.data.covariates import CALENDAR, Covariate, Covariates
+from memattn.forecast.data.frequency import COUNTED, UNITS_A_DAY, Frequency, weekdays
+from memattn.forecast.data.series import Panel
+from memattn.forecast.data.time_zones import DAY, Ticks, clock_of
+
+AUTO = "auto"
+HOLIDAY = "holiday"
+HOUR = DAY // 24
+HOURS = tuple(f"{hour:02d}" for hour in range(24))
+MONTHS = tuple(f"{month:02d}" for month in range(1, 13))
+DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+WEEKDAYS = tuple(sorted(DAYS))
+_PLACES = np.array([WEEKDAYS.index(day) for day in DAYS])
+SHOWN = 8  # parts of a country in a message
+# Days between rows up to which a part says something of them.
+SHORTER_THAN_A_DAY, SHORTER_THAN_A_WEEK, SHORTER_THAN_A_MONTH, SHORTER_THAN_A_YEAR = 1, 2, 28, 360
+
+
+def check_calendar(calendar: object, country: object) -> None:
+    """Checks the two options.
+
+    Parameters
+    ----------
+    calendar : bool or "auto"
+        Whether there are covariates of the calendar.
+    country : str, optional
+        As in `holidays_of`.
+
+    Raises
+    ------
+    TypeError
+        A country that is no text.
+    DataError
+        Another calendar, a country without one, or one that is unknown.
+    ModuleNotFoundError
+        A country, and the package that knows holidays is not installed.
+    """
+    if not (isinstance(calendar, bool | np.bool_) or (calendar == AUTO and calendar is not None)):
+        problem = f'found {calendar!r}, expected True, False or "{AUTO}"'
+        raise DataError("option", problem, argument="calendar")
+    if country is None:
+        return
+    if not isinstance(country, str):
+        expected = 'the code of a country such as "NO"'
+        raise TypeError(f"country: found {country!r}, expected {expected}")
+    if not calendar:
+        problem = f"found {quoted(country)} without a calendar; pass calendar=True"
+        raise DataError("option", problem, argument="country")
+    holidays_of(country, [])
+
+
+def holidays_of(country: str, years: list[int]) -> npt.NDArray[np.datetime64]:
+    """The public holidays in some years (m,), as the package `holidays` knows them.
+
+    Parameters
+    ----------
+    country : str
+        The code of a country, such as ``"NO"``, or with a part of it, ``"DE-BY"``.
+    years : list of int
+        Those that the package does not know have no holidays.
+
+    Raises
+    ------
+    DataError
+        It knows no such country, or no such part of it.
+    ModuleNotFoundError
+        It is not installed.
+    """
+    need(f"country={country!r}", "calendar", "holidays")
+    package: Any = importlib.import_module("holidays")
+    known: Mapping[str, list[str]] = package.list_supported_countries()
+    code, _, part = country.partition("-")
+    code = code.upper()
+    if code not in known:
+        near = difflib.get_close_matches(code, known, n=3, cutoff=0.5)
+        hint = f"; did you mean {', '.join(map(quoted, near))}?" if near else ""
+        problem = f"found {quoted(country)}, expected the code of a country such as "
+        problem += f'"DE", "GB", "NO" or "US", or of a part of one such as "DE-BY"{hint}'
+        raise DataError("option", problem, argument="country")
+    try:
+        days = package.country_holidays(code, subdiv=part or None, years=years)
+    except NotImplementedError:
+        parts = known[code]
+        shown = ", ".join(quoted(f"{code}-{one}") for one in parts[:SHOWN]) or "none"
+        more = f" and {len(parts) - SHOWN} more" if len(parts) > SHOWN else ""
+        problem = f"found {quoted(country)}, expected a part of {code} that has holidays of its own"
+        problem += f" ({shown}{more}), or {quoted(code)}"
+        raise DataError("option", problem, argument="country") from None
+    return np.array(sorted(days), dtype="datetime64[D]")
+
+
+def calendar_columns(
+    panel: Panel, ahead: int, country: str | None
+) -> tuple[tuple[Covariate, ...], Array]:
+    """The parts of the calendar that say something of rows as far apart as the panel's.
+
+    Parameters
+    ----------
+    panel : Panel
+        N series and n values.
+    ahead : int
+        Rows after the last one of each series.
+    country : str, optional
+        As in `holidays_of`. None: no holidays.
+
+    Returns
+    -------
+    columns : tuple of Covariate
+        K of them: hour (of rows less than a day apart), weekday (a day or less), month (less than a
+        year), sine and cosine of the position in the year (less than a month), holiday (a day or
+        less; 0 or 1). None of rows a year apart.
+    values : array (n + N * ahead, K)
+        On the local clock where there is a zone, by rows as in `Covariates`.
+
+    Raises
+    ------
+    DataError
+        Rows that are numbered, or times after the year 9999.
+    """
+    if panel.frequency.unit in COUNTED:
+        problem = "found numbered rows, which have no calendar; expected times, or pass "
+        raise DataError("option", problem + "{calendar}False", argument="calendar")
+    clock = _clock(panel, ahead)
+    days, place = _distinct(clock // DAY)
+    dates = days.astype("datetime64[D]")
+    apart = days_apart(panel.frequency)
+    parts: list[tuple[str, tuple[str, ...], Callable[[], Any]]] = []
+    if apart < SHORTER_THAN_A_DAY:
+        parts.append(("hour", HOURS, lambda: clock % DAY // HOUR))
+    if apart < SHORTER_THAN_A_WEEK:
+        parts.append(("weekday", WEEKDAYS, lambda: _PLACES[weekdays(days * DAY)][place]))
+    if apart < SHORTER_THAN_A_YEAR:
+        months = dates.astype("datetime64[M]").astype(np.int64) % 12
+        parts.append(("month", MONTHS, lambda: months[place]))
+    if apart < SHORTER_THAN_A_MONTH:
+        angle = _angle(clock, dates, place)
+        parts.append(("year_sine", (), lambda: np.sin(angle)))
+        parts.append(("year_cosine", (), lambda: np.cos(angle)))
+    if apart < SHORTER_THAN_A_WEEK and country is not None:
+        years = np.unique(dates.astype("datetime64[Y]")).astype(np.int64) + 1970
+        free = np.isin(dates, holidays_of(country, years.tolist()))
+        parts.append((HOLIDAY, (), lambda: free[place]))
+    values = np.empty((len(clock), len(parts)))
+    for k, (_, _, values_of) in enumerate(parts):
+        values[:, k] = values_of()
+    return tuple(Covariate(name, CALENDAR, categories) for name, categories, _ in parts), values
+
+
+def _distinct(days: Ticks) -> tuple[Ticks, Ticks]:
+    """Days, among them all of some (m,), and the place of each of these among them (m,)."""
+    first, last = int(days.min()), int(days.max())
+    if last - first < len(days):  # much sooner than to look for the different ones
+        return np.arange(first, last + 1), days - first
+    found, place = np.unique(days, return_inverse=True)
+    return found, place.astype(np.int64)
+
+
+def _angle(clock: Ticks, dates: npt.NDArray[np.datetime64], place: Ticks) -> Array:
+    """The position in the year as an angle (m,), of times whose day is `dates[place]`."""
+    years = dates.astype("datetime64[Y]")
+    first, following = (
+        some.astype("datetime64[D]").astype(np.int64) for some in (years, years + 1)
+    )
+    turn = 2 * np.pi / ((following - first) * DAY)
+    angle: Array = (clock - (first * DAY)[place]) * turn[place]
+    return angle
+
+
+def check_calendar_of_fit(found: Covariates, fitted: Covariates | None) -> None:
+    """Raises DataError for other parts of the calendar than those of the panel of fit."""
+    columns = found.columns, () if fitted is None else fitted.columns
+    names = [[column.name for column in some if column.role == CALENDAR] for some in columns]
+    if names[0] != names[1]:
+        has, expected = (", ".join(map(quoted, some)) or "none" for some in names)
+        problem = f"found the parts of the calendar {has}, expected {expected}, as in fit"
+        raise DataError("option", problem, argument="calendar")
+
+
+def days_apart(frequency: Frequency) -> float:
+    """About how many days lie between rows that have times."""
+    return frequency.step / UNITS_A_DAY[frequency.unit]
+
+
+def _clock(panel: Panel, ahead: int) -> Ticks:
+    """The local times of all rows of covariates (n + N * ahead,)."""
+    counts = panel.lengths + ahead
+    series = np.repeat(np.arange(len(panel)), counts)
+    starts = np.cumsum(counts) - counts
+    place = np.arange(len(series)) - starts[series]
+    ticks = panel.times(series, place - (panel.lengths - 1)[series])
+    return ticks if panel.zone is None else clock_of(panel.zone, ticks).to_local(ticks)
