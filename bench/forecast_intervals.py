@@ -86,7 +86,7 @@ def fit(frequency: Frequency, validate: bool, members: int, loss: str | None) ->
         panel = replace(panel, frequency=Spacing(Unit.MONTH, MONTHS[frequency.name]))
     forecaster = Forecaster(frequency.horizon, members=members, loss=loss)
     fitted = forecaster.fit(panel, progress=lambda *_: None)._state("bench")
-    found = forecast(fitted.engine, fitted.settings, panel, last_windows(panel))
+    found = forecast(fitted.model, panel, last_windows(panel))
     return Fit(panel, series.truth, fitted, found)
 
 

@@ -62,7 +62,7 @@ def speed(say: Callable[[str], None]) -> dict[str, str]:
         series = load(frequency, validate=False)
         panel = panel_of(series.values, series.offsets, frequency.season)
         forecaster = Forecaster(frequency.horizon, members=10, steps=2).fit(panel)
-        engine = forecaster._state("speed").engine
+        engine = forecaster._state("speed").model.engine
         table += _seconds(partial(forecaster.predict, level=[80, 95]), 3)
         arrays += _seconds(_call(engine, panel, last_windows(panel)), 3)
         rolled = rolling_windows(panel, frequency.horizon, WINDOWS)

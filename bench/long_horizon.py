@@ -38,6 +38,7 @@ from memattn.forecast.forecaster_settings import (
     past_seasons,
 )
 from memattn.forecast.layer_choice import CANDIDATES, choose_layers
+from memattn.forecast.model import Model
 
 Array = npt.NDArray[np.float64]
 
@@ -121,9 +122,9 @@ def models(panel: Panel, horizon: int, seeds: int, days: int) -> tuple[dict[str,
     settings = past_seasons(panel.season, options)
     trained: dict[str, Trained] = {}
 
-    def candidate(name: str, rows: Panel, these: Settings) -> tuple[PanelForecaster, bool]:
+    def candidate(name: str, rows: Panel, these: Settings) -> tuple[Model, bool]:
         trained[name] = train(rows, these)
-        return trained[name].engine, True
+        return Model(trained[name].engine, these), True
 
     chosen = choose_layers(known, settings, VALIDATION_END - TRAIN_END, candidate)
     assert chosen is not None

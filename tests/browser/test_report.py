@@ -83,9 +83,17 @@ def no_intervals(path: Path) -> None:
     Forecaster(6, steps=30, intervals=False).fit(series(2, 80, "MS")).write_report(path)
 
 
+def covariates(path: Path) -> None:
+    rng, data = np.random.default_rng(0), series(2, 120, "D")
+    data = data.assign(price=rng.uniform(2, 6, len(data)), offer=rng.choice(MARKUP[:4], len(data)))
+    data = data.assign(y=data.y * (1 - 0.1 * data.price)).rename(columns={"offer": MARKUP[0]})
+    known = ["price", MARKUP[0]]
+    Forecaster(7, steps=100, futr_exog_list=known, calendar=True).fit(data).write_report(path)
+
+
 KINDS: list[Callable[[Path], None]] = [hostile]
 if os.environ.get("MEMATTN_LONG_TESTS"):
-    KINDS += [one_series, many_series, loaded, untrained, numbered, no_intervals]
+    KINDS += [one_series, many_series, loaded, untrained, numbered, no_intervals, covariates]
 
 
 @pytest.fixture(scope="module")

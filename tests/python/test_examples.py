@@ -46,3 +46,12 @@ def test_runs(example: Path, tmp_path: Path) -> None:
         assert zeros[3] == "0"  # every slot is slot 0, to the last bit
         assert float(zeros[2]) > 0.95 * float(zeros[1])
         assert float(normal[2]) < 0.5 * float(normal[1])
+    if example.stem == "forecast_with_covariates":
+        lines = result.stdout.splitlines()
+        known, alone = (float(line.rpartition(" ")[2]) for line in lines[:2])
+        assert known < 0.8 * alone
+        sold = [
+            float(line.split()[2]) for line in lines if line.startswith("price ") and ":" in line
+        ]
+        assert sold == sorted(sold, reverse=True)
+        assert sold[0] > 1.1 * sold[-1]

@@ -18,7 +18,10 @@ PAGES = {
     "keras3": ["keras"],
     "torch": ["pytorch"],
     "jax": ["jax"],
-    None: ["numpy", "cross-attention", "hierarchical-attention", "forecasting", "migrating"],
+    None: [
+        *("numpy", "cross-attention", "hierarchical-attention"),
+        *("forecasting", "covariates", "migrating"),
+    ],
 }
 
 

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING
 import click
 
 from memattn.cli import output
-from memattn.cli.options import TABLE, Number, TrainingCommand, level_option, option, output_option
+from memattn.cli.options import (
+    TABLE,
+    Number,
+    TrainingCommand,
+    level_option,
+    option,
+    output_option,
+    static_option,
+)
 
 if TYPE_CHECKING:
     from memattn.cli.training import Training
@@ -34,6 +42,7 @@ if TYPE_CHECKING:
     "--refit", is_flag=True, group="Model",
     help="Train a model for each window, on all rows before it.",
 )  # fmt: skip
+@static_option
 @level_option("Level of an interval")
 @output_option("backtest.csv", f"File for the forecasts and the values that came{TABLE}")
 def backtest(

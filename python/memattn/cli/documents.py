@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from memattn.cli.errors import option_of
+from memattn.forecast.arguments import EXOG
 from memattn.forecast.data.frames import Forecasts, forecast_frame
 from memattn.forecast.data.long_rows import Note
-from memattn.forecast.data.panel import Panel
+from memattn.forecast.data.panel import TO_USE_COLUMNS, Panel
 from memattn.forecast.evaluation import METHODS, Evaluation
 
 
@@ -25,7 +27,15 @@ def input_document(file: Path, panel: Panel) -> dict[str, Any]:
 
 def notes_document(notes: Sequence[Note]) -> list[dict[str, Any]]:
     """What was found and done."""
-    return [vars(note) for note in notes]
+    return [vars(note) | {"text": note_text(note)} for note in notes]
+
+
+def note_text(note: Note) -> str:
+    """A note in which arguments have the names of their options."""
+    head, advice, rest = note.text.partition(TO_USE_COLUMNS)
+    for argument in EXOG:
+        advice = advice.replace(argument, option_of(argument))
+    return head + advice + rest
 
 
 def accuracy_document(result: Evaluation | None) -> dict[str, Any] | None:

@@ -23,6 +23,8 @@ OPTIONS = {
         "intervals": "--no-intervals",
     },
     **{"id_col": "--id", "time_col": "--time", "target_col": "--target", "n_windows": "--windows"},
+    **{"futr_exog_list": "--futr-exog", "hist_exog_list": "--hist-exog"},
+    **{"stat_exog_list": "--stat-exog", "X_df": "--future", "static_df": "--static"},
 }
 NAMESAKES = (
     *(
@@ -38,7 +40,7 @@ NAMESAKES = (
         "layer",
     ),
     *("refit", "checkpoint", "resume", "output", "report", "model", "picture", "repair", "second"),
-    *("val_size", "step_size", "day_first", "on_bad_series"),
+    *("val_size", "step_size", "day_first", "on_bad_series", "calendar", "country"),
 )
 
 

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING
 import click
 
 from memattn.cli import output
-from memattn.cli.options import FILE, TABLE, TrainingCommand, level_option, option, output_option
+from memattn.cli.options import (
+    FILE,
+    TABLE,
+    TrainingCommand,
+    future_option,
+    level_option,
+    option,
+    output_option,
+    static_option,
+)
 
 if TYPE_CHECKING:
     from memattn.cli.training import Training
@@ -20,10 +29,13 @@ if TYPE_CHECKING:
     examples=(
         "memattn forecast sales.csv --horizon 14",
         "memattn forecast weather.csv --horizon 48 --target newark --report report.html",
+        "memattn forecast shop.csv --horizon 14 --futr-exog price --future prices.csv",
         "memattn forecast shops.parquet --horizon 12 --members 10 -o next.parquet",
         "gunzip -c load.csv.gz | memattn forecast - --horizon 96 -o - > next.csv",
     ),
 )
+@static_option
+@future_option
 @level_option("Level of an interval")
 @output_option("forecast.csv", f"File for the forecasts{TABLE}")
 @option(
@@ -58,7 +70,8 @@ def forecast(
     kind = kind_of_file(path)
     if report is not None:
         need("--report", "forecast", "jinja2", "markupsafe", "matplotlib")
-    forecaster, document = train(training, output=path, report=report, model=model)
+    outputs = {"output": path, "report": report, "model": model}
+    forecaster, document = train(training, forecasts=True, **outputs)
     found = forecaster.forecasts(level=training.asked_levels)
     # All is made before anything is written, so that the files come or none of them does.
     table = forecast_frame(found.panel, found.values, found.intervals, kind=kind)

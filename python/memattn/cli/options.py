@@ -43,6 +43,21 @@ class Number(click.ParamType):  # type: ignore[type-arg]  # which old versions h
         return number
 
 
+class Calendar(click.ParamType):  # type: ignore[type-arg]
+    """Whether there is a calendar: "auto", or a truth value."""
+
+    name = "calendar"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> bool | str:
+        """True, False or "auto"; a usage error for anything else."""
+        if value == "auto":
+            return str(value)
+        try:
+            return bool(click.BOOL.convert(value, param, ctx))
+        except click.BadParameter:
+            self.fail(f"found {value}, expected no value, or auto", param, ctx)
+
+
 class Option(click.Option):
     """An option with the heading that it has in the help."""
 
@@ -170,6 +185,10 @@ def _frequency(context: click.Context, parameter: click.Parameter, freq: str | N
     return int(freq) if freq is not None and freq.isascii() and freq.isdigit() else freq
 
 
+def _columns(context: click.Context, parameter: click.Parameter, names: Sequence[str]) -> Any:
+    return list(names)
+
+
 def _targets(context: click.Context, parameter: click.Parameter, names: Sequence[str]) -> Any:
     return "y" if not names else names[0] if len(names) == 1 else names
 
@@ -207,6 +226,29 @@ FORECASTER_OPTIONS = [
         "  [default: y, else all columns of numbers]",
     ),
     Option(
+        ["--futr-exog", "futr_exog_list"], multiple=True, metavar="COLUMN", callback=_columns,
+        group="Data", help="Column of a covariate that is known over the horizon, such as a "
+        "price; may be repeated.",
+    ),
+    Option(
+        ["--hist-exog", "hist_exog_list"], multiple=True, metavar="COLUMN", callback=_columns,
+        group="Data", help="Column of a covariate that is known in the past only; may be repeated.",
+    ),
+    Option(
+        ["--stat-exog", "stat_exog_list"], multiple=True, metavar="COLUMN", callback=_columns,
+        group="Data", help="Column of a covariate that is constant for each series, such as a "
+        "region; may be repeated.",
+    ),
+    Option(
+        ["--calendar"], type=Calendar(), default=False, metavar="[auto]", group="Data",
+        help="Use hour, weekday, month and position in the year as covariates; auto: if "
+        "validation says so.",
+    ),
+    Option(
+        ["--country"], metavar="CODE", group="Data",
+        help="Country whose public holidays --calendar has too, such as NO or DE-BY.",
+    ),
+    Option(
         ["--season"], type=Number(), metavar="N", group="Model",
         help="Rows in a season; 1 for none."
         "  [default: usual for the frequency; of numbered rows found in the values]",
@@ -238,6 +280,16 @@ FORECASTER_OPTIONS = [
         help="Give no intervals, which saves a second training.",
     ),
 ]  # fmt: skip
+static_option = option(
+    "--static", type=FILE, metavar="FILE", group="Data",
+    help="File with the columns of --stat-exog, a row for each series.  [default: they are in "
+    "DATA]",
+)  # fmt: skip
+future_option = option(
+    "--future", type=FILE, metavar="FILE", group="Data",
+    help="File with the columns of --futr-exog in the rows to forecast.  [default: they are in "
+    "DATA, in rows without a value]",
+)  # fmt: skip
 TRAINING_OPTIONS = [
     Option(
         ["--val-size"], type=Number(0), default=0, metavar="N", group="Model",
@@ -258,6 +310,17 @@ TRAINING_OPTIONS = [
 class TrainingCommand(Command):
     """A command with DATA and all that says how to train, which it gets as `training`."""
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As click does; `--calendar` takes the next word as its value only if that is auto."""
+        end = args.index("--") if "--" in args else len(args)
+        words: list[str] = []
+        for word in args[:end]:
+            if word == "auto" and words[-1:] == ["--calendar=yes"]:
+                words[-1] = "--calendar=auto"
+            else:
+                words.append("--calendar=yes" if word == "--calendar" else word)
+        return super().parse_args(ctx, words + args[end:])
+
     def __init__(self, **settings: Any) -> None:
         super().__init__(needs="forecast", **settings)
         data = click.Argument(["data"], metavar="DATA", type=FILE)
@@ -265,13 +328,21 @@ class TrainingCommand(Command):
 
     def gather(self, ctx: click.Context) -> None:
         """Makes `training`; a usage error for options that exclude each other."""
+        from memattn.cli.errors import option_of
         from memattn.cli.training import Training
 
         options = {one.name: ctx.params.pop(one.name) for one in FORECASTER_OPTIONS}
         options["intervals"] = not options.pop("no_intervals")
-        others = {name: ctx.params.pop(name) for name in Training.OTHERS}
+        others = {name: ctx.params.pop(name, None) for name in Training.OTHERS}
         if others["resume"] and others["checkpoint"] is None:
             raise click.UsageError("--resume needs --checkpoint", ctx)
         if others["levels"] and not options["intervals"]:
             raise click.UsageError("--level and --no-intervals exclude each other", ctx)
+        for name, argument, given in (
+            ("--future", "futr_exog_list", others["future"]),
+            ("--static", "stat_exog_list", others["static"]),
+            ("--country", "calendar", options["country"]),
+        ):
+            if given is not None and not options[argument]:
+                raise click.UsageError(f"{name} needs {option_of(argument)}", ctx)
         ctx.params["training"] = Training(options, **others)

@@ -7,7 +7,17 @@ from pathlib import Path
 import click
 
 from memattn.cli import output
-from memattn.cli.options import FILE, TABLE, Command, Number, level_option, option, output_option
+from memattn.cli.options import (
+    FILE,
+    TABLE,
+    Command,
+    Number,
+    future_option,
+    level_option,
+    option,
+    output_option,
+    static_option,
+)
 
 
 @click.command(
@@ -16,6 +26,7 @@ from memattn.cli.options import FILE, TABLE, Command, Number, level_option, opti
     examples=(
         "memattn predict sales.safetensors",
         "memattn predict sales.safetensors new_shops.csv --level 90 -o next.parquet",
+        "memattn predict sales.safetensors --future prices.csv",
     ),
 )
 @click.argument("model", metavar="MODEL", type=FILE)
@@ -24,12 +35,16 @@ from memattn.cli.options import FILE, TABLE, Command, Number, level_option, opti
     "--horizon", "h", type=Number(1, 1_000_000), metavar="N", group="Data",
     help="Steps ahead to forecast, at most those of the training.  [default: all of them]",
 )  # fmt: skip
+@future_option
+@static_option
 @level_option("Level of an interval")
 @output_option("forecast.csv", f"File for the forecasts{TABLE}")
 def predict(
     model: Path,
     data: Path | None,
     h: int | None,
+    future: Path | None,
+    static: Path | None,
     levels: tuple[float, ...],
     path: Path | None,
 ) -> None:
@@ -39,7 +54,7 @@ def predict(
     forecasts the series in MODEL. DATA, a file or - for stdin, has other series, or the same ones
     with more rows; its columns and its frequency are those of the training.
     """
-    from memattn.cli.documents import forecast_records, input_document, notes_document
+    from memattn.cli.documents import forecast_records, input_document, note_text, notes_document
     from memattn.errors import printable
     from memattn.files import errors_of_reading
     from memattn.forecast.data.frames import forecast_frame
@@ -48,15 +63,18 @@ def predict(
     from memattn.forecast.forecaster import Forecaster
 
     path = output.choose_output(path, "forecast.csv")
-    output.check_outputs({"output": path}, model, data)
+    output.check_outputs({"output": path}, model, data, future, static)
     kind = kind_of_file(path)
     with errors_of_reading(model, "a file of memattn train"):
         forecaster = Forecaster.load(model)
     panel = None
     if data is not None:
         with output.reading(data) as file:
-            panel = forecaster.panel(file)
-    found = forecaster.forecasts(panel, level=levels or forecaster.available_levels, h=h)
+            panel = forecaster.panel(file, static_df=static)
+    elif static is not None:
+        raise click.UsageError("--static needs DATA: MODEL has that of its own series")
+    levels = levels or forecaster.available_levels
+    found = forecaster.forecasts(panel, X_df=future, level=levels, h=h)
     table = forecast_frame(found.panel, found.values, found.intervals, kind=kind)
     output.write_file(path, table_bytes(table, path))
     document = {
@@ -71,5 +89,5 @@ def predict(
     count = plural(len(found.panel), "series", "series")
     output.say(f"{name}: {count}, {found.values.shape[1]:,} steps ahead")
     for note in found.panel.notes:
-        output.say(f"  {printable(str(note))}")
+        output.say(f"  {printable(note_text(note))}")
     output.say_written()

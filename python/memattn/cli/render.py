@@ -11,6 +11,7 @@ from rich.padding import Padding
 from rich.table import Column, Table
 from rich.text import Text
 
+from memattn.cli.documents import note_text
 from memattn.cli.output import INDENT, console, name_of_data, say, say_item
 from memattn.errors import printable
 from memattn.forecast.data.frames import MODEL
@@ -18,7 +19,7 @@ from memattn.forecast.data.long_rows import plural
 from memattn.forecast.data.panel import Panel
 from memattn.forecast.evaluation import Evaluation, methods_of, warnings_of
 from memattn.forecast.forecaster import Forecaster
-from memattn.forecast.forecaster_settings import Settings
+from memattn.forecast.forecaster_settings import SETTING_WORDS, Settings
 from memattn.forecast.metrics import fixed, mean_defined
 
 STEP_COLUMNS = 6
@@ -30,7 +31,7 @@ def print_found(data: Path, panel: Panel) -> None:
     count = plural(len(panel), "series", "series")
     say(f"{name_of_data(data)}: {count}, {len(panel.values):,} values", "bold")
     for note in panel.notes:
-        say_item(str(note))
+        say_item(note_text(note))
 
 
 def print_trained(forecaster: Forecaster, panel: Panel, seconds: float) -> None:
@@ -40,7 +41,7 @@ def print_trained(forecaster: Forecaster, panel: Panel, seconds: float) -> None:
     say(f"\nTrained in {seconds:.1f} s." if trained else "\nNot trained.")
     for note in forecaster.notes:
         if note not in panel.notes:
-            say_item(str(note))
+            say_item(note_text(note))
 
 
 def print_settings(settings: Settings) -> None:
@@ -48,7 +49,7 @@ def print_settings(settings: Settings) -> None:
     say("\nChosen:")
     for name, setting in settings.items():
         if setting.reason not in ("as given", "default") and name != "season":
-            say_item(f"{name.replace('min_', 'minimum_').replace('_', ' ')}: {setting}")
+            say_item(f"{SETTING_WORDS.get(name, name)}: {setting}")
 
 
 def print_accuracy(result: Evaluation, title: str) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from memattn.cli import output
-from memattn.cli.options import TrainingCommand, level_option, output_option
+from memattn.cli.options import TrainingCommand, level_option, output_option, static_option
 
 if TYPE_CHECKING:
     from memattn.cli.training import Training
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         "memattn train sales.csv --horizon 14 --members 10 --checkpoint state --resume",
     ),
 )
+@static_option
 @level_option("Level of an interval whose coverage is measured, or that quantile loss learns")
 @output_option("model.safetensors", "File for the trained model and its series")
 def train(training: Training, path: Path | None) -> None:

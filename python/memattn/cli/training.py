@@ -25,7 +25,8 @@ from memattn.forecast.progress import training_progress
 class Training:
     """What the command line says of data and training, by the names of the options."""
 
-    OTHERS = ("data", "levels", "val_size", "checkpoint", "resume")  # options of the command
+    # Options of the command.
+    OTHERS = ("data", "levels", "val_size", "checkpoint", "resume", "static", "future")
 
     options: dict[str, Any]  # of the Forecaster
     data: Path
@@ -33,6 +34,8 @@ class Training:
     val_size: int
     checkpoint: Path | None
     resume: bool
+    static: Path | None
+    future: Path | None
 
     @property
     def asked_levels(self) -> list[float]:
@@ -42,19 +45,28 @@ class Training:
         return checked_levels("Forecaster", self.levels or usual)
 
     def begin(
-        self, windows: Mapping[str, int] | None = None, /, **outputs: Path | None
+        self,
+        windows: Mapping[str, int] | None = None,
+        /,
+        *,
+        forecasts: bool = False,
+        **outputs: Path | None,
     ) -> tuple[Forecaster, Panel]:
         """Checks all options and outputs before the work, reads DATA and tells what it holds.
 
-        `windows` are those of a backtest, as `Forecaster.panel` takes them.
+        `windows` are those of a backtest, as `Forecaster.panel` takes them. `forecasts` says that
+        the rows after the series are to be forecast: their covariates must be known.
         """
-        check_outputs({**outputs, "checkpoint": self.checkpoint}, self.data)
+        inputs = self.data, self.static, self.future
+        check_outputs({**outputs, "checkpoint": self.checkpoint}, *inputs)
         levels = self.asked_levels
         check_val_size("Forecaster.fit", self.val_size, self.options["horizon"])
         trained = levels if self.options["loss"] == "quantile" else None
         forecaster = Forecaster(**self.options, level=trained)
         with reading(self.data) as file:
-            panel = forecaster.panel(file, **windows or {})
+            panel = forecaster.panel(file, static_df=self.static, **windows or {})
+            if forecasts:
+                panel = forecaster.with_future(panel, self.future)
         print_found(self.data, panel)
         return forecaster, panel
 
@@ -81,12 +93,16 @@ class Training:
                 check()
 
 
-def train(training: Training, **outputs: Path | None) -> tuple[Forecaster, dict[str, Any]]:
+def train(
+    training: Training, *, forecasts: bool = False, **outputs: Path | None
+) -> tuple[Forecaster, dict[str, Any]]:
     """Trains as the options say, and tells how accurate the forecasts of held-out windows are.
+
+    `forecasts` is as in `Training.begin`.
 
     Returns the forecaster and what a reader wants to know of it, for JSON.
     """
-    forecaster, panel = training.begin(**outputs)
+    forecaster, panel = training.begin(forecasts=forecasts, **outputs)
     begin = time.perf_counter()
     with training.running() as how:
         forecaster.fit(panel, **how)

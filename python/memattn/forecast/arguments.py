@@ -27,6 +27,7 @@ WHOLE_NUMBERS = {
     "seed": (0, 2**64 - 1),
     "steps": (1, MAX_SIZE),
 }
+EXOG = ("futr_exog_list", "hist_exog_list", "stat_exog_list")  # known ahead, in the past, constant
 Levels: TypeAlias = float | Iterable[float] | None
 Init = TypeVar("Init", bound=Callable[..., None])
 
@@ -61,6 +62,11 @@ class ForecasterOptions:
     horizon: int
     freq: str | int | None = None
     _: KW_ONLY
+    futr_exog_list: Sequence[str] = ()
+    hist_exog_list: Sequence[str] = ()
+    stat_exog_list: Sequence[str] = ()
+    calendar: bool | str = False
+    country: str | None = None
     season: int | None = None
     lookback: int | None = None
     members: int = 1
@@ -89,6 +95,7 @@ class ForecasterOptions:
             given["day_first"] = _flag(where, "day_first", self.day_first)
         check_on_bad(self.on_bad_series)
         given["target_col"] = _columns(where, self)
+        given |= _covariates(where, self)
         for name, value in given.items():
             # What is as it was given stays the same object, as `sklearn.base.clone` expects.
             before = getattr(self, name)
@@ -105,6 +112,16 @@ class ForecasterOptions:
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The options by name, as `sklearn.base.clone` asks for them; `deep` changes nothing."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    @property
+    def exog(self) -> tuple[str, ...]:
+        """The columns of covariates."""
+        return (*self.futr_exog_list, *self.hist_exog_list, *self.stat_exog_list)
+
+    @property
+    def has_covariates(self) -> bool:
+        """Whether anything beside the past of the series is used."""
+        return bool(self.exog or self.calendar)
 
     @property
     def trained_levels(self) -> tuple[float, ...]:
@@ -157,6 +174,40 @@ def _columns(where: str, options: ForecasterOptions) -> str | tuple[str, ...]:
             raise refused(where, role, f"found {name!r}, which is {other} too")
         seen[name] = f"the {role}"
     return targets[0] if one else targets
+
+
+def _covariates(where: str, options: ForecasterOptions) -> dict[str, Any]:
+    """The options of covariates, checked: lists of names as tuples."""
+    target = options.target_col
+    roles: dict[object, str] = {options.id_col: "id_col", options.time_col: "time_col"}
+    roles |= dict.fromkeys([target] if isinstance(target, str) else target, "target_col")
+    found: dict[str, Any] = {}
+    for role in EXOG:
+        names = getattr(options, role)
+        if isinstance(names, str | bytes) or not isinstance(names, Iterable):
+            hint = f"write [{names!r}]" if isinstance(names, str) else "expected a list of names"
+            raise TypeError(f"{where}: {role}: found {names!r}: {hint}")
+        found[role] = tuple(names)
+        for name in found[role]:
+            if not isinstance(name, str) or not name:
+                raise TypeError(f"{where}: {role}: found {name!r}, expected the name of a column")
+            if name in roles:
+                problem = f"found {name!r}, which is in {roles[name]} too; name it once"
+                raise refused(where, role, problem)
+            roles[name] = role
+    if options.calendar != "auto":
+        if isinstance(options.calendar, str):
+            problem = f'found {options.calendar!r}, expected True, False or "auto"'
+            raise refused(where, "calendar", problem)
+        found["calendar"] = _flag(where, "calendar", options.calendar)
+    if options.country is not None:
+        if not isinstance(options.country, str):
+            expected = 'the code of a country such as "NO"'
+            raise TypeError(f"{where}: country: found {options.country!r}, expected {expected}")
+        if not options.calendar:
+            problem = f"found {options.country!r} without a calendar; pass calendar=True"
+            raise refused(where, "country", problem)
+    return found
 
 
 def whole_number(

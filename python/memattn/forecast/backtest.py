@@ -9,8 +9,9 @@ import numpy as np
 
 from memattn.errors import refused
 from memattn.forecast.arguments import whole_number
-from memattn.forecast.checkpoint import Trainer, train_engine, trainer_of
+from memattn.forecast.checkpoint import Trainer, train_model, trainer_of
 from memattn.forecast.data.panel import Panel, panel_with_season
+from memattn.forecast.data.time_zones import Ticks
 from memattn.forecast.data.windows import Rolling, Windows, known_rows, rolling_windows
 from memattn.forecast.evaluation import Evaluation, evaluate
 from memattn.forecast.fitting import forecast, held_back, intervals_of, share_of, train
@@ -21,7 +22,7 @@ from memattn.forecast.progress import Progress
 def backtest(
     where: str,
     read: Callable[[Rolling], Panel],
-    choose: Callable[[Panel], Settings],
+    choose: Callable[[Panel, Ticks], Settings],
     rolling: Rolling,
     *,
     val_size: int,
@@ -36,7 +37,8 @@ def backtest(
 
     The arguments are those of `Forecaster.cross_validation`, but for `read`, which gives the whole
     panel, read for these windows; `choose`, the settings of all windows for what is known before
-    the first one; and `calibrated`, whether levels are, as quantiles that were trained need not be.
+    the first one and the phases at which windows begin; and `calibrated`, whether levels are, as
+    quantiles that were trained need not be.
     """
     horizon, n_windows, step_size = rolling
     panel = read(rolling)
@@ -58,19 +60,20 @@ def backtest(
     forecasts = np.empty((len(windows), horizon))
     intervals = {level: np.empty((2, *forecasts.shape)) for level in levels}
     settings: Settings | None = None
-    trainer: Trainer = train_engine
+    trainer: Trainer = train_model
     for k, group in enumerate(groups):
         some = Windows(windows.series[group], windows.ends[group])
         known = panel.until(known_rows(panel, some))
         if settings is None:
-            settings = choose(known if val_size == 0 else held_back(known, val_size))
+            phases = panel.phases(windows.series, windows.ends)
+            settings = choose(known if val_size == 0 else held_back(known, val_size), phases)
             choices = {"n_windows": n_windows, "step_size": step_size, "refit": refit}
             choices |= {"val_size": val_size, "intervals": intervals_wanted}
             trainer = trainer_of(where, panel, settings, checkpoint, resume, **choices)
         share = share_of(progress, k, len(groups))
         fitted = train(known, settings, val_size, share, intervals_wanted, trainer, f"{k}.")
         settings = fitted.settings  # what was to be decided is, by the first one
-        found = forecast(fitted.engine, settings, panel, some)
+        found = forecast(fitted.model, panel, some)
         forecasts[group] = found.points
         ends = intervals_of(where, fitted, found, levels, (panel, some))
         for level, pair in ends.items():

@@ -27,6 +27,7 @@ from memattn.files import check_writable, write_atomically
 from memattn.forecast.data.long_rows import plural
 from memattn.forecast.data.panel import Panel
 from memattn.forecast.forecaster_settings import Setting
+from memattn.forecast.model import Model
 from memattn.forecast.progress import Progress
 from memattn.forecast.state_file import Arrays, read_state, state_bytes
 
@@ -38,15 +39,13 @@ MAX_MEMBERS = 10_000
 Hashes: TypeAlias = npt.NDArray[np.int64]
 
 
-# Trains an engine, and says whether to the end; the name tells the trainings of one fit apart.
-Trainer: TypeAlias = Callable[[str, PanelForecaster, Panel, Progress | None], bool]
+# Trains a model, and says whether to the end; the name tells the trainings of one fit apart.
+Trainer: TypeAlias = Callable[[str, Model, Panel, Progress | None], bool]
 
 
-def train_engine(
-    name: str, engine: PanelForecaster, panel: Panel, progress: Progress | None
-) -> bool:
+def train_model(name: str, model: Model, panel: Panel, progress: Progress | None) -> bool:
     """The trainer that keeps nothing."""
-    return engine.fit(panel.filled, panel.offsets, progress)
+    return model.fit(panel, progress)
 
 
 @dataclass(frozen=True)
@@ -89,9 +88,7 @@ class Checkpoint:
             raise DataError("checkpoint-exists", msg, file=path, argument="resume")
         check_writable(path)
 
-    def __call__(
-        self, name: str, engine: PanelForecaster, panel: Panel, progress: Progress | None
-    ) -> bool:
+    def __call__(self, name: str, model: Model, panel: Panel, progress: Progress | None) -> bool:
         """Train, go on, or only restore what was trained to its end.
 
         DataError where the file cannot be written, the one that was there being whole, and what
@@ -102,24 +99,24 @@ class Checkpoint:
             watch = _Watch(progress, seconds)
             begin = time.monotonic()
             try:
-                done = self._train_on(name, engine, panel, watch)
+                done = self._train_on(name, model, panel, watch)
             except BaseException as error:
                 if watch.raised or isinstance(error, KeyboardInterrupt):
-                    self._keep(name, engine, False)
+                    self._keep(name, model.engine, False)
                 raise
             trained = time.monotonic() - begin
             begin = time.monotonic()
-            self._keep(name, engine, done)
+            self._keep(name, model.engine, done)
             if done or not watch.paused:
                 return done
             # Going on makes the engine's view of the series anew, which counts too.
             cost = time.monotonic() - begin + max(trained - seconds, 0)
             seconds = max(SECONDS, cost / SHARE)
 
-    def _train_on(self, name: str, engine: PanelForecaster, panel: Panel, watch: _Watch) -> bool:
-        before = self._trainings.get(name)
+    def _train_on(self, name: str, model: Model, panel: Panel, watch: _Watch) -> bool:
+        before, engine = self._trainings.get(name), model.engine
         if before is None:
-            return engine.fit(panel.filled, panel.offsets, watch)
+            return model.fit(panel, watch)
         try:
             if before.done:
                 if len(before.members) != engine.members:
@@ -129,7 +126,7 @@ class Checkpoint:
                     engine.set_parameters(k, weights)
                 return True
             standing = before.steps_done, before.members
-            return engine.resume(panel.filled, panel.offsets, *standing, watch)
+            return model.resume(panel, *standing, watch)
         except ValueError as error:
             if watch.called:
                 raise
@@ -229,11 +226,17 @@ def series_hashes(panel: Panel) -> Hashes:
     values = np.ascontiguousarray(panel.values, "<f8").tobytes()
     times = np.stack([panel.last, panel.day], axis=1).astype("<i8").tobytes()
     offsets = (8 * panel.offsets).tolist()
+    extra = panel.covariates
+    rows = [] if extra is None else (extra.starts(panel.offsets)).tolist()
+    names = b"" if extra is None else repr(extra.columns).encode()
     digests = []
     for k, one in enumerate(panel.ids.tolist()):
         digest = hashlib.blake2b(f"{type(one).__name__} {one}".encode(), digest_size=8)
         digest.update(times[16 * k : 16 * k + 16])
         digest.update(values[offsets[k] : offsets[k + 1]])
+        if extra is not None:
+            digest.update(names)
+            digest.update(extra.values[rows[k] : rows[k + 1]].astype("<f8").tobytes())
         digests.append(digest.digest())
     return np.frombuffer(b"".join(digests), "<i8").astype(np.int64)
 
@@ -269,6 +272,6 @@ def trainer_of(
     if checkpoint is None:
         if resume:
             raise refused(where, "resume", "needs a checkpoint to go on from")
-        return train_engine
+        return train_model
     chosen = {name: setting.value for name, setting in settings.items()}
     return Checkpoint(Path(checkpoint), panel, chosen | choices, resume=resume)

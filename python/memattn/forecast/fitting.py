@@ -6,11 +6,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from memattn._memattn import PanelForecaster
 from memattn.errors import DataError, quoted, refused
 from memattn.forecast.arguments import LEVELS, check_trained
 from memattn.forecast.baselines import naive
-from memattn.forecast.checkpoint import Trainer, train_engine
+from memattn.forecast.checkpoint import Trainer, train_model
 from memattn.forecast.conformal import (
     Calibration,
     Domain,
@@ -28,19 +27,19 @@ from memattn.forecast.data.panel import Panel
 from memattn.forecast.data.time_zones import Ticks
 from memattn.forecast.data.windows import (
     Windows,
-    known_before,
     last_windows,
     rolling_windows,
     with_their_series,
 )
-from memattn.forecast.forecaster_settings import Settings, engine_options, trained_levels
+from memattn.forecast.forecaster_settings import Settings, begin, stride, trained_levels
 from memattn.forecast.layer_choice import (
-    CANDIDATES,
     Train,
     choose_layers,
     held_out_rows,
+    trials,
     undecided,
 )
+from memattn.forecast.model import Model, model_of
 from memattn.forecast.progress import Progress
 
 # Values that a series needs, not to be forecast by its last one. Two show a single change; with
@@ -75,7 +74,7 @@ class HeldOut:
 
     windows: Windows  # with truths for as many steps ahead as any window that was held out
     forecasts: Array  # points or quantiles, as `conformal.calibrate` takes them
-    engine: PanelForecaster | None = None  # that made these, where it is not that of `Fitted`
+    model: Model | None = None  # that made these, where it is not that of `Fitted`
     levels: tuple[float, ...] = ()  # that it was trained for
 
 
@@ -83,12 +82,16 @@ class HeldOut:
 class Fitted:
     """What fit leaves and predict needs; replaced as a whole."""
 
-    engine: PanelForecaster  # trained, or as it was made when steps is 0
+    model: Model  # trained, or as it was made when steps is 0
     panel: Panel
-    settings: Settings
     calibration: Calibration | None
     notes: tuple[Note, ...]  # what was done, that of the panel included
     held_out: HeldOut | None = None  # what the calibration is of; a file does not keep it
+
+    @property
+    def settings(self) -> Settings:
+        """What was chosen."""
+        return self.model.settings
 
 
 def train(
@@ -97,7 +100,7 @@ def train(
     val_size: int,
     progress: Progress | None,
     intervals: bool,
-    trainer: Trainer = train_engine,
+    trainer: Trainer = train_model,
     prefix: str = "",
 ) -> Fitted:
     """A model of the panel, and how wrong such a one is.
@@ -108,21 +111,21 @@ def train(
     """
     notes = list(panel.notes)
     known = panel if val_size == 0 else held_back(panel, val_size)
-    names = [] if settings["layers"].value is not None else [*CANDIDATES]
+    names = trials(settings)
     names += ["model", "calibration"] if intervals and val_size == 0 else ["model"]
 
-    def train_one(name: str, panel: Panel, settings: Settings) -> tuple[PanelForecaster, bool]:
+    def train_one(name: str, panel: Panel, settings: Settings) -> tuple[Model, bool]:
         share = share_of(progress, names.index(name), len(names))
         return _trained(f"{prefix}{name}", panel, settings, share, trainer)
 
     if settings["layers"].value is None:
-        rows = val_size or held_out_rows(panel, settings["horizon"].value)
+        rows = val_size or held_out_rows(panel, settings)
         settings = choose_layers(panel, settings, rows, train_one) or settings
     if settings["layers"].value is None:  # stopped
-        settings = undecided(settings)
-        engine, done = engine_of(settings), False
+        settings = undecided(settings, "training was stopped before validation could say")
+        model, done = model_of(settings, known), False
     else:
-        engine, done = train_one("model", known, settings)
+        model, done = train_one("model", known, settings)
     if not done:
         notes.append(Note("stopped", "training ended early, as progress said", 1))
     short = panel.shorter_than(FEWEST_VALUES)
@@ -134,7 +137,7 @@ def train(
         notes.append(Note("naive", text, int(short.sum())))
     if settings["steps"].value == 0:
         notes.append(Note("untrained", settings["steps"].reason, len(panel)))
-    fitted = Fitted(engine, panel, settings, None, tuple(notes))
+    fitted = Fitted(model, panel, None, tuple(notes))
     if not intervals or not done:
         return fitted
     found = _calibrated(fitted, val_size, train_one)
@@ -165,8 +168,10 @@ def _calibrated(
             return None
     # From every held-out row on, also where the series ends before the horizon does: a window
     # `horizon` before the end knows much less of a short series than the one to come.
-    origins = _some_windows(rolling_windows(panel, 1, rows).clear(panel, horizon))
-    found = forecast(other or fitted.engine, settings, panel, origins).quantiles
+    phase, every = begin(settings)
+    rolling = rolling_windows(panel, every, rows // every, every).at_phase(panel, phase, every)
+    origins = _some_windows(rolling.clear(panel, horizon))
+    found = forecast(other or fitted.model, panel, origins).quantiles
     levels = trained_levels(settings)
     calibration = calibrate(panel, origins, found, settings["logs"].value, levels)
     whole = origins.ends <= panel.lengths[origins.series] - reach
@@ -220,14 +225,14 @@ def held_back(panel: Panel, rows: int) -> Panel:
 
 def _trained(
     name: str, panel: Panel, settings: Settings, progress: Progress | None, trainer: Trainer
-) -> tuple[PanelForecaster, bool]:
-    """An engine, trained if there is anything to learn from, and whether to the end."""
-    engine = engine_of(settings)
+) -> tuple[Model, bool]:
+    """A model, trained if there is anything to learn from, and whether to the end."""
+    model = model_of(settings, panel)
     learnable = bool((panel.lengths > settings["min_history"].value).any())
     if settings["steps"].value == 0 or not learnable:
-        return engine, True
+        return model, True
     try:
-        return engine, trainer(name, engine, panel, progress)
+        return model, trainer(name, model, panel, progress)
     except RuntimeError as error:
         if ": the training diverged: " not in str(error):
             raise
@@ -235,22 +240,9 @@ def _trained(
         raise DataError("diverged", f"{problem}, or choose another loss") from None
 
 
-def engine_of(settings: Settings) -> PanelForecaster:
-    """The engine, untrained; DataError when it would be too large."""
-    try:
-        return PanelForecaster(**engine_options(settings))
-    except ValueError as error:
-        function, found = str(error).partition(": ")[0], str(error).rpartition(": ")[2]
-        if function != "PanelForecasterOptions":  # the environment's variables
-            raise
-        problem = f"{found}; choose a smaller horizon, season or lookback"
-        raise DataError("option", problem, argument="lookback") from None
-
-
-def forecast(
-    engine: PanelForecaster, settings: Settings, panel: Panel, windows: Windows
-) -> WindowForecasts:
+def forecast(model: Model, panel: Panel, windows: Windows) -> WindowForecasts:
     """Forecasts of windows; the last value after too few, or only ones like it."""
+    settings = model.settings
     domain = domain_of(panel, windows, settings["logs"].value)
     last = naive(panel, windows, settings["horizon"].value)
     quantiles = np.repeat(last[:, None], 2 * len(trained_levels(settings)) + 1, axis=1)
@@ -258,25 +250,28 @@ def forecast(
     if long.any():
         for some in windows.parts(panel, np.flatnonzero(long)):
             chosen = Windows(windows.series[some], windows.ends[some])
-            values, offsets, then = known_before(panel, chosen)
-            quantiles[some] = engine.predict(values, offsets, then.series, then.ends)
+            quantiles[some] = model.predict(panel, chosen)
     return WindowForecasts(quantiles, domain)
 
 
 def forecast_in_sample(fitted: Fitted) -> tuple[Windows, Array]:
-    """Windows (W,) of all rows but the first few of each series, and their forecasts (W, 1)."""
+    """Windows (W,) from the first few rows of each series on, and their forecasts.
+
+    They are (W, 1), a window for each row; of forecasts that begin at one phase (W, season).
+    """
     panel, settings = fitted.panel, fitted.settings
-    first = np.full(len(panel), FEWEST_VALUES)
-    windows = windows_from(np.arange(len(panel)), first, np.maximum(panel.lengths - first, 0))
-    found = np.empty((len(windows), 1))
+    phase, every = begin(settings)
+    count = np.maximum(panel.lengths - FEWEST_VALUES, 0) // every
+    windows = windows_from(np.arange(len(panel)), panel.lengths - every * count, count, every)
+    windows = windows.at_phase(panel, phase, every)
+    found = np.empty((len(windows), every))
     quantiles = 2 * len(trained_levels(settings)) + 1
     batch = max(1, BATCH_VALUES // (settings["horizon"].value * quantiles))
     for start in range(0, len(windows), batch):
         rows = slice(start, start + batch)
         part = Windows(windows.series[rows], windows.ends[rows])
-        found[rows] = forecast(fitted.engine, settings, *with_their_series(panel, part)).points[
-            :, :1
-        ]
+        points = forecast(fitted.model, *with_their_series(panel, part)).points
+        found[rows] = points[:, :every]
     return windows, found
 
 
@@ -315,26 +310,28 @@ def intervals_of(
         return interval_ends(calibration, domain, quantiles, levels, trained)
     panel, windows = later
     age = ages(panel, windows)
-    since = _some_windows(_between(windows).clear(panel, quantiles.shape[-1]))
+    between = _between(windows, stride(fitted.settings))
+    since = _some_windows(between.clear(panel, quantiles.shape[-1]))
     if len(since):
-        then = forecast(fitted.engine, fitted.settings, panel, since).quantiles
+        then = forecast(fitted.model, panel, since).quantiles
         more = calibrate(panel, since, then, fitted.settings["logs"].value, trained)
         calibration = calibration.joined(more, int(age.max()))
         return rolling_ends(calibration, age, domain, quantiles, levels, trained)
     return interval_ends(calibration, domain, quantiles, levels, trained)
 
 
-def _between(windows: Windows) -> Windows:
-    """A window for each row from the first one of a series to before its last one."""
+def _between(windows: Windows, every: int) -> Windows:
+    """A window for each row, or `every` so many, from a series' first one to before its last."""
     series, first, count = np.unique(windows.series, return_index=True, return_counts=True)
     begin = windows.ends[first]
-    return windows_from(series, begin, windows.ends[first + count - 1] - begin)
+    rows = windows.ends[first + count - 1] - begin
+    return windows_from(series, begin, -(-rows // every), every)
 
 
-def windows_from(series: Ticks, first: Ticks, count: Ticks) -> Windows:
+def windows_from(series: Ticks, first: Ticks, count: Ticks, every: int = 1) -> Windows:
     """So many windows of each series, the first one after `first` values, then one a row."""
-    ends = np.arange(count.sum()) + np.repeat(first - np.cumsum(count) + count, count)
-    return Windows(np.repeat(series, count), ends)
+    place = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
+    return Windows(np.repeat(series, count), np.repeat(first, count) + every * place)
 
 
 def share_of(progress: Progress | None, place: int, parts: int) -> Progress | None:

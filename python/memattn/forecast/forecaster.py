@@ -18,9 +18,10 @@ from memattn.forecast.arguments import Levels, check_val_size, checked_levels, w
 from memattn.forecast.backtest import backtest
 from memattn.forecast.checkpoint import trainer_of
 from memattn.forecast.data.frames import MODEL, Forecasts, cross_validation_frame, forecast_frame
-from memattn.forecast.data.panel import Data, Panel, panel_of
-from memattn.forecast.data.windows import Rolling, last_windows
+from memattn.forecast.data.panel import Data, Table
+from memattn.forecast.data.windows import last_windows
 from memattn.forecast.evaluation import Evaluation, evaluate_held_out
+from memattn.forecast.explanation import Explanation, explain
 from memattn.forecast.fitting import (
     Fitted,
     available_levels,
@@ -30,15 +31,14 @@ from memattn.forecast.fitting import (
     intervals_of,
     train,
 )
-from memattn.forecast.forecaster_settings import Settings, choose_settings
-from memattn.forecast.forecaster_state import ForecasterState
+from memattn.forecast.forecaster_data import ForecasterData
 from memattn.forecast.progress import Progress, progress_of
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 
-class Forecaster(ForecasterState):
+class Forecaster(ForecasterData):
     """Forecasts of many series of one frequency, by one model of all of them.
 
     Its options are attributes that can be read: ``forecaster.horizon``.
@@ -50,6 +50,16 @@ class Forecaster(ForecasterState):
     freq : str or int, optional
         The time between rows, an alias of pandas or Polars such as ``"MS"``; of numbered rows the
         step, a whole number, as a keyword only. Default: the coarsest that fits all times.
+    futr_exog_list, hist_exog_list, stat_exog_list : list of str
+        Columns of covariates: known over the horizon (prices, promotions, a weather forecast),
+        known in the past only (weather as measured), constant for each series (a region). Numbers,
+        booleans, or text: categories. Rolling validation decides how they are used, and whether.
+    calendar : bool or "auto"
+        Whether hour, weekday, month, position in the year and, with a `country`, public holidays
+        are covariates too, as far as the frequency has them. "auto": if validation says so.
+    country : str, optional
+        Whose public holidays: ``"NO"``, or with a part of it ``"DE-BY"``. Needs the package
+        ``holidays``.
     season : int, optional
         Rows after which the series repeat, 1 for never. Default: as `panel_from_frame` finds it.
     lookback : int, optional
@@ -97,6 +107,7 @@ class Forecaster(ForecasterState):
         data: Data,
         val_size: int = 0,
         *,
+        static_df: Table | None = None,
         progress: Progress | bool | None = None,
         checkpoint: str | os.PathLike[str] | None = None,
         resume: bool = False,
@@ -111,6 +122,8 @@ class Forecaster(ForecasterState):
         val_size : int
             Last values of each series that training leaves out, at least `horizon`, for intervals
             to be calibrated on: one training instead of two, of a model that knows less. 0: none.
+        static_df : DataFrame or path, optional
+            The columns of `stat_exog_list`, a row for each series. Default: they are in `data`.
         progress : callable or bool, optional
             True draws a bar on stderr. A callable gets (step, steps, loss) at most every 50 ms;
             False from it ends the training there, and no intervals are calibrated.
@@ -137,8 +150,9 @@ class Forecaster(ForecasterState):
         """
         where = "Forecaster.fit"
         check_val_size(where, val_size, self.horizon)
-        panel = self._panel(where, data)
-        settings = self._choose(panel if val_size == 0 else held_back(panel, val_size))
+        panel = self._panel(where, data, static_df=static_df)
+        phases = panel.phases(*last_windows(panel))
+        settings = self._choose(panel if val_size == 0 else held_back(panel, val_size), phases)
         choices = {"val_size": val_size, "intervals": self.intervals}
         trainer = trainer_of(where, panel, settings, checkpoint, resume, **choices)
         with progress_of(where, progress) as told:
@@ -146,7 +160,13 @@ class Forecaster(ForecasterState):
         return self
 
     def predict(
-        self, data: Data | None = None, *, level: Levels = None, h: int | None = None
+        self,
+        data: Data | None = None,
+        *,
+        X_df: Table | None = None,  # noqa: N803 - nixtla's name
+        static_df: Table | None = None,
+        level: Levels = None,
+        h: int | None = None,
     ) -> Any:
         """Forecast the rows after the last one of each series.
 
@@ -155,6 +175,11 @@ class Forecaster(ForecasterState):
         data : DataFrame, path or Panel, optional
             Series to forecast instead of those of fit, with the same columns and frequency; they
             need not have been there.
+        X_df : DataFrame or path, optional
+            The columns of `futr_exog_list` in the ``h`` rows after each series; it may have more
+            rows and columns, and rows of other series.
+        static_df : DataFrame or path, optional
+            As in `fit`, of the series in `data`.
         level : float or list of float, optional
             Levels of the intervals in percent, from 1 to below 100. None or none: no intervals. The
             quantile loss has those that were trained, see `available_levels`.
@@ -175,16 +200,23 @@ class Forecaster(ForecasterState):
         RuntimeError
             Before fit.
         DataError
-            The data cannot be used, or a forecast lies beyond the year 9999.
+            The data cannot be used, X_df lacks a row or a value, or a forecast lies beyond the year
+            9999.
         TypeError, ValueError
             An impossible level or `h`, a level that was not trained, intervals that fit has not
-            calibrated, or data of another frequency.
+            calibrated, data of another frequency, or no X_df where covariates must be known.
         """
-        found = self.forecasts(data, level=level, h=h)
+        found = self.forecasts(data, X_df=X_df, static_df=static_df, level=level, h=h)
         return forecast_frame(found.panel, found.values, found.intervals, model=self.alias)
 
     def forecasts(
-        self, data: Data | None = None, *, level: Levels = None, h: int | None = None
+        self,
+        data: Data | None = None,
+        *,
+        X_df: Table | None = None,  # noqa: N803 - nixtla's name
+        static_df: Table | None = None,
+        level: Levels = None,
+        h: int | None = None,
     ) -> Forecasts:
         """As `predict`, as arrays (N, h) for N series."""
         where = "Forecaster.predict"
@@ -194,8 +226,13 @@ class Forecaster(ForecasterState):
         if isinstance(data, int | float | list | tuple):
             hint = f"pass level={data!r}" if data else "levels go by name"
             raise TypeError(f"{where}: data: found {data!r}, expected series: {hint}")
-        panel = fitted.panel if data is None else self._panel_like_fit(where, data)
-        found = forecast(fitted.engine, fitted.settings, panel, last_windows(panel))
+        panel = fitted.panel
+        if data is not None:
+            panel = self._panel_like_fit(where, data, static_df=static_df)
+        elif static_df is not None:
+            raise refused(where, "static_df", "found it without data: fit has those of its series")
+        panel = self._with_future(where, panel, X_df, steps)
+        found = forecast(fitted.model, panel, last_windows(panel))
         ends = intervals_of(where, fitted, found, levels)
         first = {one: (low[:, :steps], high[:, :steps]) for one, (low, high) in ends.items()}
         return Forecasts(panel, found.points[:, :steps], first)
@@ -221,29 +258,6 @@ class Forecaster(ForecasterState):
         found = forecast_in_sample(state)
         return cross_validation_frame(state.panel, *found, model=self.alias, with_cutoffs=False)
 
-    def panel(self, data: Data, *, n_windows: int = 0, step_size: int = 1) -> Panel:
-        """The series in data, read as `fit` and `predict` read them.
-
-        Parameters
-        ----------
-        data : DataFrame, path or Panel
-            As in `fit`; after it, of the frequency and season found there.
-        n_windows, step_size : int
-            Of a backtest to come, which then finds frequency and season in what is known before
-            its first window.
-
-        Raises
-        ------
-        DataError
-            The data cannot be used; after fit also for rows between the steps of its frequency.
-        """
-        where = "Forecaster.panel"
-        if self._fitted is not None and not n_windows:
-            return self._panel_like_fit(where, data)
-        some = whole_number(where, "n_windows", n_windows, 0)
-        held = self._rolling(where, n_windows, step_size) if some else None
-        return self._panel(where, data, held)
-
     def cross_validation(
         self,
         data: Data,
@@ -252,6 +266,7 @@ class Forecaster(ForecasterState):
         step_size: int = 1,
         val_size: int = 0,
         refit: bool | int = False,
+        static_df: Table | None = None,
         level: Levels = None,
         progress: Progress | bool | None = None,
         checkpoint: str | os.PathLike[str] | None = None,
@@ -276,6 +291,8 @@ class Forecaster(ForecasterState):
         refit : bool or int
             True trains anew for each window and a number k for every k windows, with the same
             settings; False, the default, trains once.
+        static_df : DataFrame or path, optional
+            As in `fit`.
         level : float or list of float, optional
             As in `predict`.
         progress : callable or bool, optional
@@ -296,8 +313,9 @@ class Forecaster(ForecasterState):
             No series is longer than the horizon, or an option is impossible.
         """
         result = self.backtest(
-            data, n_windows, step_size=step_size, val_size=val_size, refit=refit, level=level,
-            progress=progress, checkpoint=checkpoint, resume=resume,
+            data, n_windows, step_size=step_size, val_size=val_size, refit=refit,
+            static_df=static_df, level=level, progress=progress, checkpoint=checkpoint,
+            resume=resume,
         )  # fmt: skip
         found = result.forecasts[MODEL], result.intervals
         return cross_validation_frame(result.panel, result.windows, *found, model=self.alias)
@@ -310,6 +328,7 @@ class Forecaster(ForecasterState):
         step_size: int = 1,
         val_size: int = 0,
         refit: bool | int = False,
+        static_df: Table | None = None,
         level: Levels = None,
         progress: Progress | bool | None = None,
         checkpoint: str | os.PathLike[str] | None = None,
@@ -327,7 +346,7 @@ class Forecaster(ForecasterState):
         with progress_of(where, progress) as told:
             result = backtest(
                 where,
-                lambda held: self._panel(where, data, held),
+                lambda held: self._panel(where, data, held, static_df=static_df),
                 self._choose,
                 self._rolling(where, n_windows, step_size),
                 val_size=val_size,
@@ -357,11 +376,37 @@ class Forecaster(ForecasterState):
         found = evaluate_held_out(self._state("held_out"), levels)
         return None if found is None else replace(found, alias=self.alias)
 
+    def explain(self) -> Explanation:
+        """What the forecasts rest on: each covariate, and the rows of the past.
+
+        Each of them is exchanged among the windows that fit held out, several times, and these are
+        forecast by a model that was trained without them: by how much the error grows is what it is
+        worth. What two covariates say alike is counted for neither. The same fit gives the same
+        figures.
+
+        Returns
+        -------
+        Explanation
+            `to_frame` makes a table of it, and `curves_frame` one of the effect curves: the mean
+            forecast for values of each covariate that is known ahead.
+
+        Raises
+        ------
+        RuntimeError
+            Before fit, after `load`, and where fit held out fewer than two windows or learned
+            nothing.
+        """
+        found = explain(self._state("explain"))
+        if found is None:
+            msg = "Forecaster.explain: there are no held-out windows to measure on: "
+            raise RuntimeError(f"{msg}call fit() with intervals=True on longer series")
+        return found
+
     def render_report(self, level: Levels = None, *, source: str | None = None) -> str:
         """The report as text: one HTML page that needs no network.
 
         It shows the accuracy on rows that the model had not seen, the forecasts of a few series,
-        and what each memory slot responds to.
+        what they rest on if there are covariates, and what each memory slot responds to.
 
         Parameters
         ----------
@@ -430,30 +475,3 @@ class Forecaster(ForecasterState):
         if level is None or not available_levels(fitted):
             return fitted, list(available_levels(fitted))
         return fitted, checked_levels(f"Forecaster.{function}", level)
-
-    def _rolling(self, where: str, n_windows: int, step_size: int) -> Rolling:
-        whole_number(where, "n_windows", n_windows, 1)
-        return Rolling(self.horizon, n_windows, whole_number(where, "step_size", step_size, 1))
-
-    def _panel(
-        self, where: str, data: Data, held: Rolling | None = None, like: Panel | None = None
-    ) -> Panel:
-        names = ("freq", "season", "id_col", "time_col", "target_col", "day_first", "on_bad_series")
-        options = {name: getattr(self, name) for name in names}
-        panel = panel_of(where, data, held=held, like=like, **options)
-        if self.alias in (panel.form.id_col, panel.form.time_col, panel.form.target_col):
-            problem = f"found {self.alias!r}, which is a column of the data; choose another"
-            raise refused(where, "alias", problem)
-        return panel
-
-    def _panel_like_fit(self, where: str, data: Data) -> Panel:
-        known = self._state("panel").panel
-        panel = self._panel(where, data, like=known)
-        if panel.frequency != known.frequency:  # a Panel, or hours of another clock
-            found, expected = panel.frequency.every, known.frequency.every
-            msg = f"found one row every {found}, expected one every {expected}, as in fit"
-            raise refused(where, "data", msg)
-        return replace(panel, season=known.season)
-
-    def _choose(self, panel: Panel) -> Settings:
-        return choose_settings(panel.lengths, panel.frequency, panel.season, self)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -22,11 +22,21 @@ from memattn.errors import DataError, quoted
 from memattn.files import write_atomically
 from memattn.forecast.arguments import LOSSES, ForecasterOptions, checked_levels
 from memattn.forecast.conformal import Calibration, Domain, half_life_of
+from memattn.forecast.covariates_file import (
+    CENTER,
+    covariate_arrays,
+    covariate_config,
+    kinds_of,
+    read_columns,
+    read_covariates,
+    read_encoding,
+)
 from memattn.forecast.data.column_types import categories_of, zone_text
+from memattn.forecast.data.covariates import MAX_MAGNITUDE
 from memattn.forecast.data.form_config import form_config, form_of, zone_of
 from memattn.forecast.data.frames import forecast_frame
 from memattn.forecast.data.frequency import COUNTED, MONTH_END, Frequency
-from memattn.forecast.data.long_rows import MAX_MAGNITUDE, Note
+from memattn.forecast.data.long_rows import Note
 from memattn.forecast.data.panel import Panel
 from memattn.forecast.data.time_axis import Unit
 from memattn.forecast.data.time_zones import DAY, FIRST, LAST
@@ -40,6 +50,7 @@ from memattn.forecast.forecaster_settings import (
     engine_options,
     trained_levels,
 )
+from memattn.forecast.model import Model, covariate_options
 from memattn.forecast.state_file import Arrays, check_unicode, read_state, state_bytes
 
 FORMAT = "memattn.Forecaster"
@@ -58,12 +69,15 @@ MOST = 2**31 - 1
 BOUNDS = {
     **dict.fromkeys(("horizon", "season", "members"), (1, MOST)),
     "seed": (0, 2**64 - 1),
-    "layers": (0, MEMORY_LAYERS),
     "min_history": (1, MOST),
     "steps": (0, MOST),
 }
-CHOICES = {"loss": LOSSES, "windows": tuple(AVERAGE_DECAY), "logs": (True, False)}
-SETTINGS = (*BOUNDS, *CHOICES, "lookbacks")
+LAYERS = (*range(MEMORY_LAYERS + 1), (0, MEMORY_LAYERS))
+COVARIATES = {"origin_stride": (1, MOST), "origin_phase": (0, MOST), "batch_size": (1, MOST)}
+CHOICES = {"loss": LOSSES, "windows": tuple(AVERAGE_DECAY), "logs": (True, False), "layers": LAYERS}
+CHOICES["compressed"] = (True, False)
+SETTINGS = (*BOUNDS, "loss", "windows", "logs", "layers", "lookbacks")
+OF_COVARIATES = (*COVARIATES, "compressed", "left_out")
 
 
 def write_forecaster(path: Path, fitted: Fitted, options: ForecasterOptions) -> None:
@@ -74,9 +88,9 @@ def write_forecaster(path: Path, fitted: Fitted, options: ForecasterOptions) -> 
 def forecaster_bytes(fitted: Fitted, options: ForecasterOptions) -> bytes:
     """The content of the file."""
     panel, calibration = fitted.panel, fitted.calibration
-    members = range(fitted.engine.members)
+    engine = fitted.model.engine
     arrays = {
-        "weights": np.concatenate([fitted.engine.parameters(member) for member in members]),
+        "weights": np.concatenate([engine.parameters(k) for k in range(engine.members)]),
         "values": panel.values,
         "offsets": panel.offsets,
         "last": panel.last,
@@ -96,6 +110,9 @@ def forecaster_bytes(fitted: Fitted, options: ForecasterOptions) -> bytes:
             "calibration.age": calibration.age,
             "calibration.change": calibration.domain.change,
         }
+    encoding = fitted.model.encoding
+    if encoding is not None:
+        arrays |= covariate_arrays(panel, encoding)
     config = {
         "arguments": options.get_params(),
         "settings": {name: [one.value, one.reason] for name, one in fitted.settings.items()},
@@ -105,6 +122,8 @@ def forecaster_bytes(fitted: Fitted, options: ForecasterOptions) -> bytes:
         "zone": None if panel.zone is None else zone_text(panel.zone),
         "form": form_config(panel.form),
     }
+    if encoding is not None:
+        config["covariates"] = covariate_config(panel, encoding)
     content = state_bytes(FORMAT, arrays, config)
     forecaster_from(content)  # what is written can be read
     return content
@@ -134,23 +153,39 @@ def _read(source: SourceFile) -> tuple[ForecasterOptions, Fitted]:
     kinds = TENSORS | {name: kind for name, kind in OPTIONAL.items() if name in there}
     if calibrated:
         kinds |= CALIBRATION if there.isdisjoint(LATER) else CALIBRATION | LATER
-    found = Arrays(source, tensors, kinds)
+    found = Arrays(source, tensors, kinds | kinds_of(there))
+    engine_is = engine_options(settings)
+    horizon, season = settings["horizon"].value, settings["season"].value
+    extra = config.get("covariates")
+    if ("left_out" in settings) != (CENTER in there):
+        source.fail("config: settings", "other keys", "those of its covariates")
+    if "left_out" in settings:
+        columns, encoded, chosen, cycle = read_columns(source, extra, horizon, season)
+        engine_is |= covariate_options(encoded, cycle, settings)
     try:
-        counts = PanelForecaster.count_weights(**engine_options(settings))  # without making one
+        counts = PanelForecaster.count_weights(**engine_is)  # without making one
     except ValueError as error:
         source.fail("config: settings", f"what cannot be ({error})", "those of a model")
     found.check("weights", (sum(counts),))
-    panel = _panel(source, config, found)
+    panel, encoding = _panel(source, config, found), None
+    names: tuple[str, ...] = ()
+    if "left_out" in settings:
+        covariates = read_covariates(source, found, columns, horizon, panel)
+        panel = replace(panel, covariates=covariates)
+        names = tuple(columns[place].name for place in chosen)
+        encoding = read_encoding(source, found, encoded, chosen, panel.ids, cycle)
+        if (encoding.level is not None) != settings["compressed"].value:
+            source.fail("encoding", "other tensors", "those that its settings need")
     calibration = _calibration(source, found, settings, panel.season) if calibrated else None
     weights = found.read("weights")
     if not np.isfinite(weights).all():
         source.fail("weights", "a value that is not finite", "finite numbers")
     notes = _notes(source, config.get("notes"))
     _check_table(source, panel)
-    engine = PanelForecaster(**engine_options(settings))
+    engine = PanelForecaster(**engine_is)
     for member, part in enumerate(np.split(weights, np.cumsum(counts)[:-1])):
         engine.set_parameters(member, np.ascontiguousarray(part))
-    return options, Fitted(engine, panel, settings, calibration, notes)
+    return options, Fitted(Model(engine, settings, encoding, names), panel, calibration, notes)
 
 
 def _options(source: SourceFile, found: object) -> ForecasterOptions:
@@ -169,6 +204,8 @@ def _settings(source: SourceFile, found: object) -> Settings:
     loss = found.get("loss") if isinstance(found, dict) else None
     quantiles = isinstance(loss, list) and loss[:1] == ["quantile"]
     names = (*SETTINGS, "levels") if quantiles else SETTINGS
+    if isinstance(found, dict) and "left_out" in found:
+        names = (*names, *OF_COVARIATES)
     if not isinstance(found, dict) or set(found) != set(names):
         source.fail("config: settings", "other keys", f"the keys {', '.join(names)}")
     settings = {}
@@ -176,18 +213,21 @@ def _settings(source: SourceFile, found: object) -> Settings:
         if not (isinstance(one, list) and len(one) == 2 and isinstance(one[1], str)):
             source.fail(f"config: settings: {name}", "another form", "a value and a reason")
         value, reason = one
+        value = tuple(value) if isinstance(value, list) else value
         if name in CHOICES:
             good = any(type(value) is type(one) and value == one for one in CHOICES[name])
+        elif name == "left_out":
+            good = isinstance(value, tuple) and all(isinstance(one, str) for one in value)
         elif name == "lookbacks":
-            good = isinstance(value, list) and 0 < len(value) <= 10_000
+            good = isinstance(value, tuple) and 0 < len(value) <= 10_000
             good = good and all(_is_whole(each, 1, MOST) for each in value)
         elif name == "levels":
             good = _are_levels(value)
         else:
-            good = _is_whole(value, *BOUNDS[name])
+            good = _is_whole(value, *(BOUNDS | COVARIATES)[name])
         if not good:
             source.fail(f"config: settings: {name}", quoted(str(value)), "a value that can be")
-        settings[name] = Setting(tuple(value) if isinstance(value, list) else value, reason)
+        settings[name] = Setting(value, reason)
     if len(settings["lookbacks"].value) != settings["members"].value:
         source.fail("config: settings: lookbacks", "another number of them", "one a member")
     season = settings["season"].value
@@ -203,7 +243,7 @@ def _is_whole(value: object, smallest: int, largest: int) -> bool:
 
 def _are_levels(value: object) -> bool:
     try:
-        return isinstance(value, list) and bool(value) and checked_levels("", value) == value
+        return isinstance(value, tuple) and checked_levels("", value) == [*value] != []
     except (TypeError, ValueError):
         return False
 

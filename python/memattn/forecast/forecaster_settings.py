@@ -28,7 +28,24 @@ LONG_SEASON = 24  # rows
 LONG_HORIZON, MANY_SEASONS = 4, 300  # seasons; with less, windows of last values were as good
 SEASONS_SEEN, PAST_SEASONS_STEPS = 14, 600
 AVERAGE_DECAY = {"last_values": 0.0, "past_seasons": 0.99}  # of the weights, by the kind of windows
+
+# With covariates, forecasts of whole seasons begin at the same phase, at midnight or so. Chosen on
+# the validation part of EPF's three markets, `python -m bench.prices --validate`.
+ALIGNED_SEASONS, ALIGNED_STEPS, ALIGNED_BATCH, ALIGNED_RATE = 7, 2000, 64, 5e-4
+FEWEST_ALIGNED = 60  # seasons of at least half of the series
+DROPOUT = 0.2  # of what goes into the memory layers, and of what they add
 UNITS, MEMORY_SIZE, NUM_HEADS, MEMORY_LAYERS = 64, 32, 4, 2  # of the network, for all of them
+ROLES = ("futr", "hist", "stat", "calendar")  # of covariates
+BATCH_SIZE = 512  # windows in each step of training
+SHOWN = 5  # names of covariates
+# What settings are called whose name says too little.
+SETTING_WORDS = {
+    "min_history": "minimum history",
+    "left_out": "covariates left out",
+    "compressed": "values compressed",
+    "origin_stride": "rows between forecasts",
+    "batch_size": "windows per step",
+}
 
 
 @dataclass(frozen=True)
@@ -54,6 +71,9 @@ class Setting:
         if not isinstance(self.value, tuple):
             long = isinstance(self.value, int) and self.value >= 10_000
             return f"{self.value:,}" if long else str(self.value).replace("_", " ")
+        if all(isinstance(one, str) for one in self.value):
+            more = f" and {len(self.value) - SHOWN:,} more" if len(self.value) > SHOWN else ""
+            return (", ".join(self.value[:SHOWN]) or "none") + more
         different = sorted(set(self.value))
         if len(different) > 12:
             return f"{different[0]} to {different[-1]}"
@@ -100,13 +120,25 @@ def rule_for(frequency: Frequency, season: int) -> Rule:
 
 
 def choose_settings(
-    lengths: Ticks, frequency: Frequency, season: int, options: ForecasterOptions
+    lengths: Ticks,
+    frequency: Frequency,
+    season: int,
+    options: ForecasterOptions,
+    *,
+    covariates: bool = False,
+    phases: Ticks | None = None,
 ) -> Settings:
     """The settings for series of these lengths (N,), at least one; what is None is chosen.
 
-    With windows of past seasons ``layers`` is None: the series themselves have to say, see
-    `memattn.forecast.layer_choice`.
+    With windows of past seasons and with `covariates` ``layers`` is None: the series themselves
+    have to say, see `memattn.forecast.layer_choice`. With `covariates`, `phases` are
+    those of the season at which forecasts are to begin.
     """
+    if covariates:
+        one = np.unique(np.zeros(0) if phases is None else phases)
+        if len(one) == 1 and _suit_alignment(lengths, season, options):
+            return _aligned(season, int(one[0]), options)
+        return _with_covariates(last_values(lengths, frequency, season, options), options)
     if _suit_past_seasons(lengths, season, options):
         return past_seasons(season, options)
     return last_values(lengths, frequency, season, options)
@@ -146,6 +178,66 @@ def past_seasons(season: int, asked: ForecasterOptions) -> Settings:
         "steps": Setting(asked.steps or PAST_SEASONS_STEPS, "as given" if asked.steps else chosen),
     }
     return MappingProxyType(settings)
+
+
+def _aligned(season: int, phase: int, asked: ForecasterOptions) -> Settings:
+    """The settings for forecasts with covariates that begin at the same phase of the season."""
+    chosen = "chosen on EPF's validation set"
+    seen = asked.lookback or ALIGNED_SEASONS * season
+    why = f"the horizon is whole seasons of {season} rows, and covariates are known: each phase"
+    settings = _given(season, asked, "mae", chosen) | {
+        "windows": Setting("past_seasons", f"{why} on its own"),
+        "logs": Setting(False, "values below 0 are brought closer as well"),
+        "lookbacks": Setting((seen,) * asked.members, "as given" if asked.lookback else chosen),
+        "min_history": Setting(seen, "the lookback"),
+        "steps": Setting(asked.steps or ALIGNED_STEPS, "as given" if asked.steps else chosen),
+    }
+    found = _with_covariates(settings, asked) | {
+        "compressed": Setting(True, "the inverse hyperbolic sine of robustly scaled values"),
+        "origin_stride": Setting(season, "forecasts always begin at one phase of the season"),
+        "origin_phase": Setting(phase, "that of the row after the last one"),
+        "batch_size": Setting(ALIGNED_BATCH, chosen),
+    }
+    return MappingProxyType(found)
+
+
+def _with_covariates(
+    settings: Mapping[str, Setting], asked: ForecasterOptions
+) -> dict[str, Setting]:
+    undecided = "rolling validation is to choose"
+    calendar: tuple[str, ...] | None = None if asked.calendar == "auto" else ()
+    if 0 < settings["steps"].value < MONTHLY.steps and asked.steps is None:
+        few = Setting(MONTHLY.steps, "what covariates are worth takes time to learn")
+        settings = {**settings, "steps": few}
+    return {
+        **settings,
+        "layers": Setting(None, undecided),
+        # Names of covariates that the model does not see.
+        "left_out": Setting(calendar, undecided if calendar is None else "none is"),
+        "compressed": Setting(False, "errors count relative to level"),
+        "origin_stride": Setting(1, "forecasts may begin at any row"),
+        "origin_phase": Setting(0, "forecasts may begin at any row"),
+        "batch_size": Setting(BATCH_SIZE, "default"),
+    }
+
+
+def _suit_alignment(lengths: Ticks, season: int, asked: ForecasterOptions) -> bool:
+    """Whether season and series are long, and the horizon is whole seasons."""
+    if season < LONG_SEASON or asked.horizon % season or (asked.lookback or 0) % season:
+        return False
+    long = lengths >= FEWEST_ALIGNED * season + asked.horizon
+    return 2 * int(long.sum()) >= len(lengths)
+
+
+def stride(settings: Settings) -> int:
+    """How many rows lie between the rows at which forecasts may begin."""
+    return int(settings["origin_stride"].value) if "origin_stride" in settings else 1
+
+
+def begin(settings: Settings) -> tuple[int, int]:
+    """The phase of the season at which forecasts begin, and `stride`."""
+    every = stride(settings)
+    return (int(settings["origin_phase"].value) if every > 1 else 0), every
 
 
 def _given(season: int, asked: ForecasterOptions, loss: str, why: str) -> dict[str, Setting]:
@@ -216,18 +308,28 @@ def trained_levels(settings: Settings) -> tuple[float, ...]:
 
 def engine_options(settings: Settings) -> dict[str, Any]:
     """What the engine is made with."""
-    names = ("horizon", "season", "min_history", "windows", "logs", "layers", "seed")
+    names = ("horizon", "season", "min_history", "windows", "logs", "seed")
     levels = trained_levels(settings)
     tails = [(100 - level) / 200 for level in levels]
     quantiles = sorted([*tails, 0.5, *(1 - tail for tail in tails)]) if levels else []
+    lookbacks, layers = list(settings["lookbacks"].value), settings["layers"].value
+    options: dict[str, Any] = {"layers": layers, "lookbacks": lookbacks}
+    if isinstance(layers, tuple):  # of networks of each kind, one with each lookback
+        each = [depth for depth in layers for _ in lookbacks]
+        options = {"member_layers": each, "lookbacks": lookbacks * len(layers)}
+    if "left_out" in settings:
+        options |= {name: settings[name].value for name in ("origin_stride", "batch_size")}
+        options |= {"dropout": DROPOUT, "input_dropout": DROPOUT}
+    if stride(settings) > 1:
+        options["learning_rate"] = ALIGNED_RATE
     return {
         **{name: settings[name].value for name in names},
+        **options,
         "units": UNITS,
         "memory_size": MEMORY_SIZE,
         "num_heads": NUM_HEADS,
         "average_decay": AVERAGE_DECAY[settings["windows"].value],
         "loss": "pinball" if levels else settings["loss"].value,
         "quantiles": quantiles,
-        "lookbacks": list(settings["lookbacks"].value),
         "steps": max(settings["steps"].value, 1),
     }

@@ -44,6 +44,17 @@ class WindowErrors:
     rmsse: Array
 
 
+def mean_error(values: Array, group: Integers) -> tuple[Array, int]:
+    """The standard error of the mean over the last axis, and the number of groups.
+
+    Values of one group (n,), windows that overlap say, err alike: the error of a mean is that of
+    sums over groups of them.
+    """
+    groups = int(group.max()) + 1
+    sums = (values - values.mean(axis=-1, keepdims=True)) @ (group[:, None] == np.arange(groups))
+    return np.sqrt(np.square(sums).sum(axis=-1)) / len(group), groups
+
+
 def series_scales(values: Array, offsets: Integers, season: int, ends: Integers) -> Scales:
     """The scales of N series, from their first `ends` values each.
 

@@ -259,14 +259,15 @@ def test_help(call: Run, arguments: tuple[str, ...]) -> None:
 TRAINING = (
     *("horizon", "id", "time", "target", "freq", "day-first", "on-bad-series", "season", "members"),
     *("lookback", "loss", "steps"),
+    *("futr-exog", "hist-exog", "stat-exog", "static", "calendar", "country"),
     *("seed", "no-intervals", "val-size", "checkpoint", "resume", "level", "output"),
     *("json", "quiet", "threads"),
 )
 OPTIONS = {
-    "forecast": (*TRAINING, "report", "model"),
+    "forecast": (*TRAINING, "future", "report", "model"),
     "train": TRAINING,
     "backtest": (*TRAINING, "windows", "step-size", "refit"),
-    "predict": ("horizon", "level", "output", "json", "quiet", "threads"),
+    "predict": ("horizon", "future", "static", "level", "output", "json", "quiet", "threads"),
     "convert": ("layer", "json", "quiet", "threads"),
     "inspect": ("layer", "data", "second", "picture", "json", "quiet", "threads"),
     "doctor": ("layer", "data", "second", "repair", "seed", "json", "quiet", "threads"),

@@ -184,11 +184,11 @@ def test_a_training_that_diverges(call: Run, data: Path, monkeypatch: pytest.Mon
     def fail(*arguments: object) -> None:
         raise RuntimeError("fit: the training diverged: the loss became inf in step 3")
 
-    monkeypatch.setattr("memattn.forecast.checkpoint.train_engine", fail)
+    monkeypatch.setattr("memattn.forecast.checkpoint.train_model", fail)
     done = call("forecast", data, *QUICK)
     assert done.returncode == 2
     assert "rescale them, or choose another loss" in done.stderr
-    monkeypatch.setattr("memattn.forecast.checkpoint.train_engine", lambda *_: 1 / 0)
+    monkeypatch.setattr("memattn.forecast.checkpoint.train_model", lambda *_: 1 / 0)
     assert call("forecast", data, *QUICK).returncode == 70
 
 

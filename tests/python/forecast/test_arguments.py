@@ -159,10 +159,12 @@ def test_a_file_keeps_every_option(tmp_path: Path) -> None:
         "freq": pd.offsets.MonthBegin(), "season": 3, "lookback": 6, "members": 2, "steps": 1,
         "loss": "quantile", "level": [95, 80], "seed": 5, "intervals": False, "alias": "m",
         "id_col": "shop", "time_col": "month", "target_col": "sold", "day_first": True,
-        "on_bad_series": "drop",
+        "on_bad_series": "drop", "futr_exog_list": ("price",), "hist_exog_list": ("seen",),
+        "stat_exog_list": ("place",), "calendar": True, "country": "NO",
     }  # fmt: skip
     assert set(options) | {"horizon"} == set(Forecaster(3).get_params())
     table = pd.DataFrame(values).set_axis(["shop", "month", "sold"], axis=1)
+    table = table.assign(price=np.arange(20.0), seen=1, place="north")
     forecaster = Forecaster(np.int64(2), **options).fit(table)
     forecaster.save(tmp_path / "m")
     found, _ = read_forecaster(tmp_path / "m")

@@ -64,7 +64,7 @@ def test_fitted_values_are_forecasts_from_the_rows_before(
     later = frame[frame.groupby("unique_id").cumcount() >= 3].reset_index(drop=True)
     pd.testing.assert_frame_equal(found[["unique_id", "ds", "y"]], later[["unique_id", "ds", "y"]])
     one = Windows(np.array([2]), np.array([50]))
-    expected = forecast(state.engine, state.settings, state.panel, one).points[0, 0]
+    expected = forecast(state.model, state.panel, one).points[0, 0]
     assert found[found["unique_id"] == "s02"]["ours"].iloc[47] == expected
     monkeypatch.setattr(fitting, "BATCH_VALUES", 50)
     pd.testing.assert_frame_equal(fitted.fitted(), found, check_exact=True)

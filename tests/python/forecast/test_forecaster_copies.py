@@ -85,7 +85,7 @@ def test_a_damaged_pickle_is_refused(fitted: Forecaster) -> None:
 
 def test_a_layer_inside_of_a_copy_is_its_own(fitted: Forecaster) -> None:
     found = copy.deepcopy(fitted)
-    engine, other = found._state("test").engine, fitted._state("test").engine
+    engine, other = found._state("test").model.engine, fitted._state("test").model.engine
     before = other.parameters(0)
     engine.set_parameters(0, np.zeros_like(before))
     np.testing.assert_array_equal(other.parameters(0), before)

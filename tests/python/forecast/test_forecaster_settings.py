@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pytest
 
 from memattn.forecast.arguments import ForecasterOptions
 from memattn.forecast.data.frequency import Frequency
@@ -97,3 +98,18 @@ def test_settings_are_said_in_words() -> None:
     for value, text in values.items():
         assert str(Setting(value, "why")) == f"{text} (why)"
     assert (Setting(True, "").text, Setting(False, "").text) == ("yes", "no")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ((), "none"),
+        (("price", "weather"), "price, weather"),
+        (tuple("abcdefg"), "a, b, c, d, e and 2 more"),
+        ((0, 2), "0, 2"),
+        (False, "no"),
+    ],
+)
+def test_settings_of_covariates_in_words(value: object, text: str) -> None:
+    assert Setting(value, "why").text == text
+    assert str(Setting(value, "why")) == f"{text} (why)"

@@ -28,7 +28,7 @@ def test_each_window_knows_only_its_past() -> None:
     panel = flat_panel([HOLED, np.arange(3.0)], season=4)
     assert panel.filled.tolist() == [1, 2, 3, 4, 6, 8, 10, 12, 14, 0, 1, 2]
     windows = windows_of(2, 3, 5, 6, 7, 8)
-    values, offsets, then = known_before(panel, windows)
+    values, offsets, then, copied = known_before(panel, windows)
     pasts = [
         values[offsets[one] : offsets[one] + end].tolist()
         for one, end in zip(then.series, then.ends, strict=True)
@@ -42,6 +42,7 @@ def test_each_window_knows_only_its_past() -> None:
         [1, 2, 3, 4, 6, 8, 10, 12],
     ]
     assert len(offsets) == 3 + 2  # one more series for each of the holes
+    assert copied.tolist() == [0, 0]
     assert naive(panel, windows, 1)[:, 0].tolist() == [2, 2, 6, 6, 6, 12]
     assert seasonal_naive(panel, windows, 2, 4).tolist() == [
         [2, 2], [2, 2], [2, 3], [3, 4], [4, 6], [6, 8],

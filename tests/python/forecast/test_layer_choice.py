@@ -2,17 +2,18 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import pytest
 
-from memattn._memattn import PanelForecaster
 from memattn.forecast import Forecaster
 from memattn.forecast.arguments import ForecasterOptions
 from memattn.forecast.data.panel import Panel
-from memattn.forecast.forecaster_settings import Settings, choose_settings
+from memattn.forecast.data.windows import Windows
+from memattn.forecast.forecaster_settings import Setting, Settings, choose_settings
 from memattn.forecast.layer_choice import MOST_WINDOWS, choose_layers, held_out_rows
+from memattn.forecast.model import Model
 
 from .panels import flat_panel, note
 
@@ -20,16 +21,16 @@ HORIZON, SEASON, ROWS = 96, 24, 150
 
 
 class Oracle:
-    """An engine that knows the truth and is wrong by so much."""
+    """A model that knows the truth and is wrong by so much."""
 
     def __init__(self, panel: Panel, error: float) -> None:
         self.panel, self.error = panel, error
         self.times = np.zeros(0, dtype=np.int64)
 
-    def predict(self, values: Any, offsets: Any, series: Any, times: Any) -> np.ndarray:
-        self.times = times
-        row = (offsets[series] + times)[:, None] + np.arange(HORIZON)
-        found: np.ndarray = values[row][:, None] + self.error
+    def predict(self, panel: Panel, windows: Windows, inputs: object = None) -> np.ndarray:
+        self.times = windows.ends
+        row = (panel.offsets[windows.series] + windows.ends)[:, None] + np.arange(HORIZON)
+        found: np.ndarray = panel.filled[row][:, None] + self.error
         return found
 
 
@@ -37,11 +38,11 @@ def oracles(panel: Panel, linear: float, memory: float) -> tuple[dict[str, Oracl
     """Engines, once they are trained, and what trains them."""
     trained: dict[str, Oracle] = {}
 
-    def train(name: str, known: Panel, settings: Settings) -> tuple[PanelForecaster, bool]:
+    def train(name: str, known: Panel, settings: Settings) -> tuple[Model, bool]:
         assert settings["layers"].value == {"linear": 0, "memory": 2}[name]
         assert (known.lengths == panel.lengths - ROWS).all()
         trained[name] = Oracle(panel, {"linear": linear, "memory": memory}[name])
-        return cast(PanelForecaster, trained[name]), True
+        return cast(Model, trained[name]), True
 
     return trained, train
 
@@ -129,13 +130,16 @@ def test_series_that_stand_still_say_nothing() -> None:
 
 def test_a_stop_decides_nothing() -> None:
     panel = hourly()
-    engine = cast(PanelForecaster, Oracle(panel, 1.0))
+    engine = cast(Model, Oracle(panel, 1.0))
     assert choose_layers(panel, settings_of(panel), ROWS, lambda *_: (engine, False)) is None
 
 
 def test_rows_held_out_hold_several_windows() -> None:
-    assert held_out_rows(hourly(days=100), 5) == (100 * SEASON + HORIZON) // 5
-    assert held_out_rows(hourly(days=60), 400) == 800
+    assert (
+        held_out_rows(hourly(days=100), {"horizon": Setting(5, "")})
+        == (100 * SEASON + HORIZON) // 5
+    )
+    assert held_out_rows(hourly(days=60), {"horizon": Setting(400, "")}) == 800
 
 
 def test_a_fit_decides_and_says_so() -> None:

@@ -6,6 +6,7 @@ import pytest
 from memattn.forecast.metrics import (
     interval_coverage,
     mean_defined,
+    mean_error,
     series_scales,
     significant,
     skill,
@@ -112,3 +113,14 @@ def test_interval_coverage() -> None:
 )
 def test_significant(value: float | None, text: str) -> None:
     assert significant(value) == text
+
+
+def test_the_error_of_a_mean_over_groups() -> None:
+    values = np.random.default_rng(0).normal(size=(2, 600))
+    alone, groups = mean_error(values, np.arange(600))
+    assert groups == 600
+    np.testing.assert_allclose(alone, values.std(axis=1) / np.sqrt(600), rtol=1e-12)
+    # Every value three times, in groups of three, is no more than it was once.
+    again, groups = mean_error(np.repeat(values, 3, axis=1), np.repeat(np.arange(600), 3))
+    assert groups == 600
+    np.testing.assert_allclose(again, alone, rtol=1e-12)

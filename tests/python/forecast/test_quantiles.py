@@ -189,7 +189,7 @@ def test_untrained_quantiles_are_no_intervals() -> None:
 def test_without_a_calibration_the_trained_quantiles_stand(fitted: Forecaster) -> None:
     """So it is after a training that was stopped before its errors were known."""
     state = replace(fitted._state("test"), calibration=None)
-    forecasts = forecast(state.engine, state.settings, state.panel, last_windows(state.panel))
+    forecasts = forecast(state.model, state.panel, last_windows(state.panel))
     found = intervals_of("here", state, forecasts, [50.0, 95.0])
     for k, level in ((1, 50.0), (2, 95.0)):
         np.testing.assert_array_equal(found[level][0], forecasts.quantiles[:, 2 - k])

@@ -11,7 +11,6 @@ from typing import TypeAlias
 
 import numpy as np
 
-from memattn._memattn import PanelForecaster
 from memattn.forecast.conformal import Flags, domain_of, points_of
 from memattn.forecast.data.columns import Array
 from memattn.forecast.data.panel import Panel
@@ -19,7 +18,9 @@ from memattn.forecast.data.time_zones import Ticks
 from memattn.forecast.data.windows import Windows, last_windows, with_their_series
 from memattn.forecast.evaluation import Evaluation
 from memattn.forecast.fitting import FEWEST_VALUES, Fitted, windows_from
-from memattn.forecast.metrics import series_scales
+from memattn.forecast.forecaster_settings import begin
+from memattn.forecast.metrics import mean_error, series_scales
+from memattn.forecast.model import Model
 from memattn.forecast.report.season_phases import Phases, season_phases
 
 MAX_WINDOWS = 4000  # whose scores are looked at; enough for stable means
@@ -79,18 +80,17 @@ def read_memory(fitted: Fitted, held_out: Evaluation | None) -> MemoryReading | 
 
     With held-out windows, which `held_out` is of, the model that forecast those is asked.
     """
-    other = None if fitted.held_out is None else fitted.held_out.engine
-    engine = other or fitted.engine
-    nothing = np.zeros(0, np.int64)
-    layers = engine.attention_scores(np.zeros(1), np.array([0, 1]), nothing, nothing, 0).shape[1]
+    other = None if fitted.held_out is None else fitted.held_out.model
+    model = other or fitted.model
+    layers = model.memory_layers
     if layers == 0 or fitted.settings["steps"].value == 0:
         return None
     lookbacks = fitted.settings["lookbacks"].value
-    member = len(lookbacks) // 2
+    member = len(lookbacks) // 2 + model.engine.members - len(lookbacks)  # linear ones come first
     panel = fitted.panel
     windows = _training_windows(fitted)
-    scores = engine.attention_scores(*_inputs(panel, windows), member).astype(np.float64)
-    lookback = int(lookbacks[member])
+    scores = model.scores(*with_their_series(panel, windows), member).astype(np.float64)
+    lookback = int(lookbacks[len(lookbacks) // 2])
     in_logs = domain_of(panel, windows, fitted.settings["logs"].value).logs
     shapes, changes = _shapes(panel, windows, lookback, in_logs)
     phases = season_phases(panel, windows) if panel.season > 1 else None
@@ -107,7 +107,7 @@ def read_memory(fitted: Fitted, held_out: Evaluation | None) -> MemoryReading | 
             [_readers(windows, shapes, scores[:, layer, slot], lookback) for slot in slots]
             for layer in range(layers)
         ],
-        effects=_effects(engine, fitted, member, layers, held_out),
+        effects=_effects(model, fitted, member, layers, held_out),
     )
 
 
@@ -124,12 +124,18 @@ def _training_windows(fitted: Fitted) -> Windows:
     count = np.maximum(stop - first, 0)
     if not count.any():
         first, count = np.ones_like(first), np.maximum(stop - 1, 1)
+    begins = begin(fitted.settings)
     if count.sum() <= MAX_WINDOWS:
-        return windows_from(np.arange(len(panel)), first, count)
+        return _apart(windows_from(np.arange(len(panel)), first, count).at_phase(panel, *begins))
     rng = np.random.default_rng(0)
     drawn = rng.choice(np.flatnonzero(count), MAX_WINDOWS)
     ends = first[drawn] + np.floor(rng.random(MAX_WINDOWS) * count[drawn]).astype(np.int64)
-    chosen = np.unique(np.stack([drawn, ends], axis=1), axis=0)
+    return _apart(Windows(drawn, ends).at_phase(panel, *begins))
+
+
+def _apart(windows: Windows) -> Windows:
+    """Each of them once, in order."""
+    chosen = np.unique(np.stack([*windows], axis=1), axis=0)
     return Windows(chosen[:, 0].copy(), chosen[:, 1].copy())
 
 
@@ -182,7 +188,7 @@ def _readers(windows: Windows, shapes: list[Array], scores: Array, lookback: int
 
 
 def _effects(
-    engine: PanelForecaster,
+    model: Model,
     fitted: Fitted,
     member: int,
     layers: int,
@@ -205,9 +211,9 @@ def _effects(
     windows, scale = Windows(windows.series[chosen], windows.ends[chosen]), scale[chosen, None]
     relative = bool(domain.logs[chosen].all())
     # Forecasts (W, horizon), and without each slot (layers, slots, W, horizon).
-    inputs = (*_inputs(panel, windows), member)
-    whole = points_of(engine.predict(*inputs))
-    parts = [engine.predict_without_slots(*inputs, layer) for layer in range(layers)]
+    seen = with_their_series(panel, windows)
+    whole = points_of(model.predict(*seen, member))
+    parts = [model.predict_without_slots(*seen, member, layer) for layer in range(layers)]
     without = np.array([part[:, :, part.shape[2] // 2] for part in parts])
     moved = np.abs(without - whole)
     movement = 100 * (moved / (np.abs(whole) if relative else scale)).mean(axis=(2, 3))
@@ -217,17 +223,5 @@ def _effects(
 
     usual, grown = (np.nanmean(np.abs(one - truth) / scale, axis=-1) for one in (whole, without))
     growth = 100 * (grown - usual) / max(float(usual.mean()), np.finfo(float).tiny)
-    blocks = np.stack([windows.series, windows.ends // horizon], axis=1)
-    _, group = np.unique(blocks, axis=0, return_inverse=True)
-    mean = growth.mean(axis=2)
-    separate = int(group.max()) + 1
-    # Windows that overlap err alike: the error of a mean is that of sums over groups of them.
-    sums = (growth - mean[..., None]) @ (group[:, None] == np.arange(separate))
-    margin = 2 * np.sqrt(np.square(sums).sum(axis=2)) / len(chosen)
-    return SlotEffects(len(chosen), movement, relative, mean, margin, separate)
-
-
-def _inputs(panel: Panel, windows: Windows) -> tuple[Array, Ticks, Ticks, Ticks]:
-    """What the engine takes of the windows and of their series alone."""
-    some, renamed = with_their_series(panel, windows)
-    return some.filled, some.offsets, renamed.series, renamed.ends
+    error, separate = mean_error(growth, windows.groups(horizon))
+    return SlotEffects(len(chosen), movement, relative, growth.mean(axis=2), 2 * error, separate)

@@ -23,9 +23,10 @@ from memattn.forecast.evaluation import (
     methods_of,
     warnings_of,
 )
+from memattn.forecast.explanation import Explanation, explain
 from memattn.forecast.fitting import Fitted
 from memattn.forecast.forecaster_settings import trained_levels
-from memattn.forecast.report import figures, memory_figures, words
+from memattn.forecast.report import explanation_figures, figures, memory_figures, words
 from memattn.forecast.report.figures import to_svg
 from memattn.forecast.report.memory_reading import MemoryReading, Reader, read_memory
 from memattn.forecast.report.series_section import (
@@ -40,6 +41,7 @@ SLOTS_SHOWN = 16  # of a layer, by what reads them
 SLOTS_DRAWN = 9  # with the windows that read them
 NAMED = 3  # of these windows
 MOST_BARS = 40
+MOST_CURVES, NAMED_POINTS = 12, 8  # drawn, and named of one
 
 
 def render_report(fitted: Fitted, levels: list[float], *, source: str | None = None) -> str:
@@ -51,12 +53,15 @@ def render_report(fitted: Fitted, levels: list[float], *, source: str | None = N
     check_trained("Forecaster.write_report", trained_levels(fitted.settings), levels)
     evaluation, panel = evaluate_held_out(fitted, levels), fitted.panel
     reading, steps = read_memory(fitted, evaluation), figures.step_noun(panel.frequency)
+    covariates = panel.covariates
+    explanation = None if covariates is None else explain(fitted)
     # By which series are large or small: a season, or the horizon.
     size_rows = int(max(panel.season, fitted.settings["horizon"].value))
     with figure_style():
         accuracy = {"facts": {}} if evaluation is None else _accuracy(evaluation, levels, steps)
         sections = _series_sections(fitted, levels, evaluation, size_rows)
         layers = [] if reading is None else _memory_layers(panel, reading)
+        curves = [] if explanation is None else _curves(explanation)
     return _template().render(
         title=source if source is not None else plural(len(panel), "series", "series"),
         fitted=fitted,
@@ -70,6 +75,12 @@ def render_report(fitted: Fitted, levels: list[float], *, source: str | None = N
         opacities=figures.shown_opacities(levels),
         sections=sections,
         evaluation=evaluation,
+        covariates=covariates,
+        known_ahead=covariates is None or covariates.known_ahead(panel.offsets),
+        explanation=explanation,
+        importances=[] if explanation is None else _importances(explanation),
+        about_importances="" if explanation is None else words.about_importances(explanation),
+        curves=curves,
         reading=reading,
         layers=layers,
         version=__version__,
@@ -126,6 +137,43 @@ def _series_sections(
         if parts:
             sections.append((kind, parts))
     return sections
+
+
+def _importances(explanation: Explanation) -> list[dict[str, Any]]:
+    """The rows of the table: bars in percent of the error, on one scale from 0 to 100."""
+    found = explanation.importances[:MOST_BARS]
+    of_unit = 100 / (explanation.mae or 1.0)
+    spans = [
+        (one.percent, of_unit * (one.increase - margin), of_unit * (one.increase + margin))
+        for one in found
+        for margin in [2 * one.standard_error]
+    ]
+    low, high = min(0.0, *map(min, spans)), max(0.0, *map(max, spans))
+    height = (high - low) or 1.0
+    return [
+        {
+            "one": one,
+            "kind": words.KINDS_OF_IMPORTANCE[one.kind],
+            "zero": 100 * (0 - low) / height,
+            "bar": sorted(100 * (end - low) / height for end in (0.0, span[0])),
+            "margin": [100 * (end - low) / height for end in span[1:]],
+        }
+        for one, span in zip(found, spans, strict=True)
+    ]
+
+
+def _curves(explanation: Explanation) -> list[dict[str, Any]]:
+    parts = []
+    for k, curve in enumerate(explanation.curves[:MOST_CURVES]):
+        means = curve.forecasts.mean(axis=1).tolist()
+        part = {
+            "name": curve.name,
+            "figure": to_svg(explanation_figures.draw_curve(curve), f"curve-{k}"),
+            "words": words.about_curve(curve),
+            "labels": list(zip(curve.labels, means, strict=False))[:NAMED_POINTS],
+        }
+        parts.append(part)
+    return parts
 
 
 def _memory_layers(panel: Panel, reading: MemoryReading) -> list[dict[str, Any]]:

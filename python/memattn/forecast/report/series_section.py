@@ -78,7 +78,7 @@ def series_forecasts(
     panel = fitted.panel
     chosen = np.array(places, dtype=np.int64)
     some, windows = with_their_series(panel, Windows(chosen, panel.lengths[chosen]))
-    coming = forecast(fitted.engine, fitted.settings, some, windows)
+    coming = forecast(fitted.model, some, windows)
     ends = intervals_of("Forecaster.write_report", fitted, coming, levels)
     horizon = coming.points.shape[1]
     before = seasonal_naive(some, windows, horizon, panel.season)

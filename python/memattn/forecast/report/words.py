@@ -13,6 +13,7 @@ from memattn.forecast.data.frames import MODEL
 from memattn.forecast.data.long_rows import plural
 from memattn.forecast.data.time_zones import Ticks
 from memattn.forecast.evaluation import METHODS, NAIVE, SEASONAL_NAIVE, Evaluation, baseline_of
+from memattn.forecast.explanation import EffectCurve, Explanation
 from memattn.forecast.metrics import significant, skill
 from memattn.forecast.report.figures import error_by_step
 from memattn.forecast.report.memory_reading import KINDS, MemoryReading, SlotEffects
@@ -21,6 +22,13 @@ from memattn.forecast.report.series_section import SeriesForecast, error_ratios
 MAX_NAME = 60
 NONE = "-"  # instead of a number
 EVEN = 1.1  # times as usual: less is no answer to anything
+KINDS_OF_IMPORTANCE = {
+    "futr": "known ahead",
+    "hist": "known in the past",
+    "stat": "constant",
+    "calendar": "calendar",
+    "lags": "the series itself",
+}
 FEWEST_SEPARATE = 10  # groups of windows, for a standard error over them
 
 
@@ -176,6 +184,35 @@ def about_effects(effects: SlotEffects, layer: int) -> str:
         f" {needed} of {len(error)} slots, and shrinks by more than two without {harmful}. By"
         " chance alone, about one slot in twenty would do so."
     )
+
+
+def about_importances(explanation: Explanation) -> str:
+    """What the forecast rests on most, and what it does not rest on."""
+    found = explanation.importances
+    first, count = found[0], len(found)
+    windows = plural(explanation.windows, "held-out window")
+    text = "The error does not grow, whichever row is exchanged"
+    if first.increase > 0:
+        grown = significant(first.percent, 2)
+        text = f"The first row matters most: the error grows by {grown} % when it is exchanged"
+    text = f"{text} ({windows})."
+    if explanation.separate < FEWEST_SEPARATE:
+        return f"{text} The windows overlap too much to tell these figures from chance."
+    needed = sum(one.increase > 2 * one.standard_error for one in found)
+    harmful = sum(one.increase < -2 * one.standard_error for one in found)
+    return (
+        f"{text} The error grows by more than two standard errors (thin lines) for {needed} of"
+        f" {count} rows, and shrinks by more than two for {harmful}."
+    )
+
+
+def about_curve(curve: EffectCurve) -> str:
+    """How far the mean forecast goes, and where."""
+    forecasts = curve.forecasts.mean(axis=1)
+    if curve.labels:
+        return f"from {significant(forecasts.min())} to {significant(forecasts.max())}"
+    first, last = (f"{significant(forecasts[k])} at {curve.values[k]:.4g}" for k in (0, -1))
+    return f"from {first} to {last}"
 
 
 def about_usage(usage: Array) -> str:

@@ -46,7 +46,7 @@ def test_shares_are_means_of_the_engines_scores(forecaster: Forecaster) -> None:
     panel, history = fitted.panel, fitted.settings["min_history"].value
     held_out = fitted.held_out
     assert held_out is not None
-    assert held_out.engine is not None
+    assert held_out.model is not None
     assert reading.member == 1
     assert reading.lookback == fitted.settings["lookbacks"].value[1]
     which, ends = [], []
@@ -56,7 +56,7 @@ def test_shares_are_means_of_the_engines_scores(forecaster: Forecaster) -> None:
         ends += range(history, stop)
     assert reading.windows == len(ends)
     where = np.array(which), np.array(ends)
-    scores = held_out.engine.attention_scores(panel.values, panel.offsets, *where, 1)
+    scores = held_out.model.engine.attention_scores(panel.values, panel.offsets, *where, 1)
     np.testing.assert_allclose(reading.usage, scores.mean(axis=0), rtol=1e-5)
     np.testing.assert_allclose(reading.usage.sum(axis=1), 1, rtol=1e-5)
     phase = (1001 - panel.lengths[where[0]] + where[1]) % 4
@@ -100,7 +100,7 @@ def test_readers_do_not_overlap_and_fall(forecaster: Forecaster) -> None:
 def test_effects_are_errors_without_a_slot(forecaster: Forecaster) -> None:
     fitted, evaluation, reading = read(forecaster)
     assert fitted.held_out is not None
-    engine, panel = fitted.held_out.engine, fitted.panel
+    engine, panel = fitted.held_out.model.engine, fitted.panel
     assert engine is not None
     where = evaluation.windows.series, evaluation.windows.ends
     whole = engine.predict(panel.values, panel.offsets, *where, 1)[:, 0]
@@ -131,7 +131,7 @@ def test_margin_is_two_standard_errors_of_separate_windows() -> None:
     fitted, evaluation, reading = read(forecaster)
     assert len(evaluation) == 300
     assert fitted.held_out is not None
-    engine, panel = fitted.held_out.engine, fitted.panel
+    engine, panel = fitted.held_out.model.engine, fitted.panel
     assert engine is not None
     where = evaluation.windows.series, evaluation.windows.ends
     whole = engine.predict(panel.values, panel.offsets, *where, 0)[:, 0]
@@ -156,8 +156,8 @@ def test_without_held_out_windows_only_movement_is_measured(forecaster: Forecast
     assert reading.effects.error is None
     panel = fitted.panel
     where = np.arange(12), panel.lengths
-    whole = fitted.engine.predict(panel.values, panel.offsets, *where, 1)[:, 0]
-    without = fitted.engine.predict_without_slots(panel.values, panel.offsets, *where, 1, 0)
+    whole = fitted.model.engine.predict(panel.values, panel.offsets, *where, 1)[:, 0]
+    without = fitted.model.engine.predict_without_slots(panel.values, panel.offsets, *where, 1, 0)
     moved = 100 * np.mean(np.abs(without[2, :, 0] - whole) / whole)
     assert reading.effects.movement[0, 2] == pytest.approx(moved, rel=1e-9)
 

@@ -15,7 +15,8 @@ from memattn.errors import DataError
 from memattn.forecast import Forecaster
 from memattn.forecast.data.frames import MODEL
 from memattn.forecast.evaluation import METHODS, evaluate_held_out
-from memattn.forecast.forecaster_settings import engine_options
+from memattn.forecast.forecaster_settings import Setting, engine_options
+from memattn.forecast.model import Model
 
 from ..panels import flat_panel
 
@@ -270,8 +271,9 @@ def test_models_without_a_memory_say_so(fitted: Forecaster) -> None:
     assert "The forecast is Naive2" in untrained.text
     linear = Forecaster(6)
     state = fitted._state("test")
-    engine = PanelForecaster(**(engine_options(state.settings) | {"layers": 0}))
-    linear._fitted = replace(state, engine=engine, held_out=None)
+    settings = {**state.settings, "layers": Setting(0, "for a test")}
+    engine = PanelForecaster(**engine_options(settings))
+    linear._fitted = replace(state, model=Model(engine, settings), held_out=None)
     assert "The model is linear and has no memory layers." in Page(linear.render_report()).text
 
 

@@ -1,0 +1,132 @@
+"""The accuracy of the forecaster on electricity prices a day ahead, with what is known of that day.
+
+    python -m bench.prices NP.csv BE.csv PJM.csv --validate     # what the settings were chosen by
+    python -m bench.prices NP.csv BE.csv PJM.csv                # the test
+    python -m bench.prices NP.csv --intervals                   # trained quantiles: coverage, CRPS
+    python -m bench.prices NP.csv --validate --candidates       # each kind of network by itself
+
+The files are those of the benchmark of Lago et al. 2021 (epftoolbox): hours of six years, the price
+and two forecasts that are known the day before. Its protocol: the last 728 days are the test, each
+is forecast at midnight, and the error is the mean absolute one over all hours. With --validate the
+364 days before them are forecast, and nothing after these is read. The models of the forecaster are
+trained anew every 91 days, those that were published every day.
+
+Beside the error stands how likely it is that forecasts which are no better than those of the same
+hour a week before do as well (Diebold and Mariano 1995, one-sided, of the daily errors).
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from bench.forecasting import exit_code
+from bench.tables import markdown
+from memattn.forecast import Forecaster
+from memattn.forecast.evaluation import Evaluation
+
+Array = npt.NDArray[np.float64]
+
+DAY, WEEK = 24, 7 * 24
+TEST_DAYS, VALIDATION_DAYS, REFIT_DAYS = 728, 364, 91
+# MAE over the test of forecasts that epftoolbox publishes, all calibrated anew every day.
+PUBLISHED = {
+    "LEAR, ensemble": {"NP": 1.738, "BE": 6.140, "PJM": 3.013},
+    "DNN, ensemble": {"NP": 1.683, "BE": 5.870, "PJM": 2.862},
+}
+
+
+def load(path: Path, validate: bool) -> pd.DataFrame:
+    """The table, with nixtla's names; with `validate` without the test."""
+    frame = pd.read_csv(path)
+    frame.columns = ["ds", "exog1", "exog2", "y"]
+    frame["ds"] = pd.to_datetime(frame["ds"])
+    return frame[: -DAY * TEST_DAYS] if validate else frame
+
+
+def diebold_mariano(ours: Array, theirs: Array) -> float:
+    """The probability of daily errors (D,) so much below the others' if they were as good."""
+    difference = theirs - ours
+    deviation = float(difference.std(ddof=1)) / math.sqrt(len(difference))
+    return math.erfc(float(difference.mean()) / deviation / math.sqrt(2)) / 2
+
+
+def crps(truth: Array, quantiles: Array, levels: Array) -> float:
+    """Twice the mean pinball loss over quantiles (Q, ...): the CRPS, if they are many."""
+    error = truth - quantiles
+    tail = levels.reshape(-1, *[1] * truth.ndim)
+    return float(2 * np.maximum(tail * error, (tail - 1) * error).mean())
+
+
+def measure(frame: pd.DataFrame, days: int, options: dict[str, Any]) -> tuple[Evaluation, float]:
+    """The forecasts of the last days, and the seconds that they took."""
+    forecaster = Forecaster(horizon=DAY, futr_exog_list=["exog1", "exog2"], **options)
+    begin = time.perf_counter()
+    level = list(forecaster.trained_levels) or None
+    found = forecaster.backtest(frame, n_windows=days, step_size=DAY, refit=REFIT_DAYS, level=level)
+    return found, time.perf_counter() - begin
+
+
+def row(market: str, found: Evaluation, seconds: float, frame: pd.DataFrame) -> list[str]:
+    """What the table says of one market."""
+    truth, forecasts = found.truth, found.forecasts["memattn"]
+    values = frame["y"].to_numpy()
+    start = len(values) - truth.size
+    week_before = values[start - WEEK : len(values) - WEEK].reshape(truth.shape)
+    ours, theirs = (np.abs(one - truth).mean(axis=1) for one in (forecasts, week_before))
+    cells = [market, f"{ours.mean():.3f}", f"{theirs.mean():.3f}"]
+    cells.append(f"{diebold_mariano(ours, theirs):.1e}")
+    for published in PUBLISHED.values():
+        cells.append(f"{published[market]:.3f}" if market in published else "")
+    if found.intervals:
+        ends = sorted(found.intervals.items(), reverse=True)
+        low, high = [pair[0] for _, pair in ends], [pair[1] for _, pair in reversed(ends)]
+        tails = np.array([(100 - level) / 200 for level, _ in ends])
+        levels = np.concatenate([tails, [0.5], 1 - tails[::-1]])
+        cells.append(f"{crps(truth, np.stack([*low, forecasts, *high]), levels):.3f}")
+        cells += [f"{found.coverage(level):.1f}" for level in sorted(found.intervals)]
+    return [*cells, f"{seconds:.0f}"]
+
+
+def run(options: argparse.Namespace) -> None:
+    """All markets, and the table of them."""
+    days = VALIDATION_DAYS if options.validate else TEST_DAYS
+    asked: dict[str, Any] = {"members": options.members, "seed": options.seed}
+    header = ["market", "MAE", "a week before", "DM, p", *PUBLISHED]
+    if options.intervals:
+        asked |= {"loss": "quantile", "level": options.level}
+        header += ["CRPS", *(f"in {level:g} %" for level in options.level)]
+    rows = []
+    for path in options.files:
+        frame = load(path, options.validate)
+        found, seconds = measure(frame, days, asked)
+        rows.append(row(path.stem, found, seconds, frame))
+        print(*rows[-1], file=sys.stderr)
+    print(markdown([*header, "s"], rows))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; 130 when interrupted."""
+    parse = argparse.ArgumentParser("python -m bench.prices", description=__doc__)
+    parse.formatter_class = argparse.RawDescriptionHelpFormatter
+    parse.add_argument("files", type=Path, nargs="+", help="NP.csv and so on")
+    parse.add_argument("--validate", action="store_true", help="do not look at the test part")
+    parse.add_argument("--members", type=int, default=5)
+    parse.add_argument("--seed", type=int, default=0)
+    parse.add_argument("--intervals", action="store_true", help="train quantiles")
+    parse.add_argument("--level", type=float, nargs="+", default=[80, 95])
+    options = parse.parse_args(arguments)
+    return exit_code(lambda: run(options))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,391 @@
+"""What the forecasts of a fitted forecaster rest on, and how they follow what is known ahead.
+
+The windows that fit held out are forecast anew, by a model that has not seen them, while what it
+sees of one thing is exchanged among the windows: the more the error grows, the more the forecasts
+rest on that thing (permutation importance, Breiman 2001). What is exchanged keeps its own values
+and their order in time, but no longer belongs to the window.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from memattn.forecast.conformal import domain_of, points_of
+from memattn.forecast.covariate_encoding import SEASONS_BACK, Table, covariates_of, rows_from
+from memattn.forecast.data.columns import Array
+from memattn.forecast.data.covariates import FUTR
+from memattn.forecast.data.frames import kind_of, to_table
+from memattn.forecast.data.panel import Panel
+from memattn.forecast.data.time_zones import Ticks
+from memattn.forecast.data.windows import Windows
+from memattn.forecast.fitting import FEWEST_VALUES, Fitted
+from memattn.forecast.metrics import mean_error, significant
+from memattn.forecast.model import Inputs, Model
+
+LAGS = "lags"  # the kind of what is seen of the past of the series
+REPEATS = 5  # exchanges of each thing, whose mean counts
+MOST_WINDOWS, MOST_VALUES = 400, 50_000  # explained, and of their forecasts
+MOST_ROWS, FEWEST_WINDOWS = (
+    2_000_000,
+    50,
+)  # of the past of all windows; so many have it all the same
+QUANTILES = np.linspace(0.05, 0.95, 10)  # of a number, for its curve
+FEW_ROWS = 4  # of the past that are a block of their own where there is no season
+
+
+@dataclass(frozen=True)
+class Importance:
+    """How much forecasts rest on one thing.
+
+    Attributes
+    ----------
+    name : str
+        A covariate, or which rows of the past.
+    kind : str
+        ``"futr"``, ``"hist"``, ``"stat"`` or ``"calendar"`` for a covariate, ``"lags"`` for rows of
+        the past.
+    increase : float
+        By how much the mean absolute error grows when it is exchanged among windows, in units of
+        the series.
+    percent : float
+        The same in percent of the mean absolute error.
+    standard_error : float
+        Of `increase`, where windows that begin within one horizon count as one.
+    """
+
+    name: str
+    kind: str
+    increase: float
+    percent: float
+    standard_error: float
+
+
+@dataclass(frozen=True, eq=False)
+class EffectCurve:
+    """The mean forecast of the windows for each of P values of a covariate, all else as it was.
+
+    Attributes
+    ----------
+    name : str
+        The covariate, one that is known ahead.
+    values : array (P,)
+        What the covariate is over the whole horizon, ascending: the places of categories, all
+        values of a number that has few, or quantiles of what each series has had, of which this is
+        the mean over the windows.
+    labels : tuple of str
+        The categories; empty for numbers.
+    forecasts : array (P, horizon)
+        The mean over windows, for each step ahead.
+    standard_error : array (P,)
+        Of the difference between the mean over the horizon and that of the forecasts as they were.
+    """
+
+    name: str
+    values: Array
+    labels: tuple[str, ...]
+    forecasts: Array
+    standard_error: Array
+
+    @property
+    def points(self) -> list[tuple[float, str]]:
+        """Value and category of each point: NaN for a category, an empty text for a number."""
+        if self.labels:
+            return [(np.nan, label) for label in self.labels]
+        return [(value, "") for value in self.values.tolist()]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Explanation:
+    """What forecasts rest on, measured on W held-out windows.
+
+    Attributes
+    ----------
+    panel : Panel
+        Of the windows.
+    windows : int
+        How many there are.
+    separate : int
+        How many groups of them begin within one horizon: what standard errors count.
+    mae : float
+        The mean absolute error of the forecasts as they were.
+    importances : tuple of Importance
+        The largest first.
+    curves : tuple of EffectCurve
+        One for each covariate that is known ahead, in the order of the caller's list.
+    """
+
+    panel: Panel
+    windows: int
+    separate: int
+    mae: float
+    importances: tuple[Importance, ...]
+    curves: tuple[EffectCurve, ...]
+
+    def __repr__(self) -> str:
+        rows = [["", "kind", "MAE", "%", "standard error"]]
+        rows += [[one.name, one.kind, *_cells(one)] for one in self.importances]
+        width = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = [f"increase of the MAE, {significant(self.mae)} on {self.windows:,} windows:"]
+        for name, kind, *cells in rows:
+            right = [cell.rjust(size) for cell, size in zip(cells, width[2:], strict=True)]
+            lines.append("  ".join([name.ljust(width[0]), kind.ljust(width[1]), *right]))
+        return "\n".join(lines)
+
+    def to_frame(self) -> Any:
+        """The importances as a table of the caller's kind.
+
+        Returns
+        -------
+        DataFrame, Table or SmallTable
+            As `Forecaster.predict`: name, kind, mae_increase, in units of the series,
+            mae_increase_percent, standard_error of mae_increase, and the number of windows.
+        """
+        found = self.importances
+        columns: dict[str, Any] = {
+            "name": np.array([one.name for one in found], dtype=object),
+            "kind": np.array([one.kind for one in found], dtype=object),
+            "mae_increase": np.array([one.increase for one in found]),
+            "mae_increase_percent": np.array([one.percent for one in found]),
+            "standard_error": np.array([one.standard_error for one in found]),
+            "windows": np.full(len(found), self.windows),
+        }
+        return to_table(columns, kind_of(self.panel))
+
+    def curves_frame(self) -> Any:
+        """The effect curves as a table of the caller's kind.
+
+        Returns
+        -------
+        DataFrame, Table or SmallTable
+            As `to_frame`: name, value, NaN for a category, category, empty for a number, step ahead
+            from 1 on, and the mean forecast.
+        """
+        rows = [
+            (curve.name, *point, step, forecast)
+            for curve in self.curves
+            for point, forecasts in zip(curve.points, curve.forecasts.tolist(), strict=True)
+            for step, forecast in enumerate(forecasts, 1)
+        ]
+        kinds = {"name": object, "value": float, "category": object, "step": int, "forecast": float}
+        columns: dict[str, Any] = {
+            name: np.array([row[k] for row in rows], dtype=kind)
+            for k, (name, kind) in enumerate(kinds.items())
+        }
+        return to_table(columns, kind_of(self.panel))
+
+
+def _cells(one: Importance) -> list[str]:
+    return [f"{one.increase:+.4g}", f"{one.percent:+.1f}", significant(one.standard_error)]
+
+
+def explain(fitted: Fitted) -> Explanation | None:
+    """What the forecasts rest on; None where fit held out too few windows, or learned nothing."""
+    held_out, settings = fitted.held_out, fitted.settings
+    if held_out is None or settings["steps"].value == 0:
+        return None
+    panel, horizon = fitted.panel, int(settings["horizon"].value)
+    windows = _usable(panel, held_out.windows, bool(settings["logs"].value), horizon)
+    if len(windows) < 2:
+        return None
+    model = held_out.model or fitted.model
+    seen = _Seen(model, panel, windows)
+    truth = windows.truth(panel, horizon)
+
+    def errors(forecasts: Array) -> Array:
+        return np.asarray(np.nanmean(np.abs(forecasts - truth), axis=1))
+
+    usual, group = errors(seen.forecasts()), windows.groups(horizon)
+    mae = float(usual.mean())
+    found, separate = [], int(group.max()) + 1
+    for name, kind, exchanged_once in seen.things():
+        grown = np.mean([errors(one) - usual for one in exchanged_once], axis=0)
+        increase, error = float(grown.mean()), float(mean_error(grown, group)[0])
+        percent = 100 * increase / max(mae, np.finfo(float).tiny)
+        found.append(Importance(name, kind, increase, percent, error))
+    for column in covariates_of(panel).columns:
+        if column.name not in model.covariates:  # validation left it out
+            found.append(Importance(column.name, column.role, 0.0, 0.0, 0.0))
+    found.sort(key=lambda one: -one.increase)
+    curves = tuple(seen.curves(group))
+    return Explanation(panel, len(windows), separate, mae, tuple(found), curves)
+
+
+def _usable(panel: Panel, windows: Windows, logs: bool, horizon: int) -> Windows:
+    """Windows that the engine forecasts, hold a truth and begin after a value; not too many."""
+    domain = domain_of(panel, windows, logs)
+    good = (windows.ends >= FEWEST_VALUES) & (domain.roughness > 0)
+    good &= ~np.isnan(panel.values[panel.offsets[windows.series] + windows.ends - 1])
+    good &= ~np.isnan(windows.truth(panel, horizon)).all(axis=1)
+    chosen = np.flatnonzero(good)
+    rows = int(windows.ends[chosen].mean()) if len(chosen) else 1
+    long = max(MOST_ROWS // rows, FEWEST_WINDOWS)
+    most = max(min(MOST_WINDOWS, MOST_VALUES // horizon, long), 2)
+    places = np.linspace(0, len(chosen) - 1, min(len(chosen), most))
+    chosen = chosen[places.round().astype(np.int64)]
+    return Windows(windows.series[chosen], windows.ends[chosen])
+
+
+class _Seen:
+    """What a model sees of W windows, each of which is a series of its own.
+
+    So what it sees of one window can be changed without changing that of another.
+    """
+
+    def __init__(self, model: Model, panel: Panel, windows: Windows) -> None:
+        self.model, self.panel, self.windows = model, panel, windows
+        self.rng = np.random.default_rng(0)
+        settings = model.settings
+        self.lookback = int(max(settings["lookbacks"].value))
+        self.season = int(panel.season)
+        self.logs = domain_of(panel, windows, bool(settings["logs"].value)).logs
+        every, horizon = model.inputs_of(panel, windows), int(settings["horizon"].value)
+        series, ends = every.windows.series, every.windows.ends
+        self.lengths = ends  # all of the past: units are those of the whole of it
+        first = every.offsets[series]
+        self.offsets = _offsets(self.lengths)
+        self.values = every.values[rows_from(first, self.lengths)]
+        self.table: Table | None = None
+        # The rows of covariates of each window that a network sees (W, S), the horizon last.
+        begin, reach = first + horizon * series, max(self.lookback, SEASONS_BACK[-1] * self.season)
+        back = np.minimum(np.arange(reach, -horizon, -1), self.lengths[:, None])
+        stops = np.cumsum(self.lengths + horizon) - horizon
+        self.seen, self.ahead = stops[:, None] - back, slice(reach, None)
+        if every.table is not None:
+            # All other rows stay as they are, zeros that take no memory.
+            table = np.zeros((stops[-1] + horizon, every.table.shape[1]), dtype=np.float32)
+            table[self.seen] = every.table[(begin + self.lengths)[:, None] - back]
+            self.table = table
+
+    def forecasts(self, values: Array | None = None) -> Array:
+        """Forecasts (W, horizon), of other values if there are any."""
+        values = self.values if values is None else values
+        own = Windows(np.arange(len(self.lengths)), self.lengths)
+        inputs = Inputs(values, self.offsets, own, self.table)
+        return points_of(self.model.predict(self.panel, self.windows, inputs=inputs))
+
+    def things(self) -> Iterator[tuple[str, str, Iterator[Array]]]:
+        """Name and kind of each thing, and the forecasts when it is exchanged, several times."""
+        for name, kind, columns in self._covariates():
+            yield name, kind, (self._with_covariate(columns) for _ in range(REPEATS))
+        for name, first, last in self._blocks():
+            yield name, LAGS, (self._with_rows(first, last) for _ in range(REPEATS))
+
+    def curves(self, group: Ticks) -> Iterator[EffectCurve]:
+        """The effect curve of each covariate that is known ahead."""
+        encoding, usual = self.model.encoding, self.forecasts().mean(axis=1)
+        if encoding is None or self.table is None:
+            return
+        of_panel = covariates_of(self.panel).columns
+        place = encoding.places(self.panel)[self.windows.series]
+        for k, (_, kind, columns) in enumerate(self._covariates()):
+            if kind != FUTR:
+                continue
+            covariate = of_panel[encoding.chosen[k]]
+            points = self._points(k)
+            found = []
+            for values in points:
+                part = np.zeros((len(place), encoding.columns[k].width), dtype=np.float32)
+                encoding.encode(k, values, place, part)
+                with self._changed(self.seen[:, self.ahead], columns, part[:, None]):
+                    found.append(self.forecasts())
+            forecasts = np.array(found)
+            error = mean_error(forecasts.mean(axis=2) - usual, group)[0]
+            labels = [covariate.categories[int(one[0])] for one in points if covariate.categories]
+            yield EffectCurve(
+                covariate.name, points.mean(axis=1), tuple(labels), forecasts.mean(axis=1), error
+            )
+
+    def _points(self, k: int) -> Array:
+        """The values (P, W) of covariate `k` that its curve shows, for each window."""
+        encoding = self.model.encoding
+        assert encoding is not None
+        one, found = encoding.columns[k], covariates_of(self.panel)
+        count = len(self.windows)
+        starts = found.starts(self.panel.offsets)[:-1]
+        values = found.values[rows_from(starts, self.panel.lengths), encoding.chosen[k]]
+        whole = values[~np.isnan(values)]
+        several = np.unique(whole) if one.kept is None else np.array(one.kept, np.float64)
+        if one.kept is not None or len(several) <= len(QUANTILES):
+            return np.repeat(several[:, None], count, axis=1)
+        parts = [part[~np.isnan(part)] for part in np.split(values, self.panel.offsets[1:-1])]
+        own = {
+            int(series): np.quantile(parts[series] if len(parts[series]) else whole, QUANTILES)
+            for series in np.unique(self.windows.series)
+        }
+        return np.stack([own[series] for series in self.windows.series.tolist()], axis=1)
+
+    def _covariates(self) -> Iterator[tuple[str, str, slice]]:
+        """Name, role and columns of the table of each covariate that the model has."""
+        encoding, at = self.model.encoding, 0
+        if encoding is None:
+            return
+        of_panel = covariates_of(self.panel).columns
+        for one, place in zip(encoding.columns, encoding.chosen, strict=True):
+            yield of_panel[place].name, one.role, slice(at, at + one.width)
+            at += one.width
+
+    @contextmanager
+    def _changed(self, rows: Ticks, columns: slice, cells: Table) -> Iterator[None]:
+        """In the block, columns of rows (W, S) of the table hold these cells."""
+        assert self.table is not None
+        before = self.table[rows, columns]
+        self.table[rows, columns] = cells
+        yield
+        self.table[rows, columns] = before
+
+    def _with_covariate(self, columns: slice) -> Array:
+        """Forecasts when each window has these columns of another one."""
+        assert self.table is not None
+        donor = exchanged(np.zeros(len(self.windows), np.int64), self.rng)
+        with self._changed(self.seen, columns, self.table[self.seen, columns][donor]):
+            return self.forecasts()
+
+    def _blocks(self) -> Iterator[tuple[str, int, int]]:
+        """Name, first and last row, counted back from 0, of the blocks of the past."""
+        near = min(self.season if self.season > 1 else FEW_ROWS, self.lookback)
+        yield f"last {near} rows" if near > 1 else "last row", 0, near
+        if near < self.lookback:
+            yield f"{near + 1} to {self.lookback} rows ago", near, self.lookback
+
+    def _with_rows(self, first: int, last: int) -> Array:
+        """Forecasts when rows of the past are those of another window of the same phase.
+
+        They are moved to the level of the window and stretched to its spread, in logs where the
+        series is positive, for series differ in both.
+        """
+        panel, windows = self.panel, self.windows
+        ahead = windows.ends - panel.lengths[windows.series]
+        phase = panel.positions()[windows.series] // panel.frequency.step + ahead
+        donor = exchanged(phase % self.season, self.rng)
+        values, seen = self.values.copy(), []
+        for start, end, log in zip(self.offsets[:-1], self.offsets[1:], self.logs, strict=True):
+            rows = self.values[max(start, end - self.lookback) : end]
+            rows = np.log(rows) if log else rows
+            seen.append(((rows - rows.mean()) / (rows.std() or 1.0), rows.mean(), rows.std()))
+        for k, other in enumerate(donor.tolist()):
+            (own, level, spread), theirs = seen[k], seen[other][0]
+            count = min(last, len(own), len(theirs)) - first
+            if count <= 0:
+                continue
+            rows = level + spread * theirs[len(theirs) - first - count : len(theirs) - first]
+            stop = self.offsets[k + 1] - first
+            values[stop - count : stop] = np.exp(rows) if self.logs[k] else rows
+        return self.forecasts(values)
+
+
+def exchanged(group: Ticks, rng: np.random.Generator) -> Ticks:
+    """For each window another one of its group (W,), drawn at random; itself if it is alone."""
+    donor = np.arange(len(group))
+    for one in np.unique(group):
+        members = rng.permutation(np.flatnonzero(group == one))
+        donor[members] = np.roll(members, 1)
+    return donor
+
+
+def _offsets(lengths: Ticks) -> Ticks:
+    return np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])

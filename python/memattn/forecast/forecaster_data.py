@@ -1,0 +1,135 @@
+"""How a forecaster reads people's data: panels, what is known beside them, their settings."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from memattn.errors import quoted, refused
+from memattn.forecast.arguments import EXOG, whole_number
+from memattn.forecast.data.future_rows import with_future
+from memattn.forecast.data.panel import Data, Panel, Table, panel_of
+from memattn.forecast.data.time_zones import Ticks
+from memattn.forecast.data.windows import Rolling, last_windows
+from memattn.forecast.forecaster_settings import Settings, choose_settings, stride
+from memattn.forecast.forecaster_state import ForecasterState
+
+
+class ForecasterData(ForecasterState):
+    """What a `Forecaster` makes of tables."""
+
+    def panel(
+        self,
+        data: Data,
+        *,
+        static_df: Table | None = None,
+        n_windows: int = 0,
+        step_size: int = 1,
+    ) -> Panel:
+        """The series in data, read as `fit` and `predict` read them.
+
+        Parameters
+        ----------
+        data : DataFrame, path or Panel
+            As in `fit`; after it, of the frequency and season found there.
+        static_df : DataFrame or path, optional
+            As in `fit`.
+        n_windows, step_size : int
+            Of a backtest to come, which then finds frequency and season in what is known before
+            its first window.
+
+        Raises
+        ------
+        DataError
+            The data cannot be used; after fit also for rows between the steps of its frequency.
+        """
+        where = "Forecaster.panel"
+        if self._fitted is not None and not n_windows:
+            return self._panel_like_fit(where, data, static_df=static_df)
+        some = whole_number(where, "n_windows", n_windows, 0)
+        held = self._rolling(where, n_windows, step_size) if some else None
+        return self._panel(where, data, held, static_df=static_df)
+
+    def with_future(
+        self,
+        panel: Panel,
+        X_df: Table | None = None,  # noqa: N803 - nixtla's name
+        h: int | None = None,
+    ) -> Panel:
+        """A panel with the covariates that are known of the rows after its series.
+
+        Parameters
+        ----------
+        panel : Panel
+            As `panel` makes it.
+        X_df, h
+            As in `Forecaster.predict`.
+
+        Raises
+        ------
+        DataError
+            X_df lacks a row or a value, or there is none and the panel has not its covariates.
+        """
+        where = "Forecaster.with_future"
+        steps = self.horizon if h is None else whole_number(where, "h", h, 1, self.horizon)
+        return self._with_future(where, panel, X_df, steps)
+
+    def _rolling(self, where: str, n_windows: int, step_size: int) -> Rolling:
+        whole_number(where, "n_windows", n_windows, 1)
+        return Rolling(self.horizon, n_windows, whole_number(where, "step_size", step_size, 1))
+
+    def _panel(
+        self,
+        where: str,
+        data: Data,
+        held: Rolling | None = None,
+        like: Panel | None = None,
+        static_df: Table | None = None,
+    ) -> Panel:
+        names = ["freq", "season", "id_col", "time_col", "target_col", "day_first", "on_bad_series"]
+        names += [*EXOG, "calendar", "country"] if self.has_covariates else []
+        options = {name: getattr(self, name) for name in names}
+        if self.has_covariates:
+            options |= {"ahead": self.horizon, "static_df": static_df}
+        elif static_df is not None:
+            raise refused(where, "static_df", "found a table, but stat_exog_list names no column")
+        panel = panel_of(where, data, held=held, like=like, **options)
+        if self.alias in (panel.form.id_col, panel.form.time_col, panel.form.target_col):
+            problem = f"found {self.alias!r}, which is a column of the data; choose another"
+            raise refused(where, "alias", problem)
+        return panel
+
+    def _panel_like_fit(self, where: str, data: Data, static_df: Table | None = None) -> Panel:
+        known = self._state("panel").panel
+        panel = self._panel(where, data, like=known, static_df=static_df)
+        if panel.frequency != known.frequency:  # a Panel, or hours of another clock
+            found, expected = panel.frequency.every, known.frequency.every
+            msg = f"found one row every {found}, expected one every {expected}, as in fit"
+            raise refused(where, "data", msg)
+        panel, settings = replace(panel, season=known.season), self._state("panel").settings
+        if stride(settings) > 1:
+            other = panel.phases(*last_windows(panel)) != settings["origin_phase"].value
+            if other.any():
+                first, when = quoted(str(panel.ids[int(np.argmax(other))])), "as those of fit do"
+                msg = f"found {first} to end at another phase of the season of {panel.season} rows"
+                hint = f"expected all series to end {when}; cut them there, or fit again"
+                raise refused(where, "data", f"{msg}, {hint}")
+        return panel
+
+    def _choose(self, panel: Panel, phases: Ticks) -> Settings:
+        return choose_settings(
+            panel.lengths,
+            panel.frequency,
+            panel.season,
+            self,
+            covariates=self.has_covariates,
+            phases=phases,
+        )
+
+    def _with_future(self, where: str, panel: Panel, future: Table | None, steps: int) -> Panel:
+        """The panel with what is known of the next `steps` rows."""
+        if future is not None and not self.futr_exog_list:
+            problem = "found a table, but no covariate is known ahead; pass futr_exog_list"
+            raise refused(where, "X_df", problem)
+        return with_future(panel, future, steps)

@@ -1,0 +1,179 @@
+"""A model of a panel: the engine, its settings, and how a panel becomes what the engine takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from memattn._memattn import PanelForecaster
+from memattn.errors import DataError
+from memattn.forecast.covariate_encoding import (
+    Encoded,
+    Encoding,
+    Table,
+    blocks_of,
+    covariates_of,
+    learn,
+    rows_from,
+)
+from memattn.forecast.data.columns import Array
+from memattn.forecast.data.panel import Panel
+from memattn.forecast.data.time_zones import Ticks
+from memattn.forecast.data.windows import Windows, known_before, last_windows, with_their_series
+from memattn.forecast.forecaster_settings import Settings, begin, engine_options, stride
+from memattn.forecast.progress import Progress
+
+
+class Inputs(NamedTuple):
+    """What the engine sees of W windows.
+
+    Series k is ``values[offsets[k]:offsets[k + 1]]``. The rows of its covariates in `table`, which
+    is None without any, are one for each value and a horizon more.
+    """
+
+    values: Array
+    offsets: Ticks
+    windows: Windows
+    table: Table | None
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """An engine and what it sees of a panel.
+
+    Attributes
+    ----------
+    engine : PanelForecaster
+        The networks.
+    settings : Settings
+        What they were made with.
+    encoding : Encoding, optional
+        Of covariates; None without any.
+    covariates : tuple of str
+        The names of those that it sees.
+    """
+
+    engine: PanelForecaster
+    settings: Settings
+    encoding: Encoding | None = None
+    covariates: tuple[str, ...] = ()
+
+    @property
+    def memory_layers(self) -> int:
+        """Of those members that have any; the linear ones come first."""
+        layers = self.settings["layers"].value
+        return int(max(layers) if isinstance(layers, tuple) else layers)
+
+    def fit(self, panel: Panel, progress: Progress | None = None) -> bool:
+        """Train; whether to the end."""
+        values, offsets, table = self._training(panel)
+        return self.engine.fit(values, offsets, progress, table)
+
+    def resume(
+        self,
+        panel: Panel,
+        steps_done: int,
+        members: Sequence[npt.NDArray[np.float32]],
+        progress: Progress | None = None,
+    ) -> bool:
+        """Go on with a training; whether to the end."""
+        values, offsets, table = self._training(panel)
+        return self.engine.resume(values, offsets, steps_done, list(members), progress, table)
+
+    def predict(
+        self, panel: Panel, windows: Windows, member: int = -1, inputs: Inputs | None = None
+    ) -> Array:
+        """Forecasts (W, outputs, horizon) of windows, of one member or of all together.
+
+        With `inputs` the engine sees these instead of what `inputs_of` makes of the windows.
+        """
+        values, offsets, then, table = inputs or self.inputs_of(panel, windows)
+        found = self.engine.predict(values, offsets, then.series, then.ends, member, table)
+        if self.encoding is None:
+            return found
+        return self.encoding.restore(found, panel, windows.series)
+
+    def scores(self, panel: Panel, windows: Windows, member: int) -> npt.NDArray[np.float32]:
+        """How a member shares its attention among the slots (W, layers, memory_size)."""
+        values, offsets, then, table = self.inputs_of(panel, windows)
+        return self.engine.attention_scores(values, offsets, then.series, then.ends, member, table)
+
+    def predict_without_slots(
+        self, panel: Panel, windows: Windows, member: int, layer: int
+    ) -> Array:
+        """Forecasts (memory_size, W, outputs, horizon) of a member, each without one slot."""
+        values, offsets, then, table = self.inputs_of(panel, windows)
+        found = self.engine.predict_without_slots(
+            values, offsets, then.series, then.ends, member, layer, table
+        )
+        if self.encoding is None:
+            return found
+        parts = [self.encoding.restore(part, panel, windows.series) for part in found]
+        return np.stack(parts)
+
+    def _training(self, panel: Panel) -> tuple[Array, Ticks, Table | None]:
+        if self.encoding is None:
+            return panel.filled, panel.offsets, None
+        # Windows of training begin whole seasons before the last row at which forecasts begin.
+        ends = last_windows(panel).at_phase(panel, *begin(self.settings))
+        rows = rows_from(panel.offsets[ends.series], ends.ends)
+        values = self.encoding.compress(panel.filled[rows], panel, *ends)
+        offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(ends.ends)])
+        return values, offsets, self._table(panel, *ends)
+
+    def inputs_of(self, panel: Panel, windows: Windows) -> Inputs:
+        """What the engine sees of windows."""
+        if self.encoding is None:
+            known = known_before(panel, windows)
+            return Inputs(known.values, known.offsets, known.windows, None)
+        panel, windows = with_their_series(panel, windows)
+        known = known_before(panel, windows)
+        owner = np.concatenate([np.arange(len(panel)), known.copied])
+        lengths = np.diff(known.offsets)
+        values = self.encoding.compress(known.values, panel, owner, lengths)
+        return Inputs(values, known.offsets, known.windows, self._table(panel, owner, lengths))
+
+    def _table(self, panel: Panel, owner: Ticks, lengths: Ticks) -> Table | None:
+        if self.encoding is None or not self.encoding.width:
+            return None
+        return self.encoding.table(panel, owner, lengths)
+
+
+def model_of(settings: Settings, panel: Panel) -> Model:
+    """A model, untrained, for a training on this panel; DataError when it would be too large."""
+    encoding, options = None, engine_options(settings)
+    names: tuple[str, ...] = ()
+    if "left_out" in settings:
+        season = settings["season"].value
+        aligned = stride(settings) > 1
+        encoding = learn(
+            panel,
+            season,
+            aligned=aligned,
+            compressed=settings["compressed"].value,
+            without=settings["left_out"].value,
+        )
+        options |= covariate_options(encoding.columns, encoding.cycle, settings)
+        names = tuple(covariates_of(panel).columns[place].name for place in encoding.chosen)
+    try:
+        return Model(PanelForecaster(**options), settings, encoding, names)
+    except ValueError as error:
+        function, found = str(error).partition(": ")[0], str(error).rpartition(": ")[2]
+        if function != "PanelForecasterOptions":  # the environment's variables
+            raise
+        problem = f"{found}; choose a smaller horizon, season or lookback"
+        raise DataError("option", problem, argument="lookback") from None
+
+
+def covariate_options(columns: Sequence[Encoded], cycle: int, settings: Settings) -> dict[str, Any]:
+    """What the engine is made with beside `engine_options`."""
+    horizon, season = settings["horizon"].value, settings["season"].value
+    aligned, lookback = stride(settings) > 1, min(settings["lookbacks"].value)
+    return {
+        "covariates": sum(one.width for one in columns) + cycle,
+        "blocks": blocks_of(columns, horizon, season, aligned, lookback, cycle),
+    }
