@@ -117,7 +117,9 @@ class ForecasterData(ForecasterState):
                 raise refused(where, "data", f"{msg}, {hint}")
         return panel
 
-    def _choose(self, panel: Panel, phases: Ticks) -> Settings:
+    def _choose(self, panel: Panel, phases: Ticks | None = None) -> Settings:
+        if phases is None:
+            phases = panel.phases(*last_windows(panel))
         return choose_settings(
             panel.lengths,
             panel.frequency,

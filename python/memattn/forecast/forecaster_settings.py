@@ -44,6 +44,7 @@ SETTING_WORDS = {
     "left_out": "covariates left out",
     "compressed": "values compressed",
     "origin_stride": "rows between forecasts",
+    "origin_phase": "row of the season at which forecasts begin",
     "batch_size": "windows per step",
 }
 
