@@ -17,7 +17,8 @@ ceil((n + 1) p)-th smallest, times the unit of the window at hand. If calibratio
 to come are exchangeable, it holds the truth with probability p or more (Vovk et al. 2005; Lei et
 al. 2018): on average over series, not for each of them. The 1 is the window at hand, whose score is
 taken to be the largest; weights are those of Barber et al. (2023). Windows that share values say
-less than others, so that k steps ahead the window at hand counts SHARED * k.
+less than others, so that k steps ahead the window at hand counts SHARED * k, or less where windows
+begin more than a row apart.
 
 A model that was trained for quantiles has ends of its own for some levels. There the error is how
 far the truth lies outside of them, less than 0 inside, and the ends are moved by the same rank of
@@ -45,6 +46,7 @@ POWERS = (0.5, 0.6, 0.7, 0.75, 0.8, 0.9, 1.0)  # of roughness in logs, by which 
 RECENT_ROWS, RECENT_SEASONS = 168, 7  # the larger of them: the last rows, and the half-life
 HALF_LIFE_HORIZONS = 3.5  # at least
 FORGOTTEN = 6  # half-lives
+FEWEST_IN_HALF_LIFE = 60  # windows a series, where they begin more than a row apart
 SHARED = 0.5  # of the windows that overlap with one
 RECENT_RANGE = 4.0  # by which the last rows may be rougher than the history, or smoother
 CUTOFFS = 64  # at which the errors known by then calibrate anew; half as many in each doubling
@@ -137,6 +139,7 @@ class Calibration:
     age: Ticks  # (n,), how many rows were known after the window began
     half_life: float  # of the weights of windows, in rows
     levels: tuple[float, ...] = ()  # that were trained, in percent, ascending; none: any can be had
+    apart: int = 1  # rows from one window of a series to the next
 
     def __len__(self) -> int:
         return len(self.errors)
@@ -175,7 +178,7 @@ class Calibration:
             mine = domain.logs == logs
             unit = domain.unit(power)[mine, None]
             # An infinite score times a unit of 0 is no width, but none is none.
-            quantile = conformal_quantile(scores, level, weights[these])
+            quantile = conformal_quantile(scores, level, weights[these], self.apart)
             quantile = np.broadcast_to(quantile, widths[mine].shape)
             still = np.where(np.isnan(quantile), np.nan, 0.0)
             widths[mine] = np.multiply(unit, quantile, out=still, where=unit > 0)
@@ -209,11 +212,13 @@ def calibrate(
     forecasts: Array,
     logs: bool = True,
     levels: tuple[float, ...] = (),
+    apart: int = 1,
 ) -> Calibration:
     """What forecasts of n windows say about errors to come.
 
     They are points (n, horizon), or (n, 2 K + 1, horizon) ascending quantiles, the median in the
-    middle: the ends of K `levels`, ascending. `logs` is as in `domain_of`.
+    middle: the ends of K `levels`, ascending. `logs` is as in `domain_of`, and the windows of a
+    series begin `apart` rows from each other.
     """
     domain = domain_of(panel, windows, logs)
     horizon, middle = forecasts.shape[-1], len(levels)
@@ -221,13 +226,14 @@ def calibrate(
     quantiles = quantiles_of(forecasts)
     reaches = range(1, middle + 1) if levels else (0,)
     errors = [_distances(domain, quantiles, truth, middle - k, middle + k) for k in reaches]
-    age, half_life = ages(panel, windows), half_life_of(panel.season, horizon)
-    return Calibration(np.stack(errors, axis=1), domain, age, half_life, levels)
+    age, half_life = ages(panel, windows), half_life_of(panel.season, horizon, apart)
+    return Calibration(np.stack(errors, axis=1), domain, age, half_life, levels, apart)
 
 
-def half_life_of(season: int, horizon: int) -> float:
+def half_life_of(season: int, horizon: int, apart: int = 1) -> float:
     """In how many rows the weight of a calibration window halves."""
-    return max(RECENT_ROWS, RECENT_SEASONS * season, HALF_LIFE_HORIZONS * horizon)
+    rows = max(RECENT_ROWS, RECENT_SEASONS * season, HALF_LIFE_HORIZONS * horizon)
+    return rows if apart == 1 else max(rows, FEWEST_IN_HALF_LIFE * apart)
 
 
 def ages(panel: Panel, windows: Windows) -> Ticks:
@@ -267,11 +273,13 @@ def _distances(domain: Domain, quantiles: Array, truth: Array, low: int, high: i
     return np.where(np.isnan(distances) & ~np.isnan(truth), np.inf, distances)
 
 
-def conformal_quantile(scores: Array, level: float, weights: Array | None = None) -> Array:
+def conformal_quantile(
+    scores: Array, level: float, weights: Array | None = None, apart: int = 1
+) -> Array:
     """The weighted quantile of the scores (n, horizon) of each step; NaN is none.
 
     With equal weights it is, one step ahead, the ceil((n + 1) level / 100)-th smallest. Weights
-    (n,) are at most 1, which they are by default.
+    (n,) are at most 1, which they are by default; `apart` is as in `calibrate`.
     """
     if not len(scores):
         return np.full(scores.shape[1], np.nan)
@@ -279,7 +287,7 @@ def conformal_quantile(scores: Array, level: float, weights: Array | None = None
     weight = np.ones(len(scores)) if weights is None else weights
     sums = np.cumsum(weight[order] * ~np.isnan(np.take_along_axis(scores, order, 0)), axis=0)
     # Of the window at hand, the largest score.
-    own = np.maximum(1.0, SHARED * np.arange(1, scores.shape[1] + 1))
+    own = np.maximum(1.0, SHARED * np.arange(1, scores.shape[1] + 1) / apart)
     # 1e-9: the sum may lie a rounding error below the share.
     below = (sums < (sums[-1] + own) * level / 100 - 1e-9).sum(axis=0)
     count = np.count_nonzero(~np.isnan(scores), axis=0)

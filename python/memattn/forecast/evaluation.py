@@ -36,6 +36,7 @@ from memattn.forecast.data.long_rows import plural
 from memattn.forecast.data.panel import Panel
 from memattn.forecast.data.time_zones import Ticks
 from memattn.forecast.data.windows import Windows
+from memattn.forecast.forecaster_settings import stride
 from memattn.forecast.metrics import (
     Scales,
     WindowErrors,
@@ -270,9 +271,10 @@ def evaluate_held_out(fitted: Fitted, levels: Sequence[float]) -> Evaluation | N
     ends = {float(level): np.full(shape, np.nan) for level in levels}
     folds, how = _folds(windows, forecasts.shape[-1])
     logs, trained = fitted.settings["logs"].value, held_out.levels
+    apart = stride(fitted.settings)
     for known, measured in folds:
         these, coming = _some(windows, known), _some(windows, measured)
-        calibration = calibrate(panel, these, forecasts[known], logs, trained)
+        calibration = calibrate(panel, these, forecasts[known], logs, trained, apart)
         what = (domain_of(panel, coming, logs), forecasts[measured], sorted(ends), trained)
         if how == EARLIER:
             found = rolling_ends(calibration, ages(panel, coming), *what)

@@ -173,7 +173,7 @@ def _calibrated(
     origins = _some_windows(rolling.clear(panel, horizon))
     found = forecast(other or fitted.model, panel, origins).quantiles
     levels = trained_levels(settings)
-    calibration = calibrate(panel, origins, found, settings["logs"].value, levels)
+    calibration = calibrate(panel, origins, found, settings["logs"].value, levels, every)
     whole = origins.ends <= panel.lengths[origins.series] - reach
     held = Windows(origins.series[whole], origins.ends[whole])
     return calibration, HeldOut(held, found[whole], other, levels)
@@ -314,7 +314,8 @@ def intervals_of(
     since = _some_windows(between.clear(panel, quantiles.shape[-1]))
     if len(since):
         then = forecast(fitted.model, panel, since).quantiles
-        more = calibrate(panel, since, then, fitted.settings["logs"].value, trained)
+        logs, apart = fitted.settings["logs"].value, stride(fitted.settings)
+        more = calibrate(panel, since, then, logs, trained, apart)
         calibration = calibration.joined(more, int(age.max()))
         return rolling_ends(calibration, age, domain, quantiles, levels, trained)
     return interval_ends(calibration, domain, quantiles, levels, trained)

@@ -48,6 +48,7 @@ from memattn.forecast.forecaster_settings import (
     Setting,
     Settings,
     engine_options,
+    stride,
     trained_levels,
 )
 from memattn.forecast.model import Model, covariate_options
@@ -362,4 +363,6 @@ def _calibration(source: SourceFile, found: Arrays, settings: Settings, season: 
         if not (np.isfinite(change) & (change > 0)).all():
             source.fail("calibration.change", "a number not above 0", "factors")
     domain = Domain(logs.astype(bool), roughness, change, np.full(count, -np.inf))
-    return Calibration(errors, domain, age, half_life_of(season, horizon), levels)
+    apart = stride(settings)
+    half_life = half_life_of(season, horizon, apart)
+    return Calibration(errors, domain, age, half_life, levels, apart)

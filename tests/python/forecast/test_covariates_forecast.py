@@ -286,3 +286,26 @@ def test_fitted_values_of_forecasts_that_begin_at_one_hour() -> None:
     assert found.ds.is_unique
     assert len(found) == 24 * 79
     np.testing.assert_array_equal(found.ds, table.ds[24:])
+
+
+@pytest.mark.parametrize("loss", [None, "quantile"])
+def test_intervals_of_forecasts_a_day_apart_hold_what_they_say(loss: str | None) -> None:
+    """Windows that do not overlap say all that they can: no interval is wider for their sake."""
+    table = hours(np.random.default_rng(0), days=300)
+    options: dict[str, Any] = {"level": [80]} if loss else {}
+    forecaster = Forecaster(24, futr_exog_list=["load"], steps=300, loss=loss, **options)
+    result = forecaster.backtest(table, n_windows=60, step_size=24, level=[80])
+    share = result.coverage(80)
+    assert share is not None
+    assert 72 < share < 88
+
+
+def test_a_calibration_is_the_same_after_a_file(tmp_path: Path) -> None:
+    table = hours(np.random.default_rng(0))
+    forecaster = Forecaster(24, **HOURLY).fit(table)
+    forecaster.save(tmp_path / "model")
+    before = forecaster._state("test").calibration
+    after = Forecaster.load(tmp_path / "model")._state("test").calibration
+    assert before is not None
+    assert after is not None
+    assert (after.apart, after.half_life) == (before.apart, before.half_life) == (24, 1440)
