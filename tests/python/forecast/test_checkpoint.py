@@ -200,7 +200,7 @@ def test_what_progress_raises_leaves_a_checkpoint(
 def test_killed_at_200_moments(tmp_path: Path) -> None:
     script = Path(__file__).with_name("killed_fits.py")
     command = [sys.executable, str(script), str(tmp_path), "200", "3"]
-    output = subprocess.run(command, check=True, timeout=600, capture_output=True, text=True)
+    output = subprocess.run(command, check=True, timeout=1800, capture_output=True, text=True)
     killed, kept, finished = map(int, output.stdout.split())
     assert killed == 200
     assert kept > 100
