@@ -114,14 +114,9 @@ class ForecasterOptions:
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @property
-    def exog(self) -> tuple[str, ...]:
-        """The columns of covariates."""
-        return (*self.futr_exog_list, *self.hist_exog_list, *self.stat_exog_list)
-
-    @property
     def has_covariates(self) -> bool:
         """Whether anything beside the past of the series is used."""
-        return bool(self.exog or self.calendar)
+        return bool(self.calendar) or any(getattr(self, role) for role in EXOG)
 
     @property
     def trained_levels(self) -> tuple[float, ...]:

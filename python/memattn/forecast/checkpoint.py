@@ -228,14 +228,14 @@ def series_hashes(panel: Panel) -> Hashes:
     offsets = (8 * panel.offsets).tolist()
     extra = panel.covariates
     rows = [] if extra is None else (extra.starts(panel.offsets)).tolist()
-    names = b"" if extra is None else repr(extra.columns).encode()
+    what = b"" if extra is None else hashlib.blake2b(repr(extra.columns).encode()).digest()
     digests = []
     for k, one in enumerate(panel.ids.tolist()):
         digest = hashlib.blake2b(f"{type(one).__name__} {one}".encode(), digest_size=8)
         digest.update(times[16 * k : 16 * k + 16])
         digest.update(values[offsets[k] : offsets[k + 1]])
         if extra is not None:
-            digest.update(names)
+            digest.update(what)
             digest.update(extra.values[rows[k] : rows[k + 1]].astype("<f8").tobytes())
         digests.append(digest.digest())
     return np.frombuffer(b"".join(digests), "<i8").astype(np.int64)

@@ -18,7 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from memattn.forecast.data.columns import Array
-from memattn.forecast.data.covariates import Covariate, Covariates
+from memattn.forecast.data.covariates import CALENDAR, FUTR, HIST, STAT, Covariate, Covariates
+from memattn.forecast.data.flat_rows import offsets_of, rows_from
 from memattn.forecast.data.panel import Panel
 from memattn.forecast.data.time_zones import Ticks
 
@@ -99,10 +100,10 @@ class Encoding:
         """Columns of the table."""
         return sum(one.width for one in self.columns) + self.cycle
 
-    def span(self, place: int) -> Ticks:
-        """The columns of the table that a covariate has."""
-        first = sum(one.width for one in self.columns[:place])
-        return np.arange(first, first + self.columns[place].width)
+    def span(self, k: int) -> slice:
+        """The columns of the table that covariate `k` has."""
+        first = sum(one.width for one in self.columns[:k])
+        return slice(first, first + self.columns[k].width)
 
     def places(self, panel: Panel) -> Ticks:
         """For each series of a panel its row of `center` and `scale` (N,)."""
@@ -119,23 +120,23 @@ class Encoding:
         """
         found = covariates_of(panel)
         rows_of = panel.lengths + found.ahead
-        starts = np.cumsum(rows_of) - rows_of
+        starts = found.starts(panel.offsets)[:-1]
         place = np.repeat(self.places(panel), rows_of)
         table = np.zeros((len(found.values), self.width), dtype=np.float32)
-        at = 0
         for k, (one, column) in enumerate(zip(self.columns, self.chosen, strict=True)):
             values = found.values[:, column]
             missing = np.isnan(values)
             if missing.any():
                 values = carried(values, missing, starts)
-            self.encode(k, values, place, table[:, at : at + one.width])
+            own = table[:, self.span(k)]
+            self.encode(k, values, place, own)
             if one.marked:
-                table[:, at + one.width - 1] = missing
-            at += one.width
+                own[:, -1] = missing
         if self.cycle:
+            week = table[:, -self.cycle :]
             ahead = np.arange(len(place)) - np.repeat(starts + panel.lengths, rows_of)
             first = np.repeat(panel.rows_after() // panel.season, rows_of)
-            table[np.arange(len(place)), at + (first + ahead // panel.season) % self.cycle] = 1
+            week[np.arange(len(place)), (first + ahead // panel.season) % self.cycle] = 1
         if owner is None or lengths is None:
             return table
         return table[rows_from(starts[owner], lengths + found.ahead)]
@@ -188,11 +189,11 @@ def _aligned_spans(one: Encoded, horizon: int, season: int) -> Iterator[tuple[in
     """First rows and rows, of forecasts that always begin at the same phase."""
     if one.every == 0:
         return
-    if one.role == "stat" or (one.role == "calendar" and not one.flag):
+    if one.role == STAT or (one.role == CALENDAR and not one.flag):
         yield 0, 1  # of the calendar, the first step says the others
         return
     first = [-back * season for back in SEASONS_BACK]
-    if one.role != "hist":
+    if one.role != HIST:
         first += range(0, horizon, season)
     for row in sorted(first):
         yield row, 1 if one.every > 1 else season
@@ -202,15 +203,20 @@ def _spans(
     one: Encoded, horizon: int, season: int, lookback: int, wide: bool
 ) -> Iterator[tuple[int, int]]:
     """First rows and rows, of forecasts that may begin at any time."""
-    past = min(season if season > 1 else FEW_ROWS, lookback)
-    if one.role == "stat" or (one.role == "calendar" and not one.flag):
+    past = rows_before(season, lookback)
+    if one.role == STAT or (one.role == CALENDAR and not one.flag):
         yield 0, 1
-    elif one.role == "hist":
+    elif one.role == HIST:
         yield -past, past
     elif wide:
         yield 0, horizon
     else:
         yield -past, past + horizon
+
+
+def rows_before(season: int, lookback: int) -> int:
+    """How many of the last rows a forecast rests on most: a season, or a few."""
+    return min(season if season > 1 else FEW_ROWS, lookback)
 
 
 def covariates_of(panel: Panel) -> Covariates:
@@ -240,7 +246,7 @@ def learn(
     """
     found = covariates_of(panel)
     used = [k for k, column in enumerate(found.columns) if column.name not in without]
-    place = rows_from(_starts(panel.lengths + found.ahead), panel.lengths)
+    place = rows_from(found.starts(panel.offsets)[:-1], panel.lengths)
     center, scale = np.zeros((2, len(panel) + 1, len(used)))
     columns = []
     for k, column in enumerate(used):
@@ -254,9 +260,7 @@ def learn(
     if compressed:
         level, spread = _of_series(panel.values, panel.lengths)
     ids = {one: k for k, one in enumerate(panel.ids.tolist())}
-    cycle = (
-        SEASONS_BACK[-1] if aligned and not any(one.role == "calendar" for one in columns) else 0
-    )
+    cycle = SEASONS_BACK[-1] if aligned and not any(one.role == CALENDAR for one in columns) else 0
     return Encoding(tuple(columns), tuple(used), ids, center, scale, level, spread, cycle)
 
 
@@ -273,7 +277,7 @@ def _encoded(column: Covariate, values: Array) -> Encoded:
 
 def _kept_for(one: Encoded, values: Array, lengths: Ticks, season: int) -> Encoded:
     """With how many rows an aligned covariate keeps a value; not of one that has no pattern."""
-    if one.role == "stat":
+    if one.role == STAT:
         return one
     ends = np.cumsum(lengths)
     behind = np.repeat(ends, lengths) - 1 - np.arange(len(values))  # rows that come after, in all
@@ -296,7 +300,7 @@ def _units(one: Encoded, values: Array, lengths: Ticks) -> tuple[Array, Array]:
     if one.flag:
         low, high = float(given.min()), float(given.max())
         return np.full(count, low), np.full(count, high - low if high > low else 1.0)
-    if one.role == "hist" or one.role == "futr":
+    if one.role in (FUTR, HIST):
         return _of_series(values, lengths)
     center, scale = _robust(given[None])
     return np.full(count, center[0]), np.full(count, scale[0] or 1.0)
@@ -306,7 +310,7 @@ def _of_series(values: Array, lengths: Ticks) -> tuple[Array, Array]:
     """Center and scale of each series, and of all of them (N + 1,); of all where one has none."""
     center, scale = np.empty((2, len(lengths) + 1))
     (center[-1],), (scale[-1],) = _robust(values[None])
-    starts = _starts(lengths)
+    starts = offsets_of(lengths)
     for length in np.unique(lengths):  # each median at once for series of one length
         these = np.flatnonzero(lengths == length)
         center[these], scale[these] = _robust(values[starts[these][:, None] + np.arange(length)])
@@ -339,12 +343,3 @@ def carried(values: Array, missing: Flags, starts: Ticks) -> Array:
     first = np.maximum.accumulate(first)
     last = np.maximum.accumulate(np.where(missing, -1, np.arange(len(missing))))
     return np.where(last >= first, values[np.maximum(last, 0)], np.nan)
-
-
-def _starts(lengths: Ticks) -> Ticks:
-    return np.asarray(np.cumsum(lengths) - lengths)
-
-
-def rows_from(starts: Ticks, lengths: Ticks) -> Ticks:
-    """starts[k], starts[k] + 1, ... for `lengths[k]` rows, of each k."""
-    return np.asarray(np.arange(lengths.sum()) + np.repeat(starts - _starts(lengths), lengths))

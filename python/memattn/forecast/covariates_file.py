@@ -11,9 +11,8 @@ import numpy.typing as npt
 from memattn.convert.source import SourceFile
 from memattn.forecast.covariate_encoding import MOST_CATEGORIES, SEASONS_BACK, Encoded, Encoding
 from memattn.forecast.data.columns import Array
-from memattn.forecast.data.covariates import MAX_MAGNITUDE, Covariate, Covariates
+from memattn.forecast.data.covariates import MAX_MAGNITUDE, ROLES, Covariate, Covariates
 from memattn.forecast.data.panel import Panel
-from memattn.forecast.forecaster_settings import ROLES
 from memattn.forecast.state_file import Arrays
 
 MOST = 1_000_000  # covariates, and categories of one

@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 
 from memattn.forecast.conformal import domain_of, points_of
-from memattn.forecast.covariate_encoding import SEASONS_BACK, Table, covariates_of, rows_from
+from memattn.forecast.covariate_encoding import SEASONS_BACK, Table, covariates_of, rows_before
 from memattn.forecast.data.columns import Array
 from memattn.forecast.data.covariates import FUTR
+from memattn.forecast.data.flat_rows import offsets_of, rows_from
 from memattn.forecast.data.frames import kind_of, to_table
 from memattn.forecast.data.panel import Panel
 from memattn.forecast.data.time_zones import Ticks
@@ -35,7 +36,6 @@ MOST_ROWS, FEWEST_WINDOWS = (
     50,
 )  # of the past of all windows; so many have it all the same
 QUANTILES = np.linspace(0.05, 0.95, 10)  # of a number, for its curve
-FEW_ROWS = 4  # of the past that are a block of their own where there is no season
 
 
 @dataclass(frozen=True)
@@ -247,7 +247,7 @@ class _Seen:
         series, ends = every.windows.series, every.windows.ends
         self.lengths = ends  # all of the past: units are those of the whole of it
         first = every.offsets[series]
-        self.offsets = _offsets(self.lengths)
+        self.offsets = offsets_of(self.lengths)
         self.values = every.values[rows_from(first, self.lengths)]
         self.table: Table | None = None
         # The rows of covariates of each window that a network sees (W, S), the horizon last.
@@ -321,13 +321,11 @@ class _Seen:
 
     def _covariates(self) -> Iterator[tuple[str, str, slice]]:
         """Name, role and columns of the table of each covariate that the model has."""
-        encoding, at = self.model.encoding, 0
+        encoding = self.model.encoding
         if encoding is None:
             return
-        of_panel = covariates_of(self.panel).columns
-        for one, place in zip(encoding.columns, encoding.chosen, strict=True):
-            yield of_panel[place].name, one.role, slice(at, at + one.width)
-            at += one.width
+        for k, (name, one) in enumerate(zip(self.model.covariates, encoding.columns, strict=True)):
+            yield name, one.role, encoding.span(k)
 
     @contextmanager
     def _changed(self, rows: Ticks, columns: slice, cells: Table) -> Iterator[None]:
@@ -347,7 +345,7 @@ class _Seen:
 
     def _blocks(self) -> Iterator[tuple[str, int, int]]:
         """Name, first and last row, counted back from 0, of the blocks of the past."""
-        near = min(self.season if self.season > 1 else FEW_ROWS, self.lookback)
+        near = rows_before(self.season, self.lookback)
         yield f"last {near} rows" if near > 1 else "last row", 0, near
         if near < self.lookback:
             yield f"{near + 1} to {self.lookback} rows ago", near, self.lookback
@@ -359,9 +357,7 @@ class _Seen:
         series is positive, for series differ in both.
         """
         panel, windows = self.panel, self.windows
-        ahead = windows.ends - panel.lengths[windows.series]
-        phase = panel.positions()[windows.series] // panel.frequency.step + ahead
-        donor = exchanged(phase % self.season, self.rng)
+        donor = exchanged(panel.phases(windows.series, windows.ends - 1), self.rng)
         values, seen = self.values.copy(), []
         for start, end, log in zip(self.offsets[:-1], self.offsets[1:], self.logs, strict=True):
             rows = self.values[max(start, end - self.lookback) : end]
@@ -385,7 +381,3 @@ def exchanged(group: Ticks, rng: np.random.Generator) -> Ticks:
         members = rng.permutation(np.flatnonzero(group == one))
         donor[members] = np.roll(members, 1)
     return donor
-
-
-def _offsets(lengths: Ticks) -> Ticks:
-    return np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])

@@ -35,7 +35,6 @@ ALIGNED_SEASONS, ALIGNED_STEPS, ALIGNED_BATCH, ALIGNED_RATE = 7, 2000, 64, 5e-4
 FEWEST_ALIGNED = 60  # seasons of at least half of the series
 DROPOUT = 0.2  # of what goes into the memory layers, and of what they add
 UNITS, MEMORY_SIZE, NUM_HEADS, MEMORY_LAYERS = 64, 32, 4, 2  # of the network, for all of them
-ROLES = ("futr", "hist", "stat", "calendar")  # of covariates
 BATCH_SIZE = 512  # windows in each step of training
 SHOWN = 5  # names of covariates
 # What settings are called whose name says too little.

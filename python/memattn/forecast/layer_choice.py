@@ -22,6 +22,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from memattn.forecast.data.columns import Array
+from memattn.forecast.data.covariates import CALENDAR
 from memattn.forecast.data.long_rows import plural
 from memattn.forecast.data.panel import Panel
 from memattn.forecast.data.windows import Windows, rolling_windows
@@ -171,12 +172,12 @@ def _idle(
     usual = _size(errors(forecasts(model, inputs)))
     groups: dict[str, list[int]] = {}
     for place, column in enumerate(model.encoding.columns):
-        dated = column.role == "calendar"
+        dated = column.role == CALENDAR
         if not dated or with_calendar:
             groups.setdefault("" if dated else model.covariates[place], []).append(place)
     idle: list[str] = []
     for places in groups.values():
-        columns = np.concatenate([model.encoding.span(place) for place in places])
+        columns = np.r_[tuple(model.encoding.span(place) for place in places)]
         kept = inputs.table[:, columns]
         inputs.table[:, columns] = 0  # what is usual of numbers, and no category
         if _size(errors(forecasts(model, inputs))) < HELPS * usual:

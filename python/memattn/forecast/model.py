@@ -18,9 +18,9 @@ from memattn.forecast.covariate_encoding import (
     blocks_of,
     covariates_of,
     learn,
-    rows_from,
 )
 from memattn.forecast.data.columns import Array
+from memattn.forecast.data.flat_rows import offsets_of, rows_from
 from memattn.forecast.data.panel import Panel
 from memattn.forecast.data.time_zones import Ticks
 from memattn.forecast.data.windows import Windows, known_before, last_windows, with_their_series
@@ -122,7 +122,7 @@ class Model:
         ends = last_windows(panel).at_phase(panel, *begin(self.settings))
         rows = rows_from(panel.offsets[ends.series], ends.ends)
         values = self.encoding.compress(panel.filled[rows], panel, *ends)
-        offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(ends.ends)])
+        offsets = offsets_of(ends.ends)
         return values, offsets, self._table(panel, *ends)
 
     def inputs_of(self, panel: Panel, windows: Windows) -> Inputs:

@@ -8,10 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from memattn.errors import DataError, quoted
+from memattn.forecast.data.flat_rows import offsets_of
 from memattn.forecast.data.time_zones import Ticks
 
 MAX_MAGNITUDE = 1e100  # so that squares and their sums do not overflow
-FUTR, HIST, STAT, CALENDAR = "futr", "hist", "stat", "calendar"
+ROLES = FUTR, HIST, STAT, CALENDAR = "futr", "hist", "stat", "calendar"
 UNKNOWN = -1.0  # the code of a category that fit has not seen
 
 
@@ -111,7 +112,7 @@ class Covariates:
             The rows of those values and the `ahead` rows after them, where covariates of role hist
             are NaN.
         """
-        bounds = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+        bounds = offsets_of(lengths)
         starts = self.starts(bounds)
         moved = self.starts(offsets)[kept] - starts[:-1]
         place = np.arange(starts[-1]) + np.repeat(moved, np.diff(starts))

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from memattn.forecast.data.columns import Array
 from memattn.forecast.data.covariate_rows import future_rows
+from memattn.forecast.data.flat_rows import offsets_of
 from memattn.forecast.data.long_rows import LongRows, plural
 from memattn.forecast.data.spacing import Spacing
 from memattn.forecast.data.time_zones import Ticks
@@ -39,7 +40,7 @@ def fill(rows: LongRows, spacing: Spacing, counted: Flags) -> tuple[Array, Ticks
     at, (first, last) = np.flatnonzero(known), rows.ends()
     _check_share(rows, known, steps, counted, first)
     lengths = steps[last] - steps[first] + 1
-    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+    offsets = offsets_of(lengths)
     values = rows.values[at]
     _note_missing(rows, known, steps, first, last)
     if len(at) < offsets[-1]:

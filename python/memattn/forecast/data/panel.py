@@ -37,6 +37,7 @@ from memattn.forecast.data.covariate_columns import (
 from memattn.forecast.data.covariate_rows import check_covariates, on_grid_rows
 from memattn.forecast.data.covariates import FUTR, HIST, STAT
 from memattn.forecast.data.filling import fill
+from memattn.forecast.data.flat_rows import offsets_of
 from memattn.forecast.data.frequency import COUNTED, Asked, Frequency, parse_frequency
 from memattn.forecast.data.long_rows import LongRows, Names, plural
 from memattn.forecast.data.panel_covariates import with_asked_covariates
@@ -328,7 +329,7 @@ def _seen(rows: LongRows, asked: Asked | None, held: Rolling) -> Flags:
             problem = "found another frequency the more rows are known, expected one; pass {freq}"
             raise DataError("no-frequency", problem, argument="freq")
         lengths = np.maximum(spacing.steps[last] - spacing.steps[first] + 1, 1)
-        offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+        offsets = offsets_of(lengths)
         outline = _outline(rows, spacing, offsets, rows.ticks[last])
         windows = rolling_windows(outline, *held)
         if not len(windows):

@@ -13,6 +13,7 @@ from memattn.errors import DataError
 from memattn.forecast.data.column_choice import ID_COL, TARGET_COL, TIME_COL
 from memattn.forecast.data.columns import Array
 from memattn.forecast.data.covariates import Covariates
+from memattn.forecast.data.flat_rows import offsets_of, rows_from
 from memattn.forecast.data.frequency import (
     CALENDAR,
     COUNTED,
@@ -236,13 +237,12 @@ class Panel:
         kept = np.flatnonzero(ends > 0)
         starts = self.offsets[kept]
         lengths = self.latest[starts + ends[kept] - 1] - starts + 1
-        offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
-        place = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)
+        place = rows_from(starts, lengths)
         return replace(
             self,
             ids=self.ids[kept],
             values=self.values[place],
-            offsets=offsets,
+            offsets=offsets_of(lengths),
             last=self.times(kept, lengths - self.lengths[kept]),
             day=self.day[kept],
             time=None if self.time is None else self.time[kept],

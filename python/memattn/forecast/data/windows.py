@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from memattn.forecast.data.columns import Array
+from memattn.forecast.data.flat_rows import rows_from
 from memattn.forecast.data.time_axis import Unit
 from memattn.forecast.data.time_zones import Ticks
 
@@ -126,12 +127,10 @@ def known_before(panel: Panel, windows: Windows) -> Known:
     stops = np.zeros_like(starts)
     np.maximum.at(stops, copy, stop[cut])
     lengths = stops - starts
-    before = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
-    rows = np.arange(before[-1]) + np.repeat(starts - before[:-1], lengths)
-    carried = values[np.minimum(rows, np.repeat(holes, lengths))]
+    carried = values[np.minimum(rows_from(starts, lengths), np.repeat(holes, lengths))]
     series = windows.series.copy()
     series[cut] = len(panel) + copy
-    offsets = np.concatenate([offsets, offsets[-1] + before[1:]])
+    offsets = np.concatenate([offsets, offsets[-1] + np.cumsum(lengths)])
     return Known(np.concatenate([values, carried]), offsets, Windows(series, windows.ends), copied)
 
 
