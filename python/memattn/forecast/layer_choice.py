@@ -15,12 +15,14 @@ better, and a model without any covariates is a candidate, too.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from dataclasses import dataclass
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
 import numpy as np
 
+from memattn.forecast.conformal import points_of
 from memattn.forecast.data.columns import Array
 from memattn.forecast.data.covariates import CALENDAR
 from memattn.forecast.data.long_rows import plural
@@ -64,6 +66,46 @@ def trials(settings: Settings) -> list[str]:
     return ["memory", "selected", "linear", "no covariates"]
 
 
+@dataclass(frozen=True, eq=False)
+class _Validation:
+    """Windows that models on trial forecast; `unit` (W,) is what errors count in."""
+
+    panel: Panel
+    known: Panel
+    windows: Windows
+    unit: Array
+    settings: Settings
+    train: Train
+
+    @property
+    def words(self) -> str:
+        """What was done, for people."""
+        return f"rolling validation, {plural(len(self.windows), 'window', 'windows')}"
+
+    @cached_property
+    def truth(self) -> Array:
+        """What came (W, horizon)."""
+        return self.windows.truth(self.panel, self.settings["horizon"].value)
+
+    def trial(self, name: str, layers: int, **changed: Any) -> Model | None:
+        """A model of what is known; None when its training was stopped."""
+        settings = _with(self.settings, "on trial", layers=layers, **changed)
+        model, done = self.train(name, self.known, settings)
+        return model if done else None
+
+    def forecasts(self, model: Model, inputs: Inputs | None = None) -> Array:
+        """Of the windows (W, horizon)."""
+        return points_of(model.predict(self.panel, self.windows, inputs=inputs))
+
+    def errors(self, forecasts: Array) -> Array:
+        """In units, where there is a truth."""
+        return np.asarray(((forecasts - self.truth) / self.unit[:, None])[~np.isnan(self.truth)])
+
+    def mae(self, forecasts: Array) -> float:
+        """The mean absolute error."""
+        return float(np.abs(self.errors(forecasts)).mean())
+
+
 def choose_layers(panel: Panel, settings: Settings, rows: int, train: Train) -> Settings | None:
     """Settings in which `layers` is decided, and says by how much; None when `train` was stopped.
 
@@ -77,99 +119,83 @@ def choose_layers(panel: Panel, settings: Settings, rows: int, train: Train) -> 
     windows, unit = Windows(windows.series[counts], windows.ends[counts]), unit[counts]
     if not len(windows):
         return undecided(settings, "no window is left to validate memory layers on")
-    truth = windows.truth(panel, settings["horizon"].value)
+    validation = _Validation(panel, known, windows, unit, settings, train)
+    choose = _choose_covariates if "left_out" in settings else _choose_layers
+    return choose(validation)
 
-    def errors(forecasts: Array) -> Array:
-        return np.asarray(((forecasts - truth) / unit[:, None])[~np.isnan(truth)])
 
-    def trial(name: str, layers: int, **changed: Any) -> Model | None:
-        model, done = train(name, known, _with(settings, "on trial", layers=layers, **changed))
-        return model if done else None
-
-    def forecasts(model: Model, inputs: Inputs | None = None) -> Array:
-        """Of the windows (W, horizon)."""
-        quantiles = model.predict(panel, windows, inputs=inputs)
-        return quantiles[:, quantiles.shape[1] // 2]
-
-    count = f"rolling validation, {plural(len(windows), 'window', 'windows')}"
-    if "left_out" in settings:
-        seen = partial(Model.inputs_of, panel=panel, windows=windows)
-        return _choose_covariates(settings, count, trial, seen, forecasts, errors)
+def _choose_layers(validation: _Validation) -> Settings | None:
+    """As `choose_layers`, without covariates."""
     found = {}
     for name, layers in CANDIDATES.items():
-        model = trial(name, layers)
+        model = validation.trial(name, layers)
         if model is None:
             return None
-        found[name] = float(np.square(errors(forecasts(model))).mean())
+        found[name] = float(np.square(validation.errors(validation.forecasts(model))).mean())
     linear, memory = found["linear"], found["memory"]
-    measured = f"{count}: MSE {memory:.4f} with the memory, {linear:.4f} without, of deviations"
+    measured = (
+        f"{validation.words}: MSE {memory:.4f} with the memory, {linear:.4f} without, of deviations"
+    )
     if memory < CLEARLY * linear:
-        return _with(settings, measured, layers=MEMORY_LAYERS)
-    return _with(settings, f"{measured}; it has to be {1 - CLEARLY:.0%} better", layers=0)
+        return _with(validation.settings, measured, layers=MEMORY_LAYERS)
+    why = f"{measured}; it has to be {1 - CLEARLY:.0%} better"
+    return _with(validation.settings, why, layers=0)
 
 
-def _choose_covariates(
-    settings: Settings,
-    count: str,
-    trial: Callable[..., Model | None],
-    seen: Callable[[Model], Inputs],
-    forecasts: Callable[..., Array],
-    errors: Callable[[Array], Array],
-) -> Settings | None:
+def _choose_covariates(validation: _Validation) -> Settings | None:
     """As `choose_layers`, with covariates; one member is trained of each candidate."""
+    settings, trial, forecasts = validation.settings, validation.trial, validation.forecasts
     one = settings["lookbacks"].value[:1]
     model = trial("memory", MEMORY_LAYERS, lookbacks=one, left_out=())
     if model is None:
         return None
     memory = forecasts(model)
     every, left_out = model.covariates, tuple[str, ...]()
-    idle = _idle(model, seen(model), settings["left_out"].value is None, forecasts, errors)
+    idle = _idle(validation, model)
     if 0 < len(idle) < len(every):
         model = trial("selected", MEMORY_LAYERS, lookbacks=one, left_out=idle)
         if model is None:
             return None
         selected = forecasts(model)
-        if _size(errors(selected)) < _size(errors(memory)):
+        if validation.mae(selected) < validation.mae(memory):
             left_out, memory = idle, selected
-    rest = {"linear": (0, left_out), "no covariates": (MEMORY_LAYERS, every)}
     found = {}
-    for name, (layers, without) in rest.items():
+    for name, layers, without in (
+        ("linear", 0, left_out),
+        ("no covariates", MEMORY_LAYERS, every),
+    ):
         model = trial(name, layers, lookbacks=one, left_out=without)
         if model is None:
             return None
         found[name] = forecasts(model)
-    none, linear, deep = (_size(errors(one)) for one in (*reversed(found.values()), memory))
-    both = _size(errors((found["linear"] + memory) / 2))
+    deep, linear, none = map(validation.mae, (memory, found["linear"], found["no covariates"]))
+    both = validation.mae((found["linear"] + memory) / 2)
     chosen: int | tuple[int, ...] = (0, MEMORY_LAYERS)
     if min(linear, deep) < FAR * both:
         chosen = 0 if linear < deep else MEMORY_LAYERS
     measured = (
-        f"{count}: MAE {deep:.4f} with the memory, {linear:.4f} linear, {both:.4f} their mean, "
-        f"{none:.4f} without covariates, of deviations"
+        f"{validation.words}: MAE {deep:.4f} with the memory, {linear:.4f} linear, {both:.4f} "
+        f"their mean, {none:.4f} without covariates, of deviations"
     )
     # Where each covariate by itself was idle, being no worse is enough.
     if none < (1 if len(idle) == len(every) else FAR) * min(linear, deep, both):
         why = f"{measured}: covariates do not help"
         return _with(settings, why, layers=MEMORY_LAYERS, left_out=every)
-    why = f"{count}: the error is less without" if left_out else "none is"
+    why = f"{validation.words}: the error is less without" if left_out else "none is"
     decided = _with(settings, why, left_out=left_out)
     return _with(decided, measured, layers=chosen)
 
 
-def _idle(
-    model: Model,
-    inputs: Inputs,
-    with_calendar: bool,
-    forecasts: Callable[..., Array],
-    errors: Callable[[Array], Array],
-) -> tuple[str, ...]:
+def _idle(validation: _Validation, model: Model) -> tuple[str, ...]:
     """The covariates without which the error hardly grows: each is hidden from the model in turn.
 
     The calendar is one of them, all of it, if it may be left out.
     """
+    inputs = model.inputs_of(validation.panel, validation.windows)
     if inputs.table is None or model.encoding is None:
         return ()
-    usual = _size(errors(forecasts(model, inputs)))
+    with_calendar = validation.settings["left_out"].value is None
+    usual = validation.mae(validation.forecasts(model, inputs))
     groups: dict[str, list[int]] = {}
     for place, column in enumerate(model.encoding.columns):
         dated = column.role == CALENDAR
@@ -180,7 +206,7 @@ def _idle(
         columns = np.r_[tuple(model.encoding.span(place) for place in places)]
         kept = inputs.table[:, columns]
         inputs.table[:, columns] = 0  # what is usual of numbers, and no category
-        if _size(errors(forecasts(model, inputs))) < HELPS * usual:
+        if validation.mae(validation.forecasts(model, inputs)) < HELPS * usual:
             idle += [model.covariates[place] for place in places]
         inputs.table[:, columns] = kept
     return tuple(idle)
@@ -192,10 +218,6 @@ def undecided(settings: Settings, why: str) -> Settings:
         return _with(settings, why, layers=0)
     left_out = settings["left_out"].value or ()
     return _with(settings, why, layers=MEMORY_LAYERS, left_out=left_out)
-
-
-def _size(errors: Array) -> float:
-    return float(np.abs(errors).mean())
 
 
 def _with(settings: Settings, reason: str, **values: Any) -> Settings:
