@@ -3,7 +3,8 @@
     python -m bench.prices NP.csv BE.csv PJM.csv --validate     # what the settings were chosen by
     python -m bench.prices NP.csv BE.csv PJM.csv                # the test
     python -m bench.prices NP.csv --intervals                   # trained quantiles: coverage, CRPS
-    python -m bench.prices NP.csv --validate --candidates       # each kind of network by itself
+    python -m bench.prices NP.csv --validate --candidates       # each kind of network by itself;
+                                              # the MLP needs PyTorch (requirements/forecasting.txt)
 
 The files are those of the benchmark of Lago et al. 2021 (epftoolbox): hours of six years, the price
 and two forecasts that are known the day before. Its protocol: the last 728 days are the test, each
@@ -24,6 +25,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import numpy.typing as npt
@@ -31,8 +33,11 @@ import pandas as pd
 
 from bench.forecasting import exit_code
 from bench.tables import markdown
-from memattn.forecast import Forecaster
+from memattn.forecast import Forecaster, fitting
+from memattn.forecast.data.panel import Panel
 from memattn.forecast.evaluation import Evaluation
+from memattn.forecast.forecaster_settings import MEMORY_LAYERS, Setting, Settings
+from memattn.forecast.layer_choice import Train
 
 Array = npt.NDArray[np.float64]
 
@@ -97,8 +102,48 @@ def row(market: str, found: Evaluation, seconds: float, frame: pd.DataFrame) -> 
     return [*cells, f"{seconds:.0f}"]
 
 
+def forced(layers: int | tuple[int, ...]) -> Any:
+    """A context in which validation chooses this kind of network, and all covariates."""
+
+    def choose(panel: Panel, settings: Settings, rows: int, train: Train) -> Settings:
+        chosen = {"layers": Setting(layers, "forced"), "left_out": Setting((), "forced")}
+        return {**settings, **chosen}
+
+    return mock.patch.object(fitting, "choose_layers", choose)
+
+
+def compare(options: argparse.Namespace) -> None:
+    """Each kind of network by itself, on validation: MAE of the mean of its members."""
+    from bench import price_mlp
+
+    asked = {"members": options.members, "seed": options.seed, "intervals": False}
+    rows = []
+    for path in options.files:
+        frame = load(path, validate=True)
+        truth = frame["y"].to_numpy()[-DAY * VALIDATION_DAYS :].reshape(-1, DAY)
+        cells = [path.stem]
+        for layers in (0, MEMORY_LAYERS, (0, MEMORY_LAYERS)):
+            with forced(layers):
+                found = measure(frame, VALIDATION_DAYS, asked)[0].forecasts["memattn"]
+            cells.append(f"{np.abs(found - truth).mean():.3f}")
+        seeds = range(options.seed, options.seed + options.members)
+        for depth in (0, MEMORY_LAYERS):
+            found = np.mean(
+                [price_mlp.forecast(frame, VALIDATION_DAYS, REFIT_DAYS, depth, k) for k in seeds],
+                axis=0,
+            )
+            cells.append(f"{np.abs(found - truth).mean():.3f}")
+        print(*cells, file=sys.stderr)
+        rows.append(cells)
+    header = ["market", "linear", "memory", "mean of both", "linear in PyTorch", "MLP in PyTorch"]
+    print(markdown(header, rows))
+
+
 def run(options: argparse.Namespace) -> None:
     """All markets, and the table of them."""
+    if options.candidates:
+        compare(options)
+        return
     days = VALIDATION_DAYS if options.validate else TEST_DAYS
     asked: dict[str, Any] = {"members": options.members, "seed": options.seed}
     header = ["market", "MAE", "a week before", "DM, p", *PUBLISHED]
@@ -120,11 +165,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parse.formatter_class = argparse.RawDescriptionHelpFormatter
     parse.add_argument("files", type=Path, nargs="+", help="NP.csv and so on")
     parse.add_argument("--validate", action="store_true", help="do not look at the test part")
+    parse.add_argument("--candidates", action="store_true", help="compare kinds of networks")
     parse.add_argument("--members", type=int, default=5)
     parse.add_argument("--seed", type=int, default=0)
     parse.add_argument("--intervals", action="store_true", help="train quantiles")
     parse.add_argument("--level", type=float, nargs="+", default=[80, 95])
     options = parse.parse_args(arguments)
+    if options.candidates and not options.validate:
+        parse.error("--candidates: kinds are compared on validation: add --validate")
     return exit_code(lambda: run(options))
 
 

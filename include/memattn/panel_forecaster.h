@@ -235,6 +235,13 @@ class MEMATTN_EXPORT PanelForecaster {
     }
   }
 
+  // Computes forecasts (N, outputs, horizon) from N origins, to each of which the memory layers add
+  // what they add at its donor, another origin: how much the forecasts rest on what the memory
+  // layers add to this window, and not to any. Linear members forecast as always.
+  void predict_with_memory_of(const SeriesView& series, const OriginsView& origins,
+                              const OriginsView& donors, std::span<double> forecasts,
+                              const std::function<void()>& poll = {}) const;
+
   // Computes scores (N, layers, memory_size): the attention of one member to each slot of each of
   // its memory layers, options().layers_of(member) of them, the mean over heads. The scores of an
   // origin and a layer sum to 1. A linear member has none.

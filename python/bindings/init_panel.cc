@@ -158,6 +158,25 @@ auto predict(const PanelModel& model, const Values& values, const Indices& offse
       });
 }
 
+auto predict_with_memory_of(const PanelModel& model, const Values& values, const Indices& offsets,
+                            const Indices& series, const Indices& times,
+                            const Indices& donor_series, const Indices& donor_times,
+                            const Covariates& covariates) {
+  const memattn::OriginsView origins{span_of("series", series), span_of("times", times)};
+  const memattn::OriginsView donors{span_of("donor_series", donor_series),
+                                    span_of("donor_times", donor_times)};
+  return filled_array<double>(
+      model, "PanelForecaster.predict_with_memory_of",
+      [&](const memattn::PanelForecasterOptions& options) {
+        return std::array{std::ssize(origins.series), options.outputs(), options.horizon};
+      },
+      [&](const memattn::PanelForecaster& forecaster, std::span<double> forecasts) {
+        const memattn::SeriesView panel =
+            view_of(values, offsets, covariates, forecaster.options());
+        forecaster.predict_with_memory_of(panel, origins, donors, forecasts, poll_for_signals());
+      });
+}
+
 auto attention_scores(const PanelModel& model, const Values& values, const Indices& offsets,
                       const Indices& series, const Indices& times, std::int64_t member,
                       const Covariates& covariates) {
@@ -342,6 +361,10 @@ void init_panel(nb::module_& m) {
            "member"_a = kAllMembers, "covariates"_a = nb::none(),
            "Forecasts (N, outputs, horizon) from the first times[i] values of series[i], of one\n"
            "member or, with -1, of all together.");
+  type.def("predict_with_memory_of", &predict_with_memory_of, "values"_a, "offsets"_a, "series"_a,
+           "times"_a, "donor_series"_a, "donor_times"_a, "covariates"_a = nb::none(),
+           "Forecasts (N, outputs, horizon) as predict, but the memory layers add to each origin\n"
+           "what they add at its donor, another origin.");
   type.def("attention_scores", &attention_scores, "values"_a, "offsets"_a, "series"_a, "times"_a,
            "member"_a, "covariates"_a = nb::none(),
            "How one member shares its attention among the slots (N, its layers, memory_size), the\n"

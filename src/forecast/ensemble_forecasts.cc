@@ -60,9 +60,9 @@ void finish_forecasts(const Panel& panel, std::span<const Origin> origins,
 
 void forecast_ensemble(const Panel& panel, std::span<const Origin> origins,
                        std::span<const PanelMember> members, std::span<double> forecasts,
-                       InterruptibleWork& work) {
+                       InterruptibleWork& work, std::span<const Origin> donors) {
   const Width width(members.front());
-  OriginWindows<float> windows;
+  OriginWindows<float> windows, read;
   MemoryNetworkActivations<float> activations;
   std::vector<float> output(forecasts.size());
   std::vector<double> baseline;  // of the first member
@@ -71,9 +71,15 @@ void forecast_ensemble(const Panel& panel, std::span<const Origin> origins,
     work.check();
     if (m == 0 || members[m].shape().lookback != members[m - 1].shape().lookback) {
       make_windows(panel, members[m].shape(), origins, windows);
+      if (!donors.empty()) make_windows(panel, members[m].shape(), donors, read);
       if (m == 0) baseline = windows.baseline;
     }
-    members[m].network().predict(inputs_of(windows), output, activations);
+    const MemoryNetwork<float>& network = members[m].network();
+    if (donors.empty()) {
+      network.predict(inputs_of(windows), output, activations);
+    } else {
+      network.predict_with_reads_of(inputs_of(read), inputs_of(windows), output, activations);
+    }
     add_forecasts(windows, baseline, output, width, forecasts);
   }
   finish_forecasts(panel, origins, baseline, members.size(), width, forecasts);

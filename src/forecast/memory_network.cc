@@ -217,24 +217,15 @@ template <typename ReadLayer>
 void MemoryNetwork<T>::run(const MemoryNetworkInputs<T>& inputs, std::span<T> output,
                            MemoryNetworkActivations<T>& activations, std::int64_t dropout_step,
                            ReadLayer read_layer) const {
-  const kernels::Kernels<T>& kernels = kernels::chosen_kernels<T>();
-  const std::int64_t count = windows_in(inputs.features), units = options_.units,
-                     outputs = options_.outputs;
-  const T* const w = parameters_.data();
+  const std::int64_t count = windows_in(inputs.features);
   const auto layers = static_cast<std::size_t>(options_.layers);
   activations.tokens.resize(layers + 1);
   activations.normed.resize(layers);
   activations.inverse.resize(layers);
-
-  T* start = sized(activations.tokens[0], count * units).data();
-  for (std::int64_t n = 0; n < count; ++n) std::copy_n(w + in_bias_, units, start + n * units);
-  const std::span<const T> features = dropped_features(inputs, dropout_step, activations);
-  kernels.multiply(true, count, units, options_.features, features.data(), options_.features, 1,
-                   w + in_kernel_, units, start, units);
-
+  start_tokens(inputs, activations, dropout_step);
   for (std::size_t i = 0; i < layers; ++i) {
     const std::span<const T> from = activations.tokens[i];
-    const std::span<T> to = sized(activations.tokens[i + 1], count * units);
+    const std::span<T> to = sized(activations.tokens[i + 1], count * options_.units);
     if (plain_) {
       read_layer(i, from, to);
       continue;
@@ -245,9 +236,31 @@ void MemoryNetwork<T>::run(const MemoryNetworkInputs<T>& inputs, std::span<T> ou
     drop_read(layer, dropout_step, to);
     for (std::size_t j = 0; j < to.size(); ++j) to[j] += from[j];
   }
+  finish(inputs, activations.tokens[layers], output);
+}
 
-  kernels.multiply(false, count, outputs, units, activations.tokens[layers].data(), units, 1,
-                   w + head_kernel_, outputs, output.data(), outputs);
+template <typename T>
+void MemoryNetwork<T>::start_tokens(const MemoryNetworkInputs<T>& inputs,
+                                    MemoryNetworkActivations<T>& activations,
+                                    std::int64_t dropout_step) const {
+  const std::int64_t count = windows_in(inputs.features), units = options_.units;
+  const T* const w = parameters_.data();
+  T* start = sized(activations.tokens[0], count * units).data();
+  for (std::int64_t n = 0; n < count; ++n) std::copy_n(w + in_bias_, units, start + n * units);
+  const std::span<const T> features = dropped_features(inputs, dropout_step, activations);
+  kernels::chosen_kernels<T>().multiply(true, count, units, options_.features, features.data(),
+                                        options_.features, 1, w + in_kernel_, units, start, units);
+}
+
+template <typename T>
+void MemoryNetwork<T>::finish(const MemoryNetworkInputs<T>& inputs, std::span<const T> tokens,
+                              std::span<T> output) const {
+  const kernels::Kernels<T>& kernels = kernels::chosen_kernels<T>();
+  const std::int64_t count = windows_in(inputs.features), units = options_.units,
+                     outputs = options_.outputs;
+  const T* const w = parameters_.data();
+  kernels.multiply(false, count, outputs, units, tokens.data(), units, 1, w + head_kernel_, outputs,
+                   output.data(), outputs);
   kernels.multiply(true, count, outputs, options_.skip_features, inputs.skip.data(),
                    options_.skip_features, 1, w + skip_kernel_, outputs, output.data(), outputs);
   options_.past_seasons.forward(count, outputs, inputs.seasons.data(), w + seasons_kernel_,
@@ -290,6 +303,22 @@ void MemoryNetwork<T>::predict(const MemoryNetworkInputs<T>& inputs, std::span<T
                       scores.data() + (n * layers + layer) * slots);
         }
       });
+}
+
+template <typename T>
+void MemoryNetwork<T>::predict_with_reads_of(const MemoryNetworkInputs<T>& donors,
+                                             const MemoryNetworkInputs<T>& inputs,
+                                             std::span<T> output,
+                                             MemoryNetworkActivations<T>& activations) const {
+  predict(donors, output, activations);
+  const std::vector<T>& first = activations.tokens.front();
+  const std::vector<T>& last = activations.tokens.back();
+  const std::span<T> read = sized(activations.read, static_cast<std::int64_t>(first.size()));
+  for (std::size_t j = 0; j < read.size(); ++j) read[j] = last[j] - first[j];
+  start_tokens(inputs, activations, -1);
+  std::vector<T>& tokens = activations.tokens.front();
+  for (std::size_t j = 0; j < read.size(); ++j) tokens[j] += read[j];
+  finish(inputs, tokens, output);
 }
 
 template <typename T>

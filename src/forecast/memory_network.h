@@ -77,6 +77,12 @@ class MemoryNetwork {
                MemoryNetworkActivations<T>& activations, const SlotLeftOut* left_out = nullptr,
                std::span<T> scores = {}) const;
 
+  // Computes output (N, O) from `inputs`, but with what the memory layers add, Z_last - Z_0, at as
+  // many other windows.
+  void predict_with_reads_of(const MemoryNetworkInputs<T>& donors,
+                             const MemoryNetworkInputs<T>& inputs, std::span<T> output,
+                             MemoryNetworkActivations<T>& activations) const;
+
   // Computes grad_parameters (count_params()), overwritten, from grad_output (N, O). Call it after
   // forward with the same inputs and dropout_step.
   void backward(const MemoryNetworkInputs<T>& inputs, std::span<const T> grad_output,
@@ -91,6 +97,12 @@ class MemoryNetwork {
   void run(const MemoryNetworkInputs<T>& inputs, std::span<T> output,
            MemoryNetworkActivations<T>& activations, std::int64_t dropout_step,
            ReadLayer read_layer) const;
+  // Computes Z_0.
+  void start_tokens(const MemoryNetworkInputs<T>& inputs, MemoryNetworkActivations<T>& activations,
+                    std::int64_t dropout_step) const;
+  // Computes the output from Z_last.
+  void finish(const MemoryNetworkInputs<T>& inputs, std::span<const T> tokens,
+              std::span<T> output) const;
   // Drops values (N, width) of one place in the network, in place.
   void drop(double rate, std::uint64_t place, std::int64_t step, std::int64_t width,
             std::span<T> values) const;

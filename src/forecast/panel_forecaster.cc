@@ -247,6 +247,32 @@ void PanelForecaster::Impl::predict(std::string_view function, const SeriesView&
   });
 }
 
+void PanelForecaster::predict_with_memory_of(const SeriesView& series, const OriginsView& origins,
+                                             const OriginsView& donors, std::span<double> forecasts,
+                                             const Poll& poll) const {
+  constexpr std::string_view kFunction = "PanelForecaster::predict_with_memory_of";
+  const PanelForecasterOptions& options = impl_->options;
+  check_origins(kFunction, series, origins, options);
+  check_origins(kFunction, series, donors, options);
+  const std::size_t count = origins.series.size();
+  check_size(kFunction, "donors", donors.series.size(), "origins", {std::ssize(origins.series)});
+  check_size(kFunction, "forecasts", forecasts.size(), "origins * outputs * horizon",
+             {std::ssize(origins.series), options.outputs(), options.horizon});
+  std::vector<std::int64_t> which(origins.series.begin(), origins.series.end());
+  std::vector<std::int64_t> times(origins.times.begin(), origins.times.end());
+  which.insert(which.end(), donors.series.begin(), donors.series.end());
+  times.insert(times.end(), donors.times.begin(), donors.times.end());
+  const auto width = static_cast<std::size_t>(options.outputs() * options.horizon);
+  const PanelAtOrigins at = prepare_origins(series, {which, times}, panel_rules(options), poll);
+  const std::span<const Origin> all(at.origins);
+  InterruptibleWork work(poll);
+  for_some_origins(work, count, [&](std::size_t first, std::size_t some) {
+    forecast_ensemble(at.panel, all.subspan(first, some), impl_->members,
+                      forecasts.subspan(first * width, some * width), work,
+                      all.subspan(count + first, some));
+  });
+}
+
 void PanelForecaster::attention_scores(const SeriesView& series, const OriginsView& origins,
                                        std::int64_t member, std::span<float> scores,
                                        const Poll& poll) const {

@@ -13,6 +13,7 @@ import numpy as np
 from memattn.errors import DataError, refused
 from memattn.forecast.data.bad_series import RAISE, check_on_bad
 from memattn.forecast.data.column_choice import ID_COL, TARGET_COL, TIME_COL
+from memattn.forecast.data.covariate_columns import covariate_lists
 from memattn.forecast.data.frames import MODEL
 from memattn.forecast.data.frequency import parse_frequency
 
@@ -176,20 +177,19 @@ def _covariates(where: str, options: ForecasterOptions) -> dict[str, Any]:
     target = options.target_col
     roles: dict[object, str] = {options.id_col: "id_col", options.time_col: "time_col"}
     roles |= dict.fromkeys([target] if isinstance(target, str) else target, "target_col")
-    found: dict[str, Any] = {}
-    for role in EXOG:
-        names = getattr(options, role)
-        if isinstance(names, str | bytes) or not isinstance(names, Iterable):
-            hint = f"write [{names!r}]" if isinstance(names, str) else "expected a list of names"
-            raise TypeError(f"{where}: {role}: found {names!r}: {hint}")
-        found[role] = tuple(names)
-        for name in found[role]:
-            if not isinstance(name, str) or not name:
-                raise TypeError(f"{where}: {role}: found {name!r}, expected the name of a column")
-            if name in roles:
-                problem = f"found {name!r}, which is in {roles[name]} too; name it once"
-                raise refused(where, role, problem)
-            roles[name] = role
+    try:
+        lists = covariate_lists(*(getattr(options, role) for role in EXOG))
+    except TypeError as error:
+        raise TypeError(f"{where}: {error}") from None
+    except DataError as error:
+        error.function = where
+        raise
+    found: dict[str, Any] = dict(zip(EXOG, (lists.futr, lists.hist, lists.stat), strict=True))
+    for role, _, name in lists:
+        if name in roles:
+            raise refused(
+                where, role, f"found {name!r}, which is in {roles[name]} too; name it once"
+            )
     if options.calendar != "auto":
         if isinstance(options.calendar, str):
             problem = f'found {options.calendar!r}, expected True, False or "auto"'

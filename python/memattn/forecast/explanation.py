@@ -29,6 +29,8 @@ from memattn.forecast.metrics import mean_error, significant
 from memattn.forecast.model import Inputs, Model
 
 LAGS = "lags"  # the kind of what is seen of the past of the series
+CYCLE = "cycle"  # of which of several seasons a row is in, such as the day of the week
+MEMORY = "memory"  # of what the memory layers add
 REPEATS = 5  # exchanges of each thing, whose mean counts
 MOST_WINDOWS, MOST_VALUES = 400, 50_000  # explained, and of their forecasts
 MOST_ROWS, FEWEST_WINDOWS = (
@@ -48,7 +50,8 @@ class Importance:
         A covariate, or which rows of the past.
     kind : str
         ``"futr"``, ``"hist"``, ``"stat"`` or ``"calendar"`` for a covariate, ``"lags"`` for rows of
-        the past.
+        the past, ``"cycle"`` for which of several seasons a row is in, and ``"memory"`` for what
+        the memory layers add.
     increase : float
         By how much the mean absolute error grows when it is exchanged among windows, in units of
         the series.
@@ -263,15 +266,25 @@ class _Seen:
 
     def forecasts(self, values: Array | None = None) -> Array:
         """Forecasts (W, horizon), of other values if there are any."""
-        values = self.values if values is None else values
-        own = Windows(np.arange(len(self.lengths)), self.lengths)
-        inputs = Inputs(values, self.offsets, own, self.table)
+        inputs = self._inputs(self.values if values is None else values)
         return points_of(self.model.predict(self.panel, self.windows, inputs=inputs))
+
+    def _inputs(self, values: Array) -> Inputs:
+        own = Windows(np.arange(len(self.lengths)), self.lengths)
+        return Inputs(values, self.offsets, own, self.table)
+
+    def _with_memory(self) -> Array:
+        """Forecasts when the memory layers add what they add to another window."""
+        donor = exchanged(np.zeros(len(self.windows), np.int64), self.rng)
+        inputs = self._inputs(self.values)
+        return points_of(self.model.predict_with_memory_of(self.panel, self.windows, donor, inputs))
 
     def things(self) -> Iterator[tuple[str, str, Iterator[Array]]]:
         """Name and kind of each thing, and the forecasts when it is exchanged, several times."""
-        for name, kind, columns in self._covariates():
+        for name, kind, columns in self._columns():
             yield name, kind, (self._with_covariate(columns) for _ in range(REPEATS))
+        if self.model.memory_layers:
+            yield "memory layers", MEMORY, (self._with_memory() for _ in range(REPEATS))
         for name, first, last in self._blocks():
             yield name, LAGS, (self._with_rows(first, last) for _ in range(REPEATS))
 
@@ -318,6 +331,14 @@ class _Seen:
             for series in np.unique(self.windows.series)
         }
         return np.stack([own[series] for series in self.windows.series.tolist()], axis=1)
+
+    def _columns(self) -> Iterator[tuple[str, str, slice]]:
+        """As `_covariates`, and those that the program adds by itself."""
+        yield from self._covariates()
+        encoding = self.model.encoding
+        if encoding is not None and encoding.cycle:
+            name = f"season of {encoding.cycle}"
+            yield name, CYCLE, slice(encoding.width - encoding.cycle, encoding.width)
 
     def _covariates(self) -> Iterator[tuple[str, str, slice]]:
         """Name, role and columns of the table of each covariate that the model has."""

@@ -36,6 +36,12 @@ FEWEST_ALIGNED = 60  # seasons of at least half of the series
 DROPOUT = 0.2  # of what goes into the memory layers, and of what they add
 UNITS, MEMORY_SIZE, NUM_HEADS, MEMORY_LAYERS = 64, 32, 4, 2  # of the network, for all of them
 BATCH_SIZE = 512  # windows in each step of training
+# With covariates, where training has fewer windows than MANY_ORIGINS: on three to ten shops drawn
+# at random, 128 windows a step were as good as 512, in a third of the time.
+SMALL_BATCH, MANY_ORIGINS = 128, 5_000
+# Of windows that do not overlap, to learn from with covariates: those tell a window from its
+# neighbour. On shops drawn at random 12, 15 and 5 were enough to be better than Naive2.
+FEWEST_COVARIATE_WINDOWS = 5
 SHOWN = 5  # names of covariates
 # What settings are called whose name says too little.
 SETTING_WORDS = {
@@ -138,7 +144,8 @@ def choose_settings(
         one = np.unique(np.zeros(0) if phases is None else phases)
         if len(one) == 1 and _suit_alignment(lengths, season, options):
             return _aligned(season, int(one[0]), options)
-        return _with_covariates(last_values(lengths, frequency, season, options), options)
+        settings = last_values(lengths, frequency, season, options)
+        return _with_covariates(settings, options) | _learnt(settings, lengths, options)
     if _suit_past_seasons(lengths, season, options):
         return past_seasons(season, options)
     return last_values(lengths, frequency, season, options)
@@ -151,7 +158,7 @@ def last_values(
     rule = rule_for(frequency, season)
     settings = _given(season, asked, "smape", "errors count relative to level")
     history = _min_history(rule, lengths)
-    origins = int(np.maximum(lengths - history.value, 0).sum())
+    origins = _origins(lengths, history.value)
     settings |= {
         "windows": Setting("last_values", "the rows before each forecast, less their season"),
         "logs": Setting(True, "for positive series"),
@@ -201,14 +208,24 @@ def _aligned(season: int, phase: int, asked: ForecasterOptions) -> Settings:
     return MappingProxyType(found)
 
 
+def _learnt(settings: Settings, lengths: Ticks, asked: ForecasterOptions) -> dict[str, Setting]:
+    """How long to learn with covariates from windows of last values."""
+    origins = _origins(lengths, settings["min_history"].value)
+    found = {"batch_size": Setting(BATCH_SIZE, "default")}
+    if origins < MANY_ORIGINS:
+        few = f"fewer than usual: training has {origins:,} windows"
+        found["batch_size"] = Setting(SMALL_BATCH, few)
+    enough = origins >= FEWEST_COVARIATE_WINDOWS * asked.horizon
+    if enough and settings["steps"].value < MONTHLY.steps and asked.steps is None:
+        found["steps"] = Setting(MONTHLY.steps, "what covariates are worth takes time to learn")
+    return found
+
+
 def _with_covariates(
     settings: Mapping[str, Setting], asked: ForecasterOptions
 ) -> dict[str, Setting]:
     undecided = "rolling validation is to choose"
     calendar: tuple[str, ...] | None = None if asked.calendar == "auto" else ()
-    if 0 < settings["steps"].value < MONTHLY.steps and asked.steps is None:
-        few = Setting(MONTHLY.steps, "what covariates are worth takes time to learn")
-        settings = {**settings, "steps": few}
     return {
         **settings,
         "layers": Setting(None, undecided),
@@ -217,7 +234,6 @@ def _with_covariates(
         "compressed": Setting(False, "errors count relative to level"),
         "origin_stride": Setting(1, "forecasts may begin at any row"),
         "origin_phase": Setting(0, "forecasts may begin at any row"),
-        "batch_size": Setting(BATCH_SIZE, "default"),
     }
 
 
@@ -284,6 +300,11 @@ def _min_history(rule: Rule, lengths: Ticks) -> Setting:
     lower = min(max(median // 2, 1), rule.min_history)
     why = f"half of the series have at most {median} rows"
     return Setting(lower, f"{why}, less than the usual {rule.min_history}")
+
+
+def _origins(lengths: Ticks, min_history: int) -> int:
+    """The rows at which training may begin a forecast."""
+    return int(np.maximum(lengths - min_history, 0).sum())
 
 
 def _steps(rule: Rule, origins: int, horizon: int, asked: int | None) -> Setting:

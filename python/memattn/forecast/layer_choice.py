@@ -9,7 +9,8 @@ are compared.
 With covariates it is absolute, and the mean of linear and memory networks is taken unless one kind
 is far better: they are wrong at other times. Covariates may be noise. Those without which the
 error of a trained network hardly grows are left out if a network that is trained without them is
-better, and a model without any covariates is a candidate, too.
+better, and a model without any covariates is a candidate, too. So is Naive2, which needs no
+training.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from memattn.forecast.forecaster_settings import (
     begin,
     stride,
 )
-from memattn.forecast.model import Inputs, Model
+from memattn.forecast.model import Inputs, Model, model_of
 
 # Name, panel and settings of a training: the model, and whether it was trained to the end.
 Train: TypeAlias = Callable[[str, Panel, Settings], tuple[Model, bool]]
@@ -111,6 +112,8 @@ def choose_layers(panel: Panel, settings: Settings, rows: int, train: Train) -> 
 
     The last `rows` values of each series, at least a horizon, are held out of training.
     """
+    if settings["steps"].value == 0:
+        return undecided(settings, "too few windows to learn from")
     known = panel.until(np.maximum(panel.lengths - rows, 1))
     windows = _rolling(panel, settings, rows)
     parts = np.split(known.values, known.offsets[1:-1])
@@ -177,6 +180,13 @@ def _choose_covariates(validation: _Validation) -> Settings | None:
         f"{validation.words}: MAE {deep:.4f} with the memory, {linear:.4f} linear, {both:.4f} "
         f"their mean, {none:.4f} without covariates, of deviations"
     )
+    naive = np.inf
+    if settings["windows"].value == "last_values":
+        untrained = _with(settings, "on trial", layers=0, left_out=every)
+        naive = validation.mae(forecasts(model_of(untrained, validation.known)))
+    if naive <= min(linear, deep, both, none):
+        why = f"{measured}, {naive:.4f} Naive2: the forecast is Naive2, untrained"
+        return _with(settings, why, layers=MEMORY_LAYERS, left_out=every, steps=0)
     # Where each covariate by itself was idle, being no worse is enough.
     if none < (1 if len(idle) == len(every) else FAR) * min(linear, deep, both):
         why = f"{measured}: covariates do not help"

@@ -97,6 +97,18 @@ class Model:
             return found
         return self.encoding.restore(found, panel, windows.series)
 
+    def predict_with_memory_of(
+        self, panel: Panel, windows: Windows, donor: Ticks, inputs: Inputs
+    ) -> Array:
+        """Forecasts as `predict`, but memory layers add what they add at window ``donor[i]``."""
+        values, offsets, then, table = inputs
+        found = self.engine.predict_with_memory_of(
+            values, offsets, then.series, then.ends, then.series[donor], then.ends[donor], table
+        )
+        if self.encoding is None:
+            return found
+        return self.encoding.restore(found, panel, windows.series)
+
     def scores(self, panel: Panel, windows: Windows, member: int) -> npt.NDArray[np.float32]:
         """How a member shares its attention among the slots (W, layers, memory_size)."""
         values, offsets, then, table = self.inputs_of(panel, windows)

@@ -95,6 +95,38 @@ TEST(PanelMemory, OfTwoSlotsAlikeEitherMayBeLeftOut) {
   }
 }
 
+TEST(PanelMemory, WhatTheLayersAddCanBeThatOfAnotherOrigin) {
+  const Data series = data();
+  const auto [which, times] = all_origins(series);
+  PanelForecaster forecaster(options());
+  forecaster.fit(series.view());
+  std::vector<double> whole(which.size() * 5), own(whole.size()), other(whole.size());
+  forecaster.predict(series.view(), {which, times}, whole);
+  forecaster.predict_with_memory_of(series.view(), {which, times}, {which, times}, own);
+  EXPECT_LE(testing::relative_error(own, whole), 1e-6);
+  std::vector<std::int64_t> which2(which.rbegin(), which.rend()),
+      times2(times.rbegin(), times.rend());
+  forecaster.predict_with_memory_of(series.view(), {which, times}, {which2, times2}, other);
+  EXPECT_GT(testing::relative_error(other, whole), 1e-4);
+  // Each origin by itself.
+  std::vector<double> alone(5);
+  for (std::size_t n = 0; n < which.size(); n += 5) {
+    forecaster.predict_with_memory_of(series.view(), {{&which[n], 1}, {&times[n], 1}},
+                                      {{&which2[n], 1}, {&times2[n], 1}}, alone);
+    EXPECT_TRUE(
+        std::equal(alone.begin(), alone.end(), other.begin() + static_cast<std::ptrdiff_t>(n * 5)))
+        << n;
+  }
+  // Without any memory layer there is nothing to exchange.
+  PanelForecasterOptions these = options();
+  these.layers = 0;
+  PanelForecaster linear(these);
+  linear.fit(series.view());
+  linear.predict(series.view(), {which, times}, whole);
+  linear.predict_with_memory_of(series.view(), {which, times}, {which2, times2}, other);
+  EXPECT_EQ(whole, other);
+}
+
 TEST(PanelMemory, WithoutTheOnlySlotNothingIsRead) {
   const Data series = data();
   PanelForecasterOptions these = options();
@@ -125,6 +157,12 @@ TEST(PanelMemory, ReadingsThatCannotBeAreRefused) {
   EXPECT_EQ(scored(0, std::span(scores).first(7)),
             "PanelForecaster::attention_scores: scores: found 7 values, expected origins * "
             "layers * memory_size = 1 * 2 * 4 = 8");
+  EXPECT_EQ(
+      message_of([&] {
+        forecaster.predict_with_memory_of(series.view(), {which, times}, {{}, {}},
+                                          std::span(forecasts).first(5));
+      }),
+      "PanelForecaster::predict_with_memory_of: donors: found 0 values, expected origins = 1");
   const auto left_out = [&](const PanelForecaster& asked, std::int64_t layer, std::size_t size) {
     return message_of([&] {
       asked.predict_without_slots(series.view(), {which, times}, 0, layer,

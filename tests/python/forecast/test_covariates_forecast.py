@@ -192,6 +192,37 @@ def test_settings_say_what_was_chosen() -> None:
     assert stride(Forecaster(12, **HOURLY).fit(table).settings) == 1
 
 
+def test_one_short_series_learns_from_what_is_known() -> None:
+    rng, rows = np.random.default_rng(0), 120
+    price = rng.choice([3.0, 3.5, 4.0], rows)
+    sales = 80 * np.exp(-0.5 * (price - 3) + 0.05 * rng.normal(size=rows))
+    days = pd.date_range("2024-01-01", periods=rows, freq="D")
+    table = pd.DataFrame({"unique_id": "a", "ds": days, "y": sales, "price": price})
+    forecaster = Forecaster(14, futr_exog_list="price", intervals=False)
+    assert forecaster.futr_exog_list == ("price",)
+    forecaster.fit(table[:-14])
+    assert forecaster.settings["batch_size"].value == 128
+    assert "92 windows" in forecaster.settings["batch_size"].reason
+    found = forecaster.predict(X_df=table[-14:])["memattn"].to_numpy()
+    naive = Forecaster(14, intervals=False).fit(table[:-14]).predict()["memattn"].to_numpy()
+    wrong, usual = (np.abs(one - sales[-14:]).mean() for one in (found, naive))
+    assert wrong < 0.7 * usual
+
+
+def test_naive2_is_kept_where_no_network_is_better() -> None:
+    rng, rows = np.random.default_rng(0), 60
+    days = pd.date_range("2024-01-01", periods=rows, freq="D")
+    walk = 100 + rng.normal(size=rows).cumsum()
+    table = pd.DataFrame({"unique_id": "a", "ds": days, "y": walk, "noise": rng.normal(size=rows)})
+    options: dict[str, Any] = {"season": 1, "intervals": False}
+    forecaster = Forecaster(4, futr_exog_list=["noise"], **options).fit(table[:-4])
+    assert forecaster.settings["steps"].value == 0
+    assert "Naive2, untrained" in forecaster.settings["steps"].reason
+    assert forecaster.settings["left_out"].value == ("noise",)
+    found = forecaster.predict(X_df=table[-4:])["memattn"]
+    np.testing.assert_allclose(found, walk[-5])
+
+
 def test_noise_is_left_out() -> None:
     rng = np.random.default_rng(0)
     table = hours(rng, days=120)

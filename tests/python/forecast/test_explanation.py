@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 from memattn.forecast import Forecaster, layer_choice
+from memattn.forecast import explanation as explanation_module
 from memattn.forecast.explanation import Explanation, exchanged
 
 SLOPE, ROWS, HORIZON = -5.0, 220, 4
@@ -36,7 +37,7 @@ def shops(rows: int = ROWS) -> pd.DataFrame:
 
 def fitted(frame: Any, **options: Any) -> Forecaster:
     known = ["price", "noise", "offer"]
-    asked = {"futr_exog_list": known, "hist_exog_list": ["warm"], "loss": "mae", "steps": 300}
+    asked = {"futr_exog_list": known, "hist_exog_list": ["warm"], "loss": "mae", "steps": 600}
     return Forecaster(HORIZON, season=1, seed=0, **asked, **options).fit(frame)
 
 
@@ -68,7 +69,7 @@ def test_what_drives_the_series_stands_first(explanation: Explanation) -> None:
     assert found["noise"].increase < found["warm"].increase
     # Only the first step ahead has yesterday's weather.
     assert found["warm"].increase > 3 * found["warm"].standard_error
-    kinds = {name: one.kind for name, one in found.items() if one.kind != "lags"}
+    kinds = {name: one.kind for name, one in found.items() if one.kind not in ("lags", "memory")}
     assert kinds == {"price": "futr", "noise": "futr", "offer": "futr", "warm": "hist"}
     assert sum(one.kind == "lags" for one in explanation.importances) == 2
 
@@ -95,6 +96,40 @@ def test_windows_of_their_own_are_forecast_as_they_were() -> None:
     assert held_out is not None
     assert explanation.windows == len(held_out)
     assert explanation.mae == pytest.approx(held_out.overall("memattn").mae, rel=1e-12)
+
+
+def test_the_memory_layers_have_a_figure_if_there_are_any(
+    forecaster: Forecaster, explanation: Explanation
+) -> None:
+    (memory,) = [one for one in explanation.importances if one.kind == "memory"]
+    assert memory.name == "memory layers"
+    assert memory.standard_error > 0
+    # Nothing is exchanged where each window keeps what the layers add to it.
+    held_out = forecaster._state("test").held_out
+    assert held_out is not None
+    assert held_out.model is not None
+    seen = explanation_module._Seen(held_out.model, explanation.panel, held_out.windows)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(explanation_module, "exchanged", lambda group, rng: np.arange(len(group)))
+        np.testing.assert_allclose(seen._with_memory(), seen.forecasts(), rtol=1e-5)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(layer_choice, "MEMORY_LAYERS", 0)
+        linear = fitted(shops())
+    assert not [one for one in linear.explain().importances if one.kind == "memory"]
+
+
+def test_the_day_of_the_week_that_the_program_adds_has_a_figure() -> None:
+    rng, hours = np.random.default_rng(0), 24 * 7 * 30
+    days = pd.date_range("2024-01-01", periods=hours, freq="h")
+    load = rng.normal(size=hours)
+    busy = np.where(days.day_of_week >= 5, 9.0, 0.0)
+    frame = pd.DataFrame(
+        {"unique_id": "a", "ds": days, "y": 20 + busy + load + rng.normal(size=hours), "load": load}
+    )
+    found = Forecaster(24, futr_exog_list=["load"], steps=600).fit(frame).explain()
+    (cycle,) = [one for one in found.importances if one.kind == "cycle"]
+    assert cycle.name == "season of 7"
+    assert cycle.increase > 3 * cycle.standard_error > 0
 
 
 def test_the_curve_of_a_number_has_its_slope(explanation: Explanation) -> None:
@@ -138,7 +173,7 @@ def test_tables_are_of_the_callers_kind(explanation: Explanation, tmp_path: Path
     plain = found.explain()
     assert isinstance(plain.to_frame(), pl.DataFrame)
     assert plain.curves_frame().height == 0
-    assert {one.kind for one in plain.importances} == {"lags"}
+    assert {one.kind for one in plain.importances} == {"lags", "memory"}
 
 
 def test_the_same_fit_gives_the_same_figures(
@@ -160,7 +195,7 @@ def test_a_season_ago_is_a_block_of_its_own() -> None:
     first, *others = Forecaster(7, steps=100).fit(frame).explain().importances
     assert (first.name, first.kind) == ("last 7 rows", "lags")
     assert first.percent > 20
-    assert [one.name for one in others] == ["8 to 21 rows ago"]
+    assert {one.name for one in others} == {"8 to 21 rows ago", "memory layers"}
 
 
 def test_what_all_windows_have_alike_is_worth_exactly_nothing() -> None:

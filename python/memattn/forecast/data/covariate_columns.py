@@ -121,7 +121,7 @@ def _names(argument: str, names: Any) -> tuple[str, ...]:
     if isinstance(names, str):
         return (names,)
     found = tuple(names) if hasattr(names, "__iter__") and not isinstance(names, Mapping) else None
-    if found is None or not all(isinstance(name, str) for name in found):
+    if found is None or not all(isinstance(name, str) and name for name in found):
         raise TypeError(f"{argument}: found {names!r}, expected a list of names of columns")
     return found
 

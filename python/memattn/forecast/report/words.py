@@ -28,6 +28,8 @@ KINDS_OF_IMPORTANCE = {
     "stat": "constant",
     "calendar": "calendar",
     "lags": "the series itself",
+    "cycle": "day of the cycle",
+    "memory": "the network",
 }
 FEWEST_SEPARATE = 10  # groups of windows, for a standard error over them
 
