@@ -16,6 +16,7 @@ from memattn.cli.forecast_command import forecast
 from memattn.cli.inspect_command import inspect
 from memattn.cli.options import EXIT_CODES
 from memattn.cli.predict_command import predict
+from memattn.cli.pretrain_command import pretrain
 from memattn.cli.streams import output_error
 from memattn.cli.train_command import train
 
@@ -93,5 +94,5 @@ def _memattn(context: click.Context, /) -> None:
         click.echo(context.get_help())
 
 
-for _command in (forecast, train, predict, backtest, convert, inspect, doctor):
+for _command in (forecast, train, predict, backtest, pretrain, convert, inspect, doctor):
     _memattn.add_command(_command)

@@ -40,7 +40,7 @@ NAMESAKES = (
         "layer",
     ),
     *("refit", "checkpoint", "resume", "output", "report", "model", "picture", "repair", "second"),
-    *("val_size", "step_size", "day_first", "on_bad_series", "calendar", "country"),
+    *("val_size", "step_size", "day_first", "on_bad_series", "calendar", "country", "prior"),
 )
 
 

@@ -185,6 +185,10 @@ def _frequency(context: click.Context, parameter: click.Parameter, freq: str | N
     return int(freq) if freq is not None and freq.isascii() and freq.isdigit() else freq
 
 
+def _prior(context: click.Context, parameter: click.Parameter, prior: str) -> str | None:
+    return None if prior == "none" else prior
+
+
 def _columns(context: click.Context, parameter: click.Parameter, names: Sequence[str]) -> Any:
     return list(names)
 
@@ -259,6 +263,11 @@ FORECASTER_OPTIONS = [
         "  [default: 1]",
     ),
     Option(
+        ["--prior"], default="auto", metavar="PATH|none", callback=_prior, group="Model",
+        help="Networks trained on other series, for series that are too short to learn from: a "
+        "file or a folder that memattn pretrain made, or none.  [default: those of the package]",
+    ),
+    Option(
         ["--lookback"], type=Number(), metavar="N", group="Model",
         help="Rows in each input window.  [default: by frequency and season]",
     ),
@@ -305,6 +314,23 @@ TRAINING_OPTIONS = [
         help="Continue the training in --checkpoint; the result is the same as without a stop.",
     ),
 ]  # fmt: skip
+
+
+class PretrainingCommand(Command):
+    """A command with files of series, and the options that a prior has, as `options`."""
+
+    NAMES = ("horizon", "freq", "id_col", "time_col", "day_first", "on_bad_series", "target_col",
+             "season", "members", "lookback", "steps", "seed")  # fmt: skip
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(needs="forecast", **settings)
+        data = click.Argument(["data"], metavar="DATA...", type=FILE, nargs=-1, required=True)
+        self.mine = [one for one in FORECASTER_OPTIONS if one.name in self.NAMES]
+        self.params = [data, *self.mine, *self.params]
+
+    def gather(self, ctx: click.Context) -> None:
+        """Makes `options`."""
+        ctx.params["options"] = {one.name: ctx.params.pop(one.name) for one in self.mine}
 
 
 class TrainingCommand(Command):

@@ -19,7 +19,7 @@ from memattn.forecast.data.long_rows import plural
 from memattn.forecast.data.panel import Panel
 from memattn.forecast.evaluation import Evaluation, methods_of, warnings_of
 from memattn.forecast.forecaster import Forecaster
-from memattn.forecast.forecaster_settings import SETTING_WORDS, Settings
+from memattn.forecast.forecaster_settings import OF_PRIOR, SETTING_WORDS, Settings
 from memattn.forecast.metrics import fixed, mean_defined
 
 STEP_COLUMNS = 6
@@ -48,7 +48,7 @@ def print_settings(settings: Settings) -> None:
     """What was chosen and why; what was given is known, and a note has said the season."""
     say("\nChosen:")
     for name, setting in settings.items():
-        if setting.reason not in ("as given", "default") and name != "season":
+        if setting.reason not in ("as given", "default", OF_PRIOR) and name != "season":
             say_item(f"{SETTING_WORDS.get(name, name)}: {setting}")
 
 

@@ -15,6 +15,7 @@ from memattn.forecast.data.panel import Panel, panel_from_file, panel_from_frame
 from memattn.forecast.evaluation import Evaluation, Measures
 from memattn.forecast.forecaster import Forecaster
 from memattn.forecast.forecaster_settings import Setting
+from memattn.forecast.quick_forecast import QuickForecast, quick
 
 __all__ = [
     "DataError",
@@ -25,7 +26,9 @@ __all__ = [
     "Measures",
     "Note",
     "Panel",
+    "QuickForecast",
     "Setting",
     "panel_from_file",
     "panel_from_frame",
+    "quick",
 ]

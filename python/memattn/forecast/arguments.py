@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import KW_ONLY, dataclass, fields
 from difflib import get_close_matches
@@ -80,6 +81,7 @@ class ForecasterOptions:
     intervals: bool = True
     level: Levels = None
     alias: str = MODEL
+    prior: str | None = "auto"
     day_first: bool | None = None
     on_bad_series: str = RAISE
 
@@ -95,6 +97,7 @@ class ForecasterOptions:
         if self.day_first is not None:
             given["day_first"] = _flag(where, "day_first", self.day_first)
         check_on_bad(self.on_bad_series)
+        given["prior"] = _prior(where, self.prior)
         given["target_col"] = _columns(where, self)
         given |= _covariates(where, self)
         for name, value in given.items():
@@ -126,6 +129,16 @@ class ForecasterOptions:
 
 
 ForecasterOptions.__init__ = _told_in_words(ForecasterOptions.__init__)  # type: ignore[method-assign]
+
+
+def _prior(where: str, prior: object) -> str | None:
+    """The option as a file can keep it."""
+    if prior is None:
+        return None
+    if not isinstance(prior, str | os.PathLike) or not os.fspath(prior):
+        expected = '"auto", None, or the path of a file or a folder'
+        raise TypeError(f"{where}: prior: found {prior!r}, expected {expected}")
+    return os.fsdecode(prior)
 
 
 def _frequency(where: str, freq: object) -> str | int | None:

@@ -16,13 +16,14 @@ from memattn.forecast.data.windows import Rolling, Windows, known_rows, rolling_
 from memattn.forecast.evaluation import Evaluation, evaluate
 from memattn.forecast.fitting import forecast, held_back, intervals_of, share_of, train
 from memattn.forecast.forecaster_settings import Settings
+from memattn.forecast.prior import Prior
 from memattn.forecast.progress import Progress
 
 
 def backtest(
     where: str,
     read: Callable[[Rolling], Panel],
-    choose: Callable[[Panel, Ticks], Settings],
+    choose: Callable[[Panel, Ticks], tuple[Settings, Prior | None]],
     rolling: Rolling,
     *,
     val_size: int,
@@ -37,8 +38,8 @@ def backtest(
 
     The arguments are those of `Forecaster.cross_validation`, but for `read`, which gives the whole
     panel, read for these windows; `choose`, the settings of all windows for what is known before
-    the first one and the phases at which windows begin; and `calibrated`, whether levels are, as
-    quantiles that were trained need not be.
+    the first one and the phases at which windows begin, and the prior that may be used; and
+    `calibrated`, whether levels are, as quantiles that were trained need not be.
     """
     horizon, n_windows, step_size = rolling
     panel = read(rolling)
@@ -60,18 +61,19 @@ def backtest(
     forecasts = np.empty((len(windows), horizon))
     intervals = {level: np.empty((2, *forecasts.shape)) for level in levels}
     settings: Settings | None = None
+    prior: Prior | None = None
     trainer: Trainer = train_model
     for k, group in enumerate(groups):
         some = Windows(windows.series[group], windows.ends[group])
         known = panel.until(known_rows(panel, some))
         if settings is None:
             phases = panel.phases(windows.series, windows.ends)
-            settings = choose(known if val_size == 0 else held_back(known, val_size), phases)
+            settings, prior = choose(known if val_size == 0 else held_back(known, val_size), phases)
             choices = {"n_windows": n_windows, "step_size": step_size, "refit": refit}
             choices |= {"val_size": val_size, "intervals": intervals_wanted}
             trainer = trainer_of(where, panel, settings, checkpoint, resume, **choices)
         share = share_of(progress, k, len(groups))
-        fitted = train(known, settings, val_size, share, intervals_wanted, trainer, f"{k}.")
+        fitted = train(known, settings, val_size, share, intervals_wanted, trainer, f"{k}.", prior)
         settings = fitted.settings  # what was to be decided is, by the first one
         found = forecast(fitted.model, panel, some)
         forecasts[group] = found.points

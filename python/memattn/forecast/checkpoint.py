@@ -158,7 +158,7 @@ class Checkpoint:
             msg = "no such file: there is no checkpoint to resume from"
             raise DataError("no-checkpoint", msg, file=self._path)
         with open_source(self._path) as source:
-            tensors, config = read_state(source, FORMAT, "a checkpoint")
+            tensors, config, _ = read_state(source, FORMAT, "a checkpoint")
             steps = _trainings(source, config.get("trainings"), len(tensors))
             names = {
                 name: [f"{name}.{k}" for k in range(members)]

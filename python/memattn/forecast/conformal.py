@@ -29,11 +29,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
 
 from memattn.forecast.data.columns import Array
+from memattn.forecast.data.frames import Intervals
 from memattn.forecast.data.frequency import COUNTED
 from memattn.forecast.data.panel import Panel
 from memattn.forecast.data.time_zones import Ticks
@@ -328,6 +330,40 @@ def interval_ends(
         inner_low, inner_high = np.minimum(low, inner_low), np.maximum(high, inner_high)
         ends[level] = inner_low, inner_high
     return ends
+
+
+def between_levels(
+    ends: Intervals, points: Array, domain: Domain, levels: Sequence[float]
+) -> dict[float, tuple[Array, Array]]:
+    """The ends of any levels from those of some: linear in the quantile of the normal distribution.
+
+    Beyond the largest one they go on as between the last two. Where the domain has logs, they are
+    linear in these. `points` (W, horizon) are the forecasts, of level 0.
+    """
+    known = sorted(ends)
+    normal = NormalDist()
+    places = np.array([0.0, *(normal.inv_cdf(0.5 + level / 200) for level in known)])
+    logs = domain.logs[:, None]
+    found = {}
+    for level in levels:
+        if level in ends:
+            found[level] = ends[level]
+            continue
+        place = normal.inv_cdf(0.5 + level / 200)
+        above = int(np.clip(np.searchsorted(places, place), 1, len(places) - 1))
+        share = (place - places[above - 1]) / (places[above] - places[above - 1])
+        pair = []
+        for side in (0, 1):
+            near = points if above == 1 else ends[known[above - 2]][side]
+            far = ends[known[above - 1]][side]
+            in_logs = logs & (near > 0) & (far > 0)
+            with np.errstate(divide="ignore", invalid="ignore"):
+                ratio = near * (far / near) ** share
+                straight = np.where(np.isfinite(far), near + share * (far - near), far)
+            end = np.where(in_logs & np.isfinite(far), ratio, straight)
+            pair.append(np.maximum(end, np.minimum(domain.least[:, None], points)))
+        found[level] = pair[0], pair[1]
+    return found
 
 
 def rolling_ends(

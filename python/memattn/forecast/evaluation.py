@@ -24,6 +24,7 @@ from memattn.forecast.baselines import naive, seasonal_naive
 from memattn.forecast.conformal import (
     Flags,
     ages,
+    between_levels,
     calibrate,
     domain_of,
     interval_ends,
@@ -36,7 +37,7 @@ from memattn.forecast.data.long_rows import plural
 from memattn.forecast.data.panel import Panel
 from memattn.forecast.data.time_zones import Ticks
 from memattn.forecast.data.windows import Windows
-from memattn.forecast.forecaster_settings import stride
+from memattn.forecast.forecaster_settings import stride, uses_prior
 from memattn.forecast.metrics import (
     Scales,
     WindowErrors,
@@ -265,21 +266,26 @@ def evaluate_held_out(fitted: Fitted, levels: Sequence[float]) -> Evaluation | N
     held_out = fitted.held_out
     if held_out is None or not len(held_out.windows):
         return None
-    check_trained("Forecaster.held_out", held_out.levels, levels)
+    between = uses_prior(fitted.settings)  # any level lies between the trained ones
+    if not between:
+        check_trained("Forecaster.held_out", held_out.levels, levels)
     panel, windows, forecasts = fitted.panel, held_out.windows, held_out.forecasts
     shape = 2, len(forecasts), forecasts.shape[-1]
     ends = {float(level): np.full(shape, np.nan) for level in levels}
     folds, how = _folds(windows, forecasts.shape[-1])
     logs, trained = fitted.settings["logs"].value, held_out.levels
-    apart = stride(fitted.settings)
+    apart, asked = stride(fitted.settings), sorted(ends)
     for known, measured in folds:
         these, coming = _some(windows, known), _some(windows, measured)
         calibration = calibrate(panel, these, forecasts[known], logs, trained, apart)
-        what = (domain_of(panel, coming, logs), forecasts[measured], sorted(ends), trained)
+        domain = domain_of(panel, coming, logs)
+        what = (domain, forecasts[measured], [*trained] if between else asked, trained)
         if how == EARLIER:
             found = rolling_ends(calibration, ages(panel, coming), *what)
         else:
             found = interval_ends(calibration, *what)
+        if between:
+            found = between_levels(found, points_of(forecasts[measured]), domain, asked)
         for level, pair in found.items():
             ends[level][:, measured] = pair
     points = points_of(forecasts)

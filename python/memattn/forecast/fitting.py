@@ -14,6 +14,7 @@ from memattn.forecast.conformal import (
     Calibration,
     Domain,
     ages,
+    between_levels,
     calibrate,
     domain_of,
     interval_ends,
@@ -31,7 +32,15 @@ from memattn.forecast.data.windows import (
     rolling_windows,
     with_their_series,
 )
-from memattn.forecast.forecaster_settings import Settings, begin, stride, trained_levels
+from memattn.forecast.forecaster_settings import (
+    ALONE,
+    Settings,
+    begin,
+    stride,
+    trained_levels,
+    uses_prior,
+    without_prior,
+)
 from memattn.forecast.layer_choice import (
     Train,
     choose_layers,
@@ -40,6 +49,7 @@ from memattn.forecast.layer_choice import (
     undecided,
 )
 from memattn.forecast.model import Model, model_of
+from memattn.forecast.prior import VALIDATED, Prior, is_undecided, validated
 from memattn.forecast.progress import Progress
 
 # Values that a series needs, not to be forecast by its last one. Two show a single change; with
@@ -51,6 +61,9 @@ CALIBRATION_WINDOWS = 200  # wanted, of all series together
 # when calibrated on 67 windows of each series, 45 and 63 % on the last tenth of the rows.
 LONG_SHARE, MOST_LONG_WINDOWS = 0.1, 5000
 BATCH_VALUES = 1 << 22  # of forecasts at once, 32 MiB: the engine forecasts whole horizons
+MOST_OF_PRIOR = 5_000  # of these
+FAR = 10.0  # times the range of a series that forecasts of a prior may lie beyond it
+FEWEST_OF_PRIOR = 60  # windows of the own past, to calibrate the intervals of a prior on
 MOST_WINDOWS = 50_000  # calibrated on: more change no rank that matters
 
 
@@ -102,29 +115,38 @@ def train(
     intervals: bool,
     trainer: Trainer = train_model,
     prefix: str = "",
+    prior: Prior | None = None,
 ) -> Fitted:
     """A model of the panel, and how wrong such a one is.
 
     The last `val_size` values of each series are held out to calibrate `intervals` on; without any,
     another model, trained without its own last values, says how wrong such models are. `prefix`
-    begins the names of the trainings.
+    begins the names of the trainings. A `prior` is used as the settings say, or as validation does
+    where they do not.
     """
     notes = list(panel.notes)
     known = panel if val_size == 0 else held_back(panel, val_size)
-    names = trials(settings)
+    undecided_prior = is_undecided(settings, prior)
+    names = trials(settings) + (list(VALIDATED) if undecided_prior else [])
     names += ["model", "calibration"] if intervals and val_size == 0 else ["model"]
 
     def train_one(name: str, panel: Panel, settings: Settings) -> tuple[Model, bool]:
         share = share_of(progress, names.index(name), len(names))
-        return _trained(f"{prefix}{name}", panel, settings, share, trainer)
+        return _trained(f"{prefix}{name}", panel, settings, share, trainer, prior)
 
     if settings["layers"].value is None:
         rows = val_size or held_out_rows(panel, settings)
         settings = choose_layers(panel, settings, rows, train_one) or settings
-    if settings["layers"].value is None:  # stopped
-        settings = undecided(settings, "training was stopped before validation could say")
+    stopped = "training was stopped before validation could say"
+    chosen = validated(known, settings, prior, train_one) if undecided_prior else settings
+    if settings["layers"].value is None:
+        settings = undecided(settings, stopped)
+        model, done = model_of(settings, known), False
+    elif chosen is None:
+        settings = without_prior(settings, stopped)
         model, done = model_of(settings, known), False
     else:
+        settings = chosen
         model, done = train_one("model", known, settings)
     if not done:
         notes.append(Note("stopped", "training ended early, as progress said", 1))
@@ -135,12 +157,23 @@ def train(
         first = quoted(str(panel.ids[int(np.argmax(short))]))
         text = f"{what}: forecast by the last one; the first is {first}"
         notes.append(Note("naive", text, int(short.sum())))
-    if settings["steps"].value == 0:
+    if uses_prior(settings):
+        how = "forecast by" if settings["prior"].value == ALONE else "training began with"
+        text = f"{how} the prior, networks of other series: {settings['prior'].reason}"
+        notes.append(Note("prior", text, len(panel)))
+    elif settings["steps"].value == 0:
         notes.append(Note("untrained", settings["steps"].reason, len(panel)))
     fitted = Fitted(model, panel, None, tuple(notes))
     if not intervals or not done:
         return fitted
-    found = _calibrated(fitted, val_size, train_one)
+    if val_size == 0 and uses_prior(settings) and settings["prior"].value == ALONE:
+        past = _own_past(panel, settings)
+        if past is None:
+            text = "the series are too short to calibrate intervals on: they are as the prior's"
+            return replace(fitted, notes=(*notes, Note("calibration", text, len(panel))))
+        found: tuple[Calibration, HeldOut] | None = _errors_of(fitted, None, past, 0)
+    else:
+        found = _calibrated(fitted, val_size, train_one)
     if found is None:
         then = "intervals are as trained" if trained_levels(settings) else "no intervals"
         notes.append(Note("stopped", f"calibration ended early, as progress said: {then}", 1))
@@ -170,13 +203,44 @@ def _calibrated(
     # `horizon` before the end knows much less of a short series than the one to come.
     phase, every = begin(settings)
     rolling = rolling_windows(panel, every, rows // every, every).at_phase(panel, phase, every)
-    origins = _some_windows(rolling.clear(panel, horizon))
+    return _errors_of(fitted, other, _some_windows(rolling.clear(panel, horizon)), reach)
+
+
+def _errors_of(
+    fitted: Fitted, other: Model | None, origins: Windows, reach: int
+) -> tuple[Calibration, HeldOut]:
+    """The errors of windows that the model, or the `other` one, has not seen.
+
+    Those with `reach` rows after them are kept; with 0 all that have a whole horizon.
+    """
+    panel, settings = fitted.panel, fitted.settings
     found = forecast(other or fitted.model, panel, origins).quantiles
-    levels = trained_levels(settings)
+    levels, every = trained_levels(settings), stride(settings)
     calibration = calibrate(panel, origins, found, settings["logs"].value, levels, every)
+    reach = reach or settings["horizon"].value
     whole = origins.ends <= panel.lengths[origins.series] - reach
     held = Windows(origins.series[whole], origins.ends[whole])
     return calibration, HeldOut(held, found[whole], other, levels)
+
+
+def _own_past(panel: Panel, settings: Settings) -> Windows | None:
+    """Windows that a prior, which has seen none of the series, can be calibrated on.
+
+    None where there are fewer than `FEWEST_OF_PRIOR` with a whole horizon.
+    """
+    horizon, season = settings["horizon"].value, settings["season"].value
+    least = max(FEWEST_VALUES, 2 * season)
+    rows = int(panel.lengths.max()) - least
+    if rows < 1:
+        return None
+    rolling = rolling_windows(panel, 1, rows, 1).clear(panel, horizon)
+    long = rolling.ends >= least
+    windows = Windows(rolling.series[long], rolling.ends[long])
+    whole = windows.ends <= panel.lengths[windows.series] - horizon
+    if int(whole.sum()) < FEWEST_OF_PRIOR:
+        return None
+    some = np.arange(0, len(windows), max(1, len(windows) // MOST_OF_PRIOR))
+    return _some_windows(Windows(windows.series[some], windows.ends[some]))
 
 
 def _some_windows(windows: Windows) -> Windows:
@@ -224,10 +288,15 @@ def held_back(panel: Panel, rows: int) -> Panel:
 
 
 def _trained(
-    name: str, panel: Panel, settings: Settings, progress: Progress | None, trainer: Trainer
+    name: str,
+    panel: Panel,
+    settings: Settings,
+    progress: Progress | None,
+    trainer: Trainer,
+    prior: Prior | None,
 ) -> tuple[Model, bool]:
     """A model, trained if there is anything to learn from, and whether to the end."""
-    model = model_of(settings, panel)
+    model = model_of(settings, panel, prior.weights if prior else ())
     learnable = bool((panel.lengths > settings["min_history"].value).any())
     if settings["steps"].value == 0 or not learnable:
         return model, True
@@ -247,11 +316,33 @@ def forecast(model: Model, panel: Panel, windows: Windows) -> WindowForecasts:
     last = naive(panel, windows, settings["horizon"].value)
     quantiles = np.repeat(last[:, None], 2 * len(trained_levels(settings)) + 1, axis=1)
     long = (windows.ends >= FEWEST_VALUES) & (domain.roughness > 0)
+    if uses_prior(settings):  # whose intervals need no errors, which such series would not have
+        middle = quantiles.shape[1] // 2
+        quantiles[np.ix_(windows.ends < FEWEST_VALUES, np.arange(quantiles.shape[1]) != middle)] = (
+            np.nan
+        )
     if long.any():
         for some in windows.parts(panel, np.flatnonzero(long)):
             chosen = Windows(windows.series[some], windows.ends[some])
             quantiles[some] = model.predict(panel, chosen)
+            if uses_prior(settings):
+                quantiles[some] = _within_reach(panel, chosen, quantiles[some])
     return WindowForecasts(quantiles, domain)
+
+
+def _within_reach(panel: Panel, windows: Windows, quantiles: Array) -> Array:
+    """Forecasts no further from what a series was than `FAR` times its range.
+
+    A prior meets series unlike any that it has learned from, and in logs a bound that is a little
+    too large may be any number of times the largest value.
+    """
+    starts = panel.offsets[windows.series]
+    low, high = np.empty((2, len(windows)))
+    for k, (start, end) in enumerate(zip(starts, windows.ends, strict=True)):
+        known = panel.filled[start : start + end]
+        low[k], high[k] = known.min(), known.max()
+    reach = FAR * (high - low)
+    return np.clip(quantiles, (low - reach)[:, None, None], (high + reach)[:, None, None])
 
 
 def forecast_in_sample(fitted: Fitted) -> tuple[Windows, Array]:
@@ -281,6 +372,8 @@ def available_levels(fitted: Fitted) -> tuple[float, ...]:
     Trained quantiles give the levels that were trained, calibrated or not; otherwise a calibration
     gives any level, and these are the usual ones.
     """
+    if uses_prior(fitted.settings):
+        return LEVELS
     if trained_levels(fitted.settings):
         there = fitted.calibration is not None or fitted.settings["steps"].value > 0
         return trained_levels(fitted.settings) if there else ()
@@ -296,15 +389,31 @@ def intervals_of(
 ) -> Intervals:
     """The intervals of forecasts; ValueError for levels that fit has not calibrated or trained.
 
+    With a prior any level can be had: it lies between the trained ones.
+
     With `later`, the windows and their panel, each is calibrated on the errors known when it began.
     """
     if not levels:
         return {}
     trained = trained_levels(fitted.settings)
+    if uses_prior(fitted.settings):
+        ends = _ends_of(fitted, forecasts, [*trained], later)
+        return between_levels(ends, forecasts.points, forecasts.domain, levels)
     check_trained(where, trained, levels)
     if not available_levels(fitted):
         hint = "fit with intervals=True and let the training end"
         raise refused(where, "level", f"this fit has no intervals: {hint}")
+    return _ends_of(fitted, forecasts, levels, later)
+
+
+def _ends_of(
+    fitted: Fitted,
+    forecasts: WindowForecasts,
+    levels: list[float],
+    later: tuple[Panel, Windows] | None,
+) -> Intervals:
+    """As `intervals_of`, of levels that were calibrated or trained."""
+    trained = trained_levels(fitted.settings)
     calibration, domain, quantiles = fitted.calibration, forecasts.domain, forecasts.quantiles
     if later is None or calibration is None:
         return interval_ends(calibration, domain, quantiles, levels, trained)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,14 +32,14 @@ from memattn.forecast.fitting import (
     intervals_of,
     train,
 )
-from memattn.forecast.forecaster_data import ForecasterData
+from memattn.forecast.forecaster_pretraining import ForecasterPretraining
 from memattn.forecast.progress import Progress, progress_of
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 
-class Forecaster(ForecasterData):
+class Forecaster(ForecasterPretraining):
     """Forecasts of many series of one frequency, by one model of all of them.
 
     Its options are attributes that can be read: ``forecaster.horizon``.
@@ -87,6 +88,11 @@ class Forecaster(ForecasterData):
         default 80 and 95. With other losses pass levels to `predict`.
     alias : str
         The name of the forecast column.
+    prior : str, optional
+        Networks that were trained on other series. ``"auto"``, the default: those that come with
+        the package, for series with too few windows to learn from, and where validation says that
+        they help. A path: one's own, a file that `pretrain` and `save` made, or a folder of such.
+        None: networks learn from these series alone. ``settings["prior"]`` says what was done.
     day_first, on_bad_series
         As in `panel_from_frame`.
 
@@ -98,8 +104,8 @@ class Forecaster(ForecasterData):
     quantile loss the trained bounds are moved by the same rule (Romano et al. 2019).
 
     A series with fewer than three values is forecast by its last one, and one that stands still
-    stays there. Too few series to learn from leave the model untrained: it then is Naive2, which
-    `settings` says.
+    stays there. Without a prior too few series to learn from leave the model untrained: it then is
+    Naive2, which `settings` says.
     """
 
     def fit(
@@ -152,11 +158,14 @@ class Forecaster(ForecasterData):
         check_val_size(where, val_size, self.horizon)
         panel = self._panel(where, data, static_df=static_df)
         phases = panel.phases(*last_windows(panel))
-        settings = self._choose(panel if val_size == 0 else held_back(panel, val_size), phases)
+        chosen_for = panel if val_size == 0 else held_back(panel, val_size)
+        settings, prior = self._choose(where, chosen_for, phases)
         choices = {"val_size": val_size, "intervals": self.intervals}
         trainer = trainer_of(where, panel, settings, checkpoint, resume, **choices)
         with progress_of(where, progress) as told:
-            self._fitted = train(panel, settings, val_size, told, self.intervals, trainer)
+            self._fitted = train(
+                panel, settings, val_size, told, self.intervals, trainer, prior=prior
+            )
         return self
 
     def predict(
@@ -198,7 +207,7 @@ class Forecaster(ForecasterData):
         Raises
         ------
         RuntimeError
-            Before fit.
+            Before fit, or without data for a forecaster that was saved without its series.
         DataError
             The data cannot be used, X_df lacks a row or a value, or a forecast lies beyond the year
             9999.
@@ -220,7 +229,7 @@ class Forecaster(ForecasterData):
     ) -> Forecasts:
         """As `predict`, as arrays (N, h) for N series."""
         where = "Forecaster.predict"
-        fitted = self._state("predict")
+        fitted = self._state("predict") if data is not None else self._state_with_series("predict")
         levels = checked_levels(where, level)
         steps = self.horizon if h is None else whole_number(where, "h", h, 1, self.horizon)
         if isinstance(data, int | float | list | tuple):
@@ -254,7 +263,7 @@ class Forecaster(ForecasterData):
         RuntimeError
             Before fit.
         """
-        state = self._state("fitted")
+        state = self._state_with_series("fitted")
         found = forecast_in_sample(state)
         return cross_validation_frame(state.panel, *found, model=self.alias, with_cutoffs=False)
 
@@ -347,7 +356,7 @@ class Forecaster(ForecasterData):
             result = backtest(
                 where,
                 lambda held: self._panel(where, data, held, static_df=static_df),
-                self._choose,
+                partial(self._choose, where),
                 self._rolling(where, n_windows, step_size),
                 val_size=val_size,
                 refit=refit,
@@ -471,7 +480,7 @@ class Forecaster(ForecasterData):
 
     def _shown(self, function: str, level: Levels) -> tuple[Fitted, list[float]]:
         """The fitted state, and the levels that a report or a figure shows of it."""
-        fitted = self._state(function)
+        fitted = self._state_with_series(function)
         if level is None or not available_levels(fitted):
             return fitted, list(available_levels(fitted))
         return fitted, checked_levels(f"Forecaster.{function}", level)

@@ -14,6 +14,8 @@ from memattn.forecast.data.time_zones import Ticks
 from memattn.forecast.data.windows import Rolling, last_windows
 from memattn.forecast.forecaster_settings import Settings, choose_settings, stride
 from memattn.forecast.forecaster_state import ForecasterState
+from memattn.forecast.prior import Prior, decided
+from memattn.forecast.prior_files import prior_of
 
 
 class ForecasterData(ForecasterState):
@@ -117,10 +119,13 @@ class ForecasterData(ForecasterState):
                 raise refused(where, "data", f"{msg}, {hint}")
         return panel
 
-    def _choose(self, panel: Panel, phases: Ticks | None = None) -> Settings:
+    def _choose(
+        self, where: str, panel: Panel, phases: Ticks | None = None
+    ) -> tuple[Settings, Prior | None]:
+        """Settings for a panel, and the prior that may be used."""
         if phases is None:
             phases = panel.phases(*last_windows(panel))
-        return choose_settings(
+        settings = choose_settings(
             panel.lengths,
             panel.frequency,
             panel.season,
@@ -128,6 +133,10 @@ class ForecasterData(ForecasterState):
             covariates=self.has_covariates,
             phases=phases,
         )
+        if self.prior is None:
+            return settings, None
+        prior, why_not = prior_of(where, self.prior, panel.season, panel.frequency)
+        return decided(settings, prior, why_not, self), prior
 
     def _with_future(self, where: str, panel: Panel, future: Table | None, steps: int) -> Panel:
         """The panel with what is known of the next `steps` rows."""

@@ -43,16 +43,28 @@ from memattn.forecast.data.time_zones import DAY, FIRST, LAST
 from memattn.forecast.data.times import MAX_NUMBER
 from memattn.forecast.fitting import Fitted
 from memattn.forecast.forecaster_settings import (
+    ALONE,
     AVERAGE_DECAY,
     MEMORY_LAYERS,
+    NO_PRIOR,
+    STARTED,
     Setting,
     Settings,
     engine_options,
     stride,
     trained_levels,
+    uses_prior,
 )
 from memattn.forecast.model import Model, covariate_options
-from memattn.forecast.state_file import Arrays, check_unicode, read_state, state_bytes
+from memattn.forecast.state_file import (
+    VERSION,
+    WITHOUT_SERIES,
+    Arrays,
+    bfloat16_bits,
+    check_unicode,
+    read_state,
+    state_bytes,
+)
 
 FORMAT = "memattn.Forecaster"
 # Tensors, their types and dimensions.
@@ -79,19 +91,36 @@ CHOICES = {"loss": LOSSES, "windows": tuple(AVERAGE_DECAY), "logs": (True, False
 CHOICES["compressed"] = (True, False)
 SETTINGS = (*BOUNDS, "loss", "windows", "logs", "layers", "lookbacks")
 OF_COVARIATES = (*COVARIATES, "compressed", "left_out")
+# That some have: of networks that learned from many panels, of those whose training began with such
+# networks or was none, and of those who might have used such.
+OF_PRIORS = {"num_heads": (1, 64), "prior_horizon": (1, MOST), "rows_seen": (3, MOST)}
+CHOICES["prior"] = (ALONE, STARTED, NO_PRIOR)
+DTYPES = ("float32", "bfloat16")  # of weights
 
 
-def write_forecaster(path: Path, fitted: Fitted, options: ForecasterOptions) -> None:
-    """Write the file, atomically."""
-    write_atomically(path, forecaster_bytes(fitted, options))
+def write_forecaster(
+    path: Path,
+    fitted: Fitted,
+    options: ForecasterOptions,
+    *,
+    series: bool = True,
+    dtype: str = "float32",
+) -> None:
+    """Write the file, atomically; see `forecaster_bytes`."""
+    write_atomically(path, forecaster_bytes(fitted, options, series=series, dtype=dtype))
 
 
-def forecaster_bytes(fitted: Fitted, options: ForecasterOptions) -> bytes:
-    """The content of the file."""
+def forecaster_bytes(
+    fitted: Fitted, options: ForecasterOptions, *, series: bool = True, dtype: str = "float32"
+) -> bytes:
+    """The content of the file, with the series or without, and the weights in one of `DTYPES`."""
+    if not series:
+        fitted = without_series(fitted)
     panel, calibration = fitted.panel, fitted.calibration
     engine = fitted.model.engine
-    arrays = {
-        "weights": np.concatenate([engine.parameters(k) for k in range(engine.members)]),
+    weights = np.concatenate([engine.parameters(k) for k in range(engine.members)])
+    arrays: dict[str, npt.NDArray[Any]] = {
+        "weights": weights if dtype == "float32" else bfloat16_bits(weights),
         "values": panel.values,
         "offsets": panel.offsets,
         "last": panel.last,
@@ -125,9 +154,30 @@ def forecaster_bytes(fitted: Fitted, options: ForecasterOptions) -> bytes:
     }
     if encoding is not None:
         config["covariates"] = covariate_config(panel, encoding)
-    content = state_bytes(FORMAT, arrays, config)
+    version = VERSION if len(panel) and dtype == "float32" else WITHOUT_SERIES
+    content = state_bytes(FORMAT, arrays, config, version)
     forecaster_from(content)  # what is written can be read
     return content
+
+
+def without_series(fitted: Fitted) -> Fitted:
+    """The same, without the history: it can forecast other series."""
+    panel, model = fitted.panel, fitted.model
+    none = {name: getattr(panel, name)[:0] for name in ("ids", "values", "last", "day")}
+    time = None if panel.time is None else panel.time[:0]
+    covariates, encoding = panel.covariates, model.encoding
+    if covariates is not None:
+        covariates = replace(covariates, values=covariates.values[:0])
+    if encoding is not None:
+        # The last rows are for series that training has not seen.
+        last = {name: getattr(encoding, name)[-1:] for name in ("center", "scale")}
+        level = None if encoding.level is None else encoding.level[-1:]
+        spread = None if encoding.spread is None else encoding.spread[-1:]
+        encoding = replace(encoding, ids={}, **last, level=level, spread=spread)
+    panel = replace(
+        panel, **none, offsets=panel.offsets[:1], time=time, covariates=covariates, notes=()
+    )
+    return replace(fitted, model=replace(model, encoding=encoding), panel=panel)
 
 
 def _json_bytes(values: Sequence[str | int]) -> npt.NDArray[np.uint8]:
@@ -146,12 +196,16 @@ def forecaster_from(content: bytes) -> tuple[ForecasterOptions, Fitted]:
 
 
 def _read(source: SourceFile) -> tuple[ForecasterOptions, Fitted]:
-    tensors, config = read_state(source, FORMAT, "a saved Forecaster")
+    versions = VERSION, WITHOUT_SERIES
+    tensors, config, version = read_state(source, FORMAT, "a saved Forecaster", versions)
     options = _options(source, config.get("arguments"))
     settings = _settings(source, config.get("settings"))
     there = {tensor.name for tensor in tensors}
     calibrated = not there.isdisjoint(CALIBRATION)
     kinds = TENSORS | {name: kind for name, kind in OPTIONAL.items() if name in there}
+    half = any(one.name == "weights" and one.dtype == "bfloat16" for one in tensors)
+    if half and version == WITHOUT_SERIES:
+        kinds["weights"] = ("bfloat16", 1)
     if calibrated:
         kinds |= CALIBRATION if there.isdisjoint(LATER) else CALIBRATION | LATER
     found = Arrays(source, tensors, kinds | kinds_of(there))
@@ -168,7 +222,7 @@ def _read(source: SourceFile) -> tuple[ForecasterOptions, Fitted]:
     except ValueError as error:
         source.fail("config: settings", f"what cannot be ({error})", "those of a model")
     found.check("weights", (sum(counts),))
-    panel, encoding = _panel(source, config, found), None
+    panel, encoding = _panel(source, config, found, least=version == VERSION), None
     names: tuple[str, ...] = ()
     if "left_out" in settings:
         covariates = read_covariates(source, found, columns, horizon, panel)
@@ -182,7 +236,11 @@ def _read(source: SourceFile) -> tuple[ForecasterOptions, Fitted]:
     if not np.isfinite(weights).all():
         source.fail("weights", "a value that is not finite", "finite numbers")
     notes = _notes(source, config.get("notes"))
-    _check_table(source, panel)
+    if len(panel):
+        _check_table(source, panel)
+        if version == WITHOUT_SERIES and not half:
+            usual = f"{quoted(VERSION)}, that of a file with series"
+            source.fail("__metadata__: format_version", quoted(version), usual)
     engine = PanelForecaster(**engine_is)
     for member, part in enumerate(np.split(weights, np.cumsum(counts)[:-1])):
         engine.set_parameters(member, np.ascontiguousarray(part))
@@ -207,6 +265,8 @@ def _settings(source: SourceFile, found: object) -> Settings:
     names = (*SETTINGS, "levels") if quantiles else SETTINGS
     if isinstance(found, dict) and "left_out" in found:
         names = (*names, *OF_COVARIATES)
+    if isinstance(found, dict):
+        names = (*names, *(name for name in (*OF_PRIORS, "prior") if name in found))
     if not isinstance(found, dict) or set(found) != set(names):
         source.fail("config: settings", "other keys", f"the keys {', '.join(names)}")
     settings = {}
@@ -225,12 +285,16 @@ def _settings(source: SourceFile, found: object) -> Settings:
         elif name == "levels":
             good = _are_levels(value)
         else:
-            good = _is_whole(value, *(BOUNDS | COVARIATES)[name])
+            good = _is_whole(value, *(BOUNDS | COVARIATES | OF_PRIORS)[name])
         if not good:
             source.fail(f"config: settings: {name}", quoted(str(value)), "a value that can be")
         settings[name] = Setting(value, reason)
     if len(settings["lookbacks"].value) != settings["members"].value:
         source.fail("config: settings: lookbacks", "another number of them", "one a member")
+    if uses_prior(settings) != ("prior_horizon" in settings):
+        source.fail("config: settings: prior_horizon", "it by itself", "it beside a prior")
+    if uses_prior(settings) and settings["prior_horizon"].value < settings["horizon"].value:
+        source.fail("config: settings: prior_horizon", "less than the horizon", "at least it")
     season = settings["season"].value
     whole = season > 1 and all(one % season == 0 for one in settings["lookbacks"].value)
     if settings["windows"].value == "past_seasons" and not whole:
@@ -256,9 +320,9 @@ def _notes(source: SourceFile, found: object) -> tuple[Note, ...]:
     return tuple(Note(*one) for one in found)  # type: ignore[attr-defined]
 
 
-def _panel(source: SourceFile, config: Mapping[str, Any], found: Arrays) -> Panel:
+def _panel(source: SourceFile, config: Mapping[str, Any], found: Arrays, least: bool) -> Panel:
     (count,) = found.shape("last")
-    if count < 1:
+    if count < least:
         source.fail("last", "no series", "at least one")
     found.check("offsets", (count + 1,))
     values, offsets = found.read("values"), found.read("offsets")
@@ -326,7 +390,7 @@ def _texts(source: SourceFile, found: Arrays, name: str) -> list[Any]:
     except (ValueError, RecursionError):
         source.fail(name, "no JSON", "a list of names")
     # True == 1 and 1.0 == 1, but neither is a name.
-    good = isinstance(values, list) and {type(one) for one in values} in ({str}, {int})
+    good = isinstance(values, list) and {type(one) for one in values} in ({str}, {int}, set())
     if not good or len(set(values)) != len(values):
         source.fail(name, "another list", "different texts or whole numbers")
     check_unicode(source, name, values)

@@ -42,6 +42,11 @@ SMALL_BATCH, MANY_ORIGINS = 128, 5_000
 # Of windows that do not overlap, to learn from with covariates: those tell a window from its
 # neighbour. On shops drawn at random 12, 15 and 5 were enough to be better than Naive2.
 FEWEST_COVARIATE_WINDOWS = 5
+# What is done with networks that were trained on other series: they forecast as they are, training
+# begins with them, or nothing.
+ALONE, STARTED, NO_PRIOR = "alone", "started from", "not used"
+STARTED_STEPS, STARTED_RATE = 300, 3e-4
+OF_PRIOR = "that of the prior"  # the reason of its settings
 SHOWN = 5  # names of covariates
 # What settings are called whose name says too little.
 SETTING_WORDS = {
@@ -51,6 +56,9 @@ SETTING_WORDS = {
     "origin_stride": "rows between forecasts",
     "origin_phase": "row of the season at which forecasts begin",
     "batch_size": "windows per step",
+    "num_heads": "heads of a memory layer",
+    "prior_horizon": "horizon of the prior",
+    "rows_seen": "last rows of a series that count",
 }
 
 
@@ -327,6 +335,37 @@ def trained_levels(settings: Settings) -> tuple[float, ...]:
     return tuple(settings["levels"].value) if "levels" in settings else ()
 
 
+def with_prior(settings: Settings, prior: Settings, use: str, why: str) -> Settings:
+    """The settings of one who uses networks that were trained on other series.
+
+    They are those of the prior, for the horizon and the seed that are wanted; `use` is `ALONE` or
+    `STARTED`.
+    """
+    own, trained = ("horizon", "seed", "min_history"), OF_PRIOR
+    steps = Setting(0, trained)
+    if use == STARTED:
+        most = min(settings["steps"].value, STARTED_STEPS)
+        steps = Setting(most, "few, for networks that are trained already")
+    found = {name: Setting(one.value, trained) for name, one in prior.items()}
+    found |= {name: settings[name] for name in own}
+    found |= {
+        "steps": steps,
+        "prior_horizon": Setting(prior["horizon"].value, trained),
+        "prior": Setting(use, why),
+    }
+    return MappingProxyType(found)
+
+
+def without_prior(settings: Settings, why: str) -> Settings:
+    """The settings of one who might have used a prior, but did not."""
+    return MappingProxyType({**settings, "prior": Setting(NO_PRIOR, why)})
+
+
+def uses_prior(settings: Settings) -> bool:
+    """Whether the networks are those of a prior, or began as such."""
+    return "prior" in settings and settings["prior"].value in (ALONE, STARTED)
+
+
 def engine_options(settings: Settings) -> dict[str, Any]:
     """What the engine is made with."""
     names = ("horizon", "season", "min_history", "windows", "logs", "seed")
@@ -343,12 +382,16 @@ def engine_options(settings: Settings) -> dict[str, Any]:
         options |= {"dropout": DROPOUT, "input_dropout": DROPOUT}
     if stride(settings) > 1:
         options["learning_rate"] = ALIGNED_RATE
+    chosen = {name: settings[name].value for name in names}
+    if uses_prior(settings):
+        chosen["horizon"] = settings["prior_horizon"].value
+        options["learning_rate"] = STARTED_RATE
     return {
-        **{name: settings[name].value for name in names},
+        **chosen,
         **options,
         "units": UNITS,
         "memory_size": MEMORY_SIZE,
-        "num_heads": NUM_HEADS,
+        "num_heads": settings["num_heads"].value if "num_heads" in settings else NUM_HEADS,
         "average_decay": AVERAGE_DECAY[settings["windows"].value],
         "loss": "pinball" if levels else settings["loss"].value,
         "quantiles": quantiles,

@@ -7,10 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from memattn.errors import refused
 from memattn.forecast.arguments import ForecasterOptions
 from memattn.forecast.data.long_rows import Note
 from memattn.forecast.fitting import Fitted, available_levels
 from memattn.forecast.forecaster_file import (
+    DTYPES,
     forecaster_bytes,
     forecaster_from,
     read_forecaster,
@@ -93,10 +95,22 @@ class ForecasterState(ForecasterOptions):
             options, fitted = forecaster_from(data)
         self.__dict__.update(options.get_params(), _fitted=fitted)
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(
+        self, path: str | os.PathLike[str], *, series: bool = True, dtype: str = "float32"
+    ) -> None:
         """Write everything that predict needs to one safetensors file, atomically.
 
-        The series are in it, whole: season and level at their end come from all of their values.
+        Parameters
+        ----------
+        path : path
+            Of the file.
+        series : bool
+            Whether the series are in it, whole: season and level at their end come from all of
+            their values. Without them the forecaster that is loaded again forecasts what is given
+            to ``predict(data)``, each series as one that training has not seen.
+        dtype : str
+            Of the weights: ``"float32"``, or ``"bfloat16"``, in which they take half the bytes and
+            have three significant digits.
 
         Raises
         ------
@@ -105,10 +119,13 @@ class ForecasterState(ForecasterOptions):
         DataError
             The file cannot be written; one that was there before is whole.
         ValueError
-            Ids that are neither text nor whole numbers, or a type of a column or a time zone that
-            the file cannot keep.
+            Another `dtype`. Ids that are neither text nor whole numbers, or a type of a column or a
+            time zone that the file cannot keep.
         """
-        write_forecaster(Path(path), self._state("save"), self)
+        if dtype not in DTYPES:
+            problem = f"found {dtype!r}, expected {' or '.join(map(repr, DTYPES))}"
+            raise refused("Forecaster.save", "dtype", problem)
+        write_forecaster(Path(path), self._state("save"), self, series=series, dtype=dtype)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
@@ -131,3 +148,10 @@ class ForecasterState(ForecasterOptions):
             msg = "this Forecaster is not fitted; call fit() first"
             raise RuntimeError(f"Forecaster.{function}: {msg}")
         return self._fitted
+
+    def _state_with_series(self, function: str) -> Fitted:
+        state = self._state(function)
+        if not len(state.panel):
+            msg = "this Forecaster was saved without its series; pass some to predict(data)"
+            raise RuntimeError(f"Forecaster.{function}: {msg}")
+        return state

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -23,9 +23,23 @@ from memattn.forecast.data.columns import Array
 from memattn.forecast.data.flat_rows import offsets_of, rows_from
 from memattn.forecast.data.panel import Panel
 from memattn.forecast.data.time_zones import Ticks
-from memattn.forecast.data.windows import Windows, known_before, last_windows, with_their_series
-from memattn.forecast.forecaster_settings import Settings, begin, engine_options, stride
+from memattn.forecast.data.windows import (
+    Windows,
+    known_before,
+    last_windows,
+    with_recent_rows,
+    with_their_series,
+)
+from memattn.forecast.forecaster_settings import (
+    Settings,
+    begin,
+    engine_options,
+    stride,
+    uses_prior,
+)
 from memattn.forecast.progress import Progress
+
+Weights: TypeAlias = npt.NDArray[np.float32]
 
 
 class Inputs(NamedTuple):
@@ -71,6 +85,10 @@ class Model:
     def fit(self, panel: Panel, progress: Progress | None = None) -> bool:
         """Train; whether to the end."""
         values, offsets, table = self._training(panel)
+        if uses_prior(self.settings):
+            return self.engine.resume(
+                values, offsets, *self.engine.training_state(), progress, table
+            )
         return self.engine.fit(values, offsets, progress, table)
 
     def resume(
@@ -93,6 +111,7 @@ class Model:
         """
         values, offsets, then, table = inputs or self.inputs_of(panel, windows)
         found = self.engine.predict(values, offsets, then.series, then.ends, member, table)
+        found = found[..., : self.settings["horizon"].value]  # that of a prior may be longer
         if self.encoding is None:
             return found
         return self.encoding.restore(found, panel, windows.series)
@@ -105,6 +124,7 @@ class Model:
         found = self.engine.predict_with_memory_of(
             values, offsets, then.series, then.ends, then.series[donor], then.ends[donor], table
         )
+        found = found[..., : self.settings["horizon"].value]
         if self.encoding is None:
             return found
         return self.encoding.restore(found, panel, windows.series)
@@ -122,6 +142,7 @@ class Model:
         found = self.engine.predict_without_slots(
             values, offsets, then.series, then.ends, member, layer, table
         )
+        found = found[..., : self.settings["horizon"].value]
         if self.encoding is None:
             return found
         parts = [self.encoding.restore(part, panel, windows.series) for part in found]
@@ -141,6 +162,8 @@ class Model:
         """What the engine sees of windows."""
         if self.encoding is None:
             known = known_before(panel, windows)
+            if "rows_seen" in self.settings:
+                known = with_recent_rows(known, self.settings["rows_seen"].value)
             return Inputs(known.values, known.offsets, known.windows, None)
         panel, windows = with_their_series(panel, windows)
         known = known_before(panel, windows)
@@ -155,8 +178,11 @@ class Model:
         return self.encoding.table(panel, owner, lengths)
 
 
-def model_of(settings: Settings, panel: Panel) -> Model:
-    """A model, untrained, for a training on this panel; DataError when it would be too large."""
+def model_of(settings: Settings, panel: Panel, weights: Sequence[Weights] = ()) -> Model:
+    """A model for a training on this panel; DataError when it would be too large.
+
+    It is untrained, or has the `weights` of a prior, if the settings say so.
+    """
     encoding, options = None, engine_options(settings)
     names: tuple[str, ...] = ()
     if "left_out" in settings:
@@ -172,7 +198,10 @@ def model_of(settings: Settings, panel: Panel) -> Model:
         options |= covariate_options(encoding.columns, encoding.cycle, settings)
         names = tuple(covariates_of(panel).columns[place].name for place in encoding.chosen)
     try:
-        return Model(PanelForecaster(**options), settings, encoding, names)
+        engine = PanelForecaster(**options)
+        for member, one in enumerate(weights if uses_prior(settings) else ()):
+            engine.set_parameters(member, one)
+        return Model(engine, settings, encoding, names)
     except ValueError as error:
         function, found = str(error).partition(": ")[0], str(error).rpartition(": ")[2]
         if function != "PanelForecasterOptions":  # the environment's variables

@@ -22,23 +22,29 @@ from memattn.convert.source import SourceFile, Tensor, parse_json
 from memattn.errors import quoted
 from memattn.file_kinds import HEAD, check_is_saved
 
-VERSION = "1"
+VERSION, WITHOUT_SERIES = "1", "2"  # of the second, a config says what it lacks
 ALIGNMENT = 8
 SAFETENSORS = {"float32": "F32", "float64": "F64", "int64": "I64", "uint8": "U8"}
+SAFETENSORS["uint16"] = "BF16"  # NumPy has no bfloat16: the bits of such
+SIZES = {"bfloat16": 2}  # of what NumPy has no type for
 PIECE = 1 << 20  # bytes that are read at once
 
 Kinds = Mapping[str, tuple[str, int]]  # tensors, their types and dimensions
 
 
 def state_bytes(
-    kind: str, arrays: Mapping[str, npt.NDArray[Any]], config: Mapping[str, Any]
+    kind: str,
+    arrays: Mapping[str, npt.NDArray[Any]],
+    config: Mapping[str, Any],
+    version: str = VERSION,
 ) -> bytes:
     """The content of a file that says that it is a `kind`, such as ``"memattn.Forecaster"``.
 
-    `arrays` are of float32, float64, int64 or uint8, and `config` is all else, as JSON takes it.
+    `arrays` are of float32, float64, int64 or uint8, or the bits of bfloat16 as uint16, and
+    `config` is all else, as JSON takes it.
     """
     unsigned = "0" * 64
-    metadata = {"format": kind, "format_version": VERSION, "memattn": __version__}
+    metadata = {"format": kind, "format_version": version, "memattn": __version__}
     metadata["config"] = json.dumps(config)
     header: dict[str, Any] = {"__metadata__": metadata | {"checksum": unsigned}}
     parts, at = [], 0
@@ -59,16 +65,19 @@ def state_bytes(
     return b"".join([length, signed, *parts])
 
 
-def read_state(source: SourceFile, kind: str, what: str) -> tuple[list[Tensor], dict[str, Any]]:
-    """The tensors of a file and its config, the checksum compared first.
+def read_state(
+    source: SourceFile, kind: str, what: str, versions: tuple[str, ...] = (VERSION,)
+) -> tuple[list[Tensor], dict[str, Any], str]:
+    """The tensors of a file, its config and its version, the checksum compared first.
 
     It must say that it is a `kind`; `what` is that in words, for the error.
     """
     head = source.read_at(0, min(source.size, HEAD), "")
     check_is_saved(source.path, what.removeprefix("a saved ").removeprefix("a "), head)
     tensors, metadata = read_header(source)
-    for key, expected in (("format", kind), ("format_version", VERSION)):
-        if metadata.get(key) != expected:
+    for key, possible in (("format", (kind,)), ("format_version", versions)):
+        if metadata.get(key) not in possible:
+            expected = possible[0]
             found = quoted(str(metadata.get(key)))
             if "memattn" in metadata:
                 found += f" in a file of memattn {quoted(metadata['memattn'])}"
@@ -81,7 +90,7 @@ def read_state(source: SourceFile, kind: str, what: str) -> tuple[list[Tensor], 
     if not isinstance(config, dict):
         source.fail("config", "no object", "an object")
     check_unicode(source, "config", config)
-    return tensors, config
+    return tensors, config, str(metadata["format_version"])
 
 
 def check_unicode(source: SourceFile, place: str, found: object) -> None:
@@ -110,6 +119,12 @@ def _entry(checksum: str) -> bytes:
     return f'"checksum": {json.dumps(checksum)}'.encode()
 
 
+def bfloat16_bits(values: npt.NDArray[np.float32]) -> npt.NDArray[np.uint16]:
+    """Finite values rounded to bfloat16, to even where two are as near."""
+    bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
+    return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
+
+
 class Arrays:
     """The tensors of a file, which must be those of `kinds`."""
 
@@ -125,7 +140,7 @@ class Arrays:
                 source.fail(name, f"{tensor.dtype} of shape {tensor.shape}", expected)
             assert isinstance(tensor.key, tuple)
             begin, end, _ = tensor.key
-            size = np.dtype(dtype).itemsize * math.prod(tensor.shape)
+            size = (SIZES.get(dtype) or np.dtype(dtype).itemsize) * math.prod(tensor.shape)
             if end - begin != size:
                 source.fail(name, f"{end - begin} bytes", f"{size}, those of its shape")
         for name in self.tensors:

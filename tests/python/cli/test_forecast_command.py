@@ -259,7 +259,7 @@ def test_help(call: Run, arguments: tuple[str, ...]) -> None:
 TRAINING = (
     *("horizon", "id", "time", "target", "freq", "day-first", "on-bad-series", "season", "members"),
     *("lookback", "loss", "steps"),
-    *("futr-exog", "hist-exog", "stat-exog", "static", "calendar", "country"),
+    *("futr-exog", "prior", "hist-exog", "stat-exog", "static", "calendar", "country"),
     *("seed", "no-intervals", "val-size", "checkpoint", "resume", "level", "output"),
     *("json", "quiet", "threads"),
 )
@@ -267,6 +267,10 @@ OPTIONS = {
     "forecast": (*TRAINING, "future", "report", "model"),
     "train": TRAINING,
     "backtest": (*TRAINING, "windows", "step-size", "refit"),
+    "pretrain": (
+        *("horizon", "id", "time", "target", "freq", "day-first", "on-bad-series", "season"),
+        *("members", "lookback", "steps", "seed", "half", "output", "json", "quiet", "threads"),
+    ),
     "predict": ("horizon", "future", "static", "level", "output", "json", "quiet", "threads"),
     "convert": ("layer", "json", "quiet", "threads"),
     "inspect": ("layer", "data", "second", "picture", "json", "quiet", "threads"),

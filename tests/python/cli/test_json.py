@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "forecast": ("DATA", *QUICK),
     "train": ("DATA", *QUICK),
     "predict": ("model.safetensors", "DATA"),
+    "pretrain": ("DATA", *QUICK),
     "backtest": ("DATA", *QUICK, "--windows", "20"),
     "convert": ("layer.safetensors", "b.npz"),
     "inspect": ("layer.safetensors",),

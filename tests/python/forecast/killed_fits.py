@@ -80,7 +80,7 @@ def main(folder: Path, turns: int, seed: int) -> None:
         if path.exists():
             kept += 1
             # Refused unless it is whole, of this panel and of these settings.
-            settings = forecaster()._choose(panel)
+            settings = forecaster()._choose("", panel)[0]
             choices = {name: one.value for name, one in settings.items()}
             choices |= {"val_size": 0, "intervals": True}
             checkpoint.Checkpoint(path, panel, choices, resume=True)

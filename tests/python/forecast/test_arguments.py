@@ -160,7 +160,7 @@ def test_a_file_keeps_every_option(tmp_path: Path) -> None:
         "loss": "quantile", "level": [95, 80], "seed": 5, "intervals": False, "alias": "m",
         "id_col": "shop", "time_col": "month", "target_col": "sold", "day_first": True,
         "on_bad_series": "drop", "futr_exog_list": ("price",), "hist_exog_list": ("seen",),
-        "stat_exog_list": ("place",), "calendar": True, "country": "NO",
+        "stat_exog_list": ("place",), "calendar": True, "country": "NO", "prior": None,
     }  # fmt: skip
     assert set(options) | {"horizon"} == set(Forecaster(3).get_params())
     table = pd.DataFrame(values).set_axis(["shop", "month", "sold"], axis=1)

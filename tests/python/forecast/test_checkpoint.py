@@ -323,7 +323,7 @@ def test_weights_that_cannot_be_are_refused(table: Table, stopped: Path, tmp_pat
     path = tmp_path / "checkpoint"
     path.write_bytes(stopped.read_bytes())
     panel = panel_from_frame(table)
-    settings = forecaster()._choose(panel)
+    settings = forecaster()._choose("", panel)[0]
     choices: dict[str, Any] = {name: one.value for name, one in settings.items()}
     kept = checkpoint.Checkpoint(
         path, panel, choices | {"val_size": 0, "intervals": True}, resume=True

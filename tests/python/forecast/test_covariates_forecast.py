@@ -85,7 +85,7 @@ def test_aligned_forecasts_see_nothing_later() -> None:
 def test_each_covariate_reaches_the_forecast(place: int) -> None:
     forecaster = Forecaster(H, steps=3, **LISTS)
     panel = forecaster.panel(whole(np.random.default_rng(0)))
-    chosen = forecaster._choose(panel)
+    chosen = forecaster._choose("", panel)[0]
     settings = {**chosen, "layers": Setting(2, ""), "left_out": Setting((), "")}
     model, found = model_of(settings, panel), panel.covariates
     assert model.fit(panel)

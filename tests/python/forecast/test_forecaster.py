@@ -234,7 +234,7 @@ def test_settings_and_notes_of_a_fit(fitted: Forecaster) -> None:
 def test_too_little_to_learn_from_is_naive2() -> None:
     """One short series: the untrained engine, and that is said."""
     values = np.exp(np.random.default_rng(1).normal(size=40).cumsum() / 10)
-    forecaster = Forecaster(5).fit(flat_panel([values]))
+    forecaster = Forecaster(5, prior=None).fit(flat_panel([values]))
     assert forecaster.settings["steps"].value == 0
     assert "Naive2" in note(forecaster, "untrained")
     found = forecaster.predict(level=[80])

@@ -138,8 +138,11 @@ def test_a_write_that_fails_leaves_the_file(saved: Path, tmp_path: Path) -> None
 Change = Callable[[dict[str, Any], dict[str, Any]], object]  # of the header and of the config
 CHANGES: dict[str, Change] = {
     '__metadata__: format: found "other"': lambda h, c: h["__metadata__"].update(format="other"),
-    f'format_version: found "2" in a file of memattn "{__version__}", expected "1"': (
+    'format_version: found "2", expected "1", that of a file with series': (
         lambda h, c: h["__metadata__"].update(format_version="2")
+    ),
+    f'format_version: found "3" in a file of memattn "{__version__}", expected "1"': (
+        lambda h, c: h["__metadata__"].update(format_version="3")
     ),
     "config: found no text": lambda h, c: h["__metadata__"].update(config=3),
     "config: arguments: found other keys": lambda h, c: c["arguments"].pop("horizon"),

@@ -241,6 +241,9 @@ READERS: dict[str, Callable[[PanelForecaster, Series], object]] = {
     "attention_scores": lambda forecaster, series: forecaster.attention_scores(
         *series, np.arange(6), np.full(6, 30), 0
     ),
+    "predict_with_memory_of": lambda forecaster, series: forecaster.predict_with_memory_of(
+        *series, np.arange(6), np.full(6, 30), np.arange(6)[::-1].copy(), np.full(6, 20)
+    ),
     "predict_without_slots": lambda forecaster, series: forecaster.predict_without_slots(
         *series, np.arange(6), np.full(6, 30), 0, 0
     ),

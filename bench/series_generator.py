@@ -1,0 +1,327 @@
+"""Series drawn at random, of the kinds that people forecast: what the prior learns from first.
+
+Three sources, all repeatable from a seed:
+
+- structure: a level that drifts, cycles, a trend that bends, breaks or is damped, seasons that are
+  fixed or change, calendar effects, errors that remember, have heavy tails or grow with the level,
+  outliers, counts and intermittent demand;
+- kernels: draws of Gaussian processes whose kernels are sums and products of a few, as KernelSynth
+  of Chronos (Ansari et al. 2024) has them;
+- mixtures: convex combinations of up to three scaled series, as its TSMixup.
+
+How strong each part is, is drawn for each series, mostly over orders of magnitude: what there is to
+learn from a window is how much of its movement lasts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float64]
+Generator = np.random.Generator
+
+SUBPERIODS = {
+    24: (24, 168),
+    7: (7, 365.25),
+    5: (5, 260),
+    52: (52.18,),
+}  # of a season, where not (s,)
+YEAR_ROWS = {1: 1, 4: 4, 5: 260, 7: 365.25, 12: 12, 24: 8766, 52: 52.18}  # rows that a year has
+ROUGHEST = 0.35  # mean |change| of the logs
+KERNELS = 200  # rows of a Gaussian process at most: the Cholesky factor costs rows^3
+
+
+@dataclass(frozen=True)
+class Family:
+    """What series of one season look like.
+
+    Attributes
+    ----------
+    season : int
+        Rows after which they may repeat; 1: never.
+    shortest, longest : int
+        Rows.
+    yearly : bool
+        Whether a row is a year; else, with season 1, rows of any kind.
+    walks : float
+        The share of random walks, as prices and rates are, that have neither trend nor season.
+    """
+
+    season: int
+    shortest: int
+    longest: int
+    yearly: bool = False
+    walks: float = 0.03
+
+    @property
+    def periods(self) -> tuple[float, ...]:
+        """Of all its seasons, in rows."""
+        if self.season == 1:
+            return ()
+        return SUBPERIODS.get(self.season, (self.season,))
+
+    @property
+    def year(self) -> float:
+        """The rows in which growth of a few percent is usual."""
+        return 20.0 if self.season == 1 and not self.yearly else YEAR_ROWS[self.season]
+
+
+def generate(family: Family, count: int, rng: Generator, kernel_share: float = 0.2) -> list[Array]:
+    """Series of a family, each of a random length: so many, less those that are too rough."""
+    by_kernel = int(kernel_share * count)
+    found = structural(family, count - by_kernel, rng) + kernels(family, by_kernel, rng)
+    # Errors of rough series count most in logs: what nobody can forecast would rule the training.
+    kept = [one for one in found if roughness(one) < ROUGHEST]
+    return [kept[k] for k in rng.permutation(len(kept))]
+
+
+def between(rng: Generator, low: float, high: float, count: int) -> Array:
+    """Numbers (count, 1) that are uniform in their logarithm."""
+    return np.exp(rng.uniform(np.log(low), np.log(high), (count, 1)))
+
+
+def chance(rng: Generator, share: float, count: int) -> npt.NDArray[np.bool_]:
+    """Which of `count` (count, 1): each with this probability."""
+    return rng.random((count, 1)) < share
+
+
+def structural(family: Family, count: int, rng: Generator) -> list[Array]:
+    """Series made of level, trend, seasons, errors, and what disturbs them."""
+    rows = family.longest
+    noise = between(rng, 0.004, 0.4, count)
+    path = _seasons(rng, noise, family, count, rows) + _errors(rng, noise, count, rows)
+    walks = chance(rng, family.walks, count)
+    path = np.where(walks, noise * rng.standard_normal((count, rows)).cumsum(axis=1), path)
+    path += np.where(walks, 0.0, _level(rng, noise, family, count, rows))
+    path += _breaks(rng, noise, family, count, rows)
+    values = _as_observed(rng, path, count, rows)
+    lengths = _lengths(family, count, rng)
+    return [_cut(row, length, rng) for row, length in zip(values, lengths, strict=True)]
+
+
+def _lengths(family: Family, count: int, rng: Generator) -> npt.NDArray[np.int64]:
+    log = rng.uniform(np.log(family.shortest), np.log(family.longest + 1), count)
+    return np.minimum(np.exp(log).astype(np.int64), family.longest)
+
+
+def _cut(row: Array, length: int, rng: Generator) -> Array:
+    start = rng.integers(0, len(row) - length + 1)
+    return np.ascontiguousarray(row[start : start + length])
+
+
+def _filtered(shocks: Array, memory: Array) -> Array:
+    """x[t] = memory * x[t - 1] + shocks[t] of each row; memory is (count, 1)."""
+    found = np.empty_like(shocks)
+    found[:, 0] = shocks[:, 0]
+    for t in range(1, shocks.shape[1]):
+        found[:, t] = memory[:, 0] * found[:, t - 1] + shocks[:, t]
+    return found
+
+
+def _level(rng: Generator, noise: Array, family: Family, count: int, rows: int) -> Array:
+    """A level that drifts or returns to a mean, and a trend that lasts, bends or is damped."""
+    drift = noise * between(rng, 0.02, 4.0, count) * ~chance(rng, 0.2, count)
+    # What happens in a year happens in more rows of a finer series.
+    fine = min(1.0, (12.0 / family.year) ** 0.25)
+    shocks = drift * fine * rng.standard_normal((count, rows))
+    returning = chance(rng, 0.25, count)
+    memory = np.where(returning, 1 - between(rng, 0.02, 0.6, count), 1.0)
+    level = _filtered(shocks, memory)
+    # The slope: growth of some percent a year, which itself changes.
+    yearly = rng.standard_t(4, (count, 1)) * 0.03 + 0.01
+    slope = np.where(chance(rng, 0.3, count) | returning, 0.0, yearly / family.year)
+    bend = drift * fine * between(rng, 0.01, 0.5, count) * chance(rng, 0.2, count)
+    damping = np.where(chance(rng, 0.5, count), 1.0, 1 - between(rng, 0.02, 0.3, count))
+    changes = bend * rng.standard_normal((count, rows))
+    changes[:, :1] += slope
+    # A slope that is damped needs new impulses, else it is over before the series is seen.
+    slopes = _filtered(changes, damping) + slope * (damping < 1)
+    limit = 0.3 * np.abs(noise) + 0.2 / family.year
+    trend = np.cumsum(np.clip(slopes, -limit, limit), axis=1)
+    return np.asarray(level + trend + _cycles(rng, noise, family, count, rows))
+
+
+def _cycles(rng: Generator, noise: Array, family: Family, count: int, rows: int) -> Array:
+    """Ups and downs of no fixed period: a fall is followed by a rise, which no one can date."""
+    period = min(family.year, 24.0) * between(rng, 0.7, 8.0, count)
+    radius = 1 - between(rng, 0.5, 4.0, count) / period
+    first, second = 2 * radius * np.cos(2 * np.pi / period), -(radius**2)
+    begin = 100  # rows until it has forgotten how it began
+    found = rng.standard_normal((count, rows + begin))
+    for t in range(2, rows + begin):
+        found[:, t] += first[:, 0] * found[:, t - 1] + second[:, 0] * found[:, t - 2]
+    found = found[:, begin:] / (found[:, begin:].std(axis=1, keepdims=True) + 1e-9)
+    size = np.minimum(noise * between(rng, 0.3, 8.0, count), 1.0)
+    return np.asarray(found * size * chance(rng, 0.5, count))
+
+
+def _pattern(rng: Generator, period: float, count: int, rows: int) -> Array:
+    """What repeats after `period` rows, in units of its own deviation."""
+    harmonics = max(1, min(int(period // 2), 12))
+    shape = rng.uniform(0.0, 2.0, (count, 1))
+    order = np.arange(1, harmonics + 1)
+    sizes = rng.standard_normal((2, count, harmonics)) * order**-shape
+    phase = 2 * np.pi * np.outer(order, np.arange(rows)) / period
+    waves = sizes[0] @ np.cos(phase) + sizes[1] @ np.sin(phase)
+    whole = round(period)
+    each = rng.standard_normal((count, whole))
+    # Some patterns are a few high or low rows (a December, a weekend), and nothing else.
+    rare = rng.random((count, whole)) < rng.uniform(0.05, 0.5, (count, 1))
+    peaks = np.where(rare, np.abs(each) * rng.choice([-1.0, 1.0], (count, 1)), 0.0)
+    dummies = np.where(chance(rng, 0.5, count), each, peaks)
+    turned = dummies[:, (np.arange(rows) * whole / period).astype(np.int64) % whole]
+    found = np.where(chance(rng, 0.6, count), waves, turned)
+    found -= found.mean(axis=1, keepdims=True)
+    return np.asarray(found / (found.std(axis=1, keepdims=True) + 1e-9))
+
+
+def _seasons(rng: Generator, noise: Array, family: Family, count: int, rows: int) -> Array:
+    found = np.zeros((count, rows))
+    without = chance(rng, 0.2, count)
+    for place, period in enumerate(family.periods):
+        size = noise * between(rng, 0.1, 12.0, count)
+        size = np.minimum(size, 1.2) * (~chance(rng, 0.3, count) if place else 1.0)
+        first, second = (_pattern(rng, period, count, rows) for _ in range(2))
+        # One pattern turns into another, fast or slowly; its size may change, too.
+        most = max(1.0, rows / family.season / 6)
+        speed = np.where(chance(rng, 0.4, count), 0.0, between(rng, 0.02, most, count))
+        angle = speed * np.arange(rows) / max(rows, 1) * np.pi / 2
+        pattern = np.cos(angle) * first + np.sin(angle) * second
+        growth = np.where(chance(rng, 0.7, count), 0.0, rng.standard_normal((count, 1)))
+        found += size * pattern * np.exp(growth * np.linspace(-0.5, 0.5, rows))
+    if family.season == 24:
+        found += _working_days(rng, noise, count, rows, 24)
+    if family.season == 12:
+        found += _trading_days(rng, noise, count, rows)
+    return np.where(without, 0.0, found)
+
+
+def _working_days(rng: Generator, noise: Array, count: int, rows: int, day: int) -> Array:
+    """Days off have a pattern of their own."""
+    place = np.arange(rows) // day + rng.integers(0, 7, (count, 1))
+    off = place % 7 < rng.integers(1, 3, (count, 1))
+    size = noise * between(rng, 0.3, 12.0, count) * chance(rng, 0.5, count)
+    return np.where(off, np.minimum(size, 1.0) * _pattern(rng, day, count, rows), 0.0)
+
+
+def _trading_days(rng: Generator, noise: Array, count: int, rows: int) -> Array:
+    """Months have four or five of each day of the week, and Easter in March or in April."""
+    size = noise * between(rng, 0.1, 2.0, count) * chance(rng, 0.25, count)
+    five = rng.random((count, rows)) < 0.43
+    easter = (np.arange(rows) + rng.integers(0, 12, (count, 1))) % 12
+    late = rng.random((count, rows)) < 0.75
+    moved = np.where(easter == 2, ~late, np.where(easter == 3, late, False))
+    return size * np.where(chance(rng, 0.6, count), five - 0.43, 2.0 * moved)
+
+
+def _errors(rng: Generator, noise: Array, count: int, rows: int) -> Array:
+    """White, remembering, heavy-tailed, or of a size that changes."""
+    shocks = rng.standard_normal((count, rows))
+    heavy = rng.standard_t(3, (count, rows)) / np.sqrt(3)
+    shocks = np.where(chance(rng, 0.2, count), heavy, shocks)
+    volatile = _filtered(0.2 * rng.standard_normal((count, rows)), np.full((count, 1), 0.95))
+    shocks = np.where(chance(rng, 0.15, count), shocks * np.exp(volatile), shocks)
+    memory = np.where(chance(rng, 0.6, count), 0.0, rng.uniform(-0.5, 0.8, (count, 1)))
+    found = noise * _filtered(shocks, memory) * np.sqrt(1 - memory**2)
+    spikes = rng.random((count, rows)) < between(rng, 0.002, 0.05, count)
+    spikes &= chance(rng, 0.25, count)
+    size = noise * between(rng, 2.0, 12.0, count) * rng.choice([-1.0, 1.0], (count, rows))
+    return np.asarray(found + np.where(spikes, size, 0.0))
+
+
+def _breaks(rng: Generator, noise: Array, family: Family, count: int, rows: int) -> Array:
+    """Shifts of the level for good, and for a while."""
+    rate = between(rng, 0.2, 3.0, count) / rows * chance(rng, 0.3, count)
+    size = noise * between(rng, 1.0, 8.0, count)
+    shifts = (rng.random((count, rows)) < rate) * rng.standard_normal((count, rows)) * size
+    forgetting = np.where(chance(rng, 0.5, count), 1.0, 1 - between(rng, 0.05, 0.5, count))
+    return _filtered(shifts, forgetting)
+
+
+def _as_observed(rng: Generator, path: Array, count: int, rows: int) -> Array:
+    """Values of the path: multiplicative, additive, counts, or demand now and then."""
+    path = np.clip(path, -12, 12)
+    scale = between(rng, 1.0, 1e5, count)
+    values = scale * np.exp(path)
+    additive = scale * (1 + path)
+    below = additive.min(axis=1, keepdims=True) <= 0
+    signed = scale * path
+    values = np.where(chance(rng, 0.35, count), np.where(below, signed, additive), values)
+    # Counts: of a negative binomial law, which is Poisson's where dispersion is large.
+    mean = between(rng, 0.3, 200.0, count) * np.exp(np.clip(path, -4, 4))
+    shape = between(rng, 0.5, 200.0, count)
+    rate = mean * rng.gamma(np.broadcast_to(shape, path.shape)) / shape
+    counts = rng.poisson(np.minimum(rate, 1e7)).astype(float)
+    bought = rng.random((count, rows)) < rng.uniform(0.1, 0.9, (count, 1))
+    counts = np.where(chance(rng, 0.25, count), counts * bought, counts)
+    counted = chance(rng, 0.05, count)
+    rounded = np.where(chance(rng, 0.2, count) & (scale > 50), np.round(values), values)
+    return np.asarray(np.where(counted, counts, rounded))
+
+
+def kernels(family: Family, count: int, rng: Generator) -> list[Array]:
+    """Draws of Gaussian processes with composed kernels."""
+    rows = min(family.longest, KERNELS)
+    time = np.arange(rows, dtype=float)
+    gap = np.abs(time[:, None] - time)
+    found = []
+    for length in np.minimum(_lengths(family, count, rng), rows):
+        total = _kernel(family, rng, gap, time)
+        for _ in range(int(rng.integers(0, 4))):
+            other = _kernel(family, rng, gap, time)
+            total = total + other if rng.random() < 0.6 else total * other
+        total /= np.diag(total).mean() + 1e-12
+        # 1e-6: of sums of smooth kernels alone there is no factor in floating point.
+        draw = np.linalg.cholesky(total + 1e-6 * np.eye(rows)) @ rng.standard_normal(rows)
+        path = draw * np.exp(rng.uniform(np.log(0.03), np.log(0.8)))
+        scale = np.exp(rng.uniform(0, 11))
+        found.append(_cut(scale * (np.exp(path) if rng.random() < 0.7 else path + 1), length, rng))
+    return found
+
+
+def _kernel(family: Family, rng: Generator, gap: Array, time: Array) -> Array:
+    rows = len(time)
+    kinds = ["rbf", "rational", "linear", "white", "constant"] + 3 * ["periodic"]
+    kind = rng.choice(kinds if family.periods else kinds[:5])
+    length = np.exp(rng.uniform(np.log(1.5), np.log(rows)))
+    if kind == "rbf":
+        return np.asarray(np.exp(-0.5 * (gap / length) ** 2))
+    if kind == "rational":
+        alpha = np.exp(rng.uniform(np.log(0.1), np.log(10)))
+        return np.asarray((1 + 0.5 * (gap / length) ** 2 / alpha) ** -alpha)
+    if kind == "linear":
+        center = rng.uniform(-0.5, 1.5) * rows
+        return np.asarray(np.outer(time - center, time - center) / rows**2)
+    if kind == "white":
+        return np.asarray(np.exp(rng.uniform(np.log(0.01), np.log(1))) * np.eye(rows))
+    if kind == "constant":
+        return np.ones((rows, rows))
+    period = rng.choice(np.asarray(family.periods))
+    smooth = rng.uniform(0.3, 2.0)
+    return np.asarray(np.exp(-2 * np.sin(np.pi * gap / period) ** 2 / smooth**2))
+
+
+def roughness(series: Array) -> float:
+    """The mean |change| of the logs of a positive series, else 0."""
+    if not (series > 0).all() or len(series) < 2:
+        return 0.0
+    return float(np.abs(np.diff(np.log(series))).mean())
+
+
+def mixtures(series: Sequence[Array], count: int, rng: Generator) -> list[Array]:
+    """Convex combinations of up to three series, each scaled to a mean size of 1."""
+    scaled = [one / size for one in series if (size := np.abs(one).mean()) > 0]
+    if not scaled:
+        return []
+    found = []
+    for _ in range(count):
+        chosen = rng.choice(len(scaled), min(int(rng.integers(2, 4)), len(scaled)), replace=False)
+        shares = rng.dirichlet(np.full(len(chosen), 1.5))
+        length = min(len(scaled[k]) for k in chosen)
+        mixed = sum(share * scaled[k][-length:] for share, k in zip(shares, chosen, strict=True))
+        found.append(np.asarray(mixed))
+    return found

@@ -1,0 +1,111 @@
+"""Training of a prior: networks for series that are not known yet.
+
+They learn from windows of many series, from the third row of each on, and forecast quantiles, so
+that a series too short to measure errors on has intervals too. Each memory layer has one head: a
+quarter of the weights of a forecaster's own networks, for a file that travels with a package.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from memattn._memattn import PanelForecaster
+from memattn.forecast.arguments import ForecasterOptions
+from memattn.forecast.data.columns import Array
+from memattn.forecast.data.flat_rows import offsets_of
+from memattn.forecast.data.long_rows import Note, plural
+from memattn.forecast.data.panel import Panel
+from memattn.forecast.data.time_zones import Ticks
+from memattn.forecast.fitting import Fitted
+from memattn.forecast.forecaster_settings import (
+    MAX_LOOKBACK,
+    MEMORY_LAYERS,
+    Setting,
+    Settings,
+    engine_options,
+)
+from memattn.forecast.model import Model
+from memattn.forecast.prior import FEWEST_HISTORY
+from memattn.forecast.progress import Progress
+
+# Rows seen, by the season; of another season five. Chosen on the training parts of M1 and M3,
+# `python -m bench.prior --validate`; hours are to see a week.
+LOOKBACKS = {4: 32, 5: 60, 7: 84, 12: 60, 24: 192, 52: 104}
+YEARS, NO_SEASON = 14, 36  # rows seen without a season
+# The last rows of a series that count. A season of ten years ago is not that of next year: on the
+# training parts of M1 and M3, quarterly and monthly series of more than ten seasons were forecast
+# as well from the last ten.
+ROWS_SEEN, OTHER_ROWS_SEEN = {4: 40, 12: 120, 52: 520}, 500
+AROUND = (1.0, 0.75, 1.25)  # times the rows that the members see
+LEVELS = (40.0, 60.0, 80.0, 95.0)
+STEPS = 10_000
+HEADS = 1
+
+
+def prior_settings(season: int, yearly: bool, asked: ForecasterOptions) -> Settings:
+    """The settings of networks for all series of a season."""
+    rows = LOOKBACKS.get(season, min(5 * season, MAX_LOOKBACK))
+    if season == 1:
+        rows = YEARS if yearly else NO_SEASON
+    rows = asked.lookback or rows
+    seen = [round(rows * AROUND[k % len(AROUND)]) for k in range(asked.members)]
+    usual = "usual for a prior"
+    settings = {
+        "horizon": Setting(asked.horizon, "as given"),
+        "season": Setting(season, "as given, usual for the frequency, or found in the values"),
+        "members": Setting(asked.members, "as given"),
+        "loss": Setting("quantile", "a prior gives intervals"),
+        "seed": Setting(asked.seed, "as given" if asked.seed else "default"),
+        "windows": Setting("last_values", "the rows before each forecast, less their season"),
+        "logs": Setting(True, "for positive series"),
+        "layers": Setting(MEMORY_LAYERS, usual),
+        "lookbacks": Setting(tuple(sorted(seen)), "as given" if asked.lookback else usual),
+        "min_history": Setting(FEWEST_HISTORY, "a prior forecasts short series, too"),
+        "steps": Setting(asked.steps or STEPS, "as given" if asked.steps else usual),
+        "levels": Setting(asked.trained_levels or LEVELS, "whose bounds are trained"),
+        "num_heads": Setting(HEADS, usual),
+        "rows_seen": Setting(
+            max(ROWS_SEEN.get(season, OTHER_ROWS_SEEN), *seen), "older ones say little"
+        ),
+    }
+    return MappingProxyType(settings)
+
+
+def pretrained(
+    series: Sequence[tuple[Array, Ticks]],
+    settings: Settings,
+    like: Panel,
+    progress: Progress | None = None,
+) -> Fitted:
+    """Networks that were trained on panels of one season, and none of the series.
+
+    Parameters
+    ----------
+    series : sequence of (values, offsets)
+        Of each panel: series k is ``values[offsets[k]:offsets[k + 1]]``.
+    settings : Settings
+        As `prior_settings` makes them.
+    like : Panel
+        Whose frequency and form a file keeps.
+    progress : Progress, optional
+        As the engine takes it.
+
+    Raises
+    ------
+    RuntimeError
+        The training diverged.
+    """
+    options: dict[str, Any] = engine_options(settings)
+    engine = PanelForecaster(**options)
+    values = np.concatenate([one for one, _ in series])
+    offsets = offsets_of(np.concatenate([np.diff(starts) for _, starts in series]))
+    done = engine.fit(values, offsets, progress, None)
+    count = plural(len(offsets) - 1, "series", "series")
+    notes = [Note("prior", f"a prior, trained on {count}", len(offsets) - 1)]
+    if not done:
+        notes.append(Note("stopped", "training ended early, as progress said", 1))
+    return Fitted(Model(engine, settings), like, None, tuple(notes))

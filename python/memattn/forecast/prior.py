@@ -1,0 +1,162 @@
+"""Networks that were trained on other series, and whether a panel uses them.
+
+Networks see windows scaled and without their season, so what they learned from some series holds
+for others. A panel with too few windows to learn from is forecast by such a prior as it is. One
+with more has it as a candidate: rolling validation compares it, a training that begins with it and
+one that begins anew. One with many windows learns by itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from memattn.forecast.arguments import ForecasterOptions
+from memattn.forecast.conformal import points_of
+from memattn.forecast.data.columns import Array
+from memattn.forecast.data.long_rows import plural
+from memattn.forecast.data.panel import Panel
+from memattn.forecast.data.windows import Windows, rolling_windows
+from memattn.forecast.forecaster_settings import (
+    ALONE,
+    FEWEST_WINDOWS,
+    STARTED,
+    Settings,
+    with_prior,
+    without_prior,
+)
+from memattn.forecast.layer_choice import Train
+from memattn.forecast.model import Model, Weights, model_of
+
+# Windows that do not overlap, from which on a panel learns by itself: M3's yearly series, 645 with
+# 1,800 windows of six years, are as well forecast by networks of their own.
+MANY_WINDOWS = 2_000
+MOST_VALIDATED = 2_000  # windows
+BETTER = 0.99  # of the error of networks of its own is that of a prior at most, to be used
+FEWEST_HISTORY = 3  # rows that a prior forecasts from
+
+
+@dataclass(frozen=True, eq=False)
+class Prior:
+    """Networks that were trained on other series of one season.
+
+    Attributes
+    ----------
+    settings : Settings
+        Those of their training; they have trained levels, so that there are intervals.
+    weights : tuple of array
+        Of each member.
+    name : str
+        Where they are from, for people.
+    """
+
+    settings: Settings
+    weights: tuple[Weights, ...]
+    name: str
+
+    @property
+    def horizon(self) -> int:
+        """The most rows ahead."""
+        return int(self.settings["horizon"].value)
+
+
+def decided(
+    settings: Settings, prior: Prior | None, why_not: str, asked: ForecasterOptions
+) -> Settings:
+    """Settings in which a prior is used, or not, with the reason; in some it is to be validated.
+
+    `why_not` is the reason why there is no prior. Where validation is to say,
+    `is_undecided` is true of them.
+    """
+    if asked.has_covariates:
+        return without_prior(settings, "covariates are given, which it has not seen")
+    for name in ("lookback", "loss", "steps"):
+        if getattr(asked, name) is not None:
+            return without_prior(settings, f"{name} is given, and it has its own")
+    if prior is None:
+        return without_prior(settings, why_not)
+    if settings["horizon"].value > prior.horizon:
+        most = f"it forecasts up to {prior.horizon} rows of this season ahead"
+        return without_prior(settings, f"the horizon is longer: {most}")
+    if settings["windows"].value != "last_values":
+        return without_prior(settings, "the series have many long seasons to learn from")
+    if settings["steps"].value == 0:
+        found = settings["steps"].reason.partition(": the forecast is")[0]
+        return with_prior(settings, prior.settings, ALONE, found)
+    return settings
+
+
+def validated(
+    panel: Panel, settings: Settings, prior: Prior | None, train: Train
+) -> Settings | None:
+    """Settings in which the prior is used if that was better on held-out rows of a panel.
+
+    None when `train` was stopped. Without a prior, or with many windows, they stay as they are.
+    """
+    if prior is None or "prior" in settings:
+        return settings
+    horizon, history = int(settings["horizon"].value), int(settings["min_history"].value)
+    windows = int(np.maximum(panel.lengths - history, 0).sum()) // horizon
+    if windows >= MANY_WINDOWS:
+        found = f"{windows:,} non-overlapping windows are enough to learn from"
+        return without_prior(settings, found)
+    known = panel.until(np.maximum(panel.lengths - horizon, 1))
+    held = _rolling(panel, horizon, history)
+    if not len(held) or windows - len(panel) < FEWEST_WINDOWS:
+        found = "too few windows to hold some out of training"
+        return with_prior(settings, prior.settings, ALONE, found)
+    errors = {}
+    alone = with_prior(settings, prior.settings, ALONE, "on trial")
+    started = with_prior(settings, prior.settings, STARTED, "on trial")
+    errors[ALONE] = _error(model_of(alone, panel, prior.weights), panel, held)
+    for name, trial in ((STARTED, started), ("own", without_prior(settings, "on trial"))):
+        model, done = train(name, known, trial)
+        if not done:
+            return None
+        errors[name] = _error(model, panel, held)
+    measured = (
+        f"on {plural(len(held), 'held-out window', 'held-out windows')} the error was "
+        f"{errors[ALONE]:.3f} times that of seasonal naive forecasts with the prior, "
+        f"{errors[STARTED]:.3f} after training that began with it, "
+        f"{errors['own']:.3f} with networks of its own"
+    )
+    best = min((ALONE, STARTED), key=errors.__getitem__)
+    if errors[best] > BETTER * errors["own"]:
+        return without_prior(settings, measured)
+    return with_prior(settings, prior.settings, best, measured)
+
+
+VALIDATED = (STARTED, "own")  # the trainings that `validated` needs, in order
+
+
+def is_undecided(settings: Settings, prior: Prior | None) -> bool:
+    """Whether `validated` may have to train."""
+    return prior is not None and "prior" not in settings
+
+
+def _rolling(panel: Panel, horizon: int, history: int) -> Windows:
+    """The windows at the end of each series whose history is long enough."""
+    windows = rolling_windows(panel, horizon, 1, 1).clear(panel, horizon)
+    long = np.flatnonzero(windows.ends >= max(history, FEWEST_HISTORY))
+    chosen = long[:: max(1, len(long) // MOST_VALIDATED)]
+    return Windows(windows.series[chosen], windows.ends[chosen])
+
+
+def _error(model: Model, panel: Panel, windows: Windows) -> float:
+    """The mean absolute error, in units of each series' mean seasonal change."""
+    found = points_of(model.predict(panel, windows))
+    truth = windows.truth(panel, found.shape[1])
+    return float(np.nanmean(np.abs(found - truth) / _unit(panel, windows)[:, None]))
+
+
+def _unit(panel: Panel, windows: Windows) -> Array:
+    """The mean |change| over a season before each window, or from row to row (W,)."""
+    unit = np.ones(len(windows))
+    starts = panel.offsets[windows.series]
+    for k, (start, end) in enumerate(zip(starts, windows.ends, strict=True)):
+        known = panel.filled[start : start + end]
+        lag = panel.season if len(known) > panel.season else 1
+        change = np.abs(known[lag:] - known[:-lag]) if len(known) > 1 else np.ones(1)
+        unit[k] = change.mean() or 1.0
+    return unit

@@ -1,0 +1,87 @@
+"""The priors that come with the package, and people's own: which file is for a panel."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+import numpy as np
+
+from memattn import FormatError
+from memattn.errors import quoted, refused
+from memattn.forecast.data.frequency import Frequency
+from memattn.forecast.data.time_axis import Unit
+from memattn.forecast.forecaster_file import read_forecaster
+from memattn.forecast.forecaster_settings import trained_levels
+from memattn.forecast.prior import Prior
+
+PACKAGED = Path(__file__).parent / "prior"
+AUTO = "auto"
+YEARLY = "yearly"
+
+
+def file_name(season: int, yearly: bool) -> str:
+    """Of the prior of a season, in a folder of such."""
+    return f"{YEARLY if yearly else f'season-{season}'}.safetensors"
+
+
+def is_yearly(frequency: Frequency) -> bool:
+    """Whether a row is a year."""
+    return frequency.unit is Unit.MONTH and frequency.step == 12
+
+
+def prior_of(
+    where: str, asked: str | None, season: int, frequency: Frequency
+) -> tuple[Prior | None, str]:
+    """The prior for series of a season, or None and why.
+
+    Parameters
+    ----------
+    where : str
+        Who asks, for messages.
+    asked : str, optional
+        ``"auto"`` for one that comes with the package, or the path of a file or a folder of files.
+    season : int
+        In rows.
+    frequency : Frequency
+        Of the series.
+
+    Raises
+    ------
+    FormatError
+        The file is no saved forecaster.
+    ValueError
+        There is no such file, or it is no prior for this season.
+    """
+    if asked is None:
+        return None, "not wanted"
+    path = PACKAGED if asked == AUTO else Path(asked)
+    if asked == AUTO or path.is_dir():
+        path = path / file_name(season, season == 1 and is_yearly(frequency))
+        if not path.exists():
+            return None, f"there is none for series of season {season}"
+    elif not path.exists():
+        problem = f"found no file {quoted(str(path))}, expected what Forecaster.pretrain made"
+        raise refused(where, "prior", problem)
+    status = path.stat()
+    prior = _read(str(path), status.st_mtime_ns, status.st_size)
+    found = int(prior.settings["season"].value)
+    if found != season:
+        problem = f"found one of season {found} in {quoted(path.name)}, expected {season}"
+        raise refused(where, "prior", f"{problem}, that of the series")
+    return prior, ""
+
+
+@functools.lru_cache(maxsize=32)
+def _read(path: str, changed: int, size: int) -> Prior:
+    """One file, read again when it has changed."""
+    name = Path(path).name
+    _, fitted = read_forecaster(Path(path))
+    settings, engine = fitted.settings, fitted.model.engine
+    if not trained_levels(settings) or fitted.model.encoding is not None:
+        raise FormatError(
+            f"{name}: found a forecaster without trained levels or with covariates, expected one "
+            "that Forecaster.pretrain made"
+        )
+    weights = tuple(np.array(engine.parameters(k)) for k in range(engine.members))
+    return Prior(settings, weights, name)
