@@ -37,7 +37,7 @@ from memattn.forecast.data.form_config import form_config, form_of, zone_of
 from memattn.forecast.data.frames import forecast_frame
 from memattn.forecast.data.frequency import COUNTED, MONTH_END, Frequency
 from memattn.forecast.data.long_rows import Note
-from memattn.forecast.data.panel import Panel
+from memattn.forecast.data.panel import Form, Panel
 from memattn.forecast.data.time_axis import Unit
 from memattn.forecast.data.time_zones import DAY, FIRST, LAST
 from memattn.forecast.data.times import MAX_NUMBER
@@ -174,9 +174,10 @@ def without_series(fitted: Fitted) -> Fitted:
         level = None if encoding.level is None else encoding.level[-1:]
         spread = None if encoding.spread is None else encoding.spread[-1:]
         encoding = replace(encoding, ids={}, **last, level=level, spread=spread)
-    panel = replace(
-        panel, **none, offsets=panel.offsets[:1], time=time, covariates=covariates, notes=()
-    )
+    # Nor the types of a library, which whoever reads the file may not have.
+    form = Form("csv", panel.form.id_col, panel.form.time_col, panel.form.target_col)
+    one: dict[str, Any] = {"offsets": panel.offsets[:1], "time": time, "covariates": covariates}
+    panel = replace(panel, **none, **one, form=form, notes=())
     return replace(fitted, model=replace(model, encoding=encoding), panel=panel)
 
 

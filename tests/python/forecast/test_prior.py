@@ -1,6 +1,8 @@
 """A prior: networks of other series, for series that are too short to learn from."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -379,6 +381,19 @@ def test_a_file_without_series_forecasts_what_it_is_given(tmp_path: Path) -> Non
             call()
     with pytest.raises(ValueError, match="dtype: found 'float16', expected 'float32' or 'bfloat"):
         whole.save(tmp_path / "x", dtype="float16")
+
+
+def test_a_prior_made_of_frames_needs_no_library_of_frames(prior: str) -> None:
+    code = (
+        "import sys\n"
+        "sys.modules |= dict.fromkeys(('pandas', 'polars', 'pyarrow', 'narwhals'))\n"
+        "from memattn.forecast import quick\n"
+        "for prior in ('auto', sys.argv[1]):\n"
+        "    print(quick([5, 6, 4, 5, 7, 6, 5], 3, 12, prior=prior).mean.shape)\n"
+    )
+    command = [sys.executable, "-c", code, prior]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == "(3,)\n(3,)\n"
 
 
 def test_bfloat16_is_rounded_to_even() -> None:
