@@ -248,6 +248,32 @@ def test_nothing_after_a_cutoff_reaches_a_forecast(prior: str) -> None:
         pd.testing.assert_frame_equal(found, same)
 
 
+def test_the_last_rows_of_a_long_series_count(prior: str) -> None:
+    values = one(400)["y"].to_numpy()
+    whole, last = (quick(some, HORIZON, 12, prior=prior) for some in (values, values[-120:]))
+    np.testing.assert_array_equal(whole.mean, last.mean)
+    other = quick(values[-119:], HORIZON, 12, prior=prior)
+    assert (whole.mean != other.mean).any()
+    # Also of windows inside of a series, of which each has its own past.
+    options: dict[str, Any] = {"n_windows": 3, "step_size": 5}
+    forecaster = Forecaster(HORIZON, prior=prior, intervals=False)
+    found = forecaster.cross_validation(one(170), **options)
+    tail = forecaster.cross_validation(one(170)[-(120 + HORIZON + 10) :], **options)
+    np.testing.assert_array_equal(found["memattn"], tail["memattn"])
+
+
+def test_forecasts_stay_within_reach(prior: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from memattn.forecast import fitting
+
+    values = np.exp(np.linspace(0, 5, 30))
+    monkeypatch.setattr(fitting, "FAR", 0.0)
+    found = quick(values, HORIZON, 12, prior=prior)
+    assert found.high[95].max() <= values.max()
+    assert found.low[95].min() >= values.min()
+    monkeypatch.setattr(fitting, "FAR", 10.0)
+    assert quick(values, HORIZON, 12, prior=prior).high[95].max() > values.max()
+
+
 def test_forecasts_follow_the_unit_of_a_positive_series(prior: str) -> None:
     values = one(50)["y"].to_numpy()
     plain, large = (quick(size * values, 6, 12, prior=prior) for size in (1, 1e6))
