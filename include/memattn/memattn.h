@@ -24,6 +24,7 @@
 #include "memattn/memory_augmented_attention.h"
 #include "memattn/optimizers.h"
 #include "memattn/panel_forecaster.h"
+#include "memattn/quick_forecaster.h"
 #include "memattn/runtime.h"
 #include "memattn/scores_cache.h"
 #include "memattn/threads.h"

@@ -10,4 +10,5 @@ void init_hosted(nanobind::module_& m);       // the layers for frameworks that 
 void init_pair_layers(nanobind::module_& m);  // CrossAttention and HierarchicalAttention
 void init_optimizers(nanobind::module_& m);   // Sgd, Adam, AdamW, clip_by_global_norm
 void init_panel(nanobind::module_& m);        // PanelForecaster
+void init_quick(nanobind::module_& m);        // QuickForecaster
 void init_runtime(nanobind::module_& m);      // threads, instruction set, scratch

@@ -63,6 +63,7 @@ NB_MODULE(_memattn, m) {
   init_hosted(m);
   init_optimizers(m);
   init_panel(m);
+  init_quick(m);
   init_runtime(m);
 
   // A process may end while a thread that it leaves behind holds a layer. nanobind would report

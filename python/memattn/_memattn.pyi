@@ -659,6 +659,34 @@ class PanelForecaster:
         memory layer, each slot in turn: the other slots are read instead.
         """
 
+class QuickForecaster:
+    """Forecasts of one series by networks of others, as in C++."""
+
+    @staticmethod
+    def load(path: str | os.PathLike) -> QuickForecaster:
+        """Read a file that Forecaster.pretrain and save made."""
+
+    @staticmethod
+    def from_bytes(content: bytes) -> QuickForecaster:
+        """Read the content of such a file."""
+
+    @property
+    def season(self) -> int:
+        """Rows after which the series repeat."""
+
+    @property
+    def horizon(self) -> int:
+        """The most rows ahead."""
+
+    @property
+    def levels(self) -> list[float]:
+        """The levels in percent whose bounds were trained."""
+
+    def forecast(self, values: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu', writable=False)], horizon: int, levels: Sequence[float] = []) -> tuple[Annotated[NDArray[numpy.float64], dict(shape=(None,))], Annotated[NDArray[numpy.float64], dict(shape=(None, None, None))]]:
+        """
+        Forecasts (horizon,) and bounds (levels, 2, horizon) of the rows after a series.
+        """
+
 def num_threads() -> int:
     """
     Threads that one call may use, the calling thread included.

@@ -184,10 +184,17 @@ SafetensorsReader::SafetensorsReader(const std::filesystem::path& path) : path_(
   struct stat status;
   if (::fstat(file_.get(), &status) != 0) fail_system(errno, path, "read its size");
   if (!S_ISREG(status.st_mode)) fail("file", kind_of_file(status.st_mode), "a regular file");
-  read_header(static_cast<std::uint64_t>(status.st_size));
+  size_ = static_cast<std::uint64_t>(status.st_size);
+  read_header();
 }
 
-void SafetensorsReader::read_header(std::uint64_t file_size) {
+SafetensorsReader::SafetensorsReader(std::string name, std::span<const std::byte> content)
+    : path_(std::move(name)), content_(content), size_(content.size()) {
+  read_header();
+}
+
+void SafetensorsReader::read_header() {
+  const std::uint64_t file_size = size_;
   if (file_size < kPrefixBytes) {
     fail("header length", concat("a file of ", file_size, " bytes"), "at least 8");
   }
@@ -259,6 +266,11 @@ void SafetensorsReader::read(const TensorInfo& tensor, std::span<std::byte> byte
 }
 
 void SafetensorsReader::read_bytes(std::uint64_t offset, std::span<std::byte> bytes) const {
+  if (!file_.valid()) {
+    const auto some = content_.subspan(static_cast<std::size_t>(offset), bytes.size());
+    std::ranges::copy(some, bytes.begin());
+    return;
+  }
   while (!bytes.empty()) {
     const ssize_t count =
         ::pread(file_.get(), bytes.data(), bytes.size(), static_cast<off_t>(offset));

@@ -53,6 +53,8 @@ struct TensorInfo {
 class SafetensorsReader {
  public:
   explicit SafetensorsReader(const std::filesystem::path& path);
+  // Reads the content of a file, which must stay where it is; `name` stands for the path.
+  SafetensorsReader(std::string name, std::span<const std::byte> content);
 
   // The path as text for messages.
   const std::string& path() const { return path_; }
@@ -72,18 +74,24 @@ class SafetensorsReader {
     read(tensor, std::as_writable_bytes(values));
   }
 
+  // The bytes of the whole file.
+  std::uint64_t size() const { return size_; }
+  // Reads bytes of the file as they are, header and all; they must lie inside it.
+  void read_bytes(std::uint64_t offset, std::span<std::byte> bytes) const;
+
   // Throws FormatError about a place in this file.
   [[noreturn]] void fail(std::string_view place, std::string_view found,
                          std::string_view expected) const;
 
  private:
-  void read_header(std::uint64_t file_size);
+  void read_header();
   void check_layout(std::uint64_t data_size) const;
-  void read_bytes(std::uint64_t offset, std::span<std::byte> bytes) const;
   [[noreturn]] void fail_dtype(const TensorInfo& tensor, std::string_view expected) const;
 
   std::string path_;  // for messages
   FileDescriptor file_;
+  std::span<const std::byte> content_;  // instead of a file
+  std::uint64_t size_ = 0;
   std::uint64_t data_offset_ = 0;  // of the first tensor byte in the file
   std::vector<TensorInfo> tensors_;
   std::map<std::string, std::string> metadata_;

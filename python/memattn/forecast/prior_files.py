@@ -30,10 +30,10 @@ def is_yearly(frequency: Frequency) -> bool:
     return frequency.unit is Unit.MONTH and frequency.step == 12
 
 
-def prior_of(
+def file_of(
     where: str, asked: str | None, season: int, frequency: Frequency
-) -> tuple[Prior | None, str]:
-    """The prior for series of a season, or None and why.
+) -> tuple[Path | None, str]:
+    """The file of the prior for series of a season, or None and why.
 
     Parameters
     ----------
@@ -48,10 +48,8 @@ def prior_of(
 
     Raises
     ------
-    FormatError
-        The file is no saved forecaster.
     ValueError
-        There is no such file, or it is no prior for this season.
+        There is no such file.
     """
     if asked is None:
         return None, "not wanted"
@@ -63,13 +61,40 @@ def prior_of(
     elif not path.exists():
         problem = f"found no file {quoted(str(path))}, expected what Forecaster.pretrain made"
         raise refused(where, "prior", problem)
+    return path, ""
+
+
+def prior_of(
+    where: str, asked: str | None, season: int, frequency: Frequency
+) -> tuple[Prior | None, str]:
+    """The prior for series of a season, or None and why; the arguments are those of `file_of`.
+
+    Raises
+    ------
+    FormatError
+        The file is no saved forecaster, or no prior.
+    ValueError
+        As `file_of`, or it is a prior for another season.
+    """
+    path, why_not = file_of(where, asked, season, frequency)
+    if path is None:
+        return None, why_not
+    prior = _read(*identity(path))
+    check_season(where, path, int(prior.settings["season"].value), season)
+    return prior, ""
+
+
+def identity(path: Path) -> tuple[str, int, int]:
+    """What tells a file from the one that was there before."""
     status = path.stat()
-    prior = _read(str(path), status.st_mtime_ns, status.st_size)
-    found = int(prior.settings["season"].value)
+    return str(path), status.st_mtime_ns, status.st_size
+
+
+def check_season(where: str, path: Path, found: int, season: int) -> None:
+    """ValueError for a prior of another season than that of the series."""
     if found != season:
         problem = f"found one of season {found} in {quoted(path.name)}, expected {season}"
         raise refused(where, "prior", f"{problem}, that of the series")
-    return prior, ""
 
 
 @functools.lru_cache(maxsize=32)

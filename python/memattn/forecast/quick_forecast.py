@@ -1,4 +1,4 @@
-"""A forecast of one series from an array, in about a millisecond, without training.
+"""A forecast of one series from an array, in less than a millisecond, without training.
 
 >>> from memattn.forecast import quick
 >>> quick([112, 118, 132, 129, 121, 135, 148, 148, 136, 119, 104, 118], horizon=3).mean.shape
@@ -9,28 +9,21 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from memattn._memattn import QuickForecaster
 from memattn.errors import refused
 from memattn.forecast.arguments import Levels, checked_levels, whole_number
-from memattn.forecast.conformal import between_levels, interval_ends
 from memattn.forecast.data.columns import Array
 from memattn.forecast.data.covariates import MAX_MAGNITUDE
 from memattn.forecast.data.frequency import Frequency
-from memattn.forecast.data.panel import Form, Panel
 from memattn.forecast.data.season_search import season_of_values
 from memattn.forecast.data.time_axis import Unit
-from memattn.forecast.data.windows import last_windows
-from memattn.forecast.fitting import forecast
-from memattn.forecast.forecaster_settings import ALONE, Setting, trained_levels, with_prior
-from memattn.forecast.model import Model, model_of
-from memattn.forecast.prior import Prior
-from memattn.forecast.prior_files import AUTO, prior_of
+from memattn.forecast.prior_files import AUTO, check_season, file_of, identity
 
 ROWS = Frequency(Unit.NUMBER, 1)
 WHERE = "quick"
@@ -98,26 +91,24 @@ def quick(
     levels = checked_levels(WHERE, level)
     values = _values(y)
     if season is None:
-        filled = _panel(values, 1).filled
-        found = season_of_values(filled, np.array([0, len(filled)]))
+        found = season_of_values(values, np.array([0, len(values)]))
         # What repeats after rows that no prior is for is forecast as what does not.
-        chosen, _ = prior_of(WHERE, prior, found, ROWS)
-        season = found if chosen is not None else 1
+        path, _ = file_of(WHERE, prior, found, ROWS)
+        season = found if path is not None else 1
     season = whole_number(WHERE, "season", season, 1)
-    chosen, why_not = prior_of(WHERE, prior, season, ROWS)
-    if chosen is None:
+    path, why_not = file_of(WHERE, prior, season, ROWS)
+    if path is None:
         raise refused(WHERE, "season", f"found {season}, but {why_not}; pass season=1")
-    if steps > chosen.horizon:
-        expected = f"expected at most {chosen.horizon}, those of the prior of season {season}"
+    networks = _networks(*identity(path))
+    check_season(WHERE, path, networks.season, season)
+    if steps > networks.horizon:
+        expected = f"expected at most {networks.horizon}, those of the prior of season {season}"
         raise refused(WHERE, "horizon", f"found {steps}, {expected}")
-    panel = _panel(values, season)
-    model = _model(chosen, steps)
-    made = forecast(model, panel, last_windows(panel))
-    trained = trained_levels(model.settings)
-    ends = interval_ends(None, made.domain, made.quantiles, trained, trained)
-    ends = between_levels(ends, made.points, made.domain, levels)
-    low, high = ({one: pair[side][0] for one, pair in ends.items()} for side in (0, 1))
-    return QuickForecast(made.points[0], MappingProxyType(low), MappingProxyType(high), season)
+    mean, ends = networks.forecast(values, steps, levels)
+    low, high = (
+        MappingProxyType({one: ends[k, side] for k, one in enumerate(levels)}) for side in (0, 1)
+    )
+    return QuickForecast(mean, low, high, season)
 
 
 def _values(y: npt.ArrayLike) -> Array:
@@ -137,26 +128,14 @@ def _values(y: npt.ArrayLike) -> Array:
         place = int(np.argmax(large)) + int(there[0])
         expected = f"expected finite numbers up to {MAX_MAGNITUDE:g}"
         raise refused(WHERE, "y", f"found {values[large][0]} at {place}, {expected}")
-    return values
+    holes = np.isnan(values)
+    if holes.any():  # on the straight line between its neighbours, as in a panel
+        rows = np.arange(len(values))
+        values = np.where(holes, np.interp(rows, rows[~holes], values[~holes]), values)
+    return np.ascontiguousarray(values)
 
 
-def _panel(values: Array, season: int) -> Panel:
-    return replace(_frame(), values=values, offsets=np.array([0, len(values)]), season=season)
-
-
-@functools.cache
-def _frame() -> Panel:
-    """A panel of one series, for its values to be put into."""
-    name = np.empty(1, dtype=object)
-    name[0] = "y"
-    none = np.zeros(1, dtype=np.int64)
-    parts: dict[str, Any] = {"zone": None, "notes": (), "form": Form("csv")}
-    return Panel(name, np.zeros(1), np.array([0, 1]), ROWS, 1, none, none, **parts)
-
-
-@functools.lru_cache(maxsize=64)
-def _model(prior: Prior, horizon: int) -> Model:
-    """The networks of a prior for a horizon; it is used by any number of threads."""
-    own = dict(prior.settings) | {"horizon": Setting(horizon, "as given")}
-    settings = with_prior(own, prior.settings, ALONE, "it forecasts by itself")
-    return model_of(settings, _frame(), prior.weights)
+@functools.lru_cache(maxsize=32)
+def _networks(path: str, changed: int, size: int) -> QuickForecaster:
+    """Those in a file, read again when it has changed; any number of threads may use them."""
+    return QuickForecaster.load(path)

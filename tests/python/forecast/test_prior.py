@@ -13,11 +13,20 @@ import pandas as pd
 import pytest
 
 from memattn import FormatError
+from memattn._memattn import QuickForecaster
 from memattn.forecast import Forecaster, QuickForecast, quick
-from memattn.forecast.conformal import Domain, between_levels
-from memattn.forecast.forecaster_settings import trained_levels
+from memattn.forecast.conformal import Domain, between_levels, interval_ends
+from memattn.forecast.data.frequency import Frequency
+from memattn.forecast.data.time_axis import Unit
+from memattn.forecast.data.windows import last_windows
+from memattn.forecast.fitting import forecast
+from memattn.forecast.forecaster_settings import trained_levels, with_prior
+from memattn.forecast.model import model_of
 from memattn.forecast.prior import MANY_WINDOWS
+from memattn.forecast.prior_files import PACKAGED, prior_of
 from memattn.forecast.state_file import bfloat16_bits
+
+from .panels import flat_panel
 
 Array = npt.NDArray[np.float64]
 HORIZON = 8
@@ -265,13 +274,14 @@ def test_the_last_rows_of_a_long_series_count(prior: str) -> None:
 def test_forecasts_stay_within_reach(prior: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from memattn.forecast import fitting
 
-    values = np.exp(np.linspace(0, 5, 30))
+    frame = one(30).assign(y=np.exp(np.linspace(0, 5, 30)))
+    least, most = frame["y"].min(), frame["y"].max()
+    usual = Forecaster(HORIZON, prior=prior).fit(frame).predict(level=95)
+    assert most < usual["memattn-hi-95"].max() <= most + 10 * (most - least)
     monkeypatch.setattr(fitting, "FAR", 0.0)
-    found = quick(values, HORIZON, 12, prior=prior)
-    assert found.high[95].max() <= values.max()
-    assert found.low[95].min() >= values.min()
-    monkeypatch.setattr(fitting, "FAR", 10.0)
-    assert quick(values, HORIZON, 12, prior=prior).high[95].max() > values.max()
+    found = Forecaster(HORIZON, prior=prior).fit(frame).predict(level=95)
+    assert found["memattn-hi-95"].max() <= most
+    assert found["memattn-lo-95"].min() >= least
 
 
 def test_forecasts_follow_the_unit_of_a_positive_series(prior: str) -> None:
@@ -288,9 +298,49 @@ def test_quick_is_the_forecaster_without_a_frame(prior: str) -> None:
         assert isinstance(found, QuickForecast)
         table = Forecaster(HORIZON, prior=prior).fit(frame).predict(level=[70, 80])
         np.testing.assert_array_equal(found.mean, table["memattn"])
-        for level in (70, 80):
-            np.testing.assert_array_equal(found.low[level], table[f"memattn-lo-{level}"])
-            np.testing.assert_array_equal(found.high[level], table[f"memattn-hi-{level}"])
+        np.testing.assert_array_equal(found.low[80], table["memattn-lo-80"])  # a trained level
+        np.testing.assert_array_equal(found.high[80], table["memattn-hi-80"])
+        np.testing.assert_allclose(found.low[70], table["memattn-lo-70"], rtol=1e-12)
+        np.testing.assert_allclose(found.high[70], table["memattn-hi-70"], rtol=1e-12)
+
+
+@pytest.mark.parametrize("season", [1, 4, 5, 7, 12, 24, 52])
+def test_c_has_the_bits_of_python(season: int) -> None:
+    """Of all priors of the package, on series of every kind."""
+    frequency = Frequency(Unit.NUMBER, 1)
+    networks = QuickForecaster.load(PACKAGED / f"season-{season}.safetensors")
+    prior, _ = prior_of("test", "auto", season, frequency)
+    assert prior is not None
+    assert (networks.season, networks.horizon) == (season, prior.horizon)
+    rng = np.random.default_rng(season)
+    series = []
+    for k in range(30):
+        rows = int(rng.integers(1, 600 if k % 5 == 0 else 60))
+        values = rng.normal(size=rows).cumsum() * 10.0 ** rng.integers(-3, 6)
+        if k % 3:
+            values = np.exp(rng.normal(0, 0.5 if k % 3 == 2 else 0.1, rows).cumsum())
+        if k % 7 == 0:
+            values = rng.poisson(1.5, rows).astype(float)
+        series.append(np.full(rows, 3.0) if k == 29 else values)
+    panel = flat_panel(series, season=season)
+    horizon, levels = prior.horizon, [40.0, 55.0, 80.0, 95.0, 99.0]
+    own = Forecaster(horizon, prior=None)._choose("test", panel)[0]
+    settings = with_prior(own, prior.settings, "alone", "test")
+    model = model_of(settings, panel, prior.weights)
+    made = forecast(model, panel, last_windows(panel))
+    trained = trained_levels(settings)
+    ends = interval_ends(None, made.domain, made.quantiles, trained, trained)
+    between = between_levels(ends, made.points, made.domain, levels)
+    for k, values in enumerate(series):
+        points, bounds = networks.forecast(values, horizon, levels)
+        np.testing.assert_array_equal(points, made.points[k])
+        for place, level in enumerate(levels):
+            for side in (0, 1):
+                expected = between[level][side][k]
+                if level in trained:
+                    np.testing.assert_array_equal(bounds[place, side], expected)
+                else:
+                    np.testing.assert_allclose(bounds[place, side], expected, rtol=1e-9)
 
 
 def test_quick_finds_the_season(prior: str, tmp_path: Path) -> None:
@@ -342,8 +392,10 @@ def test_what_is_no_prior_is_refused(prior: str, tmp_path: Path) -> None:
         quick(["a"], 3, 12, prior=prior)
     path = tmp_path / "p.safetensors"
     Forecaster(3, prior=None, steps=2).fit(waves(3, 60, 0)).save(path)
-    with pytest.raises(FormatError, match=r"p\.safetensors: found a forecaster without trained"):
+    with pytest.raises(FormatError, match=r'settings: loss: found the string "smape", expected "q'):
         quick([1, 2, 3], 3, 12, prior=str(path))
+    with pytest.raises(FormatError, match=r"p\.safetensors: found a forecaster without trained"):
+        Forecaster(3, prior=str(path)).fit(one(30))
     content = Path(prior).read_bytes()
     for cut in (0, 8, 100, len(content) // 2, len(content) - 1):
         path.write_bytes(content[:cut])

@@ -1,0 +1,80 @@
+// SHA-256 as FIPS 180-4, section 6.2, has it; the names of its functions are the standard's.
+#include "io/sha256.h"
+
+#include <algorithm>
+#include <bit>
+#include <string_view>
+
+namespace memattn {
+namespace {
+
+// The first 32 bits of the fractional parts of the cube roots of the first 64 primes.
+constexpr std::array<std::uint32_t, 64> kRound = {
+    0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,
+    0xd807aa98, 0x12835b01, 0x243185be, 0x550c7dc3, 0x72be5d74, 0x80deb1fe, 0x9bdc06a7, 0xc19bf174,
+    0xe49b69c1, 0xefbe4786, 0x0fc19dc6, 0x240ca1cc, 0x2de92c6f, 0x4a7484aa, 0x5cb0a9dc, 0x76f988da,
+    0x983e5152, 0xa831c66d, 0xb00327c8, 0xbf597fc7, 0xc6e00bf3, 0xd5a79147, 0x06ca6351, 0x14292967,
+    0x27b70a85, 0x2e1b2138, 0x4d2c6dfc, 0x53380d13, 0x650a7354, 0x766a0abb, 0x81c2c92e, 0x92722c85,
+    0xa2bfe8a1, 0xa81a664b, 0xc24b8b70, 0xc76c51a3, 0xd192e819, 0xd6990624, 0xf40e3585, 0x106aa070,
+    0x19a4c116, 0x1e376c08, 0x2748774c, 0x34b0bcb5, 0x391c0cb3, 0x4ed8aa4a, 0x5b9cca4f, 0x682e6ff3,
+    0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb, 0xbef9a3f7, 0xc67178f2};
+
+std::uint32_t big_endian(const std::byte* bytes) {
+  std::uint32_t word = 0;
+  for (int i = 0; i < 4; ++i) word = (word << 8) | std::to_integer<std::uint32_t>(bytes[i]);
+  return word;
+}
+
+}  // namespace
+
+void Sha256::add_block(const std::byte* block) {
+  std::array<std::uint32_t, 64> w;
+  for (std::size_t t = 0; t < 16; ++t) w[t] = big_endian(block + 4 * t);
+  for (std::size_t t = 16; t < 64; ++t) {
+    const std::uint32_t s0 = std::rotr(w[t - 15], 7) ^ std::rotr(w[t - 15], 18) ^ (w[t - 15] >> 3);
+    const std::uint32_t s1 = std::rotr(w[t - 2], 17) ^ std::rotr(w[t - 2], 19) ^ (w[t - 2] >> 10);
+    w[t] = w[t - 16] + s0 + w[t - 7] + s1;
+  }
+  auto [a, b, c, d, e, f, g, h] = state_;
+  for (std::size_t t = 0; t < 64; ++t) {
+    const std::uint32_t sum1 = std::rotr(e, 6) ^ std::rotr(e, 11) ^ std::rotr(e, 25);
+    const std::uint32_t first = h + sum1 + ((e & f) ^ (~e & g)) + kRound[t] + w[t];
+    const std::uint32_t sum0 = std::rotr(a, 2) ^ std::rotr(a, 13) ^ std::rotr(a, 22);
+    const std::uint32_t second = sum0 + ((a & b) ^ (a & c) ^ (b & c));
+    h = g, g = f, f = e, e = d + first, d = c, c = b, b = a, a = first + second;
+  }
+  const std::array<std::uint32_t, 8> now = {a, b, c, d, e, f, g, h};
+  for (std::size_t i = 0; i < 8; ++i) state_[i] += now[i];
+}
+
+void Sha256::update(std::span<const std::byte> bytes) {
+  std::size_t held = size_ % 64;
+  size_ += bytes.size();
+  if (held > 0) {
+    const std::size_t more = std::min(64 - held, bytes.size());
+    std::ranges::copy(bytes.first(more), pending_.begin() + static_cast<std::ptrdiff_t>(held));
+    bytes = bytes.subspan(more);
+    if (held + more < 64) return;
+    add_block(pending_.data());
+  }
+  for (; bytes.size() >= 64; bytes = bytes.subspan(64)) add_block(bytes.data());
+  std::ranges::copy(bytes, pending_.begin());
+}
+
+std::string Sha256::finish() {
+  const std::uint64_t bits = size_ * 8;
+  std::array<std::byte, 72> end = {std::byte{0x80}};  // a 1, zeros up to the last 8 bytes
+  const std::size_t zeros = (119 - size_ % 64) % 64 + 1;
+  for (std::size_t i = 0; i < 8; ++i) {
+    end[zeros + i] = static_cast<std::byte>((bits >> (56 - 8 * i)) & 0xff);
+  }
+  update(std::span(end).first(zeros + 8));
+  constexpr std::string_view kDigits = "0123456789abcdef";
+  std::string text;
+  for (const std::uint32_t word : state_) {
+    for (int shift = 28; shift >= 0; shift -= 4) text += kDigits[(word >> shift) & 0xf];
+  }
+  return text;
+}
+
+}  // namespace memattn
