@@ -337,10 +337,9 @@ def _within_reach(panel: Panel, windows: Windows, quantiles: Array) -> Array:
     too large may be any number of times the largest value.
     """
     starts = panel.offsets[windows.series]
-    low, high = np.empty((2, len(windows)))
-    for k, (start, end) in enumerate(zip(starts, windows.ends, strict=True)):
-        known = panel.filled[start : start + end]
-        low[k], high[k] = known.min(), known.max()
+    values = np.append(panel.filled, 0.0)  # so that the last series has an end, too
+    pairs = np.stack([starts, starts + windows.ends], axis=1).ravel()
+    low, high = (one.reduceat(values, pairs)[::2] for one in (np.minimum, np.maximum))
     reach = FAR * (high - low)
     return np.clip(quantiles, (low - reach)[:, None, None], (high + reach)[:, None, None])
 
