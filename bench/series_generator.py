@@ -31,6 +31,7 @@ SUBPERIODS = {
     52: (52.18,),
 }  # of a season, where not (s,)
 YEAR_ROWS = {1: 1, 4: 4, 5: 260, 7: 365.25, 12: 12, 24: 8766, 52: 52.18}  # rows that a year has
+STRAIGHT = 0.08  # the share of series that grow without a doubt
 ROUGHEST = 0.35  # mean |change| of the logs
 KERNELS = 200  # rows of a Gaussian process at most: the Cholesky factor costs rows^3
 
@@ -98,6 +99,7 @@ def structural(family: Family, count: int, rng: Generator) -> list[Array]:
     path = np.where(walks, noise * rng.standard_normal((count, rows)).cumsum(axis=1), path)
     path += np.where(walks, 0.0, _level(rng, noise, family, count, rows))
     path += _breaks(rng, noise, family, count, rows)
+    path = np.where(chance(rng, STRAIGHT, count), _straight(rng, family, count, rows), path)
     values = _as_observed(rng, path, count, rows)
     lengths = _lengths(family, count, rng)
     return [_cut(row, length, rng) for row, length in zip(values, lengths, strict=True)]
@@ -157,6 +159,18 @@ def _cycles(rng: Generator, noise: Array, family: Family, count: int, rows: int)
     found = found[:, begin:] / (found[:, begin:].std(axis=1, keepdims=True) + 1e-9)
     size = np.minimum(noise * between(rng, 0.3, 8.0, count), 1.0)
     return np.asarray(found * size * chance(rng, 0.5, count))
+
+
+def _straight(rng: Generator, family: Family, count: int, rows: int) -> Array:
+    """Growth that nobody doubts: a line, or an exponential where values are multiplicative."""
+    slope = between(rng, 2e-4, 0.08, count) * rng.choice([-1.0, 1.0], (count, 1))
+    damping = np.where(chance(rng, 0.8, count), 1.0, 1 - between(rng, 0.005, 0.1, count))
+    steps = slope * damping ** np.arange(rows)
+    blur = np.abs(slope) * between(rng, 1e-3, 2.0, count) * ~chance(rng, 0.2, count)
+    seasons = _seasons(rng, np.abs(slope), family, count, rows) * chance(rng, 0.5, count)
+    return np.asarray(
+        np.cumsum(steps, axis=1) + seasons + blur * rng.standard_normal((count, rows))
+    )
 
 
 def _pattern(rng: Generator, period: float, count: int, rows: int) -> Array:

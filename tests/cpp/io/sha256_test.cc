@@ -28,9 +28,10 @@ TEST(Sha256, IsThatOfTheStandard) {
 }
 
 TEST(Sha256, TakesPiecesOfAnySize) {
-  for (std::size_t length : {0, 1, 54, 55, 56, 57, 63, 64, 65, 119, 120, 128, 300}) {
+  for (const std::size_t length :
+       {0u, 1u, 54u, 55u, 56u, 57u, 63u, 64u, 65u, 119u, 120u, 128u, 300u}) {
     const std::string text(length, 'x');
-    for (const std::size_t piece : {1, 7, 64, 65}) {
+    for (const std::size_t piece : {1u, 7u, 64u, 65u}) {
       EXPECT_EQ(hash(text, piece), hash(text)) << length << " in pieces of " << piece;
     }
   }
