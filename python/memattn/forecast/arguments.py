@@ -97,7 +97,7 @@ class ForecasterOptions:
         if self.day_first is not None:
             given["day_first"] = _flag(where, "day_first", self.day_first)
         check_on_bad(self.on_bad_series)
-        given["prior"] = _prior(where, self.prior)
+        given["prior"] = checked_prior(where, self.prior)
         given["target_col"] = _columns(where, self)
         given |= _covariates(where, self)
         for name, value in given.items():
@@ -131,7 +131,7 @@ class ForecasterOptions:
 ForecasterOptions.__init__ = _told_in_words(ForecasterOptions.__init__)  # type: ignore[method-assign]
 
 
-def _prior(where: str, prior: object) -> str | None:
+def checked_prior(where: str, prior: object) -> str | None:
     """The option as a file can keep it."""
     if prior is None:
         return None

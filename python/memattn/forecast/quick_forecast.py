@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from memattn._memattn import QuickForecaster
 from memattn.errors import refused
-from memattn.forecast.arguments import Levels, checked_levels, whole_number
+from memattn.forecast.arguments import Levels, checked_levels, checked_prior, whole_number
 from memattn.forecast.data.columns import Array
 from memattn.forecast.data.covariates import MAX_MAGNITUDE
 from memattn.forecast.data.frequency import Frequency
@@ -89,14 +89,17 @@ def quick(
     """
     steps = whole_number(WHERE, "horizon", horizon, 1)
     levels = checked_levels(WHERE, level)
+    asked = checked_prior(WHERE, prior)
+    if asked is None:
+        raise refused(WHERE, "prior", 'found None, expected "auto" or the path of a prior')
     values = _values(y)
     if season is None:
         found = season_of_values(values, np.array([0, len(values)]))
         # What repeats after rows that no prior is for is forecast as what does not.
-        path, _ = file_of(WHERE, prior, found, ROWS)
+        path, _ = file_of(WHERE, asked, found, ROWS)
         season = found if path is not None else 1
     season = whole_number(WHERE, "season", season, 1)
-    path, why_not = file_of(WHERE, prior, season, ROWS)
+    path, why_not = file_of(WHERE, asked, season, ROWS)
     if path is None:
         raise refused(WHERE, "season", f"found {season}, but {why_not}; pass season=1")
     networks = _networks(*identity(path))

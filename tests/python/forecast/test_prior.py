@@ -375,6 +375,7 @@ def test_quick_takes_short_and_still_series(prior: str) -> None:
         (lambda p: quick([1, 2, 3], 9, 12, prior=p), "horizon: found 9, expected at most 8"),
         (lambda p: quick([1, 2, 3], 3, 5, prior=p), "found one of season 12 in"),
         (lambda p: quick([1, 2, 3], 3, 12, level=[0.5], prior=p), "level: found 0.5"),
+        (lambda p: quick([1, 2, 3], 3, 12, prior=None), "prior: found None, expected"),  # type: ignore[arg-type]
         (lambda p: quick([1, 2, 3], 3, 12, prior="nowhere"), 'prior: found no file "nowhere"'),
         (lambda p: Forecaster(3, prior="nowhere").fit(one(9)), 'prior: found no file "nowhere"'),
         (lambda p: Forecaster(3, prior=p, season=4).fit(one(60)), "found one of season 12 in"),
