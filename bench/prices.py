@@ -81,7 +81,13 @@ def measure(frame: pd.DataFrame, days: int, options: dict[str, Any]) -> tuple[Ev
     return found, time.perf_counter() - begin
 
 
-def row(market: str, found: Evaluation, seconds: float, frame: pd.DataFrame) -> list[str]:
+def row(
+    market: str,
+    found: Evaluation,
+    seconds: float,
+    frame: pd.DataFrame,
+    published: Sequence[str],
+) -> list[str]:
     """What the table says of one market."""
     truth, forecasts = found.truth, found.forecasts["memattn"]
     values = frame["y"].to_numpy()
@@ -90,8 +96,8 @@ def row(market: str, found: Evaluation, seconds: float, frame: pd.DataFrame) -> 
     ours, theirs = (np.abs(one - truth).mean(axis=1) for one in (forecasts, week_before))
     cells = [market, f"{ours.mean():.3f}", f"{theirs.mean():.3f}"]
     cells.append(f"{diebold_mariano(ours, theirs):.1e}")
-    for published in PUBLISHED.values():
-        cells.append(f"{published[market]:.3f}" if market in published else "")
+    for name in published:
+        cells.append(f"{PUBLISHED[name][market]:.3f}" if market in PUBLISHED[name] else "")
     if found.intervals:
         ends = sorted(found.intervals.items(), reverse=True)
         low, high = [pair[0] for _, pair in ends], [pair[1] for _, pair in reversed(ends)]
@@ -146,7 +152,8 @@ def run(options: argparse.Namespace) -> None:
         return
     days = VALIDATION_DAYS if options.validate else TEST_DAYS
     asked: dict[str, Any] = {"members": options.members, "seed": options.seed}
-    header = ["market", "MAE", "a week before", "DM, p", *PUBLISHED]
+    published = () if options.validate else tuple(PUBLISHED)  # which are of the test
+    header = ["market", "MAE", "a week before", "DM, p", *published]
     if options.intervals:
         asked |= {"loss": "quantile", "level": options.level}
         header += ["CRPS", *(f"in {level:g} %" for level in options.level)]
@@ -154,7 +161,7 @@ def run(options: argparse.Namespace) -> None:
     for path in options.files:
         frame = load(path, options.validate)
         found, seconds = measure(frame, days, asked)
-        rows.append(row(path.stem, found, seconds, frame))
+        rows.append(row(path.stem, found, seconds, frame, published))
         print(*rows[-1], file=sys.stderr)
     print(markdown([*header, "s"], rows))
 
