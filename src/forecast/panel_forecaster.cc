@@ -101,9 +101,10 @@ struct PanelForecaster::Impl {
     return members[static_cast<std::size_t>(member)];
   }
 
+  // With `donors`, as many as origins, the memory layers add to each origin what they add there.
   void predict(std::string_view function, const SeriesView& series, const OriginsView& origins,
-               std::span<const PanelMember> used, std::span<double> forecasts,
-               const Poll& poll) const;
+               std::span<const PanelMember> used, std::span<double> forecasts, const Poll& poll,
+               const OriginsView* donors = nullptr) const;
 
   PanelForecasterOptions options;
   std::vector<PanelMember> members;      // those of one lookback side by side
@@ -234,16 +235,32 @@ void PanelForecaster::predict(const SeriesView& series, const OriginsView& origi
 
 void PanelForecaster::Impl::predict(std::string_view function, const SeriesView& series,
                                     const OriginsView& origins, std::span<const PanelMember> used,
-                                    std::span<double> forecasts, const Poll& poll) const {
+                                    std::span<double> forecasts, const Poll& poll,
+                                    const OriginsView* donors) const {
   check_origins(function, series, origins, options);
+  // One panel has all series that origins and donors need.
+  std::vector<std::int64_t> which, times;
+  OriginsView needed = origins;
+  if (donors != nullptr) {
+    check_origins(function, series, *donors, options);
+    check_size(function, "donors", donors->series.size(), "origins", {std::ssize(origins.series)});
+    for (const OriginsView& some : {origins, *donors}) {
+      which.insert(which.end(), some.series.begin(), some.series.end());
+      times.insert(times.end(), some.times.begin(), some.times.end());
+    }
+    needed = {which, times};
+  }
   check_size(function, "forecasts", forecasts.size(), "origins * outputs * horizon",
              {std::ssize(origins.series), options.outputs(), options.horizon});
   const auto width = static_cast<std::size_t>(options.outputs() * options.horizon);
-  const PanelAtOrigins at = prepare_origins(series, origins, panel_rules(options), poll);
+  const PanelAtOrigins at = prepare_origins(series, needed, panel_rules(options), poll);
+  const std::span<const Origin> all(at.origins);
+  const std::size_t count = origins.series.size();
   InterruptibleWork work(poll);
-  for_some_origins(work, at.origins.size(), [&](std::size_t first, std::size_t some) {
-    forecast_ensemble(at.panel, std::span(at.origins).subspan(first, some), used,
-                      forecasts.subspan(first * width, some * width), work);
+  for_some_origins(work, count, [&](std::size_t first, std::size_t some) {
+    forecast_ensemble(at.panel, all.subspan(first, some), used,
+                      forecasts.subspan(first * width, some * width), work,
+                      donors ? all.subspan(count + first, some) : std::span<const Origin>());
   });
 }
 
@@ -251,26 +268,7 @@ void PanelForecaster::predict_with_memory_of(const SeriesView& series, const Ori
                                              const OriginsView& donors, std::span<double> forecasts,
                                              const Poll& poll) const {
   constexpr std::string_view kFunction = "PanelForecaster::predict_with_memory_of";
-  const PanelForecasterOptions& options = impl_->options;
-  check_origins(kFunction, series, origins, options);
-  check_origins(kFunction, series, donors, options);
-  const std::size_t count = origins.series.size();
-  check_size(kFunction, "donors", donors.series.size(), "origins", {std::ssize(origins.series)});
-  check_size(kFunction, "forecasts", forecasts.size(), "origins * outputs * horizon",
-             {std::ssize(origins.series), options.outputs(), options.horizon});
-  std::vector<std::int64_t> which(origins.series.begin(), origins.series.end());
-  std::vector<std::int64_t> times(origins.times.begin(), origins.times.end());
-  which.insert(which.end(), donors.series.begin(), donors.series.end());
-  times.insert(times.end(), donors.times.begin(), donors.times.end());
-  const auto width = static_cast<std::size_t>(options.outputs() * options.horizon);
-  const PanelAtOrigins at = prepare_origins(series, {which, times}, panel_rules(options), poll);
-  const std::span<const Origin> all(at.origins);
-  InterruptibleWork work(poll);
-  for_some_origins(work, count, [&](std::size_t first, std::size_t some) {
-    forecast_ensemble(at.panel, all.subspan(first, some), impl_->members,
-                      forecasts.subspan(first * width, some * width), work,
-                      all.subspan(count + first, some));
-  });
+  impl_->predict(kFunction, series, origins, impl_->members, forecasts, poll, &donors);
 }
 
 void PanelForecaster::attention_scores(const SeriesView& series, const OriginsView& origins,

@@ -19,24 +19,16 @@
 namespace memattn {
 namespace {
 
-constexpr std::string_view kFormat = "memattn.Forecaster";
+constexpr std::string_view kFormat = "memattn.Forecaster", kWhat = "a saved Forecaster";
 constexpr std::string_view kChecksumKey = "\"checksum\": \"";
 constexpr std::size_t kDigits = 64;      // of a checksum
 constexpr std::size_t kPiece = 1 << 20;  // bytes that are hashed at once
 constexpr std::int64_t kMostMembers = 10'000;
 constexpr std::int64_t kMost = std::numeric_limits<std::int32_t>::max();
 
-const std::string& metadata_of(const SafetensorsReader& reader, const std::string& key) {
-  const auto found = reader.metadata().find(key);
-  if (found == reader.metadata().end()) {
-    reader.fail("__metadata__", concat("no key ", key), "a saved Forecaster");
-  }
-  return found->second;
-}
-
 // The checksum is of the file with zeros in its place.
 void check_sum(const SafetensorsReader& reader) {
-  const std::string& told = metadata_of(reader, "checksum");
+  const std::string& told = reader.metadata_value("checksum", kWhat);
   std::uint64_t length = 0;
   reader.read_bytes(0, std::as_writable_bytes(std::span(&length, 1)));
   std::string header(8 + length, '\0');
@@ -184,7 +176,7 @@ std::vector<float> read_weights(const SafetensorsReader& reader, const TensorInf
 
 JsonValue config_of(const SafetensorsReader& reader) {
   try {
-    return parse_json(metadata_of(reader, "config"));
+    return parse_json(reader.metadata_value("config", kWhat));
   } catch (const JsonError& error) {
     reader.fail("config", error.what(), "the choices of a Forecaster");
   }
@@ -193,9 +185,9 @@ JsonValue config_of(const SafetensorsReader& reader) {
 }  // namespace
 
 PriorNetworks read_prior(const SafetensorsReader& reader) {
-  const std::string& format = metadata_of(reader, "format");
+  const std::string& format = reader.metadata_value("format", kWhat);
   if (format != kFormat) reader.fail("__metadata__: format", in_quotes(format), kFormat);
-  const std::string& version = metadata_of(reader, "format_version");
+  const std::string& version = reader.metadata_value("format_version", kWhat);
   if (version != "1" && version != "2") {
     reader.fail("__metadata__: format_version", in_quotes(version),
                 "\"1\" or \"2\"; a file of a newer version needs a newer memattn");

@@ -257,6 +257,13 @@ const TensorInfo* SafetensorsReader::find(std::string_view name) const {
   return nullptr;
 }
 
+const std::string& SafetensorsReader::metadata_value(const std::string& key,
+                                                     std::string_view expected) const {
+  const auto found = metadata_.find(key);
+  if (found == metadata_.end()) fail(kMetadataKey, concat("no key ", key), expected);
+  return found->second;
+}
+
 void SafetensorsReader::read(const TensorInfo& tensor, std::span<std::byte> bytes) const {
   if (bytes.size() != tensor.end - tensor.begin) {
     fail_argument("SafetensorsReader::read", "bytes", concat(bytes.size(), " bytes"),

@@ -63,6 +63,8 @@ class SafetensorsReader {
   // nullptr: not in the file.
   const TensorInfo* find(std::string_view name) const;
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
+  // The text of a key of the metadata; FormatError, which says what is expected, without it.
+  const std::string& metadata_value(const std::string& key, std::string_view expected) const;
 
   // Reads a tensor of this file; `bytes` must be as long as it.
   void read(const TensorInfo& tensor, std::span<std::byte> bytes) const;

@@ -37,29 +37,20 @@ void parse(std::string_view json, HierarchicalAttentionConfig& config) {
   config = hierarchical_attention_config_from_json(json);
 }
 
-const std::string& metadata_value(const SafetensorsReader& reader, const char* key,
-                                  std::string_view expected) {
-  const auto found = reader.metadata().find(key);
-  if (found == reader.metadata().end()) {
-    reader.fail("__metadata__", concat("no key ", key), expected);
-  }
-  return found->second;
-}
-
 template <typename Config>
 Config read_config(const SafetensorsReader& reader) {
-  const std::string& format = metadata_value(reader, "format", format_of<Config>());
+  const std::string& format = reader.metadata_value("format", format_of<Config>());
   if (format != format_of<Config>()) {
     reader.fail("__metadata__: format", in_quotes(format), format_of<Config>());
   }
-  const std::string& version = metadata_value(reader, "format_version", kFormatVersion);
+  const std::string& version = reader.metadata_value("format_version", kFormatVersion);
   if (version != kFormatVersion) {
     reader.fail("__metadata__: format_version", in_quotes(version),
                 "\"1\"; a file of a newer version needs a newer memattn");
   }
   try {
     Config config;
-    parse(metadata_value(reader, "config", "the layer's options as JSON"), config);
+    parse(reader.metadata_value("config", "the layer's options as JSON"), config);
     return config;
   } catch (const std::invalid_argument& error) {
     throw FormatError(concat(reader.path(), ": __metadata__: config: ", error.what()));
@@ -107,7 +98,7 @@ LayerFileInfo layer_file_info(const std::filesystem::path& path) {
   const std::string known =
       concat("one of ", format_of<MemoryAugmentedAttentionConfig>(), ", ",
              format_of<CrossAttentionConfig>(), ", ", format_of<HierarchicalAttentionConfig>());
-  const std::string& format = metadata_value(reader, "format", known);
+  const std::string& format = reader.metadata_value("format", known);
   if (format == format_of<MemoryAugmentedAttentionConfig>()) {
     return checked_info<MemoryAugmentedAttentionConfig>(reader);
   }

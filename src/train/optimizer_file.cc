@@ -121,13 +121,7 @@ class OptimizerFile {
   }
 
  private:
-  const std::string& text(const char* key) const {
-    const auto found = reader_.metadata().find(key);
-    if (found == reader_.metadata().end()) {
-      reader_.fail("__metadata__", concat("no key ", key), "it");
-    }
-    return found->second;
-  }
+  const std::string& text(const char* key) const { return reader_.metadata_value(key, "it"); }
 
   [[noreturn]] void fail(const char* key, std::string_view expected) const {
     reader_.fail(concat("__metadata__: ", key), in_quotes(text(key)), expected);

@@ -20,6 +20,7 @@
 #include "io/sha256.h"
 #include "io/temporary_folder.h"
 #include "memattn/errors.h"
+#include "testing/arrays.h"
 
 namespace memattn {
 namespace {
@@ -125,22 +126,12 @@ TEST(QuickForecaster, ShortAndStillSeriesStayWhereTheyAre) {
   }
 }
 
-template <typename Call>
-std::string message_of(Call call) {
-  try {
-    call();
-  } catch (const std::exception& error) {
-    return error.what();
-  }
-  return "";
-}
-
 TEST(QuickForecaster, BadArgumentsAreRefused) {
   const auto forecaster = QuickForecaster::load(prior("season-12"));
   const std::vector<double> good = sales();
   const auto refused = [&](std::vector<double> values, std::size_t horizon,
                            std::vector<double> levels) {
-    return message_of([&] { forecast(forecaster, values, horizon, levels); });
+    return testing::message_of([&] { forecast(forecaster, values, horizon, levels); });
   };
   const std::string begin = "QuickForecaster::forecast: ";
   EXPECT_EQ(refused(good, 25, {}),
@@ -158,7 +149,7 @@ TEST(QuickForecaster, BadArgumentsAreRefused) {
   }
   std::vector<double> points(2), bounds(3);
   const std::vector<double> levels = {80};
-  EXPECT_EQ(message_of([&] { forecaster.forecast(good, points, levels, bounds); }),
+  EXPECT_EQ(testing::message_of([&] { forecaster.forecast(good, points, levels, bounds); }),
             begin + "bounds: found 3 values, expected levels * 2 * forecasts = 1 * 2 * 2 = 4");
 }
 
@@ -210,9 +201,14 @@ std::string edited(const std::string& good, std::string_view before, std::string
 
 TEST(QuickForecaster, FilesThatLieAreRefused) {
   const std::string good = testing::read_all(prior("season-4"));
-  const auto message = [&](std::string_view before, std::string_view after) {
+  const auto message = [&](std::string_view before, std::string_view after) -> std::string {
     const std::string content = edited(good, before, after);
-    return message_of([&] { static_cast<void>(QuickForecaster::load(bytes_of(content))); });
+    try {
+      static_cast<void>(QuickForecaster::load(bytes_of(content)));
+    } catch (const FormatError& error) {
+      return error.what();
+    }
+    return "";
   };
   ASSERT_EQ(message("memattn.Forecaster", "memattn.Forecaster"), "");
   struct Lie {

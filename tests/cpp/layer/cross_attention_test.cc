@@ -12,6 +12,7 @@
 
 #include "layer/way_choice.h"
 #include "memattn/threads.h"
+#include "testing/arrays.h"
 #include "testing/sequence_problem.h"
 
 namespace memattn::testing {
@@ -415,16 +416,6 @@ TEST(CrossAttentionTest, CostsAreThoseOfTheTable) {
   EXPECT_NEAR(millions(SequenceRoute::kLeftRead, docs), 12.1, 0.05);
   EXPECT_NEAR(millions(SequenceRoute::kLeftRead, {.batch = 1, .steps1 = 1, .steps2 = 96}), 0.082,
               0.001);
-}
-
-template <typename Call>
-std::string message_of(Call call) {
-  try {
-    call();
-  } catch (const std::invalid_argument& error) {
-    return error.what();
-  }
-  return "nothing thrown";
 }
 
 TEST(CrossAttentionTest, ErrorsNameWhatIsWrongAndChangeNothing) {
