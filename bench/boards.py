@@ -34,6 +34,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from bench.forecasting import exit_code
+from bench.prior import frame_of
 from bench.tables import markdown
 from memattn.files import write_atomically
 from memattn.forecast import Forecaster
@@ -157,21 +158,6 @@ def seasonal_naive(board: Board) -> Array:
     return np.array(found)
 
 
-def frame_of(board: Board) -> pd.DataFrame:
-    """The long table of histories, on invented dates."""
-    parts = [
-        pd.DataFrame(
-            {
-                "unique_id": f"{k:05}",
-                "ds": pd.date_range("1750-01-01", periods=len(one), freq=board.task.freq),
-                "y": one,
-            }
-        )
-        for k, one in enumerate(board.histories)
-    ]
-    return pd.concat(parts, ignore_index=True)
-
-
 def _quantiles(point: Array, ends: dict[float, tuple[Array, Array]]) -> Array:
     """(N, 9, horizon) from a point forecast and the ends of LEVELS."""
     falling = sorted(LEVELS, reverse=True)
@@ -183,8 +169,8 @@ def by_training(board: Board, prior: str | None) -> Array:
     """Forecasts of a forecaster that was fitted to the task."""
     task = board.task
     options: dict[str, Any] = {"season": task.season, "members": MEMBERS, "prior": prior}
-    forecaster = Forecaster(task.horizon, task.freq, **options).fit(frame_of(board))
-    found = forecaster.forecasts(level=list(LEVELS))
+    forecaster = Forecaster(task.horizon, task.freq, **options)
+    found = forecaster.fit(frame_of(board.histories, task.freq)).forecasts(level=list(LEVELS))
     return _quantiles(found.values, dict(found.intervals))
 
 
@@ -192,7 +178,7 @@ def by_prior(board: Board) -> Array:
     """Forecasts of the prior alone, each series by itself."""
     task = board.task
     forecaster = Forecaster(task.horizon, task.freq, season=task.season)
-    panel: Panel = forecaster.panel(frame_of(board))
+    panel: Panel = forecaster.panel(frame_of(board.histories, task.freq))
     prior, why_not = prior_of("bench.boards", AUTO, task.season, panel.frequency)
     if prior is None or prior.horizon < task.horizon:
         raise LookupError(why_not or f"the prior forecasts {prior and prior.horizon} rows")

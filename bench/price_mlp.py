@@ -28,7 +28,7 @@ BACK = (0, 1, 7)  # days before the forecast whose covariates are seen
 CLIP, CLIP_NORM, DECAY, WARM_UP = 10.0, 1.0, 1e-2, 100
 
 
-class _Block(torch.nn.Module):  # type: ignore[misc]
+class _Block(torch.nn.Module):  # type: ignore[misc]  # mypy has no types of torch here
     """z + MLP(z)."""
 
     def __init__(self) -> None:
@@ -42,7 +42,7 @@ class _Block(torch.nn.Module):  # type: ignore[misc]
         return z + added
 
 
-class _Network(torch.nn.Module):  # type: ignore[misc]
+class _Network(torch.nn.Module):  # type: ignore[misc]  # mypy has no types of torch here
     def __init__(self, features: int, layers: int) -> None:
         super().__init__()
         self.start = torch.nn.Linear(features, UNITS)

@@ -137,20 +137,25 @@ def options_of(task: Task, members: int, steps: int) -> ForecasterOptions:
     return ForecasterOptions(task.horizon, task.freq, **options)
 
 
-def panel_like(task: Task, series: Sequence[Array]) -> Panel:
-    """A panel of the task's frequency."""
+def frame_of(series: Sequence[Array], freq: str) -> pd.DataFrame:
+    """The long table of series, on invented dates; a panel of it has them in this order."""
     parts = [
         pd.DataFrame(
             {
-                "unique_id": f"{k}",
-                "ds": pd.date_range("1700-01-01", periods=len(one), freq=task.freq),
+                "unique_id": f"{k:05}",
+                "ds": pd.date_range("1750-01-01", periods=len(one), freq=freq),
                 "y": one,
             }
         )
         for k, one in enumerate(series)
     ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def panel_like(task: Task, series: Sequence[Array]) -> Panel:
+    """A panel of the task's frequency."""
     forecaster = Forecaster(task.horizon, task.freq, season=task.family.season)
-    return forecaster.panel(pd.concat(parts))
+    return forecaster.panel(frame_of(series, task.freq))
 
 
 def trained(task: Task, series: Sequence[Array], members: int, steps: int) -> Fitted:
@@ -165,10 +170,8 @@ def accuracy(task: Task, fitted: Fitted, held: Sequence[tuple[Array, Array]]) ->
     """SMAPE and MASE of series that were held out."""
     panel = panel_like(task, [known for known, _ in held])
     found = forecast(fitted.model, panel, last_windows(panel)).points
-    order = [int(one) for one in panel.ids.tolist()]
     season, errors, scaled = task.family.season, [], []
-    for row, place in zip(found, order, strict=True):
-        known, truth = held[place]
+    for row, (known, truth) in zip(found, held, strict=True):
         errors.append(smape(row[: len(truth)], truth))
         unit = np.abs(known[season:] - known[:-season]).mean() if len(known) > season else 0.0
         if unit > 0:

@@ -12,6 +12,7 @@ from memattn.forecast.data.frames import Forecasts, forecast_frame
 from memattn.forecast.data.long_rows import Note
 from memattn.forecast.data.panel import TO_USE_COLUMNS, Panel
 from memattn.forecast.evaluation import METHODS, Evaluation
+from memattn.forecast.forecaster import Forecaster
 
 
 def input_document(file: Path, panel: Panel) -> dict[str, Any]:
@@ -28,6 +29,15 @@ def input_document(file: Path, panel: Panel) -> dict[str, Any]:
 def notes_document(notes: Sequence[Note]) -> list[dict[str, Any]]:
     """What was found and done."""
     return [vars(note) | {"text": note_text(note)} for note in notes]
+
+
+def training_document(forecaster: Forecaster, seconds: float) -> dict[str, Any]:
+    """What was chosen and done in a training."""
+    return {
+        "notes": notes_document(forecaster.notes),
+        "settings": {name: vars(setting) for name, setting in forecaster.settings.items()},
+        "training": {"seconds": round(seconds, 3)},
+    }
 
 
 def note_text(note: Note) -> str:

@@ -33,7 +33,7 @@ def pretrain(
     What it writes is for the option --prior of the commands that train. Each DATA is as in memattn
     forecast; all must have one frequency and season.
     """
-    from memattn.cli.documents import notes_document
+    from memattn.cli.documents import training_document
     from memattn.cli.render import print_found, print_settings
     from memattn.forecast.forecaster import Forecaster
     from memattn.forecast.progress import training_progress
@@ -55,9 +55,7 @@ def pretrain(
         forecaster.save(path, series=False, dtype="bfloat16" if half else "float32")
     document = {
         "input": {"files": [str(one) for one in data], "series": sum(map(len, panels))},
-        "notes": notes_document(forecaster.notes),
-        "settings": {name: vars(setting) for name, setting in forecaster.settings.items()},
-        "training": {"seconds": round(seconds, 3)},
+        **training_document(forecaster, seconds),
         "files": {"prior": str(path)},
     }
     output.print_json("pretrain", document)

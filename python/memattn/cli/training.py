@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from memattn.cli.documents import accuracy_document, input_document, notes_document
+from memattn.cli.documents import accuracy_document, input_document, training_document
 from memattn.cli.errors import Stopped
 from memattn.cli.interrupt import stop_on_signals
 from memattn.cli.output import check_outputs, mode, reading
@@ -115,8 +115,6 @@ def train(
         print_accuracy(result, f"Accuracy on {how_many}, by a model trained without them:")
     return forecaster, {
         "input": input_document(training.data, panel),
-        "notes": notes_document(forecaster.notes),
-        "settings": {name: vars(setting) for name, setting in forecaster.settings.items()},
-        "training": {"seconds": round(seconds, 3)},
+        **training_document(forecaster, seconds),
         "accuracy": accuracy_document(result),
     }

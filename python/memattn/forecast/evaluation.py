@@ -37,7 +37,7 @@ from memattn.forecast.data.long_rows import plural
 from memattn.forecast.data.panel import Panel
 from memattn.forecast.data.time_zones import Ticks
 from memattn.forecast.data.windows import Windows
-from memattn.forecast.forecaster_settings import stride, uses_prior
+from memattn.forecast.forecaster_settings import only_levels, stride, uses_prior
 from memattn.forecast.metrics import (
     Scales,
     WindowErrors,
@@ -266,9 +266,8 @@ def evaluate_held_out(fitted: Fitted, levels: Sequence[float]) -> Evaluation | N
     held_out = fitted.held_out
     if held_out is None or not len(held_out.windows):
         return None
+    check_trained("Forecaster.held_out", only_levels(fitted.settings), levels)
     between = uses_prior(fitted.settings)  # any level lies between the trained ones
-    if not between:
-        check_trained("Forecaster.held_out", held_out.levels, levels)
     panel, windows, forecasts = fitted.panel, held_out.windows, held_out.forecasts
     shape = 2, len(forecasts), forecasts.shape[-1]
     ends = {float(level): np.full(shape, np.nan) for level in levels}

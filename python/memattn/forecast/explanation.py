@@ -25,7 +25,7 @@ from memattn.forecast.data.panel import Panel
 from memattn.forecast.data.time_zones import Ticks
 from memattn.forecast.data.windows import Windows
 from memattn.forecast.fitting import FEWEST_VALUES, Fitted
-from memattn.forecast.forecaster_settings import uses_prior
+from memattn.forecast.forecaster_settings import has_learned
 from memattn.forecast.metrics import mean_error, significant
 from memattn.forecast.model import Inputs, Model
 
@@ -190,7 +190,7 @@ def _cells(one: Importance) -> list[str]:
 def explain(fitted: Fitted) -> Explanation | None:
     """What the forecasts rest on; None where fit held out too few windows, or learned nothing."""
     held_out, settings = fitted.held_out, fitted.settings
-    if held_out is None or (settings["steps"].value == 0 and not uses_prior(settings)):
+    if held_out is None or not has_learned(settings):
         return None
     panel, horizon = fitted.panel, int(settings["horizon"].value)
     windows = _usable(panel, held_out.windows, bool(settings["logs"].value), horizon)

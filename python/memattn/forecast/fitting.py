@@ -36,6 +36,7 @@ from memattn.forecast.forecaster_settings import (
     ALONE,
     Settings,
     begin,
+    only_levels,
     stride,
     trained_levels,
     uses_prior,
@@ -394,11 +395,10 @@ def intervals_of(
     """
     if not levels:
         return {}
-    trained = trained_levels(fitted.settings)
     if uses_prior(fitted.settings):
-        ends = _ends_of(fitted, forecasts, [*trained], later)
+        ends = _ends_of(fitted, forecasts, [*trained_levels(fitted.settings)], later)
         return between_levels(ends, forecasts.points, forecasts.domain, levels)
-    check_trained(where, trained, levels)
+    check_trained(where, only_levels(fitted.settings), levels)
     if not available_levels(fitted):
         hint = "fit with intervals=True and let the training end"
         raise refused(where, "level", f"this fit has no intervals: {hint}")

@@ -166,7 +166,7 @@ def last_values(
     rule = rule_for(frequency, season)
     settings = _given(season, asked, "smape", "errors count relative to level")
     history = _min_history(rule, lengths)
-    origins = _origins(lengths, history.value)
+    origins = training_origins(lengths, history.value)
     settings |= {
         "windows": Setting("last_values", "the rows before each forecast, less their season"),
         "logs": Setting(True, "for positive series"),
@@ -218,7 +218,7 @@ def _aligned(season: int, phase: int, asked: ForecasterOptions) -> Settings:
 
 def _learnt(settings: Settings, lengths: Ticks, asked: ForecasterOptions) -> dict[str, Setting]:
     """How long to learn with covariates from windows of last values."""
-    origins = _origins(lengths, settings["min_history"].value)
+    origins = training_origins(lengths, settings["min_history"].value)
     found = {"batch_size": Setting(BATCH_SIZE, "default")}
     if origins < MANY_ORIGINS:
         few = f"fewer than usual: training has {origins:,} windows"
@@ -310,8 +310,8 @@ def _min_history(rule: Rule, lengths: Ticks) -> Setting:
     return Setting(lower, f"{why}, less than the usual {rule.min_history}")
 
 
-def _origins(lengths: Ticks, min_history: int) -> int:
-    """The rows at which training may begin a forecast."""
+def training_origins(lengths: Ticks, min_history: int) -> int:
+    """How many rows there are at which training may begin a forecast."""
     return int(np.maximum(lengths - min_history, 0).sum())
 
 
@@ -364,6 +364,16 @@ def without_prior(settings: Settings, why: str) -> Settings:
 def uses_prior(settings: Settings) -> bool:
     """Whether the networks are those of a prior, or began as such."""
     return "prior" in settings and settings["prior"].value in (ALONE, STARTED)
+
+
+def only_levels(settings: Settings) -> tuple[float, ...]:
+    """The levels in percent that can be had, if no others can; those of a prior are no limit."""
+    return () if uses_prior(settings) else trained_levels(settings)
+
+
+def has_learned(settings: Settings) -> bool:
+    """Whether the networks were trained, on these series or on others."""
+    return settings["steps"].value > 0 or uses_prior(settings)
 
 
 def engine_options(settings: Settings) -> dict[str, Any]:

@@ -111,10 +111,7 @@ class Model:
         """
         values, offsets, then, table = inputs or self.inputs_of(panel, windows)
         found = self.engine.predict(values, offsets, then.series, then.ends, member, table)
-        found = found[..., : self.settings["horizon"].value]  # that of a prior may be longer
-        if self.encoding is None:
-            return found
-        return self.encoding.restore(found, panel, windows.series)
+        return self._restored(found, panel, windows)
 
     def predict_with_memory_of(
         self, panel: Panel, windows: Windows, donor: Ticks, inputs: Inputs
@@ -124,10 +121,7 @@ class Model:
         found = self.engine.predict_with_memory_of(
             values, offsets, then.series, then.ends, then.series[donor], then.ends[donor], table
         )
-        found = found[..., : self.settings["horizon"].value]
-        if self.encoding is None:
-            return found
-        return self.encoding.restore(found, panel, windows.series)
+        return self._restored(found, panel, windows)
 
     def scores(self, panel: Panel, windows: Windows, member: int) -> npt.NDArray[np.float32]:
         """How a member shares its attention among the slots (W, layers, memory_size)."""
@@ -142,11 +136,14 @@ class Model:
         found = self.engine.predict_without_slots(
             values, offsets, then.series, then.ends, member, layer, table
         )
-        found = found[..., : self.settings["horizon"].value]
+        return np.stack([self._restored(part, panel, windows) for part in found])
+
+    def _restored(self, found: Array, panel: Panel, windows: Windows) -> Array:
+        """Forecasts (W, outputs, horizon) of the engine, in the units of the panel."""
+        found = found[..., : self.settings["horizon"].value]  # that of a prior may be longer
         if self.encoding is None:
             return found
-        parts = [self.encoding.restore(part, panel, windows.series) for part in found]
-        return np.stack(parts)
+        return self.encoding.restore(found, panel, windows.series)
 
     def _training(self, panel: Panel) -> tuple[Array, Ticks, Table | None]:
         if self.encoding is None:

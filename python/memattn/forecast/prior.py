@@ -23,6 +23,7 @@ from memattn.forecast.forecaster_settings import (
     FEWEST_WINDOWS,
     STARTED,
     Settings,
+    training_origins,
     with_prior,
     without_prior,
 )
@@ -32,7 +33,6 @@ from memattn.forecast.model import Model, Weights, model_of
 # Windows that do not overlap, from which on a panel learns by itself: M3's yearly series, 645 with
 # 1,800 windows of six years, are as well forecast by networks of their own.
 MANY_WINDOWS = 2_000
-MOST_VALIDATED = 2_000  # windows
 BETTER = 0.99  # of the error of networks of its own is that of a prior at most, to be used
 FEWEST_HISTORY = 3  # rows that a prior forecasts from
 
@@ -47,13 +47,10 @@ class Prior:
         Those of their training; they have trained levels, so that there are intervals.
     weights : tuple of array
         Of each member.
-    name : str
-        Where they are from, for people.
     """
 
     settings: Settings
     weights: tuple[Weights, ...]
-    name: str
 
     @property
     def horizon(self) -> int:
@@ -97,7 +94,7 @@ def validated(
     if prior is None or "prior" in settings:
         return settings
     horizon, history = int(settings["horizon"].value), int(settings["min_history"].value)
-    windows = int(np.maximum(panel.lengths - history, 0).sum()) // horizon
+    windows = training_origins(panel.lengths, history) // horizon
     if windows >= MANY_WINDOWS:
         found = f"{windows:,} non-overlapping windows are enough to learn from"
         return without_prior(settings, found)
@@ -138,9 +135,8 @@ def is_undecided(settings: Settings, prior: Prior | None) -> bool:
 def _rolling(panel: Panel, horizon: int, history: int) -> Windows:
     """The windows at the end of each series whose history is long enough."""
     windows = rolling_windows(panel, horizon, 1, 1).clear(panel, horizon)
-    long = np.flatnonzero(windows.ends >= max(history, FEWEST_HISTORY))
-    chosen = long[:: max(1, len(long) // MOST_VALIDATED)]
-    return Windows(windows.series[chosen], windows.ends[chosen])
+    long = windows.ends >= max(history, FEWEST_HISTORY)
+    return Windows(windows.series[long], windows.ends[long])
 
 
 def _error(model: Model, panel: Panel, windows: Windows) -> float:

@@ -100,13 +100,12 @@ def check_season(where: str, path: Path, found: int, season: int) -> None:
 @functools.lru_cache(maxsize=32)
 def _read(path: str, changed: int, size: int) -> Prior:
     """One file, read again when it has changed."""
-    name = Path(path).name
     _, fitted = read_forecaster(Path(path))
     settings, engine = fitted.settings, fitted.model.engine
     if not trained_levels(settings) or fitted.model.encoding is not None:
         raise FormatError(
-            f"{name}: found a forecaster without trained levels or with covariates, expected one "
-            "that Forecaster.pretrain made"
+            f"{Path(path).name}: found a forecaster without trained levels or with covariates, "
+            "expected one that Forecaster.pretrain made"
         )
     weights = tuple(np.array(engine.parameters(k)) for k in range(engine.members))
-    return Prior(settings, weights, name)
+    return Prior(settings, weights)

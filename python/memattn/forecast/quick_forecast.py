@@ -22,6 +22,7 @@ from memattn.forecast.data.columns import Array
 from memattn.forecast.data.covariates import MAX_MAGNITUDE
 from memattn.forecast.data.frequency import Frequency
 from memattn.forecast.data.season_search import season_of_values
+from memattn.forecast.data.series import without_holes
 from memattn.forecast.data.time_axis import Unit
 from memattn.forecast.prior_files import AUTO, check_season, file_of, identity
 
@@ -67,7 +68,8 @@ def quick(
     horizon : int
         Rows ahead, at most those that the prior has for the season.
     season : int, optional
-        Rows after which the series repeats, 1 for never. Default: what the values show.
+        Rows after which the series repeats, 1 for never. Default: what the values show. With 1 the
+        networks are those of rows of any kind: the package's for years are a `Forecaster`'s.
     level : float or list of float, optional
         Levels of the intervals in percent, from 1 to below 100. They promise no coverage: `fit` of
         a `Forecaster` calibrates intervals where the series is long enough.
@@ -131,11 +133,7 @@ def _values(y: npt.ArrayLike) -> Array:
         place = int(np.argmax(large)) + int(there[0])
         expected = f"expected finite numbers up to {MAX_MAGNITUDE:g}"
         raise refused(WHERE, "y", f"found {values[large][0]} at {place}, {expected}")
-    holes = np.isnan(values)
-    if holes.any():  # on the straight line between its neighbours, as in a panel
-        rows = np.arange(len(values))
-        values = np.where(holes, np.interp(rows, rows[~holes], values[~holes]), values)
-    return np.ascontiguousarray(values)
+    return np.ascontiguousarray(without_holes(values))
 
 
 @functools.lru_cache(maxsize=32)

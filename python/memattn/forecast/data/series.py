@@ -57,6 +57,17 @@ class Form:
     number_type: str | None = None
 
 
+def without_holes(values: Array) -> Array:
+    """Values (n,), the first and the last one given, with straight lines in place of NaN."""
+    given = ~np.isnan(values)
+    if given.all():
+        return values
+    places, known = np.flatnonzero(given), values[given]
+    filled = np.interp(np.arange(len(given)), places, known)
+    filled[places] = known  # exactly
+    return filled
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Panel:
     """N equally spaced series of one frequency, one after the other.
@@ -144,14 +155,8 @@ class Panel:
     @cached_property
     def filled(self) -> Array:
         """`values` with holes filled on the straight line between their neighbours (n,)."""
-        given = ~np.isnan(self.values)
-        if given.all():
-            return self.values
         # Each series begins and ends with a value, so no line leads into another series.
-        places, known = np.flatnonzero(given), self.values[given]
-        filled = np.interp(np.arange(len(given)), places, known)
-        filled[places] = known  # exactly
-        return filled
+        return without_holes(self.values)
 
     def shorter_than(self, rows: int) -> Flags:
         """Which series have less than `rows` values (N,): too short for a model that needs them."""

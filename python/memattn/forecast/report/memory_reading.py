@@ -18,7 +18,7 @@ from memattn.forecast.data.time_zones import Ticks
 from memattn.forecast.data.windows import Windows, last_windows, with_their_series
 from memattn.forecast.evaluation import Evaluation
 from memattn.forecast.fitting import FEWEST_VALUES, Fitted, windows_from
-from memattn.forecast.forecaster_settings import begin, uses_prior
+from memattn.forecast.forecaster_settings import begin, has_learned
 from memattn.forecast.metrics import mean_error, series_scales
 from memattn.forecast.model import Model
 from memattn.forecast.report.season_phases import Phases, season_phases
@@ -83,8 +83,7 @@ def read_memory(fitted: Fitted, held_out: Evaluation | None) -> MemoryReading | 
     other = None if fitted.held_out is None else fitted.held_out.model
     model = other or fitted.model
     layers = model.memory_layers
-    trained = fitted.settings["steps"].value > 0 or uses_prior(fitted.settings)
-    if layers == 0 or not trained:
+    if layers == 0 or not has_learned(fitted.settings):
         return None
     lookbacks = fitted.settings["lookbacks"].value
     member = len(lookbacks) // 2 + model.engine.members - len(lookbacks)  # linear ones come first

@@ -25,7 +25,7 @@ from memattn.forecast.evaluation import (
 )
 from memattn.forecast.explanation import Explanation, explain
 from memattn.forecast.fitting import Fitted
-from memattn.forecast.forecaster_settings import trained_levels, uses_prior
+from memattn.forecast.forecaster_settings import only_levels
 from memattn.forecast.report import explanation_figures, figures, memory_figures, words
 from memattn.forecast.report.figures import to_svg
 from memattn.forecast.report.memory_reading import MemoryReading, Reader, read_memory
@@ -50,8 +50,7 @@ def render_report(fitted: Fitted, levels: list[float], *, source: str | None = N
     What a file does not keep of `fitted` is left out, and the page says so. `levels` are those of
     the intervals, in percent, ascending; `source` is what the series are called in the title.
     """
-    if not uses_prior(fitted.settings):
-        check_trained("Forecaster.write_report", trained_levels(fitted.settings), levels)
+    check_trained("Forecaster.write_report", only_levels(fitted.settings), levels)
     evaluation, panel = evaluate_held_out(fitted, levels), fitted.panel
     reading, steps = read_memory(fitted, evaluation), figures.step_noun(panel.frequency)
     covariates = panel.covariates
