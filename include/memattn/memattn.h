@@ -25,6 +25,7 @@
 #include "memattn/optimizers.h"
 #include "memattn/panel_forecaster.h"
 #include "memattn/quick_forecaster.h"
+#include "memattn/saved_forecaster.h"
 #include "memattn/runtime.h"
 #include "memattn/scores_cache.h"
 #include "memattn/threads.h"
