@@ -62,6 +62,7 @@ TO_USE_COLUMNS = (
 )
 __all__ = ["Data", "Form", "Panel", "Table", "panel_from_file", "panel_from_frame", "panel_of"]
 Data: TypeAlias = "IntoFrame | Panel | str | os.PathLike[str]"
+Join: TypeAlias = Callable[[LongRows], "LongRows | Panel"]
 
 
 class PanelOptions(TypedDict, total=False):
@@ -83,6 +84,7 @@ class PanelOptions(TypedDict, total=False):
     ahead: int
     calendar: bool | str
     country: str | None
+    join: Join | None
 
 
 def panel_from_frame(frame: IntoFrame, **options: Unpack[PanelOptions]) -> Panel:
@@ -132,6 +134,8 @@ def panel_from_frame(frame: IntoFrame, **options: Unpack[PanelOptions]) -> Panel
         Whether parts of the calendar are covariates too, as `calendar_columns` makes them.
     country : str, optional
         Whose public holidays: ``"NO"``, or with a part of it ``"DE-BY"``.
+    join : callable, optional
+        Takes the rows of the table as they stand and returns those of the panel, or the panel.
 
     Returns
     -------
@@ -231,6 +235,7 @@ def _panel(
     ahead: int = 0,
     calendar: bool | str = False,
     country: str | None = None,
+    join: Join | None = None,
 ) -> Panel:
     """The panel of a table that `read` gives, of which the columns with some names are wanted.
 
@@ -251,6 +256,11 @@ def _panel(
         columns = read([time_col, *ids, *roles.targets, *in_table.names])
         rows = choose(columns, roles)
         rows.covariates = read_covariates(columns, in_table, ahead, fitted)
+    if join is not None:
+        joined = join(rows)
+        if isinstance(joined, Panel):
+            return joined
+        rows = joined
     check_on_bad(on_bad_series)
     if season is not None and season < 1:
         raise DataError("option", f"found {season}, expected at least 1", argument="season")
