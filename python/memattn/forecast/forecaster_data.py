@@ -109,7 +109,12 @@ class ForecasterData(ForecasterState):
             found, expected = panel.frequency.every, known.frequency.every
             msg = f"found one row every {found}, expected one every {expected}, as in fit"
             raise refused(where, "data", msg)
-        panel, settings = replace(panel, season=known.season), self._state("panel").settings
+        panel = replace(panel, season=known.season)
+        self._check_phases(where, panel, self._state("panel").settings)
+        return panel
+
+    def _check_phases(self, where: str, panel: Panel, settings: Settings) -> None:
+        """Raises where forecasts begin at one phase of the season, and a series ends at another."""
         if stride(settings) > 1:
             other = panel.phases(*last_windows(panel)) != settings["origin_phase"].value
             if other.any():
@@ -117,7 +122,6 @@ class ForecasterData(ForecasterState):
                 msg = f"found {first} to end at another phase of the season of {panel.season} rows"
                 hint = f"expected all series to end {when}; cut them there, or fit again"
                 raise refused(where, "data", f"{msg}, {hint}")
-        return panel
 
     def _choose(
         self, where: str, panel: Panel, phases: Ticks | None = None
