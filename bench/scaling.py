@@ -34,7 +34,7 @@ def monthly(count: int, begin: int, end: int, library: Any) -> Any:
 def update() -> None:
     """The time of an update, the median of some."""
     for library in (pl, pd):
-        options = {"steps": 2, "intervals": False, "prior": None}
+        options: dict[str, Any] = {"steps": 2, "intervals": False, "prior": None}
         fitted = Forecaster(12, **options).fit(monthly(UPDATED, 0, ROWS, library))
         seconds = []
         for rows in range(ROWS, ROWS + ROUNDS):

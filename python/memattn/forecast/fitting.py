@@ -151,13 +151,7 @@ def train(
         model, done = train_one("model", known, settings)
     if not done:
         notes.append(Note("stopped", "training ended early, as progress said", 1))
-    short = panel.shorter_than(FEWEST_VALUES)
-    if short.any():
-        least = f"{FEWEST_VALUES} values"
-        what = f"{plural(int(short.sum()), 'series', 'series')} with fewer than {least}"
-        first = quoted(str(panel.ids[int(np.argmax(short))]))
-        text = f"{what}: forecast by the last one; the first is {first}"
-        notes.append(Note("naive", text, int(short.sum())))
+    notes += notes_on_short(panel)
     if uses_prior(settings):
         how = "forecast by" if settings["prior"].value == ALONE else "training began with"
         text = f"{how} the prior, networks of other series: {settings['prior'].reason}"
@@ -274,13 +268,28 @@ def _calibration_notes(calibration: Calibration, panel: Panel, logs: bool) -> li
     text = f"intervals are calibrated on the errors of {count} held out of training"
     if reached < horizon:
         text += f"; they reach {reached} of {horizon} steps ahead, the others have no interval"
-    notes = [Note("calibration", text, len(calibration))]
+    return [Note("calibration", text, len(calibration)), *notes_on_still(panel, logs)]
+
+
+def notes_on_short(panel: Panel) -> list[Note]:
+    """A note on the series that are too short to be forecast by a model, if there are any."""
+    short = panel.shorter_than(FEWEST_VALUES)
+    if not short.any():
+        return []
+    what = f"{plural(int(short.sum()), 'series', 'series')} with fewer than {FEWEST_VALUES} values"
+    first = quoted(str(panel.ids[int(np.argmax(short))]))
+    text = f"{what}: forecast by the last one; the first is {first}"
+    return [Note("naive", text, int(short.sum()))]
+
+
+def notes_on_still(panel: Panel, logs: bool) -> list[Note]:
+    """A note on the series that stand still, if there are any."""
     domain = domain_of(panel, last_windows(panel), logs)
     still = int((domain.roughness == 0).sum())
-    if still:
-        what = f"{plural(still, 'series', 'series')} that stand still"
-        notes.append(Note("still", f"{what}: no unit for errors, intervals of width 0", still))
-    return notes
+    if not still:
+        return []
+    what = f"{plural(still, 'series', 'series')} that stand still"
+    return [Note("still", f"{what}: no unit for errors, intervals of width 0", still)]
 
 
 def held_back(panel: Panel, rows: int) -> Panel:

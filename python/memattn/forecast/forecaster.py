@@ -20,6 +20,7 @@ from memattn.forecast.backtest import backtest
 from memattn.forecast.checkpoint import trainer_of
 from memattn.forecast.data.frames import MODEL, Forecasts, cross_validation_frame, forecast_frame
 from memattn.forecast.data.panel import Data, Table
+from memattn.forecast.data.series_sample import sample_of
 from memattn.forecast.data.windows import last_windows
 from memattn.forecast.evaluation import Evaluation, evaluate_held_out
 from memattn.forecast.explanation import Explanation, explain
@@ -34,6 +35,7 @@ from memattn.forecast.fitting import (
 )
 from memattn.forecast.forecaster_pretraining import ForecasterPretraining
 from memattn.forecast.progress import Progress, progress_of
+from memattn.forecast.sampled_fit import with_all_series, with_sample
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -118,7 +120,10 @@ class Forecaster(ForecasterPretraining):
         checkpoint: str | os.PathLike[str] | None = None,
         resume: bool = False,
     ) -> Self:
-        """Train on all series.
+        """Train on all series, or on a sample of very many.
+
+        With more than a million values and a thousand series, training uses whole series with so
+        many values, chosen by `seed` and their ids; ``settings["sample"]`` says how many.
 
         Parameters
         ----------
@@ -157,15 +162,19 @@ class Forecaster(ForecasterPretraining):
         where = "Forecaster.fit"
         check_val_size(where, val_size, self.horizon)
         panel = self._panel(where, data, static_df=static_df)
+        sample = sample_of(panel, self.seed)
+        panel = panel if sample is None else sample.panel
         phases = panel.phases(*last_windows(panel))
         chosen_for = panel if val_size == 0 else held_back(panel, val_size)
         settings, prior = self._choose(where, chosen_for, phases)
+        if sample is not None:
+            settings = with_sample(settings, panel)
+            self._check_phases(where, sample.whole, settings)
         choices = {"val_size": val_size, "intervals": self.intervals}
         trainer = trainer_of(where, panel, settings, checkpoint, resume, **choices)
         with progress_of(where, progress) as told:
-            self._fitted = train(
-                panel, settings, val_size, told, self.intervals, trainer, prior=prior
-            )
+            fitted = train(panel, settings, val_size, told, self.intervals, trainer, prior=prior)
+        self._fitted = fitted if sample is None else with_all_series(fitted, sample)
         return self
 
     def predict(

@@ -122,8 +122,18 @@ class ForecasterData(ForecasterState):
             raise refused(where, "data", msg)
         panel = replace(panel, season=known.season)
         if join is None:
-            check_phases(where, panel, state.settings)
+            self._check_phases(where, panel, state.settings)
         return panel
+
+    def _check_phases(self, where: str, panel: Panel, settings: Settings) -> None:
+        """Raises where forecasts begin at one phase of the season, and a series ends at another."""
+        if stride(settings) > 1:
+            other = panel.phases(*last_windows(panel)) != settings["origin_phase"].value
+            if other.any():
+                first, when = quoted(str(panel.ids[int(np.argmax(other))])), "as those of fit do"
+                msg = f"found {first} to end at another phase of the season of {panel.season} rows"
+                hint = f"expected all series to end {when}; cut them there, or fit again"
+                raise refused(where, "data", f"{msg}, {hint}")
 
     def _choose(
         self, where: str, panel: Panel, phases: Ticks | None = None
@@ -150,14 +160,3 @@ class ForecasterData(ForecasterState):
             problem = "found a table, but no covariate is known ahead; pass futr_exog_list"
             raise refused(where, "X_df", problem)
         return with_future(panel, future, steps)
-
-
-def check_phases(where: str, panel: Panel, settings: Settings) -> None:
-    """ValueError for series that do not end where forecasts with these settings begin."""
-    if stride(settings) > 1:
-        other = panel.phases(*last_windows(panel)) != settings["origin_phase"].value
-        if other.any():
-            first, when = quoted(str(panel.ids[int(np.argmax(other))])), "as those of fit do"
-            msg = f"found {first} to end at another phase of the season of {panel.season} rows"
-            hint = f"expected all series to end {when}; cut them there, or fit again"
-            raise refused(where, "data", f"{msg}, {hint}")

@@ -94,6 +94,7 @@ OF_COVARIATES = (*COVARIATES, "compressed", "left_out")
 # That some have: of networks that learned from many panels, of those whose training began with such
 # networks or was none, and of those who might have used such.
 OF_PRIORS = {"num_heads": (1, 64), "prior_horizon": (1, MOST), "rows_seen": (3, MOST)}
+OF_SAMPLE = {"sample": (1, MOST)}  # that a fit of very many series has
 CHOICES["prior"] = (ALONE, STARTED, NO_PRIOR)
 DTYPES = ("float32", "bfloat16")  # of weights
 
@@ -267,7 +268,7 @@ def _settings(source: SourceFile, found: object) -> Settings:
     if isinstance(found, dict) and "left_out" in found:
         names = (*names, *OF_COVARIATES)
     if isinstance(found, dict):
-        names = (*names, *(name for name in (*OF_PRIORS, "prior") if name in found))
+        names = (*names, *(name for name in (*OF_PRIORS, *OF_SAMPLE, "prior") if name in found))
     if not isinstance(found, dict) or set(found) != set(names):
         source.fail("config: settings", "other keys", f"the keys {', '.join(names)}")
     settings = {}
@@ -286,7 +287,7 @@ def _settings(source: SourceFile, found: object) -> Settings:
         elif name == "levels":
             good = _are_levels(value)
         else:
-            good = _is_whole(value, *(BOUNDS | COVARIATES | OF_PRIORS)[name])
+            good = _is_whole(value, *(BOUNDS | COVARIATES | OF_PRIORS | OF_SAMPLE)[name])
         if not good:
             source.fail(f"config: settings: {name}", quoted(str(value)), "a value that can be")
         settings[name] = Setting(value, reason)

@@ -59,6 +59,7 @@ SETTING_WORDS = {
     "num_heads": "heads of a memory layer",
     "prior_horizon": "horizon of the prior",
     "rows_seen": "last rows of a series that count",
+    "sample": "series trained on",
 }
 
 

@@ -14,7 +14,7 @@ from memattn.forecast.data.panel import Data, Panel, Table
 from memattn.forecast.data.panel_update import Update, updated
 from memattn.forecast.data.windows import Windows
 from memattn.forecast.fitting import Fitted, HeldOut
-from memattn.forecast.forecaster_data import ForecasterData, check_phases
+from memattn.forecast.forecaster_data import ForecasterData
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -69,7 +69,7 @@ class ForecasterUpdate(ForecasterData):
             raise TypeError(f"{where}: {msg} as they were read")
         read = partial(self._panel_like_fit, where, data, static_df)
         found = updated(state.panel, read, drop=self.on_bad_series == DROP)
-        check_phases(where, found.panel, state.settings)
+        self._check_phases(where, found.panel, state.settings)
         self._fitted = _after(state, found)
         return self
 

@@ -43,7 +43,7 @@ from memattn.forecast.data.long_rows import LongRows, Names, plural
 from memattn.forecast.data.panel_covariates import with_asked_covariates
 from memattn.forecast.data.panel_files import errors_of_file, read_columns
 from memattn.forecast.data.season_search import season_of_values
-from memattn.forecast.data.series import Flags, Form, Panel
+from memattn.forecast.data.series import Flags, Form, Given, Panel
 from memattn.forecast.data.sources import Table, columns_of_frame
 from memattn.forecast.data.spacing import Spacing, find_spacing
 from memattn.forecast.data.static_table import read_static
@@ -261,6 +261,8 @@ def _panel(
         if isinstance(joined, Panel):
             return joined
         rows = joined
+    known = np.bincount(rows.codes[~np.isnan(rows.values)], minlength=len(rows.ids))
+    given = Given(rows.ids, known.astype(np.int64))
     check_on_bad(on_bad_series)
     if season is not None and season < 1:
         raise DataError("option", f"found {season}, expected at least 1", argument="season")
@@ -287,7 +289,7 @@ def _panel(
     frequency = spacing.frequency
     rows.note("frequency", f"one row every {frequency.every} ({how})", len(rows.ids))
     panel = _outline(rows, spacing, offsets, last)
-    panel = replace(panel, values=values, season=season or 1, form=_form(rows))
+    panel = replace(panel, values=values, season=season or 1, form=_form(rows), given=given)
     why = "as given" if like is None else "as in fit"
     if season is None:
         panel, why = panel_with_season(panel, held)

@@ -94,7 +94,7 @@ def updated(known: Panel, read: Callable[..., Panel], drop: bool) -> Update:
         before[kept] = _before(known, part, kept, np.flatnonzero(np.isin(part.ids, old)))
         panel, place = _merged(panel, part, again, join.is_sorted)
         notes += tuple(note for note in part.notes if note.kind not in ("frequency", "season"))
-    panel = replace(panel, form=known.form, season=known.season, notes=known.notes)
+    panel = replace(panel, form=known.form, season=known.season, notes=known.notes, given=None)
     if len(panel.values) - len(known.values) > join.rows:
         _check_missing(panel)
     new = len(panel) - int((place >= 0).sum())
