@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 import click
 
 from memattn.cli import output
-from memattn.cli.options import TrainingCommand, level_option, output_option, static_option
+from memattn.cli.options import (
+    FILE,
+    TrainingCommand,
+    level_option,
+    option,
+    output_option,
+    static_option,
+)
 
 if TYPE_CHECKING:
     from memattn.cli.training import Training
@@ -21,8 +28,14 @@ if TYPE_CHECKING:
         "memattn train sales.csv --horizon 14 -o sales.safetensors",
         "memattn train sales.csv --horizon 14 --members 10 --checkpoint state",
         "memattn train sales.csv --horizon 14 --members 10 --checkpoint state --resume",
+        "memattn train more.csv --horizon 14 --start-from old.safetensors -o new",
     ),
 )
+@option(
+    "--start-from", type=FILE, metavar="MODEL", group="Model",
+    help="File of memattn train with the same options: training continues from its weights, in "
+    "few steps.",
+)  # fmt: skip
 @static_option
 @level_option("Level of an interval whose coverage is measured, or that quantile loss learns")
 @output_option("model.safetensors", "File for the trained model and its series")

@@ -26,7 +26,16 @@ class Training:
     """What the command line says of data and training, by the names of the options."""
 
     # Options of the command.
-    OTHERS = ("data", "levels", "val_size", "checkpoint", "resume", "static", "future")
+    OTHERS = (
+        "data",
+        "levels",
+        "val_size",
+        "checkpoint",
+        "resume",
+        "static",
+        "future",
+        "start_from",
+    )
 
     options: dict[str, Any]  # of the Forecaster
     data: Path
@@ -36,6 +45,7 @@ class Training:
     resume: bool
     static: Path | None
     future: Path | None
+    start_from: Path | None
 
     @property
     def asked_levels(self) -> list[float]:
@@ -57,7 +67,7 @@ class Training:
         `windows` are those of a backtest, as `Forecaster.panel` takes them. `forecasts` says that
         the rows after the series are to be forecast: their covariates must be known.
         """
-        inputs = self.data, self.static, self.future
+        inputs = self.data, self.static, self.future, self.start_from
         check_outputs({**outputs, "checkpoint": self.checkpoint}, *inputs)
         levels = self.asked_levels
         check_val_size("Forecaster.fit", self.val_size, self.options["horizon"])
@@ -75,6 +85,9 @@ class Training:
         """How to train, as arguments; with a checkpoint, signals end the block by Stopped."""
         with training_progress(show=not (mode.quiet or mode.json)) as progress:
             how: dict[str, Any] = {"progress": progress, "val_size": self.val_size}
+            if self.start_from is not None:
+                with errors_of_reading(self.start_from, "a file of memattn train"):
+                    how["start_from"] = Forecaster.load(self.start_from)
             checkpoint = self.checkpoint
             if checkpoint is None:
                 yield how

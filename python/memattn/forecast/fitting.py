@@ -52,6 +52,7 @@ from memattn.forecast.layer_choice import (
 from memattn.forecast.model import Model, model_of
 from memattn.forecast.prior import VALIDATED, Prior, is_undecided, validated
 from memattn.forecast.progress import Progress
+from memattn.forecast.starting import Start
 
 # Values that a series needs, not to be forecast by its last one. Two show a single change; with
 # three and more the model was better on M3's series cut so short, on validation.
@@ -117,23 +118,24 @@ def train(
     trainer: Trainer = train_model,
     prefix: str = "",
     prior: Prior | None = None,
+    start: Start | None = None,
 ) -> Fitted:
     """A model of the panel, and how wrong such a one is.
 
     The last `val_size` values of each series are held out to calibrate `intervals` on; without any,
     another model, trained without its own last values, says how wrong such models are. `prefix`
     begins the names of the trainings. A `prior` is used as the settings say, or as validation does
-    where they do not.
+    where they do not. With a `start` training goes on from there.
     """
     notes = list(panel.notes)
     known = panel if val_size == 0 else held_back(panel, val_size)
-    undecided_prior = is_undecided(settings, prior)
+    undecided_prior = start is None and is_undecided(settings, prior)
     names = trials(settings) + (list(VALIDATED) if undecided_prior else [])
     names += ["model", "calibration"] if intervals and val_size == 0 else ["model"]
 
     def train_one(name: str, panel: Panel, settings: Settings) -> tuple[Model, bool]:
         share = share_of(progress, names.index(name), len(names))
-        return _trained(f"{prefix}{name}", panel, settings, share, trainer, prior)
+        return _trained(f"{prefix}{name}", panel, settings, share, trainer, prior, start)
 
     if settings["layers"].value is None:
         rows = val_size or held_out_rows(panel, settings)
@@ -167,8 +169,12 @@ def train(
             text = "the series are too short to calibrate intervals on: they are as the prior's"
             return replace(fitted, notes=(*notes, Note("calibration", text, len(panel))))
         found: tuple[Calibration, HeldOut] | None = _errors_of(fitted, None, past, 0)
+    elif start is not None and (few := _too_few_unseen(fitted, val_size, start)):
+        then = "intervals are as they were" if start.calibration else "there are no intervals"
+        notes.append(Note("calibration", f"{few}: {then}", len(panel)))
+        return replace(fitted, calibration=start.calibration, notes=tuple(notes))
     else:
-        found = _calibrated(fitted, val_size, train_one)
+        found = _calibrated(fitted, val_size, train_one, start)
     if found is None:
         then = "intervals are as trained" if trained_levels(settings) else "no intervals"
         notes.append(Note("stopped", f"calibration ended early, as progress said: {then}", 1))
@@ -178,27 +184,47 @@ def train(
     return replace(fitted, calibration=calibration, notes=tuple(notes), held_out=held_out)
 
 
+def _held_out(fitted: Fitted, val_size: int, start: Start | None) -> tuple[Windows, int, int]:
+    """The windows to calibrate on, steps ahead of them, and rows that are held out."""
+    panel, settings = fitted.panel, fitted.settings
+    horizon, rows = settings["horizon"].value, val_size
+    reach = horizon
+    if val_size == 0:
+        reach, windows = _calibration_size(panel, horizon, settings["min_history"].value)
+        rows = reach + windows - 1
+    # From every held-out row on, also where the series ends before the horizon does: a window
+    # `horizon` before the end knows much less of a short series than the one to come.
+    phase, every = begin(settings)
+    rolling = rolling_windows(panel, every, rows // every, every).at_phase(panel, phase, every)
+    if start is not None:
+        rolling = start.unseen(panel, rolling)
+    return (_some_windows(rolling.clear(panel, horizon)) if len(rolling) else rolling), reach, rows
+
+
+def _too_few_unseen(fitted: Fitted, val_size: int, start: Start) -> str:
+    """Why intervals cannot be calibrated on what the start of a training has not seen, if so."""
+    windows, reach, _ = _held_out(fitted, val_size, start)
+    whole = int((windows.ends <= fitted.panel.lengths[windows.series] - reach).sum())
+    if whole >= FEWEST_OF_PRIOR:
+        return ""
+    found = f"{whole:,} windows of {reach:,} rows" if len(start.panel) else "no rows"
+    return f"the data has {found} that the fit before is known not to have seen, too few to measure"
+
+
 def _calibrated(
-    fitted: Fitted, val_size: int, train_one: Train
+    fitted: Fitted, val_size: int, train_one: Train, start: Start | None
 ) -> tuple[Calibration, HeldOut] | None:
     """The errors of the engine on what `val_size` held out; with 0, of another one trained so.
 
     None when its training was stopped.
     """
-    panel, settings = fitted.panel, fitted.settings
-    horizon, rows, other = settings["horizon"].value, val_size, None
-    reach = horizon
+    panel, settings, other = fitted.panel, fitted.settings, None
+    windows, reach, rows = _held_out(fitted, val_size, start)
     if val_size == 0:
-        reach, windows = _calibration_size(panel, horizon, settings["min_history"].value)
-        rows = reach + windows - 1
         other, done = train_one("calibration", held_back(panel, rows), settings)
         if not done:
             return None
-    # From every held-out row on, also where the series ends before the horizon does: a window
-    # `horizon` before the end knows much less of a short series than the one to come.
-    phase, every = begin(settings)
-    rolling = rolling_windows(panel, every, rows // every, every).at_phase(panel, phase, every)
-    return _errors_of(fitted, other, _some_windows(rolling.clear(panel, horizon)), reach)
+    return _errors_of(fitted, other, windows, reach)
 
 
 def _errors_of(
@@ -304,9 +330,13 @@ def _trained(
     progress: Progress | None,
     trainer: Trainer,
     prior: Prior | None,
+    start: Start | None,
 ) -> tuple[Model, bool]:
     """A model, trained if there is anything to learn from, and whether to the end."""
-    model = model_of(settings, panel, prior.weights if prior else ())
+    if start is None:
+        model = model_of(settings, panel, prior.weights if prior else ())
+    else:
+        model = start.model_for(settings, panel)
     learnable = bool((panel.lengths > settings["min_history"].value).any())
     if settings["steps"].value == 0 or not learnable:
         return model, True

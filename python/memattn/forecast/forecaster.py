@@ -10,11 +10,9 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from memattn.errors import refused
-from memattn.files import write_atomically
 from memattn.forecast.arguments import Levels, check_val_size, checked_levels, whole_number
 from memattn.forecast.backtest import backtest
 from memattn.forecast.checkpoint import trainer_of
@@ -25,23 +23,22 @@ from memattn.forecast.data.windows import last_windows
 from memattn.forecast.evaluation import Evaluation, evaluate_held_out
 from memattn.forecast.explanation import Explanation, explain
 from memattn.forecast.fitting import (
-    Fitted,
-    available_levels,
     forecast,
     forecast_in_sample,
     held_back,
     intervals_of,
     train,
 )
-from memattn.forecast.forecaster_pretraining import ForecasterPretraining
+from memattn.forecast.forecaster_report import ForecasterReport
 from memattn.forecast.progress import Progress, progress_of
 from memattn.forecast.sampled_fit import with_all_series, with_sample
+from memattn.forecast.starting import Start, check_start, settings_after
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 
-class Forecaster(ForecasterPretraining):
+class Forecaster(ForecasterReport):
     """Forecasts of many series of one frequency, by one model of all of them.
 
     Its options are attributes that can be read: ``forecaster.horizon``.
@@ -119,6 +116,7 @@ class Forecaster(ForecasterPretraining):
         progress: Progress | bool | None = None,
         checkpoint: str | os.PathLike[str] | None = None,
         resume: bool = False,
+        start_from: Forecaster | str | os.PathLike[str] | None = None,
     ) -> Self:
         """Train on all series, or on a sample of very many.
 
@@ -145,6 +143,10 @@ class Forecaster(ForecasterPretraining):
         resume : bool
             Whether to go on with what is in `checkpoint`, with the bits of a fit that was never
             stopped. Without it the file must not exist.
+        start_from : Forecaster or path, optional
+            A fitted forecaster, or what it saved, with the same options for its networks: training
+            goes on from its weights, with its settings and few steps. Data has its frequency. Rows
+            that it has seen calibrate no intervals: with too few others they stay as they were.
 
         Returns
         -------
@@ -158,24 +160,53 @@ class Forecaster(ForecasterPretraining):
             data or settings, which it names, or cannot be written: the one before it is whole.
         FormatError
             The file is no checkpoint, or is damaged.
+        TypeError, ValueError
+            An impossible `val_size`, or a `start_from` with other options, which it names.
         """
         where = "Forecaster.fit"
         check_val_size(where, val_size, self.horizon)
-        panel = self._panel(where, data, static_df=static_df)
-        sample = sample_of(panel, self.seed)
+        start = None if start_from is None else self._start(where, start_from)
+        if start is None:
+            panel = self._panel(where, data, static_df=static_df)
+        else:
+            panel = self._panel_like_fit(where, data, static_df, like=start)
+        sample = sample_of(panel, self.seed, as_in_fit=start is not None)
         panel = panel if sample is None else sample.panel
         phases = panel.phases(*last_windows(panel))
-        chosen_for = panel if val_size == 0 else held_back(panel, val_size)
-        settings, prior = self._choose(where, chosen_for, phases)
+        if start is None:
+            chosen_for = panel if val_size == 0 else held_back(panel, val_size)
+            settings, prior = self._choose(where, chosen_for, phases)
+        else:
+            settings, prior = settings_after(start, self), None
         if sample is not None:
             settings = with_sample(settings, panel)
             self._check_phases(where, sample.whole, settings)
-        choices = {"val_size": val_size, "intervals": self.intervals}
+        choices: dict[str, Any] = {"val_size": val_size, "intervals": self.intervals}
+        if start is not None:
+            choices["start_from"] = start.fingerprint
         trainer = trainer_of(where, panel, settings, checkpoint, resume, **choices)
         with progress_of(where, progress) as told:
-            fitted = train(panel, settings, val_size, told, self.intervals, trainer, prior=prior)
+            fitted = train(
+                panel, settings, val_size, told, self.intervals, trainer, prior=prior, start=start
+            )
         self._fitted = fitted if sample is None else with_all_series(fitted, sample)
         return self
+
+    def _start(self, where: str, start_from: Forecaster | str | os.PathLike[str]) -> Start:
+        """The fit that another one goes on from, checked."""
+        if isinstance(start_from, str | os.PathLike):
+            start_from = Forecaster.load(start_from)
+        if not isinstance(start_from, Forecaster):
+            expected = "a fitted Forecaster or the path of a saved one"
+            raise TypeError(f"{where}: start_from: found {start_from!r}, expected {expected}")
+        if start_from._fitted is None:
+            raise refused(
+                where, "start_from", "found a Forecaster that is not fitted; fit it first"
+            )
+        fitted = start_from._fitted
+        start = Start(fitted.model, fitted.panel, fitted.calibration)
+        check_start(where, start, self, start_from)
+        return start
 
     def predict(
         self,
@@ -419,77 +450,3 @@ class Forecaster(ForecasterPretraining):
             msg = "Forecaster.explain: there are no held-out windows to measure on: "
             raise RuntimeError(f"{msg}call fit() with intervals=True on longer series")
         return found
-
-    def render_report(self, level: Levels = None, *, source: str | None = None) -> str:
-        """The report as text: one HTML page that needs no network.
-
-        It shows the accuracy on rows that the model had not seen, the forecasts of a few series,
-        what they rest on if there are covariates, and what each memory slot responds to.
-
-        Parameters
-        ----------
-        level : float or list of float
-            As in `predict`. Default: `available_levels`.
-        source : str, optional
-            The title. Default: the number of series.
-
-        Raises
-        ------
-        RuntimeError
-            Before fit.
-        TypeError, ValueError
-            An impossible level, or one that was not trained.
-        """
-        from memattn.forecast.report.page import render_report
-
-        return render_report(*self._shown("write_report", level), source=source)
-
-    def write_report(
-        self,
-        path: str | os.PathLike[str],
-        level: Levels = None,
-        *,
-        source: str | None = None,
-    ) -> None:
-        """Write `render_report` to a file, atomically; DataError where that is impossible."""
-        page = self.render_report(level, source=source)
-        write_atomically(Path(path), page.encode())
-
-    def write_figure(
-        self,
-        path: str | os.PathLike[str],
-        unique_id: object = None,
-        level: Levels = None,
-    ) -> None:
-        """Write a picture of one series and its forecast, SVG or PNG by the name of the file.
-
-        Parameters
-        ----------
-        path : str or PathLike
-            Of the file, ``*.svg`` or ``*.png``.
-        unique_id : str or int, optional
-            Which series. Default: the first one.
-        level : list of float
-            As in `write_report`.
-
-        Raises
-        ------
-        RuntimeError
-            Before fit.
-        ValueError
-            There is no such series.
-        DataError
-            The file cannot be written, or is called something else.
-        """
-        from memattn.forecast.report.page import series_picture
-
-        fitted, levels = self._shown("write_figure", level)
-        target = Path(path)
-        write_atomically(target, series_picture(fitted, target.suffix, unique_id, levels))
-
-    def _shown(self, function: str, level: Levels) -> tuple[Fitted, list[float]]:
-        """The fitted state, and the levels that a report or a figure shows of it."""
-        fitted = self._state_with_series(function)
-        if level is None or not available_levels(fitted):
-            return fitted, list(available_levels(fitted))
-        return fitted, checked_levels(f"Forecaster.{function}", level)

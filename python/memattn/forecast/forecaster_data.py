@@ -17,6 +17,7 @@ from memattn.forecast.forecaster_settings import Settings, choose_settings, stri
 from memattn.forecast.forecaster_state import ForecasterState
 from memattn.forecast.prior import Prior, decided
 from memattn.forecast.prior_files import prior_of
+from memattn.forecast.starting import Start
 
 
 class ForecasterData(ForecasterState):
@@ -110,7 +111,7 @@ class ForecasterData(ForecasterState):
         data: Data,
         static_df: Table | None = None,
         join: Join | None = None,
-        like: Fitted | None = None,
+        like: Fitted | Start | None = None,
     ) -> Panel:
         """A panel as that of fit, or of another state `like` it; `join` is as in `_panel`."""
         state = self._state("panel") if like is None else like

@@ -47,6 +47,7 @@ from memattn.forecast.forecaster_settings import (
     AVERAGE_DECAY,
     MEMORY_LAYERS,
     NO_PRIOR,
+    START,
     STARTED,
     Setting,
     Settings,
@@ -94,7 +95,8 @@ OF_COVARIATES = (*COVARIATES, "compressed", "left_out")
 # That some have: of networks that learned from many panels, of those whose training began with such
 # networks or was none, and of those who might have used such.
 OF_PRIORS = {"num_heads": (1, 64), "prior_horizon": (1, MOST), "rows_seen": (3, MOST)}
-OF_SAMPLE = {"sample": (1, MOST)}  # that a fit of very many series has
+# That a fit of very many series has, and one that went on from another.
+OF_SAMPLE = {"sample": (1, MOST), START: (1, MOST)}
 CHOICES["prior"] = (ALONE, STARTED, NO_PRIOR)
 DTYPES = ("float32", "bfloat16")  # of weights
 

@@ -265,7 +265,7 @@ TRAINING = (
 )
 OPTIONS = {
     "forecast": (*TRAINING, "future", "report", "model"),
-    "train": TRAINING,
+    "train": (*TRAINING, "start-from"),
     "backtest": (*TRAINING, "windows", "step-size", "refit"),
     "pretrain": (
         *("horizon", "id", "time", "target", "freq", "day-first", "on-bad-series", "season"),

@@ -120,8 +120,12 @@ def _length(values: Ticks, budget: Budget | None) -> int:
     return min(max(enough, budget.series), len(values))
 
 
-def sample_of(panel: Panel, seed: int, budget: Budget | None = None) -> Sample | None:
+def sample_of(
+    panel: Panel, seed: int, budget: Budget | None = None, *, as_in_fit: bool = False
+) -> Sample | None:
     """The sample of a panel; None when it is all series.
+
+    Season and categories are those that the sample shows, or `as_in_fit` those of the panel.
 
     Series that were left out as bad ones count as if they were there, as they do where rows are
     counted before anybody has seen whole series.
@@ -140,6 +144,8 @@ def sample_of(panel: Panel, seed: int, budget: Budget | None = None) -> Sample |
     if not len(places):
         problem = f"found no good series among the {budget.series:,} or more that training takes"
         raise DataError("bad-sample", f"{problem}, expected one; pass another {{seed}}")
+    if as_in_fit:
+        return Sample(panel, replace(panel.of_series(places), notes=()), places)
     return _cut(panel, places)
 
 
