@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import errno
 import os
+import secrets
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from memattn import _memattn
 from memattn.errors import DataError, printable
@@ -65,6 +67,82 @@ def write_atomically(path: Path, data: bytes) -> None:
         raise write_error(path, error) from None
 
 
+@contextmanager
+def written_atomically(path: Path) -> Iterator[BinaryIO]:
+    """A stream whose content replaces the file `path` when the block ends, and else leaves nothing.
+
+    For what is too large to be one `bytes`. Where the system can, the file has no name until it is
+    whole, so that not even a process that is killed leaves anything.
+
+    Raises
+    ------
+    DataError
+        As `write_atomically`.
+    """
+    _refuse_stream(path)
+    try:
+        number, name = _nameless(path)
+    except OSError as error:
+        raise write_error(path, error) from None
+    stream = os.fdopen(number, "wb")
+    try:
+        yield stream
+        stream.flush()
+        os.fsync(number)
+        if name is None:
+            name = _new_name(path)
+            # Only with a folder does Python follow the link; it does not matter which.
+            os.link(f"/proc/self/fd/{number}", name, src_dir_fd=number)
+        Path(name).replace(os.path.realpath(path))
+        _sync_folder(path)
+    except OSError as error:
+        raise write_error(path, error) from None
+    finally:
+        with suppress(OSError):  # of what is in its buffer, in the file already or not wanted
+            stream.close()
+        if name is not None:
+            with suppress(OSError):
+                Path(name).unlink()
+            _unfinished.discard(name)
+
+
+_unfinished: set[str] = set()  # temporary files of `written_atomically` that have a name
+
+
+def _nameless(path: Path) -> tuple[int, str | None]:
+    """A new file in the folder of `path`, and its name if it has to have one."""
+    real = Path(os.path.realpath(path))
+    if real.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    flag = getattr(os, "O_TMPFILE", None)
+    if flag is not None:
+        try:
+            return os.open(real.parent, flag | os.O_WRONLY, 0o666), None
+        except OSError as error:
+            if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL):
+                raise
+    name = _new_name(path)
+    return os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), name
+
+
+def _new_name(path: Path) -> str:
+    """The name of a hidden file beside `path` that is not there; it is removed by a handler."""
+    real = Path(os.path.realpath(path))
+    name = str(real.with_name(f".{real.name[:100]}.{os.getpid()}.{secrets.token_hex(4)}.tmp"))
+    _unfinished.add(name)
+    return name
+
+
+def _sync_folder(path: Path) -> None:
+    """Makes the new name last; a system that cannot sync folders is left alone."""
+    with suppress(OSError):
+        number = os.open(Path(os.path.realpath(path)).parent, os.O_RDONLY)
+        try:
+            os.fsync(number)
+        finally:
+            os.close(number)
+
+
 def check_writable(path: Path) -> None:
     """Raises DataError when `path` cannot be written, by trying: before the work, not after it."""
     _refuse_stream(path)
@@ -77,6 +155,9 @@ def check_writable(path: Path) -> None:
 def remove_unfinished_files() -> None:
     """Removes the temporary files of this process; for a handler that ends it."""
     _memattn.remove_unfinished_files()
+    for name in list(_unfinished):
+        with suppress(OSError):
+            Path(name).unlink()
 
 
 def write_error(path: Path, error: OSError, kind: str = "write-failed") -> DataError:

@@ -91,6 +91,7 @@ class HeldOut:
     forecasts: Array  # points or quantiles, as `conformal.calibrate` takes them
     model: Model | None = None  # that made these, where it is not that of `Fitted`
     levels: tuple[float, ...] = ()  # that it was trained for
+    panel: Panel | None = None  # that has the windows, where it is not that of `Fitted`
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,6 +108,12 @@ class Fitted:
     def settings(self) -> Settings:
         """What was chosen."""
         return self.model.settings
+
+    @property
+    def measured(self) -> Fitted:
+        """The same with the panel that has the held-out windows."""
+        held = self.held_out
+        return self if held is None or held.panel is None else replace(self, panel=held.panel)
 
 
 def train(

@@ -10,35 +10,33 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from memattn.errors import refused
+from memattn.files import check_writable
 from memattn.forecast.arguments import Levels, check_val_size, checked_levels, whole_number
 from memattn.forecast.backtest import backtest
-from memattn.forecast.checkpoint import trainer_of
+from memattn.forecast.data.columns import Columns
 from memattn.forecast.data.frames import MODEL, Forecasts, cross_validation_frame, forecast_frame
 from memattn.forecast.data.panel import Data, Table
-from memattn.forecast.data.series_sample import sample_of
+from memattn.forecast.data.table_files import kind_of_file
 from memattn.forecast.data.windows import last_windows
-from memattn.forecast.evaluation import Evaluation, evaluate_held_out
-from memattn.forecast.explanation import Explanation, explain
+from memattn.forecast.evaluation import Evaluation
+from memattn.forecast.file_passes import Passes, Written, read_in_passes, write_forecasts
 from memattn.forecast.fitting import (
     forecast,
     forecast_in_sample,
-    held_back,
     intervals_of,
-    train,
 )
-from memattn.forecast.forecaster_report import ForecasterReport
-from memattn.forecast.progress import Progress, progress_of
-from memattn.forecast.sampled_fit import with_all_series, with_sample
-from memattn.forecast.starting import Start, check_start, settings_after
+from memattn.forecast.forecaster_fit import ForecasterFit
+from memattn.forecast.progress import Progress, SeriesProgress, progress_of, series_progress
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 
-class Forecaster(ForecasterReport):
+class Forecaster(ForecasterFit):
     """Forecasts of many series of one frequency, by one model of all of them.
 
     Its options are attributes that can be read: ``forecaster.horizon``.
@@ -117,6 +115,7 @@ class Forecaster(ForecasterReport):
         checkpoint: str | os.PathLike[str] | None = None,
         resume: bool = False,
         start_from: Forecaster | str | os.PathLike[str] | None = None,
+        memory: int | str | None = None,
     ) -> Self:
         """Train on all series, or on a sample of very many.
 
@@ -127,7 +126,8 @@ class Forecaster(ForecasterReport):
         ----------
         data : DataFrame, path or Panel
             A data frame of pandas, Polars, PyArrow or another library that narwhals reads, or a CSV
-            or Parquet file, each long or wide; or what `panel_from_frame` made.
+            or Parquet file, each long or wide; or what `panel_from_frame` made. Or Parquet files: a
+            folder, or a pattern such as ``"sales/*.parquet"``.
         val_size : int
             Last values of each series that training leaves out, at least `horizon`, for intervals
             to be calibrated on: one training instead of two, of a model that knows less. 0: none.
@@ -147,6 +147,10 @@ class Forecaster(ForecasterReport):
             A fitted forecaster, or what it saved, with the same options for its networks: training
             goes on from its weights, with its settings and few steps. Data has its frequency. Rows
             that it has seen calibrate no intervals: with too few others they stay as they were.
+        memory : int or str, optional
+            Bytes, such as ``"2GiB"``, that a long table in Parquet files may take: they are read in
+            passes, and the forecaster keeps none of their series; `write_forecasts` forecasts them.
+            Default: 2 GiB for more than 20 million rows in several files; others are read at once.
 
         Returns
         -------
@@ -166,47 +170,14 @@ class Forecaster(ForecasterReport):
         where = "Forecaster.fit"
         check_val_size(where, val_size, self.horizon)
         start = None if start_from is None else self._start(where, start_from)
-        if start is None:
-            panel = self._panel(where, data, static_df=static_df)
+        how: dict[str, Any] = {"val_size": val_size, "progress": progress}
+        how |= {"checkpoint": checkpoint, "resume": resume}
+        if read_in_passes(data, memory):
+            passes = Passes(where, data, self, memory, static_df is not None)
+            self._fitted = self._fit_files(where, passes, static_df, start, **how)
         else:
-            panel = self._panel_like_fit(where, data, static_df, like=start)
-        sample = sample_of(panel, self.seed, as_in_fit=start is not None)
-        panel = panel if sample is None else sample.panel
-        phases = panel.phases(*last_windows(panel))
-        if start is None:
-            chosen_for = panel if val_size == 0 else held_back(panel, val_size)
-            settings, prior = self._choose(where, chosen_for, phases)
-        else:
-            settings, prior = settings_after(start, self), None
-        if sample is not None:
-            settings = with_sample(settings, panel)
-            self._check_phases(where, sample.whole, settings)
-        choices: dict[str, Any] = {"val_size": val_size, "intervals": self.intervals}
-        if start is not None:
-            choices["start_from"] = start.fingerprint
-        trainer = trainer_of(where, panel, settings, checkpoint, resume, **choices)
-        with progress_of(where, progress) as told:
-            fitted = train(
-                panel, settings, val_size, told, self.intervals, trainer, prior=prior, start=start
-            )
-        self._fitted = fitted if sample is None else with_all_series(fitted, sample)
+            self._fitted = self._fit_data(where, data, static_df, start, **how)
         return self
-
-    def _start(self, where: str, start_from: Forecaster | str | os.PathLike[str]) -> Start:
-        """The fit that another one goes on from, checked."""
-        if isinstance(start_from, str | os.PathLike):
-            start_from = Forecaster.load(start_from)
-        if not isinstance(start_from, Forecaster):
-            expected = "a fitted Forecaster or the path of a saved one"
-            raise TypeError(f"{where}: start_from: found {start_from!r}, expected {expected}")
-        if start_from._fitted is None:
-            raise refused(
-                where, "start_from", "found a Forecaster that is not fitted; fit it first"
-            )
-        fitted = start_from._fitted
-        start = Start(fitted.model, fitted.panel, fitted.calibration)
-        check_start(where, start, self, start_from)
-        return start
 
     def predict(
         self,
@@ -257,6 +228,79 @@ class Forecaster(ForecasterReport):
         """
         found = self.forecasts(data, X_df=X_df, static_df=static_df, level=level, h=h)
         return forecast_frame(found.panel, found.values, found.intervals, model=self.alias)
+
+    def write_forecasts(
+        self,
+        path: str | os.PathLike[str],
+        data: str | os.PathLike[str],
+        *,
+        X_df: Table | None = None,  # noqa: N803 - nixtla's name
+        static_df: Table | None = None,
+        level: Levels = None,
+        h: int | None = None,
+        memory: int | str | None = None,
+        progress: SeriesProgress | bool | None = None,
+    ) -> Written:
+        """Forecast series in Parquet files into a file, whatever memory there is.
+
+        The forecasts have the bits of `predict`. Series come in the order in which the files end
+        them, or of their ids where rows of many series are spread over the files; those have to be
+        sorted first, which needs DuckDB and space in the folder of temporary files.
+
+        Parameters
+        ----------
+        path : path
+            The file to write, ``*.parquet``, ``*.csv`` or ``*.csv.gz``; it is there when all
+            forecasts are in it.
+        data : path
+            A Parquet file, a folder of them, or a pattern such as ``"sales/*.parquet"``.
+        X_df, static_df, level, h
+            As in `predict`.
+        memory : int or str, optional
+            Bytes that the process may take, such as ``"4GiB"``. Default: 2 GiB.
+        progress : callable or bool, optional
+            True draws a bar on stderr. A callable gets (series done, all series).
+
+        Returns
+        -------
+        Written
+            How many series and rows there are, and notes on what was found in the data.
+
+        Raises
+        ------
+        RuntimeError
+            Before fit.
+        DataError
+            As in `predict`, with file and row; a series too long for `memory`; or the file cannot
+            be written: one that was there before is whole.
+        TypeError, ValueError
+            As in `predict`, or an impossible `memory`.
+        """
+        where = "Forecaster.write_forecasts"
+        self._state("write_forecasts")
+        target = Path(path)
+        kind_of_file(target)
+        check_writable(target)
+        passes = Passes(where, data, self, memory, static_df is not None)
+        return self._write_passes(target, passes, X_df, static_df, level, h, progress)
+
+    def _write_passes(
+        self,
+        path: Path,
+        passes: Passes,
+        future: Table | None,
+        static_df: Table | None,
+        level: Levels,
+        h: int | None,
+        progress: SeriesProgress | bool | None,
+    ) -> Written:
+        """As `write_forecasts`."""
+
+        def of_part(rows: Columns) -> Forecasts:
+            return self.forecasts(rows, X_df=future, static_df=static_df, level=level, h=h)
+
+        with series_progress("Forecaster.write_forecasts", progress) as told:
+            return write_forecasts(path, passes.forecasts(of_part, told), self.alias)
 
     def forecasts(
         self,
@@ -407,46 +451,3 @@ class Forecaster(ForecasterReport):
                 resume=resume,
             )
         return replace(result, alias=self.alias)
-
-    def held_out(self, level: Levels = None) -> Evaluation | None:
-        """How good forecasts of the windows were that fit held out to calibrate intervals on.
-
-        Parameters
-        ----------
-        level : list of float, optional
-            As in `predict`, of intervals calibrated on other windows (`evaluate_held_out`).
-
-        Returns
-        -------
-        Evaluation or None
-            None when fit held nothing out, and after `load`.
-        """
-        levels = checked_levels("Forecaster.held_out", level)
-        found = evaluate_held_out(self._state("held_out"), levels)
-        return None if found is None else replace(found, alias=self.alias)
-
-    def explain(self) -> Explanation:
-        """What the forecasts rest on: each covariate, and the rows of the past.
-
-        Each of them is exchanged among the windows that fit held out, several times, and these are
-        forecast by a model that was trained without them: by how much the error grows is what it is
-        worth. What two covariates say alike is counted for neither. The same fit gives the same
-        figures.
-
-        Returns
-        -------
-        Explanation
-            `to_frame` makes a table of it, and `curves_frame` one of the effect curves: the mean
-            forecast for values of each covariate that is known ahead.
-
-        Raises
-        ------
-        RuntimeError
-            Before fit, after `load`, and where fit held out fewer than two windows or learned
-            nothing.
-        """
-        found = explain(self._state("explain"))
-        if found is None:
-            msg = "Forecaster.explain: there are no held-out windows to measure on: "
-            raise RuntimeError(f"{msg}call fit() with intervals=True on longer series")
-        return found

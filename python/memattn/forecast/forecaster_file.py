@@ -180,8 +180,10 @@ def without_series(fitted: Fitted) -> Fitted:
     # Nor the types of a library, which whoever reads the file may not have.
     form = Form("csv", panel.form.id_col, panel.form.time_col, panel.form.target_col)
     one: dict[str, Any] = {"offsets": panel.offsets[:1], "time": time, "covariates": covariates}
-    panel = replace(panel, **none, **one, form=form, notes=())
-    return replace(fitted, model=replace(model, encoding=encoding), panel=panel)
+    held_out = fitted.held_out and replace(fitted.held_out, panel=fitted.measured.panel)
+    panel = replace(panel, **none, **one, form=form, notes=(), given=None)
+    model = replace(model, encoding=encoding)
+    return replace(fitted, model=model, panel=panel, held_out=held_out)
 
 
 def _json_bytes(values: Sequence[str | int]) -> npt.NDArray[np.uint8]:

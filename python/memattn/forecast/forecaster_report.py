@@ -3,16 +3,62 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from memattn.files import write_atomically
 from memattn.forecast.arguments import Levels, checked_levels
+from memattn.forecast.evaluation import Evaluation, evaluate_held_out
+from memattn.forecast.explanation import Explanation, explain
 from memattn.forecast.fitting import Fitted, available_levels
 from memattn.forecast.forecaster_pretraining import ForecasterPretraining
 
 
 class ForecasterReport(ForecasterPretraining):
-    """The report and its figures."""
+    """What is measured, the report and its figures."""
+
+    def held_out(self, level: Levels = None) -> Evaluation | None:
+        """How good forecasts of the windows were that fit held out to calibrate intervals on.
+
+        Parameters
+        ----------
+        level : list of float, optional
+            As in `predict`, of intervals calibrated on other windows (`evaluate_held_out`).
+
+        Returns
+        -------
+        Evaluation or None
+            None when fit held nothing out, and after `load`.
+        """
+        levels = checked_levels("Forecaster.held_out", level)
+        found = evaluate_held_out(self._state("held_out").measured, levels)
+        return None if found is None else replace(found, alias=self.alias)
+
+    def explain(self) -> Explanation:
+        """What the forecasts rest on: each covariate, and the rows of the past.
+
+        Each of them is exchanged among the windows that fit held out, several times, and these are
+        forecast by a model that was trained without them: by how much the error grows is what it is
+        worth. What two covariates say alike is counted for neither. The same fit gives the same
+        figures.
+
+        Returns
+        -------
+        Explanation
+            `to_frame` makes a table of it, and `curves_frame` one of the effect curves: the mean
+            forecast for values of each covariate that is known ahead.
+
+        Raises
+        ------
+        RuntimeError
+            Before fit, after `load`, and where fit held out fewer than two windows or learned
+            nothing.
+        """
+        found = explain(self._state("explain").measured)
+        if found is None:
+            msg = "Forecaster.explain: there are no held-out windows to measure on: "
+            raise RuntimeError(f"{msg}call fit() with intervals=True on longer series")
+        return found
 
     def render_report(self, level: Levels = None, *, source: str | None = None) -> str:
         """The report as text: one HTML page that needs no network.

@@ -106,6 +106,11 @@ class FrameColumns(Columns):
         self._file = file
         self._frame = frame
 
+    @property
+    def frame(self) -> nw.DataFrame[Any]:
+        """The data frame."""
+        return self._frame
+
     def error(self, kind: str, problem: str, row: int, column: str) -> DataError:
         """The DataError for a cell; rows are counted from 1 in words."""
         if self._file is None:

@@ -61,7 +61,7 @@ TO_USE_COLUMNS = (
     "stat_exog_list"
 )
 __all__ = ["Data", "Form", "Panel", "Table", "panel_from_file", "panel_from_frame", "panel_of"]
-Data: TypeAlias = "IntoFrame | Panel | str | os.PathLike[str]"
+Data: TypeAlias = "IntoFrame | Panel | Columns | str | os.PathLike[str]"
 Join: TypeAlias = Callable[[LongRows], "LongRows | Panel"]
 
 
@@ -200,6 +200,8 @@ def panel_of(where: str, data: Data, *, season: int | None, **options: Any) -> P
         return _asked(where, data, options)
     if isinstance(data, str | os.PathLike):
         return panel_from_file(Path(data), season=season, **options)
+    if isinstance(data, Columns):  # that were read already
+        return _panel(lambda _: data, nullcontext(), season=season, **options)
     return panel_from_frame(data, season=season, **options)
 
 
