@@ -9,6 +9,8 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -106,7 +108,21 @@ def written_atomically(path: Path) -> Iterator[BinaryIO]:
             _unfinished.discard(name)
 
 
-_unfinished: set[str] = set()  # temporary files of `written_atomically` that have a name
+_unfinished: set[str] = set()  # temporary files and folders of this process
+
+
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """A folder for temporary files, which is gone after the block, or by `remove_unfinished_files`.
+
+    It is where the system has such folders, as TMPDIR says.
+    """
+    with tempfile.TemporaryDirectory(prefix="memattn-", ignore_cleanup_errors=True) as name:
+        _unfinished.add(name)
+        try:
+            yield Path(name)
+        finally:
+            _unfinished.discard(name)
 
 
 def _nameless(path: Path) -> tuple[int, str | None]:
@@ -153,11 +169,11 @@ def check_writable(path: Path) -> None:
 
 
 def remove_unfinished_files() -> None:
-    """Removes the temporary files of this process; for a handler that ends it."""
+    """Removes the temporary files and folders of this process; for a handler that ends it."""
     _memattn.remove_unfinished_files()
     for name in list(_unfinished):
         with suppress(OSError):
-            Path(name).unlink()
+            shutil.rmtree(name) if Path(name).is_dir() else Path(name).unlink()
 
 
 def write_error(path: Path, error: OSError, kind: str = "write-failed") -> DataError:

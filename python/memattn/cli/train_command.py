@@ -12,6 +12,7 @@ from memattn.cli.options import (
     FILE,
     TrainingCommand,
     level_option,
+    memory_option,
     option,
     output_option,
     static_option,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     "few steps.",
 )  # fmt: skip
 @static_option
+@memory_option
 @level_option("Level of an interval whose coverage is measured, or that quantile loss learns")
 @output_option("model.safetensors", "File for the trained model and its series")
 def train(training: Training, path: Path | None) -> None:
@@ -47,7 +49,7 @@ def train(training: Training, path: Path | None) -> None:
     from memattn.cli.training import train as train_model
 
     path = output.choose_output(path, "model.safetensors")
-    forecaster, document = train_model(training, model=path)
+    forecaster, document, _ = train_model(training, model=path)
     with output.noted(path):
         forecaster.save(path)
     output.print_json("train", document | {"files": {"model": str(path)}})

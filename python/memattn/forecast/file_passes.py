@@ -80,6 +80,16 @@ class Passes:
         self._files = file_set(source, names)
         self._survey: Survey | None = None
 
+    @property
+    def series(self) -> int:
+        """How many series there are."""
+        return len(self._surveyed(0, sampled=False).census)
+
+    @property
+    def values(self) -> int:
+        """How many values they have."""
+        return int(self._surveyed(0, sampled=False).census.values.sum())
+
     def sample(self, seed: int) -> tuple[Columns, int, bool]:
         """The rows of the series that a fit trains on, how many series there are, if all are in."""
         found = self._surveyed(seed, sampled=True)
@@ -121,7 +131,6 @@ class Passes:
         if counted.census.most_kept(counted.batch_rows) + rows // 2 <= rows:
             yield parts(counted, rows)
             return
-        self._survey = None  # that takes memory
         threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2
         memory = self._memory - BYTES_ANYWAY // 2
         with in_order_of_ids(self._files, memory, threads) as files:

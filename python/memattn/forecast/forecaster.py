@@ -17,7 +17,6 @@ from memattn.errors import refused
 from memattn.files import check_writable
 from memattn.forecast.arguments import Levels, check_val_size, checked_levels, whole_number
 from memattn.forecast.backtest import backtest
-from memattn.forecast.data.columns import Columns
 from memattn.forecast.data.frames import MODEL, Forecasts, cross_validation_frame, forecast_frame
 from memattn.forecast.data.panel import Data, Table
 from memattn.forecast.data.table_files import kind_of_file
@@ -107,7 +106,7 @@ class Forecaster(ForecasterFit):
 
     def fit(
         self,
-        data: Data,
+        data: Data | Passes,
         val_size: int = 0,
         *,
         static_df: Table | None = None,
@@ -172,7 +171,9 @@ class Forecaster(ForecasterFit):
         start = None if start_from is None else self._start(where, start_from)
         how: dict[str, Any] = {"val_size": val_size, "progress": progress}
         how |= {"checkpoint": checkpoint, "resume": resume}
-        if read_in_passes(data, memory):
+        if isinstance(data, Passes):
+            self._fitted = self._fit_files(where, data, static_df, start, **how)
+        elif read_in_passes(data, memory):
             passes = Passes(where, data, self, memory, static_df is not None)
             self._fitted = self._fit_files(where, passes, static_df, start, **how)
         else:
@@ -232,7 +233,7 @@ class Forecaster(ForecasterFit):
     def write_forecasts(
         self,
         path: str | os.PathLike[str],
-        data: str | os.PathLike[str],
+        data: str | os.PathLike[str] | Passes,
         *,
         X_df: Table | None = None,  # noqa: N803 - nixtla's name
         static_df: Table | None = None,
@@ -281,26 +282,11 @@ class Forecaster(ForecasterFit):
         target = Path(path)
         kind_of_file(target)
         check_writable(target)
-        passes = Passes(where, data, self, memory, static_df is not None)
-        return self._write_passes(target, passes, X_df, static_df, level, h, progress)
-
-    def _write_passes(
-        self,
-        path: Path,
-        passes: Passes,
-        future: Table | None,
-        static_df: Table | None,
-        level: Levels,
-        h: int | None,
-        progress: SeriesProgress | bool | None,
-    ) -> Written:
-        """As `write_forecasts`."""
-
-        def of_part(rows: Columns) -> Forecasts:
-            return self.forecasts(rows, X_df=future, static_df=static_df, level=level, h=h)
-
-        with series_progress("Forecaster.write_forecasts", progress) as told:
-            return write_forecasts(path, passes.forecasts(of_part, told), self.alias)
+        if not isinstance(data, Passes):
+            data = Passes(where, data, self, memory, static_df is not None)
+        parts = partial(self.forecasts, X_df=X_df, static_df=static_df, level=level, h=h)
+        with series_progress(where, progress) as told:
+            return write_forecasts(target, data.forecasts(parts, told), self.alias)
 
     def forecasts(
         self,

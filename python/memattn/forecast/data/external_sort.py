@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 
 from memattn.errors import DataError, quoted
 from memattn.extras import need
+from memattn.files import temporary_folder
 from memattn.forecast.data.file_set import Batch, FileSet
 from memattn.forecast.data.parquet_reader import parquet_errors
 from memattn.forecast.data.time_zones import Ticks
@@ -42,8 +42,8 @@ def in_order_of_ids(files: FileSet, memory: int, threads: int) -> Iterator[FileS
         DuckDB is not installed.
     """
     need("sorting rows that lie apart", "sort", "duckdb")
-    with tempfile.TemporaryDirectory(prefix="memattn-") as folder:
-        path = Path(folder) / "sorted.parquet"
+    with temporary_folder() as folder:
+        path = folder / "sorted.parquet"
         _sort(files, path, int(SHARE * memory), threads)
         yield _SortedFiles(files, path)
 
