@@ -29,6 +29,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from statistics import NormalDist
 
 import numpy as np
@@ -171,20 +172,34 @@ class Calibration:
         Less than 0 where the ends of a trained level have to come closer. NaN for steps ahead
         without any score. When there are too few for the level, the largest stands in.
         """
-        place = self.levels.index(level) if self.levels else 0
-        youngest = self.age.min(initial=OLDEST)
-        weights = 0.5 ** ((self.age - youngest) / self.half_life)
         widths = np.empty((len(domain.logs), self.errors.shape[2]))
         for logs in (True, False):
-            scores, these, power = self._scores(self.errors[:, place], logs)
+            quantile, power = self._quantile(level, logs)
             mine = domain.logs == logs
             unit = domain.unit(power)[mine, None]
             # An infinite score times a unit of 0 is no width, but none is none.
-            quantile = conformal_quantile(scores, level, weights[these], self.apart)
             quantile = np.broadcast_to(quantile, widths[mine].shape)
             still = np.where(np.isnan(quantile), np.nan, 0.0)
             widths[mine] = np.multiply(unit, quantile, out=still, where=unit > 0)
         return widths
+
+    def _quantile(self, level: float, logs: bool) -> tuple[Array, float]:
+        """The quantile of scores for a domain (horizon,), and the power of its units.
+
+        Kept, for forecasts that are made part by part: sorting the scores takes longer than those.
+        """
+        if (level, logs) not in self._quantiles:
+            place = self.levels.index(level) if self.levels else 0
+            youngest = self.age.min(initial=OLDEST)
+            weights = 0.5 ** ((self.age - youngest) / self.half_life)
+            scores, these, power = self._scores(self.errors[:, place], logs)
+            quantile = conformal_quantile(scores, level, weights[these], self.apart)
+            self._quantiles[level, logs] = quantile, power
+        return self._quantiles[level, logs]
+
+    @cached_property
+    def _quantiles(self) -> dict[tuple[float, bool], tuple[Array, float]]:
+        return {}
 
     def _scores(self, errors: Array, logs: bool) -> tuple[Array, Flags, float]:
         """Scores (m, horizon) for a domain, their windows, and the power that has divided them."""

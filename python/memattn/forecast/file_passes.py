@@ -34,7 +34,7 @@ MEMORY = 2 << 30  # bytes, unless the caller says so
 MANY_ROWS = 20_000_000
 # Of the process before it reads, and of a row while its series is forecast: bench.scaling --folder.
 BYTES_ANYWAY, BYTES_A_ROW, BYTES_A_SERIES = 700 << 20, 400, 64
-MOST_ROWS = 2_000_000  # at once, however much memory there is: more is no faster
+MOST_ROWS = 3_000_000  # at once, however much memory there is: more is no faster
 FEWEST_ROWS = 100_000
 OF_EVERY_PART = ("frequency", "season", "unsorted")  # notes that say nothing of the data
 
