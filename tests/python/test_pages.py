@@ -20,7 +20,7 @@ PAGES = {
     "jax": ["jax"],
     None: [
         *("numpy", "cross-attention", "hierarchical-attention"),
-        *("forecasting", "covariates", "migrating"),
+        *("forecasting", "covariates", "migrating", "scale"),
     ],
 }
 

@@ -14,10 +14,10 @@ from memattn.forecast.data.panel import Panel, panel_with_season
 from memattn.forecast.data.time_zones import Ticks
 from memattn.forecast.data.windows import Rolling, Windows, known_rows, rolling_windows
 from memattn.forecast.evaluation import Evaluation, evaluate
-from memattn.forecast.fitting import forecast, held_back, intervals_of, share_of, train
+from memattn.forecast.fitting import forecast, held_back, intervals_of, train
 from memattn.forecast.forecaster_settings import Settings
 from memattn.forecast.prior import Prior
-from memattn.forecast.progress import Progress
+from memattn.forecast.progress import Progress, share_of
 
 
 def backtest(

@@ -51,7 +51,7 @@ from memattn.forecast.layer_choice import (
 )
 from memattn.forecast.model import Model, model_of
 from memattn.forecast.prior import VALIDATED, Prior, is_undecided, validated
-from memattn.forecast.progress import Progress
+from memattn.forecast.progress import Progress, share_of
 from memattn.forecast.starting import Start
 
 # Values that a series needs, not to be forecast by its last one. Two show a single change; with
@@ -487,15 +487,3 @@ def windows_from(series: Ticks, first: Ticks, count: Ticks, every: int = 1) -> W
     """So many windows of each series, the first one after `first` values, then one a row."""
     place = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
     return Windows(np.repeat(series, count), np.repeat(first, count) + every * place)
-
-
-def share_of(progress: Progress | None, place: int, parts: int) -> Progress | None:
-    """`progress` as told by one of `parts` trainings of the same length."""
-    if progress is None or parts == 1:
-        return progress
-    told = progress
-
-    def share(step: int, steps: int, loss: float) -> object:
-        return told(place * steps + step, parts * steps, loss)
-
-    return share

@@ -109,3 +109,15 @@ def series_progress(where: str, progress: SeriesProgress | bool | None) -> Itera
 def _print_series(done: int, series: int) -> None:
     sys.stderr.write(f"\rforecasting: {done:,} of {series:,} series   ")
     sys.stderr.flush()
+
+
+def share_of(progress: Progress | None, place: int, parts: int) -> Progress | None:
+    """`progress` as told by one of `parts` trainings of the same length."""
+    if progress is None or parts == 1:
+        return progress
+    told = progress
+
+    def share(step: int, steps: int, loss: float) -> object:
+        return told(place * steps + step, parts * steps, loss)
+
+    return share

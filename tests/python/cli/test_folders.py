@@ -49,7 +49,7 @@ def test_a_folder_is_forecast(call: Run, folder: str, rows: pd.DataFrame, tmp_pa
         words = ("forecast", data, *QUICK, *MEMORY, "-o", "o.parquet", "--model", "m")
         done = call(*words)
         assert (done.returncode, done.stderr) == (0, "")
-        for said in (f"{data}: 30 series, 1,500 values", "Accuracy on", "30 series, 90 rows of fo",
+        for said in (f"{data}: 30 series, 1,500 values", "Accuracy on", "30 series, 90 rows",
                      "wrote o.parquet", "wrote m"):  # fmt: skip
             assert said in done.stdout
         same(tmp_path / "o.parquet", expected)
