@@ -47,6 +47,17 @@ class Batch:
             return self
         return Batch(self.table.filter(pa.array(keep)), self.rows[keep])
 
+    def plain(self) -> Batch:
+        """The same with text as such, where it stood once for rows that may have gone."""
+        import pyarrow as pa
+
+        table = self.table
+        for place, field in enumerate(table.schema):
+            if pa.types.is_dictionary(field.type):
+                column = table.column(place).cast(field.type.value_type)
+                table = table.set_column(place, field.name, column)
+        return Batch(table, self.rows)
+
 
 def joined(batches: Sequence[Batch]) -> Batch:
     """Batches one after the other."""
@@ -54,7 +65,8 @@ def joined(batches: Sequence[Batch]) -> Batch:
 
     if len(batches) == 1:
         return batches[0]
-    table = pa.concat_tables([one.table for one in batches])
+    plain = any(one.table.schema != batches[0].table.schema for one in batches)
+    table = pa.concat_tables([one.plain().table if plain else one.table for one in batches])
     return Batch(table, np.concatenate([one.rows for one in batches]))
 
 

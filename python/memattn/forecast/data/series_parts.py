@@ -8,8 +8,7 @@ that would be too much, the rows are sorted once, by DuckDB in a temporary folde
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -19,11 +18,12 @@ from memattn.forecast.data.file_set import Batch, FileSet, joined
 from memattn.forecast.data.series_sample import Counted, hashes_of, last_hash, shortest
 from memattn.forecast.data.time_zones import Ticks
 
-BLOCKS = 12  # of series counted apart, before they are put together
+BLOCKS = 8  # of new series, before they are put among the others
 MANY_ROWS = 4_000_000  # of series that may be in the sample, before those that are not are left out
 
 # A number of 64 bits for each different id of a batch, the same in all batches of one pass.
 Keys = npt.NDArray[np.int64]
+Hashes = npt.NDArray[np.uint64]
 Told = Callable[[int, int], object]  # rows that were read, and all
 
 
@@ -44,7 +44,7 @@ class Census:
     """
 
     keys: Keys
-    hashes: npt.NDArray[np.uint64]
+    hashes: Hashes
     rows: Ticks
     values: Ticks
     last: Ticks
@@ -64,29 +64,6 @@ class Census:
         done = np.bincount(self.last, self.rows, minlength=len(batch_rows)).astype(np.int64)
         read = np.cumsum(batch_rows)
         return int(np.max(read - np.cumsum(done) + done, initial=0))
-
-
-NOBODY = Census(*(np.zeros(0, kind) for kind in (np.int64, np.uint64, *[np.int64] * 3)))
-
-
-def _together(blocks: list[Census]) -> Census:
-    """One of several; what stands in some of them is added up."""
-    if len(blocks) == 1:
-        return blocks[0]
-    keys = np.concatenate([one.keys for one in blocks])
-    order = np.argsort(keys, kind="stable")
-    starts = np.flatnonzero(np.append(True, np.diff(keys[order]) != 0)) if len(keys) else order
-
-    def of(name: str) -> Any:
-        return np.concatenate([getattr(one, name) for one in blocks])[order]
-
-    return Census(
-        keys[order][starts],
-        of("hashes")[starts],
-        np.add.reduceat(of("rows"), starts),
-        np.add.reduceat(of("values"), starts),
-        np.maximum.reduceat(of("last"), starts),
-    )
 
 
 class _Codes:
@@ -144,6 +121,55 @@ class Survey:
     is_all: bool = False
 
 
+class _Counter:
+    """Counts series batch by batch: all but a few new ones are in one table, in order."""
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+        self._blocks = [
+            Census(*(np.zeros(0, kind) for kind in (np.int64, np.uint64, *[np.int64] * 3)))
+        ]
+
+    def add(self, found: _Codes, given: npt.NDArray[np.bool_], number: int) -> Hashes:
+        """Counts a batch, of whose rows some have `given` values; the hashes of its ids."""
+        keys, count = found.keys, len(found.ids)
+        order = np.argsort(keys)
+        keys = keys[order]
+        starts = np.flatnonzero(np.append(True, np.diff(keys) != 0))  # two ids may share a key
+        rows = np.add.reduceat(np.bincount(found.codes, minlength=count)[order], starts)
+        values = np.bincount(found.codes[given], minlength=count)[order]
+        values, keys = np.add.reduceat(values, starts), keys[starts]
+        hashes, left = np.zeros(len(keys), np.uint64), np.arange(len(keys))
+        for block in self._blocks:
+            place = block.places(keys[left])
+            there, place = left[place >= 0], place[place >= 0]
+            block.rows[place] += rows[there]
+            block.values[place] += values[there]
+            block.last[place] = number
+            hashes[there] = block.hashes[place]
+            left = np.setdiff1d(left, there, assume_unique=True)
+        if len(left):
+            hashes[left] = hashes_of([found.ids[k] for k in order[starts[left]]], self._seed)
+            last = np.full(len(left), number)
+            self._blocks.append(Census(keys[left], hashes[left], rows[left], values[left], last))
+            if len(self._blocks) > BLOCKS:
+                self.census()
+        of_ids = np.empty(count, np.uint64)
+        of_ids[order] = np.repeat(hashes, np.diff(np.append(starts, count)))
+        return of_ids
+
+    def census(self) -> Census:
+        """All that was counted so far."""
+        if len(self._blocks) > 1:
+            names = [one.name for one in fields(Census)]
+            order = np.argsort(np.concatenate([one.keys for one in self._blocks]))
+            every = (
+                np.concatenate([getattr(one, n) for one in self._blocks])[order] for n in names
+            )
+            self._blocks = [Census(*every)]
+        return self._blocks[0]
+
+
 def survey(
     files: FileSet, target: str, seed: int, *, sampled: bool, told: Told | None = None
 ) -> Survey:
@@ -161,29 +187,28 @@ def survey(
         Whether the rows of the sample are kept.
     told : callable, optional
         Is told of rows that were read.
+
+    Raises
+    ------
+    DataError
+        No rows, or a row without an id.
     """
-    names = None if sampled else [files.columns[0], target]
-    blocks, sizes, kept = [NOBODY], [], list[Batch]()
-    limit, kept_rows, threshold = MANY_ROWS, 0, None
-    for number, batch in enumerate(files.batches(names)):
+    counter, sizes = _Counter(seed), list[int]()
+    kept: list[tuple[Batch, Hashes]] = []  # with the hash of each row
+    limit, threshold = MANY_ROWS, None
+    for number, batch in enumerate(files.batches(None if sampled else [files.columns[0], target])):
         found = _Codes(files, batch)
-        block = _counted(found, batch, target, blocks, seed, number)
+        hashes = counter.add(found, _given(batch, target), number)
         sizes.append(len(batch))
-        blocks.append(block)
-        if len(blocks) > BLOCKS:
-            blocks = [_together(blocks)]
         if sampled:
-            kept.append(batch if threshold is None else _sampled(files, batch, blocks, threshold))
-            kept_rows += len(kept[-1])
-            if kept_rows > limit:
-                blocks = [_together(blocks)]
-                threshold = _threshold(blocks[0])
-                kept = [_sampled(files, one, blocks, threshold) for one in kept]
-                kept_rows = sum(map(len, kept))
-                limit = max(MANY_ROWS, 2 * kept_rows)
+            kept.append(_up_to(threshold, batch, hashes[found.codes]))
+            if sum(len(one) for one, _ in kept) > limit:
+                threshold = _threshold(counter.census())
+                kept = [_up_to(threshold, *one) for one in kept]
+                limit = max(MANY_ROWS, 2 * sum(len(one) for one, _ in kept))
         if told is not None:
             told(sum(sizes), files.rows)
-    census = _together(blocks)
+    census = counter.census()
     if not len(census):
         problem = "found a table without rows, expected rows"
         raise DataError("no-rows", problem, file=files.source)
@@ -191,31 +216,17 @@ def survey(
     if not sampled:
         return counted
     threshold = _threshold(census)
-    some = [one for one in (_sampled(files, one, [census], threshold) for one in kept) if len(one)]
+    some = [one for one, _ in (_up_to(threshold, *pair) for pair in kept) if len(one)]
     return replace(counted, sample=joined(some), is_all=threshold is None)
 
 
-def _counted(
-    found: _Codes, batch: Batch, target: str, known: list[Census], seed: int, number: int
-) -> Census:
-    """The series of one batch; those that are `known` have their hashes from there."""
+def _given(batch: Batch, target: str) -> npt.NDArray[np.bool_]:
+    """Which rows of a batch have a value."""
     column = batch.table[target]
-    given = column.is_valid().to_numpy()
-    if "double" in str(column.type) or "float" in str(column.type):
+    given: npt.NDArray[np.bool_] = column.is_valid().to_numpy().copy()
+    if str(column.type) in ("double", "float", "halffloat"):
         given &= ~np.isnan(column.to_numpy())
-    keys, count = found.keys, len(found.ids)
-    hashes, is_new = np.zeros(count, np.uint64), np.ones(count, dtype=bool)
-    for block in known:
-        place = block.places(keys)
-        hashes[place >= 0] = block.hashes[place[place >= 0]]
-        is_new &= place < 0
-    new = np.flatnonzero(is_new)
-    hashes[new] = hashes_of([found.ids[k] for k in new], seed)
-    order = np.argsort(keys, kind="stable")
-    rows = np.bincount(found.codes, minlength=count)
-    values = np.bincount(found.codes[given], minlength=count)
-    own = Census(keys[order], hashes[order], rows[order], values[order], np.full(count, number))
-    return own if (np.diff(own.keys) != 0).all() else _together([own, NOBODY])
+    return given
 
 
 def _threshold(census: Census) -> int | None:
@@ -223,17 +234,12 @@ def _threshold(census: Census) -> int | None:
     return last_hash(shortest(Counted(census.hashes, census.values)))
 
 
-def _sampled(files: FileSet, batch: Batch, known: list[Census], threshold: int | None) -> Batch:
-    """The rows of series up to a hash."""
-    if threshold is None or not len(batch):
-        return batch
-    found = _Codes(files, batch)
-    keys, wanted = found.keys, np.zeros(len(found.ids), dtype=bool)
-    for block in known:
-        place = block.places(keys)
-        there = place >= 0
-        wanted[there] |= block.hashes[place[there]] <= np.uint64(threshold)
-    return batch.select(wanted[found.codes])
+def _up_to(threshold: int | None, batch: Batch, hashes: Hashes) -> tuple[Batch, Hashes]:
+    """The rows whose series come up to a hash, without the text of others."""
+    if threshold is None:
+        return batch, hashes
+    wanted = hashes <= np.uint64(threshold)
+    return batch.select(wanted).plain(), hashes[wanted]
 
 
 def parts(counted: Survey, rows: int) -> Iterator[Batch]:
