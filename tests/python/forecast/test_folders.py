@@ -128,6 +128,20 @@ def test_names_of_folders_are_columns(tmp_path: Path) -> None:
     same(written(found, tmp_path / "in", tmp_path / "o.parquet"), expected.predict())
 
 
+def test_names_of_folders_are_there_when_rows_are_sorted(tmp_path: Path) -> None:
+    rows = table()
+    kinds = {name: "a b" if k % 2 else "c" for k, name in enumerate(sorted(set(rows.unique_id)))}
+    rows["kind"] = rows.unique_id.map(kinds)
+    for kind, part in rows.groupby("kind"):
+        folder = tmp_path / "in" / f"kind={kind}".replace(" ", "%20")
+        write(folder, by_time(part.drop(columns="kind"), 3))
+    options = {"stat_exog_list": "kind"}
+    expected = forecaster(**options).fit(rows)
+    found = forecaster(**options).fit(tmp_path / "in", memory="2GiB")
+    assert_same_fit(found, expected)
+    same(written(found, tmp_path / "in", tmp_path / "o.parquet"), expected.predict())
+
+
 def test_whole_numbers_name_series_and_categories_too(tmp_path: Path) -> None:
     rows = table()
     for ids in (rows.unique_id.str[-2:].astype(int), rows.unique_id.astype("category")):

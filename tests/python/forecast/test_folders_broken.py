@@ -78,12 +78,17 @@ def test_broken_files_are_refused_with_their_name(kind: str, layout: str, tmp_pa
     assert sorted(one.name for one in tmp_path.iterdir()) == ["in", "o.parquet"]
 
 
-def test_files_without_rows_and_numbers_of_other_types_are_read(tmp_path: Path) -> None:
+@pytest.mark.parametrize("layout", ["series", "time"])
+def test_files_without_rows_and_numbers_of_other_types_are_read(
+    layout: str, tmp_path: Path
+) -> None:
     rows = table()
     whole = rows.y.round()
     rows = rows.assign(y=whole)
-    parts = by_series(rows, 3)
-    parts[1] = parts[1].dropna().astype({"y": "int32"})
+    rows.loc[rows.ds == "2015-02-01", "y"] += 0.5
+    parts = LAYOUTS[layout](rows, 3)
+    parts[0], parts[1] = parts[1], parts[0]
+    parts[1] = parts[1][parts[1].y % 1 == 0].astype({"y": "int32"})
     rows = pd.concat(parts)
     folder = write(tmp_path / "in", [parts[0][:0], *parts, parts[2][:0]])
     expected = forecaster().fit(rows)

@@ -60,17 +60,13 @@ def _sort(files: FileSet, path: Path, memory: int, threads: int) -> None:
         "autoload_known_extensions": "false",
     }
     names = ", ".join(_name(one) for one in files.columns)
-    tables = []
-    for k, file in enumerate(files.files):
-        given = files.of_folders(file)
-        cells = (f"{_text(given[one])} AS {_name(one)}" if one in given else _name(one)
-                 for one in files.columns)  # fmt: skip
-        row = f"{int(files.starts[k])} + file_row_number AS {_name(ROW)}"
-        source = (
-            f"read_parquet([{_text(str(file))}], file_row_number=true, hive_partitioning=false)"
-        )
-        tables.append(f"SELECT {', '.join(cells)}, {row} FROM {source}")
-    query = f"SELECT {names}, {_name(ROW)} FROM ({' UNION ALL '.join(tables)})"
+    starts = ", ".join(map(str, files.starts[:-1].tolist()))
+    first = f"list_extract([{starts}]::BIGINT[], (file_index + 1)::BIGINT)"
+    row = f"{first} + file_row_number AS {_name(ROW)}"
+    paths = ", ".join(_text(str(file)) for file in files.files)
+    folders = "true" if any(map(files.of_folders, files.files)) else "false"
+    how = f"union_by_name=true, hive_partitioning={folders}, hive_types_autocast=false"
+    query = f"SELECT {names}, {row} FROM read_parquet([{paths}], {how})"
     order = f"ORDER BY {_name(files.columns[0])}, {_name(ROW)}"
     how = f"FORMAT parquet, COMPRESSION lz4_raw, ROW_GROUP_SIZE {GROUP_ROWS}"
     connection: Any = duckdb.connect(config=options)
