@@ -7,9 +7,11 @@ its errors into those of the package.
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import secrets
 import shutil
+import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -90,9 +92,10 @@ def written_atomically(path: Path) -> Iterator[BinaryIO]:
     try:
         yield stream
         stream.flush()
+        _take_access_of(Path(os.path.realpath(path)), number)
         os.fsync(number)
         if name is None:
-            name = _new_name(path)
+            name = _new_name(Path(os.path.realpath(path)))
             # Only with a folder does Python follow the link; it does not matter which.
             os.link(f"/proc/self/fd/{number}", name, src_dir_fd=number)
         Path(name).replace(os.path.realpath(path))
@@ -126,27 +129,47 @@ def temporary_folder() -> Iterator[Path]:
 
 
 def _nameless(path: Path) -> tuple[int, str | None]:
-    """A new file in the folder of `path`, and its name if it has to have one."""
+    """A new file in the folder of `path`, and its name if it has to have one.
+
+    Like those of the library it is locked while it is unfinished, so that the next write to the
+    folder removes what a killed process has left, and for its owner alone where it replaces a file.
+    """
     real = Path(os.path.realpath(path))
     if real.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    mode = 0o600 if real.exists() else 0o666
     flag = getattr(os, "O_TMPFILE", None)
     if flag is not None:
         try:
-            return os.open(real.parent, flag | os.O_WRONLY, 0o666), None
+            return os.open(real.parent, flag | os.O_WRONLY, mode), None
         except OSError as error:
             if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL):
                 raise
-    name = _new_name(path)
-    return os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), name
+    name = _new_name(real)
+    number = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return number, name
 
 
 def _new_name(path: Path) -> str:
-    """The name of a hidden file beside `path` that is not there; it is removed by a handler."""
-    real = Path(os.path.realpath(path))
-    name = str(real.with_name(f".{real.name[:100]}.{os.getpid()}.{secrets.token_hex(4)}.tmp"))
+    """The name of a hidden file beside `path` that is not there; a handler removes it."""
+    name = str(path.with_name(f".memattn-{os.getpid()}-{secrets.token_hex(8)}.tmp"))
     _unfinished.add(name)
     return name
+
+
+def _take_access_of(path: Path, number: int) -> None:
+    """Gives an open file the group and the permissions of the file that it is to replace."""
+    try:
+        old = path.stat()
+    except FileNotFoundError:
+        return
+    mode = stat.S_IMODE(old.st_mode)
+    try:
+        os.fchown(number, -1, old.st_gid)
+    except OSError:
+        mode &= ~stat.S_IRWXG  # its group is another one
+    os.fchmod(number, mode)
 
 
 def _sync_folder(path: Path) -> None:

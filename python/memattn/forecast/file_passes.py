@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import importlib.util
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -147,7 +148,7 @@ def read_in_passes(data: object, memory: object) -> bool:
     if not (source.is_dir() or is_pattern(source)):
         return False
     files = parquet_files(source)
-    if len(files) < 2:
+    if len(files) < 2 or importlib.util.find_spec("pyarrow") is None:  # which reading says
         return False
     return FileSet(source, tuple(files), ()).rows > MANY_ROWS
 
