@@ -123,8 +123,12 @@ class Passes:
                 told(done, series)
 
     def _rows_at_once(self, series: int) -> int:
+        needed = BYTES_ANYWAY + BYTES_A_SERIES * series + BYTES_A_ROW * FEWEST_ROWS
+        if needed > self._memory:
+            problem = f"found {series:,} series, which take {-(-needed // 2**20):,} MiB, expected "
+            raise DataError("option", problem + "at least so much", argument="memory")
         free = self._memory - BYTES_ANYWAY - BYTES_A_SERIES * series
-        return min(max(free // BYTES_A_ROW, FEWEST_ROWS), MOST_ROWS)
+        return min(free // BYTES_A_ROW, MOST_ROWS)
 
     @contextmanager
     def _parts(self, counted: Survey, rows: int) -> Iterator[Iterator[Batch]]:

@@ -7,12 +7,14 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from memattn.errors import DataError
+from memattn.forecast import file_passes
 
 from ..full_disk import full_disk
 from .folders import (
@@ -76,6 +78,20 @@ def test_broken_files_are_refused_with_their_name(kind: str, layout: str, tmp_pa
     assert fitted._state("test") is before
     assert out.read_bytes() == b"old"
     assert sorted(one.name for one in tmp_path.iterdir()) == ["in", "o.parquet"]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_bad_row_is_named_by_its_file_and_place(layout: str, tmp_path: Path) -> None:
+    rows = table()
+    fitted = forecaster().fit(rows)
+    rows.loc[(rows.unique_id == "shop 21") & (rows.ds == "2016-03-01"), "y"] = np.inf
+    parts = LAYOUTS[layout](rows, 5)
+    (k,) = (k for k, part in enumerate(parts) if np.isinf(part.y).any())
+    row = int(np.argmax(np.isinf(parts[k].y))) + 1
+    folder = write(tmp_path / "in", parts)
+    says = f'part-{k:02d}.parquet, column "y": row {row}: series "shop 21": found inf'
+    with pytest.raises(DataError, match=says):
+        fitted.write_forecasts(tmp_path / "o.csv", folder)
 
 
 @pytest.mark.parametrize("layout", ["series", "time"])
@@ -151,6 +167,17 @@ def test_a_series_that_is_too_long_is_named(tmp_path: Path) -> None:
             DataError, match=r"found 7\d\d rows in one series, expected at most 600"
         ):
             fitted.write_forecasts(tmp_path / "o.csv", folder)
+
+
+def test_more_series_than_memory_is_for_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(file_passes, "BYTES_A_SERIES", 1 << 27)
+    folder = write(tmp_path / "in", by_series(table(), 3))
+    fitted = forecaster().fit(table())
+    with pytest.raises(DataError, match=r"found 40 series, which take 5,821 MiB, expected at"):
+        fitted.write_forecasts(tmp_path / "o.csv", folder, memory="2GiB")
+    assert fitted.write_forecasts(tmp_path / "o.csv", folder, memory="8GiB").series == 40
 
 
 @pytest.mark.parametrize("name", ["o.parquet", "o.csv", "o.csv.gz"])

@@ -18,7 +18,6 @@ from memattn.forecast.data.file_set import Batch, FileSet, joined
 from memattn.forecast.data.series_sample import Counted, hashes_of, last_hash, shortest
 from memattn.forecast.data.time_zones import Ticks
 
-BLOCKS = 8  # of new series, before they are put among the others
 MANY_ROWS = 4_000_000  # of series that may be in the sample, before those that are not are left out
 
 # A number of 64 bits for each different id of a batch, the same in all batches of one pass.
@@ -121,8 +120,17 @@ class Survey:
     is_all: bool = False
 
 
+def _together(blocks: list[Census]) -> Census:
+    """One of several that share no series."""
+    order = np.argsort(np.concatenate([one.keys for one in blocks]))
+    names = (one.name for one in fields(Census))
+    return Census(
+        *(np.concatenate([getattr(one, name) for one in blocks])[order] for name in names)
+    )
+
+
 class _Counter:
-    """Counts series batch by batch: all but a few new ones are in one table, in order."""
+    """Counts series batch by batch."""
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
@@ -152,21 +160,16 @@ class _Counter:
             hashes[left] = hashes_of([found.ids[k] for k in order[starts[left]]], self._seed)
             last = np.full(len(left), number)
             self._blocks.append(Census(keys[left], hashes[left], rows[left], values[left], last))
-            if len(self._blocks) > BLOCKS:
-                self.census()
+            # Blocks halve from one to the next: few to look at, and each series moves few times.
+            while len(self._blocks) > 1 and 2 * len(self._blocks[-1]) > len(self._blocks[-2]):
+                self._blocks[-2:] = [_together(self._blocks[-2:])]
         of_ids = np.empty(count, np.uint64)
         of_ids[order] = np.repeat(hashes, np.diff(np.append(starts, count)))
         return of_ids
 
     def census(self) -> Census:
         """All that was counted so far."""
-        if len(self._blocks) > 1:
-            names = [one.name for one in fields(Census)]
-            order = np.argsort(np.concatenate([one.keys for one in self._blocks]))
-            every = (
-                np.concatenate([getattr(one, n) for one in self._blocks])[order] for n in names
-            )
-            self._blocks = [Census(*every)]
+        self._blocks = [_together(self._blocks)]
         return self._blocks[0]
 
 
