@@ -17,11 +17,10 @@ from memattn.errors import refused
 from memattn.files import write_atomically
 from memattn.forecast.arguments import Levels, check_val_size, checked_levels, whole_number
 from memattn.forecast.backtest import backtest
-from memattn.forecast.checkpoint import trainer_of
 from memattn.forecast.data.frames import MODEL, Forecasts, cross_validation_frame, forecast_frame
 from memattn.forecast.data.panel import Data, Table
-from memattn.forecast.data.series_sample import sample_of
 from memattn.forecast.data.windows import last_windows
+from memattn.forecast.engines import is_engine_table
 from memattn.forecast.evaluation import Evaluation, evaluate_held_out
 from memattn.forecast.explanation import Explanation, explain
 from memattn.forecast.fitting import (
@@ -29,19 +28,16 @@ from memattn.forecast.fitting import (
     available_levels,
     forecast,
     forecast_in_sample,
-    held_back,
     intervals_of,
-    train,
 )
-from memattn.forecast.forecaster_pretraining import ForecasterPretraining
+from memattn.forecast.forecaster_engines import ForecasterEngines
 from memattn.forecast.progress import Progress, progress_of
-from memattn.forecast.sampled_fit import with_all_series, with_sample
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 
-class Forecaster(ForecasterPretraining):
+class Forecaster(ForecasterEngines):
     """Forecasts of many series of one frequency, by one model of all of them.
 
     Its options are attributes that can be read: ``forecaster.horizon``.
@@ -129,7 +125,8 @@ class Forecaster(ForecasterPretraining):
         ----------
         data : DataFrame, path or Panel
             A data frame of pandas, Polars, PyArrow or another library that narwhals reads, or a CSV
-            or Parquet file, each long or wide; or what `panel_from_frame` made.
+            or Parquet file, each long or wide; or what `panel_from_frame` made. Or a long table of
+            Ray, Dask or Spark (docs/scale.md), of which the forecaster then keeps no series.
         val_size : int
             Last values of each series that training leaves out, at least `horizon`, for intervals
             to be calibrated on: one training instead of two, of a model that knows less. 0: none.
@@ -161,20 +158,13 @@ class Forecaster(ForecasterPretraining):
         """
         where = "Forecaster.fit"
         check_val_size(where, val_size, self.horizon)
-        panel = self._panel(where, data, static_df=static_df)
-        sample = sample_of(panel, self.seed)
-        panel = panel if sample is None else sample.panel
-        phases = panel.phases(*last_windows(panel))
-        chosen_for = panel if val_size == 0 else held_back(panel, val_size)
-        settings, prior = self._choose(where, chosen_for, phases)
-        if sample is not None:
-            settings = with_sample(settings, panel)
-            self._check_phases(where, sample.whole, settings)
-        choices = {"val_size": val_size, "intervals": self.intervals}
-        trainer = trainer_of(where, panel, settings, checkpoint, resume, **choices)
-        with progress_of(where, progress) as told:
-            fitted = train(panel, settings, val_size, told, self.intervals, trainer, prior=prior)
-        self._fitted = fitted if sample is None else with_all_series(fitted, sample)
+        how: dict[str, Any] = {"val_size": val_size, "progress": progress}
+        how |= {"checkpoint": checkpoint, "resume": resume}
+        if is_engine_table(data):
+            self._fitted = self._fit_on_engine(where, data, static_df, **how)
+        else:
+            panel = self._panel(where, data, static_df=static_df)
+            self._fitted = self._fit_panel(where, panel, **how)
         return self
 
     def predict(
@@ -224,6 +214,9 @@ class Forecaster(ForecasterPretraining):
             An impossible level or `h`, a level that was not trained, intervals that fit has not
             calibrated, data of another frequency, or no X_df where covariates must be known.
         """
+        if is_engine_table(data):
+            where = "Forecaster.predict"
+            return self._predict_on_engine(where, data, X_df, static_df, level, h)
         found = self.forecasts(data, X_df=X_df, static_df=static_df, level=level, h=h)
         return forecast_frame(found.panel, found.values, found.intervals, model=self.alias)
 
@@ -330,6 +323,12 @@ class Forecaster(ForecasterPretraining):
         TypeError, ValueError
             No series is longer than the horizon, or an option is impossible.
         """
+        if is_engine_table(data):
+            return self._cross_validation_on_engine(
+                data, self._rolling("Forecaster.cross_validation", n_windows, step_size),
+                val_size=val_size, refit=refit, static_df=static_df, level=level,
+                progress=progress, checkpoint=checkpoint, resume=resume,
+            )  # fmt: skip
         result = self.backtest(
             data, n_windows, step_size=step_size, val_size=val_size, refit=refit,
             static_df=static_df, level=level, progress=progress, checkpoint=checkpoint,
@@ -360,6 +359,9 @@ class Forecaster(ForecasterPretraining):
             With arrays (W, horizon) for W windows; `Evaluation.to_frame` makes a table of it.
         """
         where = "Forecaster.cross_validation"
+        if is_engine_table(data):
+            problem = "found a table of an engine, whose windows cannot be held in one place"
+            raise refused("Forecaster.backtest", "data", f"{problem}; use cross_validation()")
         check_val_size(where, val_size, self.horizon)
         with progress_of(where, progress) as told:
             result = backtest(
@@ -374,6 +376,7 @@ class Forecaster(ForecasterPretraining):
                 progress=told,
                 checkpoint=checkpoint,
                 resume=resume,
+                seed=self.seed,
             )
         return replace(result, alias=self.alias)
 

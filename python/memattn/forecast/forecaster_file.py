@@ -178,7 +178,7 @@ def without_series(fitted: Fitted) -> Fitted:
     # Nor the types of a library, which whoever reads the file may not have.
     form = Form("csv", panel.form.id_col, panel.form.time_col, panel.form.target_col)
     one: dict[str, Any] = {"offsets": panel.offsets[:1], "time": time, "covariates": covariates}
-    panel = replace(panel, **none, **one, form=form, notes=())
+    panel = replace(panel, **none, **one, form=form, notes=(), given=None)
     return replace(fitted, model=replace(model, encoding=encoding), panel=panel)
 
 
