@@ -444,11 +444,18 @@ def intervals_of(
     if uses_prior(fitted.settings):
         ends = _ends_of(fitted, forecasts, [*trained_levels(fitted.settings)], later)
         return between_levels(ends, forecasts.points, forecasts.domain, levels)
+    check_levels(where, fitted, levels)
+    return _ends_of(fitted, forecasts, levels, later)
+
+
+def check_levels(where: str, fitted: Fitted, levels: list[float]) -> None:
+    """ValueError for levels that fit has not calibrated or trained."""
+    if not levels or uses_prior(fitted.settings):
+        return
     check_trained(where, only_levels(fitted.settings), levels)
     if not available_levels(fitted):
         hint = "fit with intervals=True and let the training end"
         raise refused(where, "level", f"this fit has no intervals: {hint}")
-    return _ends_of(fitted, forecasts, levels, later)
 
 
 def _ends_of(

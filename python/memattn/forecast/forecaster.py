@@ -21,6 +21,7 @@ from memattn.forecast.data.frames import MODEL, Forecasts, cross_validation_fram
 from memattn.forecast.data.panel import Data, Table
 from memattn.forecast.data.table_files import kind_of_file
 from memattn.forecast.data.windows import last_windows
+from memattn.forecast.engines import is_engine_table
 from memattn.forecast.evaluation import Evaluation
 from memattn.forecast.file_passes import Passes, Written, read_in_passes, write_forecasts
 from memattn.forecast.fitting import (
@@ -28,14 +29,14 @@ from memattn.forecast.fitting import (
     forecast_in_sample,
     intervals_of,
 )
-from memattn.forecast.forecaster_fit import ForecasterFit
+from memattn.forecast.forecaster_engines import ForecasterEngines
 from memattn.forecast.progress import Progress, SeriesProgress, progress_of, series_progress
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 
-class Forecaster(ForecasterFit):
+class Forecaster(ForecasterEngines):
     """Forecasts of many series of one frequency, by one model of all of them.
 
     Its options are attributes that can be read: ``forecaster.horizon``.
@@ -126,7 +127,8 @@ class Forecaster(ForecasterFit):
         data : DataFrame, path or Panel
             A data frame of pandas, Polars, PyArrow or another library that narwhals reads, or a CSV
             or Parquet file, each long or wide; or what `panel_from_frame` made. Or Parquet files: a
-            folder, or a pattern such as ``"sales/*.parquet"``.
+            folder, or a pattern such as ``"sales/*.parquet"``. Or a long table of Ray, Dask or
+            Spark (docs/scale.md), of which the forecaster then keeps no series.
         val_size : int
             Last values of each series that training leaves out, at least `horizon`, for intervals
             to be calibrated on: one training instead of two, of a model that knows less. 0: none.
@@ -171,7 +173,12 @@ class Forecaster(ForecasterFit):
         start = None if start_from is None else self._start(where, start_from)
         how: dict[str, Any] = {"val_size": val_size, "progress": progress}
         how |= {"checkpoint": checkpoint, "resume": resume}
-        if isinstance(data, Passes):
+        if is_engine_table(data):
+            if memory is not None:
+                problem = "found it for a table of an engine, whose workers have their own"
+                raise refused(where, "memory", problem)
+            self._fitted = self._fit_on_engine(where, data, static_df, start, **how)
+        elif isinstance(data, Passes):
             self._fitted = self._fit_files(where, data, static_df, start, **how)
         elif read_in_passes(data, memory):
             passes = Passes(where, data, self, memory, static_df is not None)
@@ -227,6 +234,9 @@ class Forecaster(ForecasterFit):
             An impossible level or `h`, a level that was not trained, intervals that fit has not
             calibrated, data of another frequency, or no X_df where covariates must be known.
         """
+        if is_engine_table(data):
+            where = "Forecaster.predict"
+            return self._predict_on_engine(where, data, X_df, static_df, level, h)
         found = self.forecasts(data, X_df=X_df, static_df=static_df, level=level, h=h)
         return forecast_frame(found.panel, found.values, found.intervals, model=self.alias)
 
@@ -391,6 +401,12 @@ class Forecaster(ForecasterFit):
         TypeError, ValueError
             No series is longer than the horizon, or an option is impossible.
         """
+        if is_engine_table(data):
+            return self._cross_validation_on_engine(
+                data, self._rolling("Forecaster.cross_validation", n_windows, step_size),
+                val_size=val_size, refit=refit, static_df=static_df, level=level,
+                progress=progress, checkpoint=checkpoint, resume=resume,
+            )  # fmt: skip
         result = self.backtest(
             data, n_windows, step_size=step_size, val_size=val_size, refit=refit,
             static_df=static_df, level=level, progress=progress, checkpoint=checkpoint,
@@ -421,6 +437,9 @@ class Forecaster(ForecasterFit):
             With arrays (W, horizon) for W windows; `Evaluation.to_frame` makes a table of it.
         """
         where = "Forecaster.cross_validation"
+        if is_engine_table(data):
+            problem = "found a table of an engine, whose windows cannot be held in one place"
+            raise refused("Forecaster.backtest", "data", f"{problem}; use cross_validation()")
         check_val_size(where, val_size, self.horizon)
         with progress_of(where, progress) as told:
             result = backtest(
@@ -435,5 +454,6 @@ class Forecaster(ForecasterFit):
                 progress=told,
                 checkpoint=checkpoint,
                 resume=resume,
+                seed=self.seed,
             )
         return replace(result, alias=self.alias)

@@ -11,7 +11,7 @@ from memattn.forecast.checkpoint import trainer_of
 from memattn.forecast.data.columns import Columns
 from memattn.forecast.data.long_rows import Note
 from memattn.forecast.data.panel import Data, Panel, Table
-from memattn.forecast.data.series_sample import HOW, Sample, as_sample, said, sample_of
+from memattn.forecast.data.series_sample import HOW, Sample, said, sample_of, sample_read
 from memattn.forecast.data.windows import last_windows
 from memattn.forecast.file_passes import Passes
 from memattn.forecast.fitting import Fitted, held_back, train
@@ -39,16 +39,12 @@ class ForecasterFit(ForecasterReport):
         """What is fitted to files that are read in passes; it has none of their series."""
         rows, series, is_all = passes.sample(self.seed)
         panel = self._panel_for_fit(where, rows, static_df, start)
-        notes = panel.notes
-        sample = None
-        if not is_all:
-            panel = replace(panel, notes=()) if start is not None else as_sample(panel)
-            text = f"trained on {said(panel)} of {series:,}, {HOW}"
-            notes = (*notes, Note("sample", text, len(panel)))
-            sample = Sample(replace(panel, notes=notes), panel, last_windows(panel).series)
-        fitted = self._fit_panel(where, panel, sample, start, **how)
-        if sample is not None:  # whose note has the number of series that are not all here
-            told = [one for one in fitted.notes if one.kind != "sample" or one in notes]
+        sample = None if is_all else sample_read(panel, as_in_fit=start is not None)
+        fitted = self._fit_panel(where, replace(panel, given=None), sample, start, **how)
+        if sample is not None:  # whose note knows only the series that are here
+            text = f"trained on {said(sample.panel)} of {series:,}, {HOW}"
+            note = Note("sample", text, len(sample.panel))
+            told = (note if one.kind == "sample" else one for one in fitted.notes)
             fitted = replace(fitted, notes=tuple(told))
         return without_series(fitted)
 

@@ -153,3 +153,25 @@ def test_a_checkpoint_is_of_the_sample(tmp_path: Path) -> None:
         stopped.fit(table, progress=lambda *_: 1 / 0, checkpoint=tmp_path / "check")
     resumed = small(season=12).fit(table, checkpoint=tmp_path / "check", resume=True)
     assert_same_model(resumed, small(season=12).fit(table))
+
+
+def test_a_backtest_trains_on_the_sample_of_what_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = series()
+    inside = trained_on(small(season=12), table)["unique_id"].unique()
+    early = table["unique_id"].isin(
+        [one for one in table["unique_id"].unique() if one not in inside]
+    )
+    shifted = table.copy()
+    shifted.loc[early, "ds"] = shifted.loc[early, "ds"] - pd.DateOffset(months=9)
+    found = small(season=12).cross_validation(shifted, 1, level=[80])
+    assert found["unique_id"].nunique() == 40
+    # The same windows, forecast by a fit of the sample's rows up to the first cutoff of all series.
+    first = found["cutoff"].min()
+    rows = shifted[shifted["unique_id"].isin(inside) & (shifted["ds"] <= first)]
+    monkeypatch.setattr(series_sample, "BUDGET", Budget(10**6, 10**6))
+    fitted = small(season=12).fit(rows)
+    end = found.groupby("unique_id")["cutoff"].first()
+    known = shifted[shifted["ds"] <= shifted["unique_id"].map(end)]
+    expected = fitted.predict(known, level=[80])
+    columns = ["memattn", "memattn-lo-80", "memattn-hi-80"]
+    pd.testing.assert_frame_equal(found[columns], expected[columns], check_exact=True)

@@ -67,7 +67,8 @@ class Sample:
     @property
     def note(self) -> Note:
         """What was done, for people."""
-        text = f"{said(self.panel)} of {len(self.whole):,}, {HOW}"
+        more = "" if len(self.panel) == len(self.whole) else f" of {len(self.whole):,}"
+        text = f"{said(self.panel)}{more}, {HOW}"
         return Note("sample", f"trained on {text}", len(self.panel))
 
 
@@ -149,9 +150,11 @@ def sample_of(
     return _cut(panel, places)
 
 
-def as_sample(panel: Panel) -> Panel:
-    """A panel that was read from the rows of a sample, as `Sample.panel` has it."""
-    return _cut(panel, np.arange(len(panel))).panel
+def sample_read(panel: Panel, *, as_in_fit: bool = False) -> Sample:
+    """The sample that is all of a panel, which was read from the rows of a sample."""
+    if as_in_fit:
+        return Sample(panel, replace(panel, notes=(), given=None), np.arange(len(panel)))
+    return _cut(panel, np.arange(len(panel)))
 
 
 def _cut(panel: Panel, places: Ticks) -> Sample:

@@ -10,10 +10,10 @@ from memattn.forecast.data.panel import panel_from_frame
 from memattn.forecast.data.series_sample import (
     Budget,
     Counted,
-    as_sample,
     hashes_of,
     last_hash,
     sample_of,
+    sample_read,
     shortest,
 )
 
@@ -91,7 +91,7 @@ def test_a_panel_of_the_sample_is_as_one_of_its_rows() -> None:
     seed = next(k for k in range(99) if "s4" not in sample_of(panel, k, budget).panel.ids)
     sample = sample_of(panel, seed, budget)
     rows = table[table["unique_id"].isin(sample.panel.ids)]
-    alone = as_sample(panel_from_frame(rows, **options))
+    alone = sample_read(panel_from_frame(rows, **options)).panel
     assert_same(sample.panel, alone)
     assert sample.panel.covariates.columns == alone.covariates.columns
     np.testing.assert_array_equal(sample.panel.covariates.values, alone.covariates.values)
@@ -113,7 +113,7 @@ def test_a_column_without_a_category_in_the_sample_is_missing_there() -> None:
     table.loc[~table["unique_id"].isin(inside), "kind"] = "x"
     sample = sample_of(panel_from_frame(table, hist_exog_list=["kind"]), 0, budget)
     rows = table[table["unique_id"].isin(inside)]
-    alone = as_sample(panel_from_frame(rows, hist_exog_list=["kind"]))
+    alone = sample_read(panel_from_frame(rows, hist_exog_list=["kind"])).panel
     assert sample.whole.covariates.columns == alone.covariates.columns
     assert np.isnan(sample.whole.covariates.values).all()
 
