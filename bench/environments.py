@@ -1,7 +1,8 @@
 """Makes and keeps an environment of its own, .venv-hosts/NAME, for each host and each peer.
 
-A host is a framework that memattn has a face for (scripts/test runs its tests there), a peer a
-runtime that scripts/bench measures; those that are both share one. Frameworks pin what others
+A host is a framework that memattn has a face for and an engine one whose tables it reads
+(scripts/test runs their tests there), a peer a runtime that scripts/bench measures; those that are
+both host and peer share one. Frameworks pin what others
 cannot have beside them, so none can be installed into .venv.
 
     python -m bench.environments NAME...    makes them, and prints the interpreter of each
@@ -19,6 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / ".venv-hosts"
 LOGS = ROOT / "build" / "logs"
 
+ENGINES = ("dask", "ray", "spark", "fugue")
 HOSTS = ("keras2", "keras3", "torch", "jax")
 # The hosts that peers of another name run in; the peers torch and jax have their host's name.
 HOST_OF_PEER = {"fusionlab": "keras2", "tensorflow": "keras3"}
@@ -32,7 +34,7 @@ class MissingEnvironmentError(Exception):
 
 def requirements_file(name: str) -> Path:
     """What pip installs into an environment."""
-    kind = "host" if name in HOSTS else "bench"
+    kind = "host" if name in HOSTS else "engine" if name in ENGINES else "bench"
     return ROOT / "requirements" / f"{kind}-{name}.txt"
 
 

@@ -7,10 +7,16 @@ its errors into those of the package.
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
+import secrets
+import shutil
+import stat
+import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from memattn import _memattn
 from memattn.errors import DataError, printable
@@ -65,6 +71,117 @@ def write_atomically(path: Path, data: bytes) -> None:
         raise write_error(path, error) from None
 
 
+@contextmanager
+def written_atomically(path: Path) -> Iterator[BinaryIO]:
+    """A stream whose content replaces the file `path` when the block ends, and else leaves nothing.
+
+    For what is too large to be one `bytes`. Where the system can, the file has no name until it is
+    whole, so that not even a process that is killed leaves anything.
+
+    Raises
+    ------
+    DataError
+        As `write_atomically`.
+    """
+    _refuse_stream(path)
+    try:
+        number, name = _nameless(path)
+    except OSError as error:
+        raise write_error(path, error) from None
+    stream = os.fdopen(number, "wb")
+    try:
+        yield stream
+        stream.flush()
+        _take_access_of(Path(os.path.realpath(path)), number)
+        os.fsync(number)
+        if name is None:
+            name = _new_name(Path(os.path.realpath(path)))
+            # Only with a folder does Python follow the link; it does not matter which.
+            os.link(f"/proc/self/fd/{number}", name, src_dir_fd=number)
+        Path(name).replace(os.path.realpath(path))
+        _sync_folder(path)
+    except OSError as error:
+        raise write_error(path, error) from None
+    finally:
+        with suppress(OSError):  # of what is in its buffer, in the file already or not wanted
+            stream.close()
+        if name is not None:
+            with suppress(OSError):
+                Path(name).unlink()
+            _unfinished.discard(name)
+
+
+_unfinished: set[str] = set()  # temporary files and folders of this process
+
+
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """A folder for temporary files, which is gone after the block, or by `remove_unfinished_files`.
+
+    It is where the system has such folders, as TMPDIR says.
+    """
+    with tempfile.TemporaryDirectory(prefix="memattn-", ignore_cleanup_errors=True) as name:
+        _unfinished.add(name)
+        try:
+            yield Path(name)
+        finally:
+            _unfinished.discard(name)
+
+
+def _nameless(path: Path) -> tuple[int, str | None]:
+    """A new file in the folder of `path`, and its name if it has to have one.
+
+    Like those of the library it is locked while it is unfinished, so that the next write to the
+    folder removes what a killed process has left, and for its owner alone where it replaces a file.
+    """
+    real = Path(os.path.realpath(path))
+    if real.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    mode = 0o600 if real.exists() else 0o666
+    flag = getattr(os, "O_TMPFILE", None)
+    if flag is not None:
+        try:
+            return os.open(real.parent, flag | os.O_WRONLY, mode), None
+        except OSError as error:
+            if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL):
+                raise
+    name = _new_name(real)
+    number = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return number, name
+
+
+def _new_name(path: Path) -> str:
+    """The name of a hidden file beside `path` that is not there; a handler removes it."""
+    name = str(path.with_name(f".memattn-{os.getpid()}-{secrets.token_hex(8)}.tmp"))
+    _unfinished.add(name)
+    return name
+
+
+def _take_access_of(path: Path, number: int) -> None:
+    """Gives an open file the group and the permissions of the file that it is to replace."""
+    try:
+        old = path.stat()
+    except FileNotFoundError:
+        return
+    mode = stat.S_IMODE(old.st_mode)
+    try:
+        os.fchown(number, -1, old.st_gid)
+    except OSError:
+        mode &= ~stat.S_IRWXG  # its group is another one
+    os.fchmod(number, mode)
+
+
+def _sync_folder(path: Path) -> None:
+    """Makes the new name last; a system that cannot sync folders is left alone."""
+    with suppress(OSError):
+        number = os.open(Path(os.path.realpath(path)).parent, os.O_RDONLY)
+        try:
+            os.fsync(number)
+        finally:
+            os.close(number)
+
+
 def check_writable(path: Path) -> None:
     """Raises DataError when `path` cannot be written, by trying: before the work, not after it."""
     _refuse_stream(path)
@@ -75,8 +192,11 @@ def check_writable(path: Path) -> None:
 
 
 def remove_unfinished_files() -> None:
-    """Removes the temporary files of this process; for a handler that ends it."""
+    """Removes the temporary files and folders of this process; for a handler that ends it."""
     _memattn.remove_unfinished_files()
+    for name in list(_unfinished):
+        with suppress(OSError):
+            shutil.rmtree(name) if Path(name).is_dir() else Path(name).unlink()
 
 
 def write_error(path: Path, error: OSError, kind: str = "write-failed") -> DataError:

@@ -10,6 +10,7 @@ export CMAKE_BUILD_PARALLEL_LEVEL=$JOBS PIP_DISABLE_PIP_VERSION_CHECK=1
 BUILD_PACKAGES=(g++ cmake ninja-build libhwy-dev nlohmann-json3-dev python3-dev python3-venv)
 TEST_PACKAGES=(pkg-config libgtest-dev libbenchmark-dev clang-14 libclang-rt-14-dev strace valgrind)
 BROWSER_PACKAGES=(chromium) # opens the reports
+ENGINE_PACKAGES=(default-jre-headless iproute2) # Spark's, and for a network without interfaces
 ARM_PACKAGES=(googletest g++-aarch64-linux-gnu qemu-user) # GoogleTest's sources, for its library
 
 PACKAGE_SOURCES=(CMakeLists.txt cmake include src python pyproject.toml) # of the package for Python
@@ -37,6 +38,8 @@ has_package() {
     googletest) [[ -e /usr/src/googletest/CMakeLists.txt ]] ;;
     g++-aarch64-linux-gnu) command -v aarch64-linux-gnu-g++ >/dev/null ;;
     qemu-user) command -v qemu-aarch64 >/dev/null ;;
+    iproute2) command -v ip >/dev/null ;;
+    default-jre-headless) java -version 2>&1 | grep -qE 'version "(1[7-9]|[2-9][0-9])' ;;
     clang-14) clang_compiler >/dev/null ;;
     libclang-rt-14-dev) compgen -G "$(dirname "$("$(clang_compiler)" -print-libgcc-file-name \
       --rtlib=compiler-rt)")/libclang_rt.fuzzer*" >/dev/null ;;
@@ -194,6 +197,6 @@ setup_for_test() {
 # All packages at once, so that who has to install them hears of them once.
 setup_for_every_test() {
   setup_system "${BUILD_PACKAGES[@]}" "${TEST_PACKAGES[@]}" "${ARM_PACKAGES[@]}" \
-    "${BROWSER_PACKAGES[@]}"
+    "${BROWSER_PACKAGES[@]}" "${ENGINE_PACKAGES[@]}"
   setup_for_test
 }

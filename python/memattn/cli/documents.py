@@ -12,6 +12,7 @@ from memattn.forecast.data.frames import Forecasts, forecast_frame
 from memattn.forecast.data.long_rows import Note
 from memattn.forecast.data.panel import TO_USE_COLUMNS, Panel
 from memattn.forecast.evaluation import METHODS, Evaluation
+from memattn.forecast.file_passes import Passes
 from memattn.forecast.forecaster import Forecaster
 
 
@@ -23,6 +24,17 @@ def input_document(file: Path, panel: Panel) -> dict[str, Any]:
         "values": len(panel.values),
         "spacing": panel.frequency.words,
         "season": panel.season,
+    }
+
+
+def passes_document(file: Path, passes: Passes, forecaster: Forecaster) -> dict[str, Any]:
+    """As `input_document`, of files that were read in passes."""
+    return {
+        "file": str(file),
+        "series": passes.series,
+        "values": passes.values,
+        "spacing": forecaster.spacing,
+        "season": int(forecaster.settings["season"].value),
     }
 
 

@@ -41,6 +41,7 @@ NAMESAKES = (
     ),
     *("refit", "checkpoint", "resume", "output", "report", "model", "picture", "repair", "second"),
     *("val_size", "step_size", "day_first", "on_bad_series", "calendar", "country", "prior"),
+    *("start_from", "memory"),
 )
 
 

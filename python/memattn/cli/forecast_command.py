@@ -14,6 +14,7 @@ from memattn.cli.options import (
     TrainingCommand,
     future_option,
     level_option,
+    memory_option,
     option,
     output_option,
     static_option,
@@ -31,11 +32,13 @@ if TYPE_CHECKING:
         "memattn forecast weather.csv --horizon 48 --target newark --report report.html",
         "memattn forecast shop.csv --horizon 14 --futr-exog price --future prices.csv",
         "memattn forecast shops.parquet --horizon 12 --members 10 -o next.parquet",
+        "memattn forecast 'sales/*.parquet' --horizon 12 --memory 2GiB -o next.parquet",
         "gunzip -c load.csv.gz | memattn forecast - --horizon 96 -o - > next.csv",
     ),
 )
 @static_option
 @future_option
+@memory_option
 @level_option("Level of an interval")
 @output_option("forecast.csv", f"File for the forecasts{TABLE}")
 @option(
@@ -53,14 +56,16 @@ def forecast(
 
     DATA is a CSV or Parquet file, or - for stdin. A long file has one row for each series and time,
     in the columns unique_id, ds and y, or those that --id, --time and --target name. A wide file
-    has a column for each series. Rows may be missing or out of order.
+    has a column for each series. Rows may be missing or out of order. DATA may be a folder or a
+    pattern of Parquet files, more than fit in memory: see --memory.
 
     Trains a small model, built on the memory layer, on all series together. Accuracy is measured on
     held-out rows against naive forecasts; the errors there give the intervals.
 
     Writes the columns unique_id, ds, memattn, and for each level memattn-lo-80 and memattn-hi-80.
     """
-    from memattn.cli.documents import forecast_records
+    from memattn.cli.documents import forecast_records, notes_document
+    from memattn.cli.passes import check_of_passes, write_passes
     from memattn.cli.training import train
     from memattn.extras import need
     from memattn.forecast.data.frames import forecast_frame
@@ -71,7 +76,23 @@ def forecast(
     if report is not None:
         need("--report", "forecast", "jinja2", "markupsafe", "matplotlib")
     outputs = {"output": path, "report": report, "model": model}
-    forecaster, document = train(training, forecasts=True, **outputs)
+    if training.in_passes:
+        check_of_passes(path, report=report)
+    forecaster, document, passes = train(training, forecasts=True, **outputs)
+    document["files"] = {
+        name: None if file is None else str(file)
+        for name, file in (("forecast", path), ("report", report), ("model", model))
+    }
+    if passes is not None:
+        more = {"X_df": training.future, "static_df": training.static}
+        written = write_passes(forecaster, path, passes, level=training.asked_levels, **more)
+        if model is not None:
+            with output.noted(model):
+                forecaster.save(model)
+        document["notes"] += notes_document(written.notes)
+        output.print_json("forecast", {**document, "forecast": None})
+        output.say_written()
+        return
     found = forecaster.forecasts(level=training.asked_levels)
     # All is made before anything is written, so that the files come or none of them does.
     table = forecast_frame(found.panel, found.values, found.intervals, kind=kind)
@@ -84,8 +105,6 @@ def forecast(
     if model is not None:
         with output.noted(model):
             forecaster.save(model)
-    files = {"forecast": path, "report": report, "model": model}
-    document["files"] = {name: None if file is None else str(file) for name, file in files.items()}
     output.print_json("forecast", {**document, "forecast": forecast_records(found)})
     output.say("")
     output.say_written()

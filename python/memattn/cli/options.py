@@ -299,6 +299,11 @@ future_option = option(
     help="File with the columns of --futr-exog in the rows to forecast.  [default: they are in "
     "DATA, in rows without a value]",
 )  # fmt: skip
+memory_option = option(
+    "--memory", metavar="SIZE", group="Data",
+    help="Read DATA, a folder or a pattern of Parquet files, in passes that take so much memory, "
+    "such as 2GiB.  [default: 2GiB for more than 20 million rows in several files, else at once]",
+)  # fmt: skip
 TRAINING_OPTIONS = [
     Option(
         ["--val-size"], type=Number(0), default=0, metavar="N", group="Model",

@@ -14,6 +14,7 @@ from memattn.cli.options import (
     Number,
     future_option,
     level_option,
+    memory_option,
     option,
     output_option,
     static_option,
@@ -27,6 +28,7 @@ from memattn.cli.options import (
         "memattn predict sales.safetensors",
         "memattn predict sales.safetensors new_shops.csv --level 90 -o next.parquet",
         "memattn predict sales.safetensors --future prices.csv",
+        "memattn predict sales.safetensors sales/ --memory 2GiB -o next.parquet",
     ),
 )
 @click.argument("model", metavar="MODEL", type=FILE)
@@ -37,6 +39,7 @@ from memattn.cli.options import (
 )  # fmt: skip
 @future_option
 @static_option
+@memory_option
 @level_option("Level of an interval")
 @output_option("forecast.csv", f"File for the forecasts{TABLE}")
 def predict(
@@ -45,6 +48,7 @@ def predict(
     h: int | None,
     future: Path | None,
     static: Path | None,
+    memory: str | None,
     levels: tuple[float, ...],
     path: Path | None,
 ) -> None:
@@ -54,7 +58,14 @@ def predict(
     forecasts the series in MODEL. DATA, a file or - for stdin, has other series, or the same ones
     with more rows; its columns and its frequency are those of the training.
     """
-    from memattn.cli.documents import forecast_records, input_document, note_text, notes_document
+    from memattn.cli.documents import (
+        forecast_records,
+        input_document,
+        note_text,
+        notes_document,
+        passes_document,
+    )
+    from memattn.cli.passes import check_of_passes, passes_over, write_passes
     from memattn.errors import printable
     from memattn.files import errors_of_reading
     from memattn.forecast.data.frames import forecast_frame
@@ -68,12 +79,29 @@ def predict(
     with errors_of_reading(model, "a file of memattn train"):
         forecaster = Forecaster.load(model)
     panel = None
+    levels = levels or forecaster.available_levels
+    passes = None if data is None else passes_over(data, forecaster, memory, static)
+    if memory is not None and data is None:
+        raise click.UsageError("--memory needs DATA")
+    if data is not None and passes is not None:
+        check_of_passes(path)
+        more = {"X_df": future, "static_df": static, "level": levels, "h": h}
+        written = write_passes(forecaster, path, passes, **more)
+        document = {
+            "model": str(model),
+            "input": passes_document(data, passes, forecaster),
+            "notes": notes_document(written.notes),
+            "files": {"forecast": str(path)},
+            "forecast": None,
+        }
+        output.print_json("predict", document)
+        output.say_written()
+        return
     if data is not None:
         with output.reading(data) as file:
             panel = forecaster.panel(file, static_df=static)
     elif static is not None:
         raise click.UsageError("--static needs DATA: MODEL has that of its own series")
-    levels = levels or forecaster.available_levels
     found = forecaster.forecasts(panel, X_df=future, level=levels, h=h)
     table = forecast_frame(found.panel, found.values, found.intervals, kind=kind)
     output.write_file(path, table_bytes(table, path))

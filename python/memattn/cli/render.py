@@ -15,9 +15,10 @@ from memattn.cli.documents import note_text
 from memattn.cli.output import INDENT, console, name_of_data, say, say_item
 from memattn.errors import printable
 from memattn.forecast.data.frames import MODEL
-from memattn.forecast.data.long_rows import plural
+from memattn.forecast.data.long_rows import Note, plural
 from memattn.forecast.data.panel import Panel
 from memattn.forecast.evaluation import Evaluation, methods_of, warnings_of
+from memattn.forecast.file_passes import Passes
 from memattn.forecast.forecaster import Forecaster
 from memattn.forecast.forecaster_settings import OF_PRIOR, SETTING_WORDS, Settings
 from memattn.forecast.metrics import fixed, mean_defined
@@ -34,13 +35,22 @@ def print_found(data: Path, panel: Panel) -> None:
         say_item(note_text(note))
 
 
-def print_trained(forecaster: Forecaster, panel: Panel, seconds: float) -> None:
-    """The settings that were chosen, how long the training took, and what it found."""
+def print_passes(data: Path, passes: Passes) -> None:
+    """What files hold that were read in passes."""
+    count = plural(passes.series, "series", "series")
+    say(f"{name_of_data(data)}: {count}, {passes.values:,} values", "bold")
+
+
+def print_trained(forecaster: Forecaster, told: Sequence[Note], seconds: float) -> None:
+    """The settings that were chosen, how long the training took, and what it found.
+
+    Notes that were `told` are not again.
+    """
     print_settings(forecaster.settings)
     trained = forecaster.settings["steps"].value > 0
     say(f"\nTrained in {seconds:.1f} s." if trained else "\nNot trained.")
     for note in forecaster.notes:
-        if note not in panel.notes:
+        if note not in told:
             say_item(note_text(note))
 
 

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING
 import click
 
 from memattn.cli import output
-from memattn.cli.options import TrainingCommand, level_option, output_option, static_option
+from memattn.cli.options import (
+    FILE,
+    TrainingCommand,
+    level_option,
+    memory_option,
+    option,
+    output_option,
+    static_option,
+)
 
 if TYPE_CHECKING:
     from memattn.cli.training import Training
@@ -21,9 +29,16 @@ if TYPE_CHECKING:
         "memattn train sales.csv --horizon 14 -o sales.safetensors",
         "memattn train sales.csv --horizon 14 --members 10 --checkpoint state",
         "memattn train sales.csv --horizon 14 --members 10 --checkpoint state --resume",
+        "memattn train more.csv --horizon 14 --start-from old.safetensors -o new",
     ),
 )
+@option(
+    "--start-from", type=FILE, metavar="MODEL", group="Model",
+    help="File of memattn train with the same options: training continues from its weights, in "
+    "few steps.",
+)  # fmt: skip
 @static_option
+@memory_option
 @level_option("Level of an interval whose coverage is measured, or that quantile loss learns")
 @output_option("model.safetensors", "File for the trained model and its series")
 def train(training: Training, path: Path | None) -> None:
@@ -34,7 +49,7 @@ def train(training: Training, path: Path | None) -> None:
     from memattn.cli.training import train as train_model
 
     path = output.choose_output(path, "model.safetensors")
-    forecaster, document = train_model(training, model=path)
+    forecaster, document, _ = train_model(training, model=path)
     with output.noted(path):
         forecaster.save(path)
     output.print_json("train", document | {"files": {"model": str(path)}})

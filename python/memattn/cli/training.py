@@ -9,14 +9,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from memattn.cli.documents import accuracy_document, input_document, training_document
+from memattn.cli.documents import (
+    accuracy_document,
+    input_document,
+    passes_document,
+    training_document,
+)
 from memattn.cli.errors import Stopped
 from memattn.cli.interrupt import stop_on_signals
 from memattn.cli.output import check_outputs, mode, reading
-from memattn.cli.render import print_accuracy, print_found, print_trained
+from memattn.cli.passes import in_passes, passes_over
+from memattn.cli.render import print_accuracy, print_found, print_passes, print_trained
 from memattn.files import errors_of_reading
 from memattn.forecast.arguments import LEVELS, check_val_size, checked_levels
 from memattn.forecast.data.panel import Panel
+from memattn.forecast.file_passes import Passes
 from memattn.forecast.forecaster import Forecaster
 from memattn.forecast.progress import training_progress
 
@@ -26,7 +33,10 @@ class Training:
     """What the command line says of data and training, by the names of the options."""
 
     # Options of the command.
-    OTHERS = ("data", "levels", "val_size", "checkpoint", "resume", "static", "future")
+    OTHERS = (
+        *("data", "levels", "val_size", "checkpoint", "resume", "static", "future", "start_from"),
+        "memory",
+    )
 
     options: dict[str, Any]  # of the Forecaster
     data: Path
@@ -36,6 +46,8 @@ class Training:
     resume: bool
     static: Path | None
     future: Path | None
+    start_from: Path | None
+    memory: str | None
 
     @property
     def asked_levels(self) -> list[float]:
@@ -57,12 +69,7 @@ class Training:
         `windows` are those of a backtest, as `Forecaster.panel` takes them. `forecasts` says that
         the rows after the series are to be forecast: their covariates must be known.
         """
-        inputs = self.data, self.static, self.future
-        check_outputs({**outputs, "checkpoint": self.checkpoint}, *inputs)
-        levels = self.asked_levels
-        check_val_size("Forecaster.fit", self.val_size, self.options["horizon"])
-        trained = levels if self.options["loss"] == "quantile" else None
-        forecaster = Forecaster(**self.options, level=trained)
+        forecaster = self.forecaster(**outputs)
         with reading(self.data) as file:
             panel = forecaster.panel(file, static_df=self.static, **windows or {})
             if forecasts:
@@ -70,11 +77,28 @@ class Training:
         print_found(self.data, panel)
         return forecaster, panel
 
+    def forecaster(self, **outputs: Path | None) -> Forecaster:
+        """The forecaster of the options, all of them and the outputs checked."""
+        inputs = self.data, self.static, self.future, self.start_from
+        check_outputs({**outputs, "checkpoint": self.checkpoint}, *inputs)
+        levels = self.asked_levels
+        check_val_size("Forecaster.fit", self.val_size, self.options["horizon"])
+        trained = levels if self.options["loss"] == "quantile" else None
+        return Forecaster(**self.options, level=trained)
+
+    @property
+    def in_passes(self) -> bool:
+        """Whether DATA is read in passes."""
+        return in_passes(self.data, self.memory)
+
     @contextmanager
     def running(self) -> Iterator[dict[str, Any]]:
         """How to train, as arguments; with a checkpoint, signals end the block by Stopped."""
         with training_progress(show=not (mode.quiet or mode.json)) as progress:
             how: dict[str, Any] = {"progress": progress, "val_size": self.val_size}
+            if self.start_from is not None:
+                with errors_of_reading(self.start_from, "a file of memattn train"):
+                    how["start_from"] = Forecaster.load(self.start_from)
             checkpoint = self.checkpoint
             if checkpoint is None:
                 yield how
@@ -95,26 +119,41 @@ class Training:
 
 def train(
     training: Training, *, forecasts: bool = False, **outputs: Path | None
-) -> tuple[Forecaster, dict[str, Any]]:
+) -> tuple[Forecaster, dict[str, Any], Passes | None]:
     """Trains as the options say, and tells how accurate the forecasts of held-out windows are.
 
     `forecasts` is as in `Training.begin`.
 
-    Returns the forecaster and what a reader wants to know of it, for JSON.
+    Returns the forecaster, what a reader wants to know of it, for JSON, and the passes over DATA,
+    where there are such.
     """
-    forecaster, panel = training.begin(forecasts=forecasts, **outputs)
+    data: Panel | Passes | None = None
+    if training.in_passes:
+        forecaster = training.forecaster(**outputs)
+        data = passes_over(training.data, forecaster, training.memory, training.static)
+    if data is None:
+        forecaster, data = training.begin(forecasts=forecasts, **outputs)
     begin = time.perf_counter()
     with training.running() as how:
-        forecaster.fit(panel, **how)
+        if isinstance(data, Passes):
+            how["static_df"] = training.static
+        forecaster.fit(data, **how)
     seconds = time.perf_counter() - begin
     result = forecaster.held_out(training.asked_levels)
-    print_trained(forecaster, panel, seconds)
+    if isinstance(data, Panel):
+        found = input_document(training.data, data)
+        print_trained(forecaster, data.notes, seconds)
+    else:
+        found = passes_document(training.data, data, forecaster)
+        print_passes(training.data, data)
+        print_trained(forecaster, (), seconds)
     if result is not None:
         windows, horizon = len(result), result.truth.shape[1]
         how_many = f"{windows:,} held-out windows of {horizon:,} rows"
         print_accuracy(result, f"Accuracy on {how_many}, by a model trained without them:")
-    return forecaster, {
-        "input": input_document(training.data, panel),
+    document = {
+        "input": found,
         **training_document(forecaster, seconds),
         "accuracy": accuracy_document(result),
     }
+    return forecaster, document, data if isinstance(data, Passes) else None

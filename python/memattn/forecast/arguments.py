@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import KW_ONLY, dataclass, fields
 from difflib import get_close_matches
@@ -284,3 +285,24 @@ def check_trained(where: str, trained: tuple[float, ...], levels: Sequence[float
             expected = ", ".join(f"{one:g}" for one in trained)
             msg = f"found {level:g}, expected one that the quantile loss was trained for"
             raise refused(where, "level", f"{msg}: {expected}")
+
+
+MEMORY = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([KMGT]?)(i?)B?", re.IGNORECASE)
+LEAST_MEMORY = 1 << 30
+
+
+def checked_memory(where: str, memory: object) -> int:
+    """Bytes of memory, of a whole number or of text such as "2GiB"; TypeError or ValueError."""
+    expected = 'a number of bytes, or text such as "2GiB", of at least 1 GiB'
+    if isinstance(memory, str):
+        found = MEMORY.fullmatch(memory.strip())
+        if found is None:
+            raise refused(where, "memory", f"found {memory!r}, expected {expected}")
+        number, letter, binary = found.groups()
+        power = " KMGT".index(letter.upper() or " ")
+        memory = int(float(number) * (1024 if binary else 1000) ** power)
+    elif isinstance(memory, bool) or not isinstance(memory, int | np.integer):
+        raise TypeError(f"{where}: memory: found {memory!r}, expected {expected}")
+    if memory < LEAST_MEMORY:
+        raise refused(where, "memory", f"found {memory:,} bytes, expected {expected}")
+    return int(memory)

@@ -4,26 +4,32 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
+from typing import TypeAlias
 
 import numpy as np
 
-from memattn.errors import refused
+from memattn.errors import DataError, quoted, refused
 from memattn.forecast.arguments import whole_number
 from memattn.forecast.checkpoint import Trainer, train_model, trainer_of
 from memattn.forecast.data.panel import Panel, panel_with_season
+from memattn.forecast.data.series_sample import sample_of
 from memattn.forecast.data.time_zones import Ticks
 from memattn.forecast.data.windows import Rolling, Windows, known_rows, rolling_windows
 from memattn.forecast.evaluation import Evaluation, evaluate
-from memattn.forecast.fitting import forecast, held_back, intervals_of, share_of, train
-from memattn.forecast.forecaster_settings import Settings
+from memattn.forecast.fitting import forecast, held_back, intervals_of, train
+from memattn.forecast.forecaster_settings import Settings, stride
 from memattn.forecast.prior import Prior
-from memattn.forecast.progress import Progress
+from memattn.forecast.progress import Progress, share_of
+from memattn.forecast.sampled_fit import with_sample
+
+Choose: TypeAlias = Callable[[Panel, Ticks], tuple[Settings, Prior | None]]
 
 
 def backtest(
     where: str,
     read: Callable[[Rolling], Panel],
-    choose: Callable[[Panel, Ticks], tuple[Settings, Prior | None]],
+    choose: Choose,
     rolling: Rolling,
     *,
     val_size: int,
@@ -33,23 +39,26 @@ def backtest(
     progress: Progress | None,
     checkpoint: str | os.PathLike[str] | None,
     resume: bool,
+    seed: int = 0,
 ) -> Evaluation:
     """Forecast the last windows of a panel by models of what was known before them.
 
     The arguments are those of `Forecaster.cross_validation`, but for `read`, which gives the whole
     panel, read for these windows; `choose`, the settings of all windows for what is known before
-    the first one and the phases at which windows begin, and the prior that may be used; and
-    `calibrated`, whether levels are, as quantiles that were trained need not be.
+    the first one and the phases at which windows begin, and the prior that may be used;
+    `calibrated`, whether levels are, as quantiles that were trained need not be; and `seed`, which
+    draws the sample of very many series.
     """
     horizon, n_windows, step_size = rolling
     panel = read(rolling)
+    sample = sample_of(panel, seed)
+    trained = panel if sample is None else sample.panel
     windows = rolling_windows(panel, *rolling)
     if not len(windows):
-        longest = f"found series of at most {int(panel.lengths.max())} values"
-        expected = f"expected one longer than horizon = {horizon}"
-        raise refused(where, "data", f"{longest}, {expected}")
+        raise no_window(where, panel, horizon)
     if panel.season_found:
-        panel, _ = panel_with_season(panel, rolling)
+        trained, _ = panel_with_season(trained, rolling)
+    panel = trained if sample is None else replace(sample.whole, season=trained.season)
     every = n_windows
     if not isinstance(refit, bool) or refit:
         every = whole_number(where, "refit", int(refit) if refit is True else refit, 1)
@@ -65,13 +74,17 @@ def backtest(
     trainer: Trainer = train_model
     for k, group in enumerate(groups):
         some = Windows(windows.series[group], windows.ends[group])
-        known = panel.until(known_rows(panel, some))
+        rows = known_rows(panel, some)
+        known = trained.until(rows if sample is None else rows[sample.places])
         if settings is None:
-            phases = panel.phases(windows.series, windows.ends)
-            settings, prior = choose(known if val_size == 0 else held_back(known, val_size), phases)
+            own = rolling_windows(trained, *rolling)
+            settings, prior = chosen(choose, known, val_size, trained, own)
+            if sample is not None:
+                settings = with_sample(settings, sample.panel)
+            check_phases(where, panel, windows, settings)
             choices = {"n_windows": n_windows, "step_size": step_size, "refit": refit}
             choices |= {"val_size": val_size, "intervals": intervals_wanted}
-            trainer = trainer_of(where, panel, settings, checkpoint, resume, **choices)
+            trainer = trainer_of(where, trained, settings, checkpoint, resume, **choices)
         share = share_of(progress, k, len(groups))
         fitted = train(known, settings, val_size, share, intervals_wanted, trainer, f"{k}.", prior)
         settings = fitted.settings  # what was to be decided is, by the first one
@@ -82,3 +95,29 @@ def backtest(
             intervals[level][:, group] = pair
     pairs = {level: (low, high) for level, (low, high) in intervals.items()}
     return evaluate(panel, windows, forecasts, pairs)
+
+
+def no_window(where: str, panel: Panel, horizon: int) -> DataError:
+    """The error for series that are too short for a window."""
+    longest = f"found series of at most {int(panel.lengths.max())} values"
+    return refused(where, "data", f"{longest}, expected one longer than horizon = {horizon}")
+
+
+def chosen(
+    choose: Choose, known: Panel, val_size: int, panel: Panel, windows: Windows
+) -> tuple[Settings, Prior | None]:
+    """The settings for what is known of a panel before its windows."""
+    phases = panel.phases(windows.series, windows.ends)
+    return choose(known if val_size == 0 else held_back(known, val_size), phases)
+
+
+def check_phases(where: str, panel: Panel, windows: Windows, settings: Settings) -> None:
+    """Raises where forecasts begin at one phase of the season, and a window does at another."""
+    if stride(settings) == 1:
+        return
+    other = panel.phases(windows.series, windows.ends) != settings["origin_phase"].value
+    if other.any():
+        first = quoted(str(panel.ids[windows.series[int(np.argmax(other))]]))
+        problem = f"found windows of {first} at another phase of the season of {panel.season} rows"
+        hint = "expected all windows at that of the series trained on; cut the series there"
+        raise refused(where, "data", f"{problem}, {hint}")

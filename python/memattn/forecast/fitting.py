@@ -51,7 +51,8 @@ from memattn.forecast.layer_choice import (
 )
 from memattn.forecast.model import Model, model_of
 from memattn.forecast.prior import VALIDATED, Prior, is_undecided, validated
-from memattn.forecast.progress import Progress
+from memattn.forecast.progress import Progress, share_of
+from memattn.forecast.starting import Start
 
 # Values that a series needs, not to be forecast by its last one. Two show a single change; with
 # three and more the model was better on M3's series cut so short, on validation.
@@ -90,6 +91,7 @@ class HeldOut:
     forecasts: Array  # points or quantiles, as `conformal.calibrate` takes them
     model: Model | None = None  # that made these, where it is not that of `Fitted`
     levels: tuple[float, ...] = ()  # that it was trained for
+    panel: Panel | None = None  # that has the windows, where it is not that of `Fitted`
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,6 +109,12 @@ class Fitted:
         """What was chosen."""
         return self.model.settings
 
+    @property
+    def measured(self) -> Fitted:
+        """The same with the panel that has the held-out windows."""
+        held = self.held_out
+        return self if held is None or held.panel is None else replace(self, panel=held.panel)
+
 
 def train(
     panel: Panel,
@@ -117,23 +125,24 @@ def train(
     trainer: Trainer = train_model,
     prefix: str = "",
     prior: Prior | None = None,
+    start: Start | None = None,
 ) -> Fitted:
     """A model of the panel, and how wrong such a one is.
 
     The last `val_size` values of each series are held out to calibrate `intervals` on; without any,
     another model, trained without its own last values, says how wrong such models are. `prefix`
     begins the names of the trainings. A `prior` is used as the settings say, or as validation does
-    where they do not.
+    where they do not. With a `start` training goes on from there.
     """
     notes = list(panel.notes)
     known = panel if val_size == 0 else held_back(panel, val_size)
-    undecided_prior = is_undecided(settings, prior)
+    undecided_prior = start is None and is_undecided(settings, prior)
     names = trials(settings) + (list(VALIDATED) if undecided_prior else [])
     names += ["model", "calibration"] if intervals and val_size == 0 else ["model"]
 
     def train_one(name: str, panel: Panel, settings: Settings) -> tuple[Model, bool]:
         share = share_of(progress, names.index(name), len(names))
-        return _trained(f"{prefix}{name}", panel, settings, share, trainer, prior)
+        return _trained(f"{prefix}{name}", panel, settings, share, trainer, prior, start)
 
     if settings["layers"].value is None:
         rows = val_size or held_out_rows(panel, settings)
@@ -151,13 +160,7 @@ def train(
         model, done = train_one("model", known, settings)
     if not done:
         notes.append(Note("stopped", "training ended early, as progress said", 1))
-    short = panel.shorter_than(FEWEST_VALUES)
-    if short.any():
-        least = f"{FEWEST_VALUES} values"
-        what = f"{plural(int(short.sum()), 'series', 'series')} with fewer than {least}"
-        first = quoted(str(panel.ids[int(np.argmax(short))]))
-        text = f"{what}: forecast by the last one; the first is {first}"
-        notes.append(Note("naive", text, int(short.sum())))
+    notes += notes_on_short(panel)
     if uses_prior(settings):
         how = "forecast by" if settings["prior"].value == ALONE else "training began with"
         text = f"{how} the prior, networks of other series: {settings['prior'].reason}"
@@ -173,8 +176,12 @@ def train(
             text = "the series are too short to calibrate intervals on: they are as the prior's"
             return replace(fitted, notes=(*notes, Note("calibration", text, len(panel))))
         found: tuple[Calibration, HeldOut] | None = _errors_of(fitted, None, past, 0)
+    elif start is not None and (few := _too_few_unseen(fitted, val_size, start)):
+        then = "intervals are as they were" if start.calibration else "there are no intervals"
+        notes.append(Note("calibration", f"{few}: {then}", len(panel)))
+        return replace(fitted, calibration=start.calibration, notes=tuple(notes))
     else:
-        found = _calibrated(fitted, val_size, train_one)
+        found = _calibrated(fitted, val_size, train_one, start)
     if found is None:
         then = "intervals are as trained" if trained_levels(settings) else "no intervals"
         notes.append(Note("stopped", f"calibration ended early, as progress said: {then}", 1))
@@ -184,27 +191,47 @@ def train(
     return replace(fitted, calibration=calibration, notes=tuple(notes), held_out=held_out)
 
 
+def _held_out(fitted: Fitted, val_size: int, start: Start | None) -> tuple[Windows, int, int]:
+    """The windows to calibrate on, steps ahead of them, and rows that are held out."""
+    panel, settings = fitted.panel, fitted.settings
+    horizon, rows = settings["horizon"].value, val_size
+    reach = horizon
+    if val_size == 0:
+        reach, windows = _calibration_size(panel, horizon, settings["min_history"].value)
+        rows = reach + windows - 1
+    # From every held-out row on, also where the series ends before the horizon does: a window
+    # `horizon` before the end knows much less of a short series than the one to come.
+    phase, every = begin(settings)
+    rolling = rolling_windows(panel, every, rows // every, every).at_phase(panel, phase, every)
+    if start is not None:
+        rolling = start.unseen(panel, rolling)
+    return (_some_windows(rolling.clear(panel, horizon)) if len(rolling) else rolling), reach, rows
+
+
+def _too_few_unseen(fitted: Fitted, val_size: int, start: Start) -> str:
+    """Why intervals cannot be calibrated on what the start of a training has not seen, if so."""
+    windows, reach, _ = _held_out(fitted, val_size, start)
+    whole = int((windows.ends <= fitted.panel.lengths[windows.series] - reach).sum())
+    if whole >= FEWEST_OF_PRIOR:
+        return ""
+    found = f"{whole:,} windows of {reach:,} rows" if len(start.panel) else "no rows"
+    return f"the data has {found} that the fit before is known not to have seen, too few to measure"
+
+
 def _calibrated(
-    fitted: Fitted, val_size: int, train_one: Train
+    fitted: Fitted, val_size: int, train_one: Train, start: Start | None
 ) -> tuple[Calibration, HeldOut] | None:
     """The errors of the engine on what `val_size` held out; with 0, of another one trained so.
 
     None when its training was stopped.
     """
-    panel, settings = fitted.panel, fitted.settings
-    horizon, rows, other = settings["horizon"].value, val_size, None
-    reach = horizon
+    panel, settings, other = fitted.panel, fitted.settings, None
+    windows, reach, rows = _held_out(fitted, val_size, start)
     if val_size == 0:
-        reach, windows = _calibration_size(panel, horizon, settings["min_history"].value)
-        rows = reach + windows - 1
         other, done = train_one("calibration", held_back(panel, rows), settings)
         if not done:
             return None
-    # From every held-out row on, also where the series ends before the horizon does: a window
-    # `horizon` before the end knows much less of a short series than the one to come.
-    phase, every = begin(settings)
-    rolling = rolling_windows(panel, every, rows // every, every).at_phase(panel, phase, every)
-    return _errors_of(fitted, other, _some_windows(rolling.clear(panel, horizon)), reach)
+    return _errors_of(fitted, other, windows, reach)
 
 
 def _errors_of(
@@ -274,13 +301,28 @@ def _calibration_notes(calibration: Calibration, panel: Panel, logs: bool) -> li
     text = f"intervals are calibrated on the errors of {count} held out of training"
     if reached < horizon:
         text += f"; they reach {reached} of {horizon} steps ahead, the others have no interval"
-    notes = [Note("calibration", text, len(calibration))]
+    return [Note("calibration", text, len(calibration)), *notes_on_still(panel, logs)]
+
+
+def notes_on_short(panel: Panel) -> list[Note]:
+    """A note on the series that are too short to be forecast by a model, if there are any."""
+    short = panel.shorter_than(FEWEST_VALUES)
+    if not short.any():
+        return []
+    what = f"{plural(int(short.sum()), 'series', 'series')} with fewer than {FEWEST_VALUES} values"
+    first = quoted(str(panel.ids[int(np.argmax(short))]))
+    text = f"{what}: forecast by the last one; the first is {first}"
+    return [Note("naive", text, int(short.sum()))]
+
+
+def notes_on_still(panel: Panel, logs: bool) -> list[Note]:
+    """A note on the series that stand still, if there are any."""
     domain = domain_of(panel, last_windows(panel), logs)
     still = int((domain.roughness == 0).sum())
-    if still:
-        what = f"{plural(still, 'series', 'series')} that stand still"
-        notes.append(Note("still", f"{what}: no unit for errors, intervals of width 0", still))
-    return notes
+    if not still:
+        return []
+    what = f"{plural(still, 'series', 'series')} that stand still"
+    return [Note("still", f"{what}: no unit for errors, intervals of width 0", still)]
 
 
 def held_back(panel: Panel, rows: int) -> Panel:
@@ -295,9 +337,13 @@ def _trained(
     progress: Progress | None,
     trainer: Trainer,
     prior: Prior | None,
+    start: Start | None,
 ) -> tuple[Model, bool]:
     """A model, trained if there is anything to learn from, and whether to the end."""
-    model = model_of(settings, panel, prior.weights if prior else ())
+    if start is None:
+        model = model_of(settings, panel, prior.weights if prior else ())
+    else:
+        model = start.model_for(settings, panel)
     learnable = bool((panel.lengths > settings["min_history"].value).any())
     if settings["steps"].value == 0 or not learnable:
         return model, True
@@ -398,11 +444,18 @@ def intervals_of(
     if uses_prior(fitted.settings):
         ends = _ends_of(fitted, forecasts, [*trained_levels(fitted.settings)], later)
         return between_levels(ends, forecasts.points, forecasts.domain, levels)
+    check_levels(where, fitted, levels)
+    return _ends_of(fitted, forecasts, levels, later)
+
+
+def check_levels(where: str, fitted: Fitted, levels: list[float]) -> None:
+    """ValueError for levels that fit has not calibrated or trained."""
+    if not levels or uses_prior(fitted.settings):
+        return
     check_trained(where, only_levels(fitted.settings), levels)
     if not available_levels(fitted):
         hint = "fit with intervals=True and let the training end"
         raise refused(where, "level", f"this fit has no intervals: {hint}")
-    return _ends_of(fitted, forecasts, levels, later)
 
 
 def _ends_of(
@@ -441,15 +494,3 @@ def windows_from(series: Ticks, first: Ticks, count: Ticks, every: int = 1) -> W
     """So many windows of each series, the first one after `first` values, then one a row."""
     place = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
     return Windows(np.repeat(series, count), np.repeat(first, count) + every * place)
-
-
-def share_of(progress: Progress | None, place: int, parts: int) -> Progress | None:
-    """`progress` as told by one of `parts` trainings of the same length."""
-    if progress is None or parts == 1:
-        return progress
-    told = progress
-
-    def share(step: int, steps: int, loss: float) -> object:
-        return told(place * steps + step, parts * steps, loss)
-
-    return share

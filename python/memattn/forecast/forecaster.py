@@ -14,32 +14,29 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from memattn.errors import refused
-from memattn.files import write_atomically
+from memattn.files import check_writable
 from memattn.forecast.arguments import Levels, check_val_size, checked_levels, whole_number
 from memattn.forecast.backtest import backtest
-from memattn.forecast.checkpoint import trainer_of
 from memattn.forecast.data.frames import MODEL, Forecasts, cross_validation_frame, forecast_frame
 from memattn.forecast.data.panel import Data, Table
+from memattn.forecast.data.table_files import kind_of_file
 from memattn.forecast.data.windows import last_windows
-from memattn.forecast.evaluation import Evaluation, evaluate_held_out
-from memattn.forecast.explanation import Explanation, explain
+from memattn.forecast.engines import is_engine_table
+from memattn.forecast.evaluation import Evaluation
+from memattn.forecast.file_passes import Passes, Written, read_in_passes, write_forecasts
 from memattn.forecast.fitting import (
-    Fitted,
-    available_levels,
     forecast,
     forecast_in_sample,
-    held_back,
     intervals_of,
-    train,
 )
-from memattn.forecast.forecaster_pretraining import ForecasterPretraining
-from memattn.forecast.progress import Progress, progress_of
+from memattn.forecast.forecaster_engines import ForecasterEngines
+from memattn.forecast.progress import Progress, SeriesProgress, progress_of, series_progress
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 
-class Forecaster(ForecasterPretraining):
+class Forecaster(ForecasterEngines):
     """Forecasts of many series of one frequency, by one model of all of them.
 
     Its options are attributes that can be read: ``forecaster.horizon``.
@@ -110,21 +107,28 @@ class Forecaster(ForecasterPretraining):
 
     def fit(
         self,
-        data: Data,
+        data: Data | Passes,
         val_size: int = 0,
         *,
         static_df: Table | None = None,
         progress: Progress | bool | None = None,
         checkpoint: str | os.PathLike[str] | None = None,
         resume: bool = False,
+        start_from: Forecaster | str | os.PathLike[str] | None = None,
+        memory: int | str | None = None,
     ) -> Self:
-        """Train on all series.
+        """Train on all series, or on a sample of very many.
+
+        With more than a million values and a thousand series, training uses whole series with so
+        many values, chosen by `seed` and their ids; ``settings["sample"]`` says how many.
 
         Parameters
         ----------
         data : DataFrame, path or Panel
             A data frame of pandas, Polars, PyArrow or another library that narwhals reads, or a CSV
-            or Parquet file, each long or wide; or what `panel_from_frame` made.
+            or Parquet file, each long or wide; or what `panel_from_frame` made. Or Parquet files: a
+            folder, or a pattern such as ``"sales/*.parquet"``. Or a long table of Ray, Dask or
+            Spark (docs/scale.md), of which the forecaster then keeps no series.
         val_size : int
             Last values of each series that training leaves out, at least `horizon`, for intervals
             to be calibrated on: one training instead of two, of a model that knows less. 0: none.
@@ -140,6 +144,14 @@ class Forecaster(ForecasterPretraining):
         resume : bool
             Whether to go on with what is in `checkpoint`, with the bits of a fit that was never
             stopped. Without it the file must not exist.
+        start_from : Forecaster or path, optional
+            A fitted forecaster, or what it saved, with the same options for its networks: training
+            goes on from its weights, with its settings and few steps. Data has its frequency. Rows
+            that it has seen calibrate no intervals: with too few others they stay as they were.
+        memory : int or str, optional
+            Bytes, such as ``"2GiB"``, that a long table in Parquet files may take: they are read in
+            passes, and the forecaster keeps none of their series; `write_forecasts` forecasts them.
+            Default: 2 GiB for more than 20 million rows in several files; others are read at once.
 
         Returns
         -------
@@ -153,19 +165,26 @@ class Forecaster(ForecasterPretraining):
             data or settings, which it names, or cannot be written: the one before it is whole.
         FormatError
             The file is no checkpoint, or is damaged.
+        TypeError, ValueError
+            An impossible `val_size`, or a `start_from` with other options, which it names.
         """
         where = "Forecaster.fit"
         check_val_size(where, val_size, self.horizon)
-        panel = self._panel(where, data, static_df=static_df)
-        phases = panel.phases(*last_windows(panel))
-        chosen_for = panel if val_size == 0 else held_back(panel, val_size)
-        settings, prior = self._choose(where, chosen_for, phases)
-        choices = {"val_size": val_size, "intervals": self.intervals}
-        trainer = trainer_of(where, panel, settings, checkpoint, resume, **choices)
-        with progress_of(where, progress) as told:
-            self._fitted = train(
-                panel, settings, val_size, told, self.intervals, trainer, prior=prior
-            )
+        start = None if start_from is None else self._start(where, start_from)
+        how: dict[str, Any] = {"val_size": val_size, "progress": progress}
+        how |= {"checkpoint": checkpoint, "resume": resume}
+        if is_engine_table(data):
+            if memory is not None:
+                problem = "found it for a table of an engine, whose workers have their own"
+                raise refused(where, "memory", problem)
+            self._fitted = self._fit_on_engine(where, data, static_df, start, **how)
+        elif isinstance(data, Passes):
+            self._fitted = self._fit_files(where, data, static_df, start, **how)
+        elif read_in_passes(data, memory):
+            passes = Passes(where, data, self, memory, static_df is not None)
+            self._fitted = self._fit_files(where, passes, static_df, start, **how)
+        else:
+            self._fitted = self._fit_data(where, data, static_df, start, **how)
         return self
 
     def predict(
@@ -215,8 +234,69 @@ class Forecaster(ForecasterPretraining):
             An impossible level or `h`, a level that was not trained, intervals that fit has not
             calibrated, data of another frequency, or no X_df where covariates must be known.
         """
+        if is_engine_table(data):
+            where = "Forecaster.predict"
+            return self._predict_on_engine(where, data, X_df, static_df, level, h)
         found = self.forecasts(data, X_df=X_df, static_df=static_df, level=level, h=h)
         return forecast_frame(found.panel, found.values, found.intervals, model=self.alias)
+
+    def write_forecasts(
+        self,
+        path: str | os.PathLike[str],
+        data: str | os.PathLike[str] | Passes,
+        *,
+        X_df: Table | None = None,  # noqa: N803 - nixtla's name
+        static_df: Table | None = None,
+        level: Levels = None,
+        h: int | None = None,
+        memory: int | str | None = None,
+        progress: SeriesProgress | bool | None = None,
+    ) -> Written:
+        """Forecast series in Parquet files into a file, whatever memory there is.
+
+        The forecasts have the bits of `predict`. Series come in the order in which the files end
+        them, or of their ids where rows of many series are spread over the files; those have to be
+        sorted first, which needs DuckDB and space in the folder of temporary files.
+
+        Parameters
+        ----------
+        path : path
+            The file to write, ``*.parquet``, ``*.csv`` or ``*.csv.gz``; it is there when all
+            forecasts are in it.
+        data : path
+            A Parquet file, a folder of them, or a pattern such as ``"sales/*.parquet"``.
+        X_df, static_df, level, h
+            As in `predict`.
+        memory : int or str, optional
+            Bytes that the process may take, such as ``"4GiB"``. Default: 2 GiB.
+        progress : callable or bool, optional
+            True draws a bar on stderr. A callable gets (series done, all series).
+
+        Returns
+        -------
+        Written
+            How many series and rows there are, and notes on what was found in the data.
+
+        Raises
+        ------
+        RuntimeError
+            Before fit.
+        DataError
+            As in `predict`, with file and row; a series too long for `memory`; or the file cannot
+            be written: one that was there before is whole.
+        TypeError, ValueError
+            As in `predict`, or an impossible `memory`.
+        """
+        where = "Forecaster.write_forecasts"
+        self._state("write_forecasts")
+        target = Path(path)
+        kind_of_file(target)
+        check_writable(target)
+        if not isinstance(data, Passes):
+            data = Passes(where, data, self, memory, static_df is not None)
+        parts = partial(self.forecasts, X_df=X_df, static_df=static_df, level=level, h=h)
+        with series_progress(where, progress) as told:
+            return write_forecasts(target, data.forecasts(parts, told), self.alias)
 
     def forecasts(
         self,
@@ -321,6 +401,12 @@ class Forecaster(ForecasterPretraining):
         TypeError, ValueError
             No series is longer than the horizon, or an option is impossible.
         """
+        if is_engine_table(data):
+            return self._cross_validation_on_engine(
+                data, self._rolling("Forecaster.cross_validation", n_windows, step_size),
+                val_size=val_size, refit=refit, static_df=static_df, level=level,
+                progress=progress, checkpoint=checkpoint, resume=resume,
+            )  # fmt: skip
         result = self.backtest(
             data, n_windows, step_size=step_size, val_size=val_size, refit=refit,
             static_df=static_df, level=level, progress=progress, checkpoint=checkpoint,
@@ -351,6 +437,9 @@ class Forecaster(ForecasterPretraining):
             With arrays (W, horizon) for W windows; `Evaluation.to_frame` makes a table of it.
         """
         where = "Forecaster.cross_validation"
+        if is_engine_table(data):
+            problem = "found a table of an engine, whose windows cannot be held in one place"
+            raise refused("Forecaster.backtest", "data", f"{problem}; use cross_validation()")
         check_val_size(where, val_size, self.horizon)
         with progress_of(where, progress) as told:
             result = backtest(
@@ -365,122 +454,6 @@ class Forecaster(ForecasterPretraining):
                 progress=told,
                 checkpoint=checkpoint,
                 resume=resume,
+                seed=self.seed,
             )
         return replace(result, alias=self.alias)
-
-    def held_out(self, level: Levels = None) -> Evaluation | None:
-        """How good forecasts of the windows were that fit held out to calibrate intervals on.
-
-        Parameters
-        ----------
-        level : list of float, optional
-            As in `predict`, of intervals calibrated on other windows (`evaluate_held_out`).
-
-        Returns
-        -------
-        Evaluation or None
-            None when fit held nothing out, and after `load`.
-        """
-        levels = checked_levels("Forecaster.held_out", level)
-        found = evaluate_held_out(self._state("held_out"), levels)
-        return None if found is None else replace(found, alias=self.alias)
-
-    def explain(self) -> Explanation:
-        """What the forecasts rest on: each covariate, and the rows of the past.
-
-        Each of them is exchanged among the windows that fit held out, several times, and these are
-        forecast by a model that was trained without them: by how much the error grows is what it is
-        worth. What two covariates say alike is counted for neither. The same fit gives the same
-        figures.
-
-        Returns
-        -------
-        Explanation
-            `to_frame` makes a table of it, and `curves_frame` one of the effect curves: the mean
-            forecast for values of each covariate that is known ahead.
-
-        Raises
-        ------
-        RuntimeError
-            Before fit, after `load`, and where fit held out fewer than two windows or learned
-            nothing.
-        """
-        found = explain(self._state("explain"))
-        if found is None:
-            msg = "Forecaster.explain: there are no held-out windows to measure on: "
-            raise RuntimeError(f"{msg}call fit() with intervals=True on longer series")
-        return found
-
-    def render_report(self, level: Levels = None, *, source: str | None = None) -> str:
-        """The report as text: one HTML page that needs no network.
-
-        It shows the accuracy on rows that the model had not seen, the forecasts of a few series,
-        what they rest on if there are covariates, and what each memory slot responds to.
-
-        Parameters
-        ----------
-        level : float or list of float
-            As in `predict`. Default: `available_levels`.
-        source : str, optional
-            The title. Default: the number of series.
-
-        Raises
-        ------
-        RuntimeError
-            Before fit.
-        TypeError, ValueError
-            An impossible level, or one that was not trained.
-        """
-        from memattn.forecast.report.page import render_report
-
-        return render_report(*self._shown("write_report", level), source=source)
-
-    def write_report(
-        self,
-        path: str | os.PathLike[str],
-        level: Levels = None,
-        *,
-        source: str | None = None,
-    ) -> None:
-        """Write `render_report` to a file, atomically; DataError where that is impossible."""
-        page = self.render_report(level, source=source)
-        write_atomically(Path(path), page.encode())
-
-    def write_figure(
-        self,
-        path: str | os.PathLike[str],
-        unique_id: object = None,
-        level: Levels = None,
-    ) -> None:
-        """Write a picture of one series and its forecast, SVG or PNG by the name of the file.
-
-        Parameters
-        ----------
-        path : str or PathLike
-            Of the file, ``*.svg`` or ``*.png``.
-        unique_id : str or int, optional
-            Which series. Default: the first one.
-        level : list of float
-            As in `write_report`.
-
-        Raises
-        ------
-        RuntimeError
-            Before fit.
-        ValueError
-            There is no such series.
-        DataError
-            The file cannot be written, or is called something else.
-        """
-        from memattn.forecast.report.page import series_picture
-
-        fitted, levels = self._shown("write_figure", level)
-        target = Path(path)
-        write_atomically(target, series_picture(fitted, target.suffix, unique_id, levels))
-
-    def _shown(self, function: str, level: Levels) -> tuple[Fitted, list[float]]:
-        """The fitted state, and the levels that a report or a figure shows of it."""
-        fitted = self._state_with_series(function)
-        if level is None or not available_levels(fitted):
-            return fitted, list(available_levels(fitted))
-        return fitted, checked_levels(f"Forecaster.{function}", level)

@@ -9,13 +9,15 @@ import numpy as np
 from memattn.errors import quoted, refused
 from memattn.forecast.arguments import EXOG, whole_number
 from memattn.forecast.data.future_rows import with_future
-from memattn.forecast.data.panel import Data, Panel, Table, panel_of
+from memattn.forecast.data.panel import Data, Join, Panel, Table, panel_of
 from memattn.forecast.data.time_zones import Ticks
 from memattn.forecast.data.windows import Rolling, last_windows
+from memattn.forecast.fitting import Fitted
 from memattn.forecast.forecaster_settings import Settings, choose_settings, stride
 from memattn.forecast.forecaster_state import ForecasterState
 from memattn.forecast.prior import Prior, decided
 from memattn.forecast.prior_files import prior_of
+from memattn.forecast.starting import Start
 
 
 class ForecasterData(ForecasterState):
@@ -88,6 +90,7 @@ class ForecasterData(ForecasterState):
         held: Rolling | None = None,
         like: Panel | None = None,
         static_df: Table | None = None,
+        join: Join | None = None,
     ) -> Panel:
         names = ["freq", "season", "id_col", "time_col", "target_col", "day_first", "on_bad_series"]
         names += [*EXOG, "calendar", "country"] if self.has_covariates else []
@@ -96,20 +99,35 @@ class ForecasterData(ForecasterState):
             options |= {"ahead": self.horizon, "static_df": static_df}
         elif static_df is not None:
             raise refused(where, "static_df", "found a table, but stat_exog_list names no column")
-        panel = panel_of(where, data, held=held, like=like, **options)
+        panel = panel_of(where, data, held=held, like=like, join=join, **options)
         if self.alias in (panel.form.id_col, panel.form.time_col, panel.form.target_col):
             problem = f"found {self.alias!r}, which is a column of the data; choose another"
             raise refused(where, "alias", problem)
         return panel
 
-    def _panel_like_fit(self, where: str, data: Data, static_df: Table | None = None) -> Panel:
-        known = self._state("panel").panel
-        panel = self._panel(where, data, like=known, static_df=static_df)
+    def _panel_like_fit(
+        self,
+        where: str,
+        data: Data,
+        static_df: Table | None = None,
+        join: Join | None = None,
+        like: Fitted | Start | None = None,
+    ) -> Panel:
+        """A panel as that of fit, or of another state `like` it; `join` is as in `_panel`."""
+        state = self._state("panel") if like is None else like
+        known = state.panel
+        panel = self._panel(where, data, like=known, static_df=static_df, join=join)
         if panel.frequency != known.frequency:  # a Panel, or hours of another clock
             found, expected = panel.frequency.every, known.frequency.every
             msg = f"found one row every {found}, expected one every {expected}, as in fit"
             raise refused(where, "data", msg)
-        panel, settings = replace(panel, season=known.season), self._state("panel").settings
+        panel = replace(panel, season=known.season)
+        if join is None:
+            self._check_phases(where, panel, state.settings)
+        return panel
+
+    def _check_phases(self, where: str, panel: Panel, settings: Settings) -> None:
+        """Raises where forecasts begin at one phase of the season, and a series ends at another."""
         if stride(settings) > 1:
             other = panel.phases(*last_windows(panel)) != settings["origin_phase"].value
             if other.any():
@@ -117,7 +135,6 @@ class ForecasterData(ForecasterState):
                 msg = f"found {first} to end at another phase of the season of {panel.season} rows"
                 hint = f"expected all series to end {when}; cut them there, or fit again"
                 raise refused(where, "data", f"{msg}, {hint}")
-        return panel
 
     def _choose(
         self, where: str, panel: Panel, phases: Ticks | None = None

@@ -47,6 +47,7 @@ from memattn.forecast.forecaster_settings import (
     AVERAGE_DECAY,
     MEMORY_LAYERS,
     NO_PRIOR,
+    START,
     STARTED,
     Setting,
     Settings,
@@ -94,6 +95,8 @@ OF_COVARIATES = (*COVARIATES, "compressed", "left_out")
 # That some have: of networks that learned from many panels, of those whose training began with such
 # networks or was none, and of those who might have used such.
 OF_PRIORS = {"num_heads": (1, 64), "prior_horizon": (1, MOST), "rows_seen": (3, MOST)}
+# That a fit of very many series has, and one that went on from another.
+OF_SAMPLE = {"sample": (1, MOST), START: (1, MOST)}
 CHOICES["prior"] = (ALONE, STARTED, NO_PRIOR)
 DTYPES = ("float32", "bfloat16")  # of weights
 
@@ -177,8 +180,10 @@ def without_series(fitted: Fitted) -> Fitted:
     # Nor the types of a library, which whoever reads the file may not have.
     form = Form("csv", panel.form.id_col, panel.form.time_col, panel.form.target_col)
     one: dict[str, Any] = {"offsets": panel.offsets[:1], "time": time, "covariates": covariates}
-    panel = replace(panel, **none, **one, form=form, notes=())
-    return replace(fitted, model=replace(model, encoding=encoding), panel=panel)
+    held_out = fitted.held_out and replace(fitted.held_out, panel=fitted.measured.panel)
+    panel = replace(panel, **none, **one, form=form, notes=(), given=None)
+    model = replace(model, encoding=encoding)
+    return replace(fitted, model=model, panel=panel, held_out=held_out)
 
 
 def _json_bytes(values: Sequence[str | int]) -> npt.NDArray[np.uint8]:
@@ -267,7 +272,7 @@ def _settings(source: SourceFile, found: object) -> Settings:
     if isinstance(found, dict) and "left_out" in found:
         names = (*names, *OF_COVARIATES)
     if isinstance(found, dict):
-        names = (*names, *(name for name in (*OF_PRIORS, "prior") if name in found))
+        names = (*names, *(name for name in (*OF_PRIORS, *OF_SAMPLE, "prior") if name in found))
     if not isinstance(found, dict) or set(found) != set(names):
         source.fail("config: settings", "other keys", f"the keys {', '.join(names)}")
     settings = {}
@@ -286,7 +291,7 @@ def _settings(source: SourceFile, found: object) -> Settings:
         elif name == "levels":
             good = _are_levels(value)
         else:
-            good = _is_whole(value, *(BOUNDS | COVARIATES | OF_PRIORS)[name])
+            good = _is_whole(value, *(BOUNDS | COVARIATES | OF_PRIORS | OF_SAMPLE)[name])
         if not good:
             source.fail(f"config: settings: {name}", quoted(str(value)), "a value that can be")
         settings[name] = Setting(value, reason)

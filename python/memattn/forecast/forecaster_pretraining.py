@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from memattn.errors import refused
 from memattn.forecast.data.panel import Data, Panel
-from memattn.forecast.forecaster_data import ForecasterData
 from memattn.forecast.forecaster_file import without_series
+from memattn.forecast.forecaster_update import ForecasterUpdate
 from memattn.forecast.pretraining import pretrained, prior_settings
 from memattn.forecast.prior_files import is_yearly
 from memattn.forecast.progress import Progress, progress_of
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 
-class ForecasterPretraining(ForecasterData):
+class ForecasterPretraining(ForecasterUpdate):
     """Training of a prior."""
 
     def pretrain(self, frames: Iterable[Data], *, progress: Progress | bool | None = None) -> Self:

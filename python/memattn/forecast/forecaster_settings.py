@@ -46,6 +46,7 @@ FEWEST_COVARIATE_WINDOWS = 5
 # begins with them, or nothing.
 ALONE, STARTED, NO_PRIOR = "alone", "started from", "not used"
 STARTED_STEPS, STARTED_RATE = 300, 3e-4
+START = "start_from"  # the setting of trainings that go on from a fit: how many came before
 OF_PRIOR = "that of the prior"  # the reason of its settings
 SHOWN = 5  # names of covariates
 # What settings are called whose name says too little.
@@ -59,6 +60,8 @@ SETTING_WORDS = {
     "num_heads": "heads of a memory layer",
     "prior_horizon": "horizon of the prior",
     "rows_seen": "last rows of a series that count",
+    "sample": "series trained on",
+    START: "trainings before this one",
 }
 
 
@@ -366,6 +369,11 @@ def uses_prior(settings: Settings) -> bool:
     return "prior" in settings and settings["prior"].value in (ALONE, STARTED)
 
 
+def begins_trained(settings: Settings) -> bool:
+    """Whether the networks had weights before their training, of other series or of a fit."""
+    return uses_prior(settings) or START in settings
+
+
 def only_levels(settings: Settings) -> tuple[float, ...]:
     """The levels in percent that can be had, if no others can; those of a prior are no limit."""
     return () if uses_prior(settings) else trained_levels(settings)
@@ -395,6 +403,7 @@ def engine_options(settings: Settings) -> dict[str, Any]:
     chosen = {name: settings[name].value for name in names}
     if uses_prior(settings):
         chosen["horizon"] = settings["prior_horizon"].value
+    if begins_trained(settings):
         options["learning_rate"] = STARTED_RATE
     return {
         **chosen,

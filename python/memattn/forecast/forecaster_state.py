@@ -70,6 +70,11 @@ class ForecasterState(ForecasterOptions):
         return self._state("notes").notes
 
     @property
+    def spacing(self) -> str:
+        """The time between rows in words, such as "1 hour"."""
+        return self._state("spacing").panel.frequency.words
+
+    @property
     def is_calibrated(self) -> bool:
         """Whether fit calibrated intervals, which is what gives them their coverage."""
         return self._state("is_calibrated").calibration is not None

@@ -33,9 +33,9 @@ from memattn.forecast.data.windows import (
 from memattn.forecast.forecaster_settings import (
     Settings,
     begin,
+    begins_trained,
     engine_options,
     stride,
-    uses_prior,
 )
 from memattn.forecast.progress import Progress
 
@@ -85,7 +85,7 @@ class Model:
     def fit(self, panel: Panel, progress: Progress | None = None) -> bool:
         """Train; whether to the end."""
         values, offsets, table = self._training(panel)
-        if uses_prior(self.settings):
+        if begins_trained(self.settings):
             return self.engine.resume(
                 values, offsets, *self.engine.training_state(), progress, table
             )
@@ -175,14 +175,20 @@ class Model:
         return self.encoding.table(panel, owner, lengths)
 
 
-def model_of(settings: Settings, panel: Panel, weights: Sequence[Weights] = ()) -> Model:
+def model_of(
+    settings: Settings, panel: Panel, weights: Sequence[Weights] = (), like: Model | None = None
+) -> Model:
     """A model for a training on this panel; DataError when it would be too large.
 
-    It is untrained, or has the `weights` of a prior, if the settings say so.
+    It is untrained, or has the `weights` of a prior or of a fit, if the settings say so. With
+    `like`, the model of that fit, it sees covariates as that one does.
     """
     encoding, options = None, engine_options(settings)
     names: tuple[str, ...] = ()
-    if "left_out" in settings:
+    if like is not None and like.encoding is not None:
+        encoding, names = like.encoding, like.covariates
+        options |= covariate_options(encoding.columns, encoding.cycle, settings)
+    elif "left_out" in settings:
         season = settings["season"].value
         aligned = stride(settings) > 1
         encoding = learn(
@@ -196,7 +202,7 @@ def model_of(settings: Settings, panel: Panel, weights: Sequence[Weights] = ()) 
         names = tuple(covariates_of(panel).columns[place].name for place in encoding.chosen)
     try:
         engine = PanelForecaster(**options)
-        for member, one in enumerate(weights if uses_prior(settings) else ()):
+        for member, one in enumerate(weights if begins_trained(settings) else ()):
             engine.set_parameters(member, one)
         return Model(engine, settings, encoding, names)
     except ValueError as error:

@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 # Step, steps and loss; False ends the training.
 Progress: TypeAlias = Callable[[int, int, float], object]
+SeriesProgress: TypeAlias = Callable[[int, int], object]  # series that are done, and all
 
 
 @contextmanager
@@ -63,3 +64,60 @@ def training_progress(show: bool) -> Iterator[Progress]:
 def _print_step(step: int, steps: int, loss: float) -> None:
     sys.stderr.write(f"\rtraining: step {step:,} of {steps:,}, loss {loss:.4g}   ")
     sys.stderr.flush()
+
+
+@contextmanager
+def series_progress(where: str, progress: SeriesProgress | bool | None) -> Iterator[SeriesProgress]:
+    """What a caller's `progress` of forecasts by series means, as in `progress_of`."""
+    if callable(progress):
+        yield progress
+        return
+    if progress not in (None, False, True):
+        expected = "expected True, False or a callable of (series done, all series)"
+        raise TypeError(f"{where}: progress: found {progress!r}, {expected}")
+    show = progress is True
+    try:
+        from rich import console
+        from rich import progress as bars
+    except ModuleNotFoundError:
+        yield _print_series if show else lambda done, series: None
+        if show:
+            sys.stderr.write("\n")
+        return
+    stderr = console.Console(stderr=True)
+    bar = bars.Progress(
+        bars.TextColumn("forecasting"),
+        bars.BarColumn(bar_width=None),
+        bars.TaskProgressColumn(),
+        bars.TextColumn("{task.completed:,.0f} of {task.total:,.0f} series"),
+        bars.TimeRemainingColumn(compact=True),
+        bars.TextColumn("left"),
+        console=stderr,
+        disable=not (show and (stderr.is_terminal or stderr.is_jupyter)),
+        transient=True,
+        expand=True,
+    )
+    with bar:
+        task = bar.add_task("forecasting", total=1, visible=False)
+
+        def update(done: int, series: int) -> None:
+            bar.update(task, completed=done, total=series, visible=True)
+
+        yield update
+
+
+def _print_series(done: int, series: int) -> None:
+    sys.stderr.write(f"\rforecasting: {done:,} of {series:,} series   ")
+    sys.stderr.flush()
+
+
+def share_of(progress: Progress | None, place: int, parts: int) -> Progress | None:
+    """`progress` as told by one of `parts` trainings of the same length."""
+    if progress is None or parts == 1:
+        return progress
+    told = progress
+
+    def share(step: int, steps: int, loss: float) -> object:
+        return told(place * steps + step, parts * steps, loss)
+
+    return share

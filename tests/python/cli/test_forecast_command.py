@@ -264,14 +264,24 @@ TRAINING = (
     *("json", "quiet", "threads"),
 )
 OPTIONS = {
-    "forecast": (*TRAINING, "future", "report", "model"),
-    "train": TRAINING,
+    "forecast": (*TRAINING, "future", "report", "model", "memory"),
+    "train": (*TRAINING, "start-from", "memory"),
     "backtest": (*TRAINING, "windows", "step-size", "refit"),
     "pretrain": (
         *("horizon", "id", "time", "target", "freq", "day-first", "on-bad-series", "season"),
         *("members", "lookback", "steps", "seed", "half", "output", "json", "quiet", "threads"),
     ),
-    "predict": ("horizon", "future", "static", "level", "output", "json", "quiet", "threads"),
+    "predict": (
+        "horizon",
+        "future",
+        "static",
+        "memory",
+        "level",
+        "output",
+        "json",
+        "quiet",
+        "threads",
+    ),
     "convert": ("layer", "json", "quiet", "threads"),
     "inspect": ("layer", "data", "second", "picture", "json", "quiet", "threads"),
     "doctor": ("layer", "data", "second", "repair", "seed", "json", "quiet", "threads"),

@@ -146,3 +146,22 @@ def test_a_model_is_no_layer(call: Run, model: Path, command: str) -> None:
     done = call(command, model)
     said = "found a saved forecaster, expected a layer; memattn predict reads forecasters"
     assert (done.returncode, done.stderr) == (2, f"memattn: {model}: {said}\n")
+
+
+def test_train_goes_on_from_a_model(call: Run, shops: Path, tmp_path: Path, model: Path) -> None:
+    again = ("train", shops, *QUICK, "--start-from", model)
+    done = call(*again, "-o", "new.safetensors")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "trainings before this one: 1" in done.stdout
+    expected = Forecaster(3, steps=5).fit(shops, start_from=model)
+    assert expected.predict().equals(Forecaster.load(tmp_path / "new.safetensors").predict())
+    document = json.loads(call(*again, "-o", "m", "--json").stdout)
+    assert document["settings"]["start_from"]["value"] == 1
+    for words, says in (
+        (("--members", "2"), "--start-from: found a forecaster with members=1, expected members=2"),
+        (("--start-from", "none"), "memattn: none: no such file; expected a file of memattn train"),
+        (("-o", model), "is the input too"),
+    ):
+        refused = call(*again, *words)
+        assert refused.returncode == 2
+        assert says in refused.stderr

@@ -106,6 +106,11 @@ class FrameColumns(Columns):
         self._file = file
         self._frame = frame
 
+    @property
+    def frame(self) -> nw.DataFrame[Any]:
+        """The data frame."""
+        return self._frame
+
     def error(self, kind: str, problem: str, row: int, column: str) -> DataError:
         """The DataError for a cell; rows are counted from 1 in words."""
         if self._file is None:
@@ -124,13 +129,14 @@ class FrameColumns(Columns):
         if not (column.dtype.is_integer() or column.dtype == nw.Object or _is_text(column.dtype)):
             self._refuse("mixed-ids", f"ids of the type {self._dtype(name)}", name, IDS)
         codes, cells = self.cells(name)
-        values = [_plain_id(cell) for cell in cells]
-        kinds = {type(value) for value in values}
+        kinds = set(map(type, cells))
+        values = cells if kinds == {str} else [_plain_id(cell) for cell in cells]
+        kinds = set(map(type, values))
         if not (kinds <= {str} or kinds <= {int}):
             found = " and ".join(sorted(kind.__name__ for kind in kinds))
             self._refuse("mixed-ids", f"ids of the type {found}", name, IDS)
         try:
-            "".join(value for value in values if isinstance(value, str)).encode()
+            "".join(values if kinds == {str} else ()).encode()
         except UnicodeEncodeError:
             self._refuse("mixed-ids", "ids with half a surrogate pair", name, "Unicode text")
         return sorted_ids(codes, values, kept_dtype(self._dtype(name), values))

@@ -43,7 +43,7 @@ from memattn.forecast.data.long_rows import LongRows, Names, plural
 from memattn.forecast.data.panel_covariates import with_asked_covariates
 from memattn.forecast.data.panel_files import errors_of_file, read_columns
 from memattn.forecast.data.season_search import season_of_values
-from memattn.forecast.data.series import Flags, Form, Panel
+from memattn.forecast.data.series import Flags, Form, Given, Panel
 from memattn.forecast.data.sources import Table, columns_of_frame
 from memattn.forecast.data.spacing import Spacing, find_spacing
 from memattn.forecast.data.static_table import read_static
@@ -61,7 +61,8 @@ TO_USE_COLUMNS = (
     "stat_exog_list"
 )
 __all__ = ["Data", "Form", "Panel", "Table", "panel_from_file", "panel_from_frame", "panel_of"]
-Data: TypeAlias = "IntoFrame | Panel | str | os.PathLike[str]"
+Data: TypeAlias = "IntoFrame | Panel | Columns | str | os.PathLike[str]"
+Join: TypeAlias = Callable[[LongRows], "LongRows | Panel"]
 
 
 class PanelOptions(TypedDict, total=False):
@@ -83,6 +84,7 @@ class PanelOptions(TypedDict, total=False):
     ahead: int
     calendar: bool | str
     country: str | None
+    join: Join | None
 
 
 def panel_from_frame(frame: IntoFrame, **options: Unpack[PanelOptions]) -> Panel:
@@ -132,6 +134,8 @@ def panel_from_frame(frame: IntoFrame, **options: Unpack[PanelOptions]) -> Panel
         Whether parts of the calendar are covariates too, as `calendar_columns` makes them.
     country : str, optional
         Whose public holidays: ``"NO"``, or with a part of it ``"DE-BY"``.
+    join : callable, optional
+        Takes the rows of the table as they stand and returns those of the panel, or the panel.
 
     Returns
     -------
@@ -196,6 +200,8 @@ def panel_of(where: str, data: Data, *, season: int | None, **options: Any) -> P
         return _asked(where, data, options)
     if isinstance(data, str | os.PathLike):
         return panel_from_file(Path(data), season=season, **options)
+    if isinstance(data, Columns):  # that were read already
+        return _panel(lambda _: data, nullcontext(), season=season, **options)
     return panel_from_frame(data, season=season, **options)
 
 
@@ -231,6 +237,7 @@ def _panel(
     ahead: int = 0,
     calendar: bool | str = False,
     country: str | None = None,
+    join: Join | None = None,
 ) -> Panel:
     """The panel of a table that `read` gives, of which the columns with some names are wanted.
 
@@ -251,6 +258,13 @@ def _panel(
         columns = read([time_col, *ids, *roles.targets, *in_table.names])
         rows = choose(columns, roles)
         rows.covariates = read_covariates(columns, in_table, ahead, fitted)
+    if join is not None:
+        joined = join(rows)
+        if isinstance(joined, Panel):
+            return joined
+        rows = joined
+    known = np.bincount(rows.codes[~np.isnan(rows.values)], minlength=len(rows.ids))
+    given = Given(rows.ids, known.astype(np.int64))
     check_on_bad(on_bad_series)
     if season is not None and season < 1:
         raise DataError("option", f"found {season}, expected at least 1", argument="season")
@@ -277,7 +291,7 @@ def _panel(
     frequency = spacing.frequency
     rows.note("frequency", f"one row every {frequency.every} ({how})", len(rows.ids))
     panel = _outline(rows, spacing, offsets, last)
-    panel = replace(panel, values=values, season=season or 1, form=_form(rows))
+    panel = replace(panel, values=values, season=season or 1, form=_form(rows), given=given)
     why = "as given" if like is None else "as in fit"
     if season is None:
         panel, why = panel_with_season(panel, held)

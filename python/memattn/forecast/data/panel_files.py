@@ -9,7 +9,12 @@ from pathlib import Path
 
 from memattn.csv_reader import read_csv, read_text_file
 from memattn.forecast.data.columns import Columns, TableColumns
-from memattn.forecast.data.parquet_reader import parquet_errors, parquet_files, read_parquet
+from memattn.forecast.data.parquet_reader import (
+    is_pattern,
+    parquet_errors,
+    parquet_files,
+    read_parquet,
+)
 
 PARQUET = frozenset({".parquet", ".pq", ".parq"})
 # 0.3 s for our own reader; about what importing PyArrow takes.
@@ -23,7 +28,7 @@ def is_parquet(path: Path) -> bool:
 
 def _holds_parquet(path: Path) -> bool:
     """Whether to read a file or a folder as Parquet: by its name, without one by its content."""
-    if path.is_dir():
+    if path.is_dir() or is_pattern(path):
         return is_parquet(path) or bool(parquet_files(path))
     if path.suffix or not path.is_file():
         return is_parquet(path)

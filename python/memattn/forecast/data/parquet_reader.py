@@ -8,7 +8,9 @@ PyArrow comes first: it raises on the damaged files on which Polars ends the pro
 
 from __future__ import annotations
 
+import glob
 import importlib.util
+import itertools
 import json
 import stat
 import subprocess
@@ -48,10 +50,10 @@ def read_parquet(path: Path) -> FrameColumns:
     need("Parquet", "parquet", "narwhals")
     from memattn.forecast.data.frame_columns import frame_columns
 
-    if path.is_dir() and parquet_files(path):
+    if (path.is_dir() or is_pattern(path)) and parquet_files(path):
         return frame_columns(_folder(path), file=path)
     with parquet_errors(path):
-        size = _size(path)
+        size = size_of(path)
         for library, read in (("pyarrow", _by_arrow), ("polars", _by_polars)):
             if importlib.util.find_spec(library) is not None:
                 return frame_columns(read(path, size), file=path)
@@ -90,7 +92,8 @@ def _unreadable(path: Path, error: BaseException) -> DataError:
     return DataError("unreadable", problem, file=path)
 
 
-def _size(path: Path) -> int:
+def size_of(path: Path) -> int:
+    """The bytes of a file; DataError for what is no file, or cannot be looked at."""
     try:
         found = path.stat()
     except FileNotFoundError:
@@ -167,11 +170,30 @@ def _by_arrow(path: Path, size: int) -> Any:
     return table
 
 
-def parquet_files(folder: Path) -> list[Path]:
-    """The Parquet files in a folder and in those below, without hidden and temporary ones."""
-    files = sorted(folder.rglob("*.parquet")) + sorted(folder.rglob("*.pq"))
-    parts = [(one, one.relative_to(folder).parts) for one in files if one.is_file()]
+def parquet_files(source: Path) -> list[Path]:
+    """The Parquet files in a folder and in those below, without hidden and temporary ones.
+
+    Or those files that a pattern such as ``sales/*.parquet`` matches; none for any other path.
+    """
+    if is_pattern(source):
+        found = map(Path, glob.iglob(str(source), recursive=True))  # noqa: PTH207 - not in a folder
+        return sorted(one for one in found if one.is_file())
+    files = sorted(source.rglob("*.parquet")) + sorted(source.rglob("*.pq"))
+    parts = [(one, one.relative_to(source).parts) for one in files if one.is_file()]
     return [one for one, names in parts if not any(name[0] in "._" for name in names)]
+
+
+def is_pattern(path: Path) -> bool:
+    """Whether a path is a pattern of names, and not itself the name of something."""
+    return glob.has_magic(str(path)) and not path.exists()
+
+
+def root_of(source: Path) -> Path:
+    """The folder below which the names of folders may be columns."""
+    if not is_pattern(source):
+        return source
+    parts = list(itertools.takewhile(lambda part: not glob.has_magic(part), source.parts[:-1]))
+    return Path(*parts)
 
 
 def _folder(path: Path) -> Any:
@@ -182,8 +204,8 @@ def _folder(path: Path) -> Any:
     tables = []
     for file in parquet_files(path):
         with parquet_errors(file):
-            table = _by_arrow(file, _size(file))
-            for folder in file.relative_to(path).parent.parts:
+            table = _by_arrow(file, size_of(file))
+            for folder in file.relative_to(root_of(path)).parent.parts:
                 name, mark, value = folder.partition("=")
                 if name in table.column_names:
                     problem = "found this column in the file and as the name of its folder; "
@@ -194,11 +216,11 @@ def _folder(path: Path) -> Any:
                     table = table.append_column(name, column.dictionary_encode())
         tables.append(table)
     with parquet_errors(path):
-        _check_types([table.schema for table in tables], parquet_files(path))
+        check_types([table.schema for table in tables], parquet_files(path))
         return pa.concat_tables(tables, promote_options="permissive")
 
 
-def _check_types(schemas: list[Any], files: list[Path]) -> None:
+def check_types(schemas: list[Any], files: list[Path]) -> None:
     """DataError for a column whose types in two files have no type for both."""
     import pyarrow as pa
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import tzinfo
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -58,6 +59,13 @@ class Form:
     number_type: str | None = None
 
 
+class Given(NamedTuple):
+    """All series of a table, also those left out as bad, and how many values each was given."""
+
+    ids: npt.NDArray[np.object_]
+    values: Ticks
+
+
 def without_holes(values: Array) -> Array:
     """Values (n,), the first and the last one given, with straight lines in place of NaN."""
     if not np.isnan(values).any():
@@ -100,6 +108,8 @@ class Panel:
         Whether the values have shown the season: a backtest finds it anew.
     covariates : Covariates, optional
         What is known beside the values, and after them.
+    given : Given, optional
+        What the table had that was read.
     """
 
     ids: npt.NDArray[np.object_]
@@ -115,6 +125,7 @@ class Panel:
     time: Ticks | None = None
     season_found: bool = False
     covariates: Covariates | None = None
+    given: Given | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -249,6 +260,24 @@ class Panel:
             day=self.day[kept],
             time=None if self.time is None else self.time[kept],
             covariates=self.covariates and self.covariates.until(self.offsets, kept, lengths),
+        )
+
+    def of_series(self, places: Ticks) -> Panel:
+        """The panel of some series alone, as they are (M,); `places` ascend."""
+        lengths, found = self.lengths[places], self.covariates
+        if found is not None:
+            rows = rows_from(found.starts(self.offsets)[places], lengths + found.ahead)
+            found = replace(found, values=found.values[rows])
+        return replace(
+            self,
+            ids=self.ids[places],
+            values=self.values[rows_from(self.offsets[places], lengths)],
+            offsets=offsets_of(lengths),
+            last=self.last[places],
+            day=self.day[places],
+            time=None if self.time is None else self.time[places],
+            covariates=found,
+            given=None,
         )
 
     def _overflow(self) -> DataError:

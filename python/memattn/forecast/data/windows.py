@@ -177,24 +177,52 @@ def rolling_windows(panel: Panel, horizon: int, n_windows: int, step_size: int =
     return Windows(series[ends > 0], ends[ends > 0])
 
 
-def first_cutoffs(panel: Panel, windows: Windows) -> Ticks:
+class Least(NamedTuple):
+    """The first of some times, as a panel's `last` counts them.
+
+    Attributes
+    ----------
+    cutoff : int
+        The last row known before any window.
+    begin : int
+        The first row of any series.
+    """
+
+    cutoff: int
+    begin: int
+
+
+def least_of(panel: Panel, windows: Windows) -> Least:
+    """The first times of a panel with some windows, at least one."""
+    cutoffs = panel.times(windows.series, windows.ends - panel.lengths[windows.series])
+    return Least(int(cutoffs.min()), int(_begins(panel).min()))
+
+
+def _begins(panel: Panel) -> Ticks:
+    """The numbers of the first rows, where rows have numbers."""
+    return np.asarray(panel.last - panel.frequency.step * (panel.lengths - 1))
+
+
+def first_cutoffs(panel: Panel, windows: Windows, least: Least | None = None) -> Ticks:
     """Up to when each series is known before the first of the windows (N,).
 
     That is one time for all series. Numbers are one as well, but series that begin with the same
     number, the least, are taken to count their own rows: each is known up to its own first window.
+    `least` is of a panel of which this one is a part.
     """
-    cutoffs = panel.times(windows.series, windows.ends - panel.lengths[windows.series])
-    first = np.full(len(panel), cutoffs.min())
+    least = least or least_of(panel, windows)
+    first = np.full(len(panel), least.cutoff)
     if panel.frequency.unit is Unit.NUMBER:
-        begin = panel.last - panel.frequency.step * (panel.lengths - 1)
-        own = np.full(len(panel), begin.min() - 1)  # without a window
+        cutoffs = panel.times(windows.series, windows.ends - panel.lengths[windows.series])
+        own = np.full(len(panel), least.begin - 1)  # without a window
         own[windows.series[::-1]] = cutoffs[::-1]  # of several the first
-        first = np.where(begin == begin.min(), own, first)
+        first = np.where(_begins(panel) == least.begin, own, first)
     return first
 
 
-def known_rows(panel: Panel, windows: Windows) -> Ticks:
+def known_rows(panel: Panel, windows: Windows, least: Least | None = None) -> Ticks:
     """How many rows of each series are known before the first of the windows (N,)."""
-    known = panel.past() <= np.repeat(first_cutoffs(panel, windows), panel.lengths)
+    cutoffs = first_cutoffs(panel, windows, least)
+    known = panel.past() <= np.repeat(cutoffs, panel.lengths)
     rows: Ticks = np.add.reduceat(known.astype(np.int64), panel.offsets[:-1])
     return rows

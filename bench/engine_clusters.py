@@ -1,0 +1,137 @@
+"""Ray, Dask and Spark on this machine alone, for tests and benchmarks: tables go there and back."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import pandas as pd
+import pyarrow as pa
+
+LOCAL = "127.0.0.1"
+Batch: TypeAlias = Callable[[Any], Any]
+
+
+class OnRay:
+    """Ray; `memory` is that of its object store in bytes."""
+
+    def __init__(self, workers: int, memory: int = 300 << 20) -> None:
+        self._ray, self._data = import_module("ray"), import_module("ray.data")
+        self._ray.init(
+            num_cpus=workers, object_store_memory=memory, include_dashboard=False,
+            _node_ip_address=LOCAL, log_to_driver=False, logging_level="error",
+        )  # fmt: skip
+        self._data.DataContext.get_current().enable_progress_bars = False
+        self.kind = self._data.Dataset
+
+    def send(self, frame: pd.DataFrame, parts: int = 1) -> Any:
+        """Blocks of Arrow."""
+        table = pa.Table.from_pandas(frame, preserve_index=False)
+        return self._data.from_arrow(table).repartition(parts)
+
+    def read(self, folder: Path) -> Any:
+        """A dataset that reads when it is needed."""
+        return self._data.read_parquet(str(folder))
+
+    def back(self, table: Any) -> pd.DataFrame:
+        """All blocks."""
+        blocks = self._ray.get(table.to_arrow_refs())
+        return pa.concat_tables([one for one in blocks if one.num_rows]).to_pandas()
+
+    def through(self, table: Any, function: Batch) -> Any:
+        """Block by block."""
+        return table.map_batches(function, batch_format="pyarrow", batch_size=None)
+
+    def stop(self) -> None:
+        """Ends Ray."""
+        self._ray.shutdown()
+
+
+class OnDask:
+    """Dask with a process for each worker."""
+
+    def __init__(self, workers: int, memory: int = 0) -> None:
+        distributed = import_module("dask.distributed")
+        self._frames = import_module("dask.dataframe")
+        self._cluster = distributed.LocalCluster(
+            n_workers=workers, threads_per_worker=1, host=LOCAL, dashboard_address=f"{LOCAL}:0"
+        )
+        self._client = distributed.Client(self._cluster)
+        self.kind = self._frames.DataFrame
+
+    def send(self, frame: pd.DataFrame, parts: int = 1) -> Any:
+        """Partitions of pandas."""
+        return self._frames.from_pandas(frame, npartitions=parts, sort=False)
+
+    def read(self, folder: Path) -> Any:
+        """A frame that reads when it is needed."""
+        return self._frames.read_parquet(folder)
+
+    def back(self, table: Any) -> pd.DataFrame:
+        """All partitions."""
+        found: pd.DataFrame = table.compute().reset_index(drop=True)
+        return found
+
+    def through(self, table: Any, function: Batch) -> Any:
+        """Partition by partition."""
+        return table.map_partitions(function, meta=table._meta)
+
+    def stop(self) -> None:
+        """Ends the workers."""
+        self._client.close()
+        self._cluster.close()
+
+
+class OnSpark:
+    """Spark in local mode; a task may fail three times."""
+
+    def __init__(self, workers: int, memory: int = 0) -> None:
+        os.environ["SPARK_LOCAL_IP"] = LOCAL
+        sql = import_module("pyspark.sql")
+        options = {
+            "spark.ui.enabled": "false",
+            "spark.driver.bindAddress": LOCAL,
+            "spark.driver.host": LOCAL,
+            "spark.driver.memory": "3g",
+            "spark.sql.shuffle.partitions": "4",
+            "spark.sql.session.timeZone": "UTC",
+            "spark.sql.timestampType": "TIMESTAMP_NTZ",  # of times without a zone
+            "spark.log.level": "OFF",
+        }
+        builder = sql.SparkSession.builder.master(f"local[{workers},4]")
+        for name, value in options.items():
+            builder = builder.config(name, value)
+        self._session = builder.getOrCreate()
+        self.kind = sql.DataFrame
+
+    def send(self, frame: pd.DataFrame, parts: int = 1) -> Any:
+        """Partitions of rows."""
+        table = pa.Table.from_pandas(frame, preserve_index=False)
+        return self._session.createDataFrame(table).repartition(parts)
+
+    def read(self, folder: Path) -> Any:
+        """A frame that reads when it is needed."""
+        return self._session.read.parquet(str(folder))
+
+    def back(self, table: Any) -> pd.DataFrame:
+        """All partitions."""
+        found: pd.DataFrame = table.toArrow().to_pandas()
+        return found
+
+    def through(self, table: Any, function: Batch) -> Any:
+        """Batch by batch."""
+
+        def each(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+            return (function(batch) for batch in batches)
+
+        return table.mapInArrow(each, table.schema)
+
+    def stop(self) -> None:
+        """Ends the session."""
+        self._session.stop()
+
+
+CLUSTERS: dict[str, Any] = {"ray": OnRay, "dask": OnDask, "spark": OnSpark}

@@ -1,0 +1,73 @@
+"""Folders of Parquet files with as many monthly series as are asked for, made on the spot."""
+
+from __future__ import annotations
+
+import itertools
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+LAYOUTS = ("series", "time")  # what a file holds: whole series, or some months of all of them
+BLOCK = 25_000  # series made at once
+FIRST = np.datetime64("2010-01")
+
+
+def many_series(folder: Path, count: int, rows: int, files: int, layout: str = "series") -> Path:
+    """Writes a folder of `count` series of `rows` months, in `files` files; the same each time."""
+    folder.mkdir(parents=True)
+    if layout == "series":
+        for k, some in enumerate(np.array_split(np.arange(count), files)):
+            table = _table(some, 0, rows, values(some, rows))
+            pq.write_table(table, folder / f"part-{k:04d}.parquet")
+        return folder
+    writers: list[pq.ParquetWriter] = []
+    cuts = np.linspace(0, rows, files + 1).astype(int)
+    for start in range(0, count, BLOCK):
+        some = np.arange(start, min(start + BLOCK, count))
+        y = values(some, rows)
+        for k, (begin, end) in enumerate(itertools.pairwise(cuts)):
+            table = _table(some, begin, end, y[:, begin:end])
+            if len(writers) <= k:
+                writers.append(pq.ParquetWriter(folder / f"part-{k:04d}.parquet", table.schema))
+            writers[k].write_table(table)
+    for one in writers:
+        one.close()
+    return folder
+
+
+def values(series: npt.NDArray[np.int64], rows: int) -> npt.NDArray[np.float64]:
+    """The values (N, rows) of some series: a level that wanders, a season, noise."""
+    found = np.empty((len(series), rows))
+    for start in range(0, len(series), BLOCK):
+        some = series[start : start + BLOCK, None]
+        rng = np.random.default_rng(int(some[0, 0]))
+        level = np.exp(rng.normal(4, 1, some.shape))
+        season = 1 + 0.3 * np.sin(2 * np.pi * (np.arange(rows) / 12 + rng.random(some.shape)))
+        wander = 0.02 * rng.normal(size=(len(some), rows)).cumsum(axis=1)
+        noise = 0.05 * rng.normal(size=(len(some), rows))
+        found[start : start + BLOCK] = level * season * np.exp(wander + noise)
+    return found
+
+
+def _table(
+    series: npt.NDArray[np.int64], begin: int, end: int, y: npt.NDArray[np.float64]
+) -> pa.Table:
+    ids = pa.array([f"store-{one:09d}" for one in series.tolist()])
+    codes = np.repeat(np.arange(len(series), dtype=np.int32), end - begin)
+    months = (FIRST + np.arange(begin, end)).astype("datetime64[us]")
+    return pa.table(
+        {
+            "unique_id": pa.DictionaryArray.from_arrays(codes, ids).cast(pa.string()),
+            "ds": np.tile(months, len(series)),
+            "y": y.ravel(),
+        }
+    )
+
+
+def temporary() -> tempfile.TemporaryDirectory[str]:
+    """A folder for them, gone after its block."""
+    return tempfile.TemporaryDirectory(prefix="memattn-bench-")

@@ -1,0 +1,275 @@
+"""A folder or a pattern of Parquet files as one long table, read a few rows at a time."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import numpy as np
+
+from memattn.errors import DataError, printable
+from memattn.extras import need
+from memattn.forecast.data.column_choice import check_name
+from memattn.forecast.data.columns import Columns
+from memattn.forecast.data.frame_columns import FrameColumns, frame_columns
+from memattn.forecast.data.parquet_reader import (
+    check_types,
+    parquet_errors,
+    parquet_files,
+    root_of,
+    size_of,
+)
+from memattn.forecast.data.time_zones import Ticks
+
+BATCH_ROWS = 1 << 18  # read at once
+
+
+class Batch:
+    """Some rows of a file set: a table of Arrow, and the number of each row in the whole set."""
+
+    def __init__(self, table: Any, rows: Ticks) -> None:
+        self.table, self.rows = table, rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def select(self, keep: Any) -> Batch:
+        """The rows that are marked in an array of booleans."""
+        import pyarrow as pa
+
+        if keep.all():
+            return self
+        return Batch(self.table.filter(pa.array(keep)), self.rows[keep])
+
+    def plain(self) -> Batch:
+        """The same with text as such, where it stood once for rows that may have gone."""
+        import pyarrow as pa
+
+        table = self.table
+        for place, field in enumerate(table.schema):
+            if pa.types.is_dictionary(field.type):
+                column = table.column(place).cast(field.type.value_type)
+                table = table.set_column(place, field.name, column)
+        return Batch(table, self.rows)
+
+
+def joined(batches: Sequence[Batch]) -> Batch:
+    """Batches one after the other."""
+    import pyarrow as pa
+
+    if len(batches) == 1:
+        return batches[0]
+    plain = any(one.table.schema != batches[0].table.schema for one in batches)
+    table = pa.concat_tables([one.plain().table if plain else one.table for one in batches])
+    return Batch(table, np.concatenate([one.rows for one in batches]))
+
+
+@dataclass(frozen=True)
+class FileSet:
+    """Parquet files that are one table.
+
+    Attributes
+    ----------
+    source : Path
+        The folder or the pattern that the caller named.
+    files : tuple of Path
+        In the order of their rows.
+    columns : tuple of str
+        Those that are read; the first has the ids.
+    """
+
+    source: Path
+    files: tuple[Path, ...]
+    columns: tuple[str, ...]
+
+    @cached_property
+    def lengths(self) -> Ticks:
+        """The rows of each file."""
+        return np.array([one[1] for one in self._heads], dtype=np.int64)
+
+    @cached_property
+    def starts(self) -> Ticks:
+        """The number of the first row of each file, and of all rows."""
+        return np.concatenate([np.zeros(1, np.int64), np.cumsum(self.lengths)])
+
+    @property
+    def rows(self) -> int:
+        """The number of all rows."""
+        return int(self.starts[-1])
+
+    @cached_property
+    def _heads(self) -> list[tuple[Any, int]]:
+        """The schema and the rows of each file."""
+        import pyarrow.parquet as pq
+
+        heads = []
+        for file in self.files:
+            with parquet_errors(file):
+                size_of(file)
+                with pq.ParquetFile(file) as opened:
+                    heads.append((opened.schema_arrow, opened.metadata.num_rows))
+        return heads
+
+    @cached_property
+    def schema(self) -> Any:
+        """The columns that are read, each of the type that suits all files.
+
+        Raises
+        ------
+        DataError
+            A file without one of them, or types that have none in common.
+        """
+        import pyarrow as pa
+
+        schemas = []
+        for (schema, _), file in zip(self._heads, self.files, strict=True):
+            names = [*schema.names, *self.of_folders(file)]
+            for name in self.columns:
+                if name not in names:
+                    self._refuse_missing(file, names, name)
+            kinds = [self._kind(schema, name) for name in self.columns]
+            schemas.append(pa.schema(list(zip(self.columns, kinds, strict=True))))
+        with parquet_errors(self.source):
+            check_types(schemas, list(self.files))
+            found = pa.unify_schemas(schemas, promote_options="permissive")
+        kind = found.field(0).type
+        if not (_is_text(kind) or pa.types.is_integer(kind)):
+            problem = f"found ids of the type {kind}, expected text or whole numbers"
+            raise DataError("mixed-ids", problem, file=self.source, column=self.columns[0])
+        return found
+
+    def _kind(self, schema: Any, name: str) -> Any:
+        import pyarrow as pa
+
+        if name not in schema.names:
+            return pa.string()
+        kind = schema.field(name).type
+        if pa.types.is_nested(kind):
+            problem = "found lists or records as cells, expected single values"
+            raise DataError("not-a-value", problem, file=self.source, column=name)
+        return kind.value_type if pa.types.is_dictionary(kind) else kind
+
+    def _refuse_missing(self, file: Path, names: Sequence[str], name: str) -> None:
+        columns = Columns()
+        columns.names = list(names)
+        try:
+            check_name(columns, "column", name)
+        except DataError as error:
+            problem = error.problem.partition("; pass")[0]
+            raise DataError("missing-column", problem, file=file, column=name) from None
+
+    def of_folders(self, file: Path) -> dict[str, str]:
+        """The columns that the names of folders above a file give, such as shop=1."""
+        found = {}
+        for part in file.relative_to(root_of(self.source)).parent.parts:
+            name, mark, value = part.partition("=")
+            if mark:
+                found[name] = unquote(value)
+        return found
+
+    def batches(self, columns: Sequence[str] | None = None) -> Iterator[Batch]:
+        """All rows in order, some at once; the next ones are read meanwhile.
+
+        Raises
+        ------
+        DataError
+            A file that cannot be read.
+        """
+        parts = self._read(list(self.columns if columns is None else columns))
+        with ThreadPoolExecutor(1) as reader:
+            coming = reader.submit(next, parts, None)
+            while (batch := coming.result()) is not None:
+                coming = reader.submit(next, parts, None)
+                yield batch
+
+    def _read(self, columns: list[str]) -> Iterator[Batch]:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        kinds = pa.schema([self.schema.field(name) for name in columns])
+        for k, file in enumerate(self.files):
+            given = self.of_folders(file)
+            own = [name for name in columns if name not in given]
+            texts = [name for name in own if _is_text(kinds.field(name).type)]
+            start = int(self.starts[k])
+            with parquet_errors(file), pq.ParquetFile(file, read_dictionary=texts) as opened:
+                for some in opened.iter_batches(BATCH_ROWS, columns=own):
+                    if not some.num_rows:
+                        continue
+                    some.validate(full=True)
+                    arrays = []
+                    for name in columns:
+                        if name in given:
+                            codes = pa.array(np.zeros(some.num_rows, np.int32))
+                            array = pa.DictionaryArray.from_arrays(codes, pa.array([given[name]]))
+                        else:
+                            array = some.column(name)
+                            kind = kinds.field(name).type
+                            if not pa.types.is_dictionary(array.type):
+                                array = array.cast(kind)
+                            elif array.type.value_type != kind:
+                                array = array.cast(pa.dictionary(pa.int32(), kind))
+                        arrays.append(array)
+                    table = pa.Table.from_arrays(arrays, names=columns)
+                    yield Batch(table, start + np.arange(some.num_rows))
+                    start += some.num_rows
+
+    def place(self, row: int) -> tuple[Path, int]:
+        """The file of a row of the set, and its number there from 0."""
+        k = int(np.searchsorted(self.starts, row, side="right")) - 1
+        return self.files[k], row - int(self.starts[k])
+
+    def columns_of(self, batch: Batch) -> Columns:
+        """A batch as a table to read; messages name the file and the row there."""
+        plain = frame_columns(batch.table, file=self.source)
+        return _FileColumns(plain, self, batch.rows)
+
+
+class _FileColumns(FrameColumns):
+    """The columns of rows of several files."""
+
+    def __init__(self, plain: FrameColumns, files: FileSet, rows: Ticks) -> None:
+        super().__init__(plain.frame, files.source)
+        self._files, self._rows = files, rows
+
+    def error(self, kind: str, problem: str, row: int, column: str) -> DataError:
+        """The DataError for a cell, with its file and its row there."""
+        file, number = self._files.place(int(self._rows[row]))
+        return DataError(kind, f"row {number + 1}: {problem}", file=file, column=column)
+
+    def place(self, row: int) -> str:
+        """The row in its file, counted from 1."""
+        file, number = self._files.place(int(self._rows[row]))
+        return f"row {number + 1:,} of {printable(file.name)}"
+
+
+def file_set(source: Path, columns: Sequence[str]) -> FileSet:
+    """The Parquet files that a folder holds or a pattern matches.
+
+    Raises
+    ------
+    DataError
+        There are none.
+    ModuleNotFoundError
+        narwhals or PyArrow are not installed.
+    """
+    need("a folder of Parquet files", "parquet", "narwhals", "pyarrow")
+    files = parquet_files(source)
+    if not files:
+        what = (
+            "no file matches it" if glob.has_magic(str(source)) else "found no Parquet file in it"
+        )
+        raise DataError("not-found", f"{what}; expected *.parquet", file=source)
+    return FileSet(source, tuple(files), tuple(dict.fromkeys(columns)))
+
+
+def _is_text(kind: Any) -> bool:
+    import pyarrow as pa
+
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))

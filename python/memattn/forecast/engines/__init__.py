@@ -1,0 +1,32 @@
+"""Tables of Ray, Dask and Spark: whose they are, without importing what is not there already."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from memattn.forecast.engines.engine import Engine
+
+# By the package of the type: the names of its tables, and the module that knows them.
+ENGINES = {
+    "ray": (("Dataset", "MaterializedDataset"), "ray_data"),
+    "dask": (("DataFrame",), "dask_frame"),
+    "pyspark": (("DataFrame",), "spark_frame"),
+}
+
+
+def is_engine_table(data: object) -> bool:
+    """Whether it is a table of one of the engines."""
+    package = type(data).__module__.partition(".")[0]
+    return package in ENGINES and type(data).__name__ in ENGINES[package][0]
+
+
+def engine_of(data: object) -> Engine | None:
+    """The engine whose table it is; None for any other object."""
+    if not is_engine_table(data):
+        return None
+    module = ENGINES[type(data).__module__.partition(".")[0]][1]
+    made: Any = import_module(f"memattn.forecast.engines.{module}")
+    engine: Engine = made.engine_for(data)
+    return engine

@@ -1,0 +1,313 @@
+"""Fit and predict on the tables of an engine: what the driver does, and what the workers.
+
+The driver gets the counts of series, the rows of the sample, and notes; workers get the model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import narwhals as nw
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from memattn.errors import DataError, quoted, refused
+from memattn.forecast.data import series_sample
+from memattn.forecast.data.long_rows import Note
+from memattn.forecast.data.panel import Panel
+from memattn.forecast.data.windows import Least, Rolling
+from memattn.forecast.engines import engine_of
+from memattn.forecast.engines.engine import Engine, Job
+from memattn.forecast.engines.notes import in_its_series, read_notes
+from memattn.forecast.engines.parts import (
+    DATA,
+    FUTURE,
+    NOTE,
+    STATIC,
+    TAG,
+    Count,
+    Cutoffs,
+    Forecasting,
+    MergeCounts,
+    Names,
+    RowsOfSample,
+    Tagged,
+    WindowForecasting,
+    counted_of,
+    counts_schema,
+)
+
+if TYPE_CHECKING:
+    from memattn.forecast.arguments import ForecasterOptions
+
+NO_ROWS = "found no rows, expected some series"
+ARGUMENTS = {DATA: "data", FUTURE: "X_df", STATIC: "static_df"}
+
+
+class Sampled(NamedTuple):
+    """What a fit takes of tables of an engine.
+
+    Attributes
+    ----------
+    data, static_df : Table
+        The rows of the series in the sample, by id and time.
+    names : Names
+        Their columns.
+    is_all : bool
+        Whether the sample is all series.
+    """
+
+    data: pa.Table
+    static_df: pa.Table | None
+    names: Names
+    is_all: bool
+
+
+class _Tables(NamedTuple):
+    """The caller's tables in one, whose rows have a tag if they are several."""
+
+    engine: Engine
+    table: Any
+    schema: pa.Schema
+    of_data: pa.Schema
+    names: Names
+
+
+def sample_on(where: str, options: ForecasterOptions, data: Any, static_df: Any = None) -> Sampled:
+    """The rows that a fit trains on, of a table of an engine.
+
+    Raises
+    ------
+    DataError
+        A column that is missing or cannot be read, options that need all rows in one place.
+    """
+    found = _tables(where, options, {DATA: data, STATIC: static_df})
+    budget = series_sample.BUDGET
+    work = Count(found.names, options.seed, budget)
+    counts = found.engine.map_parts(found.table, work, found.schema, counts_schema())
+    merged = found.engine.merged(counts, MergeCounts(budget), counts_schema())
+    read_notes(one for one in merged[NOTE].to_pylist() if one is not None)
+    counted = counted_of(merged)
+    if not len(counted.hashes):
+        raise refused(where, "data", NO_ROWS)
+    last = series_sample.last_hash(counted, budget)
+    rows = found.table
+    if last is not None:
+        chosen = RowsOfSample(found.names, options.seed, last)
+        rows = found.engine.map_parts(rows, chosen, found.schema, found.schema)
+    tables = found.names.split(found.engine.collect(rows, found.schema).combine_chunks())
+    order = [(found.names.id_col, "ascending"), (found.names.time_col, "ascending")]
+    static = tables.get(STATIC)
+    if static is not None:
+        static = static.sort_by(found.names.id_col)
+    return Sampled(tables[DATA].sort_by(order), static, found.names, last is None)
+
+
+def in_sample(error: DataError, sampled: Sampled) -> Exception:
+    """An error of reading the sample, with the series and the row there."""
+    return in_its_series(error, sampled.data, sampled.names, whole=True)
+
+
+def predict_on(
+    where: str,
+    options: ForecasterOptions,
+    model: bytes,
+    data: Any,
+    *,
+    future: Any,
+    static_df: Any,
+    levels: list[float],
+    h: int,
+) -> tuple[Any, tuple[Note, ...]]:
+    """The forecasts of a table of an engine, as one of the same; and what workers noted.
+
+    Raises
+    ------
+    DataError, TypeError, ValueError
+        As in `Forecaster.predict`.
+    """
+    broadcast = None
+    if future is not None and options.id_col not in _columns(where, FUTURE, future):
+        # Its rows hold for all series.
+        times = _time_type(options, engine_of(data).schema(data))  # type: ignore[union-attr]
+        broadcast = _on_clock(_collected(where, future), *times)
+        future = None
+    tables = {DATA: data, FUTURE: future, STATIC: static_df}
+    found = _tables(where, options, tables)
+    schema = _out(options, found, (), levels)
+    given = {"level": levels, "h": h}
+    work = Forecasting(type(options), model, found.names, given, schema, broadcast)
+    return _forecast(found, work, data)
+
+
+def windows_on(
+    where: str,
+    options: ForecasterOptions,
+    model: bytes,
+    data: Any,
+    static_df: Any,
+    rolling: Rolling,
+    levels: list[float],
+) -> tuple[Any, tuple[Note, ...]]:
+    """The table of `Forecaster.cross_validation`, of one model, as one of the engine; and notes."""
+    found = _tables(where, options, {DATA: data, STATIC: static_df})
+    times = found.of_data.field(found.names.time_col)
+    more = (times.with_name("cutoff"), found.of_data.field(found.names.target_col))
+    schema = _out(options, found, more, levels)
+    given = {"level": levels, "rolling": rolling}
+    return _forecast(
+        found, WindowForecasting(type(options), model, found.names, given, schema), data
+    )
+
+
+def least_on(
+    where: str,
+    options: ForecasterOptions,
+    like: Panel,
+    data: Any,
+    static_df: Any,
+    rolling: Rolling,
+) -> Least:
+    """The first times of the windows of all series, of which some are in the panel `like`."""
+    found = _tables(where, options, {DATA: data, STATIC: static_df})
+    schema = pa.schema([*((name, pa.int64()) for name in Least._fields), (NOTE, pa.string())])
+    like = like.of_series(np.zeros(0, np.int64))
+    given = {"rolling": rolling, "params": options.get_params(), "like": like}
+    work = Cutoffs(type(options), b"", found.names, given, schema)
+    rows, _ = _forecast(found, work, data)
+    times = found.engine.collect(rows, pa.schema([one for one in schema if one.name != NOTE]))
+    return Least(*(int(pc.min(times[name]).as_py()) for name in Least._fields))
+
+
+def _out(
+    options: ForecasterOptions, found: _Tables, more: Sequence[pa.Field], levels: list[float]
+) -> pa.Schema:
+    """The columns of forecasts, and that of notes."""
+    fields = [found.of_data.field(name) for name in (found.names.id_col, found.names.time_col)]
+    fields += [*more, pa.field(options.alias, pa.float64())]
+    for level in levels:
+        names = (f"{options.alias}-{end}-{level:g}" for end in ("lo", "hi"))
+        fields += [pa.field(name, pa.float64()) for name in names]
+    return pa.schema([*fields, pa.field(NOTE, pa.string())])
+
+
+def _forecast(found: _Tables, work: Forecasting, data: Any) -> tuple[Any, tuple[Note, ...]]:
+    """What work makes of all series, and what it noted."""
+    job = Job(work, found.names.id_col, NOTE, found.schema, work.schema, data)
+    rows, notes = found.engine.by_series(found.table, job)
+    return rows, read_notes(notes[NOTE].to_pylist())
+
+
+def _tables(where: str, options: ForecasterOptions, given: Mapping[int, Any]) -> _Tables:
+    """The columns that are needed of all tables, in one of the engine."""
+    engine = engine_of(given[DATA])
+    if engine is None:
+        raise refused(where, "data", f"found {type(given[DATA]).__name__}, expected an engine's")
+    target = options.target_col
+    if options.id_col is None or not isinstance(target, str):
+        problem = (
+            "found options of a wide table or of one series, expected id_col and one target_col"
+        )
+        raise refused(where, "data", problem)
+    wanted: dict[int, list[str]] = {
+        DATA: [options.id_col, options.time_col, target],
+        FUTURE: [options.id_col, options.time_col, *options.futr_exog_list],
+        STATIC: [options.id_col],
+    }
+    wanted[DATA] += [*options.futr_exog_list, *options.hist_exog_list]
+    of_data = engine.schema(given[DATA])
+    if not of_data.names:  # Ray knows none of a table without rows
+        raise refused(where, "data", NO_ROWS)
+    times = _time_type(options, of_data)
+    tables = {
+        tag: _of_engine(where, engine, tag, one, times)
+        for tag, one in given.items()
+        if one is not None
+    }
+    schemas = {tag: engine.schema(one) for tag, one in tables.items() if tag != DATA}
+    schemas[DATA] = of_data
+    beside = schemas[STATIC].names if STATIC in schemas else []
+    for name in options.stat_exog_list:
+        wanted[STATIC if name in beside else DATA].append(name)
+    parts = {}
+    for tag, table in tables.items():
+        missing = [name for name in wanted[tag] if name not in schemas[tag].names]
+        if missing:
+            there = ", ".join(map(quoted, schemas[tag].names))
+            problem = f"found no column {quoted(missing[0])} among {there}"
+            hint = "; a wide table has to be made long" if tag == DATA else ""
+            raise DataError("missing-column", f"{ARGUMENTS[tag]}: {problem}{hint}", function=where)
+        schemas[tag] = pa.schema([schemas[tag].field(name) for name in wanted[tag]])
+        parts[tag] = engine.select(table, wanted[tag])
+    names = Names(
+        options.id_col, options.time_col, target, {tag: tuple(wanted[tag]) for tag in parts}
+    )
+    if len(parts) == 1:
+        return _Tables(engine, parts[DATA], schemas[DATA], schemas[DATA], names)
+    try:
+        schema = pa.unify_schemas(list(schemas.values()), promote_options="permissive")
+    except pa.ArrowTypeError as error:
+        raise refused(
+            where, "data", f"found a column of other types in two tables: {error}"
+        ) from None
+    schema = schema.append(pa.field(TAG, pa.int32()))
+    tagged = [
+        engine.map_parts(one, Tagged(tag, schema), schemas[tag], schema)
+        for tag, one in parts.items()
+    ]
+    return _Tables(engine, engine.union(tagged), schema, schemas[DATA], names)
+
+
+def _of_engine(
+    where: str, engine: Engine, tag: int, table: Any, times: tuple[str, pa.DataType]
+) -> Any:
+    """A table as one of the engine; a local one is sent there, with `times` as in the data."""
+    other = engine_of(table)
+    if other is None:
+        return engine.from_arrow(_on_clock(_local(where, tag, table), *times))
+    if type(other) is not type(engine):
+        problem = "found a table of another engine, expected one of that of data, or a data frame"
+        raise refused(where, ARGUMENTS[tag], problem)
+    return table
+
+
+def _time_type(options: ForecasterOptions, schema: pa.Schema) -> tuple[str, pa.DataType]:
+    there = options.time_col in schema.names
+    return options.time_col, schema.field(options.time_col).type if there else pa.null()
+
+
+def _on_clock(table: pa.Table, time_col: str, kind: pa.DataType) -> pa.Table:
+    """A local table whose times, where they have no zone, are on the clock of the data.
+
+    So is what Spark's frames become in pandas.
+    """
+    if time_col not in table.column_names or not getattr(kind, "tz", None):
+        return table
+    place = table.column_names.index(time_col)
+    if getattr(table.schema.field(place).type, "tz", "") is not None:
+        return table
+    return table.set_column(place, time_col, pc.assume_timezone(table[time_col], kind.tz))
+
+
+def _columns(where: str, tag: int, table: Any) -> list[str]:
+    engine = engine_of(table)
+    schema = _local(where, tag, table).schema if engine is None else engine.schema(table)
+    return list(schema.names)
+
+
+def _collected(where: str, future: Any) -> pa.Table:
+    engine = engine_of(future)
+    if engine is None:
+        return _local(where, FUTURE, future)
+    return engine.collect(future, engine.schema(future))
+
+
+def _local(where: str, tag: int, table: Any) -> pa.Table:
+    try:
+        frame = nw.from_native(table)
+    except TypeError:
+        problem = f"found {type(table).__name__}, expected a table of the engine or a data frame"
+        raise refused(where, ARGUMENTS[tag], problem) from None
+    return (frame.collect() if isinstance(frame, nw.LazyFrame) else frame).to_arrow()

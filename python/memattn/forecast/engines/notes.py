@@ -1,0 +1,113 @@
+"""What workers have to say, as text that goes with their rows, and what the caller gets of it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from memattn.errors import DataError, quoted
+from memattn.forecast.data.long_rows import Note, plural
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from memattn.forecast.engines.parts import Names
+
+OF_EVERY_PART = ("frequency", "season", "unsorted")  # notes that say nothing of the data
+ROW = re.compile(r"\brow ([0-9,]+)")
+OF_DATA_ERROR = ("kind", "column", "line", "argument", "function")
+
+
+def as_note(said: Note | Exception) -> str:
+    """A note, or an error, as text."""
+    if isinstance(said, Note):
+        return json.dumps({"note": [said.kind, said.text, said.count]})
+    if isinstance(said, DataError):
+        more = {name: getattr(said, name) for name in OF_DATA_ERROR}
+        return json.dumps({"error": said._problem, **more})
+    return json.dumps({"error": str(said), "type": isinstance(said, TypeError)})
+
+
+def read_notes(texts: Iterable[str]) -> tuple[Note, ...]:
+    """The notes of all parts, each kind once and counted.
+
+    Raises
+    ------
+    DataError, TypeError, ValueError
+        The first error of any, in the order of its text.
+    """
+    notes: dict[str, list[Note]] = {}
+    errors = []
+    for text in sorted(texts):
+        found = json.loads(text)
+        if "error" in found:
+            errors.append(found)
+        else:
+            note = Note(*found["note"])
+            if note.kind not in OF_EVERY_PART:
+                notes.setdefault(note.kind, []).append(note)
+    if errors:
+        raise _error(errors[0], len(errors) - 1)
+    return tuple(_together(some) for some in notes.values())
+
+
+def _together(notes: Sequence[Note]) -> Note:
+    if len(notes) == 1:
+        return notes[0]
+    count = sum(note.count for note in notes)
+    text = f"{count:,} in {len(notes):,} parts of the data; in one of them: {notes[0].text}"
+    return Note(notes[0].kind, text, count)
+
+
+def _error(found: dict[str, object], more: int) -> Exception:
+    text = str(found["error"])
+    if more:
+        text += f" (and errors in {plural(more, 'other part')} of the data)"
+    if "kind" not in found:
+        return TypeError(text) if found["type"] else ValueError(text)
+    named = {name: found[name] for name in OF_DATA_ERROR if name != "kind"}
+    return DataError(str(found["kind"]), text, **named)  # type: ignore[arg-type]
+
+
+def in_its_series(error: Exception, data: pa.Table, names: Names, *, whole: bool) -> Exception:
+    """An error that names a row of a part, as one that names the series and its row there.
+
+    Parameters
+    ----------
+    error : Exception
+        Of reading `data`.
+    data : Table
+        With `whole`, whole series, by id and time.
+    names : Names
+        The columns of the table.
+    whole : bool
+        Whether rows of the series can be counted; else the time of the row says which one it is.
+    """
+    if not isinstance(error, DataError) or error.argument in ("X_df", "static_df"):
+        return error
+    line, problem = error.line, error._problem
+    if line is None or not 1 <= line <= data.num_rows:
+        return error
+    name = str(data[names.id_col][line - 1].as_py())
+    if not problem.startswith("series "):
+        problem = f"series {quoted(name)}: {problem}"
+    if whole:
+        ids = np.array(data[names.id_col].to_pylist(), dtype=object)
+        first = int(np.argmax(ids == data[names.id_col][line - 1].as_py()))
+        problem = ROW.sub(lambda row: f"row {_within(row[1], first):,}", problem)
+        line -= first
+    else:
+        time = data[names.time_col][line - 1].as_py()
+        problem, line = f"{problem} ({names.time_col}: {time})", None
+    found = DataError(error.kind, problem, line=line, column=error.column, argument=error.argument)
+    found.function = error.function
+    return found
+
+
+def _within(row: str, first: int) -> int:
+    """A row of a table, counted from 1, as one of the series that begins after `first` rows."""
+    return int(row.replace(",", "")) - first

@@ -1,0 +1,97 @@
+"""How a fitted forecaster takes new rows without training."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from memattn.forecast.data.bad_series import DROP
+from memattn.forecast.data.long_rows import Note, plural
+from memattn.forecast.data.panel import Data, Panel, Table
+from memattn.forecast.data.panel_update import Update, updated
+from memattn.forecast.data.windows import Windows
+from memattn.forecast.fitting import Fitted, HeldOut
+from memattn.forecast.forecaster_data import ForecasterData
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+KIND = "update"  # of notes: those of one update replace those of the one before
+
+
+class ForecasterUpdate(ForecasterData):
+    """New rows of its series, and new series."""
+
+    def update(self, data: Data, *, static_df: Table | None = None) -> Self:
+        """Add rows to the series of fit, and new series; nothing is trained.
+
+        `predict` then has the bits of ``predict(data)`` with all rows, and so has the forecaster
+        after `save` and `load`. Intervals keep their calibration, and `settings` stay.
+
+        Parameters
+        ----------
+        data : DataFrame or path
+            New rows with the columns and the frequency of fit, in any order. They mostly go on with
+            their series; a row between or before the known ones is put where it belongs, and one
+            that is known already, with the same value, is passed over.
+        static_df : DataFrame or path, optional
+            As in `fit`, of the series in `data`.
+
+        Returns
+        -------
+        Forecaster
+            Itself. After an exception, KeyboardInterrupt included, it is as it was before.
+
+        Raises
+        ------
+        RuntimeError
+            Before fit, or for a forecaster that was saved without its series.
+        DataError
+            The rows cannot be used: a time that has another value already, rows between the steps
+            of the frequency, ids or times of another type than in fit; it names row and column.
+            With covariates also rows before the first one of a known series.
+        TypeError, ValueError
+            `data` is a Panel, or series would end at another phase of their season than forecasts
+            begin at.
+
+        Notes
+        -----
+        Covariates that are known over the horizon are kept so far; those of later rows come with
+        new rows, or as `X_df` of `predict`.
+        """
+        where = "Forecaster.update"
+        state = self._state_with_series("update")
+        if isinstance(data, Panel):
+            msg = "data: found a Panel, expected a data frame or the path of a file: rows are added"
+            raise TypeError(f"{where}: {msg} as they were read")
+        read = partial(self._panel_like_fit, where, data, static_df)
+        found = updated(state.panel, read, drop=self.on_bad_series == DROP)
+        self._check_phases(where, found.panel, state.settings)
+        self._fitted = _after(state, found)
+        return self
+
+
+def _after(state: Fitted, found: Update) -> Fitted:
+    """The state with the panel of an update."""
+    text = f"the last update brought {plural(found.rows, 'row')} of "
+    text += plural(found.series, "series", "series")
+    if found.added:
+        text += f", {found.added:,} of them new"
+    notes = [note for note in state.notes if not note.kind.startswith(KIND)]
+    notes.append(Note(KIND, text, found.rows))
+    for note in found.notes:
+        notes.append(Note(f"{KIND}-{note.kind}", f"in the last update: {note.text}", note.count))
+    held = state.held_out
+    if held is not None:
+        place = found.place[held.windows.series]
+        there = place >= 0
+        ends = held.windows.ends + found.before[held.windows.series]
+        order = np.flatnonzero(there)
+        order = order[np.argsort(place[order], kind="stable")]
+        windows = Windows(place[order], ends[order])
+        held = HeldOut(windows, held.forecasts[order], held.model, held.levels)
+        held = held if len(windows) else None
+    return replace(state, panel=found.panel, notes=tuple(notes), held_out=held)

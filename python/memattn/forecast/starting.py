@@ -1,0 +1,108 @@
+"""Trainings that begin with the weights of another fit."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+
+from memattn.errors import refused
+from memattn.forecast.arguments import EXOG, ForecasterOptions
+from memattn.forecast.conformal import Calibration
+from memattn.forecast.data.panel import Panel
+from memattn.forecast.data.time_zones import Ticks
+from memattn.forecast.data.windows import Windows
+from memattn.forecast.forecaster_settings import START, STARTED_STEPS, Setting, Settings
+from memattn.forecast.model import Model, Weights, model_of
+
+# Options that must be those of the fit before: networks have been made for them.
+SAME = ("horizon", "members", "season", "lookback", "loss", "level", *EXOG, "calendar", "country")
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """A fit to go on from.
+
+    Attributes
+    ----------
+    model : Model
+        Trained.
+    panel : Panel
+        What it has seen; without series where that is not known.
+    calibration : Calibration, optional
+        Of its intervals.
+    """
+
+    model: Model
+    panel: Panel
+    calibration: Calibration | None
+
+    @property
+    def settings(self) -> Settings:
+        """Those of the fit."""
+        return self.model.settings
+
+    def model_for(self, settings: Settings, panel: Panel) -> Model:
+        """A model for a training with `settings_after`, which has these weights."""
+        return model_of(settings, panel, self._weights(), self.model)
+
+    def _weights(self) -> Sequence[Weights]:
+        engine = self.model.engine
+        return [engine.parameters(k) for k in range(engine.members)]
+
+    @property
+    def fingerprint(self) -> str:
+        """What tells these weights from others."""
+        digest = hashlib.blake2b(digest_size=8)
+        for one in self._weights():
+            digest.update(np.ascontiguousarray(one, "<f4").tobytes())
+        return digest.hexdigest()
+
+    def unseen(self, panel: Panel, windows: Windows) -> Windows:
+        """Those windows of a panel whose forecasts begin after all that was seen of their series.
+
+        None of them where it is not known what was seen.
+        """
+        if not len(self.panel):
+            return Windows(windows.series[:0], windows.ends[:0])
+        new = windows.ends >= self._seen(panel)[windows.series]
+        return Windows(windows.series[new], windows.ends[new])
+
+    def _seen(self, panel: Panel) -> Ticks:
+        """How many rows of each series of a panel are not after what was seen of it (N,)."""
+        place = {one: k for k, one in enumerate(self.panel.ids.tolist())}
+        old = np.array([place.get(one, -1) for one in panel.ids.tolist()], dtype=np.int64)
+        after = (panel.positions() - self.panel.positions()[old]) // panel.frequency.step
+        seen: Ticks = np.where(old < 0, 0, panel.lengths - after)
+        return seen
+
+
+def check_start(where: str, start: Start, own: ForecasterOptions, other: ForecasterOptions) -> None:
+    """ValueError for a fit that others cannot go on from, or not with these options."""
+    differ = [name for name in SAME if getattr(own, name) != getattr(other, name)]
+    if differ:
+        found, expected = (
+            ", ".join(f"{name}={getattr(one, name)!r}" for name in differ) for one in (other, own)
+        )
+        problem = f"found a forecaster with {found}, expected {expected}, as in this one"
+        raise refused(where, START, problem)
+    if start.settings["steps"].value == 0:
+        problem = "found a forecaster without a training of its own, expected trained networks"
+        raise refused(where, START, f"{problem}; call fit() without {START}")
+
+
+def settings_after(start: Start, asked: ForecasterOptions) -> Settings:
+    """The settings of a training that goes on from a fit: those of that one, and few steps."""
+    before = start.settings
+    times = before[START].value + 1 if START in before else 1
+    steps = Setting(asked.steps, "as given")
+    if asked.steps is None:
+        most = min(before["steps"].value, STARTED_STEPS)
+        steps = Setting(most, "few, for networks that are trained already")
+    seed = Setting(asked.seed, "as given" if asked.seed else "default")
+    how = "training began with the weights of a fitted forecaster, whose other settings these are"
+    kept = {name: one for name, one in before.items() if name != "sample"}
+    return MappingProxyType(kept | {"steps": steps, "seed": seed, START: Setting(times, how)})

@@ -1,0 +1,35 @@
+# shellcheck shell=bash
+# The tests of the engines: Ray, Dask and Spark in local mode, and fugue, each in an environment of its own
+# (.venv-hosts/NAME, as for the hosts), with the wheel in it, and in a network of its own that has a loopback
+# interface and nothing else: Ray's servers would listen on all there are.
+# Sourced from the root of the repository, after hosts.sh.
+
+# without_network COMMAND...: in a network namespace of its own.
+without_network() {
+  unshare --map-root-user --net bash -c 'ip link set lo up && exec "$@"' bash "$@"
+}
+
+# run_on_engine NAME FILE...: in one process, which starts the engine once.
+run_on_engine() {
+  local name=$1
+  shift
+  export MEMATTN_TEST_ENGINE=$name MEMATTN_TEST_HOST=$name
+  export RAY_USAGE_STATS_ENABLED=0 SPARK_LOCAL_IP=127.0.0.1 PYSPARK_PYTHON=$PWD/.venv-hosts/$name/bin/python
+  # What engines warn of is theirs to mend.
+  PATH=$PWD/.venv-hosts/$name/bin:$PATH \
+    without_network timeout 900 python -m pytest --quiet --tb=short --show-capture=no -W default "$@"
+}
+
+# test_engine NAME: one fit, one forecast, and the engine's part of docs/scale.md.
+test_engine() {
+  run_on_engine "$1" tests/python/engines/test_one_result.py tests/python/test_pages.py
+}
+
+# test_engine_all NAME: all kinds of data, and workers that are killed.
+test_engine_all() {
+  run_on_engine "$1" tests/python/engines tests/python/test_pages.py \
+    --ignore=tests/python/engines/test_fugue.py
+}
+
+# test_fugue: its transform, with the functions that workers of the engines run.
+test_fugue() { run_on_engine fugue tests/python/engines/test_fugue.py; }

@@ -1,0 +1,31 @@
+"""The engine that the tests of a process run on: MEMATTN_TEST_ENGINE names it."""
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bench.engine_clusters import CLUSTERS
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture(scope="session")
+def mark(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The file of `dying.die_once`, which workers inherit the name of."""
+    path = tmp_path_factory.mktemp("mark") / "dead"
+    os.environ["MEMATTN_TEST_MARK"] = str(path)
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])
+    os.environ["PYSPARK_PYTHON"] = sys.executable
+    sys.path.insert(0, str(HERE))
+    return path
+
+
+@pytest.fixture(scope="session")
+def engine(mark: Any) -> Iterator[Any]:
+    """Two workers of the engine."""
+    found = CLUSTERS[os.environ["MEMATTN_TEST_ENGINE"]](2)
+    yield found
+    found.stop()

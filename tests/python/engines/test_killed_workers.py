@@ -1,0 +1,44 @@
+"""A worker is killed, and the table is the same."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from memattn.forecast import Forecaster
+from memattn.forecast.data import series_sample
+from memattn.forecast.data.series_sample import Budget
+
+from .series import assert_same_model, assert_same_rows, months, plain
+
+
+@pytest.fixture
+def expected(monkeypatch: pytest.MonkeyPatch, mark: Path) -> Forecaster:
+    monkeypatch.setattr(series_sample, "BUDGET", Budget(600, 3))
+    mark.unlink(missing_ok=True)
+    return Forecaster(3, season=12, steps=5).fit(months())
+
+
+def test_a_source_that_fails_once_changes_no_model(
+    engine: Any, mark: Path, expected: Forecaster
+) -> None:
+    from dying import rows_from_the_dead
+
+    given = engine.through(engine.send(months(), 4), rows_from_the_dead)
+    found = Forecaster(3, season=12, steps=5).fit(given)
+    assert mark.exists()
+    assert_same_model(found, expected)
+
+
+def test_a_worker_killed_while_it_forecasts_changes_no_row(
+    engine: Any, mark: Path, expected: Forecaster, tmp_path: Path
+) -> None:
+    from dying import Dying
+
+    given = engine.send(months(), 4)
+    found = Dying(3, season=12, steps=5).fit(given)
+    assert not mark.exists()
+    forecasts = engine.back(found.predict(given, level=[80]))
+    assert mark.exists()
+    local = plain(expected, tmp_path / "model").predict(months(), level=[80])
+    assert_same_rows(forecasts, local)

@@ -1,0 +1,242 @@
+"""Folders of files that are broken, disks that are full, processes that end."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from memattn.errors import DataError
+from memattn.forecast import file_passes
+
+from ..full_disk import full_disk
+from .folders import (
+    LAYOUTS,
+    assert_same_fit,
+    by_series,
+    by_time,
+    forecaster,
+    make_small,
+    same,
+    table,
+    write,
+    written,
+)
+
+
+@pytest.fixture(autouse=True)
+def small_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few rows count as many."""
+    make_small(monkeypatch)
+
+
+def with_part(folder: Path, name: str, part: Any) -> None:
+    if isinstance(part, bytes):
+        (folder / name).write_bytes(part)
+    else:
+        pq.write_table(pa.Table.from_pandas(part, preserve_index=False), folder / name)
+
+
+ROWS = table(count=2)
+BROKEN: dict[str, tuple[Any, str]] = {
+    "no Parquet": (b"not a parquet file", "z.parquet: cannot be read as Parquet"),
+    "empty": (b"", "z.parquet: cannot be read as Parquet"),
+    "cut off": (b"PAR1" + bytes(100), "z.parquet: cannot be read as Parquet"),
+    "no column": (ROWS.drop(columns="y"), 'z.parquet.*found no column "y"'),
+    "other ids": (ROWS.assign(unique_id=1), "z.parquet.*found the type int64, expected large"),
+    "other times": (ROWS.assign(ds=7), "z.parquet.*found the type int64, expected timestamp"),
+    "lists": (ROWS.assign(y=[[1.0]] * len(ROWS)), "found lists or records as cells"),
+    "missing id": (ROWS.assign(unique_id=[None, *ROWS.unique_id[1:]]), "z.parquet.*: row 1: found"),
+    "missing time": (ROWS.assign(ds=[pd.NaT, *ROWS.ds[1:]]), "z.parquet.*: row 1: .*no time"),
+    "twice": (ROWS.assign(y=1.0), r"twice with different values, .* of part-\d\d.parquet and 1 in "
+              r"row \d+ of z.parquet"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("layout", ["series", "time"])
+@pytest.mark.parametrize("kind", BROKEN)
+def test_broken_files_are_refused_with_their_name(kind: str, layout: str, tmp_path: Path) -> None:
+    part, says = BROKEN[kind]
+    folder = write(tmp_path / "in", LAYOUTS[layout](table(), 3))
+    fitted = forecaster().fit(folder, memory="2GiB")
+    before = fitted._state("test")
+    with_part(folder, "z.parquet", part)
+    out = tmp_path / "o.parquet"
+    out.write_bytes(b"old")
+    with pytest.raises(DataError, match=says):
+        fitted.write_forecasts(out, folder)
+    if kind != "twice":  # whose series need not be in the sample
+        with pytest.raises(DataError, match=says):
+            fitted.fit(folder, memory="2GiB")
+    assert fitted._state("test") is before
+    assert out.read_bytes() == b"old"
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["in", "o.parquet"]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_bad_row_is_named_by_its_file_and_place(layout: str, tmp_path: Path) -> None:
+    rows = table()
+    fitted = forecaster().fit(rows)
+    rows.loc[(rows.unique_id == "shop 21") & (rows.ds == "2016-03-01"), "y"] = np.inf
+    parts = LAYOUTS[layout](rows, 5)
+    (k,) = (k for k, part in enumerate(parts) if np.isinf(part.y).any())
+    row = int(np.argmax(np.isinf(parts[k].y))) + 1
+    folder = write(tmp_path / "in", parts)
+    says = f'part-{k:02d}.parquet, column "y": row {row}: series "shop 21": found inf'
+    with pytest.raises(DataError, match=says):
+        fitted.write_forecasts(tmp_path / "o.csv", folder)
+
+
+@pytest.mark.parametrize("layout", ["series", "time"])
+def test_files_without_rows_and_numbers_of_other_types_are_read(
+    layout: str, tmp_path: Path
+) -> None:
+    rows = table()
+    whole = rows.y.round()
+    rows = rows.assign(y=whole)
+    rows.loc[rows.ds == "2015-02-01", "y"] += 0.5
+    parts = LAYOUTS[layout](rows, 3)
+    parts[0], parts[1] = parts[1], parts[0]
+    parts[1] = parts[1][parts[1].y % 1 == 0].astype({"y": "int32"})
+    rows = pd.concat(parts)
+    folder = write(tmp_path / "in", [parts[0][:0], *parts, parts[2][:0]])
+    expected = forecaster().fit(rows)
+    found = forecaster().fit(folder, memory="2GiB")
+    assert_same_fit(found, expected)
+    same(written(found, folder, tmp_path / "o.parquet"), expected.predict())
+
+
+def test_nothing_to_read_is_refused(tmp_path: Path) -> None:
+    fitted = forecaster().fit(table())
+    out, empty = tmp_path / "o.csv", tmp_path / "empty"
+    empty.mkdir()
+    (empty / "notes.txt").write_text("x")
+    none = write(tmp_path / "none", [table()[:0]])
+    for data, says in (
+        (empty, "found no Parquet file in it"),
+        (tmp_path / "gone", "found no Parquet file"),
+        (str(tmp_path / "*.parquet"), "no file matches it"),
+        (none, "without rows"),
+    ):
+        with pytest.raises(DataError, match=says):
+            fitted.write_forecasts(out, data)
+        with pytest.raises(DataError, match=says):
+            forecaster().fit(data, memory="2GiB")
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("memory", "says"),
+    [("2 bags", "expected a number of bytes"), (100, "at least 1 GiB"), (True, "found True"),
+     ("999MiB", "of at least 1 GiB"), (2.5e9, "expected a number of bytes")],
+)  # fmt: skip
+def test_memory_is_checked(memory: Any, says: str, tmp_path: Path) -> None:
+    folder = write(tmp_path / "in", by_series(table(), 3))
+    with pytest.raises((ValueError, TypeError), match=says):
+        forecaster().fit(folder, memory=memory)
+
+
+def test_what_is_read_at_once_has_no_memory_to_state(tmp_path: Path) -> None:
+    rows = table()
+    csv = tmp_path / "rows.csv"
+    rows.to_csv(csv, index=False)
+    for data, options, says in (
+        (rows, {}, "a data frame is in memory already"),
+        (csv, {}, "expected Parquet"),
+        (csv, {"target_col": ["a", "b"]}, "options of a wide table"),
+    ):
+        with pytest.raises(DataError, match=says):
+            forecaster(**options).fit(data, memory="2GiB")
+    with pytest.raises(DataError, match=r"expected a name in .csv, .csv.gz or .parquet"):
+        forecaster().fit(rows).write_forecasts(tmp_path / "o.xlsx", tmp_path)
+
+
+def test_a_series_that_is_too_long_is_named(tmp_path: Path) -> None:
+    rows = table(count=3, rows=800)
+    fitted = forecaster(freq="MS").fit(rows)
+    for layout in ("series", "time"):
+        folder = write(tmp_path / layout, LAYOUTS[layout](rows, 3))
+        with pytest.raises(
+            DataError, match=r"found 7\d\d rows in one series, expected at most 600"
+        ):
+            fitted.write_forecasts(tmp_path / "o.csv", folder)
+
+
+def test_more_series_than_memory_is_for_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(file_passes, "BYTES_A_SERIES", 1 << 27)
+    folder = write(tmp_path / "in", by_series(table(), 3))
+    fitted = forecaster().fit(table())
+    with pytest.raises(DataError, match=r"found 40 series, which take 5,821 MiB, expected at"):
+        fitted.write_forecasts(tmp_path / "o.csv", folder, memory="2GiB")
+    assert fitted.write_forecasts(tmp_path / "o.csv", folder, memory="8GiB").series == 40
+
+
+@pytest.mark.parametrize("name", ["o.parquet", "o.csv", "o.csv.gz"])
+def test_a_full_disk_leaves_the_old_file(name: str, tmp_path: Path) -> None:
+    folder = write(tmp_path / "in", by_series(table(), 4))
+    fitted, out = forecaster().fit(table()), tmp_path / name
+    out.write_bytes(b"old")
+    with full_disk(1000), pytest.raises(DataError, match=f"cannot write .*{name}: File too large"):
+        fitted.write_forecasts(out, folder)
+    assert out.read_bytes() == b"old"
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["in", name]
+
+
+def test_a_full_disk_while_sorting_is_said(tmp_path: Path) -> None:
+    folder = write(tmp_path / "in", by_time(table(), 4))
+    fitted = forecaster().fit(table())
+    with full_disk(500), pytest.raises(DataError, match=r"cannot sort the rows by id.*TMPDIR"):
+        fitted.write_forecasts(tmp_path / "o.csv", folder)
+    assert [one.name for one in tmp_path.iterdir()] == ["in"]
+
+
+def test_no_duckdb_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = write(tmp_path / "in", by_time(table(), 4))
+    fitted = forecaster().fit(table())
+    find = __import__("importlib.util").util.find_spec
+    monkeypatch.setattr("importlib.util.find_spec", lambda n: None if n == "duckdb" else find(n))
+    with pytest.raises(ModuleNotFoundError, match=r"pip install 'memattn\[sort\]'"):
+        fitted.write_forecasts(tmp_path / "o.csv", folder)
+
+
+def test_an_exception_on_the_way_leaves_nothing(tmp_path: Path) -> None:
+    folder = write(tmp_path / "in", by_series(table(), 4))
+    fitted = forecaster().fit(table())
+
+    def stop(done: int, series: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fitted.write_forecasts(tmp_path / "o.parquet", folder, progress=stop)
+    assert [one.name for one in tmp_path.iterdir()] == ["in"]
+
+
+def test_a_killed_process_leaves_nothing(tmp_path: Path) -> None:
+    folder = write(tmp_path / "in", by_series(table(), 4))
+    forecaster().fit(table()).save(tmp_path / "model")
+    code = (
+        "import sys, time\nfrom memattn.forecast import Forecaster\n"
+        "def slow(done, series):\n    print(done, flush=True)\n    time.sleep(60)\n"
+        "f = Forecaster.load('model')\nf.write_forecasts('o.parquet', 'in', progress=slow)\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], cwd=tmp_path, stdout=subprocess.PIPE, env=os.environ
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline()
+        time.sleep(0.1)
+        process.kill()
+    names = {one.name for one in tmp_path.iterdir()}
+    if hasattr(os, "O_TMPFILE"):
+        assert names == {"in", "model"}
+    assert "o.parquet" not in names
+    assert folder.exists()
