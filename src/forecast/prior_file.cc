@@ -130,6 +130,9 @@ PanelForecasterOptions options_of(const Settings& settings, const std::vector<do
     options.horizon = settings.whole("prior_horizon", options.horizon);
   }
   options.season = settings.whole("season", 1);
+  if (settings.find("long_season") != nullptr) {
+    options.long_season = settings.whole("long_season", 0);
+  }
   options.min_history = settings.whole("min_history", 1);
   options.layers = settings.whole("layers", 0, 2);
   if (settings.find("num_heads") != nullptr) options.num_heads = settings.whole("num_heads", 1, 64);
