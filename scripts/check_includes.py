@@ -37,6 +37,8 @@ PUBLIC_MODULE = {
 USERS: dict[str, tuple[str, ...]] = {
     "examples": (),
     "python/bindings": (
+        "forecast/conformal.h",
+        "forecast/interruptible_work.h",
         "io/atomic_file.h",
         "io/printable.h",
         "io/temporary_file.h",

@@ -26,6 +26,7 @@
 #include "memattn/panel_forecaster.h"
 #include "memattn/quick_forecaster.h"
 #include "memattn/runtime.h"
+#include "memattn/saved_forecaster.h"
 #include "memattn/scores_cache.h"
 #include "memattn/threads.h"
 #include "memattn/version.h"

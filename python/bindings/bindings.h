@@ -4,6 +4,7 @@
 
 #include <nanobind/nanobind.h>
 
+void init_conformal(nanobind::module_& m);    // intervals from errors of the past
 void init_files(nanobind::module_& m);        // writing of files, escapes of untrusted text
 void init_layer(nanobind::module_& m);        // MemoryAugmentedAttention, its options and masks
 void init_hosted(nanobind::module_& m);       // the layers for frameworks that own their weights

@@ -57,6 +57,7 @@ NB_MODULE(_memattn, m) {
   replaced_error.attr("__doc__") = "The file is replaced, but a power cut may undo it.";
   nb::register_exception_translator(translate_replaced, replaced_error.ptr());
 
+  init_conformal(m);
   init_files(m);
   init_layer(m);
   init_pair_layers(m);

@@ -18,6 +18,47 @@ class FormatError(ValueError):
 class FileReplacedError(OSError):
     """The file is replaced, but a power cut may undo it."""
 
+class ErrorScores:
+    """Errors of windows as scores, in order."""
+
+    @property
+    def power(self) -> float:
+        """Of roughness, that divided errors in logs."""
+
+    def half_widths(self, logs: Annotated[NDArray[numpy.bool_], dict(shape=(None,), order='C', device='cpu', writable=False)], roughness: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu', writable=False)], change: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu', writable=False)], level: float) -> Annotated[NDArray[numpy.float64], dict(shape=(None, None))]:
+        """How far intervals of windows reach (W, horizon)."""
+
+def error_scores(errors: Annotated[NDArray[numpy.float64], dict(shape=(None, None, None), order='C', device='cpu', writable=False)], place: int, logs: Annotated[NDArray[numpy.bool_], dict(shape=(None,), order='C', device='cpu', writable=False)], roughness: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu', writable=False)], change: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu', writable=False)], ages: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], half_life: float, apart: int, in_logs: bool) -> ErrorScores:
+    """The scores of errors (n, K, horizon) at a place of K."""
+
+def window_domains(values: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu', writable=False)], offsets: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], series: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], stops: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], season: int, logs: bool) -> tuple[Annotated[NDArray[numpy.bool_], dict(shape=(None,))], Annotated[NDArray[numpy.float64], dict(shape=(None,))], Annotated[NDArray[numpy.float64], dict(shape=(None,))], Annotated[NDArray[numpy.float64], dict(shape=(None,))]]:
+    """Logs, roughness, change and least of windows (W,)."""
+
+def half_life_of(season: int, horizon: int, apart: int) -> float:
+    """The rows in which the weight of an error halves."""
+
+def conformal_quantile(scores: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu', writable=False)], level: float, weights: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu', writable=False)], apart: int) -> Annotated[NDArray[numpy.float64], dict(shape=(None,))]:
+    """The quantile of scores (n, horizon) of each step."""
+
+def moved_ends(logs: Annotated[NDArray[numpy.bool_], dict(shape=(None,), order='C', device='cpu', writable=False)], least: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu', writable=False)], points: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu', writable=False)], low: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu', writable=False)], high: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu', writable=False)], widths: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu', writable=False)] | None) -> Annotated[NDArray[numpy.float64], dict(shape=(None, None, None))]:
+    """Ends (2, W, horizon) of a level, moved by widths."""
+
+def ends_between(logs: Annotated[NDArray[numpy.bool_], dict(shape=(None,), order='C', device='cpu', writable=False)], least: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu', writable=False)], points: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu', writable=False)], known: Annotated[NDArray[numpy.float64], dict(shape=(None, None, None, None), order='C', device='cpu', writable=False)], levels: Sequence[float], level: float) -> Annotated[NDArray[numpy.float64], dict(shape=(None, None, None))]:
+    """
+    Ends (2, W, horizon) of a level from those of others (K, 2, W, horizon).
+    """
+
+def fill_holes(values: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu', writable=False)]) -> Annotated[NDArray[numpy.float64], dict(shape=(None,))]:
+    """Values with straight lines in place of NaN."""
+
+ROUGHNESS_POWERS: list = [0.5, 0.6, 0.7, 0.75, 0.8, 0.9, 1.0]
+
+RECENT_ROWS: int = 168
+
+RECENT_SEASONS: int = 7
+
+SHARED_WINDOWS: float = 0.5
+
 def write_file_atomically(path: str | os.PathLike, data: bytes) -> None:
     """
     Replace the file by `data`; see src/io/atomic_file.h for what holds when this throws.
@@ -686,6 +727,48 @@ class QuickForecaster:
         """
         Forecasts (horizon,) and bounds (levels, 2, horizon) of the rows after a series.
         """
+
+class SavedForecaster:
+    """Forecasts by what Forecaster.save wrote, as in C++."""
+
+    @staticmethod
+    def load(path: str | os.PathLike) -> SavedForecaster:
+        """Read a file of Forecaster.save."""
+
+    @staticmethod
+    def from_bytes(content: bytes) -> SavedForecaster:
+        """Read the content of such a file."""
+
+    @property
+    def horizon(self) -> int:
+        """The most rows ahead."""
+
+    @property
+    def season(self) -> int:
+        """Rows after which the series repeat."""
+
+    @property
+    def has_intervals(self) -> bool:
+        """Whether bounds can be had."""
+
+    @property
+    def levels(self) -> list[float]:
+        """The only levels in percent that can be had; none: any."""
+
+    @property
+    def ids(self) -> list[str]:
+        """The names of the series."""
+
+    def find(self, id: str) -> int | None:
+        """The place of a series, or None."""
+
+    def forecast(self, values: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu', writable=False)], horizon: int, levels: Sequence[float] = []) -> tuple[Annotated[NDArray[numpy.float64], dict(shape=(None,))], Annotated[NDArray[numpy.float64], dict(shape=(None, None, None))]]:
+        """
+        Forecasts (horizon,) and bounds (levels, 2, horizon) of the rows after a series.
+        """
+
+    def forecast_series(self, series: int, horizon: int, levels: Sequence[float] = []) -> tuple[Annotated[NDArray[numpy.float64], dict(shape=(None,))], Annotated[NDArray[numpy.float64], dict(shape=(None, None, None))]]:
+        """The same of a series of the file."""
 
 def num_threads() -> int:
     """

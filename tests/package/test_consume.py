@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from memattn.forecast import Forecaster
+
 from .commands import ROOT, cmake, configure, fails, missing_hardening, refused_symbols, run
 
 EXAMPLES = ROOT / "examples" / "cpp"
@@ -150,6 +152,11 @@ def test_find_package(prefix: Path, tmp_path: Path) -> None:
     output = run("ctest", "--test-dir", tmp_path / "build", "--output-on-failure")
     assert "100% tests passed" in output
     assert f"out of {len(PROGRAMS)}\n" in output
+    sales = "".join(f"{2000 + k // 12}-{k % 12 + 1:02}-01,{100 + k % 12}\n" for k in range(60))
+    (tmp_path / "sales.csv").write_text(f"ds,y\n{sales}")
+    Forecaster(3).fit(tmp_path / "sales.csv").save(tmp_path / "sales.safetensors")
+    output = run(tmp_path / "build/example_saved_forecast", tmp_path / "sales.safetensors")
+    assert re.fullmatch(r"y: next 1\d\d?\.?\d*, 80 % between \S+ and \S+\n", output), output
 
 
 @pytest.mark.parametrize(("version", "fits"), [("0.1", True), ("0.0", False), ("0.2", False)])

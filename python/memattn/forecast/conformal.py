@@ -28,12 +28,22 @@ it, outwards or inwards (conformalised quantile regression, Romano et al. 2019):
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from statistics import NormalDist
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 
+from memattn._memattn import (
+    ROUGHNESS_POWERS,
+    SHARED_WINDOWS,
+    ErrorScores,
+    ends_between,
+    error_scores,
+    half_life_of,
+    moved_ends,
+    window_domains,
+)
+from memattn._memattn import conformal_quantile as ranked_quantile
 from memattn.forecast.data.columns import Array
 from memattn.forecast.data.frames import Intervals
 from memattn.forecast.data.frequency import COUNTED
@@ -44,18 +54,11 @@ from memattn.forecast.data.windows import Windows
 Flags = npt.NDArray[np.bool_]
 
 # Chosen on M3's validation part and the first half of hourly series: bench.forecast_intervals.
-POWERS = (0.5, 0.6, 0.7, 0.75, 0.8, 0.9, 1.0)  # of roughness in logs, by which errors are divided
-RECENT_ROWS, RECENT_SEASONS = 168, 7  # the larger of them: the last rows, and the half-life
-HALF_LIFE_HORIZONS = 3.5  # at least
+POWERS = tuple(ROUGHNESS_POWERS)  # of roughness in logs, by which errors are divided
+SHARED = SHARED_WINDOWS  # of the windows that overlap with one
 FORGOTTEN = 6  # half-lives
-FEWEST_IN_HALF_LIFE = 60  # windows a series, where they begin more than a row apart
-SHARED = 0.5  # of the windows that overlap with one
-RECENT_RANGE = 4.0  # by which the last rows may be rougher than the history, or smoother
 CUTOFFS = 64  # at which the errors known by then calibrate anew; half as many in each doubling
-LARGEST_STEP = 1000.0  # in logs, as the engine has it
-LEAST_SEASONAL = 0.01  # of the roughness from value to value: a season that repeats exactly, too
 OLDEST = 2**62  # rows
-ENOUGH = 20  # scores of a domain; with fewer the other domain's are taken to help
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ class Domain:
     """What is known of W windows before they begin; arrays are (W,)."""
 
     # Whether errors are counted in logs: where the known values are all positive and none is more
-    # than LARGEST_STEP times its neighbour, unless the model does not forecast in logs.
+    # than 1,000 times its neighbour, unless the model does not forecast in logs.
     logs: Flags
     # The mean |change| from one known value to the next, 0 without any; where `logs` of the logs,
     # and that over a season where it is less.
@@ -81,52 +84,11 @@ class Domain:
 
 def domain_of(panel: Panel, windows: Windows, logs: bool = True) -> Domain:
     """The domain of each window, from the values before it alone; without `logs` in none."""
-    values, season = panel.filled, panel.season
     start = panel.offsets[windows.series]
-    stop = panel.latest[start + windows.ends - 1] + 1  # without a hole at the end
-    fit = values > 0
-    in_logs = np.log(np.where(fit, values, 1.0))
-    fit[1:] &= np.abs(np.diff(in_logs)) <= np.log(LARGEST_STEP)
-    fit[panel.offsets[:-1]] = values[panel.offsets[:-1]] > 0  # no step leads to a first value
-    positive = (_count(~fit, start, stop) == 0) & logs
-    least = np.where(_count(values < 0, start, stop) == 0, 0.0, -np.inf)
-    found = []
-    for these in (in_logs, values):
-        nearest = _mean_change(these, start, stop, 1)
-        seasonal = _mean_change(these, start, stop, season)
-        seasonal = np.where(stop - start > season, seasonal, nearest)
-        recent = np.maximum(start, stop - max(RECENT_ROWS, RECENT_SEASONS * season))
-        change = np.ones(len(windows))
-        for lag, whole in ((1, nearest), (season, seasonal)):
-            late = _mean_change(these, recent, stop, lag)
-            known = (recent > start) & (whole > 0)
-            change *= np.divide(late, whole, out=np.ones(len(windows)), where=known)
-        change = np.clip(change, RECENT_RANGE**-2, RECENT_RANGE**2) ** 0.25
-        if these is in_logs:
-            nearest = np.minimum(nearest, np.maximum(seasonal, LEAST_SEASONAL * nearest))
-        found.append((nearest, change))
-    roughness, change = (np.where(positive, *both) for both in zip(*found, strict=True))
-    return Domain(positive, roughness, change, least)
-
-
-def _count(flags: Flags, start: Ticks, stop: Ticks) -> Ticks:
-    """How many of flags[start:stop] are set, of each pair."""
-    sums = np.concatenate([np.zeros(1, np.int64), np.cumsum(flags)])
-    return np.asarray(sums[stop] - sums[start])
-
-
-def _mean_change(values: Array, start: Ticks, stop: Ticks, lag: int) -> Array:
-    """The mean |difference| to `lag` values before among values[start:stop], of each pair."""
-    change = np.zeros(len(values) + 1)
-    change[: max(len(values) - lag, 0)] = np.abs(values[lag:] - values[:-lag])
-    # Sums from start to stop - lag and, thrown away, from there to the next start. Not differences
-    # of running sums: in those a large series would swallow a small one after it.
-    count = np.maximum(stop - start - lag, 0)
-    pairs = np.stack([start, start + count], axis=1).ravel()
-    if not len(pairs):
-        return np.zeros(0)
-    sums = np.add.reduceat(change, pairs)[::2]
-    return np.asarray(np.where(count > 0, sums, 0.0) / np.maximum(count, 1))
+    stops = panel.latest[start + windows.ends - 1] + 1 - start  # without a hole at the end
+    values = np.ascontiguousarray(panel.filled, np.float64)
+    of = np.ascontiguousarray(windows.series, np.int64)
+    return Domain(*window_domains(values, panel.offsets, of, stops, panel.season, logs))
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,6 +104,9 @@ class Calibration:
     half_life: float  # of the weights of windows, in rows
     levels: tuple[float, ...] = ()  # that were trained, in percent, ascending; none: any can be had
     apart: int = 1  # rows from one window of a series to the next
+    _found: dict[tuple[int, bool], ErrorScores] = field(
+        default_factory=dict, init=False, repr=False
+    )
 
     def __len__(self) -> int:
         return len(self.errors)
@@ -172,40 +137,22 @@ class Calibration:
         without any score. When there are too few for the level, the largest stands in.
         """
         place = self.levels.index(level) if self.levels else 0
-        youngest = self.age.min(initial=OLDEST)
-        weights = 0.5 ** ((self.age - youngest) / self.half_life)
         widths = np.empty((len(domain.logs), self.errors.shape[2]))
         for logs in (True, False):
-            scores, these, power = self._scores(self.errors[:, place], logs)
             mine = domain.logs == logs
-            unit = domain.unit(power)[mine, None]
-            # An infinite score times a unit of 0 is no width, but none is none.
-            quantile = conformal_quantile(scores, level, weights[these], self.apart)
-            quantile = np.broadcast_to(quantile, widths[mine].shape)
-            still = np.where(np.isnan(quantile), np.nan, 0.0)
-            widths[mine] = np.multiply(unit, quantile, out=still, where=unit > 0)
+            found = domain[mine]
+            scores = self._scores(place, logs)
+            widths[mine] = scores.half_widths(found.logs, found.roughness, found.change, level)
         return widths
 
-    def _scores(self, errors: Array, logs: bool) -> tuple[Array, Flags, float]:
-        """Scores (m, horizon) for a domain, their windows, and the power that has divided them."""
-        usable = self.domain.roughness > 0
-        own = usable & (self.domain.logs == logs)
-        if own.sum() < ENOUGH and own.sum() < usable.sum():
-            return errors[usable] / self.domain.unit(1.0)[usable, None], usable, 1.0
-        power = self._power(errors, own) if logs else 1.0
-        return errors[own] / self.domain.unit(power)[own, None], own, power
-
-    def _power(self, errors: Array, own: Flags) -> float:
-        """The power of roughness that makes errors likeliest, if their law is Laplace's."""
-        known = np.isfinite(errors[own])
-        sizes, count = np.where(known, np.abs(errors[own]), 0.0), np.maximum(known.sum(axis=0), 1)
-        costs = {}
-        for power in POWERS:
-            unit = self.domain.unit(power)[own, None]
-            mean = (sizes / unit).sum(axis=0) / count
-            costs[power] = (np.log(unit) * known).sum(axis=0) @ (1 / count)
-            costs[power] += np.log(mean[mean > 0]).sum()
-        return min(POWERS, key=lambda power: costs[power])
+    def _scores(self, place: int, logs: bool) -> ErrorScores:
+        """The scores of a domain, in order: found once, for all levels and windows."""
+        if (place, logs) not in self._found:
+            domain, age = self.domain, np.ascontiguousarray(self.age)
+            of = domain.logs, domain.roughness, domain.change, age
+            errors, scale = np.ascontiguousarray(self.errors), (self.half_life, self.apart)
+            self._found[place, logs] = error_scores(errors, place, *of, *scale, logs)
+        return self._found[place, logs]
 
 
 def calibrate(
@@ -230,12 +177,6 @@ def calibrate(
     errors = [_distances(domain, quantiles, truth, middle - k, middle + k) for k in reaches]
     age, half_life = ages(panel, windows), half_life_of(panel.season, horizon, apart)
     return Calibration(np.stack(errors, axis=1), domain, age, half_life, levels, apart)
-
-
-def half_life_of(season: int, horizon: int, apart: int = 1) -> float:
-    """In how many rows the weight of a calibration window halves."""
-    rows = max(RECENT_ROWS, RECENT_SEASONS * season, HALF_LIFE_HORIZONS * horizon)
-    return rows if apart == 1 else max(rows, FEWEST_IN_HALF_LIFE * apart)
 
 
 def ages(panel: Panel, windows: Windows) -> Ticks:
@@ -283,18 +224,8 @@ def conformal_quantile(
     With equal weights it is, one step ahead, the ceil((n + 1) level / 100)-th smallest. Weights
     (n,) are at most 1, which they are by default; `apart` is as in `calibrate`.
     """
-    if not len(scores):
-        return np.full(scores.shape[1], np.nan)
-    order = np.argsort(scores, axis=0)
     weight = np.ones(len(scores)) if weights is None else weights
-    sums = np.cumsum(weight[order] * ~np.isnan(np.take_along_axis(scores, order, 0)), axis=0)
-    # Of the window at hand, the largest score.
-    own = np.maximum(1.0, SHARED * np.arange(1, scores.shape[1] + 1) / apart)
-    # 1e-9: the sum may lie a rounding error below the share.
-    below = (sums < (sums[-1] + own) * level / 100 - 1e-9).sum(axis=0)
-    count = np.count_nonzero(~np.isnan(scores), axis=0)
-    place = np.minimum(below, np.maximum(count, 1) - 1)
-    return np.asarray(scores[order[place, np.arange(len(place))], np.arange(len(place))])
+    return ranked_quantile(np.ascontiguousarray(scores, np.float64), level, weight, apart)
 
 
 def interval_ends(
@@ -309,23 +240,16 @@ def interval_ends(
     `forecasts` are as in `calibrate`, of windows of the domain, and `levels` ascend: some of the
     `trained` ones, whose ends the quantiles are. Without a calibration they are the ends.
     """
-    logs = domain.logs[:, None]
-    quantiles = quantiles_of(forecasts)
-    inner_low = inner_high = points_of(forecasts)
+    quantiles, points = quantiles_of(forecasts), np.ascontiguousarray(points_of(forecasts))
+    inner_low = inner_high = points
     ends = {}
     for level in levels:
         reach = trained.index(level) + 1 if trained else 0
         middle = quantiles.shape[1] // 2
-        low, high = quantiles[:, middle - reach], quantiles[:, middle + reach]
-        if calibration is not None:
-            width = calibration.half_width(domain, level)
-            with np.errstate(over="ignore", invalid="ignore"):
-                factor = np.exp(np.where(logs, width, 0.0))
-                low = np.where(logs, low / factor, low - width)
-                high = np.where(logs, high * factor, high + width)
-            # Also above what has no logarithm: no error is too large.
-            high = np.where(width == np.inf, np.inf, high)
-        low = np.maximum(low, np.minimum(domain.least[:, None], points_of(forecasts)))
+        below = np.ascontiguousarray(quantiles[:, middle - reach])
+        above = np.ascontiguousarray(quantiles[:, middle + reach])
+        width = None if calibration is None else calibration.half_width(domain, level)
+        low, high = moved_ends(domain.logs, domain.least, points, below, above, width)
         # Ends that came closer may cross: not each other, nor those of a lower level.
         inner_low, inner_high = np.minimum(low, inner_low), np.maximum(high, inner_high)
         ends[level] = inner_low, inner_high
@@ -341,29 +265,10 @@ def between_levels(
     linear in these. `points` (W, horizon) are the forecasts, of level 0.
     """
     known = sorted(ends)
-    normal = NormalDist()
-    places = np.array([0.0, *(normal.inv_cdf(0.5 + level / 200) for level in known)])
-    logs = domain.logs[:, None]
-    found = {}
-    for level in levels:
-        if level in ends:
-            found[level] = ends[level]
-            continue
-        place = normal.inv_cdf(0.5 + level / 200)
-        above = int(np.clip(np.searchsorted(places, place), 1, len(places) - 1))
-        share = (place - places[above - 1]) / (places[above] - places[above - 1])
-        pair = []
-        for side in (0, 1):
-            near = points if above == 1 else ends[known[above - 2]][side]
-            far = ends[known[above - 1]][side]
-            in_logs = logs & (near > 0) & (far > 0)
-            with np.errstate(divide="ignore", invalid="ignore"):
-                ratio = near * (far / near) ** share
-                straight = np.where(np.isfinite(far), near + share * (far - near), far)
-            end = np.where(in_logs & np.isfinite(far), ratio, straight)
-            pair.append(np.maximum(end, np.minimum(domain.least[:, None], points)))
-        found[level] = pair[0], pair[1]
-    return found
+    pairs = np.array([ends[level] for level in known])
+    of = domain.logs, domain.least, np.ascontiguousarray(points), pairs, known
+    found = {level: ends_between(*of, level) for level in levels if level not in ends}
+    return {level: ends[level] if level in ends else tuple(found[level]) for level in levels}
 
 
 def rolling_ends(

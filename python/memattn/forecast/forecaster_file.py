@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from memattn._memattn import PanelForecaster
+from memattn._memattn import PanelForecaster, half_life_of
 from memattn.convert.source import SourceFile, open_source
 from memattn.errors import DataError, quoted
 from memattn.files import write_atomically
 from memattn.forecast.arguments import LOSSES, ForecasterOptions, checked_levels
-from memattn.forecast.conformal import Calibration, Domain, half_life_of
+from memattn.forecast.conformal import Calibration, Domain
 from memattn.forecast.covariates_file import (
     CENTER,
     covariate_arrays,

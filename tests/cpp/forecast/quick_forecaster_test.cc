@@ -17,10 +17,10 @@
 #include <string_view>
 #include <vector>
 
-#include "io/sha256.h"
 #include "io/temporary_folder.h"
 #include "memattn/errors.h"
 #include "testing/arrays.h"
+#include "testing/state_file.h"
 
 namespace memattn {
 namespace {
@@ -190,13 +190,7 @@ std::string edited(const std::string& good, std::string_view before, std::string
   const std::size_t place = content.find(before);
   EXPECT_NE(place, std::string::npos) << before;
   content.replace(place, before.size(), after);
-  const std::string_view key = "\"checksum\": \"";
-  const std::size_t digits = content.find(key) + key.size();
-  content.replace(digits, 64, 64, '0');
-  Sha256 hash;
-  hash.update(bytes_of(content));
-  content.replace(digits, 64, hash.finish());
-  return content;
+  return testing::with_checksum(content);
 }
 
 TEST(QuickForecaster, FilesThatLieAreRefused) {

@@ -108,9 +108,9 @@ def test_calibration_moves_the_ends_by_the_rank_of_the_distance() -> None:
         distance = np.maximum(low - np.log(truth), np.log(truth) - high)
         np.testing.assert_allclose(calibration.errors[:, k - 1, 0], distance)
         assert (distance < 0).any()
-        scores, _, power = calibration._scores(calibration.errors[:, k - 1], True)
-        np.testing.assert_allclose(scores[:, 0], distance / calibration.domain.unit(power))
-        move = conformal_quantile(scores, level)[0] * after.unit(power)
+        power = calibration._scores(k - 1, True).power
+        scores = distance / calibration.domain.unit(power)
+        move = conformal_quantile(scores[:, None], level)[0] * after.unit(power)
         moved.append(np.sign(move[0]))
         expected_high = np.maximum(high + move, 0)
         if k == 2:

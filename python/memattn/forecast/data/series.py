@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from memattn._memattn import fill_holes
 from memattn.errors import DataError
 from memattn.forecast.data.column_choice import ID_COL, TARGET_COL, TIME_COL
 from memattn.forecast.data.columns import Array
@@ -59,13 +60,9 @@ class Form:
 
 def without_holes(values: Array) -> Array:
     """Values (n,), the first and the last one given, with straight lines in place of NaN."""
-    given = ~np.isnan(values)
-    if given.all():
+    if not np.isnan(values).any():
         return values
-    places, known = np.flatnonzero(given), values[given]
-    filled = np.interp(np.arange(len(given)), places, known)
-    filled[places] = known  # exactly
-    return filled
+    return fill_holes(np.ascontiguousarray(values, np.float64))
 
 
 @dataclass(frozen=True, eq=False, repr=False)

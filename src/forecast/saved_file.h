@@ -1,0 +1,52 @@
+// Reading what Python's Forecaster.save wrote: docs/format.md, "The file of a forecaster".
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "forecast/conformal.h"
+#include "io/safetensors.h"
+#include "memattn/panel_forecaster.h"
+
+namespace memattn {
+
+// The errors that intervals are calibrated on; see Errors.
+struct SavedErrors {
+  std::vector<double> values;  // (n, places, horizon)
+  std::vector<WindowDomain> domains;
+  std::vector<std::int64_t> ages;
+
+  // The errors of a place, of forecasts of series of a season.
+  Errors at(std::int64_t place, std::int64_t places, std::int64_t horizon,
+            std::int64_t season) const;
+};
+
+// A forecaster without covariates.
+struct SavedNetworks {
+  SavedNetworks(PanelForecaster networks, std::vector<double> trained_levels)
+      : forecaster(std::move(networks)), levels(std::move(trained_levels)) {}
+
+  PanelForecaster forecaster;
+  std::int64_t horizon = 1;           // rows that forecasts may have, at most those of the networks
+  std::vector<double> levels;         // trained, in percent, ascending; none without quantiles
+  std::int64_t rows_seen = 0;         // the last rows of a series that count; 0: all
+  bool uses_prior = false;            // the networks are those of other series, or began as such
+  bool trained = false;               // on these series
+  std::int64_t season = 1;            // of the series
+  std::vector<double> values;         // of all series, NaN in holes
+  std::vector<std::int64_t> offsets;  // (N + 1)
+  std::vector<std::string> ids;       // (N), numbers as text
+  std::optional<SavedErrors> errors;
+};
+
+// Throws FormatError for anything but a forecaster without covariates.
+SavedNetworks read_saved(const SafetensorsReader& reader);
+// Networks with trained quantiles that forecast series of others, as Forecaster.pretrain makes.
+// Throws FormatError for anything else.
+SavedNetworks read_prior(const SafetensorsReader& reader);
+
+}  // namespace memattn
