@@ -198,7 +198,8 @@ def accuracy(task: Task, fitted: Fitted, held: Held) -> list[str]:
     found = forecast(fitted.model, panel, last_windows(panel)).points
     season, errors, scaled = task.family.season, [], []
     for row, (known, truth) in zip(found, held, strict=True):
-        errors.append(smape(row[: len(truth)], truth))
+        some = (row[: len(truth)] != 0) | (truth != 0)  # of 0 and 0 there is no share
+        errors.append(smape(row[: len(truth)][some], truth[some]) if some.any() else 0.0)
         unit = np.abs(known[season:] - known[:-season]).mean() if len(known) > season else 0.0
         if unit > 0:
             scaled.append(np.abs(row[: len(truth)] - truth).mean() / unit)
