@@ -4,6 +4,7 @@
     python -m bench.prior                           # python/memattn/forecast/prior/*.safetensors
     python -m bench.prior --generator-alone --out elsewhere   # without M1 and M3
     python -m bench.prior --validate                # what the settings were chosen by
+    python -m bench.prior --validate --only hourly --hours DATA/bike_sharing.csv
 
 It learns from series of bench/series_generator.py, from the training parts of M1 and M3
 (Makridakis et al. 1982, Makridakis and Hibon 2000), and from mixtures of these. Nothing else: their
@@ -11,7 +12,9 @@ test parts, Tourism, M4 and all other data measure it. The same command gives th
 instruction set, in about ten minutes on two cores.
 
 With --validate the last horizon of each training part is held out: networks that learned from M3
-and the generator forecast M1, and the other way round.
+and the generator forecast M1, and the other way round. Networks of a season that they do not have,
+named with --only, forecast generated series of another seed and, with --hours, six-week windows of
+the users, temperature, humidity and wind in skforecast's table of shared bicycles.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +33,7 @@ import pandas as pd
 
 from bench.forecasting import exit_code
 from bench.m3 import smape
-from bench.series_generator import Family, generate, mixtures
+from bench.series_generator import HOURS, Family, generate, mixtures
 from bench.tables import markdown
 from memattn.forecast import Forecaster
 from memattn.forecast.arguments import ForecasterOptions
@@ -93,7 +96,7 @@ TASKS = (
     Task("working days", Family(5, 20, 500, walks=0.3), "B", 30, series=8_000),
     Task("daily", Family(7, 20, 500), "D", 30, series=8_000),
     Task("monthly", Family(12, 20, 240), "MS", 24, "monthly"),
-    Task("hourly", Family(24, 200, 560), "h", 48, series=8_000, steps=8_000),
+    Task("hourly", Family(24, 200, 1056), "h", 48, series=8_000, steps=12_000),
     Task("weekly", Family(52, 30, 320), "W", 26, series=8_000),
 )
 
@@ -166,34 +169,72 @@ def trained(task: Task, series: Sequence[Array], members: int, steps: int) -> Fi
     return pretrained([flat(series)], settings, like)
 
 
-def accuracy(task: Task, fitted: Fitted, held: Sequence[tuple[Array, Array]]) -> list[str]:
+Held = Sequence[tuple[Array, Array]]  # of series, what is known and what was held out
+HOURS_KNOWN, HOURS_APART = 1008, 113  # rows of a window, and between windows
+
+
+def unseen(task: Task) -> Held:
+    """Generated series that no training sees, of which the last horizon is held out."""
+    longest = task.family.longest + task.horizon
+    family = replace(task.family, shortest=longest // 3, longest=longest)
+    found = generate(family, 400, np.random.default_rng([SEED, task.family.season, 1]))
+    return [(one[: -task.horizon], one[-task.horizon :]) for one in found]
+
+
+def windows_of_hours(path: Path, horizon: int) -> Held:
+    """Windows of the columns of a table of shared bicycles."""
+    table = pd.read_csv(path)
+    found = []
+    for name in ("users", "temp", "hum", "windspeed"):
+        values = table[name].to_numpy(float)
+        for end in range(HOURS_KNOWN, len(values) - horizon, HOURS_APART):
+            found.append((values[end - HOURS_KNOWN : end], values[end : end + horizon]))
+    return found
+
+
+def accuracy(task: Task, fitted: Fitted, held: Held) -> list[str]:
     """SMAPE and MASE of series that were held out."""
     panel = panel_like(task, [known for known, _ in held])
     found = forecast(fitted.model, panel, last_windows(panel)).points
     season, errors, scaled = task.family.season, [], []
     for row, (known, truth) in zip(found, held, strict=True):
-        errors.append(smape(row[: len(truth)], truth))
+        some = (row[: len(truth)] != 0) | (truth != 0)  # of 0 and 0 there is no share
+        errors.append(smape(row[: len(truth)][some], truth[some]) if some.any() else 0.0)
         unit = np.abs(known[season:] - known[:-season]).mean() if len(known) > season else 0.0
         if unit > 0:
             scaled.append(np.abs(row[: len(truth)] - truth).mean() / unit)
     return [f"{np.mean(errors):.2f}", f"{np.mean(scaled):.3f}"]
 
 
-def validate(tasks: Sequence[Task], members: int, share: float) -> None:
-    """The table of what networks say that learned from one competition of the other."""
+def trials(task: Task, hours: Path | None) -> list[tuple[str, Held, dict[str, Held]]]:
+    """What networks learn from beside generated series, with its name, and what they forecast."""
+    if not task.subset:
+        held = {"generated": unseen(task)}
+        if hours is not None and task.family.season == HOURS:
+            held["hours"] = windows_of_hours(hours, task.horizon)
+        return [("generator", [], held)]
+    found: list[tuple[str, Held, dict[str, Held]]] = []
+    parts = {name: competition(name, task.subset, validate=True) for name in ("M1", "M3")}
+    for name, other in (("M1", "M3"), ("M3", "M1")):
+        if parts[name]:
+            held = {name: parts[name]}
+            found += [("generator", [], held), (f"and {other}", parts[other], held)]
+    return found
+
+
+def validate(tasks: Sequence[Task], members: int, share: float, hours: Path | None) -> None:
+    """The table of what networks say of series that they have not seen."""
     rows = []
     for task in tasks:
-        parts = {name: competition(name, task.subset, validate=True) for name in ("M1", "M3")}
-        for name, other in (("M1", "M3"), ("M3", "M1")):
-            if not parts[name]:
-                continue
+        for label, real, held in trials(task, hours):
             rng = np.random.default_rng([SEED, task.family.season])
-            for label, real in (("generator", []), (f"and {other}", parts[other])):
-                series = learnt(task, [known for known, _ in real], rng)
-                begin = time.perf_counter()
-                fitted = trained(task, series, members, max(int(share * task.steps), 1))
-                cells = [task.name, label, name, *accuracy(task, fitted, parts[name])]
-                rows.append([*cells, f"{time.perf_counter() - begin:.0f}"])
+            series = learnt(task, [known for known, _ in real], rng)
+            begin = time.perf_counter()
+            fitted = trained(task, series, members, max(int(share * task.steps), 1))
+            seconds = time.perf_counter() - begin
+            for name, one in held.items():
+                cells = [task.name, label, name, *accuracy(task, fitted, one)]
+                rows.append([*cells, f"{seconds:.0f}"])
                 print(*rows[-1], file=sys.stderr)
     print(markdown(["series", "learned from", "forecast of", "sMAPE", "MASE", "s"], rows))
 
@@ -241,7 +282,8 @@ def run(options: argparse.Namespace) -> None:
     wanted = options.only or [task.name for task in TASKS]
     tasks = [task for task in TASKS if task.name in wanted]
     if options.validate:
-        validate([task for task in tasks if task.subset], options.members, options.share)
+        tasks = tasks if options.only else [task for task in tasks if task.subset]
+        validate(tasks, options.members, options.share, options.hours)
     else:
         write(tasks, options.out, options.generator_alone)
 
@@ -255,6 +297,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parse.add_argument("--out", type=Path, default=PACKAGED, help="folder to write to")
     names = [task.name for task in TASKS]
     parse.add_argument("--only", nargs="+", choices=names, help=f"such as {YEARLY}")
+    parse.add_argument("--hours", type=Path, help="bike_sharing.csv, with --validate")
     parse.add_argument("--members", type=int, default=1, help="with --validate")
     parse.add_argument("--share", type=float, default=0.5, help="of the steps, with --validate")
     options = parse.parse_args(arguments)

@@ -4,7 +4,8 @@ Three sources, all repeatable from a seed:
 
 - structure: a level that drifts, cycles, a trend that bends, breaks or is damped, seasons that are
   fixed or change, calendar effects, errors that remember, have heavy tails or grow with the level,
-  outliers, counts and intermittent demand;
+  outliers, counts and intermittent demand; of hours also patterns that repeat closely, days that
+  differ in size, and clocks that lose or repeat rows;
 - kernels: draws of Gaussian processes whose kernels are sums and products of a few, as KernelSynth
   of Chronos (Ansari et al. 2024) has them;
 - mixtures: convex combinations of up to three scaled series, as its TSMixup.
@@ -31,8 +32,11 @@ SUBPERIODS = {
     52: (52.18,),
 }  # of a season, where not (s,)
 YEAR_ROWS = {1: 1, 4: 4, 5: 260, 7: 365.25, 12: 12, 24: 8766, 52: 52.18}  # rows that a year has
+HOURS = 24  # of a day: the season of hourly series
 STRAIGHT = 0.08  # the share of series that grow without a doubt
 ROUGHEST = 0.35  # mean |change| of the logs
+LOST = 120  # rows that a clock may lose
+HOURLY = 200.0, 2.0  # the largest season of a day, in units of the noise and of logs
 KERNELS = 200  # rows of a Gaussian process at most: the Cholesky factor costs rows^3
 
 
@@ -76,7 +80,8 @@ def generate(family: Family, count: int, rng: Generator, kernel_share: float = 0
     by_kernel = int(kernel_share * count)
     found = structural(family, count - by_kernel, rng) + kernels(family, by_kernel, rng)
     # Errors of rough series count most in logs: what nobody can forecast would rule the training.
-    kept = [one for one in found if roughness(one) < ROUGHEST]
+    # Those of hours count in units of what changes from day to day.
+    kept = [one for one in found if family.season == HOURS or roughness(one) < ROUGHEST]
     return [kept[k] for k in rng.permutation(len(kept))]
 
 
@@ -92,7 +97,7 @@ def chance(rng: Generator, share: float, count: int) -> npt.NDArray[np.bool_]:
 
 def structural(family: Family, count: int, rng: Generator) -> list[Array]:
     """Series made of level, trend, seasons, errors, and what disturbs them."""
-    rows = family.longest
+    rows = family.longest + (LOST if family.season == HOURS else 0)
     noise = between(rng, 0.004, 0.4, count)
     path = _seasons(rng, noise, family, count, rows) + _errors(rng, noise, count, rows)
     walks = chance(rng, family.walks, count)
@@ -101,6 +106,8 @@ def structural(family: Family, count: int, rng: Generator) -> list[Array]:
     path += _breaks(rng, noise, family, count, rows)
     path = np.where(chance(rng, STRAIGHT, count), _straight(rng, family, count, rows), path)
     values = _as_observed(rng, path, count, rows)
+    if family.season == HOURS:
+        values = _on_another_clock(rng, values, count, family.longest)
     lengths = _lengths(family, count, rng)
     return [_cut(row, length, rng) for row, length in zip(values, lengths, strict=True)]
 
@@ -197,21 +204,54 @@ def _seasons(rng: Generator, noise: Array, family: Family, count: int, rows: int
     found = np.zeros((count, rows))
     without = chance(rng, 0.2, count)
     for place, period in enumerate(family.periods):
-        size = noise * between(rng, 0.1, 12.0, count)
-        size = np.minimum(size, 1.2) * (~chance(rng, 0.3, count) if place else 1.0)
+        most, cap = HOURLY if family.season == HOURS and not place else (12.0, 1.2)
+        size = noise * between(rng, 0.1, most, count)
+        size = np.minimum(size, cap) * (~chance(rng, 0.3, count) if place else 1.0)
         first, second = (_pattern(rng, period, count, rows) for _ in range(2))
         # One pattern turns into another, fast or slowly; its size may change, too.
-        most = max(1.0, rows / family.season / 6)
-        speed = np.where(chance(rng, 0.4, count), 0.0, between(rng, 0.02, most, count))
+        turns = max(1.0, rows / family.season / 6)
+        speed = np.where(chance(rng, 0.4, count), 0.0, between(rng, 0.02, turns, count))
         angle = speed * np.arange(rows) / max(rows, 1) * np.pi / 2
         pattern = np.cos(angle) * first + np.sin(angle) * second
         growth = np.where(chance(rng, 0.7, count), 0.0, rng.standard_normal((count, 1)))
         found += size * pattern * np.exp(growth * np.linspace(-0.5, 0.5, rows))
-    if family.season == 24:
-        found += _working_days(rng, noise, count, rows, 24)
+    if family.season == HOURS:
+        found = found * _days_differ(rng, count, rows) + _working_days(
+            rng, noise, count, rows, HOURS
+        )
     if family.season == 12:
         found += _trading_days(rng, noise, count, rows)
     return np.where(without, 0.0, found)
+
+
+def _days_differ(rng: Generator, count: int, rows: int) -> Array:
+    """Factors of each day's season (count, rows); a day is like the day before."""
+    days = rows // HOURS + 3
+    memory = rng.uniform(0.0, 0.9, (count, 1))
+    found = _filtered(rng.standard_normal((count, days)), memory) * np.sqrt(1 - memory**2)
+    size = between(rng, 0.02, 0.6, count) * chance(rng, 0.4, count)
+    time = (np.arange(rows) + rng.integers(0, HOURS, (count, 1))) / HOURS
+    day = time.astype(np.int64)
+    # They change within the last quarter of a day.
+    share = np.clip(4 * (time - day) - 3, 0.0, 1.0)
+    each = np.arange(count)[:, None]
+    return np.asarray(
+        np.exp(size * ((1 - share) * found[each, day] + share * found[each, day + 1]))
+    )
+
+
+def _on_another_clock(rng: Generator, values: Array, count: int, rows: int) -> Array:
+    """Values (count, rows) of which some rows are lost or repeated, or not quite an hour apart."""
+    step = np.ones((count, rows))
+    rate = between(rng, 0.5, 20.0, count) / rows * chance(rng, 0.12, count)
+    moved = rng.random((count, rows)) < rate
+    hours = rng.choice([-1.0, 1.0, 1.0, 1.0, 2.0, 3.0, 6.0], (count, rows))
+    step += moved * hours
+    most = 1 + LOST / (3 * rows)
+    step *= np.where(chance(rng, 0.04, count), rng.uniform(1 / most, most, (count, 1)), 1.0)
+    place = (np.cumsum(step, axis=1) - 1).astype(np.int64)
+    last = values.shape[1] - 1
+    return np.asarray(np.take_along_axis(values, np.clip(place, 0, last), axis=1))
 
 
 def _working_days(rng: Generator, noise: Array, count: int, rows: int, day: int) -> Array:

@@ -42,7 +42,8 @@ namespace memattn {
 
 // What a network sees of a series at an origin, and what its output is added to.
 enum class PanelWindows {
-  // The last values less their season, relative to the last of them; added to Naive2.
+  // The last values less their season, relative to the last of them; added to Naive2, or with a
+  // long season to the last value with that season put back.
   kLastValues,
   // Whole seasons, relative to the mean of the last one, in units of the standard deviation of all
   // values up to the origin; added to the average of past values of the same phase. The memory
@@ -70,6 +71,11 @@ using PanelLoss [[deprecated("renamed ErrorLoss; removed in version 0.3")]] = Er
 struct MEMATTN_EXPORT PanelForecasterOptions {
   std::int64_t horizon = 0;  // steps ahead to forecast
   std::int64_t season = 1;   // values per season; 1: no season
+  // Values of a longer season that is 2 to 1000 whole seasons, for kLastValues; 0: none. Hourly
+  // values have 24 and 168. The season of a window is then what predicted best so far, from slow
+  // averages of both to the last season again, instead of Naive2's. Inputs and errors are in units
+  // of the mean change over a season: of values that repeat closely, small errors count.
+  std::int64_t long_season = 0;
   // Values that a member sees, whole seasons with kPastSeasons. A shorter history repeats its first
   // value (kPastSeasons: its first season). Each lookback gives `seeds` members. The forecast is
   // the mean of all members, taken in logarithms for a series in logarithms.
@@ -100,7 +106,8 @@ struct MEMATTN_EXPORT PanelForecasterOptions {
   MemoryInitializer memory_initializer = {};
 
   // Of the error forecast - truth, in units of the series' mean step (kPastSeasons: its standard
-  // deviation); in logarithms the unit is 20 mean steps, at most 1.
+  // deviation); in logarithms the unit is 20 mean steps, at most 1. With a long season it is the
+  // mean change over a season.
   ErrorLoss loss = ErrorLoss::kSmape;
   double huber_delta = 1;              // of kHuber
   std::vector<double> quantiles = {};  // of kPinball, else empty: in (0, 1), increasing

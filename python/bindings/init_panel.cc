@@ -249,9 +249,10 @@ std::vector<memattn::CovariateBlock> blocks_of(const std::vector<Block>& blocks)
 
 memattn::PanelForecasterOptions options_of(
     std::int64_t horizon, std::vector<std::int64_t> lookbacks, std::int64_t season,
-    std::int64_t seeds, std::int64_t min_history, const std::string& windows, bool logs,
-    std::int64_t covariates, const std::vector<Block>& blocks, std::int64_t origin_stride,
-    std::int64_t units, std::int64_t memory_size, std::int64_t num_heads, std::int64_t layers,
+    std::int64_t long_season, std::int64_t seeds, std::int64_t min_history,
+    const std::string& windows, bool logs, std::int64_t covariates,
+    const std::vector<Block>& blocks, std::int64_t origin_stride, std::int64_t units,
+    std::int64_t memory_size, std::int64_t num_heads, std::int64_t layers,
     std::vector<std::int64_t> member_layers, bool pre_norm, double dropout, double input_dropout,
     bool zero_memory, const std::string& loss, double huber_delta, std::vector<double> quantiles,
     std::int64_t steps, std::int64_t batch_size, double learning_rate, std::int64_t warm_up,
@@ -260,6 +261,7 @@ memattn::PanelForecasterOptions options_of(
   if (zero_memory) memory.kind = memattn::MemoryInitializer::Kind::kZeros;
   return {.horizon = horizon,
           .season = season,
+          .long_season = long_season,
           .lookbacks = std::move(lookbacks),
           .seeds = seeds,
           .min_history = min_history,
@@ -313,20 +315,20 @@ void init_panel(nb::module_& m) {
   nb::class_<PanelModel> type(m, "PanelForecaster", "An ensemble of networks for many series.");
   const auto with_options = [&](const auto& define) {
     define(nb::kw_only(), "horizon"_a, "lookbacks"_a, "season"_a = defaults.season,
-           "seeds"_a = defaults.seeds, "min_history"_a = defaults.min_history,
-           "windows"_a = kWindowsNames[0], "logs"_a = defaults.logs,
-           "covariates"_a = defaults.covariates, "blocks"_a = std::vector<Block>(),
-           "origin_stride"_a = defaults.origin_stride, "units"_a = defaults.units,
-           "memory_size"_a = defaults.memory_size, "num_heads"_a = defaults.num_heads,
-           "layers"_a = defaults.layers, "member_layers"_a = std::vector<std::int64_t>(),
-           "pre_norm"_a = defaults.pre_norm, "dropout"_a = defaults.dropout,
-           "input_dropout"_a = defaults.input_dropout, "zero_memory"_a = false,
-           "loss"_a = kLossNames[0], "huber_delta"_a = defaults.huber_delta,
-           "quantiles"_a = std::vector<double>(), "steps"_a = defaults.steps,
-           "batch_size"_a = defaults.batch_size, "learning_rate"_a = defaults.learning_rate,
-           "warm_up"_a = defaults.warm_up, "weight_decay"_a = defaults.weight_decay,
-           "clip_norm"_a = defaults.clip_norm, "average_decay"_a = defaults.average_decay,
-           "seed"_a = defaults.seed);
+           "long_season"_a = defaults.long_season, "seeds"_a = defaults.seeds,
+           "min_history"_a = defaults.min_history, "windows"_a = kWindowsNames[0],
+           "logs"_a = defaults.logs, "covariates"_a = defaults.covariates,
+           "blocks"_a = std::vector<Block>(), "origin_stride"_a = defaults.origin_stride,
+           "units"_a = defaults.units, "memory_size"_a = defaults.memory_size,
+           "num_heads"_a = defaults.num_heads, "layers"_a = defaults.layers,
+           "member_layers"_a = std::vector<std::int64_t>(), "pre_norm"_a = defaults.pre_norm,
+           "dropout"_a = defaults.dropout, "input_dropout"_a = defaults.input_dropout,
+           "zero_memory"_a = false, "loss"_a = kLossNames[0],
+           "huber_delta"_a = defaults.huber_delta, "quantiles"_a = std::vector<double>(),
+           "steps"_a = defaults.steps, "batch_size"_a = defaults.batch_size,
+           "learning_rate"_a = defaults.learning_rate, "warm_up"_a = defaults.warm_up,
+           "weight_decay"_a = defaults.weight_decay, "clip_norm"_a = defaults.clip_norm,
+           "average_decay"_a = defaults.average_decay, "seed"_a = defaults.seed);
   };
   with_options([&](const auto&... arguments) {
     type.def("__init__", &Of::construct, arguments...);

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <span>
 
 namespace memattn {
 namespace {
@@ -18,25 +19,50 @@ constexpr double kUsualLogScale = -2.5, kSmoothest = 0.005, kUsualLength = 50.0;
 
 double bounded(double value) { return std::clamp(value, -kLargestFeature, kLargestFeature); }
 
+// Puts the season of the next steps in units of its own mean size, and log(1 + size / scale): a
+// season that repeats closely is many times the scale, and would be cut off in its units.
+template <typename Put>
+void put_shape(std::span<const double> index, std::int64_t time, std::int64_t season, double factor,
+               const Put& put) {
+  double size = 0;
+  for (const double value : index) size += std::abs(value);
+  size /= static_cast<double>(index.size());
+  const double inverse = size >= std::numeric_limits<double>::min() ? 1 / size : 0.0;
+  for (std::int64_t k = 0; k < season; ++k) {
+    const auto place = static_cast<std::size_t>(time + k) % index.size();
+    put(bounded(index[place] * inverse));
+  }
+  put(bounded(std::log1p(size * factor)));
+}
+
 }  // namespace
 
 template <typename T>
 void make_last_values(const PanelSeries& series, const WindowShape& shape, std::int64_t time,
                       LastValuesScratch& scratch, const LastValuesRow<T>& row) {
-  const auto phase = [&](std::int64_t i) { return static_cast<std::size_t>(i % shape.season); };
+  const std::int64_t period = std::max(shape.season, shape.long_season);
+  const auto phase = [&](std::int64_t i) { return static_cast<std::size_t>(i % period); };
   const std::int64_t known = std::min(time, shape.lookback), first = time - known;
   std::vector<double>& index = scratch.index;
-  index.resize(static_cast<std::size_t>(shape.season));
-  series.seasonality.index(time, index);
+  index.resize(static_cast<std::size_t>(period));
+  TwoSeasons::Found found;
+  if (shape.long_season > 0) {
+    found = series.two_seasons.index(time, index);
+  } else {
+    series.seasonality.index(time, index);
+  }
   scratch.adjusted.resize(static_cast<std::size_t>(known));
   double* w = scratch.adjusted.data();
   for (std::int64_t i = 0; i < known; ++i) {
     w[i] = series.values[static_cast<std::size_t>(first + i)] - index[phase(first + i)];
   }
   const double level = w[known - 1];
+  // With a long season a window is measured as its series is: by what changes over a season.
+  const bool seasons = shape.long_season > 0 && time >= 3 * shape.season && known > shape.season;
+  const std::int64_t lag = seasons ? shape.season : 1;
   double difference = 0;
-  for (std::int64_t i = 1; i < known; ++i) difference += std::abs(w[i] - w[i - 1]);
-  if (known > 1) difference /= static_cast<double>(known - 1);
+  for (std::int64_t i = lag; i < known; ++i) difference += std::abs(w[i] - w[i - lag]);
+  if (known > lag) difference /= static_cast<double>(known - lag);
   row.unit = series.unit(time);
   row.scale = difference + series.spread(time) * kSmallestScale;
   for (std::int64_t k = 0; k < shape.horizon; ++k) {
@@ -50,7 +76,12 @@ void make_last_values(const PanelSeries& series, const WindowShape& shape, std::
   for (std::int64_t i = known - shape.lookback; i < known - 1; ++i) {
     put(bounded((w[std::max<std::int64_t>(i, 0)] - level) * factor));
   }
-  if (shape.season > 1) {
+  if (shape.long_season > 0) {
+    put_shape(index, time, shape.season, factor, put);
+    put(found.forgets);
+    put(found.long_share);
+    put(found.level);
+  } else if (shape.season > 1) {
     for (std::int64_t k = 0; k < shape.season; ++k) {
       put(bounded(index[phase(time + k)] * factor));
     }

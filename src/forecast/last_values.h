@@ -32,6 +32,13 @@ struct LastValuesScratch {
 //
 // The scale is the mean |difference| of the window and a tenth of the series' spread. A history
 // shorter than the window repeats its first value.
+//
+// With a long season the season is that of TwoSeasons. The scale takes differences over a season,
+// once three are known. In place of the season + 1:
+//
+//   season            the season of the next steps, in units of its own mean size
+//   1                 log(1 + that size / scale)
+//   3                 what the index was made of: TwoSeasons::Found
 template <typename T>
 void make_last_values(const PanelSeries& series, const WindowShape& shape, std::int64_t time,
                       LastValuesScratch& scratch, const LastValuesRow<T>& row);

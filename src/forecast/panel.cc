@@ -26,6 +26,17 @@ std::vector<double> mean_differences(std::span<const double> values) {
   return result;
 }
 
+// Returns the same, but from three seasons on of values that are a season apart.
+std::vector<double> mean_changes(std::span<const double> values, std::size_t season) {
+  std::vector<double> result = mean_differences(values);
+  double sum = 0;
+  for (std::size_t i = season; i < values.size(); ++i) {
+    sum += std::abs(values[i] - values[i - season]);
+    if (i + 1 >= 3 * season) result[i + 1] = sum / static_cast<double>(i - season + 1);
+  }
+  return result;
+}
+
 // Returns the standard deviation of the first 0 .. size values. Mean and variance are updated value
 // by value, by Welford's formula divided by the number of values: a sum of squares could overflow.
 std::vector<double> deviations(std::span<const double> values) {
@@ -86,9 +97,15 @@ PanelSeries::PanelSeries(const RawSeries& series, const PanelRules& rules)
                                [&](double value) { return to_domain(value); });
         return result;
       }()),
-      seasonality(values, rules.past_seasons ? 1 : rules.season, series.first_time),
+      seasonality(values, rules.past_seasons || rules.long_season > 0 ? 1 : rules.season,
+                  series.first_time),
+      two_seasons(values, rules.season, rules.long_season),
       covariates(series.covariates),
-      spreads_(rules.past_seasons ? deviations(values) : mean_differences(values)),
+      spreads_(rules.past_seasons ? deviations(values)
+               : rules.long_season == 0
+                   ? mean_differences(values)
+                   : mean_changes(values, static_cast<std::size_t>(rules.season))),
+      by_season_(rules.long_season > 0),
       negative_from_(
           1 + std::ranges::distance(
                   series.values.begin(),
@@ -99,7 +116,7 @@ double PanelSeries::spread(std::int64_t time) const {
 }
 
 double PanelSeries::unit(std::int64_t time) const {
-  return log_domain ? std::min(spread(time) / kRough, 1.0) : spread(time);
+  return log_domain && !by_season_ ? std::min(spread(time) / kRough, 1.0) : spread(time);
 }
 
 double PanelSeries::to_domain(double value) const { return log_domain ? std::log(value) : value; }

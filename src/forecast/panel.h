@@ -9,8 +9,10 @@
 //            thousandfold, else the values themselves
 //   level    the value, in the domain, that a window is relative to
 //   scale    what the network's inputs and outputs are measured in; each window has its own
-//   spread   how far the values up to an origin vary: mean |difference| or standard deviation
+//   spread   how far the values up to an origin vary: mean |difference| of neighbours or over a
+//            season, or standard deviation
 //   unit     what an error is measured in: the spread, but in logs 1 for a spread of kRough or more
+//            (with a long season the spread itself)
 //   slot     a row of the memory of a memory layer
 //   member   one network of the ensemble
 #pragma once
@@ -24,6 +26,7 @@
 #include <vector>
 
 #include "forecast/seasonality.h"
+#include "forecast/two_seasons.h"
 #include "memattn/panel_forecaster.h"
 
 namespace memattn {
@@ -47,10 +50,11 @@ struct Origin {
 // How a panel prepares its series.
 struct PanelRules {
   std::int64_t season = 1;
-  bool logs = true;             // forecast in logs the series that are fit for them
-  bool past_seasons = false;    // for windows of past seasons, which need no seasonal index
-  std::int64_t covariates = 0;  // columns of the table of covariates
-  std::int64_t horizon = 0;     // rows that the table has beyond each series
+  std::int64_t long_season = 0;  // 0: none
+  bool logs = true;              // forecast in logs the series that are fit for them
+  bool past_seasons = false;     // for windows of past seasons, which need no seasonal index
+  std::int64_t covariates = 0;   // columns of the table of covariates
+  std::int64_t horizon = 0;      // rows that the table has beyond each series
 };
 
 // A series to prepare.
@@ -75,18 +79,21 @@ struct PanelSeries {
   // `time` values is.
   double from_domain(double value, std::int64_t time) const;
 
-  // Returns the spread of the first `time` values: with past seasons the standard deviation, else
-  // the mean |difference| of neighbours; 0 while they stand still.
+  // Returns the spread of the first `time` values: with past seasons the standard deviation, with a
+  // long season and three seasons known the mean |difference| over a season, else that of
+  // neighbours; 0 while they stand still.
   double spread(std::int64_t time) const;
   double unit(std::int64_t time) const;
 
   bool log_domain;
   std::vector<double> values;         // in the domain
   Seasonality seasonality;            // of `values`
+  TwoSeasons two_seasons;             // likewise, with a long season
   std::span<const float> covariates;  // those of RawSeries: not copied
 
  private:
   std::vector<double> spreads_;  // by time, from 0 on
+  bool by_season_;               // spreads count what changes from season to season
   std::int64_t negative_from_;   // the first time at which a negative value is known
 };
 

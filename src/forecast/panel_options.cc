@@ -15,7 +15,8 @@ namespace {
 
 constexpr std::string_view kFunction = "PanelForecasterOptions";
 constexpr std::int64_t kLargestSize = std::numeric_limits<std::int32_t>::max();
-constexpr double kLargestDeviation = 1e18;  // of initial memories: draws and their products fit
+constexpr double kLargestDeviation = 1e18;    // of initial memories: draws and their products fit
+constexpr std::int64_t kMostSeasons = 1'000;  // of a long season
 constexpr std::int64_t kMostMembers = 10'000, kMostQuantiles = 1'000, kMostLayers = 1'000,
                        kMostBlocks = 1'000;
 
@@ -37,6 +38,19 @@ void check_enum(std::string_view option, Enum found, Enum last) {
   if (value < 0 || value > static_cast<std::int64_t>(last)) {
     fail_argument(kFunction, option, value,
                   concat("a value of its enum, 0 to ", static_cast<int>(last)));
+  }
+}
+
+void check_long_season(const PanelForecasterOptions& options) {
+  const std::int64_t found = options.long_season, season = options.season;
+  if (found == 0) return;
+  if (options.windows != PanelWindows::kLastValues || season < 2) {
+    fail_argument(kFunction, "long_season", found,
+                  "0, without a season or with windows of past seasons");
+  }
+  if (found < 2 * season || found % season != 0 || found / season > kMostSeasons) {
+    fail_argument(kFunction, "long_season", found,
+                  concat("0 or 2 to ", kMostSeasons, " times season = ", season));
   }
 }
 
@@ -154,6 +168,7 @@ void PanelForecasterOptions::validate() const {
   check_size("horizon", horizon);
   check_size("season", season);
   check_enum("windows", windows, PanelWindows::kPastSeasons);
+  check_long_season(*this);
   check_lookbacks(*this);
   check_size("min_history", min_history);
   check_blocks(*this);
@@ -198,8 +213,8 @@ std::vector<std::int64_t> PanelForecasterOptions::count_member_params() const {
 }
 
 WindowShape window_shape(const PanelForecasterOptions& options, std::size_t place) {
-  return {options.lookbacks[place], options.horizon,    options.season,
-          options.windows,          options.covariates, options.blocks};
+  return {options.lookbacks[place], options.horizon, options.season,     options.windows,
+          options.covariates,       options.blocks,  options.long_season};
 }
 
 MemoryNetworkOptions network_options(const PanelForecasterOptions& options, std::size_t place,
@@ -231,6 +246,7 @@ TrainerOptions trainer_options(const PanelForecasterOptions& options) {
 
 PanelRules panel_rules(const PanelForecasterOptions& options) {
   return {.season = options.season,
+          .long_season = options.long_season,
           .logs = options.logs,
           .past_seasons = options.windows == PanelWindows::kPastSeasons,
           .covariates = options.covariates,

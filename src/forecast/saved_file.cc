@@ -175,6 +175,9 @@ PanelForecasterOptions options_of(const Settings& settings, const std::vector<do
     options.horizon = settings.whole("prior_horizon", options.horizon);
   }
   options.season = settings.whole("season", 1);
+  if (settings.find("long_season") != nullptr) {
+    options.long_season = settings.whole("long_season", 2);
+  }
   options.min_history = settings.whole("min_history", 1);
   options.windows = settings.one_of<PanelWindows>(
       "windows",

@@ -17,6 +17,7 @@ struct WindowShape {
   PanelWindows windows = PanelWindows::kLastValues;
   std::int64_t covariates = 0;  // columns of the table of covariates
   std::vector<CovariateBlock> blocks = {};
+  std::int64_t long_season = 0;  // 0: none
 
   bool past_seasons() const { return windows == PanelWindows::kPastSeasons; }
   // P, the whole seasons of a window of kPastSeasons; else 0.
@@ -32,8 +33,9 @@ struct WindowShape {
   // covariates.
   std::int64_t features() const {
     const std::int64_t of_values =
-        past_seasons() ? seasons() + (std::min<std::int64_t>(seasons(), 2) + 1) * season
-                       : lookback - 1 + (season > 1 ? season + 1 : 0) + 2;
+        past_seasons()
+            ? seasons() + (std::min<std::int64_t>(seasons(), 2) + 1) * season
+            : lookback - 1 + (season > 1 ? season + 1 : 0) + (long_season > 0 ? 3 : 0) + 2;
     return of_values + covariate_features();
   }
   // V, the inputs of the linear path, likewise.

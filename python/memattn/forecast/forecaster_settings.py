@@ -401,6 +401,8 @@ def engine_options(settings: Settings) -> dict[str, Any]:
     if stride(settings) > 1:
         options["learning_rate"] = ALIGNED_RATE
     chosen = {name: settings[name].value for name in names}
+    if "long_season" in settings:
+        chosen["long_season"] = settings["long_season"].value
     if uses_prior(settings):
         chosen["horizon"] = settings["prior_horizon"].value
     if begins_trained(settings):

@@ -33,13 +33,14 @@ from memattn.forecast.prior import FEWEST_HISTORY
 from memattn.forecast.progress import Progress
 
 # Rows seen, by the season; of another season five. Chosen on the training parts of M1 and M3,
-# `python -m bench.prior --validate`; hours are to see a week.
-LOOKBACKS = {4: 32, 5: 60, 7: 84, 12: 60, 24: 192, 52: 104}
+# `python -m bench.prior --validate`; each network is to see a week of hours.
+LOOKBACKS = {4: 32, 5: 60, 7: 84, 12: 60, 24: 240, 52: 104}
 YEARS, NO_SEASON = 14, 36  # rows seen without a season
 # The last rows of a series that count. A season of ten years ago is not that of next year: on the
 # training parts of M1 and M3, quarterly and monthly series of more than ten seasons were forecast
-# as well from the last ten.
-ROWS_SEEN, OTHER_ROWS_SEEN = {4: 40, 12: 120, 52: 520}, 500
+# as well from the last ten. Six weeks of hours tell what a week is.
+ROWS_SEEN, OTHER_ROWS_SEEN = {4: 40, 12: 120, 24: 1008, 52: 520}, 500
+LONG_SEASONS = {24: 168}  # a week of hours
 AROUND = (1.0, 0.75, 1.25)  # times the rows that the members see
 LEVELS = (40.0, 60.0, 80.0, 95.0)
 STEPS = 10_000
@@ -72,6 +73,9 @@ def prior_settings(season: int, yearly: bool, asked: ForecasterOptions) -> Setti
             max(ROWS_SEEN.get(season, OTHER_ROWS_SEEN), *seen), "older ones say little"
         ),
     }
+    if season in LONG_SEASONS:
+        why = "a week, as far as its days differ by more than chance"
+        settings["long_season"] = Setting(LONG_SEASONS[season], why)
     return MappingProxyType(settings)
 
 

@@ -110,6 +110,31 @@ TEST(PanelForecasterOptions, ProductsThatOverflowAreRefused) {
             std::string::npos);
 }
 
+TEST(PanelForecasterOptions, LongSeasonIsWholeSeasons) {
+  for (const std::int64_t good : {std::int64_t{0}, std::int64_t{8}, std::int64_t{4'000}}) {
+    PanelForecasterOptions these = options();
+    these.long_season = good;
+    EXPECT_NO_THROW(these.validate()) << good;
+  }
+  for (const std::int64_t bad :
+       {std::int64_t{-8}, std::int64_t{4}, std::int64_t{9}, std::int64_t{4'004}, kLargest}) {
+    EXPECT_EQ(refused([&](auto& o) { o.long_season = bad; }),
+              "PanelForecasterOptions: long_season: found " + std::to_string(bad) +
+                  ", expected 0 or 2 to 1000 times season = 4");
+  }
+  const std::string none = "expected 0, without a season or with windows of past seasons";
+  EXPECT_NE(refused([](auto& o) {
+              o.season = 1;
+              o.long_season = 8;
+            }).find(none),
+            std::string::npos);
+  EXPECT_NE(refused([](auto& o) {
+              o.windows = PanelWindows::kPastSeasons;
+              o.long_season = 8;
+            }).find(none),
+            std::string::npos);
+}
+
 TEST(PanelForecasterOptions, LookbacksAreChecked) {
   EXPECT_EQ(refused([](auto& o) { o.lookbacks = {}; }),
             "PanelForecasterOptions: lookbacks: found 0 of them, expected 1 to 10000 of them");

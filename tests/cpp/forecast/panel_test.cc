@@ -92,6 +92,20 @@ TEST(PanelSeries, OfPastSeasonsIsMeasuredByItsDeviation) {
   EXPECT_NEAR(logs.spread(2), std::log(2.0) / 2, 1e-15);
 }
 
+// From three seasons on; before, what changes from row to row is all there is.
+TEST(PanelSeries, WithALongSeasonIsMeasuredBySeasons) {
+  const std::vector<double> values = {1, 9, 2, 9, 1, 9, 4, 9};
+  const PanelRules rules{.season = 2, .long_season = 4, .logs = false};
+  const PanelSeries series({values}, rules);
+  EXPECT_EQ(series.unit(5), (8.0 + 7 + 7 + 8) / 4);
+  EXPECT_EQ(series.unit(6), (1.0 + 0 + 1 + 0) / 4);
+  EXPECT_EQ(series.unit(8), (1.0 + 0 + 1 + 0 + 3 + 0) / 6);
+  EXPECT_FALSE(series.seasonality.seasonal(8));
+  // In logs, too, however rough it is.
+  const PanelSeries logs({values}, {.season = 2, .long_season = 4});
+  EXPECT_NEAR(logs.unit(6), std::log(2.0) / 2, 1e-15);
+}
+
 TEST(PanelSeries, DeviationsOfLargeAndOfEqualValues) {
   std::vector<double> values(1000, 1e150);
   for (std::size_t i = 0; i < values.size(); i += 2) values[i] = -1e150;

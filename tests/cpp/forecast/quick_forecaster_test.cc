@@ -227,6 +227,12 @@ TEST(QuickForecaster, FilesThatLieAreRefused) {
     const std::string found = message(lie.before, lie.after);
     EXPECT_NE(found.find(lie.message), std::string::npos) << lie.after << ": " << found;
   }
+  const std::string hourly = testing::read_all(prior("season-24"));
+  for (const std::string_view lie : {"[169,", "[-24,", "[1.5,"}) {
+    const std::string key = "\\\"long_season\\\": ";
+    const std::string content = edited(hourly, key + "[168,", key + std::string(lie));
+    EXPECT_THROW(static_cast<void>(QuickForecaster::load(bytes_of(content))), FormatError) << lie;
+  }
 }
 
 }  // namespace

@@ -6,10 +6,18 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 from bench import boards
-from bench.prior import TASKS, Task, competition, learnt, write
-from bench.series_generator import Family, generate, mixtures, roughness
+from bench.prior import TASKS, Task, competition, learnt, trials, windows_of_hours, write
+from bench.series_generator import (
+    LOST,
+    Family,
+    _on_another_clock,
+    generate,
+    mixtures,
+    roughness,
+)
 
 from memattn.forecast.forecaster_file import read_forecaster
 from memattn.forecast.pretraining import LEVELS
@@ -70,7 +78,37 @@ def test_the_same_seed_generates_the_same_series() -> None:
             np.testing.assert_array_equal(one, other)
             assert np.isfinite(one).all()
             assert family.shortest <= len(one) <= family.longest
-            assert roughness(one) < 0.35
+            assert family.season == 24 or roughness(one) < 0.35
+
+
+def test_days_may_repeat_closely_or_hardly() -> None:
+    """In units of the changes from row to row, those from day to day are small or large."""
+    found = generate(Family(24, 500, 600), 300, np.random.default_rng(4), kernel_share=0.0)
+    steps = np.array([np.abs(np.diff(one)).mean() for one in found])
+    changes = np.array([np.abs(one[24:] - one[:-24]).mean() for one in found])
+    assert (changes < 0.25 * steps).mean() > 0.08
+    assert (changes > 1.2 * steps).mean() > 0.2
+
+
+def test_some_clocks_lose_or_repeat_rows() -> None:
+    rows = np.tile(np.arange(600.0 + LOST), (500, 1))
+    found = np.diff(_on_another_clock(np.random.default_rng(0), rows, 500, 600))
+    assert found.shape == (500, 599)
+    exact = (found == 1).all(axis=1)
+    assert 0.75 < exact.mean() < 0.95
+    assert (found == 0).any()
+    assert (found > 1).any()
+    # Most of their rows are an hour apart, too, and none goes back.
+    assert (found[~exact] == 1).mean() > 0.8
+    assert found.min() >= 0
+
+
+def test_unseen_series_are_not_those_of_the_training() -> None:
+    task = replace(next(task for task in TASKS if task.name == "hourly"), series=30)
+    ((label, real, held),) = trials(task, None)
+    assert (label, list(real), list(held)) == ("generator", [], ["generated"])
+    assert len(held["generated"]) > 350
+    assert {len(truth) for _, truth in held["generated"]} == {task.horizon}
 
 
 def test_mixtures_lie_between_what_they_mix() -> None:
@@ -79,6 +117,17 @@ def test_mixtures_lie_between_what_they_mix() -> None:
         assert len(one) in (5, 9)
         assert 0.6 < one.min() <= one.max() < 1.4  # each has a mean size of 1
     assert mixtures([np.zeros(4)], 3, np.random.default_rng(0)) == []
+
+
+def test_windows_of_hours_do_not_reach_into_what_is_held_out(tmp_path: Path) -> None:
+    rows = np.arange(1300.0)
+    table = pd.DataFrame(dict.fromkeys(("users", "temp", "hum", "windspeed"), rows))
+    table.to_csv(tmp_path / "hours.csv")
+    found = windows_of_hours(tmp_path / "hours.csv", 48)
+    assert len(found) == 4 * 3
+    for known, truth in found:
+        assert (len(known), len(truth)) == (1008, 48)
+        assert truth[0] == known[-1] + 1
 
 
 def test_real_series_are_half_of_the_rows() -> None:

@@ -163,6 +163,10 @@ CHANGES: dict[str, Change] = {
     "lookbacks: found another number": lambda h, c: c["settings"].update(members=[2, ""]),
     "settings: logs": lambda h, c: c["settings"].update(logs=[1, ""]),
     "settings: windows": lambda h, c: c["settings"].update(windows=["all", ""]),
+    "settings: long_season: found": lambda h, c: c["settings"].update(long_season=[1, ""]),
+    "settings: found what cannot be .*long_season: found 9": lambda h, c: c["settings"].update(
+        long_season=[9, ""]
+    ),
     "settings: layers": lambda h, c: c["settings"].update(layers=[None, ""]),
     "settings: found other keys": lambda h, c: c["settings"].update(more=[1, ""]),
     "lookbacks: found past seasons in part": lambda h, c: c["settings"].update(

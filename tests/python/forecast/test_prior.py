@@ -315,7 +315,7 @@ def test_c_has_the_bits_of_python(season: int) -> None:
     rng = np.random.default_rng(season)
     series = []
     for k in range(30):
-        rows = int(rng.integers(1, 600 if k % 5 == 0 else 60))
+        rows = int(rng.integers(1, 1_200 if k % 5 == 0 else 60))
         values = rng.normal(size=rows).cumsum() * 10.0 ** rng.integers(-3, 6)
         if k % 3:
             values = np.exp(rng.normal(0, 0.5 if k % 3 == 2 else 0.1, rows).cumsum())

@@ -70,6 +70,7 @@ CASES = {
     "calibrated prior": Case({"horizon": 12}, lambda: series(6, 80, 7), ANY),
     "untrained": Case({"horizon": 12, "prior": None}, lambda: series(6, 20, 8), []),
     "bfloat16": Case({"horizon": 6}, lambda: series(6, 80, 9), ANY, {"dtype": "bfloat16"}),
+    "prior of hours": Case({"horizon": 48}, lambda: hours()[:900], ANY),
     "past seasons": Case({"horizon": 96, "steps": 2}, hours, [80.0, 95.0]),
 }
 
