@@ -95,7 +95,9 @@ struct WeightInfo {
 //
 // Memory: beside its P weights a layer keeps what forward and backward read of them. That is
 // 4 H S U + H S (2 D + Dv + 1) values on the folded route, H S (3 D + Dv) on the projected one, and
-// from the first update() on another P. kept_bytes() is the sum.
+// from the first update() on another P. In bfloat16 it keeps both: half as much again on the folded
+// route, on the projected one H S Dv / 2 values more. kept_bytes() is the
+// sum.
 //
 // Errors: std::invalid_argument on a wrong option, shape, name or overlap of buffers, before
 // anything is written; std::bad_alloc when there is no memory. A change of the layer that throws
@@ -133,6 +135,9 @@ class MEMATTN_EXPORT MemoryAugmentedAttention {
 
   // Bytes that the layer owns: weights and what is made of them. Scratch is the calling thread's.
   [[nodiscard]] std::int64_t kept_bytes() const;
+
+  // Changes config().precision. Throws std::invalid_argument for kBFloat16 of a double layer.
+  void set_precision(Precision precision);
 
   // The route that runs: kFolded or kProjected.
   [[nodiscard]] Route route() const;

@@ -173,5 +173,19 @@ nanobind::class_<LayerHandle<Layer>> layer_class(nanobind::module_& m, const cha
             layer->save(path);
           },
           "path"_a);
+  if constexpr (requires(Layer& layer) { layer.set_precision(memattn::Precision::kFloat32); }) {
+    type.def("precision",
+             [](const Handle& self) {
+               return self.config().precision == memattn::Precision::kBFloat16 ? "bfloat16"
+                                                                               : "float32";
+             })
+        .def(
+            "set_precision",
+            [](Handle& self, const std::string& precision) {
+              self.writable().set_precision(precision == "bfloat16" ? memattn::Precision::kBFloat16
+                                                                    : memattn::Precision::kFloat32);
+            },
+            "precision"_a);
+  }
   return type;
 }

@@ -64,6 +64,10 @@ class LayerFloat32:
 
     def save(self, path: str | os.PathLike) -> None: ...
 
+    def precision(self) -> str: ...
+
+    def set_precision(self, precision: str) -> None: ...
+
     def forward(self, x: Annotated[NDArray[numpy.float32], dict(shape=(None, None, None), order='C', device='cpu', writable=False)], y: Annotated[NDArray[numpy.float32], dict(shape=(None, None, None), order='C', device='cpu')], scores: Annotated[NDArray[numpy.float32], dict(order='C', device='cpu')] | None, average_heads: bool, attention_mask: Annotated[NDArray[numpy.uint8], dict(shape=(None, None, None), order='C', device='cpu', writable=False)] | None, query_mask: Annotated[NDArray[numpy.uint8], dict(shape=(None, None), order='C', device='cpu', writable=False)] | None, value_mask: Annotated[NDArray[numpy.uint8], dict(shape=(None, None), order='C', device='cpu', writable=False)] | None, use_causal_mask: bool, training: bool, dropout_step: int, first_step: int, first_sequence: int) -> None:
         """
         Writes y (B, T, U) from x (B, T, U) and, unless it is None, scores (B, H, T, S), or
@@ -112,6 +116,10 @@ class LayerFloat64:
     def load(path: str | os.PathLike) -> LayerFloat64: ...
 
     def save(self, path: str | os.PathLike) -> None: ...
+
+    def precision(self) -> str: ...
+
+    def set_precision(self, precision: str) -> None: ...
 
     def forward(self, x: Annotated[NDArray[numpy.float64], dict(shape=(None, None, None), order='C', device='cpu', writable=False)], y: Annotated[NDArray[numpy.float64], dict(shape=(None, None, None), order='C', device='cpu')], scores: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')] | None, average_heads: bool, attention_mask: Annotated[NDArray[numpy.uint8], dict(shape=(None, None, None), order='C', device='cpu', writable=False)] | None, query_mask: Annotated[NDArray[numpy.uint8], dict(shape=(None, None), order='C', device='cpu', writable=False)] | None, value_mask: Annotated[NDArray[numpy.uint8], dict(shape=(None, None), order='C', device='cpu', writable=False)] | None, use_causal_mask: bool, training: bool, dropout_step: int, first_step: int, first_sequence: int) -> None:
         """
@@ -703,7 +711,8 @@ def set_num_threads(threads: int) -> None:
 
 def active_isa() -> str:
     """
-    The instruction set that computes: "avx3", "avx2", "sse4", "neon" or "scalar".
+    The instruction set that computes: "avx3_bf16", "avx3", "avx2", "sse4", "neon" or
+    "scalar".
 
     The best that this machine has, or the one that the environment variable
     MEMATTN_FORCE_ISA names. Raises ValueError when it names one that is not available.

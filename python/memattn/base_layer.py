@@ -76,8 +76,11 @@ class BaseLayer:
     def get_config(self) -> dict[str, Any]:
         """Return the arguments that make a layer like this one, as JSON can hold them."""
         config: dict[str, Any] = json.loads(self._core.config_json())
-        seed = config.pop("seed")
-        return {**config, "dtype": self.dtype, "seed": seed}
+        # The precision is there only when it is not float32.
+        last: dict[str, Any] = {"seed": config.pop("seed")}
+        if "precision" in config:
+            last["precision"] = config.pop("precision")
+        return {**config, "dtype": self.dtype, **last}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:

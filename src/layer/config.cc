@@ -115,6 +115,7 @@ void MemoryAugmentedAttentionConfig::validate() const {
   }
   check.enumeration("memory_initializer.kind", memory_initializer.kind, kKindNames);
   check.enumeration("fully_masked", fully_masked, kFullyMaskedNames);
+  check.enumeration("precision", precision, kPrecisionNames);
   check_memory(check, *this);
 }
 

@@ -6,6 +6,7 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <vector>
 
 #include "check.h"
@@ -81,13 +82,26 @@ void check_tensors(const SafetensorsReader& reader, const std::vector<WeightInfo
   }
 }
 
+// Throws where a file of doubles asks for bfloat16 products.
+template <typename Config>
+void check_precision_of_file(const SafetensorsReader& reader, const Config& config,
+                             bool is_double) {
+  if constexpr (requires { config.precision; }) {
+    if (!is_double || config.precision == Precision::kFloat32) return;
+    reader.fail("__metadata__: config: precision", "\"bfloat16\" with weights of dtype F64",
+                "\"float32\"");
+  }
+}
+
 // What a file of that layer holds, after checking its whole header.
 template <typename Config>
 LayerFileInfo checked_info(const SafetensorsReader& reader) {
-  const std::vector<WeightInfo> weights = weight_infos(read_config<Config>(reader));
+  const Config config = read_config<Config>(reader);
+  const std::vector<WeightInfo> weights = weight_infos(config);
   const TensorInfo* first = reader.find(weights.front().name);
   const bool is_double = first && first->dtype == kDtype<double>;
   check_tensors(reader, weights, is_double ? kDtype<double> : kDtype<float>);
+  check_precision_of_file(reader, config, is_double);
   return {std::string(kLayerName<Config>), is_double ? "float64" : "float32"};
 }
 
@@ -137,6 +151,7 @@ LoadedLayer<T, Config> load_layer(const std::filesystem::path& path) {
   LoadedLayer<T, Config> loaded{read_config<Config>(reader), {}};
   const std::vector<WeightInfo> weights = weight_infos(loaded.config);
   check_tensors(reader, weights, kDtype<T>);
+  check_precision_of_file(reader, loaded.config, std::is_same_v<T, double>);
   // No longer than the file: the shapes of the weights are those of the tensors in it.
   loaded.parameters.resize(static_cast<std::size_t>(count_params(loaded.config)));
   for (const WeightInfo& weight : weights) {
