@@ -30,9 +30,9 @@ enum class FullyMasked {
   kUniform,  // all slots alike, 1/S each, masked ones too (the published layers, on Keras 2)
 };
 
-// The numbers that a float32 layer multiplies in a forward pass. kBFloat16 rounds tokens and folded
-// weights to bfloat16 and adds the products up in float32; softmax, biases and residual stay
-// float32, and so do calls in training or with a ScoresCache, and backward. A double layer is
+// The numbers that a float32 layer multiplies in a forward pass. kBFloat16 rounds tokens, scores
+// and folded weights to bfloat16 and adds the products up in float32; softmax, biases and residual
+// stay float32, and so do calls in training or with a ScoresCache, and backward. A double layer is
 // kFloat32 only, and computes in double.
 enum class Precision { kFloat32, kBFloat16 };
 
@@ -80,6 +80,7 @@ struct MEMATTN_EXPORT CrossAttentionConfig {
   double dropout = 0.0;  // on the scores, in training only; in [0, 1)
   FullyMasked fully_masked = FullyMasked::kZero;
   std::uint64_t seed = 0;  // of the initial weights and of dropout
+  Precision precision = Precision::kFloat32;
 
   std::int64_t resolved_source1_units() const { return source1_units.value_or(units); }
   std::int64_t resolved_source2_units() const { return source2_units.value_or(units); }
@@ -107,6 +108,7 @@ struct MEMATTN_EXPORT HierarchicalAttentionConfig {
   double dropout = 0.0;  // on the scores, in training only; in [0, 1)
   FullyMasked fully_masked = FullyMasked::kZero;
   std::uint64_t seed = 0;  // of the initial weights and of dropout
+  Precision precision = Precision::kFloat32;
 
   std::int64_t resolved_short_units() const { return short_units.value_or(units); }
   std::int64_t resolved_long_units() const { return long_units.value_or(units); }

@@ -68,6 +68,10 @@ enum class Route { kAuto, kFolded, kProjected };
 
 using Path [[deprecated("renamed Route; removed in version 0.3")]] = Route;
 
+// How a file holds the weights: as they are, or those of a float layer rounded to bfloat16, half
+// the bytes, which load as float.
+enum class StoredType { kOwn, kBFloat16 };
+
 // A named part of the flat parameter buffer: "memory" (S, U), "query.kernel" (U, H, D),
 // "query.bias" (H, D), "key.kernel" (U, H, D), "key.bias" (H, D), "value.kernel" (U, H, Dv),
 // "value.bias" (H, Dv), "output.kernel" (H, Dv, U), "output.bias" (U).
@@ -186,7 +190,7 @@ class MEMATTN_EXPORT MemoryAugmentedAttention {
   // One safetensors file, docs/format.md. save replaces the file atomically and durably.
   // save throws std::system_error; load that, or FormatError for a file that is not one of ours or
   // holds the other type.
-  void save(const std::filesystem::path& path) const;
+  void save(const std::filesystem::path& path, StoredType stored = StoredType::kOwn) const;
   [[nodiscard]] static MemoryAugmentedAttention load(const std::filesystem::path& path);
 
  private:

@@ -309,19 +309,6 @@ first_sequence
             raise ValueError(f'route: found {route!r}, expected "auto", "folded" or "projected"')
         self._core.set_route(route)
 
-    @property
-    def precision(self) -> Precision:
-        """``"float32"`` or ``"bfloat16"``: what calls multiply. Assign one to change it.
-
-        Copies, pickles and files keep it.
-        """
-        found: Precision = self._core.precision()
-        return found
-
-    @precision.setter
-    def precision(self, precision: Precision) -> None:
-        self._core.set_precision(checked_precision(precision, self._name))
-
     path = RenamedProperty("route", removed_in="0.3")
 
     def _adopt(self, core: Any, dtype: str) -> dict[str, Any]:

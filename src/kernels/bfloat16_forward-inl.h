@@ -12,6 +12,7 @@
 #include <array>
 #include <cmath>
 #include <cstdint>
+#include <limits>
 
 #include "hwy/highway.h"
 #include "kernels/forward-inl.h"
@@ -28,6 +29,9 @@ namespace memattn::kernels::HWY_NAMESPACE {
 // other token has a say in it.
 inline constexpr float kLargestSpread = 2.0f;
 
+// The larger one, or NaN when there is one: what is NaN is far.
+inline float larger_or_nan(float a, float b) { return a != a || b <= a ? a : b; }
+
 // About the standard deviation of the logits of each slot, over tokens whose elements have mean
 // square 1: spread (H, S). Returns the largest.
 inline float find_spread(const Prepared<float>& prepared, float* spread) {
@@ -41,7 +45,7 @@ inline float find_spread(const Prepared<float>& prepared, float* spread) {
   float largest = 0;
   for (std::int64_t s = 0; s < HS; ++s) {
     spread[s] = kFromBase2<float> * std::sqrt(spread[s]);
-    largest = spread[s] <= largest ? largest : spread[s];  // NaN counts as large
+    largest = larger_or_nan(largest, spread[s]);
   }
   return largest;
 }
@@ -62,10 +66,14 @@ inline void take_far(std::int64_t slots, std::int64_t width, std::int64_t stride
   const auto limit = hn::Set(d, kLargestSpread);
   for (std::int64_t s = 0; s < slots; ++s) {
     const auto factor = hn::Set(d, spread[s]);
-    for (std::int64_t j = 0; j < width; j += lanes) {
+    std::int64_t j = 0;
+    for (; j + lanes <= width; j += lanes) {
       const std::int64_t at = s * stride + j;
       const auto near = hn::Le(hn::Mul(hn::LoadU(d, sizes + j), factor), limit);
       hn::StoreU(hn::IfThenElse(near, hn::LoadU(d, p + at), hn::LoadU(d, exact + at)), d, p + at);
+    }
+    for (; j < width; ++j) {
+      if (is_far(sizes[j], spread[s])) p[s * stride + j] = exact[s * stride + j];
     }
   }
 }
@@ -182,7 +190,7 @@ class FoldedPairHeads {
     for (std::int64_t i = 0; i < tile.rows; ++i) {
       const float size = token_size(U, x + i * U);
       sizes_[static_cast<std::size_t>(i)] = size;
-      largest_size_ = size <= largest_size_ ? largest_size_ : size;
+      largest_size_ = larger_or_nan(largest_size_, size);
     }
     std::fill(sizes_.begin() + tile.rows, sizes_.begin() + tile.width, 0.0f);
     if (is_far(largest_size_, fold.pairs.largest_spread)) {
@@ -205,8 +213,10 @@ class FoldedPairHeads {
     };
     const bool any = is_far(largest_size_, fold.pairs.largest_spread) &&
                      std::any_of(spread, spread + slots, far_from(largest_size_));
+    float least = std::numeric_limits<float>::infinity();  // of those that are not NaN
+    for (std::int64_t i = 0; i < slots; ++i) least = spread[i] < least ? spread[i] : least;
     const bool all =
-        any && std::all_of(first, last, far_from(*std::min_element(spread, spread + slots)));
+        any && std::all_of(first, last, [&](float size) { return is_far(size, least); });
     if (!all) {
       multiply_pairs<Sums>(Start::kRowBias, slots, tile.width, k,
                            {fold.pairs.a_packed.data() + h * S * k, 0, 0, k},

@@ -146,6 +146,23 @@ struct PairKernels {
                   const ForwardArrays<float>& arrays, std::int64_t first, std::int64_t last,
                   float* workspace) noexcept;
 
+  // Attention between two inputs: fills prepared.pairs, which has its sizes; rounds what
+  // sequence_sources of Kernels has made of sequences first..last-1; and the forward pass.
+  void (*sequence_prepare)(SequencePrepared<float>& prepared) noexcept;
+  void (*sequence_round_sources)(const SequencePrepared<float>& prepared,
+                                 const SequenceOperands<float>& operands,
+                                 const SequencePairOperands& rounded, std::int64_t first,
+                                 std::int64_t last) noexcept;
+  std::int64_t (*sequence_forward_workspace)(const SequencePrepared<float>& prepared,
+                                             const SequenceTiles& tiles,
+                                             std::int64_t steps2) noexcept;
+  void (*sequence_forward)(const SequencePrepared<float>& prepared,
+                           const SequenceWeights<const float>& w, const Call& call,
+                           const SequenceOperands<float>& operands,
+                           const SequencePairOperands& rounded,
+                           const SequenceForwardArrays<float>& arrays, const SequenceTiles& tiles,
+                           std::int64_t first, std::int64_t last, float* workspace) noexcept;
+
   // C (m, n) += A·B of operands in pairs: A (m, k) and B (k, n) pairs. And floats as pairs:
   // out (m, pairs_of(k)) from a (m, k), out (pairs_of(k), n) from b (k, n).
   void (*multiply)(std::int64_t m, std::int64_t n, std::int64_t k, const Pair* a, const Pair* b,

@@ -30,6 +30,7 @@
 #include "kernels/sequence-inl.h"
 #include "kernels/sequence_backward-inl.h"
 #include "kernels/sequence_fold-inl.h"
+#include "kernels/sequence_pairs-inl.h"
 #include "kernels/sequence_unfold-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -93,6 +94,10 @@ constexpr PairKernels pair_table(const char* isa) {
           .prepare = &prepare_pairs,
           .forward_workspace = &pair_forward_workspace<Sums>,
           .forward = &pair_forward<Sums>,
+          .sequence_prepare = &sequence_prepare_pairs,
+          .sequence_round_sources = &sequence_round_sources,
+          .sequence_forward_workspace = &sequence_pair_forward_workspace<Sums>,
+          .sequence_forward = &sequence_pair_forward<Sums>,
           .multiply = &multiply_pair_matrices<Sums>,
           .round_rows = &round_matrix_rows,
           .round_columns = &round_matrix_columns};

@@ -22,11 +22,9 @@ void check_size(std::string_view function, std::string_view argument, std::size_
 // Throws when a layer with weights of T cannot compute in the config's precision.
 template <typename T, typename Config>
 void check_precision(const Config& config) {
-  if constexpr (requires { config.precision; }) {
-    if (std::is_same_v<T, float> || config.precision == Precision::kFloat32) return;
-    fail_argument(kLayerName<Config>, "precision", "\"bfloat16\" with weights of float64",
-                  "\"float32\", or a layer of float32");
-  }
+  if (std::is_same_v<T, float> || config.precision == Precision::kFloat32) return;
+  fail_argument(kLayerName<Config>, "precision", "\"bfloat16\" with weights of float64",
+                "\"float32\", or a layer of float32");
 }
 
 // Whether found == the product of `sizes`: for callers whose words are made only where they are

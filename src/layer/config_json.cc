@@ -52,6 +52,7 @@ void visit_fields(Config& config, Visitor& visitor) {
   visitor.optional("dropout", config.dropout);
   visitor.optional("fully_masked", config.fully_masked);
   visitor.optional("seed", config.seed);
+  visitor.optional("precision", config.precision);
 }
 
 template <typename Config, typename Visitor>
@@ -67,6 +68,7 @@ void visit_fields(Config& config, Visitor& visitor) {
   visitor.optional("dropout", config.dropout);
   visitor.optional("fully_masked", config.fully_masked);
   visitor.optional("seed", config.seed);
+  visitor.optional("precision", config.precision);
 }
 
 template <typename Names, typename Value>

@@ -317,8 +317,8 @@ std::string MemoryAugmentedAttention<T>::summary() const {
 }
 
 template <typename T>
-void MemoryAugmentedAttention<T>::save(const std::filesystem::path& path) const {
-  save_layer(path, config(), parameters());
+void MemoryAugmentedAttention<T>::save(const std::filesystem::path& path, StoredType stored) const {
+  save_layer(path, config(), parameters(), stored);
 }
 
 template <typename T>

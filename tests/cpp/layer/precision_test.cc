@@ -1,5 +1,7 @@
 // The memory layer in bfloat16: how far its output is from float64, and that masks, NaN, few
 // tokens, threads and cuts of the batch are as in float32.
+#include "testing/precision.h"
+
 #include <cmath>
 #include <limits>
 #include <random>
@@ -11,18 +13,6 @@
 
 namespace memattn::testing {
 namespace {
-
-// sqrt(Σ (found - expected)² / Σ (expected - base)²); infinity where something is not finite.
-double relative_l2(const std::vector<float>& found, const std::vector<double>& expected,
-                   const std::vector<double>& base = {}) {
-  double error = 0, size = 0;
-  for (std::size_t i = 0; i < expected.size(); ++i) {
-    error += std::pow(static_cast<double>(found[i]) - expected[i], 2);
-    size += std::pow(expected[i] - (base.empty() ? 0 : base[i]), 2);
-  }
-  if (!std::isfinite(error)) return std::numeric_limits<double>::infinity();
-  return error == 0 ? 0 : std::sqrt(error / size);
-}
 
 // The output of `problem`, in the precision of `config`.
 template <typename T>
