@@ -34,6 +34,7 @@ from memattn.forecast.fitting import (
 )
 from memattn.forecast.forecaster_pretraining import ForecasterPretraining
 from memattn.forecast.progress import Progress, progress_of
+from memattn.layer_options import Precision, checked_precision
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -176,6 +177,7 @@ class Forecaster(ForecasterPretraining):
         static_df: Table | None = None,
         level: Levels = None,
         h: int | None = None,
+        precision: Precision = "float32",
     ) -> Any:
         """Forecast the rows after the last one of each series.
 
@@ -194,6 +196,8 @@ class Forecaster(ForecasterPretraining):
             quantile loss has those that were trained, see `available_levels`.
         h : int, optional
             Steps ahead, at most `horizon`. Default: the horizon.
+        precision : {"float32", "bfloat16"}
+            What the memory layers multiply, as in `MemoryAugmentedAttention`.
 
         Returns
         -------
@@ -215,7 +219,9 @@ class Forecaster(ForecasterPretraining):
             An impossible level or `h`, a level that was not trained, intervals that fit has not
             calibrated, data of another frequency, or no X_df where covariates must be known.
         """
-        found = self.forecasts(data, X_df=X_df, static_df=static_df, level=level, h=h)
+        found = self.forecasts(
+            data, X_df=X_df, static_df=static_df, level=level, h=h, precision=precision
+        )
         return forecast_frame(found.panel, found.values, found.intervals, model=self.alias)
 
     def forecasts(
@@ -226,11 +232,13 @@ class Forecaster(ForecasterPretraining):
         static_df: Table | None = None,
         level: Levels = None,
         h: int | None = None,
+        precision: Precision = "float32",
     ) -> Forecasts:
         """As `predict`, as arrays (N, h) for N series."""
         where = "Forecaster.predict"
         fitted = self._state("predict") if data is not None else self._state_with_series("predict")
         levels = checked_levels(where, level)
+        rounding = checked_precision(precision, where)
         steps = self.horizon if h is None else whole_number(where, "h", h, 1, self.horizon)
         if isinstance(data, int | float | list | tuple):
             hint = f"pass level={data!r}" if data else "levels go by name"
@@ -241,7 +249,7 @@ class Forecaster(ForecasterPretraining):
         elif static_df is not None:
             raise refused(where, "static_df", "found it without data: fit has those of its series")
         panel = self._with_future(where, panel, X_df, steps)
-        found = forecast(fitted.model, panel, last_windows(panel))
+        found = forecast(fitted.model, panel, last_windows(panel), rounding)
         ends = intervals_of(where, fitted, found, levels)
         first = {one: (low[:, :steps], high[:, :steps]) for one, (low, high) in ends.items()}
         return Forecasts(panel, found.points[:, :steps], first)
