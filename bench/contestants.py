@@ -28,6 +28,7 @@ class Contestant:
     mode: str
     form: str
     tasks: tuple[str, ...] = ("forward", "step")
+    precision: str = "float32"  # of its products; "default": what the runtime chooses by itself
 
     @property
     def key(self) -> str:
@@ -42,10 +43,12 @@ class Contestant:
 
 _LABELS = {
     ("memattn", "float32"): "memattn, C++",
+    ("memattn", "bfloat16"): "memattn, C++, bfloat16",
     ("memattn", "python"): "memattn, Python, out=",
     ("memattn", "peak"): "FMA peak",
     ("onnxruntime", "graph"): "ONNX Runtime",
     ("openvino", "graph"): "OpenVINO",
+    ("openvino", "default"): "OpenVINO, default precision",
     ("torch", "eager"): "PyTorch, eager",
     ("torch", "compile"): "PyTorch, compiled",
     ("tensorflow", "graph"): "TensorFlow, graph",
@@ -67,18 +70,23 @@ def label(peer: str, mode: str) -> str:
 TASKS = ("forward", "step")
 
 
-def _both_forms(peer: str, *modes: str, tasks: tuple[str, ...] = TASKS) -> list[Contestant]:
+def _both_forms(
+    peer: str, *modes: str, tasks: tuple[str, ...] = TASKS, precision: str = "float32"
+) -> list[Contestant]:
     forms = ("published", "folded")
-    return [Contestant(peer, mode, form, tasks) for mode in modes for form in forms]
+    return [Contestant(peer, mode, form, tasks, precision) for mode in modes for form in forms]
 
 
 MEMATTN = Contestant("memattn", "float32", "own")
 PEAK = Contestant("memattn", "peak", "own")
+HALF = Contestant("memattn", "bfloat16", "own", ("forward",), "bfloat16")
 PYTHON = Contestant("memattn", "python", "own", ("forward",))
 
 ALL_PEERS = [
     *_both_forms("onnxruntime", "graph", tasks=("forward",)),
     *_both_forms("openvino", "graph", tasks=("forward",)),
+    # Of these peers OpenVINO alone takes another precision than float32 unasked.
+    *_both_forms("openvino", "default", tasks=("forward",), precision="default"),
     *_both_forms("torch", "eager", "compile"),
     *_both_forms("tensorflow", "graph", "xla"),
     *_both_forms("jax", "jit"),
@@ -93,7 +101,7 @@ PAIR_PEERS = ("onnxruntime", "openvino", "torch", "jax")
 
 def lineup(task: str, peers: list[str], cores: int, layer: str = "memory") -> list[Contestant]:
     """Everybody who runs a task: FMA peak, memattn, memattn on `cores` cores, these peers."""
-    chosen = [PEAK, MEMATTN, PYTHON]
+    chosen = [PEAK, MEMATTN, HALF, PYTHON]
     if cores > 1 and layer == "memory":
         chosen.append(Contestant("memattn", f"cores{cores}", "own"))
     wanted = [peer for peer in peers if layer == "memory" or peer in PAIR_PEERS]

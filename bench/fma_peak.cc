@@ -120,7 +120,9 @@ std::vector<std::string> fma_targets() {
 
 std::string default_fma_target() {
   const char* forced = std::getenv("MEMATTN_FORCE_ISA");
-  return forced != nullptr && *forced != '\0' ? forced : fma_targets().front();
+  std::string target = forced != nullptr && *forced != '\0' ? forced : fma_targets().front();
+  if (target == "avx3_bf16") target = "avx3";  // the same multiply-adds
+  return target;
 }
 
 FmaChains::FmaChains(std::string_view target) : index_(find_target(target)) {}

@@ -44,6 +44,18 @@ std::vector<T> read_values(const std::string& path, std::size_t count) {
   return std::vector<T>(values.begin(), values.end());
 }
 
+// bench/compare builds libraries without a precision, too.
+template <typename Layer>
+void set_precision(Layer& layer, const std::string& mode) {
+  if (mode != "bfloat16") return;
+  auto config = layer.config();
+  if constexpr (requires { config.precision; }) {
+    layer.set_precision(decltype(config.precision)::kBFloat16);
+  } else {
+    throw std::invalid_argument("this memattn has no bfloat16");
+  }
+}
+
 template <typename T>
 void append_values(std::ofstream& file, const std::vector<T>& values) {
   file.write(reinterpret_cast<const char*>(values.data()),
@@ -62,11 +74,12 @@ template <typename T>
 class Layer : public Contestant {
  public:
   // fields: task, form, folder, layer, B, T, U, S, H
-  explicit Layer(std::span<const std::string> fields)
+  Layer(const std::string& mode, std::span<const std::string> fields)
       : step_(fields[0] == "step"),
         batch_(to_number(fields[4])),
         steps_(to_number(fields[5])),
         layer_(config(fields)) {
+    set_precision(layer_, mode);
     const std::string& folder = fields[2];
     const auto size = static_cast<std::size_t>(batch_ * steps_ * layer_.config().units);
     const auto parameters = static_cast<std::size_t>(layer_.count_params());
@@ -146,8 +159,9 @@ template <typename Layer>
 class PairLayer : public Contestant {
  public:
   // fields: task, form, folder, layer, and the sizes
-  explicit PairLayer(std::span<const std::string> fields)
+  PairLayer(const std::string& mode, std::span<const std::string> fields)
       : step_(fields[0] == "step"), sizes_(numbers(fields.subspan(4))), layer_(config(sizes_)) {
+    set_precision(layer_, mode);
     const std::string& folder = fields[2];
     const auto parameters = static_cast<std::size_t>(layer_.count_params());
     const auto size = [&](std::size_t steps, std::size_t width) {
@@ -203,13 +217,16 @@ class PairLayer : public Contestant {
 
 // fields: task, form, folder, layer, and the sizes
 template <typename T>
-std::unique_ptr<Contestant> make_layer(std::span<const std::string> fields) {
+std::unique_ptr<Contestant> make_layer(const std::string& mode,
+                                       std::span<const std::string> fields) {
   const std::string& layer = fields[3];
-  if (layer == "memory") return std::make_unique<Layer<T>>(fields);
+  if (layer == "memory") return std::make_unique<Layer<T>>(mode, fields);
 #if __has_include("memattn/cross_attention.h")
-  if (layer == "cross") return std::make_unique<PairLayer<memattn::CrossAttention<T>>>(fields);
+  if (layer == "cross") {
+    return std::make_unique<PairLayer<memattn::CrossAttention<T>>>(mode, fields);
+  }
   if (layer == "hierarchical") {
-    return std::make_unique<PairLayer<memattn::HierarchicalAttention<T>>>(fields);
+    return std::make_unique<PairLayer<memattn::HierarchicalAttention<T>>>(mode, fields);
   }
 #endif
   throw std::invalid_argument("found layer " + layer + ", expected memory, cross or hierarchical");
@@ -277,9 +294,9 @@ class Worker {
       return std::to_string(flops);
     }
     if (fields[2] == "float64") {
-      contestants_[fields[1]] = make_layer<double>(rest);
+      contestants_[fields[1]] = make_layer<double>(fields[2], rest);
     } else {
-      contestants_[fields[1]] = make_layer<float>(rest);
+      contestants_[fields[1]] = make_layer<float>(fields[2], rest);
     }
     return "";
   }

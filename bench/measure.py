@@ -18,7 +18,8 @@ from bench.pairs import result_sizes as pair_result_sizes
 from bench.problem import Problem, largest_error, result_sizes
 from bench.shapes import AnyShape, Shape
 
-TOLERANCE = 1e-4  # of a result, relative to the float64 layer's
+# Of a result, relative to the largest value of the float64 layer's, by the contestant's precision.
+TOLERANCES = {"float32": 1e-4, "bfloat16": 2e-2, "default": 2e-2}
 SAMPLE_NS = 10_000_000  # a sample is as many calls as take about this long
 WARM_UP_NS = 2_000_000  # and before them as many as take this long, since others were here
 LATENCY_CALLS = 20_000  # at the token shape
@@ -123,10 +124,11 @@ class Group:
             worker.ask("run", entry.key, file)
             found = np.fromfile(file, np.float32).astype(np.float64)
             entry.relative_error = largest_error(found, reference, _result_sizes(shape, self.task))
-            if not entry.relative_error <= TOLERANCE:
+            tolerance = TOLERANCES[contestant.precision]
+            if not entry.relative_error <= tolerance:
                 raise WorkerError(
                     f"wrong result: relative error {entry.relative_error:.1e}, "
-                    f"expected at most {TOLERANCE:.0e}"
+                    f"expected at most {tolerance:.0e}"
                 )
         calls = 1
         while True:  # one call may be too short to time
@@ -204,6 +206,7 @@ class Group:
                     "peer": entry.contestant.peer,
                     "mode": entry.contestant.mode,
                     "form": entry.contestant.form,
+                    "precision": entry.contestant.precision,
                     "error": entry.error,
                     "relative_error": entry.relative_error,
                     "calls": entry.calls,

@@ -1,177 +1,164 @@
-"""Writes docs/performance.md and its pictures from a result file of scripts/bench.
+"""Writes docs/performance.md from all machines' figures, after adding those of a result file.
 
 python -m bench.report bench/results/2026-01-01T000000Z.json
 
-A file of the layers of two inputs alone (--layers cross,hierarchical) replaces their section of the
-page; a file without them leaves that section as it is.
+Each table of the page has a column a processor. The figures of a column lie in bench/measured.json;
+a result replaces those of its processor in the tables that it has, and leaves all others.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
-from bench import plot, tables
-from bench.contestants import PEERS
+from bench import tables
+from bench.contestants import HALF, MEMATTN, label
 from bench.environments import ROOT
+from bench.stats import fastest, ratio, spread, times
 
+MEASURED = Path(__file__).with_name("measured.json")
+LIMITS = Path(__file__).with_name("limits.md")
 # The words stand here and the figures come from the file, so that neither outlives the other.
 TEXT = """# Performance
 
-Written by `python -m bench.report` from the results of
+Written by `python -m bench.report`; nothing but the last section is typed by hand. Each table has a
+column a processor, and under it the command, the date and the commit of each column.
+[bench/README.md](../bench/README.md) says how it is measured: one core, everybody interleaved in
+shuffled rounds.
 
-    {command}
+A cell has memattn's time in µs, the median over rounds, and how many times faster that is than the
+fastest runtime that is given the layer as its users would write it, and than the fastest one that
+is given it folded by hand, the two thin matrices of [math.md](math.md). These factors are medians
+of the ratios within a round. Below 1, the runtime is faster. `scripts/bench` prints everybody's
+times.
 
-on {date}, commit `{commit}`; nothing but the last section is typed by hand. How it is measured,
-`bench/README.md` says: one core, float32, everybody interleaved in {rounds} shuffled rounds. A
-figure is the median over rounds, in brackets the quartiles; "times faster" is the median of the
-ratios within a round. "As published" is the layer as each runtime's users would write it, "folded
-by hand" the two thin matrices of [math.md](math.md), which no runtime finds by itself.
+Runtimes multiply in float32 here, as they do unasked, except OpenVINO: where a processor has
+bfloat16, it takes that. It is held to float32 in the tables of float32, and is as it chooses in
+those of bfloat16. Results are held to the float64 layer, relative to its largest value, before they
+are timed: within 1e-4 in float32, and within 2e-2 in bfloat16.
 
-## The machine
-
-{machine}
-
-{peak}
-
-{versions}
-
-{tasks}
+{tables}
 
 {limits}"""
-PAIRS = """{heading}
 
-Written by `python -m bench.report` from the results of
+SIZES = {"memory": "(B, T, U, S, H)", "pairs": "(B, T1, T2, F1, F2, U, H)"}
+# Heading and sizes of each table, by its name in bench/measured.json, and what its cells say.
+FLOAT = "µs · times faster than as published · than folded by hand"
+TABLES = {
+    "memory forward": ("## Forward", FLOAT),
+    "memory forward bfloat16": (
+        "## Forward in bfloat16",
+        "µs · times faster than memattn in float32 · than OpenVINO as published · than OpenVINO "
+        "folded by hand",
+    ),
+    "memory step": (
+        "## Training step\n\nForward and backward with the gradients of the inputs and of all "
+        "weights; who folds,\nfolds in every step. ONNX Runtime and OpenVINO do not train.",
+        FLOAT,
+    ),
+    "pairs forward": ("## CrossAttention and HierarchicalAttention: forward", FLOAT),
+    "pairs forward bfloat16": (
+        "## CrossAttention and HierarchicalAttention: forward in bfloat16",
+        "µs · times faster than memattn in float32 · than OpenVINO as published · than OpenVINO "
+        "folded by hand",
+    ),
+    "pairs step": ("## CrossAttention and HierarchicalAttention: training step", FLOAT),
+}
 
-    {command}
 
-on {date}, commit `{commit}`, core {core} of {processor} ({vectors}).
-{peak}.
-
-"Folded by hand" is the cheapest way of [siblings-math.md](siblings-math.md#the-ways) for each
-shape, by the library's rule, with constant weights in a forward pass and folded anew in every
-training step. The layer is the first word of a name: `cross` or `hier`. Everybody is interleaved in
-{rounds} shuffled rounds.
-
-{tasks}
-"""
-PAIRS_HEADING = "## CrossAttention and HierarchicalAttention"
-LIMITS_HEADING = "## What holds it"
-LIMITS = Path(__file__).with_name("limits.md")
+def _factor(group: tables.Group, over: str | None, under: str) -> str:
+    if over is None or not times(group["rounds_ns"], over):
+        return "—"
+    return f"{ratio(group['rounds_ns'], over, under).median:.2f}"
 
 
-def _machine(result: dict[str, Any]) -> str:
+def _cell(group: tables.Group, own: str, factors: list[str]) -> str:
+    middle = spread(times(group["rounds_ns"], own)).median
+    return " · ".join([tables.microseconds(middle), *factors])
+
+
+def _float_cell(group: tables.Group) -> str:
+    """Time and factors in float32; beside a factor stands the runtime."""
+    factors = []
+    for form in ("published", "folded"):
+        best = fastest(group["rounds_ns"], tables.keys_of(group, form))
+        one = tables.contestant(group, best) if best else None
+        name = f" {label(one['peer'], one['mode'])}" if one else ""
+        factors.append(_factor(group, best, MEMATTN.key) + name)
+    return _cell(group, MEMATTN.key, factors)
+
+
+def _half_cell(group: tables.Group) -> str:
+    rounds = group["rounds_ns"]
+    factors = [_factor(group, MEMATTN.key, HALF.key)]
+    for form in ("published", "folded"):
+        best = fastest(rounds, tables.keys_of(group, form, "default"))
+        factors.append(_factor(group, best, HALF.key))
+    return _cell(group, HALF.key, factors)
+
+
+def columns_of(result: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The column of a result's machine in each table that it has figures for."""
+    columns: dict[str, dict[str, Any]] = {}
+    for layers, kind in ((tables.MEMORY, "memory"), (tables.PAIRS, "pairs")):
+        for task in tables.TASK_NAMES:
+            for key, own, cell in (
+                (f"{kind} {task}", MEMATTN.key, _float_cell),
+                (f"{kind} {task} bfloat16", HALF.key, _half_cell),
+            ):
+                rows = {
+                    tables.shape_name(group): cell(group)
+                    for group in tables.groups_of(result, task, layers)
+                    if times(group["rounds_ns"], own)
+                }
+                if rows:
+                    columns[key] = {"source": _source(result), "rows": rows}
+    return columns
+
+
+def _source(result: dict[str, Any]) -> str:
+    """Where a column's figures come from."""
+    peak = tables.peak_line(result)
+    return (
+        f"`{result['command']}`, {result['measured'][:10]}, commit "
+        f"`{result['commit'] or 'unknown'}`" + (f". {peak}." if peak else ".")
+    )
+
+
+def processor_of(result: dict[str, Any]) -> str:
+    """The name of a result's machine: a column's head."""
     machine = result["machine"]
-    rows = [
-        ["processor", " ".join(filter(None, (machine["processor"], f"({machine['family']})")))],
-        ["vectors", machine["vectors"]],
-        ["cores", f"{machine['cores']}, pinned to number {result['core']}"],
-        ["memory", machine["memory"]],
-        ["kernel", machine["kernel"] + (", virtual machine" if machine["virtual"] else "")],
-        ["frequency governor", machine["governor"]],
-    ]
-    if result["forced_isa"]:
-        rows.append(["MEMATTN_FORCE_ISA", result["forced_isa"]])
-    return tables.markdown(["", "value"], rows)
+    family = f" ({machine['family']})" if machine["family"] else ""
+    return f"{machine['processor']}{family}, {result['versions']['memattn']['measured']}"
 
 
-def _versions(result: dict[str, Any]) -> str:
-    rows = [
-        [name, ", ".join(f"{package} {version}" for package, version in versions.items())]
-        for name, versions in result["versions"].items()
-    ]
-    rows += [[PEERS[peer], f"missing: {reason}"] for peer, reason in result["missing"].items()]
-    return tables.markdown(["process", "versions"], rows)
+def with_result(measured: dict[str, Any], result: dict[str, Any]) -> dict[str, Any]:
+    """All figures, those of a result in the place of older ones of its machine."""
+    processor = processor_of(result)
+    merged = {key: dict(columns) for key, columns in measured.items()}
+    for key, column in columns_of(result).items():
+        merged.setdefault(key, {})[processor] = column
+    return merged
 
 
-def _task(result: dict[str, Any], task: str, pictures: dict[str, str]) -> str:
-    parts = [f"## {tables.TASK_NAMES[task]}"]
-    if task == "step":
-        parts.append(
-            "Forward and backward with the gradients of x and of all nine weights; who folds, "
-            "folds in every step. ONNX Runtime and OpenVINO do not train."
-        )
-    parts.append(tables.summary(result, task))
-    if task == "forward" and "peak" in pictures:
-        parts.append(f"![Share of the FMA peak, memattn and its peers]({pictures['peak']})")
-    parts += ["Everybody, µs:", tables.everybody(result, task)]
-    if task == "forward":
-        parts += tables.latency_lines(result)
-    return "\n\n".join(parts)
-
-
-def _rounds(groups: list[dict[str, Any]]) -> str:
-    counts = sorted({len(group["rounds_ns"]) for group in groups})
-    return str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-
-
-def pairs(result: dict[str, Any]) -> str:
-    """The section of the layers of two inputs; empty where the result has none of them."""
-    parts, groups = [], []
-    for task, name in tables.TASK_NAMES.items():
-        found = tables.groups_of(result, task, tables.PAIRS)
-        if not found:
+def page(measured: dict[str, Any]) -> str:
+    """The whole page."""
+    parts = []
+    for key, (heading, cells) in TABLES.items():
+        columns = measured.get(key)
+        if not columns:
             continue
-        groups += found
-        parts += [f"**{name}**", tables.summary(result, task, tables.PAIRS)]
-        parts += ["Everybody, µs:", tables.everybody(result, task, tables.PAIRS)]
-    if not groups:
-        return ""
-    failed = tables.troubles({**result, "groups": groups})
-    parts += ["\n".join(f"- {line}" for line in failed)] if failed else []
-    return PAIRS.format(
-        heading=PAIRS_HEADING,
-        command=result["command"],
-        date=result["measured"][:10],
-        commit=result["commit"] or "unknown",
-        processor=result["machine"]["processor"],
-        vectors=result["machine"]["vectors"],
-        core=result["core"],
-        peak=tables.peak_line(result),
-        rounds=_rounds(groups),
-        tasks="\n\n".join(parts),
-    )
-
-
-def section_of(page: str) -> str:
-    """The section of the layers of two inputs in a page, or nothing."""
-    _, heading, rest = page.partition(PAIRS_HEADING)
-    return heading + rest.partition(LIMITS_HEADING)[0]
-
-
-def with_section(page: str, section: str) -> str:
-    """A page with this section in the place of the one that it has, before the last."""
-    page = page.replace(section_of(page), "") if PAIRS_HEADING in page else page
-    before, heading, after = page.partition(LIMITS_HEADING)
-    return f"{before}{section.rstrip()}\n\n{heading}{after}" if section else page
-
-
-def performance(result: dict[str, Any], pictures: dict[str, str]) -> str:
-    """The whole page; `pictures` are links by "peak" and "speed"."""
-    rounds = _rounds(result["groups"])
-    tasks = [task for task in tables.TASK_NAMES if tables.groups_of(result, task)]
-    sections = [_task(result, task, pictures) for task in tasks]
-    if "speed" in pictures:
-        sections.append(f"![Speed-up for each peer and shape]({pictures['speed']})")
-    troubles = tables.troubles(result)
-    if troubles:
-        sections.append("## Missing or failed\n\n" + "\n".join(f"- {line}" for line in troubles))
-    return TEXT.format(
-        command=result["command"],
-        date=result["measured"][:10],
-        commit=result["commit"] or "unknown",
-        rounds=rounds,
-        machine=_machine(result),
-        peak=tables.peak_line(result) + ".",
-        versions=_versions(result),
-        tasks="\n\n".join(sections),
-        limits=LIMITS.read_text(),
-    )
+        shapes = list(dict.fromkeys(name for one in columns.values() for name in one["rows"]))
+        rows = [
+            [shape, *(one["rows"].get(shape, "—") for one in columns.values())] for shape in shapes
+        ]
+        sources = [f"- {name}: {one['source']}" for name, one in columns.items()]
+        parts += [heading, cells[0].upper() + cells[1:] + ".", "\n".join(sources)]
+        parts.append(tables.markdown([SIZES[key.split()[0]], *columns], rows))
+    return TEXT.format(tables="\n\n".join(parts), limits=LIMITS.read_text())
 
 
 def main() -> int:
@@ -179,6 +166,7 @@ def main() -> int:
     parse = argparse.ArgumentParser("python -m bench.report", description=__doc__)
     parse.add_argument("result", type=Path, help="a JSON file of scripts/bench")
     parse.add_argument("--output", type=Path, default=ROOT / "docs" / "performance.md")
+    parse.add_argument("--measured", type=Path, default=MEASURED, help="all machines' figures")
     options = parse.parse_args()
     try:
         result = json.loads(options.result.read_text())
@@ -186,20 +174,10 @@ def main() -> int:
         parse.error(f"{options.result}: {error}")
     if result.get("format") != 1:
         parse.error(f"{options.result}: found format {result.get('format')}, expected 1")
-    section = pairs(result)
-    before = options.output.read_text() if options.output.exists() else ""
-    if section and not any(tables.groups_of(result, task) for task in tables.TASK_NAMES):
-        options.output.write_text(with_section(before, section))
-        return 0
-    images = options.output.parent / "images"
-    images.mkdir(parents=True, exist_ok=True)
-    pictures = {}
-    with tempfile.TemporaryDirectory() as folder:
-        for path in plot.write(result, Path(folder) / "performance"):
-            shutil.copyfile(path, images / path.name)
-            pictures[path.stem.removeprefix("performance-")] = f"images/{path.name}"
-    page = performance(result, pictures)
-    options.output.write_text(with_section(page, section or section_of(before)))
+    before = json.loads(options.measured.read_text()) if options.measured.exists() else {}
+    measured = with_result(before, result)
+    options.measured.write_text(json.dumps(measured, indent=1, ensure_ascii=False) + "\n")
+    options.output.write_text(page(measured))
     return 0
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from bench.contestants import ALL_PEERS, FORMS, MEMATTN, PAIR_PEERS, PEAK, PEERS, label
+from bench.contestants import ALL_PEERS, FORMS, HALF, MEMATTN, PAIR_PEERS, PEAK, PEERS, label
+from bench.measure import TOLERANCES
 from bench.stats import Spread, fastest, ratio, spread, times
 
 TASK_NAMES = {"forward": "Forward", "step": "Training step"}
@@ -65,9 +66,13 @@ def contestant(group: Group, key: str) -> dict[str, Any] | None:
     return next(found, None)
 
 
-def keys_of(group: Group, form: str) -> list[str]:
-    """The contestants that were given this form."""
-    return [one["key"] for one in group["contestants"] if one["form"] == form]
+def keys_of(group: Group, form: str, precision: str = "float32") -> list[str]:
+    """The contestants that were given this form, and multiply in this precision."""
+    return [
+        one["key"]
+        for one in group["contestants"]
+        if one["form"] == form and one.get("precision", "float32") == precision
+    ]
 
 
 MEMORY = ("memory",)
@@ -83,7 +88,8 @@ def groups_of(result: Result, task: str, layers: Sequence[str] = MEMORY) -> list
     ]
 
 
-def _shape_name(group: Group) -> str:
+def shape_name(group: Group) -> str:
+    """A group's shape for people."""
     sizes = ", ".join(map(str, group["shape"].values()))
     return f"{group['name']} ({sizes})"
 
@@ -96,10 +102,10 @@ def summary(result: Result, task: str, layers: Sequence[str] = MEMORY) -> str:
         rounds = group["rounds_ns"]
         own = times(rounds, MEMATTN.key)
         if not own:
-            rows.append([_shape_name(group), "failed", *["—"] * (5 if shares else 4)])
+            rows.append([shape_name(group), "failed", *["—"] * (5 if shares else 4)])
             continue
         middle = spread(own)
-        row = [_shape_name(group), microseconds(middle.median)]
+        row = [shape_name(group), microseconds(middle.median)]
         if shares:
             share = share_of_peak(group, MEMATTN.key)
             row.append("—" if share is None else f"{share.median:.2f}")
@@ -131,7 +137,8 @@ def everybody(result: Result, task: str, layers: Sequence[str] = MEMORY) -> str:
         one = next(found for found in ones if found is not None)
         if key == PEAK.key:
             continue
-        row = [label(one["peer"], one["mode"]), FORMS[one["form"]] if one["form"] != "own" else ""]
+        form = FORMS[one["form"]] if one["form"] != "own" else ""
+        row = [label(one["peer"], one["mode"]), form, _tolerance(one.get("precision", "float32"))]
         for group in groups:
             values = times(group["rounds_ns"], key)
             row.append("failed" if not values else _median_and_spread(values))
@@ -141,13 +148,44 @@ def everybody(result: Result, task: str, layers: Sequence[str] = MEMORY) -> str:
             continue
         forms = {one.form for one in ALL_PEERS if one.peer == peer and task in one.tasks}
         rows += [
-            [PEERS[peer], FORMS[form], *["missing"] * len(groups)]
+            [PEERS[peer], FORMS[form], "", *["missing"] * len(groups)]
             for form in ("published", "folded")
             if form in forms
         ]
     return markdown(
-        ["µs: median (quartiles; least)", "form", *(group["name"] for group in groups)], rows
+        ["µs: median (quartiles; least)", "form", "within", *(group["name"] for group in groups)],
+        rows,
     )
+
+
+def _tolerance(precision: str) -> str:
+    """What results of a precision are held to."""
+    return f"{TOLERANCES[precision]:.0e}".replace("e-0", "e-")
+
+
+def half_summary(result: Result, layers: Sequence[str] = MEMORY) -> str:
+    """One row a shape: memattn in bfloat16, beside itself in float32 and peers as they choose."""
+    rows = []
+    for group in groups_of(result, "forward", layers):
+        rounds = group["rounds_ns"]
+        if not times(rounds, HALF.key) or not times(rounds, MEMATTN.key):
+            continue
+        row = [shape_name(group)]
+        row += [microseconds(spread(times(rounds, one.key)).median) for one in (MEMATTN, HALF)]
+        row.append(_factor(ratio(rounds, MEMATTN.key, HALF.key)))
+        for form in ("published", "folded"):
+            best = fastest(rounds, keys_of(group, form, "default"))
+            if best is None:
+                row += ["—", "—"]
+                continue
+            row.append(microseconds(spread(times(rounds, best)).median))
+            row.append(_factor(ratio(rounds, best, HALF.key)))
+        rows.append(row)
+    sizes = "(B, T, U, S, H)" if layers == MEMORY else "(B, T1, T2, F1, F2, U, H)"
+    header = [sizes, "memattn float32, µs", "memattn bfloat16, µs", "times faster"]
+    header += ["OpenVINO as published, µs", "times faster"]
+    header += ["OpenVINO folded by hand, µs", "times faster"]
+    return markdown(header, rows) if rows else ""
 
 
 def _median_and_spread(values: Sequence[float]) -> str:
@@ -204,6 +242,8 @@ def everything(result: Result) -> str:
             if groups_of(result, task, layers):
                 blocks += [f"## {name}{of_them}", summary(result, task, layers)]
                 blocks.append(everybody(result, task, layers))
+                half = half_summary(result, layers) if task == "forward" else ""
+                blocks += [f"## {name}{of_them}, in bfloat16", half] if half else []
     lines = [peak_line(result), *latency_lines(result), *troubles(result)]
     blocks += [line for line in lines if line]
     return "\n\n".join(blocks)

@@ -30,6 +30,12 @@ enum class FullyMasked {
   kUniform,  // all slots alike, 1/S each, masked ones too (the published layers, on Keras 2)
 };
 
+// The numbers that a float32 layer multiplies in a forward pass. kBFloat16 rounds tokens, scores
+// and folded weights to bfloat16 and adds the products up in float32; softmax, biases and residual
+// stay float32, and so do calls in training or with a ScoresCache, and backward. A double layer is
+// kFloat32 only, and computes in double.
+enum class Precision { kFloat32, kBFloat16 };
+
 struct MEMATTN_EXPORT MemoryAugmentedAttentionConfig {
   std::int64_t units = 0;                      // U, the width of x and of a memory slot; at least 1
   std::int64_t memory_size = 0;                // S, the number of slots; at least 1
@@ -42,6 +48,7 @@ struct MEMATTN_EXPORT MemoryAugmentedAttentionConfig {
   FullyMasked fully_masked = FullyMasked::kZero;
   MemoryInitializer memory_initializer = {};
   std::uint64_t seed = 0;  // of the initial weights and of dropout
+  Precision precision = Precision::kFloat32;
 
   std::int64_t resolved_key_dim() const { return key_dim.value_or(units); }
   std::int64_t resolved_value_dim() const { return value_dim.value_or(resolved_key_dim()); }
@@ -73,6 +80,7 @@ struct MEMATTN_EXPORT CrossAttentionConfig {
   double dropout = 0.0;  // on the scores, in training only; in [0, 1)
   FullyMasked fully_masked = FullyMasked::kZero;
   std::uint64_t seed = 0;  // of the initial weights and of dropout
+  Precision precision = Precision::kFloat32;
 
   std::int64_t resolved_source1_units() const { return source1_units.value_or(units); }
   std::int64_t resolved_source2_units() const { return source2_units.value_or(units); }
@@ -100,6 +108,7 @@ struct MEMATTN_EXPORT HierarchicalAttentionConfig {
   double dropout = 0.0;  // on the scores, in training only; in [0, 1)
   FullyMasked fully_masked = FullyMasked::kZero;
   std::uint64_t seed = 0;  // of the initial weights and of dropout
+  Precision precision = Precision::kFloat32;
 
   std::int64_t resolved_short_units() const { return short_units.value_or(units); }
   std::int64_t resolved_long_units() const { return long_units.value_or(units); }
@@ -113,8 +122,9 @@ struct MEMATTN_EXPORT HierarchicalAttentionConfig {
   bool operator==(const HierarchicalAttentionConfig&) const = default;
 };
 
-// A config as one JSON object, keys in the order of its fields above; the same config gives the
-// same text. Throws std::invalid_argument where an enumeration holds none of its values.
+// A config as one JSON object, keys in the order of its fields above, and "precision" only when it
+// is not kFloat32; the same config gives the same text. Throws std::invalid_argument where an
+// enumeration holds none of its values.
 [[nodiscard]] MEMATTN_EXPORT std::string to_json(const MemoryAugmentedAttentionConfig& config);
 [[nodiscard]] MEMATTN_EXPORT std::string to_json(const CrossAttentionConfig& config);
 [[nodiscard]] MEMATTN_EXPORT std::string to_json(const HierarchicalAttentionConfig& config);

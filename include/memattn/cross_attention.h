@@ -105,6 +105,8 @@ class MEMATTN_EXPORT CrossAttention {
 
   // The route that a call of these sizes runs on.
   [[nodiscard]] SequenceRoute route(CrossTokens tokens, bool training = false) const;
+  // Changes config().precision. Throws std::invalid_argument for kBFloat16 of a double layer.
+  void set_precision(Precision precision);
   // Forces a route, or with kAuto, as at the start, leaves it to the rule. Copies keep it, files do
   // not.
   void set_route(SequenceRoute route);
@@ -132,7 +134,7 @@ class MEMATTN_EXPORT CrossAttention {
   // One safetensors file, docs/format.md. save replaces the file atomically and durably.
   // save throws std::system_error; load that, or FormatError for a file that is not one of ours or
   // holds another layer or the other type.
-  void save(const std::filesystem::path& path) const;
+  void save(const std::filesystem::path& path, StoredType stored = StoredType::kOwn) const;
   [[nodiscard]] static CrossAttention load(const std::filesystem::path& path);
 
  private:

@@ -68,6 +68,10 @@ enum class Route { kAuto, kFolded, kProjected };
 
 using Path [[deprecated("renamed Route; removed in version 0.3")]] = Route;
 
+// How a file holds the weights: as they are, or those of a float layer rounded to bfloat16, half
+// the bytes, which load as float.
+enum class StoredType { kOwn, kBFloat16 };
+
 // A named part of the flat parameter buffer: "memory" (S, U), "query.kernel" (U, H, D),
 // "query.bias" (H, D), "key.kernel" (U, H, D), "key.bias" (H, D), "value.kernel" (U, H, Dv),
 // "value.bias" (H, Dv), "output.kernel" (H, Dv, U), "output.bias" (U).
@@ -95,7 +99,9 @@ struct WeightInfo {
 //
 // Memory: beside its P weights a layer keeps what forward and backward read of them. That is
 // 4 H S U + H S (2 D + Dv + 1) values on the folded route, H S (3 D + Dv) on the projected one, and
-// from the first update() on another P. kept_bytes() is the sum.
+// from the first update() on another P. In bfloat16 it keeps both: half as much again on the folded
+// route, on the projected one H S Dv / 2 values more. kept_bytes() is the
+// sum.
 //
 // Errors: std::invalid_argument on a wrong option, shape, name or overlap of buffers, before
 // anything is written; std::bad_alloc when there is no memory. A change of the layer that throws
@@ -133,6 +139,9 @@ class MEMATTN_EXPORT MemoryAugmentedAttention {
 
   // Bytes that the layer owns: weights and what is made of them. Scratch is the calling thread's.
   [[nodiscard]] std::int64_t kept_bytes() const;
+
+  // Changes config().precision. Throws std::invalid_argument for kBFloat16 of a double layer.
+  void set_precision(Precision precision);
 
   // The route that runs: kFolded or kProjected.
   [[nodiscard]] Route route() const;
@@ -181,7 +190,7 @@ class MEMATTN_EXPORT MemoryAugmentedAttention {
   // One safetensors file, docs/format.md. save replaces the file atomically and durably.
   // save throws std::system_error; load that, or FormatError for a file that is not one of ours or
   // holds the other type.
-  void save(const std::filesystem::path& path) const;
+  void save(const std::filesystem::path& path, StoredType stored = StoredType::kOwn) const;
   [[nodiscard]] static MemoryAugmentedAttention load(const std::filesystem::path& path);
 
  private:

@@ -226,11 +226,14 @@ class MEMATTN_EXPORT PanelForecaster {
 
   // Computes forecasts (N, outputs, horizon) from N origins, the mean of all members. Quantiles do
   // not cross. Each origin must lie inside its series with at least one value before it.
+  // `precision` is that of the memory layers.
   void predict(const SeriesView& series, const OriginsView& origins, std::span<double> forecasts,
-               const std::function<void()>& poll = {}) const;
+               const std::function<void()>& poll = {},
+               Precision precision = Precision::kFloat32) const;
   // The same for one member.
   void predict(const SeriesView& series, const OriginsView& origins, std::int64_t member,
-               std::span<double> forecasts, const std::function<void()>& poll = {}) const;
+               std::span<double> forecasts, const std::function<void()>& poll = {},
+               Precision precision = Precision::kFloat32) const;
 
   [[deprecated("give the member before the forecasts; removed in version 0.3")]] void predict(
       const SeriesView& series, const OriginsView& origins, std::span<double> forecasts,

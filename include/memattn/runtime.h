@@ -8,11 +8,11 @@
 
 namespace memattn {
 
-// The instruction set that computes in this process: "avx3" (AVX-512), "avx2", "sse4", "neon" or
-// "scalar". The best that the machine has, or the one that the environment variable
-// MEMATTN_FORCE_ISA named when it was first needed. Thread-safe. Throws std::invalid_argument, as
-// the first constructor of a layer does, when MEMATTN_FORCE_ISA names a set that this machine or
-// this build does not have.
+// The instruction set that computes in this process: "avx3_bf16" (AVX-512 with bfloat16), "avx3",
+// "avx2", "sse4", "neon" or "scalar". The best that the machine has, or the one that the
+// environment variable MEMATTN_FORCE_ISA named when it was first needed. Thread-safe. Throws
+// std::invalid_argument, as the first constructor of a layer does, when MEMATTN_FORCE_ISA names a
+// set that this machine or this build does not have.
 [[nodiscard]] MEMATTN_EXPORT std::string_view active_isa();
 
 // Bytes of scratch that the calling thread holds. Each thread that calls forward, backward or a

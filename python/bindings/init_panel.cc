@@ -140,8 +140,9 @@ auto filled_array(const PanelModel& model, const char* function, ShapeOf shape_o
 
 auto predict(const PanelModel& model, const Values& values, const Indices& offsets,
              const Indices& series, const Indices& times, std::int64_t member,
-             const Covariates& covariates) {
+             const Covariates& covariates, bool half) {
   const memattn::OriginsView origins{span_of("series", series), span_of("times", times)};
+  const auto precision = half ? memattn::Precision::kBFloat16 : memattn::Precision::kFloat32;
   return filled_array<double>(
       model, "PanelForecaster.predict",
       [&](const memattn::PanelForecasterOptions& options) {
@@ -151,9 +152,9 @@ auto predict(const PanelModel& model, const Values& values, const Indices& offse
         const memattn::SeriesView panel =
             view_of(values, offsets, covariates, forecaster.options());
         if (member == kAllMembers) {
-          forecaster.predict(panel, origins, forecasts, poll_for_signals());
+          forecaster.predict(panel, origins, forecasts, poll_for_signals(), precision);
         } else {
-          forecaster.predict(panel, origins, member, forecasts, poll_for_signals());
+          forecaster.predict(panel, origins, member, forecasts, poll_for_signals(), precision);
         }
       });
 }
@@ -359,10 +360,11 @@ void init_panel(nb::module_& m) {
                    "collections.abc.Callable[[int, int, float], object] | None = None, "
                    "covariates: numpy.typing.NDArray[numpy.float32] | None = None) -> bool"),
            "Goes on from training_state(), with the bits of a fit that was never stopped.");
-  type.def("predict", &predict, "values"_a, "offsets"_a, "series"_a, "times"_a,
-           "member"_a = kAllMembers, "covariates"_a = nb::none(),
-           "Forecasts (N, outputs, horizon) from the first times[i] values of series[i], of one\n"
-           "member or, with -1, of all together.");
+  type.def(
+      "predict", &predict, "values"_a, "offsets"_a, "series"_a, "times"_a, "member"_a = kAllMembers,
+      "covariates"_a = nb::none(), "half"_a = false,
+      "Forecasts (N, outputs, horizon) from the first times[i] values of series[i], of one\n"
+      "member or, with -1, of all together; with half the memory layers multiply in bfloat16.");
   type.def("predict_with_memory_of", &predict_with_memory_of, "values"_a, "offsets"_a, "series"_a,
            "times"_a, "donor_series"_a, "donor_times"_a, "covariates"_a = nb::none(),
            "Forecasts (N, outputs, horizon) as predict, but the memory layers add to each origin\n"

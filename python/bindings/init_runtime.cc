@@ -20,7 +20,9 @@ void init_runtime(nb::module_& m) {
         "Set how many threads one call may use, 1 to 1024, for the whole process.");
   m.def(
       "active_isa", [] { return std::string(memattn::active_isa()); },
-      "The instruction set that computes: \"avx3\", \"avx2\", \"sse4\", \"neon\" or \"scalar\".\n\n"
+      "The instruction set that computes: \"avx3_bf16\", \"avx3\", \"avx2\", \"sse4\", \"neon\" "
+      "or\n"
+      "\"scalar\".\n\n"
       "The best that this machine has, or the one that the environment variable\n"
       "MEMATTN_FORCE_ISA names. Raises ValueError when it names one that is not available.");
   m.def("scratch_bytes", &memattn::scratch_bytes,

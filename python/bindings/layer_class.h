@@ -167,11 +167,23 @@ nanobind::class_<LayerHandle<Layer>> layer_class(nanobind::module_& m, const cha
           "path"_a)
       .def(
           "save",
-          [](const Handle& self, const std::filesystem::path& path) {
+          [](const Handle& self, const std::filesystem::path& path, bool half) {
             const auto layer = self.snapshot();
             const GilRelease release;
-            layer->save(path);
+            layer->save(path, half ? memattn::StoredType::kBFloat16 : memattn::StoredType::kOwn);
           },
-          "path"_a);
+          "path"_a, "half"_a);
+  type.def("precision",
+           [](const Handle& self) {
+             return self.config().precision == memattn::Precision::kBFloat16 ? "bfloat16"
+                                                                             : "float32";
+           })
+      .def(
+          "set_precision",
+          [](Handle& self, const std::string& precision) {
+            self.writable().set_precision(precision == "bfloat16" ? memattn::Precision::kBFloat16
+                                                                  : memattn::Precision::kFloat32);
+          },
+          "precision"_a);
   return type;
 }

@@ -103,7 +103,11 @@ class LayerFloat32:
     @staticmethod
     def load(path: str | os.PathLike) -> LayerFloat32: ...
 
-    def save(self, path: str | os.PathLike) -> None: ...
+    def save(self, path: str | os.PathLike, half: bool) -> None: ...
+
+    def precision(self) -> str: ...
+
+    def set_precision(self, precision: str) -> None: ...
 
     def forward(self, x: Annotated[NDArray[numpy.float32], dict(shape=(None, None, None), order='C', device='cpu', writable=False)], y: Annotated[NDArray[numpy.float32], dict(shape=(None, None, None), order='C', device='cpu')], scores: Annotated[NDArray[numpy.float32], dict(order='C', device='cpu')] | None, average_heads: bool, attention_mask: Annotated[NDArray[numpy.uint8], dict(shape=(None, None, None), order='C', device='cpu', writable=False)] | None, query_mask: Annotated[NDArray[numpy.uint8], dict(shape=(None, None), order='C', device='cpu', writable=False)] | None, value_mask: Annotated[NDArray[numpy.uint8], dict(shape=(None, None), order='C', device='cpu', writable=False)] | None, use_causal_mask: bool, training: bool, dropout_step: int, first_step: int, first_sequence: int) -> None:
         """
@@ -152,7 +156,11 @@ class LayerFloat64:
     @staticmethod
     def load(path: str | os.PathLike) -> LayerFloat64: ...
 
-    def save(self, path: str | os.PathLike) -> None: ...
+    def save(self, path: str | os.PathLike, half: bool) -> None: ...
+
+    def precision(self) -> str: ...
+
+    def set_precision(self, precision: str) -> None: ...
 
     def forward(self, x: Annotated[NDArray[numpy.float64], dict(shape=(None, None, None), order='C', device='cpu', writable=False)], y: Annotated[NDArray[numpy.float64], dict(shape=(None, None, None), order='C', device='cpu')], scores: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')] | None, average_heads: bool, attention_mask: Annotated[NDArray[numpy.uint8], dict(shape=(None, None, None), order='C', device='cpu', writable=False)] | None, query_mask: Annotated[NDArray[numpy.uint8], dict(shape=(None, None), order='C', device='cpu', writable=False)] | None, value_mask: Annotated[NDArray[numpy.uint8], dict(shape=(None, None), order='C', device='cpu', writable=False)] | None, use_causal_mask: bool, training: bool, dropout_step: int, first_step: int, first_sequence: int) -> None:
         """
@@ -206,7 +214,11 @@ class CrossAttentionFloat32:
     @staticmethod
     def load(path: str | os.PathLike) -> CrossAttentionFloat32: ...
 
-    def save(self, path: str | os.PathLike) -> None: ...
+    def save(self, path: str | os.PathLike, half: bool) -> None: ...
+
+    def precision(self) -> str: ...
+
+    def set_precision(self, precision: str) -> None: ...
 
     def forward(self, x1: Annotated[NDArray[numpy.float32], dict(shape=(None, None, None), order='C', device='cpu', writable=False)], x2: Annotated[NDArray[numpy.float32], dict(shape=(None, None, None), order='C', device='cpu', writable=False)], y: Annotated[NDArray[numpy.float32], dict(shape=(None, None, None), order='C', device='cpu')], scores: Annotated[NDArray[numpy.float32], dict(order='C', device='cpu')] | None, average_heads: bool, attention_mask: Annotated[NDArray[numpy.uint8], dict(shape=(None, None, None), order='C', device='cpu', writable=False)] | None, query_mask: Annotated[NDArray[numpy.uint8], dict(shape=(None, None), order='C', device='cpu', writable=False)] | None, value_mask: Annotated[NDArray[numpy.uint8], dict(shape=(None, None), order='C', device='cpu', writable=False)] | None, use_causal_mask: bool, training: bool, dropout_step: int, first_step: int, first_sequence: int) -> None:
         """
@@ -251,7 +263,11 @@ class CrossAttentionFloat64:
     @staticmethod
     def load(path: str | os.PathLike) -> CrossAttentionFloat64: ...
 
-    def save(self, path: str | os.PathLike) -> None: ...
+    def save(self, path: str | os.PathLike, half: bool) -> None: ...
+
+    def precision(self) -> str: ...
+
+    def set_precision(self, precision: str) -> None: ...
 
     def forward(self, x1: Annotated[NDArray[numpy.float64], dict(shape=(None, None, None), order='C', device='cpu', writable=False)], x2: Annotated[NDArray[numpy.float64], dict(shape=(None, None, None), order='C', device='cpu', writable=False)], y: Annotated[NDArray[numpy.float64], dict(shape=(None, None, None), order='C', device='cpu')], scores: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')] | None, average_heads: bool, attention_mask: Annotated[NDArray[numpy.uint8], dict(shape=(None, None, None), order='C', device='cpu', writable=False)] | None, query_mask: Annotated[NDArray[numpy.uint8], dict(shape=(None, None), order='C', device='cpu', writable=False)] | None, value_mask: Annotated[NDArray[numpy.uint8], dict(shape=(None, None), order='C', device='cpu', writable=False)] | None, use_causal_mask: bool, training: bool, dropout_step: int, first_step: int, first_sequence: int) -> None:
         """
@@ -296,7 +312,11 @@ class HierarchicalAttentionFloat32:
     @staticmethod
     def load(path: str | os.PathLike) -> HierarchicalAttentionFloat32: ...
 
-    def save(self, path: str | os.PathLike) -> None: ...
+    def save(self, path: str | os.PathLike, half: bool) -> None: ...
+
+    def precision(self) -> str: ...
+
+    def set_precision(self, precision: str) -> None: ...
 
     def forward(self, x_short: Annotated[NDArray[numpy.float32], dict(shape=(None, None, None), order='C', device='cpu', writable=False)], x_long: Annotated[NDArray[numpy.float32], dict(shape=(None, None, None), order='C', device='cpu', writable=False)], y: Annotated[NDArray[numpy.float32], dict(shape=(None, None, None), order='C', device='cpu')], short_scores: Annotated[NDArray[numpy.float32], dict(order='C', device='cpu')] | None, long_scores: Annotated[NDArray[numpy.float32], dict(order='C', device='cpu')] | None, average_heads: bool, short_mask: Annotated[NDArray[numpy.uint8], dict(shape=(None, None), order='C', device='cpu', writable=False)] | None, long_mask: Annotated[NDArray[numpy.uint8], dict(shape=(None, None), order='C', device='cpu', writable=False)] | None, attention_mask: Annotated[NDArray[numpy.uint8], dict(shape=(None, None, None), order='C', device='cpu', writable=False)] | None, use_causal_mask: bool, training: bool, dropout_step: int, first_sequence: int) -> None:
         """
@@ -341,7 +361,11 @@ class HierarchicalAttentionFloat64:
     @staticmethod
     def load(path: str | os.PathLike) -> HierarchicalAttentionFloat64: ...
 
-    def save(self, path: str | os.PathLike) -> None: ...
+    def save(self, path: str | os.PathLike, half: bool) -> None: ...
+
+    def precision(self) -> str: ...
+
+    def set_precision(self, precision: str) -> None: ...
 
     def forward(self, x_short: Annotated[NDArray[numpy.float64], dict(shape=(None, None, None), order='C', device='cpu', writable=False)], x_long: Annotated[NDArray[numpy.float64], dict(shape=(None, None, None), order='C', device='cpu', writable=False)], y: Annotated[NDArray[numpy.float64], dict(shape=(None, None, None), order='C', device='cpu')], short_scores: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')] | None, long_scores: Annotated[NDArray[numpy.float64], dict(order='C', device='cpu')] | None, average_heads: bool, short_mask: Annotated[NDArray[numpy.uint8], dict(shape=(None, None), order='C', device='cpu', writable=False)] | None, long_mask: Annotated[NDArray[numpy.uint8], dict(shape=(None, None), order='C', device='cpu', writable=False)] | None, attention_mask: Annotated[NDArray[numpy.uint8], dict(shape=(None, None, None), order='C', device='cpu', writable=False)] | None, use_causal_mask: bool, training: bool, dropout_step: int, first_sequence: int) -> None:
         """
@@ -676,10 +700,10 @@ class PanelForecaster:
         Goes on from training_state(), with the bits of a fit that was never stopped.
         """
 
-    def predict(self, values: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu', writable=False)], offsets: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], series: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], times: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], member: int = -1, covariates: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)] | None = None) -> Annotated[NDArray[numpy.float64], dict(shape=(None, None, None))]:
+    def predict(self, values: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu', writable=False)], offsets: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], series: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], times: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], member: int = -1, covariates: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)] | None = None, half: bool = False) -> Annotated[NDArray[numpy.float64], dict(shape=(None, None, None))]:
         """
         Forecasts (N, outputs, horizon) from the first times[i] values of series[i], of one
-        member or, with -1, of all together.
+        member or, with -1, of all together; with half the memory layers multiply in bfloat16.
         """
 
     def predict_with_memory_of(self, values: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu', writable=False)], offsets: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], series: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], times: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], donor_series: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], donor_times: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], covariates: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)] | None = None) -> Annotated[NDArray[numpy.float64], dict(shape=(None, None, None))]:
@@ -786,7 +810,8 @@ def set_num_threads(threads: int) -> None:
 
 def active_isa() -> str:
     """
-    The instruction set that computes: "avx3", "avx2", "sse4", "neon" or "scalar".
+    The instruction set that computes: "avx3_bf16", "avx3", "avx2", "sse4", "neon" or
+    "scalar".
 
     The best that this machine has, or the one that the environment variable
     MEMATTN_FORCE_ISA names. Raises ValueError when it names one that is not available.

@@ -14,7 +14,12 @@ from memattn import _memattn
 from memattn.arrays import Array, Mask, as_mask, as_numbers, check_shape
 from memattn.errors import printable
 from memattn.file_kinds import check_is_saved
-from memattn.layer_options import ScoresChoice, check_scores_choice
+from memattn.layer_options import (
+    Precision,
+    ScoresChoice,
+    check_scores_choice,
+    checked_precision,
+)
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -76,8 +81,11 @@ class BaseLayer:
     def get_config(self) -> dict[str, Any]:
         """Return the arguments that make a layer like this one, as JSON can hold them."""
         config: dict[str, Any] = json.loads(self._core.config_json())
-        seed = config.pop("seed")
-        return {**config, "dtype": self.dtype, "seed": seed}
+        # The precision is there only when it is not float32.
+        last: dict[str, Any] = {"seed": config.pop("seed")}
+        if "precision" in config:
+            last["precision"] = config.pop("precision")
+        return {**config, "dtype": self.dtype, **last}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
@@ -93,20 +101,31 @@ class BaseLayer:
         text: str = self._core.summary()
         return text
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(self, path: str | os.PathLike[str], *, dtype: str | None = None) -> None:
         """Write weights and config to a safetensors file, atomically and durably.
 
         Parameters
         ----------
         path : str or path
             The file, which docs/format.md specifies. A file that was there is replaced.
+        dtype : str, optional
+            Type of the weights in the file: the layer's own, which is the default, or for a float32
+            layer ``"bfloat16"``. Such a file has half the size and loads as a float32 layer of the
+            rounded weights.
 
         Raises
         ------
+        ValueError
+            `dtype` is neither, or a weight is too large for bfloat16.
         OSError
             The system refused; a file that was there before is whole.
         """
-        self._core.save(os.fspath(path))
+        if dtype not in (None, self.dtype, "bfloat16") or (
+            dtype == "bfloat16" and self.dtype != "float32"
+        ):
+            known = '"float32" or "bfloat16"' if self.dtype == "float32" else f'"{self.dtype}"'
+            raise ValueError(f"save: dtype: found {dtype!r}, expected {known}")
+        self._core.save(os.fspath(path), dtype == "bfloat16")
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
@@ -147,6 +166,19 @@ class BaseLayer:
     def dtype(self) -> str:
         """``"float32"`` or ``"float64"``."""
         return str(self._dtype)
+
+    @property
+    def precision(self) -> Precision:
+        """``"float32"`` or ``"bfloat16"``: what calls multiply. Assign one to change it.
+
+        Copies, pickles and files keep it.
+        """
+        found: Precision = self._core.precision()
+        return found
+
+    @precision.setter
+    def precision(self, precision: Precision) -> None:
+        self._core.set_precision(checked_precision(precision, self._name))
 
     @property
     def kept_bytes(self) -> int:

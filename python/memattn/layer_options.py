@@ -21,6 +21,7 @@ PairRoute: TypeAlias = Literal[
     "left_read_dense",
     "left_read_dense1",
 ]
+Precision: TypeAlias = Literal["float32", "bfloat16"]
 PAIR_ROUTES: tuple[PairRoute, ...] = get_args(PairRoute)
 ScoresChoice: TypeAlias = bool | Literal["mean"]
 
@@ -103,6 +104,14 @@ def checked_dtype(
     if name not in ("float32", "float64"):
         raise ValueError(f'{layer}: dtype: found {name}, expected "float32" or "float64"')
     return name
+
+
+def checked_precision(precision: Precision, layer: str) -> Precision:
+    """Return a layer's precision; raise ValueError when it is no such."""
+    if precision not in ("float32", "bfloat16"):
+        found = f'found {precision!r}, expected "float32" or "bfloat16"'
+        raise ValueError(f"{layer}: precision: {found}")
+    return precision
 
 
 def check_scores_choice(where: str, choice: object) -> None:

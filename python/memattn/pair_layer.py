@@ -8,7 +8,14 @@ from typing import Any, ClassVar, Literal, cast
 import numpy as np
 
 from memattn.base_layer import BaseLayer
-from memattn.layer_options import PAIR_ROUTES, PairRoute, checked_dtype, config_json
+from memattn.layer_options import (
+    PAIR_ROUTES,
+    PairRoute,
+    Precision,
+    checked_dtype,
+    checked_precision,
+    config_json,
+)
 
 
 class PairLayer(BaseLayer):
@@ -33,11 +40,13 @@ class PairLayer(BaseLayer):
         self,
         dtype: str | np.dtype[Any] | type[np.floating[Any]],
         seed: int | None,
+        precision: Precision,
         **options: Any,
     ) -> None:
         """Make the compiled layer from the arguments of the constructor."""
         seed = secrets.randbits(63) if seed is None else seed
-        config = config_json(layer=self._name, **options, seed=seed)
+        checked = checked_precision(precision, self._name)
+        config = config_json(layer=self._name, **options, seed=seed, precision=checked)
         name = checked_dtype(dtype, self._name)
         self._adopt(self._cores[name](config), name)
 

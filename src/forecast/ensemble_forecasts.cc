@@ -2,6 +2,7 @@
 #include "forecast/ensemble_forecasts.h"
 
 #include <algorithm>
+#include <optional>
 #include <vector>
 
 namespace memattn {
@@ -60,7 +61,8 @@ void finish_forecasts(const Panel& panel, std::span<const Origin> origins,
 
 void forecast_ensemble(const Panel& panel, std::span<const Origin> origins,
                        std::span<const PanelMember> members, std::span<double> forecasts,
-                       InterruptibleWork& work, std::span<const Origin> donors) {
+                       InterruptibleWork& work, std::span<const Origin> donors,
+                       Precision precision) {
   const Width width(members.front());
   OriginWindows<float> windows, read;
   MemoryNetworkActivations<float> activations;
@@ -74,7 +76,13 @@ void forecast_ensemble(const Panel& panel, std::span<const Origin> origins,
       if (!donors.empty()) make_windows(panel, members[m].shape(), donors, read);
       if (m == 0) baseline = windows.baseline;
     }
-    const MemoryNetwork<float>& network = members[m].network();
+    // A copy, since other threads may forecast with the member in float32.
+    std::optional<MemoryNetwork<float>> rounded;
+    if (precision != Precision::kFloat32) {
+      rounded = members[m].network();
+      rounded->set_precision(precision);
+    }
+    const MemoryNetwork<float>& network = rounded ? *rounded : members[m].network();
     if (donors.empty()) {
       network.predict(inputs_of(windows), output, activations);
     } else {

@@ -13,10 +13,11 @@ namespace memattn {
 // Fills forecasts (N, outputs, horizon) with the mean of the members' forecasts from N origins,
 // taken in the domain of each series; quantiles are put in order. Members of one lookback must
 // stand side by side. With N `donors` the memory layers add to each origin what they add at its
-// donor. Calls work.check() between members.
+// donor. The memory layers compute in `precision`. Calls work.check() between members.
 void forecast_ensemble(const Panel& panel, std::span<const Origin> origins,
                        std::span<const PanelMember> members, std::span<double> forecasts,
-                       InterruptibleWork& work, std::span<const Origin> donors = {});
+                       InterruptibleWork& work, std::span<const Origin> donors = {},
+                       Precision precision = Precision::kFloat32);
 
 // Fills scores (N, layers, memory_size) with the attention of one member, the mean over heads.
 void read_attention(const Panel& panel, std::span<const Origin> origins, const PanelMember& member,

@@ -65,6 +65,11 @@ class MemoryNetwork {
   // Calls `edit` to change the flat buffer in place. If it throws, its changes stay.
   void update(const std::function<void(std::span<T> parameters)>& edit);
 
+  // What predict multiplies in the memory layers; forward and backward stay in T.
+  void set_precision(Precision precision) {
+    for (MemoryAugmentedAttention<T>& layer : layers_) layer.set_precision(precision);
+  }
+
   // Computes output (N, O) for backward. Dropout draws anew for each `dropout_step`, which is not
   // negative; without one nothing is dropped.
   void forward(const MemoryNetworkInputs<T>& inputs, std::span<T> output,

@@ -104,7 +104,8 @@ struct PanelForecaster::Impl {
   // With `donors`, as many as origins, the memory layers add to each origin what they add there.
   void predict(std::string_view function, const SeriesView& series, const OriginsView& origins,
                std::span<const PanelMember> used, std::span<double> forecasts, const Poll& poll,
-               const OriginsView* donors = nullptr) const;
+               const OriginsView* donors = nullptr,
+               Precision precision = Precision::kFloat32) const;
 
   PanelForecasterOptions options;
   std::vector<PanelMember> members;      // those of one lookback side by side
@@ -221,22 +222,24 @@ bool PanelForecaster::Impl::train(std::string_view function, const SeriesView& s
 }
 
 void PanelForecaster::predict(const SeriesView& series, const OriginsView& origins,
-                              std::span<double> forecasts, const Poll& poll) const {
-  impl_->predict("PanelForecaster::predict", series, origins, impl_->members, forecasts, poll);
+                              std::span<double> forecasts, const Poll& poll,
+                              Precision precision) const {
+  impl_->predict("PanelForecaster::predict", series, origins, impl_->members, forecasts, poll,
+                 nullptr, precision);
 }
 
 void PanelForecaster::predict(const SeriesView& series, const OriginsView& origins,
-                              std::int64_t member, std::span<double> forecasts,
-                              const Poll& poll) const {
+                              std::int64_t member, std::span<double> forecasts, const Poll& poll,
+                              Precision precision) const {
   constexpr std::string_view kFunction = "PanelForecaster::predict";
   const PanelMember& asked = impl_->member_at(kFunction, member);
-  impl_->predict(kFunction, series, origins, {&asked, 1}, forecasts, poll);
+  impl_->predict(kFunction, series, origins, {&asked, 1}, forecasts, poll, nullptr, precision);
 }
 
 void PanelForecaster::Impl::predict(std::string_view function, const SeriesView& series,
                                     const OriginsView& origins, std::span<const PanelMember> used,
                                     std::span<double> forecasts, const Poll& poll,
-                                    const OriginsView* donors) const {
+                                    const OriginsView* donors, Precision precision) const {
   check_origins(function, series, origins, options);
   // One panel has all series that origins and donors need.
   std::vector<std::int64_t> which, times;
@@ -258,9 +261,9 @@ void PanelForecaster::Impl::predict(std::string_view function, const SeriesView&
   const std::size_t count = origins.series.size();
   InterruptibleWork work(poll);
   for_some_origins(work, count, [&](std::size_t first, std::size_t some) {
-    forecast_ensemble(at.panel, all.subspan(first, some), used,
-                      forecasts.subspan(first * width, some * width), work,
-                      donors ? all.subspan(count + first, some) : std::span<const Origin>());
+    forecast_ensemble(
+        at.panel, all.subspan(first, some), used, forecasts.subspan(first * width, some * width),
+        work, donors ? all.subspan(count + first, some) : std::span<const Origin>(), precision);
   });
 }
 

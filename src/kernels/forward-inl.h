@@ -72,6 +72,25 @@ void write_scores(const Call& call, const ForwardArrays<T>& arrays, std::int64_t
 // bound carries no measurement.
 inline constexpr std::int64_t kFewTokens = 3;
 
+// p (rows, slots) from logits to base 2 to P.
+template <typename T>
+void softmax_few(std::int64_t rows, std::int64_t slots, T* p) {
+  for (std::int64_t i = 0; i < rows; ++i) {
+    T* row = p + i * slots;
+    T largest = row[0];
+    for (std::int64_t s = 1; s < slots; ++s) largest = row[s] > largest ? row[s] : largest;
+    for (std::int64_t s = 0; s < slots; ++s) row[s] -= largest;
+  }
+  exp2_array(p, p, rows * slots);
+  for (std::int64_t i = 0; i < rows; ++i) {
+    T* row = p + i * slots;
+    T total = 0;
+    for (std::int64_t s = 0; s < slots; ++s) total += row[s];
+    const T inverse = T(1) / total;
+    for (std::int64_t s = 0; s < slots; ++s) row[s] *= inverse;
+  }
+}
+
 template <typename T>
 void forward_few(const Prepared<T>& prepared, const WeightPointers<const T>& w, const Call& call,
                  const T* x, T* y, std::int64_t rows, T* p) {
@@ -79,27 +98,14 @@ void forward_few(const Prepared<T>& prepared, const WeightPointers<const T>& w, 
   const std::int64_t H = prepared.dims.num_heads, HS = H * S;
   for (std::int64_t i = 0; i < rows; ++i) std::copy_n(prepared.c.data(), HS, p + i * HS);
   multiply<T>(Start::kAdd, rows, HS, U, {x, U, 1}, {prepared.a.data(), HS}, p, HS);
-  for (std::int64_t i = 0; i < rows * H; ++i) {
-    T* row = p + i * S;
-    T largest = row[0];
-    for (std::int64_t s = 1; s < S; ++s) largest = row[s] > largest ? row[s] : largest;
-    for (std::int64_t s = 0; s < S; ++s) row[s] -= largest;
-  }
-  exp2_array(p, p, rows * HS);
-  for (std::int64_t i = 0; i < rows * H; ++i) {
-    T* row = p + i * S;
-    T total = 0;
-    for (std::int64_t s = 0; s < S; ++s) total += row[s];
-    const T inverse = T(1) / total;
-    for (std::int64_t s = 0; s < S; ++s) row[s] *= inverse;
-  }
+  softmax_few(rows * H, S, p);
   start_output(w, call, rows, U, x, y);
   multiply<T>(Start::kAdd, rows, U, HS, {p, HS, 1}, {prepared.b.data(), U}, y, U);
 }
 
 // Whether so many tokens of a call go that way.
-template <typename T>
-bool goes_as_few(const Prepared<T>& prepared, const Call& call, const ForwardArrays<T>& arrays,
+template <typename T, class Fold>
+bool goes_as_few(const Fold& prepared, const Call& call, const ForwardArrays<T>& arrays,
                  std::int64_t rows) {
   return rows <= kFewTokens && prepared.folded && !call.mask.any() && call.dropout.rate == 0 &&
          !arrays.scores && !arrays.kept;
@@ -132,8 +138,9 @@ std::int64_t forward_workspace(const Dims& dims, bool folded) noexcept {
   return std::max(tiles, few_workspace(dims));
 }
 
-template <typename T, typename Heads>
-void forward_tiles(const Prepared<T>& prepared, const WeightPointers<const T>& w, const Call& call,
+// Fold: Prepared, or what else the Heads of a route read.
+template <typename T, typename Heads, class Fold>
+void forward_tiles(const Fold& prepared, const WeightPointers<const T>& w, const Call& call,
                    const ForwardArrays<T>& arrays, std::int64_t first, std::int64_t last,
                    T* workspace) {
   const std::int64_t U = prepared.dims.units, H = prepared.dims.num_heads;

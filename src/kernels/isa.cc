@@ -11,7 +11,8 @@ namespace memattn::kernels {
 bool isa_supported(std::string_view name) noexcept {
 #if defined(__x86_64__) || defined(__i386__)
   __builtin_cpu_init();
-  // The features that Highway's targets of these names compile for (hwy/ops/set_macros-inl.h).
+  // The features that Highway's targets of these names compile for (hwy/ops/set_macros-inl.h), and
+  // of avx3_bf16 the one more of pairs-inl.h.
   const bool sse4 = __builtin_cpu_supports("sse4.1") && __builtin_cpu_supports("sse4.2") &&
                     __builtin_cpu_supports("pclmul") && __builtin_cpu_supports("aes");
   const bool avx2 = sse4 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
@@ -19,6 +20,7 @@ bool isa_supported(std::string_view name) noexcept {
   const bool avx3 = avx2 && __builtin_cpu_supports("avx512f") &&
                     __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
                     __builtin_cpu_supports("avx512bw");
+  if (name == "avx3_bf16") return avx3 && __builtin_cpu_supports("avx512bf16");
   if (name == "sse4") return sse4;
   if (name == "avx2") return avx2;
   if (name == "avx3") return avx3;

@@ -9,7 +9,8 @@
 namespace memattn::kernels {
 
 // Whether this machine, compiler support and operating system included, can run what Highway
-// compiles under that name ("avx3", "avx2", "sse4", "neon", "scalar").
+// compiles under that name ("avx3", "avx2", "sse4", "neon", "scalar"), or "avx3_bf16": avx3 with
+// AVX512-BF16.
 bool isa_supported(std::string_view name) noexcept;
 
 // The name out of `compiled`, best first, that is to run: the first that the machine supports, or

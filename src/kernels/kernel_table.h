@@ -132,4 +132,46 @@ struct Kernels {
 template <typename T>
 const Kernels<T>& chosen_kernels();
 
+// The forward pass in bfloat16, of float layers: a second table of the same instruction set.
+struct PairKernels {
+  const char* isa;
+
+  // Fills `pairs`, which has its sizes, from `prepared`.
+  void (*prepare)(const Prepared<float>& prepared, PreparedPairs& pairs) noexcept;
+
+  // As forward in Kernels; call.dropout and arrays.kept are not read: training is in float.
+  std::int64_t (*forward_workspace)(const Dims& dims, bool folded) noexcept;
+  void (*forward)(const Prepared<float>& prepared, const PreparedPairs& pairs,
+                  const WeightPointers<const float>& w, const Call& call,
+                  const ForwardArrays<float>& arrays, std::int64_t first, std::int64_t last,
+                  float* workspace) noexcept;
+
+  // Attention between two inputs: fills prepared.pairs, which has its sizes; rounds what
+  // sequence_sources of Kernels has made of sequences first..last-1; and the forward pass.
+  void (*sequence_prepare)(SequencePrepared<float>& prepared) noexcept;
+  void (*sequence_round_sources)(const SequencePrepared<float>& prepared,
+                                 const SequenceOperands<float>& operands,
+                                 const SequencePairOperands& rounded, std::int64_t first,
+                                 std::int64_t last) noexcept;
+  std::int64_t (*sequence_forward_workspace)(const SequencePrepared<float>& prepared,
+                                             const SequenceTiles& tiles,
+                                             std::int64_t steps2) noexcept;
+  void (*sequence_forward)(const SequencePrepared<float>& prepared,
+                           const SequenceWeights<const float>& w, const Call& call,
+                           const SequenceOperands<float>& operands,
+                           const SequencePairOperands& rounded,
+                           const SequenceForwardArrays<float>& arrays, const SequenceTiles& tiles,
+                           std::int64_t first, std::int64_t last, float* workspace) noexcept;
+
+  // C (m, n) += A·B of operands in pairs: A (m, k) and B (k, n) pairs. And floats as pairs:
+  // out (m, pairs_of(k)) from a (m, k), out (pairs_of(k), n) from b (k, n).
+  void (*multiply)(std::int64_t m, std::int64_t n, std::int64_t k, const Pair* a, const Pair* b,
+                   float* c) noexcept;
+  void (*round_rows)(std::int64_t m, std::int64_t k, const float* a, Pair* out) noexcept;
+  void (*round_columns)(std::int64_t k, std::int64_t n, const float* b, Pair* out) noexcept;
+};
+
+// The table of the instruction set that isa.h chooses; the same at every call.
+const PairKernels& chosen_pair_kernels();
+
 }  // namespace memattn::kernels

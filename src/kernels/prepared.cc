@@ -30,6 +30,25 @@ std::int64_t Prepared<T, Stored>::bytes() const noexcept {
   return static_cast<std::int64_t>(total);
 }
 
+void PreparedPairs::resize(const Dims& dims, bool folded) {
+  const auto [U, S, H, D, Dv] = dims;
+  const auto set = [](AlignedVector<Pair>& buffer, bool there, std::int64_t size) {
+    buffer.resize(there ? static_cast<std::size_t>(size) : 0);
+  };
+  for (AlignedVector<Pair>* left : {&a, &a_packed}) set(*left, folded, pairs_of(U) * H * S);
+  spread.resize(folded ? static_cast<std::size_t>(H * S) : 0);
+  for (AlignedVector<Pair>* right : {&b, &b_packed}) set(*right, folded, H * pairs_of(S) * U);
+  set(values, !folded, H * pairs_of(S) * Dv);
+}
+
+std::int64_t PreparedPairs::bytes() const noexcept {
+  std::size_t total = 0;
+  for (const auto* buffer : {&a, &a_packed, &b, &b_packed, &values}) {
+    total += buffer->size();
+  }
+  return static_cast<std::int64_t>(total * sizeof(Pair) + spread.size() * sizeof(float));
+}
+
 template struct Prepared<float>;
 template struct Prepared<double>;
 

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "kernels/aligned.h"
+#include "kernels/bfloat16.h"
 #include "kernels/shape.h"
 
 namespace memattn::kernels {
@@ -46,6 +47,29 @@ struct Prepared {
 
   // Gives every buffer its size for one of the two routes; allocates nothing when the sizes stay.
   void resize(const Dims& new_dims, bool is_folded);
+
+  std::int64_t bytes() const noexcept;  // of all buffers
+};
+
+// What a forward pass in bfloat16 reads beside `Prepared`: its operands, rounded and in pairs along
+// the sums.
+struct PreparedPairs {
+  bool finite = true;  // no NaN or Inf in B or V once rounded
+  // Of the folded route only; each head's slots begin a pair:
+  AlignedVector<float> spread;   // about the standard deviation of a slot's logits over tokens
+                                 // whose elements have mean square 1, (H, S)
+  float largest_spread = 0;      // of all of them
+  AlignedVector<Pair> a;         // A_h log2(e), (U / 2, H, S)
+  AlignedVector<Pair> a_packed;  // its transpose, packed for tiles of tokens
+  AlignedVector<Pair> b;         // B_h, (H, S / 2, U)
+  AlignedVector<Pair> b_packed;  // the same, packed by groups of heads
+  // Of the projected route only, of which the rest is in float:
+  AlignedVector<Pair> values;  // V_h (H, S / 2, Dv)
+
+  // Gives every buffer its size for one of the two routes; allocates nothing when the sizes stay.
+  void resize(const Dims& dims, bool folded);
+  // Takes no memory any more.
+  void clear() noexcept { *this = PreparedPairs(); }
 
   std::int64_t bytes() const noexcept;  // of all buffers
 };

@@ -110,63 +110,67 @@ HWY_INLINE hn::VFromD<D> load_part(D d, M in_part, std::int64_t part, const Stor
   }
 }
 
-// C (kRows, kVectors vectors) from A (kRows, k), element (i, p) at a[i * row_stride + p *
-// k_stride], and B (k, kVectors vectors), rows ldb apart; with kPart the last vector has `part`
-// lanes.
-template <int kRows, int kVectors, bool kPart, class D, typename A, typename B,
-          typename T = hn::TFromD<D>>
-HWY_INLINE void micro(D d, Start start, std::int64_t part, std::int64_t k, const A* HWY_RESTRICT a,
-                      std::int64_t row_stride, std::int64_t k_stride, const B* HWY_RESTRICT b,
-                      std::int64_t ldb, T* HWY_RESTRICT c, std::int64_t ldc,
-                      const T* HWY_RESTRICT bias) {
-  using V = hn::VFromD<D>;
-  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
-  const auto in_part = hn::FirstN(d, static_cast<std::size_t>(kPart ? part : lanes));
-  const auto load = [&](const auto* from, int v) HWY_ATTR {
-    if constexpr (kPart) {
-      if (v == kVectors - 1) return load_part(d, in_part, part, from);
-    }
-    return load_operand(d, from);
-  };
-  V sums[kRows][kVectors];
-  if (start == Start::kAdd) {
-    for (int i = 0; i < kRows; ++i) {
-      for (int v = 0; v < kVectors; ++v) sums[i][v] = load(c + i * ldc + v * lanes, v);
-    }
-  } else {
-    for (int i = 0; i < kRows; ++i) {
-      const V first = start == Start::kRowBias ? hn::Set(d, bias[i]) : hn::Zero(d);
-      for (int v = 0; v < kVectors; ++v) sums[i][v] = first;
-    }
-  }
-  for (std::int64_t p = 0; p < k; ++p) {
-    V line[kVectors];
-    for (int v = 0; v < kVectors; ++v) line[v] = load(b + p * ldb + v * lanes, v);
-    for (int i = 0; i < kRows; ++i) {
-      const V factor = hn::Set(d, static_cast<T>(a[i * row_stride + p * k_stride]));
-      for (int v = 0; v < kVectors; ++v) sums[i][v] = hn::MulAdd(factor, line[v], sums[i][v]);
-    }
-  }
-  for (int i = 0; i < kRows; ++i) {
-    for (int v = 0; v < kVectors; ++v) {
-      T* const to = c + i * ldc + v * lanes;
+// Takes its sums one product at a time, each a fused multiply-add. pair_sums-inl.h has others.
+struct PlainSums {
+  // C (kRows, kVectors vectors) from A (kRows, k), element (i, p) at a[i * row_stride + p *
+  // k_stride], and B (k, kVectors vectors), rows ldb apart; with kPart the last vector has `part`
+  // lanes.
+  template <int kRows, int kVectors, bool kPart, class D, typename A, typename B,
+            typename T = hn::TFromD<D>>
+  static HWY_INLINE void block(D d, Start start, std::int64_t part, std::int64_t k,
+                               const A* HWY_RESTRICT a, std::int64_t row_stride,
+                               std::int64_t k_stride, const B* HWY_RESTRICT b, std::int64_t ldb,
+                               T* HWY_RESTRICT c, std::int64_t ldc, const T* HWY_RESTRICT bias) {
+    using V = hn::VFromD<D>;
+    const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+    const auto in_part = hn::FirstN(d, static_cast<std::size_t>(kPart ? part : lanes));
+    const auto load = [&](const auto* from, int v) HWY_ATTR {
       if constexpr (kPart) {
-        if (v == kVectors - 1) {
-          store_part(d, sums[i][v], to, part);
-          continue;
-        }
+        if (v == kVectors - 1) return load_part(d, in_part, part, from);
       }
-      hn::StoreU(sums[i][v], d, to);
+      return load_operand(d, from);
+    };
+    V sums[kRows][kVectors];
+    if (start == Start::kAdd) {
+      for (int i = 0; i < kRows; ++i) {
+        for (int v = 0; v < kVectors; ++v) sums[i][v] = load(c + i * ldc + v * lanes, v);
+      }
+    } else {
+      for (int i = 0; i < kRows; ++i) {
+        const V first = start == Start::kRowBias ? hn::Set(d, bias[i]) : hn::Zero(d);
+        for (int v = 0; v < kVectors; ++v) sums[i][v] = first;
+      }
+    }
+    for (std::int64_t p = 0; p < k; ++p) {
+      V line[kVectors];
+      for (int v = 0; v < kVectors; ++v) line[v] = load(b + p * ldb + v * lanes, v);
+      for (int i = 0; i < kRows; ++i) {
+        const V factor = hn::Set(d, static_cast<T>(a[i * row_stride + p * k_stride]));
+        for (int v = 0; v < kVectors; ++v) sums[i][v] = hn::MulAdd(factor, line[v], sums[i][v]);
+      }
+    }
+    for (int i = 0; i < kRows; ++i) {
+      for (int v = 0; v < kVectors; ++v) {
+        T* const to = c + i * ldc + v * lanes;
+        if constexpr (kPart) {
+          if (v == kVectors - 1) {
+            store_part(d, sums[i][v], to, part);
+            continue;
+          }
+        }
+        hn::StoreU(sums[i][v], d, to);
+      }
     }
   }
-}
+};
 
 // Sized so that kDepth rows of a panel of B and a block of A fit in L1, and the whole block of A in
 // L2. Not measured.
 inline constexpr std::int64_t kDepth = 256, kLeftBytes = 1 << 18;
 
 // C (m, kVectors vectors), from at most kDepth rows of B, ldb apart.
-template <int kVectors, bool kPart, class D, typename A, typename B, typename T = hn::TFromD<D>>
+template <class Sums, int kVectors, bool kPart, class D, typename A, typename B,
+          typename T = hn::TFromD<D>>
 HWY_NOINLINE void panel(D d, Start start, std::int64_t part, std::int64_t m, std::int64_t k,
                         Left<A> a, const B* b, std::int64_t ldb, T* c, std::int64_t ldc,
                         const T* bias) {
@@ -191,8 +195,8 @@ HWY_NOINLINE void panel(D d, Start start, std::int64_t part, std::int64_t m, std
     T* out = c + i * ldc;
     const T* start_at = bias ? bias + i : nullptr;
     const auto run = [&]<int kRows>() HWY_ATTR {
-      micro<kRows, kVectors, kPart>(d, start, part, k, block, row_stride, k_stride, b, ldb, out,
-                                    ldc, start_at);
+      Sums::template block<kRows, kVectors, kPart>(d, start, part, k, block, row_stride, k_stride,
+                                                   b, ldb, out, ldc, start_at);
     };
     switch (rows) {
       case 12:
@@ -219,15 +223,15 @@ HWY_NOINLINE void panel(D d, Start start, std::int64_t part, std::int64_t m, std
 inline constexpr std::int64_t kFewRows = 3;
 
 // The first columns of a single row of C; returns how many.
-template <typename T, typename A, typename B>
+template <class Sums, typename T, typename A, typename B>
 std::int64_t multiply_row(Start start, std::int64_t n, std::int64_t k, const Left<A>& a,
                           const Right<B>& b, T* c, const T* bias) {
   const hn::ScalableTag<T> d;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
   std::int64_t j = 0;
   const auto run = [&]<int kVectors>() HWY_ATTR {
-    micro<1, kVectors, false>(d, start, 0, k, a.data, 0, a.k_stride, b.data + j, b.row_stride,
-                              c + j, 0, bias);
+    Sums::template block<1, kVectors, false>(d, start, 0, k, a.data, 0, a.k_stride, b.data + j,
+                                             b.row_stride, c + j, 0, bias);
     j += kVectors * lanes;
   };
   for (std::int64_t left = n / lanes; left >= 4; left = (n - j) / lanes) {
@@ -249,7 +253,7 @@ std::int64_t multiply_row(Start start, std::int64_t n, std::int64_t k, const Lef
 }
 
 // Columns j to n - 1 of C, for at most kDepth rows of B and kLeftBytes of A.
-template <typename T, typename A, typename B>
+template <class Sums, typename T, typename A, typename B>
 void multiply_panels(Start start, std::int64_t m, std::int64_t j, std::int64_t n, std::int64_t k,
                      const Left<A>& a, const Right<B>& b, T* c, std::int64_t ldc, const T* bias) {
   const hn::ScalableTag<T> d;
@@ -260,7 +264,7 @@ void multiply_panels(Start start, std::int64_t m, std::int64_t j, std::int64_t n
     const B* from = b.depth > 0 ? b.data + j * b.depth + b.first * columns : b.data + j;
     const std::int64_t part = columns % lanes;
     const auto run = [&]<int kVectors, bool kPart>() HWY_ATTR {
-      panel<kVectors, kPart>(d, start, part, m, k, a, from, ldb, c + j, ldc, bias);
+      panel<Sums, kVectors, kPart>(d, start, part, m, k, a, from, ldb, c + j, ldc, bias);
     };
     if (part == 0) {
       switch (columns / lanes) {
@@ -285,29 +289,29 @@ void multiply_panels(Start start, std::int64_t m, std::int64_t j, std::int64_t n
           run.template operator()<1, true>();
       }
     } else {
-      panel<1, false>(hn::CappedTag<T, 1>(), start, 0, m, k, a, from, ldb, c + j, ldc, bias);
+      panel<Sums, 1, false>(hn::CappedTag<T, 1>(), start, 0, m, k, a, from, ldb, c + j, ldc, bias);
     }
     j += columns;
   }
 }
 
 // C (m, n) = start + A (m, k) * B (k, n), rows of C ldc values apart, in arithmetic of T.
-template <typename T, typename A = T, typename B = T>
+template <typename T, typename A = T, typename B = T, class Sums = PlainSums>
 void multiply(Start start, std::int64_t m, std::int64_t n, std::int64_t k, Left<A> a, Right<B> b,
               T* c, std::int64_t ldc, const T* bias = nullptr) {
   constexpr std::int64_t kRows = kLeftBytes / sizeof(A) / kDepth;
   std::int64_t j = 0;
   for (std::int64_t i = 0; i < m && m <= kFewRows && a.depth == 0 && b.depth == 0; ++i) {
     const Left<A> row{a.data + i * a.row_stride, 0, a.k_stride};
-    j = multiply_row(start, n, k, row, b, c + i * ldc, bias ? bias + i : nullptr);
+    j = multiply_row<Sums>(start, n, k, row, b, c + i * ldc, bias ? bias + i : nullptr);
   }
   for (std::int64_t p = 0; p == 0 || p < k; p += kDepth) {
     const std::int64_t depth = std::min(kDepth, k - p);
     for (std::int64_t i = 0; i < m; i += kRows) {
       Left<A> left = a;
       left.data += i * (a.depth > 0 ? a.depth : a.row_stride);
-      multiply_panels(start, std::min(kRows, m - i), j, n, depth, left, b, c + i * ldc, ldc,
-                      bias ? bias + i : nullptr);
+      multiply_panels<Sums>(start, std::min(kRows, m - i), j, n, depth, left, b, c + i * ldc, ldc,
+                            bias ? bias + i : nullptr);
     }
     a.data += a.depth > 0 ? 0 : depth * a.k_stride;
     a.first += depth;

@@ -74,8 +74,9 @@ class ProjectedHeads {
   }
 
   // For the backward pass, which may change the queries once the logits are made.
-  T* queries() { return q_; }                    // (rows, H, D)
-  const T* context() const { return context_; }  // (rows, H, Dv)
+  T* queries() { return q_; }        // (rows, H, D)
+  T* context() { return context_; }  // (rows, H, Dv)
+  const T* context() const { return context_; }
 
  private:
   T* q_;             // (rows, H, D)

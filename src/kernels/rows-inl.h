@@ -35,6 +35,22 @@ T sum(std::int64_t size, const T* values) {
   return result;
 }
 
+// The sum of the squares of `size` values, likewise.
+template <typename T>
+T sum_of_squares(std::int64_t size, const T* values) {
+  const hn::ScalableTag<T> d;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  auto total = hn::Zero(d);
+  std::int64_t i = 0;
+  for (; i + lanes <= size; i += lanes) {
+    const auto value = hn::LoadU(d, values + i);
+    total = hn::MulAdd(value, value, total);
+  }
+  T result = hn::GetLane(hn::SumOfLanes(d, total));
+  for (; i < size; ++i) result += values[i] * values[i];
+  return result;
+}
+
 // sums (n) += the rows of a (rows, n).
 template <typename T>
 void add_rows(std::int64_t rows, std::int64_t n, const T* a, T* HWY_RESTRICT sums) noexcept {

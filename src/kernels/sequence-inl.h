@@ -67,7 +67,8 @@ void sequence_sources(const SequencePrepared<T>& prepared, const SequenceWeights
 template <typename T>
 class SequenceHeads {
  public:
-  SequenceHeads(const SequencePrepared<T>& prepared, const SequenceTiles& tiles, Carver<T>& carver)
+  SequenceHeads(const SequencePrepared<T>& prepared, const SequenceTiles& tiles, std::int64_t,
+                Carver<T>& carver)
       : prepared_(prepared), widths_(prepared.widths()), lane_heads_(tiles.lane_heads) {
     const Way& way = prepared.way;
     const auto take = [&](bool there, std::int64_t size) {
@@ -89,6 +90,20 @@ class SequenceHeads {
   // s1 of the tile's tokens, and their queries where the heads lie side by side.
   void load(const SequenceWeights<const T>& w, const SequenceOperands<T>& operands,
             const Tile<T>& tile) {
+    load_source1(w, operands, tile);
+    if (lane_heads_ == 1) {
+      transpose_source1(tile);
+    } else {
+      affine(tile.rows / lane_heads_, widths_.source1, lane_heads_ * widths_.key, source1_,
+             prepared_.query.data(), data_or_null(prepared_.query_bias), query_rows_);
+      tile.transpose_tokens(query_rows_, widths_.key, queries_);
+    }
+  }
+  void transpose_source1(const Tile<T>& tile) {
+    tile.transpose_tokens(source1_, widths_.source1, s1_transposed_);
+  }
+  void load_source1(const SequenceWeights<const T>& w, const SequenceOperands<T>& operands,
+                    const Tile<T>& tile) {
     const SequenceDims& dims = prepared_.dims;
     const std::int64_t first = tile.first / lane_heads_, tokens = tile.rows / lane_heads_;
     operands_ = &operands;
@@ -101,39 +116,35 @@ class SequenceHeads {
              w.source1_kernel, w.source1_bias, s1_);
       source1_ = s1_;
     }
-    if (lane_heads_ == 1) {
-      tile.transpose_tokens(source1_, widths_.source1, s1_transposed_);
-    } else {
-      affine(tokens, widths_.source1, lane_heads_ * widths_.key, source1_, prepared_.query.data(),
-             data_or_null(prepared_.query_bias), query_rows_);
-      tile.transpose_tokens(query_rows_, widths_.key, queries_);
-    }
   }
 
   // Logits to base 2 of heads h..h + heads - 1 of the tile into p, (heads · T2, stride).
   void logits(const Call& call, const Tile<T>& tile, std::int64_t h, std::int64_t heads) const {
+    for (std::int64_t i = 0; i < heads; ++i) {
+      head_logits(call, tile, h + i, i, tile.p + i * operands_->steps2 * tile.stride);
+    }
+  }
+  // Those of head h into p (T2, stride); its queries are the i-th that are kept.
+  void head_logits(const Call& call, const Tile<T>& tile, std::int64_t h, std::int64_t i,
+                   T* p) const {
     const std::int64_t I = widths_.key, G1 = widths_.source1, stride = tile.stride;
     const std::int64_t T2 = operands_->steps2;
-    for (std::int64_t i = 0; i < heads; ++i) {
-      const T* q = queries_ ? queries_ : s1_transposed_;
-      if (queries_ && lane_heads_ == 1) {
-        T* const out = queries_ + i * I * stride;
-        const T* bias = data_or_null(prepared_.query_bias);
-        multiply<T>(bias ? Start::kRowBias : Start::kZero, I, tile.width, G1,
-                    {prepared_.query_packed.data() + (h + i) * I * G1, 0, 0, G1},
-                    {s1_transposed_, stride}, out, stride, bias ? bias + (h + i) * I : nullptr);
-        q = out;
-      }
-      for_each_sequence(call, tile, [&](std::int64_t b, std::int64_t row, std::int64_t count) {
-        const T* bias = operands_->key_bias
-                            ? operands_->key_bias + (h + i) * operands_->tokens2 + b * T2
-                            : nullptr;
-        const Rows keys = key_rows(b, h + i);
-        multiply<T>(bias ? Start::kRowBias : Start::kZero, T2, lanes_from(tile, row, count), I,
-                    {keys.data, keys.stride, 1}, {q + row, stride}, tile.p + i * T2 * stride + row,
-                    stride, bias);
-      });
+    const T* q = queries_ ? queries_ : s1_transposed_;
+    if (queries_ && lane_heads_ == 1) {
+      T* const out = queries_ + i * I * stride;
+      const T* bias = data_or_null(prepared_.query_bias);
+      multiply<T>(bias ? Start::kRowBias : Start::kZero, I, tile.width, G1,
+                  {prepared_.query_packed.data() + h * I * G1, 0, 0, G1}, {s1_transposed_, stride},
+                  out, stride, bias ? bias + h * I : nullptr);
+      q = out;
     }
+    for_each_sequence(call, tile, [&](std::int64_t b, std::int64_t row, std::int64_t count) {
+      const T* bias =
+          operands_->key_bias ? operands_->key_bias + h * operands_->tokens2 + b * T2 : nullptr;
+      const Rows keys = key_rows(b, h);
+      multiply<T>(bias ? Start::kRowBias : Start::kZero, T2, lanes_from(tile, row, count), I,
+                  {keys.data, keys.stride, 1}, {q + row, stride}, p + row, stride, bias);
+    });
   }
 
   // y (rows, U) += what heads h..h + heads - 1 read with `weights` (heads · T2, stride).
@@ -203,11 +214,14 @@ class SequenceHeads {
   // Whether 0 times whatever is read is 0.
   bool finite() const { return operands_->finite && prepared_.finite; }
   const T* source1() const { return source1_; }  // (rows, G1)
+  const T* source1_transposed() const { return s1_transposed_; }
+  bool narrow() const { return narrow_ != nullptr; }
   // (heads, I, stride) of the heads whose logits were made last, to base 2; null: s1 itself. Heads
   // side by side have them as (tokens, heads, I) as well.
   const T* queries() const { return queries_; }
   const T* query_rows() const { return query_rows_; }
-  const T* context() const { return context_; }  // (tokens, heads, J), or null: read into y
+  T* context() { return context_; }  // (tokens, heads, J), or null: read into y
+  const T* context() const { return context_; }
 
   // s2 of sequence b (T2, G2), and a head's key and value operands of it, rows `stride` apart.
   struct Rows {
@@ -325,19 +339,19 @@ inline Dims tile_dims(const SequenceDims& dims, const SequenceTiles& tiles, std:
   return {dims.units, steps2, dims.num_heads / tiles.lane_heads, dims.key_dim, dims.value_dim};
 }
 
-template <typename T>
+template <typename T, class Heads = SequenceHeads<T>>
 struct SequenceForwardTile {
   SequenceForwardTile(const SequencePrepared<T>& prepared, const SequenceTiles& tiles,
                       std::int64_t steps2, T* base)
       : carver(base),
         tile(tile_dims(prepared.dims, tiles, steps2), tiles.stride, tiles.group, carver),
-        heads(prepared, tiles, carver),
+        heads(prepared, tiles, steps2, carver),
         mean(carver.take(steps2 * tiles.stride)),
         start(carver.take(prepared.dims.units)) {}
 
   Carver<T> carver;
   Tile<T> tile;
-  SequenceHeads<T> heads;
+  Heads heads;
   T* mean;   // (T2, stride): scores averaged over heads
   T* start;  // (U), of OutputStart
 };
@@ -348,17 +362,17 @@ std::int64_t sequence_forward_workspace(const SequencePrepared<T>& prepared,
   return SequenceForwardTile<T>(prepared, tiles, steps2, nullptr).carver.taken();
 }
 
-// Tiles first..last-1 of a call, whose steps are T1.
-template <typename T>
-void sequence_forward(const SequencePrepared<T>& prepared, const SequenceWeights<const T>& w,
-                      const Call& token_call, const SequenceOperands<T>& operands,
-                      const SequenceForwardArrays<T>& arrays, const SequenceTiles& tiles,
-                      std::int64_t first, std::int64_t last, T* workspace) noexcept {
+// Tiles first..last-1 of a call, whose steps are T1, in the buffers of a tile and its heads.
+template <typename T, class Heads>
+void sequence_forward_tiles(const SequencePrepared<T>& prepared, const SequenceWeights<const T>& w,
+                            const Call& token_call, const SequenceOperands<T>& operands,
+                            const SequenceForwardArrays<T>& arrays, const SequenceTiles& tiles,
+                            std::int64_t first, std::int64_t last,
+                            SequenceForwardTile<T, Heads>& buffers) {
   const std::int64_t U = prepared.dims.units, lane_heads = tiles.lane_heads;
   const Call call = token_call.with_lane_heads(lane_heads);
-  SequenceForwardTile<T> buffers(prepared, tiles, operands.steps2, workspace);
   Tile<T>& tile = buffers.tile;
-  SequenceHeads<T>& route = buffers.heads;
+  Heads& route = buffers.heads;
   const OutputStart<T> start(prepared, w, call, operands.steps2, buffers.start);
   ForwardArrays<T> scores;
   scores.scores = arrays.scores;
@@ -381,6 +395,15 @@ void sequence_forward(const SequencePrepared<T>& prepared, const SequenceWeights
       route.read(call, tile, h, heads, tile.weights(call, h, heads), y);
     }
   }
+}
+
+template <typename T>
+void sequence_forward(const SequencePrepared<T>& prepared, const SequenceWeights<const T>& w,
+                      const Call& call, const SequenceOperands<T>& operands,
+                      const SequenceForwardArrays<T>& arrays, const SequenceTiles& tiles,
+                      std::int64_t first, std::int64_t last, T* workspace) noexcept {
+  SequenceForwardTile<T> buffers(prepared, tiles, operands.steps2, workspace);
+  sequence_forward_tiles(prepared, w, call, operands, arrays, tiles, first, last, buffers);
 }
 
 }  // namespace memattn::kernels::HWY_NAMESPACE

@@ -39,6 +39,19 @@ void SequencePrepared<T>::resize(const SequenceDims& new_dims, const Way& new_wa
 }
 
 template <typename T>
+void SequencePrepared<T>::resize_pairs(bool wanted) {
+  const WayWidths sizes = widths();
+  const std::int64_t H = dims.num_heads, queries = pairs_of(sizes.source1) * H * sizes.key;
+  const auto set = [&](AlignedVector<Pair>& buffer, const AlignedVector<T>& floats,
+                       std::int64_t size) {
+    buffer.resize(wanted && !floats.empty() ? static_cast<std::size_t>(size) : 0);
+  };
+  set(pairs.query, query, queries);
+  set(pairs.query_packed, query, queries);
+  set(pairs.output, output, H * pairs_of(sizes.value) * dims.units);
+}
+
+template <typename T>
 std::int64_t SequencePrepared<T>::bytes() const noexcept {
   std::size_t total = 0;
   for (const auto* buffer :
@@ -46,7 +59,8 @@ std::int64_t SequencePrepared<T>::bytes() const noexcept {
         &value_bias, &output, &output_bias, &output_bias_sum}) {
     total += buffer->size();
   }
-  return static_cast<std::int64_t>(total * sizeof(T));
+  const std::size_t rounded = pairs.query.size() + pairs.query_packed.size() + pairs.output.size();
+  return static_cast<std::int64_t>(total * sizeof(T) + rounded * sizeof(Pair));
 }
 
 // A head's scores of a tile stay within kTileScores values where 16 queries do, and those of all
@@ -120,6 +134,24 @@ SequenceOperands<T> SequenceOperands<T>::place(const SequencePrepared<T>& prepar
   operands.key_bias = take(!prepared.key_bias.empty(), H);
   operands.key_bias_rows = take(!prepared.key_bias.empty(), H);
   operands.values = take(prepared.way.read != Way::Read::kSource, H * widths.value);
+  return operands;
+}
+
+SequencePairOperands SequencePairOperands::place(const SequencePrepared<float>& prepared,
+                                                 std::int64_t batch, std::int64_t steps2,
+                                                 Carver<float>& carver) {
+  const WayWidths widths = prepared.widths();
+  const std::int64_t H = prepared.dims.num_heads;
+  SequencePairOperands operands;
+  operands.key_heads = prepared.way.logits == Way::Logits::kLeft ? 1 : H;
+  operands.value_heads = prepared.way.read == Way::Read::kSource ? 1 : H;
+  const std::int64_t keys = batch * operands.key_heads;
+  operands.keys = take_pairs(carver, keys * steps2 * pairs_of(widths.key));
+  operands.values =
+      take_pairs(carver, batch * operands.value_heads * pairs_of(steps2) * widths.value);
+  operands.spread = carver.take(keys * steps2);
+  operands.largest_spread = carver.take(keys);
+  operands.finite = carver.take(batch);
   return operands;
 }
 

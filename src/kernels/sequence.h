@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "kernels/aligned.h"
+#include "kernels/bfloat16.h"
 #include "kernels/call.h"
 #include "kernels/carver.h"
 #include "kernels/shape.h"
@@ -53,6 +54,14 @@ struct WayWidths {
   std::int64_t value;    // J, of a head's value operand
 };
 
+// What a forward pass in bfloat16 reads of the weights instead: rounded and in pairs along the
+// sums.
+struct SequencePreparedPairs {
+  AlignedVector<Pair> query;         // (G1 / 2, H, I)
+  AlignedVector<Pair> query_packed;  // its transpose, packed head by head
+  AlignedVector<Pair> output;        // (H, J / 2, U)
+};
+
 // Everything of an attention that depends on its weights alone, in the forms that the kernels read;
 // made once for each change of weights. A part that a way does not have is empty.
 template <typename T>
@@ -74,11 +83,14 @@ struct SequencePrepared {
   AlignedVector<T> output;      // (H, J, U)
   AlignedVector<T> output_bias;      // (H, U): e_h, of kSource alone, counted by the sum of a row
   AlignedVector<T> output_bias_sum;  // (U): Σ_h e_h, for rows whose sum is 1
+  SequencePreparedPairs pairs;       // empty unless they were asked for
 
   WayWidths widths() const noexcept { return WayWidths(dims, way); }
 
   // Gives every buffer its size; allocates nothing when the sizes stay.
   void resize(const SequenceDims& new_dims, const Way& new_way, bool use_bias);
+  // The same for `pairs`, once the rest has its size; without `wanted` they are empty.
+  void resize_pairs(bool wanted);
 
   std::int64_t bytes() const noexcept;  // of all buffers
 };
@@ -141,6 +153,20 @@ struct SequenceOperands {
   // Those of so many sequences, with places of their own.
   static SequenceOperands place(const SequencePrepared<T>& prepared, std::int64_t batch,
                                 std::int64_t steps2, Carver<T>& carver);
+};
+
+// What is made of source 2 in bfloat16: the key and value operands of each sequence, in pairs.
+// Where all heads read the same, there is one in the place of H.
+struct SequencePairOperands {
+  std::int64_t key_heads = 1, value_heads = 1;
+  Pair* keys = nullptr;             // (B, H, T2, I / 2)
+  Pair* values = nullptr;           // (B, H, T2 / 2, J)
+  float* spread = nullptr;          // (B, H, T2): ln(2) |k|, see bfloat16_forward-inl.h
+  float* largest_spread = nullptr;  // (B, H)
+  float* finite = nullptr;          // (B): 1 where no value is NaN or infinite, else 0
+
+  static SequencePairOperands place(const SequencePrepared<float>& prepared, std::int64_t batch,
+                                    std::int64_t steps2, Carver<float>& carver);
 };
 
 template <typename T>

@@ -73,7 +73,7 @@ class SequenceBackward {
         widths_(prepared.widths()),
         lane_heads_(tiles.lane_heads),
         tile_(tile_dims(prepared.dims, tiles, steps2), tiles.stride, tiles.group, carver_),
-        forward_(prepared, tiles, carver_),
+        forward_(prepared, tiles, steps2, carver_),
         tokens2_(tiles.sequences_together() * steps2) {
     const SequenceDims& dims = prepared.dims;
     const Way& way = prepared.way;

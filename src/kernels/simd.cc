@@ -19,15 +19,18 @@
 #include <vector>
 
 #include "kernels/backward-inl.h"
+#include "kernels/bfloat16_forward-inl.h"
 #include "kernels/exp2-inl.h"
 #include "kernels/fold-inl.h"
 #include "kernels/forward-inl.h"
 #include "kernels/isa.h"
 #include "kernels/kernel_table.h"
+#include "kernels/pairs-inl.h"
 #include "kernels/product-inl.h"
 #include "kernels/sequence-inl.h"
 #include "kernels/sequence_backward-inl.h"
 #include "kernels/sequence_fold-inl.h"
+#include "kernels/sequence_pairs-inl.h"
 #include "kernels/sequence_unfold-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -72,6 +75,34 @@ constexpr Kernels<T> table(const char* isa) {
           .exp2 = &exp2_array<T>};
 }
 
+template <class Sums>
+void multiply_pair_matrices(std::int64_t m, std::int64_t n, std::int64_t k, const Pair* a,
+                            const Pair* b, float* c) noexcept {
+  multiply_pairs<Sums>(Start::kAdd, m, n, k, {a, k, 1}, {b, n}, c, n);
+}
+inline void round_matrix_rows(std::int64_t m, std::int64_t k, const float* a, Pair* out) noexcept {
+  round_rows(m, k, a, k, out, pairs_of(k));
+}
+inline void round_matrix_columns(std::int64_t k, std::int64_t n, const float* b,
+                                 Pair* out) noexcept {
+  round_columns(k, n, b, n, out, n);
+}
+
+template <class Sums>
+constexpr PairKernels pair_table(const char* isa) {
+  return {.isa = isa,
+          .prepare = &prepare_pairs,
+          .forward_workspace = &pair_forward_workspace<Sums>,
+          .forward = &pair_forward<Sums>,
+          .sequence_prepare = &sequence_prepare_pairs,
+          .sequence_round_sources = &sequence_round_sources,
+          .sequence_forward_workspace = &sequence_pair_forward_workspace<Sums>,
+          .sequence_forward = &sequence_pair_forward<Sums>,
+          .multiply = &multiply_pair_matrices<Sums>,
+          .round_rows = &round_matrix_rows,
+          .round_columns = &round_matrix_columns};
+}
+
 }  // namespace memattn::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
@@ -83,7 +114,7 @@ namespace {
 template <typename T>
 constexpr std::array kTables = {
 #if HWY_TARGETS & HWY_AVX3
-    N_AVX3::table<T>("avx3"),
+    N_AVX3::table<T>("avx3_bf16"), N_AVX3::table<T>("avx3"),
 #endif
 #if HWY_TARGETS & HWY_AVX2
     N_AVX2::table<T>("avx2"),
@@ -102,18 +133,40 @@ constexpr std::array kTables = {
 #endif
 };
 
+// In the same order.
+constexpr std::array kPairTables = {
+#if HWY_TARGETS & HWY_AVX3
+    N_AVX3::pair_table<N_AVX3::DotPairSums>("avx3_bf16"),
+    N_AVX3::pair_table<N_AVX3::EmulatedPairSums>("avx3"),
+#endif
+#if HWY_TARGETS & HWY_AVX2
+    N_AVX2::pair_table<N_AVX2::EmulatedPairSums>("avx2"),
+#endif
+#if HWY_TARGETS & HWY_SSE4
+    N_SSE4::pair_table<N_SSE4::EmulatedPairSums>("sse4"),
+#endif
+#if HWY_TARGETS & HWY_NEON
+    N_NEON::pair_table<N_NEON::EmulatedPairSums>("neon"),
+#endif
+#if HWY_TARGETS & HWY_EMU128
+    N_EMU128::pair_table<N_EMU128::EmulatedPairSums>("scalar"),
+#endif
+#if HWY_TARGETS & HWY_SCALAR
+    N_SCALAR::pair_table<N_SCALAR::EmulatedPairSums>("scalar"),
+#endif
+};
+
 std::vector<std::string_view> compiled_isas() {
   std::vector<std::string_view> names;
   for (const Kernels<float>& table : kTables<float>) names.emplace_back(table.isa);
   return names;
 }
 
-template <typename T>
-const Kernels<T>& choose() {
+template <typename Tables>
+const auto& choose(const Tables& tables) {
   const std::string_view name = choose_isa(compiled_isas(), forced_isa());
-  const auto found = std::ranges::find(
-      kTables<T>, name, [](const Kernels<T>& table) { return std::string_view(table.isa); });
-  return *found;
+  return *std::ranges::find(tables, name,
+                            [](const auto& table) { return std::string_view(table.isa); });
 }
 
 }  // namespace
@@ -126,7 +179,12 @@ std::vector<std::string_view> available_isas() {
 
 template <typename T>
 const Kernels<T>& chosen_kernels() {
-  static const Kernels<T>& kernels = choose<T>();
+  static const Kernels<T>& kernels = choose(kTables<T>);
+  return kernels;
+}
+
+const PairKernels& chosen_pair_kernels() {
+  static const PairKernels& kernels = choose(kPairTables);
   return kernels;
 }
 

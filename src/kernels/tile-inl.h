@@ -53,10 +53,11 @@ struct Tile {
   }
 
   // out (n, stride) from the tokens' rows a (rows, n); the lanes behind the last token become 0.
-  void transpose_tokens(const T* a, std::int64_t n, T* out) const {
+  template <typename Value>
+  void transpose_tokens(const Value* a, std::int64_t n, Value* out) const {
     transpose(rows, n, a, n, out, stride);
     for (std::int64_t j = 0; rows < width && j < n; ++j) {
-      std::fill(out + j * stride + rows, out + j * stride + width, T(0));
+      std::fill(out + j * stride + rows, out + j * stride + width, Value(0));
     }
   }
 

@@ -6,8 +6,11 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <type_traits>
 
+#include "check.h"
 #include "kernels/call.h"
+#include "layer/config_names.h"
 #include "memattn/memory_augmented_attention.h"
 
 namespace memattn {
@@ -15,6 +18,14 @@ namespace memattn {
 // Throws unless found == the product of `sizes`; `what` names the product, as "batch * steps".
 void check_size(std::string_view function, std::string_view argument, std::size_t found,
                 std::string_view what, std::initializer_list<std::int64_t> sizes);
+
+// Throws when a layer with weights of T cannot compute in the config's precision.
+template <typename T, typename Config>
+void check_precision(const Config& config) {
+  if (std::is_same_v<T, float> || config.precision == Precision::kFloat32) return;
+  fail_argument(kLayerName<Config>, "precision", "\"bfloat16\" with weights of float64",
+                "\"float32\", or a layer of float32");
+}
 
 // Whether found == the product of `sizes`: for callers whose words are made only where they are
 // needed, since making them may allocate.

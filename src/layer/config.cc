@@ -92,6 +92,7 @@ void check_sequence_attention(const Config& config, std::string_view first,
   check.dimension("value_dim", config.value_dim);
   check.dropout(config.dropout);
   check.enumeration("fully_masked", config.fully_masked, kFullyMaskedNames);
+  check.enumeration("precision", config.precision, kPrecisionNames);
   const std::int64_t U = config.units, H = config.num_heads;
   check.values(concat(first, " * units"), {first_units.value_or(U), U});
   check.values(concat(second, " * units"), {second_units.value_or(U), U});
@@ -115,6 +116,7 @@ void MemoryAugmentedAttentionConfig::validate() const {
   }
   check.enumeration("memory_initializer.kind", memory_initializer.kind, kKindNames);
   check.enumeration("fully_masked", fully_masked, kFullyMaskedNames);
+  check.enumeration("precision", precision, kPrecisionNames);
   check_memory(check, *this);
 }
 

@@ -36,6 +36,7 @@ void visit_fields(Config& config, Visitor& visitor) {
   visitor.optional("fully_masked", config.fully_masked);
   visitor.optional("memory_initializer", config.memory_initializer);
   visitor.optional("seed", config.seed);
+  visitor.optional("precision", config.precision);
 }
 
 template <typename Config, typename Visitor>
@@ -51,6 +52,7 @@ void visit_fields(Config& config, Visitor& visitor) {
   visitor.optional("dropout", config.dropout);
   visitor.optional("fully_masked", config.fully_masked);
   visitor.optional("seed", config.seed);
+  visitor.optional("precision", config.precision);
 }
 
 template <typename Config, typename Visitor>
@@ -66,6 +68,7 @@ void visit_fields(Config& config, Visitor& visitor) {
   visitor.optional("dropout", config.dropout);
   visitor.optional("fully_masked", config.fully_masked);
   visitor.optional("seed", config.seed);
+  visitor.optional("precision", config.precision);
 }
 
 template <typename Names, typename Value>
@@ -86,6 +89,10 @@ class FieldWriter {
   template <typename Value>
   void optional(std::string_view key, const Value& value) {
     required(key, value);
+  }
+  // Left out where it says nothing: readers older than the option take files without it.
+  void optional(std::string_view key, const Precision& value) {
+    if (value != Precision::kFloat32) object_.add(key, name_of(kPrecisionNames, value));
   }
 
   std::string text() const { return object_.text(); }
@@ -201,6 +208,9 @@ class FieldReader {
   }
   void read(std::string_view key, const JsonValue& value, FullyMasked& field) const {
     field = enumeration(key, value, kFullyMaskedNames);
+  }
+  void read(std::string_view key, const JsonValue& value, Precision& field) const {
+    field = enumeration(key, value, kPrecisionNames);
   }
   void read(std::string_view key, const JsonValue& value, MemoryInitializer& field) const {
     field = {};

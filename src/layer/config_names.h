@@ -30,4 +30,9 @@ inline constexpr std::array<std::pair<FullyMasked, std::string_view>, 2> kFullyM
     {FullyMasked::kUniform, "uniform"},
 }};
 
+inline constexpr std::array<std::pair<Precision, std::string_view>, 2> kPrecisionNames = {{
+    {Precision::kFloat32, "float32"},
+    {Precision::kBFloat16, "bfloat16"},
+}};
+
 }  // namespace memattn

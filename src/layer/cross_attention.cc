@@ -31,6 +31,7 @@ struct CrossAttention<T>::Impl : SequenceLayer<T, CrossAttentionConfig> {
 template <typename T>
 CrossAttention<T>::CrossAttention(const CrossAttentionConfig& config) {
   config.validate();
+  check_precision<T>(config);
   impl_ = std::make_unique<Impl>(config, initial_parameters<T>(config));
 }
 
@@ -38,6 +39,7 @@ template <typename T>
 CrossAttention<T>::CrossAttention(const CrossAttentionConfig& config,
                                   std::span<const T> parameters) {
   config.validate();
+  check_precision<T>(config);
   check_size("CrossAttention", "parameters", parameters.size(), "count_params()",
              {memattn::count_params(config)});
   impl_ = std::make_unique<Impl>(config, std::vector<T>(parameters.begin(), parameters.end()));
@@ -88,7 +90,8 @@ void CrossAttention<T>::forward(std::span<const T> x1, std::span<const T> x2, Cr
                     {x1.data(), x2.data(), tokens.steps2},
                     {.y = y.data(),
                      .scores = scores.values.empty() ? nullptr : scores.values.data(),
-                     .average_heads = scores.average_heads});
+                     .average_heads = scores.average_heads},
+                    options.training);
 }
 
 template <typename T>
@@ -129,6 +132,10 @@ void CrossAttention<T>::backward(std::span<const T> x1, std::span<const T> x2,
 template <typename T>
 SequenceRoute CrossAttention<T>::route(CrossTokens tokens, bool training) const {
   return impl_->sides[0].route(tokens.batch, tokens.steps1, tokens.steps2, training);
+}
+template <typename T>
+void CrossAttention<T>::set_precision(Precision precision) {
+  impl_->set_precision(precision);
 }
 template <typename T>
 void CrossAttention<T>::set_route(SequenceRoute route) {
@@ -176,8 +183,8 @@ std::string CrossAttention<T>::summary() const {
                         "source2_units", config().resolved_source2_units());
 }
 template <typename T>
-void CrossAttention<T>::save(const std::filesystem::path& path) const {
-  save_layer(path, config(), parameters());
+void CrossAttention<T>::save(const std::filesystem::path& path, StoredType stored) const {
+  save_layer(path, config(), parameters(), stored);
 }
 template <typename T>
 CrossAttention<T> CrossAttention<T>::load(const std::filesystem::path& path) {

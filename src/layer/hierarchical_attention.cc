@@ -57,6 +57,7 @@ struct HierarchicalAttention<T>::Impl : SequenceLayer<T, HierarchicalAttentionCo
 template <typename T>
 HierarchicalAttention<T>::HierarchicalAttention(const HierarchicalAttentionConfig& config) {
   config.validate();
+  check_precision<T>(config);
   impl_ = std::make_unique<Impl>(config, initial_parameters<T>(config));
 }
 
@@ -64,6 +65,7 @@ template <typename T>
 HierarchicalAttention<T>::HierarchicalAttention(const HierarchicalAttentionConfig& config,
                                                 std::span<const T> parameters) {
   config.validate();
+  check_precision<T>(config);
   check_size("HierarchicalAttention", "parameters", parameters.size(), "count_params()",
              {memattn::count_params(config)});
   impl_ = std::make_unique<Impl>(config, std::vector<T>(parameters.begin(), parameters.end()));
@@ -126,7 +128,8 @@ void HierarchicalAttention<T>::forward(std::span<const T> x_short, std::span<con
                                {.y = y.data(),
                                 .add = side == 1,
                                 .scores = values.empty() ? nullptr : values.data(),
-                                .average_heads = outputs[side].average_heads});
+                                .average_heads = outputs[side].average_heads},
+                               options.training);
   }
 }
 
@@ -175,6 +178,10 @@ std::array<SequenceRoute, 2> HierarchicalAttention<T>::route(Tokens tokens, bool
   return {of(0), of(1)};
 }
 template <typename T>
+void HierarchicalAttention<T>::set_precision(Precision precision) {
+  impl_->set_precision(precision);
+}
+template <typename T>
 void HierarchicalAttention<T>::set_route(SequenceRoute route) {
   impl_->set_route(route);
 }
@@ -220,8 +227,8 @@ std::string HierarchicalAttention<T>::summary() const {
                         "long_units", config().resolved_long_units());
 }
 template <typename T>
-void HierarchicalAttention<T>::save(const std::filesystem::path& path) const {
-  save_layer(path, config(), parameters());
+void HierarchicalAttention<T>::save(const std::filesystem::path& path, StoredType stored) const {
+  save_layer(path, config(), parameters(), stored);
 }
 template <typename T>
 HierarchicalAttention<T> HierarchicalAttention<T>::load(const std::filesystem::path& path) {

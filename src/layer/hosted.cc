@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "check.h"
+#include "layer/checks.h"
 #include "layer/weights.h"
 
 namespace memattn {
@@ -59,7 +60,9 @@ HostedLayer<Layer>::HostedLayer(const ConfigOf<Layer>& config, RouteOf<Layer> ro
     : config_(validated(config)),
       route_(route),
       infos_(weight_infos(config_)),
-      count_params_(memattn::count_params(config_)) {}
+      count_params_(memattn::count_params(config_)) {
+  check_precision<T>(config_);
+}
 
 template <typename Layer>
 void HostedLayer<Layer>::check_count(Weights weights) const {

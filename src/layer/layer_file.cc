@@ -2,10 +2,14 @@
 #include "layer/layer_file.h"
 
 #include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstdint>
 #include <span>
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <vector>
 
 #include "check.h"
@@ -21,6 +25,8 @@ namespace memattn {
 namespace {
 
 constexpr std::string_view kFormatVersion = "1";
+constexpr std::string_view kHalfVersion = "2";  // of files with weights in bfloat16, and no others
+constexpr std::string_view kHalfDtype = "BF16";
 
 template <typename Config>
 std::string format_of() {
@@ -44,9 +50,9 @@ Config read_config(const SafetensorsReader& reader) {
     reader.fail("__metadata__: format", in_quotes(format), format_of<Config>());
   }
   const std::string& version = reader.metadata_value("format_version", kFormatVersion);
-  if (version != kFormatVersion) {
+  if (version != kFormatVersion && version != kHalfVersion) {
     reader.fail("__metadata__: format_version", in_quotes(version),
-                "\"1\"; a file of a newer version needs a newer memattn");
+                "\"1\" or \"2\"; a file of a newer version needs a newer memattn");
   }
   try {
     Config config;
@@ -66,8 +72,10 @@ void check_tensors(const SafetensorsReader& reader, const std::vector<WeightInfo
     if (!tensor) reader.fail("header", "no " + place, "one of shape " + to_text(weight.shape));
     if (tensor->dtype != dtype) {
       std::string expected(dtype);
+      if (dtype == kHalfDtype) expected += ", of which a file of format_version 2 is";
       if (tensor->dtype == kDtype<double>) expected += "; load this file as double (float64)";
-      if (tensor->dtype == kDtype<float>) expected += "; load this file as float (float32)";
+      if (tensor->dtype == kDtype<float> || tensor->dtype == kHalfDtype)
+        expected += "; load this file as float (float32)";
       reader.fail(place, "dtype " + tensor->dtype, expected);
     }
     if (tensor->shape != weight.shape) {
@@ -81,13 +89,55 @@ void check_tensors(const SafetensorsReader& reader, const std::vector<WeightInfo
   }
 }
 
+// Throws where a file of doubles asks for bfloat16 products.
+template <typename Config>
+void check_precision_of_file(const SafetensorsReader& reader, const Config& config,
+                             bool is_double) {
+  if (!is_double || config.precision == Precision::kFloat32) return;
+  reader.fail("__metadata__: config: precision", "\"bfloat16\" with weights of dtype F64",
+              "\"float32\"");
+}
+
+bool is_half(const SafetensorsReader& reader) {
+  return reader.metadata_value("format_version", kFormatVersion) == kHalfVersion;
+}
+
+// To the nearest, to even where two are as near.
+std::uint16_t rounded(float value) {
+  const auto bits = std::bit_cast<std::uint32_t>(value);
+  if (std::isnan(value)) return static_cast<std::uint16_t>(bits >> 16 | 0x40u);
+  return static_cast<std::uint16_t>((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
+}
+float widened(std::uint16_t bits) {
+  return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16);
+}
+
+template <typename T>
+std::vector<std::uint16_t> rounded_weights(std::span<const T> parameters) {
+  std::vector<std::uint16_t> halves;
+  if constexpr (!std::is_same_v<T, float>) {
+    fail_argument("save", "type", "bfloat16 for a float64 layer", "the layer's own type");
+  } else {
+    halves.reserve(parameters.size());
+    for (const float value : parameters) {
+      halves.push_back(rounded(value));
+      if (std::isfinite(value) && !std::isfinite(widened(halves.back()))) {
+        fail_argument("save", "weights", value, "values that bfloat16 can hold, below 3.39e38");
+      }
+    }
+  }
+  return halves;
+}
+
 // What a file of that layer holds, after checking its whole header.
 template <typename Config>
 LayerFileInfo checked_info(const SafetensorsReader& reader) {
-  const std::vector<WeightInfo> weights = weight_infos(read_config<Config>(reader));
+  const Config config = read_config<Config>(reader);
+  const std::vector<WeightInfo> weights = weight_infos(config);
   const TensorInfo* first = reader.find(weights.front().name);
-  const bool is_double = first && first->dtype == kDtype<double>;
-  check_tensors(reader, weights, is_double ? kDtype<double> : kDtype<float>);
+  const bool half = is_half(reader), is_double = !half && first && first->dtype == kDtype<double>;
+  check_tensors(reader, weights, half ? kHalfDtype : is_double ? kDtype<double> : kDtype<float>);
+  check_precision_of_file(reader, config, is_double);
   return {std::string(kLayerName<Config>), is_double ? "float64" : "float32"};
 }
 
@@ -117,17 +167,22 @@ std::string layer_file_dtype(const std::filesystem::path& path) {
 
 template <typename T, typename Config>
 void save_layer(const std::filesystem::path& path, const Config& config,
-                std::span<const T> parameters) {
+                std::span<const T> parameters, StoredType stored) {
   const std::vector<WeightInfo> weights = weight_infos(config);
+  const bool half = stored == StoredType::kBFloat16;
+  const std::vector<std::uint16_t> halves =
+      half ? rounded_weights(parameters) : std::vector<std::uint16_t>();
   std::vector<TensorView> tensors;
   for (const WeightInfo& weight : weights) {
-    const auto values = parameters.subspan(static_cast<std::size_t>(weight.offset),
-                                           static_cast<std::size_t>(weight.size));
-    tensors.push_back({weight.name, kDtype<T>, weight.shape, std::as_bytes(values)});
+    const auto first = static_cast<std::size_t>(weight.offset);
+    const auto size = static_cast<std::size_t>(weight.size);
+    tensors.push_back({weight.name, half ? kHalfDtype : kDtype<T>, weight.shape,
+                       half ? std::as_bytes(std::span(halves).subspan(first, size))
+                            : std::as_bytes(parameters.subspan(first, size))});
   }
   write_safetensors(path, tensors,
                     {{"format", format_of<Config>()},
-                     {"format_version", std::string(kFormatVersion)},
+                     {"format_version", std::string(half ? kHalfVersion : kFormatVersion)},
                      {"config", to_json(config)}});
 }
 
@@ -136,19 +191,31 @@ LoadedLayer<T, Config> load_layer(const std::filesystem::path& path) {
   const SafetensorsReader reader(path);
   LoadedLayer<T, Config> loaded{read_config<Config>(reader), {}};
   const std::vector<WeightInfo> weights = weight_infos(loaded.config);
-  check_tensors(reader, weights, kDtype<T>);
+  const bool half = std::is_same_v<T, float> && is_half(reader);
+  check_tensors(reader, weights, half ? kHalfDtype : kDtype<T>);
+  check_precision_of_file(reader, loaded.config, std::is_same_v<T, double>);
   // No longer than the file: the shapes of the weights are those of the tensors in it.
   loaded.parameters.resize(static_cast<std::size_t>(count_params(loaded.config)));
+  std::vector<std::uint16_t> halves;
   for (const WeightInfo& weight : weights) {
-    reader.read(*reader.find(weight.name), std::span(loaded.parameters)
-                                               .subspan(static_cast<std::size_t>(weight.offset),
-                                                        static_cast<std::size_t>(weight.size)));
+    const TensorInfo& tensor = *reader.find(weight.name);
+    const auto values = std::span(loaded.parameters)
+                            .subspan(static_cast<std::size_t>(weight.offset),
+                                     static_cast<std::size_t>(weight.size));
+    if (!half) {
+      reader.read(tensor, values);
+      continue;
+    }
+    halves.resize(values.size());
+    reader.read(tensor, std::as_writable_bytes(std::span(halves)));
+    std::ranges::transform(halves, values.begin(), widened);
   }
   return loaded;
 }
 
-#define MEMATTN_INSTANTIATE(T, Config)                                                       \
-  template void save_layer(const std::filesystem::path&, const Config&, std::span<const T>); \
+#define MEMATTN_INSTANTIATE(T, Config)                                                      \
+  template void save_layer(const std::filesystem::path&, const Config&, std::span<const T>, \
+                           StoredType);                                                     \
   template LoadedLayer<T, Config> load_layer(const std::filesystem::path&);
 MEMATTN_INSTANTIATE(float, MemoryAugmentedAttentionConfig)
 MEMATTN_INSTANTIATE(double, MemoryAugmentedAttentionConfig)

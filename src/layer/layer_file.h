@@ -6,15 +6,17 @@
 #include <span>
 #include <vector>
 
+#include "memattn/memory_augmented_attention.h"
+
 namespace memattn {
 
 // T is float or double, Config the config of the layer, which the file names.
 
 // Replaces the file atomically and durably with the weights, in the order of weight_infos(config).
-// Throws std::system_error.
+// Throws std::system_error, and std::invalid_argument where kBFloat16 cannot hold the weights.
 template <typename T, typename Config>
 void save_layer(const std::filesystem::path& path, const Config& config,
-                std::span<const T> parameters);
+                std::span<const T> parameters, StoredType stored = StoredType::kOwn);
 
 template <typename T, typename Config>
 struct LoadedLayer {

@@ -44,6 +44,7 @@ struct MemoryAugmentedAttention<T>::Impl {
         flat(memattn::weight_infos(layer_config), std::move(layer_parameters)),
         weights(weight_pointers(flat.infos(), flat.parameters().data())),
         prepared(fold(Route::kAuto)),
+        pairs(round(prepared)),
         fold_id(next_fold_id()) {}
   Impl(const Impl& other)
       : config(other.config),
@@ -51,6 +52,7 @@ struct MemoryAugmentedAttention<T>::Impl {
         weights(weight_pointers(flat.infos(), flat.parameters().data())),
         forced(other.forced),
         prepared(other.prepared),
+        pairs(other.pairs),
         fold_id(other.fold_id) {}
 
   // The fold of the present weights, in memory of its own.
@@ -65,7 +67,23 @@ struct MemoryAugmentedAttention<T>::Impl {
   // fail.
   void refold() noexcept {
     fold_pass(kernels, dims_of(config), weights, prepared.folded, prepared);
+    if constexpr (std::is_same_v<T, float>) {
+      if (config.precision == Precision::kBFloat16) {
+        fold_pairs_pass(kernels::chosen_pair_kernels(), prepared, pairs);
+      }
+    }
     fold_id = next_fold_id();
+  }
+
+  // What a fold is in bfloat16, in memory of its own; nothing in float32.
+  kernels::PreparedPairs round(const kernels::Prepared<T>& fold) const {
+    kernels::PreparedPairs result;
+    if constexpr (std::is_same_v<T, float>) {
+      if (config.precision == Precision::kBFloat16) {
+        fold_pairs_pass(kernels::chosen_pair_kernels(), fold, result);
+      }
+    }
+    return result;
   }
 
   MemoryAugmentedAttentionConfig config;
@@ -74,6 +92,7 @@ struct MemoryAugmentedAttention<T>::Impl {
   const kernels::Kernels<T>& kernels = kernels::chosen_kernels<T>();
   Route forced = Route::kAuto;
   kernels::Prepared<T> prepared;  // always that of `flat`
+  kernels::PreparedPairs pairs;   // of `prepared`, in bfloat16
   std::uint64_t fold_id = 0;      // of `prepared`
 };
 
@@ -83,6 +102,7 @@ template <typename T>
 MemoryAugmentedAttention<T>::MemoryAugmentedAttention(
     const MemoryAugmentedAttentionConfig& config) {
   config.validate();
+  check_precision<T>(config);
   impl_ = std::make_unique<Impl>(config, initial_parameters<T>(config));
 }
 
@@ -90,6 +110,7 @@ template <typename T>
 MemoryAugmentedAttention<T>::MemoryAugmentedAttention(const MemoryAugmentedAttentionConfig& config,
                                                       std::span<const T> parameters) {
   config.validate();
+  check_precision<T>(config);
   check_size("MemoryAugmentedAttention", "parameters", parameters.size(), "count_params()",
              {memattn::count_params(config)});
   impl_ = std::make_unique<Impl>(config, std::vector<T>(parameters.begin(), parameters.end()));
@@ -142,12 +163,19 @@ void MemoryAugmentedAttention<T>::forward(std::span<const T> x, Tokens tokens, s
       kept ? kept->impl_->start(kernels::kept_size(impl_->prepared.dims, batch * steps)) : nullptr;
   if (x.empty()) return;
 
-  forward_pass<T>(impl_->kernels, impl_->prepared, impl_->weights, call,
-                  {.x = x.data(),
-                   .y = y.data(),
-                   .scores = scores.values.data(),
-                   .average_heads = scores.average_heads,
-                   .kept = kept_values});
+  const kernels::ForwardArrays<T> arrays = {.x = x.data(),
+                                            .y = y.data(),
+                                            .scores = scores.values.data(),
+                                            .average_heads = scores.average_heads,
+                                            .kept = kept_values};
+  if constexpr (std::is_same_v<T, float>) {
+    if (config.precision == Precision::kBFloat16 && !kept && !options.training) {
+      forward_pairs_pass(kernels::chosen_pair_kernels(), impl_->prepared, impl_->pairs,
+                         impl_->weights, call, arrays);
+      return;
+    }
+  }
+  forward_pass<T>(impl_->kernels, impl_->prepared, impl_->weights, call, arrays);
   if (kept_values) {
     kept->impl_->call = {tokens, options.first_step, impl_->fold_id};
     kept->impl_->holds = true;
@@ -199,7 +227,22 @@ void MemoryAugmentedAttention<T>::backward(std::span<const T> x, std::span<const
 
 template <typename T>
 std::int64_t MemoryAugmentedAttention<T>::kept_bytes() const {
-  return impl_->flat.bytes() + impl_->prepared.bytes();
+  return impl_->flat.bytes() + impl_->prepared.bytes() + impl_->pairs.bytes();
+}
+
+template <typename T>
+void MemoryAugmentedAttention<T>::set_precision(Precision precision) {
+  MemoryAugmentedAttentionConfig config = impl_->config;
+  config.precision = precision;
+  config.validate();
+  check_precision<T>(config);
+  std::swap(impl_->config, config);
+  try {
+    impl_->pairs = impl_->round(impl_->prepared);
+  } catch (...) {
+    std::swap(impl_->config, config);
+    throw;
+  }
 }
 
 template <typename T>
@@ -212,7 +255,9 @@ void MemoryAugmentedAttention<T>::set_route(Route route) {
   if (route != Route::kAuto && route != Route::kFolded && route != Route::kProjected) {
     fail_argument("set_route", "route", static_cast<int>(route), "kAuto, kFolded or kProjected");
   }
-  impl_->prepared = impl_->fold(route);  // moved, which cannot fail
+  kernels::Prepared<T> prepared = impl_->fold(route);
+  impl_->pairs = impl_->round(prepared);
+  impl_->prepared = std::move(prepared);  // which cannot fail
   impl_->forced = route;
   impl_->fold_id = next_fold_id();
 }
@@ -264,7 +309,7 @@ template <typename T>
 std::string MemoryAugmentedAttention<T>::summary() const {
   const MemoryAugmentedAttentionConfig& config = impl_->config;
   return summary_table(
-      concat("MemoryAugmentedAttention  ", std::is_same_v<T, float> ? "float32" : "float64", "  ",
+      concat("MemoryAugmentedAttention  ", type_name<T>(config.precision), "  ",
              route() == Route::kFolded ? "folded" : "projected", " route  units ", config.units,
              "  memory_size ", config.memory_size, "  num_heads ", config.num_heads, "  key_dim ",
              config.resolved_key_dim(), "  value_dim ", config.resolved_value_dim()),
@@ -272,8 +317,8 @@ std::string MemoryAugmentedAttention<T>::summary() const {
 }
 
 template <typename T>
-void MemoryAugmentedAttention<T>::save(const std::filesystem::path& path) const {
-  save_layer(path, config(), parameters());
+void MemoryAugmentedAttention<T>::save(const std::filesystem::path& path, StoredType stored) const {
+  save_layer(path, config(), parameters(), stored);
 }
 
 template <typename T>

@@ -30,6 +30,20 @@ std::int64_t memory_piece(const kernels::Dims& dims) {
   return divide_up(divide_up(kernels::kBriefOperations, column), 48) * 48;
 }
 
+// Calls compute(first, last, workspace) for pieces of the tokens of a call.
+template <typename T, typename Compute>
+void for_pieces(const kernels::Dims& dims, const kernels::Call& call, std::int64_t workspace_size,
+                Compute compute) {
+  const std::int64_t tokens = call.batch * call.steps, piece = forward_piece(dims);
+  const std::int64_t pieces = divide_up(tokens, piece), threads = threads_for(pieces);
+  const std::int64_t work = aligned(workspace_size);
+  SharedScratch<T> shared(scratch<T>(threads * work), work, threads);
+  kernels::parallel_for(pieces, [&](std::int64_t i) noexcept {
+    shared.lend(
+        [&](T* workspace) { compute(i * piece, std::min(tokens, (i + 1) * piece), workspace); });
+  });
+}
+
 }  // namespace
 
 template <typename T>
@@ -51,16 +65,28 @@ template <typename T>
 void forward_pass(const kernels::Kernels<T>& kernels, const kernels::Prepared<T>& prepared,
                   const kernels::WeightPointers<const T>& weights, const kernels::Call& call,
                   const kernels::ForwardArrays<T>& arrays) {
-  const std::int64_t tokens = call.batch * call.steps, piece = forward_piece(prepared.dims);
-  const std::int64_t pieces = divide_up(tokens, piece), threads = threads_for(pieces);
-  const std::int64_t work = aligned(kernels.forward_workspace(prepared.dims, prepared.folded));
-  SharedScratch<T> shared(scratch<T>(threads * work), work, threads);
-  kernels::parallel_for(pieces, [&](std::int64_t i) noexcept {
-    shared.lend([&](T* workspace) {
-      kernels.forward(prepared, weights, call, arrays, i * piece, std::min(tokens, (i + 1) * piece),
-                      workspace);
-    });
-  });
+  for_pieces<T>(prepared.dims, call, kernels.forward_workspace(prepared.dims, prepared.folded),
+                [&](std::int64_t first, std::int64_t last, T* workspace) {
+                  kernels.forward(prepared, weights, call, arrays, first, last, workspace);
+                });
+}
+
+void fold_pairs_pass(const kernels::PairKernels& kernels, const kernels::Prepared<float>& prepared,
+                     kernels::PreparedPairs& pairs) {
+  pairs.resize(prepared.dims, prepared.folded);
+  kernels.prepare(prepared, pairs);
+}
+
+void forward_pairs_pass(const kernels::PairKernels& kernels,
+                        const kernels::Prepared<float>& prepared,
+                        const kernels::PreparedPairs& pairs,
+                        const kernels::WeightPointers<const float>& weights,
+                        const kernels::Call& call, const kernels::ForwardArrays<float>& arrays) {
+  for_pieces<float>(prepared.dims, call, kernels.forward_workspace(prepared.dims, prepared.folded),
+                    [&](std::int64_t first, std::int64_t last, float* workspace) {
+                      kernels.forward(prepared, pairs, weights, call, arrays, first, last,
+                                      workspace);
+                    });
 }
 
 template <typename T>

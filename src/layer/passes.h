@@ -22,6 +22,16 @@ void forward_pass(const kernels::Kernels<T>& kernels, const kernels::Prepared<T>
                   const kernels::WeightPointers<const T>& weights, const kernels::Call& call,
                   const kernels::ForwardArrays<T>& arrays);
 
+// The same in bfloat16: what it reads of the fold, and the pass. Neither `call` nor `arrays` may
+// ask for what training needs.
+void fold_pairs_pass(const kernels::PairKernels& kernels, const kernels::Prepared<float>& prepared,
+                     kernels::PreparedPairs& pairs);
+void forward_pairs_pass(const kernels::PairKernels& kernels,
+                        const kernels::Prepared<float>& prepared,
+                        const kernels::PreparedPairs& pairs,
+                        const kernels::WeightPointers<const float>& weights,
+                        const kernels::Call& call, const kernels::ForwardArrays<float>& arrays);
+
 // `gradients` point into grad_parameters, which is overwritten. Throws std::bad_alloc likewise;
 // then what was written of the outputs is undefined.
 template <typename T>

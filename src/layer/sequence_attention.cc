@@ -1,6 +1,8 @@
 // Folds on demand, and the calls on them.
 #include "layer/sequence_attention.h"
 
+#include <type_traits>
+
 namespace memattn {
 
 template <typename T>
@@ -10,6 +12,11 @@ const kernels::SequencePrepared<T>& SequenceAttention<T>::prepared(SequenceRoute
     const std::lock_guard lock(folding_);
     if (!fold.current.load(std::memory_order_relaxed)) {
       sequence_fold_pass(kernels_, dims_, weights_, way_of(route), fold.prepared);
+      const bool rounded = precision_ == Precision::kBFloat16;
+      fold.prepared.resize_pairs(rounded);
+      if constexpr (std::is_same_v<T, float>) {
+        if (rounded) kernels::chosen_pair_kernels().sequence_prepare(fold.prepared);
+      }
       fold.current.store(true, std::memory_order_release);
     }
   }

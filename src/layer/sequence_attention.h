@@ -36,6 +36,12 @@ class SequenceAttention {
                                            : forced_;
   }
 
+  // What forward multiplies; it must be kFloat32 for doubles.
+  void set_precision(Precision precision) noexcept {
+    if (precision != precision_) weights_changed();
+    precision_ = precision;
+  }
+
   // After a change of weights: every fold is out of date, and is made again, in its place, by the
   // next call that needs it.
   void weights_changed() noexcept {
@@ -51,9 +57,10 @@ class SequenceAttention {
 
   // Both throw std::bad_alloc when there is no memory, before anything is written.
   void forward(const kernels::SequencePrepared<T>& fold, const kernels::Call& call,
-               const SequenceInputs<T>& inputs,
-               const kernels::SequenceForwardArrays<T>& arrays) const {
-    sequence_forward_pass(kernels_, fold, weights_, call, inputs, arrays);
+               const SequenceInputs<T>& inputs, const kernels::SequenceForwardArrays<T>& arrays,
+               bool training) const {
+    const bool rounded = precision_ == Precision::kBFloat16 && !training;
+    sequence_forward_pass(kernels_, fold, weights_, call, inputs, arrays, rounded);
   }
   void backward(const kernels::Call& call, const SequenceInputs<T>& inputs,
                 const kernels::SequenceBackwardArrays<T>& arrays,
@@ -74,6 +81,7 @@ class SequenceAttention {
   const kernels::SequenceWeights<const T> weights_;
   const kernels::Kernels<T>& kernels_ = kernels::chosen_kernels<T>();
   SequenceRoute forced_ = SequenceRoute::kAuto;
+  Precision precision_ = Precision::kFloat32;
   mutable std::mutex folding_;
   mutable std::array<Fold, kSequenceWays> folds_;
 };

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "check.h"
+#include "layer/checks.h"
 #include "layer/flat_weights.h"
 #include "layer/sequence_attention.h"
 #include "layer/summary.h"
@@ -49,13 +50,16 @@ class SequenceLayer {
   SequenceLayer(const Config& layer_config, std::vector<T> parameters)
       : config(layer_config),
         flat(memattn::weight_infos(layer_config), std::move(parameters)),
-        sides(make_sides(std::make_index_sequence<kSides>())) {}
+        sides(make_sides(std::make_index_sequence<kSides>())) {
+    use_precision();
+  }
   // Folds are made anew where they are needed.
   SequenceLayer(const SequenceLayer& other)
       : config(other.config),
         flat(other.flat),
         sides(make_sides(std::make_index_sequence<kSides>())) {
     force(other.sides[0].forced());
+    use_precision();
   }
   SequenceLayer& operator=(const SequenceLayer&) = delete;
 
@@ -65,6 +69,15 @@ class SequenceLayer {
   void set_route(SequenceRoute route) {
     if (route != SequenceRoute::kAuto) way_of(route);
     force(route);
+  }
+
+  void set_precision(Precision precision) {
+    Config changed = config;
+    changed.precision = precision;
+    changed.validate();
+    check_precision<T>(changed);
+    config.precision = precision;
+    use_precision();
   }
 
   std::int64_t kept_bytes() const {
@@ -94,14 +107,14 @@ class SequenceLayer {
   std::string summary(std::string_view layer, std::string_view first_name, std::int64_t first,
                       std::string_view second_name, std::int64_t second) const {
     return summary_table(
-        concat(layer, "  ", std::is_same_v<T, float> ? "float32" : "float64", "  units ",
-               config.units, "  num_heads ", config.num_heads, "  ", first_name, " ", first, "  ",
-               second_name, " ", second, "  key_dim ", config.resolved_key_dim(), "  value_dim ",
+        concat(layer, "  ", type_name<T>(config.precision), "  units ", config.units,
+               "  num_heads ", config.num_heads, "  ", first_name, " ", first, "  ", second_name,
+               " ", second, "  key_dim ", config.resolved_key_dim(), "  value_dim ",
                config.resolved_value_dim()),
         flat.infos());
   }
 
-  const Config config;
+  Config config;
   FlatWeights<T> flat;
   std::array<SequenceAttention<T>, kSides> sides;
 
@@ -113,6 +126,9 @@ class SequenceLayer {
     return {SequenceAttention<T>(dims[kIndex], weights[kIndex])...};
   }
 
+  void use_precision() noexcept {
+    for (SequenceAttention<T>& side : sides) side.set_precision(config.precision);
+  }
   void changed() noexcept {
     for (SequenceAttention<T>& side : sides) side.weights_changed();
   }

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <tuple>
+#include <type_traits>
 
 #include "kernels/executor.h"
 #include "kernels/tiling.h"
@@ -22,6 +24,58 @@ std::int64_t piece_of(double multiply_adds) {
   const double brief = static_cast<double>(kernels::kBriefOperations) / 2;
   return static_cast<std::int64_t>(std::ceil(brief / std::max(1.0, multiply_adds)));
 }
+
+// What a forward pass does differently in bfloat16; in float and double, nothing.
+template <typename T>
+class Rounding {
+ public:
+  Rounding(const kernels::SequencePrepared<T>& prepared, bool rounded)
+      : prepared_(prepared), rounded_(rounded) {}
+
+  kernels::SequencePairOperands place(std::int64_t batch, std::int64_t steps2,
+                                      kernels::Carver<T>& carver) const {
+    if constexpr (std::is_same_v<T, float>) {
+      if (rounded_) {
+        return kernels::SequencePairOperands::place(prepared_, batch, steps2, carver);
+      }
+    }
+    return {};
+  }
+  std::int64_t workspace(const kernels::Kernels<T>& kernels, const kernels::SequenceTiles& tiles,
+                         std::int64_t steps2) const {
+    if constexpr (std::is_same_v<T, float>) {
+      if (rounded_) return pairs_.sequence_forward_workspace(prepared_, tiles, steps2);
+    }
+    return kernels.sequence_forward_workspace(prepared_, tiles, steps2);
+  }
+  void sources(const kernels::SequenceOperands<T>& operands,
+               const kernels::SequencePairOperands& pairs, std::int64_t first,
+               std::int64_t last) const noexcept {
+    if constexpr (std::is_same_v<T, float>) {
+      pairs_.sequence_round_sources(prepared_, operands, pairs, first, last);
+    }
+  }
+  void forward(const kernels::Kernels<T>& kernels, const kernels::SequenceWeights<const T>& weights,
+               const kernels::Call& call, const kernels::SequenceOperands<T>& operands,
+               const kernels::SequencePairOperands& pairs,
+               const kernels::SequenceForwardArrays<T>& arrays, const kernels::SequenceTiles& tiles,
+               std::int64_t first, std::int64_t last, T* workspace) const noexcept {
+    if constexpr (std::is_same_v<T, float>) {
+      if (rounded_) {
+        pairs_.sequence_forward(prepared_, weights, call, operands, pairs, arrays, tiles, first,
+                                last, workspace);
+        return;
+      }
+    }
+    kernels.sequence_forward(prepared_, weights, call, operands, arrays, tiles, first, last,
+                             workspace);
+  }
+
+ private:
+  const kernels::SequencePrepared<T>& prepared_;
+  const bool rounded_;
+  const kernels::PairKernels& pairs_ = kernels::chosen_pair_kernels();
+};
 
 }  // namespace
 
@@ -51,34 +105,40 @@ void sequence_forward_pass(const kernels::Kernels<T>& kernels,
                            const kernels::SequencePrepared<T>& prepared,
                            const kernels::SequenceWeights<const T>& weights,
                            const kernels::Call& call, const SequenceInputs<T>& inputs,
-                           const kernels::SequenceForwardArrays<T>& arrays) {
+                           const kernels::SequenceForwardArrays<T>& arrays, bool rounded) {
   using Operands = kernels::SequenceOperands<T>;
   const kernels::SequenceDims& dims = prepared.dims;
   const std::int64_t T1 = call.steps, T2 = inputs.steps2, H = dims.num_heads, U = dims.units;
   if (call.batch == 0 || T1 == 0) return;
   const TokenWork token = token_work(dims, prepared.way, T2);
+  const Rounding<T> rounding(prepared, rounded);
   const auto operands_of = [&](std::int64_t batch, T* base) {
     kernels::Carver<T> carver(base);
     const Operands operands = Operands::place(prepared, batch, T2, carver);
-    return std::pair(operands, aligned(carver.taken()));
+    const kernels::SequencePairOperands pairs = rounding.place(batch, T2, carver);
+    return std::tuple(operands, pairs, aligned(carver.taken()));
   };
-  const std::int64_t of_one = operands_of(1, nullptr).second;
+  const std::int64_t of_one = std::get<2>(operands_of(1, nullptr));
   const std::int64_t sequences =
       std::clamp<std::int64_t>(kOperandValues / std::max<std::int64_t>(1, of_one), 1, call.batch);
-  const std::int64_t operand_size = operands_of(sequences, nullptr).second;
+  const std::int64_t operand_size = std::get<2>(operands_of(sequences, nullptr));
   const kernels::SequenceTiles tiles(dims, prepared.way, sequences, T1, T2);
   const auto tile_tokens = static_cast<double>(divide_up(sequences * T1, tiles.count));
   const std::int64_t piece = piece_of(token.query * tile_tokens);
   const std::int64_t source_piece = std::max<std::int64_t>(64, piece_of(token.source));
+  const std::int64_t sequence_piece =
+      divide_up(4096, std::max<std::int64_t>(1, T2 * dims.source2_units));
   const std::int64_t threads = threads_for(divide_up(tiles.count, piece));
-  const std::int64_t work = aligned(kernels.sequence_forward_workspace(prepared, tiles, T2));
+  const std::int64_t work = aligned(rounding.workspace(kernels, tiles, T2));
   T* const base = scratch<T>(operand_size + threads * work);
   const bool finite =
       !call.mask.any() || kernels.all_finite(call.batch * T2 * dims.source2_units, inputs.x2);
 
   for (std::int64_t first = 0; first < call.batch; first += sequences) {
     const std::int64_t count = std::min(sequences, call.batch - first);
-    Operands operands = operands_of(count, base).first;
+    const auto placed = operands_of(count, base);
+    Operands operands = std::get<0>(placed);
+    const kernels::SequencePairOperands& pairs = std::get<1>(placed);
     operands.x1 = inputs.x1 + first * T1 * dims.source1_units;
     operands.x2 = inputs.x2 + first * T2 * dims.source2_units;
     operands.finite = finite;
@@ -89,6 +149,12 @@ void sequence_forward_pass(const kernels::Kernels<T>& kernels,
                                  std::min(tokens2, (i + 1) * source_piece));
       });
     }
+    if (rounded) {
+      kernels::parallel_for(divide_up(count, sequence_piece), [&](std::int64_t i) noexcept {
+        rounding.sources(operands, pairs, i * sequence_piece,
+                         std::min(count, (i + 1) * sequence_piece));
+      });
+    }
     const kernels::SequenceTiles part_tiles(dims, prepared.way, count, T1, T2);
     const kernels::Call part = call.part(first, count, T2);
     kernels::SequenceForwardArrays<T> outputs = arrays;
@@ -97,8 +163,8 @@ void sequence_forward_pass(const kernels::Kernels<T>& kernels,
     SharedScratch<T> shared(base + operand_size, work, threads);
     kernels::parallel_for(divide_up(part_tiles.count, piece), [&](std::int64_t i) noexcept {
       shared.lend([&](T* workspace) {
-        kernels.sequence_forward(prepared, weights, part, operands, outputs, part_tiles, i * piece,
-                                 std::min(part_tiles.count, (i + 1) * piece), workspace);
+        rounding.forward(kernels, weights, part, operands, pairs, outputs, part_tiles, i * piece,
+                         std::min(part_tiles.count, (i + 1) * piece), workspace);
       });
     });
   }
@@ -172,7 +238,7 @@ void sequence_backward_pass(const kernels::Kernels<T>& kernels,
   template void sequence_forward_pass(                                                          \
       const kernels::Kernels<T>&, const kernels::SequencePrepared<T>&,                          \
       const kernels::SequenceWeights<const T>&, const kernels::Call&, const SequenceInputs<T>&, \
-      const kernels::SequenceForwardArrays<T>&);                                                \
+      const kernels::SequenceForwardArrays<T>&, bool);                                          \
   template void sequence_backward_pass(                                                         \
       const kernels::Kernels<T>&, const kernels::SequencePrepared<T>&,                          \
       const kernels::SequenceWeights<const T>&, const kernels::Call&, const SequenceInputs<T>&, \

@@ -22,13 +22,14 @@ struct SequenceInputs {
   std::int64_t steps2 = 0;
 };
 
-// Throws std::bad_alloc when there is no memory for scratch, before anything is written.
+// Throws std::bad_alloc when there is no memory for scratch, before anything is written. `rounded`,
+// of float alone: in bfloat16, by prepared.pairs and not for training.
 template <typename T>
 void sequence_forward_pass(const kernels::Kernels<T>& kernels,
                            const kernels::SequencePrepared<T>& prepared,
                            const kernels::SequenceWeights<const T>& weights,
                            const kernels::Call& call, const SequenceInputs<T>& inputs,
-                           const kernels::SequenceForwardArrays<T>& arrays);
+                           const kernels::SequenceForwardArrays<T>& arrays, bool rounded);
 
 // `gradients` are overwritten; of one source, those of source 1 and 2 are the same. Throws
 // std::bad_alloc likewise.

@@ -218,7 +218,7 @@ def test_another_layout_is_a_format_error(make: Make, path: Path) -> None:
     [
         ("format", "memattn.Other", "memattn.Other"),
         ("format", "", 'format: found ""'),
-        ("format_version", "2", "needs a newer memattn"),
+        ("format_version", "3", "needs a newer memattn"),
         ("config", "", "json: byte 1"),
         ("config", '{"units":4}', "found no key"),
         ("config", '{"units":4,"num_heads":2,"memory_size":3,"depth":1}', 'found key "depth"'),

@@ -53,6 +53,7 @@ from memattn.forecast.model import Model, model_of
 from memattn.forecast.prior import VALIDATED, Prior, is_undecided, validated
 from memattn.forecast.progress import Progress, share_of
 from memattn.forecast.starting import Start
+from memattn.layer_options import Precision
 
 # Values that a series needs, not to be forecast by its last one. Two show a single change; with
 # three and more the model was better on M3's series cut so short, on validation.
@@ -356,7 +357,9 @@ def _trained(
         raise DataError("diverged", f"{problem}, or choose another loss") from None
 
 
-def forecast(model: Model, panel: Panel, windows: Windows) -> WindowForecasts:
+def forecast(
+    model: Model, panel: Panel, windows: Windows, precision: Precision = "float32"
+) -> WindowForecasts:
     """Forecasts of windows; the last value after too few, or only ones like it."""
     settings = model.settings
     domain = domain_of(panel, windows, settings["logs"].value)
@@ -371,7 +374,7 @@ def forecast(model: Model, panel: Panel, windows: Windows) -> WindowForecasts:
     if long.any():
         for some in windows.parts(panel, np.flatnonzero(long)):
             chosen = Windows(windows.series[some], windows.ends[some])
-            quantiles[some] = model.predict(panel, chosen)
+            quantiles[some] = model.predict(panel, chosen, precision=precision)
             if uses_prior(settings):
                 quantiles[some] = _within_reach(panel, chosen, quantiles[some])
     return WindowForecasts(quantiles, domain)

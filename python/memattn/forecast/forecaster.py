@@ -31,6 +31,7 @@ from memattn.forecast.fitting import (
 )
 from memattn.forecast.forecaster_engines import ForecasterEngines
 from memattn.forecast.progress import Progress, SeriesProgress, progress_of, series_progress
+from memattn.layer_options import Precision, checked_precision
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -195,6 +196,7 @@ class Forecaster(ForecasterEngines):
         static_df: Table | None = None,
         level: Levels = None,
         h: int | None = None,
+        precision: Precision = "float32",
     ) -> Any:
         """Forecast the rows after the last one of each series.
 
@@ -213,6 +215,8 @@ class Forecaster(ForecasterEngines):
             quantile loss has those that were trained, see `available_levels`.
         h : int, optional
             Steps ahead, at most `horizon`. Default: the horizon.
+        precision : {"float32", "bfloat16"}
+            What the memory layers multiply, as in `MemoryAugmentedAttention`.
 
         Returns
         -------
@@ -236,8 +240,13 @@ class Forecaster(ForecasterEngines):
         """
         if is_engine_table(data):
             where = "Forecaster.predict"
+            if checked_precision(where, precision) != "float32":
+                problem = f"found {precision!r}, expected 'float32' on an engine"
+                raise refused(where, "precision", problem)
             return self._predict_on_engine(where, data, X_df, static_df, level, h)
-        found = self.forecasts(data, X_df=X_df, static_df=static_df, level=level, h=h)
+        found = self.forecasts(
+            data, X_df=X_df, static_df=static_df, level=level, h=h, precision=precision
+        )
         return forecast_frame(found.panel, found.values, found.intervals, model=self.alias)
 
     def write_forecasts(
@@ -306,11 +315,13 @@ class Forecaster(ForecasterEngines):
         static_df: Table | None = None,
         level: Levels = None,
         h: int | None = None,
+        precision: Precision = "float32",
     ) -> Forecasts:
         """As `predict`, as arrays (N, h) for N series."""
         where = "Forecaster.predict"
         fitted = self._state("predict") if data is not None else self._state_with_series("predict")
         levels = checked_levels(where, level)
+        rounding = checked_precision(precision, where)
         steps = self.horizon if h is None else whole_number(where, "h", h, 1, self.horizon)
         if isinstance(data, int | float | list | tuple):
             hint = f"pass level={data!r}" if data else "levels go by name"
@@ -321,7 +332,7 @@ class Forecaster(ForecasterEngines):
         elif static_df is not None:
             raise refused(where, "static_df", "found it without data: fit has those of its series")
         panel = self._with_future(where, panel, X_df, steps)
-        found = forecast(fitted.model, panel, last_windows(panel))
+        found = forecast(fitted.model, panel, last_windows(panel), rounding)
         ends = intervals_of(where, fitted, found, levels)
         first = {one: (low[:, :steps], high[:, :steps]) for one, (low, high) in ends.items()}
         return Forecasts(panel, found.points[:, :steps], first)

@@ -38,6 +38,7 @@ from memattn.forecast.forecaster_settings import (
     stride,
 )
 from memattn.forecast.progress import Progress
+from memattn.layer_options import Precision
 
 Weights: TypeAlias = npt.NDArray[np.float32]
 
@@ -103,14 +104,21 @@ class Model:
         return self.engine.resume(values, offsets, steps_done, list(members), progress, table)
 
     def predict(
-        self, panel: Panel, windows: Windows, member: int = -1, inputs: Inputs | None = None
+        self,
+        panel: Panel,
+        windows: Windows,
+        member: int = -1,
+        inputs: Inputs | None = None,
+        precision: Precision = "float32",
     ) -> Array:
         """Forecasts (W, outputs, horizon) of windows, of one member or of all together.
 
         With `inputs` the engine sees these instead of what `inputs_of` makes of the windows.
+        `precision` is that of the memory layers.
         """
         values, offsets, then, table = inputs or self.inputs_of(panel, windows)
-        found = self.engine.predict(values, offsets, then.series, then.ends, member, table)
+        half = precision == "bfloat16"
+        found = self.engine.predict(values, offsets, then.series, then.ends, member, table, half)
         return self._restored(found, panel, windows)
 
     def predict_with_memory_of(

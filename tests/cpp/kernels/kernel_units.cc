@@ -97,7 +97,7 @@ template <typename T>
 const KernelUnits<T>& kernel_units() {
   static constexpr KernelUnits<T> kAll[] = {
 #if HWY_TARGETS & HWY_AVX3
-      N_AVX3::units<T>("avx3"),
+      N_AVX3::units<T>("avx3_bf16"), N_AVX3::units<T>("avx3"),
 #endif
 #if HWY_TARGETS & HWY_AVX2
       N_AVX2::units<T>("avx2"),

@@ -2,6 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <bit>
+#include <cmath>
+#include <cstdint>
+#include <filesystem>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -102,6 +107,25 @@ TYPED_TEST(LayerFile, ComputesTheSameAfterLoading) {
   EXPECT_EQ(y, y_loaded);
 }
 
+TEST(LayerFile, WeightsInBFloat16LoadAsRoundedFloats) {
+  const testing::TemporaryFolder folder;
+  const MemoryAugmentedAttention<float> layer({.units = 5, .memory_size = 3, .num_heads = 2});
+  layer.save(folder / "layer", StoredType::kBFloat16);
+  const auto loaded = MemoryAugmentedAttention<float>::load(folder / "layer");
+  EXPECT_EQ(loaded.config(), layer.config());
+  for (std::size_t i = 0; i < layer.parameters().size(); ++i) {
+    const float found = loaded.parameters()[i], expected = layer.parameters()[i];
+    EXPECT_TRUE(std::fabs(found - expected) <= 0x1p-8f * std::fabs(expected));
+    EXPECT_EQ(std::bit_cast<std::uint32_t>(found) & 0xffffu, 0u);
+  }
+  EXPECT_EQ(layer_file_dtype(folder / "layer"), "float32");
+  EXPECT_THROW(static_cast<void>(MemoryAugmentedAttention<double>::load(folder / "layer")),
+               FormatError);
+  const MemoryAugmentedAttention<double> wide({.units = 5, .memory_size = 3, .num_heads = 2});
+  EXPECT_THROW(wide.save(folder / "wide", StoredType::kBFloat16), std::invalid_argument);
+  EXPECT_FALSE(std::filesystem::exists(folder / "wide"));
+}
+
 class HostileLayerFile : public testing::HostileFile<MemoryAugmentedAttention<float>> {
  protected:
   HostileLayerFile() : HostileFile(MemoryAugmentedAttention<float>(small_config())) {}
@@ -126,7 +150,7 @@ TEST_F(HostileLayerFile, Metadata) {
   refuse_metadata("format", "memattn.Other",
                   "__metadata__: format: found \"memattn.Other\", expected memattn.Memory");
   refuse_metadata("format", "", "format: found \"\"");
-  refuse_metadata("format_version", "2", "needs a newer memattn");
+  refuse_metadata("format_version", "3", "needs a newer memattn");
   refuse_metadata("format_version", "01", "format_version: found \"01\"");
   refuse_metadata("config", "", "config: MemoryAugmentedAttention: json: byte 1");
   refuse_metadata("config", "{}", "found no key \"units\"");

@@ -220,7 +220,7 @@ TYPED_TEST(HostileSequenceFile, Metadata) {
                 "memattn.HierarchicalAttention");
   this->refuse_metadata("format", "", "format: found \"\"");
   this->refuse_metadata("format", layer, "format: found \"" + layer + "\"");
-  this->refuse_metadata("format_version", "2", "needs a newer memattn");
+  this->refuse_metadata("format_version", "3", "needs a newer memattn");
   this->refuse_metadata("config", "", "config: " + layer + ": json: byte 1");
   this->refuse_metadata("config", "{}", "found no key \"units\"");
   this->refuse_metadata("config", std::string(5000, '['), "found nesting deeper than 4");

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from bench import plot, report, tables
-from bench.contestants import MEMATTN, PEAK, Contestant
+from bench.contestants import HALF, MEMATTN, PEAK, Contestant
 
 PUBLISHED = Contestant("openvino", "graph", "published")
 FOLDED = Contestant("jax", "jit", "folded")
@@ -92,15 +92,6 @@ def test_microseconds() -> None:
     ]
 
 
-def test_page_has_command_and_figures(result: dict[str, Any]) -> None:
-    page = report.performance(result, {"peak": "images/a.png", "speed": "images/b.png"})
-    assert "    scripts/bench --quick\n" in page
-    assert "4.00 (4.00 to 4.50)" in page
-    assert "PyTorch is missing" in page
-    assert "images/a.png" in page
-    assert "images/b.png" in page
-
-
 def pair_result(result: dict[str, Any]) -> dict[str, Any]:
     groups = []
     for one in result["groups"]:
@@ -120,15 +111,52 @@ def test_layers_of_two_inputs_have_tables_of_their_own(result: dict[str, Any]) -
     assert tables.everything(both).count("of layers of two inputs") == 2
 
 
-def test_their_section_of_the_page_is_replaced(result: dict[str, Any]) -> None:
-    page = report.performance(result, {})
-    section = report.pairs(pair_result(result))
-    assert report.pairs(result) == ""
-    once = report.with_section(page, section)
-    assert once.count(report.PAIRS_HEADING) == once.count(report.LIMITS_HEADING) == 1
-    assert report.section_of(once).strip() == section.strip()
-    assert report.with_section(once, section) == once
-    assert report.with_section(page, "") == page
+def test_the_page_has_a_column_a_processor(result: dict[str, Any]) -> None:
+    first = report.with_result({}, result)
+    assert set(first) == {"memory forward", "memory step"}
+    other = {**result, "commit": "def", "machine": {**result["machine"], "processor": "other"}}
+    both = report.with_result(report.with_result(first, other), pair_result(result))
+    text = report.page(both)
+    assert " some (some), avx2 |" in text
+    assert " other (some), avx2 |" in text
+    assert "`scripts/bench --quick`, 2026-01-02, commit `def`" in text
+    assert text.count("40.0 · 4.00 OpenVINO · 1.50 JAX, jit") == 6
+    assert text.index("## Forward") < text.index("## Training step") < text.index("cross1 (8,")
+    # A new result of a machine takes the place of its old one, table by table.
+    again = report.with_result(both, {**result, "commit": "new", "groups": result["groups"][:1]})
+    assert report.page(again).count("commit `new`") == 1
+    assert report.page(again).count("commit `abc`") == 3
+
+
+def half(result: dict[str, Any]) -> dict[str, Any]:
+    """Return a result with memattn in bfloat16, and a peer in the precision that it chooses."""
+    chosen = Contestant("openvino", "default", "folded", ("forward",), "default")
+    group = result["groups"][0]
+    group["contestants"] += [
+        {**{"key": one.key, "peer": one.peer, "mode": one.mode, "form": one.form, "error": None}}
+        | {"precision": one.precision}
+        for one in (HALF, chosen)
+    ]
+    for one in group["rounds_ns"]:
+        one[HALF.key] = one[MEMATTN.key] / 2
+        one[chosen.key] = one[MEMATTN.key] * 0.75
+    return result
+
+
+def test_bfloat16_has_a_table_and_a_tolerance_of_its_own(result: dict[str, Any]) -> None:
+    plain = tables.summary(result, "forward")
+    with_half = half(result)
+    assert tables.summary(with_half, "forward") == plain  # float32 alone
+    row = tables.half_summary(with_half).splitlines()[2]
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    assert cells[1:4] == ["40.0", "20.0", "2.00 (2.00 to 2.00)"]
+    assert cells[4:] == ["—", "—", "30.0", "1.50 (1.50 to 1.50)"]
+    rows = tables.everybody(with_half, "forward").splitlines()[2:]
+    assert ["2e-2" in row for row in rows if "bfloat16" in row or "default" in row] == [True, True]
+    assert "1e-4" in rows[0]
+    assert tables.everything(with_half).count("in bfloat16") == 1
+    text = report.page(report.with_result({}, with_half))
+    assert "20.0 · 2.00 · — · 1.50" in text
 
 
 def test_pictures(result: dict[str, Any], tmp_path: Path) -> None:

@@ -1,0 +1,291 @@
+// Attention between two inputs in bfloat16: what sequence-inl.h computes, with queries, keys,
+// scores, values and context rounded, and sums in float. Denses, the key and value operands
+// themselves, softmax and biases are floats. Included once for each instruction set by simd.cc.
+#if defined(MEMATTN_KERNELS_SEQUENCE_PAIRS_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef MEMATTN_KERNELS_SEQUENCE_PAIRS_INL_H_
+#undef MEMATTN_KERNELS_SEQUENCE_PAIRS_INL_H_
+#else
+#define MEMATTN_KERNELS_SEQUENCE_PAIRS_INL_H_
+#endif
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstdint>
+
+#include "hwy/highway.h"
+#include "kernels/bfloat16_forward-inl.h"
+#include "kernels/pairs-inl.h"
+#include "kernels/sequence-inl.h"
+#include "kernels/sequence.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace memattn::kernels::HWY_NAMESPACE {
+
+// Fills prepared.pairs, which has its sizes.
+inline void sequence_prepare_pairs(SequencePrepared<float>& prepared) noexcept {
+  const WayWidths widths = prepared.widths();
+  const std::int64_t H = prepared.dims.num_heads, U = prepared.dims.units;
+  const std::int64_t G1 = widths.source1, I = widths.key, J = widths.value;
+  SequencePreparedPairs& pairs = prepared.pairs;
+  if (!pairs.query.empty()) {
+    round_columns(G1, H * I, prepared.query.data(), H * I, pairs.query.data(), H * I);
+    for (std::int64_t h = 0; h < H; ++h) {
+      pack_left(I, pairs_of(G1), pairs.query.data() + h * I, 1, H * I,
+                pairs.query_packed.data() + h * I * pairs_of(G1));
+    }
+  }
+  for (std::int64_t h = 0; !pairs.output.empty() && h < H; ++h) {
+    round_columns(J, U, prepared.output.data() + h * J * U, U,
+                  pairs.output.data() + h * pairs_of(J) * U, U);
+  }
+}
+
+// A head's key or value operand of sequence b in floats, rows `stride` apart.
+struct OperandRows {
+  OperandRows(const SequencePrepared<float>& prepared, const SequenceOperands<float>& operands,
+              const float* made, std::int64_t width, std::int64_t b, std::int64_t h) {
+    const std::int64_t T2 = operands.steps2, H = prepared.dims.num_heads;
+    const std::int64_t G2 = prepared.widths().source2;
+    if (made) {
+      data = made + b * T2 * H * width + h * width;
+      stride = H * width;
+    } else {
+      data = (operands.source2 ? operands.source2 : operands.x2) + b * T2 * G2;
+      stride = G2;
+    }
+  }
+  const float* data;
+  std::int64_t stride;
+};
+
+// Rounds what sequence_sources has made of sequences first..last-1.
+inline void sequence_round_sources(const SequencePrepared<float>& prepared,
+                                   const SequenceOperands<float>& operands,
+                                   const SequencePairOperands& rounded, std::int64_t first,
+                                   std::int64_t last) noexcept {
+  const WayWidths widths = prepared.widths();
+  const std::int64_t T2 = operands.steps2, I = widths.key, J = widths.value;
+  const std::int64_t key_pairs = pairs_of(I), value_rows = pairs_of(T2);
+  for (std::int64_t b = first; b < last; ++b) {
+    for (std::int64_t h = 0; h < rounded.key_heads; ++h) {
+      const OperandRows keys(prepared, operands, operands.keys, I, b, h);
+      const std::int64_t at = b * rounded.key_heads + h;
+      round_rows(T2, I, keys.data, keys.stride, rounded.keys + at * T2 * key_pairs, key_pairs);
+      float largest = 0;
+      for (std::int64_t s = 0; s < T2; ++s) {
+        const float spread =
+            kFromBase2<float> * std::sqrt(sum_of_squares(I, keys.data + s * keys.stride));
+        rounded.spread[at * T2 + s] = spread;
+        largest = larger_or_nan(largest, spread);
+      }
+      rounded.largest_spread[at] = largest;
+    }
+    Pair* const values = rounded.values + b * rounded.value_heads * value_rows * J;
+    for (std::int64_t h = 0; h < rounded.value_heads; ++h) {
+      const OperandRows held(prepared, operands, operands.values, J, b, h);
+      round_columns(T2, J, held.data, held.stride, values + h * value_rows * J, J);
+    }
+    rounded.finite[b] = all_finite(rounded.value_heads * value_rows * J, values) ? 1.0f : 0.0f;
+  }
+}
+
+// As SequenceHeads.
+template <class Sums>
+class SequencePairHeads {
+ public:
+  SequencePairHeads(const SequencePrepared<float>& prepared, const SequenceTiles& tiles,
+                    std::int64_t steps2, Carver<float>& carver)
+      : prepared_(prepared),
+        widths_(prepared.widths()),
+        lane_heads_(tiles.lane_heads),
+        right_(prepared.way.logits == Way::Logits::kRight),
+        plain_(prepared, tiles, steps2, carver),
+        reads_({prepared.dims.units, steps2, 1, 0, 0}, tiles.stride, tiles.group, widths_.value,
+               carver) {
+    const std::int64_t stride = tiles.stride, I = widths_.key, G1 = widths_.source1;
+    s1_rows_ = take_pairs(carver, lane_heads_ > 1 ? tiles.tokens * pairs_of(G1) : 0);
+    s1_ = take_pairs(carver, lane_heads_ == 1 ? pairs_of(G1) * stride : 0);
+    query_rows_ = carver.take(lane_heads_ > 1 ? I * stride : 0);
+    query_floats_ = carver.take(right_ ? 0 : I * stride);
+    queries_ = take_pairs(carver, right_ ? 0 : pairs_of(I) * stride);
+    context_ = take_pairs(carver, tiles.group * pairs_of(widths_.value) * stride);
+    sizes_ = carver.take(stride);
+  }
+
+  // Before anything else: the operands of source 2.
+  void use(const SequencePairOperands& rounded) { rounded_ = &rounded; }
+
+  void load(const SequenceWeights<const float>& w, const SequenceOperands<float>& operands,
+            const Tile<float>& tile) {
+    const std::int64_t G1 = widths_.source1, I = widths_.key, tokens = tile.rows / lane_heads_;
+    operands_ = &operands;
+    weights_ = &w;
+    plain_.load_source1(w, operands, tile);
+    if (lane_heads_ == 1) {
+      plain_.transpose_source1(tile);
+      round_columns(G1, tile.width, plain_.source1_transposed(), tile.stride, s1_, tile.stride);
+      if (right_) measure(tile, G1, plain_.source1_transposed());
+      return;
+    }
+    const float* const bias = data_or_null(prepared_.query_bias);
+    const std::int64_t HI = lane_heads_ * I;
+    round_rows(tokens, G1, plain_.source1(), G1, s1_rows_, pairs_of(G1));
+    if (bias) fill_rows(tokens, HI, bias, query_rows_);
+    multiply_pairs<Sums>(bias ? Start::kAdd : Start::kZero, tokens, HI, pairs_of(G1),
+                         {s1_rows_, pairs_of(G1), 1}, {prepared_.pairs.query.data(), HI},
+                         query_rows_, HI);
+    tile.transpose_tokens(query_rows_, I, query_floats_);
+    round_queries(tile);
+  }
+
+  // Logits to base 2 of heads h..h + heads - 1 of the tile into p, (heads · T2, stride).
+  void logits(const Call& call, const Tile<float>& tile, std::int64_t h, std::int64_t heads) {
+    const std::int64_t I = widths_.key, G1 = widths_.source1, stride = tile.stride;
+    const std::int64_t T2 = operands_->steps2, width = pairs_of(I);
+    for (std::int64_t i = 0; i < heads; ++i) {
+      if (!right_ && lane_heads_ == 1) {
+        const float* const bias = data_or_null(prepared_.query_bias);
+        multiply_pairs<Sums>(
+            bias ? Start::kRowBias : Start::kZero, I, tile.width, pairs_of(G1),
+            {prepared_.pairs.query_packed.data() + (h + i) * I * pairs_of(G1), 0, 0, pairs_of(G1)},
+            {s1_, stride}, query_floats_, stride, bias ? bias + (h + i) * I : nullptr);
+        round_queries(tile);
+      }
+      const Pair* const q = right_ ? s1_ : queries_;
+      float* const p = tile.p + i * T2 * stride;
+      bool any = false;
+      Heads::for_each_sequence(call, tile,
+                               [&](std::int64_t b, std::int64_t row, std::int64_t count) {
+                                 const std::int64_t at = key_place(b, h + i);
+                                 const float* const bias = key_bias(b, h + i);
+                                 multiply_pairs<Sums>(bias ? Start::kRowBias : Start::kZero, T2,
+                                                      Heads::lanes_from(tile, row, count), width,
+                                                      {rounded_->keys + at * T2 * width, width, 1},
+                                                      {q + row, stride}, p + row, stride, bias);
+                                 any = any || is_far(largest_size_, rounded_->largest_spread[at]);
+                               });
+      if (any) take_exact(call, tile, h + i, p);
+    }
+  }
+
+  // y (rows, U) += what heads h..h + heads - 1 read with `weights` (heads · T2, stride).
+  void read(const Call& call, const Tile<float>& tile, std::int64_t h, std::int64_t heads,
+            const float* weights, float* y) {
+    const std::int64_t J = widths_.value, U = prepared_.dims.units;
+    const std::int64_t tokens = tile.rows / lane_heads_, all = heads * lane_heads_;
+    float* const context = plain_.context();
+    if (plain_.narrow()) {  // too few values for the lanes: in float
+      plain_.read_values(call, tile, h, heads, weights, y);
+    } else {
+      reads_.load(tile, heads, weights);
+      for (std::int64_t i = 0; i < heads; ++i) {
+        Heads::for_each_sequence(
+            call, tile, [&](std::int64_t b, std::int64_t row, std::int64_t count) {
+              const std::int64_t at = b * rounded_->value_heads + (h + i) % rounded_->value_heads;
+              const bool finite = plain_.finite() && rounded_->finite[b] != 0;
+              const Right<Pair> held{rounded_->values + at * pairs_of(operands_->steps2) * J, J};
+              reads_.read(tile, row, count, context ? Start::kZero : Start::kAdd, finite, i, 1, J,
+                          held, nullptr, context ? context + (row * heads + i) * J : y + row * U,
+                          context ? heads * J : U);
+            });
+      }
+    }
+    if (!context) return;
+    const std::int64_t width = all * pairs_of(J);
+    round_rows(tokens * all, J, context, J, context_, pairs_of(J));
+    multiply_pairs<Sums>(Start::kAdd, tokens, U, width, {context_, width, 1},
+                         {prepared_.pairs.output.data() + h * pairs_of(J) * U, U}, y, U);
+  }
+
+ private:
+  using Heads = SequenceHeads<float>;
+
+  std::int64_t key_place(std::int64_t b, std::int64_t h) const {
+    return b * rounded_->key_heads + h % rounded_->key_heads;
+  }
+  const float* key_bias(std::int64_t b, std::int64_t h) const {
+    if (!operands_->key_bias) return nullptr;
+    return operands_->key_bias + h * operands_->tokens2 + b * operands_->steps2;
+  }
+
+  // The root of the mean square of each lane's query (rows, stride). Each lane is one chain of
+  // sums, so a query has the same size however tokens and heads lie.
+  void measure(const Tile<float>& tile, std::int64_t rows, const float* query) {
+    const hn::ScalableTag<float> d;
+    const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+    const auto scale = hn::Set(d, 1.0f / static_cast<float>(rows));
+    for (std::int64_t j = 0; j < tile.width; j += lanes) {
+      auto sum = hn::Zero(d);
+      for (std::int64_t i = 0; i < rows; ++i) {
+        const auto value = hn::LoadU(d, query + i * tile.stride + j);
+        sum = hn::MulAdd(value, value, sum);
+      }
+      hn::StoreU(hn::Sqrt(hn::Mul(sum, scale)), d, sizes_ + j);
+    }
+    largest_size_ = 0;
+    for (std::int64_t j = 0; j < tile.rows; ++j) {
+      largest_size_ = larger_or_nan(largest_size_, sizes_[j]);
+    }
+  }
+  void round_queries(const Tile<float>& tile) {
+    measure(tile, widths_.key, query_floats_);
+    round_columns(widths_.key, tile.width, query_floats_, tile.stride, queries_, tile.stride);
+  }
+
+  // p (T2, stride) of head h with the logits that are far made in float.
+  void take_exact(const Call& call, const Tile<float>& tile, std::int64_t h, float* p) {
+    const std::int64_t T2 = operands_->steps2;
+    float* const exact = tile.dropped;  // which is for training only
+    if (lane_heads_ > 1) plain_.load(*weights_, *operands_, tile);
+    plain_.head_logits(call, tile, h, 0, exact);
+    Heads::for_each_sequence(call, tile, [&](std::int64_t b, std::int64_t row, std::int64_t count) {
+      take_far(T2, count, tile.stride, sizes_ + row, rounded_->spread + key_place(b, h) * T2,
+               exact + row, p + row);
+    });
+  }
+
+  const SequencePrepared<float>& prepared_;
+  WayWidths widths_;
+  std::int64_t lane_heads_;
+  bool right_;
+  const SequenceWeights<const float>* weights_ = nullptr;
+  const SequenceOperands<float>* operands_ = nullptr;
+  const SequencePairOperands* rounded_ = nullptr;
+  float largest_size_ = 0;
+  Heads plain_;
+  PairReads<Sums> reads_;
+  Pair* s1_rows_;        // (tokens, G1 / 2), of heads side by side
+  Pair* s1_;             // (G1 / 2, stride), of heads one after another
+  float* query_rows_;    // (tokens, H, I), of heads side by side
+  float* query_floats_;  // (I, stride): queries of the latest head
+  Pair* queries_;        // (I / 2, stride): the same, rounded
+  Pair* context_;        // (tokens, heads, J / 2)
+  float* sizes_;         // (stride), of the queries
+};
+
+template <class Sums>
+std::int64_t sequence_pair_forward_workspace(const SequencePrepared<float>& prepared,
+                                             const SequenceTiles& tiles,
+                                             std::int64_t steps2) noexcept {
+  using Buffers = SequenceForwardTile<float, SequencePairHeads<Sums>>;
+  return Buffers(prepared, tiles, steps2, nullptr).carver.taken();
+}
+
+template <class Sums>
+void sequence_pair_forward(const SequencePrepared<float>& prepared,
+                           const SequenceWeights<const float>& w, const Call& call,
+                           const SequenceOperands<float>& operands,
+                           const SequencePairOperands& rounded,
+                           const SequenceForwardArrays<float>& arrays, const SequenceTiles& tiles,
+                           std::int64_t first, std::int64_t last, float* workspace) noexcept {
+  SequenceForwardTile<float, SequencePairHeads<Sums>> buffers(prepared, tiles, operands.steps2,
+                                                              workspace);
+  buffers.heads.use(rounded);
+  sequence_forward_tiles(prepared, w, call, operands, arrays, tiles, first, last, buffers);
+}
+
+}  // namespace memattn::kernels::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif  // MEMATTN_KERNELS_SEQUENCE_PAIRS_INL_H_
