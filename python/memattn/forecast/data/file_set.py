@@ -13,11 +13,10 @@ from urllib.parse import unquote
 
 import numpy as np
 
-from memattn.errors import DataError, printable
+from memattn.errors import DataError
 from memattn.extras import need
 from memattn.forecast.data.column_choice import check_name
 from memattn.forecast.data.columns import Columns
-from memattn.forecast.data.frame_columns import FrameColumns, frame_columns
 from memattn.forecast.data.parquet_reader import (
     check_types,
     parquet_errors,
@@ -227,26 +226,9 @@ class FileSet:
 
     def columns_of(self, batch: Batch) -> Columns:
         """A batch as a table to read; messages name the file and the row there."""
-        plain = frame_columns(batch.table, file=self.source)
-        return _FileColumns(plain, self, batch.rows)
+        from memattn.forecast.data.file_set_columns import FileSetColumns
 
-
-class _FileColumns(FrameColumns):
-    """The columns of rows of several files."""
-
-    def __init__(self, plain: FrameColumns, files: FileSet, rows: Ticks) -> None:
-        super().__init__(plain.frame, files.source)
-        self._files, self._rows = files, rows
-
-    def error(self, kind: str, problem: str, row: int, column: str) -> DataError:
-        """The DataError for a cell, with its file and its row there."""
-        file, number = self._files.place(int(self._rows[row]))
-        return DataError(kind, f"row {number + 1}: {problem}", file=file, column=column)
-
-    def place(self, row: int) -> str:
-        """The row in its file, counted from 1."""
-        file, number = self._files.place(int(self._rows[row]))
-        return f"row {number + 1:,} of {printable(file.name)}"
+        return FileSetColumns(batch.table, self.source, batch.rows, self.place)
 
 
 def file_set(source: Path, columns: Sequence[str]) -> FileSet:
