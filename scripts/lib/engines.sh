@@ -4,9 +4,15 @@
 # interface and nothing else: Ray's servers would listen on all there are.
 # Sourced from the root of the repository, after hosts.sh.
 
-# without_network COMMAND...: in a network namespace of its own.
+# without_network COMMAND...: where the machine lets nobody make networks, as in many containers, in its own.
 without_network() {
-  unshare --map-root-user --net bash -c 'ip link set lo up && exec "$@"' bash "$@"
+  local isolate=(unshare --map-root-user --net)
+  if "${isolate[@]}" true 2>/dev/null; then
+    "${isolate[@]}" bash -c 'ip link set lo up && exec "$@"' bash "$@"
+  else
+    printf 'no network of its own: unshare is not permitted here\n'
+    "$@"
+  fi
 }
 
 # run_on_engine NAME FILE...: in one process, which starts the engine once.

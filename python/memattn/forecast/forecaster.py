@@ -240,7 +240,7 @@ class Forecaster(ForecasterEngines):
         """
         if is_engine_table(data):
             where = "Forecaster.predict"
-            if checked_precision(where, precision) != "float32":
+            if checked_precision(precision, where) != "float32":
                 problem = f"found {precision!r}, expected 'float32' on an engine"
                 raise refused(where, "precision", problem)
             return self._predict_on_engine(where, data, X_df, static_df, level, h)
