@@ -48,8 +48,7 @@ def read_notes(texts: Iterable[str]) -> tuple[Note, ...]:
             errors.append(found)
         else:
             note = Note(*found["note"])
-            if note.kind not in OF_EVERY_PART:
-                notes.setdefault(note.kind, []).append(note)
+            notes.setdefault(note.kind, []).append(note)
     if errors:
         raise _error(errors[0], len(errors) - 1)
     return tuple(_together(some) for some in notes.values())

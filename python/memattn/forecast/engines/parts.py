@@ -24,7 +24,7 @@ from memattn.forecast.data.long_rows import Note
 from memattn.forecast.data.series_sample import Budget, Counted, hashes_of, shortest
 from memattn.forecast.data.sources import columns_of_frame
 from memattn.forecast.data.windows import least_of, rolling_windows
-from memattn.forecast.engines.notes import as_note, in_its_series
+from memattn.forecast.engines.notes import OF_EVERY_PART, as_note, in_its_series
 from memattn.forecast.fitting import forecast, intervals_of
 
 NOTE = "__memattn_note"  # the column of notes
@@ -219,7 +219,9 @@ class Forecasting:
         columns = [found[one.name].cast(one.type) for one in self.schema if one.name != NOTE]
         columns.append(pa.nulls(found.num_rows, pa.string()))
         rows = pa.table(columns, schema=self.schema)
-        return pa.concat_tables([rows, self._noted([as_note(one) for one in notes])])
+        return pa.concat_tables(
+            [rows, self._noted([as_note(one) for one in notes if one.kind not in OF_EVERY_PART])]
+        )
 
     def _of(self, tables: dict[int, pa.Table]) -> tuple[pa.Table, tuple[Note, ...]]:
         more = {"X_df": tables.get(FUTURE, self.future), "static_df": tables.get(STATIC)}

@@ -9,7 +9,7 @@ from memattn.forecast.engines.notes import as_note, read_notes
 
 def test_notes_of_one_kind_become_one() -> None:
     texts = [as_note(Note("gaps", f"{k} rows missing", k)) for k in (3, 2)]
-    texts += [as_note(Note("frequency", "one row every day", 9)), as_note(Note("zones", "?", 1))]
+    texts += [as_note(Note("zones", "?", 1))]
     assert read_notes(texts) == (
         Note("gaps", "5 in 2 parts of the data; in one of them: 2 rows missing", 5),
         Note("zones", "?", 1),
