@@ -46,6 +46,7 @@ class Result:
     naive2: float
     members: list[float]
     ensemble: float
+    ensemble_bfloat16: float  # with memory layers that multiply in bfloat16
     fit_seconds: float
     fit_cpu_seconds: float
     predict_seconds: float
@@ -67,8 +68,10 @@ def measure(frequency: Frequency, series: Series, seed: int, overrides: dict[str
     forecaster = PanelForecaster(**(options | overrides))
     origins = (np.arange(len(series), dtype=np.int64), np.diff(series.offsets))
 
-    def forecast(member: int = -1) -> Array:
-        result: Array = forecaster.predict(series.values, series.offsets, *origins, member)
+    def forecast(member: int = -1, half: bool = False) -> Array:
+        result: Array = forecaster.predict(
+            series.values, series.offsets, *origins, member, half=half
+        )
         return result[:, 0]
 
     naive2 = smape(forecast(), series.truth)  # what an untrained model says
@@ -83,6 +86,7 @@ def measure(frequency: Frequency, series: Series, seed: int, overrides: dict[str
         naive2,
         members,
         smape(together, series.truth),
+        smape(forecast(half=True), series.truth),
         fitted - start,
         spent,
         done - fitted,
@@ -112,6 +116,11 @@ def rows(results: Sequence[Result]) -> list[list[str]]:
         row("one model, mean", [float(np.mean(r.members)) for r in results]),
         ["one model, range", *(f"{min(one):.2f} to {max(one):.2f}" for one in each)],
         row("all models", [r.ensemble for r in results]),
+        [
+            "all models, bfloat16: change",
+            *(f"{one.ensemble_bfloat16 - one.ensemble:+.4f}" for one in results),
+            f"{_overall([r.ensemble_bfloat16 - r.ensemble for r in results], weights):+.4f}",
+        ],
         seconds("training, s", [r.fit_seconds for r in results]),
         seconds("training, CPU s", [r.fit_cpu_seconds for r in results]),
         seconds("forecasting, s", [r.predict_seconds for r in results]),

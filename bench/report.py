@@ -25,7 +25,7 @@ LIMITS = Path(__file__).with_name("limits.md")
 TEXT = """# Performance
 
 Written by `python -m bench.report`; nothing but the last section is typed by hand. Each table has a
-column a processor, and under it the command, the date and the commit of each column.
+column a processor; above it stand the command, the date and the commit of each column.
 [bench/README.md](../bench/README.md) says how it is measured: one core, everybody interleaved in
 shuffled rounds.
 
@@ -156,7 +156,7 @@ def page(measured: dict[str, Any]) -> str:
             [shape, *(one["rows"].get(shape, "—") for one in columns.values())] for shape in shapes
         ]
         sources = [f"- {name}: {one['source']}" for name, one in columns.items()]
-        parts += [heading, cells[0].upper() + cells[1:] + ".", "\n".join(sources)]
+        parts += [heading, f"A cell: {cells}.", "\n".join(sources)]
         parts.append(tables.markdown([SIZES[key.split()[0]], *columns], rows))
     return TEXT.format(tables="\n\n".join(parts), limits=LIMITS.read_text())
 

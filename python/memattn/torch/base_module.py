@@ -103,6 +103,7 @@ class AttentionModule(nn.Module):  # type: ignore[misc]  # mypy has no types of 
             raise TypeError(f"from_numpy: found {found}, expected memattn.{cls._kind.name}")
         config = layer.get_config()
         own = getattr(torch, config.pop("dtype"))
+        config.pop("precision", None)  # a module computes in the dtype of its parameters
         with warnings.catch_warnings():  # what is said of zeros was said when they were chosen
             warnings.simplefilter("ignore", UserWarning)
             module = cls(**config, device=device, dtype=own if dtype is None else dtype)

@@ -301,7 +301,7 @@ TYPED_TEST(SequenceConfig, JsonOfWrongKeysTypesAndValuesIsRefused) {
     EXPECT_EQ(with("\"" + key + "\":1"),
               concat(function, ": json: found key \"", key,
                      "\", expected one of units, num_heads, ", Named::kFirst, ", ", Named::kSecond,
-                     ", key_dim, value_dim, use_bias, dropout, fully_masked, seed"));
+                     ", key_dim, value_dim, use_bias, dropout, fully_masked, seed, precision"));
   }
   EXPECT_EQ(with(R"("key_dim":0)"),
             concat(Named::kLayer, ": key_dim: found 0, expected at least 1"));
