@@ -16,6 +16,8 @@ import pytest
 
 from memattn.forecast import Forecaster
 
+from .conftest import heed_signals
+
 Run = Callable[..., subprocess.CompletedProcess[str]]
 QUICK = ("--horizon", "3", "--steps", "5")
 MEMORY = ("--memory", "2GiB")
@@ -118,7 +120,7 @@ def test_a_signal_leaves_nothing(
     )
     with subprocess.Popen(
         [sys.executable, "-c", code], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        env=os.environ | {"TMPDIR": str(temporary)}, text=True,
+        env=os.environ | {"TMPDIR": str(temporary)}, text=True, preexec_fn=heed_signals,
     ) as process:  # fmt: skip
         assert process.stdout is not None
         assert process.stderr is not None
