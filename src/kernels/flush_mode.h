@@ -24,10 +24,13 @@ class FlushMode {
 #elif defined(__aarch64__)
   FlushMode() noexcept {
     constexpr std::uint64_t kFlush = 1u << 24;
-    asm volatile("mrs %0, fpcr" : "=r"(saved_)::"memory");
+    asm volatile("mrs %0, fpcr\n\tmrs %1, fpsr" : "=r"(saved_), "=r"(flags_)::"memory");
     set(kFlush);
   }
-  ~FlushMode() { set(saved_); }
+  ~FlushMode() {
+    set(saved_);
+    asm volatile("msr fpsr, %0" ::"r"(flags_) : "memory");
+  }
 #else
   FlushMode() noexcept = default;
 #endif
@@ -46,7 +49,7 @@ class FlushMode {
   static void set(std::uint64_t mode) noexcept {
     asm volatile("msr fpcr, %0" ::"r"(mode) : "memory");
   }
-  std::uint64_t saved_;
+  std::uint64_t saved_, flags_;
 #endif
 };
 

@@ -30,6 +30,14 @@ float flushed(float value) {
   return std::abs(value) < 0x1p-126f ? std::copysign(0.0f, value) : value;
 }
 
+// Whether |a + b| < bound, though the sum may have more bits than a double.
+bool is_less(double a, double b, double bound) {
+  const double sum = a + b, of_b = sum - a;
+  const double error = (a - (sum - of_b)) + (b - of_b);  // exact: Knuth's TwoSum
+  const double size = std::abs(sum);
+  return size < bound || (size == bound && std::copysign(error, sum * error) < 0);
+}
+
 // One product added with one rounding, to the nearest, subnormal numbers being 0.
 float add_product(float sum, float a, float b) {
   sum = flushed(sum);
@@ -37,8 +45,8 @@ float add_product(float sum, float a, float b) {
   if (std::abs(result) == 0x1p-126f) {
     // The smallest normal number, but 0 where rounding as if there were no subnormal numbers would
     // not reach it.
-    const double exact = static_cast<double>(a) * b + sum;
-    if (std::abs(exact) < (on_arm() ? 0x1p-126 : 0x1p-126 - 0x1p-151)) {
+    const double product = static_cast<double>(a) * b;
+    if (is_less(product, sum, on_arm() ? 0x1p-126 : 0x1p-126 - 0x1p-151)) {
       return std::copysign(0.0f, result);
     }
   }
