@@ -9,7 +9,8 @@
 It learns from series of bench/series_generator.py, from the training parts of M1 and M3
 (Makridakis et al. 1982, Makridakis and Hibon 2000), and from mixtures of these. Nothing else: their
 test parts, Tourism, M4 and all other data measure it. The same command gives the same bits on one
-instruction set, in about ten minutes on two cores.
+processor and with one thread of NumPy's linear algebra (OPENBLAS_NUM_THREADS=1), in four to ten
+minutes on two cores.
 
 With --validate the last horizon of each training part is held out: networks that learned from M3
 and the generator forecast M1, and the other way round. Networks of a season that they do not have,
