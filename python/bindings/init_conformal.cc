@@ -233,6 +233,5 @@ void init_conformal(nb::module_& m) {
   m.attr("ROUGHNESS_POWERS") = nb::cast(
       std::vector(std::begin(memattn::kRoughnessPowers), std::end(memattn::kRoughnessPowers)));
   m.attr("RECENT_ROWS") = memattn::kRecentRows;
-  m.attr("RECENT_SEASONS") = memattn::kRecentSeasons;
   m.attr("SHARED_WINDOWS") = memattn::kSharedWindows;
 }

@@ -29,14 +29,10 @@ namespace {
 
 using Values = nb::ndarray<const double, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 
-memattn::QuickForecaster from_bytes(const nb::bytes& content) {
+template <typename Forecaster>
+Forecaster from_bytes(const nb::bytes& content) {
   const auto* const data = static_cast<const std::byte*>(content.data());
-  return memattn::QuickForecaster::load(std::span(data, content.size()));
-}
-
-memattn::SavedForecaster saved_from_bytes(const nb::bytes& content) {
-  const auto* const data = static_cast<const std::byte*>(content.data());
-  return memattn::SavedForecaster::load(std::span(data, content.size()));
+  return Forecaster::load(std::span(data, content.size()));
 }
 
 // Forecasts (horizon,) and bounds (levels, 2, horizon), which `compute` writes.
@@ -83,7 +79,8 @@ void init_quick(nb::module_& m) {
   type.def_static(
       "load", [](const std::filesystem::path& path) { return QuickForecaster::load(path); },
       "path"_a, "Read a file that Forecaster.pretrain and save made.");
-  type.def_static("from_bytes", &from_bytes, "content"_a, "Read the content of such a file.");
+  type.def_static("from_bytes", &from_bytes<QuickForecaster>, "content"_a,
+                  "Read the content of such a file.");
   type.def_prop_ro("season", &QuickForecaster::season, "Rows after which the series repeat.");
   type.def_prop_ro("horizon", &QuickForecaster::horizon, "The most rows ahead.");
   type.def_prop_ro(
@@ -102,7 +99,7 @@ void init_quick(nb::module_& m) {
   saved.def_static(
       "load", [](const std::filesystem::path& path) { return SavedForecaster::load(path); },
       "path"_a, "Read a file of Forecaster.save.");
-  saved.def_static("from_bytes", &saved_from_bytes, "content"_a,
+  saved.def_static("from_bytes", &from_bytes<SavedForecaster>, "content"_a,
                    "Read the content of such a file.");
   saved.def_prop_ro("horizon", &SavedForecaster::horizon, "The most rows ahead.");
   saved.def_prop_ro("season", &SavedForecaster::season, "Rows after which the series repeat.");

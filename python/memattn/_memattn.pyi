@@ -55,8 +55,6 @@ ROUGHNESS_POWERS: list = [0.5, 0.6, 0.7, 0.75, 0.8, 0.9, 1.0]
 
 RECENT_ROWS: int = 168
 
-RECENT_SEASONS: int = 7
-
 SHARED_WINDOWS: float = 0.5
 
 def write_file_atomically(path: str | os.PathLike, data: bytes) -> None:

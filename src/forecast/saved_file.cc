@@ -28,7 +28,6 @@ constexpr std::size_t kDigits = 64;      // of a checksum
 constexpr std::size_t kPiece = 1 << 20;  // bytes that are hashed at once
 constexpr std::int64_t kMostMembers = 10'000;
 constexpr std::int64_t kMost = std::numeric_limits<std::int32_t>::max();
-constexpr double kLargest = 1e100;  // value
 
 // The checksum is of the file with zeros in its place.
 void check_sum(const SafetensorsReader& reader) {
@@ -248,8 +247,8 @@ void read_series(const SafetensorsReader& reader, SavedNetworks& saved) {
                 concat("ascending ones from 0 to ", size));
   }
   for (const double value : saved.values) {
-    if (std::abs(value) > kLargest) {
-      reader.fail("tensor values", to_text(value), concat("numbers up to ", kLargest));
+    if (std::abs(value) > kLargestValue) {
+      reader.fail("tensor values", to_text(value), concat("numbers up to ", kLargestValue));
     }
   }
   for (std::size_t i = 0; i + 1 < offsets.size(); ++i) {

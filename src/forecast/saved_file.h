@@ -14,6 +14,9 @@
 
 namespace memattn {
 
+// The largest size of a value, so that squares and their sums do not overflow.
+inline constexpr double kLargestValue = 1e100;
+
 // The errors that intervals are calibrated on; see Errors.
 struct SavedErrors {
   std::vector<double> values;  // (n, places, horizon)

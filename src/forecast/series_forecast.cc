@@ -14,8 +14,7 @@ namespace memattn {
 namespace {
 
 constexpr std::size_t kFewestValues = 3;  // not to be forecast by the last one
-constexpr double kFar = 10.0;       // times the range of a series that a forecast of a prior may go
-constexpr double kLargest = 1e100;  // value
+constexpr double kFar = 10.0;  // times the range of a series that a forecast of a prior may go
 
 std::vector<double> without_holes(std::span<const double> values) {
   std::vector<double> filled(values.begin(), values.end());
@@ -54,9 +53,9 @@ void SeriesForecast::check(std::string_view function, std::span<const double> va
   if (values.empty()) fail_argument(function, "values", "none", "at least one");
   for (std::size_t i = 0; i < values.size(); ++i) {
     const bool hole = std::isnan(values[i]) && i != 0 && i + 1 != values.size();
-    if (!hole && !(std::abs(values[i]) <= kLargest)) {
+    if (!hole && !(std::abs(values[i]) <= kLargestValue)) {
       fail_argument(function, concat("values[", i, "]"), values[i],
-                    concat("a finite number up to ", kLargest));
+                    concat("a finite number up to ", kLargestValue));
     }
   }
   for (const double level : levels) {

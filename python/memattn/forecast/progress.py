@@ -1,11 +1,12 @@
-"""Progress of a training: a callable of the caller's, or a bar on stderr with the time left."""
+"""Progress of trainings and forecasts: a callable of the caller's, or a bar with the time left."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeAlias
+from functools import partial
+from typing import Any, TypeAlias
 
 # Step, steps and loss; False ends the training.
 Progress: TypeAlias = Callable[[int, int, float], object]
@@ -30,35 +31,16 @@ def progress_of(where: str, progress: Progress | bool | None) -> Iterator[Progre
 @contextmanager
 def training_progress(show: bool) -> Iterator[Progress]:
     """A bar of rich on a terminal or in a notebook; without rich, lines that replace each other."""
-    try:
-        from rich import console, progress
-    except ModuleNotFoundError:
-        yield _print_step if show else lambda step, steps, loss: None
-        if show:
-            sys.stderr.write("\n")
-        return
-    stderr = console.Console(stderr=True)
-    bar = progress.Progress(
-        progress.TextColumn("training"),
-        progress.BarColumn(bar_width=None),
-        progress.TaskProgressColumn(),
-        progress.TextColumn(
-            "step {task.completed:,.0f} of {task.total:,.0f}, loss {task.fields[loss]:.4g}"
-        ),
-        progress.TimeRemainingColumn(compact=True),
-        progress.TextColumn("left"),
-        console=stderr,
-        disable=not (show and (stderr.is_terminal or stderr.is_jupyter)),
-        transient=True,
-        expand=True,
-    )
-    with bar:
-        task = bar.add_task("training", total=1, loss=float("nan"), visible=False)
+    text = "step {task.completed:,.0f} of {task.total:,.0f}, loss {task.fields[loss]:.4g}"
+    with _bar("training", text, show, loss=float("nan")) as update:
+        if update is None:
+            yield _print_step if show else lambda step, steps, loss: None
+            return
 
-        def update(step: int, steps: int, loss: float) -> None:
-            bar.update(task, completed=step, total=steps, loss=loss, visible=True)
+        def told(step: int, steps: int, loss: float) -> None:
+            update(completed=step, total=steps, loss=loss)
 
-        yield update
+        yield told
 
 
 def _print_step(step: int, steps: int, loss: float) -> None:
@@ -76,39 +58,48 @@ def series_progress(where: str, progress: SeriesProgress | bool | None) -> Itera
         expected = "expected True, False or a callable of (series done, all series)"
         raise TypeError(f"{where}: progress: found {progress!r}, {expected}")
     show = progress is True
+    with _bar("forecasting", "{task.completed:,.0f} of {task.total:,.0f} series", show) as update:
+        if update is None:
+            yield _print_series if show else lambda done, series: None
+            return
+
+        def told(done: int, series: int) -> None:
+            update(completed=done, total=series)
+
+        yield told
+
+
+def _print_series(done: int, series: int) -> None:
+    sys.stderr.write(f"\rforecasting: {done:,} of {series:,} series   ")
+    sys.stderr.flush()
+
+
+@contextmanager
+def _bar(name: str, text: str, show: bool, **fields: Any) -> Iterator[Callable[..., None] | None]:
+    """What moves a bar of rich; None without rich, and a new line after what was printed then."""
     try:
-        from rich import console
-        from rich import progress as bars
+        from rich import console, progress
     except ModuleNotFoundError:
-        yield _print_series if show else lambda done, series: None
+        yield None
         if show:
             sys.stderr.write("\n")
         return
     stderr = console.Console(stderr=True)
-    bar = bars.Progress(
-        bars.TextColumn("forecasting"),
-        bars.BarColumn(bar_width=None),
-        bars.TaskProgressColumn(),
-        bars.TextColumn("{task.completed:,.0f} of {task.total:,.0f} series"),
-        bars.TimeRemainingColumn(compact=True),
-        bars.TextColumn("left"),
+    bar = progress.Progress(
+        progress.TextColumn(name),
+        progress.BarColumn(bar_width=None),
+        progress.TaskProgressColumn(),
+        progress.TextColumn(text),
+        progress.TimeRemainingColumn(compact=True),
+        progress.TextColumn("left"),
         console=stderr,
         disable=not (show and (stderr.is_terminal or stderr.is_jupyter)),
         transient=True,
         expand=True,
     )
     with bar:
-        task = bar.add_task("forecasting", total=1, visible=False)
-
-        def update(done: int, series: int) -> None:
-            bar.update(task, completed=done, total=series, visible=True)
-
-        yield update
-
-
-def _print_series(done: int, series: int) -> None:
-    sys.stderr.write(f"\rforecasting: {done:,} of {series:,} series   ")
-    sys.stderr.flush()
+        task = bar.add_task(name, total=1, visible=False, **fields)
+        yield partial(bar.update, task, visible=True)
 
 
 def share_of(progress: Progress | None, place: int, parts: int) -> Progress | None:
