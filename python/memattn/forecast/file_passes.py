@@ -17,7 +17,7 @@ from memattn.forecast.data.columns import Columns
 from memattn.forecast.data.external_sort import in_order_of_ids
 from memattn.forecast.data.file_set import Batch, FileSet, file_set
 from memattn.forecast.data.frames import Forecasts, forecast_frame
-from memattn.forecast.data.long_rows import Note
+from memattn.forecast.data.long_rows import OF_EVERY_PART, Note
 from memattn.forecast.data.panel_files import is_parquet
 from memattn.forecast.data.parquet_reader import is_pattern, parquet_files
 from memattn.forecast.data.series_parts import (
@@ -37,7 +37,6 @@ MANY_ROWS = 20_000_000
 BYTES_ANYWAY, BYTES_A_ROW, BYTES_A_SERIES = 700 << 20, 400, 64
 MOST_ROWS = 3_000_000  # at once, however much memory there is: more is no faster
 FEWEST_ROWS = 100_000
-OF_EVERY_PART = ("frequency", "season", "unsorted")  # notes that say nothing of the data
 
 
 class Written(NamedTuple):

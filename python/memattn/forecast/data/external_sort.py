@@ -92,6 +92,9 @@ def _text(text: str) -> str:
 class _SortedFiles(FileSet):
     """The sorted rows; messages name the files that they came from."""
 
+    _path: Path
+    _types: Any
+
     def __init__(self, files: FileSet, path: Path) -> None:
         super().__init__(files.source, files.files, files.columns)
         object.__setattr__(self, "_path", path)
@@ -101,8 +104,7 @@ class _SortedFiles(FileSet):
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        path: Path = self._path  # type: ignore[attr-defined]
-        types: Any = self._types  # type: ignore[attr-defined]
+        path, types = self._path, self._types
         texts = [one for one in columns if pa.types.is_string(types.field(one).type)]
         with parquet_errors(path), pq.ParquetFile(path, read_dictionary=texts) as opened:
             for some in opened.iter_batches(GROUP_ROWS, columns=[*columns, ROW]):

@@ -15,6 +15,8 @@ from memattn.forecast.data.covariates import MAX_MAGNITUDE
 from memattn.forecast.data.time_zones import DAY, Ticks, clock_of
 from memattn.forecast.data.times import NUMBERS
 
+OF_EVERY_PART = ("frequency", "season", "unsorted")  # kinds of notes that say nothing of the data
+
 
 @dataclass(frozen=True)
 class Note:

@@ -211,9 +211,9 @@ class _Join:
         ends = np.flatnonzero(keep & np.append(~rows.inner, True))
         if int(ahead[ends].sum()) > int(keep.sum()) + MOST_GAPS:
             return np.zeros(len(places), dtype=bool)
-        order = slice(None)
+        order: slice | Ticks = slice(None)
         if np.any(np.diff(series[keep]) < 0):
-            order = np.argsort(series[keep], kind="stable")  # type: ignore[assignment]
+            order = np.argsort(series[keep], kind="stable")
         self.series, self.ahead = series[keep][order], ahead[keep][order]
         self.ticks, self.values = rows.ticks[keep][order], rows.values[keep][order]
         return good

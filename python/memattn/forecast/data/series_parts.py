@@ -7,7 +7,7 @@ that would be too much, the rows are sorted once, by DuckDB in a temporary folde
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
@@ -23,7 +23,6 @@ MANY_ROWS = 4_000_000  # of series that may be in the sample, before those that 
 # A number of 64 bits for each different id of a batch, the same in all batches of one pass.
 Keys = npt.NDArray[np.int64]
 Hashes = npt.NDArray[np.uint64]
-Told = Callable[[int, int], object]  # rows that were read, and all
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,9 +172,7 @@ class _Counter:
         return self._blocks[0]
 
 
-def survey(
-    files: FileSet, target: str, seed: int, *, sampled: bool, told: Told | None = None
-) -> Survey:
+def survey(files: FileSet, target: str, seed: int, *, sampled: bool) -> Survey:
     """Counts the series of a file set and, if wanted, keeps the rows of the sample.
 
     Parameters
@@ -188,8 +185,6 @@ def survey(
         Of the sample.
     sampled : bool
         Whether the rows of the sample are kept.
-    told : callable, optional
-        Is told of rows that were read.
 
     Raises
     ------
@@ -209,8 +204,6 @@ def survey(
                 threshold = _threshold(counter.census())
                 kept = [_up_to(threshold, *one) for one in kept]
                 limit = max(MANY_ROWS, 2 * sum(len(one) for one, _ in kept))
-        if told is not None:
-            told(sum(sizes), files.rows)
     census = counter.census()
     if not len(census):
         problem = "found a table without rows, expected rows"

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from memattn.forecast.engines.parts import Names
 
-OF_EVERY_PART = ("frequency", "season", "unsorted")  # notes that say nothing of the data
 ROW = re.compile(r"\brow ([0-9,]+)")
 OF_DATA_ERROR = ("kind", "column", "line", "argument", "function")
 

@@ -20,11 +20,11 @@ from memattn.errors import DataError
 from memattn.forecast.backtest import check_phases
 from memattn.forecast.data.columns import Ids
 from memattn.forecast.data.frames import cross_validation_frame, forecast_frame
-from memattn.forecast.data.long_rows import Note
+from memattn.forecast.data.long_rows import OF_EVERY_PART, Note
 from memattn.forecast.data.series_sample import Budget, Counted, hashes_of, shortest
 from memattn.forecast.data.sources import columns_of_frame
 from memattn.forecast.data.windows import least_of, rolling_windows
-from memattn.forecast.engines.notes import OF_EVERY_PART, as_note, in_its_series
+from memattn.forecast.engines.notes import as_note, in_its_series
 from memattn.forecast.fitting import forecast, intervals_of
 
 NOTE = "__memattn_note"  # the column of notes
