@@ -1,7 +1,6 @@
 #include "forecast/saved_file.h"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <functional>
 #include <initializer_list>
@@ -18,6 +17,7 @@
 #include "io/json.h"
 #include "io/printable.h"
 #include "io/sha256.h"
+#include "kernels/bfloat16.h"
 
 namespace memattn {
 namespace {
@@ -218,7 +218,7 @@ std::vector<T> read_tensor(const SafetensorsReader& reader, std::string_view nam
   return values;
 }
 
-// The weights as float32; bfloat16 is the upper half of one.
+// The weights as float32.
 std::vector<float> read_weights(const SafetensorsReader& reader) {
   const TensorInfo* const tensor = reader.find("weights");
   std::vector<float> weights;
@@ -226,7 +226,7 @@ std::vector<float> read_weights(const SafetensorsReader& reader) {
     weights = read_tensor<float>(reader, "weights", "F32", 1);
   } else {
     for (const std::uint16_t half : read_tensor<std::uint16_t>(reader, "weights", "BF16", 1)) {
-      weights.push_back(std::bit_cast<float>(static_cast<std::uint32_t>(half) << 16));
+      weights.push_back(kernels::from_bfloat16(half));
     }
   }
   for (const float weight : weights) {

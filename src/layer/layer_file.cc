@@ -15,6 +15,7 @@
 #include "check.h"
 #include "io/printable.h"
 #include "io/safetensors.h"
+#include "kernels/bfloat16.h"
 #include "layer/config_names.h"
 #include "layer/weights.h"
 #include "memattn/errors.h"
@@ -102,14 +103,12 @@ bool is_half(const SafetensorsReader& reader) {
   return reader.metadata_value("format_version", kFormatVersion) == kHalfVersion;
 }
 
-// To the nearest, to even where two are as near.
+// To the nearest, to even where two are as near. Unlike kernels::round_to_bfloat16 it keeps what is
+// subnormal: a file loads as float32.
 std::uint16_t rounded(float value) {
   const auto bits = std::bit_cast<std::uint32_t>(value);
   if (std::isnan(value)) return static_cast<std::uint16_t>(bits >> 16 | 0x40u);
   return static_cast<std::uint16_t>((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
-}
-float widened(std::uint16_t bits) {
-  return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16);
 }
 
 template <typename T>
@@ -121,7 +120,7 @@ std::vector<std::uint16_t> rounded_weights(std::span<const T> parameters) {
     halves.reserve(parameters.size());
     for (const float value : parameters) {
       halves.push_back(rounded(value));
-      if (std::isfinite(value) && !std::isfinite(widened(halves.back()))) {
+      if (std::isfinite(value) && !std::isfinite(kernels::from_bfloat16(halves.back()))) {
         fail_argument("save", "weights", value, "values that bfloat16 can hold, below 3.39e38");
       }
     }
@@ -208,7 +207,7 @@ LoadedLayer<T, Config> load_layer(const std::filesystem::path& path) {
     }
     halves.resize(values.size());
     reader.read(tensor, std::as_writable_bytes(std::span(halves)));
-    std::ranges::transform(halves, values.begin(), widened);
+    std::ranges::transform(halves, values.begin(), kernels::from_bfloat16);
   }
   return loaded;
 }

@@ -67,22 +67,22 @@ struct MemoryAugmentedAttention<T>::Impl {
   // fail.
   void refold() noexcept {
     fold_pass(kernels, dims_of(config), weights, prepared.folded, prepared);
-    if constexpr (std::is_same_v<T, float>) {
-      if (config.precision == Precision::kBFloat16) {
-        fold_pairs_pass(kernels::chosen_pair_kernels(), prepared, pairs);
-      }
-    }
+    round(prepared, pairs);
     fold_id = next_fold_id();
   }
 
-  // What a fold is in bfloat16, in memory of its own; nothing in float32.
-  kernels::PreparedPairs round(const kernels::Prepared<T>& fold) const {
-    kernels::PreparedPairs result;
+  // Makes of a fold what it is in bfloat16; nothing in float32.
+  void round(const kernels::Prepared<T>& fold, kernels::PreparedPairs& result) const {
     if constexpr (std::is_same_v<T, float>) {
       if (config.precision == Precision::kBFloat16) {
         fold_pairs_pass(kernels::chosen_pair_kernels(), fold, result);
       }
     }
+  }
+  // The same in memory of its own.
+  kernels::PreparedPairs round(const kernels::Prepared<T>& fold) const {
+    kernels::PreparedPairs result;
+    round(fold, result);
     return result;
   }
 
