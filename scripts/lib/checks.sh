@@ -30,6 +30,7 @@ check_lint() {
   PYTHONPATH=python lint-imports --no-cache
   list_shell | xargs shellcheck --external-sources
   codespell
+  scripts/lint-prose
 }
 
 # File by file in as many processes as there are cores: what a file prepares is prepared once.
