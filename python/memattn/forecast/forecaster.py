@@ -24,12 +24,9 @@ from memattn.forecast.data.windows import last_windows
 from memattn.forecast.engines import is_engine_table
 from memattn.forecast.evaluation import Evaluation
 from memattn.forecast.file_passes import Passes, Written, read_in_passes, write_forecasts
-from memattn.forecast.fitting import (
-    forecast,
-    forecast_in_sample,
-    intervals_of,
-)
+from memattn.forecast.fitting import forecast, forecast_in_sample
 from memattn.forecast.forecaster_engines import ForecasterEngines
+from memattn.forecast.intervals import intervals_of
 from memattn.forecast.progress import Progress, SeriesProgress, progress_of, series_progress
 from memattn.layer_options import Precision, checked_precision
 
@@ -413,11 +410,14 @@ class Forecaster(ForecasterEngines):
             No series is longer than the horizon, or an option is impossible.
         """
         if is_engine_table(data):
-            return self._cross_validation_on_engine(
-                data, self._rolling("Forecaster.cross_validation", n_windows, step_size),
-                val_size=val_size, refit=refit, static_df=static_df, level=level,
-                progress=progress, checkpoint=checkpoint, resume=resume,
-            )  # fmt: skip
+            where = "Forecaster.cross_validation"
+            rolling = self._rolling(where, n_windows, step_size)
+            with progress_of(where, progress) as told:
+                how = self._training(
+                    where, rolling, refit, val_size=val_size, level=level, progress=told,
+                    checkpoint=checkpoint, resume=resume,
+                )  # fmt: skip
+                return self._cross_validation_on_engine(how, data, static_df)
         result = self.backtest(
             data, n_windows, step_size=step_size, val_size=val_size, refit=refit,
             static_df=static_df, level=level, progress=progress, checkpoint=checkpoint,
@@ -445,26 +445,23 @@ class Forecaster(ForecasterEngines):
         Returns
         -------
         Evaluation
-            With arrays (W, horizon) for W windows; `Evaluation.to_frame` makes a table of it.
+            With arrays (W, horizon) for W windows; `Evaluation.to_frame` makes a table of it. For a
+            table of an engine it has the same measures, but no arrays; its table is the engine's.
         """
         where = "Forecaster.cross_validation"
-        if is_engine_table(data):
-            problem = "found a table of an engine, whose windows cannot be held in one place"
-            raise refused("Forecaster.backtest", "data", f"{problem}; use cross_validation()")
-        check_val_size(where, val_size, self.horizon)
+        rolling = self._rolling(where, n_windows, step_size)
         with progress_of(where, progress) as told:
+            how = self._training(
+                where, rolling, refit, val_size=val_size, level=level, progress=told,
+                checkpoint=checkpoint, resume=resume,
+            )  # fmt: skip
+            if is_engine_table(data):
+                found: Evaluation = self._backtest_on_engine(how, data, static_df)
+                return found
             result = backtest(
-                where,
+                how,
                 lambda held: self._panel(where, data, held, static_df=static_df),
                 partial(self._choose, where),
-                self._rolling(where, n_windows, step_size),
-                val_size=val_size,
-                refit=refit,
-                levels=checked_levels(where, level),
-                calibrated=self.intervals or not self.trained_levels,
-                progress=told,
-                checkpoint=checkpoint,
-                resume=resume,
-                seed=self.seed,
+                self.seed,
             )
         return replace(result, alias=self.alias)
