@@ -24,12 +24,9 @@ from memattn.forecast.data.windows import last_windows
 from memattn.forecast.engines import is_engine_table
 from memattn.forecast.evaluation import Evaluation
 from memattn.forecast.file_passes import Passes, Written, read_in_passes, write_forecasts
-from memattn.forecast.fitting import (
-    forecast,
-    forecast_in_sample,
-    intervals_of,
-)
+from memattn.forecast.fitting import forecast, forecast_in_sample
 from memattn.forecast.forecaster_engines import ForecasterEngines
+from memattn.forecast.intervals import intervals_of
 from memattn.forecast.progress import Progress, SeriesProgress, progress_of, series_progress
 from memattn.layer_options import Precision, checked_precision
 
@@ -127,9 +124,9 @@ class Forecaster(ForecasterEngines):
         ----------
         data : DataFrame, path or Panel
             A data frame of pandas, Polars, PyArrow or another library that narwhals reads, or a CSV
-            or Parquet file, each long or wide; or what `panel_from_frame` made. Or Parquet files: a
-            folder, or a pattern such as ``"sales/*.parquet"``. Or a long table of Ray, Dask or
-            Spark (docs/scale.md), of which the forecaster then keeps no series.
+            or Parquet file, each long or wide; or what `panel_from_frame` made. Or several files of
+            one kind: a folder, or a pattern such as ``"sales/*.parquet"``. Or a long table of Ray,
+            Dask or Spark (docs/scale.md), of which the forecaster then keeps no series.
         val_size : int
             Last values of each series that training leaves out, at least `horizon`, for intervals
             to be calibrated on: one training instead of two, of a model that knows less. 0: none.
@@ -150,8 +147,8 @@ class Forecaster(ForecasterEngines):
             goes on from its weights, with its settings and few steps. Data has its frequency. Rows
             that it has seen calibrate no intervals: with too few others they stay as they were.
         memory : int or str, optional
-            Bytes, such as ``"2GiB"``, that a long table in Parquet files may take: they are read in
-            passes, and the forecaster keeps none of their series; `write_forecasts` forecasts them.
+            Bytes, such as ``"2GiB"``, that a long table in files may take: they are read in passes,
+            and the forecaster keeps none of their series; `write_forecasts` forecasts them.
             Default: 2 GiB for more than 20 million rows in several files; others are read at once.
 
         Returns
@@ -261,7 +258,7 @@ class Forecaster(ForecasterEngines):
         memory: int | str | None = None,
         progress: SeriesProgress | bool | None = None,
     ) -> Written:
-        """Forecast series in Parquet files into a file, whatever memory there is.
+        """Forecast series in files into a file, whatever memory there is.
 
         The forecasts have the bits of `predict`. Series come in the order in which the files end
         them, or of their ids where rows of many series are spread over the files; those have to be
@@ -273,7 +270,7 @@ class Forecaster(ForecasterEngines):
             The file to write, ``*.parquet``, ``*.csv`` or ``*.csv.gz``; it is there when all
             forecasts are in it.
         data : path
-            A Parquet file, a folder of them, or a pattern such as ``"sales/*.parquet"``.
+            A Parquet or CSV file, a folder of them, or a pattern such as ``"sales/*.parquet"``.
         X_df, static_df, level, h
             As in `predict`.
         memory : int or str, optional
@@ -413,11 +410,14 @@ class Forecaster(ForecasterEngines):
             No series is longer than the horizon, or an option is impossible.
         """
         if is_engine_table(data):
-            return self._cross_validation_on_engine(
-                data, self._rolling("Forecaster.cross_validation", n_windows, step_size),
-                val_size=val_size, refit=refit, static_df=static_df, level=level,
-                progress=progress, checkpoint=checkpoint, resume=resume,
-            )  # fmt: skip
+            where = "Forecaster.cross_validation"
+            rolling = self._rolling(where, n_windows, step_size)
+            with progress_of(where, progress) as told:
+                how = self._training(
+                    where, rolling, refit, val_size=val_size, level=level, progress=told,
+                    checkpoint=checkpoint, resume=resume,
+                )  # fmt: skip
+                return self._cross_validation_on_engine(how, data, static_df)
         result = self.backtest(
             data, n_windows, step_size=step_size, val_size=val_size, refit=refit,
             static_df=static_df, level=level, progress=progress, checkpoint=checkpoint,
@@ -445,26 +445,23 @@ class Forecaster(ForecasterEngines):
         Returns
         -------
         Evaluation
-            With arrays (W, horizon) for W windows; `Evaluation.to_frame` makes a table of it.
+            With arrays (W, horizon) for W windows; `Evaluation.to_frame` makes a table of it. For a
+            table of an engine it has the same measures, but no arrays; its table is the engine's.
         """
         where = "Forecaster.cross_validation"
-        if is_engine_table(data):
-            problem = "found a table of an engine, whose windows cannot be held in one place"
-            raise refused("Forecaster.backtest", "data", f"{problem}; use cross_validation()")
-        check_val_size(where, val_size, self.horizon)
+        rolling = self._rolling(where, n_windows, step_size)
         with progress_of(where, progress) as told:
+            how = self._training(
+                where, rolling, refit, val_size=val_size, level=level, progress=told,
+                checkpoint=checkpoint, resume=resume,
+            )  # fmt: skip
+            if is_engine_table(data):
+                found: Evaluation = self._backtest_on_engine(how, data, static_df)
+                return found
             result = backtest(
-                where,
+                how,
                 lambda held: self._panel(where, data, held, static_df=static_df),
                 partial(self._choose, where),
-                self._rolling(where, n_windows, step_size),
-                val_size=val_size,
-                refit=refit,
-                levels=checked_levels(where, level),
-                calibrated=self.intervals or not self.trained_levels,
-                progress=told,
-                checkpoint=checkpoint,
-                resume=resume,
-                seed=self.seed,
+                self.seed,
             )
         return replace(result, alias=self.alias)
