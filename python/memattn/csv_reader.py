@@ -180,11 +180,11 @@ def read_csv(path: Path, data: bytes | None = None) -> Table:
                 lines.append(line)
             line = reader.line_num + 1
     except csv.Error as error:
-        problem = f"found a row that is no CSV ({error}), expected cells with matched quotes"
+        problem = f"this row is not valid CSV ({error}), expected cells with matched quotes"
         raise DataError("malformed-csv", problem, file=path, line=line) from None
     width = _cut_empty_ends(rows)
     if not width:
-        problem = "found an empty file, expected a header line and rows"
+        problem = "the file is empty, expected a header line and rows"
         raise DataError("empty-file", problem, file=path)
     table = Table(rows[0], rows[1:], lines[1 : len(rows)], path, decimal_comma(text, delimiter))
     _check_shape(table, header_line=lines[0])
@@ -192,9 +192,9 @@ def read_csv(path: Path, data: bytes | None = None) -> Table:
 
 
 def _cut_empty_ends(rows: list[list[str]]) -> int:
-    """Cuts empty rows at the end, and the cells beyond the last that says something in any row.
+    """Removes empty rows at the end, and trailing columns that are empty in every row.
 
-    Returns how many cells are left in the widest row.
+    Returns the number of columns that are left.
     """
     while len(rows) > 1 and len(rows[-1]) > 1 and not any(rows[-1]):
         rows.pop()
@@ -205,12 +205,12 @@ def _cut_empty_ends(rows: list[list[str]]) -> int:
 
 
 def _said(row: Sequence[str]) -> int:
-    """How many cells a row has up to the last that is not empty."""
+    """Returns the number of cells up to the last one that is not empty."""
     return next((count for count in range(len(row), 0, -1) if row[count - 1]), 0)
 
 
 def read_text_file(path: Path) -> bytes:
-    """The content of a file of text, unpacked if it is gzip; DataError for another kind of file."""
+    """Returns the content of a text file, unpacked if it is gzip. Raises DataError for others."""
     packed = read_table_file(path, "a CSV file")
     data = unpacked(packed, path)
     check_is_text(data, path, was_packed=data is not packed)
@@ -228,32 +228,33 @@ def _decoded(data: bytes, path: Path) -> str:
         )
         line = data.count(b"\n", 0, error.start) + 1
         if wide:
-            problem, line = "found damaged UTF-16, expected UTF-8; save the file as UTF-8", 1
+            problem, line = "the text is damaged UTF-16; save the file as UTF-8", 1
         raise DataError("encoding", problem, file=path, line=line) from None
     if "\0" in text:
         line = text.count("\n", 0, text.index("\0")) + 1
-        problem = "found a NUL character, expected text; save the file as UTF-8"
+        problem = "the text has a NUL character; save the file as UTF-8"
         raise DataError("encoding", problem, file=path, line=line)
     return text
 
 
 def read_table_file(path: Path, expected: str) -> bytes:
-    """The content of a regular file or a pipe.
+    """Returns the content of a regular file or a pipe.
 
     Parameters
     ----------
     path : Path
+        The file or the pipe.
     expected : str
-        What the file should be, for messages: "a CSV file".
+        The expected kind of file for messages, such as "a CSV file".
 
     Raises
     ------
     DataError
-        There is no such file, it cannot be read, it is a folder or a device, or a pipe brings more
+        If the file does not exist, cannot be read, is a folder or a device, or if a pipe has more
         than `MAX_PIPE_BYTES`.
     """
     try:
-        # A pipe that nobody has opened for writing is empty, and not waited for.
+        # Does not wait for a pipe that no process has opened for writing; it is empty.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             mode = os.fstat(descriptor).st_mode
@@ -279,18 +280,18 @@ def _read_pipe(descriptor: int, path: Path, expected: str) -> bytes:
     while piece := os.read(descriptor, PIECE):
         data += piece
         if len(data) > MAX_PIPE_BYTES:
-            problem = f"found more than {MAX_PIPE_BYTES:,} bytes in a pipe; save them as {expected}"
+            problem = f"the pipe has more than {MAX_PIPE_BYTES:,} bytes; save them as {expected}"
             raise DataError("too-large", problem, file=path)
     return bytes(data)
 
 
 def delimiter_of(header: str) -> str:
-    """The delimiter that a header has most of."""
+    """Returns the most frequent delimiter of a header."""
     return max(DELIMITERS, key=_outside_quotes(header).count)
 
 
 def _delimiter(path: Path, text: str) -> str:
-    """The delimiter of a file, which must not have too many columns."""
+    """Returns the delimiter of a file. Raises DataError for too many columns."""
     begin = re.search(r"\S", text)
     place = begin.start() if begin else 0
     start = max(text.rfind("\n", 0, place), text.rfind("\r", 0, place)) + 1
@@ -315,11 +316,9 @@ def _check_shape(table: Table, header_line: int) -> None:
         before = first.setdefault(name, index)
         if before != index:
             places = f"(columns {before + 1} and {index + 1})"
-            problem = (
-                f"found the column name {quoted(name)} twice {places}, expected different names"
-            )
+            problem = f"there are two columns {quoted(name)} {places}; rename or remove one"
             if not name:
-                problem = f"found two columns without a name {places}; give each one"
+                problem = f"two columns have no name {places}; name them"
                 problem += _title_hint(table, header_line)
             raise DataError(
                 "duplicate-column", problem, file=table.file, line=header_line, column=name
@@ -331,12 +330,12 @@ def _check_shape(table: Table, header_line: int) -> None:
             problem += _title_hint(table, header_line)
             raise DataError("ragged-row", problem, file=table.file, line=line, column=column)
     if not table.rows:
-        problem = "found a header and no rows, expected rows below it"
+        problem = "the table has no rows below its header"
         raise DataError("no-rows", problem, file=table.file, line=header_line)
 
 
 def _title_hint(table: Table, header_line: int) -> str:
-    """The advice for a header that has a single name."""
+    """Returns advice for a header with a single name."""
     if sum(map(bool, table.names)) > 1:
         return ""
-    return f"; is line {header_line} a title? Remove what is above the names"
+    return f"; is line {header_line} a title? Remove the lines above the column names"

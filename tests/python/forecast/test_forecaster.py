@@ -207,7 +207,7 @@ def test_backtest_of_short_and_long_series() -> None:
     found = small().cross_validation(flat_panel(series), 3)
     assert found.groupby("unique_id").size().to_dict() == {"s00001": 12, "s00002": 18}
     with pytest.raises(
-        ValueError, match="data: found series of at most 6 values, expected one longer than"
+        ValueError, match="data: the longest series has 6 values, expected more than"
     ):
         small().cross_validation(flat_panel(series[:1]), 3)
 
@@ -254,9 +254,11 @@ def test_short_constant_and_still_series() -> None:
     assert np.isfinite(numbers(found)).all()
     for name, value in (("s00021", 3), ("s00022", 7), ("s00023", 0)):
         assert (by_id[name][["memattn-lo-80", "memattn-hi-80"]] == value).all(axis=None), name
-    expected = '2 series with fewer than 3 values: forecast by the last one; the first is "s00020"'
+    expected = (
+        '2 series with fewer than 3 values: forecast by the last value; the first is "s00020"'
+    )
     assert note(forecaster, "naive") == expected
-    assert note(forecaster, "still").startswith("3 series that stand still: no unit")
+    assert note(forecaster, "still").startswith("3 series whose recent values do not change")
 
 
 def test_horizon_longer_than_history() -> None:
@@ -322,12 +324,12 @@ def test_levels(fitted: Forecaster) -> None:
         with pytest.raises(TypeError, match=r"level: found .*, expected a list of percents"):
             fitted.predict(level=level)  # type: ignore[arg-type]
     for nonsense in (["80"], [True], [None], [[80]], [1j]):
-        with pytest.raises(TypeError, match="expected numbers of percent"):
+        with pytest.raises(TypeError, match="expected numbers in percent"):
             fitted.predict(level=nonsense)  # type: ignore[arg-type]
     for outside in (0, 100, -5, 101, float("nan"), float("inf")):
         with pytest.raises(ValueError, match="expected numbers between 0 and 100"):
             fitted.predict(level=[outside])
-    with pytest.raises(ValueError, match=r"found 0\.8, expected percent: write 80 for 80 %"):
+    with pytest.raises(ValueError, match=r"found 0\.8, expected a percentage; write 80 for 80 %"):
         fitted.predict(level=[0.8])
     with pytest.raises(ValueError, match="at most six digits"):
         fitted.predict(level=[80.000001])
@@ -368,7 +370,7 @@ def test_progress_of_a_backtest(frame: pd.DataFrame) -> None:
 def test_false_from_progress_ends_the_training(frame: pd.DataFrame) -> None:
     endless = Forecaster(6, steps=10**6).fit(frame, progress=lambda *_: False)
     assert len(endless.predict()) == 120
-    assert note(endless, "stopped") == "training ended early, as progress said"
+    assert note(endless, "stopped") == "training was stopped early by the progress callback"
     with pytest.raises(ValueError, match="let the training end"):
         endless.predict(level=[80])
     later = small().fit(frame, progress=lambda step, *_: step < 40 and None)

@@ -42,7 +42,7 @@ def test_the_frequency(freq: str, times: list[str], expected: str) -> None:
     assert forecaster.predict(data)["ds"].iloc[0] == pd.Timestamp(expected)
     panel = forecaster.panel(data)
     assert panel.season == forecaster.settings["season"].value
-    assert "as in fit" in " ".join(map(str, panel.notes))
+    assert "as in fit()" in " ".join(map(str, panel.notes))
 
 
 def test_yearly_rows_have_the_rule_of_years() -> None:
@@ -61,7 +61,7 @@ def test_yearly_rows_have_the_rule_of_years() -> None:
             "row 2 (2022-01-08), expected one row every",
         ),
         ("QS", ["2020-01-01", "2020-02-01"], "found a step of 1 month from row 1 (2020-01-01) to"),
-        ("D", ["2020-01-01 00:00", "2020-01-01 12:00"], "expected one row every day, as in fit"),
+        ("D", ["2020-01-01 00:00", "2020-01-01 12:00"], "expected one row every day, as in fit()"),
         (
             "h",
             ["2020-01-01 00:00", "2020-01-01 00:30"],
