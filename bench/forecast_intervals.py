@@ -129,7 +129,7 @@ def _windows_of(one: Fit) -> Windows:
     """The calibration's windows."""
     horizon, min_history = (one.fitted.settings[name].value for name in ("horizon", "min_history"))
     reach, windows = fitting._calibration_size(one.panel, horizon, min_history)
-    return fitting._some_windows(rolling_windows(one.panel, 1, reach + windows - 1))
+    return fitting.some_windows(rolling_windows(one.panel, 1, reach + windows - 1))
 
 
 def _pooled(one: Fit, errors: Array, past: Domain, coming: Domain, power: float) -> Iterator[Score]:

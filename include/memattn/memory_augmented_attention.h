@@ -86,8 +86,9 @@ struct WeightInfo {
 
 // The layer with its weights, for T = float or double.
 //
-//   memattn::MemoryAugmentedAttention<float> layer({.units = 64, .memory_size = 20, .num_heads =
-//   4}); layer.forward(x, {.batch = 32, .steps = 10}, y);
+//   memattn::MemoryAugmentedAttention<float> layer(
+//       {.units = 64, .memory_size = 20, .num_heads = 4});
+//   layer.forward(x, {.batch = 32, .steps = 10}, y);
 //
 // Thread safety: several threads may call the const methods of a layer at the same time; a call
 // that changes the layer must not overlap with any other. forward takes no lock. It allocates only

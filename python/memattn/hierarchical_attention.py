@@ -53,7 +53,8 @@ class HierarchicalAttention(PairLayer):
         Precision of products in a call of a float32 layer. ``"bfloat16"`` rounds queries, keys,
         scores and values to bfloat16 and sums the products in float32, which is faster on
         processors with AVX512-BF16 and slower on others. Softmax and biases stay float32, and so do
-        training calls and `backward`. The relative error of the result is about 4e-3.
+        training calls, `backward`, and layers too narrow to gain. The relative error of the result
+        is about 4e-3.
 
     Raises
     ------

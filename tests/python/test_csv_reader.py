@@ -68,19 +68,19 @@ def test_bad_numbers(write_csv: Write, cell: str, kind: str, said: str) -> None:
 @pytest.mark.parametrize(
     ("content", "kind", "line", "said"),
     [
-        (b"", "empty-file", None, "an empty file"),
-        (b"\n\n", "empty-file", None, "an empty file"),
+        (b"", "empty-file", None, "the file is empty"),
+        (b"\n\n", "empty-file", None, "the file is empty"),
         (b"a,b\n", "no-rows", 1, "no rows below its header"),
         (b"a,b\n1,2\n1\n", "ragged-row", 3, "found 1 cells, expected 2"),
         (b"a,b\n1,2,3\n", "ragged-row", 2, "found 3 cells, expected 2"),
-        (b"a,b,a\n1,2,3\n", "duplicate-column", 1, '"a" twice (columns 1 and 3)'),
+        (b"a,b,a\n1,2,3\n", "duplicate-column", 1, 'two columns "a" (columns 1 and 3)'),
         (b"a\n1\n\xe9\n", "encoding", 3, "0xE9"),
         (b"a\n1\0\n", "encoding", 2, "NUL"),
         (b"a\n1\n\x80\n", "encoding", 3, "Windows-1252 or Latin-1"),
         ("a\n1\n".encode("utf-16")[:-1], "encoding", 1, "damaged UTF-16"),
         (b'a\n1\n"2\n3\n', "malformed-csv", 3, "quotes"),
         (b'a\n1\n"2"x\n', "malformed-csv", 3, "quotes"),
-        (b"a\n" + b"9" * 200_000 + b"\n", "malformed-csv", 2, "no CSV"),
+        (b"a\n" + b"9" * 200_000 + b"\n", "malformed-csv", 2, "not valid CSV"),
     ],
 )
 def test_bad_files(
@@ -107,7 +107,7 @@ def test_not_a_file(tmp_path: Path) -> None:
         (lambda path: path.symlink_to("/dev/zero"), "not-a-file", "found a device, expected a CSV"),
         (lambda path: path.symlink_to("/dev/null"), "not-a-file", "found a device, expected a CSV"),
         (lambda path: path.symlink_to(path), "unreadable", "cannot be read: Too many levels of"),
-        (lambda path: os.mkfifo(path), "empty-file", "an empty file"),
+        (lambda path: os.mkfifo(path), "empty-file", "the file is empty"),
         (lambda path: path.symlink_to("/proc/self/mem"), "unreadable", "Input/output error"),
         (lambda path: path.symlink_to("x" * 300), "unreadable", "cannot be read: File name too"),
     ],
@@ -325,7 +325,7 @@ def test_other_empty_columns_and_rows_stay(write_csv: Write) -> None:
 @pytest.mark.parametrize(
     ("text", "kind", "said"),
     [
-        (",,\n,,\n", "empty-file", "found an empty file"),
+        (",,\n,,\n", "empty-file", "the file is empty"),
         ("a,b\n,\n", "no-rows", "no rows below its header"),
         ("a,,\n1,2,3\n", "duplicate-column", "columns 2 and 3); name them; is line 1 a title?"),
         ("a,b,,\n1,2,3,4\n", "duplicate-column", "have no name (columns 3 and 4); name them"),

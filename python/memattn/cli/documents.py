@@ -11,9 +11,10 @@ from memattn.forecast.arguments import EXOG
 from memattn.forecast.data.frames import Forecasts, forecast_frame
 from memattn.forecast.data.long_rows import Note
 from memattn.forecast.data.panel import TO_USE_COLUMNS, Panel
-from memattn.forecast.evaluation import METHODS, Evaluation
+from memattn.forecast.evaluation import Evaluation
 from memattn.forecast.file_passes import Passes
 from memattn.forecast.forecaster import Forecaster
+from memattn.forecast.measured import METHODS
 
 
 def input_document(file: Path, panel: Panel) -> dict[str, Any]:

@@ -57,7 +57,7 @@ def forecast(
     DATA is a CSV or Parquet file, or - for stdin. A long file has one row for each series and time,
     in the columns unique_id, ds and y, or those that --id, --time and --target name. A wide file
     has a column for each series. Rows may be missing or out of order. DATA may also be a folder or
-    a pattern of Parquet files that together exceed memory: see --memory.
+    a pattern of files that together exceed memory: see --memory.
 
     Trains one small model, built on the memory layer, on all series together. Its accuracy is
     measured on held-out rows and compared with naive forecasts. The errors on these rows also

@@ -12,9 +12,10 @@ from memattn.forecast.arguments import ForecasterOptions
 from memattn.forecast.data.frames import Forecasts
 from memattn.forecast.data.long_rows import Note
 from memattn.forecast.data.panel import Panel, panel_from_file, panel_from_frame
-from memattn.forecast.evaluation import Evaluation, Measures
+from memattn.forecast.evaluation import Evaluation
 from memattn.forecast.forecaster import Forecaster
 from memattn.forecast.forecaster_settings import Setting
+from memattn.forecast.measured import Measures
 from memattn.forecast.quick_forecast import QuickForecast, quick
 
 __all__ = [

@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from dataclasses import replace
-from typing import TypeAlias
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
 from memattn.errors import DataError, quoted, refused
 from memattn.forecast.arguments import whole_number
 from memattn.forecast.checkpoint import Trainer, train_model, trainer_of
+from memattn.forecast.data.columns import Array
+from memattn.forecast.data.frames import Intervals
 from memattn.forecast.data.panel import Panel, panel_with_season
 from memattn.forecast.data.series_sample import sample_of
 from memattn.forecast.data.time_zones import Ticks
-from memattn.forecast.data.windows import Rolling, Windows, known_rows, rolling_windows
+from memattn.forecast.data.windows import (
+    Extent,
+    Rolling,
+    Windows,
+    ages,
+    known_rows,
+    outline_of,
+    rolling_windows,
+)
 from memattn.forecast.evaluation import Evaluation, evaluate
-from memattn.forecast.fitting import forecast, held_back, intervals_of, train
+from memattn.forecast.fitting import Fitted, forecast, held_back, train
 from memattn.forecast.forecaster_settings import Settings, stride
+from memattn.forecast.intervals import Later, check_levels, intervals_of, with_later_errors
 from memattn.forecast.prior import Prior
 from memattn.forecast.progress import Progress, share_of
 from memattn.forecast.sampled_fit import with_sample
@@ -26,81 +37,198 @@ from memattn.forecast.sampled_fit import with_sample
 Choose: TypeAlias = Callable[[Panel, Ticks], tuple[Settings, Prior | None]]
 
 
+class Plan(NamedTuple):
+    """Which windows are forecast, and by how many models.
+
+    Attributes
+    ----------
+    rolling : Rolling
+        The windows of each series.
+    every : int
+        How many windows after one another have a model together.
+    """
+
+    rolling: Rolling
+    every: int
+
+    def windows(self, panel: Panel) -> tuple[Windows, Ticks]:
+        """The windows of a panel, and for each (W,) the place of its model."""
+        horizon, n_windows, step_size = self.rolling
+        windows = rolling_windows(panel, *self.rolling)
+        back = (panel.lengths[windows.series] - horizon - windows.ends) // step_size
+        return windows, np.asarray((n_windows - 1 - back) // self.every)
+
+    def extent(self, panel: Panel) -> Extent:
+        """How the windows of a panel lie to one another."""
+        return Extent.of(panel, [outline_of(panel, *self.windows(panel))])
+
+
+@dataclass(frozen=True)
+class Training:
+    """How the models of a backtest are trained.
+
+    Attributes
+    ----------
+    where : str
+        Who asks, for messages.
+    plan : Plan
+        The windows.
+    refit : bool or int
+        As the caller has it, for checkpoints.
+    val_size, levels
+        As in `Forecaster.cross_validation`.
+    calibrated : bool
+        Whether levels are; quantiles that were trained need not be.
+    progress, checkpoint, resume
+        As in `Forecaster.cross_validation`.
+    """
+
+    where: str
+    plan: Plan
+    refit: bool | int
+    val_size: int
+    levels: list[float]
+    calibrated: bool
+    progress: Progress | None
+    checkpoint: str | os.PathLike[str] | None
+    resume: bool
+
+
+class WindowModel(NamedTuple):
+    """A model of windows.
+
+    Attributes
+    ----------
+    place : int
+        That of its windows.
+    fitted : Fitted
+        The model; its calibration has the errors of later windows, too, if they are used.
+    ages : array, optional
+        The ages of all windows of the place; None where fit's calibration is all there is.
+    """
+
+    place: int
+    fitted: Fitted
+    ages: Ticks | None
+
+
+def plan_of(where: str, rolling: Rolling, refit: bool | int) -> Plan:
+    """The windows of a backtest, with the option `refit` of the caller."""
+    if isinstance(refit, bool):
+        return Plan(rolling, 1 if refit else rolling.n_windows)
+    return Plan(rolling, whole_number(where, "refit", refit, 1))
+
+
 def backtest(
-    where: str,
-    read: Callable[[Rolling], Panel],
-    choose: Choose,
-    rolling: Rolling,
-    *,
-    val_size: int,
-    refit: bool | int,
-    levels: list[float],
-    calibrated: bool,
-    progress: Progress | None,
-    checkpoint: str | os.PathLike[str] | None,
-    resume: bool,
-    seed: int = 0,
+    how: Training, read: Callable[[Rolling], Panel], choose: Choose, seed: int = 0
 ) -> Evaluation:
     """Forecast the last windows of a panel with models of the rows before them.
 
-    The arguments are those of `Forecaster.cross_validation`, but for `read`, which gives the whole
-    panel, read for these windows; `choose`, the settings of all windows for what is known before
-    the first one and the phases at which windows begin, and the prior that may be used;
-    `calibrated`, whether levels are, as quantiles that were trained need not be; and `seed`, which
-    draws the sample of very many series.
+    Parameters
+    ----------
+    how : Training
+        The windows, and how their models are trained.
+    read : callable
+        Gives the whole panel, read for these windows.
+    choose : callable
+        Gives the settings of all windows, for what is known before the first one and the phases at
+        which windows begin, and the prior that may be used.
+    seed : int
+        Draws the sample of very many series.
     """
-    horizon, n_windows, step_size = rolling
-    panel = read(rolling)
+    panel = read(how.plan.rolling)
     sample = sample_of(panel, seed)
     trained = panel if sample is None else sample.panel
-    windows = rolling_windows(panel, *rolling)
-    if not len(windows):
-        raise no_window(where, panel, horizon)
     if panel.season_found:
-        trained, _ = panel_with_season(trained, rolling)
+        trained, _ = panel_with_season(trained, how.plan.rolling)
     panel = trained if sample is None else replace(sample.whole, season=trained.season)
-    every = n_windows
-    if not isinstance(refit, bool) or refit:
-        every = whole_number(where, "refit", int(refit) if refit is True else refit, 1)
-    # By the place of a window from the first one on: `every` of them have a model together.
-    back = (panel.lengths[windows.series] - horizon - windows.ends) // step_size
-    places = (n_windows - 1 - back) // every
-    groups = [places == place for place in sorted(set(places.tolist()))]
-    intervals_wanted = calibrated and bool(levels)
-    forecasts = np.empty((len(windows), horizon))
-    intervals = {level: np.empty((2, *forecasts.shape)) for level in levels}
+    windows, places = how.plan.windows(panel)
+    if not len(windows):
+        raise no_window(how.where, int(panel.lengths.max()), how.plan.rolling.horizon)
+    extent = Extent.of(panel, [outline_of(panel, windows, places)])
+    models = trained_models(how, trained, extent, choose, sampled=sample is not None)
+    found = forecast_windows(how.where, models, panel, how.plan, extent, how.levels)
+    return evaluate(panel, windows, *found)
+
+
+def trained_models(
+    how: Training, panel: Panel, extent: Extent, choose: Choose, *, sampled: bool
+) -> Iterator[WindowModel]:
+    """The models of windows, each trained on what was known before the first of its windows.
+
+    Parameters
+    ----------
+    how, choose
+        As in `backtest`.
+    panel : Panel
+        The series that are trained on, all or a sample, with all their rows.
+    extent : Extent
+        Of the windows of all series.
+    sampled : bool
+        Whether the panel is a sample.
+    """
+    windows, at = how.plan.windows(panel)
+    _, n_windows, step_size = how.plan.rolling
+    intervals = how.calibrated and bool(how.levels)
     settings: Settings | None = None
     prior: Prior | None = None
     trainer: Trainer = train_model
-    for k, group in enumerate(groups):
-        some = Windows(windows.series[group], windows.ends[group])
-        rows = known_rows(panel, some)
-        known = trained.until(rows if sample is None else rows[sample.places])
+    for k, place in enumerate(extent.places):
+        some = Windows(windows.series[at == place], windows.ends[at == place])
+        known = panel.until(known_rows(panel, some, extent.least(place)))
         if settings is None:
-            own = rolling_windows(trained, *rolling)
-            settings, prior = chosen(choose, known, val_size, trained, own)
-            if sample is not None:
-                settings = with_sample(settings, sample.panel)
-            check_phases(where, panel, windows, settings)
-            choices = {"n_windows": n_windows, "step_size": step_size, "refit": refit}
-            choices |= {"val_size": val_size, "intervals": intervals_wanted}
-            trainer = trainer_of(where, trained, settings, checkpoint, resume, **choices)
-        share = share_of(progress, k, len(groups))
-        fitted = train(known, settings, val_size, share, intervals_wanted, trainer, f"{k}.", prior)
+            settings, prior = chosen(choose, known, how.val_size, panel, windows)
+            if sampled:
+                settings = with_sample(settings, panel)
+            check_phases(how.where, panel, windows, settings)
+            choices = {"n_windows": n_windows, "step_size": step_size, "refit": how.refit}
+            choices |= {"val_size": how.val_size, "intervals": intervals}
+            trainer = trainer_of(how.where, panel, settings, how.checkpoint, how.resume, **choices)
+        share = share_of(how.progress, k, len(extent.places))
+        fitted = train(known, settings, how.val_size, share, intervals, trainer, f"{k}.", prior)
         settings = fitted.settings  # what was to be decided is, by the first one
+        check_levels(how.where, fitted, how.levels)
+        later = None
+        if how.levels:
+            oldest = int(extent.ages[place].max())
+            later = with_later_errors(fitted, panel, some, extent.span, oldest)
+        yield WindowModel(place, later or fitted, extent.ages[place] if later else None)
+
+
+def forecast_windows(
+    where: str,
+    models: Iterable[WindowModel],
+    panel: Panel,
+    plan: Plan,
+    extent: Extent,
+    levels: list[float],
+) -> tuple[Array, Intervals]:
+    """The forecasts (W, horizon) of the windows of a panel, and their intervals.
+
+    `extent` is that of all series, of which the panel may have some.
+    """
+    windows, places = plan.windows(panel)
+    age = ages(panel, windows, extent.span)
+    forecasts = np.empty((len(windows), plan.rolling.horizon))
+    intervals = {level: np.empty((2, *forecasts.shape)) for level in levels}
+    for place, fitted, among in models:
+        mine = places == place
+        some = Windows(windows.series[mine], windows.ends[mine])
+        check_phases(where, panel, some, fitted.settings)
+        if not len(some):
+            continue
         found = forecast(fitted.model, panel, some)
-        forecasts[group] = found.points
-        ends = intervals_of(where, fitted, found, levels, (panel, some))
-        for level, pair in ends.items():
-            intervals[level][:, group] = pair
-    pairs = {level: (low, high) for level, (low, high) in intervals.items()}
-    return evaluate(panel, windows, forecasts, pairs)
+        forecasts[mine] = found.points
+        later = None if among is None else Later(age[mine], among)
+        for level, pair in intervals_of(where, fitted, found, levels, later).items():
+            intervals[level][:, mine] = pair
+    return forecasts, {level: (low, high) for level, (low, high) in intervals.items()}
 
 
-def no_window(where: str, panel: Panel, horizon: int) -> DataError:
+def no_window(where: str, longest: int, horizon: int) -> DataError:
     """The error for series that are too short for a window."""
-    longest = f"the longest series has {int(panel.lengths.max())} values"
-    return refused(where, "data", f"{longest}, expected more than horizon = {horizon}")
+    found = f"the longest series has {longest} values"
+    return refused(where, "data", f"{found}, expected more than horizon = {horizon}")
 
 
 def chosen(

@@ -47,10 +47,9 @@ from memattn._memattn import (
 from memattn._memattn import conformal_quantile as ranked_quantile
 from memattn.forecast.data.columns import Array
 from memattn.forecast.data.frames import Intervals
-from memattn.forecast.data.frequency import COUNTED
 from memattn.forecast.data.panel import Panel
 from memattn.forecast.data.time_zones import Ticks
-from memattn.forecast.data.windows import Windows
+from memattn.forecast.data.windows import Span, Windows, ages
 
 Flags = npt.NDArray[np.bool_]
 
@@ -163,12 +162,13 @@ def calibrate(
     logs: bool = True,
     levels: tuple[float, ...] = (),
     apart: int = 1,
+    span: Span | None = None,
 ) -> Calibration:
     """What forecasts of n windows say about errors to come.
 
     They are points (n, horizon), or (n, 2 K + 1, horizon) ascending quantiles, the median in the
     middle: the ends of K `levels`, ascending. `logs` is as in `domain_of`, and the windows of a
-    series begin `apart` rows from each other.
+    series begin `apart` rows from each other. `span` is of a panel of which this one is a part.
     """
     domain = domain_of(panel, windows, logs)
     horizon, middle = forecasts.shape[-1], len(levels)
@@ -176,22 +176,8 @@ def calibrate(
     quantiles = quantiles_of(forecasts)
     reaches = range(1, middle + 1) if levels else (0,)
     errors = [_distances(domain, quantiles, truth, middle - k, middle + k) for k in reaches]
-    age, half_life = ages(panel, windows), half_life_of(panel.season, horizon, apart)
+    age, half_life = ages(panel, windows, span), half_life_of(panel.season, horizon, apart)
     return Calibration(np.stack(errors, axis=1), domain, age, half_life, levels, apart)
-
-
-def ages(panel: Panel, windows: Windows) -> Ticks:
-    """How many rows there are in the panel after each window begins (W,).
-
-    Series that end earlier have none for the rows in between. Numbers that begin alike count the
-    rows of each series.
-    """
-    last = panel.positions()
-    first = last - panel.frequency.step * (panel.lengths - 1)
-    if panel.frequency.unit in COUNTED and (first == first[0]).all():
-        last = np.zeros_like(last)
-    missed = (last.max() - last) // panel.frequency.step
-    return np.asarray((panel.lengths + missed)[windows.series] - windows.ends)
 
 
 def quantiles_of(forecasts: Array) -> Array:
@@ -279,20 +265,28 @@ def rolling_ends(
     forecasts: Array,
     levels: Sequence[float],
     trained: tuple[float, ...] = (),
+    among: Ticks | None = None,
 ) -> dict[float, tuple[Array, Array]]:
     """As `interval_ends`, each window by the errors that were known when it began.
 
-    `age` (W,) is that of the windows, as the calibration counts it.
+    `age` (W,) is that of the windows, as the calibration counts it; `among` are the ages of all
+    windows of which these are some, the same ones by default.
     """
+    among = age if among is None else among
     ends = {level: np.empty((2, len(age), forecasts.shape[-1])) for level in levels}
     # By rows since the first cutoff alone: how many are still to come is not known at a cutoff.
-    since = age.max() - age
-    doublings = np.frexp(since // CUTOFFS)[1]
-    group = since >> doublings << doublings
-    for k in np.unique(group):
-        mine = group == k
-        known = calibration.before(int(age[mine].max()))
+    oldest = among.max()
+    mine_of, all_of = _spells(oldest - age), _spells(oldest - among)
+    for k in np.unique(mine_of):
+        mine = mine_of == k
+        known = calibration.before(int(among[all_of == k].max()))
         found = interval_ends(known, domain[mine], forecasts[mine], levels, trained)
         for level, pair in found.items():
             ends[level][:, mine] = pair
     return {level: (low, high) for level, (low, high) in ends.items()}
+
+
+def _spells(since: Ticks) -> Ticks:
+    """Where the spell begins in which each number of rows lies; later spells are longer."""
+    doublings = np.frexp(since // CUTOFFS)[1]
+    return np.asarray(since >> doublings << doublings)

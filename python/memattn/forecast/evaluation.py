@@ -12,7 +12,7 @@ errors are divided by the mean difference in the rows before the first window of
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,6 @@ from memattn.forecast.arguments import check_trained
 from memattn.forecast.baselines import naive, seasonal_naive
 from memattn.forecast.conformal import (
     Flags,
-    ages,
     between_levels,
     calibrate,
     domain_of,
@@ -35,55 +34,29 @@ from memattn.forecast.data.frames import MODEL, Intervals, series_frame
 from memattn.forecast.data.long_rows import plural
 from memattn.forecast.data.panel import Panel
 from memattn.forecast.data.time_zones import Ticks
-from memattn.forecast.data.windows import Windows
+from memattn.forecast.data.windows import Windows, ages
 from memattn.forecast.forecaster_settings import only_levels, stride, uses_prior
-from memattn.forecast.metrics import (
-    Scales,
-    WindowErrors,
-    fixed,
-    interval_coverage,
-    mean_defined,
-    series_scales,
-    significant,
-    window_errors,
+from memattn.forecast.measured import (
+    METHODS,
+    METRICS,
+    NAIVE,
+    SEASONAL_NAIVE,
+    Counts,
+    Covered,
+    Measured,
 )
+from memattn.forecast.metrics import Scales, Total, WindowErrors, series_scales, window_errors
 
 if TYPE_CHECKING:
     from memattn.forecast.fitting import Fitted
 
-SEASONAL_NAIVE, NAIVE = "seasonal-naive", "naive"
-METHODS = (MODEL, SEASONAL_NAIVE, NAIVE)
-FEW_WINDOWS = 10  # non-overlapping windows of all series
+FEW_WINDOWS = 10  # that do not overlap, of all series together
 EARLIER = "earlier windows of the series"
 FEWEST_SCORES = 20  # windows, or series, to calibrate on: fewer cannot calibrate a level of 95 %
 
 
-@dataclass(frozen=True)
-class Measures:
-    """Mean errors of one method; None where no window has a value.
-
-    Attributes
-    ----------
-    smape : float or None
-        In percent, 0 to 200; 0/0 counts as 0.
-    mase, rmsse : float or None
-        Scaled errors; below 1: smaller than the seasonal differences in the history. Means over
-        windows with a scale or a perfect forecast.
-    mae : float or None
-        In units of the series.
-    unscaled : int
-        Windows that MASE and RMSSE leave out, since the history of their series is constant.
-    """
-
-    smape: float | None
-    mase: float | None
-    rmsse: float | None
-    mae: float | None
-    unscaled: int
-
-
 @dataclass(frozen=True, eq=False, repr=False)
-class Evaluation:
+class Evaluation(Measured):
     """The result of `evaluate`. METHODS has the names of the methods.
 
     Attributes
@@ -118,33 +91,15 @@ class Evaluation:
     calibrated_on: str = ""
     alias: str = MODEL
 
-    def __len__(self) -> int:
-        return int(self.known.sum())
-
     @property
     def known(self) -> Flags:
         """Which windows have an actual value (W,); only these count."""
         return np.asarray((~np.isnan(self.truth)).any(axis=1))
 
-    def __repr__(self) -> str:
-        windows, series = plural(len(self), "window", "windows"), len(self.panel)
-        lines = [f"{windows} of {plural(series, 'series', 'series')}, mean errors:"]
-        rows = [["", "sMAPE %", "MASE", "RMSSE", "MAE"]]
-        for method in methods_of(self.panel):
-            found = self.overall(method)
-            errors = (found.smape, found.mase, found.rmsse, found.mae)
-            rows.append([self._name(method), *map(significant, errors)])
-        width = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        for name, *cells in rows:
-            right = [cell.rjust(size) for cell, size in zip(cells, width[1:], strict=True)]
-            lines.append("  ".join([name.ljust(width[0]), *right]))
-        for level in self.intervals:
-            share = significant(self.coverage(level))
-            lines.append(f"{level:g} % interval: {share} % of the truths inside")
-        return "\n".join(lines)
-
-    def _name(self, method: str) -> str:
-        return self.alias if method == MODEL else method
+    def counts(self) -> Counts:
+        """How much was measured."""
+        windows = int(self.known.sum())
+        return Counts(len(self.panel), windows, self.panel.season, tuple(self.intervals))
 
     def to_frame(self) -> Any:
         """Return the errors of each series in the format of ``utilsforecast.evaluation.evaluate``.
@@ -156,55 +111,44 @@ class Evaluation:
             each method, memattn (`alias`), seasonal-naive and naive. sMAPE is in percent. NaN for a
             series without a window or without a scale.
         """
-        metrics = [field.name for field in fields(WindowErrors)]
         count = len(self.panel)
-        columns: dict[str, Any] = {"metric": np.repeat(np.array(metrics, object), count)}
+        columns: dict[str, Any] = {"metric": np.repeat(np.array(METRICS, object), count)}
         for method in self.forecasts:
             errors = self.by_series(method)
-            columns[self._name(method)] = np.concatenate([getattr(errors, one) for one in metrics])
-        return series_frame(self.panel, np.tile(np.arange(count), len(metrics)), columns)
+            found = [getattr(errors, name) for name in METRICS]
+            columns[self.name_of(method)] = np.concatenate(found)
+        return series_frame(self.panel, np.tile(np.arange(count), len(METRICS)), columns)
 
-    def overall(self, method: str) -> Measures:
-        """Return the means over all windows."""
-        errors = self.errors[method]
-        means = {name: mean_defined(values)[0] for name, values in vars(errors).items()}
-        return Measures(**means, unscaled=mean_defined(errors.mase[self.known])[1])
+    def sums(self, method: str) -> dict[str, Total]:
+        """The errors of all windows, by metric."""
+        return {name: Total.of(values) for name, values in vars(self.errors[method]).items()}
 
-    def cells(self, method: str) -> list[str]:
-        """Return the mean sMAPE in percent, MASE, RMSSE and MAE as text, "-" if undefined."""
-        found = self.overall(method)
-        scaled = [fixed(found.smape, 2), fixed(found.mase, 3), fixed(found.rmsse, 3)]
-        return [*scaled, significant(found.mae)]
+    def unscaled(self, method: str) -> int:
+        """How many windows with a truth have no scaled error."""
+        return int(np.isnan(self.errors[method].mase[self.known]).sum())
 
-    def by_step(self, method: str) -> WindowErrors:
-        """Return the mean for each step ahead (horizon,), NaN if undefined."""
+    def step_sums(self, method: str) -> dict[str, list[Total]]:
+        """The errors at each step ahead, by metric."""
         horizon = self.truth.shape[1]
         scales = (np.repeat(one, horizon) for one in vars(self.scales).values())
         values = (one.reshape(-1, 1) for one in (self.forecasts[method], self.truth))
-        step = np.tile(np.arange(horizon), len(self.windows))
-        return _means(window_errors(*values, *scales), step, horizon)
+        errors = vars(window_errors(*values, *scales))
+        return {
+            name: [Total.of(step) for step in one.reshape(-1, horizon).T]
+            for name, one in errors.items()
+        }
 
     def by_series(self, method: str) -> WindowErrors:
         """Return the mean for each series of the panel (N,), NaN without a window."""
         return _means(self.errors[method], self.windows.series, len(self.panel))
 
-    def coverage(self, level: float) -> float | None:
-        """Return the percentage of actual values inside the intervals."""
+    def covered(self, level: float) -> Covered:
+        """How many truths are inside of the intervals of a level."""
         low, high = self.intervals[level]
-        return interval_coverage(self._measured(level), low, high)
-
-    def coverage_by_step(self, level: float) -> list[float | None]:
-        """Return the coverage for each step ahead."""
-        (low, high), truth = self.intervals[level], self._measured(level)
-        return [interval_coverage(*one) for one in zip(truth.T, low.T, high.T, strict=True)]
-
-    def covered_windows(self, level: float) -> int:
-        """Return the number of windows that `coverage` is measured on."""
-        return int((~np.isnan(self._measured(level))).any(axis=1).sum())
-
-    def _measured(self, level: float) -> Array:
-        low, high = self.intervals[level]
-        return np.where(np.isnan(low) | np.isnan(high), np.nan, self.truth)
+        known = ~(np.isnan(self.truth) | np.isnan(low) | np.isnan(high))
+        inside = known & (low <= self.truth) & (self.truth <= high)
+        held, all_of_them = (tuple(one.sum(axis=0).tolist()) for one in (inside, known))
+        return Covered(held, all_of_them, int(known.any(axis=1).sum()))
 
 
 def evaluate(
@@ -231,6 +175,13 @@ def evaluate(
             raise ValueError(f"evaluate: {name}: found shape {array.shape}, expected {expected}")
     if not len(windows):
         raise ValueError("evaluate: windows: is empty; pass at least one window")
+    return measured(panel, windows, forecasts, intervals)
+
+
+def measured(
+    panel: Panel, windows: Windows, forecasts: Array, intervals: Intervals | None = None
+) -> Evaluation:
+    """As `evaluate`, of arrays that are as they must be; there may be no window."""
     horizon = forecasts.shape[1]
     truth = windows.truth(panel, horizon)
     first_ends = panel.lengths

@@ -13,13 +13,14 @@ from typing import Any, BinaryIO, NamedTuple
 from memattn.errors import DataError, refused
 from memattn.files import write_error, written_atomically
 from memattn.forecast.arguments import ForecasterOptions, checked_memory
+from memattn.forecast.data.bad_series import BadSeriesError
 from memattn.forecast.data.columns import Columns
 from memattn.forecast.data.external_sort import in_order_of_ids
-from memattn.forecast.data.file_set import Batch, FileSet, file_set
+from memattn.forecast.data.file_set import Batch, FileSet
+from memattn.forecast.data.file_sets import file_set
+from memattn.forecast.data.folders import csv_files, is_parquet, is_several, parquet_files
 from memattn.forecast.data.frames import Forecasts, forecast_frame
-from memattn.forecast.data.long_rows import OF_EVERY_PART, Note
-from memattn.forecast.data.panel_files import is_parquet
-from memattn.forecast.data.parquet_reader import is_pattern, parquet_files
+from memattn.forecast.data.long_rows import Note, PartNotes
 from memattn.forecast.data.series_parts import (
     Survey,
     check_longest,
@@ -33,6 +34,7 @@ MEMORY = 2 << 30  # bytes, unless the caller says so
 # Of rows in several files, from which on they are read in passes without being asked for; 20
 # million of them take some 3 GB while they are put in order.
 MANY_ROWS = 20_000_000
+MANY_BYTES = 25 * MANY_ROWS  # of CSV files, whose rows nobody has counted
 # Of the process before it reads, and of a row while its series is forecast: bench.scaling --folder.
 BYTES_ANYWAY, BYTES_A_ROW, BYTES_A_SERIES = 700 << 20, 400, 64
 MOST_ROWS = 3_000_000  # at once, however much memory there is: more is no faster
@@ -70,14 +72,11 @@ class Passes:
         if id_col is None or not isinstance(target, str):
             problem = "found options of a wide table or of one series, which are read at once; "
             raise refused(where, "memory", problem + "expected id_col and one target_col")
-        if source.is_file() and not is_parquet(source):
-            problem = "found a file that is not Parquet, which is read at once; expected Parquet"
-            raise DataError("option", problem, file=source, argument="memory")
         self._options, self._beside = options, beside
         stat = [] if beside else list(options.stat_exog_list)
         names = [id_col, options.time_col, target]
         names += [*options.futr_exog_list, *options.hist_exog_list, *stat]
-        self._files = file_set(source, names)
+        self._files = file_set(source, names, options.day_first)
         self._survey: Survey | None = None
 
     @property
@@ -108,18 +107,36 @@ class Passes:
 
     def forecasts(
         self, of_part: Callable[[Columns], Forecasts], told: SeriesProgress
-    ) -> Iterator[Forecasts]:
-        """The forecasts of all series, part by part."""
+    ) -> Iterator[Forecasts | Note]:
+        """The forecasts of all series, part by part; a note for a part of bad series alone.
+
+        Raises
+        ------
+        BadSeriesError
+            Bad series are to be left out, and all are bad.
+        """
         counted = self._surveyed(0, sampled=False)
         series, done = len(counted.census), 0
         rows = self._rows_at_once(series)
         check_longest(counted, rows)
         with self._parts(counted, rows) as found:
-            for part in found:
-                forecasts = of_part(self._files.columns_of(part))
-                yield forecasts
-                done += len(forecasts.panel)
+            first: BadSeriesError | None = None
+            for number, part in enumerate(found):
+                try:
+                    forecasts = of_part(self._files.columns_of(part))
+                except BadSeriesError as error:
+                    first = error if number == 0 else first
+                    done += error.count
+                    yield error.note
+                else:
+                    first = None
+                    yield forecasts
+                    panel = forecasts.panel
+                    left_out = (one.count for one in panel.notes if one.kind == "bad-series")
+                    done += len(panel) + sum(left_out)
                 told(done, series)
+            if first is not None:
+                raise first
 
     def _rows_at_once(self, series: int) -> int:
         needed = BYTES_ANYWAY + BYTES_A_SERIES * series + BYTES_A_ROW * FEWEST_ROWS
@@ -148,15 +165,17 @@ def read_in_passes(data: object, memory: object) -> bool:
     if not isinstance(data, str | os.PathLike):
         return False
     source = Path(data)
-    if not (source.is_dir() or is_pattern(source)):
+    if not is_several(source):
         return False
+    if text := csv_files(source):
+        return sum(one.stat().st_size for one in text) > MANY_BYTES
     files = parquet_files(source)
     if len(files) < 2 or importlib.util.find_spec("pyarrow") is None:  # which reading says
         return False
     return FileSet(source, tuple(files), ()).rows > MANY_ROWS
 
 
-def write_forecasts(path: Path, found: Iterator[Forecasts], model: str) -> Written:
+def write_forecasts(path: Path, found: Iterator[Forecasts | Note], model: str) -> Written:
     """Writes forecasts to a file as they come; it is there once all of them are.
 
     Raises
@@ -165,30 +184,20 @@ def write_forecasts(path: Path, found: Iterator[Forecasts], model: str) -> Writt
         The file cannot be written; one that was there before is whole.
     """
     series = rows = 0
-    notes: dict[str, list[Note]] = {}
+    notes = PartNotes()
     with written_atomically(path) as stream, _writer(path, stream) as write:
         for one in found:
+            if isinstance(one, Note):
+                notes.add([one])
+                continue
             try:
                 write(one, model)
             except OSError as error:
                 raise write_error(path, error) from None
             series += len(one.panel)
             rows += one.values.size
-            for note in one.panel.notes:
-                notes.setdefault(note.kind, []).append(Note(note.kind, note.text, note.count))
-                if len(notes[note.kind]) > 1:
-                    notes[note.kind][:] = [_together(notes[note.kind])]
-    told = tuple(some[0] for kind, some in notes.items() if kind not in OF_EVERY_PART)
-    return Written(series, rows, told)
-
-
-def _together(notes: list[Note]) -> Note:
-    """Two notes of one kind as one: the text of the first, which names a place, and the count."""
-    first, second = notes
-    mark = " in all; in one part: "
-    text = first.text.partition(mark)[2] or first.text
-    count = first.count + second.count
-    return Note(first.kind, f"{count:,}{mark}{text}", count)
+            notes.add(one.panel.notes)
+    return Written(series, rows, notes.all())
 
 
 @contextmanager

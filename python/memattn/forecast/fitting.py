@@ -6,37 +6,30 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from memattn.errors import DataError, quoted, refused
-from memattn.forecast.arguments import LEVELS, check_trained
+from memattn.errors import DataError, quoted
 from memattn.forecast.baselines import naive
 from memattn.forecast.checkpoint import Trainer, train_model
 from memattn.forecast.conformal import (
     Calibration,
     Domain,
-    ages,
-    between_levels,
     calibrate,
     domain_of,
-    interval_ends,
     points_of,
-    rolling_ends,
 )
 from memattn.forecast.data.columns import Array
-from memattn.forecast.data.frames import Intervals
 from memattn.forecast.data.long_rows import Note, plural
 from memattn.forecast.data.panel import Panel
-from memattn.forecast.data.time_zones import Ticks
 from memattn.forecast.data.windows import (
     Windows,
     last_windows,
     rolling_windows,
+    windows_from,
     with_their_series,
 )
 from memattn.forecast.forecaster_settings import (
     ALONE,
     Settings,
     begin,
-    only_levels,
     stride,
     trained_levels,
     uses_prior,
@@ -207,7 +200,7 @@ def _held_out(fitted: Fitted, val_size: int, start: Start | None) -> tuple[Windo
     rolling = rolling_windows(panel, every, rows // every, every).at_phase(panel, phase, every)
     if start is not None:
         rolling = start.unseen(panel, rolling)
-    return (_some_windows(rolling.clear(panel, horizon)) if len(rolling) else rolling), reach, rows
+    return (some_windows(rolling.clear(panel, horizon)) if len(rolling) else rolling), reach, rows
 
 
 def _too_few_unseen(fitted: Fitted, val_size: int, start: Start) -> str:
@@ -270,10 +263,10 @@ def _own_past(panel: Panel, settings: Settings) -> Windows | None:
     if int(whole.sum()) < FEWEST_OF_PRIOR:
         return None
     some = np.arange(0, len(windows), max(1, len(windows) // MOST_OF_PRIOR))
-    return _some_windows(Windows(windows.series[some], windows.ends[some]))
+    return some_windows(Windows(windows.series[some], windows.ends[some]))
 
 
-def _some_windows(windows: Windows) -> Windows:
+def some_windows(windows: Windows) -> Windows:
     """Returns the windows that are long enough to forecast, if any, at most MOST_WINDOWS."""
     usable = np.flatnonzero(windows.ends >= FEWEST_VALUES)
     if not len(usable):
@@ -414,87 +407,3 @@ def forecast_in_sample(fitted: Fitted) -> tuple[Windows, Array]:
         points = forecast(fitted.model, *with_their_series(panel, part)).points
         found[rows] = points[:, :every]
     return windows, found
-
-
-def available_levels(fitted: Fitted) -> tuple[float, ...]:
-    """The levels to show when nobody names any; without one there are no intervals at all.
-
-    Trained quantiles give the levels that were trained, calibrated or not; otherwise a calibration
-    gives any level, and these are the usual ones.
-    """
-    if uses_prior(fitted.settings):
-        return LEVELS
-    if trained_levels(fitted.settings):
-        there = fitted.calibration is not None or fitted.settings["steps"].value > 0
-        return trained_levels(fitted.settings) if there else ()
-    return LEVELS if fitted.calibration is not None else ()
-
-
-def intervals_of(
-    where: str,
-    fitted: Fitted,
-    forecasts: WindowForecasts,
-    levels: list[float],
-    later: tuple[Panel, Windows] | None = None,
-) -> Intervals:
-    """The intervals of forecasts; ValueError for levels that fit has not calibrated or trained.
-
-    With a prior any level can be had: it lies between the trained ones.
-
-    With `later`, the windows and their panel, each is calibrated on the errors known when it began.
-    """
-    if not levels:
-        return {}
-    if uses_prior(fitted.settings):
-        ends = _ends_of(fitted, forecasts, [*trained_levels(fitted.settings)], later)
-        return between_levels(ends, forecasts.points, forecasts.domain, levels)
-    check_levels(where, fitted, levels)
-    return _ends_of(fitted, forecasts, levels, later)
-
-
-def check_levels(where: str, fitted: Fitted, levels: list[float]) -> None:
-    """ValueError for levels that fit has not calibrated or trained."""
-    if not levels or uses_prior(fitted.settings):
-        return
-    check_trained(where, only_levels(fitted.settings), levels)
-    if not available_levels(fitted):
-        hint = "fit with intervals=True and let the training end"
-        raise refused(where, "level", f"this fit has no intervals: {hint}")
-
-
-def _ends_of(
-    fitted: Fitted,
-    forecasts: WindowForecasts,
-    levels: list[float],
-    later: tuple[Panel, Windows] | None,
-) -> Intervals:
-    """As `intervals_of`, of levels that were calibrated or trained."""
-    trained = trained_levels(fitted.settings)
-    calibration, domain, quantiles = fitted.calibration, forecasts.domain, forecasts.quantiles
-    if later is None or calibration is None:
-        return interval_ends(calibration, domain, quantiles, levels, trained)
-    panel, windows = later
-    age = ages(panel, windows)
-    between = _between(windows, stride(fitted.settings))
-    since = _some_windows(between.clear(panel, quantiles.shape[-1]))
-    if len(since):
-        then = forecast(fitted.model, panel, since).quantiles
-        logs, apart = fitted.settings["logs"].value, stride(fitted.settings)
-        more = calibrate(panel, since, then, logs, trained, apart)
-        calibration = calibration.joined(more, int(age.max()))
-        return rolling_ends(calibration, age, domain, quantiles, levels, trained)
-    return interval_ends(calibration, domain, quantiles, levels, trained)
-
-
-def _between(windows: Windows, every: int) -> Windows:
-    """A window for each row, or `every` so many, from a series' first one to before its last."""
-    series, first, count = np.unique(windows.series, return_index=True, return_counts=True)
-    begin = windows.ends[first]
-    rows = windows.ends[first + count - 1] - begin
-    return windows_from(series, begin, -(-rows // every), every)
-
-
-def windows_from(series: Ticks, first: Ticks, count: Ticks, every: int = 1) -> Windows:
-    """So many windows of each series, the first one after `first` values, then one a row."""
-    place = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
-    return Windows(np.repeat(series, count), np.repeat(first, count) + every * place)

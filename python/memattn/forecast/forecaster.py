@@ -24,12 +24,9 @@ from memattn.forecast.data.windows import last_windows
 from memattn.forecast.engines import is_engine_table
 from memattn.forecast.evaluation import Evaluation
 from memattn.forecast.file_passes import Passes, Written, read_in_passes, write_forecasts
-from memattn.forecast.fitting import (
-    forecast,
-    forecast_in_sample,
-    intervals_of,
-)
+from memattn.forecast.fitting import forecast, forecast_in_sample
 from memattn.forecast.forecaster_engines import ForecasterEngines
+from memattn.forecast.intervals import intervals_of
 from memattn.forecast.progress import Progress, SeriesProgress, progress_of, series_progress
 from memattn.layer_options import Precision, checked_precision
 
@@ -131,10 +128,10 @@ class Forecaster(ForecasterEngines):
         Parameters
         ----------
         data : DataFrame, path or Panel
-            A data frame of pandas, Polars, PyArrow or another library that narwhals supports, or a
-            CSV or Parquet file, long or wide; or a `Panel`. Several Parquet files: a folder, or a
-            pattern such as ``"sales/*.parquet"``. Or a long table of Ray, Dask or Spark
-            (docs/scale.md); the forecaster then keeps no series.
+            A data frame of pandas, Polars, PyArrow or another library that narwhals reads, or a CSV
+            or Parquet file, each long or wide; or what `panel_from_frame` made. Or several files of
+            one kind: a folder, or a pattern such as ``"sales/*.parquet"``. Or a long table of Ray,
+            Dask or Spark (docs/scale.md), of which the forecaster then keeps no series.
         val_size : int
             Number of last values of each series, at least `horizon`, to calibrate intervals on
             instead of training on them. This saves the second training, but the model does not
@@ -157,10 +154,9 @@ class Forecaster(ForecasterEngines):
             rows that are new to it calibrate intervals; if there are too few, intervals stay as
             before.
         memory : int or str, optional
-            Limit of memory, such as ``"2GiB"``, for a long table in Parquet files. They are read in
-            passes, and the forecaster keeps none of their series; `write_forecasts` forecasts them.
-            Default: 2 GiB for more than 20 million rows in several files; other data is read at
-            once.
+            Bytes, such as ``"2GiB"``, that a long table in files may take: they are read in passes,
+            and the forecaster keeps none of their series; `write_forecasts` forecasts them.
+            Default: 2 GiB for more than 20 million rows in several files; others are read at once.
 
         Returns
         -------
@@ -271,7 +267,7 @@ class Forecaster(ForecasterEngines):
         memory: int | str | None = None,
         progress: SeriesProgress | bool | None = None,
     ) -> Written:
-        """Forecast series in Parquet files and write a file, within limited memory.
+        """Forecast series in files into a file, whatever memory there is.
 
         The forecasts equal those of `predict` to the bit. Series are written in the order in which
         they end in the files. If the rows of many series are spread over the files, they are sorted
@@ -283,7 +279,7 @@ class Forecaster(ForecasterEngines):
             The file to write, ``*.parquet``, ``*.csv`` or ``*.csv.gz``. It appears when it is
             complete.
         data : path
-            A Parquet file, a folder of them, or a pattern such as ``"sales/*.parquet"``.
+            A Parquet or CSV file, a folder of them, or a pattern such as ``"sales/*.parquet"``.
         X_df, static_df, level, h
             As in `predict`.
         memory : int or str, optional
@@ -425,11 +421,14 @@ class Forecaster(ForecasterEngines):
             If no series is longer than the horizon, or an option is invalid.
         """
         if is_engine_table(data):
-            return self._cross_validation_on_engine(
-                data, self._rolling("Forecaster.cross_validation", n_windows, step_size),
-                val_size=val_size, refit=refit, static_df=static_df, level=level,
-                progress=progress, checkpoint=checkpoint, resume=resume,
-            )  # fmt: skip
+            where = "Forecaster.cross_validation"
+            rolling = self._rolling(where, n_windows, step_size)
+            with progress_of(where, progress) as told:
+                how = self._training(
+                    where, rolling, refit, val_size=val_size, level=level, progress=told,
+                    checkpoint=checkpoint, resume=resume,
+                )  # fmt: skip
+                return self._cross_validation_on_engine(how, data, static_df)
         result = self.backtest(
             data, n_windows, step_size=step_size, val_size=val_size, refit=refit,
             static_df=static_df, level=level, progress=progress, checkpoint=checkpoint,
@@ -457,26 +456,23 @@ class Forecaster(ForecasterEngines):
         Returns
         -------
         Evaluation
-            Arrays (W, horizon) for W windows; `Evaluation.to_frame` returns a table.
+            Arrays (W, horizon) for W windows; `Evaluation.to_frame` returns a table. For a table of
+            an engine it has the same measures, but no arrays; its table is the engine's.
         """
         where = "Forecaster.cross_validation"
-        if is_engine_table(data):
-            problem = "backtest() does not take a table of an engine"
-            raise refused("Forecaster.backtest", "data", f"{problem}; use cross_validation()")
-        check_val_size(where, val_size, self.horizon)
+        rolling = self._rolling(where, n_windows, step_size)
         with progress_of(where, progress) as told:
+            how = self._training(
+                where, rolling, refit, val_size=val_size, level=level, progress=told,
+                checkpoint=checkpoint, resume=resume,
+            )  # fmt: skip
+            if is_engine_table(data):
+                found: Evaluation = self._backtest_on_engine(how, data, static_df)
+                return found
             result = backtest(
-                where,
+                how,
                 lambda held: self._panel(where, data, held, static_df=static_df),
                 partial(self._choose, where),
-                self._rolling(where, n_windows, step_size),
-                val_size=val_size,
-                refit=refit,
-                levels=checked_levels(where, level),
-                calibrated=self.intervals or not self.trained_levels,
-                progress=told,
-                checkpoint=checkpoint,
-                resume=resume,
-                seed=self.seed,
+                self.seed,
             )
         return replace(result, alias=self.alias)

@@ -11,7 +11,7 @@ from memattn.forecast.arguments import EXOG, whole_number
 from memattn.forecast.data.future_rows import with_future
 from memattn.forecast.data.panel import Data, Join, Panel, Table, panel_of
 from memattn.forecast.data.time_zones import Ticks
-from memattn.forecast.data.windows import Rolling, last_windows
+from memattn.forecast.data.windows import Least, Rolling, last_windows
 from memattn.forecast.fitting import Fitted
 from memattn.forecast.forecaster_settings import Settings, choose_settings, stride
 from memattn.forecast.forecaster_state import ForecasterState
@@ -91,6 +91,7 @@ class ForecasterData(ForecasterState):
         like: Panel | None = None,
         static_df: Table | None = None,
         join: Join | None = None,
+        least: Least | None = None,
     ) -> Panel:
         names = ["freq", "season", "id_col", "time_col", "target_col", "day_first", "on_bad_series"]
         names += [*EXOG, "calendar", "country"] if self.has_covariates else []
@@ -99,7 +100,7 @@ class ForecasterData(ForecasterState):
             options |= {"ahead": self.horizon, "static_df": static_df}
         elif static_df is not None:
             raise refused(where, "static_df", "needs stat_exog_list, which names its columns")
-        panel = panel_of(where, data, held=held, like=like, join=join, **options)
+        panel = panel_of(where, data, held=held, least=least, like=like, join=join, **options)
         if self.alias in (panel.form.id_col, panel.form.time_col, panel.form.target_col):
             problem = f"{self.alias!r} is a column of the data; choose another name"
             raise refused(where, "alias", problem)

@@ -5,22 +5,27 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from memattn.errors import DataError, refused
 from memattn.forecast.arguments import Levels, check_val_size, checked_levels, whole_number
-from memattn.forecast.backtest import chosen, no_window
-from memattn.forecast.checkpoint import trainer_of
+from memattn.forecast.backtest import Training, no_window, plan_of, trained_models
+from memattn.forecast.data.bad_series import DROP
+from memattn.forecast.data.frequency import Frequency
 from memattn.forecast.data.long_rows import Note
-from memattn.forecast.data.panel import panel_with_season
+from memattn.forecast.data.panel import Panel, panel_with_season
 from memattn.forecast.data.series_sample import sample_read
-from memattn.forecast.data.windows import Rolling, known_rows, rolling_windows
-from memattn.forecast.fitting import Fitted, check_levels, train
+from memattn.forecast.data.windows import Extent, Least, Rolling
+from memattn.forecast.fitting import Fitted
 from memattn.forecast.forecaster_file import forecaster_bytes, without_series
 from memattn.forecast.forecaster_fit import ForecasterFit
-from memattn.forecast.progress import Progress, progress_of
-from memattn.forecast.sampled_fit import with_sample
+from memattn.forecast.intervals import check_levels
+from memattn.forecast.progress import Progress
 from memattn.forecast.starting import Start
+
+if TYPE_CHECKING:
+    from memattn.forecast.engines.distributed import WindowWork
+    from memattn.forecast.engines.windows import Sent
 
 
 class ForecasterEngines(ForecasterFit):
@@ -49,60 +54,82 @@ class ForecasterEngines(ForecasterFit):
         fitted = self._fit_panel(where, replace(panel, given=None), sample, start, **how)
         return without_series(fitted)
 
-    def _cross_validation_on_engine(
+    def _training(
         self,
-        data: Any,
+        where: str,
         rolling: Rolling,
+        refit: bool | int,
         *,
         val_size: int,
-        refit: bool | int,
-        static_df: Any,
         level: Levels,
-        progress: Progress | bool | None,
+        progress: Progress | None,
         checkpoint: str | os.PathLike[str] | None,
         resume: bool,
-    ) -> Any:
-        """The forecasts of windows of a table of an engine, by one model, as one of the same."""
-        from memattn.forecast.engines.distributed import in_sample, least_on, sample_on, windows_on
-
-        where = "Forecaster.cross_validation"
+    ) -> Training:
+        """How the models of a backtest are trained."""
         check_val_size(where, val_size, self.horizon)
-        levels = checked_levels(where, level)
-        if not isinstance(refit, bool) or refit:
-            problem = "expected False on an engine, where one model forecasts all windows"
-            raise refused(where, "refit", f"found {refit!r}, {problem}")
-        if levels and rolling.n_windows > 1:
-            problem = "intervals of several windows need the earlier windows of all series"
-            raise refused(where, "level", f"{problem}; on an engine pass n_windows=1 or no level")
+        return Training(
+            where, plan_of(where, rolling, refit), refit, val_size, checked_levels(where, level),
+            self.intervals or not self.trained_levels, progress, checkpoint, resume,
+        )  # fmt: skip
+
+    def _cross_validation_on_engine(self, how: Training, data: Any, static_df: Any) -> Any:
+        """The forecasts of windows of a table of an engine, as one of the same."""
+        work, extent, models, _ = self._windows_on_engine(how, data, static_df)
+        rows, self.__dict__["_worker_notes"] = work.forecasts(extent, models, how.levels)
+        return rows
+
+    def _backtest_on_engine(self, how: Training, data: Any, static_df: Any) -> Any:
+        """The errors of forecasts of windows of a table of an engine."""
+        work, extent, models, season = self._windows_on_engine(how, data, static_df)
+        found, self.__dict__["_worker_notes"] = work.measures(extent, models, how.levels, season)
+        return found
+
+    def _windows_on_engine(
+        self, how: Training, data: Any, static_df: Any
+    ) -> tuple[WindowWork, Extent, list[Sent], int]:
+        """The work on windows of a table of an engine, how they lie, their models, the season."""
+        from memattn.forecast.engines.distributed import WindowWork, in_sample, sample_on
+        from memattn.forecast.engines.windows import Sent
+
+        where, rolling = how.where, how.plan.rolling
         found = sample_on(where, self, data, static_df)
-        try:
-            panel = self._panel(where, found.data, rolling, static_df=found.static_df)
-        except DataError as error:
-            raise in_sample(error, found) from None
+        work = WindowWork(where, self, data, static_df, how.plan)
+
+        def read(least: Least | None) -> Panel:
+            try:
+                return self._panel(
+                    where, found.data, rolling, static_df=found.static_df, least=least
+                )
+            except DataError as error:
+                raise in_sample(error, found) from None
+
+        panel = read(None)
+        extent = how.plan.extent(panel) if found.is_all else None
+        tried: list[Frequency] = []
+        while extent is None:  # what is known before the first window decides on the frequency
+            if panel.frequency in tried:
+                problem = "found another frequency the more rows are known, expected one; "
+                raise DataError("no-frequency", problem + "pass {freq}", argument="freq")
+            tried.append(panel.frequency)
+            first = work.extent(panel)
+            if first.places and self.on_bad_series == DROP:
+                first = work.extent(panel, first.first)  # without those that have gaps
+            again = read(first.first) if first.places else panel
+            extent = first if again.frequency == panel.frequency else None
+            panel = again
+        if not extent.places:
+            raise no_window(where, extent.span.longest, self.horizon)
         sample = None if found.is_all else sample_read(panel)
         panel = replace(panel if sample is None else sample.panel, given=None)
-        windows = rolling_windows(panel, *rolling)
-        if not len(windows):
-            raise no_window(where, panel, self.horizon)
         if panel.season_found:
             panel, _ = panel_with_season(panel, rolling)
-        # Nothing is trained on that comes after the first window of any series.
-        tables = data, static_df, rolling
-        least = None if found.is_all else least_on(where, self, panel, *tables)
-        known = panel.until(known_rows(panel, windows, least))
-        settings, prior = chosen(partial(self._choose, where), known, val_size, panel, windows)
-        if sample is not None:
-            settings = with_sample(settings, panel)
-        calibrated = bool(levels) and (self.intervals or not self.trained_levels)
-        choices = {"n_windows": rolling.n_windows, "step_size": rolling.step_size}
-        choices |= {"refit": refit, "val_size": val_size, "intervals": calibrated}
-        trainer = trainer_of(where, panel, settings, checkpoint, resume, **choices)
-        with progress_of(where, progress) as told:
-            fitted = train(known, settings, val_size, told, calibrated, trainer, "0.", prior)
-        check_levels(where, fitted, levels)
-        model = forecaster_bytes(fitted, self, series=False)
-        rows, self.__dict__["_worker_notes"] = windows_on(where, self, model, *tables, levels)
-        return rows
+        choose = partial(self._choose, where)
+        models = [
+            Sent(one.place, forecaster_bytes(one.fitted, self, series=False), one.ages)
+            for one in trained_models(how, panel, extent, choose, sampled=sample is not None)
+        ]
+        return work, extent, models, panel.season
 
     def _predict_on_engine(
         self,

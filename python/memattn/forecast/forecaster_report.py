@@ -10,8 +10,9 @@ from memattn.files import write_atomically
 from memattn.forecast.arguments import Levels, checked_levels
 from memattn.forecast.evaluation import Evaluation, evaluate_held_out
 from memattn.forecast.explanation import Explanation, explain
-from memattn.forecast.fitting import Fitted, available_levels
+from memattn.forecast.fitting import Fitted
 from memattn.forecast.forecaster_pretraining import ForecasterPretraining
+from memattn.forecast.intervals import available_levels
 
 
 class ForecasterReport(ForecasterPretraining):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from memattn.errors import refused
 from memattn.forecast.arguments import ForecasterOptions
 from memattn.forecast.data.long_rows import Note
-from memattn.forecast.fitting import Fitted, available_levels
+from memattn.forecast.fitting import Fitted
 from memattn.forecast.forecaster_file import (
     DTYPES,
     forecaster_bytes,
@@ -19,6 +19,7 @@ from memattn.forecast.forecaster_file import (
     write_forecaster,
 )
 from memattn.forecast.forecaster_settings import Settings
+from memattn.forecast.intervals import available_levels
 
 if TYPE_CHECKING:
     from typing_extensions import Self

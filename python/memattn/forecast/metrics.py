@@ -44,6 +44,56 @@ class WindowErrors:
     rmsse: Array
 
 
+@dataclass(frozen=True)
+class Total:
+    """An exact sum of numbers: those of parts add up to that of the whole, in any order.
+
+    Attributes
+    ----------
+    units : int
+        The sum of the finite numbers, in steps of 2**-1074, the smallest between two floats.
+    count : int
+        How many numbers there are.
+    infinite : int
+        How many of them are infinite.
+    """
+
+    units: int = 0
+    count: int = 0
+    infinite: int = 0
+
+    @staticmethod
+    def of(values: Array) -> Total:
+        """The total of numbers of at least 0, without those that are NaN."""
+        known = values[~np.isnan(values)]
+        finite = known[np.isfinite(known)]
+        mantissas, exponents = np.frexp(finite)
+        # Halves of 27 and 26 bits: sums of 2**26 of them are exact.
+        high, low = np.divmod(np.ldexp(mantissas, 53), 2.0**26)
+        units = 0
+        for part in range(0, len(finite), 1 << 26):
+            some = slice(part, part + (1 << 26))
+            powers, place = np.unique(exponents[some], return_inverse=True)
+            sums = (np.bincount(place, weights=half[some]) for half in (high, low))
+            for power, upper, lower in zip(powers, *sums, strict=True):
+                shift = int(power) - 53 + 1074
+                whole = (int(upper) << 26) + int(lower)
+                units += whole << shift if shift >= 0 else whole >> -shift
+        return Total(units, len(known), len(known) - len(finite))
+
+    def __add__(self, other: Total) -> Total:
+        return Total(
+            self.units + other.units, self.count + other.count, self.infinite + other.infinite
+        )
+
+    @property
+    def mean(self) -> float | None:
+        """The mean, rounded once; None for that of no numbers."""
+        if not self.count:
+            return None
+        return math.inf if self.infinite else self.units / (self.count << 1074)
+
+
 def mean_error(values: Array, group: Integers) -> tuple[Array, int]:
     """The standard error of the mean over the last axis, and the number of groups.
 
@@ -120,19 +170,8 @@ def _ratios(value: Array, scale: Array) -> Array:
 
 def mean_defined(values: Array) -> tuple[float | None, int]:
     """The mean of the values that are not NaN, None for none, and how many were left out."""
-    known = values[~np.isnan(values)]
-    return (float(np.mean(known)) if len(known) else None), len(values) - len(known)
-
-
-def interval_coverage(truth: Array, low: Array, high: Array) -> float | None:
-    """The share of known truths from `low` to `high`, in percent; None without any.
-
-    Truths that are NaN are not known; an end that is NaN covers nothing.
-    """
-    known = ~np.isnan(truth)
-    if not known.any():
-        return None
-    return float(100 * np.mean(((low <= truth) & (truth <= high))[known]))
+    total = Total.of(values)
+    return total.mean, len(values) - total.count
 
 
 def skill(error: float | None, baseline: float | None) -> float | None:

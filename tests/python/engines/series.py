@@ -9,6 +9,12 @@ import pandas as pd
 from memattn.forecast import Forecaster
 
 KINDS = ["rain", "sun", "wind"]
+LISTS: dict[str, Any] = {"futr_exog_list": ["price", "weather"], "stat_exog_list": ["region"]}
+
+
+def short(**options: Any) -> Forecaster:
+    """A forecaster that is trained in no time."""
+    return Forecaster(**{"horizon": 3, "season": 12, "steps": 5, **options})
 
 
 def months(count: int = 40, rows: int = 40) -> pd.DataFrame:

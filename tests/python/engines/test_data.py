@@ -8,22 +8,15 @@ import pandas as pd
 import pytest
 
 from memattn.errors import DataError
-from memattn.forecast import Forecaster
 from memattn.forecast.data import series_sample
 from memattn.forecast.data.series_sample import Budget
 
-from .series import assert_same_model, assert_same_rows, months, plain, shops
-
-LISTS: dict[str, Any] = {"futr_exog_list": ["price", "weather"], "stat_exog_list": ["region"]}
+from .series import LISTS, assert_same_model, assert_same_rows, months, plain, shops, short
 
 
 @pytest.fixture(autouse=True)
 def budget(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(series_sample, "BUDGET", Budget(400, 3))
-
-
-def short(**options: Any) -> Forecaster:
-    return Forecaster(**{"horizon": 3, "season": 12, "steps": 5, **options})
 
 
 @pytest.mark.parametrize("where", ["engine", "local"])
@@ -187,48 +180,6 @@ def test_what_cannot_be_done_is_refused_in_one_sentence(engine: Any, tmp_path: P
     empty = engine.send(months(5).head(0))
     with pytest.raises(DataError, match="data: found no rows, expected some series"):
         short().fit(empty)
-
-
-@pytest.mark.parametrize("options", [{"n_windows": 1, "level": [80]}, {"n_windows": 3}])
-def test_windows_of_the_past(engine: Any, options: dict[str, Any]) -> None:
-    table = months(30)
-    late = table["unique_id"].isin(["series 3", "series 4"])
-    table.loc[late, "ds"] -= pd.Timedelta(days=31 * 7)  # these end before the others
-    table["ds"] = table["ds"].dt.to_period("M").dt.start_time.dt.as_unit("us")
-    expected = short().cross_validation(table, step_size=2, **options)
-    given = engine.send(table, 3)
-    found = short()
-    rows = found.cross_validation(given, step_size=2, **options)
-    assert isinstance(rows, engine.kind)
-    keys = ["unique_id", "cutoff", "ds"]
-    expected = expected.sort_values(keys).reset_index(drop=True)
-    rows = engine.back(rows).sort_values(keys).reset_index(drop=True)
-    rows = rows.astype(dict(expected.dtypes))
-    pd.testing.assert_frame_equal(rows, expected, check_exact=True)
-    with pytest.raises(RuntimeError, match="not fitted"):
-        found.settings  # noqa: B018
-
-
-def test_windows_with_covariates(engine: Any) -> None:
-    table, _, static = shops()
-    options = {"horizon": 4, "season": 7, **LISTS}
-    expected = short(**options).cross_validation(table, 1, static_df=static, level=[80])
-    rows = engine.back(
-        short(**options).cross_validation(engine.send(table, 2), 1, static_df=static, level=[80])
-    )
-    assert_same_rows(rows, expected)
-
-
-def test_what_a_backtest_cannot_do_is_refused(engine: Any) -> None:
-    given = engine.send(months(5))
-    with pytest.raises(DataError, match=r"Forecaster.backtest: data: .*; use cross_validation"):
-        short().backtest(given)
-    with pytest.raises(DataError, match="refit: found True, expected False on an engine"):
-        short().cross_validation(given, 2, refit=True)
-    with pytest.raises(DataError, match=r"level: intervals of several windows .* n_windows=1"):
-        short().cross_validation(given, 2, level=[80])
-    with pytest.raises(DataError, match="the longest series has 44 values, expected more"):
-        short(horizon=50).cross_validation(given)
 
 
 def test_the_parts_of_a_table_choose_nothing(engine: Any) -> None:

@@ -14,7 +14,6 @@ from memattn.forecast.conformal import (
     SHARED,
     Calibration,
     Domain,
-    ages,
     calibrate,
     conformal_quantile,
     domain_of,
@@ -22,7 +21,7 @@ from memattn.forecast.conformal import (
     rolling_ends,
 )
 from memattn.forecast.data.panel import Panel
-from memattn.forecast.data.windows import Windows, last_windows, rolling_windows
+from memattn.forecast.data.windows import Windows, ages, last_windows, rolling_windows
 
 from .panels import flat_panel
 
@@ -245,6 +244,21 @@ def test_before_is_what_was_known_then() -> None:
     expected = interval_ends(then, first, points[:2], [80])[80]
     np.testing.assert_array_equal((low[:2], high[:2]), expected)
     assert not np.array_equal(high[2] - points[2], high[1] - points[1])
+
+
+def test_ends_of_some_windows_are_those_of_all() -> None:
+    panel = flat_panel(walks(3, 400, 5, False))
+    windows = rolling_windows(panel, 4, 90, 3)
+    forecasts = naive(panel, windows, 4)
+    calibration = calibrate(panel, windows, forecasts)
+    age, domain = ages(panel, windows), domain_of(panel, windows)
+    low, high = rolling_ends(calibration, age, domain, forecasts, [80])[80]
+    some = np.zeros(len(windows), dtype=bool)
+    some[45::7] = True  # of each series, not the oldest
+    part = age[some], domain[some], forecasts[some], [80]
+    found = rolling_ends(calibration, *part, among=np.unique(age))[80]
+    np.testing.assert_array_equal(found, (low[some], high[some]))
+    assert not np.array_equal(rolling_ends(calibration, *part)[80], found)
 
 
 def test_errors_of_long_ago_count_less_and_then_not_at_all() -> None:

@@ -12,7 +12,6 @@ from memattn.forecast import Forecaster
 from memattn.forecast.data.panel import Panel
 from memattn.forecast.data.windows import Windows, rolling_windows
 from memattn.forecast.evaluation import (
-    METHODS,
     MODEL,
     Evaluation,
     evaluate,
@@ -22,6 +21,7 @@ from memattn.forecast.evaluation import (
 )
 from memattn.forecast.fitting import HeldOut
 from memattn.forecast.forecaster_settings import Setting
+from memattn.forecast.measured import METHODS
 
 from .panels import flat_panel
 

@@ -9,8 +9,8 @@ import pytest
 
 from memattn.errors import DataError
 from memattn.forecast import Forecaster, file_passes
-from memattn.forecast.data import file_set
 from memattn.forecast.data.file_set import FileSet
+from memattn.forecast.data.file_sets import file_set
 
 from .covariate_tables import LISTS, shops
 from .folders import (
@@ -248,9 +248,37 @@ def test_bad_series_are_left_out_and_counted(tmp_path: Path) -> None:
         forecaster().fit(rows[~bad]).write_forecasts(tmp_path / "o.csv", folder)
 
 
+@pytest.mark.parametrize("file", [0, 2])
+def test_a_part_of_bad_series_alone_is_left_out_too(file: int, tmp_path: Path) -> None:
+    parts = by_series(table(), 4)
+    bad = parts[file].unique_id.unique()
+    parts[file] = parts[file].assign(y=parts[file].y.where(parts[file].ds != "2016-03-01", np.inf))
+    folder = write(tmp_path / "in", parts)
+    fitted = forecaster(on_bad_series="drop").fit(table())
+    told: list[tuple[int, int]] = []
+    done = fitted.write_forecasts(
+        tmp_path / "o.parquet", folder, progress=lambda *one: told.append(one)
+    )
+    found = pd.read_parquet(tmp_path / "o.parquet")
+    whole = fitted.predict(table())
+    same(found, whole[~whole.unique_id.isin(bad)])
+    assert done.series == 30
+    assert [note.count for note in done.notes if note.kind == "bad-series"] == [10]
+    assert told[-1] == (40, 40)
+
+
+def test_nothing_but_bad_series_is_an_error(tmp_path: Path) -> None:
+    fitted = forecaster(on_bad_series="drop").fit(table())
+    rows = table().assign(y=np.inf)
+    folder = write(tmp_path / "in", by_series(rows, 4))
+    with pytest.raises(DataError, match=r'part-00.parquet.*: row 1: .*series "shop 00".*found inf'):
+        fitted.write_forecasts(tmp_path / "o.csv", folder)
+    assert not (tmp_path / "o.csv").exists()
+
+
 def test_files_know_their_rows(tmp_path: Path) -> None:
     folder = write(tmp_path / "in", cut(table(), 3))
-    files = file_set.file_set(folder, ["unique_id"])
+    files = file_set(folder, ["unique_id"])
     assert isinstance(files, FileSet)
     assert files.rows == len(table())
     assert files.place(0) == (folder / "part-00.parquet", 0)

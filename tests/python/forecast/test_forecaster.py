@@ -269,7 +269,7 @@ def test_horizon_longer_than_history() -> None:
     assert np.isfinite(found["memattn"]).all()
     known = found["memattn-lo-80"].notna().to_numpy().reshape(30, 12)
     np.testing.assert_array_equal(known, np.tile(np.arange(12) < 3, (30, 1)))
-    assert "reach 3 of 12 steps ahead" in note(forecaster, "calibration")
+    assert "only 3 of 12 steps ahead have an interval" in note(forecaster, "calibration")
 
 
 def test_a_single_value() -> None:
@@ -299,7 +299,7 @@ def test_other_series_at_predict(frame: pd.DataFrame, fitted: Forecaster) -> Non
     daily["ds"] = pd.Timestamp("2020-01-01") + pd.to_timedelta(
         other.groupby("unique_id").cumcount(), unit="D"
     )
-    with pytest.raises(DataError, match=r"row 1 \(2020-01-01\), expected one row every month, as"):
+    with pytest.raises(DataError, match=r"row 1 \(2020-01-01\), expected one row every month as"):
         fitted.predict(data=daily)
 
 
@@ -321,7 +321,7 @@ def test_levels(fitted: Forecaster) -> None:
     assert "memattn-lo-97.5" in fitted.predict(level=(97.5,)).columns
     pd.testing.assert_frame_equal(fitted.predict(level=80), fitted.predict(level=[80]))
     for level in ("80", b"80", object()):
-        with pytest.raises(TypeError, match=r"level: found .*, expected a list of percents"):
+        with pytest.raises(TypeError, match=r"level: found .*, expected a list of percentages"):
             fitted.predict(level=level)  # type: ignore[arg-type]
     for nonsense in (["80"], [True], [None], [[80]], [1j]):
         with pytest.raises(TypeError, match="expected numbers in percent"):
@@ -434,7 +434,7 @@ def test_forecasts_are_the_table_as_arrays(fitted: Forecaster) -> None:
 
 def test_the_panel_of_data_is_that_of_predict(fitted: Forecaster, frame: pd.DataFrame) -> None:
     assert fitted.panel(frame).lengths.tolist() == panel_from_frame(frame).lengths.tolist()
-    with pytest.raises(DataError, match="expected one row every month, as in fit"):
+    with pytest.raises(DataError, match="expected one row every month as in fit"):
         fitted.panel(pd.DataFrame({"ds": pd.date_range("2024-01-01", periods=9), "y": 1.0}))
 
 

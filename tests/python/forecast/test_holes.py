@@ -12,7 +12,8 @@ from memattn.forecast.data.frames import cross_validation_frame
 from memattn.forecast.data.panel import panel_from_file
 from memattn.forecast.data.table_files import table_bytes
 from memattn.forecast.data.windows import Windows, known_before, rolling_windows
-from memattn.forecast.evaluation import MODEL, NAIVE, evaluate, separate_windows
+from memattn.forecast.evaluation import MODEL, evaluate, separate_windows
+from memattn.forecast.measured import NAIVE
 
 from .panels import days, flat_panel, one_series, write_csv
 

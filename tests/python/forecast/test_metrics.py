@@ -1,10 +1,12 @@
 """Metrics, by hand and at their edges."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 
 from memattn.forecast.metrics import (
-    interval_coverage,
+    Total,
     mean_defined,
     mean_error,
     series_scales,
@@ -12,6 +14,32 @@ from memattn.forecast.metrics import (
     skill,
     window_errors,
 )
+
+
+def numbers(count: int = 2000) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    found = rng.gamma(1, 1, count) * 10.0 ** rng.integers(-12, 12, count)
+    return np.append(found, [0.0, 5e-324, 2.2e-308, 1e300, np.nan])
+
+
+def test_a_total_is_exact_and_rounded_once() -> None:
+    known = numbers()[:-1]
+    assert Total.of(numbers()).mean == float(sum(map(Fraction, known)) / len(known))
+    assert Total.of(known).units == sum(map(Fraction, known)) * 2**1074
+    assert Total.of(np.array([1e16, 1.0, 1.0])).mean == (1e16 + 2) / 3
+
+
+@pytest.mark.parametrize("parts", [1, 2, 7, 500])
+def test_totals_of_parts_are_those_of_the_whole(parts: int) -> None:
+    shuffled = np.random.default_rng(parts).permutation(numbers())
+    totals = [Total.of(some) for some in np.array_split(shuffled, parts)]
+    assert sum(totals, Total()) == Total.of(numbers())
+
+
+def test_totals_of_nothing_and_of_infinity() -> None:
+    assert Total.of(np.array([np.nan])).mean is None
+    assert Total.of(np.array([1.0, np.inf, np.nan])) == Total(2**1074, 2, 1)
+    assert Total.of(np.array([1.0, np.inf])).mean == np.inf
 
 
 def smape(forecast: np.ndarray, truth: np.ndarray) -> float:
@@ -85,16 +113,6 @@ def test_window_errors_of_zeros_and_unknowns() -> None:
 
 def test_a_forecast_that_is_no_number_is_no_perfect_one() -> None:
     assert np.isnan(smape(np.array([np.nan, 1.0]), np.array([1.0, 1.0])))
-
-
-def test_interval_coverage() -> None:
-    nan = np.nan
-    truth = np.array([[1.0, 2.0, 3.0, nan], [0.0, 5.0, nan, nan]])
-    low, high = np.zeros((2, 4)), np.full((2, 4), 3.0)
-    assert interval_coverage(truth, low, high) == pytest.approx(80)  # the ends belong to it
-    low[0, 0] = nan
-    assert interval_coverage(truth, low, high) == pytest.approx(60)
-    assert interval_coverage(truth[:, 3:], low[:, 3:], high[:, 3:]) is None
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,8 @@ from memattn.forecast.conformal import (
     interval_ends,
 )
 from memattn.forecast.data.windows import last_windows
-from memattn.forecast.fitting import forecast, intervals_of
+from memattn.forecast.fitting import forecast
+from memattn.forecast.intervals import intervals_of
 
 from .panels import flat_panel
 from .test_forecaster import ending_together, monthly, numbers, without_last

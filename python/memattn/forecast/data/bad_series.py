@@ -33,6 +33,27 @@ Flags: TypeAlias = npt.NDArray[np.bool_]
 Seen: TypeAlias = Callable[[LongRows, Asked | None], Flags]
 
 
+class BadSeriesError(DataError):
+    """Bad series are to be left out, and all are bad: the error of the first.
+
+    Attributes
+    ----------
+    count : int
+        How many series there are.
+    """
+
+    def __init__(self, first: DataError, count: int) -> None:
+        more = {name: getattr(first, name) for name in ("file", "line", "column", "argument")}
+        super().__init__(first.kind, first._problem, function=first.function, **more)
+        self.count = count
+
+    @property
+    def note(self) -> Note:
+        """What is said where other parts of the data have good series."""
+        series = plural(self.count, "series", "series")
+        return Note("bad-series", f"{series} left out; the first: {self}", self.count)
+
+
 def check_on_bad(on_bad_series: object) -> None:
     """Raises DataError for what is neither of the two."""
     if not isinstance(on_bad_series, str) or on_bad_series not in (RAISE, DROP):
@@ -67,6 +88,8 @@ def on_grid(
     ------
     DataError
         What is wrong with a series, or with all of them together.
+    BadSeriesError
+        With ``"drop"`` no series is left.
     """
     if on_bad_series == RAISE:
         check_values(rows)
@@ -75,7 +98,7 @@ def on_grid(
     try:
         return _checked(rows, asked, arrange)
     except DataError:
-        if on_bad_series == RAISE or len(rows.ids) < 2:
+        if on_bad_series == RAISE:
             raise
         known = asked or _commonest(rows, arrange)
         if known is None:
@@ -90,7 +113,7 @@ def on_grid(
             bad = _find_bad(rows, np.arange(len(rows.ids)), known, arrange)
     kept = np.setdiff1d(np.arange(len(rows.ids)), list(bad))
     if not len(kept):
-        raise next(iter(bad.values()))
+        raise BadSeriesError(next(iter(bad.values())), len(bad))
     shown = [f"{rows.series(code)} ({_reason(bad[code])})" for code in list(bad)[:SHOWN]]
     more = f" and {len(bad) - SHOWN:,} more" if len(bad) > SHOWN else ""
     text = f"{plural(len(bad), 'series', 'series')} left out: {', '.join(shown)}{more}"

@@ -99,7 +99,7 @@ class Roles:
         times = columns.times(name, self.day_first)
         if not times.is_number or self.numbered or not len(times.ticks):
             return times
-        kind = number_kind(times.ticks)
+        kind = columns.number_kind(name, times.ticks)
         if kind is None:
             _check_misprints(columns, name, times.ticks)
             return times
@@ -140,7 +140,7 @@ def choose(columns: Columns, asked: Roles) -> LongRows:
     if columns.rows == 0:
         raise DataError("no-rows", "the table has no rows")
     if isinstance(columns, TextColumns):
-        _check_header(columns)
+        check_header(columns.header)
     targets, id_col, time_col = asked.targets, asked.id_col, asked.time_col
     has_ids, has_times = id_col in columns.names, time_col in columns.names
     if not has_ids and not (has_times and len(targets) == 1 and targets[0] in columns.names):
@@ -255,9 +255,9 @@ def _check_misprints(columns: Columns, name: str, numbers: np.ndarray) -> None:
             raise columns.error("not-a-date", problem, row, name)
 
 
-def _check_header(columns: TextColumns) -> None:
+def check_header(header: Sequence[str]) -> None:
     """DataError for a file of text whose first line is one of data."""
-    names = [name for name in columns.names if name]
+    names = [name for name in header if name]
     dates = [name for name in names if mostly_dates(np.zeros(1, np.int64), [name])]
     numbers = [name for name in names if name.isdecimal()]
     counted = numbers in (
@@ -305,10 +305,10 @@ def check_name(
         near = lower or difflib.get_close_matches(name, columns.names, n=1)
         hint = f" (did you mean {quoted(near[0])}?)" if near else ""
         free = _listed([one for one in columns.names if one not in taken] or columns.names)
-        problem = f"found no column {quoted(name)}{hint}, expected one of {free}"
+        problem = f"there is no column {quoted(name)}{hint}, expected one of {free}"
         if name in (TARGET_COL, TIME_COL):
             problem = (
-                f"found no column {quoted(name)}{hint}; pass {{{argument}}} with one of {free}"
+                f"there is no column {quoted(name)}{hint}; pass {{{argument}}} with one of {free}"
             )
         raise DataError("missing-column", problem, column=name, argument=argument)
     if columns.names.count(name) > 1:

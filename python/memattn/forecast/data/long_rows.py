@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -38,6 +38,31 @@ class Note:
 
     def __str__(self) -> str:
         return self.text
+
+
+class PartNotes:
+    """The notes of parts of the data, each kind once and counted."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, tuple[str, int, int]] = {}  # the first text, the count, the parts
+
+    def add(self, notes: Iterable[Note]) -> None:
+        """Adds those of a part; kinds that say nothing of the data are left out."""
+        for note in notes:
+            if note.kind not in OF_EVERY_PART:
+                text, count, parts = self._found.get(note.kind, (note.text, 0, 0))
+                self._found[note.kind] = text, count + note.count, parts + 1
+
+    def all(self) -> tuple[Note, ...]:
+        """One note of each kind."""
+        return tuple(
+            Note(kind, text if parts == 1 else _of_parts(text, count, parts), count)
+            for kind, (text, count, parts) in self._found.items()
+        )
+
+
+def _of_parts(text: str, count: int, parts: int) -> str:
+    return f"{count:,} in {parts:,} parts of the data; in one of them: {text}"
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,13 @@ from memattn.forecast.data.sources import Table, columns_of_frame
 from memattn.forecast.data.spacing import Spacing, find_spacing
 from memattn.forecast.data.static_table import read_static
 from memattn.forecast.data.time_zones import Ticks
-from memattn.forecast.data.windows import Rolling, first_cutoffs, known_rows, rolling_windows
+from memattn.forecast.data.windows import (
+    Least,
+    Rolling,
+    first_cutoffs,
+    known_rows,
+    rolling_windows,
+)
 
 if TYPE_CHECKING:
     from narwhals.typing import IntoFrame
@@ -74,6 +80,7 @@ class PanelOptions(TypedDict, total=False):
     freq: str | int | None
     season: int | None
     held: Rolling | None
+    least: Least | None
     like: Panel | None
     day_first: bool | None
     on_bad_series: str
@@ -111,8 +118,11 @@ def panel_from_frame(frame: IntoFrame, **options: Unpack[PanelOptions]) -> Panel
     held : Rolling, optional
         Windows of a backtest. Frequency, season and missing rows are then determined from the rows
         before the first window.
+    least : Least, optional
+        The first times of these windows, where the table has only some of their series.
     like : Panel, optional
-        A panel whose frequency, season and time zone are used; any number of rows may be missing.
+        Whose frequency, season and clock are used; without `held` any number of rows may be
+        missing.
     day_first : bool, optional
         Whether dates in text such as 01/02/2020 have the day first (True) or the month (False).
         Default: such dates raise an error.
@@ -148,7 +158,7 @@ def panel_from_frame(frame: IntoFrame, **options: Unpack[PanelOptions]) -> Panel
     TypeError
         If `frame` is not a data frame.
     ModuleNotFoundError
-        If narwhals is not installed.
+        If If narwhals is not installed.
     """
     read = partial(columns_of_frame, "panel_from_frame: frame", frame)
     return _panel(read, nullcontext(), **options)
@@ -227,6 +237,7 @@ def _panel(
     freq: str | int | None = None,
     season: int | None = None,
     held: Rolling | None = None,
+    least: Least | None = None,
     like: Panel | None = None,
     day_first: bool | None = None,
     on_bad_series: str = RAISE,
@@ -279,14 +290,14 @@ def _panel(
 
     def arrange(rows: LongRows, asked: Asked | None) -> OnGrid:
         every = np.ones(len(rows.ticks), dtype=bool)
-        seen = None if held is None else _seen(rows, asked, held)
+        seen = None if held is None else _seen(rows, asked, held, least)
         spacing = find_spacing(rows, asked, seen)
-        counted = ~every if like is not None else every if seen is None else seen
+        counted = seen if seen is not None else every if like is None else ~every
         filled = fill(rows, spacing, counted)
         check_covariates(rows, spacing.steps, seen)
         return rows, spacing, filled
 
-    seen_of = None if held is None else partial(_seen, held=held)
+    seen_of = None if held is None else partial(_seen, held=held, least=least)
     rows, spacing, (values, offsets, last) = on_grid(rows, asked, on_bad_series, arrange, seen_of)
     frequency = spacing.frequency
     rows.note("frequency", f"one row every {frequency.every} ({how})", len(rows.ids))
@@ -325,8 +336,8 @@ def _outline(rows: LongRows, spacing: Spacing, offsets: Ticks, last: Ticks) -> P
     )
 
 
-def _seen(rows: LongRows, asked: Asked | None, held: Rolling) -> Flags:
-    """Returns the rows that are known before the first window of a backtest.
+def _seen(rows: LongRows, asked: Asked | None, held: Rolling, least: Least | None = None) -> Flags:
+    """The rows that are known before the first window of a backtest.
 
     The windows depend on the frequency, which must be found from these rows alone. Both are
     updated until they agree.
@@ -346,9 +357,9 @@ def _seen(rows: LongRows, asked: Asked | None, held: Rolling) -> Flags:
         offsets = offsets_of(lengths)
         outline = _outline(rows, spacing, offsets, rows.ticks[last])
         windows = rolling_windows(outline, *held)
-        if not len(windows):
+        if not len(windows) and least is None:
             return np.ones(len(known), dtype=bool)
-        seen = rows.ticks <= first_cutoffs(outline, windows)[rows.codes]
+        seen = rows.ticks <= first_cutoffs(outline, windows, least)[rows.codes]
         if asked is not None or spacing.frequency in tried:
             return seen
         tried.append(spacing.frequency)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from memattn.forecast.data.columns import Array
 from memattn.forecast.data.flat_rows import rows_from
+from memattn.forecast.data.frequency import COUNTED
 from memattn.forecast.data.time_axis import Unit
 from memattn.forecast.data.time_zones import Ticks
 
@@ -177,30 +178,164 @@ def rolling_windows(panel: Panel, horizon: int, n_windows: int, step_size: int =
     return Windows(series[ends > 0], ends[ends > 0])
 
 
+def windows_from(series: Ticks, first: Ticks, count: Ticks, every: int = 1) -> Windows:
+    """So many windows of each series, the first one after `first` values, then one a row."""
+    place = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
+    return Windows(np.repeat(series, count), np.repeat(first, count) + every * place)
+
+
 class Least(NamedTuple):
-    """The first of some times, as a panel's `last` counts them.
+    """The first of some times.
 
     Attributes
     ----------
     cutoff : int
-        The last row known before any window.
+        The last row known before any window, as a panel's `last` counts them.
     begin : int
-        The first row of any series.
+        The first row of any series, in units of the frequency.
     """
 
     cutoff: int
     begin: int
 
 
+class Span(NamedTuple):
+    """When series begin and end, in units of their frequency.
+
+    Attributes
+    ----------
+    begin, latest : int
+        The first rows of the series that begin first and last.
+    end : int
+        The last row of any series.
+    longest : int
+        The most rows that a series has.
+    """
+
+    begin: int
+    latest: int
+    end: int
+    longest: int
+
+
+def span_of(panel: Panel) -> Span:
+    """When the series of a panel begin and end."""
+    begins, last = _begins(panel), panel.positions()
+    ends = int(begins.min()), int(begins.max()), int(last.max())
+    return Span(*ends, int(panel.lengths.max()))
+
+
+def ages(panel: Panel, windows: Windows, span: Span | None = None) -> Ticks:
+    """How many rows there are in the panel after each window begins (W,).
+
+    Series that end earlier have none for the rows in between. Numbers that begin alike count the
+    rows of each series. `span` is of a panel of which this one is a part.
+    """
+    span = span or span_of(panel)
+    rows = panel.lengths[windows.series] - windows.ends
+    if _count_own_rows(panel, span):
+        return np.asarray(rows)
+    return np.asarray((span.end - panel.positions()) // panel.frequency.step)[windows.series] + rows
+
+
+def _count_own_rows(panel: Panel, span: Span) -> bool:
+    return panel.frequency.unit in COUNTED and span.begin == span.latest
+
+
+def _begins(panel: Panel) -> Ticks:
+    """The first row of each series (N,), in units of the frequency."""
+    return np.asarray(panel.positions() - panel.frequency.step * (panel.lengths - 1))
+
+
+class Outline(NamedTuple):
+    """What the windows of a part of a panel say about those of the whole; arrays are (m,).
+
+    Attributes
+    ----------
+    place : array
+        Windows of one place have a model together.
+    cutoff : array
+        The first time up to which something is known before such a window.
+    rows : array
+        Rows of a series after such a window begins.
+    early : array
+        How many units of the frequency the series ends before 0, and the window begins before that.
+    span : Span
+        Of the part's series.
+    """
+
+    place: Ticks
+    cutoff: Ticks
+    rows: Ticks
+    early: Ticks
+    span: Span
+
+
+def outline_of(panel: Panel, windows: Windows, places: Ticks) -> Outline:
+    """The outline of windows of a panel at some `places` (W,)."""
+    after = panel.lengths[windows.series] - windows.ends
+    cutoffs = panel.times(windows.series, -after)
+    early = panel.frequency.step * after - panel.positions()[windows.series]
+    kinds = np.stack([places, after, early], axis=1).reshape(-1, 3)
+    kinds, of = np.unique(kinds, axis=0, return_inverse=True)
+    first = np.full(len(kinds), np.iinfo(np.int64).max)
+    np.minimum.at(first, of.ravel(), cutoffs)
+    return Outline(kinds[:, 0], first, kinds[:, 1], kinds[:, 2], span_of(panel))
+
+
+@dataclass(frozen=True, eq=False)
+class Extent:
+    """How windows of all series lie to one another.
+
+    Attributes
+    ----------
+    span : Span
+        Of the series.
+    cutoffs : dict
+        For each place the first cutoff of its windows.
+    ages : dict
+        For each place the different ages of its windows, ascending.
+    """
+
+    span: Span
+    cutoffs: dict[int, int]
+    ages: dict[int, Ticks]
+
+    @staticmethod
+    def of(panel: Panel, outlines: Sequence[Outline]) -> Extent:
+        """The extent of all parts of a panel; `panel` is any of its frequency."""
+        spans = [one.span for one in outlines]
+        ends = (max(one[k] for one in spans) for k in (1, 2, 3))
+        span = Span(min(one.begin for one in spans), *ends)
+        place, cutoff, rows, early = (
+            np.concatenate([one[k] for one in outlines]).astype(np.int64) for k in range(4)
+        )
+        age = rows
+        if not _count_own_rows(panel, span):
+            age = (span.end + early) // panel.frequency.step
+        each = np.unique(place).tolist()
+        cutoffs = {k: int(cutoff[place == k].min()) for k in each}
+        return Extent(span, cutoffs, {k: np.unique(age[place == k]) for k in each})
+
+    @property
+    def places(self) -> list[int]:
+        """The places that have windows, ascending."""
+        return sorted(self.cutoffs)
+
+    @property
+    def first(self) -> Least:
+        """The first times of all windows."""
+        return Least(min(self.cutoffs.values()), self.span.begin)
+
+    def least(self, place: int) -> Least:
+        """The first times of the windows of one place."""
+        return Least(self.cutoffs[place], self.span.begin)
+
+
 def least_of(panel: Panel, windows: Windows) -> Least:
     """The first times of a panel with some windows, at least one."""
     cutoffs = panel.times(windows.series, windows.ends - panel.lengths[windows.series])
     return Least(int(cutoffs.min()), int(_begins(panel).min()))
-
-
-def _begins(panel: Panel) -> Ticks:
-    """The numbers of the first rows, where rows have numbers."""
-    return np.asarray(panel.last - panel.frequency.step * (panel.lengths - 1))
 
 
 def first_cutoffs(panel: Panel, windows: Windows, least: Least | None = None) -> Ticks:

@@ -17,10 +17,11 @@ from memattn.errors import DataError, quoted, refused
 from memattn.forecast.data import series_sample
 from memattn.forecast.data.long_rows import Note
 from memattn.forecast.data.panel import Panel
-from memattn.forecast.data.windows import Least, Rolling
+from memattn.forecast.data.windows import Extent, Least
 from memattn.forecast.engines import engine_of
 from memattn.forecast.engines.engine import Engine, Job
-from memattn.forecast.engines.notes import in_its_series, read_notes
+from memattn.forecast.engines.evaluation import EngineEvaluation
+from memattn.forecast.engines.notes import in_its_series, read_notes, read_sums
 from memattn.forecast.engines.parts import (
     DATA,
     FUTURE,
@@ -28,19 +29,27 @@ from memattn.forecast.engines.parts import (
     STATIC,
     TAG,
     Count,
-    Cutoffs,
     Forecasting,
     MergeCounts,
     Names,
     RowsOfSample,
     Tagged,
-    WindowForecasting,
     counted_of,
     counts_schema,
 )
+from memattn.forecast.engines.windows import (
+    Outlines,
+    Sent,
+    WindowForecasting,
+    WindowMeasuring,
+    outlines_of,
+    outlines_schema,
+)
+from memattn.forecast.measured import NAIVE, SEASONAL_NAIVE
 
 if TYPE_CHECKING:
     from memattn.forecast.arguments import ForecasterOptions
+    from memattn.forecast.backtest import Plan
 
 NO_ROWS = "found no rows, expected some series"
 ARGUMENTS = {DATA: "data", FUTURE: "X_df", STATIC: "static_df"}
@@ -139,46 +148,98 @@ def predict_on(
     schema = _out(options, found, (), levels)
     given = {"level": levels, "h": h}
     work = Forecasting(type(options), model, found.names, given, schema, broadcast)
-    return _forecast(found, work, data)
+    rows, notes = _forecast(found, work, data)
+    return rows, read_notes(notes)
 
 
-def windows_on(
-    where: str,
-    options: ForecasterOptions,
-    model: bytes,
-    data: Any,
-    static_df: Any,
-    rolling: Rolling,
-    levels: list[float],
-) -> tuple[Any, tuple[Note, ...]]:
-    """The table of `Forecaster.cross_validation`, of one model, as one of the engine; and notes."""
-    found = _tables(where, options, {DATA: data, STATIC: static_df})
-    times = found.of_data.field(found.names.time_col)
-    more = (times.with_name("cutoff"), found.of_data.field(found.names.target_col))
-    schema = _out(options, found, more, levels)
-    given = {"level": levels, "rolling": rolling}
-    return _forecast(
-        found, WindowForecasting(type(options), model, found.names, given, schema), data
-    )
+class WindowWork(NamedTuple):
+    """What a backtest on an engine forecasts, and of which tables.
 
+    Attributes
+    ----------
+    where : str
+        Who asks, for messages.
+    options : ForecasterOptions
+        Of the forecaster.
+    data, static_df : tables
+        The caller's.
+    plan : Plan
+        The windows.
+    """
 
-def least_on(
-    where: str,
-    options: ForecasterOptions,
-    like: Panel,
-    data: Any,
-    static_df: Any,
-    rolling: Rolling,
-) -> Least:
-    """The first times of the windows of all series, of which some are in the panel `like`."""
-    found = _tables(where, options, {DATA: data, STATIC: static_df})
-    schema = pa.schema([*((name, pa.int64()) for name in Least._fields), (NOTE, pa.string())])
-    like = like.of_series(np.zeros(0, np.int64))
-    given = {"rolling": rolling, "params": options.get_params(), "like": like}
-    work = Cutoffs(type(options), b"", found.names, given, schema)
-    rows, _ = _forecast(found, work, data)
-    times = found.engine.collect(rows, pa.schema([one for one in schema if one.name != NOTE]))
-    return Least(*(int(pc.min(times[name]).as_py()) for name in Least._fields))
+    where: str
+    options: ForecasterOptions
+    data: Any
+    static_df: Any
+    plan: Plan
+
+    def extent(self, like: Panel, least: Least | None = None) -> Extent:
+        """How the windows of all series lie, of which some are in the panel `like`.
+
+        Raises
+        ------
+        DataError
+            No series is good, and what `Forecaster.cross_validation` raises for bad ones.
+        """
+        found, options = self._tables, self.options
+        schema = outlines_schema()
+        like = like.of_series(np.zeros(0, np.int64))
+        given = {"plan": self.plan, "params": options.get_params(), "like": like, "least": least}
+        work = Outlines(
+            type(options), b"", found.names, given, schema.append(pa.field(NOTE, pa.string()))
+        )
+        rows, notes = _forecast(found, work, self.data)
+        read_notes(notes)
+        outlines = found.engine.collect(rows, schema)
+        if not outlines.num_rows:
+            raise refused(self.where, "data", "found no series that is not bad, expected some")
+        return Extent.of(like, outlines_of(outlines))
+
+    def forecasts(
+        self, extent: Extent, models: Sequence[Sent], levels: list[float]
+    ) -> tuple[Any, tuple[Note, ...]]:
+        """The table of `Forecaster.cross_validation` as one of the engine, and notes."""
+        found, names = self._tables, self._tables.names
+        times = found.of_data.field(names.time_col)
+        more = (times.with_name("cutoff"), found.of_data.field(names.target_col))
+        schema = _out(self.options, found, more, levels)
+        rows, notes = _forecast(
+            found, self._work(WindowForecasting, found, extent, models, levels, schema), self.data
+        )
+        return rows, read_notes(notes)
+
+    def measures(
+        self, extent: Extent, models: Sequence[Sent], levels: list[float], season: int
+    ) -> tuple[EngineEvaluation, tuple[Note, ...]]:
+        """What `Forecaster.backtest` gives, and notes."""
+        found, alias = self._tables, self.options.alias
+        fields = [found.of_data.field(found.names.id_col), pa.field("metric", pa.string())]
+        names = (alias, SEASONAL_NAIVE, NAIVE)
+        fields += [*(pa.field(name, pa.float64()) for name in names), pa.field(NOTE, pa.string())]
+        schema = pa.schema(fields)
+        rows, notes = _forecast(
+            found, self._work(WindowMeasuring, found, extent, models, levels, schema), self.data
+        )
+        read = read_notes(notes)
+        return EngineEvaluation(rows, read_sums(notes), season, levels, alias), read
+
+    @property
+    def _tables(self) -> _Tables:
+        return _tables(self.where, self.options, {DATA: self.data, STATIC: self.static_df})
+
+    def _work(
+        self,
+        kind: type[WindowForecasting],
+        found: _Tables,
+        extent: Extent,
+        models: Sequence[Sent],
+        levels: list[float],
+        schema: pa.Schema,
+    ) -> WindowForecasting:
+        return kind(
+            type(self.options), models[0].model, found.names, {"level": levels}, schema,
+            plan=self.plan, extent=extent, models=tuple(models),
+        )  # fmt: skip
 
 
 def _out(
@@ -193,11 +254,11 @@ def _out(
     return pa.schema([*fields, pa.field(NOTE, pa.string())])
 
 
-def _forecast(found: _Tables, work: Forecasting, data: Any) -> tuple[Any, tuple[Note, ...]]:
-    """What work makes of all series, and what it noted."""
+def _forecast(found: _Tables, work: Forecasting, data: Any) -> tuple[Any, list[str]]:
+    """What work makes of all series, and its notes as text."""
     job = Job(work, found.names.id_col, NOTE, found.schema, work.schema, data)
     rows, notes = found.engine.by_series(found.table, job)
-    return rows, read_notes(notes[NOTE].to_pylist())
+    return rows, notes[NOTE].to_pylist()
 
 
 def _tables(where: str, options: ForecasterOptions, given: Mapping[int, Any]) -> _Tables:

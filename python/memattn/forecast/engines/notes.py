@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from memattn.errors import DataError, quoted
-from memattn.forecast.data.long_rows import Note, plural
+from memattn.forecast.data.long_rows import Note, PartNotes, plural
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from memattn.forecast.engines.parts import Names
 
+SUMS = "sums"  # the key of what is no note, but the sums over windows of a part
 ROW = re.compile(r"\brow ([0-9,]+)")
 OF_DATA_ERROR = ("kind", "column", "line", "argument", "function")
 
@@ -39,26 +40,22 @@ def read_notes(texts: Iterable[str]) -> tuple[Note, ...]:
     DataError, TypeError, ValueError
         The first error of any, in the order of its text.
     """
-    notes: dict[str, list[Note]] = {}
-    errors = []
+    notes, errors = PartNotes(), []
     for text in sorted(texts):
         found = json.loads(text)
         if "error" in found:
             errors.append(found)
-        else:
-            note = Note(*found["note"])
-            notes.setdefault(note.kind, []).append(note)
+        elif SUMS not in found:
+            notes.add([Note(*found["note"])])
     if errors:
         raise _error(errors[0], len(errors) - 1)
-    return tuple(_together(some) for some in notes.values())
+    return notes.all()
 
 
-def _together(notes: Sequence[Note]) -> Note:
-    if len(notes) == 1:
-        return notes[0]
-    count = sum(note.count for note in notes)
-    text = f"{count:,} in {len(notes):,} parts of the data; in one of them: {notes[0].text}"
-    return Note(notes[0].kind, text, count)
+def read_sums(texts: Iterable[str]) -> list[Any]:
+    """The sums of all parts that have any."""
+    found = (json.loads(text) for text in texts)
+    return [one[SUMS] for one in found if SUMS in one]
 
 
 def _error(found: dict[str, object], more: int) -> Exception:

@@ -8,7 +8,7 @@ raised in a worker; it goes out as a row with a note, which the caller gets as a
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,20 +17,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from memattn.errors import DataError
-from memattn.forecast.backtest import check_phases
+from memattn.forecast.data.bad_series import BadSeriesError
 from memattn.forecast.data.columns import Ids
-from memattn.forecast.data.frames import cross_validation_frame, forecast_frame
+from memattn.forecast.data.frames import forecast_frame
 from memattn.forecast.data.long_rows import OF_EVERY_PART, Note
 from memattn.forecast.data.series_sample import Budget, Counted, hashes_of, shortest
 from memattn.forecast.data.sources import columns_of_frame
-from memattn.forecast.data.windows import least_of, rolling_windows
 from memattn.forecast.engines.notes import as_note, in_its_series
-from memattn.forecast.fitting import forecast, intervals_of
 
 NOTE = "__memattn_note"  # the column of notes
 TAG = "__memattn_table"  # the column that says which of the caller's tables a row is of
 DATA, FUTURE, STATIC = 0, 1, 2
-WHERE = "Forecaster.cross_validation"
 CHUNK = 1_000_000  # rows that are worked on at once
 HASH, VALUES = "hash", "values"
 
@@ -197,10 +194,14 @@ class Forecasting:
     def forecaster(self) -> Any:
         """The forecaster, loaded once in each worker that has this object."""
         if not self._loaded:
-            loaded = self.kind.__new__(self.kind)
-            loaded.__setstate__({"options": {"horizon": 1}, "fitted": self.model})
-            self._loaded.append(loaded)
+            self._loaded.append(self.load(self.model))
         return self._loaded[0]
+
+    def load(self, model: bytes) -> Any:
+        """The forecaster in a file."""
+        loaded = self.kind.__new__(self.kind)
+        loaded.__setstate__({"options": {"horizon": 1}, "fitted": model})
+        return loaded
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """The rows of the forecasts, and notes."""
@@ -219,16 +220,15 @@ class Forecasting:
         columns = [found[one.name].cast(one.type) for one in self.schema if one.name != NOTE]
         columns.append(pa.nulls(found.num_rows, pa.string()))
         rows = pa.table(columns, schema=self.schema)
-        return pa.concat_tables(
-            [rows, self._noted([as_note(one) for one in notes if one.kind not in OF_EVERY_PART])]
-        )
+        return pa.concat_tables([rows, self._noted(notes)])
 
-    def _of(self, tables: dict[int, pa.Table]) -> tuple[pa.Table, tuple[Note, ...]]:
+    def _of(self, tables: dict[int, pa.Table]) -> tuple[pa.Table, list[str]]:
+        """The rows, without the column of notes, and notes as text."""
         more = {"X_df": tables.get(FUTURE, self.future), "static_df": tables.get(STATIC)}
         found = self.forecaster.forecasts(tables[DATA], **more, **self.options)
         alias = self.forecaster.alias
         frame = forecast_frame(found.panel, found.values, found.intervals, model=alias)
-        return frame, found.panel.notes
+        return frame, as_notes(found.panel.notes)
 
     def _said(self, tables: dict[int, pa.Table], error: Exception) -> list[str]:
         """The error as a note; with bad series to be left out, those of which all rows are."""
@@ -240,12 +240,9 @@ class Forecasting:
             self._of({**tables, DATA: ordered})
         except (ValueError, TypeError) as again:
             error = again
-        drop = self.forecaster.on_bad_series == "drop"
         found = in_its_series(error, ordered, self.names, whole=True)
-        if drop and isinstance(error, DataError) and error.problem.startswith("series "):
-            count = len(ids_of(data, self.names.id_col).values)
-            text = f"{count:,} series left out; the first: {found}"
-            return [as_note(Note("bad-series", text, count))]
+        if isinstance(error, BadSeriesError) and isinstance(found, DataError):
+            return [as_note(BadSeriesError(found, error.count).note)]
         return [as_note(found)]
 
     def _noted(self, notes: Sequence[str]) -> pa.Table:
@@ -253,47 +250,9 @@ class Forecasting:
         return pa.table([*nothing, pa.array(notes, pa.string())], schema=self.schema)
 
 
-class WindowForecasting(Forecasting):
-    """Forecasts of the last windows of whole series, as `Forecaster.cross_validation` gives them.
-
-    Its options are `level`, and `rolling`, the windows.
-    """
-
-    def _of(self, tables: dict[int, pa.Table]) -> tuple[pa.Table, tuple[Note, ...]]:
-        forecaster, static = self.forecaster, tables.get(STATIC)
-        fitted = forecaster._state("cross_validation")
-        known = fitted.panel
-        panel = forecaster._panel(WHERE, tables[DATA], like=known, static_df=static)
-        panel = replace(panel, season=known.season)
-        windows = rolling_windows(panel, *self.options["rolling"])
-        check_phases(WHERE, panel, windows, fitted.settings)
-        if not len(windows):
-            return self.schema.empty_table(), panel.notes
-        found = forecast(fitted.model, panel, windows)
-        intervals = intervals_of(WHERE, fitted, found, self.options["level"])
-        made = panel, windows, found.points, intervals
-        return cross_validation_frame(*made, model=forecaster.alias), panel.notes
-
-
-class Cutoffs(Forecasting):
-    """The first times of the windows of whole series, as `Least` has them.
-
-    Its options are `rolling`, the windows; `params` of the forecaster, which is not fitted; and
-    `like`, a panel with the frequency of the series.
-    """
-
-    @property
-    def forecaster(self) -> Any:
-        """A forecaster to read tables with."""
-        return self.kind(**self.options["params"])
-
-    def _of(self, tables: dict[int, pa.Table]) -> tuple[pa.Table, tuple[Note, ...]]:
-        given = {"like": self.options["like"], "static_df": tables.get(STATIC)}
-        panel = self.forecaster._panel(WHERE, tables[DATA], **given)
-        windows = rolling_windows(panel, *self.options["rolling"])
-        if not len(windows):
-            return self.schema.empty_table(), ()
-        return pa.table({name: [k] for name, k in least_of(panel, windows)._asdict().items()}), ()
+def as_notes(notes: Sequence[Note]) -> list[str]:
+    """The notes that say something of the data, as text."""
+    return [as_note(one) for one in notes if one.kind not in OF_EVERY_PART]
 
 
 def whole_series(table: pa.Table, id_col: str, rows: int) -> Iterator[pa.Table]:

@@ -21,7 +21,8 @@ from memattn.forecast.data.columns import Array
 from memattn.forecast.data.frames import MODEL
 from memattn.forecast.data.frequency import Frequency
 from memattn.forecast.data.time_axis import Unit
-from memattn.forecast.evaluation import NAIVE, SEASONAL_NAIVE, Evaluation, methods_of
+from memattn.forecast.evaluation import Evaluation, methods_of
+from memattn.forecast.measured import NAIVE, SEASONAL_NAIVE
 from memattn.forecast.report.series_section import SeriesForecast
 
 LINES: dict[str, Any] = {  # of the methods

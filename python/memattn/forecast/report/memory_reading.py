@@ -15,9 +15,14 @@ from memattn.forecast.conformal import Flags, domain_of, points_of
 from memattn.forecast.data.columns import Array
 from memattn.forecast.data.panel import Panel
 from memattn.forecast.data.time_zones import Ticks
-from memattn.forecast.data.windows import Windows, last_windows, with_their_series
+from memattn.forecast.data.windows import (
+    Windows,
+    last_windows,
+    windows_from,
+    with_their_series,
+)
 from memattn.forecast.evaluation import Evaluation
-from memattn.forecast.fitting import FEWEST_VALUES, Fitted, windows_from
+from memattn.forecast.fitting import FEWEST_VALUES, Fitted
 from memattn.forecast.forecaster_settings import begin, has_learned
 from memattn.forecast.metrics import mean_error, series_scales
 from memattn.forecast.model import Model

@@ -17,7 +17,8 @@ from memattn.forecast.data.time_axis import Unit
 from memattn.forecast.data.time_zones import Ticks, clock_of
 from memattn.forecast.data.windows import Windows, with_their_series
 from memattn.forecast.evaluation import Evaluation, baseline_of
-from memattn.forecast.fitting import Fitted, forecast, intervals_of
+from memattn.forecast.fitting import Fitted, forecast
+from memattn.forecast.intervals import intervals_of
 
 SHOWN = 4  # of the largest, and of the worst
 MAX_ROWS = 600  # of history in a figure

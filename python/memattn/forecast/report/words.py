@@ -12,8 +12,9 @@ from memattn.forecast.data.columns import Array
 from memattn.forecast.data.frames import MODEL
 from memattn.forecast.data.long_rows import plural
 from memattn.forecast.data.time_zones import Ticks
-from memattn.forecast.evaluation import METHODS, NAIVE, SEASONAL_NAIVE, Evaluation, baseline_of
+from memattn.forecast.evaluation import Evaluation, baseline_of
 from memattn.forecast.explanation import EffectCurve, Explanation
+from memattn.forecast.measured import METHODS, NAIVE, SEASONAL_NAIVE
 from memattn.forecast.metrics import significant, skill
 from memattn.forecast.report.figures import error_by_step
 from memattn.forecast.report.memory_reading import KINDS, MemoryReading, SlotEffects

@@ -14,8 +14,9 @@ from memattn._memattn import PanelForecaster
 from memattn.errors import DataError
 from memattn.forecast import Forecaster
 from memattn.forecast.data.frames import MODEL
-from memattn.forecast.evaluation import METHODS, evaluate_held_out
+from memattn.forecast.evaluation import evaluate_held_out
 from memattn.forecast.forecaster_settings import Setting, engine_options
+from memattn.forecast.measured import METHODS
 from memattn.forecast.model import Model
 
 from ..panels import flat_panel
