@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import pandas as pd
 import pyarrow as pa
@@ -88,6 +88,9 @@ class OnDask:
 class OnSpark:
     """Spark in local mode; a task may fail three times."""
 
+    options: ClassVar[dict[str, str]] = {}  # beside those of all
+    static = True  # whether it can be told more than how queries run
+
     def __init__(self, workers: int, memory: int = 0) -> None:
         os.environ["SPARK_LOCAL_IP"] = LOCAL
         sql = import_module("pyspark.sql")
@@ -101,11 +104,16 @@ class OnSpark:
             "spark.sql.timestampType": "TIMESTAMP_NTZ",  # of times without a zone
             "spark.log.level": "OFF",
         }
-        builder = sql.SparkSession.builder.master(f"local[{workers},4]")
-        for name, value in options.items():
-            builder = builder.config(name, value)
+        builder = self.begun(sql.SparkSession.builder, workers)
+        for name, value in (options | self.options).items():
+            if self.static or name.startswith("spark.sql."):
+                builder = builder.config(name, value)
         self._session = builder.getOrCreate()
         self.kind = sql.DataFrame
+
+    def begun(self, builder: Any, workers: int) -> Any:
+        """The builder of a session with so many workers."""
+        return builder.master(f"local[{workers},4]")
 
     def send(self, frame: pd.DataFrame, parts: int = 1) -> Any:
         """Partitions of rows."""
@@ -134,4 +142,38 @@ class OnSpark:
         self._session.stop()
 
 
-CLUSTERS: dict[str, Any] = {"ray": OnRay, "dask": OnDask, "spark": OnSpark}
+class OnSparkCluster(OnSpark):
+    """Spark with a process for each worker, which runs slow tasks a second time."""
+
+    options: ClassVar[dict[str, str]] = {
+        "spark.speculation": "true",
+        "spark.speculation.interval": "100ms",
+        "spark.speculation.minTaskRuntime": "1s",
+        "spark.speculation.multiplier": "1.1",
+        "spark.speculation.quantile": "0.5",
+        "spark.sql.adaptive.enabled": "false",  # which makes one task of little data
+        "spark.executor.memory": "512m",
+    }
+
+    def begun(self, builder: Any, workers: int) -> Any:
+        """Needs two workers: a second run is not on the host of the first."""
+        return builder.master(f"local-cluster[{workers},2,1024]")
+
+
+class OnSparkConnect(OnSpark):
+    """A client of Spark Connect, and its server in local mode."""
+
+    static = False
+
+    def begun(self, builder: Any, workers: int) -> Any:
+        """The server is a process of this machine."""
+        return builder.remote(f"local[{workers},4]")
+
+
+CLUSTERS: dict[str, Any] = {
+    "ray": OnRay,
+    "dask": OnDask,
+    "spark": OnSpark,
+    "spark-cluster": OnSparkCluster,
+    "spark-connect": OnSparkConnect,
+}

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,22 @@ class Dying(Forecaster):
     def forecasts(self, data: Any = None, **options: Any) -> Any:
         if data is not None:
             die_once()
+        return super().forecasts(data, **options)
+
+
+class Slow(Forecaster):
+    """Whose first forecast of given series takes a minute; each leaves a file beside the mark."""
+
+    def forecasts(self, data: Any = None, **options: Any) -> Any:
+        if data is not None:
+            first = str(min(data["unique_id"].to_pylist()))
+            mark = Path(os.environ[MARK])
+            mark.with_name(f"{first} {os.getpid()} {time.time_ns()}").touch()
+            try:
+                mark.open("x").close()
+                time.sleep(60)
+            except FileExistsError:
+                pass
         return super().forecasts(data, **options)
 
 
