@@ -1,4 +1,4 @@
-"""Folders of Parquet files with as many monthly series as are asked for, made on the spot."""
+"""Folders of Parquet or CSV files with as many monthly series as are asked for."""
 
 from __future__ import annotations
 
@@ -10,21 +10,25 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pyarrow import csv
 
 LAYOUTS = ("series", "time")  # what a file holds: whole series, or some months of all of them
 BLOCK = 25_000  # series made at once
 FIRST = np.datetime64("2010-01")
 
 
-def many_series(folder: Path, count: int, rows: int, files: int, layout: str = "series") -> Path:
+def many_series(
+    folder: Path, count: int, rows: int, files: int, layout: str = "series", kind: str = "parquet"
+) -> Path:
     """Writes a folder of `count` series of `rows` months, in `files` files; the same each time."""
     folder.mkdir(parents=True)
     if layout == "series":
         for k, some in enumerate(np.array_split(np.arange(count), files)):
             table = _table(some, 0, rows, values(some, rows))
-            pq.write_table(table, folder / f"part-{k:04d}.parquet")
+            with _writer(folder / f"part-{k:04d}.{kind}", table.schema) as writer:
+                writer.write_table(_as_written(table, kind))
         return folder
-    writers: list[pq.ParquetWriter] = []
+    writers: list[pq.ParquetWriter | csv.CSVWriter] = []
     cuts = np.linspace(0, rows, files + 1).astype(int)
     for start in range(0, count, BLOCK):
         some = np.arange(start, min(start + BLOCK, count))
@@ -32,11 +36,22 @@ def many_series(folder: Path, count: int, rows: int, files: int, layout: str = "
         for k, (begin, end) in enumerate(itertools.pairwise(cuts)):
             table = _table(some, begin, end, y[:, begin:end])
             if len(writers) <= k:
-                writers.append(pq.ParquetWriter(folder / f"part-{k:04d}.parquet", table.schema))
-            writers[k].write_table(table)
+                writers.append(_writer(folder / f"part-{k:04d}.{kind}", table.schema))
+            writers[k].write_table(_as_written(table, kind))
     for one in writers:
         one.close()
     return folder
+
+
+def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter | csv.CSVWriter:
+    if path.suffix == ".parquet":
+        return pq.ParquetWriter(path, schema)
+    days = schema.set(1, pa.field("ds", pa.date32()))  # without the time of day
+    return csv.CSVWriter(path, days, write_options=csv.WriteOptions(quoting_style="none"))
+
+
+def _as_written(table: pa.Table, kind: str) -> pa.Table:
+    return table if kind == "parquet" else table.set_column(1, "ds", table["ds"].cast(pa.date32()))
 
 
 def values(series: npt.NDArray[np.int64], rows: int) -> npt.NDArray[np.float64]:

@@ -3,6 +3,7 @@
 python -m bench.scaling --update                 a row each for 50,000 fitted series
 python -m bench.scaling --folder                 a million series of 100 rows in 40 files
 python -m bench.scaling --folder --layout time   the same, each file with rows of all of them
+python -m bench.scaling --folder --kind csv      the same in CSV files
 python -m bench.scaling                          tables against series, rows and threads
 """
 
@@ -131,14 +132,17 @@ def _line(what: str, found: dict[str, float]) -> str:
 HEAD = "fit (s) | predict and write (s) | together (s) | processor (s) | peak memory (MiB) |"
 
 
-def folder(count: int, files: int, layout: str, memory: str, check: bool) -> None:
+def folder(count: int, files: int, layout: str, kind: str, memory: str, check: bool) -> None:
     """One folder of so many series of 100 rows, and whether the bits are those of one table."""
     with temporary() as name:
-        source = many_series(Path(name) / "in", count, 100, files, layout)
+        source = many_series(Path(name) / "in", count, 100, files, layout, kind)
         out = Path(name) / "out.parquet"
         threads = len(os.sched_getaffinity(0))
         print(f"| series | {HEAD}\n|---|---|---|---|---|---|")
-        print(_line(f"{count:,}, {layout}", measured(source, out, memory, threads)), flush=True)
+        print(
+            _line(f"{count:,}, {layout}, {kind}", measured(source, out, memory, threads)),
+            flush=True,
+        )
         if check:
             other = Path(name) / "other.parquet"
             print(_line("at once", measured(source, other, None, threads)))
@@ -169,6 +173,7 @@ def _main() -> None:
     parser.add_argument("--series", type=int, default=1_000_000)
     parser.add_argument("--files", type=int, default=40)
     parser.add_argument("--layout", choices=LAYOUTS, default="series")
+    parser.add_argument("--kind", choices=("parquet", "csv"), default="parquet")
     parser.add_argument("--memory")
     parser.add_argument("--check", action="store_true", help="compare with a fit of one table")
     parser.add_argument("--one", nargs=2, metavar=("FOLDER", "OUT"), help=argparse.SUPPRESS)
@@ -180,7 +185,8 @@ def _main() -> None:
     elif asked.update:
         update()
     elif asked.folder:
-        folder(asked.series, asked.files, asked.layout, asked.memory or "2GiB", asked.check)
+        memory = asked.memory or "2GiB"
+        folder(asked.series, asked.files, asked.layout, asked.kind, memory, asked.check)
     else:
         tables()
 

@@ -84,8 +84,9 @@ struct WeightInfo {
 
 // The layer with its weights, for T = float or double.
 //
-//   memattn::MemoryAugmentedAttention<float> layer({.units = 64, .memory_size = 20, .num_heads =
-//   4}); layer.forward(x, {.batch = 32, .steps = 10}, y);
+//   memattn::MemoryAugmentedAttention<float> layer(
+//       {.units = 64, .memory_size = 20, .num_heads = 4});
+//   layer.forward(x, {.batch = 32, .steps = 10}, y);
 //
 // Thread safety: any number of threads may call the const methods of one layer at once; a call that
 // changes the layer needs it alone. forward takes no lock, and allocates only the first time a

@@ -115,23 +115,6 @@ def decimal_comma(text: str, delimiter: str) -> bool:
     return shown and POINT_CELL.search(text) is None
 
 
-def plain_cells(cells: Sequence[str], comma: bool) -> list[str]:
-    """The cells of a column with their numbers as Python writes them.
-
-    They stay as they are when they are not all written in one way, or when that has two meanings,
-    as 1,234 alone has. `comma` is whether the file has decimal commas.
-    """
-    said = [cell for cell in cells if cell.lower() not in MISSING]
-    points = all(NUMBER.fullmatch(cell) or WITH_POINT.fullmatch(cell) for cell in said)
-    if comma and all(WITH_COMMA.fullmatch(cell) for cell in said):
-        changed = {cell: cell.replace(".", "").replace(",", ".") for cell in said}
-    elif points and any(cell.count(",") > 1 or ("," in cell and "." in cell) for cell in said):
-        changed = {cell: cell.replace(",", "") for cell in said}
-    else:
-        return list(cells)
-    return [changed.get(cell, cell) for cell in cells]
-
-
 def number_problem(cell: str) -> tuple[str, str]:
     """The kind of problem that a cell which is no number is, and its words."""
     if cell == "":
@@ -180,12 +163,10 @@ def read_csv(path: Path, data: bytes | None = None) -> Table:
                 lines.append(line)
             line = reader.line_num + 1
     except csv.Error as error:
-        problem = f"found a row that is no CSV ({error}), expected cells with matched quotes"
-        raise DataError("malformed-csv", problem, file=path, line=line) from None
+        raise quotes_error(path, line, error) from None
     width = _cut_empty_ends(rows)
     if not width:
-        problem = "found an empty file, expected a header line and rows"
-        raise DataError("empty-file", problem, file=path)
+        raise empty_error(path)
     table = Table(rows[0], rows[1:], lines[1 : len(rows)], path, decimal_comma(text, delimiter))
     _check_shape(table, header_line=lines[0])
     return table
@@ -198,13 +179,13 @@ def _cut_empty_ends(rows: list[list[str]]) -> int:
     """
     while len(rows) > 1 and len(rows[-1]) > 1 and not any(rows[-1]):
         rows.pop()
-    width = max((_said(row) for row in rows), default=0)
+    width = max((said_cells(row) for row in rows), default=0)
     for row in rows:
         del row[width:]
     return width
 
 
-def _said(row: Sequence[str]) -> int:
+def said_cells(row: Sequence[str]) -> int:
     """How many cells a row has up to the last that is not empty."""
     return next((count for count in range(len(row), 0, -1) if row[count - 1]), 0)
 
@@ -222,19 +203,48 @@ def _decoded(data: bytes, path: Path) -> str:
     try:
         text = data.decode("utf-16" if wide else "utf-8-sig")
     except UnicodeDecodeError as error:
+        if wide:
+            raise decoding_error(path) from None
+        line = data.count(b"\n", 0, error.start) + 1
+        raise decoding_error(path, data[error.start], line) from None
+    if "\0" in text:
+        raise nul_error(path, text.count("\n", 0, text.index("\0")) + 1)
+    return text
+
+
+def decoding_error(path: Path, byte: int | None = None, line: int = 1) -> DataError:
+    """The DataError for a byte that is no UTF-8; without one for damaged UTF-16."""
+    problem = "found damaged UTF-16, expected UTF-8; save the file as UTF-8"
+    if byte is not None:
         problem = (
-            f"found the byte 0x{data[error.start]:02X}, expected UTF-8; the file is perhaps in "
+            f"found the byte 0x{byte:02X}, expected UTF-8; the file is perhaps in "
             "Windows-1252 or Latin-1: save it as UTF-8"
         )
-        line = data.count(b"\n", 0, error.start) + 1
-        if wide:
-            problem, line = "found damaged UTF-16, expected UTF-8; save the file as UTF-8", 1
-        raise DataError("encoding", problem, file=path, line=line) from None
-    if "\0" in text:
-        line = text.count("\n", 0, text.index("\0")) + 1
-        problem = "found a NUL character, expected text; save the file as UTF-8"
-        raise DataError("encoding", problem, file=path, line=line)
-    return text
+    return DataError("encoding", problem, file=path, line=line)
+
+
+def nul_error(path: Path, line: int) -> DataError:
+    """The DataError for a NUL character."""
+    problem = "found a NUL character, expected text; save the file as UTF-8"
+    return DataError("encoding", problem, file=path, line=line)
+
+
+def quotes_error(path: Path, line: int, error: csv.Error) -> DataError:
+    """The DataError for a row that the csv module cannot read."""
+    problem = f"found a row that is no CSV ({error}), expected cells with matched quotes"
+    return DataError("malformed-csv", problem, file=path, line=line)
+
+
+def empty_error(path: Path) -> DataError:
+    """The DataError for a file without a header."""
+    problem = "found an empty file, expected a header line and rows"
+    return DataError("empty-file", problem, file=path)
+
+
+def columns_error(path: Path, line: int, columns: int) -> DataError:
+    """The DataError for more than `MAX_COLUMNS`."""
+    problem = f"found {columns:,} columns, expected at most {MAX_COLUMNS:,}"
+    return DataError("too-many-columns", problem, file=path, line=line)
 
 
 def read_table_file(path: Path, expected: str) -> bytes:
@@ -299,9 +309,7 @@ def _delimiter(path: Path, text: str) -> str:
     delimiter = delimiter_of(header)
     columns = _outside_quotes(header).count(delimiter) + 1
     if columns > MAX_COLUMNS:
-        problem = f"found {columns:,} columns, expected at most {MAX_COLUMNS:,}"
-        line = text.count("\n", 0, start) + 1
-        raise DataError("too-many-columns", problem, file=path, line=line)
+        raise columns_error(path, text.count("\n", 0, start) + 1, columns)
     return delimiter
 
 
@@ -310,8 +318,20 @@ def _outside_quotes(header: str) -> str:
 
 
 def _check_shape(table: Table, header_line: int) -> None:
+    assert table.file is not None
+    check_header_names(table.file, header_line, table.names)
+    for row, line in zip(table.rows, table.lines, strict=True):
+        if len(row) != len(table.names):
+            raise ragged_error(table.file, line, len(row), header_line, table.names)
+    if not table.rows:
+        problem = "found a header and no rows, expected rows below it"
+        raise DataError("no-rows", problem, file=table.file, line=header_line)
+
+
+def check_header_names(path: Path, line: int, names: Sequence[str]) -> None:
+    """DataError for a name that stands twice in a header, which begins on a line."""
     first: dict[str, int] = {}
-    for index, name in enumerate(table.names):
+    for index, name in enumerate(names):
         before = first.setdefault(name, index)
         if before != index:
             places = f"(columns {before + 1} and {index + 1})"
@@ -320,23 +340,22 @@ def _check_shape(table: Table, header_line: int) -> None:
             )
             if not name:
                 problem = f"found two columns without a name {places}; give each one"
-                problem += _title_hint(table, header_line)
-            raise DataError(
-                "duplicate-column", problem, file=table.file, line=header_line, column=name
-            )
-    for row, line in zip(table.rows, table.lines, strict=True):
-        if len(row) != len(table.names):
-            column = table.names[len(row)] if len(row) < len(table.names) else None
-            problem = f"found {len(row)} cells, expected {len(table.names)} as in the header"
-            problem += _title_hint(table, header_line)
-            raise DataError("ragged-row", problem, file=table.file, line=line, column=column)
-    if not table.rows:
-        problem = "found a header and no rows, expected rows below it"
-        raise DataError("no-rows", problem, file=table.file, line=header_line)
+                problem += _title_hint(names, line)
+            raise DataError("duplicate-column", problem, file=path, line=line, column=name)
 
 
-def _title_hint(table: Table, header_line: int) -> str:
+def ragged_error(
+    path: Path, line: int, cells: int, header_line: int, names: Sequence[str]
+) -> DataError:
+    """The DataError for a row that has not as many cells as the header has names."""
+    column = names[cells] if cells < len(names) else None
+    problem = f"found {cells} cells, expected {len(names)} as in the header"
+    problem += _title_hint(names, header_line)
+    return DataError("ragged-row", problem, file=path, line=line, column=column)
+
+
+def _title_hint(names: Sequence[str], header_line: int) -> str:
     """The advice for a header that has a single name."""
-    if sum(map(bool, table.names)) > 1:
+    if sum(map(bool, names)) > 1:
         return ""
     return f"; is line {header_line} a title? Remove what is above the names"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 from memattn._memattn import FormatError
@@ -11,6 +12,7 @@ from memattn.errors import DataError, printable
 
 HEAD = 4096  # bytes that tell the kind
 # A text file shrinks to a fifth or a twentieth. What grows more may be made to fill the memory.
+GZIP = b"\x1f\x8b"
 UNPACKED_ANYWAY = 64 << 20
 UNPACKED_A_BYTE = 100
 
@@ -110,24 +112,46 @@ def unpacked(data: bytes, path: Path) -> bytes:
     DataError
         The file is cut off or damaged, or grows to more than `UNPACKED_A_BYTE` times its size.
     """
-    parts: list[bytes] = []
-    room = max(UNPACKED_ANYWAY, UNPACKED_A_BYTE * len(data))
-    while data.startswith(b"\x1f\x8b"):
+    if not data.startswith(GZIP):
+        return data
+    return b"".join(unpacked_blocks(iter([data]), len(data), path))
+
+
+def unpacked_blocks(
+    pieces: Iterator[bytes], size: int, path: Path, block: int = 0
+) -> Iterator[bytes]:
+    """The content of a gzip file that comes in pieces, in blocks of at most so many bytes; 0: any.
+
+    Parameters
+    ----------
+    pieces : iterator of bytes
+        The file.
+    size : int
+        Its bytes.
+    path : Path
+        For messages.
+    block : int
+        The most bytes of the content at once.
+    """
+    room = max(UNPACKED_ANYWAY, UNPACKED_A_BYTE * size)
+    piece = next(pieces, b"")
+    while piece.startswith(GZIP):
         one = zlib.decompressobj(31)  # with gzip's header and its checksum
-        try:
-            parts.append(one.decompress(data, room + 1))
-        except zlib.error as error:
-            problem = f"is a damaged gzip file ({error}); copy it again"
-            raise DataError("damaged-gzip", problem, file=path) from None
-        room -= len(parts[-1])
-        if room < 0:
-            problem = (
-                f"found far more text than the file's {len(data):,} bytes should hold; unpack it"
-            )
-            raise DataError("too-large", problem, file=path)
-        if not one.eof:
-            raise DataError(
-                "damaged-gzip", "is a gzip file that is cut off; copy it again", file=path
-            )
-        data = one.unused_data
-    return b"".join(parts) if parts else data
+        while not one.eof:
+            if not piece:
+                problem = "is a gzip file that is cut off; copy it again"
+                raise DataError("damaged-gzip", problem, file=path)
+            try:
+                found = one.decompress(piece, min(block or room + 1, room + 1))
+            except zlib.error as error:
+                problem = f"is a damaged gzip file ({error}); copy it again"
+                raise DataError("damaged-gzip", problem, file=path) from None
+            room -= len(found)
+            if room < 0:
+                problem = f"found far more text than the file's {size:,} bytes should hold"
+                raise DataError("too-large", f"{problem}; unpack it", file=path)
+            yield found
+            piece = one.unconsumed_tail or (b"" if one.eof else next(pieces, b""))
+        piece = one.unused_data
+        if len(piece) < len(GZIP):
+            piece += next(pieces, b"")

@@ -17,7 +17,7 @@ list_files() {
 }
 
 list_cpp() { list_files '*.cc' '*.h' '*.cpp' ; }
-list_shell() { printf '%s\n' .ci/run bench/compare scripts/{bench,coverage,demo,format,test,wheel} scripts/lib/*.sh; }
+list_shell() { printf '%s\n' .ci/run bench/compare scripts/{bench,coverage,demo,docs,format,test,wheel} scripts/lib/*.sh; }
 
 check_format() {
   list_cpp | xargs clang-format --dry-run -Werror
@@ -30,6 +30,7 @@ check_lint() {
   PYTHONPATH=python lint-imports --no-cache
   list_shell | xargs shellcheck --external-sources
   codespell
+  scripts/lint-prose
 }
 
 # File by file in as many processes as there are cores: what a file prepares is prepared once.

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # The Python tests once more: on an extension built with sanitizers, and on other versions of Python.
-# Sourced from the root of the repository, after hosts.sh.
+# Sourced from the root of the repository, by wheels.sh.
 
 SANITIZED=build/python-asan
 

@@ -10,6 +10,7 @@ export CMAKE_BUILD_PARALLEL_LEVEL=$JOBS PIP_DISABLE_PIP_VERSION_CHECK=1
 BUILD_PACKAGES=(g++ cmake ninja-build libhwy-dev nlohmann-json3-dev python3-dev python3-venv)
 TEST_PACKAGES=(pkg-config libgtest-dev libbenchmark-dev clang-14 libclang-rt-14-dev strace valgrind)
 BROWSER_PACKAGES=(chromium) # opens the reports
+SITE_PACKAGES=(doxygen) # reads the public headers for the documentation
 ENGINE_PACKAGES=(default-jre-headless iproute2) # Spark's, and for a network without interfaces
 ARM_PACKAGES=(googletest g++-aarch64-linux-gnu qemu-user) # GoogleTest's sources, for its library
 
@@ -197,6 +198,6 @@ setup_for_test() {
 # All packages at once, so that who has to install them hears of them once.
 setup_for_every_test() {
   setup_system "${BUILD_PACKAGES[@]}" "${TEST_PACKAGES[@]}" "${ARM_PACKAGES[@]}" \
-    "${BROWSER_PACKAGES[@]}" "${ENGINE_PACKAGES[@]}"
+    "${BROWSER_PACKAGES[@]}" "${SITE_PACKAGES[@]}" "${ENGINE_PACKAGES[@]}"
   setup_for_test
 }

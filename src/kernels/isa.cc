@@ -2,28 +2,82 @@
 #include "kernels/isa.h"
 
 #include <algorithm>
+#include <cstdint>
 #include <cstdlib>
 
 #include "check.h"
 
+#if defined(__x86_64__) || defined(__i386__)
+#include <cpuid.h>
+#endif
+
 namespace memattn::kernels {
+namespace {
+
+#if defined(__x86_64__) || defined(__i386__)
+
+// Reads CPUID itself: __builtin_cpu_supports asks the compiler's run-time library, and the one of
+// some compilers finds no AVX2 on any processor.
+struct Registers {
+  std::uint32_t eax, ebx, ecx, edx;
+};
+
+// All zero for a leaf that the processor does not have.
+Registers cpuid(std::uint32_t leaf, std::uint32_t subleaf) noexcept {
+  Registers found{};
+  __get_cpuid_count(leaf, subleaf, &found.eax, &found.ebx, &found.ecx, &found.edx);
+  return found;
+}
+
+constexpr bool has_bits(std::uint32_t value, std::uint32_t bits) noexcept {
+  return (value & bits) == bits;
+}
+
+// The registers that the operating system saves when it switches threads (XCR0).
+std::uint32_t saved_registers() noexcept {
+  std::uint32_t low = 0, high = 0;
+  __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+  return low;
+}
+
+constexpr std::uint32_t kSavesYmm = 0x06;         // XMM and YMM
+constexpr std::uint32_t kSavesZmm = 0xE0 | 0x06;  // masks and ZMM, too
+
+// What each instruction set needs: the features that Highway's target of that name compiles for
+// (hwy/ops/set_macros-inl.h), and for avx3_bf16 the one more of pairs-inl.h.
+struct Features {
+  bool sse4, avx2, avx3, avx3_bf16;
+};
+
+Features read_features() noexcept {
+  const Registers one = cpuid(1, 0);
+  const Registers seven = cpuid(7, 0);
+  // Without a subleaf 1 it reads as zero or as what another leaf holds.
+  const std::uint32_t seven_one = seven.eax >= 1 ? cpuid(7, 1).eax : 0;
+  const std::uint32_t saved = has_bits(one.ecx, bit_OSXSAVE) ? saved_registers() : 0;
+
+  Features found{};
+  found.sse4 = has_bits(one.ecx, bit_SSSE3 | bit_SSE4_1 | bit_SSE4_2 | bit_PCLMUL | bit_AES);
+  found.avx2 = found.sse4 && has_bits(saved, kSavesYmm) &&
+               has_bits(one.ecx, bit_AVX | bit_FMA | bit_F16C) &&
+               has_bits(seven.ebx, bit_AVX2 | bit_BMI | bit_BMI2);
+  found.avx3 = found.avx2 && has_bits(saved, kSavesZmm) &&
+               has_bits(seven.ebx, bit_AVX512F | bit_AVX512VL | bit_AVX512DQ | bit_AVX512BW);
+  found.avx3_bf16 = found.avx3 && has_bits(seven_one, bit_AVX512BF16);
+  return found;
+}
+
+#endif
+
+}  // namespace
 
 bool isa_supported(std::string_view name) noexcept {
 #if defined(__x86_64__) || defined(__i386__)
-  __builtin_cpu_init();
-  // The features that Highway's targets of these names compile for (hwy/ops/set_macros-inl.h), and
-  // of avx3_bf16 the one more of pairs-inl.h.
-  const bool sse4 = __builtin_cpu_supports("sse4.1") && __builtin_cpu_supports("sse4.2") &&
-                    __builtin_cpu_supports("pclmul") && __builtin_cpu_supports("aes");
-  const bool avx2 = sse4 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-                    __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
-  const bool avx3 = avx2 && __builtin_cpu_supports("avx512f") &&
-                    __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
-                    __builtin_cpu_supports("avx512bw");
-  if (name == "avx3_bf16") return avx3 && __builtin_cpu_supports("avx512bf16");
-  if (name == "sse4") return sse4;
-  if (name == "avx2") return avx2;
-  if (name == "avx3") return avx3;
+  static const Features features = read_features();  // CPUID is slow in a virtual machine
+  if (name == "sse4") return features.sse4;
+  if (name == "avx2") return features.avx2;
+  if (name == "avx3") return features.avx3;
+  if (name == "avx3_bf16") return features.avx3_bf16;
 #elif defined(__aarch64__)
   if (name == "neon") return true;  // part of the architecture
 #endif

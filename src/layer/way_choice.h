@@ -39,4 +39,9 @@ WayCost cost_of(const kernels::SequenceDims& dims, const kernels::Way& way, std:
 SequenceRoute cheapest_route(const kernels::SequenceDims& dims, std::int64_t batch,
                              std::int64_t steps1, std::int64_t steps2, bool training);
 
+// Whether bfloat16 makes a forward pass faster: whether a head's products are long enough to make
+// up for rounding what they multiply. Else a pass in bfloat16 computes in float32, on every
+// machine.
+bool rounding_pays(const kernels::SequenceDims& dims, const kernels::Way& way, std::int64_t steps2);
+
 }  // namespace memattn

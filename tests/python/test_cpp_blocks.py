@@ -9,7 +9,7 @@ import pytest
 
 from .pages import ROOT, blocks, parameters, run
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BUILD = ROOT / "build" / "release"
 FLAGS = ["-std=c++20", "-pthread", "-Wall", "-Wextra", "-Werror", f"-I{ROOT / 'include'}"]
 

@@ -110,7 +110,7 @@ def test_a_path_of_odd_bytes_survives(tmp_path: Path) -> None:
 
 def source_files() -> list[Path]:
     """All C++ and Python sources of the project, written by us."""
-    folders = ["include", "src", "python", "bench", "examples", "fuzz", "scripts", "tests"]
+    folders = ["include", "src", "python", "bench", "docs", "examples", "fuzz", "scripts", "tests"]
     files = [path for folder in folders for path in (ROOT / folder).rglob("*")]
     kinds = {".h", ".cc", ".py"}
     return sorted(

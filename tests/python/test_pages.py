@@ -22,9 +22,32 @@ PAGES = {
     **{engine: ["scale"] for engine in ENGINES},
     None: [
         *("numpy", "cross-attention", "hierarchical-attention"),
-        *("forecasting", "covariates", "migrating", "scale"),
+        *("forecasting", "covariates", "migrating", "scale", "intervals", "prior"),
+        *("collapse", "convert", "format"),
     ],
 }
+# What a reader of the page has: the code that makes the files that its blocks open.
+FILES = {
+    "collapse": """
+import memattn
+memattn.MemoryAugmentedAttention(16, 8, 4, seed=0).save("layer.safetensors")
+""",
+    "convert": """
+import io, zipfile, h5py
+LAYER = "memory_augmented_attention"
+with zipfile.ZipFile(f"{ROOT}/tests/golden/keras/keras3.keras") as model:
+    parts = {name: model.read(name) for name in model.namelist()}
+parts["config.json"] = parts["config.json"].replace(b'"first"', f'"{LAYER}"'.encode())
+weights = io.BytesIO(parts["model.weights.h5"])
+with h5py.File(weights, "r+") as file:
+    file[f"layers/{LAYER}/vars"].attrs["name"] = LAYER
+parts["model.weights.h5"] = weights.getvalue()
+with zipfile.ZipFile("model.keras", "w") as renamed:
+    for name, content in parts.items():
+        renamed.writestr(name, content)
+""",
+}
+START = "start"  # test_start_pages.py
 
 
 @pytest.mark.parametrize("page", PAGES[HOST])
@@ -35,5 +58,12 @@ def test_blocks_run(page: str, tmp_path: Path) -> None:
     code = [block.code for block in found if block.only in wanted]
     assert code
     program = tmp_path / "page.py"
-    program.write_text("\n".join(code), encoding="utf-8")
+    files = f"ROOT = {str(ROOT)!r}\n{FILES.get(page, '')}"
+    program.write_text("\n".join([files, *code]), encoding="utf-8")
     run(sys.executable, program, cwd=tmp_path)
+
+
+def test_every_page_with_blocks_is_run() -> None:
+    pages = [page for page in (ROOT / "docs").rglob("*.md") if blocks(page, "python")]
+    named = {name for names in PAGES.values() for name in names}
+    assert {page.stem for page in pages if page.parent.name != START} == named

@@ -10,6 +10,7 @@ import click
 from memattn.cli import output
 from memattn.cli.backtest_command import backtest
 from memattn.cli.convert_command import convert
+from memattn.cli.docs_command import docs
 from memattn.cli.doctor_command import doctor
 from memattn.cli.errors import DONE, MACHINE, WRONG, failed, told
 from memattn.cli.forecast_command import forecast
@@ -94,5 +95,8 @@ def _memattn(context: click.Context, /) -> None:
         click.echo(context.get_help())
 
 
-for _command in (forecast, train, predict, backtest, pretrain, convert, inspect, doctor):
+for _command in (
+    *(forecast, train, predict, backtest, pretrain),
+    *(convert, inspect, doctor, docs),
+):
     _memattn.add_command(_command)

@@ -57,7 +57,7 @@ def forecast(
     DATA is a CSV or Parquet file, or - for stdin. A long file has one row for each series and time,
     in the columns unique_id, ds and y, or those that --id, --time and --target name. A wide file
     has a column for each series. Rows may be missing or out of order. DATA may be a folder or a
-    pattern of Parquet files, more than fit in memory: see --memory.
+    pattern of files, more than fit in memory: see --memory.
 
     Trains a small model, built on the memory layer, on all series together. Accuracy is measured on
     held-out rows against naive forecasts; the errors there give the intervals.

@@ -301,7 +301,7 @@ future_option = option(
 )  # fmt: skip
 memory_option = option(
     "--memory", metavar="SIZE", group="Data",
-    help="Read DATA, a folder or a pattern of Parquet files, in passes that take so much memory, "
+    help="Read DATA, a folder or a pattern of files, in passes that take so much memory, "
     "such as 2GiB.  [default: 2GiB for more than 20 million rows in several files, else at once]",
 )  # fmt: skip
 TRAINING_OPTIONS = [

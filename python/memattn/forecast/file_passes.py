@@ -16,11 +16,11 @@ from memattn.forecast.arguments import ForecasterOptions, checked_memory
 from memattn.forecast.data.bad_series import BadSeriesError
 from memattn.forecast.data.columns import Columns
 from memattn.forecast.data.external_sort import in_order_of_ids
-from memattn.forecast.data.file_set import Batch, FileSet, file_set
+from memattn.forecast.data.file_set import Batch, FileSet
+from memattn.forecast.data.file_sets import file_set
+from memattn.forecast.data.folders import csv_files, is_parquet, is_several, parquet_files
 from memattn.forecast.data.frames import Forecasts, forecast_frame
 from memattn.forecast.data.long_rows import Note, PartNotes
-from memattn.forecast.data.panel_files import is_parquet
-from memattn.forecast.data.parquet_reader import is_pattern, parquet_files
 from memattn.forecast.data.series_parts import (
     Survey,
     check_longest,
@@ -34,6 +34,7 @@ MEMORY = 2 << 30  # bytes, unless the caller says so
 # Of rows in several files, from which on they are read in passes without being asked for; 20
 # million of them take some 3 GB while they are put in order.
 MANY_ROWS = 20_000_000
+MANY_BYTES = 25 * MANY_ROWS  # of CSV files, whose rows nobody has counted
 # Of the process before it reads, and of a row while its series is forecast: bench.scaling --folder.
 BYTES_ANYWAY, BYTES_A_ROW, BYTES_A_SERIES = 700 << 20, 400, 64
 MOST_ROWS = 3_000_000  # at once, however much memory there is: more is no faster
@@ -71,14 +72,11 @@ class Passes:
         if id_col is None or not isinstance(target, str):
             problem = "found options of a wide table or of one series, which are read at once; "
             raise refused(where, "memory", problem + "expected id_col and one target_col")
-        if source.is_file() and not is_parquet(source):
-            problem = "found a file that is not Parquet, which is read at once; expected Parquet"
-            raise DataError("option", problem, file=source, argument="memory")
         self._options, self._beside = options, beside
         stat = [] if beside else list(options.stat_exog_list)
         names = [id_col, options.time_col, target]
         names += [*options.futr_exog_list, *options.hist_exog_list, *stat]
-        self._files = file_set(source, names)
+        self._files = file_set(source, names, options.day_first)
         self._survey: Survey | None = None
 
     @property
@@ -167,8 +165,10 @@ def read_in_passes(data: object, memory: object) -> bool:
     if not isinstance(data, str | os.PathLike):
         return False
     source = Path(data)
-    if not (source.is_dir() or is_pattern(source)):
+    if not is_several(source):
         return False
+    if text := csv_files(source):
+        return sum(one.stat().st_size for one in text) > MANY_BYTES
     files = parquet_files(source)
     if len(files) < 2 or importlib.util.find_spec("pyarrow") is None:  # which reading says
         return False

@@ -124,9 +124,9 @@ class Forecaster(ForecasterEngines):
         ----------
         data : DataFrame, path or Panel
             A data frame of pandas, Polars, PyArrow or another library that narwhals reads, or a CSV
-            or Parquet file, each long or wide; or what `panel_from_frame` made. Or Parquet files: a
-            folder, or a pattern such as ``"sales/*.parquet"``. Or a long table of Ray, Dask or
-            Spark (docs/scale.md), of which the forecaster then keeps no series.
+            or Parquet file, each long or wide; or what `panel_from_frame` made. Or several files of
+            one kind: a folder, or a pattern such as ``"sales/*.parquet"``. Or a long table of Ray,
+            Dask or Spark (docs/scale.md), of which the forecaster then keeps no series.
         val_size : int
             Last values of each series that training leaves out, at least `horizon`, for intervals
             to be calibrated on: one training instead of two, of a model that knows less. 0: none.
@@ -147,8 +147,8 @@ class Forecaster(ForecasterEngines):
             goes on from its weights, with its settings and few steps. Data has its frequency. Rows
             that it has seen calibrate no intervals: with too few others they stay as they were.
         memory : int or str, optional
-            Bytes, such as ``"2GiB"``, that a long table in Parquet files may take: they are read in
-            passes, and the forecaster keeps none of their series; `write_forecasts` forecasts them.
+            Bytes, such as ``"2GiB"``, that a long table in files may take: they are read in passes,
+            and the forecaster keeps none of their series; `write_forecasts` forecasts them.
             Default: 2 GiB for more than 20 million rows in several files; others are read at once.
 
         Returns
@@ -258,7 +258,7 @@ class Forecaster(ForecasterEngines):
         memory: int | str | None = None,
         progress: SeriesProgress | bool | None = None,
     ) -> Written:
-        """Forecast series in Parquet files into a file, whatever memory there is.
+        """Forecast series in files into a file, whatever memory there is.
 
         The forecasts have the bits of `predict`. Series come in the order in which the files end
         them, or of their ids where rows of many series are spread over the files; those have to be
@@ -270,7 +270,7 @@ class Forecaster(ForecasterEngines):
             The file to write, ``*.parquet``, ``*.csv`` or ``*.csv.gz``; it is there when all
             forecasts are in it.
         data : path
-            A Parquet file, a folder of them, or a pattern such as ``"sales/*.parquet"``.
+            A Parquet or CSV file, a folder of them, or a pattern such as ``"sales/*.parquet"``.
         X_df, static_df, level, h
             As in `predict`.
         memory : int or str, optional

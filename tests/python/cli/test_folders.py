@@ -65,6 +65,23 @@ def test_a_folder_is_forecast(call: Run, folder: str, rows: pd.DataFrame, tmp_pa
     assert sorted(one.name for one in tmp_path.iterdir()) == ["in", "m", "o.parquet"]
 
 
+def test_a_folder_of_csv_files_is_forecast(
+    call: Run, folder: str, rows: pd.DataFrame, tmp_path: Path
+) -> None:
+    expected = Forecaster(3, steps=5).fit(rows).predict(level=[80, 95])
+    for k in range(3):
+        part = pd.read_parquet(tmp_path / folder / f"{k}.parquet")
+        part.to_csv(tmp_path / folder / f"{k}.csv.gz", index=False)
+    done = call("forecast", folder, *QUICK, *MEMORY, "-o", "o.parquet")
+    assert done.returncode == 2
+    assert "found Parquet and CSV files, such as 0.parquet and 0.csv.gz" in done.stderr
+    for memory in (MEMORY, ()):
+        done = call("forecast", "in/*.csv.gz", *QUICK, *memory, "-o", "o.parquet")
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "30 series, 1,500 values" in done.stdout
+        same(tmp_path / "o.parquet", expected)
+
+
 def test_a_model_is_trained_and_used(
     call: Run, folder: str, rows: pd.DataFrame, tmp_path: Path
 ) -> None:
@@ -86,7 +103,7 @@ def test_a_model_is_trained_and_used(
         (("forecast", "in", *QUICK, *MEMORY, "-o", "-"), "--output: found -, expected a file"),
         (("forecast", "in", *QUICK, *MEMORY, "--report", "r"), "--report: needs all series in"),
         (("forecast", "-", *QUICK, *MEMORY), "--memory: found it for standard input"),
-        (("forecast", "no", *QUICK, *MEMORY), "no: found no Parquet file in it"),
+        (("forecast", "no", *QUICK, *MEMORY), "no: found no Parquet or CSV file"),
         (("forecast", "n/*.parquet", *QUICK, *MEMORY), "n/*.parquet: no file matches it"),
         (("predict", "in", *MEMORY), "in: found a folder, expected a file of"),
     ],

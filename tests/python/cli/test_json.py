@@ -15,6 +15,7 @@ import memattn
 from memattn import CrossAttention, MemoryAugmentedAttention
 
 from .conftest import Run
+from .site import make_site
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "json.md"
 QUICK = ("--horizon", "3", "--steps", "2")
@@ -29,6 +30,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "pairs": ("cross.safetensors",),
     "models": ("model.npz",),
     "doctor": ("ill.safetensors", "--repair", "r.safetensors"),
+    "docs": (),
     "error": ("DATA",),
 }
 
@@ -74,6 +76,7 @@ def documents(call: Run, data: Path, tmp_path: Path) -> dict[str, Any]:
         warnings.simplefilter("ignore")  # that zeros cannot learn
         ill = MemoryAugmentedAttention(4, 3, 2, memory_initializer="zeros")
     ill.save(tmp_path / "ill.safetensors")
+    make_site(tmp_path / "build/docs/html", memattn.__version__)
     found = {}
     for command, words in COMMANDS.items():
         name = NAMES.get(command, command)

@@ -9,8 +9,8 @@ import pytest
 
 from memattn.errors import DataError
 from memattn.forecast import Forecaster, file_passes
-from memattn.forecast.data import file_set
 from memattn.forecast.data.file_set import FileSet
+from memattn.forecast.data.file_sets import file_set
 
 from .covariate_tables import LISTS, shops
 from .folders import (
@@ -278,7 +278,7 @@ def test_nothing_but_bad_series_is_an_error(tmp_path: Path) -> None:
 
 def test_files_know_their_rows(tmp_path: Path) -> None:
     folder = write(tmp_path / "in", cut(table(), 3))
-    files = file_set.file_set(folder, ["unique_id"])
+    files = file_set(folder, ["unique_id"])
     assert isinstance(files, FileSet)
     assert files.rows == len(table())
     assert files.place(0) == (folder / "part-00.parquet", 0)

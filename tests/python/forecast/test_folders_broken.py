@@ -120,8 +120,8 @@ def test_nothing_to_read_is_refused(tmp_path: Path) -> None:
     (empty / "notes.txt").write_text("x")
     none = write(tmp_path / "none", [table()[:0]])
     for data, says in (
-        (empty, "found no Parquet file in it"),
-        (tmp_path / "gone", "found no Parquet file"),
+        (empty, "found no Parquet or CSV file in it"),
+        (tmp_path / "gone", "found no Parquet or CSV file"),
         (str(tmp_path / "*.parquet"), "no file matches it"),
         (none, "without rows"),
     ):
@@ -149,7 +149,6 @@ def test_what_is_read_at_once_has_no_memory_to_state(tmp_path: Path) -> None:
     rows.to_csv(csv, index=False)
     for data, options, says in (
         (rows, {}, "a data frame is in memory already"),
-        (csv, {}, "expected Parquet"),
         (csv, {"target_col": ["a", "b"]}, "options of a wide table"),
     ):
         with pytest.raises(DataError, match=says):

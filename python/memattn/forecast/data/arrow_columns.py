@@ -20,6 +20,7 @@ from pyarrow import csv as arrow_csv
 from memattn.csv_reader import MAX_COLUMNS, MISSING, decimal_comma, delimiter_of
 from memattn.errors import DataError
 from memattn.forecast.data.columns import Array, TextColumns, distinct, find_times, first_places
+from memattn.forecast.data.text_facts import COMMA, GROUPS, PLAIN
 from memattn.forecast.data.time_zones import Ticks
 
 BOM = b"\xef\xbb\xbf"
@@ -115,15 +116,36 @@ class ArrowColumns(TextColumns):
 
     def _read_numbers(self, name: str) -> Array | None:
         """The column when its cells are all finite numbers or mean a missing value, else None."""
-        if self.comma:
+        form = self.number_form(name) or PLAIN
+        if self.comma and form == PLAIN:
             return None
-        text = pc.utf8_trim_whitespace(self._column(name))
-        missing = pc.is_in(pc.utf8_lower(text), value_set=pa.array(sorted(MISSING)))
-        try:
-            values = pc.cast(pc.if_else(missing, pa.scalar(None, pa.string()), text), pa.float64())
-        except pa.ArrowException:
-            return None
-        if not pc.all(pc.is_finite(values)).as_py():  # missing ones are passed over
-            return None
-        found: Array = values.to_numpy()
+        return numbers_of_text(self._column(name), form)
+
+
+def numbers_of_text(column: Any, form: str = PLAIN) -> Array | None:
+    """A column of text as numbers, NaN for missing ones; None unless all others are finite."""
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    if form == PLAIN and (found := _cast(column)) is not None:
         return found
+    text = pc.utf8_trim_whitespace(column)
+    missing = is_missing(text)
+    for mark, plain in {COMMA: ((".", ""), (",", ".")), GROUPS: ((",", ""),)}.get(form, ()):
+        text = pc.replace_substring(text, mark, plain)
+    return _cast(pc.if_else(missing, pa.scalar(None, pa.string()), text))
+
+
+def is_missing(text: Any) -> Any:
+    """Which cells, without spaces around them, mean a missing value."""
+    return pc.is_in(pc.utf8_lower(text), value_set=pa.array(sorted(MISSING)))
+
+
+def _cast(text: Any) -> Array | None:
+    try:
+        values = pc.cast(text, pa.float64())
+    except pa.ArrowException:
+        return None
+    if not pc.all(pc.is_finite(values)).as_py():  # missing ones are passed over
+        return None
+    found: Array = values.to_numpy()
+    return found

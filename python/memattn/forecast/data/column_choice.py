@@ -99,7 +99,7 @@ class Roles:
         times = columns.times(name, self.day_first)
         if not times.is_number or self.numbered or not len(times.ticks):
             return times
-        kind = number_kind(times.ticks)
+        kind = columns.number_kind(name, times.ticks)
         if kind is None:
             _check_misprints(columns, name, times.ticks)
             return times
@@ -140,7 +140,7 @@ def choose(columns: Columns, asked: Roles) -> LongRows:
     if columns.rows == 0:
         raise DataError("no-rows", "found a table without rows, expected rows")
     if isinstance(columns, TextColumns):
-        _check_header(columns)
+        check_header(columns.header)
     targets, id_col, time_col = asked.targets, asked.id_col, asked.time_col
     has_ids, has_times = id_col in columns.names, time_col in columns.names
     if not has_ids and not (has_times and len(targets) == 1 and targets[0] in columns.names):
@@ -255,9 +255,9 @@ def _check_misprints(columns: Columns, name: str, numbers: np.ndarray) -> None:
             raise columns.error("not-a-date", f"{problem} have; correct it", row, name)
 
 
-def _check_header(columns: TextColumns) -> None:
+def check_header(header: Sequence[str]) -> None:
     """DataError for a file of text whose first line is one of data."""
-    names = [name for name in columns.names if name]
+    names = [name for name in header if name]
     dates = [name for name in names if mostly_dates(np.zeros(1, np.int64), [name])]
     numbers = [name for name in names if name.isdecimal()]
     counted = numbers in (

@@ -23,24 +23,30 @@ from memattn.csv_reader import (
     like_number,
     number_problem,
     parse_number,
-    plain_cells,
 )
 from memattn.errors import DataError, quoted
 from memattn.forecast.data.column_types import kept_zone
-from memattn.forecast.data.time_zones import DAY, FIRST, LAST, Ticks
+from memattn.forecast.data.text_facts import (
+    MICROSECOND,
+    PLAIN,
+    ClockFacts,
+    NumberFacts,
+    plain_number,
+)
+from memattn.forecast.data.time_zones import FIRST, LAST, Ticks
 from memattn.forecast.data.times import (
     EPOCH,
     EXPECTED_DATE,
     WHOLE_NUMBER,
     Moment,
     Style,
+    number_kind,
     orders_of,
     parse_moment,
 )
 
 Array = npt.NDArray[np.float64]
 
-MICROSECOND = timedelta(microseconds=1)
 DIGITS = re.compile(r"[+-]?\d+", re.ASCII)
 EXACT = 2.0**53  # to here float64 holds every whole number
 NUMBER, BOOLEAN, TEXT, CATEGORY = "number", "boolean", "text", "category"  # kinds of columns
@@ -126,13 +132,22 @@ class Columns:
         """As `error`, for what is found wrong in one column."""
         return self.error(*problem, row, name)
 
+    def number_kind(self, name: str, numbers: Ticks) -> str | None:
+        """Which kind of dates the whole numbers of a column of times may all be."""
+        return number_kind(numbers)
+
+    def kind_of_text(self, name: str) -> str | None:
+        """What all cells of a column of text hold, as `kind`, where there are more than these."""
+        return None
+
     def numbers(self, name: str, booleans: bool = False) -> Array:
         """The column as numbers, NaN for missing ones; text that is none raises DataError.
 
         With `booleans`, a column of that type is 0 and 1, where it is an error otherwise.
         """
         codes, cells = self.cells(name)
-        values = parse_numbers(codes, cells, partial(self.cell_error, name), self.comma)
+        error = partial(self.cell_error, name)
+        values = parse_numbers(codes, cells, error, self.comma, self.number_form(name))
 
         def whole(row: int) -> int:
             cell = str(cells[codes[row]]).strip()
@@ -140,6 +155,10 @@ class Columns:
 
         self.rounded[name] = first_rounded(values, whole)
         return values
+
+    def number_form(self, name: str) -> str | None:
+        """How the numbers of a column are written, where there are more cells than these."""
+        return None
 
     def kind(self, name: str) -> str:
         """What the type of a column says: number, boolean, text, or category for text as such.
@@ -163,6 +182,11 @@ class Columns:
 
 class TextColumns(Columns):
     """The columns of a CSV file."""
+
+    @property
+    def header(self) -> Sequence[str]:
+        """The names in the first line of the file, unless they have been looked at."""
+        return self.names
 
     def ids(self, name: str) -> Ids:
         """The column as ids, text without the spaces around it."""
@@ -267,16 +291,25 @@ def parse_numbers(
     cells: Sequence[Any],
     error: Callable[[int, tuple[str, str]], DataError],
     comma: bool = False,
+    form: str | None = None,
 ) -> Array:
     """The numbers that cells of text, or objects, say; None and NaN are missing values.
 
-    `comma` is as in `plain_cells`.
+    `comma` is whether the file has decimal commas. `form` is how the numbers are written, by
+    default as all of these cells say. Cells stay as they are when they are not all written in one
+    way, or when that has two meanings, as 1,234 alone has.
     """
     values = np.empty(len(cells))
     texts = [cell.strip() for cell in cells if isinstance(cell, str)]
-    if comma or any("," in cell or cell.count(".") > 1 for cell in texts):
-        plain = dict(zip(texts, plain_cells(texts, comma), strict=True))
-        cells = [plain[cell.strip()] if isinstance(cell, str) else cell for cell in cells]
+    if form is None:
+        form = PLAIN
+        if comma or any("," in cell or cell.count(".") > 1 for cell in texts):
+            facts = NumberFacts()
+            facts.add(texts)
+            form = facts.form(comma)
+    if form != PLAIN:
+        said = {text: plain_number(text, form) for text in texts if text.lower() not in MISSING}
+        cells = [said.get(cell.strip(), cell) if isinstance(cell, str) else cell for cell in cells]
     for k, cell in enumerate(cells):
         number = _number(cell)
         if number is None or math.isinf(number):
@@ -309,14 +342,19 @@ def parse_times(
     cells: Sequence[Any],
     error: Callable[[int, tuple[str, str]], DataError],
     day_first: bool | None = None,
+    known: ClockFacts | bool | None = None,
 ) -> Times:
-    """The times that different cells of text, or of Python's dates, say, as rows of `codes`."""
+    """The times that different cells of text, or of Python's dates, say, as rows of `codes`.
+
+    `known` is what all cells say where there are more than these; True: they are whole numbers.
+    """
 
     def first_row(k: int) -> int:
         return int(np.argmax(codes == k))
 
     texts = [cell.strip() if isinstance(cell, str) else cell for cell in cells]
-    if all(isinstance(text, str) and WHOLE_NUMBER.fullmatch(text) for text in texts):
+    may_count = not isinstance(known, ClockFacts)
+    if may_count and all(isinstance(one, str) and WHOLE_NUMBER.fullmatch(one) for one in texts):
         numbers = np.array([int(text) for text in texts], dtype=np.int64)
         return Times(numbers[codes], is_number=True, style=Style())
     moments: list[Moment] = []
@@ -332,7 +370,10 @@ def parse_times(
             raise error(first_row(k), ("mixed-zones", problem))
         moments.append(moment)
     is_text = isinstance(cells[0], str)
-    ticks, zone, style, note = _one_clock(moments, None if is_text else _zone_of(cells))
+    facts = known if isinstance(known, ClockFacts) else ClockFacts()
+    if facts is not known:
+        facts.add(moments)
+    ticks, zone, style, note = _one_clock(moments, facts, None if is_text else _zone_of(cells))
     bad = (ticks < FIRST) | (ticks > LAST)
     if bad.any():
         k = int(np.argmax(bad))
@@ -389,12 +430,12 @@ def _moment(cell: Any, day_first: bool | None) -> Moment | None:
 
 
 def _one_clock(
-    moments: Sequence[Moment], shared: tzinfo | None
+    moments: Sequence[Moment], facts: ClockFacts, shared: tzinfo | None
 ) -> tuple[Ticks, tzinfo | None, Style, str]:
     """The times on one clock: a zone that they share, an offset that they share, else UTC."""
-    offsets = {moment.offset for moment in moments}
+    offsets = facts.offsets
     local = np.array([(moment.local - EPOCH) // MICROSECOND for moment in moments], dtype=np.int64)
-    style = moments[-1].style
+    style = facts.style
     if offsets == {None}:
         return local, None, style, ""
     distance = [(moment.offset or timedelta(0)) // MICROSECOND for moment in moments]
@@ -406,7 +447,7 @@ def _one_clock(
         assert offset is not None
         return ticks, timezone(offset), style, ""
     found = f"{len(offsets)} distances from UTC in one column"
-    if len(np.unique(local % DAY)) == 1 < len(np.unique(ticks % DAY)):
+    if facts.is_of_local_days:
         # Days on a local clock that is set forward and back; in UTC they would be uneven.
         note = (
             f"{found}, always {moments[0].local:%H:%M} on the local clock: days are counted there"

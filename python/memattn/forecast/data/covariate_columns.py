@@ -196,7 +196,7 @@ def read_covariate(
     if kind in (TEXT, CATEGORY):
         codes, cells = columns.cells(name)
         if kind == TEXT and not known:
-            kind = _kind_of_text(columns, name, codes, cells)
+            kind = columns.kind_of_text(name) or _kind_of_text(columns, name, codes, cells)
         if kind == BOOLEAN:
             said = (BOOLEANS.get(str(cell).strip().lower(), np.nan) for cell in cells)
             return Covariate(name, ""), np.fromiter(said, np.float64, len(cells))[codes]

@@ -12,6 +12,7 @@ import numpy as np
 from memattn.errors import DataError, quoted
 from memattn.extras import need
 from memattn.files import temporary_folder
+from memattn.forecast.data.columns import Columns
 from memattn.forecast.data.file_set import Batch, FileSet
 from memattn.forecast.data.parquet_reader import parquet_errors
 from memattn.forecast.data.time_zones import Ticks
@@ -59,18 +60,11 @@ def _sort(files: FileSet, path: Path, memory: int, threads: int) -> None:
         "autoinstall_known_extensions": "false",
         "autoload_known_extensions": "false",
     }
-    names = ", ".join(_name(one) for one in files.columns)
-    starts = ", ".join(map(str, files.starts[:-1].tolist()))
-    first = f"list_extract([{starts}]::BIGINT[], (file_index + 1)::BIGINT)"
-    row = f"{first} + file_row_number AS {_name(ROW)}"
-    paths = ", ".join(_text(str(file)) for file in files.files)
-    folders = "true" if any(map(files.of_folders, files.files)) else "false"
-    how = f"union_by_name=true, hive_partitioning={folders}, hive_types_autocast=false"
-    query = f"SELECT {names}, {row} FROM read_parquet([{paths}], {how})"
+    connection: Any = duckdb.connect(config=options)
     order = f"ORDER BY {_name(files.columns[0])}, {_name(ROW)}"
     how = f"FORMAT parquet, COMPRESSION lz4_raw, ROW_GROUP_SIZE {GROUP_ROWS}"
-    connection: Any = duckdb.connect(config=options)
     try:
+        query = _rows_of(files, connection)
         connection.execute(f"COPY ({query} {order}) TO {_text(str(path))} ({how})")
     except duckdb.Error as error:
         reason = quoted(str(error).splitlines()[0], 200)
@@ -79,6 +73,21 @@ def _sort(files: FileSet, path: Path, memory: int, threads: int) -> None:
         raise DataError("write-failed", problem, file=files.source) from None
     finally:
         connection.close()
+
+
+def _rows_of(files: FileSet, connection: Any) -> str:
+    """A query for all rows, with their numbers."""
+    names = ", ".join(_name(one) for one in files.columns)
+    if files.is_text:
+        connection.register("rows_of_text", files.plain_batches(ROW))
+        return f"SELECT {names}, {_name(ROW)} FROM rows_of_text"
+    starts = ", ".join(map(str, files.starts[:-1].tolist()))
+    first = f"list_extract([{starts}]::BIGINT[], (file_index + 1)::BIGINT)"
+    row = f"{first} + file_row_number AS {_name(ROW)}"
+    paths = ", ".join(_text(str(file)) for file in files.files)
+    folders = "true" if any(map(files.of_folders, files.files)) else "false"
+    how = f"union_by_name=true, hive_partitioning={folders}, hive_types_autocast=false"
+    return f"SELECT {names}, {row} FROM read_parquet([{paths}], {how})"
 
 
 def _name(name: str) -> str:
@@ -93,19 +102,23 @@ class _SortedFiles(FileSet):
     """The sorted rows; messages name the files that they came from."""
 
     _path: Path
-    _types: Any
+    _unsorted: FileSet
 
     def __init__(self, files: FileSet, path: Path) -> None:
         super().__init__(files.source, files.files, files.columns)
         object.__setattr__(self, "_path", path)
-        object.__setattr__(self, "_types", files.schema)
+        object.__setattr__(self, "_unsorted", files)
+
+    def columns_of(self, batch: Batch) -> Columns:
+        """As of the files that the rows came from."""
+        return self._unsorted.columns_of(batch)
 
     def _read(self, columns: list[str]) -> Iterator[Batch]:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        path, types = self._path, self._types
-        texts = [one for one in columns if pa.types.is_string(types.field(one).type)]
+        path, types = self._path, self._unsorted.schema
+        texts = [one for one in columns if one in self._unsorted.encoded]
         with parquet_errors(path), pq.ParquetFile(path, read_dictionary=texts) as opened:
             for some in opened.iter_batches(GROUP_ROWS, columns=[*columns, ROW]):
                 arrays = []

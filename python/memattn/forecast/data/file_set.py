@@ -1,29 +1,26 @@
-"""A folder or a pattern of Parquet files as one long table, read a few rows at a time."""
+"""A folder or a pattern of Parquet files as one long table, read a few rows at a time.
+
+text_file_set.py has those of CSV files.
+"""
 
 from __future__ import annotations
 
-import glob
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import unquote
 
 import numpy as np
+import numpy.typing as npt
 
 from memattn.errors import DataError
-from memattn.extras import need
 from memattn.forecast.data.column_choice import check_name
 from memattn.forecast.data.columns import Columns
-from memattn.forecast.data.parquet_reader import (
-    check_types,
-    parquet_errors,
-    parquet_files,
-    root_of,
-    size_of,
-)
+from memattn.forecast.data.folders import root_of
+from memattn.forecast.data.parquet_reader import check_types, parquet_errors, size_of
 from memattn.forecast.data.time_zones import Ticks
 
 BATCH_ROWS = 1 << 18  # read at once
@@ -86,6 +83,7 @@ class FileSet:
     source: Path
     files: tuple[Path, ...]
     columns: tuple[str, ...]
+    is_text: ClassVar[bool] = False
 
     @cached_property
     def lengths(self) -> Ticks:
@@ -195,7 +193,7 @@ class FileSet:
         for k, file in enumerate(self.files):
             given = self.of_folders(file)
             own = [name for name in columns if name not in given]
-            texts = [name for name in own if _is_text(kinds.field(name).type)]
+            texts = [name for name in own if name in self.encoded]
             start = int(self.starts[k])
             with parquet_errors(file), pq.ParquetFile(file, read_dictionary=texts) as opened:
                 for some in opened.iter_batches(BATCH_ROWS, columns=own):
@@ -219,6 +217,32 @@ class FileSet:
                     yield Batch(table, start + np.arange(some.num_rows))
                     start += some.num_rows
 
+    @property
+    def encoded(self) -> Sequence[str]:
+        """The columns whose cells are in memory once for many rows."""
+        return [field.name for field in self.schema if _is_text(field.type)]
+
+    def given(self, batch: Batch, target: str) -> npt.NDArray[np.bool_]:
+        """Which rows of a batch have a value."""
+        column = batch.table[target]
+        given: npt.NDArray[np.bool_] = column.is_valid().to_numpy().copy()
+        if str(column.type) in ("double", "float", "halffloat"):
+            given &= ~np.isnan(column.to_numpy())
+        return given
+
+    def plain_batches(self, row: str) -> Any:
+        """All rows for another library, with their numbers in a column `row`."""
+        import pyarrow as pa
+
+        schema = self.schema.append(pa.field(row, pa.int64()))
+
+        def rows() -> Iterator[Any]:
+            for batch in self.batches():
+                table = batch.plain().table.append_column(row, pa.array(batch.rows))
+                yield from table.cast(schema).combine_chunks().to_batches()
+
+        return pa.RecordBatchReader.from_batches(schema, rows())
+
     def place(self, row: int) -> tuple[Path, int]:
         """The file of a row of the set, and its number there from 0."""
         k = int(np.searchsorted(self.starts, row, side="right")) - 1
@@ -229,26 +253,6 @@ class FileSet:
         from memattn.forecast.data.file_set_columns import FileSetColumns
 
         return FileSetColumns(batch.table, self.source, batch.rows, self.place)
-
-
-def file_set(source: Path, columns: Sequence[str]) -> FileSet:
-    """The Parquet files that a folder holds or a pattern matches.
-
-    Raises
-    ------
-    DataError
-        There are none.
-    ModuleNotFoundError
-        narwhals or PyArrow are not installed.
-    """
-    need("a folder of Parquet files", "parquet", "narwhals", "pyarrow")
-    files = parquet_files(source)
-    if not files:
-        what = (
-            "no file matches it" if glob.has_magic(str(source)) else "found no Parquet file in it"
-        )
-        raise DataError("not-found", f"{what}; expected *.parquet", file=source)
-    return FileSet(source, tuple(files), tuple(dict.fromkeys(columns)))
 
 
 def _is_text(kind: Any) -> bool:

@@ -8,35 +8,29 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from memattn.csv_reader import read_csv, read_text_file
+from memattn.extras import need
 from memattn.forecast.data.columns import Columns, TableColumns
-from memattn.forecast.data.parquet_reader import (
-    is_pattern,
-    parquet_errors,
+from memattn.forecast.data.folders import (
+    check_one_kind,
+    csv_files,
+    holds_parquet,
+    is_parquet,
+    is_several,
     parquet_files,
-    read_parquet,
 )
+from memattn.forecast.data.parquet_reader import parquet_errors, read_parquet
 
-PARQUET = frozenset({".parquet", ".pq", ".parq"})
 # 0.3 s for our own reader; about what importing PyArrow takes.
 ARROW_BYTES = 2 << 20
 
 
-def is_parquet(path: Path) -> bool:
-    """Whether a file of this name is Parquet."""
-    return path.suffix.lower() in PARQUET
-
-
 def _holds_parquet(path: Path) -> bool:
     """Whether to read a file or a folder as Parquet: by its name, without one by its content."""
-    if path.is_dir() or is_pattern(path):
+    if is_several(path):
         return is_parquet(path) or bool(parquet_files(path))
     if path.suffix or not path.is_file():
         return is_parquet(path)
-    try:
-        with path.open("rb") as file:
-            return file.read(4) == b"PAR1"
-    except OSError:  # the reader says it
-        return False
+    return holds_parquet(path)
 
 
 @contextmanager
@@ -50,15 +44,22 @@ def errors_of_file(path: Path) -> Iterator[None]:
 
 
 def read_columns(path: Path) -> Columns:
-    """The columns of a file; by its name it is Parquet or CSV.
+    """The columns of a file, which by its name is Parquet or CSV, or of all files of a folder.
 
     Raises
     ------
     DataError
         The file cannot be read.
     ModuleNotFoundError
-        A Parquet file, and neither Polars nor PyArrow is installed.
+        A Parquet file, and neither Polars nor PyArrow is installed; or a folder, and no PyArrow.
     """
+    if is_several(path):
+        check_one_kind(path)
+        if csv_files(path):
+            need("a folder of CSV files", "parquet", "narwhals", "pyarrow")
+            from memattn.forecast.data.text_file_set import read_csv_files
+
+            return read_csv_files(path)
     if _holds_parquet(path):
         return read_parquet(path)
     data = read_text_file(path)

@@ -8,9 +8,7 @@ PyArrow comes first: it raises on the damaged files on which Polars ends the pro
 
 from __future__ import annotations
 
-import glob
 import importlib.util
-import itertools
 import json
 import stat
 import subprocess
@@ -24,6 +22,7 @@ from urllib.parse import unquote
 from memattn.errors import DataError, quoted
 from memattn.extras import need
 from memattn.file_kinds import head_of, kind_of
+from memattn.forecast.data.folders import is_several, parquet_files, root_of
 
 if TYPE_CHECKING:
     from memattn.forecast.data.frame_columns import FrameColumns
@@ -50,7 +49,7 @@ def read_parquet(path: Path) -> FrameColumns:
     need("Parquet", "parquet", "narwhals")
     from memattn.forecast.data.frame_columns import frame_columns
 
-    if (path.is_dir() or is_pattern(path)) and parquet_files(path):
+    if is_several(path) and parquet_files(path):
         return frame_columns(_folder(path), file=path)
     with parquet_errors(path):
         size = size_of(path)
@@ -168,32 +167,6 @@ def _by_arrow(path: Path, size: int) -> Any:
         if pa.types.is_nested(field.type):
             table = table.add_column(place, field.name, empty)
     return table
-
-
-def parquet_files(source: Path) -> list[Path]:
-    """The Parquet files in a folder and in those below, without hidden and temporary ones.
-
-    Or those files that a pattern such as ``sales/*.parquet`` matches; none for any other path.
-    """
-    if is_pattern(source):
-        found = map(Path, glob.iglob(str(source), recursive=True))  # noqa: PTH207 - not in a folder
-        return sorted(one for one in found if one.is_file())
-    files = sorted(source.rglob("*.parquet")) + sorted(source.rglob("*.pq"))
-    parts = [(one, one.relative_to(source).parts) for one in files if one.is_file()]
-    return [one for one, names in parts if not any(name[0] in "._" for name in names)]
-
-
-def is_pattern(path: Path) -> bool:
-    """Whether a path is a pattern of names, and not itself the name of something."""
-    return glob.has_magic(str(path)) and not path.exists()
-
-
-def root_of(source: Path) -> Path:
-    """The folder below which the names of folders may be columns."""
-    if not is_pattern(source):
-        return source
-    parts = list(itertools.takewhile(lambda part: not glob.has_magic(part), source.parts[:-1]))
-    return Path(*parts)
 
 
 def _folder(path: Path) -> Any:

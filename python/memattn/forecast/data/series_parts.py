@@ -196,7 +196,7 @@ def survey(files: FileSet, target: str, seed: int, *, sampled: bool) -> Survey:
     limit, threshold = MANY_ROWS, None
     for number, batch in enumerate(files.batches(None if sampled else [files.columns[0], target])):
         found = _Codes(files, batch)
-        hashes = counter.add(found, _given(batch, target), number)
+        hashes = counter.add(found, files.given(batch, target), number)
         sizes.append(len(batch))
         if sampled:
             kept.append(_up_to(threshold, batch, hashes[found.codes]))
@@ -214,15 +214,6 @@ def survey(files: FileSet, target: str, seed: int, *, sampled: bool) -> Survey:
     threshold = _threshold(census)
     some = [one for one, _ in (_up_to(threshold, *pair) for pair in kept) if len(one)]
     return replace(counted, sample=joined(some), is_all=threshold is None)
-
-
-def _given(batch: Batch, target: str) -> npt.NDArray[np.bool_]:
-    """Which rows of a batch have a value."""
-    column = batch.table[target]
-    given: npt.NDArray[np.bool_] = column.is_valid().to_numpy().copy()
-    if str(column.type) in ("double", "float", "halffloat"):
-        given &= ~np.isnan(column.to_numpy())
-    return given
 
 
 def _threshold(census: Census) -> int | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from memattn.errors import DataError, quoted
-from memattn.forecast.data.panel_files import is_parquet
+from memattn.forecast.data.folders import is_parquet
 
 
 def kind_of_file(path: Path) -> str:

@@ -10,6 +10,7 @@ when the caller says whether the day comes first. Whole numbers may be years, ``
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -150,14 +151,30 @@ def number_kind(numbers: Ticks) -> str | None:
     Numbers that only count are none, but for years: there are no 32 dates one after the other.
     """
     low, high = int(numbers.min()), int(numbers.max())
+    return kind_of_range(
+        low,
+        high,
+        lambda: int(np.gcd.reduce(numbers - low)),
+        lambda kind: bool(misfits(numbers, kind).any()),
+    )
+
+
+def kind_of_range(
+    low: int, high: int, step: Callable[[], int], is_misfit: Callable[[str], bool]
+) -> str | None:
+    """As `number_kind`, for numbers from `low` to `high`.
+
+    `step` gives the greatest common divisor of their distances, `is_misfit` says whether one of
+    them is no date of a kind.
+    """
     found = [kind for kind, (least, most) in NUMBERS.items() if least <= low <= high <= most]
     if not found:
         return None
     (kind,) = found
     if kind in TICKS:
-        step = int(np.gcd.reduce(numbers - low)) or low  # one time says no step
-        return kind if step % (MINUTE * 1_000_000 // TICKS[kind]) == 0 else None
-    return kind if not misfits(numbers, kind).any() else None
+        span = step() or low  # one time says no step
+        return kind if span % (MINUTE * 1_000_000 // TICKS[kind]) == 0 else None
+    return None if is_misfit(kind) else kind
 
 
 def misfits(numbers: Ticks, kind: str) -> npt.NDArray[np.bool_]:

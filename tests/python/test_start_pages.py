@@ -1,0 +1,71 @@
+"""The Start pages of docs: their ```python and ```sh blocks run in order, as a reader would.
+
+Blocks of one language in a row are one program, and files that it writes are there for the next.
+MEMATTN_TEST_HOST says whose page, as in test_pages.py.
+"""
+
+import os
+import re
+import sys
+from itertools import groupby
+from pathlib import Path
+
+import pytest
+
+from .pages import ROOT, Block, blocks, run
+
+HOST = os.environ.get("MEMATTN_TEST_HOST")
+START = ROOT / "docs" / "start"
+PAGES = {
+    "keras2": ["keras"],
+    "keras3": ["keras"],
+    "torch": ["pytorch"],
+    "jax": ["jax"],
+    None: ["csv", "data-frame"],
+}
+ELSEWHERE = ["cpp"]  # whose blocks test_cpp_blocks.py runs
+SHELL = "set -euo pipefail\n"
+# The environments of the hosts do not have what the command needs.
+PYTHON = ROOT / ".venv/bin/python" if HOST else sys.executable
+
+
+def in_order(page: Path) -> list[Block]:
+    """The blocks that run, in the order of the page."""
+    found = [*blocks(page, "python"), *blocks(page, "sh")]
+    return sorted((block for block in found if block.only in ("", HOST)), key=lambda one: one.line)
+
+
+def language_of(block: Block) -> str:
+    """The word behind the fence."""
+    fence = block.page.read_text(encoding="utf-8").splitlines()[block.line - 1]
+    return re.fullmatch(r"```(\w+)(?: \w+)?", fence)[1]
+
+
+def test_every_page_is_run() -> None:
+    known = {name for names in PAGES.values() for name in names} | set(ELSEWHERE)
+    assert {page.stem for page in START.glob("*.md")} == known
+
+
+@pytest.mark.parametrize("name", PAGES.get(HOST, []))
+def test_a_start_page_runs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    command = tmp_path / "bin" / "memattn"
+    command.parent.mkdir()
+    command.write_text(f'#!/bin/sh\nexec "{PYTHON}" -m memattn.cli "$@"\n')
+    command.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{command.parent}{os.pathsep}{os.environ['PATH']}")
+    found = in_order(START / f"{name}.md")
+    assert found
+    programs = [
+        (language, "\n".join(block.code for block in group))
+        for language, group in groupby(found, language_of)
+    ]
+    # What a later block of Python uses of an earlier one, although commands stand between them.
+    before = ""
+    for language, code in programs:
+        if language == "sh":
+            run("bash", "-c", SHELL + code, cwd=tmp_path)
+        else:
+            before += code
+            program = tmp_path / "program.py"
+            program.write_text(before, encoding="utf-8")
+            run(sys.executable, program, cwd=tmp_path)
