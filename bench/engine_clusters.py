@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import socket
+import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
@@ -143,7 +146,10 @@ class OnSpark:
 
 
 class OnSparkCluster(OnSpark):
-    """Spark with a process for each worker, which runs slow tasks a second time."""
+    """Spark with a server and workers, each a process with an address of its own.
+
+    Tasks that are slow run a second time, which Spark does on another host alone.
+    """
 
     options: ClassVar[dict[str, str]] = {
         "spark.speculation": "true",
@@ -156,8 +162,38 @@ class OnSparkCluster(OnSpark):
     }
 
     def begun(self, builder: Any, workers: int) -> Any:
-        """Needs two workers: a second run is not on the host of the first."""
-        return builder.master(f"local-cluster[{workers},2,1024]")
+        """A session on a server that is started for it."""
+        with socket.socket() as free:
+            free.bind((LOCAL, 0))
+            port = str(free.getsockname()[1])
+        self._processes: list[subprocess.Popen[bytes]] = []
+        self._start("master.Master", LOCAL, "--port", port)
+        for k in range(workers):
+            size = ["--cores", "2", "--memory", "1g"]
+            self._start("worker.Worker", f"127.0.0.{2 + k}", *size, f"spark://{LOCAL}:{port}")
+        return builder.master(f"spark://{LOCAL}:{port}")
+
+    def _start(self, name: str, host: str, *arguments: str) -> None:
+        home = Path(str(import_module("pyspark").__file__)).parent
+        program = str(home / "bin" / "spark-class")
+        command = [program, f"org.apache.spark.deploy.{name}", "--host", host, "--webui-port", "0"]
+        folder = tempfile.mkdtemp()  # of a worker, its files
+        own = {"SPARK_LOCAL_IP": host, "SPARK_HOME": str(home), "SPARK_WORKER_DIR": folder}
+        process = subprocess.Popen(
+            [*command, *arguments],
+            cwd=folder,
+            env=os.environ | own,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        self._processes.append(process)
+
+    def stop(self) -> None:
+        """Ends the session and the processes."""
+        super().stop()
+        for process in self._processes:
+            process.terminate()
+            process.wait()
 
 
 class OnSparkConnect(OnSpark):

@@ -8,6 +8,7 @@ from typing import Any
 
 from memattn.forecast import Forecaster
 
+SLOW = 400  # seconds
 MARK = "MEMATTN_TEST_MARK"  # the variable with the path of a file that is there after a death
 
 
@@ -29,7 +30,7 @@ class Dying(Forecaster):
 
 
 class Slow(Forecaster):
-    """Whose first forecast of given series takes a minute; each leaves a file beside the mark."""
+    """Whose first forecast of given series takes long; each leaves a file beside the mark."""
 
     def forecasts(self, data: Any = None, **options: Any) -> Any:
         if data is not None:
@@ -38,7 +39,7 @@ class Slow(Forecaster):
             mark.with_name(f"{first} {os.getpid()} {time.time_ns()}").touch()
             try:
                 mark.open("x").close()
-                time.sleep(60)
+                time.sleep(SLOW)
             except FileExistsError:
                 pass
         return super().forecasts(data, **options)
