@@ -200,7 +200,7 @@ class MemoryAugmentedAttention(AttentionModule):
         """
         scores = scores_choice(return_attention_scores)
         weights = self._weights()
-        tokens = self._input("x", x, self.units, weights.memory)
+        (tokens,) = self._inputs(weights, x)
         batch, steps, _ = tokens.shape
         axes, slots = x.dim(), self.memory_size
         if not attention_mask is query_mask is value_mask is None:
@@ -223,6 +223,10 @@ class MemoryAugmentedAttention(AttentionModule):
         )
         outputs = self._run((tokens,), weights, call, batched=axes == 3)
         return outputs[0] if scores == "none" else outputs
+
+    def _inputs(self, weights: Any, *inputs: Any) -> tuple[Tensor]:
+        (x,) = inputs
+        return (self._input("x", x, self.units, weights.memory),)
 
     @property
     def route(self) -> Route:

@@ -34,6 +34,9 @@ class PairModule(AttentionModule):
     def route(self, route: PairRoute | Literal["auto"]) -> None:
         self._route = as_route(route)
 
+    def _inputs(self, weights: Any, *inputs: Any) -> tuple[Tensor, Tensor]:
+        return self._pair(inputs[0], inputs[1] if len(inputs) > 1 else None, weights)[:2]
+
     def _pair(self, first: object, second: object, weights: Any) -> tuple[Tensor, Tensor, int]:
         """Return both inputs with a batch axis, and how many axes they were given with."""
         names, options = self._kind.inputs, self._numpy._width_names
