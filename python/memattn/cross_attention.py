@@ -53,7 +53,8 @@ class CrossAttention(PairLayer):
         What a float32 layer multiplies in a call. ``"bfloat16"`` rounds queries, keys, scores and
         values to bfloat16 and adds the products up in float32, which is faster where the processor
         has AVX512-BF16 and slower elsewhere. Softmax and biases stay float32, and so do training
-        calls, `backward`, and layers too narrow to gain. The result is off by 4e-3 of its size or so.
+        calls, `backward`, and layers too narrow to gain. The result is off by 4e-3 of its size
+        or so.
 
     Raises
     ------

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from memattn.arrays import as_place
 from memattn.layer_options import check_scores_choice, config_json
-from memattn.torch import function, kernels, ops
+from memattn.torch import function, half, kernels, ops
 from memattn.torch.call import Call
 from memattn.torch.kinds import Kind
 from memattn.torch.precision import autocasts, without_autocast
@@ -316,6 +316,8 @@ def _attend(
             return ops.attend(kind, inputs, weights, call)
     elif function.applies(inputs, weights):
         return function.attend(kind, inputs, weights, call)
+    elif half.applies(inputs, weights, call):
+        return half.attend(kind, inputs, weights, call)
     if not inputs[0].is_cpu:
         return kind.attend(inputs, weights, call)
     with without_autocast(inputs[0]):

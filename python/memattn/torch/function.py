@@ -17,15 +17,19 @@ from memattn.torch.weights import Weights, contiguous
 _PLAIN = (Tensor, torch.nn.Parameter)
 
 
-def applies(inputs: Sequence[Tensor], weights: Weights) -> bool:
-    """Whether the kernels can read all tensors, and nobody watches the operators that they replace.
+def applies(
+    inputs: Sequence[Tensor],
+    weights: Weights,
+    dtypes: Sequence[torch.dtype] = kernels.DTYPES,
+) -> bool:
+    """Whether all tensors are plain ones of one of the dtypes, on the CPU, and nobody watches.
 
     Tracers, transforms (``torch.func``), forward-mode derivatives, dispatch modes and subclasses of
     Tensor do.
     """
     dtype = inputs[0].dtype
     if (
-        dtype not in kernels.DTYPES
+        dtype not in dtypes
         or torch._C._len_torch_dispatch_stack() > 0
         or torch._C._are_functorch_transforms_active()
         or forward_ad._current_level >= 0
