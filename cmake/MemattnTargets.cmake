@@ -32,15 +32,16 @@ endfunction()
 
 # Unoptimised code cannot be fortified, and the sanitizers check more than this does. A compiler that
 # fortifies by itself must not be told twice.
-set(MEMATTN_HARDEN_OPTIONS -fstack-protector-strong)
+set(MEMATTN_HARDEN_OPTIONS -fstack-protector-strong -fstack-clash-protection)
 if(NOT MEMATTN_SANITIZE)
   set(optimized $<CONFIG:Release,RelWithDebInfo,MinSizeRel>)
   list(APPEND MEMATTN_HARDEN_OPTIONS $<${optimized}:-U_FORTIFY_SOURCE>
-       $<${optimized}:-D_FORTIFY_SOURCE=2>)
+       $<${optimized}:-D_FORTIFY_SOURCE=3>)
 endif()
 
 # memattn_harden(TARGET): for code that reads what strangers wrote, and computes little: a write
-# beyond an array on the stack, or beyond one whose size the compiler knows, ends the process.
+# beyond an array on the stack, or beyond one whose size is known when it is made, ends the process,
+# and a stack that grows too far meets its guard page.
 function(memattn_harden target)
   target_compile_options(${target} PRIVATE ${MEMATTN_HARDEN_OPTIONS})
 endfunction()

@@ -4,9 +4,9 @@
 #include "memattn/export.h"
 
 #define MEMATTN_VERSION_MAJOR 0
-#define MEMATTN_VERSION_MINOR 1
+#define MEMATTN_VERSION_MINOR 2
 #define MEMATTN_VERSION_PATCH 0
-#define MEMATTN_VERSION "0.1.0"
+#define MEMATTN_VERSION "0.2.0"
 
 // One number that grows with the version, to compare: 100 is 0.1.0, 10203 is 1.2.3.
 #define MEMATTN_VERSION_NUMBER \

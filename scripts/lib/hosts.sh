@@ -1,41 +1,7 @@
 # shellcheck shell=bash
-# The wheel, and the tests of the hosts: each framework that memattn has a face for, in an environment of its
+# The tests of the hosts: each framework that memattn has a face for, in an environment of its
 # own (.venv-hosts/NAME, made and kept by bench/environments.py) with the wheel in it.
-# Sourced from the root of the repository, after setup.sh.
-
-WHEELS=build/wheel # a folder in it for each version of Python
-
-python_tag() { "$1" -c 'import sys; print(sys.implementation.cache_tag)'; }
-
-# build_wheel PYTHON: the wheel that is given away, for that version of Python, into $WHEELS/TAG: built,
-# then repaired by auditwheel, which names the oldest Linux that it runs on. Compiles in the folder of
-# .venv when the versions agree.
-build_wheel() {
-  local python=$1 tag built
-  tag=$(python_tag "$python")
-  built=$WHEELS/$tag/built
-  rm -rf "${WHEELS:?}/$tag"
-  if [[ $tag == "$(python_tag "$VENV/bin/python")" ]]; then
-    "$VENV/bin/python" -m pip wheel --no-deps --no-build-isolation \
-      --config-settings=build-dir=build/python --wheel-dir "$built" .
-  else
-    PIP_CONSTRAINT=requirements/build.txt "$python" -m pip wheel --no-deps \
-      --config-settings="build-dir=build/$tag" --wheel-dir "$built" .
-  fi
-  "$VENV/bin/python" -m auditwheel repair --wheel-dir "$WHEELS/$tag" "$built"/*.whl
-}
-
-# newest_wheel PYTHON: builds it unless the sources are those that it was built from, and prints its path.
-newest_wheel() {
-  local folder sources
-  folder=$WHEELS/$(python_tag "$1")
-  sources=$(hash_of_files "${PACKAGE_SOURCES[@]}")
-  if [[ ! -f $folder/.stamp || $(<"$folder/.stamp") != "$sources" ]]; then
-    build_wheel "$1" >&2
-    printf '%s' "$sources" >"$folder/.stamp"
-  fi
-  printf '%s\n' "$folder"/*.whl
-}
+# Sourced from the root of the repository, after wheels.sh.
 
 # prepare_host NAME: its environment, with the wheel in it.
 prepare_host() {
@@ -68,6 +34,11 @@ test_host() {
   # JAX compiles each small function that a test calls by itself: kept, the second time takes a third.
   export JAX_COMPILATION_CACHE_DIR=$PWD/build/hosts/jax JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0
   export MEMATTN_TEST_HOST=$1 KERAS_BACKEND=$backend TF_CPP_MIN_LOG_LEVEL=3
+  if [[ ${mode:-} == --long ]]; then
+    export MEMATTN_LONG_TESTS=1
+  else # compiled faster, and slower to run
+    export XLA_FLAGS="--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+  fi
   PATH=$PWD/.venv-hosts/$1/bin:$PATH run_pytest \
     tests/python/test_examples.py tests/python/test_pages.py "${files[@]}"
 }

@@ -1,11 +1,24 @@
 """Commands that the tests run: builds, and tools that look into what was built."""
 
+import importlib.util
 import re
 import shutil
 import subprocess
 from pathlib import Path
+from types import ModuleType
 
 ROOT = Path(__file__).resolve().parents[2]
+
+
+def script(name: str) -> ModuleType:
+    """Import a program of scripts/."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+check_wheel = script("check_wheel")
 
 
 def run(*command: object, **options: object) -> str:
@@ -69,21 +82,3 @@ def refused_symbols(library: Path) -> set[str]:
     names = {line.split()[0].partition("@")[0] for line in lines if " U" in line}
     assert names
     return {name for name in names if _REFUSED.fullmatch(name)}
-
-
-def missing_hardening(library: Path) -> set[str]:
-    """Return what a shared library lacks of: all calls bound at start, then read-only; no code on
-    the stack.
-    """
-    dynamic = run("readelf", "--dynamic", "--wide", library)
-    segments = run("readelf", "--segments", "--wide", library)
-    stack = re.search(r"GNU_STACK +(0x\w+ +){5}(\w+)", segments)
-    return {
-        name
-        for name, found in {
-            "BIND_NOW": re.search(r"\((FLAGS|FLAGS_1)\).*\b(BIND_NOW|NOW)\b", dynamic),
-            "RELRO": "GNU_RELRO" in segments,
-            "non-executable stack": stack and stack[2] == "RW",
-        }.items()
-        if not found
-    }

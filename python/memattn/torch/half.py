@@ -30,19 +30,15 @@ _entries: dict[tuple[Any, ...], _Widened] = {}
 atexit.register(_entries.clear)
 
 
-def applies(inputs: Sequence[Tensor], weights: Weights, call: Call) -> bool:
-    """Whether this is inference in bfloat16 that the kernels can do.
+def applies(inputs: Sequence[Tensor], weights: Weights) -> bool:
+    """Whether this is inference in bfloat16 that the kernels can do."""
+    return function.applies(inputs, weights, _DTYPES) and not learns(inputs, weights)
 
-    Training, and dropout, are left to PyTorch's own operators.
-    """
-    return (
-        inputs[0].dtype is torch.bfloat16
-        and not call.drops
-        and function.applies(inputs, weights, _DTYPES)
-        and not (
-            torch.is_grad_enabled()
-            and any(t is not None and t.requires_grad for t in (*inputs, *weights))
-        )
+
+def learns(inputs: Sequence[Tensor], weights: Weights) -> bool:
+    """Whether a gradient may be wanted."""
+    return torch.is_grad_enabled() and any(
+        tensor is not None and tensor.requires_grad for tensor in (*inputs, *weights)
     )
 
 

@@ -1,0 +1,107 @@
+# shellcheck shell=bash
+# The wheels: for Python 3.10, for 3.11, and one for 3.12 and newer by the stable ABI; on x86-64 and on
+# 64-bit Arm, which is cross-compiled. Sourced from the root of the repository, after setup.sh.
+
+source scripts/lib/glibc.sh
+source scripts/lib/pythons.sh
+
+WHEELS=build/wheel # a folder in it for each wheel, as x86_64-cp311
+
+# A wheel says of its files that they are as old as the last commit that changed them, so that it is the same
+# again when it is built again. In an exported tree they are from 1980, the oldest that zip knows.
+set_source_date() {
+  local date
+  date=$(git log -1 --format=%ct -- "${PACKAGE_SOURCES[@]}" 2>/dev/null) || date=
+  export SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-${date:-315532800}}
+}
+
+# wheel_kind PYTHON: the tags of its wheel.
+wheel_kind() {
+  "$1" -c 'import sys; v = sys.version_info; print("cp312-abi3" if v >= (3, 12) else f"cp3{v[1]}")'
+}
+
+# cross_to_arm PYTHON: what tells pip, scikit-build-core and CMake that they build for another machine.
+# Python's headers are those of this machine: they are the same on every 64-bit Linux but for two lines
+# about x87 and byte order, which nothing here asks for.
+cross_to_arm() {
+  local version
+  version=$("$1" -c 'import sys; print("%d%d" % sys.version_info[:2])')
+  export CXX=aarch64-linux-gnu-g++ _PYTHON_HOST_PLATFORM=linux-aarch64
+  export SETUPTOOLS_EXT_SUFFIX=.cpython-$version-aarch64-linux-gnu.so
+  export CMAKE_ARGS="${CMAKE_ARGS:-} -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64"
+}
+
+# building_python PYTHON: a Python of that version that has what builds wheels: the one of .venv, or one in an
+# environment that is kept, since ccache compares the paths of nanobind's headers.
+building_python() {
+  local version home
+  version=$(python_version "$1")
+  if [[ $version == "$(python_version "$VENV/bin/python")" ]]; then
+    printf '%s\n' "$VENV/bin/python"
+    return
+  fi
+  home=.venv-wheels/$version
+  if [[ ! -x $home/bin/python || $(python_identity "$home/bin/python") != "$(python_identity "$1")" ]]; then
+    "$1" -m venv --clear "$home" >&2
+  fi
+  "$home/bin/python" -m pip install --quiet -r requirements/build.txt >&2
+  printf '%s\n' "$home/bin/python"
+}
+
+# build_wheel PYTHON ARCH: the wheel that is given away, into $WHEELS/ARCH-KIND: linked against an old
+# glibc, then repaired by auditwheel, which names the oldest Linux that it runs on, and checked.
+build_wheel() (
+  arch=$2
+  python=$(building_python "$1") && kind=$(wheel_kind "$python") && stubs=$(glibc_stubs "$arch") || return
+  folder=$WHEELS/$arch-$kind
+  set_source_date
+  if [[ $arch != "$(uname -m)" ]]; then cross_to_arm "$python"; fi
+  rm -rf "$folder"
+  # The folder of the build is as deep as the one of the release preset: ccache finds the same files.
+  "$python" -m pip wheel --no-deps --no-build-isolation \
+    --config-settings="build-dir=build/wheel-$arch-$kind" \
+    --config-settings="cmake.define.MEMATTN_GLIBC_STUBS=$stubs" --wheel-dir "$folder/built" . &&
+    "$VENV/bin/python" -m auditwheel repair --wheel-dir "$folder" "$folder"/built/*.whl &&
+    "$VENV/bin/python" scripts/check_wheel.py "$folder"/*.whl
+)
+
+# newest_wheel PYTHON [ARCH]: builds it unless the sources are those that it was built from, and prints
+# its path.
+newest_wheel() {
+  local arch=${2:-$(uname -m)} folder sources
+  folder=$WHEELS/$arch-$(wheel_kind "$1")
+  set_source_date
+  sources="$(hash_of_files "${PACKAGE_SOURCES[@]}" requirements/build.txt scripts/lib/{glibc,wheels}.sh)"
+  sources+=" $SOURCE_DATE_EPOCH"
+  if [[ ! -f $folder/.stamp || $(<"$folder/.stamp") != "$sources" ]]; then
+    build_wheel "$1" "$arch" >&2 || return
+    printf '%s' "$sources" >"$folder/.stamp"
+  fi
+  printf '%s\n' "$folder"/*.whl
+}
+
+build_sdist() {
+  set_source_date
+  rm -rf "$WHEELS/sdist"
+  "$VENV/bin/python" -c 'import sys
+from scikit_build_core import build
+print(build.build_sdist(sys.argv[1]))' "$WHEELS/sdist"
+}
+
+# reproduce_wheel PYTHON: builds its wheel again, from a copy of the sources in another folder, without ccache;
+# the bytes must be the same.
+reproduce_wheel() {
+  local wheel kind copy
+  wheel=$(newest_wheel "$1") && kind=$(wheel_kind "$1") || return
+  set_source_date
+  copy=$(mktemp -d)/a-folder-of-another-name
+  mkdir -p "$copy/build"
+  cp -r "${PACKAGE_SOURCES[@]}" README.md LICENSE .gitignore scripts requirements "$copy"
+  ln -s "$PWD/build/glibc" "$copy/build/glibc"
+  ln -s "$PWD/$VENV" "$copy/$VENV"
+  if [[ -d .venv-wheels ]]; then ln -s "$PWD/.venv-wheels" "$copy/.venv-wheels"; fi
+  (cd "$copy" && unset CMAKE_CXX_COMPILER_LAUNCHER && build_wheel "$1" "$(uname -m)") || return
+  cmp "$wheel" "$copy/$WHEELS/$(uname -m)-$kind/$(basename "$wheel")" || return
+  rm -rf "$(dirname "$copy")"
+  printf '%s: the same bytes twice\n' "$(basename "$wheel")"
+}
