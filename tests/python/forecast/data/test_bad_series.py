@@ -10,6 +10,7 @@ import pytest
 from memattn.errors import DataError
 from memattn.forecast import Forecaster
 from memattn.forecast.data.panel import panel_from_file, panel_from_frame
+from memattn.forecast.data.windows import Rolling
 
 from ..panels import LIBRARIES, days, frame_of, note, write_csv
 
@@ -84,6 +85,16 @@ def test_a_forecaster_drops() -> None:
     forecaster = Forecaster(3, steps=2, intervals=False, on_bad_series="drop").fit(frame)
     assert note(forecaster, "bad-series")
     assert len(forecaster.predict()) == 15
+
+
+@pytest.mark.parametrize("good", [0, 5])
+def test_a_bad_row_after_the_first_cutoff_is_left_out(good: int) -> None:
+    late = {"late": (DAYS, [*range(1, 40), np.inf], "inf")}
+    frame = frame_of("pandas", table(late, good))
+    panel = panel_from_frame(frame, on_bad_series="drop", held=Rolling(3, 1, 1))
+    assert len(panel) == good + 1
+    assert panel.series(good).tolist() == list(range(1, 40))
+    assert note(panel, "bad-rows").count == 1
 
 
 @pytest.mark.parametrize("bad", [1, 300])
