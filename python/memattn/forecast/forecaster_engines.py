@@ -35,7 +35,7 @@ class ForecasterEngines(ForecasterFit):
 
     @property
     def worker_notes(self) -> tuple[Note, ...]:
-        """What the workers of an engine found in the data of the last `predict`, counted."""
+        """Notes of an engine's workers on the data of the last `predict` or backtest, counted."""
         return self._worker_notes
 
     def _fit_on_engine(
