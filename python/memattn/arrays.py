@@ -75,7 +75,7 @@ def as_place(where: str, value: SupportsIndex, size: int) -> int:
     Raises
     ------
     TypeError
-        The value is no integer; True and False are none.
+        If the value is not an integer; booleans are refused.
     ValueError
         It is negative, or so large that the call's last one cannot be counted.
     """
@@ -91,7 +91,7 @@ def as_count(where: str, value: SupportsIndex) -> int:
     Raises
     ------
     TypeError
-        The value is no integer; True and False are none.
+        If the value is not an integer; booleans are refused.
     ValueError
         It is negative, or no integer of 64 bits.
     """

@@ -104,13 +104,13 @@ class Optimizer:
         Raises
         ------
         ValueError
-            No optimizer with these options can have this state; then nothing has changed.
+            If an optimizer with these options cannot have this state. Nothing has changed then.
         """
         where = "restore: state"
         values = dict(state)
         for name in ("dtype", "learning_rate", "iterations", "parameters"):
             if name not in values:
-                raise ValueError(f"{where}: found no {name!r}, expected what state() gave")
+                raise ValueError(f"{where}: lacks {name!r}; pass what state() returned")
         dtype = np.asarray(values.pop("dtype")).item()
         if dtype not in (None, *_CORES):
             raise ValueError(
@@ -145,7 +145,7 @@ class Optimizer:
         Raises
         ------
         OSError
-            The system refused; a file that was there before is whole.
+            If the file cannot be written. An existing file is then unchanged.
         """
         core = self._make("float32") if self._core is None else self._core
         core.save(os.fspath(path))
@@ -159,7 +159,7 @@ class Optimizer:
         memattn.FormatError
             The file is not what docs/format.md says, or holds an optimizer of another kind.
         OSError
-            The system refused.
+            If the file cannot be read.
         """
         dtype = _memattn.optimizer_file_dtype(os.fspath(path))
         core = getattr(_CORES[dtype], f"load_{cls._kind}")(os.fspath(path))
@@ -173,7 +173,7 @@ class Optimizer:
         return {"options": self._options, "state": self.state()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Restore what `__getstate__` gave."""
+        """Restore the state that `__getstate__` returned."""
         self._options = dict(state["options"])
         self._learning_rate = state["state"]["learning_rate"]
         self.restore(state["state"])
@@ -307,7 +307,7 @@ def _flatten(where: str, layer: BaseLayer, gradients: Mapping[str, object]) -> A
     parts = []
     for name, weight in weights.items():
         if name not in gradients:
-            raise ValueError(f"{where}: gradients: found no {name!r}, expected one for each weight")
+            raise ValueError(f"{where}: gradients: lacks {name!r}; pass one for each weight")
         part = as_numbers(f"{where}: gradients[{name!r}]", gradients[name], weight.dtype)
         check_shape(f"{where}: gradients[{name!r}]", part.shape, weight.shape)
         parts.append(np.ravel(part))

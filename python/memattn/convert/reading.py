@@ -101,7 +101,7 @@ def _layer_of(source: SourceFile, candidate: Candidate) -> Layer:
         return make_layer(candidate.kind, weights, candidate.options)
     except ValueError as error:
         place = f"layer {quoted(candidate.layer.name)}"
-        source.fail(place, f"weights or options of no layer ({error})", "those of one")
+        source.fail(place, f"invalid weights or options ({error})", "those of a layer")
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Seeing into a layer: what it holds, what reads what, whether it is ill, and a memory's repair.
+"""Inspection of a layer: its contents, its attention, its faults, and the repair of a memory.
 
 >>> from memattn import MemoryAugmentedAttention
 >>> from memattn.inspection import diagnose, inspect_layer, repair

@@ -38,7 +38,7 @@ class CrossAttention(PairLayer):
     Raises
     ------
     ValueError
-        An option is wrong.
+        If an option is invalid.
 
     Examples
     --------
@@ -84,9 +84,9 @@ class CrossAttention(PairLayer):
         Raises
         ------
         ValueError
-            A number is negative.
+            If a number is negative.
         TypeError
-            A number is no integer.
+            If a number is not an integer.
         """
         (sizes,) = self._attentions
         return sizes.cheapest_route(
@@ -97,7 +97,7 @@ class CrossAttention(PairLayer):
         )
 
     def prepare(self, params: Mapping[str, Array], route: PairRoute) -> Prepared:
-        """Compute what depends on the parameters alone; `apply` takes the result in their place.
+        """Precompute products of the parameters; `apply` accepts the result as `params`.
 
         `apply` does it in every call, which is what training needs. A server does it once.
 
@@ -141,20 +141,22 @@ class CrossAttention(PairLayer):
         params : mapping of names to arrays, or Prepared
             From `init` or `from_numpy`, or what `prepare` made of them.
         x1 : array (B, T1, F1), or list or tuple of both inputs
-            The input that reads.
+            The input that attends (queries).
         x2 : array (B, T2, F2), unless `x1` is both
-            The input that is read. Its batch is that of `x1`, its steps need not be.
+            The input that is attended to (keys and values). Its batch is that of `x1`; its number
+            of steps may differ.
         attention_mask : array of bool, optional
-            Broadcasts to (B, T1, T2); True keeps. Masks are ANDed.
+            Mask that broadcasts to (B, T1, T2); True allows attention. All masks are combined by
+            AND.
         query_mask : array of bool (B, T1), optional
-            Steps of `x1` that read.
+            True for each step of `x1` that attends.
         value_mask : array of bool (B, T2), optional
-            Steps of `x2` that are read.
+            True for each step of `x2` that can be attended to.
         use_causal_mask : bool
-            Step t of `x1` reads steps 0 to ``first_step + t`` of `x2` only.
+            Step t of `x1` attends only to steps 0 to ``first_step + t`` of `x2`.
         first_step : int or integer scalar
-            Where step 0 of `x1` stands in its sequence: 5 for a call that goes on after 5 steps.
-            Only the causal mask reads it; dropout draws from its key alone. May be traced.
+            Position of step 0 of `x1` in its sequence, such as 5 for a call that continues after 5
+            steps. Only the causal mask reads it; dropout draws from its key alone. May be traced.
         return_attention_scores : bool or "mean"
             Also return the scores (B, H, T1, T2), before dropout, or their mean over heads
             (B, T1, T2).

@@ -40,7 +40,7 @@ class HierarchicalAttention(PairLayer):
     Raises
     ------
     ValueError
-        An option is wrong.
+        If an option is invalid.
 
     Examples
     --------
@@ -95,9 +95,9 @@ class HierarchicalAttention(PairLayer):
         Raises
         ------
         ValueError
-            A number is negative.
+            If a number is negative.
         TypeError
-            A number is no integer.
+            If a number is not an integer.
         """
         batch, steps = as_count("batch", batch), as_count("steps", steps)
         of_short, of_long = (
@@ -108,7 +108,7 @@ class HierarchicalAttention(PairLayer):
     def prepare(
         self, params: Mapping[str, Array], routes: tuple[PairRoute, PairRoute]
     ) -> tuple[Prepared, Prepared]:
-        """Compute what depends on the parameters alone; `apply` takes the result in their place.
+        """Precompute products of the parameters; `apply` accepts the result as `params`.
 
         `apply` does it in every call, which is what training needs. A server does it once.
 
@@ -171,7 +171,7 @@ class HierarchicalAttention(PairLayer):
         attention_mask : array of bool, optional
             Broadcasts to (B, T, T), for both sides.
         use_causal_mask : bool
-            Step t reads steps 0 to t only.
+            Step t attends only to steps 0 to t.
         return_attention_scores : bool or "mean"
             Also return the scores of both sides, a pair of arrays (B, H, T, T), before dropout, or
             their means over heads (B, T, T).

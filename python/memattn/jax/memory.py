@@ -150,7 +150,7 @@ def prepare(
     *,
     path: Route | None = None,
 ) -> Params:
-    """Compute what depends on the parameters alone; `apply` takes the result in their place.
+    """Precompute products of the parameters; `apply` accepts the result as `params`.
 
     `apply` does it in every call, which is what training needs. Who serves does it once.
 
@@ -235,13 +235,13 @@ def apply(
     x : array (B, T, U)
     config : Config
     attention_mask : array of bool, optional
-        Broadcasts to (B, T, S); True keeps. Masks are ANDed.
+        Mask that broadcasts to (B, T, S); True allows attention. All masks are combined by AND.
     query_mask : array of bool (B, T), optional
-        Tokens that read.
+        True for each token that attends.
     value_mask : array of bool (B, S), optional
-        Slots that are read.
+        True for each slot that can be attended to.
     use_causal_mask : bool
-        Step t reads slots 0 to ``first_step + t`` only.
+        Step t attends only to slots 0 to ``first_step + t``.
     first_step : int or integer scalar
         Where step 0 of `x` stands in its sequence: 5 for a call that goes on after 5 steps. Only
         the causal mask reads it; dropout draws from its key alone. May be traced.
@@ -323,9 +323,9 @@ def load(path: str | os.PathLike[str]) -> tuple[Params, Config]:
     Raises
     ------
     memattn.FormatError
-        The file is not what docs/format.md says.
+        If the file does not follow docs/format.md.
     OSError
-        The system refused.
+        If the file cannot be read.
     """
     params, config = from_numpy(MemoryAugmentedAttention.load(path), Config)
     return params, config
@@ -337,8 +337,8 @@ def save(path: str | os.PathLike[str], params: Mapping[str, Array], config: Conf
     Raises
     ------
     ValueError
-        A name or a shape does not fit.
+        If a name or a shape does not fit.
     OSError
-        The system refused; a file that was there before is whole.
+        If the file cannot be written. An existing file is then unchanged.
     """
     to_numpy("save", params, config, MemoryAugmentedAttention).save(path)

@@ -70,25 +70,25 @@ class MemoryAugmentedAttention(Learner):
     num_heads : int
         Number of attention heads.
     key_dim : int, optional
-        Width of a head's queries and keys; `units` when not given, as in the published layer.
+        Width of a head's queries and keys. Default: `units`, as in the published layer.
     value_dim : int, optional
-        Width of a head's values; `key_dim` when not given.
+        Width of a head's values. Default: `key_dim`.
     use_bias : bool
-        Whether query, key, value and output have biases.
+        Whether the query, key, value and output projections have biases.
     residual : bool
-        Whether the input is added to what was read.
+        Whether the input is added to the attention output.
     dropout : float
-        Share of the scores that falls in training, in [0, 1).
+        Fraction of the scores that is set to 0 in training, in [0, 1).
     memory_initializer : str, mapping or Keras initializer
         ``"normal"`` is N(0, 1), ``{"kind": "normal", "stddev": 0.3}`` another width of it; all else
-        is what ``keras.initializers.get`` takes. A memory of zeros cannot learn, since all slots
-        stay equal; it warns.
+        is what ``keras.initializers.get`` takes. ``"zeros"`` raises a warning: such a memory cannot
+        learn, since all slots stay equal.
     fully_masked : {"zero", "uniform"}
         What a token reads when every slot is masked: nothing, as in Keras 3, or all slots alike, as
         in Keras 2.
     seed : int, optional
-        Of the initial weights and of dropout. Without it Keras' own seed holds
-        (``keras.utils.set_random_seed``). An initializer that has a seed keeps it.
+        Seed of the initial weights and of dropout. Default: Keras' own seed
+        (``keras.utils.set_random_seed``). An initializer with a seed keeps it.
     kernel_initializer, bias_initializer
         Of the four projections.
     memory_regularizer, kernel_regularizer, bias_regularizer, activity_regularizer
@@ -96,7 +96,7 @@ class MemoryAugmentedAttention(Learner):
     memory_constraint, kernel_constraint, bias_constraint
         As everywhere in Keras.
     **kwargs
-        ``name``, ``dtype``, ``trainable`` and what else a Keras layer takes.
+        ``name``, ``dtype``, ``trainable`` and other arguments of a Keras layer.
 
     Notes
     -----
@@ -171,7 +171,7 @@ class MemoryAugmentedAttention(Learner):
         self._keep_options(options)
 
     def build(self, input_shape: Any) -> None:
-        """Make the weights.
+        """Create the weights.
 
         Parameters
         ----------
@@ -234,15 +234,15 @@ class MemoryAugmentedAttention(Learner):
         inputs : tensor (B, T, U)
             The tokens.
         training : bool, optional
-            Apply dropout; Keras says so in ``fit``.
+            Apply dropout; Keras sets it in ``fit``.
         attention_mask : tensor of bool, optional
-            Broadcasts to (B, T, S); True keeps. Masks are ANDed.
+            Mask that broadcasts to (B, T, S); True allows attention. All masks are combined by AND.
         query_mask : tensor of bool (B, T), optional
-            Tokens that read.
+            True for each token that attends.
         value_mask : tensor of bool (B, S), optional
-            Slots that are read.
+            True for each slot that can be attended to.
         use_causal_mask : bool
-            Step t reads slots 0 to ``first_step + t`` only.
+            Step t attends only to slots 0 to ``first_step + t``.
         return_attention_scores : bool or "mean"
             Also return the scores (B, H, T, S), before dropout, or their mean over heads (B, T, S).
         mask : tensor of bool (B, T), optional
@@ -295,7 +295,7 @@ class MemoryAugmentedAttention(Learner):
         return mask
 
     def compute_output_spec(self, inputs: Any, *_: Any, **call: Any) -> Any:
-        """Return shapes and dtype of what a call gives, for Keras 3."""
+        """Return shapes and dtype of a call's result, for Keras 3."""
         batch, steps, _ = inputs.shape
         output = keras.KerasTensor(inputs.shape, self.compute_dtype)
         wanted = call.get("return_attention_scores", False)
@@ -311,7 +311,7 @@ class MemoryAugmentedAttention(Learner):
 
     @property
     def route(self) -> Route:
-        """The route that computes, ``"folded"`` or ``"projected"``; both give the same to rounding.
+        """The route in use, ``"folded"`` or ``"projected"``; results agree up to rounding.
 
         The layer takes the one with less work a token. Assign one to force it, or ``"auto"`` to go
         back to that rule; what is compiled already keeps the route that it was compiled with.
@@ -345,8 +345,8 @@ class MemoryAugmentedAttention(Learner):
 
     def _numpy_options(self) -> dict[str, Any]:
         if self.width != self.units:
-            found = f"a layer of {self.units} units that reads an input of width {self.width}"
-            raise ValueError(f"save: found {found}, expected the two to be equal for this format")
+            found = f"found an input of width {self.width}, expected the units, {self.units}"
+            raise ValueError(f"save: {found}; this format needs them to be equal")
         return {"memory_initializer": memattn_name(self.memory_initializer)}
 
     def _drop(self, training: bool | None) -> Any:

@@ -94,15 +94,15 @@ class Learner(Layer):  # type: ignore[misc]
         changed = {n: v for n, v in params.items() if v is not current[n] and v != current[n]}
         if changed and self.built:
             raise ValueError(
-                f"set_params: found {', '.join(changed)} for a layer that has its weights, "
-                "expected parameters before the layer is built; from_config makes another layer"
+                f"set_params: cannot change {', '.join(changed)} after the layer is built; make a "
+                "new layer with from_config"
             )
         if changed:
             self._set_options(**{**current, **changed})
         return self
 
     def get_config(self) -> dict[str, Any]:
-        """Return the arguments that make a layer like this one, as JSON can hold them."""
+        """Return the constructor arguments of this layer as JSON-serialisable values."""
         config: dict[str, Any] = super().get_config()
         for name in parameters(type(self)):
             serialize = _SERIALIZE.get(name.rpartition("_")[2])
@@ -163,7 +163,7 @@ class Learner(Layer):  # type: ignore[misc]
             return False
         path = Path(file_path)
         if path.exists() and not overwrite:
-            raise FileExistsError(f"save: found {path}, expected no file there or overwrite=True")
+            raise FileExistsError(f"save: {path} exists; pass overwrite=True to replace it")
         layer = self._numpy_layer()
         if format == "safetensors":
             layer.save(path)
@@ -184,9 +184,9 @@ class Learner(Layer):  # type: ignore[misc]
         Raises
         ------
         memattn.FormatError
-            The file is not what docs/format.md says.
+            If the file does not follow docs/format.md.
         OSError
-            The system refused.
+            If the file cannot be read.
         ValueError
             The file holds a layer of other options than this one.
         """
@@ -243,7 +243,7 @@ class Learner(Layer):  # type: ignore[misc]
     def _numpy_layer(self) -> Any:
         """The layer with these options and weights over NumPy, which knows the files."""
         if not self.built:
-            raise ValueError("save: found a layer without weights, expected one that is built")
+            raise ValueError("save: this layer is not built; call it or build() first")
         options = {**self._options(), **self._numpy_options()}
         weights = [np.asarray(weight) for weight in self.get_weights()]
         with warnings.catch_warnings():
@@ -260,11 +260,11 @@ class Learner(Layer):  # type: ignore[misc]
         try:
             options = json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
-            raise ValueError(f"load: {path}: found no JSON ({error}), expected options") from None
+            raise ValueError(f"load: {path}: this is not valid JSON ({error})") from None
         names = self._shared_options
         missing = [n for n in names if not isinstance(options, dict) or n not in options]
         if missing:
-            raise ValueError(f"load: {path}: found no {', '.join(missing)}, expected all options")
+            raise ValueError(f"load: {path}: lacks the options {', '.join(missing)}")
         return dict(options)
 
 
@@ -278,8 +278,8 @@ def names_of_projections(prefix: str, use_bias: bool) -> list[str]:
 def _check_format(where: str, format: str) -> None:
     if format == "pickle":
         raise ValueError(
-            f'{where}: format: found "pickle", expected {_FORMATS}: whoever reads a pickle runs '
-            "what is in it"
+            f'{where}: format: found "pickle", expected {_FORMATS}; loading a pickle can execute '
+            "code"
         )
     if format not in ("safetensors", "json"):
         raise ValueError(f"{where}: format: found {format!r}, expected {_FORMATS}")

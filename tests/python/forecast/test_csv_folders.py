@@ -330,7 +330,7 @@ BAD_LINES: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "few cells": (lambda line: b"a,b", "line 30, column \"y\": found 2 cells, expected 3"),
     "many cells": (lambda line: line + b",4", "line 30: found 4 cells, expected 3"),
     "a quote": (lambda line: b'"a"b,2016-01-01,1', "line 30: found a row that is no CSV"),
-    "NUL": (lambda line: line + b"\0", "line 30: found a NUL character"),
+    "NUL": (lambda line: line + b"\0", "line 30: the text has a NUL character"),
     "Latin-1": (lambda line: b"\xe5" + line, "line 30: found the byte 0xE5, expected UTF-8"),
 }  # fmt: skip
 
@@ -364,7 +364,7 @@ BAD_FILES: dict[str, tuple[str, bytes, str]] = {
     "no header": ("z.csv", b"a,2020-01-01,3\nb,2020-01-01,4\n", "z.csv, line 1: found"),
     "no column": ("z.csv", b"unique_id,ds\na,2020-01-01\n", 'z.csv.*: found no column "y"'),
     "a name twice": ("z.csv", b"unique_id,ds,y,y\na,2020-01-01,1,2\n",
-                     'found the column name "y" twice'),
+                     'there are two columns "y"'),
     "another delimiter": ("z.csv", b"unique_id;ds;y\na;2020-01-01;1\n",
                           "z.csv: found \";\" between cells, expected \",\""),
     "gzip cut off": ("z.csv.gz", gzip.compress(b"unique_id,ds,y\na,2020-01-01,1\n")[:-9],

@@ -17,7 +17,7 @@ from ..panels import LIBRARIES, days, frame_of, note, write_csv
 DAYS = days(40)
 WEEKS = [str(day) for day in np.datetime64("2024-01-01") + 7 * np.arange(12)]
 BAD: dict[str, tuple[list[str], list[float], str]] = {
-    "no value": (DAYS[:5], [np.nan] * 5, "no value in any of its rows"),
+    "no value": (DAYS[:5], [np.nan] * 5, "none of its rows has a value"),
     "holes": ([DAYS[0], DAYS[20]], [1.0, 2.0], "19 of 21 rows missing or without a value"),
     "twice": ([*DAYS[:3], DAYS[2]], [1.0, 2.0, 3.0, 4.0], "twice with different values, 3 in"),
     "off the grid": (["2024-01-01", "2024-01-02T05:00"], [1.0, 2.0], ""),

@@ -1,0 +1,42 @@
+"""The compiled kernels of this library, on float32 and float64 tensors of the CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from memattn.torch import function, kernels, ops
+from memattn.torch.backends.watchers import watcher
+from memattn.torch.call import Call
+from memattn.torch.kinds import Kind
+from memattn.torch.weights import Weights
+
+NAME = "cpu"
+forward, backward = kernels.forward, kernels.backward
+
+
+def fits(kind: Kind, inputs: Sequence[Tensor], weights: Weights) -> str:
+    """Return why these kernels cannot take a call; they can if it is empty."""
+    if torch.compiler.is_compiling():
+        if not kernels.fit(inputs, weights):
+            return _unfit(inputs, weights)
+        return "ONNX has standard operators only" if torch.onnx.is_in_onnx_export() else ""
+    if function.applies(inputs, weights):
+        return ""
+    return watcher() or _unfit(inputs, weights)
+
+
+def attend(
+    kind: Kind, inputs: Sequence[Tensor], weights: Weights, call: Call
+) -> tuple[Tensor, ...]:
+    """Return y, and the scores that the call wants, for autograd too."""
+    attend = ops.attend if torch.compiler.is_compiling() else function.attend
+    return attend(kind, inputs, weights, call)
+
+
+def _unfit(inputs: Sequence[Tensor], weights: Weights) -> str:
+    if inputs[0].dtype not in kernels.DTYPES:
+        return f"the kernels of the CPU take float32 and float64, not {inputs[0].dtype}"
+    return "the tensors differ in dtype, or one is a subclass of Tensor"
