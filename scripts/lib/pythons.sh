@@ -44,7 +44,7 @@ find_python() {
 
 python_version() { "$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])'; }
 
-# test_on_python VERSION: the layer and how a process ends, with the wheel for that Python.
+# test_on_python VERSION: the layer, one fit and how a process ends, with the wheel for that Python.
 test_on_python() {
   local python home=.venv-pythons/$1
   if ! python=$(find_python "$1"); then
@@ -56,5 +56,23 @@ test_on_python() {
     "$home/bin/python" -m pip install 'numpy<3' -r requirements/pythons.txt
   fi
   "$home/bin/python" -m pip install --no-deps --force-reinstall "$(newest_wheel "$home/bin/python")"
-  PATH=$PWD/$home/bin:$PATH run_pytest tests/python/test_layer*.py tests/python/test_exit.py
+  PATH=$PWD/$home/bin:$PATH run_pytest tests/python/test_layer*.py tests/python/test_one_fit.py tests/python/test_exit.py
 }
+
+# test_on_oldest: every Python test, with the oldest packages that pyproject.toml allows.
+test_on_oldest() {
+  local python home=.venv-pythons/oldest
+  if ! python=$(find_python 3.11); then
+    printf 'not tested: the oldest dependencies; no Python 3.11 was found (PYTHONS="/path/to/python3.11 ...")\n'
+    return
+  fi
+  if ! cmp --silent requirements/oldest.txt "$home/oldest.txt"; then
+    "$python" -m venv --clear "$home" &&
+      "$home/bin/python" -m pip install -r requirements/oldest.txt &&
+      cp requirements/oldest.txt "$home" || return
+  fi
+  "$home/bin/python" -m pip install --no-deps --force-reinstall "$(newest_wheel "$home/bin/python")" || return
+  PATH=$PWD/$home/bin:$PATH run_pytest "${OLDEST_TESTS[@]}"
+}
+
+OLDEST_TESTS=(tests/python/test_layer*.py tests/python/{convert,inspection,forecast})

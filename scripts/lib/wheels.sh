@@ -7,12 +7,12 @@ source scripts/lib/pythons.sh
 
 WHEELS=build/wheel # a folder in it for each wheel, as x86_64-cp311
 
-# A wheel says of its files that they are as old as the last commit, so that it is the same again when it is
-# built again.
+# A wheel says of its files that they are as old as the last commit that changed them, so that it is the same
+# again when it is built again. In an exported tree they are from 1980, the oldest that zip knows.
 set_source_date() {
   local date
-  date=$(git log -1 --format=%ct 2>/dev/null) || date=315532800 # an exported tree: 1980, the oldest of zip
-  export SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$date}
+  date=$(git log -1 --format=%ct -- "${PACKAGE_SOURCES[@]}" 2>/dev/null) || date=
+  export SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-${date:-315532800}}
 }
 
 # wheel_kind PYTHON: the tags of its wheel.
@@ -70,7 +70,9 @@ build_wheel() (
 newest_wheel() {
   local arch=${2:-$(uname -m)} folder sources
   folder=$WHEELS/$arch-$(wheel_kind "$1")
-  sources=$(hash_of_files "${PACKAGE_SOURCES[@]}" requirements/build.txt scripts/lib/{glibc,wheels}.sh)
+  set_source_date
+  sources="$(hash_of_files "${PACKAGE_SOURCES[@]}" requirements/build.txt scripts/lib/{glibc,wheels}.sh)"
+  sources+=" $SOURCE_DATE_EPOCH"
   if [[ ! -f $folder/.stamp || $(<"$folder/.stamp") != "$sources" ]]; then
     build_wheel "$1" "$arch" >&2 || return
     printf '%s' "$sources" >"$folder/.stamp"
@@ -84,4 +86,22 @@ build_sdist() {
   "$VENV/bin/python" -c 'import sys
 from scikit_build_core import build
 print(build.build_sdist(sys.argv[1]))' "$WHEELS/sdist"
+}
+
+# reproduce_wheel PYTHON: builds its wheel again, from a copy of the sources in another folder, without ccache;
+# the bytes must be the same.
+reproduce_wheel() {
+  local wheel kind copy
+  wheel=$(newest_wheel "$1") && kind=$(wheel_kind "$1") || return
+  set_source_date
+  copy=$(mktemp -d)/a-folder-of-another-name
+  mkdir -p "$copy/build"
+  cp -r "${PACKAGE_SOURCES[@]}" README.md LICENSE .gitignore scripts requirements "$copy"
+  ln -s "$PWD/build/glibc" "$copy/build/glibc"
+  ln -s "$PWD/$VENV" "$copy/$VENV"
+  if [[ -d .venv-wheels ]]; then ln -s "$PWD/.venv-wheels" "$copy/.venv-wheels"; fi
+  (cd "$copy" && unset CMAKE_CXX_COMPILER_LAUNCHER && build_wheel "$1" "$(uname -m)") || return
+  cmp "$wheel" "$copy/$WHEELS/$(uname -m)-$kind/$(basename "$wheel")" || return
+  rm -rf "$(dirname "$copy")"
+  printf '%s: the same bytes twice\n' "$(basename "$wheel")"
 }

@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
+
+import memattn
 
 from .commands import ROOT, check_wheel
 
@@ -66,6 +69,12 @@ def run(python: Path, *arguments: object) -> str:
 
 def test_is_small(wheel: Path) -> None:
     assert wheel.stat().st_size <= 6_000_000
+
+
+def test_runs_where_the_page_says(wheel: Path) -> None:
+    page = (ROOT / "docs" / "compatibility.md").read_text()
+    oldest = re.search(r"Linux with glibc 2\.(\d+) or newer", page)[1]
+    assert f"manylinux_2_{oldest}_{platform.machine()}" in wheel.name
 
 
 def test_passes_what_every_wheel_has_to_pass(wheel: Path) -> None:
@@ -134,6 +143,18 @@ def test_computes(python: Path) -> None:
     version, file = run(python, "-W", "error", "-c", code).split()
     assert f'"{version}"' in (ROOT / "include/memattn/version.h").read_text()
     assert Path(file).is_relative_to(python.parent.parent)
+
+
+def test_computes_the_bits_of_a_native_build(python: Path) -> None:
+    """The native build is the one that the tests import; on every instruction set."""
+    digests = ROOT / "tests" / "package" / "digests.py"
+    native = subprocess.run(
+        [sys.executable, digests], capture_output=True, text=True, check=True
+    ).stdout
+    assert run(python, digests) == native
+    isas = [line.split()[0] for line in native.splitlines() if re.search(r" [0-9a-f]{64}$", line)]
+    assert isas[0] == memattn.active_isa()
+    assert {"scalar", memattn.active_isa()} <= set(isas[1:])
 
 
 def test_forecasts_one_series(python: Path) -> None:

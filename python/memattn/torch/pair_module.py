@@ -22,7 +22,7 @@ class PairModule(AttentionModule):
 
     @property
     def route(self) -> PairRoute | Literal["auto"]:
-        """The route that computes: ``"auto"``, or the one that every call is forced to take.
+        """The route of every call, or ``"auto"`` to choose one for each call.
 
         As `route` of the NumPy layer, which lists them. With ``"auto"``, calls in training mode
         take the cheapest route with the fold counted, since each step makes it anew, and calls in
