@@ -39,6 +39,9 @@ class ScoresPool {
   std::unique_ptr<ScoresCache<T>> spare_;
 };
 
+// Whether the floats are those bfloat16 numbers, as many, bit by bit.
+bool holds_bfloat16(std::span<const float> floats, std::span<const std::uint16_t> halves) noexcept;
+
 // The weights of one moment. A layer that folds on demand also needs to know which of its folds are
 // there: bits, whose meaning is the caller's.
 template <typename Layer>

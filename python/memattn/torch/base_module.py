@@ -90,7 +90,9 @@ class AttentionModule(nn.Module):  # type: ignore[misc]  # mypy has no types of 
 
     def train(self, mode: bool = True) -> Self:
         """Set the mode, as in every module, and fold again at the next call on a GPU."""
-        fold.forget(self._weights()[0])
+        memory = self._parameters.get("memory")
+        if memory is not None:
+            fold.forget(memory)
         super().train(mode)
         return self
 
