@@ -167,6 +167,7 @@ class OnSparkCluster(OnSpark):
             free.bind((LOCAL, 0))
             port = str(free.getsockname()[1])
         self._processes: list[subprocess.Popen[bytes]] = []
+        self._folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         self._start("master.Master", LOCAL, "--port", port)
         for k in range(workers):
             size = ["--cores", "2", "--memory", "1g"]
@@ -177,7 +178,7 @@ class OnSparkCluster(OnSpark):
         home = Path(str(import_module("pyspark").__file__)).parent
         program = str(home / "bin" / "spark-class")
         command = [program, f"org.apache.spark.deploy.{name}", "--host", host, "--webui-port", "0"]
-        folder = tempfile.mkdtemp()  # of a worker, its files
+        folder = self._folder.name  # of the files of workers
         own = {"SPARK_LOCAL_IP": host, "SPARK_HOME": str(home), "SPARK_WORKER_DIR": folder}
         process = subprocess.Popen(
             [*command, *arguments],
@@ -194,6 +195,7 @@ class OnSparkCluster(OnSpark):
         for process in self._processes:
             process.terminate()
             process.wait()
+        self._folder.cleanup()
 
 
 class OnSparkConnect(OnSpark):

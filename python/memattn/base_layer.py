@@ -1,4 +1,4 @@
-"""What the layers over NumPy arrays have in common: config, weights, copies, checks of calls."""
+"""The base of the layers over NumPy arrays: config, weights, copies, checks of calls."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class BaseLayer:
-    """A layer with its weights, held by a compiled part of the layer's dtype."""
+    """A layer whose weights are held by a compiled object of the layer's dtype."""
 
     # The name in messages, the compiled classes by dtype, the names under which `backward` gives
     # the gradients of the inputs, and for repr the options that have no default, in order, and the

@@ -1,4 +1,4 @@
-"""The layer in which one input reads another, over NumPy arrays."""
+"""The layer in which one input attends to another, over NumPy arrays."""
 
 from __future__ import annotations
 

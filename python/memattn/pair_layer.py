@@ -1,4 +1,4 @@
-"""What the layers of two inputs have in common: routes, and a call with one list of two."""
+"""The base of the layers with two inputs: routes, and calls with one list of two inputs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from memattn.layer_options import (
 
 
 class PairLayer(BaseLayer):
-    """A layer of two inputs, whose widths are options of their own."""
+    """A layer with two inputs of different widths."""
 
     _required = ("units", "num_heads")
     _defaults: ClassVar[dict[str, Any]] = {

@@ -1,5 +1,5 @@
-// An attention between two inputs: the ways to compute it, and what they need of the weights.
-// Formulas and names are those of docs/siblings-math.md.
+// An attention between two inputs: its routes, and the products of weights that they need. Formulas
+// and names are those of docs/siblings-math.md.
 #pragma once
 
 #include <algorithm>

@@ -1,5 +1,5 @@
-// Which way an attention between two inputs is computed: the seven that are kept, what each costs,
-// and the rule.
+// The choice of the route of an attention between two inputs: the seven routes, their costs, and
+// the rule.
 #pragma once
 
 #include <cstdint>

@@ -21,7 +21,7 @@ def main() -> None:
     if importlib.util.find_spec("click") is None:
         from memattn.cli.errors import WRONG, told
 
-        needs = "the command line requires: pip install 'memattn[forecast]' or 'memattn[convert]'"
+        needs = "the command line needs: pip install 'memattn[forecast]' or 'memattn[convert]'"
         sys.exit(told("missing-extra", needs, "--json" in sys.argv, WRONG))
     from memattn.cli.app import run
 

@@ -35,7 +35,7 @@ class ForecasterEngines(ForecasterFit):
 
     @property
     def worker_notes(self) -> tuple[Note, ...]:
-        """Notes of the workers of an engine on the data of the latest `predict`, with counts."""
+        """Notes of an engine's workers on the data of the latest call, with counts."""
         return self._worker_notes
 
     def _fit_on_engine(

@@ -47,13 +47,13 @@ def diagnose(
     layer : MemoryAugmentedAttention, CrossAttention or HierarchicalAttention
         The layer.
     tokens : array (N, U) or (B, T, U), or Tokens, optional
-        What it reads in use: for a layer of two inputs a tuple of two arrays (B, T, F), or
-        PairTokens. When not given, standard normal tokens, always the same.
+        Typical inputs; for a layer of two inputs a tuple of two arrays (B, T, F), or PairTokens.
+        Default: standard normal tokens, always the same.
 
     Raises
     ------
     DataError
-        The tokens do not fit the layer or are not finite.
+        If the tokens do not fit the layer or are not finite.
     """
     if not isinstance(layer, MemoryAugmentedAttention):
         return diagnose_pair(layer, tokens)

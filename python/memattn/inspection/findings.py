@@ -1,4 +1,4 @@
-"""What can be found wrong with a layer, whatever its class: findings, and how they are worded."""
+"""Findings about layers of any class, and their texts."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SHOWN = 8  # places named in a sentence
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong with a layer.
+    """A fault of a layer, or a note about it.
 
     Attributes
     ----------
@@ -34,11 +34,11 @@ class Finding:
         A short name for programs, such as ``"identical-slots"``.
     severity : str
         ``"error"``: the layer does not work; ``"warning"``: a part of it does not; ``"note"``:
-        worth knowing, and no illness.
+        worth knowing, but not a fault.
     found, meaning, advice : str
         What was found, what it means, and what to do.
     evidence : dict
-        The numbers, as JSON can hold them.
+        The numbers, as JSON-serialisable values.
     """
 
     name: str
@@ -51,16 +51,16 @@ class Finding:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What `diagnose` found.
+    """The result of `diagnose`.
 
     Attributes
     ----------
     findings : list of Finding
-        What is wrong, the worst first.
+        The findings, most severe first.
     not_judged : dict
-        Why a finding, by its name, could not be looked for.
+        Checks that could not be made, by name, with the reason.
     tokens : Tokens or PairTokens
-        What the layer was read with.
+        The inputs that were used.
     """
 
     findings: list[Finding]

@@ -52,12 +52,12 @@ def diagnose_pair(
     layer : CrossAttention or HierarchicalAttention
         The layer.
     tokens : tuple of two arrays (B, T, F), or PairTokens, optional
-        What it reads in use. When not given, standard normal steps, always the same.
+        Typical inputs of the layer. Default: standard normal steps, always the same.
 
     Raises
     ------
     DataError
-        The tokens do not fit the layer or are not finite.
+        If the tokens do not fit the layer or are not finite.
     """
     chosen = choose_pair_tokens(layer, tokens)
     weights = layer.weights

@@ -56,9 +56,9 @@ class CrossAttention(PairLayer):
     kernel_initializer, bias_initializer
         Of the Denses and of the four projections.
     kernel_regularizer, bias_regularizer, activity_regularizer
-        The last one of the layer's output.
+        Regularizers; the last one applies to the layer's output.
     kernel_constraint, bias_constraint
-        As everywhere in Keras.
+        Constraints, as everywhere in Keras.
     **kwargs
         ``name``, ``dtype``, ``trainable`` and other arguments of a Keras layer.
 
@@ -121,10 +121,10 @@ class CrossAttention(PairLayer):
         Raises
         ------
         ValueError
-            A shape does not fit, or `first_step` is negative.
+            If a shape does not fit, or `first_step` is negative.
         TypeError
-            `first_step` is no integer, or a mask holds floats: an additive one of 0 and -inf would
-            mean the opposite here.
+            If `first_step` is not an integer, or a mask holds floats, since an additive mask of 0
+            and -inf would mean the opposite.
         """
         x1, x2 = self._sources(inputs)
         batch, steps, keys = x1.shape[0], x1.shape[1], x2.shape[1]

@@ -52,9 +52,9 @@ class HierarchicalAttention(PairLayer):
     kernel_initializer, bias_initializer
         Of the Denses and of the four projections of each side.
     kernel_regularizer, bias_regularizer, activity_regularizer
-        The last one of the layer's output.
+        Regularizers; the last one applies to the layer's output.
     kernel_constraint, bias_constraint
-        As everywhere in Keras.
+        Constraints, as everywhere in Keras.
     **kwargs
         ``name``, ``dtype``, ``trainable`` and other arguments of a Keras layer.
 

@@ -53,10 +53,10 @@ _SHARED_OPTIONS = (
 class MemoryAugmentedAttention(Learner):
     """Attention over a learned memory, ``Z = X + MultiHeadAttention(X, M, M)``.
 
-    The layer of that name in fusionlab-learn, with the same variables under the same names: a
-    `memory` and an `attention`, which is a Keras ``MultiHeadAttention``. It computes the same with
-    a fraction of the work, since the memory does not depend on the input and the projections fold
-    into two thin matrices; ``docs/math.md`` derives it.
+    The layer of that name in fusionlab-learn, with the same variables and names: a `memory` and an
+    `attention`, a Keras ``MultiHeadAttention``. It computes the same result with a fraction of the
+    work: the memory does not depend on the input, so the projections can be folded into two thin
+    matrices. ``docs/math.md`` has the derivation.
 
     Below, B is the batch, T the steps, U `units`, S `memory_size`, H `num_heads`, D `key_dim` and
     Dv `value_dim`.
@@ -64,7 +64,7 @@ class MemoryAugmentedAttention(Learner):
     Parameters
     ----------
     units : int
-        Width of a memory slot, and as a rule of the input; the output has the input's width.
+        Width of a memory slot and usually of the input; the output has the width of the input.
     memory_size : int
         Number of slots.
     num_heads : int
@@ -80,21 +80,21 @@ class MemoryAugmentedAttention(Learner):
     dropout : float
         Fraction of the scores that is set to 0 in training, in [0, 1).
     memory_initializer : str, mapping or Keras initializer
-        ``"normal"`` is N(0, 1), ``{"kind": "normal", "stddev": 0.3}`` another width of it; all else
-        is what ``keras.initializers.get`` takes. ``"zeros"`` raises a warning: such a memory cannot
-        learn, since all slots stay equal.
+        ``"normal"`` is N(0, 1), ``{"kind": "normal", "stddev": 0.3}`` has another standard
+        deviation; other values as in ``keras.initializers.get``. ``"zeros"`` raises a warning: such
+        a memory cannot learn, since all slots stay equal.
     fully_masked : {"zero", "uniform"}
-        What a token reads when every slot is masked: nothing, as in Keras 3, or all slots alike, as
-        in Keras 2.
+        Result for a token whose slots are all masked: no attention output, as in Keras 3, or equal
+        weights for all slots, as in Keras 2.
     seed : int, optional
         Seed of the initial weights and of dropout. Default: Keras' own seed
         (``keras.utils.set_random_seed``). An initializer with a seed keeps it.
     kernel_initializer, bias_initializer
-        Of the four projections.
+        Initializers of the four projections.
     memory_regularizer, kernel_regularizer, bias_regularizer, activity_regularizer
-        The last one of the layer's output.
+        Regularizers; the last one applies to the layer's output.
     memory_constraint, kernel_constraint, bias_constraint
-        As everywhere in Keras.
+        Constraints, as everywhere in Keras.
     **kwargs
         ``name``, ``dtype``, ``trainable`` and other arguments of a Keras layer.
 
@@ -161,7 +161,7 @@ class MemoryAugmentedAttention(Learner):
         )
 
     def _set_options(self, **options: Any) -> None:
-        """Check all options of the constructor, and keep them under their names."""
+        """Check the options of the constructor and set them as attributes."""
         options["memory_initializer"] = memory_initializer_of(options["memory_initializer"])
         known = {name: options[name] for name in (*_SHARED_OPTIONS, "seed")}
         known["seed"] = 0 if known["seed"] is None else known["seed"]
@@ -227,7 +227,7 @@ class MemoryAugmentedAttention(Learner):
         mask: Any = None,
         first_step: Any = 0,
     ) -> Any:
-        """Read the memory.
+        """Run the layer.
 
         Parameters
         ----------
@@ -246,10 +246,10 @@ class MemoryAugmentedAttention(Learner):
         return_attention_scores : bool or "mean"
             Also return the scores (B, H, T, S), before dropout, or their mean over heads (B, T, S).
         mask : tensor of bool (B, T), optional
-            The mask that Keras hands on from ``Masking`` or ``Embedding``: one more query mask.
+            The mask that Keras passes from ``Masking`` or ``Embedding``: a further query mask.
         first_step : int or integer scalar
-            Where step 0 of the inputs stands in its sequence: 5 for a call that goes on after 5
-            steps. Only the causal mask reads it; dropout draws from Keras' generator.
+            Position of step 0 of the inputs in its sequence, such as 5 for a call that continues
+            after 5 steps. Only the causal mask uses it; dropout draws from Keras' generator.
 
         Returns
         -------
@@ -258,10 +258,10 @@ class MemoryAugmentedAttention(Learner):
         Raises
         ------
         ValueError
-            A shape does not fit, or `first_step` is negative.
+            If a shape does not fit, or `first_step` is negative.
         TypeError
-            `first_step` is no integer, or a mask holds floats: an additive one of 0 and -inf would
-            mean the opposite here.
+            If `first_step` is not an integer, or a mask holds floats, since an additive mask of 0
+            and -inf would mean the opposite.
         """
         batch, steps, _ = inputs.shape
         if mask is None:
@@ -291,7 +291,7 @@ class MemoryAugmentedAttention(Learner):
         return output
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
-        """Hand the mask of the tokens on, as each token's output is its own."""
+        """Return the mask of the tokens, since each output belongs to one token."""
         return mask
 
     def compute_output_spec(self, inputs: Any, *_: Any, **call: Any) -> Any:
@@ -306,15 +306,16 @@ class MemoryAugmentedAttention(Learner):
         return output, keras.KerasTensor(shape, self.compute_dtype)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        """Return the input's shape, which is that of the output."""
+        """Return the shape of the output, which is that of the input."""
         return shape_of(input_shape)
 
     @property
     def route(self) -> Route:
         """The route in use, ``"folded"`` or ``"projected"``; results agree up to rounding.
 
-        The layer takes the one with less work a token. Assign one to force it, or ``"auto"`` to go
-        back to that rule; what is compiled already keeps the route that it was compiled with.
+        By default the layer chooses the route with less work per token. Assign a route to force it,
+        or ``"auto"`` to restore the default. Compiled functions keep the route that they were
+        compiled with.
         """
         if self._forced_route is not None:
             return self._forced_route

@@ -1,4 +1,4 @@
-"""What was built with published layers: models (`replace`) and files (`published_as_ours`)."""
+"""Replacement of published layers in models (`replace`) and files (`published_as_ours`)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _COMPILED = ("train_function", "test_function", "predict_function", "train_tf_fu
 
 @dataclass(frozen=True)
 class _Kind:
-    """A published layer: our class, and the attributes that it is known by."""
+    """A published layer: our class, and the attributes that identify it."""
 
     ours: Any
     attentions: tuple[str, ...]
@@ -65,9 +65,9 @@ class Replaced:
     name : str
         The layer's name in Keras.
     kind : str
-        The name of its class, the published one and ours.
+        The name of its class.
     note : str
-        What its model makes of it that one should know; empty as a rule.
+        A note on how the model uses the layer; usually empty.
     """
 
     name: str
@@ -84,19 +84,18 @@ def replace(model: Any, *, return_replaced: Literal[False] = False) -> Any: ...
 @overload
 def replace(model: Any, *, return_replaced: Literal[True]) -> tuple[Any, list[Replaced]]: ...
 def replace(model: Any, *, return_replaced: bool = False) -> Any:
-    """Turn every published attention layer inside a model into ours, in place.
+    """Replace every published attention layer in a model by ours, in place.
 
     It takes fusionlab's ``MemoryAugmentedAttention``, ``CrossAttention``,
     ``HierarchicalAttention``, ``MultiResolutionAttentionFusion`` and ``ExplainableAttention``.
 
-    Each layer stays the object that it is, with its name, its variables and its place in the model,
-    and becomes one of our class. So the weights and their order, an optimizer's state, the graph of
-    a functional model and every reference that the model's own code holds stay as they were. Before
-    a layer is accepted, both classes are run on it and compared.
+    Each layer object stays, with its name, its variables and its place in the model; only its class
+    changes. So the weights and their order, an optimizer's state, the graph of a functional model
+    and all references to the layer stay valid. Both classes are run and compared before a layer is
+    accepted.
 
-    In an XTFT or SuperXTFT that reads the last step of its fusion alone, the fusion computes that
-    step alone. It asks the model in every call that is traced, so a ``final_agg`` that is changed
-    later has its effect.
+    If an XTFT or SuperXTFT uses only the last step of its fusion, the fusion computes only that
+    step. This is decided in every traced call, so a later change of ``final_agg`` takes effect.
 
     What Keras has compiled for ``fit``, ``evaluate`` and ``predict`` is compiled anew at the next
     call. A ``tf.function`` of your own that has run already keeps what it was traced with.

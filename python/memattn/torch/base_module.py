@@ -1,4 +1,4 @@
-"""What the modules of all layers have in common: options, parameters, checks, who computes."""
+"""The base of the modules of all layers: options, parameters, checks and the choice of kernels."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class AttentionModule(nn.Module):  # type: ignore[misc]  # mypy has no types of 
         Raises
         ------
         ValueError
-            An option or the dtype is wrong.
+            If an option or the dtype is invalid.
         """
         for name, value in options.items():
             setattr(self, name, value)
@@ -90,12 +90,14 @@ class AttentionModule(nn.Module):  # type: ignore[misc]  # mypy has no types of 
 
     def train(self, mode: bool = True) -> Self:
         """Set the mode, as in every module, and fold again at the next call on a GPU."""
-        fold.forget(self._weights()[0])
+        memory = self._parameters.get("memory")
+        if memory is not None:
+            fold.forget(memory)
         super().train(mode)
         return self
 
     def reset_parameters(self) -> None:
-        """Draw the weights anew: those of the seed, or without one others at each call."""
+        """Draw new weights: with a seed always the same, without one others in each call."""
         parameters = dict(self.named_parameters())
         first = next(iter(parameters.values()))
         if first.is_meta:

@@ -18,14 +18,18 @@ from memattn.torch.weights import Weights, contiguous
 _PLAIN = (Tensor, torch.nn.Parameter)
 
 
-def applies(inputs: Sequence[Tensor], weights: Weights) -> bool:
-    """Whether the kernels can read all tensors, and nobody watches the operators that they replace.
+def applies(
+    inputs: Sequence[Tensor],
+    weights: Weights,
+    dtypes: Sequence[torch.dtype] = kernels.DTYPES,
+) -> bool:
+    """Whether all tensors are plain ones of one of the dtypes, on the CPU, and nobody watches.
 
     Tracers, transforms (``torch.func``), forward-mode derivatives, dispatch modes and subclasses of
     Tensor do.
     """
     dtype = inputs[0].dtype
-    if dtype not in kernels.DTYPES or watcher():
+    if dtype not in dtypes or watcher():
         return False
     for tensor in (*inputs, *weights):
         if tensor is not None and not (

@@ -96,8 +96,8 @@ def test_doctor(call: Run, files: Path, kind: str) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("cross.safetensors", "--data", "cross-1.npy"), "expected --second too: a CrossAtt"),
-        (("cross.safetensors", "--second", "cross-2.npy"), "expected --data too: a CrossAtt"),
+        (("cross.safetensors", "--data", "cross-1.npy"), "pass --second too: a CrossAtt"),
+        (("cross.safetensors", "--second", "cross-2.npy"), "pass --data too: a CrossAtt"),
         (
             ("cross.safetensors", "--data", "cross-2.npy", "--second", "cross-2.npy"),
             "cross-2.npy: found an array of shape (3, 4, 3), expected tokens of the layer's 5",

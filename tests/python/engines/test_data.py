@@ -121,7 +121,7 @@ def test_a_row_without_an_id_is_refused(engine: Any) -> None:
     found = short().fit(engine.send(table, 2))
     table.loc[5, "unique_id"] = None
     for call in (found.predict, short().fit):
-        with pytest.raises(DataError, match="found no id, expected one"):
+        with pytest.raises(DataError, match="the id is missing"):
             call(engine.send(table, 2))
 
 

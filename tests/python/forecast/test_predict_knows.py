@@ -65,7 +65,7 @@ def test_yearly_rows_have_the_rule_of_years() -> None:
         (
             "h",
             ["2020-01-01 00:00", "2020-01-01 00:30"],
-            "expected whole steps of 1 hour, as in",
+            "expected whole steps of 1 hour as in",
         ),
     ],
 )

@@ -426,7 +426,7 @@ def test_tables_that_no_prior_learns_from(frames: list[pd.DataFrame], message: s
 def test_one_table_is_no_list_of_tables() -> None:
     with pytest.raises(TypeError, match="frames: found a single table"):
         Forecaster(3).pretrain(waves(2, 40, 0))
-    with pytest.raises(ValueError, match="found covariates"):
+    with pytest.raises(ValueError, match="cannot use covariates"):
         Forecaster(3, futr_exog_list=["x"]).pretrain([waves(2, 40, 0)])
     weeks = waves(2, 40, 0)
     weeks["ds"] = weeks.groupby("unique_id")["ds"].transform(

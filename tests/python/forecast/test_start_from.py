@@ -151,7 +151,7 @@ def test_a_stopped_training_goes_on(start: Forecaster, tmp_path: Path) -> None:
     forecaster = Forecaster(H, members=2, steps=300, prior=None)
     forecaster.fit(table, start_from=start, checkpoint=path, progress=stop)
     assert told
-    assert "ended early" in note(forecaster, "stopped")
+    assert "stopped early" in note(forecaster, "stopped")
     forecaster.fit(table, start_from=start, checkpoint=path, resume=True)
     assert_same(forecaster, whole)
     other = fit(monthly(60, seed=5), members=2)

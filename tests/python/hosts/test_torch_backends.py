@@ -38,8 +38,12 @@ def test_the_usual_choice_on_the_cpu() -> None:
     assert layer.explain_backend(X) == ("cpu", "float32 or float64 on the CPU")
     chosen = layer.bfloat16().explain_backend(X.bfloat16())
     assert chosen.backend == "plain"
-    assert "float32 and float64, not torch.bfloat16" in chosen.reason
+    assert "no gradients in bfloat16" in chosen.reason
     assert str(chosen) == f"plain: {chosen.reason}"
+    with torch.no_grad():
+        chosen = layer.explain_backend(X.bfloat16())
+    assert chosen == ("cpu", "bfloat16 on the CPU, without gradients")
+    assert "float32 and float64, not torch.float16" in layer.half().explain_backend(X.half()).reason
     with torch.device("meta"):
         chosen = small().explain_backend(X.to("meta"))
     assert chosen.backend == "plain"

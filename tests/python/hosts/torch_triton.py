@@ -97,7 +97,7 @@ def results(
     """y, the scores, and the gradients of a loss on both by x and all parameters."""
     layer.zero_grad()
     x = x.detach().clone().requires_grad_()
-    found = (run or layer)(x, **call)
+    found = (layer if run is None else run)(x, **call)
     y, *scores = found if isinstance(found, tuple) else (found,)
     loss = (y.double() * grad.double()).sum()
     for one in scores:

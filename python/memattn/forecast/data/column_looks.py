@@ -185,7 +185,7 @@ def check_ids(columns: Columns, others: Iterable[str], values: Mapping[str, Arra
     best, most = "", int(clock.places.max()) + 1 if clock.repeats else columns.rows
     for name, codes, shown, are_names in _candidates(columns, others, values, clock):
         if clock.blocks(codes, are_names):
-            found = f"there is no column {quoted(names_of)}, but {shown} in blocks of rows"
+            found = f"found no column {quoted(names_of)}, but {shown} in blocks of rows"
             raise _asked(columns, found, name)
         repeat = 2 * (int(codes.max()) + 1) <= columns.rows
         if clock.repeats and repeat and (pairs := clock.different(codes)) > most:

@@ -193,7 +193,7 @@ class TextColumns(Columns):
         codes, cells = self.cells(name)
         if "" in cells:
             row = int(np.argmax(codes == cells.index("")))
-            raise self.error("missing-id", "the id is empty", row, name)
+            raise self.error("missing-id", "the id is missing", row, name)
         return sorted_ids(codes, cells)
 
     def is_numeric(self, name: str) -> bool:

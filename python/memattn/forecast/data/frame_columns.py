@@ -275,7 +275,7 @@ class FrameColumns(Columns):
             raise self._several(name)
 
     def _several(self, name: str) -> DataError:
-        problem = "cells are lists or records, expected single values"
+        problem = "found lists or records as cells, expected single values"
         return DataError("not-a-value", problem, file=self._file, column=name)
 
     def _filled(self, name: str, kind: str, problem: str) -> nw.Series[Any]:

@@ -72,6 +72,6 @@ def choose(
     if on_cpu:
         unfit = cpu.fits(kind, inputs, weights)
         if not unfit:
-            return cpu, "float32 or float64 on the CPU" + (f"; {against}" if against else "")
+            return cpu, cpu.reason(inputs) + (f"; {against}" if against else "")
         against = f"{unfit}; {against}" if against else unfit
     return plain, against

@@ -290,7 +290,7 @@ def weights_kernel(
         dl = _logits_gradients(p, dp, delta, lse, logits, MASKED)
         if DROPS:
             p *= fallen
-        if BK >= U and BO >= U:
+        if BK >= U and BO == BK:
             x_out = x
             g_out = g
         else:

@@ -15,7 +15,7 @@ from triton.runtime.jit import JITFunction
 
 from memattn.torch.backends.fold import Folded
 from memattn.torch.backends.triton_backward import tokens_kernel, weights_kernel
-from memattn.torch.backends.triton_blocks import backward_blocks, forward_blocks
+from memattn.torch.backends.triton_blocks import ROOMY, backward_blocks, forward_blocks
 from memattn.torch.backends.triton_forward import forward_kernel, scores_kernel
 
 INTERPRETED = not isinstance(forward_kernel, JITFunction)  # TRITON_INTERPRET=1 at the import
@@ -43,6 +43,13 @@ class Options(NamedTuple):
     dtype: torch.dtype  # of the products
     y_dtype: torch.dtype
     scores_dtype: torch.dtype
+
+
+def _roomy(x: Tensor) -> bool:
+    if not x.is_cuda:
+        return True
+    room: int = torch.cuda.get_device_properties(x.device).shared_memory_per_block_optin
+    return room >= ROOMY
 
 
 def _last_axis_whole(x: Tensor) -> Tensor:
@@ -104,7 +111,8 @@ def forward(
     masks, mask_strides = _masks(options, x)
     seed = options.dropout_seed
     constants = _constants(options, units, slots)
-    blocks = forward_blocks(units, slots, folded.a.dtype)
+    busy = options.use_causal_mask or any(part is not None for part in options[:4])
+    blocks = forward_blocks(units, slots, folded.a.dtype, roomy=_roomy(x), busy=busy)
     grid = triton.cdiv(tokens, blocks.tokens), triton.cdiv(units, blocks.outputs), 1
     kernels[0][grid](
         *[
@@ -186,7 +194,7 @@ def backward(
         "SCORES_FACTOR": 1.0 / heads if options.scores == "mean" else 1.0,
     }
     more = x if grad_scores is None else grad_scores
-    of_tokens, of_weights = backward_blocks(units, slots, folded.a.dtype)
+    of_tokens, of_weights = backward_blocks(units, slots, folded.a.dtype, roomy=_roomy(x))
     columns = triton.cdiv(units, of_tokens.outputs) if needs_x else 1
     kernels[0][triton.cdiv(tokens, of_tokens.tokens), columns, 1](
         *[*pointers, more, dx, delta, tokens, steps, *strides],

@@ -87,14 +87,14 @@ def test_a_forecaster_drops() -> None:
     assert len(forecaster.predict()) == 15
 
 
-@pytest.mark.parametrize("good", [0, 5])
-def test_a_bad_row_after_the_first_cutoff_is_left_out(good: int) -> None:
+@pytest.mark.parametrize(("good", "freq"), [(0, "D"), (5, None)])
+def test_a_bad_row_after_the_first_cutoff_is_left_out(good: int, freq: str | None) -> None:
     late = {"late": (DAYS, [*range(1, 40), np.inf], "inf")}
     frame = frame_of("pandas", table(late, good))
-    panel = panel_from_frame(frame, on_bad_series="drop", held=Rolling(3, 1, 1))
+    panel = panel_from_frame(frame, on_bad_series="drop", freq=freq, held=Rolling(3, 1, 1))
     assert len(panel) == good + 1
     assert panel.series(good).tolist() == list(range(1, 40))
-    assert note(panel, "bad-rows").count == 1
+    assert note(panel, "bad-rows") == "1 bad row after the first cutoff left out"
 
 
 @pytest.mark.parametrize("bad", [1, 300])

@@ -101,6 +101,7 @@ def test_a_series_of_another_frequency_is_named(kind: str) -> None:
             call()
         assert e.value.column == "ds"
         assert e.value.line is not None
+    given = pieces(table, 3, 997)  # each series alone
     found = small(on_bad_series="drop").fit(given)
     rows = found.predict(given).frame()
     assert set(rows["unique_id"]) == set(table["unique_id"]) - {name}
