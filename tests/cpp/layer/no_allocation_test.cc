@@ -23,8 +23,8 @@ Function* next(const char* name) {
 }
 }  // namespace
 
-// The sanitizers bring a malloc of their own; under them operator new alone is counted. g++ and clang++
-// each have their own way to say that a sanitizer is on.
+// The sanitizers bring a malloc of their own; under them operator new alone is counted. g++ and
+// clang++ each have their own way to say that a sanitizer is on.
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define MEMATTN_IS_SANITIZED 1
 #elif defined(__has_feature)
