@@ -5,7 +5,8 @@
 the call: ``kernels.py`` has the compiled kernels, for float32 and float64 on the CPU, which
 ``function.py`` shows to autograd and ``ops.py`` to ``torch.compile`` and ``torch.export``;
 ``plain.py`` and ``pair_plain.py`` write the layers in PyTorch's own operators for everything else.
-``kinds.py`` says what each needs to know of a layer. ``docs/pytorch.md`` is the guide.
+``backends/`` chooses between them and the Triton kernels for GPUs. ``kinds.py`` says what each
+needs to know of a layer. ``docs/pytorch.md`` is the guide.
 """
 
 from memattn.torch.cross_attention import CrossAttention

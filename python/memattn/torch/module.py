@@ -87,7 +87,8 @@ class MemoryAugmentedAttention(AttentionModule):
     On float32 and float64 tensors of the CPU the compiled kernels compute, bit for bit what the
     NumPy layer gives, on at most ``torch.get_num_threads()`` and ``memattn.num_threads()`` threads,
     without the GIL. Everywhere else, and under transforms such as ``torch.func.vmap``, PyTorch's
-    own operators do, in the same folded form.
+    own operators do, in the same folded form, or on NVIDIA GPUs fused Triton kernels if `backend`
+    asks for them. `explain_backend` returns what computes a call.
 
     The names in ``state_dict()`` are those in the files of this project.
 

@@ -90,9 +90,10 @@ def test_one_mask_at_a_time() -> None:
         compare((2, 4, 6, 5, 2), call={"attention_mask": chance(*shape)})
 
 
-def test_what_a_masked_slot_holds_reaches_nobody() -> None:
+@pytest.mark.parametrize("use_bias", [True, False])
+def test_what_a_masked_slot_holds_reaches_nobody(use_bias: bool) -> None:
     call = {"value_mask": torch.tensor([[1, 0, 1], [1, 1, 1], [1, 0, 0]]).bool()}
-    layer = on_triton(6, 3, 2)
+    layer = on_triton(6, 3, 2, use_bias=use_bias)
     x = draw(3, 4, 6)
     expected = results(layer, x, x, return_attention_scores=True, **call)
     with torch.no_grad():
@@ -171,6 +172,21 @@ def test_gradients_of_weights_in_many_parts(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(triton_launch, "_PROGRAMS", 4)  # several tiles each, and a short last one
     compare((3, 50, 6, 5, 2))
     assert launches[-1][1] == (2, 2, 1)
+
+
+def test_tf32_where_products_of_pytorch_may_use_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    launches = watch(monkeypatch)
+    layer = on_triton(6, 5, 2)
+    products = torch.backends.cuda.matmul
+    before = products.fp32_precision
+    try:
+        for setting in ("tf32", "ieee"):
+            products.fp32_precision = setting
+            launches.clear()
+            results(layer, draw(2, 4, 6), draw(2, 4, 6))
+            assert [one["PRECISION"] for *_, one in launches] == [setting] * 3
+    finally:
+        products.fp32_precision = before
 
 
 def test_only_the_gradients_that_are_needed(monkeypatch: pytest.MonkeyPatch) -> None:

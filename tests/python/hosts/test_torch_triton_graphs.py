@@ -178,5 +178,5 @@ def test_the_kernels_compile_for_gpus_and_fit_in_them(layer: str) -> None:
     for one in found:
         assert one["shared"] <= SHARED["small" if "small" in layer else one["for"]], one
         assert one["registers"] <= 255, one
-        assert one["spilled"] <= (2048 if "all" in layer else 256), one
+        assert one["spilled"] <= (4096 if "all" in layer else 256), one
         assert one["tensor cores"] == ("fp32" not in layer), one

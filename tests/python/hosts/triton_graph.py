@@ -57,7 +57,6 @@ def main() -> None:
         uniform_when_masked=False,
         dropout=0.0,
         scores="mean",
-        precision="ieee",
         dtype=half,
         y_dtype=half,
         scores_dtype=half,

@@ -9,6 +9,7 @@ import importlib.util
 import math
 import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -87,7 +88,7 @@ def attend(
     kind: Kind, inputs: Sequence[Tensor], weights: Weights, call: Call
 ) -> tuple[Tensor, ...]:
     """Return y, and the scores that the call wants, for autograd too."""
-    from memattn.torch.backends import triton_launch, triton_ops
+    from memattn.torch.backends import triton_ops
 
     assert isinstance(weights, MemoryWeights)
     x = inputs[0]
@@ -99,7 +100,7 @@ def attend(
     elif torch.is_grad_enabled() and (x.requires_grad or folded.a.requires_grad or _more(folded)):
         outputs = _Attention.apply(call, options, x, *folded)
     else:
-        outputs = triton_launch.forward(x, folded, options, keep=False)
+        outputs = forward(x, folded, options, keep=False)
     y, _, scores = outputs
     return (y,) if call.scores == "none" else (y, scores)
 
@@ -108,14 +109,24 @@ def forward(x: Tensor, folded: fold.Folded, options: Any, *, keep: bool) -> Any:
     """Return y, what `backward` takes as `lse`, and the scores."""
     from memattn.torch.backends import triton_launch
 
-    return triton_launch.forward(x, folded, options, keep=keep)
+    with _device(x):
+        return triton_launch.forward(x, folded, options, keep=keep)
 
 
 def backward(*arguments: Any, needs_x: bool, needs_weights: bool) -> Any:
     """Return the gradients of x and of the fold."""
     from memattn.torch.backends import triton_launch
 
-    return triton_launch.backward(*arguments, needs_x=needs_x, needs_weights=needs_weights)
+    with _device(arguments[0]):
+        return triton_launch.backward(*arguments, needs_x=needs_x, needs_weights=needs_weights)
+
+
+def _device(x: Tensor) -> AbstractContextManager[Any]:
+    """Return a context in which Triton launches on the tensor's GPU, and not on the current one."""
+    context: AbstractContextManager[Any] = (
+        torch.cuda.device(x.device) if x.is_cuda else nullcontext()
+    )
+    return context
 
 
 def _more(folded: fold.Folded) -> bool:
@@ -156,7 +167,6 @@ def _options(x: Tensor, weights: MemoryWeights, call: Call) -> Any:
         dropout=call.dropout if call.drops else 0.0,
         scores=call.scores,
         dtype=dtype,
-        precision="tf32" if torch.backends.cuda.matmul.allow_tf32 else "ieee",
         y_dtype=torch.promote_types(dtype, x.dtype) if call.residual else dtype,
         scores_dtype=torch.float32 if autocasts(x) and not x.is_cpu else dtype,
     )

@@ -39,10 +39,15 @@ class Options(NamedTuple):
     uniform_when_masked: bool
     dropout: float
     scores: str  # "none", "each" or "mean"
-    precision: str  # "ieee" or "tf32", of products in float32
     dtype: torch.dtype  # of the products
     y_dtype: torch.dtype
     scores_dtype: torch.dtype
+
+
+def _precision() -> str:
+    """Return how products in float32 are computed, by the setting for those of PyTorch itself."""
+    # `allow_tf32` raises where a program uses the newer setting.
+    return "tf32" if torch.backends.cuda.matmul.fp32_precision == "tf32" else "ieee"
 
 
 def _roomy(x: Tensor) -> bool:
@@ -75,7 +80,7 @@ def _constants(options: Options, units: int, slots: int) -> dict[str, Any]:
         "QMASK": options.query_mask is not None,
         "VMASK": options.value_mask is not None,
         "CAUSAL": options.use_causal_mask,
-        "PRECISION": options.precision,
+        "PRECISION": _precision(),
     }
 
 
