@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import socket
+import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import pandas as pd
 import pyarrow as pa
@@ -88,6 +91,9 @@ class OnDask:
 class OnSpark:
     """Spark in local mode; a task may fail three times."""
 
+    options: ClassVar[dict[str, str]] = {}  # beside those of all
+    static = True  # whether it can be told more than how queries run
+
     def __init__(self, workers: int, memory: int = 0) -> None:
         os.environ["SPARK_LOCAL_IP"] = LOCAL
         sql = import_module("pyspark.sql")
@@ -101,11 +107,16 @@ class OnSpark:
             "spark.sql.timestampType": "TIMESTAMP_NTZ",  # of times without a zone
             "spark.log.level": "OFF",
         }
-        builder = sql.SparkSession.builder.master(f"local[{workers},4]")
-        for name, value in options.items():
-            builder = builder.config(name, value)
+        builder = self.begun(sql.SparkSession.builder, workers)
+        for name, value in (options | self.options).items():
+            if self.static or name.startswith("spark.sql."):
+                builder = builder.config(name, value)
         self._session = builder.getOrCreate()
         self.kind = sql.DataFrame
+
+    def begun(self, builder: Any, workers: int) -> Any:
+        """The builder of a session with so many workers."""
+        return builder.master(f"local[{workers},4]")
 
     def send(self, frame: pd.DataFrame, parts: int = 1) -> Any:
         """Partitions of rows."""
@@ -134,4 +145,73 @@ class OnSpark:
         self._session.stop()
 
 
-CLUSTERS: dict[str, Any] = {"ray": OnRay, "dask": OnDask, "spark": OnSpark}
+class OnSparkCluster(OnSpark):
+    """Spark with a server and workers, each a process with an address of its own.
+
+    Tasks that are slow run a second time, which Spark does on another host alone.
+    """
+
+    options: ClassVar[dict[str, str]] = {
+        "spark.speculation": "true",
+        "spark.speculation.interval": "100ms",
+        "spark.speculation.minTaskRuntime": "1s",
+        "spark.speculation.multiplier": "1.1",
+        "spark.speculation.quantile": "0.5",
+        "spark.sql.adaptive.enabled": "false",  # which makes one task of little data
+        "spark.executor.memory": "512m",
+    }
+
+    def begun(self, builder: Any, workers: int) -> Any:
+        """A session on a server that is started for it."""
+        with socket.socket() as free:
+            free.bind((LOCAL, 0))
+            port = str(free.getsockname()[1])
+        self._processes: list[subprocess.Popen[bytes]] = []
+        self._folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+        self._start("master.Master", LOCAL, "--port", port)
+        for k in range(workers):
+            size = ["--cores", "2", "--memory", "1g"]
+            self._start("worker.Worker", f"127.0.0.{2 + k}", *size, f"spark://{LOCAL}:{port}")
+        return builder.master(f"spark://{LOCAL}:{port}")
+
+    def _start(self, name: str, host: str, *arguments: str) -> None:
+        home = Path(str(import_module("pyspark").__file__)).parent
+        program = str(home / "bin" / "spark-class")
+        command = [program, f"org.apache.spark.deploy.{name}", "--host", host, "--webui-port", "0"]
+        folder = self._folder.name  # of the files of workers
+        own = {"SPARK_LOCAL_IP": host, "SPARK_HOME": str(home), "SPARK_WORKER_DIR": folder}
+        process = subprocess.Popen(
+            [*command, *arguments],
+            cwd=folder,
+            env=os.environ | own,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        self._processes.append(process)
+
+    def stop(self) -> None:
+        """Ends the session and the processes."""
+        super().stop()
+        for process in self._processes:
+            process.terminate()
+            process.wait()
+        self._folder.cleanup()
+
+
+class OnSparkConnect(OnSpark):
+    """A client of Spark Connect, and its server in local mode."""
+
+    static = False
+
+    def begun(self, builder: Any, workers: int) -> Any:
+        """The server is a process of this machine."""
+        return builder.remote(f"local[{workers},4]")
+
+
+CLUSTERS: dict[str, Any] = {
+    "ray": OnRay,
+    "dask": OnDask,
+    "spark": OnSpark,
+    "spark-cluster": OnSparkCluster,
+    "spark-connect": OnSparkConnect,
+}

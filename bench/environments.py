@@ -1,9 +1,9 @@
 """Makes and keeps an environment of its own, .venv-hosts/NAME, for each host and each peer.
 
-A host is a framework that memattn has a face for and an engine one whose tables it reads
-(scripts/test runs their tests there), a peer a runtime that scripts/bench measures; those that are
-both host and peer share one. Frameworks pin what others
-cannot have beside them, so none can be installed into .venv.
+A host is a framework that memattn has a face for, an engine one whose tables it reads, and an
+adapter stands for a forecasting library whose words it speaks (scripts/test runs their tests
+there). A peer is a runtime that scripts/bench measures; those that are both host and peer share
+one. Frameworks pin what others cannot have beside them, so none can be installed into .venv.
 
     python -m bench.environments NAME...    makes them, and prints the interpreter of each
 """
@@ -21,6 +21,7 @@ FOLDER = ROOT / ".venv-hosts"
 LOGS = ROOT / "build" / "logs"
 
 ENGINES = ("dask", "ray", "spark", "fugue")
+ADAPTERS = ("sktime", "darts", "fev", "nixtla")
 HOSTS = ("keras2", "keras3", "torch", "jax")
 # The hosts that peers of another name run in; the peers torch and jax have their host's name.
 HOST_OF_PEER = {"fusionlab": "keras2", "tensorflow": "keras3"}
@@ -34,7 +35,8 @@ class MissingEnvironmentError(Exception):
 
 def requirements_file(name: str) -> Path:
     """What pip installs into an environment."""
-    kind = "host" if name in HOSTS else "engine" if name in ENGINES else "bench"
+    kinds = {"host": HOSTS, "engine": ENGINES, "adapter": ADAPTERS}
+    kind = next((kind for kind, names in kinds.items() if name in names), "bench")
     return ROOT / "requirements" / f"{kind}-{name}.txt"
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -24,21 +25,21 @@ LIMITS = Path(__file__).with_name("limits.md")
 # The words stand here and the figures come from the file, so that neither outlives the other.
 TEXT = """# Performance
 
-Written by `python -m bench.report`; nothing but the last section is typed by hand. Each table has a
-column a processor; above it stand the command, the date and the commit of each column.
-[bench/README.md](../bench/README.md) says how it is measured: one core, everybody interleaved in
+`python -m bench.report` writes this page; only the last section is typed by hand. Each table has a
+column for each processor. Above it are the command, the date and the commit of each column.
+[bench/README.md](../bench/README.md) describes the method: one core, all runtimes interleaved in
 shuffled rounds.
 
-A cell has memattn's time in µs, the median over rounds, and how many times faster that is than the
-fastest runtime that is given the layer as its users would write it, and than the fastest one that
-is given it folded by hand, the two thin matrices of [math.md](math.md). These factors are medians
-of the ratios within a round. Below 1, the runtime is faster. `scripts/bench` prints everybody's
-times.
+A cell begins with memattn's time in µs, the median over rounds. Two factors follow. The first says
+how many times faster that is than the fastest runtime that has the layer as its users would write
+it. The second compares with the fastest runtime that has the layer folded by hand into the two thin
+matrices of [math.md](math.md). Factors are medians of the ratios within a round. Below 1, the
+runtime is faster. `scripts/bench` prints the times of all runtimes.
 
-Runtimes multiply in float32 here, as they do unasked, except OpenVINO: where a processor has
-bfloat16, it takes that. It is held to float32 in the tables of float32, and is as it chooses in
-those of bfloat16. Results are held to the float64 layer, relative to its largest value, before they
-are timed: within 1e-4 in float32, and within 2e-2 in bfloat16.
+Runtimes multiply in float32, which is their default. OpenVINO is an exception: where a processor
+has bfloat16, its default is bfloat16. It is set to float32 for the float32 tables and keeps its
+default for the bfloat16 tables. Before a result is timed, it is compared with the float64 layer,
+relative to the largest value: within 1e-4 in float32, and within 2e-2 in bfloat16.
 
 {tables}
 
@@ -56,7 +57,8 @@ TABLES = {
     ),
     "memory step": (
         "## Training step\n\nForward and backward with the gradients of the inputs and of all "
-        "weights; who folds,\nfolds in every step. ONNX Runtime and OpenVINO do not train.",
+        "weights. Contestants that use\nthe folded form fold again in every step. ONNX Runtime and "
+        "OpenVINO do not train.",
         FLOAT,
     ),
     "pairs forward": ("## CrossAttention and HierarchicalAttention: forward", FLOAT),
@@ -144,6 +146,12 @@ def with_result(measured: dict[str, Any], result: dict[str, Any]) -> dict[str, A
     return merged
 
 
+def _wrapped(line: str) -> str:
+    """A paragraph or an item of a list in lines of 100 columns."""
+    indent = "  " if line.startswith("- ") else ""
+    return textwrap.fill(line, 100, subsequent_indent=indent, break_on_hyphens=False)
+
+
 def page(measured: dict[str, Any]) -> str:
     """The whole page."""
     parts = []
@@ -155,8 +163,8 @@ def page(measured: dict[str, Any]) -> str:
         rows = [
             [shape, *(one["rows"].get(shape, "—") for one in columns.values())] for shape in shapes
         ]
-        sources = [f"- {name}: {one['source']}" for name, one in columns.items()]
-        parts += [heading, f"A cell: {cells}.", "\n".join(sources)]
+        sources = [_wrapped(f"- {name}: {one['source']}") for name, one in columns.items()]
+        parts += [heading, _wrapped(f"A cell: {cells}."), "\n".join(sources)]
         parts.append(tables.markdown([SIZES[key.split()[0]], *columns], rows))
     return TEXT.format(tables="\n\n".join(parts), limits=LIMITS.read_text())
 

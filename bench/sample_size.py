@@ -77,7 +77,7 @@ def measure(
                 fitted = Forecaster(horizon, seed=seed, **options).fit(rows)
             seconds.append(time.perf_counter() - begin)
             found = fitted.forecasts().values
-            errors.append(m3.smape(found, truth) if (truth > 0).all() else _smape(found, truth))
+            errors.append(smape_of(found, truth))
             one = fitted.settings.get("sample")
             series.append(len(histories) if one is None else one.value)
         spread = f"{np.std(errors):.3f}"
@@ -85,8 +85,10 @@ def measure(
         yield [*cells, f"{np.mean(errors):.3f}", spread]
 
 
-def _smape(found: Array, truth: Array) -> float:
-    """As M3's, of values that may be 0."""
+def smape_of(found: Array, truth: Array) -> float:
+    """M3's measure, of values that may be 0."""
+    if (truth > 0).all():
+        return m3.smape(found, truth)
     size = np.abs(found) + np.abs(truth)
     return float(np.mean(200 * np.abs(found - truth) / np.where(size > 0, size, 1)))
 

@@ -1,4 +1,4 @@
-// Error messages, all of one shape: "function: argument: found X, expected Y".
+// Error messages of the form "function: argument: found X, expected Y".
 #pragma once
 
 #include <charconv>
@@ -45,7 +45,7 @@ template <typename Found, typename Expected>
       concat(function, ": ", argument, ": found ", found, ", expected ", expected));
 }
 
-// Checks of single options, each with the words for what it expects. A NaN passes none of them.
+// Checks of single options. NaN fails all of them.
 
 inline void check_between(std::string_view function, std::string_view option, std::int64_t found,
                           std::int64_t smallest, std::int64_t largest) {
@@ -70,7 +70,7 @@ inline void check_fraction(std::string_view function, std::string_view option, d
   if (!(found >= 0 && found < 1)) fail_argument(function, option, found, "a number in [0, 1)");
 }
 
-// The options themselves, once options.validate() has thrown nothing: for lists of initializers.
+// Returns the options if options.validate() does not throw; for member initialiser lists.
 template <typename Options>
 const Options& validated(const Options& options) {
   options.validate();

@@ -13,11 +13,13 @@ from collections.abc import Iterator
 import click
 from docutils import nodes
 from sphinx.application import Sphinx
+from sphinx.ext.autodoc.mock import mock
 from sphinx.util.docutils import SphinxDirective
 from sphinx.util.parsing import nested_parse_to_nodes
 
-from memattn.cli import app as commands
-from memattn.cli.options import GROUPS
+with mock(["memattn._memattn"]):  # the extension, which has not been built in a fresh clone
+    from memattn.cli import app as commands
+    from memattn.cli.options import GROUPS
 
 
 def code(text: str) -> list[str]:

@@ -74,11 +74,12 @@ def introduction(header: str) -> list[str]:
         if not line.startswith("//"):
             break
         lines.append(re.sub("^// ?", "", line))
+    statements = any(line.startswith("  ") and line.endswith(";") for line in lines)
     text, was_code = [], False
     for line in lines:
         is_code = line.startswith("  ") or (was_code and not line)
         if is_code and not was_code:
-            text += [".. code-block:: cpp" if ";" in "".join(lines) else ".. code-block:: text", ""]
+            text += [f".. code-block:: {'cpp' if statements else 'text'}", ""]
         was_code = is_code
         text.append(f" {line}" if is_code else re.sub(r"docs/([\w-]+)\.md", r":doc:`/\1`", line))
     return [*text, ""]

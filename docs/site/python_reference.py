@@ -169,12 +169,35 @@ def members_of(cls: griffe.Class) -> Iterator[tuple[str, Member]]:
             yield name, target
 
 
+def shown_bases(cls: griffe.Class) -> Iterator[str]:
+    """The bases that have an entry or are of others; in place of the rest, their bases."""
+    resolved = {base.path: base for base in cls.resolved_bases}
+    for base in cls.bases:
+        path = str(getattr(base, "canonical_path", base))
+        own = resolved.get(path)
+        if own is None or (own.is_class and entry_of(own)):
+            yield str(base)
+        elif own.is_class:
+            yield from shown_bases(own)  # type: ignore[arg-type]
+
+
+def entry_of(member: Member) -> bool:
+    """Whether a class is public under any name."""
+    return any(
+        name in package_of(path).members
+        and package_of(path)[name].is_alias
+        and package_of(path)[name].final_target.path == member.path
+        for path in PACKAGES
+        for name in public_names(package_of(path))
+    )
+
+
 def class_lines(name: str, cls: griffe.Class) -> list[str]:
     """A class with its members."""
     head = name
     if "__init__" in cls.all_members or "dataclass" in cls.labels:
         head += signature(cls.parameters, None, bound=cls.parameters[0].name == "self")
-    bases = [str(base) for base in cls.bases if not str(base).split(".")[-1].startswith("_")]
+    bases = list(dict.fromkeys(shown_bases(cls)))
     content = [f"Bases: {', '.join(f':py:obj:`{base}`' for base in bases)}", ""] if bases else []
     content += [*docstring(cls, "class"), ""]
     said = described(cls)

@@ -1,4 +1,4 @@
-// The options of the layers: what a layer is, not what it has learned.
+// The options of the layers and their JSON.
 #pragma once
 
 #include <cstdint>
@@ -11,29 +11,30 @@
 
 namespace memattn {
 
-// How the memory M (S, U) starts. Kernels start as glorot uniform and biases as zeros, as in Keras.
+// The initial values of the memory M (S, U). Kernels are initialised as glorot uniform and biases
+// as zeros, as in Keras.
 struct MEMATTN_EXPORT MemoryInitializer {
   enum class Kind {
     kNormal,         // N(0, stddev^2)
     kGlorotUniform,  // U(-l, l) with l = sqrt(6 / (S + U))
-    kZeros,          // all slots equal, for ever: see warnings() below
+    kZeros,          // all slots stay equal: see warnings() below
   };
   Kind kind = Kind::kNormal;
-  double stddev = 1.0;  // of kNormal only; positive
+  double stddev = 1.0;  // for kNormal only; positive
 
   bool operator==(const MemoryInitializer&) const = default;
 };
 
-// What a token reads when every slot, or every step of the other input, is masked for it.
+// The result of a token for which every slot, or every step of the other input, is masked.
 enum class FullyMasked {
-  kZero,     // nothing: scores are 0, the output is x + output.bias (Keras 3, PyTorch)
-  kUniform,  // all slots alike, 1/S each, masked ones too (the published layers, on Keras 2)
+  kZero,     // scores are 0, the output is x + output.bias (Keras 3, PyTorch)
+  kUniform,  // scores are 1/S for all slots, masked or not (the published layers on Keras 2)
 };
 
-// The numbers that a float32 layer multiplies in a forward pass. kBFloat16 rounds tokens, scores
-// and folded weights to bfloat16 and adds the products up in float32; softmax, biases and residual
-// stay float32, and so do calls in training or with a ScoresCache, and backward. A double layer is
-// kFloat32 only, and computes in double.
+// The precision of products in the forward pass of a float layer. kBFloat16 rounds tokens, scores
+// and folded weights to bfloat16 and sums the products in float32. Softmax, biases and residual
+// stay float32, and so do training calls, calls with a ScoresCache, and backward. A double layer
+// takes kFloat32 only, and computes in double.
 enum class Precision { kFloat32, kBFloat16 };
 
 struct MEMATTN_EXPORT MemoryAugmentedAttentionConfig {
@@ -47,7 +48,7 @@ struct MEMATTN_EXPORT MemoryAugmentedAttentionConfig {
   double dropout = 0.0;                        // on the scores, in training only; in [0, 1)
   FullyMasked fully_masked = FullyMasked::kZero;
   MemoryInitializer memory_initializer = {};
-  std::uint64_t seed = 0;  // of the initial weights and of dropout
+  std::uint64_t seed = 0;  // seed of the initial weights and of dropout
   Precision precision = Precision::kFloat32;
 
   std::int64_t resolved_key_dim() const { return key_dim.value_or(units); }
@@ -57,8 +58,7 @@ struct MEMATTN_EXPORT MemoryAugmentedAttentionConfig {
   // it before anything else.
   void validate() const;
 
-  // Choices that are allowed and that a user should hear of, one sentence each; empty when all is
-  // well.
+  // Returns warnings about valid but unwise options, one sentence each.
   [[nodiscard]] std::vector<std::string> warnings() const;
 
   bool operator==(const MemoryAugmentedAttentionConfig&) const = default;
@@ -79,7 +79,7 @@ struct MEMATTN_EXPORT CrossAttentionConfig {
   bool use_bias = true;  // all six biases, those of the Denses too; false: none of them
   double dropout = 0.0;  // on the scores, in training only; in [0, 1)
   FullyMasked fully_masked = FullyMasked::kZero;
-  std::uint64_t seed = 0;  // of the initial weights and of dropout
+  std::uint64_t seed = 0;  // seed of the initial weights and of dropout
   Precision precision = Precision::kFloat32;
 
   std::int64_t resolved_source1_units() const { return source1_units.value_or(units); }
@@ -94,9 +94,9 @@ struct MEMATTN_EXPORT CrossAttentionConfig {
   bool operator==(const CrossAttentionConfig&) const = default;
 };
 
-// The options of HierarchicalAttention, the sum of two self-attentions that do not see each other,
-// one over the short-term input and one over the long-term input. Both have the same options but
-// for the width of their input.
+// The options of HierarchicalAttention, the sum of two independent self-attentions, one over the
+// short-term input and one over the long-term input. They share all options except the width of
+// their input.
 struct MEMATTN_EXPORT HierarchicalAttentionConfig {
   std::int64_t units = 0;      // U, the width of the output and of both Denses; at least 1
   std::int64_t num_heads = 0;  // H of each attention; at least 1
@@ -107,7 +107,7 @@ struct MEMATTN_EXPORT HierarchicalAttentionConfig {
   bool use_bias = true;  // all ten biases, those of the Denses too; false: none of them
   double dropout = 0.0;  // on the scores, in training only; in [0, 1)
   FullyMasked fully_masked = FullyMasked::kZero;
-  std::uint64_t seed = 0;  // of the initial weights and of dropout
+  std::uint64_t seed = 0;  // seed of the initial weights and of dropout
   Precision precision = Precision::kFloat32;
 
   std::int64_t resolved_short_units() const { return short_units.value_or(units); }
@@ -122,16 +122,16 @@ struct MEMATTN_EXPORT HierarchicalAttentionConfig {
   bool operator==(const HierarchicalAttentionConfig&) const = default;
 };
 
-// A config as one JSON object, keys in the order of its fields above, and "precision" only when it
-// is not kFloat32; the same config gives the same text. Throws std::invalid_argument where an
-// enumeration holds none of its values.
+// Returns a config as a JSON object with keys in the order of the fields above, and "precision"
+// only if it is not kFloat32. Equal configs give equal texts. Throws std::invalid_argument for an
+// invalid value of an enumeration.
 [[nodiscard]] MEMATTN_EXPORT std::string to_json(const MemoryAugmentedAttentionConfig& config);
 [[nodiscard]] MEMATTN_EXPORT std::string to_json(const CrossAttentionConfig& config);
 [[nodiscard]] MEMATTN_EXPORT std::string to_json(const HierarchicalAttentionConfig& config);
 
-// The inverse. units, num_heads and the memory layer's memory_size must be there, the rest has the
-// defaults above. Throws std::invalid_argument on malformed JSON, duplicate or unknown keys, and
-// wrong types or values.
+// Parse such JSON. units, num_heads and the memory layer's memory_size are required; the other keys
+// have the defaults above. They throw std::invalid_argument for malformed JSON, duplicate or
+// unknown keys, and invalid types or values.
 [[nodiscard]] MEMATTN_EXPORT MemoryAugmentedAttentionConfig config_from_json(std::string_view json);
 [[nodiscard]] MEMATTN_EXPORT CrossAttentionConfig
 cross_attention_config_from_json(std::string_view json);

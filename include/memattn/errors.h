@@ -1,11 +1,11 @@
-// What the library throws.
+// The errors that the library throws.
 //
 //   std::invalid_argument  a wrong option, shape, name or buffer; thrown before anything is written
-//   memattn::FormatError   a file that is not what docs/format.md says
+//   memattn::FormatError   a file that does not follow docs/format.md
 //   std::system_error      the operating system refused (path in what(), errno in code())
 //   std::bad_alloc         no memory
 //
-// Every message names the function, the argument, what was found and what was expected.
+// Every message names the function and the argument, and says what is wrong.
 #pragma once
 
 #include <stdexcept>

@@ -5,13 +5,16 @@
 //   cross_attention.h              CrossAttention<T>: one input reads another
 //   hierarchical_attention.h       HierarchicalAttention<T>: two self-attentions, added
 //   layer_file.h                   layer_file_info: which layer a file holds
-//   scores_cache.h                 ScoresCache<T>: what backward need not compute again
+//   scores_cache.h                 ScoresCache<T>: scores that forward keeps for backward
 //   optimizers.h                   Sgd, Adam, AdamW, clip_by_global_norm
-//   panel_forecaster.h             PanelForecaster: an ensemble for many series of one frequency
-//   error_loss.h                   ErrorLoss: what a forecaster is trained on
-//   errors.h                       FormatError, and what else is thrown
+//   panel_forecaster.h             PanelForecaster: forecasts of many series by an ensemble of
+//                                  networks
+//   quick_forecaster.h             QuickForecaster: forecasts of short series without training
+//   saved_forecaster.h             SavedForecaster: forecasts by a file that Python saved
+//   error_loss.h                   ErrorLoss: the training losses of a forecaster
+//   errors.h                       FormatError and the other exceptions
 //   runtime.h                      active_isa, scratch_bytes, release_scratch
-//   threads.h                      num_threads, ThreadLimit: how many threads a call may use
+//   threads.h                      num_threads, ThreadLimit: the number of threads of a call
 //   version.h                      the version, as numbers and text
 #pragma once
 

@@ -1,5 +1,5 @@
-// Optimizers as Keras defines them, over flat parameter buffers. They know no layer: give them
-// parameters and gradients of one length, step after step, in one order.
+// Optimizers as in Keras, over flat parameter buffers. They are independent of layers: pass
+// parameters and gradients of the same length and order in every step.
 #pragma once
 
 #include <cstdint>
@@ -14,32 +14,32 @@
 
 namespace memattn {
 
-// Everything that decides the next steps, apart from parameters, gradients and options. Taken
-// between any two steps and restored by an optimizer with the same options, it gives the same bits.
+// The state of an optimizer, without parameters, gradients and options. An optimizer with the same
+// options that restores it continues to the bit.
 template <typename T>
 struct OptimizerState {
   double learning_rate = 0;
   std::int64_t iterations = 0;  // steps taken
-  std::int64_t parameters = 0;  // P; 0 before the first step, which fixes it
+  std::int64_t parameters = 0;  // P; 0 before the first step, which sets it
   // Sgd with momentum: "velocity"; Adam: "mean" and "square". (P) each.
   std::map<std::string, std::vector<T>> moments = {};
 
   bool operator==(const OptimizerState&) const = default;
 };
 
-// One optimizer belongs to one parameter buffer and to one thread at a time. A copy has its own
-// state; an optimizer that was moved from is as before its first step.
+// An optimizer serves one parameter buffer and one thread at a time. A copy has its own state; a
+// moved-from optimizer is as before its first step.
 //
 // Errors: std::invalid_argument, which names the option or argument, and std::bad_alloc. A call
-// that throws changes nothing.
+// that throws has no effect.
 template <typename T>
 class MEMATTN_EXPORT Optimizer {
  public:
   virtual ~Optimizer() = default;
 
-  // One step: parameters (P) are changed in place from gradients (P). P is at least 1, and fixed by
-  // the first step, the only one that allocates. The two must not overlap, nor be memory of the
-  // optimizer.
+  // Takes one step: changes parameters (P) in place from gradients (P). P is at least 1 and set by
+  // the first step, the only one that allocates. The two must not overlap with each other or with
+  // the optimizer's own buffers.
   virtual void step(std::span<T> parameters, std::span<const T> gradients) = 0;
 
   [[nodiscard]] double learning_rate() const { return learning_rate_; }
@@ -50,14 +50,14 @@ class MEMATTN_EXPORT Optimizer {
   [[nodiscard]] std::int64_t iterations() const { return iterations_; }
 
   [[nodiscard]] virtual OptimizerState<T> state() const = 0;
-  // Continues as the optimizer that gave the state would; the options stay. Refuses a state that no
-  // steps can lead to: moments that are missing, of other names, or not of P values each; P that is
-  // not 0 after 0 iterations, or 0 after more; a square below 0.
+  // Continues from the state of another optimizer; the options stay. Throws std::invalid_argument
+  // for an impossible state: moments that are missing, have other names or not P values each; P > 0
+  // after 0 iterations, or P = 0 after more; a negative "square".
   virtual void restore(OptimizerState<T> state) = 0;
 
   // Writes options and state to one safetensors file (docs/format.md), replacing it atomically and
-  // durably. Throws std::system_error. Each class has a static load() for its own files, which
-  // throws that, or FormatError for another file, one of another class or of the other type.
+  // durably. Throws std::system_error. Each class has a static load() for its files, which throws
+  // std::system_error, or FormatError for a file of another kind, class or type.
   virtual void save(const std::filesystem::path& path) const = 0;
 
  protected:
@@ -67,10 +67,11 @@ class MEMATTN_EXPORT Optimizer {
   Optimizer(Optimizer&& other) noexcept;
   Optimizer& operator=(Optimizer&& other) noexcept;
 
-  // Checks the arguments of step(), whose name messages begin with.
+  // Checks the arguments of step(); messages begin with `function`.
   void check_step(std::string_view function, std::span<const T> parameters,
                   std::span<const T> gradients) const;
-  // Checks the state given to restore(): the numbers, and that it has these moments of P values.
+  // Checks the state passed to restore(): its numbers, and that it has these moments with P values
+  // each.
   void check_state(std::string_view function, const OptimizerState<T>& state,
                    std::span<const std::string_view> moments) const;
 
@@ -98,7 +99,7 @@ class MEMATTN_EXPORT Sgd : public Optimizer<T> {
 
   void step(std::span<T> parameters, std::span<const T> gradients) override;
 
-  // With the learning rate of the next step.
+  // Returns the options, with the learning rate of the next step.
   [[nodiscard]] SgdOptions options() const;
   [[nodiscard]] OptimizerState<T> state() const override;
   void restore(OptimizerState<T> state) override;
@@ -133,14 +134,14 @@ class MEMATTN_EXPORT Adam : public Optimizer<T> {
 
   void step(std::span<T> parameters, std::span<const T> gradients) override;
 
-  // With the learning rate of the next step.
+  // Returns the options, with the learning rate of the next step.
   [[nodiscard]] AdamOptions options() const;
   [[nodiscard]] OptimizerState<T> state() const override;
   void restore(OptimizerState<T> state) override;
   void save(const std::filesystem::path& path) const override;
   [[nodiscard]] static Adam load(const std::filesystem::path& path);
 
-  // m and v (P) after the steps taken so far, without a copy; empty before the first.
+  // m and v (P) after the latest step, without a copy; empty before the first step.
   [[nodiscard]] std::span<const T> mean() const { return mean_; }
   [[nodiscard]] std::span<const T> square() const { return square_; }
 
@@ -148,7 +149,7 @@ class MEMATTN_EXPORT Adam : public Optimizer<T> {
       std::int64_t iterations, std::span<const T> mean, std::span<const T> square);
 
  protected:
-  // `kind` is the class that messages about options name.
+  // `kind` is the name of the class in messages about options.
   Adam(std::string_view kind, const AdamOptions& options);
 
  private:
@@ -166,7 +167,7 @@ struct AdamWOptions {
   double weight_decay = 0.004;
 };
 
-// Adam, by another name and with another default.
+// Adam with another name and another default of weight_decay.
 template <typename T>
 class MEMATTN_EXPORT AdamW : public Adam<T> {
  public:
@@ -177,12 +178,12 @@ class MEMATTN_EXPORT AdamW : public Adam<T> {
   [[nodiscard]] static AdamW load(const std::filesystem::path& path);
 };
 
-// The type of the state in a file that an optimizer's save wrote, "float32" or "float64", to choose
-// the class that loads it. Throws as load does.
+// Returns the type of the state in a file that an optimizer's save wrote, "float32" or "float64",
+// to choose the class that loads it. Throws the errors of load.
 [[nodiscard]] MEMATTN_EXPORT std::string optimizer_file_dtype(const std::filesystem::path& path);
 
 // Scales gradients in place so that their l2 norm is at most max_norm, and returns the norm before.
-// A norm that is not finite makes every gradient NaN, as in Keras: it must not pass unseen. Throws
+// A norm that is not finite makes every gradient NaN, as in Keras, so that it is noticed. Throws
 // std::invalid_argument unless max_norm is above 0.
 MEMATTN_EXPORT float clip_by_global_norm(std::span<float> gradients, double max_norm);
 MEMATTN_EXPORT double clip_by_global_norm(std::span<double> gradients, double max_norm);

@@ -1,13 +1,13 @@
 // A forecaster of many series of one frequency, built on the layer: an ensemble of small networks,
 // each trained on windows of all series.
 //
-// A positive series is forecast in logarithms, unless one value is more than 1000 times its
-// neighbour; any other series is forecast as it is. Forecasts of a series that was never negative
-// are not negative. At an origin, the network sees the last `lookback` values less their season,
-// relative to the last of them and in units of their mean step. Its output is added to the Naive2
-// forecast: the last value with the season put back. So an untrained model is exactly Naive2, and a
-// series that stands still is forecast to stand still. Series with many long seasons, hourly ones
-// above all, may use other windows: PanelWindows.
+// A positive series is forecast in logarithms, unless a value is more than 1000 times its
+// neighbour; other series are forecast without logarithms. Forecasts of a series that was never
+// negative are not negative. At an origin, the input of the network is the last `lookback` values,
+// seasonally adjusted, relative to the last value and in units of their mean step. Its output is
+// added to the Naive2 forecast: the last seasonally adjusted value with the season put back. So an
+// untrained model equals Naive2, and a constant series has a constant forecast. Series with many
+// long seasons, such as hourly series, may use other windows: PanelWindows.
 //
 //   memattn::PanelForecasterOptions options;
 //   options.horizon = 12;
@@ -16,9 +16,9 @@
 //   forecaster.fit({values, offsets});
 //   forecaster.predict({values, offsets}, {series, times}, forecasts);
 //
-// Covariates, what is known beside a series, are a table with a row for each value of the series
-// and for each of the `horizon` steps after it. Blocks select what the networks see of the table at
-// an origin, by columns and by rows relative to the origin:
+// Covariates are a table with a row for each value of the series and for each of the `horizon`
+// steps after it. Blocks select parts of the table as inputs at an origin, by columns and by rows
+// relative to the origin:
 //
 //   options.covariates = 3;             // columns: price, holiday, temperature
 //   options.blocks = {{0, 2, 0, 12},    // price and holiday in each of the 12 steps ahead
@@ -40,25 +40,25 @@
 
 namespace memattn {
 
-// What a network sees of a series at an origin, and what its output is added to.
+// The inputs of a network at an origin, and the forecast that its output is added to.
 enum class PanelWindows {
-  // The last values less their season, relative to the last of them; added to Naive2, or with a
-  // long season to the last value with that season put back.
+  // The last values, seasonally adjusted, relative to the last one; added to Naive2, or with a long
+  // season to the last adjusted value with that season put back.
   kLastValues,
   // Whole seasons, relative to the mean of the last one, in units of the standard deviation of all
-  // values up to the origin; added to the average of past values of the same phase. The memory
-  // layers see the mean of each season, the last two seasons value by value, and the mean season.
-  // One linear path sees the mean of each season and the last three seasons. In a second one, each
-  // step ahead sees the past values of its own phase only.
+  // values up to the origin; added to the average of past values of the same phase. The inputs of
+  // the memory layers are the mean of each season, the values of the last two seasons, and the mean
+  // season. The inputs of a linear part are the mean of each season and the last three seasons. In
+  // a second linear part, each step ahead has only the past values of its own phase.
   kPastSeasons,
 };
 
 // A rectangle of the table of covariates, at each origin: the columns first_column, ...,
 // first_column + columns - 1, in the rows first_row, ..., first_row + rows - 1. Row 0 is the first
-// step ahead, row -1 is that of the last known value. Rows from 0 on must be known when the
-// forecast is made; nothing in the table says so, and a block must not select them of a column that
-// is not. A row before the start of a series is its first row, as windows repeat the first value.
-// No row may lie beyond the horizon. Blocks may overlap.
+// step ahead, row -1 the last known value. Rows from 0 on must be known when the forecast is made:
+// a block must not select them from a column that is only known in the past, which is not checked.
+// Rows before the start of a series repeat its first row. No row may lie beyond the horizon. Blocks
+// may overlap.
 struct CovariateBlock {
   std::int64_t first_column = 0;
   std::int64_t columns = 1;
@@ -71,42 +71,42 @@ using PanelLoss [[deprecated("renamed ErrorLoss; removed in version 0.3")]] = Er
 struct MEMATTN_EXPORT PanelForecasterOptions {
   std::int64_t horizon = 0;  // steps ahead to forecast
   std::int64_t season = 1;   // values per season; 1: no season
-  // Values of a longer season that is 2 to 1000 whole seasons, for kLastValues; 0: none. Hourly
-  // values have 24 and 168. The season of a window is then what predicted best so far, from slow
-  // averages of both to the last season again, instead of Naive2's. Inputs and errors are in units
-  // of the mean change over a season: of values that repeat closely, small errors count.
+  // Values in a longer season of 2 to 1000 whole seasons, for kLastValues; 0: none. Hourly values
+  // have 24 and 168. The seasonal adjustment of a window then uses the estimate that has predicted
+  // best so far, from slow averages of both seasons to a copy of the last season, instead of
+  // Naive2's. Inputs and errors are in units of the mean change over a season.
   std::int64_t long_season = 0;
-  // Values that a member sees, whole seasons with kPastSeasons. A shorter history repeats its first
-  // value (kPastSeasons: its first season). Each lookback gives `seeds` members. The forecast is
-  // the mean of all members, taken in logarithms for a series in logarithms.
+  // Values in the input window of a member, whole seasons with kPastSeasons. A shorter history
+  // repeats its first value (kPastSeasons: its first season). Each lookback has `seeds` members.
+  // The forecast is the mean of all members, in logarithms for a series in logarithms.
   std::vector<std::int64_t> lookbacks = {};
   std::int64_t seeds = 1;
-  std::int64_t min_history = 1;  // values before the first origin that training uses
+  std::int64_t min_history = 1;  // values before the first training origin
   PanelWindows windows = PanelWindows::kLastValues;
   bool logs = true;  // forecast positive series in logarithms
 
   std::int64_t covariates = 0;  // columns of the table SeriesView::covariates
-  // What the networks see of the table, in the memory layers and in the linear path. A value makes
-  // `outputs() * horizon + units` weights; what no block selects makes none.
+  // The parts of the table that are inputs of the memory layers and of the linear part. Each input
+  // has `outputs() * horizon + units` weights.
   std::vector<CovariateBlock> blocks = {};
-  // Training uses origins that lie a multiple of this many values before the end of their series:
-  // 24 for forecasts that are always made at midnight, of series that end there.
+  // Training uses origins that are a multiple of this many values before the end of their series,
+  // such as 24 for hourly series that end at midnight and forecasts that begin there.
   std::int64_t origin_stride = 1;
 
   std::int64_t units = 64;        // width of each memory layer
   std::int64_t memory_size = 32;  // slots of each memory layer
   std::int64_t num_heads = 4;     // of each memory layer
   std::int64_t layers = 2;        // memory layers; 0: a linear model
-  // Memory layers of the members of each lookback, instead of `layers`; empty: `layers` for all.
-  // Lookbacks may repeat: {24, 24} with {0, 2} are linear members beside those with a memory.
+  // Memory layers of the members of each lookback; empty: `layers` for all. Lookbacks may repeat:
+  // {24, 24} with {0, 2} makes linear members and members with memory layers.
   std::vector<std::int64_t> member_layers = {};
-  bool pre_norm = false;     // layer normalisation in front of each memory layer
+  bool pre_norm = false;     // layer normalisation before each memory layer
   double dropout = 0;        // on the output of each memory layer, in training; in [0, 1)
-  double input_dropout = 0;  // on what goes into the memory layers, in training; in [0, 1)
+  double input_dropout = 0;  // on the input of the memory layers, in training; in [0, 1)
   MemoryInitializer memory_initializer = {};
 
-  // Of the error forecast - truth, in units of the series' mean step (kPastSeasons: its standard
-  // deviation); in logarithms the unit is 20 mean steps, at most 1. With a long season it is the
+  // Loss of the error, forecast - truth, in units of the series' mean step (kPastSeasons: its
+  // standard deviation). In logarithms the unit is 20 mean steps, at most 1; with a long season the
   // mean change over a season.
   ErrorLoss loss = ErrorLoss::kSmape;
   double huber_delta = 1;              // of kHuber
@@ -114,16 +114,16 @@ struct MEMATTN_EXPORT PanelForecasterOptions {
 
   std::int64_t steps = 600;       // training steps
   std::int64_t batch_size = 512;  // origins in each step
-  double learning_rate = 1e-3;    // of AdamW: reached after warm_up steps, then falling to 0
+  double learning_rate = 1e-3;    // of AdamW: reached after warm_up steps, then decaying to 0
   std::int64_t warm_up = 100;     // steps
   double weight_decay = 1e-2;
   double clip_norm = 1;      // largest norm of a gradient
   double average_decay = 0;  // > 0: the weights are a moving average over the steps
   std::uint64_t seed = 0;
 
-  // The number of members; the options must be valid.
+  // Returns the number of members; the options must be valid.
   std::int64_t members() const { return static_cast<std::int64_t>(lookbacks.size()) * seeds; }
-  // The number of forecasts of each step ahead: the quantiles, or 1.
+  // Returns the number of forecasts of each step ahead: the number of quantiles, or 1.
   std::int64_t outputs() const {
     return loss == ErrorLoss::kPinball ? static_cast<std::int64_t>(quantiles.size()) : 1;
   }
@@ -132,7 +132,8 @@ struct MEMATTN_EXPORT PanelForecasterOptions {
   // std::invalid_argument when there is no such member.
   [[nodiscard]] std::int64_t layers_of(std::int64_t member) const;
 
-  // Returns the number of weights of each member without making one. Throws as validate.
+  // Returns the number of weights of each member without creating one. Throws the errors of
+  // validate.
   [[nodiscard]] std::vector<std::int64_t> count_member_params() const;
 
   // Throws std::invalid_argument naming the first invalid option, or the options whose product is
@@ -147,18 +148,18 @@ struct SeriesView {
   std::span<const std::int64_t> offsets;
   // With options.covariates = K > 0: a table (values.size() + S * horizon, K) of S series, row by
   // row. Series after series, it has a row for each value and then `horizon` rows for the steps
-  // after the last value. All must be finite, in rows that no block selects too. Columns should
-  // vary by about 1; what is beyond +-10 is cut off there.
+  // after the last value. All must be finite, also in rows that no block selects. Columns should
+  // vary by about 1; values are clipped to [-10, 10].
   std::span<const float> covariates = {};
 };
 
-// Points to forecast from: of series[i], only the first times[i] values are looked at.
+// Origins of forecasts: only the first times[i] values of series[i] are used.
 struct OriginsView {
   std::span<const std::int64_t> series;
   std::span<const std::int64_t> times;
 };
 
-// Everything that the remaining steps of a training depend on, besides options and series.
+// The state of a training, without options and series.
 struct PanelTrainingState {
   std::int64_t steps_done = 0;              // by each member
   std::vector<std::vector<float>> members;  // weights, Adam's moments, the moving average
@@ -172,20 +173,20 @@ struct PanelProgress {
 
 // The forecaster with its weights.
 //
-// Threads: members are trained side by side on as many threads as threads.h allows, and so are
-// forecasts made; results are the same bits at any number of threads. Any number of threads may
-// call the const methods at once; a call that changes the forecaster needs it alone.
+// Threads: training and forecasts run members in parallel, on as many threads as threads.h allows.
+// Results are equal to the bit for any number of threads. Several threads may call the const
+// methods at the same time; a call that changes the forecaster must not overlap with any other.
 //
-// Errors: every method throws std::invalid_argument on bad arguments before it computes anything,
-// and std::bad_alloc when memory runs out. A method that throws, for whatever reason, leaves the
-// weights as they were, to the bit.
+// Errors: every method throws std::invalid_argument for invalid arguments before it computes
+// anything, and std::bad_alloc if memory runs out. A method that throws leaves the weights
+// unchanged.
 //
-// Interruption: fit, resume and all forecasts call their `poll`, if there is one, on the caller's
-// thread between parts of their work, some of them microseconds long and few longer than 0.1 s.
-// What it throws ends the call and reaches the caller; outputs are then half written. Training
-// steps are the business of `progress`: fit and resume poll before the first step only.
+// Interruption: fit, resume and all forecasts call `poll`, if given, on the caller's thread between
+// parts of their work, which rarely take longer than 0.1 s. An exception from `poll` ends the call
+// and reaches the caller; outputs are then partly written. During training, `progress` is called
+// instead: fit and resume call `poll` only before the first step.
 //
-// A forecaster that was moved from can only be assigned to or destroyed.
+// A moved-from forecaster may only be assigned to or destroyed.
 class MEMATTN_EXPORT PanelForecaster {
  public:
   // Draws the initial weights from options.seed.
@@ -198,28 +199,29 @@ class MEMATTN_EXPORT PanelForecaster {
   // Returns the number of weights of all members together.
   [[nodiscard]] std::int64_t count_params() const;
 
-  // Returns the weights of one member, flat, in an order that options() decides. They make another
-  // forecaster with the same options forecast the same bits. The span is valid until the next fit,
-  // resume, set_parameters or move.
+  // Returns the weights of one member as a flat span, in an order that depends on options(). Set in
+  // another forecaster with the same options, they give equal forecasts to the bit. The span is
+  // valid until the next fit, resume, set_parameters or move.
   [[nodiscard]] std::span<const float> parameters(std::int64_t member) const;
   // Replaces the weights of one member. They must be finite.
   void set_parameters(std::int64_t member, std::span<const float> parameters);
 
   // Trains all members from their initial weights. Calls `progress` on the caller's thread after
-  // each step of all members. When it returns false, training ends there with the weights of that
-  // step, and fit returns false unless it was the last step; else fit returns true. Values must be
-  // finite and at most 1e150 in size, and one series at least min_history + origin_stride long. At
-  // origins less than `horizon` before the end, blocks reach into the rows after it. Throws
-  // std::runtime_error when the training diverges, that is, makes weights that are not finite.
+  // each step of all members. If it returns false, training ends with the weights of that step, and
+  // fit returns false, unless it was the last step. Values must be finite with a magnitude of at
+  // most 1e150, and at least one series must have min_history + origin_stride values. At origins
+  // less than `horizon` before the end, blocks include rows after the series. Throws
+  // std::runtime_error if the training diverges, that is, if weights are no longer finite.
   bool fit(const SeriesView& series, const std::function<bool(const PanelProgress&)>& progress = {},
            const std::function<void()>& poll = {});
 
-  // Returns the state of the latest training, for resume: at its end, where `progress` stopped it,
-  // or at the step after which `progress` threw, even though the weights are then those from before
-  // the training. set_parameters forgets such an interrupted training.
+  // Returns the state of the latest training for resume: at its end, where `progress` stopped it,
+  // or at the step after which `progress` threw (the weights are then those from before the
+  // training). set_parameters discards the state of an interrupted training.
   [[nodiscard]] PanelTrainingState training_state() const;
   // Continues a training from its state, in this forecaster or another one with the same options.
-  // With the same series the result is the same bits as without the stop. Else as fit.
+  // With the same series, the result equals that of an uninterrupted training to the bit. Otherwise
+  // like fit.
   bool resume(const SeriesView& series, const PanelTrainingState& state,
               const std::function<bool(const PanelProgress&)>& progress = {},
               const std::function<void()>& poll = {});
@@ -245,9 +247,9 @@ class MEMATTN_EXPORT PanelForecaster {
     }
   }
 
-  // Computes forecasts (N, outputs, horizon) from N origins, to each of which the memory layers add
-  // what they add at its donor, another origin: how much the forecasts rest on what the memory
-  // layers add to this window, and not to any. Linear members forecast as always.
+  // Computes forecasts (N, outputs, horizon) from N origins, with the output of the memory layers
+  // taken from a donor, another origin. This shows how much forecasts depend on the memory layers.
+  // Linear members forecast as usual.
   void predict_with_memory_of(const SeriesView& series, const OriginsView& origins,
                               const OriginsView& donors, std::span<double> forecasts,
                               const std::function<void()>& poll = {}) const;

@@ -1,4 +1,4 @@
-// Forecasts by what Python's Forecaster.save wrote, with its intervals, inside a C++ program.
+// Forecasts with intervals in C++, by a forecaster that Python's Forecaster.save wrote.
 //
 //   const auto forecaster = memattn::SavedForecaster::load("sales.safetensors");
 //   const std::int64_t shop = *forecaster.find("shop 12");
@@ -20,16 +20,16 @@
 
 namespace memattn {
 
-// Forecasts and bounds are those of Python's Forecaster.load(path).predict() to the bit, on one
-// instruction set.
+// On one instruction set, forecasts and bounds equal those of Python's
+// Forecaster.load(path).predict() to the bit.
 //
-// Threads: any number of threads may call the const methods at once. A forecaster that was moved
-// from can only be assigned to or destroyed.
+// Threads: any number of threads may call the const methods at once. A moved-from forecaster may
+// only be assigned to or destroyed.
 class MEMATTN_EXPORT SavedForecaster {
  public:
-  // Reads a file of Forecaster.save; nothing in it is trusted, and every size is compared with the
-  // bytes that are there before memory is taken for it. Throws FormatError when it is no such file,
-  // is damaged, or has covariates, and std::system_error when the system refuses.
+  // Reads a file of Forecaster.save, which may be untrusted: every size is checked against the
+  // bytes in the file before memory is allocated. Throws FormatError if the file is damaged, holds
+  // no forecaster, or has covariates, and std::system_error if the system refuses.
   [[nodiscard]] static SavedForecaster load(const std::filesystem::path& path);
   // Reads the content of such a file, which is not needed afterwards.
   [[nodiscard]] static SavedForecaster load(std::span<const std::byte> content);
@@ -38,29 +38,29 @@ class MEMATTN_EXPORT SavedForecaster {
   SavedForecaster& operator=(SavedForecaster&&) noexcept;
   ~SavedForecaster();
 
-  // The most rows ahead.
+  // The largest number of steps ahead.
   [[nodiscard]] std::int64_t horizon() const;
-  // Rows after which the series repeat, 1 for never.
+  // Rows in a season; 1 for no season.
   [[nodiscard]] std::int64_t season() const;
-  // Whether forecasts can have bounds at all, and the only levels in percent that they can have,
-  // ascending: those that were trained. None of these: any level from 1 to below 100.
+  // Whether forecasts can have bounds, and the trained levels in percent, ascending. If there are
+  // trained levels, only these are available; otherwise any level from 1 to below 100.
   [[nodiscard]] bool has_intervals() const;
   [[nodiscard]] std::span<const double> levels() const;
 
-  // The names of the series in the file, whole numbers as text; none after save(series=False).
-  // Valid as long as the forecaster is.
+  // The ids of the series in the file, whole numbers as text; none after save(series=False). Valid
+  // as long as the forecaster.
   [[nodiscard]] std::span<const std::string> ids() const;
-  // The place of a series by its name; nothing when the file has no such series.
+  // Returns the index of a series by its id, or nullopt if the file has no such series.
   [[nodiscard]] std::optional<std::int64_t> find(std::string_view id) const;
 
-  // Computes forecasts of the rows after a series of the file, forecasts.size() of them, from 1 to
+  // Computes forecasts of the forecasts.size() steps after a series of the file, from 1 to
   // horizon(). With levels, also computes bounds (levels, 2, forecasts.size()): for each level the
-  // lower and then the upper end. Bounds are NaN for steps ahead that no calibration window
-  // reached. Throws std::invalid_argument on bad arguments before it computes anything.
+  // lower and the upper bound. Bounds are NaN for steps ahead that no calibration window reached.
+  // Throws std::invalid_argument for invalid arguments before it computes anything.
   void forecast_series(std::int64_t series, std::span<double> forecasts,
                        std::span<const double> levels = {}, std::span<double> bounds = {}) const;
-  // The same for another series, as predict(data) does: finite values, oldest first, at equal
-  // distances, at least one. NaN is a missing value, which the first and the last one are not.
+  // The same for another series, like predict(data): at least one value, oldest first, equally
+  // spaced, finite or NaN for a missing value. The first and the last value must not be missing.
   void forecast(std::span<const double> values, std::span<double> forecasts,
                 std::span<const double> levels = {}, std::span<double> bounds = {}) const;
 

@@ -1,4 +1,4 @@
-// What a training step carries from forward to backward.
+// Scores that a forward call keeps for backward.
 #pragma once
 
 #include <cstdint>
@@ -11,22 +11,21 @@ namespace memattn {
 template <typename T>
 class MemoryAugmentedAttention;
 
-// Scores that a forward call keeps for the backward call of the same step, which then need not
-// compute them again. Gradients are the same bits with and without it.
+// Keeps the scores of a forward call, so that the backward call of the same step need not compute
+// them again. Gradients are equal to the bit with and without it.
 //
 //   memattn::ScoresCache<float> kept;  // once
 //   layer.forward(x, tokens, y, options, {}, &kept);
 //   layer.backward(x, grad_y, tokens, grad_x, grad, options, &kept);
 //
-// Owns its memory, batch * steps * num_heads * memory_size values with the tokens rounded up to a
-// multiple of 96 at most, and holds on to it from call to call. A call that would need more than
-// `max_bytes` keeps nothing, and its backward computes the scores again. Used by one thread at a
-// time; independent of the layer's life. A cache that was moved from may only be assigned to or
-// destroyed.
+// Owns its memory, batch * steps * num_heads * memory_size values (tokens are rounded up to a
+// multiple of at most 96), and reuses it in later calls. A call that needs more than `max_bytes`
+// keeps nothing, and its backward computes the scores again. For one thread at a time; independent
+// of the lifetime of layers. A moved-from cache may only be assigned to or destroyed.
 template <typename T>
 class MEMATTN_EXPORT ScoresCache {
  public:
-  // 64 MiB: beyond that the scores come back from main memory.
+  // 64 MiB: larger scores would be read back from main memory, which saves no time.
   static constexpr std::int64_t kMaxBytes = std::int64_t{64} << 20;
 
   explicit ScoresCache(std::int64_t max_bytes = kMaxBytes);

@@ -1,31 +1,33 @@
-// How many threads one call of the library may use. Results never depend on it, bit for bit.
+// The number of threads that a call of the library may use. Results do not depend on it, to the
+// bit.
 //
-// Unless set_num_threads was called, the number is MEMATTN_NUM_THREADS (1 to 1024) or, without that
-// variable, the number of processors that the calling thread may run on, and no more than the CPU
-// quota of the process's control group, rounded up. It is found out at the first call that asks.
+// By default it is MEMATTN_NUM_THREADS (1 to 1024) or, without that variable, the number of
+// processors that the calling thread may run on, but at most the CPU quota of the process's control
+// group, rounded up. The default is determined once, by the first call that needs it.
 //
-// Threads are started by the first call that has work for them, sleep between calls, block the
-// signals of the host program and end with the process or with the unloading of the library. Calls
-// from many threads at once share them: a call that finds them busy does its work alone. After
-// fork() the child starts threads of its own when it needs them.
+// Threads are started by the first call that has work for them. They sleep between calls, block the
+// signals of the host program, and end with the process or when the library is unloaded. Concurrent
+// calls share them: a call that finds them busy runs on its own thread alone. After fork(), the
+// child starts its own threads when it needs them.
 #pragma once
 
 #include "memattn/export.h"
 
 namespace memattn {
 
-// Threads that one call may use, the calling thread included. Thread-safe. Throws
-// std::invalid_argument when MEMATTN_NUM_THREADS is not a whole number from 1 to 1024.
+// Returns the number of threads that a call may use, including the calling thread. Thread-safe.
+// Throws std::invalid_argument if MEMATTN_NUM_THREADS is not a whole number from 1 to 1024.
 [[nodiscard]] MEMATTN_EXPORT int num_threads();
 
-// From now on, for the whole process and over MEMATTN_NUM_THREADS. Thread-safe: calls that are
-// under way keep the number that they began with. Throws std::invalid_argument unless 1 to 1024.
+// Sets the number of threads for the whole process, from 1 to 1024; overrides MEMATTN_NUM_THREADS.
+// Thread-safe: running calls keep their number. Throws std::invalid_argument for other numbers.
 MEMATTN_EXPORT void set_num_threads(int threads);
 
-// While it lives, calls from the thread that made it use at most `threads` threads, the calling one
-// included, and at most num_threads(). For hosts that have a setting of their own. Limits nest: the
-// smallest counts, and the one made last ends first, on the thread that made it. Give it a name: an
-// unnamed temporary ends at once. Throws std::invalid_argument unless `threads` is at least 1.
+// During its lifetime, calls from the thread that created it use at most `threads` threads,
+// including the calling thread, and at most num_threads(). For host programs with their own
+// setting. Limits nest: the smallest applies, and they must be destroyed in reverse order, on the
+// thread that created them. Give it a name: an unnamed temporary ends at once. Throws
+// std::invalid_argument if `threads` is below 1.
 class MEMATTN_EXPORT ThreadLimit {
  public:
   [[nodiscard]] explicit ThreadLimit(int threads);

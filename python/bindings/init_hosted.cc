@@ -203,9 +203,24 @@ void init_hierarchical_of(nb::module_& m, const std::string& name) {
           "grad_y (B, T, U).");
 }
 
+bool hold_bfloat16(const std::vector<Address>& floats, const std::vector<Address>& halves,
+                   const std::vector<std::int64_t>& sizes) {
+  if (floats.size() != sizes.size() || halves.size() != sizes.size()) return false;
+  for (std::size_t i = 0; i < sizes.size(); ++i) {
+    if (!memattn::holds_bfloat16(span_at<const float>("floats", floats[i], sizes[i]),
+                                 span_at<const std::uint16_t>("halves", halves[i], sizes[i]))) {
+      return false;
+    }
+  }
+  return true;
+}
+
 }  // namespace
 
 void init_hosted(nb::module_& m) {
+  m.def("hold_bfloat16", &hold_bfloat16, "floats"_a, "halves"_a, "sizes"_a,
+        "Whether float32 arrays at these addresses, of these sizes, are the bfloat16 numbers at\n"
+        "the others, bit by bit.");
   nb::class_<HostedOptions>(m, "HostedOptions");
   m.def(
       "hosted_options", &make_options, "attention_mask"_a, "mask_batch"_a, "mask_steps"_a,

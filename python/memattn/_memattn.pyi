@@ -389,6 +389,12 @@ def cheapest_pair_route(*, units: int, source1_units: int, source2_units: int, n
     and the same, through one Dense.
     """
 
+def hold_bfloat16(floats: Sequence[int], halves: Sequence[int], sizes: Sequence[int]) -> bool:
+    """
+    Whether float32 arrays at these addresses, of these sizes, are the bfloat16 numbers at
+    the others, bit by bit.
+    """
+
 class HostedOptions:
     pass
 

@@ -1,4 +1,4 @@
-"""What a caller hands in, as NumPy arrays that the compiled part takes; copied only if need be."""
+"""Converts arguments to NumPy arrays for the compiled part, without a copy if possible."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ Mask: TypeAlias = npt.NDArray[np.uint8]
 
 
 def as_array(where: str, value: object) -> Array:
-    """Return anything that speaks the buffer protocol, DLPack or ``__array__`` as an array.
+    """Return an object with the buffer protocol, DLPack or ``__array__`` as an array.
 
-    Memory is shared wherever the other side allows it.
+    Memory is shared if the object allows it.
 
     Raises
     ------
     TypeError
-        The value is no array, or one that NumPy cannot see (on another device, say).
+        If the value is not an array, or is on another device.
     """
     if isinstance(value, np.ndarray):
         return value
@@ -38,12 +38,12 @@ def as_array(where: str, value: object) -> Array:
 
 
 def as_numbers(where: str, value: object, dtype: np.dtype[Any]) -> Array:
-    """Return the value as a C-contiguous, aligned array of `dtype`, copied only if it is none yet.
+    """Return the value as a C-contiguous, aligned array of `dtype`, copied only if necessary.
 
     Raises
     ------
     TypeError
-        The value holds something that is not a real number.
+        If the value does not hold real numbers.
     """
     array = as_array(where, value)
     if array.dtype.kind not in "fiub" and not np.can_cast(array.dtype, dtype, "same_kind"):
@@ -53,12 +53,12 @@ def as_numbers(where: str, value: object, dtype: np.dtype[Any]) -> Array:
 
 
 def as_mask(where: str, value: object) -> Mask:
-    """Return a mask of booleans or integers as C-contiguous bytes, 1 keeps.
+    """Return a mask of booleans or integers as C-contiguous bytes; 1 allows attention.
 
     Raises
     ------
     TypeError
-        The mask holds floats: an additive mask of 0 and -inf would mean the opposite here.
+        If the mask holds floats, since an additive mask of 0 and -inf would mean the opposite.
     """
     array = as_array(where, value)
     if array.dtype.kind not in "biu":
@@ -70,14 +70,14 @@ def as_mask(where: str, value: object) -> Mask:
 
 
 def as_place(where: str, value: SupportsIndex, size: int) -> int:
-    """Return where a call's first step or sequence stands among all, of which it has `size`.
+    """Return the position of a call's first step or sequence; the call has `size` of them.
 
     Raises
     ------
     TypeError
-        The value is no integer; True and False are none.
+        If the value is not an integer; booleans are refused.
     ValueError
-        It is negative, or so large that the call's last one cannot be counted.
+        If it is negative, or the last position exceeds 63 bits.
     """
     place = _as_integer(where, value)
     if not 0 <= place < 2**63 - size:
@@ -91,9 +91,9 @@ def as_count(where: str, value: SupportsIndex) -> int:
     Raises
     ------
     TypeError
-        The value is no integer; True and False are none.
+        If the value is not an integer; booleans are refused.
     ValueError
-        It is negative, or no integer of 64 bits.
+        If it is negative or exceeds 63 bits.
     """
     count = _as_integer(where, value)
     if not 0 <= count < 2**63:

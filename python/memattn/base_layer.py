@@ -1,4 +1,4 @@
-"""What the layers over NumPy arrays have in common: config, weights, copies, checks of calls."""
+"""The base of the layers over NumPy arrays: config, weights, copies, checks of calls."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class BaseLayer:
-    """A layer with its weights, held by a compiled part of the layer's dtype."""
+    """A layer whose weights are held by a compiled object of the layer's dtype."""
 
     # The name in messages, the compiled classes by dtype, the names under which `backward` gives
     # the gradients of the inputs, and for repr the options that have no default, in order, and the
@@ -39,7 +39,7 @@ class BaseLayer:
 
     @property
     def weights(self) -> dict[str, Array]:
-        """The weights by name, read-only copies; `set_weights` changes them."""
+        """Read-only copies of the weights by name; use `set_weights` to change them."""
         flat = self._flat()
         flat.flags.writeable = False
         return self._split(flat)
@@ -54,12 +54,12 @@ class BaseLayer:
         Parameters
         ----------
         weights : sequence of arrays, or mapping of names to arrays
-            All of them in the order of `get_weights`, or by name those that are to change.
+            All arrays in the order of `get_weights`, or the weights to change by name.
 
         Raises
         ------
         ValueError
-            A name, a number of arrays or a shape is wrong; then nothing has changed.
+            If a name, the number of arrays or a shape is wrong. No weight has changed then.
         """
         flat = self._flat()
         parts = self._split(flat)
@@ -79,7 +79,7 @@ class BaseLayer:
         self._core.set_parameters(flat)
 
     def get_config(self) -> dict[str, Any]:
-        """Return the arguments that make a layer like this one, as JSON can hold them."""
+        """Return the constructor arguments of this layer as JSON-serialisable values."""
         config: dict[str, Any] = json.loads(self._core.config_json())
         # The precision is there only when it is not float32.
         last: dict[str, Any] = {"seed": config.pop("seed")}
@@ -89,15 +89,15 @@ class BaseLayer:
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
-        """Make a layer from what `get_config` gave; its weights start anew from the seed."""
+        """Make a layer from the result of `get_config`; the seed initialises its weights."""
         return cls(**config)
 
     def count_params(self) -> int:
-        """Return the number of values in all weights together."""
+        """Return the total number of weights."""
         return self._count
 
     def summary(self) -> str:
-        """Return a table of the weights with shapes and counts, and what the layer is."""
+        """Return a table of the options, and of the weights with their shapes and sizes."""
         text: str = self._core.summary()
         return text
 
@@ -107,18 +107,18 @@ class BaseLayer:
         Parameters
         ----------
         path : str or path
-            The file, which docs/format.md specifies. A file that was there is replaced.
+            The file, in the format of docs/format.md. An existing file is replaced.
         dtype : str, optional
-            Type of the weights in the file: the layer's own, which is the default, or for a float32
-            layer ``"bfloat16"``. Such a file has half the size and loads as a float32 layer of the
-            rounded weights.
+            Type of the weights in the file. Default: the layer's dtype. A float32 layer can also be
+            saved as ``"bfloat16"``: half the size, and it loads as a float32 layer with the rounded
+            weights.
 
         Raises
         ------
         ValueError
-            `dtype` is neither, or a weight is too large for bfloat16.
+            If `dtype` is neither, or a weight is too large for bfloat16.
         OSError
-            The system refused; a file that was there before is whole.
+            If the file cannot be written. An existing file is then unchanged.
         """
         if dtype not in (None, self.dtype, "bfloat16") or (
             dtype == "bfloat16" and self.dtype != "float32"
@@ -134,20 +134,20 @@ class BaseLayer:
         Parameters
         ----------
         path : str or path
-            The file, which holds a layer of this class; `memattn.load` opens one of any class.
+            A file with a layer of this class; `memattn.load` opens a layer of any class.
 
         Returns
         -------
         layer
-            With the weights, options and dtype of the one that was saved; `route` is ``"auto"`` and
+            A layer with the saved weights, options and dtype; `route` is ``"auto"`` and
             `dropout_step` 0.
 
         Raises
         ------
         memattn.FormatError
-            The file is not what docs/format.md says, or holds a layer of another class.
+            If the file does not follow docs/format.md, or holds a layer of another class.
         OSError
-            The system refused.
+            If the file cannot be read.
         """
         name, dtype = layer_file_info(path)
         if name != cls._name:
@@ -169,7 +169,7 @@ class BaseLayer:
 
     @property
     def precision(self) -> Precision:
-        """``"float32"`` or ``"bfloat16"``: what calls multiply. Assign one to change it.
+        """The precision of products in calls, ``"float32"`` or ``"bfloat16"``. Assign to change it.
 
         Copies, pickles and files keep it.
         """
@@ -182,15 +182,15 @@ class BaseLayer:
 
     @property
     def kept_bytes(self) -> int:
-        """Bytes that the layer holds between calls: its weights, and what calls read of them."""
+        """Bytes that the layer holds between calls: its weights and the folded weights."""
         kept: int = self._core.kept_bytes()
         return kept
 
     @property
     def dropout_step(self) -> int:
-        """The number of the latest training call, which with the seed decides what falls.
+        """The number of the latest training call. With the seed it determines the dropout mask.
 
-        `backward` uses it to drop what that call dropped. Assign it to repeat a run.
+        `backward` uses it to apply the same mask. Assign it to repeat a run.
         """
         return self._dropout_step
 
@@ -201,7 +201,7 @@ class BaseLayer:
         self._dropout_step = int(step)
 
     def __repr__(self) -> str:
-        """Return the call that makes a layer like this one."""
+        """Return the constructor call that makes this layer."""
         config = self.get_config()
         required = [repr(config.pop(name)) for name in self._required]
         usual = self._defaults
@@ -209,7 +209,7 @@ class BaseLayer:
         return f"{self._name}({', '.join(required + optional)})"
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return config, weights, and where dropout stands."""
+        """Return the config, the weights and the dropout step."""
         return {
             "config": self._core.config_json(),
             "parameters": self._flat(),
@@ -218,7 +218,7 @@ class BaseLayer:
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Restore what `__getstate__` gave."""
+        """Restore the state that `__getstate__` returned."""
         name = state["parameters"].dtype.name
         self._adopt(self._cores[name](state["config"]), name)
         # A pickle may keep its buffers outside, wherever its reader puts them.
@@ -228,7 +228,7 @@ class BaseLayer:
         self._dropout_step = state["dropout_step"]
 
     def _adopt(self, core: Any, dtype: str) -> dict[str, Any]:
-        """Take a compiled layer, note what every call needs of its config, and return that."""
+        """Take over a compiled layer and return its config; cache what every call needs."""
         self._core = core
         self._dtype = np.dtype(dtype)
         self._dropout_step = 0
@@ -258,7 +258,7 @@ class BaseLayer:
         return array
 
     def _result(self, out: Array | None, shape: tuple[int, ...]) -> Array:
-        """Return where the kernels write: a checked `out` if they can, or a new array."""
+        """Return the array that the kernels write: the checked `out` if usable, or a new one."""
         if out is None:
             return np.empty(shape, self._dtype)
         if not isinstance(out, np.ndarray):
@@ -274,7 +274,7 @@ class BaseLayer:
     def _scores(
         self, return_attention_scores: ScoresChoice, batch: int, queries: int, keys: int
     ) -> Array | None:
-        """Return an array for the scores that a call asks for."""
+        """Return an array for the scores, or None if they are not requested."""
         check_scores_choice("return_attention_scores", return_attention_scores)
         if not return_attention_scores:
             return None
@@ -283,21 +283,21 @@ class BaseLayer:
 
 
 def layer_file_info(path: str | os.PathLike[str]) -> tuple[str, str]:
-    """Return which layer a file holds, and the dtype of its weights, after checking its header.
+    """Check the header of a file and return the class of its layer and the dtype of its weights.
 
     Raises
     ------
     memattn.FormatError
-        The file is not what docs/format.md says.
+        If the file does not follow docs/format.md.
     OSError
-        The system refused.
+        If the file cannot be read.
     """
     check_is_saved(Path(path), "layer")
     return _memattn.layer_file_info(os.fspath(path))
 
 
 def in_out(out: Array | None, y: Array) -> Array:
-    """Return the result `y`, in `out` if there is one."""
+    """Return the result `y`, copied to `out` if it is given."""
     if out is None or out is y:
         return y
     out[...] = y
@@ -305,12 +305,12 @@ def in_out(out: Array | None, y: Array) -> Array:
 
 
 def as_attention_mask(value: object, full: tuple[int, int, int]) -> Mask | None:
-    """Return a mask with three axes, each of size 1 or that of `full`.
+    """Return a mask with three axes, each of size 1 or the size in `full`.
 
     Raises
     ------
     ValueError
-        It does not broadcast to `full`.
+        If the mask does not broadcast to `full`.
     """
     if value is None:
         return None
@@ -325,7 +325,7 @@ def as_attention_mask(value: object, full: tuple[int, int, int]) -> Mask | None:
 
 
 def as_step_mask(where: str, value: object, shape: tuple[int, int]) -> Mask | None:
-    """Return a mask of whole steps or slots, of just this shape."""
+    """Return a mask of steps or slots with exactly this shape."""
     if value is None:
         return None
     mask = as_mask(where, value)

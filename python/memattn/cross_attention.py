@@ -1,4 +1,4 @@
-"""The layer in which one input reads another, over NumPy arrays."""
+"""The layer in which one input attends to another, over NumPy arrays."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from memattn.pair_layer import PairLayer
 class CrossAttention(PairLayer):
     """Attention of one input over another, ``Z = MultiHeadAttention(S1, S2, S2)``.
 
-    S1 and S2 are the two inputs, each through a Dense of its own: ``S1 = X1 W1 + b1`` and
-    ``S2 = X2 W2 + b2``. Every step of the first input reads the steps of the second. There is no
-    residual and no normalisation.
+    S1 and S2 are the two inputs after a Dense layer each: ``S1 = X1 W1 + b1`` and ``S2 = X2 W2 +
+    b2``. Every step of the first input attends to the steps of the second. There is no residual
+    connection and no normalisation.
 
     Below, B is the batch, T1 and T2 the steps of the two inputs, F1 and F2 their widths, U `units`,
     H `num_heads`, D `key_dim` and Dv `value_dim`.
@@ -26,45 +26,46 @@ class CrossAttention(PairLayer):
     Parameters
     ----------
     units : int
-        Width of the output, and of what the two Denses make of the inputs.
+        Width of the output, and of both inputs after their Dense layers.
     num_heads : int
         Number of attention heads.
     source1_units : int, optional
-        F1, the width of the input that reads; `units` when not given.
+        F1, the width of the input that attends (queries). Default: `units`.
     source2_units : int, optional
-        F2, the width of the input that is read; `units` when not given.
+        F2, the width of the input that is attended to (keys and values). Default: `units`.
     key_dim : int, optional
-        Width of a head's queries and keys; `units` when not given, as in the published layer.
+        Width of a head's queries and keys. Default: `units`, as in the published layer.
     value_dim : int, optional
-        Width of a head's values; `key_dim` when not given.
+        Width of a head's values. Default: `key_dim`.
     use_bias : bool
-        Whether the Denses, query, key, value and output have biases.
+        Whether the Dense layers and the query, key, value and output projections have biases.
     dropout : float
-        Share of the scores that falls in training, in [0, 1).
+        Fraction of the scores that is set to 0 in training, in [0, 1).
     fully_masked : {"zero", "uniform"}
-        What a step reads when every step of the second input is masked for it: nothing, so that its
-        result is ``output.bias``, or all of them alike.
+        Result for a step whose steps of the second input are all masked: ``output.bias`` (no
+        attention output), or equal weights for all of them.
     dtype : {"float32", "float64"}
-        Type of weights, compute and results. Other input is converted.
+        Type of weights, computation and results. Inputs of other types are converted.
     seed : int, optional
-        Of the initial weights and of dropout; drawn by the system when not given, and kept in the
-        config.
+        Seed of the initial weights and of dropout. Default: drawn from the operating system. The
+        config keeps it.
     precision : {"float32", "bfloat16"}
-        What a float32 layer multiplies in a call. ``"bfloat16"`` rounds queries, keys, scores and
-        values to bfloat16 and adds the products up in float32, which is faster where the processor
-        has AVX512-BF16 and slower elsewhere. Softmax and biases stay float32, and so do training
-        calls and `backward`. The result is off by 4e-3 of its size or so.
+        Precision of products in a call of a float32 layer. ``"bfloat16"`` rounds queries, keys,
+        scores and values to bfloat16 and sums the products in float32, which is faster on
+        processors with AVX512-BF16 and slower on others. Softmax and biases stay float32, and so do
+        training calls, `backward`, and layers too narrow to gain. The relative error of the result
+        is about 4e-3.
 
     Raises
     ------
     ValueError
-        An option is wrong.
+        If an option is invalid.
 
     Notes
     -----
-    Threads may use one layer at once; compute releases the GIL, except in calls of a few
-    microseconds. Weights are changed under the GIL, and a call that is running goes on with the
-    weights that it began with.
+    Several threads may call a layer at the same time. Calls release the GIL, except those of a few
+    microseconds. Weights are changed under the GIL; a running call continues with the weights that
+    it started with.
 
     Examples
     --------
@@ -131,36 +132,38 @@ class CrossAttention(PairLayer):
     ) -> Any:
         """Run the layer, as ``layer(x1, x2)`` or ``layer([x1, x2])``.
 
-        What a masked step holds, even NaN, reaches no result.
+        The values of masked steps, even NaN, do not affect the result.
 
         Parameters
         ----------
         x1 : array (B, T1, F1), or list or tuple of both inputs
-            The input that reads. Anything that speaks the buffer protocol or DLPack; a C-contiguous
-            array of the layer's dtype is not copied.
+            The input that attends (queries). Any object with the buffer protocol or DLPack. A
+            C-contiguous array of the layer's dtype is not copied.
         x2 : array (B, T2, F2), unless `x1` is both
-            The input that is read. Its batch is that of `x1`, its steps need not be.
+            The input that is attended to (keys and values). Its batch is that of `x1`; its number
+            of steps may differ.
         attention_mask : array of bool, optional
-            Broadcasts to (B, T1, T2); True keeps. Masks are ANDed.
+            Mask that broadcasts to (B, T1, T2); True allows attention. All masks are combined by
+            AND.
         query_mask : array of bool (B, T1), optional
-            Steps of `x1` that read.
+            True for each step of `x1` that attends.
         value_mask : array of bool (B, T2), optional
-            Steps of `x2` that are read.
+            True for each step of `x2` that can be attended to.
         use_causal_mask : bool
-            Step t of `x1` reads steps 0 to ``first_step + t`` of `x2` only.
+            Step t of `x1` attends only to steps 0 to ``first_step + t`` of `x2`.
         return_attention_scores : bool or "mean"
             Also return the scores (B, H, T1, T2), before dropout, or their mean over heads
             (B, T1, T2).
         training : bool
-            Apply dropout: each such call draws anew, see `dropout_step`.
+            Apply dropout. Each training call draws new random numbers, see `dropout_step`.
         first_step : int
-            Where step 0 of `x1` stands in its sequence: 5 for a call that goes on after 5 steps.
-            The causal mask and dropout read it.
+            Position of step 0 of `x1` in its sequence, such as 5 for a call that continues after 5
+            steps. The causal mask and dropout use it.
         first_sequence : int
-            Where sequence 0 stands in a batch that is cut in calls; dropout reads it.
+            Position of sequence 0 in a batch that is split into several calls; dropout uses it.
         out : array (B, T1, U), optional
-            Where the result goes, C-contiguous and of the layer's dtype. It shares memory with
-            neither input.
+            Array for the result, C-contiguous and of the layer's dtype. It must not share memory
+            with an input.
 
         Returns
         -------
@@ -169,9 +172,9 @@ class CrossAttention(PairLayer):
         Raises
         ------
         ValueError
-            A shape does not fit, or a list does not hold two inputs.
+            If a shape does not fit, or a list does not hold two inputs.
         TypeError
-            Something is no array, an array of the wrong kind, or there is one input only.
+            If an argument is not an array, has the wrong dtype, or the second input is missing.
         """
         x1, x2 = self._pair(x1, x2)
         first, second, batch, steps1, steps2 = self._sources(x1, x2)
@@ -212,7 +215,7 @@ class CrossAttention(PairLayer):
         first_step: int = 0,
         first_sequence: int = 0,
     ) -> dict[str, Array]:
-        """Compute the gradients of a loss by both inputs and by every weight.
+        """Compute the gradients of a loss with respect to both inputs and every weight.
 
         Parameters
         ----------
@@ -221,24 +224,25 @@ class CrossAttention(PairLayer):
         x2 : array (B, T2, F2)
             The second input of the call.
         grad_y : array (B, T1, U)
-            Gradient of the loss by the layer's result.
+            Gradient of the loss with respect to the result.
         attention_mask, query_mask, value_mask, use_causal_mask, training, first_step, \
 first_sequence
-            As in the call. With `training`, the dropout of the latest training call is used.
+            The arguments of the call. With `training`, the dropout of the latest training call is
+            used.
 
         Returns
         -------
         dict of arrays
             ``"x1"`` (B, T1, F1), ``"x2"`` (B, T2, F2) and one gradient for each name in `weights`,
-            of that weight's shape. That of ``"key.bias"`` is exactly 0, since the softmax cancels
-            this bias. An optimizer's ``step`` takes the dict as it is.
+            of that weight's shape. The gradient of ``"key.bias"`` is exactly 0, since the softmax
+            cancels this bias. An optimizer's ``step`` takes the dict as it is.
 
         Raises
         ------
         ValueError
-            A shape does not fit.
+            If a shape does not fit.
         TypeError
-            Something is no array, or an array of the wrong kind.
+            If an argument is not an array, or has the wrong dtype.
         """
         first, second, batch, steps1, steps2 = self._sources(x1, x2)
         gradient = self._input("grad_y", grad_y, (batch, steps1, self._units))
@@ -265,7 +269,7 @@ first_sequence
 
     @property
     def weights(self) -> dict[str, Array]:
-        """The weights by name, read-only copies; `set_weights` changes them.
+        """Read-only copies of the weights by name; use `set_weights` to change them.
 
         ``source1.kernel`` (F1, U), ``source2.kernel`` (F2, U) and their biases (U),
         ``query.kernel`` and ``key.kernel`` (U, H, D) and their biases (H, D), ``value.kernel``
@@ -276,7 +280,7 @@ first_sequence
     def route_of(
         self, batch: int, steps1: int, steps2: int, *, training: bool = False
     ) -> PairRoute:
-        """Return the name of the route that a call of these sizes takes, see `route`.
+        """Return the route that a call of these sizes takes, see `route`.
 
         Parameters
         ----------
@@ -289,9 +293,9 @@ first_sequence
         Raises
         ------
         ValueError
-            A number is negative.
+            If a number is negative.
         TypeError
-            A number is no integer.
+            If a number is not an integer.
         """
         found: PairRoute = self._core.route(
             as_count("batch", batch),

@@ -173,9 +173,9 @@ def read_csv(path: Path, data: bytes | None = None) -> Table:
 
 
 def _cut_empty_ends(rows: list[list[str]]) -> int:
-    """Cuts empty rows at the end, and the cells beyond the last that says something in any row.
+    """Removes empty rows at the end, and trailing columns that are empty in every row.
 
-    Returns how many cells are left in the widest row.
+    Returns the number of columns that are left.
     """
     while len(rows) > 1 and len(rows[-1]) > 1 and not any(rows[-1]):
         rows.pop()
@@ -186,12 +186,12 @@ def _cut_empty_ends(rows: list[list[str]]) -> int:
 
 
 def said_cells(row: Sequence[str]) -> int:
-    """How many cells a row has up to the last that is not empty."""
+    """Returns the number of cells up to the last one that is not empty."""
     return next((count for count in range(len(row), 0, -1) if row[count - 1]), 0)
 
 
 def read_text_file(path: Path) -> bytes:
-    """The content of a file of text, unpacked if it is gzip; DataError for another kind of file."""
+    """Returns the content of a text file, unpacked if it is gzip. Raises DataError for others."""
     packed = read_table_file(path, "a CSV file")
     data = unpacked(packed, path)
     check_is_text(data, path, was_packed=data is not packed)
@@ -214,7 +214,7 @@ def _decoded(data: bytes, path: Path) -> str:
 
 def decoding_error(path: Path, byte: int | None = None, line: int = 1) -> DataError:
     """The DataError for a byte that is no UTF-8; without one for damaged UTF-16."""
-    problem = "found damaged UTF-16, expected UTF-8; save the file as UTF-8"
+    problem = "the text is damaged UTF-16; save the file as UTF-8"
     if byte is not None:
         problem = (
             f"found the byte 0x{byte:02X}, expected UTF-8; the file is perhaps in "
@@ -225,19 +225,19 @@ def decoding_error(path: Path, byte: int | None = None, line: int = 1) -> DataEr
 
 def nul_error(path: Path, line: int) -> DataError:
     """The DataError for a NUL character."""
-    problem = "found a NUL character, expected text; save the file as UTF-8"
+    problem = "the text has a NUL character; save the file as UTF-8"
     return DataError("encoding", problem, file=path, line=line)
 
 
 def quotes_error(path: Path, line: int, error: csv.Error) -> DataError:
     """The DataError for a row that the csv module cannot read."""
-    problem = f"found a row that is no CSV ({error}), expected cells with matched quotes"
+    problem = f"this row is not valid CSV ({error}), expected cells with matched quotes"
     return DataError("malformed-csv", problem, file=path, line=line)
 
 
 def empty_error(path: Path) -> DataError:
     """The DataError for a file without a header."""
-    problem = "found an empty file, expected a header line and rows"
+    problem = "the file is empty, expected a header line and rows"
     return DataError("empty-file", problem, file=path)
 
 
@@ -248,22 +248,23 @@ def columns_error(path: Path, line: int, columns: int) -> DataError:
 
 
 def read_table_file(path: Path, expected: str) -> bytes:
-    """The content of a regular file or a pipe.
+    """Returns the content of a regular file or a pipe.
 
     Parameters
     ----------
     path : Path
+        The file or the pipe.
     expected : str
-        What the file should be, for messages: "a CSV file".
+        The expected kind of file for messages, such as "a CSV file".
 
     Raises
     ------
     DataError
-        There is no such file, it cannot be read, it is a folder or a device, or a pipe brings more
+        If the file does not exist, cannot be read, is a folder or a device, or if a pipe has more
         than `MAX_PIPE_BYTES`.
     """
     try:
-        # A pipe that nobody has opened for writing is empty, and not waited for.
+        # Does not wait for a pipe that no process has opened for writing; it is empty.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             mode = os.fstat(descriptor).st_mode
@@ -289,18 +290,18 @@ def _read_pipe(descriptor: int, path: Path, expected: str) -> bytes:
     while piece := os.read(descriptor, PIECE):
         data += piece
         if len(data) > MAX_PIPE_BYTES:
-            problem = f"found more than {MAX_PIPE_BYTES:,} bytes in a pipe; save them as {expected}"
+            problem = f"the pipe has more than {MAX_PIPE_BYTES:,} bytes; save them as {expected}"
             raise DataError("too-large", problem, file=path)
     return bytes(data)
 
 
 def delimiter_of(header: str) -> str:
-    """The delimiter that a header has most of."""
+    """Returns the most frequent delimiter of a header."""
     return max(DELIMITERS, key=_outside_quotes(header).count)
 
 
 def _delimiter(path: Path, text: str) -> str:
-    """The delimiter of a file, which must not have too many columns."""
+    """Returns the delimiter of a file. Raises DataError for too many columns."""
     begin = re.search(r"\S", text)
     place = begin.start() if begin else 0
     start = max(text.rfind("\n", 0, place), text.rfind("\r", 0, place)) + 1
@@ -324,7 +325,7 @@ def _check_shape(table: Table, header_line: int) -> None:
         if len(row) != len(table.names):
             raise ragged_error(table.file, line, len(row), header_line, table.names)
     if not table.rows:
-        problem = "found a header and no rows, expected rows below it"
+        problem = "the table has no rows below its header"
         raise DataError("no-rows", problem, file=table.file, line=header_line)
 
 
@@ -335,11 +336,9 @@ def check_header_names(path: Path, line: int, names: Sequence[str]) -> None:
         before = first.setdefault(name, index)
         if before != index:
             places = f"(columns {before + 1} and {index + 1})"
-            problem = (
-                f"found the column name {quoted(name)} twice {places}, expected different names"
-            )
+            problem = f"there are two columns {quoted(name)} {places}; rename or remove one"
             if not name:
-                problem = f"found two columns without a name {places}; give each one"
+                problem = f"two columns have no name {places}; name them"
                 problem += _title_hint(names, line)
             raise DataError("duplicate-column", problem, file=path, line=line, column=name)
 
@@ -355,7 +354,7 @@ def ragged_error(
 
 
 def _title_hint(names: Sequence[str], header_line: int) -> str:
-    """The advice for a header that has a single name."""
+    """Returns advice for a header with a single name."""
     if sum(map(bool, names)) > 1:
         return ""
-    return f"; is line {header_line} a title? Remove what is above the names"
+    return f"; is line {header_line} a title? Remove the lines above the column names"

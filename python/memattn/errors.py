@@ -1,4 +1,4 @@
-"""What commands and readers say when their input cannot be used."""
+"""Errors about files and arguments, for Python and the command line."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from memattn import _memattn
 
 
 def keyword(name: str) -> str:
-    """An argument as it is written in Python."""
+    """Returns an argument as written in Python, such as ``freq=``."""
     return f"{name}="
 
 
 class DataError(ValueError):
-    """A file or an argument cannot be used: where, what was found, and what was expected.
+    """A file or an argument cannot be used. The message has the place and the problem.
 
     Parameters
     ----------
     kind : str
-        A short name of the problem for programs, such as ``"missing-column"`` or ``"gap-in-time"``.
+        Short name of the problem for programs, such as ``"missing-column"`` or ``"gap-in-time"``.
     problem : str
-        What was found and what was expected, for people. The name of `argument` in braces stands
-        for that argument, as in ``"pass {freq}"``; without it the argument precedes the problem.
+        What is wrong and what to do, as text. The name of `argument` in braces is replaced by the
+        argument, as in ``"pass {freq}"``; without it, the argument precedes the problem.
     file, line, column : optional
         The place: path, line number counted from 1 (without a file: row number), column name.
     argument : str, optional
-        The Python name of the argument that is wrong, or that helps.
+        Python name of the argument that is wrong or that solves the problem.
     function : str, optional
-        The public function whose argument it is.
+        The public function that has the argument.
     """
 
     def __init__(
@@ -56,11 +56,11 @@ class DataError(ValueError):
 
     @property
     def problem(self) -> str:
-        """The problem without its place, in the words of Python."""
+        """The problem without its place, with arguments as written in Python."""
         return self.said()
 
     def said(self, name_of: Callable[[str], str] = keyword) -> str:
-        """The problem without its place; `name_of` gives the word for the argument."""
+        """Returns the problem without its place; `name_of` returns the name of an argument."""
         if self.argument is None:
             return self._problem
         name, token = name_of(self.argument), f"{{{self.argument}}}"
@@ -71,7 +71,7 @@ class DataError(ValueError):
         return f"{name.removesuffix('=')}: {self._problem}"
 
     def message(self, name_of: Callable[[str], str] | None = None) -> str:
-        """The problem with its place, as `said`; by default as Python's callers read it."""
+        """Returns the problem with its place; by default with arguments as written in Python."""
         place = [printable(str(self.file))] if self.file is not None else []
         if self.line is not None:
             place.append(f"{'row' if self.file is None else 'line'} {self.line}")
@@ -84,15 +84,15 @@ class DataError(ValueError):
 
 
 def refused(function: str, argument: str, problem: str) -> DataError:
-    """The error for an argument of a public function."""
+    """Returns the error for an argument of a public function."""
     return DataError("option", problem, argument=argument, function=function)
 
 
 def printable(text: str) -> str:
-    """`text` with all that could steer a terminal or hide from a reader written as escapes.
+    """Returns `text` with control characters and invisible characters as escapes.
 
-    These are control characters, formatting marks such as those of writing direction, unusual
-    spaces, private code points and bytes that are no text. The library's messages use the same.
+    Escaped are control characters, formatting marks such as those of writing direction, unusual
+    spaces, private code points and bytes that are not valid text. The C++ library does the same.
     """
     try:
         data = text.encode("utf-8", "surrogateescape")  # the bytes of a path that is not UTF-8
@@ -102,6 +102,6 @@ def printable(text: str) -> str:
 
 
 def quoted(text: str, limit: int = 60) -> str:
-    """`text` in double quotes, printable and shortened."""
+    """Returns `text` in double quotes, printable and shortened."""
     shown = printable(text)
     return f'"{shown if len(shown) <= limit else shown[: limit - 3] + "..."}"'

@@ -34,7 +34,7 @@ _KINDS: tuple[tuple[bytes, str, str], ...] = (
     (rb"\x93NUMPY", "a NumPy array", _EXPORT),
     (rb"SQLite format 3", "an SQLite database", _EXPORT),
     (rb"\x89PNG|GIF8|\xff\xd8\xff", "a picture", "give the table that it shows"),
-    (rb'(?s).{8}\{.*"memattn\.Forecaster"', "a saved Forecaster", "read it by Forecaster.load"),
+    (rb'(?s).{8}\{.*"memattn\.Forecaster"', "a saved Forecaster", "open it with Forecaster.load"),
     (rb"(?s).{2,6}\0{2,6}\{", "a safetensors file", "give the table of the series"),
     # After safetensors, whose first bytes are a length: 640 looks like a pickle, too.
     (rb"\x80[\x02-\x05]", "a Python pickle", _EXPORT),

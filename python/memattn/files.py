@@ -1,7 +1,7 @@
-"""Files that are either the old or the new one, whole, whatever happens while they are written.
+"""Atomic writing of files: after any failure, a file is either the old or the new one.
 
-The writing is that of the library (`src/io/atomic_file.h`), as for `layer.save`; this module turns
-its errors into those of the package.
+The library writes the files (`src/io/atomic_file.h`), as in `layer.save`; this module converts its
+errors.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from memattn.errors import DataError, printable
 
 
 class UnwritableError(DataError):
-    """A file cannot be written; `problem` names it, as the messages of the system's tools do."""
+    """A file cannot be written; `problem` contains its name."""
 
     def message(self, name_of: Callable[[str], str] | None = None) -> str:
         """The problem alone."""
@@ -32,15 +32,15 @@ class UnwritableError(DataError):
 
 @contextmanager
 def errors_of_reading(path: Path, expected: str, kind: str = "format") -> Iterator[None]:
-    """In the block, what is wrong with the file `path` becomes a DataError with it as the place.
+    """Turns errors in the block about the file `path` into DataErrors that name it.
 
     Parameters
     ----------
     path : Path
     expected : str
-        What the file should be, for the message that there is none: ``"a file of weights"``.
+        The expected kind of file for messages, such as ``"a file of weights"``.
     kind : str
-        Of a DataError that was a FormatError.
+        Kind of the DataError for a FormatError.
     """
     try:
         yield
@@ -61,7 +61,7 @@ def write_atomically(path: Path, data: bytes) -> None:
     Raises
     ------
     DataError
-        It cannot be written; the file that was there is whole, unless the message says that it is
+        If it cannot be written. The old file is unchanged, unless the message says that it was
         replaced.
     """
     _refuse_stream(path)
@@ -73,10 +73,10 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 @contextmanager
 def written_atomically(path: Path) -> Iterator[BinaryIO]:
-    """A stream whose content replaces the file `path` when the block ends, and else leaves nothing.
+    """Yields a stream that replaces the file `path` when the block ends without an error.
 
-    For what is too large to be one `bytes`. Where the system can, the file has no name until it is
-    whole, so that not even a process that is killed leaves anything.
+    For content that is too large for one `bytes`. If the system supports it, the file has no name
+    until it is complete, so that even a killed process leaves nothing behind.
 
     Raises
     ------
@@ -116,9 +116,9 @@ _unfinished: set[str] = set()  # temporary files and folders of this process
 
 @contextmanager
 def temporary_folder() -> Iterator[Path]:
-    """A folder for temporary files, which is gone after the block, or by `remove_unfinished_files`.
+    """Yields a folder for temporary files, which is removed after the block or by a signal handler.
 
-    It is where the system has such folders, as TMPDIR says.
+    It is in the system's folder for temporary files, see TMPDIR.
     """
     with tempfile.TemporaryDirectory(prefix="memattn-", ignore_cleanup_errors=True) as name:
         _unfinished.add(name)
@@ -159,7 +159,7 @@ def _new_name(path: Path) -> str:
 
 
 def _take_access_of(path: Path, number: int) -> None:
-    """Gives an open file the group and the permissions of the file that it is to replace."""
+    """Gives an open file the group and the permissions of the file that it replaces."""
     try:
         old = path.stat()
     except FileNotFoundError:
@@ -173,7 +173,7 @@ def _take_access_of(path: Path, number: int) -> None:
 
 
 def _sync_folder(path: Path) -> None:
-    """Makes the new name last; a system that cannot sync folders is left alone."""
+    """Makes the new name durable; does nothing if the system cannot sync folders."""
     with suppress(OSError):
         number = os.open(Path(os.path.realpath(path)).parent, os.O_RDONLY)
         try:
@@ -183,7 +183,7 @@ def _sync_folder(path: Path) -> None:
 
 
 def check_writable(path: Path) -> None:
-    """Raises DataError when `path` cannot be written, by trying: before the work, not after it."""
+    """Raises DataError if `path` cannot be written, by trying, before any work is done."""
     _refuse_stream(path)
     try:
         _memattn.check_file_writable(path)
@@ -192,7 +192,7 @@ def check_writable(path: Path) -> None:
 
 
 def remove_unfinished_files() -> None:
-    """Removes the temporary files and folders of this process; for a handler that ends it."""
+    """Removes the temporary files and folders of this process; for signal handlers."""
     _memattn.remove_unfinished_files()
     for name in list(_unfinished):
         with suppress(OSError):
@@ -200,7 +200,7 @@ def remove_unfinished_files() -> None:
 
 
 def write_error(path: Path, error: OSError, kind: str = "write-failed") -> DataError:
-    """What the command line and the forecaster say when the file `path` cannot be written."""
+    """Returns the DataError for a file `path` that cannot be written."""
     number = error.errno or 0
     reason = os.strerror(number) if number else str(error)
     if isinstance(error, _memattn.FileReplacedError):
@@ -216,15 +216,15 @@ def write_error(path: Path, error: OSError, kind: str = "write-failed") -> DataE
 
 
 def unwritable(path: Path, reason: str, kind: str = "unwritable") -> DataError:
-    """The error for a file that cannot be written, in the words of the system's tools."""
+    """Returns the error for a file that cannot be written, with the system's reason."""
     return UnwritableError(kind, f"cannot write {printable(str(path))}: {reason}", file=path)
 
 
 def is_stream(path: Path) -> bool:
-    """Whether a path leads through /proc, as /dev/stdout and /dev/fd/3 do, to an open stream.
+    """Whether a path leads through /proc to an open stream, as /dev/stdout and /dev/fd/3 do.
 
-    Linux resolves such a link to the file behind the stream, which a rename would replace: all that
-    others have written there would be lost.
+    Linux resolves such a link to the file behind the stream. A rename would replace that file and
+    lose what others have written to it.
     """
     for _ in range(40):  # links, as many as Linux follows
         if os.path.realpath(path.parent).startswith("/proc/"):

@@ -16,9 +16,9 @@ from memattn.pair_layer import PairLayer
 class HierarchicalAttention(PairLayer):
     """The sum of two self-attentions, ``Z = Attention(short) + Attention(long)``.
 
-    Each of the two inputs goes through a Dense of its own, ``S = X W + b``, and then through
-    ``MultiHeadAttention(S, S, S)`` of its own. The two sides do not see each other; only their
-    outputs are added. There is no residual and no normalisation.
+    Each of the two inputs passes through a Dense layer of its own, ``S = X W + b``, and then
+    through ``MultiHeadAttention(S, S, S)`` of its own. The two sides do not see each other; only
+    their outputs are added. There is no residual and no normalisation.
 
     Below, B is the batch, T the steps, Fs and Fl the widths of the short-term and the long-term
     input, U `units`, H `num_heads`, D `key_dim` and Dv `value_dim`.
@@ -26,45 +26,46 @@ class HierarchicalAttention(PairLayer):
     Parameters
     ----------
     units : int
-        Width of the output, and of what the two Denses make of the inputs.
+        Width of the output, and of both inputs after their Dense layers.
     num_heads : int
         Number of attention heads of each side.
     short_units : int, optional
-        Fs, the width of the short-term input; `units` when not given.
+        Fs, the width of the short-term input. Default: `units`.
     long_units : int, optional
-        Fl, the width of the long-term input; `units` when not given.
+        Fl, the width of the long-term input. Default: `units`.
     key_dim : int, optional
-        Width of a head's queries and keys; `units` when not given, as in the published layer.
+        Width of a head's queries and keys. Default: `units`, as in the published layer.
     value_dim : int, optional
-        Width of a head's values; `key_dim` when not given.
+        Width of a head's values. Default: `key_dim`.
     use_bias : bool
-        Whether the Denses, query, key, value and output have biases.
+        Whether the Dense layers and the query, key, value and output projections have biases.
     dropout : float
-        Share of the scores that falls in training, in [0, 1). Each side draws its own.
+        Fraction of the scores that is set to 0 in training, in [0, 1). Each side draws its own.
     fully_masked : {"zero", "uniform"}
         What a step reads when every step is masked for it: nothing, so that its side adds that
         side's ``output.bias``, or all steps alike.
     dtype : {"float32", "float64"}
-        Type of weights, compute and results. Other input is converted.
+        Type of weights, computation and results. Inputs of other types are converted.
     seed : int, optional
-        Of the initial weights and of dropout; drawn by the system when not given, and kept in the
-        config.
+        Seed of the initial weights and of dropout. Default: drawn from the operating system. The
+        config keeps it.
     precision : {"float32", "bfloat16"}
-        What a float32 layer multiplies in a call. ``"bfloat16"`` rounds queries, keys, scores and
-        values to bfloat16 and adds the products up in float32, which is faster where the processor
-        has AVX512-BF16 and slower elsewhere. Softmax and biases stay float32, and so do training
-        calls and `backward`. The result is off by 4e-3 of its size or so.
+        Precision of products in a call of a float32 layer. ``"bfloat16"`` rounds queries, keys,
+        scores and values to bfloat16 and sums the products in float32, which is faster on
+        processors with AVX512-BF16 and slower on others. Softmax and biases stay float32, and so do
+        training calls, `backward`, and layers too narrow to gain. The relative error of the result
+        is about 4e-3.
 
     Raises
     ------
     ValueError
-        An option is wrong.
+        If an option is invalid.
 
     Notes
     -----
-    Threads may use one layer at once; compute releases the GIL, except in calls of a few
-    microseconds. Weights are changed under the GIL, and a call that is running goes on with the
-    weights that it began with.
+    Several threads may call a layer at the same time. Calls release the GIL, except those of a few
+    microseconds. Weights are changed under the GIL; a running call continues with the weights that
+    it started with.
 
     Examples
     --------
@@ -130,12 +131,12 @@ class HierarchicalAttention(PairLayer):
     ) -> Any:
         """Run the layer, as ``layer(short, long)`` or ``layer([short, long])``.
 
-        What a masked step holds, even NaN, reaches no result.
+        The values of masked steps, even NaN, do not affect the result.
 
         Parameters
         ----------
         short : array (B, T, Fs), or list or tuple of both inputs
-            The short-term input. Anything that speaks the buffer protocol or DLPack; a C-contiguous
+            The short-term input. Any object with the buffer protocol or DLPack. A C-contiguous
             array of the layer's dtype is not copied.
         long : array (B, T, Fl), unless `short` is both
             The long-term input, of the same batch and steps; neither is broadcast.
@@ -146,17 +147,17 @@ class HierarchicalAttention(PairLayer):
         attention_mask : array of bool, optional
             Broadcasts to (B, T, T), for both sides.
         use_causal_mask : bool
-            Step t reads steps 0 to t only.
+            Step t attends only to steps 0 to t.
         return_attention_scores : bool or "mean"
             Also return the scores of both sides, a pair of arrays (B, H, T, T), before dropout, or
             their means over heads (B, T, T).
         training : bool
-            Apply dropout: each such call draws anew, see `dropout_step`.
+            Apply dropout. Each training call draws new random numbers, see `dropout_step`.
         first_sequence : int
-            Where sequence 0 stands in a batch that is cut in calls; dropout reads it.
+            Position of sequence 0 in a batch that is split into several calls; dropout uses it.
         out : array (B, T, U), optional
-            Where the result goes, C-contiguous and of the layer's dtype. It shares memory with
-            neither input.
+            Array for the result, C-contiguous and of the layer's dtype. It must not share memory
+            with an input.
 
         Returns
         -------
@@ -165,9 +166,9 @@ class HierarchicalAttention(PairLayer):
         Raises
         ------
         ValueError
-            A shape does not fit, or a list does not hold two inputs.
+            If a shape does not fit, or a list does not hold two inputs.
         TypeError
-            Something is no array, an array of the wrong kind, or there is one input only.
+            If an argument is not an array, has the wrong dtype, or the second input is missing.
         """
         short, long = self._pair(short, long)
         x_short, x_long, batch, steps = self._terms(short, long)
@@ -205,7 +206,7 @@ class HierarchicalAttention(PairLayer):
         training: bool = False,
         first_sequence: int = 0,
     ) -> dict[str, Array]:
-        """Compute the gradients of a loss by both inputs and by every weight.
+        """Compute the gradients of a loss with respect to both inputs and every weight.
 
         Parameters
         ----------
@@ -214,9 +215,10 @@ class HierarchicalAttention(PairLayer):
         long : array (B, T, Fl)
             The long-term input of the call.
         grad_y : array (B, T, U)
-            Gradient of the loss by the layer's result.
+            Gradient of the loss with respect to the result.
         short_mask, long_mask, attention_mask, use_causal_mask, training, first_sequence
-            As in the call. With `training`, the dropout of the latest training call is used.
+            The arguments of the call. With `training`, the dropout of the latest training call is
+            used.
 
         Returns
         -------
@@ -228,9 +230,9 @@ class HierarchicalAttention(PairLayer):
         Raises
         ------
         ValueError
-            A shape does not fit.
+            If a shape does not fit.
         TypeError
-            Something is no array, or an array of the wrong kind.
+            If an argument is not an array, or has the wrong dtype.
         """
         x_short, x_long, batch, steps = self._terms(short, long)
         gradient = self._input("grad_y", grad_y, (batch, steps, self._units))
@@ -255,7 +257,7 @@ class HierarchicalAttention(PairLayer):
 
     @property
     def weights(self) -> dict[str, Array]:
-        """The weights by name, read-only copies; `set_weights` changes them.
+        """Read-only copies of the weights by name; use `set_weights` to change them.
 
         ``short.dense.kernel`` (Fs, U), ``long.dense.kernel`` (Fl, U) and their biases (U); then of
         each side, first ``short`` and then ``long``: ``short.query.kernel`` and
@@ -267,7 +269,7 @@ class HierarchicalAttention(PairLayer):
     def route_of(
         self, batch: int, steps: int, *, training: bool = False
     ) -> tuple[PairRoute, PairRoute]:
-        """Return the names of the routes that both sides of a call of these sizes take.
+        """Return the routes that both sides of a call of these sizes take.
 
         Parameters
         ----------
@@ -285,9 +287,9 @@ class HierarchicalAttention(PairLayer):
         Raises
         ------
         ValueError
-            A number is negative.
+            If a number is negative.
         TypeError
-            A number is no integer.
+            If a number is not an integer.
         """
         of_short, of_long = self._core.route(
             as_count("batch", batch), as_count("steps", steps), bool(training)

@@ -25,9 +25,9 @@ from memattn.layer_options import (
 class MemoryAugmentedAttention(BaseLayer):
     """Attention over a learned memory, ``Z = X + MultiHeadAttention(X, M, M)``.
 
-    Every token of the input reads the same ``memory_size`` learned slots on its own. The memory
-    does not depend on the input, so the projections fold into two thin matrices, several times
-    less work than the layer as written; ``docs/math.md`` derives it.
+    Every token of the input attends to the same ``memory_size`` learned slots. The memory does not
+    depend on the input, so the projections can be folded into two thin matrices, which takes
+    several times less work. ``docs/math.md`` has the derivation.
 
     Below, B is the batch, T the steps, U `units`, S `memory_size`, H `num_heads`, D `key_dim` and
     Dv `value_dim`.
@@ -41,37 +41,37 @@ class MemoryAugmentedAttention(BaseLayer):
     num_heads : int
         Number of attention heads.
     key_dim : int, optional
-        Width of a head's queries and keys; `units` when not given, as in the published layer.
+        Width of a head's queries and keys. Default: `units`, as in the published layer.
     value_dim : int, optional
-        Width of a head's values; `key_dim` when not given.
+        Width of a head's values. Default: `key_dim`.
     use_bias : bool
-        Whether query, key, value and output have biases.
+        Whether the query, key, value and output projections have biases.
     residual : bool
-        Whether the input is added to what was read.
+        Whether the input is added to the attention output.
     dropout : float
-        Share of the scores that falls in training, in [0, 1).
+        Fraction of the scores that is set to 0 in training, in [0, 1).
     memory_initializer : str or mapping
-        ``"normal"``, ``{"kind": "normal", "stddev": 0.3}``, ``"glorot_uniform"`` or ``"zeros"``. A
-        memory of zeros cannot learn, since all slots stay equal; it warns.
+        ``"normal"``, ``{"kind": "normal", "stddev": 0.3}``, ``"glorot_uniform"`` or ``"zeros"``.
+        ``"zeros"`` raises a warning: such a memory cannot learn, since all slots stay equal.
     fully_masked : {"zero", "uniform"}
-        What a token reads when every slot is masked: nothing (Keras 3, PyTorch), or all slots alike
-        (the published layer, on Keras 2).
+        Result for a token whose slots are all masked: no attention output (Keras 3, PyTorch), or
+        equal weights for all slots (the published layer on Keras 2).
     dtype : {"float32", "float64"}
-        Type of weights, compute and results. Other input is converted.
+        Type of weights, computation and results. Inputs of other types are converted.
     seed : int, optional
-        Of the initial weights and of dropout; drawn by the system when not given, and kept in the
-        config.
+        Seed of the initial weights and of dropout. Default: drawn from the operating system. The
+        config keeps it.
     precision : {"float32", "bfloat16"}
-        What a float32 layer multiplies in a call. ``"bfloat16"`` rounds tokens and folded weights
-        to bfloat16 and adds the products up in float32, which is up to twice as fast where the
-        processor has AVX512-BF16 and slower elsewhere. Softmax, biases and residual stay float32,
-        and so do training calls and `backward`. The result is off by 1e-3 of its size or so.
+        Precision of products in a call of a float32 layer. ``"bfloat16"`` rounds tokens and folded
+        weights to bfloat16 and sums the products in float32, which is up to twice as fast on
+        processors with AVX512-BF16 and slower on others. Softmax, biases and residual stay float32,
+        and so do training calls and `backward`. The relative error of the result is about 1e-3.
 
     Notes
     -----
-    Threads may use one layer at once; compute releases the GIL, except in calls of a few
-    microseconds. Weights are changed under the GIL, and a call that is running goes on with the
-    weights that it began with.
+    Several threads may call a layer at the same time. Calls release the GIL, except those of a few
+    microseconds. Weights are changed under the GIL; a running call continues with the weights that
+    it started with.
 
     Examples
     --------
@@ -155,29 +155,29 @@ class MemoryAugmentedAttention(BaseLayer):
         Parameters
         ----------
         x : array (B, T, U)
-            Anything that speaks the buffer protocol or DLPack; a C-contiguous array of the layer's
-            dtype is not copied.
+            Any object with the buffer protocol or DLPack. A C-contiguous array of the layer's dtype
+            is not copied.
         attention_mask : array of bool, optional
-            Broadcasts to (B, T, S); True keeps. Masks are ANDed.
+            Mask that broadcasts to (B, T, S); True allows attention. All masks are combined by AND.
         query_mask : array of bool (B, T), optional
-            Tokens that read.
+            True for each token that attends.
         value_mask : array of bool (B, S), optional
-            Slots that are read.
+            True for each slot that can be attended to.
         use_causal_mask : bool
-            Step t reads slots 0 to ``first_step + t`` only.
+            Step t attends only to slots 0 to ``first_step + t``.
         return_attention_scores : bool or "mean"
             Also return the scores (B, H, T, S), before dropout, or their mean over heads (B, T, S).
         training : bool
-            Apply dropout: each such call draws anew, see `dropout_step`.
+            Apply dropout. Each training call draws new random numbers, see `dropout_step`.
         first_step : int
-            Where step 0 of `x` stands in its sequence: 5 for a call that goes on after 5 steps. So
-            a stream that is cut in calls gives the bits of one call, with the causal mask and with
-            dropout, which are all that read it.
+            Position of step 0 of `x` in its sequence, such as 5 for a call that continues after 5
+            steps. Only the causal mask and dropout use it. With it, a sequence that is split into
+            several calls gives the same bits as one call.
         first_sequence : int
-            Likewise where sequence 0 of `x` stands in a batch that is cut in calls; dropout reads
-            it.
+            Position of sequence 0 of `x` in a batch that is split into several calls. Only dropout
+            uses it.
         out : array (B, T, U), optional
-            Where the result goes, C-contiguous and of the layer's dtype; may be `x` itself.
+            Array for the result, C-contiguous and of the layer's dtype; may be `x` itself.
 
         Returns
         -------
@@ -186,9 +186,9 @@ class MemoryAugmentedAttention(BaseLayer):
         Raises
         ------
         ValueError
-            A shape does not fit.
+            If a shape does not fit.
         TypeError
-            Something is no array, or an array of the wrong kind.
+            If an argument is not an array, or has the wrong dtype.
         """
         # The usual call, on arrays that are ready for it, is made at once: to check them here takes
         # longer than to compute a token. None means that they are not.
@@ -236,23 +236,24 @@ class MemoryAugmentedAttention(BaseLayer):
         first_step: int = 0,
         first_sequence: int = 0,
     ) -> dict[str, Array]:
-        """Compute the gradients of a loss by the input and by every weight.
+        """Compute the gradients of a loss with respect to the input and every weight.
 
         Parameters
         ----------
         x : array (B, T, U)
-            What the layer was called with.
+            The input of the call.
         grad_y : array (B, T, U)
-            Gradient of the loss by the layer's result.
+            Gradient of the loss with respect to the result.
         attention_mask, query_mask, value_mask, use_causal_mask, training, first_step, \
 first_sequence
-            As in the call. With `training`, the dropout of the latest training call is used.
+            The arguments of the call. With `training`, the dropout of the latest training call is
+            used.
 
         Returns
         -------
         dict of arrays
             ``"x"`` (B, T, U) and one gradient for each name in `weights`, of that weight's shape.
-            That of ``"key.bias"`` is exactly 0, since the softmax cancels this bias.
+            The gradient of ``"key.bias"`` is exactly 0, since the softmax cancels this bias.
         """
         array, batch, steps = self._tokens("x", x)
         gradient = as_numbers("grad_y", grad_y, self._dtype)
@@ -278,7 +279,7 @@ first_sequence
 
     @property
     def weights(self) -> dict[str, Array]:
-        """The weights by name, read-only copies; `set_weights` changes them.
+        """Read-only copies of the weights by name; use `set_weights` to change them.
 
         ``memory`` (S, U), ``query.kernel`` and ``key.kernel`` (U, H, D), their biases (H, D),
         ``value.kernel`` (U, H, Dv) and bias (H, Dv), ``output.kernel`` (H, Dv, U) and bias (U).
@@ -286,7 +287,7 @@ first_sequence
         return super().weights
 
     def get_config(self) -> dict[str, Any]:
-        """Return the arguments that make a layer like this one, as JSON can hold them."""
+        """Return the constructor arguments of this layer as JSON-serialisable values."""
         config = super().get_config()
         if config["memory_initializer"] == {"kind": "normal", "stddev": 1.0}:
             config["memory_initializer"] = "normal"
@@ -296,10 +297,10 @@ first_sequence
 
     @property
     def route(self) -> Route:
-        """The route that computes, ``"folded"`` or ``"projected"``; both give the same to rounding.
+        """The route in use, ``"folded"`` or ``"projected"``; results agree up to rounding.
 
-        The layer takes the one with less work a token. Assign one to force it, or ``"auto"`` to go
-        back to that rule.
+        By default the layer chooses the route with less work per token. Assign a route to force it,
+        or ``"auto"`` to restore the default.
         """
         return "folded" if self._core.route() == "folded" else "projected"
 

@@ -25,19 +25,19 @@ def load(path: str | os.PathLike[str]) -> Layer:
     Parameters
     ----------
     path : str or path
-        The file, which docs/format.md specifies.
+        The file, in the format of docs/format.md.
 
     Returns
     -------
     MemoryAugmentedAttention, CrossAttention or HierarchicalAttention
-        Of the class and dtype that the file names.
+        A layer with the class and dtype in the file.
 
     Raises
     ------
     memattn.FormatError
-        The file is not what docs/format.md says.
+        If the file does not follow docs/format.md.
     OSError
-        The system refused.
+        If the file cannot be read.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""What the options of a layer mean in every host: as JSON for the compiled part, and the routes."""
+"""The options of layers in every framework: their JSON for the compiled part, and the routes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Optimizers as Keras defines them, and clipping by the global norm, for a layer."""
+"""Optimizers as in Keras, and gradient clipping by the global norm."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _INPUTS = ("x", "x1", "x2", "short", "long")  # of every layer; no weight has su
 
 
 class Optimizer:
-    """What SGD, Adam and AdamW share. One optimizer belongs to one layer, whose state it keeps.
+    """The base of SGD, Adam and AdamW. An optimizer keeps the state of one layer.
 
     It can be pickled and copied; a copy has its own state.
     """
@@ -44,15 +44,15 @@ class Optimizer:
         Parameters
         ----------
         layer : MemoryAugmentedAttention, CrossAttention or HierarchicalAttention
-            The same at every step, or one like it that was loaded from a file.
+            The layer; the same in every step, or an equal one that was loaded from a file.
         gradients : mapping of names to arrays
-            What ``layer.backward`` gave; those of the layer's inputs are passed over.
+            The result of ``layer.backward``; gradients of inputs are ignored.
 
         Raises
         ------
         ValueError
-            A gradient is missing, of the wrong shape, or of no weight, or the layer is not like the
-            one of the first step; then nothing has changed.
+            If a gradient is missing, has the wrong shape or an unknown name, or if the layer
+            differs from that of the first step. Nothing has changed then.
         """
         if self._dtype not in (None, layer.dtype):
             found, expected = f"a {layer.dtype} layer", f"{self._dtype}, as in the first step"
@@ -63,7 +63,7 @@ class Optimizer:
 
     @property
     def learning_rate(self) -> float:
-        """Used from the next step on; assign it for a schedule."""
+        """The learning rate of the next steps; assign it for a schedule."""
         return self._learning_rate
 
     @learning_rate.setter
@@ -78,7 +78,7 @@ class Optimizer:
         return 0 if self._core is None else self._core.iterations()
 
     def state(self) -> dict[str, Any]:
-        """Return all that decides the next steps, apart from layer, gradients and options.
+        """Return the state of the optimizer, without layer, gradients and options.
 
         Returns
         -------
@@ -92,25 +92,27 @@ class Optimizer:
         return {"dtype": self._dtype, **core.state()}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Continue as the optimizer that gave this state would, to the bit.
+        """Continue from the state of another optimizer, to the bit.
 
-        The options stay those of this optimizer; only the learning rate comes with the state.
+        The options of this optimizer stay, except for the learning rate, which is part of the
+        state.
 
         Parameters
         ----------
         state : mapping
-            What `state` gave, or ``numpy.load`` of what ``numpy.savez(path, **state)`` wrote.
+            The result of `state`, or ``numpy.load`` of a file that ``numpy.savez(path, **state)``
+            wrote.
 
         Raises
         ------
         ValueError
-            No optimizer with these options can have this state; then nothing has changed.
+            If an optimizer with these options cannot have this state. Nothing has changed then.
         """
         where = "restore: state"
         values = dict(state)
         for name in ("dtype", "learning_rate", "iterations", "parameters"):
             if name not in values:
-                raise ValueError(f"{where}: found no {name!r}, expected what state() gave")
+                raise ValueError(f"{where}: lacks {name!r}; pass what state() returned")
         dtype = np.asarray(values.pop("dtype")).item()
         if dtype not in (None, *_CORES):
             raise ValueError(
@@ -145,7 +147,7 @@ class Optimizer:
         Raises
         ------
         OSError
-            The system refused; a file that was there before is whole.
+            If the file cannot be written. An existing file is then unchanged.
         """
         core = self._make("float32") if self._core is None else self._core
         core.save(os.fspath(path))
@@ -157,9 +159,9 @@ class Optimizer:
         Raises
         ------
         memattn.FormatError
-            The file is not what docs/format.md says, or holds an optimizer of another kind.
+            If the file does not follow docs/format.md, or holds an optimizer of another class.
         OSError
-            The system refused.
+            If the file cannot be read.
         """
         dtype = _memattn.optimizer_file_dtype(os.fspath(path))
         core = getattr(_CORES[dtype], f"load_{cls._kind}")(os.fspath(path))
@@ -173,13 +175,13 @@ class Optimizer:
         return {"options": self._options, "state": self.state()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Restore what `__getstate__` gave."""
+        """Restore the state that `__getstate__` returned."""
         self._options = dict(state["options"])
         self._learning_rate = state["state"]["learning_rate"]
         self.restore(state["state"])
 
     def __repr__(self) -> str:
-        """Return the call that makes an optimizer like this one."""
+        """Return the constructor call that makes this optimizer."""
         options = {"learning_rate": self._learning_rate, **self._options}
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in options.items())})"
 
@@ -188,7 +190,7 @@ class Optimizer:
         return make(learning_rate=self._learning_rate, **self._options)
 
     def _adopt(self, core: Any, dtype: str | None) -> None:
-        """Go on from a compiled optimizer; one that has taken no step fits layers of any dtype."""
+        """Take over a compiled optimizer; before its first step it fits layers of any dtype."""
         self._learning_rate = core.learning_rate()
         started = core.iterations() > 0
         self._core = core if started else None
@@ -211,7 +213,7 @@ class SGD(Optimizer):
 
 
 class Adam(Optimizer):
-    """Adam (Kingma and Ba 2015), with the epsilon where Keras has it.
+    """Adam (Kingma and Ba 2015), with epsilon added as in Keras.
 
     ``m = beta_1 m + (1 - beta_1) g; v = beta_2 v + (1 - beta_2) g²;``
     ``w -= learning_rate sqrt(1 - beta_2^t) / (1 - beta_1^t) m / (sqrt(v) + epsilon)``.
@@ -272,15 +274,15 @@ def clip_by_global_norm(
     Parameters
     ----------
     gradients : mapping of names to arrays
-        What ``layer.backward`` gave; those of the inputs, ``"x"``, ``"x1"`` and ``"x2"``, or
-        ``"short"`` and ``"long"``, do not count and pass unchanged.
+        The result of ``layer.backward``. Gradients of inputs, ``"x"``, ``"x1"`` and ``"x2"``, or
+        ``"short"`` and ``"long"``, are ignored and returned unchanged.
     max_norm : float
         Positive.
 
     Returns
     -------
     dict of arrays, and the norm before
-        A norm that is not finite makes every gradient NaN, as in Keras: it must not pass unseen.
+        A norm that is not finite makes every gradient NaN, as in Keras, so that it is noticed.
     """
     names = [name for name in gradients if name not in _INPUTS]
     dtype = np.result_type(np.float32, *(gradients[name].dtype for name in names))
@@ -307,7 +309,7 @@ def _flatten(where: str, layer: BaseLayer, gradients: Mapping[str, object]) -> A
     parts = []
     for name, weight in weights.items():
         if name not in gradients:
-            raise ValueError(f"{where}: gradients: found no {name!r}, expected one for each weight")
+            raise ValueError(f"{where}: gradients: lacks {name!r}; pass one for each weight")
         part = as_numbers(f"{where}: gradients[{name!r}]", gradients[name], weight.dtype)
         check_shape(f"{where}: gradients[{name!r}]", part.shape, weight.shape)
         parts.append(np.ravel(part))

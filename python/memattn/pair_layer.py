@@ -1,4 +1,4 @@
-"""What the layers of two inputs have in common: routes, and a call with one list of two."""
+"""The base of the layers with two inputs: routes, and calls with one list of two inputs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from memattn.layer_options import (
 
 
 class PairLayer(BaseLayer):
-    """A layer of two inputs, whose widths are options of their own."""
+    """A layer with two inputs of different widths."""
 
     _required = ("units", "num_heads")
     _defaults: ClassVar[dict[str, Any]] = {
@@ -52,14 +52,14 @@ class PairLayer(BaseLayer):
 
     @property
     def route(self) -> PairRoute | Literal["auto"]:
-        """The route that computes: ``"auto"``, or the one that every call is forced to take.
+        """The route of every call, or ``"auto"`` to choose one for each call.
 
-        All routes give the same to rounding; they differ in the products of weights that are made
-        beforehand. ``"auto"`` takes the cheapest for the sizes of each call. Assign a name to force
-        that route: ``"as_written"`` folds nothing; ``"left_read"``, ``"right_read"`` and
-        ``"right_value"`` read both inputs as they are; ``"right_value_dense2"``,
-        ``"left_read_dense1"`` and ``"left_read_dense"`` read the second, the first or both through
-        their Dense. `route_of` tells which one a call takes. Copies keep it.
+        All routes give the same result up to rounding. They differ in which products of weights are
+        computed beforehand. ``"auto"`` chooses the cheapest route for the sizes of each call.
+        ``"as_written"`` folds nothing; ``"left_read"``, ``"right_read"`` and ``"right_value"`` use
+        both inputs without their Dense layers; ``"right_value_dense2"``, ``"left_read_dense1"`` and
+        ``"left_read_dense"`` apply the second, the first or both Dense layers. `route_of` returns
+        the route of a call. Copies keep this setting.
         """
         found: PairRoute | Literal["auto"] = self._core.forced_route()
         return found
@@ -87,18 +87,18 @@ def as_pair(
     Parameters
     ----------
     names : tuple of two str
-        The inputs' names, for messages.
+        The names of the inputs for messages.
     call : str
-        How a call begins, for messages: ``"layer("``.
+        The start of a call for messages, such as ``"layer("``.
     first, second : object
         Both inputs, or a list or tuple of both and None.
 
     Raises
     ------
     TypeError
-        There is one input only, and it is no list or tuple.
+        If there is only one input and it is not a list or tuple.
     ValueError
-        It is one, of another length than two.
+        If the list or tuple does not hold two inputs.
     """
     if second is not None:
         return first, second
@@ -118,7 +118,7 @@ def as_route(route: object) -> PairRoute | Literal["auto"]:
     Raises
     ------
     ValueError
-        It is neither.
+        If it is neither.
     """
     names = ("auto", *PAIR_ROUTES)
     if route not in names:

@@ -26,9 +26,25 @@ build_clang() {
   cmake --build build/clang
 }
 
+# One build by clang++ for its warnings, for its sanitizers, and for the fuzz targets, which run in it.
+build_sanitized() {
+  configure build/asan --preset asan -DCMAKE_CXX_COMPILER="$(clang_compiler)" \
+    -DMEMATTN_SANITIZE=address,undefined,fuzzer-no-link \
+    -DMEMATTN_BUILD_BENCHMARKS=ON -DMEMATTN_BUILD_FUZZERS=ON
+  cmake --build build/asan
+}
+
+build_sanitized_by_gcc() {
+  configure build/asan-gcc --preset asan -DCMAKE_CXX_COMPILER=g++
+  cmake --build build/asan-gcc
+}
+
 run_ctest() {
   ctest --test-dir "$1" --output-on-failure --no-tests=error --parallel "$JOBS" "${@:2}"
 }
+
+# Every program, on the best instruction set.
+asan_some() { MEMATTN_TEST_BEST_ISA=1 run_ctest build/asan; }
 
 # ThreadSanitizer of g++ 12 cannot map its shadow where addresses are random over 32 bits.
 run_tsan() {
@@ -79,8 +95,25 @@ run_valgrind() {
 # The C++ tests on an emulated 64-bit Arm machine with NEON, and some with the plain C++ kernels. Left
 # out: what is about processes and threads, alike on every machine, and which qemu-user cannot do (a
 # program that runs itself again, a fork while threads run).
-run_arm() {
+arm_all() {
+  build_preset arm64 -DMEMATTN_BUILD_EXAMPLES=OFF
   MEMATTN_FORCE_ISA=scalar run_ctest build/arm64 --tests-regex '^layer\.(golden|special_values)_test$'
   MEMATTN_FORCE_ISA=neon run_ctest build/arm64 \
     --exclude-regex '^kernels\.(executor|thread_count)_test$'
+}
+
+# The programs whose results depend on the instruction set, and the readers of files.
+ARM_PROGRAMS=(
+  kernels.{attention,exp2,fold,isa,pack,pairs,product,random,softmax}_test
+  io.{json,safetensors}_test
+  layer.{golden,gradient,precision,sequence_golden,sequence_precision,special_values}_test
+  train.optimizers_test
+  forecast.{panel_forecaster,saved_forecaster}_test
+)
+arm_some() {
+  local regex
+  configure build/arm64 --preset arm64 -DMEMATTN_BUILD_EXAMPLES=OFF
+  cmake --build build/arm64 --target "${ARM_PROGRAMS[@]//./_}"
+  regex=$(IFS='|' && printf '%s' "${ARM_PROGRAMS[*]}")
+  MEMATTN_FORCE_ISA=neon run_ctest build/arm64 --tests-regex "^(${regex//./\\.})\$"
 }

@@ -15,14 +15,14 @@ without_network() {
   fi
 }
 
-# run_on_engine NAME FILE...: in one process, which starts the engine once.
+# run_on_engine NAME FILE...: in one process, which starts the engine once; NAME-KIND is another kind of it.
 run_on_engine() {
-  local name=$1
+  local environment=${1%%-*}
+  export MEMATTN_TEST_ENGINE=$1 MEMATTN_TEST_HOST=$environment
   shift
-  export MEMATTN_TEST_ENGINE=$name MEMATTN_TEST_HOST=$name
-  export RAY_USAGE_STATS_ENABLED=0 SPARK_LOCAL_IP=127.0.0.1 PYSPARK_PYTHON=$PWD/.venv-hosts/$name/bin/python
+  export RAY_USAGE_STATS_ENABLED=0 SPARK_LOCAL_IP=127.0.0.1 PYSPARK_PYTHON=$PWD/.venv-hosts/$environment/bin/python
   # What engines warn of is theirs to mend.
-  PATH=$PWD/.venv-hosts/$name/bin:$PATH \
+  PATH=$PWD/.venv-hosts/$environment/bin:$PATH \
     without_network timeout 900 python -m pytest --quiet --tb=short --show-capture=no -W default "$@"
 }
 
@@ -34,7 +34,13 @@ test_engine() {
 # test_engine_all NAME: all kinds of data, and workers that are killed.
 test_engine_all() {
   run_on_engine "$1" tests/python/engines tests/python/test_pages.py \
-    --ignore=tests/python/engines/test_fugue.py
+    --ignore=tests/python/engines/test_fugue.py --ignore=tests/python/engines/test_duplicates.py
+}
+
+# test_spark_kinds: a cluster of processes that runs slow tasks twice, and a client of Spark Connect.
+test_spark_kinds() {
+  run_on_engine spark-cluster tests/python/engines/test_duplicates.py
+  run_on_engine spark-connect tests/python/engines/test_one_result.py tests/python/engines/test_windows.py
 }
 
 # test_fugue: its transform, with the functions that workers of the engines run.

@@ -19,7 +19,7 @@ python_fuzz_targets() { if [[ -f fuzz/fuzz_python.py ]]; then python fuzz/fuzz_p
 fuzz() {
   local kind=$1 target=$2 seconds=$3 command
   if [[ $kind == cpp ]]; then
-    command=("build/fuzz/fuzz/${target}_fuzzer" "build/fuzz/corpus/$target" "fuzz/corpus/$target"
+    command=("build/asan/fuzz/${target}_fuzzer" "build/fuzz/corpus/$target" "fuzz/corpus/$target"
       -dict=fuzz/format.dict -timeout=5 -max_len=4096 -rss_limit_mb=2048
       -artifact_prefix="build/fuzz/$target-")
     mkdir -p "build/fuzz/corpus/$target"
@@ -34,17 +34,11 @@ fuzz() {
   printf '%s: %s\n' "$target" "$(grep -E '^Done|DONE' "build/fuzz/$target.log" | tail -n 1)"
 }
 
-build_fuzzers() {
-  configure build/fuzz --preset release -DCMAKE_CXX_COMPILER="$(clang_compiler)" \
-    -DMEMATTN_BUILD_FUZZERS=ON -DMEMATTN_BUILD_TESTS=OFF -DMEMATTN_BUILD_EXAMPLES=OFF \
-    -DMEMATTN_SANITIZE=address,undefined,fuzzer-no-link
-  cmake --build build/fuzz --target fuzz/all
-}
-
-# run_fuzzers SECONDS: every target for that long, as many at once as there are cores.
+# run_fuzzers SECONDS: every target for that long, as many at once as there are cores, those in C++ as
+# build_sanitized made them.
 run_fuzzers() {
   local targets=() target
-  build_fuzzers
+  mkdir -p build/fuzz
   while read -r target; do targets+=("cpp $target $1"); done < <(cpp_fuzz_targets)
   if has_atheris; then
     while read -r target; do targets+=("python $target $1"); done < <(python_fuzz_targets)

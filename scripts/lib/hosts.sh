@@ -34,6 +34,11 @@ test_host() {
   # JAX compiles each small function that a test calls by itself: kept, the second time takes a third.
   export JAX_COMPILATION_CACHE_DIR=$PWD/build/hosts/jax JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0
   export MEMATTN_TEST_HOST=$1 KERAS_BACKEND=$backend TF_CPP_MIN_LOG_LEVEL=3
+  if [[ ${mode:-} == --long ]]; then
+    export MEMATTN_LONG_TESTS=1
+  else # compiled faster, and slower to run
+    export XLA_FLAGS="--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+  fi
   PATH=$PWD/.venv-hosts/$1/bin:$PATH run_pytest \
     tests/python/test_examples.py tests/python/test_pages.py "${files[@]}"
 }

@@ -1,6 +1,6 @@
-// Intervals of forecasts by split conformal prediction: how wrong forecasts were, in units that
-// make windows alike, says how wrong those to come will be. The rules and their sources stand in
-// python/memattn/forecast/conformal.py, which calls these functions.
+// Intervals of forecasts by split conformal prediction, from errors in units that make windows
+// comparable. python/memattn/forecast/conformal.py, which calls these functions, explains the rules
+// and their sources.
 #pragma once
 
 #include <cstdint>
@@ -23,7 +23,7 @@ struct WindowDomain {
   double change = 1;     // how much rougher the last rows are than all
   double least = 0;      // that a truth can be: 0 or -infinity
 
-  // What errors are divided by; 0 for what stands still.
+  // The unit of errors; 0 for a constant series.
   double unit(double power) const;
 };
 

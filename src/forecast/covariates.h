@@ -1,4 +1,4 @@
-// The covariates at an origin, as a window has them beside the values.
+// The covariates of a window at an origin.
 #pragma once
 
 #include <cstdint>

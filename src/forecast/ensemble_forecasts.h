@@ -1,4 +1,4 @@
-// Forecasts of members of the ensemble from origins of a panel.
+// Forecasts of the members of an ensemble at origins of a panel.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// Work on the thread pool that may throw, and that its caller can end.
+// Work on the thread pool that may throw and that its caller can interrupt.
 #pragma once
 
 #include <atomic>

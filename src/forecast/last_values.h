@@ -1,4 +1,4 @@
-// Windows of the last values of a series, less their season.
+// Windows of the last values of a series, seasonally adjusted.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// The options of the forecaster's network, and what follows from them without making one.
+// The options of the forecaster's network, and the sizes that follow from them.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// The windows at many origins, as the network takes them, and the targets to train it on.
+// The network's inputs at many origins, and its training targets.
 #pragma once
 
 #include <cstdint>
@@ -20,8 +20,8 @@ struct OriginWindows {
   std::vector<T> skip;           // (N, V); empty when the linear path sees the features
   std::vector<T> seasons;        // (N, P, season); empty without past seasons
   std::vector<double> baseline;  // (N, horizon)
-  std::vector<double> scale;     // (N), 0 for a window that stands still
-  std::vector<double> unit;      // (N), the unit of errors; 0 for a series that stands still
+  std::vector<double> scale;     // (N), 0 for a constant window
+  std::vector<double> unit;      // (N), the unit of errors; 0 for a constant series
 };
 
 // Returns the parts of the windows that go into the network.

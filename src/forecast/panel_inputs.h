@@ -1,4 +1,4 @@
-// Checks of the series and origins that a caller hands in.
+// Checks of series and origins.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// What follows from the options of the forecaster without making one.
+// Checks of the forecaster's options, and the sizes that follow from them.
 #pragma once
 
 #include <cstddef>

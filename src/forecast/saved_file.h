@@ -1,4 +1,4 @@
-// Reading what Python's Forecaster.save wrote: docs/format.md, "The file of a forecaster".
+// Reads files that Python's Forecaster.save wrote: docs/format.md, "The file of a forecaster".
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
-// Forecasts of single series by saved networks, and their intervals: the steps of Python's
-// memattn/forecast/fitting.py, in its order.
+// Forecasts and intervals of single series by saved networks, in the same steps as Python's
+// memattn/forecast/fitting.py.
 #pragma once
 
 #include <cstddef>

@@ -1,4 +1,4 @@
-// Files that are either the old one or the new one, whatever happens in between.
+// Atomic writing: after any failure, a file is either the old or the new one.
 #pragma once
 
 #include <cstddef>

@@ -1,4 +1,4 @@
-// Strict reading of JSON, for text that nobody vouches for.
+// Strict reading of JSON from untrusted text.
 #pragma once
 
 #include <cstddef>

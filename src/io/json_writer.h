@@ -1,4 +1,4 @@
-// Writing of JSON: text that is the same, byte for byte, for the same values.
+// Writing of JSON: equal values give equal text, byte for byte.
 #pragma once
 
 #include <concepts>

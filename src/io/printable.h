@@ -1,4 +1,4 @@
-// Text from files, fit for an error message: short, one line, valid UTF-8.
+// Text from files for error messages: short, one line, valid UTF-8.
 #pragma once
 
 #include <cstddef>

@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cmath>
 #include <cstdint>
 #include <limits>
@@ -30,8 +31,15 @@ namespace memattn::kernels::HWY_NAMESPACE {
 // where 86 of 100 tiles of the bench's xtft have such a logit, a pass took 1.3 times float's.
 inline constexpr float kLargestSpread = 2.5f;
 
-// The larger one, or NaN when there is one: what is NaN is far.
-inline float larger_or_nan(float a, float b) { return a != a || b <= a ? a : b; }
+// The largest of `size` values that are not negative, or NaN when there is one: what is NaN is far.
+inline float largest_or_nan(std::int64_t size, const float* values) {
+  // The bits of floats that are not negative are in the order of their values, NaN above all.
+  std::int32_t largest = 0;
+  for (std::int64_t i = 0; i < size; ++i) {
+    largest = std::max(largest, std::bit_cast<std::int32_t>(values[i]) & 0x7fffffff);
+  }
+  return std::bit_cast<float>(largest);
+}
 
 // About the standard deviation of the logits of each slot, over tokens whose elements have mean
 // square 1: spread (H, S). Returns the largest.
@@ -43,17 +51,35 @@ inline float find_spread(const Prepared<float>& prepared, float* spread) {
     const float* const a = prepared.a.data() + u * HS;
     for (std::int64_t s = 0; s < HS; ++s) spread[s] += a[s] * a[s];
   }
-  float largest = 0;
-  for (std::int64_t s = 0; s < HS; ++s) {
-    spread[s] = kFromBase2<float> * std::sqrt(spread[s]);
-    largest = larger_or_nan(largest, spread[s]);
-  }
-  return largest;
+  for (std::int64_t s = 0; s < HS; ++s) spread[s] = kFromBase2<float> * std::sqrt(spread[s]);
+  return largest_or_nan(HS, spread);
 }
 
-// The root of the mean square of a token x (U).
-inline float token_size(std::int64_t units, const float* x) {
-  return std::sqrt(sum_of_squares(units, x) / static_cast<float>(units));
+// sizes (rows) = factor times the root of the sum of squares of each row of a (rows, n), rows lda
+// apart. Returns the largest, or NaN when there is one.
+inline float measure_rows(std::int64_t rows, std::int64_t n, const float* a, std::int64_t lda,
+                          float factor, float* sizes) {
+  for (std::int64_t i = 0; i < rows; ++i) sizes[i] = sum_of_squares(n, a + i * lda);
+  const hn::ScalableTag<float> d;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  std::int64_t i = 0;
+  for (; i + lanes <= rows; i += lanes) {
+    hn::StoreU(hn::Mul(hn::Set(d, factor), hn::Sqrt(hn::LoadU(d, sizes + i))), d, sizes + i);
+  }
+  for (; i < rows; ++i) sizes[i] = factor * std::sqrt(sizes[i]);
+  return largest_or_nan(rows, sizes);
+}
+
+// Times the root of the sum of squares of a token's U elements, that of their mean square.
+inline float token_factor(std::int64_t units) {
+  return 1.0f / std::sqrt(static_cast<float>(units));
+}
+
+// The least one that is not NaN, or infinity.
+inline float least_of(std::int64_t size, const float* values) {
+  float least = std::numeric_limits<float>::infinity();
+  for (std::int64_t i = 0; i < size; ++i) least = values[i] < least ? values[i] : least;
+  return least;
 }
 
 // Whether a logit is made in float. NaN is far.
@@ -80,23 +106,25 @@ inline void take_far(std::int64_t slots, std::int64_t width, std::int64_t stride
 }
 
 // Fills `pairs`, which has its sizes.
-inline void prepare_pairs(const Prepared<float>& prepared, PreparedPairs& pairs) noexcept {
+template <class Sums>
+void prepare_pairs(const Prepared<float>& prepared, PreparedPairs& pairs) noexcept {
   const auto [U, S, H, D, Dv] = prepared.dims;
   const std::int64_t slots = pairs_of(S);
   const auto size = [](const auto& buffer) { return static_cast<std::int64_t>(buffer.size()); };
   pairs.finite = prepared.finite;
   if (!prepared.folded) {
     for (std::int64_t h = 0; h < H; ++h) {
-      round_columns(S, Dv, prepared.values.data() + h * S * Dv, Dv,
-                    pairs.values.data() + h * slots * Dv, Dv);
+      Sums::Rounding::columns(S, Dv, prepared.values.data() + h * S * Dv, Dv,
+                              pairs.values.data() + h * slots * Dv, Dv);
     }
     pairs.finite = pairs.finite && all_finite(size(pairs.values), pairs.values.data());
     return;
   }
   pairs.largest_spread = find_spread(prepared, pairs.spread.data());
-  round_columns(U, H * S, prepared.a.data(), H * S, pairs.a.data(), H * S);
+  Sums::Rounding::columns(U, H * S, prepared.a.data(), H * S, pairs.a.data(), H * S);
   for (std::int64_t h = 0; h < H; ++h) {
-    round_columns(S, U, prepared.b.data() + h * S * U, U, pairs.b.data() + h * slots * U, U);
+    Sums::Rounding::columns(S, U, prepared.b.data() + h * S * U, U, pairs.b.data() + h * slots * U,
+                            U);
   }
   const std::int64_t group = group_heads(prepared.dims);
   for (std::int64_t h = 0; h < H; h += group) {
@@ -134,8 +162,8 @@ class PairReads {
   void load(const Tile<float>& tile, std::int64_t heads, const float* weights) {
     const std::int64_t S = tile.dims.memory_size, stride = tile.stride;
     for (std::int64_t i = 0; i < heads; ++i) {
-      round_columns(S, tile.width, weights + i * S * stride, stride, p_ + i * slots_ * stride,
-                    stride);
+      Sums::Rounding::columns(S, tile.width, weights + i * S * stride, stride,
+                              p_ + i * slots_ * stride, stride);
     }
   }
 
@@ -187,17 +215,12 @@ class FoldedPairHeads {
   void load(const PairFold<Sums>& fold, const WeightPointers<const float>&, const Tile<float>& tile,
             const float* x) {
     const std::int64_t U = fold.dims.units;
-    largest_size_ = 0;
-    for (std::int64_t i = 0; i < tile.rows; ++i) {
-      const float size = token_size(U, x + i * U);
-      sizes_[static_cast<std::size_t>(i)] = size;
-      largest_size_ = larger_or_nan(largest_size_, size);
-    }
+    largest_size_ = measure_rows(tile.rows, U, x, U, token_factor(U), sizes_.data());
     std::fill(sizes_.begin() + tile.rows, sizes_.begin() + tile.width, 0.0f);
     if (is_far(largest_size_, fold.pairs.largest_spread)) {
       tile.transpose_tokens(x, U, floats_transposed_);
     }
-    round_rows(tile.rows, U, x, U, x_, pairs_of(U));
+    Sums::Rounding::rows(tile.rows, U, x, U, x_, pairs_of(U));
     tile.transpose_tokens(x_, pairs_of(U), x_transposed_);
   }
 
@@ -209,15 +232,12 @@ class FoldedPairHeads {
     const float* const c = fold.plain.c.data() + h * S;
     const float* const spread = fold.pairs.spread.data() + h * S;
     const float *const first = sizes_.data(), *const last = first + tile.rows;
-    const auto far_from = [&](float size) {
+    const auto far_from = [](float size) {
       return [size](float one) { return is_far(size, one); };
     };
     const bool any = is_far(largest_size_, fold.pairs.largest_spread) &&
                      std::any_of(spread, spread + slots, far_from(largest_size_));
-    float least = std::numeric_limits<float>::infinity();  // of those that are not NaN
-    for (std::int64_t i = 0; i < slots; ++i) least = spread[i] < least ? spread[i] : least;
-    const bool all =
-        any && std::all_of(first, last, [&](float size) { return is_far(size, least); });
+    const bool all = any && std::all_of(first, last, far_from(least_of(slots, spread)));
     if (!all) {
       multiply_pairs<Sums>(Start::kRowBias, slots, tile.width, k,
                            {fold.pairs.a_packed.data() + h * S * k, 0, 0, k},
@@ -298,11 +318,13 @@ struct FewPairs {
     x = take_pairs(carver, kFewTokens * pairs_of(dims.units));
     scores = carver.take(kFewTokens * dims.num_heads * dims.memory_size);
     exact = carver.take(dims.num_heads * dims.memory_size);
+    sizes = carver.take(kFewTokens);
     p = take_pairs(carver, kFewTokens * dims.num_heads * pairs_of(dims.memory_size));
   }
   Carver<float> carver;
   Pair* x;        // (rows, U / 2)
   float* scores;  // (rows, H, S)
+  float* sizes;   // (rows) of the tokens
   float* exact;   // (H, S): logits of a token in float, where some are far
   Pair* p;        // (rows, H, S / 2)
 };
@@ -313,14 +335,16 @@ void forward_few(const PairFold<Sums>& fold, const WeightPointers<const float>& 
   const std::int64_t U = fold.dims.units, S = fold.dims.memory_size, H = fold.dims.num_heads;
   const std::int64_t HS = H * S, width = pairs_of(U), slots = H * pairs_of(S);
   const FewPairs few(fold.dims, workspace);
-  round_rows(rows, U, x, U, few.x, width);
+  const float largest = measure_rows(rows, U, x, U, token_factor(U), few.sizes);
+  const bool any_far = is_far(largest, fold.pairs.largest_spread);
+  Sums::Rounding::rows(rows, U, x, U, few.x, width);
   for (std::int64_t i = 0; i < rows; ++i) {
     float* const logits = few.scores + i * HS;
     std::copy_n(fold.plain.c.data(), HS, logits);
     multiply_pairs<Sums>(Start::kAdd, 1, HS, width, {few.x + i * width, width, 1},
                          {fold.pairs.a.data(), HS}, logits, HS);
-    const float size = token_size(U, x + i * U);
-    if (!is_far(size, fold.pairs.largest_spread)) continue;
+    const float size = few.sizes[i];
+    if (!any_far || !is_far(size, fold.pairs.largest_spread)) continue;
     std::copy_n(fold.plain.c.data(), HS, few.exact);
     multiply<float>(Start::kAdd, 1, HS, U, {x + i * U, U, 1}, {fold.plain.a.data(), HS}, few.exact,
                     HS);
@@ -329,7 +353,7 @@ void forward_few(const PairFold<Sums>& fold, const WeightPointers<const float>& 
     }
   }
   softmax_few(rows * H, S, few.scores);
-  round_rows(rows * H, S, few.scores, S, few.p, pairs_of(S));
+  Sums::Rounding::rows(rows * H, S, few.scores, S, few.p, pairs_of(S));
   start_output(w, call, rows, U, x, y);
   multiply_pairs<Sums>(Start::kAdd, rows, U, slots, {few.p, slots, 1}, {fold.pairs.b.data(), U}, y,
                        U);

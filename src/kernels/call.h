@@ -1,4 +1,4 @@
-// What a call asks for besides numbers: masks and dropout. Plain data, checked by src/layer.
+// The options of a call: masks and dropout. Plain data, checked by src/layer.
 #pragma once
 
 #include <cstdint>

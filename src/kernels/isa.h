@@ -1,4 +1,4 @@
-// Which instruction set computes.
+// The choice of the instruction set.
 #pragma once
 
 #include <span>

@@ -1,4 +1,4 @@
-// Everything of a layer that depends on its weights alone, in the forms that the kernels read.
+// The products of a layer's weights, in the forms that the kernels read.
 #pragma once
 
 #include <cstdint>

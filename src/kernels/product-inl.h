@@ -300,6 +300,7 @@ template <typename T, typename A = T, typename B = T, class Sums = PlainSums>
 void multiply(Start start, std::int64_t m, std::int64_t n, std::int64_t k, Left<A> a, Right<B> b,
               T* c, std::int64_t ldc, const T* bias = nullptr) {
   constexpr std::int64_t kRows = kLeftBytes / sizeof(A) / kDepth;
+  if (m == 0 || n == 0) return;  // An operand without elements may be a null pointer.
   std::int64_t j = 0;
   for (std::int64_t i = 0; i < m && m <= kFewRows && a.depth == 0 && b.depth == 0; ++i) {
     const Left<A> row{a.data + i * a.row_stride, 0, a.k_stride};

@@ -1,7 +1,7 @@
-// The truth: the definitions of docs/math.md as written, without folding, tiling or tricks. Every
-// kernel is held against them. Scalar may be std::complex<double>: then a step of i * 1e-200 in one
-// input gives the derivative by it in the imaginary part of the result, to the last digits, since
-// no difference is taken (Squire and Trapp 1998).
+// The definitions of docs/math.md as written, without folding, tiling or other optimisations. Every
+// kernel is tested against them. Scalar may be std::complex<double>: then a step of i * 1e-200 in
+// one input gives the derivative by it in the imaginary part of the result, to the last digits,
+// since no difference is taken (Squire and Trapp 1998).
 #pragma once
 
 #include <cmath>

@@ -139,7 +139,7 @@ SequenceOperands<T> SequenceOperands<T>::place(const SequencePrepared<T>& prepar
 
 SequencePairOperands SequencePairOperands::place(const SequencePrepared<float>& prepared,
                                                  std::int64_t batch, std::int64_t steps2,
-                                                 Carver<float>& carver) {
+                                                 bool masked, Carver<float>& carver) {
   const WayWidths widths = prepared.widths();
   const std::int64_t H = prepared.dims.num_heads;
   SequencePairOperands operands;
@@ -151,7 +151,7 @@ SequencePairOperands SequencePairOperands::place(const SequencePrepared<float>& 
       take_pairs(carver, batch * operands.value_heads * pairs_of(steps2) * widths.value);
   operands.spread = carver.take(keys * steps2);
   operands.largest_spread = carver.take(keys);
-  operands.finite = carver.take(batch);
+  operands.finite = masked ? carver.take(batch) : nullptr;
   return operands;
 }
 

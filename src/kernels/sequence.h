@@ -1,5 +1,5 @@
-// An attention between two inputs: the ways to compute it, and what they need of the weights.
-// Formulas and names are those of docs/siblings-math.md.
+// An attention between two inputs: its routes, and the products of weights that they need. Formulas
+// and names are those of docs/siblings-math.md.
 #pragma once
 
 #include <algorithm>
@@ -163,10 +163,11 @@ struct SequencePairOperands {
   Pair* values = nullptr;           // (B, H, T2 / 2, J)
   float* spread = nullptr;          // (B, H, T2): ln(2) |k|, see bfloat16_forward-inl.h
   float* largest_spread = nullptr;  // (B, H)
-  float* finite = nullptr;          // (B): 1 where no value is NaN or infinite, else 0
+  // (B): 1 where no value is NaN or infinite, else 0; null where no mask asks.
+  float* finite = nullptr;
 
   static SequencePairOperands place(const SequencePrepared<float>& prepared, std::int64_t batch,
-                                    std::int64_t steps2, Carver<float>& carver);
+                                    std::int64_t steps2, bool masked, Carver<float>& carver);
 };
 
 template <typename T>

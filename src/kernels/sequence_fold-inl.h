@@ -118,9 +118,11 @@ void prepare_read(const HeadKernel<T>& v, const T* output_kernel, std::int64_t h
   // C_h = V_h·Wo_h;  e_h = cv_h·Wo_h
   const bool by_source = prepared.way.read == Way::Read::kSource;
   T* const c = by_source ? prepared.output.data() + h * G2 * U : prepared.value.data() + h * U;
-  T* const e = (by_source ? prepared.output_bias : prepared.value_bias).data() + h * U;
   multiply<T>(Start::kZero, G2, U, Dv, {v.kernel, v.stride, 1}, {wo, U}, c, by_source ? U : H * U);
-  if (v.bias) multiply<T>(Start::kZero, 1, U, Dv, {v.bias, Dv, 1}, {wo, U}, e, U);
+  if (v.bias) {
+    T* const e = (by_source ? prepared.output_bias : prepared.value_bias).data() + h * U;
+    multiply<T>(Start::kZero, 1, U, Dv, {v.bias, Dv, 1}, {wo, U}, e, U);
+  }
 }
 
 template <typename T>

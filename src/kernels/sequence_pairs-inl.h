@@ -23,21 +23,22 @@ HWY_BEFORE_NAMESPACE();
 namespace memattn::kernels::HWY_NAMESPACE {
 
 // Fills prepared.pairs, which has its sizes.
-inline void sequence_prepare_pairs(SequencePrepared<float>& prepared) noexcept {
+template <class Sums>
+void sequence_prepare_pairs(SequencePrepared<float>& prepared) noexcept {
   const WayWidths widths = prepared.widths();
   const std::int64_t H = prepared.dims.num_heads, U = prepared.dims.units;
   const std::int64_t G1 = widths.source1, I = widths.key, J = widths.value;
   SequencePreparedPairs& pairs = prepared.pairs;
   if (!pairs.query.empty()) {
-    round_columns(G1, H * I, prepared.query.data(), H * I, pairs.query.data(), H * I);
+    Sums::Rounding::columns(G1, H * I, prepared.query.data(), H * I, pairs.query.data(), H * I);
     for (std::int64_t h = 0; h < H; ++h) {
       pack_left(I, pairs_of(G1), pairs.query.data() + h * I, 1, H * I,
                 pairs.query_packed.data() + h * I * pairs_of(G1));
     }
   }
   for (std::int64_t h = 0; !pairs.output.empty() && h < H; ++h) {
-    round_columns(J, U, prepared.output.data() + h * J * U, U,
-                  pairs.output.data() + h * pairs_of(J) * U, U);
+    Sums::Rounding::columns(J, U, prepared.output.data() + h * J * U, U,
+                            pairs.output.data() + h * pairs_of(J) * U, U);
   }
 }
 
@@ -60,10 +61,11 @@ struct OperandRows {
 };
 
 // Rounds what sequence_sources has made of sequences first..last-1.
-inline void sequence_round_sources(const SequencePrepared<float>& prepared,
-                                   const SequenceOperands<float>& operands,
-                                   const SequencePairOperands& rounded, std::int64_t first,
-                                   std::int64_t last) noexcept {
+template <class Sums>
+void sequence_round_sources(const SequencePrepared<float>& prepared,
+                            const SequenceOperands<float>& operands,
+                            const SequencePairOperands& rounded, std::int64_t first,
+                            std::int64_t last) noexcept {
   const WayWidths widths = prepared.widths();
   const std::int64_t T2 = operands.steps2, I = widths.key, J = widths.value;
   const std::int64_t key_pairs = pairs_of(I), value_rows = pairs_of(T2);
@@ -71,21 +73,17 @@ inline void sequence_round_sources(const SequencePrepared<float>& prepared,
     for (std::int64_t h = 0; h < rounded.key_heads; ++h) {
       const OperandRows keys(prepared, operands, operands.keys, I, b, h);
       const std::int64_t at = b * rounded.key_heads + h;
-      round_rows(T2, I, keys.data, keys.stride, rounded.keys + at * T2 * key_pairs, key_pairs);
-      float largest = 0;
-      for (std::int64_t s = 0; s < T2; ++s) {
-        const float spread =
-            kFromBase2<float> * std::sqrt(sum_of_squares(I, keys.data + s * keys.stride));
-        rounded.spread[at * T2 + s] = spread;
-        largest = larger_or_nan(largest, spread);
-      }
-      rounded.largest_spread[at] = largest;
+      Sums::Rounding::rows(T2, I, keys.data, keys.stride, rounded.keys + at * T2 * key_pairs,
+                           key_pairs);
+      rounded.largest_spread[at] =
+          measure_rows(T2, I, keys.data, keys.stride, kFromBase2<float>, rounded.spread + at * T2);
     }
     Pair* const values = rounded.values + b * rounded.value_heads * value_rows * J;
     for (std::int64_t h = 0; h < rounded.value_heads; ++h) {
       const OperandRows held(prepared, operands, operands.values, J, b, h);
-      round_columns(T2, J, held.data, held.stride, values + h * value_rows * J, J);
+      Sums::Rounding::columns(T2, J, held.data, held.stride, values + h * value_rows * J, J);
     }
+    if (!rounded.finite) continue;
     rounded.finite[b] = all_finite(rounded.value_heads * value_rows * J, values) ? 1.0f : 0.0f;
   }
 }
@@ -124,13 +122,14 @@ class SequencePairHeads {
     plain_.load_source1(w, operands, tile);
     if (lane_heads_ == 1) {
       plain_.transpose_source1(tile);
-      round_columns(G1, tile.width, plain_.source1_transposed(), tile.stride, s1_, tile.stride);
+      Sums::Rounding::columns(G1, tile.width, plain_.source1_transposed(), tile.stride, s1_,
+                              tile.stride);
       if (right_) measure(tile, G1, plain_.source1_transposed());
       return;
     }
     const float* const bias = data_or_null(prepared_.query_bias);
     const std::int64_t HI = lane_heads_ * I;
-    round_rows(tokens, G1, plain_.source1(), G1, s1_rows_, pairs_of(G1));
+    Sums::Rounding::rows(tokens, G1, plain_.source1(), G1, s1_rows_, pairs_of(G1));
     if (bias) fill_rows(tokens, HI, bias, query_rows_);
     multiply_pairs<Sums>(bias ? Start::kAdd : Start::kZero, tokens, HI, pairs_of(G1),
                          {s1_rows_, pairs_of(G1), 1}, {prepared_.pairs.query.data(), HI},
@@ -183,7 +182,8 @@ class SequencePairHeads {
         Heads::for_each_sequence(
             call, tile, [&](std::int64_t b, std::int64_t row, std::int64_t count) {
               const std::int64_t at = b * rounded_->value_heads + (h + i) % rounded_->value_heads;
-              const bool finite = plain_.finite() && rounded_->finite[b] != 0;
+              const bool finite =
+                  plain_.finite() && (!rounded_->finite || rounded_->finite[b] != 0);
               const Right<Pair> held{rounded_->values + at * pairs_of(operands_->steps2) * J, J};
               reads_.read(tile, row, count, context ? Start::kZero : Start::kAdd, finite, i, 1, J,
                           held, nullptr, context ? context + (row * heads + i) * J : y + row * U,
@@ -193,7 +193,7 @@ class SequencePairHeads {
     }
     if (!context) return;
     const std::int64_t width = all * pairs_of(J);
-    round_rows(tokens * all, J, context, J, context_, pairs_of(J));
+    Sums::Rounding::rows(tokens * all, J, context, J, context_, pairs_of(J));
     multiply_pairs<Sums>(Start::kAdd, tokens, U, width, {context_, width, 1},
                          {prepared_.pairs.output.data() + h * pairs_of(J) * U, U}, y, U);
   }
@@ -212,25 +212,35 @@ class SequencePairHeads {
   // The root of the mean square of each lane's query (rows, stride). Each lane is one chain of
   // sums, so a query has the same size however tokens and heads lie.
   void measure(const Tile<float>& tile, std::int64_t rows, const float* query) {
+    const auto lanes = static_cast<std::int64_t>(hn::Lanes(hn::ScalableTag<float>()));
+    std::int64_t j = 0;
+    for (; j + 4 * lanes <= tile.width; j += 4 * lanes) measure_lanes<4>(tile, rows, query, j);
+    for (; j < tile.width; j += lanes) measure_lanes<1>(tile, rows, query, j);
+    largest_size_ = largest_or_nan(tile.rows, sizes_);
+  }
+  // Of kVectors vectors from lane j on.
+  template <int kVectors>
+  void measure_lanes(const Tile<float>& tile, std::int64_t rows, const float* query,
+                     std::int64_t j) {
     const hn::ScalableTag<float> d;
     const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
-    const auto scale = hn::Set(d, 1.0f / static_cast<float>(rows));
-    for (std::int64_t j = 0; j < tile.width; j += lanes) {
-      auto sum = hn::Zero(d);
-      for (std::int64_t i = 0; i < rows; ++i) {
-        const auto value = hn::LoadU(d, query + i * tile.stride + j);
-        sum = hn::MulAdd(value, value, sum);
+    hn::VFromD<decltype(d)> sums[kVectors];
+    for (int v = 0; v < kVectors; ++v) sums[v] = hn::Zero(d);
+    for (std::int64_t i = 0; i < rows; ++i) {
+      for (int v = 0; v < kVectors; ++v) {
+        const auto value = hn::LoadU(d, query + i * tile.stride + j + v * lanes);
+        sums[v] = hn::MulAdd(value, value, sums[v]);
       }
-      hn::StoreU(hn::Sqrt(hn::Mul(sum, scale)), d, sizes_ + j);
     }
-    largest_size_ = 0;
-    for (std::int64_t j = 0; j < tile.rows; ++j) {
-      largest_size_ = larger_or_nan(largest_size_, sizes_[j]);
+    const auto scale = hn::Set(d, 1.0f / static_cast<float>(rows));
+    for (int v = 0; v < kVectors; ++v) {
+      hn::StoreU(hn::Sqrt(hn::Mul(sums[v], scale)), d, sizes_ + j + v * lanes);
     }
   }
   void round_queries(const Tile<float>& tile) {
     measure(tile, widths_.key, query_floats_);
-    round_columns(widths_.key, tile.width, query_floats_, tile.stride, queries_, tile.stride);
+    Sums::Rounding::columns(widths_.key, tile.width, query_floats_, tile.stride, queries_,
+                            tile.stride);
   }
 
   // p (T2, stride) of head h with the logits that are far made in float.

@@ -80,27 +80,28 @@ void multiply_pair_matrices(std::int64_t m, std::int64_t n, std::int64_t k, cons
                             const Pair* b, float* c) noexcept {
   multiply_pairs<Sums>(Start::kAdd, m, n, k, {a, k, 1}, {b, n}, c, n);
 }
-inline void round_matrix_rows(std::int64_t m, std::int64_t k, const float* a, Pair* out) noexcept {
-  round_rows(m, k, a, k, out, pairs_of(k));
+template <class Sums>
+void round_matrix_rows(std::int64_t m, std::int64_t k, const float* a, Pair* out) noexcept {
+  Sums::Rounding::rows(m, k, a, k, out, pairs_of(k));
 }
-inline void round_matrix_columns(std::int64_t k, std::int64_t n, const float* b,
-                                 Pair* out) noexcept {
-  round_columns(k, n, b, n, out, n);
+template <class Sums>
+void round_matrix_columns(std::int64_t k, std::int64_t n, const float* b, Pair* out) noexcept {
+  Sums::Rounding::columns(k, n, b, n, out, n);
 }
 
 template <class Sums>
 constexpr PairKernels pair_table(const char* isa) {
   return {.isa = isa,
-          .prepare = &prepare_pairs,
+          .prepare = &prepare_pairs<Sums>,
           .forward_workspace = &pair_forward_workspace<Sums>,
           .forward = &pair_forward<Sums>,
-          .sequence_prepare = &sequence_prepare_pairs,
-          .sequence_round_sources = &sequence_round_sources,
+          .sequence_prepare = &sequence_prepare_pairs<Sums>,
+          .sequence_round_sources = &sequence_round_sources<Sums>,
           .sequence_forward_workspace = &sequence_pair_forward_workspace<Sums>,
           .sequence_forward = &sequence_pair_forward<Sums>,
           .multiply = &multiply_pair_matrices<Sums>,
-          .round_rows = &round_matrix_rows,
-          .round_columns = &round_matrix_columns};
+          .round_rows = &round_matrix_rows<Sums>,
+          .round_columns = &round_matrix_columns<Sums>};
 }
 
 }  // namespace memattn::kernels::HWY_NAMESPACE

@@ -1,5 +1,5 @@
-// How the work of a call is cut: tiles of tokens, groups of heads, and what a piece costs. Results
-// do not depend on it, and it depends on sizes alone.
+// How the work of a call is split: tiles of tokens, groups of heads, and the cost of a piece. It
+// depends only on sizes, and results do not depend on it.
 #pragma once
 
 #include <algorithm>

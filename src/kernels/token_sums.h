@@ -1,4 +1,4 @@
-// What the backward pass sums over tokens, and what becomes of the sums.
+// The sums over tokens of the backward pass, and the gradients computed from them.
 #pragma once
 
 #include <algorithm>

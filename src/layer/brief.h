@@ -1,4 +1,4 @@
-// What hosts ask before they give up a lock for the time of a call.
+// Whether a call is brief, for frameworks that release a lock during longer calls.
 #pragma once
 
 #include <array>

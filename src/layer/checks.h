@@ -1,4 +1,4 @@
-// Checks of what a caller hands in, all made before anything is written.
+// Checks of arguments, all made before anything is written.
 #pragma once
 
 #include <cstdint>

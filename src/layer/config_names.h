@@ -1,4 +1,4 @@
-// What the layers, and the values of their configs' enumerations, are called in files and messages.
+// The names of layers and of enumeration values in files and messages.
 #pragma once
 
 #include <array>

@@ -1,4 +1,4 @@
-// The weights of a layer in one flat buffer, and the ways to change them.
+// The weights of a layer in one flat buffer, and the functions that change them.
 #pragma once
 
 #include <algorithm>

@@ -2,10 +2,12 @@
 #include "layer/hosted.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 #include <utility>
 
 #include "check.h"
+#include "kernels/bfloat16.h"
 #include "layer/checks.h"
 #include "layer/weights.h"
 
@@ -26,6 +28,16 @@ void ScoresPool<T>::give_back(std::unique_ptr<ScoresCache<T>> cache) noexcept {
     const std::lock_guard lock(mutex_);
     spare_.swap(cache);
   }  // one that was spare already is freed here, without the lock
+}
+
+bool holds_bfloat16(std::span<const float> floats, std::span<const std::uint16_t> halves) noexcept {
+  if (floats.size() != halves.size()) return false;
+  std::uint32_t differs = 0;  // without a branch, so that the loop takes vectors
+  for (std::size_t i = 0; i < floats.size(); ++i) {
+    differs |= std::bit_cast<std::uint32_t>(floats[i]) ^
+               std::bit_cast<std::uint32_t>(kernels::from_bfloat16(halves[i]));
+  }
+  return differs == 0;
 }
 
 template <typename Layer>

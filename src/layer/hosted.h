@@ -1,6 +1,6 @@
-// A layer for a framework that owns the weights and hands in where they lie: keeps a copy of the
-// latest weights with what is folded from them, and makes it again when a value has changed and
-// only then. `Layer` is MemoryAugmentedAttention<T>, CrossAttention<T> or HierarchicalAttention<T>.
+// A layer for a framework that owns the weights and passes their addresses. It keeps a copy of the
+// latest weights and their folded products, and folds again only if a value has changed. `Layer` is
+// MemoryAugmentedAttention<T>, CrossAttention<T> or HierarchicalAttention<T>.
 #pragma once
 
 #include <atomic>
@@ -38,6 +38,9 @@ class ScoresPool {
   std::mutex mutex_;
   std::unique_ptr<ScoresCache<T>> spare_;
 };
+
+// Whether the floats are those bfloat16 numbers, as many, bit by bit.
+bool holds_bfloat16(std::span<const float> floats, std::span<const std::uint16_t> halves) noexcept;
 
 // The weights of one moment. A layer that folds on demand also needs to know which of its folds are
 // there: bits, whose meaning is the caller's.
@@ -86,9 +89,9 @@ class HostedCall {
 
 // Thread-safe. Holds its lock for moments only, never while it compares values or folds.
 //
-// Values are compared, bit by bit, because nobody else can tell that they changed: PyTorch's
-// version counters miss a write through .data, a NumPy view or shared memory. At the documented
-// example's shape (docs/math.md) a comparison takes a sixth of the time of a fold.
+// Values are compared bit by bit, since nothing else shows that they changed: PyTorch's version
+// counters miss a write through .data, a NumPy view or shared memory. At the documented example's
+// shape (docs/math.md) a comparison takes a sixth of the time of a fold.
 template <typename Layer>
 class HostedLayer {
  public:

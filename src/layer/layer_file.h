@@ -1,5 +1,5 @@
-// The file of any layer, as docs/format.md says: the weights as safetensors, and the config that
-// gives them meaning in its metadata.
+// The file of any layer, specified in docs/format.md: the weights as safetensors, and the config in
+// its metadata.
 #pragma once
 
 #include <filesystem>

@@ -1,4 +1,4 @@
-// Limits that no layer in use meets: sizes beyond them could overflow, or take memory without end.
+// Limits far beyond practical sizes: larger ones could overflow or exhaust memory.
 #pragma once
 
 #include <cstdint>

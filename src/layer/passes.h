@@ -1,6 +1,6 @@
 // The fold as pieces of heads, a forward or backward pass as pieces of tokens, that threads share.
-// How a call is cut depends on its shape alone, and sums are added in one order, so the result does
-// not depend on who computes what.
+// How a call is split depends only on its shape, and sums are added in a fixed order, so results do
+// not depend on which thread computes which piece.
 #pragma once
 
 #include <span>

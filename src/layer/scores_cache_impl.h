@@ -1,4 +1,4 @@
-// The inside of ScoresCache, for the layer that fills it.
+// The implementation of ScoresCache, for the layer that fills it.
 #pragma once
 
 #include <cstdint>

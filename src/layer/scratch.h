@@ -1,5 +1,5 @@
-// Memory that a call needs for its own duration, owned by the calling thread: taking it locks
-// nothing, and allocates only when this thread has never needed as much.
+// Scratch memory of a call, owned by the calling thread. Taking it needs no lock, and allocates
+// only if the thread needs more than before.
 #pragma once
 
 #include <cstdint>

@@ -59,7 +59,8 @@ class SequenceAttention {
   void forward(const kernels::SequencePrepared<T>& fold, const kernels::Call& call,
                const SequenceInputs<T>& inputs, const kernels::SequenceForwardArrays<T>& arrays,
                bool training) const {
-    const bool rounded = precision_ == Precision::kBFloat16 && !training;
+    const bool rounded = precision_ == Precision::kBFloat16 && !training &&
+                         rounding_pays(dims_, fold.way, inputs.steps2);
     sequence_forward_pass(kernels_, fold, weights_, call, inputs, arrays, rounded);
   }
   void backward(const kernels::Call& call, const SequenceInputs<T>& inputs,

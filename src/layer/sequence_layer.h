@@ -1,5 +1,5 @@
-// What the layers of attentions between two inputs have in common: a config, weights, and `kSides`
-// attentions that read them.
+// The base of the layers with attention between two inputs: a config, weights, and `kSides`
+// attentions.
 #pragma once
 
 #include <array>

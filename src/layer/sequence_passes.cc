@@ -32,11 +32,11 @@ class Rounding {
   Rounding(const kernels::SequencePrepared<T>& prepared, bool rounded)
       : prepared_(prepared), rounded_(rounded) {}
 
-  kernels::SequencePairOperands place(std::int64_t batch, std::int64_t steps2,
+  kernels::SequencePairOperands place(std::int64_t batch, std::int64_t steps2, bool masked,
                                       kernels::Carver<T>& carver) const {
     if constexpr (std::is_same_v<T, float>) {
       if (rounded_) {
-        return kernels::SequencePairOperands::place(prepared_, batch, steps2, carver);
+        return kernels::SequencePairOperands::place(prepared_, batch, steps2, masked, carver);
       }
     }
     return {};
@@ -115,7 +115,7 @@ void sequence_forward_pass(const kernels::Kernels<T>& kernels,
   const auto operands_of = [&](std::int64_t batch, T* base) {
     kernels::Carver<T> carver(base);
     const Operands operands = Operands::place(prepared, batch, T2, carver);
-    const kernels::SequencePairOperands pairs = rounding.place(batch, T2, carver);
+    const kernels::SequencePairOperands pairs = rounding.place(batch, T2, call.mask.any(), carver);
     return std::tuple(operands, pairs, aligned(carver.taken()));
   };
   const std::int64_t of_one = std::get<2>(operands_of(1, nullptr));

@@ -1,6 +1,6 @@
 // The fold, forward and backward passes of an attention between two inputs, as pieces that threads
-// share. How a call is cut depends on its shape alone, and sums are added in one order, so the
-// result does not depend on who computes what.
+// share. How a call is split depends only on its shape, and sums are added in a fixed order, so
+// results do not depend on which thread computes which piece.
 #pragma once
 
 #include "kernels/kernel_table.h"

@@ -1,4 +1,4 @@
-// What the passes share: scratch that pieces lend each other, and sums of parts.
+// What the passes share: scratch of pieces, and sums of parts.
 #pragma once
 
 #include <algorithm>

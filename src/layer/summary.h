@@ -1,4 +1,4 @@
-// A layer as a table for people.
+// The summary of a layer as a text table.
 #pragma once
 
 #include <string>

@@ -88,6 +88,26 @@ double empty_lanes(const kernels::SequenceDims& dims, const Way& way, std::int64
 
 }  // namespace
 
+// Neither the batch nor the number of queries has a say, so that cuts of them change no bit; there
+// are taken to be as many queries as keys. AVX512-BF16 on a Zen 5, times faster than float32, by
+// multiply-adds for each rounded value: cross-xtft 7.6 and 0.86, hier-xtft 7 and 11 and 0.84, cross
+// 56 and 1.42.
+bool rounding_pays(const kernels::SequenceDims& dims, const Way& way, std::int64_t steps2) {
+  constexpr double kLeast = 16;
+  const kernels::WayWidths widths(dims, way);
+  const auto number = [](std::int64_t value) { return static_cast<double>(value); };
+  const double T2 = number(steps2), H = number(dims.num_heads), U = number(dims.units);
+  const double G1 = number(widths.source1), I = number(widths.key), J = number(widths.value);
+  const bool right = way.logits == Way::Logits::kRight;
+  const bool keys_of_all = way.logits == Way::Logits::kLeft;
+  const bool values_of_all = way.read == Way::Read::kSource;
+  const bool output = way.read != Way::Read::kValue;
+  const double products = (right ? 0 : G1 * I) + T2 * (I + J) + (output ? J * U : 0);
+  const double rounded = G1 / H + (right ? 0 : I) + T2 + (output ? J : 0) +
+                         (keys_of_all ? I / H : I) + (values_of_all ? J / H : J);
+  return products >= kLeast * rounded;
+}
+
 SequenceRoute cheapest_route(const kernels::SequenceDims& dims, std::int64_t batch,
                              std::int64_t steps1, std::int64_t steps2, bool training) {
   double least = std::numeric_limits<double>::infinity();

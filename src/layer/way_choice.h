@@ -1,5 +1,5 @@
-// Which way an attention between two inputs is computed: the seven that are kept, what each costs,
-// and the rule.
+// The choice of the route of an attention between two inputs: the seven routes, their costs, and
+// the rule.
 #pragma once
 
 #include <cstdint>
@@ -38,5 +38,10 @@ WayCost cost_of(const kernels::SequenceDims& dims, const kernels::Way& way, std:
 // step folds anew, of the whole batch and the fold. Empty lanes count as if they were full.
 SequenceRoute cheapest_route(const kernels::SequenceDims& dims, std::int64_t batch,
                              std::int64_t steps1, std::int64_t steps2, bool training);
+
+// Whether bfloat16 makes a forward pass faster: whether a head's products are long enough to make
+// up for rounding what they multiply. Else a pass in bfloat16 computes in float32, on every
+// machine.
+bool rounding_pays(const kernels::SequenceDims& dims, const kernels::Way& way, std::int64_t steps2);
 
 }  // namespace memattn

@@ -1,4 +1,4 @@
-// Mean losses of forecast errors, over the errors that count.
+// Mean losses of forecast errors, over the errors with a weight.
 #pragma once
 
 #include <cstdint>

@@ -1,6 +1,6 @@
 // Trains one model step by step: learning-rate schedule, clipping, AdamW and the moving average of
-// the weights. It sees flat buffers of floats and knows no model. Training may stop between any two
-// steps and go on later.
+// the weights. It works on flat buffers of floats, independent of the model. Training may stop
+// between any two steps and continue later.
 #pragma once
 
 #include <cstdint>

@@ -1,6 +1,8 @@
 """The layers of two inputs, with inputs and golden files, for tests of what both must do."""
 
-from typing import Any
+import os
+from collections.abc import Iterable
+from typing import Any, TypeVar
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from memattn import CrossAttention, HierarchicalAttention
 
 from .golden import FOLDER, read
 
+T = TypeVar("T")
 PairLayer = CrossAttention | HierarchicalAttention
 
 KINDS = ("cross", "hierarchical")
@@ -22,6 +25,12 @@ WIDTHS = {
 MASKS = ("attention_mask", "query_mask", "value_mask", "short_mask", "long_mask")
 FILES = sorted((FOLDER / "siblings").glob("*.safetensors"))
 CASES = [file.stem for file in FILES if not file.stem.startswith(("train_", "keras2_"))]
+
+
+def on_jax_some(cases: Iterable[T]) -> list[T]:
+    """All cases, but every third one on JAX, which compiles each, unless MEMATTN_LONG_TESTS=1."""
+    short = os.environ.get("MEMATTN_TEST_HOST") == "jax" and "MEMATTN_LONG_TESTS" not in os.environ
+    return list(cases)[:: 3 if short else 1]
 
 
 def small(kind: str, **options: Any) -> PairLayer:

@@ -68,19 +68,19 @@ def test_bad_numbers(write_csv: Write, cell: str, kind: str, said: str) -> None:
 @pytest.mark.parametrize(
     ("content", "kind", "line", "said"),
     [
-        (b"", "empty-file", None, "an empty file"),
-        (b"\n\n", "empty-file", None, "an empty file"),
-        (b"a,b\n", "no-rows", 1, "a header and no rows"),
+        (b"", "empty-file", None, "the file is empty"),
+        (b"\n\n", "empty-file", None, "the file is empty"),
+        (b"a,b\n", "no-rows", 1, "no rows below its header"),
         (b"a,b\n1,2\n1\n", "ragged-row", 3, "found 1 cells, expected 2"),
         (b"a,b\n1,2,3\n", "ragged-row", 2, "found 3 cells, expected 2"),
-        (b"a,b,a\n1,2,3\n", "duplicate-column", 1, '"a" twice (columns 1 and 3)'),
+        (b"a,b,a\n1,2,3\n", "duplicate-column", 1, 'two columns "a" (columns 1 and 3)'),
         (b"a\n1\n\xe9\n", "encoding", 3, "0xE9"),
         (b"a\n1\0\n", "encoding", 2, "NUL"),
         (b"a\n1\n\x80\n", "encoding", 3, "Windows-1252 or Latin-1"),
         ("a\n1\n".encode("utf-16")[:-1], "encoding", 1, "damaged UTF-16"),
         (b'a\n1\n"2\n3\n', "malformed-csv", 3, "quotes"),
         (b'a\n1\n"2"x\n', "malformed-csv", 3, "quotes"),
-        (b"a\n" + b"9" * 200_000 + b"\n", "malformed-csv", 2, "no CSV"),
+        (b"a\n" + b"9" * 200_000 + b"\n", "malformed-csv", 2, "not valid CSV"),
     ],
 )
 def test_bad_files(
@@ -107,7 +107,7 @@ def test_not_a_file(tmp_path: Path) -> None:
         (lambda path: path.symlink_to("/dev/zero"), "not-a-file", "found a device, expected a CSV"),
         (lambda path: path.symlink_to("/dev/null"), "not-a-file", "found a device, expected a CSV"),
         (lambda path: path.symlink_to(path), "unreadable", "cannot be read: Too many levels of"),
-        (lambda path: os.mkfifo(path), "empty-file", "an empty file"),
+        (lambda path: os.mkfifo(path), "empty-file", "the file is empty"),
         (lambda path: path.symlink_to("/proc/self/mem"), "unreadable", "Input/output error"),
         (lambda path: path.symlink_to("x" * 300), "unreadable", "cannot be read: File name too"),
     ],
@@ -138,7 +138,7 @@ def test_pipes_are_read_to_a_bound(count: int, monkeypatch: pytest.MonkeyPatch) 
         if count == 3:
             assert read_csv(path).rows == [["a"], ["a"]]
         else:
-            with pytest.raises(DataError, match="found more than 300,000 bytes in a pipe; save"):
+            with pytest.raises(DataError, match="the pipe has more than 300,000 bytes; save"):
                 read_csv(path)
     finally:
         os.close(reader)
@@ -244,7 +244,9 @@ def test_numbers_of_two_meanings(write_csv: Write, header: str, cells: list[str]
     ],
 )
 def test_a_first_line_of_data(write_csv: Write, text: str) -> None:
-    with pytest.raises(DataError, match=r"in the first line, expected the names .* such as") as e:
+    with pytest.raises(
+        DataError, match=r"in the first line, expected column names; .* such as"
+    ) as e:
         panel_from_file(write_csv(text))
     assert (e.value.kind, e.value.line) == ("no-header", 1)
 
@@ -290,7 +292,7 @@ def test_a_column_of_signs_is_said_where_there_is_no_other(write_csv: Write) -> 
         panel_from_file(write_csv("\n".join(["ds,rate", *rows])))
     panel = panel_from_file(write_csv("\n".join(["ds,rate,y", *[f"{row},7" for row in rows]])))
     assert panel.ids.tolist() == ["y"]
-    with pytest.raises(DataError, match='found no column of numbers to forecast among "ds", "x"'):
+    with pytest.raises(DataError, match='there is no numeric column to forecast among "ds", "x"'):
         panel_from_file(write_csv("ds,x\n2024-01-01,a\n2024-01-02,b\n"))
 
 
@@ -323,10 +325,10 @@ def test_other_empty_columns_and_rows_stay(write_csv: Write) -> None:
 @pytest.mark.parametrize(
     ("text", "kind", "said"),
     [
-        (",,\n,,\n", "empty-file", "found an empty file"),
-        ("a,b\n,\n", "no-rows", "a header and no rows"),
-        ("a,,\n1,2,3\n", "duplicate-column", "columns 2 and 3); give each one; is line 1 a title?"),
-        ("a,b,,\n1,2,3,4\n", "duplicate-column", "without a name (columns 3 and 4); give each one"),
+        (",,\n,,\n", "empty-file", "the file is empty"),
+        ("a,b\n,\n", "no-rows", "no rows below its header"),
+        ("a,,\n1,2,3\n", "duplicate-column", "columns 2 and 3); name them; is line 1 a title?"),
+        ("a,b,,\n1,2,3,4\n", "duplicate-column", "have no name (columns 3 and 4); name them"),
         (
             "Sales,\n\nds,y,z\n",
             "ragged-row",

@@ -207,6 +207,6 @@ def test_a_column_called_as_its_folder(tmp_path: Path) -> None:
     part = tmp_path / "shop=1" / "a.parquet"
     part.parent.mkdir()
     TABLE.assign(shop="1").to_parquet(part)
-    with pytest.raises(DataError, match='"shop": found this column in the file and as the') as e:
+    with pytest.raises(DataError, match='"shop": this column is in the file and in the') as e:
         panel_from_file(tmp_path)
     assert (e.value.kind, e.value.file) == ("duplicate-column", part)

@@ -82,7 +82,7 @@ def test_what_cannot_be() -> None:
     before = layer.weights
     gradients = layer.backward(np.ones((1, 1, 6)), np.ones((1, 1, 6)))
     optimizer = SGD()
-    with pytest.raises(ValueError, match=r"gradients: found no 'memory'"):
+    with pytest.raises(ValueError, match=r"gradients: lacks 'memory'"):
         optimizer.step(layer, {n: g for n, g in gradients.items() if n != "memory"})
     with pytest.raises(ValueError, match=r"gradients\['memory'\]: found shape \(1, 6\)"):
         optimizer.step(layer, {**gradients, "memory": np.ones((1, 6))})

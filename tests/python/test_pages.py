@@ -12,7 +12,9 @@ import pytest
 
 from .pages import ROOT, blocks, run
 
-ENGINES = ("dask", "ray", "spark")  # only the blocks that say so
+ENGINES = ("dask", "ray", "spark")
+ADAPTERS = ("sktime", "darts", "fev", "nixtla")
+ALONE = ENGINES + ADAPTERS  # only the blocks that say so
 HOST = os.environ.get("MEMATTN_TEST_HOST")
 PAGES = {
     "keras2": ["keras", "xtft"],
@@ -20,6 +22,7 @@ PAGES = {
     "torch": ["pytorch"],
     "jax": ["jax"],
     **{engine: ["scale"] for engine in ENGINES},
+    **{adapter: ["adapters"] for adapter in ADAPTERS},
     None: [
         *("numpy", "cross-attention", "hierarchical-attention"),
         *("forecasting", "covariates", "migrating", "scale", "intervals", "prior"),
@@ -54,7 +57,7 @@ START = "start"  # test_start_pages.py
 def test_blocks_run(page: str, tmp_path: Path) -> None:
     found = blocks(ROOT / "docs" / f"{page}.md", "python")
     assert {block.only for block in found} <= {"", *filter(None, PAGES)}
-    wanted = (HOST,) if HOST in ENGINES else ("", HOST)
+    wanted = (HOST,) if HOST in ALONE else ("", HOST)
     code = [block.code for block in found if block.only in wanted]
     assert code
     program = tmp_path / "page.py"

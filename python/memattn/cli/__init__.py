@@ -1,6 +1,6 @@
 """The command `memattn`.
 
-This module is all that is loaded before signals are in hand, so it imports next to nothing.
+This module is loaded before the signal handlers are installed, so it imports next to nothing.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from memattn.cli.streams import prepare_streams
 def main() -> None:
     """Runs the command line and exits."""
     prepare_streams()
-    os.environ["MPLBACKEND"] = "agg"  # pictures go to files, whatever is set for notebooks
+    os.environ["MPLBACKEND"] = "agg"  # pictures go to files, whatever backend a notebook has set
     end_on_signals()
     if importlib.util.find_spec("click") is None:
         from memattn.cli.errors import WRONG, told

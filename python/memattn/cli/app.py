@@ -1,4 +1,4 @@
-"""The command `memattn`: the group of its commands, and how a command line is run."""
+"""The command `memattn`: its subcommands, and the function that runs a command line."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ Examples:
   memattn doctor model.keras
 \n\b
 Environment:
-  MEMATTN_COMMAND_OPTION  a value for an option, e.g. MEMATTN_FORECAST_HORIZON=14
-  MEMATTN_NUM_THREADS     threads to compute with
-  MEMATTN_FORCE_ISA       the instruction set to compute with
-  NO_COLOR                any value: text without colours
+  MEMATTN_COMMAND_OPTION  value of an option, e.g. MEMATTN_FORECAST_HORIZON=14
+  MEMATTN_NUM_THREADS     number of threads
+  MEMATTN_FORCE_ISA       instruction set, such as avx2
+  NO_COLOR                if set, text has no colours
 """
 
 
 def run(arguments: list[str]) -> int:
     """Runs the command line `arguments` and returns the exit code."""
     output.reset()
-    # A name that the terminal's encoding lacks is shown as an escape, and is no reason to fail.
+    # Characters that the terminal's encoding lacks are shown as escapes instead of raising.
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # text streams here
 
-    def as_json() -> bool:  # also where the mistake precedes --json
+    def as_json() -> bool:  # also if parsing failed before it reached --json
         return output.mode.json or "--json" in arguments
 
     try:
@@ -53,11 +53,11 @@ def run(arguments: list[str]) -> int:
         context = error.ctx if isinstance(error, click.UsageError) else None
         hint = f"try: {context.command_path if context else 'memattn'} --help"
         return told("usage", error.format_message(), as_json(), WRONG, hint)
-    except BrokenPipeError:  # the reader of our output, such as head, has gone
+    except BrokenPipeError:  # the process that reads stdout, such as head, has ended
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return MACHINE
     except BaseException as error:
-        # A panic of Polars is no Exception.
+        # Polars raises its PanicException as a BaseException.
         if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
             raise
         return failed(error, as_json())
@@ -90,7 +90,7 @@ def _show_version(context: click.Context, parameter: click.Parameter, wanted: bo
 )  # fmt: skip
 @click.pass_context
 def _memattn(context: click.Context, /) -> None:
-    """Forecast time series; look into layers that attend over a learned memory."""
+    """Forecast time series, and inspect, check and convert attention layers with a memory."""
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
 

@@ -1,4 +1,4 @@
-"""`memattn backtest`: forecasts of windows of the past, as they would have been made then."""
+"""`memattn backtest`: forecasts past windows with only the rows known at that time."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 )
 @option(
     "--windows", "n_windows", type=Number(), required=True, metavar="K", group="Data",
-    help="Windows of each series to forecast; the last one ends with the series.",
+    help="Number of windows to forecast in each series; the last one ends with the series.",
 )  # fmt: skip
 @option(
     "--step-size", type=Number(), metavar="N", group="Data",
@@ -44,18 +44,18 @@ if TYPE_CHECKING:
 )  # fmt: skip
 @static_option
 @level_option("Level of an interval")
-@output_option("backtest.csv", f"File for the forecasts and the values that came{TABLE}")
+@output_option("backtest.csv", f"File for the forecasts and the actual values{TABLE}")
 def backtest(
     training: Training, n_windows: int, step_size: int | None, refit: bool, path: Path | None
 ) -> None:
     """Forecast the last windows of each series, without looking ahead.
 
-    DATA and the training are those of memattn forecast. One model is trained on the rows before the
-    first of all windows, which also give its settings and intervals; it forecasts all windows. With
-    --refit, each window has a model of its own.
+    DATA and the training options are those of memattn forecast. One model forecasts all windows.
+    It is trained on the rows before the first window, which also determine its settings and
+    intervals. With --refit, each window gets a model of its own.
 
-    Writes the columns unique_id, ds, cutoff (the time of the last row that was known), y, memattn,
-    and for each level memattn-lo-80 and memattn-hi-80.
+    Writes the columns unique_id, ds, cutoff (the time of the last known row), y, memattn, and for
+    each level the interval bounds, such as memattn-lo-80 and memattn-hi-80.
     """
     from memattn.cli.documents import accuracy_document, input_document, notes_document
     from memattn.cli.render import print_accuracy
@@ -83,7 +83,7 @@ def backtest(
         "files": {"forecasts": str(path)},
     }
     output.print_json("backtest", document)
-    models = "a model for each window" if refit else "one model of the rows before them"
+    models = "a model for each window" if refit else "one model, trained on the rows before them"
     print_accuracy(result, f"Accuracy on {len(result):,} windows of {horizon:,} rows, by {models}:")
     output.say("")
     output.say_written()

@@ -26,10 +26,10 @@ def convert(source: Path, target: Path, name: str | None) -> None:
 
     The layer is a MemoryAugmentedAttention, a CrossAttention or a HierarchicalAttention.
 
-    SOURCE is a model or its weights: .keras, .weights.h5 or .h5 of Keras 2 and 3, .npz of NumPy, a
-    state_dict of PyTorch (.pt, .pth), or .safetensors. Nothing in it is executed.
+    SOURCE is a model or its weights: .keras, .weights.h5 or .h5 (Keras 2 and 3), .npz (NumPy),
+    .pt or .pth (a PyTorch state_dict), or .safetensors. No code in the file is executed.
 
-    The ending of TARGET decides its format: .safetensors, .weights.h5, .npz, .pt, .pth or .onnx.
+    The suffix of TARGET selects its format: .safetensors, .weights.h5, .npz, .pt, .pth or .onnx.
     """
     from dataclasses import asdict
 

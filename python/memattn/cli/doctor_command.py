@@ -1,4 +1,4 @@
-"""`memattn doctor`: whether a layer is ill, what to do, and the repair of slots that are alike."""
+"""`memattn doctor`: checks layers for faults and repairs identical slots."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ STYLES = {"error": "bold red", "warning": "yellow", "note": ""}
 @second_option
 @option(
     "--repair", "repaired", type=FILE, metavar="FILE", group="Output",
-    help="File for the layer with its identical slots made different; its ending decides the "
+    help="File for a repaired layer, whose identical slots differ; its suffix selects the "
     "format, as for memattn convert.",
 )  # fmt: skip
 @option(
@@ -60,18 +60,18 @@ def doctor(
     repaired: Path | None,
     seed: int,
 ) -> int:
-    """Examine layers for faults, and repair some.
+    """Check layers for faults, and repair identical slots.
 
-    FILE is a layer or a model in any format that memattn convert reads. Of a model with several
-    layers all are examined, unless --layer names one; --data and --repair are for one layer.
+    FILE is a layer or a model in any format that memattn convert reads. If a model has several
+    layers, all are checked, unless --layer names one; --data and --repair require a single layer.
 
-    Looks for NaN, identical slots, uniform attention, slots that no token reads, heads that do
-    nothing, exploding logits, and layers that no training has moved. In a CrossAttention or
-    HierarchicalAttention also for an output that does not depend on its query, a source that is
-    not read, and heads that are equal or have collapsed to one direction. The exit code is 0
-    for healthy layers, 3 for an ill one, and 2 if a layer could not be examined.
+    Checks for NaN, identical slots, uniform attention, slots that no token reads, heads without
+    effect, exploding logits, and layers that were never trained. In a CrossAttention or
+    HierarchicalAttention it also checks for an output that does not depend on its query, a source
+    that is not read, and heads that are equal or have collapsed to one direction. The exit code is
+    0 if all layers are healthy, 3 if a fault was found, and 2 if a layer could not be checked.
 
-    --repair adds a random jitter to identical slots, so that training can tell them apart again; it
+    --repair adds a random jitter to identical slots, so that training can separate them again. It
     changes the output by at most a thousandth. The exit code is then that of the repaired layer, or
     2 if there was nothing to repair.
     """
@@ -119,7 +119,7 @@ def doctor(
 
 
 def _tell_all(file: Path, examined: list[tuple[FoundLayer, Diagnosis]]) -> int:
-    """Tells of every layer of a model; returns the exit code."""
+    """Prints the diagnosis of every layer of a model and returns the exit code."""
     healthy = all(diagnosis.healthy for _, diagnosis in examined)
     layers = [
         {"layer": found.name, "class": found.layer, **_document(diagnosis)}
@@ -149,9 +149,7 @@ def _repair(layer: Layer, seed: int, diagnosis: Diagnosis, file: Path) -> Repair
 
     if not isinstance(layer, MemoryAugmentedAttention):
         kind = type(layer).__name__
-        problem = (
-            f"found a {kind}, expected a MemoryAugmentedAttention: {{repair}} makes slots differ"
-        )
+        problem = f"{{repair}} works on a MemoryAugmentedAttention only; this is a {kind}"
         raise DataError("option", problem, file=file, argument="repair")
     try:
         return repair(layer, seed, diagnosis.tokens)
@@ -161,24 +159,24 @@ def _repair(layer: Layer, seed: int, diagnosis: Diagnosis, file: Path) -> Repair
 
 
 def _print_diagnosis(diagnosis: Diagnosis, title: str) -> None:
-    state = "healthy" if diagnosis.healthy else "ill"
-    output.say(f"{title}: {state}, read with {diagnosis.tokens.source}", "bold")
+    state = "healthy" if diagnosis.healthy else "faulty"
+    output.say(f"{title}: {state}, checked with {diagnosis.tokens.source}", "bold")
     for one in diagnosis.findings:
         output.say(f"\n{one.severity}: {one.name}: {one.found}", STYLES[one.severity])
         output.say_item(one.meaning)
         output.say_item(f"What to do: {one.advice}")
     for name, reason in diagnosis.not_judged.items():
-        output.say(f"\nnot examined: {name}: {reason}")
+        output.say(f"\nnot checked: {name}: {reason}")
 
 
 def _print_repair(done: Repair) -> None:
     slots, seed = len(done.slots), done.seed
     output.say(f"\nRepaired {slots:,} slots with a jitter of {done.jitter:.2g} (seed {seed}).")
     output.say_item(
-        f"The output of these tokens changed by {done.measured:.2g} of its size; for tokens of "
-        f"norm up to {done.token_norm:.3g} the bound is {done.bound:.2g}."
+        f"The output for these tokens changed by {done.measured:.2g} of its norm. For any token "
+        f"of norm up to {done.token_norm:.3g}, the bound is {done.bound:.2g}."
     )
-    output.say_item("Continue the training: the repaired slots hold nothing yet.")
+    output.say_item("Train the layer further: the repaired slots have learned nothing yet.")
 
 
 def _repair_document(done: Repair, last: Diagnosis, file: Path | None) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Forecasts and what they rest on as JSON documents; numbers that are not defined become null."""
+"""Parts of the JSON documents about forecasts; undefined numbers become null."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from memattn.forecast.measured import METHODS
 
 
 def input_document(file: Path, panel: Panel) -> dict[str, Any]:
-    """What was forecast."""
+    """Returns the description of the data: file, series, values, frequency and season."""
     return {
         "file": str(file),
         "series": len(panel),
@@ -29,7 +29,7 @@ def input_document(file: Path, panel: Panel) -> dict[str, Any]:
 
 
 def passes_document(file: Path, passes: Passes, forecaster: Forecaster) -> dict[str, Any]:
-    """As `input_document`, of files that were read in passes."""
+    """Returns the same as `input_document`, for files that were read in passes."""
     return {
         "file": str(file),
         "series": passes.series,
@@ -40,12 +40,12 @@ def passes_document(file: Path, passes: Passes, forecaster: Forecaster) -> dict[
 
 
 def notes_document(notes: Sequence[Note]) -> list[dict[str, Any]]:
-    """What was found and done."""
+    """Returns the notes about the data, with their texts."""
     return [vars(note) | {"text": note_text(note)} for note in notes]
 
 
 def training_document(forecaster: Forecaster, seconds: float) -> dict[str, Any]:
-    """What was chosen and done in a training."""
+    """Returns the notes, the settings and the duration of a training."""
     return {
         "notes": notes_document(forecaster.notes),
         "settings": {name: vars(setting) for name, setting in forecaster.settings.items()},
@@ -54,7 +54,7 @@ def training_document(forecaster: Forecaster, seconds: float) -> dict[str, Any]:
 
 
 def note_text(note: Note) -> str:
-    """A note in which arguments have the names of their options."""
+    """Returns the text of a note, with arguments named as command-line options."""
     head, advice, rest = note.text.partition(TO_USE_COLUMNS)
     for argument in EXOG:
         advice = advice.replace(argument, option_of(argument))
@@ -62,7 +62,7 @@ def note_text(note: Note) -> str:
 
 
 def accuracy_document(result: Evaluation | None) -> dict[str, Any] | None:
-    """Errors and coverage, overall and by step ahead."""
+    """Returns errors and coverage, overall and by step ahead."""
     if result is None:
         return None
     return {
@@ -82,7 +82,7 @@ def accuracy_document(result: Evaluation | None) -> dict[str, Any] | None:
 
 
 def forecast_records(found: Forecasts) -> list[dict[str, Any]]:
-    """The rows of the forecast table."""
+    """Returns the rows of the forecast table."""
     table = forecast_frame(found.panel, found.values, found.intervals, kind="small")
     columns = table.to_dict()
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]

@@ -1,4 +1,4 @@
-"""How a command ends otherwise than with its work done: exit codes, and what is told on stderr."""
+"""Exit codes, and the error messages that commands write to stderr."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 DONE, MACHINE, WRONG, ILL, INTERNAL = 0, 1, 2, 3, 70
-SCHEMA = 1  # of the JSON documents, docs/json.md; a key that goes or changes makes it 2
-STDIN = Path("<stdin>")  # the place in messages about what came from there
-# What the command line calls an argument of the library.
+SCHEMA = 1  # version of the JSON documents, docs/json.md; removing or changing a key makes it 2
+STDIN = Path("<stdin>")  # the file name of standard input in messages
+# Python argument -> its name on the command line.
 OPTIONS = {
     **{
         "data": "DATA",
@@ -45,8 +45,8 @@ NAMESAKES = (
 )
 
 
-class Stopped(Exception):  # noqa: N818  # it is none
-    """A signal, `number`, has stopped a training, which `checkpoint` keeps if it has begun."""
+class Stopped(Exception):  # noqa: N818  # it is no error
+    """Signal `number` has stopped training; `checkpoint` exists if training had begun."""
 
     def __init__(self, number: int, checkpoint: Path) -> None:
         super().__init__(number, checkpoint)
@@ -54,13 +54,13 @@ class Stopped(Exception):  # noqa: N818  # it is none
 
 
 def option_of(argument: str) -> str:
-    """The word for an argument in messages; a setting that is no option stays as it is."""
+    """Returns the command-line name of a Python argument, or the argument if it has none."""
     same = f"--{argument.replace('_', '-')}" if argument in NAMESAKES else argument
     return OPTIONS.get(argument, same)
 
 
 def told(kind: str, message: str, as_json: bool, code: int, hint: str = "", **place: Any) -> int:
-    """Tells on stderr what is wrong; returns the exit code."""
+    """Writes an error to stderr and returns the exit code."""
     if not as_json:
         sys.stderr.write(f"memattn: {message}\n" + (f"{hint}\n" if hint else ""))
         return code
@@ -73,10 +73,10 @@ def told(kind: str, message: str, as_json: bool, code: int, hint: str = "", **pl
 
 
 def failed(error: BaseException, as_json: bool) -> int:
-    """Tells what has ended a command; returns the exit code.
+    """Writes the error that ended a command to stderr and returns the exit code.
 
-    Errors of options and data come as DataError, with their place. The others are those of the
-    machine, of the environment's variables, and faults of this program.
+    A DataError is about options or data and knows its file, line and column. Other errors are
+    about the machine or environment variables, or are bugs of memattn.
     """
     from memattn import FormatError
     from memattn.errors import DataError, printable
@@ -98,9 +98,9 @@ def failed(error: BaseException, as_json: bool) -> int:
     if isinstance(error, ModuleNotFoundError) and "pip install" in text:
         return told("missing-extra", text, as_json, WRONG)
     if isinstance(error, ImportError) and not (error.name or "").startswith("memattn"):
-        # Such as PyArrow 26 beside NumPy 1, which it does not tell pip.
+        # For example PyArrow 26 with NumPy 1, a conflict that its package metadata does not state.
         return told("broken-package", f"a package cannot be imported: {text}", as_json, WRONG)
-    _, variable, problem = text.partition("MEMATTN_")  # after the name of the function that read it
+    _, variable, problem = text.partition("MEMATTN_")  # drops the name of the function before it
     if variable and isinstance(error, RuntimeError | ValueError):
         return told("environment", variable + problem, as_json, WRONG)
     if isinstance(error, OSError):
@@ -109,7 +109,7 @@ def failed(error: BaseException, as_json: bool) -> int:
     message = f"internal error: {type(error).__name__}: {text}"
     if sys.flags.dev_mode and not as_json:
         traceback.print_exception(error)
-    hint = "to report this fault, run the same command as: python -X dev -m memattn.cli ..."
+    hint = "to report this bug, run the same command as: python -X dev -m memattn.cli ..."
     return told("internal", message, as_json, INTERNAL, hint)
 
 

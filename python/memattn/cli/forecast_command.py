@@ -1,4 +1,4 @@
-"""`memattn forecast`: trains, tells how accurate the model is, writes forecasts."""
+"""`memattn forecast`: trains a model, prints its accuracy and writes forecasts."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ if TYPE_CHECKING:
 @output_option("forecast.csv", f"File for the forecasts{TABLE}")
 @option(
     "--report", type=FILE, metavar="FILE", group="Output",
-    help="File for an HTML page with figures of forecasts, accuracy and memory.",
+    help="File for an HTML report with figures of the forecasts, their accuracy and the memory.",
 )  # fmt: skip
 @option(
     "--model", type=FILE, metavar="FILE", group="Output",
-    help="File for the trained model and its series, which memattn predict reads.",
+    help="File for the trained model and its series, for memattn predict.",
 )  # fmt: skip
 def forecast(
     training: Training, path: Path | None, report: Path | None, model: Path | None
@@ -56,13 +56,15 @@ def forecast(
 
     DATA is a CSV or Parquet file, or - for stdin. A long file has one row for each series and time,
     in the columns unique_id, ds and y, or those that --id, --time and --target name. A wide file
-    has a column for each series. Rows may be missing or out of order. DATA may be a folder or a
-    pattern of files, more than fit in memory: see --memory.
+    has a column for each series. Rows may be missing or out of order. DATA may also be a folder or
+    a pattern of files that together exceed memory: see --memory.
 
-    Trains a small model, built on the memory layer, on all series together. Accuracy is measured on
-    held-out rows against naive forecasts; the errors there give the intervals.
+    Trains one small model, built on the memory layer, on all series together. Its accuracy is
+    measured on held-out rows and compared with naive forecasts. The errors on these rows also
+    calibrate the intervals.
 
-    Writes the columns unique_id, ds, memattn, and for each level memattn-lo-80 and memattn-hi-80.
+    Writes the columns unique_id, ds, memattn, and for each level the interval bounds, such as
+    memattn-lo-80 and memattn-hi-80.
     """
     from memattn.cli.documents import forecast_records, notes_document
     from memattn.cli.passes import check_of_passes, write_passes
@@ -94,7 +96,7 @@ def forecast(
         output.say_written()
         return
     found = forecaster.forecasts(level=training.asked_levels)
-    # All is made before anything is written, so that the files come or none of them does.
+    # All contents are made before anything is written, so that a failure leaves no partial output.
     table = forecast_frame(found.panel, found.values, found.intervals, kind=kind)
     contents = {path: table_bytes(table, path)}
     if report is not None:

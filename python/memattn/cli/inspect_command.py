@@ -1,4 +1,4 @@
-"""`memattn inspect`: what is in a layer, as a table, as JSON and as a picture."""
+"""`memattn inspect`: shows the contents of a layer as tables, JSON and a figure."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from memattn.convert import FoundLayer
     from memattn.inspection import Inspection, PairInspection
 
-SHOWN_SLOTS = 24  # of the most used; the JSON document has all
+SHOWN_SLOTS = 24  # the most used ones; the JSON document has all
 SHOWN_HEADS = 16
-MATRIX_SLOTS = 256  # with more, the document has no matrix of cosines, and the nearest slots only
+MATRIX_SLOTS = 256  # with more, the document has only the nearest slots, no matrix of cosines
 
 
 @click.command(
@@ -47,19 +47,19 @@ MATRIX_SLOTS = 256  # with more, the document has no matrix of cosines, and the 
 @second_option
 @option(
     "--picture", type=FILE, metavar="FILE", group="Output",
-    help="File for a figure of what each head reads: .svg or .png.",
+    help="File for a figure of the attention of each head: .svg or .png.",
 )  # fmt: skip
 def inspect(
     file: Path, name: str | None, data: Path | None, second: Path | None, picture: Path | None
 ) -> None:
-    """Show what a layer holds and what reads what.
+    """Show the options, cost and attention of a layer.
 
     FILE is a layer or a model in any format that memattn convert reads.
 
-    Prints the layer's options, its size and cost, how selectively each head reads, and for each
-    slot its norm, its share of the reading and the slot most similar to it. Of a CrossAttention or
-    HierarchicalAttention, prints what each head compares and passes on, and with --data and
-    --second which steps each step reads.
+    Prints the layer's options, its size and cost, how selectively each head attends, and for each
+    slot its norm, its share of the attention and the slot most similar to it. For a CrossAttention
+    or HierarchicalAttention, prints the singular values of each head's logit and value matrices,
+    and with --data and --second the steps that each step attends to.
     """
     from memattn.inspection import PairInspection, inspect_layer
     from memattn.inspection.source import read_inputs, read_layer
@@ -105,7 +105,7 @@ def inspect(
 
 
 def title_of(file: Path, found: FoundLayer) -> str:
-    """What people call a layer: its file, and in a model its name."""
+    """Returns the title of a layer: the name of its file and, in a model, of the layer."""
     return printable(f"{file.name}, {found.name}" if found.name else file.name)
 
 
@@ -126,13 +126,13 @@ def _print_layer(inspection: Inspection, title: str) -> None:
         sizes = ", ".join(f"{size:,}" for size in shape)
         shapes.append(f"{name.upper() if len(shape) > 1 else name} ({sizes})")
     output.say(f"  folded weights: {', '.join(shapes)}")
-    output.say(f"  multiply-adds per token, for sequences of {cost.steps:,}:")
+    output.say(f"  multiply-adds per token, for sequences of {cost.steps:,} tokens:")
     output.say_item(
-        f"  {cost.folded:,} folded, {cost.projected:,} with the memory projected once, "
-        f"{cost.as_written:,.0f} as Keras computes it"
+        f"  {cost.folded:,} folded, {cost.projected:,} projected (keys and values of the memory "
+        f"computed once), {cost.as_written:,.0f} as in Keras"
     )
     output.say(f"  fastest: {cost.route}, {cost.speed_up:.1f} times fewer operations than Keras")
-    output.say(f"\nRead with {inspection.tokens.source}:")
+    output.say(f"\nAttention with {inspection.tokens.source}:")
 
 
 def _head_table(heads: list[dict[str, Any]]) -> Table:
@@ -170,20 +170,22 @@ def _slot_table(inspection: Inspection, slots: list[dict[str, Any]]) -> Table:
 def _print_notes(inspection: Inspection) -> None:
     slots, heads = inspection.config["memory_size"], inspection.config["num_heads"]
     if heads > SHOWN_HEADS:
-        output.say(f"Shown are the first {SHOWN_HEADS} of {heads} heads; --json has all.")
+        output.say(f"Only the first {SHOWN_HEADS} of {heads} heads are shown; --json has all.")
     if slots > SHOWN_SLOTS:
-        output.say(f"Shown are the {SHOWN_SLOTS} most used of {slots:,} slots; --json has all.")
+        output.say(
+            f"Only the {SHOWN_SLOTS} most used of {slots:,} slots are shown; --json has all."
+        )
     dead = inspection.dead_slots
     if dead is None:
-        output.say("Dead slots, which no token reads: unknown, with so few tokens.")
+        output.say("Dead slots (read by no token): unknown, there are too few tokens.")
     else:
-        output.say(f"Dead slots, which no token reads: {len(dead):,}.")
+        output.say(f"Dead slots (read by no token): {len(dead):,}.")
     if not inspection.reading.finite:
         output.say("note: the output is not finite; run memattn doctor", "yellow")
 
 
 def _heads(inspection: Inspection) -> list[dict[str, Any]]:
-    """What each head reads, for the table and for JSON."""
+    """Returns the attention statistics of each head, for the table and for JSON."""
     reading, similarity = inspection.reading, inspection.similarity
     names = ("entropy", "effective_slots", "logit_spread", "saturated")
     columns = {name: getattr(reading, name) for name in names}
@@ -193,7 +195,7 @@ def _heads(inspection: Inspection) -> list[dict[str, Any]]:
 
 
 def _slots(inspection: Inspection) -> list[dict[str, Any]]:
-    """How each slot is read, and the slot that it is most like."""
+    """Returns the attention statistics of each slot, and the slot most similar to it."""
     reading, similarity = inspection.reading, inspection.similarity
     slots = []
     for slot, norm in enumerate(similarity.norms):
@@ -219,7 +221,7 @@ def _document(
     slots: list[dict[str, Any]],
     picture: Path | None,
 ) -> dict[str, Any]:
-    """All of it for JSON, but the layer's place."""
+    """Returns the JSON document without the file and the layer's name."""
     cost, reading = inspection.cost, inspection.reading
     return {
         "config": inspection.config,

@@ -1,14 +1,14 @@
-"""Ctrl-C and SIGTERM end the command at once, with a line of text and nothing half-written.
+"""Ctrl-C and SIGTERM: end the command at once, with one line of text and no partial files.
 
-The handler ends the process itself instead of raising KeyboardInterrupt: an exception that is
-raised while NumPy, pandas or matplotlib are being imported may be swallowed or turned into another
-one on its way up, and the traceback of an interrupted command helps nobody.
+The handler ends the process instead of raising KeyboardInterrupt. An exception raised while NumPy,
+pandas or matplotlib are being imported may be swallowed or replaced by another one, and users have
+no use for the traceback of a command that they interrupted.
 
-Python runs a handler only between two instructions of the main thread. Where that thread is in
-compiled code for longer, such as a training step of a very large model, a second thread does it.
+Python runs signal handlers only between two instructions of the main thread. If that thread stays
+in compiled code, as in a training step of a very large model, a second thread ends the process.
 
-A training that writes checkpoints is asked to stop instead, and ends by itself; a second signal
-ends the command at once.
+A training that writes checkpoints is asked to stop instead, and ends after its current step; a
+second signal ends the command at once.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ from types import FrameType
 
 MESSAGES = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 SHOW_CURSOR = "\x1b[?25h"
-PATIENCE = 0.1  # seconds that the main thread has before the second one acts
+PATIENCE = 0.1  # seconds that the main thread has before the second thread ends the process
 
 _ending = threading.Lock()
 
 
 class Stop:
-    """Whether a signal has asked for an end, and which: 0 for none."""
+    """The signal that asked the training to stop; 0 if none has."""
 
     number = 0
 
 
-_stop: Stop | None = None  # while one is asked to stop
+_stop: Stop | None = None  # set inside the block of stop_on_signals
 
 
 @contextlib.contextmanager
 def stop_on_signals() -> Iterator[Stop]:
-    """In the block the first signal is only noted; who works looks at it."""
+    """Records the first signal inside the block, for the training to check between steps."""
     global _stop
     _stop = Stop()
     try:
@@ -50,7 +50,7 @@ def stop_on_signals() -> Iterator[Stop]:
 
 
 def end_on_signals() -> None:
-    """Installs the handler for SIGINT and SIGTERM, where they are not ignored (as by nohup)."""
+    """Installs the handler for SIGINT and SIGTERM, unless they are ignored (as by nohup)."""
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
@@ -61,13 +61,13 @@ def end_on_signals() -> None:
 
 
 def ignore_signals() -> None:
-    """Lets the interpreter end in peace once all is written; it would reset the handlers."""
+    """Ignores signals after all output is written, while the interpreter shuts down."""
     for number in MESSAGES:
         signal.signal(number, signal.SIG_IGN)
 
 
 def _watch(reader: int) -> None:
-    """Waits for a signal, and for the main thread to handle it; asks for a stop without waiting."""
+    """Waits for signals. Requests a stop at once, or ends a process that does not end itself."""
     while True:
         number = os.read(reader, 1)[0]
         if number not in MESSAGES:
@@ -81,21 +81,21 @@ def _watch(reader: int) -> None:
 
 
 def _handle(number: int, frame: FrameType | None) -> None:
-    # The other thread hears of every signal, and alone decides while there is a stop to ask for.
+    # The watching thread gets every signal, and alone handles those inside stop_on_signals.
     if _stop is None:
         _end(number)
 
 
 def _end(number: int) -> None:
     if not _ending.acquire(blocking=False):
-        return  # the other thread is at it
-    # Only if the module is loaded, and to its end, can there be files of its making.
+        return  # the other thread is ending the process
+    # There can be unfinished files only if the module has been loaded completely.
     files = sys.modules.get("memattn.files")
     remove_unfinished_files = getattr(files, "remove_unfinished_files", None)
     if remove_unfinished_files is not None:
         remove_unfinished_files()
-    text = f"memattn: {MESSAGES[signal.Signals(number)]}, nothing was written halfway\n"
-    with contextlib.suppress(OSError):  # perhaps nobody is listening any more
+    text = f"memattn: {MESSAGES[signal.Signals(number)]}; no file was left half-written\n"
+    with contextlib.suppress(OSError):  # stderr may be closed
         if os.isatty(2):  # a progress bar has hidden the cursor
             text = f"{SHOW_CURSOR}\n{text}"
         os.write(2, text.encode())

@@ -1,4 +1,4 @@
-"""What the commands about layers print and write alike: tables, numbers, tokens."""
+"""Tables, numbers and tokens as the commands about layers print them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def new_table(*columns: str) -> Table:
-    """A table of numbers under these names."""
+    """Returns an empty table of right-aligned columns."""
     from rich import box
     from rich.table import Column, Table
 
@@ -20,10 +20,10 @@ def new_table(*columns: str) -> Table:
 
 
 def number_text(value: float) -> str:
-    """A number in three digits."""
+    """Returns a number with three significant digits."""
     return f"{value:.3g}"
 
 
 def tokens_document(tokens: Tokens | PairTokens) -> dict[str, Any]:
-    """What a layer was read with, for JSON."""
+    """Returns the description of a layer's input tokens for JSON."""
     return {"source": tokens.source, "count": len(tokens), "reference": tokens.is_reference}

@@ -1,4 +1,4 @@
-"""The options that commands share, and commands whose help shows options in groups."""
+"""The options that commands share, and the command classes, whose help groups the options."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ FILE = click.Path(path_type=Path)
 TABLE = ": .csv, .csv.gz or .parquet, or - for CSV on stdout"
 EXIT_CODES = """\b
 Exit codes:
-  0 done; 1 the machine failed (disk, memory); 2 wrong options or data;
-  3 the layer is ill (doctor); 70 an internal error; 130 Ctrl-C; 143 SIGTERM
+  0 success; 1 machine failure (disk, memory); 2 wrong options or data;
+  3 doctor found a fault; 70 internal error; 130 Ctrl-C; 143 SIGTERM
 """
-GROUPS = ("Data", "Model", "Output", "Other")  # of options, in the order of the help
+GROUPS = ("Data", "Model", "Output", "Other")  # option groups, in the order of the help
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-class Number(click.ParamType):  # type: ignore[type-arg]  # which old versions have not
-    """A whole number within bounds, or a percentage: the message has the bounds, the help not."""
+class Number(click.ParamType):  # type: ignore[type-arg]  # older versions are not generic
+    """A whole number within bounds, or a percentage. Only the error message states the bounds."""
 
     name = "number"
 
@@ -30,7 +30,7 @@ class Number(click.ParamType):  # type: ignore[type-arg]  # which old versions h
         self.low, self.high, self.percent = low, high, percent
 
     def convert(self, value: Any, param: Any, ctx: Any) -> int | float:
-        """The number; a usage error if it is none."""
+        """Returns the number; reports a usage error for anything else."""
         expected = f"a whole number from {self.low:,} to {self.high:,}"
         if self.percent:
             expected = "a percentage above 0 and below 100, such as 80"
@@ -44,12 +44,12 @@ class Number(click.ParamType):  # type: ignore[type-arg]  # which old versions h
 
 
 class Calendar(click.ParamType):  # type: ignore[type-arg]
-    """Whether there is a calendar: "auto", or a truth value."""
+    """The value of --calendar: "auto", or a boolean."""
 
     name = "calendar"
 
     def convert(self, value: Any, param: Any, ctx: Any) -> bool | str:
-        """True, False or "auto"; a usage error for anything else."""
+        """Returns True, False or "auto"; reports a usage error for anything else."""
         if value == "auto":
             return str(value)
         try:
@@ -59,33 +59,33 @@ class Calendar(click.ParamType):  # type: ignore[type-arg]
 
 
 class Option(click.Option):
-    """An option with the heading that it has in the help."""
+    """An option and the group of the help that lists it."""
 
     def __init__(self, names: Sequence[str], *, group: str = "Other", **settings: Any) -> None:
         super().__init__(names, **settings)
         self.group = group
 
     def resolve_envvar_value(self, ctx: click.Context) -> str | None:
-        """The value from the environment, by the name that the command line has for the option."""
+        """Returns the value of the environment variable named after the command-line option."""
         name = max(self.opts, key=len).lstrip("-").replace("-", "_").upper()
         return os.environ.get(f"{ctx.auto_envvar_prefix}_{name}") or None
 
 
 def option(*names: str, group: str, **settings: Any) -> Callable[[Function], Function]:
-    """An option of one command, in a group of its help."""
+    """Returns a decorator that adds an option to one command, in a group of its help."""
     return click.option(*names, cls=Option, group=group, **settings)
 
 
 def output_option(default: str, what: str) -> Callable[[Function], Function]:
-    """`--output`; without it None, for `output.choose_output`, which knows of `default`."""
-    help_text = f"{what}.  [default: {default}, unless that is a file of another program]"
+    """Returns the option `--output`. Without it `output.choose_output` applies `default`."""
+    help_text = f"{what}.  [default: {default}, unless another program wrote that file]"
     return option(
         "-o", "--output", "path", type=FILE, metavar="FILE", group="Output", help=help_text
     )
 
 
 def level_option(what: str) -> Callable[[Function], Function]:
-    """`--level`, which may be repeated; none given is an empty tuple."""
+    """Returns the option `--level`, which may be repeated; without it the tuple is empty."""
     return option(
         "--level", "levels", type=Number(percent=True), multiple=True, metavar="PERCENT",
         group="Model", help=f"{what}, in percent; may be repeated.  [default: 80 and 95]",
@@ -94,22 +94,22 @@ def level_option(what: str) -> Callable[[Function], Function]:
 
 layer_option = option(
     "--layer", "name", metavar="NAME", group="Data",
-    help="Name of the layer, or its class.  [default: the only one in the file]",
+    help="Name or class of the layer.  [default: the only layer in the file]",
 )  # fmt: skip
 tokens_option = option(
     "--data", type=FILE, metavar="FILE", group="Data",
-    help="""File of tokens that the layer reads in use: .npy or .npz of (N, units) or (B, T, units),
-or CSV with a column of numbers for each unit.  [default: standard normal tokens]""",
+    help="""File of typical input tokens: .npy or .npz of shape (N, units) or (B, T, units), or CSV
+with a column of numbers for each unit.  [default: standard normal tokens]""",
 )  # fmt: skip
 second_option = option(
     "--second", type=FILE, metavar="FILE", group="Data",
-    help="""The same for the second input of a layer of two: the source that is read, or the long
-one.""",
+    help="""The same for the second input of a CrossAttention (source 2) or a HierarchicalAttention
+(long).""",
 )  # fmt: skip
 
 
 def _note_json(context: click.Context, parameter: click.Parameter, as_json: bool) -> None:
-    """Errors that come while the other options are read are JSON already."""
+    """Sets the mode at once, so that errors in later options are JSON too."""
     from memattn.cli import output
 
     output.mode.json = as_json
@@ -122,20 +122,20 @@ COMMON_OPTIONS = [
     ),
     Option(
         ["-q", "--quiet"], is_flag=True, group="Output",
-        help="Print only errors, and what '--json' or '--output -' asks for.",
+        help="Print only errors, and the output of '--json' or '--output -'.",
     ),
     Option(
         ["--threads"], type=Number(1, 1024), metavar="N",
-        help="Threads to compute with.  [default: all, or MEMATTN_NUM_THREADS]",
+        help="Number of threads.  [default: all cores, or MEMATTN_NUM_THREADS]",
     ),
 ]  # fmt: skip
 
 
 class Command(click.Command):
-    """A command with the common options, and its options in groups.
+    """A command with the common options, whose help lists options in groups.
 
-    `examples` are command lines for the help, and `needs` is the extra that brings what the command
-    cannot do without, if there is one.
+    `examples` are command lines for the help. `needs` is the extra that installs the packages the
+    command requires, if any.
     """
 
     def __init__(self, *, examples: Sequence[str], needs: str = "", **settings: Any) -> None:
@@ -145,7 +145,7 @@ class Command(click.Command):
         self.examples = examples
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Runs the command, as the common options say."""
+        """Applies the common options and runs the command."""
         from memattn.cli import output
         from memattn.extras import need
 
@@ -161,10 +161,10 @@ class Command(click.Command):
         return super().invoke(ctx)
 
     def gather(self, ctx: click.Context) -> None:
-        """Makes what the function wants of what was given."""
+        """Turns the parsed options into the arguments of the command's function."""
 
     def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Writes what the command does, and examples of it."""
+        """Writes the description of the command and its examples."""
         super().format_help_text(ctx, formatter)
         with formatter.section("Examples"):
             for example in self.examples:
@@ -181,7 +181,7 @@ class Command(click.Command):
 
 
 def _frequency(context: click.Context, parameter: click.Parameter, freq: str | None) -> Any:
-    """A number is the step of numbered rows."""
+    """Returns the frequency: an int, the step of numbered rows, if the text is a number."""
     return int(freq) if freq is not None and freq.isascii() and freq.isdigit() else freq
 
 
@@ -197,16 +197,16 @@ def _targets(context: click.Context, parameter: click.Parameter, names: Sequence
     return "y" if not names else names[0] if len(names) == 1 else names
 
 
-# Called as the arguments of Forecaster.
+# Named as the arguments of Forecaster.
 FORECASTER_OPTIONS = [
     Option(
         ["--horizon"], type=Number(1, 1_000_000), required=True, metavar="N", group="Data",
-        help="Steps ahead to forecast: that many rows of each series.",
+        help="Steps ahead to forecast: the number of rows for each series.",
     ),
     Option(
         ["--freq"], metavar="TEXT", callback=_frequency, group="Data",
-        help="Time between rows, such as h, D, W, MS or 15min; of numbered rows a number."
-        "  [default: from the times]",
+        help="Time between rows, such as h, D, W, MS or 15min; for numbered rows a number."
+        "  [default: found from the times]",
     ),
     Option(
         ["--id", "id_col"], default="unique_id", metavar="COLUMN", group="Data",
@@ -214,29 +214,30 @@ FORECASTER_OPTIONS = [
     ),
     Option(
         ["--time", "time_col"], default="ds", metavar="COLUMN", group="Data",
-        help="Column of times.  [default: ds, else the first one of dates, else row numbers]",
+        help="Column of times.  [default: ds, else the first column of dates, else row numbers]",
     ),
     Option(
         ["--day-first/--no-day-first"], default=None, group="Data",
-        help="Whether dates such as 01/02/2020 have the day first.  [default: they are refused]",
+        help="Whether dates such as 01/02/2020 have the day first.  [default: refuse such dates]",
     ),
     Option(
         ["--on-bad-series"], type=click.Choice(("raise", "drop")), default="raise", group="Data",
-        help="Whether a series that cannot be used is an error or is left out.  [default: raise]",
+        help="What to do with a series that cannot be used: stop with an error (raise), or leave "
+        "it out (drop).  [default: raise]",
     ),
     Option(
         ["--target", "target_col"], multiple=True, metavar="COLUMN", callback=_targets,
         group="Data", help="Column to forecast; may be repeated for a wide file."
-        "  [default: y, else all columns of numbers]",
+        "  [default: y, else all numeric columns]",
     ),
     Option(
         ["--futr-exog", "futr_exog_list"], multiple=True, metavar="COLUMN", callback=_columns,
-        group="Data", help="Column of a covariate that is known over the horizon, such as a "
+        group="Data", help="Column of a covariate whose future values are known, such as a "
         "price; may be repeated.",
     ),
     Option(
         ["--hist-exog", "hist_exog_list"], multiple=True, metavar="COLUMN", callback=_columns,
-        group="Data", help="Column of a covariate that is known in the past only; may be repeated.",
+        group="Data", help="Column of a covariate that is known only in the past; may be repeated.",
     ),
     Option(
         ["--stat-exog", "stat_exog_list"], multiple=True, metavar="COLUMN", callback=_columns,
@@ -245,17 +246,17 @@ FORECASTER_OPTIONS = [
     ),
     Option(
         ["--calendar"], type=Calendar(), default=False, metavar="[auto]", group="Data",
-        help="Use hour, weekday, month and position in the year as covariates; auto: if "
-        "validation says so.",
+        help="Use hour, weekday, month and position in the year as covariates; auto: only if they "
+        "lower the validation error.",
     ),
     Option(
         ["--country"], metavar="CODE", group="Data",
-        help="Country whose public holidays --calendar has too, such as NO or DE-BY.",
+        help="Country whose public holidays --calendar adds, such as NO or DE-BY.",
     ),
     Option(
         ["--season"], type=Number(), metavar="N", group="Model",
         help="Rows in a season; 1 for none."
-        "  [default: usual for the frequency; of numbered rows found in the values]",
+        "  [default: from the frequency; for numbered rows from the values]",
     ),
     Option(
         ["--members"], type=Number(1, 10_000), default=1, metavar="N", group="Model",
@@ -264,21 +265,21 @@ FORECASTER_OPTIONS = [
     ),
     Option(
         ["--prior"], default="auto", metavar="PATH|none", callback=_prior, group="Model",
-        help="Networks trained on other series, for series that are too short to learn from: a "
-        "file or a folder that memattn pretrain made, or none.  [default: those of the package]",
+        help="Pretrained networks for series that are too short to train on: a file or a folder "
+        "of files that memattn pretrain wrote, or none.  [default: the networks of the package]",
     ),
     Option(
         ["--lookback"], type=Number(), metavar="N", group="Model",
-        help="Rows in each input window.  [default: by frequency and season]",
+        help="Rows in each input window.  [default: from frequency and season]",
     ),
     Option(
         ["--loss"], type=click.Choice(("smape", "mae", "huber", "quantile")), metavar="NAME",
-        group="Model", help="Training loss: smape, mae, huber, or quantile, which learns the "
+        group="Model", help="Training loss: smape, mae, huber, or quantile, which trains the "
         "interval bounds of each --level.  [default: smape, or huber for many long seasons]",
     ),
     Option(
         ["--steps"], type=Number(), metavar="N", group="Model",
-        help="Training steps.  [default: by frequency, season and amount of data]",
+        help="Training steps.  [default: from frequency, season and amount of data]",
     ),
     Option(
         ["--seed"], type=Number(0, 2**64 - 1), default=0, metavar="N", group="Model",
@@ -286,43 +287,45 @@ FORECASTER_OPTIONS = [
     ),
     Option(
         ["--no-intervals"], is_flag=True, group="Model",
-        help="Give no intervals, which saves a second training.",
+        help="Write no intervals, which saves a second training.",
     ),
 ]  # fmt: skip
 static_option = option(
     "--static", type=FILE, metavar="FILE", group="Data",
-    help="File with the columns of --stat-exog, a row for each series.  [default: they are in "
-    "DATA]",
+    help="File with the columns of --stat-exog, one row for each series.  [default: DATA has "
+    "them]",
 )  # fmt: skip
 future_option = option(
     "--future", type=FILE, metavar="FILE", group="Data",
-    help="File with the columns of --futr-exog in the rows to forecast.  [default: they are in "
-    "DATA, in rows without a value]",
+    help="File with the columns of --futr-exog for the rows to forecast.  [default: DATA has "
+    "them, in rows without a target value]",
 )  # fmt: skip
 memory_option = option(
     "--memory", metavar="SIZE", group="Data",
-    help="Read DATA, a folder or a pattern of files, in passes that take so much memory, "
-    "such as 2GiB.  [default: 2GiB for more than 20 million rows in several files, else at once]",
+    help="Read DATA, a folder or a pattern of files, in passes that use at most this much memory, "
+    "such as 2GiB.  [default: 2GiB for more than 20 million rows in several files, else read all "
+    "at once]",
 )  # fmt: skip
 TRAINING_OPTIONS = [
     Option(
         ["--val-size"], type=Number(0), default=0, metavar="N", group="Model",
-        help="Calibrate on the last N rows of each series and do not train on them, which saves "
-        "the second training.",
+        help="Calibrate intervals on the last N rows of each series and do not train on them, "
+        "which saves the second training.",
     ),
     Option(
         ["--checkpoint"], type=FILE, metavar="FILE", group="Model",
-        help="File that keeps the state of the training, so that Ctrl-C loses nothing.",
+        help="File for the training state, so that an interrupted training can be resumed.",
     ),
     Option(
         ["--resume"], is_flag=True, group="Model",
-        help="Continue the training in --checkpoint; the result is the same as without a stop.",
+        help="Continue the training in --checkpoint; the result equals that of an uninterrupted "
+        "training.",
     ),
 ]  # fmt: skip
 
 
 class PretrainingCommand(Command):
-    """A command with files of series, and the options that a prior has, as `options`."""
+    """A command with data files and the Forecaster options of a prior, passed as `options`."""
 
     NAMES = ("horizon", "freq", "id_col", "time_col", "day_first", "on_bad_series", "target_col",
              "season", "members", "lookback", "steps", "seed")  # fmt: skip
@@ -334,15 +337,15 @@ class PretrainingCommand(Command):
         self.params = [data, *self.mine, *self.params]
 
     def gather(self, ctx: click.Context) -> None:
-        """Makes `options`."""
+        """Collects the options of the Forecaster in `options`."""
         ctx.params["options"] = {one.name: ctx.params.pop(one.name) for one in self.mine}
 
 
 class TrainingCommand(Command):
-    """A command with DATA and all that says how to train, which it gets as `training`."""
+    """A command with DATA and the options of a training, passed as `training`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """As click does; `--calendar` takes the next word as its value only if that is auto."""
+        """Parses as click does, but `--calendar` takes a value only if the next word is auto."""
         end = args.index("--") if "--" in args else len(args)
         words: list[str] = []
         for word in args[:end]:
@@ -358,7 +361,7 @@ class TrainingCommand(Command):
         self.params = [data, *FORECASTER_OPTIONS, *TRAINING_OPTIONS, *self.params]
 
     def gather(self, ctx: click.Context) -> None:
-        """Makes `training`; a usage error for options that exclude each other."""
+        """Collects the options in `training`; reports options that exclude each other."""
         from memattn.cli.errors import option_of
         from memattn.cli.training import Training
 
@@ -368,7 +371,7 @@ class TrainingCommand(Command):
         if others["resume"] and others["checkpoint"] is None:
             raise click.UsageError("--resume needs --checkpoint", ctx)
         if others["levels"] and not options["intervals"]:
-            raise click.UsageError("--level and --no-intervals exclude each other", ctx)
+            raise click.UsageError("--level and --no-intervals cannot be used together", ctx)
         for name, argument, given in (
             ("--future", "futr_exog_list", others["future"]),
             ("--static", "stat_exog_list", others["static"]),

@@ -1,4 +1,4 @@
-"""What commands read and write: files, the standard streams, lines of text, one JSON document."""
+"""Input and output of the commands: files, standard streams, lines of text, the JSON document."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 DASH = Path("-")  # stdin or stdout
 INDENT = 2
-HEAD_BYTES = 1 << 16  # of a file, which say whose it is
-MAX_STDIN_BYTES = 1 << 30  # as for a pipe with a name
+HEAD_BYTES = 1 << 16  # read from a file to see whether memattn wrote it
+MAX_STDIN_BYTES = 1 << 30  # the same limit as for a named pipe
 
 
 @dataclass
 class Mode:
-    """How the running command tells: what its options say, and the files it has written."""
+    """The output options of the running command, and the files that it has written."""
 
     json: bool = False
     quiet: bool = False
@@ -39,17 +39,17 @@ mode = Mode()
 
 
 def reset() -> None:
-    """Begins another command."""
+    """Resets the mode for another command."""
     vars(mode).update(vars(Mode()))  # other modules have imported the object
 
 
 def stream() -> TextIO:
-    """Where text for people goes."""
+    """Returns the stream for text: stdout, or stderr if the table goes to stdout."""
     return sys.stderr if mode.table_to_stdout else sys.stdout
 
 
 def console() -> Console:
-    """A console for text that may hold anything: nothing in it is markup."""
+    """Returns a console that takes no text as markup."""
     from rich.console import Console
 
     silent = mode.quiet or mode.json
@@ -57,7 +57,7 @@ def console() -> Console:
 
 
 def say(text: str, style: str = "") -> None:
-    """A line for people, which a terminal may break and we do not; printable text only."""
+    """Prints one line without wrapping it. The text must be printable."""
     if style and (stream().isatty() or os.environ.get("FORCE_COLOR")):
         from rich.text import Text
 
@@ -67,7 +67,7 @@ def say(text: str, style: str = "") -> None:
 
 
 def say_item(text: str, style: str = "") -> None:
-    """An indented line; a terminal gets it broken between words, a pipe whole."""
+    """Prints an indented line, wrapped between words on a terminal only."""
     from rich.padding import Padding
     from rich.text import Text
 
@@ -79,7 +79,7 @@ def say_item(text: str, style: str = "") -> None:
 
 
 def print_json(command: str, document: dict[str, Any]) -> None:
-    """One document on stdout if it is asked for; numbers that are not finite are null in it."""
+    """Prints the JSON document if --json was given; non-finite numbers become null."""
     if mode.json:
         from memattn import __version__
 
@@ -88,13 +88,13 @@ def print_json(command: str, document: dict[str, Any]) -> None:
 
 
 def choose_output(path: Path | None, default: str) -> Path:
-    """Where the main output goes; - is stdout. Only a file that is named may be another program's.
+    """Returns the path of the main output, - for stdout.
 
-    DataError where the default's file is not one of ours, and for - beside --json.
+    Raises DataError if the default file was written by another program, or for - with --json.
     """
     if path == DASH:
         if mode.json:
-            problem = "found -, expected a file: --json writes to standard output too"
+            problem = "cannot be - with --json, which writes to standard output too; name a file"
             raise DataError("option", problem, argument="output")
         mode.table_to_stdout = True
     if path is not None:
@@ -107,19 +107,19 @@ def choose_output(path: Path | None, default: str) -> Path:
 
 
 def _is_ours(path: Path) -> bool:
-    """Whether the head of a file names memattn, as tables and models of ours do."""
+    """Whether the head of a file contains "memattn", as our tables and models do."""
     try:
         with path.open("rb") as file:
             head = file.read(HEAD_BYTES)
-    except OSError:  # what is wrong is said when it is written
+    except OSError:  # writing it will raise the error
         return True
     return not head or b"memattn" in head
 
 
 def check_outputs(outputs: Mapping[str, Path | None], *inputs: Path | None) -> None:
-    """DataError for what would fail at the end: a path that cannot be written, or that is taken.
+    """Raises DataError for output paths that cannot be written or are used twice.
 
-    `outputs` go from the name of an option to its path; `inputs` must not be overwritten.
+    `outputs` maps the name of an option to its path; `inputs` must not be overwritten.
     """
     seen = {real_path(one): "the input" for one in inputs if one is not None}
     for name, path in outputs.items():
@@ -130,18 +130,18 @@ def check_outputs(outputs: Mapping[str, Path | None], *inputs: Path | None) -> N
             raise DataError("option", f"found {path}, expected {wanted}", argument=name)
         other = seen.setdefault(real_path(path), f"--{name}")
         if other != f"--{name}":
-            problem = f"{printable(str(path))} is {other} too; choose another file"
+            problem = f"{printable(str(path))} is also {other}; choose another file"
             raise DataError("option", problem, argument=name)
         check_writable(path)
 
 
 def real_path(path: Path) -> Path:
-    """Where links lead; a link in a circle, which `Path.resolve` does not take, stays."""
+    """Resolves symbolic links. Unlike `Path.resolve`, accepts circular links."""
     return Path(os.path.realpath(path))
 
 
 def write_file(path: Path, content: bytes) -> None:
-    """Writes a file atomically and notes it; - is stdout."""
+    """Writes a file atomically and records it; - is stdout."""
     if path == DASH:
         sys.stdout.flush()
         sys.stdout.buffer.write(content)
@@ -153,37 +153,37 @@ def write_file(path: Path, content: bytes) -> None:
 
 @contextmanager
 def noted(path: Path) -> Iterator[None]:
-    """Notes that the block writes a file, for `say_written` and if stdout is lost."""
+    """Records that the block writes a file, for `say_written` and for errors on stdout."""
     replaced = " (replaced)" if path.exists() else ""
     yield
     mode.written.append(printable(str(path)) + replaced)
 
 
 def say_written() -> None:
-    """Names the files that the command has written."""
+    """Prints the names of the files that the command has written."""
     for name in mode.written:
         say(f"wrote {name}", "green")
 
 
 def name_of_data(data: Path) -> str:
-    """What people call DATA."""
+    """Returns the name of DATA for messages."""
     return str(STDIN) if data == DASH else printable(str(data))
 
 
 @contextmanager
 def reading(data: Path) -> Iterator[Path]:
-    """The file to read for DATA, with stdin as a file of its own; errors name it.
+    """Yields the path to read for DATA. Stdin gets a path of its own; errors name it <stdin>.
 
-    What comes from stdin is kept in memory, since Parquet is read from its end.
+    The content of stdin is kept in memory, since Parquet is read from its end.
     """
     if data != DASH:
         yield data
         return
-    # By its number: Python has no sys.stdin where it was closed.
+    # By its number: sys.stdin is None if it was closed.
     with errors_of_reading(STDIN, "rows"), os.fdopen(0, "rb", closefd=False) as stdin:
         content = stdin.read(MAX_STDIN_BYTES + 1)
     if len(content) > MAX_STDIN_BYTES:
-        problem = f"found more than {MAX_STDIN_BYTES:,} bytes; save them as a file"
+        problem = f"has more than {MAX_STDIN_BYTES:,} bytes; save the data to a file"
         raise DataError("too-large", problem, file=STDIN)
     with os.fdopen(os.memfd_create("memattn", os.MFD_CLOEXEC), "wb") as file:
         file.write(content)

@@ -1,4 +1,4 @@
-"""What `memattn inspect` prints and writes about a layer of two inputs."""
+"""The output of `memattn inspect` for a CrossAttention or a HierarchicalAttention."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
 
 SHOWN_HEADS = 16
 SHOWN_STEPS = 24
-READ_MOST = 4  # steps named for a step that reads
+READ_MOST = 4  # keys listed for each query step
 OPTIONS = ("seed", "use_bias", "dropout", "fully_masked")
 INPUTS = {"CrossAttention": ("source 1", "source 2"), "HierarchicalAttention": ("short", "long")}
 
 
 def print_pair_inspection(inspection: PairInspection, title: str) -> None:
-    """Prints it for people."""
+    """Prints the inspection as text."""
     _print_layer(inspection, title)
     heads = pair_heads(inspection)
     for one in inspection.reading.attentions:
         if one.name:
-            output.say(f"\n{one.name.capitalize()} side, each step among its own:", "bold")
+            output.say(f"\n{one.name.capitalize()} input, self-attention:", "bold")
         shown = [head for head in heads if head["attention"] == one.name][:SHOWN_HEADS]
         output.console().print(_head_table(shown))
         if not inspection.tokens.is_reference and one.scores is not None:
@@ -46,10 +46,11 @@ def _print_layer(inspection: PairInspection, title: str) -> None:
         "bold",
     )
     first, second = INPUTS[inspection.name]
-    reads = "reads" if inspection.name == "CrossAttention" else "reads itself, beside"
+    reads = "attends to" if inspection.name == "CrossAttention" else "and"
+    each = "" if inspection.name == "CrossAttention" else ", each attends to itself"
     output.say(
-        f"  {first}, {inspection.widths[0]:,} wide, {reads} {second}, "
-        f"{inspection.widths[1]:,} wide; {inspection.parameters:,} parameters"
+        f"  {first} (width {inspection.widths[0]:,}) {reads} {second} "
+        f"(width {inspection.widths[1]:,}){each}; {inspection.parameters:,} parameters"
     )
     output.say_item(", ".join(f"{name} {config[name]}" for name in OPTIONS))
     output.say(f"  logits are scaled by {inspection.logits_scale:.3g}")
@@ -57,10 +58,8 @@ def _print_layer(inspection: PairInspection, title: str) -> None:
     said = ", ".join(f"{name} {route}".strip() for name, route in routes.items())
     output.say(f"  route of this call: {said}")
     norm, variation = inspection.reading.output_norm, inspection.reading.output_variation
-    output.say(f"\nRead with {inspection.tokens.source}:")
-    output.say(
-        f"  a step of the output has norm {norm:.3g} and varies by {variation:.3g} in its sequence"
-    )
+    output.say(f"\nAttention with {inspection.tokens.source}:")
+    output.say(f"  output steps have norm {norm:.3g} and vary by {variation:.3g} within a sequence")
 
 
 def _head_table(heads: list[dict[str, Any]]) -> Table:
@@ -75,13 +74,13 @@ def _head_table(heads: list[dict[str, Any]]) -> Table:
 
 
 def _step_table(reading: AttentionReading) -> Table:
-    """Which steps each step reads most, the mean over sequences and heads."""
+    """Returns the steps that each step attends to most, as means over sequences and heads."""
     from rich import box
     from rich.table import Column
     from rich.table import Table as RichTable
 
     assert reading.scores is not None
-    columns = (Column("step", justify="right"), Column("reads most, % of its reading"))
+    columns = (Column("step", justify="right"), Column("attends most to, % of its attention"))
     table = RichTable(*columns, box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for step, row in enumerate(reading.scores[:SHOWN_STEPS]):
         most = (-row).argsort(kind="stable")[:READ_MOST]
@@ -93,20 +92,20 @@ def _step_table(reading: AttentionReading) -> Table:
 
 def _print_notes(inspection: PairInspection) -> None:
     heads, steps = inspection.config["num_heads"], inspection.tokens.steps[0]
-    output.say("logits, values: the largest singular value of the matrix by which a head")
-    output.say("compares steps and of that by which it passes them on; rank: directions used.")
+    output.say("logits, values: the largest singular value of a head's logit matrix and of its")
+    output.say("value matrix; rank: the effective rank of each.")
     if heads > SHOWN_HEADS:
-        output.say(f"Shown are the first {SHOWN_HEADS} of {heads} heads; --json has all.")
+        output.say(f"Only the first {SHOWN_HEADS} of {heads} heads are shown; --json has all.")
     if inspection.tokens.is_reference:
-        output.say("Which step reads which: give both inputs, with --data and --second.")
+        output.say("To see which step attends to which, pass both inputs: --data and --second.")
     elif steps > SHOWN_STEPS:
-        output.say(f"Shown are the first {SHOWN_STEPS} of {steps:,} steps; --json has all.")
+        output.say(f"Only the first {SHOWN_STEPS} of {steps:,} steps are shown; --json has all.")
     if not inspection.reading.finite:
         output.say("note: the output is not finite; run memattn doctor", "yellow")
 
 
 def pair_heads(inspection: PairInspection) -> list[dict[str, Any]]:
-    """What each head compares, reads and passes on, for the table and for JSON."""
+    """Returns the statistics of each head, for the table and for JSON."""
     from memattn.inspection.pair_fold import effective_rank
 
     found = []
@@ -131,7 +130,7 @@ def pair_heads(inspection: PairInspection) -> list[dict[str, Any]]:
 
 
 def pair_document(inspection: PairInspection, picture: Path | None) -> dict[str, Any]:
-    """All of it for JSON, but the layer's place."""
+    """Returns the JSON document without the file and the layer's name."""
     reading = inspection.reading
     first, second = inspection.widths
     return {

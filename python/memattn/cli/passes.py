@@ -1,4 +1,4 @@
-"""DATA that is read in passes, and forecasts that are written as they come."""
+"""DATA that is read in passes, and forecasts that are written series by series."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from memattn.forecast.forecaster import Forecaster
 
 
 def in_passes(data: Path, memory: str | None) -> bool:
-    """Whether DATA is to be read in passes; DataError for memory where that cannot be."""
+    """Whether to read DATA in passes. Raises DataError for --memory with standard input."""
     if data != DASH:
         return read_in_passes(data, memory)
     if memory is not None:
-        problem = "found it for standard input, which is read at once"
+        problem = "cannot be used with standard input, which is read at once; name files instead"
         raise DataError("option", problem, argument="memory")
     return False
 
@@ -26,27 +26,25 @@ def in_passes(data: Path, memory: str | None) -> bool:
 def passes_over(
     data: Path, forecaster: Forecaster, memory: str | None, static: Path | None
 ) -> Passes | None:
-    """DATA, where it is to be read in passes; None where it is read at once."""
+    """Returns the passes over DATA, or None if it is read at once."""
     if not in_passes(data, memory):
         return None
     return Passes("Forecaster", data, forecaster, memory, static is not None)
 
 
 def check_of_passes(path: Path, **others: Path | None) -> None:
-    """DataError for outputs that need all series in memory."""
+    """Raises DataError for outputs that need all series in memory."""
     if path == DASH:
-        problem = (
-            "found -, expected a file: DATA is read in passes, and a file is whole or not there"
-        )
+        problem = "cannot be - when DATA is read in passes; name a file"
         raise DataError("option", problem, argument="output")
     for name, other in others.items():
         if other is not None:
-            problem = "needs all series in memory, and DATA is read in passes; leave it out"
+            problem = "needs all series in memory, but DATA is read in passes; leave it out"
             raise DataError("option", problem, argument=name)
 
 
 def write_passes(forecaster: Forecaster, path: Path, passes: Passes, **options: Any) -> Written:
-    """Writes the forecasts of DATA, and tells what was found on the way."""
+    """Writes the forecasts of DATA and prints the notes about its series."""
     show = not (mode.quiet or mode.json)
     with noted(path):
         written = forecaster.write_forecasts(path, passes, progress=show, **options)

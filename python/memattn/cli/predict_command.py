@@ -1,4 +1,4 @@
-"""`memattn predict`: forecasts of a kept model; imports little, since scripts run it often."""
+"""`memattn predict`: forecasts with a saved model; imports little, since scripts run it often."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from memattn.cli.options import (
 @click.argument("data", metavar="[DATA]", type=FILE, required=False)
 @option(
     "--horizon", "h", type=Number(1, 1_000_000), metavar="N", group="Data",
-    help="Steps ahead to forecast, at most those of the training.  [default: all of them]",
+    help="Steps ahead to forecast, at most the horizon of the training.  [default: that horizon]",
 )  # fmt: skip
 @future_option
 @static_option
@@ -54,9 +54,9 @@ def predict(
 ) -> None:
     """Forecast with a trained model.
 
-    MODEL is a file of memattn train, or of memattn forecast --model. Without DATA, predict
-    forecasts the series in MODEL. DATA, a file or - for stdin, has other series, or the same ones
-    with more rows; its columns and its frequency are those of the training.
+    MODEL is a file that memattn train or memattn forecast --model wrote. Without DATA, the series
+    in MODEL are forecast. DATA, a file or - for stdin, has other series, or the same series with
+    more rows. It must have the columns and the frequency of the training data.
     """
     from memattn.cli.documents import (
         forecast_records,
@@ -76,7 +76,7 @@ def predict(
     path = output.choose_output(path, "forecast.csv")
     output.check_outputs({"output": path}, model, data, future, static)
     kind = kind_of_file(path)
-    with errors_of_reading(model, "a file of memattn train"):
+    with errors_of_reading(model, "a file that memattn train wrote"):
         forecaster = Forecaster.load(model)
     panel = None
     levels = levels or forecaster.available_levels
@@ -101,7 +101,7 @@ def predict(
         with output.reading(data) as file:
             panel = forecaster.panel(file, static_df=static)
     elif static is not None:
-        raise click.UsageError("--static needs DATA: MODEL has that of its own series")
+        raise click.UsageError("--static needs DATA: MODEL already has the table of its series")
     found = forecaster.forecasts(panel, X_df=future, level=levels, h=h)
     table = forecast_frame(found.panel, found.values, found.intervals, kind=kind)
     output.write_file(path, table_bytes(table, path))

@@ -1,4 +1,4 @@
-"""`memattn pretrain`: networks for series that are not known yet."""
+"""`memattn pretrain`: trains networks that forecast other series without training."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from memattn.cli.options import PretrainingCommand, option, output_option
 )
 @option(
     "--half", is_flag=True, group="Output",
-    help="Write the weights as bfloat16: half the bytes, three significant digits.",
+    help="Write the weights as bfloat16: half the size, two to three significant digits.",
 )  # fmt: skip
-@output_option("prior.safetensors", "File for the networks, without the series")
+@output_option("prior.safetensors", "File for the trained networks, without the series")
 def pretrain(
     data: tuple[Path, ...], options: dict[str, Any], half: bool, path: Path | None
 ) -> None:
-    """Train on the series in files, to forecast others as they are.
+    """Train networks that forecast other series without training.
 
-    What it writes is for the option --prior of the commands that train. Each DATA is as in memattn
-    forecast; all must have one frequency and season.
+    The other commands read the file that it writes by their option --prior. Each DATA is a file as
+    in memattn forecast; all must have the same frequency and season.
     """
     from memattn.cli.documents import training_document
     from memattn.cli.render import print_found, print_settings

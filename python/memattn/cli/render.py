@@ -1,4 +1,4 @@
-"""What a forecast rests on, as text for people: what was found, what was chosen, how good it is."""
+"""Prints what the data hold, which settings were chosen and how accurate the forecasts are."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from memattn.forecast.forecaster_settings import OF_PRIOR, SETTING_WORDS, Settin
 from memattn.forecast.metrics import fixed, mean_defined
 
 STEP_COLUMNS = 6
-SERIES_SHOWN = 8  # with more of them the report has the worst
+SERIES_SHOWN = 8  # with more series, only the report shows single ones
 
 
 def print_found(data: Path, panel: Panel) -> None:
-    """What the data hold, and what was done about it."""
+    """Prints the size of the data and the notes about it."""
     count = plural(len(panel), "series", "series")
     say(f"{name_of_data(data)}: {count}, {len(panel.values):,} values", "bold")
     for note in panel.notes:
@@ -36,15 +36,15 @@ def print_found(data: Path, panel: Panel) -> None:
 
 
 def print_passes(data: Path, passes: Passes) -> None:
-    """What files hold that were read in passes."""
+    """Prints the size of data that was read in passes."""
     count = plural(passes.series, "series", "series")
     say(f"{name_of_data(data)}: {count}, {passes.values:,} values", "bold")
 
 
 def print_trained(forecaster: Forecaster, told: Sequence[Note], seconds: float) -> None:
-    """The settings that were chosen, how long the training took, and what it found.
+    """Prints the chosen settings, the duration of the training and its notes.
 
-    Notes that were `told` are not again.
+    Notes in `told` are not printed again.
     """
     print_settings(forecaster.settings)
     trained = forecaster.settings["steps"].value > 0
@@ -55,15 +55,15 @@ def print_trained(forecaster: Forecaster, told: Sequence[Note], seconds: float) 
 
 
 def print_settings(settings: Settings) -> None:
-    """What was chosen and why; what was given is known, and a note has said the season."""
-    say("\nChosen:")
+    """Prints the settings that were chosen and why; a note has already stated the season."""
+    say("\nSettings:")
     for name, setting in settings.items():
         if setting.reason not in ("as given", "default", OF_PRIOR) and name != "season":
             say_item(f"{SETTING_WORDS.get(name, name)}: {setting}")
 
 
 def print_accuracy(result: Evaluation, title: str) -> None:
-    """The errors of all methods: overall, by step ahead, and of each of few series."""
+    """Prints the errors of all methods: overall, by step ahead and, for few series, by series."""
     methods, horizon = methods_of(result.panel), result.truth.shape[1]
     say(f"\n{title}")
     cells = [result.cells(method) for method in methods]
@@ -100,7 +100,7 @@ def _print_table(
 def _print_coverage(result: Evaluation) -> None:
     measured = {level: result.coverage(level) for level in result.intervals}
     if all(share is None for share in measured.values()):
-        say("\nCoverage: not measured, since too few windows were held out")
+        say("\nCoverage: not measured, too few windows were held out")
         return
     windows = plural(max(map(result.covered_windows, result.intervals)), "window", "windows")
     how = f", calibrated on {result.calibrated_on}" if result.calibrated_on else ""

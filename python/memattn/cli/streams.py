@@ -1,9 +1,9 @@
-"""Standard streams that a command can rely on: each is open, and a full one raises nothing.
+"""Opens closed standard streams, and records write errors instead of raising them.
 
-A command goes on when its output cannot be written, for what it writes to files may have taken an
-hour to compute. `output_error` says afterwards what went wrong.
+A command continues when stdout cannot be written, since the files that it is about to write may
+have taken an hour to compute. `output_error` returns the error afterwards.
 
-This module is loaded before signals are in hand, so it imports next to nothing.
+This module is loaded before the signal handlers are installed, so it imports next to nothing.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 class _Output(io.FileIO):
     """Writes to a descriptor, and keeps the first error instead of raising it.
 
-    A pipe whose reader has gone is told apart on stdout: nobody waits for the rest.
+    A closed pipe on stdout still raises BrokenPipeError, since nothing reads the rest.
     """
 
     error: OSError | None = None
@@ -36,10 +36,10 @@ _output: _Output | None = None
 
 
 def prepare_streams() -> None:
-    """Opens what is closed, and replaces `sys.stdout` and `sys.stderr`."""
+    """Opens closed streams, and replaces `sys.stdout` and `sys.stderr`."""
     global _output
-    # A file opened later would get the number of a closed stream, and what is printed in it. For
-    # stdout, nothing is written to a descriptor for reading, and the error is that of a closed one.
+    # Otherwise a file opened later would get the number of a closed stream, and with it all that is
+    # printed. Stdout is opened for reading, so that writing to it fails as to a closed stream.
     for number, mode in ((0, os.O_RDONLY), (1, os.O_RDONLY), (2, os.O_WRONLY)):
         try:
             os.fstat(number)
@@ -51,7 +51,7 @@ def prepare_streams() -> None:
 
 
 def output_error() -> OSError | None:
-    """Why something that was written to stdout has not arrived, if it has not."""
+    """Returns the first error of writing to stdout, or None."""
     return None if _output is None else _output.error
 
 

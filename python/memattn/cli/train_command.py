@@ -1,4 +1,4 @@
-"""`memattn train`: trains, tells how accurate the model is, keeps it."""
+"""`memattn train`: trains a model, prints its accuracy and saves it."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ if TYPE_CHECKING:
 )
 @option(
     "--start-from", type=FILE, metavar="MODEL", group="Model",
-    help="File of memattn train with the same options: training continues from its weights, in "
-    "few steps.",
+    help="File that memattn train wrote with the same options: training starts from its weights "
+    "and takes fewer steps.",
 )  # fmt: skip
 @static_option
 @memory_option
-@level_option("Level of an interval whose coverage is measured, or that quantile loss learns")
+@level_option("Level of an interval to measure the coverage of, or to train with quantile loss")
 @output_option("model.safetensors", "File for the trained model and its series")
 def train(training: Training, path: Path | None) -> None:
     """Train on the series in a file, for memattn predict.
 
-    DATA and the training are those of memattn forecast.
+    DATA and the training options are those of memattn forecast.
     """
     from memattn.cli.training import train as train_model
 

@@ -1,4 +1,4 @@
-"""What the commands that train share: a forecaster from options, its data, and its training."""
+"""The steps that the training commands share: options to forecaster, data, training."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from memattn.forecast.progress import training_progress
 
 @dataclass(frozen=True)
 class Training:
-    """What the command line says of data and training, by the names of the options."""
+    """The options of the command line about data and training."""
 
     # Options of the command.
     OTHERS = (
@@ -38,9 +38,9 @@ class Training:
         "memory",
     )
 
-    options: dict[str, Any]  # of the Forecaster
+    options: dict[str, Any]  # arguments of the Forecaster
     data: Path
-    levels: tuple[float, ...]  # none leaves the choice to `asked_levels`
+    levels: tuple[float, ...]  # empty for the defaults, see `asked_levels`
     val_size: int
     checkpoint: Path | None
     resume: bool
@@ -51,7 +51,7 @@ class Training:
 
     @property
     def asked_levels(self) -> list[float]:
-        """The levels of the intervals to give; none without intervals."""
+        """The levels of the intervals to write; empty without intervals."""
         quantiles = self.options["loss"] == "quantile"
         usual = LEVELS if self.options["intervals"] or quantiles else ()
         return checked_levels("Forecaster", self.levels or usual)
@@ -64,10 +64,10 @@ class Training:
         forecasts: bool = False,
         **outputs: Path | None,
     ) -> tuple[Forecaster, Panel]:
-        """Checks all options and outputs before the work, reads DATA and tells what it holds.
+        """Checks all options and outputs, reads DATA and prints a summary of it.
 
-        `windows` are those of a backtest, as `Forecaster.panel` takes them. `forecasts` says that
-        the rows after the series are to be forecast: their covariates must be known.
+        `windows` are the backtest arguments of `Forecaster.panel`. With `forecasts`, the rows after
+        the series will be forecast, so their covariates must be known.
         """
         forecaster = self.forecaster(**outputs)
         with reading(self.data) as file:
@@ -78,7 +78,7 @@ class Training:
         return forecaster, panel
 
     def forecaster(self, **outputs: Path | None) -> Forecaster:
-        """The forecaster of the options, all of them and the outputs checked."""
+        """Checks all options and outputs, and returns the forecaster."""
         inputs = self.data, self.static, self.future, self.start_from
         check_outputs({**outputs, "checkpoint": self.checkpoint}, *inputs)
         levels = self.asked_levels
@@ -93,11 +93,11 @@ class Training:
 
     @contextmanager
     def running(self) -> Iterator[dict[str, Any]]:
-        """How to train, as arguments; with a checkpoint, signals end the block by Stopped."""
+        """Yields the arguments of `fit`. With a checkpoint, a signal ends the block by Stopped."""
         with training_progress(show=not (mode.quiet or mode.json)) as progress:
             how: dict[str, Any] = {"progress": progress, "val_size": self.val_size}
             if self.start_from is not None:
-                with errors_of_reading(self.start_from, "a file of memattn train"):
+                with errors_of_reading(self.start_from, "a file that memattn train wrote"):
                     how["start_from"] = Forecaster.load(self.start_from)
             checkpoint = self.checkpoint
             if checkpoint is None:
@@ -120,12 +120,12 @@ class Training:
 def train(
     training: Training, *, forecasts: bool = False, **outputs: Path | None
 ) -> tuple[Forecaster, dict[str, Any], Passes | None]:
-    """Trains as the options say, and tells how accurate the forecasts of held-out windows are.
+    """Trains with the given options and prints the accuracy on held-out windows.
 
     `forecasts` is as in `Training.begin`.
 
-    Returns the forecaster, what a reader wants to know of it, for JSON, and the passes over DATA,
-    where there are such.
+    Returns the forecaster, its part of the JSON document, and the passes over DATA, or None if DATA
+    was read at once.
     """
     data: Panel | Passes | None = None
     if training.in_passes:

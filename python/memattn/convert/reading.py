@@ -1,4 +1,4 @@
-"""`find` and `read`: which format a file has, its layers, and one of them."""
+"""`find` and `read`: the layers in a file of any format."""
 
 from __future__ import annotations
 
@@ -38,16 +38,16 @@ def find(path: str | os.PathLike[str]) -> list[FoundLayer]:
     Returns
     -------
     list of FoundLayer
-        In the order in which they stand in the file, at least one.
+        The layers in the order of the file, at least one.
 
     Raises
     ------
     memattn.FormatError
-        The file is damaged or dangerous, or holds no layer that can be read.
+        If the file is damaged or unsafe, or holds no layer that can be read.
     OSError
         The system refused.
     ModuleNotFoundError
-        The file is one of Keras and h5py is not installed.
+        If the file is in HDF5 and h5py is not installed.
     """
     with _candidates(path) as (_, candidates):
         return [candidate.layer for candidate in candidates]
@@ -61,20 +61,21 @@ def read(path: str | os.PathLike[str], layer: str | None = None) -> Layer:
     path : str or path
         As for `find`.
     layer : str, optional
-        Its name as `find` gives it, or the last part of that, or its class where one layer alone
-        is of it; not needed when there is only one layer.
+        The name of the layer as `find` returns it, the last part of that name, or its class if only
+        one layer has it. Not needed for a file with one layer.
 
     Returns
     -------
     MemoryAugmentedAttention, CrossAttention or HierarchicalAttention
-        In float64 if the file has it so, otherwise in float32, which holds float16 and bfloat16
-        exactly. A layer of Keras reads uniformly where everything is masked, as Keras does, unless
-        its config says otherwise.
+        The layer, in float64 if the file is, else in float32, which represents float16 and bfloat16
+        exactly. A Keras layer has ``fully_masked="uniform"``, as in Keras, unless its config says
+        otherwise.
 
     Raises
     ------
     memattn.errors.DataError
-        There are several layers and none is named, or none of that name; a ValueError.
+        If there are several layers and `layer` is not given, or none has that name; a subclass of
+        ValueError.
     memattn.FormatError, OSError, ModuleNotFoundError
         As for `find`.
     """
@@ -101,7 +102,7 @@ def _layer_of(source: SourceFile, candidate: Candidate) -> Layer:
         return make_layer(candidate.kind, weights, candidate.options)
     except ValueError as error:
         place = f"layer {quoted(candidate.layer.name)}"
-        source.fail(place, f"weights or options of no layer ({error})", "those of one")
+        source.fail(place, f"invalid weights or options ({error})", "those of a layer")
 
 
 @contextmanager

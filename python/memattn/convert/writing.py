@@ -1,4 +1,4 @@
-"""`write`: one layer to a file, in the format that the file's name asks for."""
+"""`write`: writes one layer to a file in the format of its suffix."""
 
 from __future__ import annotations
 
@@ -54,21 +54,21 @@ def write(layer: object, path: str | os.PathLike[str]) -> None:
     layer : MemoryAugmentedAttention, CrossAttention or HierarchicalAttention
         Of `memattn`, `memattn.keras` or `memattn.torch`.
     path : str or path
-        The ending decides: ``.safetensors``; ``.weights.h5`` for ``load_weights`` of a Keras model
-        whose only layer with weights this is; ``.npz``; ``.pt`` or ``.pth``, a ``state_dict`` for
-        ``torch.load(weights_only=True)``; ``.onnx``, the folded graph without
+        The suffix selects the format: ``.safetensors``; ``.weights.h5`` for ``load_weights`` of a
+        Keras model whose only layer with weights this is; ``.npz``; ``.pt`` or ``.pth``, a
+        ``state_dict`` for ``torch.load(weights_only=True)``; ``.onnx``, the folded graph without
         masks and dropout.
 
     Raises
     ------
     ValueError
-        The ending is none of these, or the layer's weights are not those of one of these layers.
+        If the suffix is none of these, or the weights do not fit one of these layers.
     TypeError
-        It is no layer.
+        If `layer` is not a layer.
     OSError
         The system refused; a file that was there before is whole.
     ModuleNotFoundError
-        h5py or onnx is needed and not installed.
+        If h5py or onnx is needed and not installed.
     """
     target = Path(path)
     check_target(target)

@@ -38,25 +38,26 @@ class Archive:
     members: dict[str, zipfile.ZipInfo]
 
     def read(self, name: str, limit: int | None = None) -> bytes:
-        """The whole of a member, which must be there and have at most `limit` bytes."""
+        """Returns the content of a member; fails if it is missing or larger than `limit` bytes."""
         member = self._member(name)
         if limit is not None and member.file_size > limit:
             self.source.fail(name, f"{member.file_size} bytes", f"at most {limit}")
         data = self._read(member, member.file_size + 1)
         if len(data) != member.file_size:
-            self.source.fail(name, f"{len(data)} bytes", f"the {member.file_size} it claims")
+            self.source.fail(name, f"{len(data)} bytes", f"{member.file_size} as in the directory")
         return data
 
     def read_start(self, name: str, length: int) -> bytes:
-        """The first `length` bytes of a member, or all if it has fewer."""
+        """Returns the first `length` bytes of a member, or all if it has fewer."""
         return self._read(self._member(name), length)
 
     def _member(self, name: str) -> zipfile.ZipInfo:
         member = self.members.get(name)
         if member is None:
-            self.source.fail("", f"an archive without {name}", "one that holds it")
+            self.source.fail("", f"an archive without {name}", f"an archive with {name}")
         if member.compress_type not in _STORED_OR_DEFLATED or member.flag_bits & _ENCRYPTED:
-            self.source.fail(name, "a member that is encrypted or packed oddly", "one that is not")
+            found = "an encrypted member or an unknown compression"
+            self.source.fail(name, found, "a stored or deflated member")
         return member
 
     def _read(self, member: zipfile.ZipInfo, length: int) -> bytes:
@@ -64,7 +65,7 @@ class Archive:
             with self.zip.open(member) as file:
                 return file.read(length)
         except _DAMAGE as error:
-            self.source.fail(member.filename, f"a damaged member ({error})", "one that is whole")
+            self.source.fail(member.filename, f"a damaged member ({error})", "an intact member")
 
 
 @contextmanager
@@ -74,13 +75,13 @@ def open_archive(source: SourceFile) -> Iterator[Archive]:
     try:
         archive = zipfile.ZipFile(source.file)
     except _DAMAGE as error:
-        source.fail("", f"a damaged zip archive ({error})", "a whole one")
+        source.fail("", f"a damaged zip archive ({error})", "an intact archive")
     with archive:
         members: dict[str, zipfile.ZipInfo] = {}
         for member in archive.infolist():
             if member.filename in members:
                 name = quoted(member.filename)
-                source.fail("", f"two members of the name {name}", "every name once")
+                source.fail("", f"two members named {name}", "different names")
             members[member.filename] = member
         total = sum(member.file_size for member in members.values())
         if total > source.inflated_limit:
@@ -90,7 +91,7 @@ def open_archive(source: SourceFile) -> Iterator[Archive]:
 
 
 def _check_directory_size(source: SourceFile) -> None:
-    """Look at what zipfile will believe, since it reads a directory of any size into memory."""
+    """Checks the size of the directory, since zipfile would read any size into memory."""
     if source.size < _END.size:
         source.fail("", f"{source.size} bytes", "a zip archive")
     tail_size = min(source.size, _END.size + _LOCATOR.size)
@@ -107,8 +108,8 @@ def _check_directory_size(source: SourceFile) -> None:
             record = source.read_at(offset64, _END64.size, "zip64 end of the directory")
             signature, *_, size, offset = _END64.unpack(record)
             if signature != b"PK\x06\x06" or end + _END64.size + len(tail) != source.size:
-                source.fail("", "a zip64 end of the directory out of place", "it at the end")
+                source.fail("", "a misplaced zip64 end of the directory", "it at the end")
     if size > _MAX_DIRECTORY_BYTES:
         source.fail("", f"a directory of {size} bytes", f"at most {_MAX_DIRECTORY_BYTES}")
     if offset + size != end:
-        source.fail("", "a directory out of place", "it at the end, and nothing before the archive")
+        source.fail("", "a misplaced directory", "it at the end, and nothing before the archive")

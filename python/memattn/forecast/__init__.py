@@ -1,4 +1,4 @@
-"""Forecasts of many series: read a frame or a file, train, predict with intervals, measure.
+"""Forecasts many series: read a data frame or a file, train, predict with intervals, measure.
 
 >>> from memattn.forecast import Forecaster
 >>> forecaster = Forecaster(horizon=48).fit("data/new_york_temperature.csv")  # doctest: +SKIP

@@ -36,13 +36,13 @@ Init = TypeVar("Init", bound=Callable[..., None])
 
 
 def _told_in_words(init: Init) -> Init:
-    """Refuses unknown options, and a whole number as second argument: it was `season` before."""
+    """Adds errors for unknown options, and for a season as second argument, its former place."""
 
     @functools.wraps(init)
     def checked(self: object, *places: Any, **named: Any) -> None:
         if len(places) > 1 and isinstance(places[1], int | np.integer):
             hint = f"write season={places[1]}, or freq={places[1]} for numbered rows"
-            raise TypeError(f"Forecaster: the second argument is freq, and was season: {hint}")
+            raise TypeError(f"Forecaster: the second argument is freq, no longer season; {hint}")
         known = [field.name for field in fields(self)]  # type: ignore[arg-type]
         for name in (name for name in named if name not in known):
             near = "".join(f"; did you mean {one}?" for one in get_close_matches(name, known, 1))
@@ -54,12 +54,12 @@ def _told_in_words(init: Init) -> Init:
 
 @dataclass(frozen=True, repr=False)
 class ForecasterOptions:
-    """The options of a `Forecaster`, which describes them; checked when made, then read-only.
+    """The options of a `Forecaster`, described there. They are checked once and then read-only.
 
     Raises
     ------
     TypeError, ValueError
-        A value that is impossible, or two columns of one name.
+        If a value is invalid, or two columns have the same name.
     """
 
     horizon: int
@@ -102,7 +102,7 @@ class ForecasterOptions:
         given["target_col"] = _columns(where, self)
         given |= _covariates(where, self)
         for name, value in given.items():
-            # What is as it was given stays the same object, as `sklearn.base.clone` expects.
+            # Unchanged values stay the same objects, as `sklearn.base.clone` expects.
             before = getattr(self, name)
             if type(value) is not type(before) or value != before:
                 object.__setattr__(self, name, value)
@@ -115,17 +115,17 @@ class ForecasterOptions:
         return f"{type(self).__name__}({shown})"
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """The options by name, as `sklearn.base.clone` asks for them; `deep` changes nothing."""
+        """Returns the options by name, as `sklearn.base.clone` needs them; `deep` has no effect."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @property
     def has_covariates(self) -> bool:
-        """Whether anything beside the past of the series is used."""
+        """Whether the forecaster uses a calendar or covariates."""
         return bool(self.calendar) or any(getattr(self, role) for role in EXOG)
 
     @property
     def trained_levels(self) -> tuple[float, ...]:
-        """The levels that the quantile loss trains, ascending; none with another loss."""
+        """The levels that the quantile loss trains, ascending; empty with another loss."""
         return (tuple(self.level) if self.level else LEVELS) if self.loss == "quantile" else ()  # type: ignore[arg-type]
 
 
@@ -133,7 +133,7 @@ ForecasterOptions.__init__ = _told_in_words(ForecasterOptions.__init__)  # type:
 
 
 def checked_prior(where: str, prior: object) -> str | None:
-    """The option as a file can keep it."""
+    """Checks `prior` and returns it as text or None, as files store it."""
     if prior is None:
         return None
     if not isinstance(prior, str | os.PathLike) or not os.fspath(prior):
@@ -143,7 +143,7 @@ def checked_prior(where: str, prior: object) -> str | None:
 
 
 def _frequency(where: str, freq: object) -> str | int | None:
-    """The frequency as a file can keep it: the text of an offset of pandas, a plain integer."""
+    """Returns the frequency as files store it: the text of a pandas offset, or an int."""
     if freq is None:
         return None
     try:
@@ -161,7 +161,7 @@ def _flag(where: str, name: str, value: object) -> bool:
 
 
 def _columns(where: str, options: ForecasterOptions) -> str | tuple[str, ...]:
-    """The target or targets; TypeError or ValueError for columns that would replace each other."""
+    """Returns the target or targets. Raises TypeError or ValueError if column names collide."""
     target = options.target_col
     one = isinstance(target, str) or not isinstance(target, Iterable)
     targets: tuple[Any, ...] = (target,) if one else tuple(target)
@@ -172,8 +172,8 @@ def _columns(where: str, options: ForecasterOptions) -> str | tuple[str, ...]:
         if not isinstance(name, str) or not name:
             raise TypeError(f"{where}: {role}: found {name!r}, expected the name of a column")
     if not targets:
-        raise refused(where, "target_col", "found no name, expected at least one")
-    # Of several targets each is a series, and their values go out as `y`.
+        raise refused(where, "target_col", "is empty; name at least one column")
+    # Each of several targets is a series, and the output has their values in the column `y`.
     if len(targets) > 1 and TARGET_COL not in targets:
         names.append(("column of values", TARGET_COL))
     seen = {"cutoff": "the column of cross_validation"}
@@ -181,13 +181,13 @@ def _columns(where: str, options: ForecasterOptions) -> str | tuple[str, ...]:
         end = name.removeprefix(options.alias)
         if name in seen or (role != "alias" and end != name and end[:4] in ("-lo-", "-hi-")):
             other = seen.get(name, "an interval of the alias")
-            raise refused(where, role, f"found {name!r}, which is {other} too")
+            raise refused(where, role, f"{name!r} is also {other}; choose another name")
         seen[name] = f"the {role}"
     return targets[0] if one else targets
 
 
 def _covariates(where: str, options: ForecasterOptions) -> dict[str, Any]:
-    """The options of covariates, checked: lists of names as tuples."""
+    """Checks the options about covariates and returns them, lists of names as tuples."""
     target = options.target_col
     roles: dict[object, str] = {options.id_col: "id_col", options.time_col: "time_col"}
     roles |= dict.fromkeys([target] if isinstance(target, str) else target, "target_col")
@@ -201,9 +201,7 @@ def _covariates(where: str, options: ForecasterOptions) -> dict[str, Any]:
     found: dict[str, Any] = dict(zip(EXOG, (lists.futr, lists.hist, lists.stat), strict=True))
     for role, _, name in lists:
         if name in roles:
-            raise refused(
-                where, role, f"found {name!r}, which is in {roles[name]} too; name it once"
-            )
+            raise refused(where, role, f"{name!r} is also in {roles[name]}; list it once")
     if options.calendar != "auto":
         if isinstance(options.calendar, str):
             problem = f'found {options.calendar!r}, expected True, False or "auto"'
@@ -214,7 +212,7 @@ def _covariates(where: str, options: ForecasterOptions) -> dict[str, Any]:
             expected = 'the code of a country such as "NO"'
             raise TypeError(f"{where}: country: found {options.country!r}, expected {expected}")
         if not options.calendar:
-            problem = f"found {options.country!r} without a calendar; pass calendar=True"
+            problem = f"{options.country!r} needs a calendar; pass calendar=True"
             raise refused(where, "country", problem)
     return found
 
@@ -222,7 +220,7 @@ def _covariates(where: str, options: ForecasterOptions) -> dict[str, Any]:
 def whole_number(
     where: str, name: str, value: object, smallest: int, largest: int = MAX_SIZE
 ) -> int:
-    """`value` as an int; ValueError or TypeError when it is none or out of bounds."""
+    """Returns `value` as an int. Raises TypeError or ValueError if it is none or out of bounds."""
     expected = f"a whole number from {smallest} to {largest}"
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
         raise TypeError(f"{where}: {name}: found {value!r}, expected {expected}")
@@ -232,38 +230,38 @@ def whole_number(
 
 
 def check_val_size(where: str, val_size: object, horizon: int) -> None:
-    """ValueError or TypeError for rows to hold out that hold no window."""
+    """Raises TypeError or ValueError unless `val_size` is 0 or at least the horizon."""
     if 0 < whole_number(where, "val_size", val_size, 0) < horizon:
         problem = f"found {val_size}, expected 0 or at least horizon = {horizon}"
         raise refused(where, "val_size", problem)
 
 
 def checked_levels(where: str, level: Levels) -> list[float]:
-    """The different levels in order; ValueError or TypeError when one is none."""
+    """Returns the distinct levels, ascending. Raises TypeError or ValueError for invalid ones."""
     if level is None:
         return []
     if isinstance(level, int | float | np.integer | np.floating):
         level = [level]
     if isinstance(level, str | bytes) or not isinstance(level, Iterable):
-        msg = f"found {level!r}, expected a list of percents such as [80, 95]"
+        msg = f"found {level!r}, expected a list of percentages such as [80, 95]"
         raise TypeError(f"{where}: level: {msg}")
     levels = set()
     for one in level:
         if isinstance(one, bool) or not isinstance(one, int | float | np.integer | np.floating):
-            raise TypeError(f"{where}: level: found {one!r}, expected numbers of percent")
+            raise TypeError(f"{where}: level: found {one!r}, expected numbers in percent")
         if not 0 < one < 100:
             raise refused(where, "level", f"found {one}, expected numbers between 0 and 100")
         if one < 1:
             hint = f"write {100 * one:g} for {100 * one:g} %"
-            raise refused(where, "level", f"found {one}, expected percent: {hint}")
-        if float(f"{float(one):g}") != float(one):  # columns are called so
-            raise refused(where, "level", f"found {one!r}, expected numbers of at most six digits")
+            raise refused(where, "level", f"found {one}, expected a percentage; {hint}")
+        if float(f"{float(one):g}") != float(one):  # the level is part of a column's name
+            raise refused(where, "level", f"found {one!r}, expected at most six digits")
         levels.add(float(one))
     return sorted(levels)
 
 
 def _trained_levels(where: str, loss: object, level: Levels) -> tuple[float, ...] | None:
-    """The levels given for the quantile loss; ValueError for a loss or levels that cannot be."""
+    """Returns the levels for the quantile loss. Raises ValueError for an invalid loss or level."""
     if loss is not None and not (isinstance(loss, str) and loss in LOSSES):
         expected = ", ".join(repr(name) for name in LOSSES)
         raise refused(where, "loss", f"found {loss!r}, expected one of {expected}")
@@ -274,16 +272,16 @@ def _trained_levels(where: str, loss: object, level: Levels) -> tuple[float, ...
         raise refused(where, "level", f'needs loss="quantile"; {hint}')
     levels = tuple(checked_levels(where, level))
     if not levels:
-        raise refused(where, "level", "found no level, expected some such as [80, 95]")
+        raise refused(where, "level", "is empty; pass levels such as [80, 95]")
     return levels
 
 
 def check_trained(where: str, trained: tuple[float, ...], levels: Sequence[float]) -> None:
-    """ValueError for a level that the quantile loss was not trained for, if it was the loss."""
+    """Raises ValueError for a level that the quantile loss, if used, was not trained for."""
     for level in levels:
         if trained and level not in trained:
             expected = ", ".join(f"{one:g}" for one in trained)
-            msg = f"found {level:g}, expected one that the quantile loss was trained for"
+            msg = f"found {level:g}, expected a level that the quantile loss was trained for"
             raise refused(where, "level", f"{msg}: {expected}")
 
 
@@ -292,7 +290,7 @@ LEAST_MEMORY = 1 << 30
 
 
 def checked_memory(where: str, memory: object) -> int:
-    """Bytes of memory, of a whole number or of text such as "2GiB"; TypeError or ValueError."""
+    """Returns `memory`, a whole number or text such as "2GiB", in bytes; checks its bounds."""
     expected = 'a number of bytes, or text such as "2GiB", of at least 1 GiB'
     if isinstance(memory, str):
         found = MEMORY.fullmatch(memory.strip())

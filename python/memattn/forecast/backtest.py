@@ -1,4 +1,4 @@
-"""Windows of the past, forecast as they would have been forecast then."""
+"""Backtests: forecasts of past windows from only the rows known before them."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def plan_of(where: str, rolling: Rolling, refit: bool | int) -> Plan:
 def backtest(
     how: Training, read: Callable[[Rolling], Panel], choose: Choose, seed: int = 0
 ) -> Evaluation:
-    """Forecast the last windows of a panel by models of what was known before them.
+    """Forecast the last windows of a panel with models of the rows before them.
 
     Parameters
     ----------
@@ -227,25 +227,25 @@ def forecast_windows(
 
 def no_window(where: str, longest: int, horizon: int) -> DataError:
     """The error for series that are too short for a window."""
-    found = f"found series of at most {longest} values"
-    return refused(where, "data", f"{found}, expected one longer than horizon = {horizon}")
+    found = f"the longest series has {longest} values"
+    return refused(where, "data", f"{found}, expected more than horizon = {horizon}")
 
 
 def chosen(
     choose: Choose, known: Panel, val_size: int, panel: Panel, windows: Windows
 ) -> tuple[Settings, Prior | None]:
-    """The settings for what is known of a panel before its windows."""
+    """Returns the settings for the part of a panel before its windows."""
     phases = panel.phases(windows.series, windows.ends)
     return choose(known if val_size == 0 else held_back(known, val_size), phases)
 
 
 def check_phases(where: str, panel: Panel, windows: Windows, settings: Settings) -> None:
-    """Raises where forecasts begin at one phase of the season, and a window does at another."""
+    """Raises if forecasts must begin at one phase of the season and a window begins at another."""
     if stride(settings) == 1:
         return
     other = panel.phases(windows.series, windows.ends) != settings["origin_phase"].value
     if other.any():
         first = quoted(str(panel.ids[windows.series[int(np.argmax(other))]]))
-        problem = f"found windows of {first} at another phase of the season of {panel.season} rows"
-        hint = "expected all windows at that of the series trained on; cut the series there"
-        raise refused(where, "data", f"{problem}, {hint}")
+        problem = f"windows of {first} begin at another phase of the season of {panel.season} rows"
+        hint = "than the windows trained on; cut the series so that the phases agree"
+        raise refused(where, "data", f"{problem} {hint}")

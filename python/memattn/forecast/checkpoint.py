@@ -181,7 +181,7 @@ class Checkpoint:
         for name in {**ours, **kept}:
             if kept.get(name) != ours.get(name):
                 now, then = quoted(str(ours.get(name))), quoted(str(kept.get(name)))
-                msg = f"found {now}, expected {then}, with which the checkpoint began"
+                msg = f"found {now}, expected {then} as in the checkpoint"
                 kind = "checkpoint-settings"
                 raise DataError(kind, msg, file=self._path, argument=printable(name))
 
@@ -191,9 +191,7 @@ class Checkpoint:
             what = f"found {plural(len(panel), 'series', 'series')}, expected {expected}"
         elif (other := kept != self._series).any():
             first, more = quoted(str(panel.ids[int(np.argmax(other))])), int(other.sum()) - 1
-            what = f"found other values or times in {first}" + (
-                f" and {more:,} more" if more else ""
-            )
+            what = f"values or times differ in {first}" + (f" and {more:,} more" if more else "")
         else:
             return
         msg = f"{what}; the checkpoint began with others"

@@ -1,28 +1,29 @@
 """Intervals for many series at once, by split conformal prediction on rolling origins.
 
-A calibration window is forecast by a model that has not seen it; how far the truth was from the
-forecast is its error, in logs where the known values are positive, else as it is. Errors of all
-series are pooled, step by step ahead, after division by a unit that makes windows alike:
+A calibration window is forecast by a model that was not trained on it. Its error is the distance of
+the actual value from the forecast, in logs if the known values are positive. Errors of all series
+are pooled for each step ahead, divided by a unit that makes windows comparable:
 
-- in logs a power of the series' roughness, the mean |change| from value to value or, where that is
-  less, over a season. A forecast's error grows with roughness from smooth series to rough ones,
-  mostly more slowly; the power is the one that makes the panel's own errors most alike;
-- else the roughness, the only unit that such a series has.
+- in logs, a power of the series' roughness: the mean |change| from value to value or, if less, over
+a season. Errors usually grow more slowly than roughness; the power is chosen so that the panel's
+errors become most alike;
+- without logs, the roughness, the only unit of such a series.
 
-Roughness is larger where the last rows moved more than the whole history: weather is rougher in
-winter. Recent errors count more, too: the weight of a calibration window halves with its age.
+Roughness is larger if the last rows changed more than the whole history, such as weather in winter.
+Recent errors have more weight, which halves with the age of a calibration window.
 
-The interval of n such scores of equal weight at level p is the forecast give or take the
-ceil((n + 1) p)-th smallest, times the unit of the window at hand. If calibration windows and those
-to come are exchangeable, it holds the truth with probability p or more (Vovk et al. 2005; Lei et
-al. 2018): on average over series, not for each of them. The 1 is the window at hand, whose score is
-taken to be the largest; weights are those of Barber et al. (2023). Windows that share values say
-less than others, so that k steps ahead the window at hand counts SHARED * k, or less where windows
-begin more than a row apart.
+With n scores of equal weight, the interval of level p is the forecast plus or minus the ceil((n +
+1) p)-th smallest score, times the unit of the new window. If calibration windows and future windows
+are exchangeable, it contains the actual value with probability p or more (Vovk et al. 2005; Lei et
+al. 2018), on average over series, not for each series. The 1 stands for the new window, whose score
+is assumed to be the largest; weights are those of Barber et al. (2023). Windows that share values
+are worth less, so k steps ahead the new window counts SHARED * k, or less if windows begin more
+than a row apart.
 
-A model that was trained for quantiles has ends of its own for some levels. There the error is how
-far the truth lies outside of them, less than 0 inside, and the ends are moved by the same rank of
-it, outwards or inwards (conformalised quantile regression, Romano et al. 2019): same promise.
+A model trained for quantiles has its own bounds for some levels. The error is then the distance of
+the actual value outside of these bounds, negative inside, and the bounds are moved outwards or
+inwards by the same rank of the errors (conformalised quantile regression, Romano et al. 2019), with
+the same guarantee.
 """
 
 from __future__ import annotations

@@ -1,13 +1,12 @@
-"""How good forecasts of windows were, beside naive ones: overall, by step ahead and by series.
+"""The accuracy of forecasts compared with naive forecasts: overall, by step ahead and by series.
 
 >>> from memattn.forecast.evaluation import MODEL, evaluate
 >>> result = evaluate(panel, windows, forecasts, intervals)  # doctest: +SKIP
 >>> result.overall(MODEL).mase, result.coverage(80)  # doctest: +SKIP
 
-Forecasts and intervals are arrays (W, horizon) for W windows. A truth after the end of a series, or
-that nobody gave, is not known and counts nowhere, nor does a window without any. An error is a mean
-over windows, each window's own first; a scaled one is divided by the differences in what was known
-before the first window of its series.
+Forecasts and intervals are arrays (W, horizon) for W windows. Missing actual values are ignored,
+and so are windows without any. Errors are averaged within each window and then over windows. Scaled
+errors are divided by the mean difference in the rows before the first window of the series.
 """
 
 from __future__ import annotations
@@ -53,12 +52,12 @@ if TYPE_CHECKING:
 
 FEW_WINDOWS = 10  # that do not overlap, of all series together
 EARLIER = "earlier windows of the series"
-FEWEST_SCORES = 20  # windows, or series, to calibrate on: fewer say nothing of a level of 95 %
+FEWEST_SCORES = 20  # windows, or series, to calibrate on: fewer cannot calibrate a level of 95 %
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Evaluation(Measured):
-    """What `evaluate` found; METHODS are the names of the methods.
+    """The result of `evaluate`. METHODS has the names of the methods.
 
     Attributes
     ----------
@@ -67,19 +66,19 @@ class Evaluation(Measured):
     windows : Windows
         W of them.
     truth : array (W, horizon)
-        What came; NaN where it is not known.
+        The actual values; NaN where they are not known.
     forecasts : mapping
-        For each method an array (W, horizon).
+        The forecasts (W, horizon) of each method.
     errors : mapping
-        For each method the errors of each window (W,).
+        The errors of each window (W,), for each method.
     intervals : mapping
-        For each level in percent the two ends (W, horizon); NaN where there is none.
+        The lower and upper bounds (W, horizon) for each level in percent; NaN where there is none.
     scales : Scales
-        What errors of each window are divided by (W,).
+        The scales of the errors of each window (W,).
     calibrated_on : str
-        For people, whose errors the intervals come from; empty when the caller knows.
+        Which windows the intervals are calibrated on, as text; empty if the caller knows.
     alias : str
-        What tables call the model.
+        Name of the model in tables.
     """
 
     panel: Panel
@@ -94,7 +93,7 @@ class Evaluation(Measured):
 
     @property
     def known(self) -> Flags:
-        """Which windows hold a truth (W,): those that count."""
+        """Which windows have an actual value (W,); only these count."""
         return np.asarray((~np.isnan(self.truth)).any(axis=1))
 
     def counts(self) -> Counts:
@@ -103,7 +102,7 @@ class Evaluation(Measured):
         return Counts(len(self.panel), windows, self.panel.season, tuple(self.intervals))
 
     def to_frame(self) -> Any:
-        """The errors of each series as a table like that of ``utilsforecast.evaluation.evaluate``.
+        """Return the errors of each series in the format of ``utilsforecast.evaluation.evaluate``.
 
         Returns
         -------
@@ -140,7 +139,7 @@ class Evaluation(Measured):
         }
 
     def by_series(self, method: str) -> WindowErrors:
-        """The mean for each series of the panel (N,), NaN for one without a window."""
+        """Return the mean for each series of the panel (N,), NaN without a window."""
         return _means(self.errors[method], self.windows.series, len(self.panel))
 
     def covered(self, level: float) -> Covered:
@@ -155,19 +154,19 @@ class Evaluation(Measured):
 def evaluate(
     panel: Panel, windows: Windows, forecasts: Array, intervals: Intervals | None = None
 ) -> Evaluation:
-    """Measure forecasts of windows (W, horizon), and those of naive and seasonal-naive beside them.
+    """Measure forecasts of windows (W, horizon), and compare with naive and seasonal-naive.
 
     Parameters
     ----------
     panel : Panel
-        Its `season` is that of seasonal-naive and of the scales.
+        The panel; its `season` is used for seasonal-naive and the scales.
     windows, forecasts, intervals
         As in `Evaluation`: at least one window, and the forecasts of the model.
 
     Raises
     ------
     ValueError
-        Forecasts or intervals of another shape, or no window.
+        If forecasts or intervals have another shape, or there is no window.
     """
     ends = {f"intervals[{key:g}]": end for key, pair in (intervals or {}).items() for end in pair}
     for name, array in {"forecasts": forecasts, **ends}.items():
@@ -175,7 +174,7 @@ def evaluate(
             expected = f"(W = {len(windows)}, horizon)"
             raise ValueError(f"evaluate: {name}: found shape {array.shape}, expected {expected}")
     if not len(windows):
-        raise ValueError("evaluate: windows: found none, expected at least one")
+        raise ValueError("evaluate: windows: is empty; pass at least one window")
     return measured(panel, windows, forecasts, intervals)
 
 
@@ -207,12 +206,12 @@ def measured(
 
 
 def evaluate_held_out(fitted: Fitted, levels: Sequence[float]) -> Evaluation | None:
-    """What a fit held out, measured; None when it held nothing out.
+    """Measure the accuracy on the windows that `fit` held out; None if it held out none.
 
-    The intervals of a held-out window are calibrated on other held-out windows alone, none of whose
-    truths lies after it begins. Where series have windows enough, that is the earlier ones for the
-    later ones, which alone are measured; else half of the series for the other half, each way.
-    Where neither will do, or for no levels, the coverage is None.
+    The intervals of a held-out window are calibrated on other held-out windows only, whose actual
+    values were known before it begins. If series have enough windows, the earlier ones calibrate
+    the later ones, which alone are measured; else one half of the series calibrates the other half
+    and vice versa. If neither is possible, or there are no levels, the coverage is None.
     """
     held_out = fitted.held_out
     if held_out is None or not len(held_out.windows):
@@ -244,9 +243,9 @@ def evaluate_held_out(fitted: Fitted, levels: Sequence[float]) -> Evaluation | N
 
 
 def _folds(windows: Windows, horizon: int) -> tuple[list[tuple[Flags, Flags]], str]:
-    """Which windows to calibrate on and which to measure, as pairs, and what the former are.
+    """Returns pairs of windows to calibrate on and to measure, and the name of the former.
 
-    Of `EARLIER` windows, only those are for a window whose truth was known when it began.
+    With `EARLIER`, a window is calibrated only on windows whose actual values were known before.
     """
     _, first, owner, count = np.unique(
         windows.series, return_index=True, return_inverse=True, return_counts=True
@@ -279,37 +278,37 @@ def _means(errors: WindowErrors, group: Ticks, groups: int) -> WindowErrors:
 
 
 def baseline_of(panel: Panel) -> str:
-    """What forecasts are held against: without a season both baselines are one."""
+    """Returns the baseline to compare with; without a season both baselines are equal."""
     return SEASONAL_NAIVE if panel.season > 1 else NAIVE
 
 
 def methods_of(panel: Panel) -> tuple[str, ...]:
-    """The methods that differ: without a season both baselines are one."""
+    """Returns the methods that differ; without a season both baselines are equal."""
     return METHODS if panel.season > 1 else (MODEL, NAIVE)
 
 
 def warnings_of(result: Evaluation) -> list[str]:
-    """What a reader must know before using the numbers."""
+    """Returns warnings about the accuracy and its evidence."""
     found, rival = [], baseline_of(result.panel)
     ours, theirs = result.overall(MODEL), result.overall(rival)
     if ours.mase is not None and theirs.mase is not None and ours.mase > theirs.mase:
-        found.append(f"{rival} was more accurate on these windows: use it, or more data")
+        found.append(f"{rival} was more accurate on these windows: use it, or add more data")
     if ours.unscaled:
         windows = plural(ours.unscaled, "window", "windows")
-        found.append(f"MASE and RMSSE leave out {windows} of series that were constant before")
+        found.append(f"MASE and RMSSE leave out {windows} of series with a constant history")
     apart = separate_windows(result)
     if apart < FEW_WINDOWS:
-        found.append(f"only {plural(apart, 'non-overlapping window')}: little evidence")
+        found.append(f"only {plural(apart, 'non-overlapping window')}: the evidence is weak")
     for level in sorted(result.intervals):
         share = result.coverage(level)
         if share is not None and share < level - (5 if level < 90 else 3):
-            held = f"{level:g} % intervals contained {share:.0f} % of these values"
-            found.append(f"{held}: expect them to be too narrow")
+            held = f"{level:g} % intervals contained only {share:.0f} % of these values"
+            found.append(f"{held}: they are probably too narrow")
     return found
 
 
 def separate_windows(result: Evaluation) -> int:
-    """How many windows that share no value there can be: of each series as many as fit."""
+    """Returns the largest number of windows that share no value."""
     windows, horizon = _some(result.windows, result.known), result.truth.shape[1]
     _, first, count = np.unique(windows.series, return_index=True, return_counts=True)
     reach = windows.ends[first + count - 1] - windows.ends[first]

@@ -1,9 +1,9 @@
-"""What the forecasts of a fitted forecaster rest on, and how they follow what is known ahead.
+"""How much forecasts depend on each input, and how they follow covariates known ahead.
 
-The windows that fit held out are forecast anew, by a model that has not seen them, while what it
-sees of one thing is exchanged among the windows: the more the error grows, the more the forecasts
-rest on that thing (permutation importance, Breiman 2001). What is exchanged keeps its own values
-and their order in time, but no longer belongs to the window.
+Held-out windows are forecast again, by a model that was trained without them, with one input
+shuffled among the windows: the more the error grows, the more forecasts depend on that input
+(permutation importance, Breiman 2001). A shuffled input keeps its values and their order in time,
+but comes from another window.
 """
 
 from __future__ import annotations
@@ -43,23 +43,22 @@ QUANTILES = np.linspace(0.05, 0.95, 10)  # of a number, for its curve
 
 @dataclass(frozen=True)
 class Importance:
-    """How much forecasts rest on one thing.
+    """How much forecasts depend on one input.
 
     Attributes
     ----------
     name : str
-        A covariate, or which rows of the past.
+        The covariate, or the range of past rows.
     kind : str
         ``"futr"``, ``"hist"``, ``"stat"`` or ``"calendar"`` for a covariate, ``"lags"`` for rows of
-        the past, ``"cycle"`` for which of several seasons a row is in, and ``"memory"`` for what
-        the memory layers add.
+        the past, ``"cycle"`` for the position in a longer season, and ``"memory"`` for the output
+        of the memory layers.
     increase : float
-        By how much the mean absolute error grows when it is exchanged among windows, in units of
-        the series.
+        Increase of the mean absolute error when the input is shuffled, in units of the series.
     percent : float
-        The same in percent of the mean absolute error.
+        The increase in percent of the mean absolute error.
     standard_error : float
-        Of `increase`, where windows that begin within one horizon count as one.
+        Standard error of `increase`; windows that begin within one horizon count as one.
     """
 
     name: str
@@ -71,22 +70,22 @@ class Importance:
 
 @dataclass(frozen=True, eq=False)
 class EffectCurve:
-    """The mean forecast of the windows for each of P values of a covariate, all else as it was.
+    """The mean forecast for each of P values of a covariate, with all other inputs unchanged.
 
     Attributes
     ----------
     name : str
-        The covariate, one that is known ahead.
+        A covariate that is known ahead.
     values : array (P,)
-        What the covariate is over the whole horizon, ascending: the places of categories, all
-        values of a number that has few, or quantiles of what each series has had, of which this is
-        the mean over the windows.
+        Values of the covariate over the whole horizon, ascending: indices of categories, all values
+        of a number with few values, or quantiles of each series' values, averaged over the windows.
     labels : tuple of str
         The categories; empty for numbers.
     forecasts : array (P, horizon)
-        The mean over windows, for each step ahead.
+        The mean over windows for each step ahead.
     standard_error : array (P,)
-        Of the difference between the mean over the horizon and that of the forecasts as they were.
+        Standard error of the difference between the mean over the horizon and the unchanged
+        forecasts.
     """
 
     name: str
@@ -105,7 +104,7 @@ class EffectCurve:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Explanation:
-    """What forecasts rest on, measured on W held-out windows.
+    """How much forecasts depend on each input, measured on W held-out windows.
 
     Attributes
     ----------
@@ -114,11 +113,11 @@ class Explanation:
     windows : int
         How many there are.
     separate : int
-        How many groups of them begin within one horizon: what standard errors count.
+        Number of groups of windows that begin within one horizon, for standard errors.
     mae : float
-        The mean absolute error of the forecasts as they were.
+        Mean absolute error of the unchanged forecasts.
     importances : tuple of Importance
-        The largest first.
+        The importances, largest first.
     curves : tuple of EffectCurve
         One for each covariate that is known ahead, in the order of the caller's list.
     """
@@ -141,7 +140,7 @@ class Explanation:
         return "\n".join(lines)
 
     def to_frame(self) -> Any:
-        """The importances as a table of the caller's kind.
+        """Return the importances as a table of the same library as the data.
 
         Returns
         -------
@@ -161,7 +160,7 @@ class Explanation:
         return to_table(columns, kind_of(self.panel))
 
     def curves_frame(self) -> Any:
-        """The effect curves as a table of the caller's kind.
+        """Return the effect curves as a table of the same library as the data.
 
         Returns
         -------
@@ -188,7 +187,7 @@ def _cells(one: Importance) -> list[str]:
 
 
 def explain(fitted: Fitted) -> Explanation | None:
-    """What the forecasts rest on; None where fit held out too few windows, or learned nothing."""
+    """Measure the explanation; None if `fit` held out too few windows or did not train."""
     held_out, settings = fitted.held_out, fitted.settings
     if held_out is None or not has_learned(settings):
         return None

@@ -121,12 +121,12 @@ def train(
     prior: Prior | None = None,
     start: Start | None = None,
 ) -> Fitted:
-    """A model of the panel, and how wrong such a one is.
+    """Trains a model of the panel and calibrates its intervals.
 
-    The last `val_size` values of each series are held out to calibrate `intervals` on; without any,
-    another model, trained without its own last values, says how wrong such models are. `prefix`
-    begins the names of the trainings. A `prior` is used as the settings say, or as validation does
-    where they do not. With a `start` training goes on from there.
+    The last `val_size` values of each series are held out to calibrate `intervals`. With 0, a
+    second model is trained without the last values, and its errors calibrate them. `prefix` is a
+    prefix for the names of the trainings. A `prior` is used as the settings say; if they do not,
+    validation decides. With a `start`, training continues from its weights.
     """
     notes = list(panel.notes)
     known = panel if val_size == 0 else held_back(panel, val_size)
@@ -141,7 +141,7 @@ def train(
     if settings["layers"].value is None:
         rows = val_size or held_out_rows(panel, settings)
         settings = choose_layers(panel, settings, rows, train_one) or settings
-    stopped = "training was stopped before validation could say"
+    stopped = "training was stopped before validation could choose"
     chosen = validated(known, settings, prior, train_one) if undecided_prior else settings
     if settings["layers"].value is None:
         settings = undecided(settings, stopped)
@@ -153,11 +153,11 @@ def train(
         settings = chosen
         model, done = train_one("model", known, settings)
     if not done:
-        notes.append(Note("stopped", "training ended early, as progress said", 1))
+        notes.append(Note("stopped", "training was stopped early by the progress callback", 1))
     notes += notes_on_short(panel)
     if uses_prior(settings):
-        how = "forecast by" if settings["prior"].value == ALONE else "training began with"
-        text = f"{how} the prior, networks of other series: {settings['prior'].reason}"
+        how = "forecast by" if settings["prior"].value == ALONE else "training started from"
+        text = f"{how} pretrained networks: {settings['prior'].reason}"
         notes.append(Note("prior", text, len(panel)))
     elif settings["steps"].value == 0:
         notes.append(Note("untrained", settings["steps"].reason, len(panel)))
@@ -167,18 +167,19 @@ def train(
     if val_size == 0 and uses_prior(settings) and settings["prior"].value == ALONE:
         past = _own_past(panel, settings)
         if past is None:
-            text = "the series are too short to calibrate intervals on: they are as the prior's"
+            text = "intervals are those of the prior: the series are too short to calibrate on"
             return replace(fitted, notes=(*notes, Note("calibration", text, len(panel))))
         found: tuple[Calibration, HeldOut] | None = _errors_of(fitted, None, past, 0)
     elif start is not None and (few := _too_few_unseen(fitted, val_size, start)):
-        then = "intervals are as they were" if start.calibration else "there are no intervals"
+        then = "intervals stay as before" if start.calibration else "there are no intervals"
         notes.append(Note("calibration", f"{few}: {then}", len(panel)))
         return replace(fitted, calibration=start.calibration, notes=tuple(notes))
     else:
         found = _calibrated(fitted, val_size, train_one, start)
     if found is None:
-        then = "intervals are as trained" if trained_levels(settings) else "no intervals"
-        notes.append(Note("stopped", f"calibration ended early, as progress said: {then}", 1))
+        then = "intervals are as trained" if trained_levels(settings) else "there are no intervals"
+        text = f"calibration was stopped early by the progress callback: {then}"
+        notes.append(Note("stopped", text, 1))
         return replace(fitted, notes=tuple(notes))
     calibration, held_out = found
     notes += _calibration_notes(calibration, panel, settings["logs"].value)
@@ -203,21 +204,21 @@ def _held_out(fitted: Fitted, val_size: int, start: Start | None) -> tuple[Windo
 
 
 def _too_few_unseen(fitted: Fitted, val_size: int, start: Start) -> str:
-    """Why intervals cannot be calibrated on what the start of a training has not seen, if so."""
+    """Returns why too few rows are new since the earlier fit to calibrate on; "" if enough are."""
     windows, reach, _ = _held_out(fitted, val_size, start)
     whole = int((windows.ends <= fitted.panel.lengths[windows.series] - reach).sum())
     if whole >= FEWEST_OF_PRIOR:
         return ""
     found = f"{whole:,} windows of {reach:,} rows" if len(start.panel) else "no rows"
-    return f"the data has {found} that the fit before is known not to have seen, too few to measure"
+    return f"the data has {found} that are new since the earlier fit, too few to calibrate on"
 
 
 def _calibrated(
     fitted: Fitted, val_size: int, train_one: Train, start: Start | None
 ) -> tuple[Calibration, HeldOut] | None:
-    """The errors of the engine on what `val_size` held out; with 0, of another one trained so.
+    """Calibrates on the held-out rows; with `val_size` 0, trains a second model without them.
 
-    None when its training was stopped.
+    Returns None if that training was stopped.
     """
     panel, settings, other = fitted.panel, fitted.settings, None
     windows, reach, rows = _held_out(fitted, val_size, start)
@@ -231,9 +232,9 @@ def _calibrated(
 def _errors_of(
     fitted: Fitted, other: Model | None, origins: Windows, reach: int
 ) -> tuple[Calibration, HeldOut]:
-    """The errors of windows that the model, or the `other` one, has not seen.
+    """Computes the errors on windows that the model, or the `other` model, was not trained on.
 
-    Those with `reach` rows after them are kept; with 0 all that have a whole horizon.
+    Windows with `reach` rows after them are kept; with 0 those that have a whole horizon.
     """
     panel, settings = fitted.panel, fitted.settings
     found = forecast(other or fitted.model, panel, origins).quantiles
@@ -246,9 +247,9 @@ def _errors_of(
 
 
 def _own_past(panel: Panel, settings: Settings) -> Windows | None:
-    """Windows that a prior, which has seen none of the series, can be calibrated on.
+    """Returns windows to calibrate a prior on, which was trained on none of the series.
 
-    None where there are fewer than `FEWEST_OF_PRIOR` with a whole horizon.
+    Returns None if fewer than `FEWEST_OF_PRIOR` windows have a whole horizon.
     """
     horizon, season = settings["horizon"].value, settings["season"].value
     least = max(FEWEST_VALUES, 2 * season)
@@ -266,7 +267,7 @@ def _own_past(panel: Panel, settings: Settings) -> Windows | None:
 
 
 def some_windows(windows: Windows) -> Windows:
-    """Those with history enough for the engine to forecast, if any, and no more than it takes."""
+    """Returns the windows that are long enough to forecast, if any, at most MOST_WINDOWS."""
     usable = np.flatnonzero(windows.ends >= FEWEST_VALUES)
     if not len(usable):
         usable = np.arange(len(windows))
@@ -277,7 +278,7 @@ def some_windows(windows: Windows) -> Windows:
 
 
 def _calibration_size(panel: Panel, horizon: int, min_history: int) -> tuple[int, int]:
-    """How many steps ahead and how many windows a series intervals are calibrated on."""
+    """Returns the steps ahead, and the windows per series, that intervals are calibrated on."""
     lengths = panel.lengths
     long = lengths[lengths >= horizon + min_history]
     if not len(long):
@@ -294,33 +295,33 @@ def _calibration_notes(calibration: Calibration, panel: Panel, logs: bool) -> li
     count = plural(len(calibration), "window", "windows")
     text = f"intervals are calibrated on the errors of {count} held out of training"
     if reached < horizon:
-        text += f"; they reach {reached} of {horizon} steps ahead, the others have no interval"
+        text += f"; only {reached} of {horizon} steps ahead have an interval"
     return [Note("calibration", text, len(calibration)), *notes_on_still(panel, logs)]
 
 
 def notes_on_short(panel: Panel) -> list[Note]:
-    """A note on the series that are too short to be forecast by a model, if there are any."""
+    """Returns a note on series that are too short to be forecast by a model, if any."""
     short = panel.shorter_than(FEWEST_VALUES)
     if not short.any():
         return []
     what = f"{plural(int(short.sum()), 'series', 'series')} with fewer than {FEWEST_VALUES} values"
     first = quoted(str(panel.ids[int(np.argmax(short))]))
-    text = f"{what}: forecast by the last one; the first is {first}"
+    text = f"{what}: forecast by the last value; the first is {first}"
     return [Note("naive", text, int(short.sum()))]
 
 
 def notes_on_still(panel: Panel, logs: bool) -> list[Note]:
-    """A note on the series that stand still, if there are any."""
+    """Returns a note on series whose recent values do not change, if any."""
     domain = domain_of(panel, last_windows(panel), logs)
     still = int((domain.roughness == 0).sum())
     if not still:
         return []
-    what = f"{plural(still, 'series', 'series')} that stand still"
-    return [Note("still", f"{what}: no unit for errors, intervals of width 0", still)]
+    what = f"{plural(still, 'series', 'series')} whose recent values do not change"
+    return [Note("still", f"{what}: intervals have width 0", still)]
 
 
 def held_back(panel: Panel, rows: int) -> Panel:
-    """The panel without the last rows of each series; one with no more keeps its first value."""
+    """Returns the panel without the last rows of each series, which keep at least one value."""
     return panel.until(np.maximum(panel.lengths - rows, 1))
 
 
@@ -333,7 +334,7 @@ def _trained(
     prior: Prior | None,
     start: Start | None,
 ) -> tuple[Model, bool]:
-    """A model, trained if there is anything to learn from, and whether to the end."""
+    """Returns a model, trained if a series is long enough, and whether training was completed."""
     if start is None:
         model = model_of(settings, panel, prior.weights if prior else ())
     else:
@@ -353,7 +354,7 @@ def _trained(
 def forecast(
     model: Model, panel: Panel, windows: Windows, precision: Precision = "float32"
 ) -> WindowForecasts:
-    """Forecasts of windows; the last value after too few, or only ones like it."""
+    """Forecasts windows; by the last value after too few values, or equal ones."""
     settings = model.settings
     domain = domain_of(panel, windows, settings["logs"].value)
     last = naive(panel, windows, settings["horizon"].value)

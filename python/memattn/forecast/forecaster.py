@@ -1,4 +1,4 @@
-"""The forecaster of many series: fit, predict with intervals, backtest, save and load.
+"""The forecaster: fit, predict with intervals, backtest, save and load.
 
 >>> from memattn.forecast import Forecaster
 >>> forecaster = Forecaster(horizon=12).fit(frame)  # unique_id, ds, y  # doctest: +SKIP
@@ -35,72 +35,76 @@ if TYPE_CHECKING:
 
 
 class Forecaster(ForecasterEngines):
-    """Forecasts of many series of one frequency, by one model of all of them.
+    """Forecasts many series of one frequency with one model, trained on all of them.
 
-    Its options are attributes that can be read: ``forecaster.horizon``.
+    The options are read-only attributes, such as ``forecaster.horizon``.
 
     Parameters
     ----------
     horizon : int
         Steps ahead to forecast, in rows.
     freq : str or int, optional
-        The time between rows, an alias of pandas or Polars such as ``"MS"``; of numbered rows the
-        step, a whole number, as a keyword only. Default: the coarsest that fits all times.
+        Time between rows, as an alias of pandas or Polars such as ``"MS"``; for numbered rows the
+        step, a whole number, by keyword only. Default: the coarsest that fits all times.
     futr_exog_list, hist_exog_list, stat_exog_list : list of str
         Columns of covariates: known over the horizon (prices, promotions, a weather forecast),
-        known in the past only (weather as measured), constant for each series (a region). Numbers,
-        booleans, or text: categories. Rolling validation decides how they are used, and whether.
+        known only in the past (measured weather), and constant for each series (a region). They
+        hold numbers, booleans, or text for categories. Rolling validation decides whether and how
+        they are used.
     calendar : bool or "auto"
-        Whether hour, weekday, month, position in the year and, with a `country`, public holidays
-        are covariates too, as far as the frequency has them. "auto": if validation says so.
+        Whether to use hour, weekday, month, position in the year and, with a `country`, public
+        holidays as covariates, as far as the frequency has them. "auto": only if they lower the
+        validation error.
     country : str, optional
-        Whose public holidays: ``"NO"``, or with a part of it ``"DE-BY"``. Needs the package
-        ``holidays``.
+        Country of the public holidays, such as ``"NO"``, or a part of one, such as ``"DE-BY"``.
+        Needs the package ``holidays``.
     season : int, optional
-        Rows after which the series repeat, 1 for never. Default: as `panel_from_frame` finds it.
+        Rows in a season; 1 for no season. Default: from the frequency, or for numbered rows from
+        the values, as in `panel_from_frame`.
     lookback : int, optional
-        Rows in each input window. Default: by frequency and season.
+        Rows in each input window. Default: from frequency and season.
     members : int
-        Models in the ensemble; with the default lookback each has one of five. One is quick, ten
+        Models in the ensemble, which by default have one of five lookbacks each. One is quick, ten
         are more accurate.
     loss : str, optional
-        Training loss: ``"smape"``, the default, ``"mae"`` or ``"huber"``: of logs for positive
-        series, else in units of each series' mean change from row to row. ``"quantile"`` is the
-        pinball loss of the interval bounds of each `level`, and of the median, the forecast.
+        Training loss: ``"smape"``, ``"mae"`` or ``"huber"``, of logs for positive series, else in
+        units of each series' mean change from row to row. ``"quantile"`` is the pinball loss of the
+        interval bounds of each `level` and of the median, which is the forecast. Default:
+        ``"smape"``, or ``"huber"`` for many long seasons.
     seed : int
         Random seed of weights and training; the same seed gives the same bits.
     steps : int, optional
-        Training steps. Default: by frequency and season.
+        Training steps. Default: from frequency, season and the amount of data.
     id_col, time_col, target_col : str
-        The names of the columns; for a wide file `target_col` may be several. ``id_col=None`` says
+        Names of the columns. For a wide file, `target_col` may be a list. ``id_col=None`` means
         that all rows are one series.
     intervals : bool
-        Whether to calibrate intervals. Unless `fit` gets a `val_size`, this takes a second
-        training, on all but the last values. Without it, the quantile loss still gives its trained
-        bounds, which promise no coverage.
+        Whether to calibrate intervals. This takes a second training, without the last values,
+        unless `fit` has a `val_size`. If False, the quantile loss still gives its trained bounds,
+        without a guarantee of coverage.
     level : float or list of float, optional
-        Levels in percent that the quantile loss trains, the only ones that `predict` then gives;
-        default 80 and 95. With other losses pass levels to `predict`.
+        Levels in percent that the quantile loss trains; `predict` then offers only these. Default:
+        80 and 95. With other losses pass levels to `predict`.
     alias : str
-        The name of the forecast column.
+        Name of the forecast column.
     prior : str, optional
-        Networks that were trained on other series. ``"auto"``, the default: those that come with
-        the package, for series with too few windows to learn from, and where validation says that
-        they help. A path: one's own, a file that `pretrain` and `save` made, or a folder of such.
-        None: networks learn from these series alone. ``settings["prior"]`` says what was done.
+        Pretrained networks. ``"auto"``: those of the package, for series with too few windows to
+        train on, or if validation shows that they help. A path: a file that `pretrain` and `save`
+        made, or a folder of such files. None: train only on these series. ``settings["prior"]``
+        says how the prior was used.
     day_first, on_bad_series
         As in `panel_from_frame`.
 
     Notes
     -----
-    Intervals are split-conformal (`memattn.forecast.conformal`): they hold the truth with at least
-    the probability `level`, on average over series, **if the windows to come are exchangeable with
-    the calibration windows**; after a break in the series they hold it less often. With the
-    quantile loss the trained bounds are moved by the same rule (Romano et al. 2019).
+    Intervals are split-conformal (`memattn.forecast.conformal`): they contain the true value with
+    at least the probability `level`, on average over series, **if future windows are exchangeable
+    with the calibration windows**. After a break in the series, coverage is lower. With the
+    quantile loss, the trained bounds are adjusted by the same rule (Romano et al. 2019).
 
-    A series with fewer than three values is forecast by its last one, and one that stands still
-    stays there. Without a prior too few series to learn from leave the model untrained: it then is
-    Naive2, which `settings` says.
+    A series with fewer than three values is forecast by its last value, and a constant series by
+    its constant. Without a prior, a model with too few windows to train on stays untrained and
+    equals Naive2; `settings` says so.
     """
 
     def fit(
@@ -117,8 +121,9 @@ class Forecaster(ForecasterEngines):
     ) -> Self:
         """Train on all series, or on a sample of very many.
 
-        With more than a million values and a thousand series, training uses whole series with so
-        many values, chosen by `seed` and their ids; ``settings["sample"]`` says how many.
+        With more than a million values and a thousand series, training uses a sample of whole
+        series with that many values, chosen by `seed` and their ids; ``settings["sample"]`` has its
+        size.
 
         Parameters
         ----------
@@ -128,24 +133,26 @@ class Forecaster(ForecasterEngines):
             one kind: a folder, or a pattern such as ``"sales/*.parquet"``. Or a long table of Ray,
             Dask or Spark (docs/scale.md), of which the forecaster then keeps no series.
         val_size : int
-            Last values of each series that training leaves out, at least `horizon`, for intervals
-            to be calibrated on: one training instead of two, of a model that knows less. 0: none.
+            Number of last values of each series, at least `horizon`, to calibrate intervals on
+            instead of training on them. This saves the second training, but the model does not
+            learn from these values. 0: none.
         static_df : DataFrame or path, optional
-            The columns of `stat_exog_list`, a row for each series. Default: they are in `data`.
+            The columns of `stat_exog_list`, one row for each series. Default: `data` has them.
         progress : callable or bool, optional
-            True draws a bar on stderr. A callable gets (step, steps, loss) at most every 50 ms;
-            False from it ends the training there, and no intervals are calibrated.
+            True shows a progress bar on stderr. A callable is called with (step, steps, loss) at
+            most every 50 ms; if it returns False, training ends and no intervals are calibrated.
         checkpoint : path, optional
-            A file that keeps where training stands: written atomically every 10 s, when a training
-            ends, and when it is stopped, by `progress`, Ctrl-C or an exception. It holds weights
-            and fingerprints of the series, not the series.
+            A file for the training state, written atomically every 10 s and when a training ends or
+            is stopped by `progress`, Ctrl-C or an exception. It holds weights and fingerprints of
+            the series, not the series.
         resume : bool
-            Whether to go on with what is in `checkpoint`, with the bits of a fit that was never
-            stopped. Without it the file must not exist.
+            Whether to continue the training in `checkpoint`; the result equals that of an
+            uninterrupted fit to the bit. If False, the file must not exist.
         start_from : Forecaster or path, optional
-            A fitted forecaster, or what it saved, with the same options for its networks: training
-            goes on from its weights, with its settings and few steps. Data has its frequency. Rows
-            that it has seen calibrate no intervals: with too few others they stay as they were.
+            A fitted forecaster or its file, with the same options for its networks. Training starts
+            from its weights, with its settings and few steps; `data` must have its frequency. Only
+            rows that are new to it calibrate intervals; if there are too few, intervals stay as
+            before.
         memory : int or str, optional
             Bytes, such as ``"2GiB"``, that a long table in files may take: they are read in passes,
             and the forecaster keeps none of their series; `write_forecasts` forecasts them.
@@ -154,17 +161,18 @@ class Forecaster(ForecasterEngines):
         Returns
         -------
         Forecaster
-            Itself. After an exception, KeyboardInterrupt included, it is as it was before.
+            The forecaster itself. After an exception, including KeyboardInterrupt, it is unchanged.
 
         Raises
         ------
         DataError
-            The data cannot be used; it names row and column. Or the checkpoint is that of other
-            data or settings, which it names, or cannot be written: the one before it is whole.
+            If the data cannot be used (the message names row and column), if the checkpoint belongs
+            to other data or settings, or if it cannot be written; the previous checkpoint is then
+            intact.
         FormatError
-            The file is no checkpoint, or is damaged.
+            If the checkpoint is damaged or another kind of file.
         TypeError, ValueError
-            An impossible `val_size`, or a `start_from` with other options, which it names.
+            If `val_size` is invalid, or `start_from` has other options.
         """
         where = "Forecaster.fit"
         check_val_size(where, val_size, self.horizon)
@@ -173,7 +181,7 @@ class Forecaster(ForecasterEngines):
         how |= {"checkpoint": checkpoint, "resume": resume}
         if is_engine_table(data):
             if memory is not None:
-                problem = "found it for a table of an engine, whose workers have their own"
+                problem = "cannot be set for a table of an engine, whose workers limit their memory"
                 raise refused(where, "memory", problem)
             self._fitted = self._fit_on_engine(where, data, static_df, start, **how)
         elif isinstance(data, Passes):
@@ -195,45 +203,46 @@ class Forecaster(ForecasterEngines):
         h: int | None = None,
         precision: Precision = "float32",
     ) -> Any:
-        """Forecast the rows after the last one of each series.
+        """Forecast the rows after the end of each series.
 
         Parameters
         ----------
         data : DataFrame, path or Panel, optional
-            Series to forecast instead of those of fit, with the same columns and frequency; they
-            need not have been there.
+            Series to forecast, with the columns and the frequency of `fit`; they may be new.
+            Default: the series of `fit`.
         X_df : DataFrame or path, optional
-            The columns of `futr_exog_list` in the ``h`` rows after each series; it may have more
-            rows and columns, and rows of other series.
+            The columns of `futr_exog_list` for the ``h`` rows after each series. Other rows,
+            columns and series are ignored.
         static_df : DataFrame or path, optional
             As in `fit`, of the series in `data`.
         level : float or list of float, optional
-            Levels of the intervals in percent, from 1 to below 100. None or none: no intervals. The
-            quantile loss has those that were trained, see `available_levels`.
+            Levels of the intervals in percent, from 1 to below 100. Default: no intervals. The
+            quantile loss offers only the trained levels, see `available_levels`.
         h : int, optional
             Steps ahead, at most `horizon`. Default: the horizon.
         precision : {"float32", "bfloat16"}
-            What the memory layers multiply, as in `MemoryAugmentedAttention`.
+            Precision of products in the memory layers, as in `MemoryAugmentedAttention`.
 
         Returns
         -------
         DataFrame, Table or SmallTable
-            As the data came; for a file pandas if it is installed, else Polars. ``h`` rows for each
-            series with the columns unique_id, ds, memattn (`alias`), and for each level
-            memattn-lo-80 and memattn-hi-80. Bounds are NaN for steps ahead that no calibration
-            window reached, and infinite if a positive series turned non-positive in a calibration
-            window.
+            A table of the same library as the data; for a file pandas if it is installed, else
+            Polars. ``h`` rows for each series with the columns unique_id, ds, memattn (`alias`),
+            and for each level memattn-lo-80 and memattn-hi-80. Bounds are NaN for steps ahead that
+            no calibration window reached, and infinite if a positive series turned non-positive in
+            a calibration window.
 
         Raises
         ------
         RuntimeError
-            Before fit, or without data for a forecaster that was saved without its series.
+            Before `fit`, or without `data` if the forecaster was saved without its series.
         DataError
-            The data cannot be used, X_df lacks a row or a value, or a forecast lies beyond the year
-            9999.
+            If the data cannot be used, `X_df` lacks a row or a value, or the horizon reaches beyond
+            the year 9999.
         TypeError, ValueError
-            An impossible level or `h`, a level that was not trained, intervals that fit has not
-            calibrated, data of another frequency, or no X_df where covariates must be known.
+            If `level` or `h` is invalid, a level was not trained, `fit` has not calibrated
+            intervals, `data` has another frequency, or `X_df` is missing for covariates that must
+            be known.
         """
         if is_engine_table(data):
             where = "Forecaster.predict"
@@ -260,38 +269,39 @@ class Forecaster(ForecasterEngines):
     ) -> Written:
         """Forecast series in files into a file, whatever memory there is.
 
-        The forecasts have the bits of `predict`. Series come in the order in which the files end
-        them, or of their ids where rows of many series are spread over the files; those have to be
-        sorted first, which needs DuckDB and space in the folder of temporary files.
+        The forecasts equal those of `predict` to the bit. Series are written in the order in which
+        they end in the files. If the rows of many series are spread over the files, they are sorted
+        by id first, which needs DuckDB and space in the folder of temporary files.
 
         Parameters
         ----------
         path : path
-            The file to write, ``*.parquet``, ``*.csv`` or ``*.csv.gz``; it is there when all
-            forecasts are in it.
+            The file to write, ``*.parquet``, ``*.csv`` or ``*.csv.gz``. It appears when it is
+            complete.
         data : path
             A Parquet or CSV file, a folder of them, or a pattern such as ``"sales/*.parquet"``.
         X_df, static_df, level, h
             As in `predict`.
         memory : int or str, optional
-            Bytes that the process may take, such as ``"4GiB"``. Default: 2 GiB.
+            Limit of the process's memory, such as ``"4GiB"``. Default: 2 GiB.
         progress : callable or bool, optional
-            True draws a bar on stderr. A callable gets (series done, all series).
+            True shows a progress bar on stderr. A callable is called with (series done, all
+            series).
 
         Returns
         -------
         Written
-            How many series and rows there are, and notes on what was found in the data.
+            The number of series and rows, and notes on the data.
 
         Raises
         ------
         RuntimeError
-            Before fit.
+            Before `fit`.
         DataError
-            As in `predict`, with file and row; a series too long for `memory`; or the file cannot
-            be written: one that was there before is whole.
+            As in `predict`, with file and row. Also if a series is too long for `memory`, or the
+            file cannot be written; an existing file is then unchanged.
         TypeError, ValueError
-            As in `predict`, or an impossible `memory`.
+            As in `predict`, or if `memory` is invalid.
         """
         where = "Forecaster.write_forecasts"
         self._state("write_forecasts")
@@ -314,20 +324,20 @@ class Forecaster(ForecasterEngines):
         h: int | None = None,
         precision: Precision = "float32",
     ) -> Forecasts:
-        """As `predict`, as arrays (N, h) for N series."""
+        """Return the forecasts of `predict` as arrays (N, h) for N series."""
         where = "Forecaster.predict"
         fitted = self._state("predict") if data is not None else self._state_with_series("predict")
         levels = checked_levels(where, level)
         rounding = checked_precision(precision, where)
         steps = self.horizon if h is None else whole_number(where, "h", h, 1, self.horizon)
         if isinstance(data, int | float | list | tuple):
-            hint = f"pass level={data!r}" if data else "levels go by name"
-            raise TypeError(f"{where}: data: found {data!r}, expected series: {hint}")
+            hint = f"pass level={data!r}" if data else "pass levels as level="
+            raise TypeError(f"{where}: data: found {data!r}, expected series; {hint}")
         panel = fitted.panel
         if data is not None:
             panel = self._panel_like_fit(where, data, static_df=static_df)
         elif static_df is not None:
-            raise refused(where, "static_df", "found it without data: fit has those of its series")
+            raise refused(where, "static_df", "needs data; fit() has the table of its own series")
         panel = self._with_future(where, panel, X_df, steps)
         found = forecast(fitted.model, panel, last_windows(panel), rounding)
         ends = intervals_of(where, fitted, found, levels)
@@ -337,19 +347,19 @@ class Forecaster(ForecasterEngines):
     def fitted(self) -> Any:
         """Forecast every known row from the rows before it, one step ahead.
 
-        The model was trained on these rows, so its errors here are smaller than those to come:
-        `held_out` and `backtest` measure accuracy.
+        The model was trained on these rows, so its errors are smaller here than on new rows. Use
+        `held_out` or `backtest` to measure accuracy.
 
         Returns
         -------
         DataFrame, Table or SmallTable
-            As `predict`: unique_id, ds, y and memattn (`alias`); y is NaN where the data has no
-            value. The first three rows of each series are left out: there is too little to see.
+            As in `predict`, with the columns unique_id, ds, y and memattn (`alias`). y is NaN where
+            the data has no value. The first three rows of each series are left out.
 
         Raises
         ------
         RuntimeError
-            Before fit.
+            Before `fit`.
         """
         state = self._state_with_series("fitted")
         found = forecast_in_sample(state)
@@ -369,45 +379,46 @@ class Forecaster(ForecasterEngines):
         checkpoint: str | os.PathLike[str] | None = None,
         resume: bool = False,
     ) -> Any:
-        """Forecast the last windows of each series as they would have been forecast then.
+        """Forecast the last windows of each series with only the rows known at that time.
 
-        One model is trained on the rows up to the earliest cutoff of all windows, and frequency,
-        season, settings and intervals come from there too; it forecasts all windows in one pass. A
-        series too short for a window has none. The forecaster itself stays as it is.
+        One model is trained on the rows up to the earliest cutoff of all windows, which also
+        determine frequency, season, settings and intervals. It forecasts all windows in one pass. A
+        series too short for a window has none. The forecaster itself is not changed.
 
         Parameters
         ----------
         data : DataFrame, path or Panel
             As in `fit`.
         n_windows : int
-            Windows per series; the last one ends with it.
+            Windows per series; the last one ends with the series.
         step_size : int
             Rows from one window to the next, 1 by default.
         val_size : int
-            As in `fit`, of what is known before the first window.
+            As in `fit`, applied to the rows before the first window.
         refit : bool or int
-            True trains anew for each window and a number k for every k windows, with the same
-            settings; False, the default, trains once.
+            True trains a model for each window, a number k one for every k windows, with the same
+            settings. False trains once.
         static_df : DataFrame or path, optional
             As in `fit`.
         level : float or list of float, optional
             As in `predict`.
         progress : callable or bool, optional
-            As in `fit`; False from a callable is the end of training for this window.
+            As in `fit`; if a callable returns False, the training for this window ends.
         checkpoint, resume
             As in `fit`, for the trainings of all windows.
 
         Returns
         -------
         DataFrame, Table or SmallTable
-            As `predict`, with the columns cutoff, the time of the last known row, and y.
+            As in `predict`, with the additional columns cutoff, the time of the last known row, and
+            y.
 
         Raises
         ------
         DataError, FormatError
             As in `fit`.
         TypeError, ValueError
-            No series is longer than the horizon, or an option is impossible.
+            If no series is longer than the horizon, or an option is invalid.
         """
         if is_engine_table(data):
             where = "Forecaster.cross_validation"
@@ -440,13 +451,13 @@ class Forecaster(ForecasterEngines):
         checkpoint: str | os.PathLike[str] | None = None,
         resume: bool = False,
     ) -> Evaluation:
-        """As `cross_validation`, measured: errors beside naive forecasts, and the coverage.
+        """Run `cross_validation` and measure errors, those of naive forecasts, and coverage.
 
         Returns
         -------
         Evaluation
-            With arrays (W, horizon) for W windows; `Evaluation.to_frame` makes a table of it. For a
-            table of an engine it has the same measures, but no arrays; its table is the engine's.
+            Arrays (W, horizon) for W windows; `Evaluation.to_frame` returns a table. For a table of
+            an engine it has the same measures, but no arrays; its table is the engine's.
         """
         where = "Forecaster.cross_validation"
         rolling = self._rolling(where, n_windows, step_size)

@@ -1,4 +1,4 @@
-"""How a forecaster reads people's data: panels, what is known beside them, their settings."""
+"""Reading of data: panels, their covariates and their settings."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from memattn.forecast.starting import Start
 
 
 class ForecasterData(ForecasterState):
-    """What a `Forecaster` makes of tables."""
+    """Reads tables for a `Forecaster`."""
 
     def panel(
         self,
@@ -31,22 +31,22 @@ class ForecasterData(ForecasterState):
         n_windows: int = 0,
         step_size: int = 1,
     ) -> Panel:
-        """The series in data, read as `fit` and `predict` read them.
+        """Return the series in `data` as a `Panel`, read as in `fit` and `predict`.
 
         Parameters
         ----------
         data : DataFrame, path or Panel
-            As in `fit`; after it, of the frequency and season found there.
+            As in `fit`. After `fit`, with its frequency and season.
         static_df : DataFrame or path, optional
             As in `fit`.
         n_windows, step_size : int
-            Of a backtest to come, which then finds frequency and season in what is known before
-            its first window.
+            Windows of a backtest. Frequency and season are then found in the rows before its first
+            window.
 
         Raises
         ------
         DataError
-            The data cannot be used; after fit also for rows between the steps of its frequency.
+            If the data cannot be used; after `fit` also if rows do not fit its frequency.
         """
         where = "Forecaster.panel"
         if self._fitted is not None and not n_windows:
@@ -61,19 +61,19 @@ class ForecasterData(ForecasterState):
         X_df: Table | None = None,  # noqa: N803 - nixtla's name
         h: int | None = None,
     ) -> Panel:
-        """A panel with the covariates that are known of the rows after its series.
+        """Return a panel with the known covariates of the rows after its series.
 
         Parameters
         ----------
         panel : Panel
-            As `panel` makes it.
+            A panel that `panel` returned.
         X_df, h
             As in `Forecaster.predict`.
 
         Raises
         ------
         DataError
-            X_df lacks a row or a value, or there is none and the panel has not its covariates.
+            If `X_df` lacks a row or a value, or is missing and the panel lacks the covariates too.
         """
         where = "Forecaster.with_future"
         steps = self.horizon if h is None else whole_number(where, "h", h, 1, self.horizon)
@@ -99,10 +99,10 @@ class ForecasterData(ForecasterState):
         if self.has_covariates:
             options |= {"ahead": self.horizon, "static_df": static_df}
         elif static_df is not None:
-            raise refused(where, "static_df", "found a table, but stat_exog_list names no column")
+            raise refused(where, "static_df", "needs stat_exog_list, which names its columns")
         panel = panel_of(where, data, held=held, least=least, like=like, join=join, **options)
         if self.alias in (panel.form.id_col, panel.form.time_col, panel.form.target_col):
-            problem = f"found {self.alias!r}, which is a column of the data; choose another"
+            problem = f"{self.alias!r} is a column of the data; choose another name"
             raise refused(where, "alias", problem)
         return panel
 
@@ -114,13 +114,13 @@ class ForecasterData(ForecasterState):
         join: Join | None = None,
         like: Fitted | Start | None = None,
     ) -> Panel:
-        """A panel as that of fit, or of another state `like` it; `join` is as in `_panel`."""
+        """Read a panel like that of `fit` or of the state `like`; `join` is as in `_panel`."""
         state = self._state("panel") if like is None else like
         known = state.panel
         panel = self._panel(where, data, like=known, static_df=static_df, join=join)
         if panel.frequency != known.frequency:  # a Panel, or hours of another clock
             found, expected = panel.frequency.every, known.frequency.every
-            msg = f"found one row every {found}, expected one every {expected}, as in fit"
+            msg = f"found one row every {found}, expected one every {expected} as in fit()"
             raise refused(where, "data", msg)
         panel = replace(panel, season=known.season)
         if join is None:
@@ -128,19 +128,19 @@ class ForecasterData(ForecasterState):
         return panel
 
     def _check_phases(self, where: str, panel: Panel, settings: Settings) -> None:
-        """Raises where forecasts begin at one phase of the season, and a series ends at another."""
+        """Raise if forecasts must begin at one phase of the season and a series ends at another."""
         if stride(settings) > 1:
             other = panel.phases(*last_windows(panel)) != settings["origin_phase"].value
             if other.any():
-                first, when = quoted(str(panel.ids[int(np.argmax(other))])), "as those of fit do"
-                msg = f"found {first} to end at another phase of the season of {panel.season} rows"
-                hint = f"expected all series to end {when}; cut them there, or fit again"
-                raise refused(where, "data", f"{msg}, {hint}")
+                first = quoted(str(panel.ids[int(np.argmax(other))]))
+                msg = f"series {first} ends at another phase of the season of {panel.season} rows"
+                hint = "than the series of fit(); cut it so that the phases agree, or fit again"
+                raise refused(where, "data", f"{msg} {hint}")
 
     def _choose(
         self, where: str, panel: Panel, phases: Ticks | None = None
     ) -> tuple[Settings, Prior | None]:
-        """Settings for a panel, and the prior that may be used."""
+        """Choose the settings for a panel, and the prior that may be used."""
         if phases is None:
             phases = panel.phases(*last_windows(panel))
         settings = choose_settings(
@@ -157,8 +157,8 @@ class ForecasterData(ForecasterState):
         return decided(settings, prior, why_not, self), prior
 
     def _with_future(self, where: str, panel: Panel, future: Table | None, steps: int) -> Panel:
-        """The panel with what is known of the next `steps` rows."""
+        """Return the panel with the known covariates of the next `steps` rows."""
         if future is not None and not self.futr_exog_list:
-            problem = "found a table, but no covariate is known ahead; pass futr_exog_list"
+            problem = "needs futr_exog_list, which names its columns"
             raise refused(where, "X_df", problem)
         return with_future(panel, future, steps)

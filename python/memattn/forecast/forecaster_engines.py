@@ -1,4 +1,4 @@
-"""Fits and forecasts of tables of Ray, Dask and Spark, whose series stay where they are."""
+"""Training and forecasts on tables of Ray, Dask and Spark, whose rows stay on the workers."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ if TYPE_CHECKING:
 
 
 class ForecasterEngines(ForecasterFit):
-    """Training and forecasts where an engine has the rows."""
+    """Training and forecasts on tables of an engine."""
 
     _worker_notes: tuple[Note, ...] = ()
 
     @property
     def worker_notes(self) -> tuple[Note, ...]:
-        """What the workers of an engine found in the data of the last `predict`, counted."""
+        """Notes of an engine's workers on the data of the latest call, with counts."""
         return self._worker_notes
 
     def _fit_on_engine(
@@ -148,10 +148,10 @@ class ForecasterEngines(ForecasterFit):
         check_levels(where, fitted, levels)
         steps = self.horizon if h is None else whole_number(where, "h", h, 1, self.horizon)
         if future is not None and not self.futr_exog_list:
-            problem = "found a table, but no covariate is known ahead; pass futr_exog_list"
+            problem = "needs futr_exog_list, which names its columns"
             raise refused(where, "X_df", problem)
         if static_df is not None and not self.stat_exog_list:
-            raise refused(where, "static_df", "found a table, but stat_exog_list names no column")
+            raise refused(where, "static_df", "needs stat_exog_list, which names its columns")
         model = forecaster_bytes(fitted, self, series=False)
         tables = {"future": future, "static_df": static_df}
         rows, self.__dict__["_worker_notes"] = predict_on(

@@ -1,4 +1,4 @@
-"""How a forecaster trains: on a panel, on a sample of it, on files that are read in passes."""
+"""Training on a panel, on a sample of it, or on files that are read in passes."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ class ForecasterFit(ForecasterReport):
             expected = "a fitted Forecaster or the path of a saved one"
             raise TypeError(f"{where}: start_from: found {start_from!r}, expected {expected}")
         if start_from._fitted is None:
-            problem = "found a Forecaster that is not fitted; fit it first"
+            problem = "this Forecaster is not fitted; call its fit() first"
             raise refused(where, "start_from", problem)
         fitted = start_from._fitted
         start = Start(fitted.model, fitted.panel, fitted.calibration)

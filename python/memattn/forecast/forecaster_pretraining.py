@@ -1,4 +1,4 @@
-"""How a forecaster learns from some series to forecast others."""
+"""Training of networks that forecast other series."""
 
 from __future__ import annotations
 
@@ -22,33 +22,34 @@ class ForecasterPretraining(ForecasterUpdate):
     """Training of a prior."""
 
     def pretrain(self, frames: Iterable[Data], *, progress: Progress | bool | None = None) -> Self:
-        """Train networks that forecast other series, as they are: a prior.
+        """Train a prior: networks that forecast other series without training.
 
-        What is saved with ``save(path, series=False)`` is for ``Forecaster(prior=path)``. Of the
-        options `horizon`, `members`, `lookback`, `steps`, `level` and `seed` count here.
+        Save it with ``save(path, series=False)`` and use it with ``Forecaster(prior=path)``. The
+        options `horizon`, `members`, `lookback`, `steps`, `level` and `seed` apply.
 
         Parameters
         ----------
         frames : iterable of DataFrame, path or Panel
-            Tables of series, of one frequency and season.
+            Tables of series with the same frequency and season.
         progress : callable or bool, optional
             As in `fit`.
 
         Returns
         -------
         Forecaster
-            Itself. It has none of the series, and forecasts what `predict` is given.
+            The forecaster itself. It keeps none of the series; pass series to `predict`.
 
         Raises
         ------
         DataError
             As in `fit`.
         TypeError, ValueError
-            No table, tables of several frequencies or seasons, or covariates.
+            If there is no table, tables differ in frequency or season, or the forecaster has
+            covariates.
         """
         where = "Forecaster.pretrain"
         if self.has_covariates:
-            problem = "found covariates, expected none: a prior forecasts from the past alone"
+            problem = "a prior cannot use covariates or a calendar; leave them out"
             raise refused(where, "futr_exog_list", problem)
         panels = [self._panel(where, one) for one in _tables(where, frames)]
         first = panels[0]
@@ -56,7 +57,8 @@ class ForecasterPretraining(ForecasterUpdate):
             if (one.frequency, one.season) != (first.frequency, first.season):
                 found = f"one row every {one.frequency.every} with season {one.season}"
                 expected = f"every {first.frequency.every} with season {first.season}"
-                raise refused(where, "frames", f"found {found}, expected {expected}, as the first")
+                problem = f"found {found}, expected {expected} as in the first table"
+                raise refused(where, "frames", problem)
         settings = prior_settings(first.season, is_yearly(first.frequency), self)
         series = [(one.filled, one.offsets) for one in panels]
         with progress_of(where, progress) as told:
@@ -66,8 +68,8 @@ class ForecasterPretraining(ForecasterUpdate):
 
 def _tables(where: str, frames: Iterable[Data]) -> list[Data]:
     if isinstance(frames, str | os.PathLike | Panel) or hasattr(frames, "columns"):
-        raise TypeError(f"{where}: frames: found one table, expected a list of tables")
+        raise TypeError(f"{where}: frames: found a single table, expected a list of tables")
     found = list(frames)
     if not found:
-        raise refused(where, "frames", "found no table, expected some")
+        raise refused(where, "frames", "is empty; pass at least one table")
     return found

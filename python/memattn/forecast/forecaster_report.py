@@ -1,4 +1,4 @@
-"""What a fitted forecaster shows people: a page, and pictures of series."""
+"""The report and the figures of a fitted forecaster."""
 
 from __future__ import annotations
 
@@ -16,44 +16,45 @@ from memattn.forecast.intervals import available_levels
 
 
 class ForecasterReport(ForecasterPretraining):
-    """What is measured, the report and its figures."""
+    """Accuracy, explanation, report and figures."""
 
     def held_out(self, level: Levels = None) -> Evaluation | None:
-        """How good forecasts of the windows were that fit held out to calibrate intervals on.
+        """Return the accuracy on the windows that `fit` held out to calibrate intervals.
 
         Parameters
         ----------
         level : list of float, optional
-            As in `predict`, of intervals calibrated on other windows (`evaluate_held_out`).
+            As in `predict`. These intervals are calibrated on other held-out windows
+            (`evaluate_held_out`).
 
         Returns
         -------
         Evaluation or None
-            None when fit held nothing out, and after `load`.
+            None if `fit` held out nothing, and after `load`.
         """
         levels = checked_levels("Forecaster.held_out", level)
         found = evaluate_held_out(self._state("held_out").measured, levels)
         return None if found is None else replace(found, alias=self.alias)
 
     def explain(self) -> Explanation:
-        """What the forecasts rest on: each covariate, and the rows of the past.
+        """Measure how much forecasts depend on each covariate and on past rows.
 
-        Each of them is exchanged among the windows that fit held out, several times, and these are
-        forecast by a model that was trained without them: by how much the error grows is what it is
-        worth. What two covariates say alike is counted for neither. The same fit gives the same
-        figures.
+        Each input is shuffled among the held-out windows, several times, and a model that was
+        trained without these windows forecasts them. The increase of the error is the importance of
+        the input. Information that two covariates share counts for neither. The same fit gives the
+        same figures.
 
         Returns
         -------
         Explanation
-            `to_frame` makes a table of it, and `curves_frame` one of the effect curves: the mean
-            forecast for values of each covariate that is known ahead.
+            `to_frame` returns the importances as a table, and `curves_frame` the effect curves: the
+            mean forecast for values of each covariate that is known ahead.
 
         Raises
         ------
         RuntimeError
-            Before fit, after `load`, and where fit held out fewer than two windows or learned
-            nothing.
+            Before `fit`, after `load`, and if `fit` held out fewer than two windows or did not
+            train.
         """
         found = explain(self._state("explain").measured)
         if found is None:
@@ -62,10 +63,10 @@ class ForecasterReport(ForecasterPretraining):
         return found
 
     def render_report(self, level: Levels = None, *, source: str | None = None) -> str:
-        """The report as text: one HTML page that needs no network.
+        """Return the report as text: one HTML page that needs no network.
 
-        It shows the accuracy on rows that the model had not seen, the forecasts of a few series,
-        what they rest on if there are covariates, and what each memory slot responds to.
+        It shows the accuracy on held-out rows, the forecasts of a few series, what they depend on
+        if there are covariates, and what each memory slot responds to.
 
         Parameters
         ----------
@@ -77,9 +78,9 @@ class ForecasterReport(ForecasterPretraining):
         Raises
         ------
         RuntimeError
-            Before fit.
+            Before `fit`.
         TypeError, ValueError
-            An impossible level, or one that was not trained.
+            If a level is invalid or was not trained.
         """
         from memattn.forecast.report.page import render_report
 
@@ -92,7 +93,7 @@ class ForecasterReport(ForecasterPretraining):
         *,
         source: str | None = None,
     ) -> None:
-        """Write `render_report` to a file, atomically; DataError where that is impossible."""
+        """Write `render_report` to a file, atomically. Raises DataError if it cannot be written."""
         page = self.render_report(level, source=source)
         write_atomically(Path(path), page.encode())
 
@@ -102,25 +103,25 @@ class ForecasterReport(ForecasterPretraining):
         unique_id: object = None,
         level: Levels = None,
     ) -> None:
-        """Write a picture of one series and its forecast, SVG or PNG by the name of the file.
+        """Write a figure of one series and its forecast as SVG or PNG.
 
         Parameters
         ----------
         path : str or PathLike
             Of the file, ``*.svg`` or ``*.png``.
         unique_id : str or int, optional
-            Which series. Default: the first one.
+            Id of the series. Default: the first series.
         level : list of float
             As in `write_report`.
 
         Raises
         ------
         RuntimeError
-            Before fit.
+            Before `fit`.
         ValueError
-            There is no such series.
+            If there is no such series.
         DataError
-            The file cannot be written, or is called something else.
+            If the file cannot be written, or its name has another suffix.
         """
         from memattn.forecast.report.page import series_picture
 
@@ -129,7 +130,7 @@ class ForecasterReport(ForecasterPretraining):
         write_atomically(target, series_picture(fitted, target.suffix, unique_id, levels))
 
     def _shown(self, function: str, level: Levels) -> tuple[Fitted, list[float]]:
-        """The fitted state, and the levels that a report or a figure shows of it."""
+        """Return the fitted state and the levels to show."""
         fitted = self._state_with_series(function)
         if level is None or not available_levels(fitted):
             return fitted, list(available_levels(fitted))

@@ -42,39 +42,38 @@ SMALL_BATCH, MANY_ORIGINS = 128, 5_000
 # Of windows that do not overlap, to learn from with covariates: those tell a window from its
 # neighbour. On shops drawn at random 12, 15 and 5 were enough to be better than Naive2.
 FEWEST_COVARIATE_WINDOWS = 5
-# What is done with networks that were trained on other series: they forecast as they are, training
-# begins with them, or nothing.
+# How a prior is used: it forecasts without training, training starts from it, or not at all.
 ALONE, STARTED, NO_PRIOR = "alone", "started from", "not used"
 STARTED_STEPS, STARTED_RATE = 300, 3e-4
-START = "start_from"  # the setting of trainings that go on from a fit: how many came before
+START = "start_from"  # setting: number of trainings before this one, if it started from a fit
 OF_PRIOR = "that of the prior"  # the reason of its settings
 SHOWN = 5  # names of covariates
-# What settings are called whose name says too little.
+# The names of settings in text, where they differ from the key.
 SETTING_WORDS = {
     "min_history": "minimum history",
     "left_out": "covariates left out",
     "compressed": "values compressed",
-    "origin_stride": "rows between forecasts",
-    "origin_phase": "row of the season at which forecasts begin",
+    "origin_stride": "rows between forecast origins",
+    "origin_phase": "phase of the season at which forecasts begin",
     "batch_size": "windows per step",
     "num_heads": "heads of a memory layer",
     "prior_horizon": "horizon of the prior",
-    "rows_seen": "last rows of a series that count",
+    "rows_seen": "last rows of each series used",
     "sample": "series trained on",
-    START: "trainings before this one",
+    START: "earlier trainings",
 }
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One choice.
+    """A chosen setting.
 
     Attributes
     ----------
     value : object
-        What was chosen.
+        The value.
     reason : str
-        Why, for people.
+        Why it was chosen, as text.
     """
 
     value: Any
@@ -82,7 +81,7 @@ class Setting:
 
     @property
     def text(self) -> str:
-        """The value for people, short however many members there are."""
+        """The value as short text, for any number of members."""
         if isinstance(self.value, bool):
             return "yes" if self.value else "no"
         if not isinstance(self.value, tuple):
@@ -167,11 +166,11 @@ def last_values(
 ) -> Settings:
     """The settings with windows of last values, which correct Naive2."""
     rule = rule_for(frequency, season)
-    settings = _given(season, asked, "smape", "errors count relative to level")
+    settings = _given(season, asked, "smape", "errors are relative to the level")
     history = _min_history(rule, lengths)
     origins = training_origins(lengths, history.value)
     settings |= {
-        "windows": Setting("last_values", "the rows before each forecast, less their season"),
+        "windows": Setting("last_values", "the rows before each forecast, without their season"),
         "logs": Setting(True, "for positive series"),
         "layers": Setting(MEMORY_LAYERS, "chosen on M3's validation set"),
         "lookbacks": _lookbacks(rule, int(lengths.max()), asked.lookback, asked.members),
@@ -188,9 +187,9 @@ def past_seasons(season: int, asked: ForecasterOptions) -> Settings:
     long = f"the horizon is at least {LONG_HORIZON} seasons"
     lookback = "as given" if asked.lookback else chosen
     settings = _given(season, asked, "huber", chosen) | {
-        "windows": Setting("past_seasons", f"{many}, and {long}: each phase on its own"),
-        "logs": Setting(False, "past seasons are averaged as they are"),
-        "layers": Setting(None, "rolling validation is to choose"),
+        "windows": Setting("past_seasons", f"{many}, and {long}: phases are forecast separately"),
+        "logs": Setting(False, "past seasons are averaged without logs"),
+        "layers": Setting(None, "to be chosen by rolling validation"),
         "lookbacks": Setting((seen,) * asked.members, lookback),
         "min_history": Setting(seen, "the lookback"),
         "steps": Setting(asked.steps or PAST_SEASONS_STEPS, "as given" if asked.steps else chosen),
@@ -202,18 +201,18 @@ def _aligned(season: int, phase: int, asked: ForecasterOptions) -> Settings:
     """The settings for forecasts with covariates that begin at the same phase of the season."""
     chosen = "chosen on EPF's validation set"
     seen = asked.lookback or ALIGNED_SEASONS * season
-    why = f"the horizon is whole seasons of {season} rows, and covariates are known: each phase"
+    why = f"the horizon is whole seasons of {season} rows, and there are covariates: phases are"
     settings = _given(season, asked, "mae", chosen) | {
-        "windows": Setting("past_seasons", f"{why} on its own"),
-        "logs": Setting(False, "values below 0 are brought closer as well"),
+        "windows": Setting("past_seasons", f"{why} forecast separately"),
+        "logs": Setting(False, "values are compressed instead, which negative values allow"),
         "lookbacks": Setting((seen,) * asked.members, "as given" if asked.lookback else chosen),
         "min_history": Setting(seen, "the lookback"),
         "steps": Setting(asked.steps or ALIGNED_STEPS, "as given" if asked.steps else chosen),
     }
     found = _with_covariates(settings, asked) | {
-        "compressed": Setting(True, "the inverse hyperbolic sine of robustly scaled values"),
-        "origin_stride": Setting(season, "forecasts always begin at one phase of the season"),
-        "origin_phase": Setting(phase, "that of the row after the last one"),
+        "compressed": Setting(True, "by the inverse hyperbolic sine, after robust scaling"),
+        "origin_stride": Setting(season, "forecasts always begin at the same phase of the season"),
+        "origin_phase": Setting(phase, "the phase of the row after the last one"),
         "batch_size": Setting(ALIGNED_BATCH, chosen),
     }
     return MappingProxyType(found)
@@ -228,21 +227,21 @@ def _learnt(settings: Settings, lengths: Ticks, asked: ForecasterOptions) -> dic
         found["batch_size"] = Setting(SMALL_BATCH, few)
     enough = origins >= FEWEST_COVARIATE_WINDOWS * asked.horizon
     if enough and settings["steps"].value < MONTHLY.steps and asked.steps is None:
-        found["steps"] = Setting(MONTHLY.steps, "what covariates are worth takes time to learn")
+        found["steps"] = Setting(MONTHLY.steps, "covariates take more steps to learn")
     return found
 
 
 def _with_covariates(
     settings: Mapping[str, Setting], asked: ForecasterOptions
 ) -> dict[str, Setting]:
-    undecided = "rolling validation is to choose"
+    undecided = "to be chosen by rolling validation"
     calendar: tuple[str, ...] | None = None if asked.calendar == "auto" else ()
     return {
         **settings,
         "layers": Setting(None, undecided),
         # Names of covariates that the model does not see.
-        "left_out": Setting(calendar, undecided if calendar is None else "none is"),
-        "compressed": Setting(False, "errors count relative to level"),
+        "left_out": Setting(calendar, undecided if calendar is None else "all are used"),
+        "compressed": Setting(False, "errors are relative to the level"),
         "origin_stride": Setting(1, "forecasts may begin at any row"),
         "origin_phase": Setting(0, "forecasts may begin at any row"),
     }
@@ -271,13 +270,13 @@ def _given(season: int, asked: ForecasterOptions, loss: str, why: str) -> dict[s
     members = "default; 10 are more accurate" if asked.members == 1 else "as given"
     settings = {
         "horizon": Setting(asked.horizon, "as given"),
-        "season": Setting(season, "as given, usual for the frequency, or found in the values"),
+        "season": Setting(season, "given, or chosen from the frequency or the values"),
         "members": Setting(asked.members, members),
         "loss": Setting(asked.loss or loss, "as given" if asked.loss else why),
         "seed": Setting(asked.seed, "as given" if asked.seed else "default"),
     }
     if asked.trained_levels:
-        why = "whose bounds are trained; the forecast is the median"
+        why = "interval bounds are trained for these levels; the forecast is the median"
         settings["levels"] = Setting(asked.trained_levels, why)
     return settings
 
@@ -294,7 +293,7 @@ def _lookbacks(rule: Rule, longest: int, asked: int | None, members: int) -> Set
     if asked is not None:
         return Setting((asked,) * members, "as given")
     chosen = sorted(rule.lookbacks[MIDDLE_OUT[k % len(MIDDLE_OUT)]] for k in range(members))
-    reason = "as many seasons as for M3's monthly series"
+    reason = "the same number of seasons as for M3's monthly series"
     if rule.name:
         reason = f"chosen on M3's {rule.name} validation set"
     limit = max(longest - 1, 2)
@@ -320,7 +319,7 @@ def training_origins(lengths: Ticks, min_history: int) -> int:
 
 def _steps(rule: Rule, origins: int, horizon: int, asked: int | None) -> Setting:
     if origins == 0:
-        return Setting(0, "no series is longer than the minimum history: nothing to learn from")
+        return Setting(0, "no series is longer than the minimum history")
     if asked is not None:
         return Setting(asked, "as given")
     windows = origins // horizon
@@ -329,7 +328,7 @@ def _steps(rule: Rule, origins: int, horizon: int, asked: int | None) -> Setting
         return Setting(0, f"{found}: the forecast is Naive2, untrained")
     steps = FEWEST_STEPS + windows // WINDOWS_A_STEP
     if steps < rule.steps:
-        return Setting(steps, f"few, for only {windows:,} non-overlapping windows")
+        return Setting(steps, f"fewer than usual: only {windows:,} non-overlapping windows")
     return Setting(rule.steps, f"chosen on M3's {rule.name or 'monthly'} validation set")
 
 
@@ -348,7 +347,7 @@ def with_prior(settings: Settings, prior: Settings, use: str, why: str) -> Setti
     steps = Setting(0, trained)
     if use == STARTED:
         most = min(settings["steps"].value, STARTED_STEPS)
-        steps = Setting(most, "few, for networks that are trained already")
+        steps = Setting(most, "fewer than usual: the networks are pretrained")
     found = {name: Setting(one.value, trained) for name, one in prior.items()}
     found |= {name: settings[name] for name in own}
     found |= {

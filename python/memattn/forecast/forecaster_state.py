@@ -1,4 +1,4 @@
-"""A forecaster as an object: options, what fit left, copies, pickles and files of both."""
+"""The state of a forecaster: its options, the result of `fit`, copies, pickles and files."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class ForecasterState(ForecasterOptions):
-    """What a `Forecaster` is; `Forecaster` is what it does."""
+    """The options and the fitted state of a `Forecaster`."""
 
     _fitted: Fitted | None
 
@@ -49,12 +49,12 @@ class ForecasterState(ForecasterOptions):
         return f"{super().__repr__()}: {state}"
 
     def set_params(self, **options: Any) -> Self:
-        """Replace options; what was fitted with others is forgotten.
+        """Replace options; the result of an earlier `fit` is discarded.
 
         Raises
         ------
         TypeError, ValueError
-            An unknown option, or an impossible value: nothing has changed.
+            If an option is unknown or a value invalid. Nothing has changed then.
         """
         if options:
             self.__dict__.update(vars(replace(self, **options)))
@@ -62,12 +62,12 @@ class ForecasterState(ForecasterOptions):
 
     @property
     def settings(self) -> Settings:
-        """What was given or chosen, by name: each has a ``value`` and a ``reason``."""
+        """The settings by name, given or chosen: each has a ``value`` and a ``reason``."""
         return self._state("settings").settings
 
     @property
     def notes(self) -> tuple[Note, ...]:
-        """What was found in the data and done about it, for people."""
+        """Notes on what was found in the data and done about it."""
         return self._state("notes").notes
 
     @property
@@ -77,20 +77,20 @@ class ForecasterState(ForecasterOptions):
 
     @property
     def is_calibrated(self) -> bool:
-        """Whether fit calibrated intervals, which is what gives them their coverage."""
+        """Whether `fit` calibrated intervals, on which their coverage depends."""
         return self._state("is_calibrated").calibration is not None
 
     @property
     def available_levels(self) -> tuple[float, ...]:
-        """The levels that `predict` gives, in percent; empty without intervals.
+        """The levels that `predict` offers, in percent; empty without intervals.
 
-        Those that the quantile loss trained, calibrated or not. With another loss and calibrated
-        intervals any level can be had, and these are the usual ones, 80 and 95.
+        With the quantile loss these are the trained levels. With another loss and calibrated
+        intervals any level is available, and these are the defaults, 80 and 95.
         """
         return available_levels(self._state("available_levels"))
 
     def __getstate__(self) -> dict[str, Any]:
-        """The options, and the bytes that `save` writes; what a file does not keep is lost."""
+        """Return the options and the bytes that `save` writes, which do not include everything."""
         fitted = None if self._fitted is None else forecaster_bytes(self._fitted, self)
         return {"options": self.get_params(), "fitted": fitted}
 
@@ -104,29 +104,28 @@ class ForecasterState(ForecasterOptions):
     def save(
         self, path: str | os.PathLike[str], *, series: bool = True, dtype: str = "float32"
     ) -> None:
-        """Write everything that predict needs to one safetensors file, atomically.
+        """Write everything that `predict` needs to one safetensors file, atomically.
 
         Parameters
         ----------
         path : path
             Of the file.
         series : bool
-            Whether the series are in it, whole: season and level at their end come from all of
-            their values. Without them the forecaster that is loaded again forecasts what is given
-            to ``predict(data)``, each series as one that training has not seen.
+            Whether the file includes all series. Without them, the loaded forecaster needs
+            ``predict(data)`` and treats each series as new.
         dtype : str
-            Of the weights: ``"float32"``, or ``"bfloat16"``, in which they take half the bytes and
-            have three significant digits.
+            Type of the weights: ``"float32"``, or ``"bfloat16"`` for half the size and two to three
+            significant digits.
 
         Raises
         ------
         RuntimeError
-            Before fit.
+            Before `fit`.
         DataError
-            The file cannot be written; one that was there before is whole.
+            If the file cannot be written. An existing file is then unchanged.
         ValueError
-            Another `dtype`. Ids that are neither text nor whole numbers, or a type of a column or a
-            time zone that the file cannot keep.
+            If `dtype` is another, or ids, columns or the time zone have a type that the file cannot
+            store.
         """
         if dtype not in DTYPES:
             problem = f"found {dtype!r}, expected {' or '.join(map(repr, DTYPES))}"
@@ -135,12 +134,13 @@ class ForecasterState(ForecasterOptions):
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Read what `save` wrote; nothing in the file is trusted or executed.
+        """Read a file that `save` wrote. No code in it is executed, and everything is checked.
 
         Raises
         ------
         FormatError
-            It is no such file; a ValueError that says where and why.
+            If the file holds no forecaster or is damaged. The message says where; a subclass of
+            ValueError.
         OSError
             The system refused.
         """

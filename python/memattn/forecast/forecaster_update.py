@@ -1,4 +1,4 @@
-"""How a fitted forecaster takes new rows without training."""
+"""Updates of a fitted forecaster with new rows, without training."""
 
 from __future__ import annotations
 
@@ -23,50 +23,49 @@ KIND = "update"  # of notes: those of one update replace those of the one before
 
 
 class ForecasterUpdate(ForecasterData):
-    """New rows of its series, and new series."""
+    """Updates with new rows and new series."""
 
     def update(self, data: Data, *, static_df: Table | None = None) -> Self:
-        """Add rows to the series of fit, and new series; nothing is trained.
+        """Add rows to the series of `fit`, and new series, without training.
 
-        `predict` then has the bits of ``predict(data)`` with all rows, and so has the forecaster
-        after `save` and `load`. Intervals keep their calibration, and `settings` stay.
+        `predict` then equals ``predict(data)`` with all rows to the bit, also after `save` and
+        `load`. Intervals keep their calibration, and `settings` stay.
 
         Parameters
         ----------
         data : DataFrame or path
-            New rows with the columns and the frequency of fit, in any order. They mostly go on with
-            their series; a row between or before the known ones is put where it belongs, and one
-            that is known already, with the same value, is passed over.
+            New rows with the columns and the frequency of `fit`, in any order. Rows between or
+            before known rows are inserted. A known row with the same value is ignored.
         static_df : DataFrame or path, optional
             As in `fit`, of the series in `data`.
 
         Returns
         -------
         Forecaster
-            Itself. After an exception, KeyboardInterrupt included, it is as it was before.
+            The forecaster itself. After an exception, including KeyboardInterrupt, it is unchanged.
 
         Raises
         ------
         RuntimeError
-            Before fit, or for a forecaster that was saved without its series.
+            Before `fit`, or if the forecaster was saved without its series.
         DataError
-            The rows cannot be used: a time that has another value already, rows between the steps
-            of the frequency, ids or times of another type than in fit; it names row and column.
-            With covariates also rows before the first one of a known series.
+            If a row cannot be used: its time already has another value, it does not fit the
+            frequency, or ids or times have another type than in `fit`. The message names row and
+            column. With covariates, also for rows before the first row of a known series.
         TypeError, ValueError
-            `data` is a Panel, or series would end at another phase of their season than forecasts
-            begin at.
+            If `data` is a Panel, or a series would end at another phase of the season than
+            forecasts begin at.
 
         Notes
         -----
-        Covariates that are known over the horizon are kept so far; those of later rows come with
-        new rows, or as `X_df` of `predict`.
+        Covariates over the horizon are kept only as far as they are known. Pass those of later rows
+        with the new rows, or as `X_df` to `predict`.
         """
         where = "Forecaster.update"
         state = self._state_with_series("update")
         if isinstance(data, Panel):
-            msg = "data: found a Panel, expected a data frame or the path of a file: rows are added"
-            raise TypeError(f"{where}: {msg} as they were read")
+            msg = "data: found a Panel, expected a data frame or the path of a file"
+            raise TypeError(f"{where}: {msg}")
         read = partial(self._panel_like_fit, where, data, static_df)
         found = updated(state.panel, read, drop=self.on_bad_series == DROP)
         self._check_phases(where, found.panel, state.settings)
@@ -75,7 +74,7 @@ class ForecasterUpdate(ForecasterData):
 
 
 def _after(state: Fitted, found: Update) -> Fitted:
-    """The state with the panel of an update."""
+    """Return the state with the panel of an update."""
     text = f"the last update brought {plural(found.rows, 'row')} of "
     text += plural(found.series, "series", "series")
     if found.added:

@@ -69,7 +69,7 @@ def trials(settings: Settings) -> list[str]:
 
 @dataclass(frozen=True, eq=False)
 class _Validation:
-    """Windows that models on trial forecast; `unit` (W,) is what errors count in."""
+    """The windows that candidate models forecast; `unit` (W,) is the unit of their errors."""
 
     panel: Panel
     known: Panel
@@ -80,40 +80,40 @@ class _Validation:
 
     @property
     def words(self) -> str:
-        """What was done, for people."""
+        """What was done, as text."""
         return f"rolling validation, {plural(len(self.windows), 'window', 'windows')}"
 
     @cached_property
     def truth(self) -> Array:
-        """What came (W, horizon)."""
+        """The actual values (W, horizon)."""
         return self.windows.truth(self.panel, self.settings["horizon"].value)
 
     def trial(self, name: str, layers: int, **changed: Any) -> Model | None:
-        """A model of what is known; None when its training was stopped."""
+        """Trains a model on the known rows; None if its training was stopped."""
         settings = _with(self.settings, "on trial", layers=layers, **changed)
         model, done = self.train(name, self.known, settings)
         return model if done else None
 
     def forecasts(self, model: Model, inputs: Inputs | None = None) -> Array:
-        """Of the windows (W, horizon)."""
+        """Returns the forecasts of the windows (W, horizon)."""
         return points_of(model.predict(self.panel, self.windows, inputs=inputs))
 
     def errors(self, forecasts: Array) -> Array:
-        """In units, where there is a truth."""
+        """Returns the errors in units, where actual values are known."""
         return np.asarray(((forecasts - self.truth) / self.unit[:, None])[~np.isnan(self.truth)])
 
     def mae(self, forecasts: Array) -> float:
-        """The mean absolute error."""
+        """Returns the mean absolute error in units."""
         return float(np.abs(self.errors(forecasts)).mean())
 
 
 def choose_layers(panel: Panel, settings: Settings, rows: int, train: Train) -> Settings | None:
-    """Settings in which `layers` is decided, and says by how much; None when `train` was stopped.
+    """Returns settings with `layers` chosen, and by what margin; None if `train` was stopped.
 
     The last `rows` values of each series, at least a horizon, are held out of training.
     """
     if settings["steps"].value == 0:
-        return undecided(settings, "too few windows to learn from")
+        return undecided(settings, "too few windows to train on")
     known = panel.until(np.maximum(panel.lengths - rows, 1))
     windows = _rolling(panel, settings, rows)
     parts = np.split(known.values, known.offsets[1:-1])
@@ -121,14 +121,14 @@ def choose_layers(panel: Panel, settings: Settings, rows: int, train: Train) -> 
     counts = unit > 0
     windows, unit = Windows(windows.series[counts], windows.ends[counts]), unit[counts]
     if not len(windows):
-        return undecided(settings, "no window is left to validate memory layers on")
+        return undecided(settings, "there is no window to validate memory layers on")
     validation = _Validation(panel, known, windows, unit, settings, train)
     choose = _choose_covariates if "left_out" in settings else _choose_layers
     return choose(validation)
 
 
 def _choose_layers(validation: _Validation) -> Settings | None:
-    """As `choose_layers`, without covariates."""
+    """Implements `choose_layers` without covariates."""
     found = {}
     for name, layers in CANDIDATES.items():
         model = validation.trial(name, layers)
@@ -137,16 +137,17 @@ def _choose_layers(validation: _Validation) -> Settings | None:
         found[name] = float(np.square(validation.errors(validation.forecasts(model))).mean())
     linear, memory = found["linear"], found["memory"]
     measured = (
-        f"{validation.words}: MSE {memory:.4f} with the memory, {linear:.4f} without, of deviations"
+        f"{validation.words}: MSE {memory:.4f} with the memory, {linear:.4f} without, in units of "
+        "each series' variance"
     )
     if memory < CLEARLY * linear:
         return _with(validation.settings, measured, layers=MEMORY_LAYERS)
-    why = f"{measured}; it has to be {1 - CLEARLY:.0%} better"
+    why = f"{measured}; the memory must be {1 - CLEARLY:.0%} better"
     return _with(validation.settings, why, layers=0)
 
 
 def _choose_covariates(validation: _Validation) -> Settings | None:
-    """As `choose_layers`, with covariates; one member is trained of each candidate."""
+    """Implements `choose_layers` with covariates; trains one member of each candidate."""
     settings, trial, forecasts = validation.settings, validation.trial, validation.forecasts
     one = settings["lookbacks"].value[:1]
     model = trial("memory", MEMORY_LAYERS, lookbacks=one, left_out=())
@@ -177,21 +178,21 @@ def _choose_covariates(validation: _Validation) -> Settings | None:
     if min(linear, deep) < FAR * both:
         chosen = 0 if linear < deep else MEMORY_LAYERS
     measured = (
-        f"{validation.words}: MAE {deep:.4f} with the memory, {linear:.4f} linear, {both:.4f} "
-        f"their mean, {none:.4f} without covariates, of deviations"
+        f"{validation.words}: MAE {deep:.4f} with the memory, {linear:.4f} linear, {both:.4f} for "
+        f"their mean, {none:.4f} without covariates, in standard deviations of each series"
     )
     naive = np.inf
     if settings["windows"].value == "last_values":
         untrained = _with(settings, "on trial", layers=0, left_out=every)
         naive = validation.mae(forecasts(model_of(untrained, validation.known)))
     if naive <= min(linear, deep, both, none):
-        why = f"{measured}, {naive:.4f} Naive2: the forecast is Naive2, untrained"
+        why = f"{measured}, {naive:.4f} for Naive2: the forecast is Naive2, untrained"
         return _with(settings, why, layers=MEMORY_LAYERS, left_out=every, steps=0)
     # Where each covariate by itself was idle, being no worse is enough.
     if none < (1 if len(idle) == len(every) else FAR) * min(linear, deep, both):
         why = f"{measured}: covariates do not help"
         return _with(settings, why, layers=MEMORY_LAYERS, left_out=every)
-    why = f"{validation.words}: the error is less without" if left_out else "none is"
+    why = f"{validation.words}: the error is lower without them" if left_out else "all are used"
     decided = _with(settings, why, left_out=left_out)
     return _with(decided, measured, layers=chosen)
 

@@ -1,7 +1,7 @@
 """Measures of forecast error. Arrays are (N, horizon): N windows, `horizon` steps ahead.
 
-Over many series each window is measured for itself first, vectorised: `window_errors` with the
-scales of `series_scales`, then `mean_defined`. All measures are defined where values are zero.
+Each window is measured by itself, vectorised: `window_errors` with the scales of `series_scales`,
+then `mean_defined`. All measures are defined for values of zero.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Integers = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Scales:
-    """What the errors of each series are divided by (N,)."""
+    """The scales that the errors of each series are divided by (N,)."""
 
     absolute: Array  # the mean absolute seasonal difference, of MASE
     squared: Array  # the mean squared one, of RMSSE
@@ -26,7 +26,7 @@ class Scales:
 
 @dataclass(frozen=True)
 class WindowErrors:
-    """The errors of each window (W,); NaN where they have no value.
+    """The errors of each window (W,); NaN if undefined.
 
     Attributes
     ----------

@@ -57,24 +57,24 @@ def prior_settings(season: int, yearly: bool, asked: ForecasterOptions) -> Setti
     usual = "usual for a prior"
     settings = {
         "horizon": Setting(asked.horizon, "as given"),
-        "season": Setting(season, "as given, usual for the frequency, or found in the values"),
+        "season": Setting(season, "given, or chosen from the frequency or the values"),
         "members": Setting(asked.members, "as given"),
         "loss": Setting("quantile", "a prior gives intervals"),
         "seed": Setting(asked.seed, "as given" if asked.seed else "default"),
-        "windows": Setting("last_values", "the rows before each forecast, less their season"),
+        "windows": Setting("last_values", "the rows before each forecast, without their season"),
         "logs": Setting(True, "for positive series"),
         "layers": Setting(MEMORY_LAYERS, usual),
         "lookbacks": Setting(tuple(sorted(seen)), "as given" if asked.lookback else usual),
-        "min_history": Setting(FEWEST_HISTORY, "a prior forecasts short series, too"),
+        "min_history": Setting(FEWEST_HISTORY, "a prior also forecasts short series"),
         "steps": Setting(asked.steps or STEPS, "as given" if asked.steps else usual),
-        "levels": Setting(asked.trained_levels or LEVELS, "whose bounds are trained"),
+        "levels": Setting(asked.trained_levels or LEVELS, "interval bounds are trained for them"),
         "num_heads": Setting(HEADS, usual),
         "rows_seen": Setting(
-            max(ROWS_SEEN.get(season, OTHER_ROWS_SEEN), *seen), "older ones say little"
+            max(ROWS_SEEN.get(season, OTHER_ROWS_SEEN), *seen), "older rows help little"
         ),
     }
     if season in LONG_SEASONS:
-        why = "a week, as far as its days differ by more than chance"
+        why = "a week, used if its days differ by more than chance"
         settings["long_season"] = Setting(LONG_SEASONS[season], why)
     return MappingProxyType(settings)
 
@@ -85,23 +85,23 @@ def pretrained(
     like: Panel,
     progress: Progress | None = None,
 ) -> Fitted:
-    """Networks that were trained on panels of one season, and none of the series.
+    """Trains networks on panels that share a season; the result does not keep their series.
 
     Parameters
     ----------
     series : sequence of (values, offsets)
-        Of each panel: series k is ``values[offsets[k]:offsets[k + 1]]``.
+        The panels: series k of a panel is ``values[offsets[k]:offsets[k + 1]]``.
     settings : Settings
-        As `prior_settings` makes them.
+        The settings, from `prior_settings`.
     like : Panel
-        Whose frequency and form a file keeps.
+        The panel whose frequency and column names the file keeps.
     progress : Progress, optional
-        As the engine takes it.
+        The progress callback of the engine.
 
     Raises
     ------
     RuntimeError
-        The training diverged.
+        If the training diverges.
     """
     options: dict[str, Any] = engine_options(settings)
     engine = PanelForecaster(**options)
@@ -111,5 +111,5 @@ def pretrained(
     count = plural(len(offsets) - 1, "series", "series")
     notes = [Note("prior", f"a prior, trained on {count}", len(offsets) - 1)]
     if not done:
-        notes.append(Note("stopped", "training ended early, as progress said", 1))
+        notes.append(Note("stopped", "training was stopped early by the progress callback", 1))
     return Fitted(Model(engine, settings), like, None, tuple(notes))

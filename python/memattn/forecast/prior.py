@@ -61,23 +61,23 @@ class Prior:
 def decided(
     settings: Settings, prior: Prior | None, why_not: str, asked: ForecasterOptions
 ) -> Settings:
-    """Settings in which a prior is used, or not, with the reason; in some it is to be validated.
+    """Returns settings that say whether the prior is used, and why, unless validation decides.
 
-    `why_not` is the reason why there is no prior. Where validation is to say,
-    `is_undecided` is true of them.
+    `why_not` is the reason why there is no prior. If validation is to decide, `is_undecided` is
+    true for the settings.
     """
     if asked.has_covariates:
-        return without_prior(settings, "covariates are given, which it has not seen")
+        return without_prior(settings, "priors are trained without covariates")
     for name in ("lookback", "loss", "steps"):
         if getattr(asked, name) is not None:
-            return without_prior(settings, f"{name} is given, and it has its own")
+            return without_prior(settings, f"{name} is given, and priors have their own")
     if prior is None:
         return without_prior(settings, why_not)
     if settings["horizon"].value > prior.horizon:
-        most = f"it forecasts up to {prior.horizon} rows of this season ahead"
-        return without_prior(settings, f"the horizon is longer: {most}")
+        most = f"for this season it forecasts at most {prior.horizon} steps ahead"
+        return without_prior(settings, f"the horizon is longer than the prior's: {most}")
     if settings["windows"].value != "last_values":
-        return without_prior(settings, "the series have many long seasons to learn from")
+        return without_prior(settings, "the series have enough long seasons to train on")
     if settings["steps"].value == 0:
         found = settings["steps"].reason.partition(": the forecast is")[0]
         return with_prior(settings, prior.settings, ALONE, found)
@@ -87,16 +87,17 @@ def decided(
 def validated(
     panel: Panel, settings: Settings, prior: Prior | None, train: Train
 ) -> Settings | None:
-    """Settings in which the prior is used if that was better on held-out rows of a panel.
+    """Returns settings that use the prior if it was better on held-out rows of the panel.
 
-    None when `train` was stopped. Without a prior, or with many windows, they stay as they are.
+    Returns None if `train` was stopped. Without a prior, or with many windows, the prior is not
+    used.
     """
     if prior is None or "prior" in settings:
         return settings
     horizon, history = int(settings["horizon"].value), int(settings["min_history"].value)
     windows = training_origins(panel.lengths, history) // horizon
     if windows >= MANY_WINDOWS:
-        found = f"{windows:,} non-overlapping windows are enough to learn from"
+        found = f"{windows:,} non-overlapping windows are enough to train on"
         return without_prior(settings, found)
     known = panel.until(np.maximum(panel.lengths - horizon, 1))
     held = _rolling(panel, horizon, history)
@@ -115,8 +116,8 @@ def validated(
     measured = (
         f"on {plural(len(held), 'held-out window', 'held-out windows')} the error was "
         f"{errors[ALONE]:.3f} times that of seasonal naive forecasts with the prior, "
-        f"{errors[STARTED]:.3f} after training that began with it, "
-        f"{errors['own']:.3f} with networks of its own"
+        f"{errors[STARTED]:.3f} after training from the prior, "
+        f"{errors['own']:.3f} after training from scratch"
     )
     best = min((ALONE, STARTED), key=errors.__getitem__)
     if errors[best] > BETTER * errors["own"]:

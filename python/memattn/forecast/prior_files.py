@@ -57,9 +57,9 @@ def file_of(
     if asked == AUTO or path.is_dir():
         path = path / file_name(season, season == 1 and is_yearly(frequency))
         if not path.exists():
-            return None, f"there is none for series of season {season}"
+            return None, f"there is no prior for series of season {season}"
     elif not path.exists():
-        problem = f"found no file {quoted(str(path))}, expected what Forecaster.pretrain made"
+        problem = f"no such file: {quoted(str(path))}; memattn pretrain writes such files"
         raise refused(where, "prior", problem)
     return path, ""
 
@@ -93,8 +93,8 @@ def identity(path: Path) -> tuple[str, int, int]:
 def check_season(where: str, path: Path, found: int, season: int) -> None:
     """ValueError for a prior of another season than that of the series."""
     if found != season:
-        problem = f"found one of season {found} in {quoted(path.name)}, expected {season}"
-        raise refused(where, "prior", f"{problem}, that of the series")
+        problem = f"{quoted(path.name)} has season {found}, expected {season} as in the series"
+        raise refused(where, "prior", problem)
 
 
 @functools.lru_cache(maxsize=32)
@@ -104,8 +104,8 @@ def _read(path: str, changed: int, size: int) -> Prior:
     settings, engine = fitted.settings, fitted.model.engine
     if not trained_levels(settings) or fitted.model.encoding is not None:
         raise FormatError(
-            f"{Path(path).name}: found a forecaster without trained levels or with covariates, "
-            "expected one that Forecaster.pretrain made"
+            f"{Path(path).name}: this forecaster is no prior: it has covariates or no trained "
+            "levels; Forecaster.pretrain makes priors"
         )
     weights = tuple(np.array(engine.parameters(k)) for k in range(engine.members))
     return Prior(settings, weights)

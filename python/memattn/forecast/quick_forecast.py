@@ -1,4 +1,4 @@
-"""A forecast of one series from an array, in less than a millisecond, without training.
+"""Forecasts of one series from an array, in less than a millisecond, without training.
 
 >>> from memattn.forecast import quick
 >>> quick([112, 118, 132, 129, 121, 135, 148, 148, 136, 119, 104, 118], horizon=3).mean.shape
@@ -37,11 +37,11 @@ class QuickForecast:
     Attributes
     ----------
     mean : array (horizon,)
-        The forecast, the median of what is to be expected.
+        The forecast, a median.
     low, high : mapping of float to array (horizon,)
-        The bounds of the interval of each level in percent, as the prior learned them.
+        The interval bounds of each level in percent, trained in the prior.
     season : int
-        Rows after which the series was taken to repeat.
+        Rows in the season that was used; 1 for none.
     """
 
     mean: Array
@@ -58,36 +58,37 @@ def quick(
     *,
     prior: str = AUTO,
 ) -> QuickForecast:
-    """Forecast one series with networks that were trained on others.
+    """Forecast one series with pretrained networks.
 
     Parameters
     ----------
     y : array (n,)
-        The values, oldest first, at equal distances. NaN is a missing value; those at the ends are
-        left out.
+        The values, oldest first, equally spaced. NaN is a missing value; missing values at the ends
+        are ignored.
     horizon : int
-        Rows ahead, at most those that the prior has for the season.
+        Steps ahead, at most the horizon of the prior for the season.
     season : int, optional
-        Rows after which the series repeats, 1 for never. Default: what the values show. With 1 the
-        networks are those of rows of any kind: the package's for years are a `Forecaster`'s.
+        Rows in a season, 1 for none. Default: found in the values. With 1, the networks are those
+        for numbered rows; only a `Forecaster` uses the package's networks for years.
     level : float or list of float, optional
-        Levels of the intervals in percent, from 1 to below 100. They promise no coverage: `fit` of
-        a `Forecaster` calibrates intervals where the series is long enough.
+        Levels of the intervals in percent, from 1 to below 100. They are not calibrated and
+        guarantee no coverage; use `Forecaster.fit` for calibrated intervals if the series is long
+        enough.
     prior : str
         As in `Forecaster`.
 
     Returns
     -------
     QuickForecast
-        As `Forecaster(horizon, prior=prior)` forecasts the series by the prior alone. Of fewer than
-        three values it is the last one, with NaN for bounds; of values that stand still it is the
-        last one, and so are the bounds.
+        The forecast that `Forecaster(horizon, prior=prior)` makes by the prior alone. Fewer than
+        three values are forecast by the last value, with NaN for bounds. A constant series is
+        forecast by its value, which is also its bounds.
 
     Raises
     ------
     TypeError, ValueError
-        `y` is no array of numbers or has no value; an impossible option; a horizon that is too long
-        for the prior, or a season that it has not.
+        If `y` is not an array of numbers or has no value, if an option is invalid, or if the prior
+        does not have the horizon or the season.
     """
     steps = whole_number(WHERE, "horizon", horizon, 1)
     levels = checked_levels(WHERE, level)
@@ -107,7 +108,7 @@ def quick(
     networks = _networks(*identity(path))
     check_season(WHERE, path, networks.season, season)
     if steps > networks.horizon:
-        expected = f"expected at most {networks.horizon}, those of the prior of season {season}"
+        expected = f"expected at most {networks.horizon}, the horizon of the prior"
         raise refused(WHERE, "horizon", f"found {steps}, {expected}")
     mean, ends = networks.forecast(values, steps, levels)
     low, high = (
@@ -117,7 +118,7 @@ def quick(
 
 
 def _values(y: npt.ArrayLike) -> Array:
-    """The values between the first and the last one that is given."""
+    """Return the values from the first to the last known value, without holes."""
     try:
         values = np.asarray(y, dtype=np.float64)
     except (TypeError, ValueError):
@@ -126,7 +127,7 @@ def _values(y: npt.ArrayLike) -> Array:
         raise refused(WHERE, "y", f"found an array of shape {values.shape}, expected (n,)")
     there = np.flatnonzero(~np.isnan(values))
     if not len(there):
-        raise refused(WHERE, "y", f"found no value in {len(values)} rows, expected some")
+        raise refused(WHERE, "y", f"all {len(values)} values are NaN; pass at least one number")
     values = values[there[0] : there[-1] + 1]
     large = np.abs(values) > MAX_MAGNITUDE
     if large.any():
@@ -138,5 +139,5 @@ def _values(y: npt.ArrayLike) -> Array:
 
 @functools.lru_cache(maxsize=32)
 def _networks(path: str, changed: int, size: int) -> QuickForecaster:
-    """Those in a file, read again when it has changed; any number of threads may use them."""
+    """Return the networks in a file; cached until the file changes; thread-safe."""
     return QuickForecaster.load(path)

@@ -1,4 +1,4 @@
-"""Seeing into a layer: what it holds, what reads what, whether it is ill, and a memory's repair.
+"""Inspection of a layer: its contents, its attention, its faults, and the repair of a memory.
 
 >>> from memattn import MemoryAugmentedAttention
 >>> from memattn.inspection import diagnose, inspect_layer, repair
@@ -8,10 +8,10 @@
 >>> diagnose(layer).healthy
 True
 
-What is given as tokens, to all of them, is what the layer reads in use, (N, U) or (B, T, U), and
-for a CrossAttention or HierarchicalAttention a tuple of both inputs, each (B, T, F). The commands
-`memattn inspect` and `memattn doctor` are these functions on files. docs/collapse.md tells of the
-disease that they were made for.
+All functions take typical inputs of the layer as `tokens`: (N, U) or (B, T, U), or for a
+CrossAttention or HierarchicalAttention a tuple of both inputs, each (B, T, F). The commands
+`memattn inspect` and `memattn doctor` run these functions on files. docs/collapse.md describes the
+fault that they were made for.
 """
 
 from __future__ import annotations

@@ -47,13 +47,13 @@ def diagnose(
     layer : MemoryAugmentedAttention, CrossAttention or HierarchicalAttention
         The layer.
     tokens : array (N, U) or (B, T, U), or Tokens, optional
-        What it reads in use: for a layer of two inputs a tuple of two arrays (B, T, F), or
-        PairTokens. When not given, standard normal tokens, always the same.
+        Typical inputs; for a layer of two inputs a tuple of two arrays (B, T, F), or PairTokens.
+        Default: standard normal tokens, always the same.
 
     Raises
     ------
     DataError
-        The tokens do not fit the layer or are not finite.
+        If the tokens do not fit the layer or are not finite.
     """
     if not isinstance(layer, MemoryAugmentedAttention):
         return diagnose_pair(layer, tokens)
@@ -95,7 +95,7 @@ def _single_slot() -> Finding:
         "note",
         "the memory has one slot",
         "A softmax over one slot is 1, so the layer adds the same to every token.",
-        "Take a larger memory_size if it is meant to remember something.",
+        "Choose a larger memory_size if the layer should remember anything.",
         {},
     )
 
@@ -115,20 +115,20 @@ def _alike_slots(memory: Array, groups: list[list[int]]) -> list[Finding]:
     )
     zeros = every and not m.any()
     meaning = (
-        "Equal slots get equal scores and equal gradients, so training keeps them equal for ever"
+        "Equal slots get equal scores and equal gradients, so training can never separate them"
     )
     return [
         Finding(
             "identical-slots" if exact else "nearly-identical-slots",
             "error" if every else "warning",
             f"{which} {how}" + (", and zero" if zeros else ""),
-            f"{meaning}: the layer can add nothing to its input but a constant. The published "
-            "layer starts so, from a memory of zeros."
+            f"{meaning}: the layer can only add a constant to its input. The published layer "
+            "starts like this, from a memory of zeros."
             if every
-            else f"{meaning}, and each such group counts as one slot: "
+            else f"{meaning}, and each group acts as one slot: "
             + listed([" = ".join(map(str, group[:SHOWN])) for group in groups]),
-            "Break the symmetry: memattn doctor FILE --repair OUT, then train on. A new layer "
-            'starts with memory_initializer="normal".',
+            "Break the symmetry: memattn doctor FILE --repair OUT, then train further. Create new "
+            'layers with memory_initializer="normal".',
             {"slots": count, "of": len(m), "groups": groups, "largest_difference": distance},
         )
     ]
@@ -153,11 +153,11 @@ def _uniform(reading: Reading) -> list[Finding]:
             Finding(
                 "uniform-attention",
                 "error",
-                f"every token reads all slots alike, in every head ({level})",
+                f"every token reads all slots equally, in every head ({level})",
                 "The scores do not depend on the input, so the layer adds the same to every token "
                 f"(norm {reading.added_constant:.3g}, varying by {reading.added_variation:.1g}).",
-                "If the slots are identical, that is the cause: see there. If not, the query and "
-                "key kernels are next to zero: train longer, or with less weight decay.",
+                "If identical slots were found, they are the cause. Otherwise the query or key "
+                "kernels are close to zero: train longer, or with less weight decay.",
                 evidence,
             )
         ]
@@ -165,9 +165,9 @@ def _uniform(reading: Reading) -> list[Finding]:
         Finding(
             "uniform-heads",
             "warning",
-            f"{some_of(flat, heads, 'head')} read all slots alike ({level})",
-            "Such a head adds the same to every token; its query or key kernel is next to zero.",
-            "Train longer or with less weight decay; if it stays so, fewer heads do as well.",
+            f"{some_of(flat, heads, 'head')} read all slots equally ({level})",
+            "Such a head adds the same to every token; its query or key kernel is close to zero.",
+            "Train longer or with less weight decay. If nothing changes, use fewer heads.",
             evidence,
         )
     ]
@@ -184,9 +184,9 @@ def _constant_heads(heads: Sequence[FoldedHead]) -> list[Finding]:
             "constant-heads",
             "warning",
             f"{some_of(flat, len(heads), 'head')} add the same whichever slot is read",
-            "What such a head reads makes no difference; its value or output kernel is next to "
-            "zero, or blind to what the slots differ in.",
-            "Train longer or with less weight decay; if it stays so, fewer heads do as well.",
+            "The slots that such a head reads make no difference: its value or output kernel is "
+            "close to zero, or ignores the directions in which the slots differ.",
+            "Train longer or with less weight decay. If nothing changes, use fewer heads.",
             {
                 "heads": flat,
                 "size": [sizes[h] for h in flat],
@@ -206,12 +206,12 @@ def _exploding(heads: Sequence[FoldedHead], reading: Reading) -> list[Finding]:
         Finding(
             "exploding-logits",
             "warning",
-            f"{some_of(hard, len(heads), 'head')} read one slot alone on {100 * share:.0f} % of "
-            f"the tokens or more; logits may be {max(bounds):.3g} apart",
-            "The softmax is saturated: its gradient is 0 to rounding, so queries, keys and the "
-            "choice of slots no longer learn, and small changes of the input flip the output.",
-            "Go back to an earlier file and train with a smaller learning rate, clipped gradients "
-            "or weight decay on query and key kernels; or normalise the input.",
+            f"{some_of(hard, len(heads), 'head')} read a single slot for at least "
+            f"{100 * share:.0f} % of the tokens; logits may be {max(bounds):.3g} apart",
+            "The softmax is saturated: its gradient is 0 up to rounding, so queries and keys no "
+            "longer learn, and small changes of the input flip the output.",
+            "Return to an earlier checkpoint and train with a smaller learning rate, clipped "
+            "gradients or weight decay on query and key kernels; or normalise the input.",
             {
                 "heads": hard,
                 "saturated": [float(reading.saturated[h]) for h in hard],
@@ -229,10 +229,10 @@ def _dead(reading: Reading, dead: list[int]) -> Finding:
         "dead-slots",
         "warning",
         f"{some_of(dead, slots, 'slot')} are read by no token: their largest score is {most:.1g}, "
-        f"an equal share {1 / slots:.1g}",
-        "A slot that is not read adds nothing, and as its gradient is in proportion to its score, "
-        "training hardly moves it.",
-        "Give data like that in use with --data, if this was without. A smaller memory_size would "
-        "do as well; or train with dropout or a smaller learning rate.",
+        f"an equal share would be {1 / slots:.1g}",
+        "A slot that is not read adds nothing. Its gradient is proportional to its score, so "
+        "training hardly changes it.",
+        "Check with typical inputs: --data. If the slots stay dead, a smaller memory_size is "
+        "enough; or train with dropout or a smaller learning rate.",
         {"slots": dead, "of": slots, "largest_score": most},
     )

@@ -40,12 +40,12 @@ def draw_inspection(inspection: Inspection, title: str) -> Figure:
     _draw_selectivity(figure.add_subplot(grid[1, :]), inspection)
     lines = [
         f"{title}: {slots:,} slot{'s' * (slots > 1)} of {config['units']:,} units, "
-        f"{heads} head{'s' * (heads > 1)}, read with {inspection.tokens.source}"
+        f"{heads} head{'s' * (heads > 1)}, attention with {inspection.tokens.source}"
     ]
     if len(order) < slots:
-        lines.append(f"The {len(order)} most used slots are shown.")
+        lines.append(f"Only the {len(order)} most used slots are shown.")
     if heads > MAX_HEADS:
-        lines.append(f"The first {MAX_HEADS} heads are shown.")
+        lines.append(f"Only the first {MAX_HEADS} heads are shown.")
     figure.suptitle("\n".join(lines), x=0.01, ha="left", fontsize=11)
     return figure
 
@@ -53,12 +53,12 @@ def draw_inspection(inspection: Inspection, title: str) -> Figure:
 def _draw_usage(figure: Figure, axes: Axes, inspection: Inspection, order: list[int]) -> None:
     percent = 100 * inspection.reading.usage[:MAX_HEADS, order].T
     image = axes.imshow(percent, cmap=HEATMAP, vmin=0, aspect="auto", interpolation="nearest")
-    axes.set_title("how much is read")
+    axes.set_title("share of attention")
     axes.set_xlabel("head")
-    axes.set_ylabel("slot, most used on top")
+    axes.set_ylabel("slot, most used first")
     label(axes.set_xticks, range(percent.shape[1]), 16)
     label(axes.set_yticks, order, MAX_SLOTS, fontsize=7)
-    colorbar(figure, axes, image, "% of a head's reading")
+    colorbar(figure, axes, image, "% of a head's attention")
 
 
 def _draw_norms(axes: Axes, inspection: Inspection, order: list[int]) -> None:
@@ -66,7 +66,7 @@ def _draw_norms(axes: Axes, inspection: Inspection, order: list[int]) -> None:
     colors = [ORANGE if slot in dead else BLUE for slot in order]
     norms = np.nan_to_num(inspection.similarity.norms[order], posinf=0)
     axes.barh(range(len(order)), norms, color=colors, height=0.7)
-    axes.set_title("how large slots are")
+    axes.set_title("norm of each slot")
     axes.set_xlabel("norm" + (" (orange: read by no token)" if dead else ""))
     axes.xaxis.set_major_locator(MaxNLocator(4))
     axes.grid(axis="y", visible=False)
@@ -75,12 +75,12 @@ def _draw_norms(axes: Axes, inspection: Inspection, order: list[int]) -> None:
 
 
 def _draw_cosines(figure: Figure, axes: Axes, inspection: Inspection, order: list[int]) -> None:
-    axes.set_title("how alike slots are")
+    axes.set_title("similarity of slots")
     cosine = inspection.similarity.cosine
     shown = None if cosine is None else cosine[np.ix_(order, order)]
     if shown is None or not np.isfinite(shown).any():
         axes.set_axis_off()
-        said = "too many slots to compare" if shown is None else "no slot has a direction"
+        said = "too many slots to compare" if shown is None else "all slots are zero or not finite"
         axes.text(0.5, 0.5, said, transform=axes.transAxes, ha="center", color=MUTED)
         return
     image = axes.imshow(
@@ -106,12 +106,12 @@ def _draw_selectivity(axes: Axes, inspection: Inspection) -> None:
     label(axes.set_yticks, places, MAX_HEADS)
     axes.set_ylabel("head")
     axes.grid(axis="y", visible=False)
-    axes.set_title("how many slots a token reads")
-    axes.set_xlabel(f"exp(mean entropy of a token's scores); {slots:,} (dashed): all slots alike")
+    axes.set_title("number of slots that a token reads")
+    axes.set_xlabel(f"exp(mean entropy of a token's scores); {slots:,} (dashed): all equally")
 
 
 def annotate_bars(axes: Axes, values: Array64) -> None:
-    """The value behind the end of each horizontal bar."""
+    """Writes the value at the end of each horizontal bar."""
     for place, value in enumerate(values):
         axes.annotate(
             f"{value:.3g}",

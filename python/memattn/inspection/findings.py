@@ -1,4 +1,4 @@
-"""What can be found wrong with a layer, whatever its class: findings, and how they are worded."""
+"""Findings about layers of any class, and their texts."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SHOWN = 8  # places named in a sentence
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong with a layer.
+    """A fault of a layer, or a note about it.
 
     Attributes
     ----------
@@ -34,11 +34,11 @@ class Finding:
         A short name for programs, such as ``"identical-slots"``.
     severity : str
         ``"error"``: the layer does not work; ``"warning"``: a part of it does not; ``"note"``:
-        worth knowing, and no illness.
+        worth knowing, but not a fault.
     found, meaning, advice : str
         What was found, what it means, and what to do.
     evidence : dict
-        The numbers, as JSON can hold them.
+        The numbers, as JSON-serialisable values.
     """
 
     name: str
@@ -51,16 +51,16 @@ class Finding:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What `diagnose` found.
+    """The result of `diagnose`.
 
     Attributes
     ----------
     findings : list of Finding
-        What is wrong, the worst first.
+        The findings, most severe first.
     not_judged : dict
-        Why a finding, by its name, could not be looked for.
+        Checks that could not be made, by name, with the reason.
     tokens : Tokens or PairTokens
-        What the layer was read with.
+        The inputs that were used.
     """
 
     findings: list[Finding]
@@ -74,7 +74,7 @@ class Diagnosis:
 
 
 def non_finite_weights(weights: Mapping[str, Array]) -> list[Finding]:
-    """One finding when a weight is NaN or infinite, else none."""
+    """Returns a finding if a weight is NaN or infinite."""
     counts = {name: int(np.sum(~np.isfinite(value))) for name, value in weights.items()}
     counts = {name: count for name, count in counts.items() if count}
     if not counts:
@@ -85,30 +85,30 @@ def non_finite_weights(weights: Mapping[str, Array]) -> list[Finding]:
             "non-finite-weights",
             "error",
             f"NaN or infinity in the weights: {places}",
-            "The training has diverged, or the file is damaged. Every output that such a value "
-            "reaches is NaN.",
-            "Go back to an earlier file. Train with a smaller learning rate or with clipped "
-            "gradients (clip_by_global_norm). There is nothing here to repair.",
+            "The training has diverged, or the file is damaged. Every output that depends on such "
+            "a value is NaN.",
+            "Return to an earlier checkpoint. Train with a smaller learning rate or with clipped "
+            "gradients (clip_by_global_norm). This file cannot be repaired.",
             {"counts": counts},
         )
     ]
 
 
 def non_finite_output(tokens: Tokens | PairTokens) -> Finding:
-    """The finding that finite weights give an output that is not."""
+    """Returns the finding that finite weights give a non-finite output."""
     return Finding(
         "non-finite-output",
         "error",
-        f"the weights are finite, and the output on {tokens.source} is not",
-        "Products of weights and tokens are larger than the layer's dtype can hold.",
-        "Go back to an earlier file. Train with weight decay (AdamW), or scale the input down. "
-        "There is nothing here to repair.",
+        f"the weights are finite, but the output for {tokens.source} is not",
+        "Products of weights and tokens exceed the range of the layer's dtype.",
+        "Return to an earlier checkpoint. Train with weight decay (AdamW), or scale the input "
+        "down. This file cannot be repaired.",
         {},
     )
 
 
 def untrained(weights: Mapping[str, Array]) -> list[Finding]:
-    """The note that all values that are 0 in a new layer, if it has any, still are."""
+    """Returns a note if all weights that are 0 in a new layer still are 0."""
     zeros = [name for name in weights if name.endswith(".bias") or name == "memory"]
     if not zeros or any(weights[name].any() for name in zeros):
         return []
@@ -118,25 +118,25 @@ def untrained(weights: Mapping[str, Array]) -> list[Finding]:
             "untrained",
             "note",
             f"{memory if 'memory' in weights else 'every bias is'} exactly 0, as in a new layer",
-            "No training has moved it. Either the layer is new or frozen, or no loss depends on "
-            "its output, so that it gets no gradient: fusionlab's SuperXTFT computes its memory "
-            "layer and discards the result.",
-            "If the model was trained, look where the layer's output goes.",
+            "The layer has not been trained. It is new or frozen, or no loss depends on its "
+            "output, so that it gets no gradient: fusionlab's SuperXTFT computes its memory layer "
+            "and discards the result.",
+            "If the model was trained, check that the layer's output is used.",
             {"zeros": zeros},
         )
     ]
 
 
 def count_of(things: Sequence[object], noun: str) -> str:
-    """``"2 groups"``."""
+    """Returns a count with its noun, such as ``"2 groups"``."""
     return f"{len(things):,} {noun}{'s' * (len(things) > 1)}"
 
 
 def some_of(chosen: list[int], of: int, noun: str) -> str:
-    """``"2 of 4 heads (0, 3)"``."""
+    """Returns the chosen indices in words, such as ``"2 of 4 heads (0, 3)"``."""
     return f"{len(chosen):,} of {of:,} {noun}s ({listed(list(map(str, chosen)))})"
 
 
 def listed(names: list[str]) -> str:
-    """The first of some names."""
+    """Returns the first names, joined by commas."""
     return ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")

@@ -1,4 +1,4 @@
-"""What is in a layer: sizes, cost, slots, and what is read of them."""
+"""The inspection of a layer: sizes, cost, slots and attention."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ DEAD_SHARE = 0.01
 
 @dataclass(frozen=True)
 class Cost:
-    """Multiply-adds for one token, by three ways to the same result (docs/math.md).
+    """Multiply-adds for one token, for three algorithms with the same result (docs/math.md).
 
     Attributes
     ----------
     steps : int
-        Steps of a sequence, which matter to the first way only.
+        Steps of a sequence, which affect only `as_written`.
     as_written : float
-        As Keras writes it: the memory is projected again for every sequence.
+        As in Keras: the memory is projected again for every sequence.
     projected, folded : int
-        With the memory projected once; with the projections folded into two matrices.
+        With the memory projected once, and with the projections folded into two matrices.
     route : str
-        Which one the layer takes, ``"folded"`` or ``"projected"``.
+        The route of the layer, ``"folded"`` or ``"projected"``.
     """
 
     steps: int
@@ -54,7 +54,7 @@ class Cost:
 
     @property
     def speed_up(self) -> float:
-        """How many times less work the layer does than as written."""
+        """The factor by which the layer does less work than as written."""
         return self.as_written / (self.folded if self.route == "folded" else self.projected)
 
     path = RenamedProperty("route", removed_in="0.3")
@@ -62,7 +62,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Inspection:
-    """What `inspect_layer` found.
+    """The result of `inspect_layer`.
 
     Attributes
     ----------
@@ -71,13 +71,13 @@ class Inspection:
     shapes : dict
         Shape of each weight, by name.
     cost : Cost
-        What a token costs.
+        Cost of a token.
     similarity : Similarity
-        Norms of the slots and how alike they are.
+        Norms of the slots, and their similarity.
     tokens : Tokens
-        What the layer was read with.
+        The inputs that were used.
     reading : Reading
-        What those tokens read.
+        The attention of these inputs.
     """
 
     config: dict[str, Any]
@@ -89,7 +89,7 @@ class Inspection:
 
     @property
     def parameters(self) -> int:
-        """The number of values in all weights together."""
+        """The total number of weights."""
         return sum(int(np.prod(shape)) for shape in self.shapes.values())
 
     @property
@@ -106,7 +106,7 @@ class Inspection:
 
     @property
     def dead_slots(self) -> list[int] | None:
-        """The slots that no token reads; None when there are too few tokens to say so."""
+        """The slots that no token reads; None if there are too few tokens to tell."""
         return dead_slots(self.reading, self.tokens)
 
 
@@ -123,15 +123,15 @@ def inspect_layer(
 
 
 def inspect_layer(layer: Layer, tokens: object | None = None) -> Inspection | PairInspection:
-    """Looks into a layer; nothing of it changes.
+    """Inspects a layer without changing it.
 
     Parameters
     ----------
     layer : MemoryAugmentedAttention, CrossAttention or HierarchicalAttention
         The layer.
     tokens : array (N, U) or (B, T, U), or Tokens, optional
-        What it reads in use: for a layer of two inputs a tuple of two arrays (B, T, F), or
-        PairTokens. When not given, standard normal tokens, always the same.
+        Typical inputs; for a layer of two inputs a tuple of two arrays (B, T, F), or PairTokens.
+        Default: standard normal tokens, always the same.
 
     Returns
     -------
@@ -140,7 +140,7 @@ def inspect_layer(layer: Layer, tokens: object | None = None) -> Inspection | Pa
     Raises
     ------
     DataError
-        The tokens do not fit the layer or are not finite.
+        If the tokens do not fit the layer or are not finite.
     """
     if not isinstance(layer, MemoryAugmentedAttention):
         return inspect_pair(layer, tokens)
@@ -157,14 +157,14 @@ def inspect_layer(layer: Layer, tokens: object | None = None) -> Inspection | Pa
 
 
 def choose_tokens(layer: MemoryAugmentedAttention, tokens: Tokens | object | None) -> Tokens:
-    """The tokens that a caller gave, or those of reference."""
+    """Returns the given tokens, or the reference tokens."""
     if tokens is None:
         return reference_tokens(layer)
     return tokens if isinstance(tokens, Tokens) else as_tokens(tokens, layer)
 
 
 def cost_of(layer: MemoryAugmentedAttention, steps: int = REFERENCE_STEPS) -> Cost:
-    """The multiply-adds that one token costs in sequences of `steps`."""
+    """Returns the multiply-adds of one token in sequences of `steps`."""
     weights = layer.weights
     slots, units = weights["memory"].shape
     heads, key_dim = weights["query.kernel"].shape[1:]
@@ -181,7 +181,7 @@ def cost_of(layer: MemoryAugmentedAttention, steps: int = REFERENCE_STEPS) -> Co
 
 
 def dead_slots(reading: Reading, tokens: Tokens) -> list[int] | None:
-    """The slots that no token reads in any head; None when there are too few tokens to say so."""
+    """Returns the slots that no token reads in any head; None if there are too few tokens."""
     slots = reading.peak.shape[1]
     if len(tokens) < TOKENS_A_SLOT * slots:
         return None

@@ -38,26 +38,26 @@ CONSTANT_VALUES = 1e-5
 ONE_DIRECTION = 1e-4
 MOST_DIRECTIONS = 3  # that a head must be able to have before having one is a fault
 
-_TRAIN = "Train longer or with less weight decay; if it stays so, fewer heads do as well."
+_TRAIN = "Train longer or with less weight decay. If nothing changes, use fewer heads."
 
 
 def diagnose_pair(
     layer: CrossAttention | HierarchicalAttention,
     tokens: PairTokens | object | None = None,
 ) -> Diagnosis:
-    """Examines a layer of two inputs; nothing of it changes.
+    """Checks a CrossAttention or HierarchicalAttention for faults without changing it.
 
     Parameters
     ----------
     layer : CrossAttention or HierarchicalAttention
         The layer.
     tokens : tuple of two arrays (B, T, F), or PairTokens, optional
-        What it reads in use. When not given, standard normal steps, always the same.
+        Typical inputs of the layer. Default: standard normal steps, always the same.
 
     Raises
     ------
     DataError
-        The tokens do not fit the layer or are not finite.
+        If the tokens do not fit the layer or are not finite.
     """
     chosen = choose_pair_tokens(layer, tokens)
     weights = layer.weights
@@ -83,19 +83,19 @@ def _attention(
     tokens: PairTokens,
     not_judged: dict[str, str],
 ) -> list[Finding]:
-    """What is wrong with one attention of a layer."""
+    """Returns the findings about one attention of a layer."""
     name = reading.name
     heads = fold_pair_heads(weights, name)
     findings = _values(heads, name) + _identical(weights, name) + _one_direction(heads, name)
     which = f" of the {name} side" if name else ""
     if tokens.steps[1 if name != "short" else 0] == 1:
-        reason = "there is one step to read, which gets all of every score"
+        reason = "there is only one key step, which gets the full score"
         not_judged[f"uniform-attention, query-ignored, exploding-logits{which}"] = reason
         return [*findings, _single_step(name)]
     flat = np.flatnonzero(reading.logit_spread <= UNIFORM_SPREAD).tolist()
     findings += _uniform(reading, flat)
     if reading.query_spread is None:
-        not_judged[f"query-ignored{which}"] = "sequences have one step that reads"
+        not_judged[f"query-ignored{which}"] = "there is only one query step"
     else:
         blind = np.flatnonzero(reading.query_spread <= UNIFORM_SPREAD).tolist()
         findings += _blind(reading, [head for head in blind if head not in flat], len(heads))
@@ -112,7 +112,7 @@ def _finding(
     advice: str,
     evidence: dict[str, Any],
 ) -> Finding:
-    """A finding that says which side of a hierarchical layer it is of."""
+    """Returns a finding that names the side of a hierarchical layer."""
     if attention:
         found, evidence = f"{attention} side: {found}", {"side": attention, **evidence}
     return Finding(name, severity, found, meaning, advice, evidence)
@@ -123,9 +123,9 @@ def _single_step(name: str) -> Finding:
         name,
         "single-step",
         "note",
-        "in this data there is one step to read",
-        "A softmax over one step is 1, so the output does not depend on the step that reads.",
-        "Give longer sequences if the layer is meant to choose between steps.",
+        "there is only one key step in this data",
+        "A softmax over one step is 1, so the output does not depend on the query.",
+        "Pass longer sequences if the layer should choose between steps.",
         {},
     )
 
@@ -146,12 +146,12 @@ def _uniform(reading: AttentionReading, flat: list[int]) -> list[Finding]:
                 reading.name,
                 "uniform-attention",
                 "error",
-                "every step reads all steps alike, in every head",
-                f"Logits differ by {spread:.1g} between the steps that are read. So the output "
-                "does not depend on the step that reads: it is one mean of the values for all.",
-                "The query or key kernel, or a Dense before it, is zero or next to it, or all "
-                "steps that are read are equal in this data: look at the data first. If it is the "
-                "kernels, train longer, or with less weight decay.",
+                "every query step attends to all key steps equally, in every head",
+                f"Logits differ by only {spread:.1g} between key steps. So the output does not "
+                "depend on the query: it is the same mean of the values for every step.",
+                "First check the data: the key steps may all be equal. Otherwise the query or key "
+                "kernel, or a Dense layer before it, is close to zero: train longer, or with less "
+                "weight decay.",
                 evidence,
             )
         ]
@@ -160,9 +160,9 @@ def _uniform(reading: AttentionReading, flat: list[int]) -> list[Finding]:
             reading.name,
             "uniform-heads",
             "warning",
-            f"{some_of(flat, heads, 'head')} read all steps alike",
-            "Such a head adds one mean of the values, whichever step reads; its query or key "
-            "kernel is next to zero.",
+            f"{some_of(flat, heads, 'head')} attend to all key steps equally",
+            "Such a head adds the same mean of the values for every query step; its query or key "
+            "kernel is close to zero.",
             _TRAIN,
             evidence,
         )
@@ -180,18 +180,17 @@ def _blind(reading: AttentionReading, blind: list[int], heads: int) -> list[Find
             reading.name,
             "query-ignored" if every else "query-ignoring-heads",
             "error" if every else "warning",
-            "the scores do not depend on the step that reads, in every head"
+            "the scores do not depend on the query, in any head"
             if every
-            else f"the scores of {some_of(blind, heads, 'head')} do not depend on the step that "
-            "reads",
-            "All steps of a sequence read the same. Scores come from the keys and the query bias "
-            "alone, so the output does not depend on its query."
+            else f"the scores of {some_of(blind, heads, 'head')} do not depend on the query",
+            "All query steps of a sequence have the same scores, computed from the keys and the "
+            "query bias alone. So the output does not depend on the query."
             if every
-            else "Such a head reads the same for all steps of a sequence, by the keys and the "
-            "query bias alone.",
-            "The query kernel, or the Dense before it, is zero or next to it, or all steps that "
-            "read are equal in this data: look at the data first. If it is the kernel, train "
-            "longer, or with less weight decay.",
+            else "Such a head has the same scores for all query steps of a sequence, computed "
+            "from the keys and the query bias alone.",
+            "First check the data: the query steps may all be equal. Otherwise the query kernel, "
+            "or the Dense layer before it, is close to zero: train longer, or with less weight "
+            "decay.",
             evidence,
         )
     ]
@@ -215,11 +214,11 @@ def _values(heads: Sequence[PairHead], name: str) -> list[Finding]:
                 name,
                 "source-not-read",
                 "error",
-                f"what is read makes no difference: no head passes on {what}",
-                "The value or output kernel, or the Dense before it, is zero or next to it. So the "
-                f"output is a constant here, and {what} gets no gradient.",
-                "Look whether the layer was trained, and whether its output is used. Train longer "
-                "or with less weight decay.",
+                f"the output does not depend on the values: no head passes on {what}",
+                "The value or output kernel, or the Dense layer before it, is close to zero. So "
+                f"the output is constant, and {what} gets no gradient.",
+                "Check that the layer was trained and that its output is used. Train longer or "
+                "with less weight decay.",
                 evidence,
             )
         ]
@@ -229,7 +228,7 @@ def _values(heads: Sequence[PairHead], name: str) -> list[Finding]:
             "constant-heads",
             "warning",
             f"{some_of(flat, len(heads), 'head')} add the same whatever they read",
-            "Such a head makes no difference; its value or output kernel is next to zero.",
+            "Such a head only adds a constant; its value or output kernel is close to zero.",
             _TRAIN,
             evidence,
         )
@@ -242,7 +241,7 @@ def _identical(weights: Mapping[str, Array], name: str) -> list[Finding]:
     rows: Array64 = np.concatenate(
         [np.asarray(part, np.float64).reshape(len(part), -1) for part in parts], axis=1
     )
-    # Heads of zeros are alike, and said to be worse elsewhere.
+    # Heads of zeros are identical too, but are reported as more serious findings.
     groups = [group for group in alike_groups(rows) if rows[group].any()]
     if not groups:
         return []
@@ -254,9 +253,9 @@ def _identical(weights: Mapping[str, Array], name: str) -> list[Finding]:
             "identical-heads",
             "warning",
             f"{count:,} of {len(rows):,} heads have equal kernels ({which})",
-            "Equal heads read alike and get equal gradients, so training keeps them equal: each "
-            "such group does the work of one head.",
-            "Draw the kernels anew with different seeds for each head, or take fewer heads.",
+            "Equal heads have equal scores and equal gradients, so training can never separate "
+            "them: each group does the work of one head.",
+            "Initialise the kernels of each head with a different seed, or use fewer heads.",
             {"groups": groups},
         )
     ]
@@ -280,10 +279,10 @@ def _one_direction(heads: Sequence[PairHead], name: str) -> list[Finding]:
             "one-direction-heads",
             "warning",
             f"collapsed to one direction of the input: {which}",
-            "The matrix that makes the logits, or the values, out of the inputs has rank 1 to "
-            f"rounding: its second singular value is {max(f[2] for f in found):.1g} of its first. "
-            "Such a head compares or passes on one number of each step.",
-            "Train with less weight decay or a smaller learning rate, or take smaller heads.",
+            "The logit matrix or the value matrix of the head has rank 1 up to rounding: its "
+            f"second singular value is {max(f[2] for f in found):.1g} times its first. Such a head "
+            "compares or passes on a single number of each step.",
+            "Train with less weight decay or a smaller learning rate, or use smaller heads.",
             {"heads": [h for h, _, _ in found], "parts": [what for _, what, _ in found]},
         )
     ]
@@ -300,12 +299,12 @@ def _exploding(reading: AttentionReading) -> list[Finding]:
             reading.name,
             "exploding-logits",
             "warning",
-            f"{some_of(hard, heads, 'head')} read one step alone in {100 * share:.0f} % of the "
-            "steps or more",
-            "The softmax is saturated: its gradient is 0 to rounding, so queries and keys no "
+            f"{some_of(hard, heads, 'head')} attend to a single key step in at least "
+            f"{100 * share:.0f} % of the query steps",
+            "The softmax is saturated: its gradient is 0 up to rounding, so queries and keys no "
             "longer learn, and small changes of the input flip the output.",
-            "Go back to an earlier file and train with a smaller learning rate, clipped gradients "
-            "or weight decay on query and key kernels; or normalise the inputs.",
+            "Return to an earlier checkpoint and train with a smaller learning rate, clipped "
+            "gradients or weight decay on query and key kernels; or normalise the inputs.",
             {"heads": hard, "saturated": [float(reading.saturated[h]) for h in hard]},
         )
     ]

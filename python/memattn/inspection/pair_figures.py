@@ -31,10 +31,10 @@ def draw_pair_inspection(inspection: PairInspection, title: str) -> Figure:
         _draw_sizes(figure.add_subplot(grid[row, 2]), inspection, one)
     lines = [
         f"{title}: {inspection.name} of {inspection.config['units']:,} units, "
-        f"{heads} head{'s' * (heads > 1)}, read with {inspection.tokens.source}"
+        f"{heads} head{'s' * (heads > 1)}, attention with {inspection.tokens.source}"
     ]
     if heads > MAX_HEADS:
-        lines.append(f"The first {MAX_HEADS} heads are shown.")
+        lines.append(f"Only the first {MAX_HEADS} heads are shown.")
     figure.suptitle("\n".join(lines), x=0.01, ha="left", fontsize=11)
     return figure
 
@@ -43,7 +43,7 @@ def _draw_scores(
     figure: Figure, axes: Axes, inspection: PairInspection, one: AttentionReading
 ) -> None:
     side = f"{one.name} side: " if one.name else ""
-    axes.set_title(f"{side}what each step reads")
+    axes.set_title(f"{side}attention of each step")
     if one.scores is None:
         axes.set_axis_off()
         said = "too many steps to show"
@@ -52,11 +52,11 @@ def _draw_scores(
     percent = np.nan_to_num(100 * one.scores)
     image = axes.imshow(percent, cmap=HEATMAP, vmin=0, aspect="auto", interpolation="nearest")
     names = (f"{one.name} step",) * 2 if one.name else ("step of source 1", "step of source 2")
-    axes.set_ylabel(f"{names[0]} that reads")
-    axes.set_xlabel(f"{names[1]} that is read")
+    axes.set_ylabel(f"{names[0]} (query)")
+    axes.set_xlabel(f"{names[1]} (key)")
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(MaxNLocator(12, integer=True))
-    colorbar(figure, axes, image, "% of a step's reading")
+    colorbar(figure, axes, image, "% of a step's attention")
 
 
 def _draw_selectivity(axes: Axes, inspection: PairInspection, one: AttentionReading) -> None:
@@ -68,8 +68,8 @@ def _draw_selectivity(axes: Axes, inspection: PairInspection, one: AttentionRead
     axes.set_xlim(0, 1.2 * steps)
     _label_heads(axes, len(effective))
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-    axes.set_title("how many steps a step reads")
-    axes.set_xlabel(f"exp(mean entropy); {steps:,} (dashed): all alike")
+    axes.set_title("number of steps that a step reads")
+    axes.set_xlabel(f"exp(mean entropy); {steps:,} (dashed): all equally")
 
 
 def _draw_sizes(axes: Axes, inspection: PairInspection, one: AttentionReading) -> None:
@@ -82,7 +82,7 @@ def _draw_sizes(axes: Axes, inspection: PairInspection, one: AttentionReading) -
     _label_heads(axes, len(heads))
     axes.set_xlim(left=0, right=1.05 * max(float(logits.max()), float(values.max())) or 1.0)
     axes.xaxis.set_major_locator(MaxNLocator(5))
-    axes.set_title("how large heads are")
+    axes.set_title("size of each head")
     axes.set_xlabel("largest singular value")
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.22), ncols=2, frameon=False)
 

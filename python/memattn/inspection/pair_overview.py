@@ -1,4 +1,4 @@
-"""What is in a layer of two inputs: widths, what its heads compare and pass on, who reads whom."""
+"""The inspection of a layer of two inputs: widths, heads and attention."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from memattn.inspection.pair_tokens import PairTokens, as_pair_tokens, reference
 
 @dataclass(frozen=True)
 class PairInspection:
-    """What `inspect_layer` found in a layer of two inputs.
+    """The result of `inspect_layer` for a CrossAttention or HierarchicalAttention.
 
     Attributes
     ----------
@@ -35,13 +35,13 @@ class PairInspection:
     widths : (int, int)
         F1 and F2.
     routes : dict
-        The route that a call of the tokens' sizes takes, by attention.
+        The route of a call with the tokens' sizes, by attention.
     heads : dict
-        What each head compares and passes on, by attention.
+        The logit and value matrices of each head, by attention.
     tokens : PairTokens
-        What the layer was read with.
+        The inputs that were used.
     reading : PairReading
-        What those tokens read.
+        The attention of these inputs.
     """
 
     name: str
@@ -55,7 +55,7 @@ class PairInspection:
 
     @property
     def parameters(self) -> int:
-        """The number of values in all weights together."""
+        """The total number of weights."""
         return sum(int(np.prod(shape)) for shape in self.shapes.values())
 
     @property
@@ -77,19 +77,19 @@ class PairInspection:
 def inspect_pair(
     layer: CrossAttention | HierarchicalAttention, tokens: PairTokens | object | None = None
 ) -> PairInspection:
-    """Looks into a layer of two inputs; nothing of it changes.
+    """Inspects a layer of two inputs without changing it.
 
     Parameters
     ----------
     layer : CrossAttention or HierarchicalAttention
         The layer.
     tokens : tuple of two arrays (B, T, F), or PairTokens, optional
-        What it reads in use. When not given, standard normal steps, always the same.
+        Typical inputs of the layer. Default: standard normal steps, always the same.
 
     Raises
     ------
     DataError
-        The tokens do not fit the layer or are not finite.
+        If the tokens do not fit the layer or are not finite.
     """
     chosen = choose_pair_tokens(layer, tokens)
     weights = layer.weights
@@ -114,7 +114,7 @@ def inspect_pair(
 def choose_pair_tokens(
     layer: CrossAttention | HierarchicalAttention, tokens: PairTokens | object | None
 ) -> PairTokens:
-    """The tokens that a caller gave, or those of reference."""
+    """Returns the given tokens, or the reference tokens."""
     if tokens is None:
         return reference_pair_tokens(layer)
     return tokens if isinstance(tokens, PairTokens) else as_pair_tokens(tokens, layer)

@@ -1,4 +1,4 @@
-"""What the steps of one input read of those of another: how selectively, and which of them."""
+"""The attention between the steps of two inputs: selectivity and scores."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ class AttentionReading:
     name : str
         ``"short"`` or ``"long"``, or nothing for the only one.
     entropy : array (H,)
-        Mean entropy of a step's scores, in nats; log T2 when it reads all steps alike.
+        Mean entropy of a step's scores, in nats; log T2 if it attends to all steps equally.
     logit_spread : array (H,)
-        Root mean square deviation of a step's logits from their mean over the steps that it reads.
+        Root mean square deviation of a query step's logits from their mean over key steps.
     query_spread : array (H,) or None
-        Likewise over the steps that read: 0 when it makes no difference which one reads. None
-        where sequences have one step that reads.
+        The same over query steps: 0 if logits do not depend on the query. None if sequences have
+        one query step.
     saturated : array (H,)
-        Share of steps that read one step alone, to float32's last bit.
+        Share of query steps that attend to a single key step, up to float32's last bit.
     scores : array (T1, T2) or None
         The mean over sequences and heads; None above `MAP_STEPS` steps.
     """
@@ -52,7 +52,7 @@ class AttentionReading:
 
 @dataclass(frozen=True)
 class PairReading:
-    """What a layer of two inputs made of some sequences.
+    """Statistics of a layer of two inputs for some sequences.
 
     Attributes
     ----------
@@ -62,7 +62,7 @@ class PairReading:
     output_variation : float
         Root mean square distance of a step of the output from the mean of its sequence.
     finite : bool
-        Whether all outputs and scores are.
+        Whether all outputs and scores are finite.
     """
 
     attentions: list[AttentionReading]

@@ -1,4 +1,4 @@
-"""The inputs that a layer of two inputs is looked at with: from files, from arrays, or drawn."""
+"""The two inputs for an inspection: from files, from arrays, or random."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ class PairTokens:
     Attributes
     ----------
     first : array (B, T1, F1)
-        The input that reads, or the short one; finite.
+        Source 1 (queries), or the short input; finite.
     second : array (B, T2, F2)
-        The input that is read, or the long one.
+        Source 2 (keys and values), or the long input.
     source : str
-        What they are, for people.
+        A description, as text.
     is_reference : bool
-        Whether they were drawn because no data was given.
+        Whether these are the reference inputs, used if no data is given.
     """
 
     first: Array

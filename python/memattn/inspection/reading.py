@@ -1,4 +1,4 @@
-"""What tokens read: how much of each slot, how selectively, and what that adds to them."""
+"""The attention of tokens: shares of slots, selectivity, and the output."""
 
 from __future__ import annotations
 
@@ -19,30 +19,31 @@ SATURATED_REST = 2.0**-24
 
 @dataclass(frozen=True)
 class Reading:
-    """Scores of N tokens, and what the layer made of them; not finite where scores are not.
+    """Statistics of the scores and the output for N tokens; not finite where scores are not.
 
     Attributes
     ----------
     usage : array (H, S)
-        Mean score: the share of a head's reading that goes to a slot. A head's sum is 1.
+        Mean score: the share of a head's attention that goes to a slot. The shares of a head sum to
+        1.
     peak : array (H, S)
-        Largest score that a token gave.
+        Largest score of a token.
     entropy : array (H,)
-        Mean entropy of a token's scores, in nats; log S when it reads all slots alike.
+        Mean entropy of a token's scores, in nats; log S if it reads all slots equally.
     logit_spread : array (H,)
-        Root mean square deviation of a token's logits from their mean over the slots. 0 when the
-        token makes no difference between slots; about the rounding of the dtype when it should be.
+        Root mean square deviation of a token's logits from their mean over the slots: 0, up to
+        rounding, if logits do not differ between slots.
     saturated : array (H,)
-        Share of tokens that read one slot alone, to float32's last bit.
+        Share of tokens that read a single slot, up to float32's last bit.
     token_norm : float
         Largest norm of a token.
     output_norm : float
         Root mean square norm of the layer's output.
     added_constant, added_variation : float
-        What the layer adds to a token: the norm of its mean over tokens, and the root mean square
-        distance from it.
+        The attention output: the norm of its mean over tokens, and the root mean square distance
+        from the mean.
     finite : bool
-        Whether all outputs and scores are.
+        Whether all outputs and scores are finite.
     """
 
     usage: Array64
@@ -58,7 +59,7 @@ class Reading:
 
     @property
     def effective_slots(self) -> Array64:
-        """How many slots a token reads, by head: the exponential of the mean entropy (H,)."""
+        """The effective number of slots per token, by head (H,): exp(mean entropy)."""
         return np.exp(self.entropy)
 
     @property
@@ -68,7 +69,7 @@ class Reading:
 
 
 def read_memory(layer: MemoryAugmentedAttention, tokens: Tokens) -> Reading:
-    """Runs the layer on the tokens, a part at a time, and keeps sums."""
+    """Runs the layer on the tokens in parts and accumulates statistics."""
     config = layer.get_config()
     heads, slots, units = config["num_heads"], config["memory_size"], config["units"]
     usage, peak = np.zeros((heads, slots)), np.zeros((heads, slots))

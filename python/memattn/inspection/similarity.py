@@ -1,4 +1,4 @@
-"""How alike the slots of a memory are, as vectors and as what each head sees of them."""
+"""The similarity of the slots of a memory, as vectors and after each head's projections."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ COLLAPSED = 1e-4
 
 @dataclass(frozen=True)
 class Similarity:
-    """Cosines are NaN where a vector is zero; those of pairs None for very many slots.
+    """Cosines are NaN for vectors of zeros; cosines of pairs are None for very many slots.
 
     Attributes
     ----------
@@ -31,10 +31,10 @@ class Similarity:
     cosine : array (S, S), optional
         Between slots.
     nearest : array (S,), optional
-        For each slot the other one of largest cosine, -1 where there is none.
+        For each slot the most similar other slot by cosine, -1 if there is none.
     key_cosine, value_cosine : array (H,)
-        Mean over pairs of slots, of what head h makes of them: their projections by its key and
-        value kernels, without the biases, which all slots share.
+        Mean cosine over pairs of slots after projection by a head's key or value kernel, without
+        the biases, which all slots share.
     """
 
     norms: Array64
@@ -65,7 +65,7 @@ def compare_slots(weights: Mapping[str, Array]) -> Similarity:
 
 
 def alike_groups(memory: Array) -> list[list[int]]:
-    """Slots that are equal up to rounding, two or more a group; all of them when all nearly are.
+    """Returns groups of slots that are equal up to rounding; one group if nearly all are equal.
 
     Above PAIRWISE_SLOTS slots only those that are equal to the last bit.
     """

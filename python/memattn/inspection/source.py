@@ -43,16 +43,16 @@ def read_layers(path: Path) -> Iterator[tuple[FoundLayer, Layer]]:
 def read_inputs(
     layer: Layer, first: Path | None, second: Path | None
 ) -> Tokens | PairTokens | None:
-    """What a layer reads in use, from the files of its input or its two inputs; None without any.
+    """Reads typical inputs of a layer from one or two files; returns None without files.
 
     Raises
     ------
     DataError
-        There are too few or too many files, or they hold nothing that the layer can read.
+        If the layer has another number of inputs, or the files do not fit it.
     """
     if isinstance(layer, MemoryAugmentedAttention):
         if second is not None:
-            problem = "found {second}, expected none: a MemoryAugmentedAttention has one input"
+            problem = "{second} cannot be used: a MemoryAugmentedAttention has one input"
             raise DataError("option", problem, argument="second")
         return None if first is None else read_tokens(first, layer)
     if first is None and second is None:
@@ -60,13 +60,13 @@ def read_inputs(
     if first is None or second is None:
         given, name = ("second", "first") if first is None else ("first", "second")
         kind = type(layer).__name__
-        problem = f"found the {given} input alone, expected {{{name}}} too: a {kind} reads two"
+        problem = f"there is only the {given} input; pass {{{name}}} too: a {kind} has two inputs"
         raise DataError("option", problem, argument=name)
     return read_pair_tokens(first, second, layer)
 
 
 def check_layer_target(path: Path) -> None:
-    """What would fail in `write_layer` fails here, before the work.
+    """Raises the errors of `write_layer` that can be known before the work.
 
     Raises
     ------

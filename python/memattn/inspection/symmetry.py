@@ -94,24 +94,24 @@ def repair(
     *,
     max_change: float = MAX_CHANGE,
 ) -> Repair:
-    """Gives slots that are alike a jitter, as large as the allowed change of the output permits.
+    """Adds a random jitter to identical slots, as large as the allowed change of output permits.
 
     Parameters
     ----------
     layer : MemoryAugmentedAttention
-        The layer, which stays as it is.
+        The layer. It is not changed.
     seed : int
-        Of the jitter, at least 0; the same seed gives the same memory.
+        Seed of the jitter, at least 0; the same seed gives the same memory.
     tokens : array (N, U) or (B, T, U), or Tokens, optional
-        What it reads in use. When not given, standard normal tokens, always the same.
+        Typical inputs of the layer. Default: standard normal tokens, always the same.
     max_change : float
-        By how much the output of a token may change, relative to the root mean square norm of the
+        Largest allowed change of a token's output, relative to the root mean square norm of the
         outputs.
 
     Raises
     ------
     DataError
-        There is nothing to repair, or nothing that a jitter can repair; or the tokens are wrong.
+        If no slots are identical, if a jitter cannot separate them, or if the tokens do not fit.
     """
     if not 0 < max_change < 1:
         problem = f"max_change: found {max_change}, expected a number between 0 and 1"
@@ -126,7 +126,7 @@ def repair(
     memory = weights["memory"]
     groups = alike_groups(memory)
     if not groups:
-        problem = "found no slots that are alike, expected some; there is no symmetry to break"
+        problem = "no slots are identical, so there is nothing to repair"
         raise DataError("nothing-to-repair", problem)
     direction = _direction(memory.shape, groups, seed)
     allowed = max_change * reading.output_norm
@@ -143,9 +143,9 @@ def repair(
     measured = _largest_change(layer, repaired, chosen)
     if alike_groups(new) or not (max(bound, measured) <= allowed):
         problem = (
-            f"found slots that no jitter separates in {layer.dtype} without changing the output by "
-            f"more than {max_change:g} of its size ({reading.output_norm:.3g}), expected room for "
-            "one; give the layer a new memory instead and train it"
+            f"no jitter in {layer.dtype} can separate the identical slots without changing the "
+            f"output by more than {max_change:g} of its norm ({reading.output_norm:.3g}); give the "
+            "layer a new memory and train it"
         )
         raise DataError("cannot-repair", problem)
     return Repair(
@@ -163,7 +163,7 @@ def repair(
 
 
 def _refuse(broken: Finding) -> DataError:
-    return DataError("cannot-repair", f"found {broken.found}; {broken.advice}")
+    return DataError("cannot-repair", f"cannot repair: {broken.found}. {broken.advice}")
 
 
 def _direction(shape: tuple[int, ...], groups: Groups, seed: int) -> Array64:

@@ -1,4 +1,4 @@
-"""The tokens that a layer is looked at with: from a file, from an array, or drawn."""
+"""The tokens for an inspection: from a file, from an array, or random."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ class Tokens:
     values : array (N, U)
         One token a row, finite; it may lie in a file.
     steps : int
-        How many tokens one sequence has; the layer's results do not depend on it.
+        Tokens in a sequence; results do not depend on it.
     source : str
-        What they are, for people.
+        A description, as text.
     is_reference : bool
-        Whether they were drawn because no data was given.
+        Whether these are the reference inputs, used if no data is given.
     """
 
     values: Array
@@ -56,7 +56,7 @@ class Tokens:
 
 
 def reference_tokens(layer: MemoryAugmentedAttention) -> Tokens:
-    """Standard normal tokens, always the same: what a layer reads behind a normalisation.
+    """Returns standard normal tokens, always the same, as after a normalisation layer.
 
     There are enough of them to judge every slot, unless the slots are very many.
     """

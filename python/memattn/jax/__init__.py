@@ -1,7 +1,7 @@
-"""The layers as pure functions of JAX: one call makes parameters, another runs them. Needs JAX.
+"""The layers as pure functions for JAX: `init` makes parameters, `apply` runs the layer. Needs JAX.
 
-Parameters are a dict of arrays under the names of the weight files: any optimizer takes them, and
-`load` and `save` move them from and to the other hosts.
+Parameters are a dict of arrays with the names of the weight files. Any optimizer takes them, and
+`load` and `save` exchange them with the other frameworks.
 """
 
 from memattn.jax.cross_attention import CrossAttention

@@ -1,4 +1,4 @@
-"""The layer in which one input reads another, as functions of its parameters."""
+"""The layer in which one input attends to another, as functions of its parameters."""
 
 from __future__ import annotations
 
@@ -27,10 +27,9 @@ from memattn.pair_layer import as_pair
 
 @dataclass(frozen=True)
 class CrossAttention(PairLayer):
-    """Attention of one input over another; `memattn.CrossAttention` describes the options.
+    """Attention of one input to another; `memattn.CrossAttention` describes the options.
 
-    Holds options only, is hashable, and never changes: `init` makes the parameters, `apply` runs
-    them.
+    Immutable, hashable, and without parameters: `init` makes them, `apply` runs the layer.
 
     Below, B is the batch, T1 and T2 the steps of the two inputs, F1 and F2 their widths, U `units`,
     H `num_heads`, D `key_dim` and Dv `value_dim`.
@@ -38,7 +37,7 @@ class CrossAttention(PairLayer):
     Raises
     ------
     ValueError
-        An option is wrong.
+        If an option is invalid.
 
     Examples
     --------
@@ -72,21 +71,22 @@ class CrossAttention(PairLayer):
     def route_of(
         self, batch: int, steps1: int, steps2: int, *, training: bool = False
     ) -> PairRoute:
-        """Return the name of the cheapest route for a call of these sizes.
+        """Return the cheapest route for a call of these sizes.
 
         Parameters
         ----------
         batch, steps1, steps2 : int
             B, T1 and T2, each at least 0.
         training : bool
-            Whether each call folds anew, as `apply` of parameters does; the fold then counts.
+            Whether each call folds again, as `apply` with parameters does; its cost is then
+            included.
 
         Raises
         ------
         ValueError
-            A number is negative.
+            If a number is negative.
         TypeError
-            A number is no integer.
+            If a number is not an integer.
         """
         (sizes,) = self._attentions
         return sizes.cheapest_route(
@@ -97,20 +97,21 @@ class CrossAttention(PairLayer):
         )
 
     def prepare(self, params: Mapping[str, Array], route: PairRoute) -> Prepared:
-        """Compute what depends on the parameters alone; `apply` takes the result in their place.
+        """Precompute products of the parameters; `apply` accepts the result as `params`.
 
-        `apply` does it in every call, which is what training needs. A server does it once.
+        `apply` does this in every call, as training needs. For inference do it once.
 
         Parameters
         ----------
         params : mapping of names to arrays
         route : str
-            `route_of` gives the cheapest for the sizes of a call. All give the same to rounding.
+            A route; `route_of` returns the cheapest for the sizes of a call. Results agree up to
+            rounding.
 
         Raises
         ------
         ValueError
-            A name, a shape or `route` does not fit.
+            If a name, a shape or `route` does not fit.
         """
         arrays, dtype = as_params("prepare", params, self.shapes)
         return fold(arrays, dtype, route)
@@ -133,33 +134,37 @@ class CrossAttention(PairLayer):
 
         Pure: ``jax.jit`` (with `use_causal_mask` and `return_attention_scores` static),
         ``jax.grad``, ``jax.jvp``, ``jax.vmap`` and ``jax.lax.scan`` work on it. Parameters and
-        inputs are promoted to one dtype, as everywhere in JAX; in 16 bits, sums and softmax are of
-        float32. What a masked step holds, even NaN, reaches neither results nor gradients.
+        inputs are promoted to one dtype, as everywhere in JAX; in 16 bits, sums and softmax are
+        computed in float32. The values of masked steps, even NaN, affect neither results nor
+        gradients.
 
         Parameters
         ----------
         params : mapping of names to arrays, or Prepared
-            From `init` or `from_numpy`, or what `prepare` made of them.
+            Parameters from `init` or `from_numpy`, or the result of `prepare`.
         x1 : array (B, T1, F1), or list or tuple of both inputs
-            The input that reads.
+            The input that attends (queries).
         x2 : array (B, T2, F2), unless `x1` is both
-            The input that is read. Its batch is that of `x1`, its steps need not be.
+            The input that is attended to (keys and values). Its batch is that of `x1`; its number
+            of steps may differ.
         attention_mask : array of bool, optional
-            Broadcasts to (B, T1, T2); True keeps. Masks are ANDed.
+            Mask that broadcasts to (B, T1, T2); True allows attention. All masks are combined by
+            AND.
         query_mask : array of bool (B, T1), optional
-            Steps of `x1` that read.
+            True for each step of `x1` that attends.
         value_mask : array of bool (B, T2), optional
-            Steps of `x2` that are read.
+            True for each step of `x2` that can be attended to.
         use_causal_mask : bool
-            Step t of `x1` reads steps 0 to ``first_step + t`` of `x2` only.
+            Step t of `x1` attends only to steps 0 to ``first_step + t`` of `x2`.
         first_step : int or integer scalar
-            Where step 0 of `x1` stands in its sequence: 5 for a call that goes on after 5 steps.
-            Only the causal mask reads it; dropout draws from its key alone. May be traced.
+            Position of step 0 of `x1` in its sequence, such as 5 for a call that continues after 5
+            steps. Only the causal mask uses it; dropout depends only on its key. May be traced.
         return_attention_scores : bool or "mean"
             Also return the scores (B, H, T1, T2), before dropout, or their mean over heads
             (B, T1, T2).
         dropout_key : key of jax.random, optional
-            Given, scores fall at the rate `dropout`, as in training. Without, none falls.
+            With a key, dropout is applied at the rate `dropout`, as in training. Default: no
+            dropout.
 
         Returns
         -------
@@ -168,10 +173,10 @@ class CrossAttention(PairLayer):
         Raises
         ------
         ValueError
-            A name, a shape or an option does not fit, or a list does not hold two inputs.
+            If a name, a shape or an option does not fit, or a list does not hold two inputs.
         TypeError
-            Something is not of real numbers, a mask is not of booleans or integers, or there is one
-            input only.
+            If an array does not hold real numbers, a mask does not hold booleans or integers, or
+            the second input is missing.
         """
         x1, x2 = map(jnp.asarray, as_pair(("x1", "x2"), "apply(params, ", x1, x2))
         (sizes,) = self._attentions

@@ -31,8 +31,7 @@ SIDES = ("short", "long")
 class HierarchicalAttention(PairLayer):
     """The sum of two self-attentions; `memattn.HierarchicalAttention` describes the options.
 
-    Holds options only, is hashable, and never changes: `init` makes the parameters, `apply` runs
-    them.
+    Immutable, hashable, and without parameters: `init` makes them, `apply` runs the layer.
 
     Below, B is the batch, T the steps, Fs and Fl the widths of the short-term and the long-term
     input, U `units`, H `num_heads`, D `key_dim` and Dv `value_dim`.
@@ -40,7 +39,7 @@ class HierarchicalAttention(PairLayer):
     Raises
     ------
     ValueError
-        An option is wrong.
+        If an option is invalid.
 
     Examples
     --------
@@ -85,7 +84,8 @@ class HierarchicalAttention(PairLayer):
         batch, steps : int
             B and T, each at least 0.
         training : bool
-            Whether each call folds anew, as `apply` of parameters does; the fold then counts.
+            Whether each call folds again, as `apply` with parameters does; its cost is then
+            included.
 
         Returns
         -------
@@ -95,9 +95,9 @@ class HierarchicalAttention(PairLayer):
         Raises
         ------
         ValueError
-            A number is negative.
+            If a number is negative.
         TypeError
-            A number is no integer.
+            If a number is not an integer.
         """
         batch, steps = as_count("batch", batch), as_count("steps", steps)
         of_short, of_long = (
@@ -108,16 +108,16 @@ class HierarchicalAttention(PairLayer):
     def prepare(
         self, params: Mapping[str, Array], routes: tuple[PairRoute, PairRoute]
     ) -> tuple[Prepared, Prepared]:
-        """Compute what depends on the parameters alone; `apply` takes the result in their place.
+        """Precompute products of the parameters; `apply` accepts the result as `params`.
 
-        `apply` does it in every call, which is what training needs. A server does it once.
+        `apply` does this in every call, as training needs. For inference do it once.
 
         Parameters
         ----------
         params : mapping of names to arrays
         routes : tuple of two str
-            Of the short-term and of the long-term side. `route_of` gives the cheapest for the sizes
-            of a call. All give the same to rounding.
+            Of the short-term and of the long-term side. A route; `route_of` returns the cheapest
+            for the sizes of a call. Results agree up to rounding.
 
         Returns
         -------
@@ -153,13 +153,14 @@ class HierarchicalAttention(PairLayer):
 
         Pure: ``jax.jit`` (with `use_causal_mask` and `return_attention_scores` static),
         ``jax.grad``, ``jax.jvp``, ``jax.vmap`` and ``jax.lax.scan`` work on it. Parameters and
-        inputs are promoted to one dtype, as everywhere in JAX; in 16 bits, sums and softmax are of
-        float32. What a masked step holds, even NaN, reaches neither results nor gradients.
+        inputs are promoted to one dtype, as everywhere in JAX; in 16 bits, sums and softmax are
+        computed in float32. The values of masked steps, even NaN, affect neither results nor
+        gradients.
 
         Parameters
         ----------
         params : mapping of names to arrays, or tuple of two Prepared
-            From `init` or `from_numpy`, or what `prepare` made of them.
+            Parameters from `init` or `from_numpy`, or the result of `prepare`.
         short : array (B, T, Fs), or list or tuple of both inputs
             The short-term input.
         long : array (B, T, Fl), unless `short` is both
@@ -171,7 +172,7 @@ class HierarchicalAttention(PairLayer):
         attention_mask : array of bool, optional
             Broadcasts to (B, T, T), for both sides.
         use_causal_mask : bool
-            Step t reads steps 0 to t only.
+            Step t attends only to steps 0 to t.
         return_attention_scores : bool or "mean"
             Also return the scores of both sides, a pair of arrays (B, H, T, T), before dropout, or
             their means over heads (B, T, T).
@@ -186,10 +187,10 @@ class HierarchicalAttention(PairLayer):
         Raises
         ------
         ValueError
-            A name, a shape or an option does not fit, or a list does not hold two inputs.
+            If a name, a shape or an option does not fit, or a list does not hold two inputs.
         TypeError
-            Something is not of real numbers, a mask is not of booleans or integers, or there is one
-            input only.
+            If an array does not hold real numbers, a mask does not hold booleans or integers, or
+            the second input is missing.
         """
         short, long = map(jnp.asarray, as_pair(SIDES, "apply(params, ", short, long))
         of_short, of_long = self._attentions

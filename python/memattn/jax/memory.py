@@ -48,14 +48,14 @@ from memattn.layer_options import (
 
 @dataclass(frozen=True)
 class Config:
-    """What the layer is; `memattn.MemoryAugmentedAttention` describes the options.
+    """The options of the layer; `memattn.MemoryAugmentedAttention` describes them.
 
-    Hashable, so that ``jax.jit`` takes it as a static argument.
+    Hashable, so that it can be a static argument of ``jax.jit``.
 
     Raises
     ------
     ValueError
-        An option cannot be.
+        If an option is invalid.
     """
 
     units: int
@@ -76,7 +76,7 @@ class Config:
 
     @property
     def route(self) -> Route:
-        """The route with less work a token: ``"folded"`` or ``"projected"`` (docs/math.md)."""
+        """The route with less work per token: ``"folded"`` or ``"projected"`` (docs/math.md)."""
         units, slots, _, key_dim, value_dim = self._sizes
         return cheaper_route(units, slots, key_dim, value_dim)
 
@@ -101,7 +101,7 @@ class Config:
         return self.units, self.memory_size, self.num_heads, key_dim, value_dim
 
     def _prepared(self, route: str) -> dict[str, tuple[int, ...]]:
-        """Shapes of what `prepare` gives on a route."""
+        """The shapes of the result of `prepare` for a route."""
         units, slots, heads, key_dim, value_dim = self._sizes
         shapes: dict[str, tuple[int, ...]]
         if route == "folded":
@@ -150,17 +150,16 @@ def prepare(
     *,
     path: Route | None = None,
 ) -> Params:
-    """Compute what depends on the parameters alone; `apply` takes the result in their place.
+    """Precompute products of the parameters; `apply` accepts the result as `params`.
 
-    `apply` does it in every call, which is what training needs. Who serves does it once.
+    `apply` does this in every call, as training needs. For inference do it once.
 
     Parameters
     ----------
     params : mapping of names to arrays
     config : Config
     route : {"folded", "projected"}, optional
-        `config.route`, the one with less work a token, when not given. Both give the same to
-        rounding.
+        Default: `config.route`, the one with less work per token. Results agree up to rounding.
     path : {"folded", "projected"}, optional
         Deprecated: renamed `route`; removed in version 0.3.
 
@@ -173,7 +172,7 @@ def prepare(
     Raises
     ------
     ValueError
-        A name, a shape or `route` does not fit.
+        If a name, a shape or `route` does not fit.
     """
     if path is not None:
         text = "prepare: path: renamed route; removed in version 0.3"
@@ -226,29 +225,30 @@ def apply(
 
     Pure: ``jax.jit`` (with `config`, `use_causal_mask` and `return_attention_scores` static),
     ``jax.grad``, ``jax.jvp`` and ``jax.vmap`` work on it. Parameters and `x` are promoted to one
-    dtype, as everywhere in JAX; in 16 bits, sums and softmax are of float32.
+    dtype, as everywhere in JAX; in 16 bits, sums and softmax are computed in float32.
 
     Parameters
     ----------
     params : mapping of names to arrays
-        From `init` or `load`, or what `prepare` made of them.
+        Parameters from `init` or `load`, or the result of `prepare`.
     x : array (B, T, U)
     config : Config
     attention_mask : array of bool, optional
-        Broadcasts to (B, T, S); True keeps. Masks are ANDed.
+        Mask that broadcasts to (B, T, S); True allows attention. All masks are combined by AND.
     query_mask : array of bool (B, T), optional
-        Tokens that read.
+        True for each token that attends.
     value_mask : array of bool (B, S), optional
-        Slots that are read.
+        True for each slot that can be attended to.
     use_causal_mask : bool
-        Step t reads slots 0 to ``first_step + t`` only.
+        Step t attends only to slots 0 to ``first_step + t``.
     first_step : int or integer scalar
-        Where step 0 of `x` stands in its sequence: 5 for a call that goes on after 5 steps. Only
-        the causal mask reads it; dropout draws from its key alone. May be traced.
+        Position of step 0 of `x` in its sequence, such as 5 for a call that continues after 5
+        steps. Only the causal mask uses it; dropout depends only on its key. May be traced.
     return_attention_scores : bool or "mean"
         Also return the scores (B, H, T, S), before dropout, or their mean over heads (B, T, S).
     dropout_key : key of jax.random, optional
-        Given, scores fall at the rate `config.dropout`, as in training. Without, none falls.
+        With a key, dropout is applied at the rate `config.dropout`, as in training. Default: no
+        dropout.
 
     Returns
     -------
@@ -257,9 +257,9 @@ def apply(
     Raises
     ------
     ValueError
-        A name, a shape or an option does not fit.
+        If a name, a shape or an option does not fit.
     TypeError
-        Something is not of real numbers, or a mask is not of booleans or integers.
+        If an array does not hold real numbers, or a mask does not hold booleans or integers.
     """
     x = jnp.asarray(x)
     check_shape("apply: x", x.shape, ("batch", "steps", config.units))
@@ -316,16 +316,16 @@ def apply(
 
 
 def load(path: str | os.PathLike[str]) -> tuple[Params, Config]:
-    """Read parameters and config from a safetensors file that any of the hosts wrote.
+    """Read parameters and config from a safetensors file that any framework wrote.
 
     Without ``jax_enable_x64`` a layer in float64 becomes one in float32.
 
     Raises
     ------
     memattn.FormatError
-        The file is not what docs/format.md says.
+        If the file does not follow docs/format.md.
     OSError
-        The system refused.
+        If the file cannot be read.
     """
     params, config = from_numpy(MemoryAugmentedAttention.load(path), Config)
     return params, config
@@ -337,8 +337,8 @@ def save(path: str | os.PathLike[str], params: Mapping[str, Array], config: Conf
     Raises
     ------
     ValueError
-        A name or a shape does not fit.
+        If a name or a shape does not fit.
     OSError
-        The system refused; a file that was there before is whole.
+        If the file cannot be written. An existing file is then unchanged.
     """
     to_numpy("save", params, config, MemoryAugmentedAttention).save(path)

@@ -30,9 +30,9 @@ def to_numpy(where: str, params: Mapping[str, Array], config: Any, layer_class: 
     Raises
     ------
     ValueError
-        A name or a shape does not fit.
+        If a name or a shape does not fit.
     TypeError
-        A parameter is not of real numbers.
+        If a parameter does not hold real numbers.
     """
     arrays, dtype = as_params(where, params, config.shapes)
     kind = "float64" if dtype == jnp.float64 else "float32"

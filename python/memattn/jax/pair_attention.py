@@ -167,7 +167,7 @@ def attend(
     ----------
     prepared : Prepared
     x1 : array (B, T1, F1)
-        The input that reads.
+        The input that attends (queries).
     x2 : array (B, T2, F2), optional
         The input that is read. None is self-attention: `x1`, through one Dense.
     keep : array of bool (B, T1, T2), optional

@@ -110,9 +110,9 @@ class PairLayer:
         Raises
         ------
         ValueError
-            A name or a shape does not fit.
+            If a name or a shape does not fit.
         TypeError
-            A parameter is not of real numbers.
+            If a parameter does not hold real numbers.
         """
         return to_numpy("to_numpy", params, self, self._numpy)
 
@@ -132,7 +132,7 @@ class PairLayer:
         memattn.FormatError
             The file is not what docs/format.md says, or holds another layer.
         OSError
-            The system refused.
+            If the file cannot be read.
         """
         return cls.from_numpy(cls._numpy.load(path))
 
@@ -144,11 +144,11 @@ class PairLayer:
         Raises
         ------
         ValueError
-            A name or a shape does not fit.
+            If a name or a shape does not fit.
         TypeError
-            A parameter is not of real numbers.
+            If a parameter does not hold real numbers.
         OSError
-            The system refused; a file that was there before is whole.
+            If the file cannot be written. An existing file is then unchanged.
         """
         to_numpy("save", params, self, self._numpy).save(path)
 

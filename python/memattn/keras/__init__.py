@@ -1,7 +1,7 @@
 """The layers for Keras, and `replace` for models that were built with the published ones.
 
-It is built on the Keras that ``import keras`` gives, 3 with any backend or 2.15, or on ``tf_keras``
-where TF_USE_LEGACY_KERAS tells TensorFlow to use that. ``docs/keras.md`` is the guide.
+It uses the Keras that ``import keras`` imports, 3 with any backend or 2.15, or ``tf_keras`` if
+TF_USE_LEGACY_KERAS is set for TensorFlow. ``docs/keras.md`` is the guide.
 """
 
 from memattn.keras.cross_attention import CrossAttention

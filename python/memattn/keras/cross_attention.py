@@ -36,31 +36,31 @@ class CrossAttention(PairLayer):
     Parameters
     ----------
     units : int
-        Width of the output, and of what the two Denses make of the inputs.
+        Width of the output, and of both inputs after their Dense layers.
     num_heads : int
         Number of attention heads.
     key_dim : int, optional
-        Width of a head's queries and keys; `units` when not given, as in the published layer.
+        Width of a head's queries and keys. Default: `units`, as in the published layer.
     value_dim : int, optional
-        Width of a head's values; `key_dim` when not given.
+        Width of a head's values. Default: `key_dim`.
     use_bias : bool
-        Whether the Denses, query, key, value and output have biases.
+        Whether the Dense layers and the query, key, value and output projections have biases.
     dropout : float
-        Share of the scores that falls in training, in [0, 1).
+        Fraction of the scores that is set to 0 in training, in [0, 1).
     fully_masked : {"zero", "uniform"}
         What a step reads when every step of the second input is masked for it: nothing, as in
         Keras 3, so that its result is the output's bias, or all of them alike, as in Keras 2.
     seed : int, optional
-        Of the initial weights and of dropout. Without it Keras' own seed holds
-        (``keras.utils.set_random_seed``). An initializer that has a seed keeps it.
+        Seed of the initial weights and of dropout. Default: Keras' own seed
+        (``keras.utils.set_random_seed``). An initializer with a seed keeps it.
     kernel_initializer, bias_initializer
         Of the Denses and of the four projections.
     kernel_regularizer, bias_regularizer, activity_regularizer
-        The last one of the layer's output.
+        Regularizers; the last one applies to the layer's output.
     kernel_constraint, bias_constraint
-        As everywhere in Keras.
+        Constraints, as everywhere in Keras.
     **kwargs
-        ``name``, ``dtype``, ``trainable`` and what else a Keras layer takes.
+        ``name``, ``dtype``, ``trainable`` and other arguments of a Keras layer.
 
     Notes
     -----
@@ -94,9 +94,10 @@ class CrossAttention(PairLayer):
         inputs : list or tuple of two tensors
             The input that reads, (B, T1, F1), and the one that is read, (B, T2, F2).
         training : bool, optional
-            Apply dropout; Keras says so in ``fit``.
+            Apply dropout; Keras sets it in ``fit``.
         attention_mask : tensor of bool, optional
-            Broadcasts to (B, T1, T2); True keeps. Masks are ANDed.
+            Mask that broadcasts to (B, T1, T2); True allows attention. All masks are combined by
+            AND.
         query_mask : tensor of bool (B, T1), optional
             Steps of the first input that read.
         value_mask : tensor of bool (B, T2), optional
@@ -120,10 +121,10 @@ class CrossAttention(PairLayer):
         Raises
         ------
         ValueError
-            A shape does not fit, or `first_step` is negative.
+            If a shape does not fit, or `first_step` is negative.
         TypeError
-            `first_step` is no integer, or a mask holds floats: an additive one of 0 and -inf would
-            mean the opposite here.
+            If `first_step` is not an integer, or a mask holds floats, since an additive mask of 0
+            and -inf would mean the opposite.
         """
         x1, x2 = self._sources(inputs)
         batch, steps, keys = x1.shape[0], x1.shape[1], x2.shape[1]
@@ -155,7 +156,7 @@ class CrossAttention(PairLayer):
         return None if mask is None else mask[0]
 
     def compute_output_spec(self, inputs: Any, *_: Any, **call: Any) -> Any:
-        """Return shapes and dtype of what a call gives, for Keras 3."""
+        """Return shapes and dtype of a call's result, for Keras 3."""
         x1, x2 = self._sources(inputs)
         output = keras.KerasTensor((*x1.shape[:2], self.units), self.compute_dtype)
         wanted = call.get("return_attention_scores", False)
@@ -165,7 +166,7 @@ class CrossAttention(PairLayer):
         return output, scores_spec(shape, self.num_heads, wanted, self.compute_dtype)
 
     def route_of(self, batch: int | None, steps1: int | None, steps2: int | None) -> PairRoute:
-        """Return the name of the route that a call of these sizes takes, see `route`.
+        """Return the route that a call of these sizes takes, see `route`.
 
         Parameters
         ----------

@@ -19,12 +19,12 @@ _MASKS = ("short_mask", "long_mask")
 class HierarchicalAttention(PairLayer):
     """The sum of two self-attentions, ``Z = Attention(short) + Attention(long)``.
 
-    Each of the two inputs goes through a Dense of its own, ``S = X W + b``, and then through
-    ``MultiHeadAttention(S, S, S)`` of its own. This is the layer of that name in fusionlab-learn,
-    with the same variables under the same names: `short_term_dense`, `long_term_dense`,
-    `short_term_attention` and `long_term_attention`, which are Keras ``MultiHeadAttention``. It
-    computes the same with less work, since products of weights are made first where that pays;
-    ``docs/siblings-math.md`` derives it.
+    Each of the two inputs passes through a Dense layer of its own, ``S = X W + b``, and then
+    through ``MultiHeadAttention(S, S, S)`` of its own. This is the layer of that name in
+    fusionlab-learn, with the same variables under the same names: `short_term_dense`,
+    `long_term_dense`, `short_term_attention` and `long_term_attention`, which are Keras
+    ``MultiHeadAttention``. It computes the same with less work, since products of weights are made
+    first where that pays; ``docs/siblings-math.md`` derives it.
 
     Below, B is the batch, T the steps, Fs and Fl the widths of the short-term and the long-term
     input, U `units`, H `num_heads`, D `key_dim` and Dv `value_dim`.
@@ -32,31 +32,31 @@ class HierarchicalAttention(PairLayer):
     Parameters
     ----------
     units : int
-        Width of the output, and of what the two Denses make of the inputs.
+        Width of the output, and of both inputs after their Dense layers.
     num_heads : int
         Number of attention heads of each side.
     key_dim : int, optional
-        Width of a head's queries and keys; `units` when not given, as in the published layer.
+        Width of a head's queries and keys. Default: `units`, as in the published layer.
     value_dim : int, optional
-        Width of a head's values; `key_dim` when not given.
+        Width of a head's values. Default: `key_dim`.
     use_bias : bool
-        Whether the Denses, query, key, value and output have biases.
+        Whether the Dense layers and the query, key, value and output projections have biases.
     dropout : float
-        Share of the scores that falls in training, in [0, 1). Each side draws its own.
+        Fraction of the scores that is set to 0 in training, in [0, 1). Each side draws its own.
     fully_masked : {"zero", "uniform"}
         What a step reads when every step is masked for it: nothing, as in Keras 3, so that its side
         adds the bias of that side's output, or all steps alike, as in Keras 2.
     seed : int, optional
-        Of the initial weights and of dropout. Without it Keras' own seed holds
-        (``keras.utils.set_random_seed``). An initializer that has a seed keeps it.
+        Seed of the initial weights and of dropout. Default: Keras' own seed
+        (``keras.utils.set_random_seed``). An initializer with a seed keeps it.
     kernel_initializer, bias_initializer
         Of the Denses and of the four projections of each side.
     kernel_regularizer, bias_regularizer, activity_regularizer
-        The last one of the layer's output.
+        Regularizers; the last one applies to the layer's output.
     kernel_constraint, bias_constraint
-        As everywhere in Keras.
+        Constraints, as everywhere in Keras.
     **kwargs
-        ``name``, ``dtype``, ``trainable`` and what else a Keras layer takes.
+        ``name``, ``dtype``, ``trainable`` and other arguments of a Keras layer.
 
     Notes
     -----
@@ -92,7 +92,7 @@ class HierarchicalAttention(PairLayer):
         inputs : list or tuple of two tensors
             The short-term input (B, T, Fs) and the long-term one (B, T, Fl); neither is broadcast.
         training : bool, optional
-            Apply dropout; Keras says so in ``fit``.
+            Apply dropout; Keras sets it in ``fit``.
         short_mask : tensor of bool (B, T), optional
             Steps of the short-term input that read and are read; True keeps. Masks are ANDed.
         long_mask : tensor of bool (B, T), optional
@@ -100,7 +100,7 @@ class HierarchicalAttention(PairLayer):
         attention_mask : tensor of bool, optional
             Broadcasts to (B, T, T), for both sides.
         use_causal_mask : bool
-            Step t reads steps 0 to t only.
+            Step t attends only to steps 0 to t.
         return_attention_scores : bool or "mean"
             Also return the scores of both sides, a pair of tensors (B, H, T, T), before dropout, or
             their means over heads (B, T, T).
@@ -115,7 +115,7 @@ class HierarchicalAttention(PairLayer):
         Raises
         ------
         ValueError
-            A shape does not fit.
+            If a shape does not fit.
         TypeError
             A mask holds floats: an additive one of 0 and -inf would mean the opposite here.
         """
@@ -161,7 +161,7 @@ class HierarchicalAttention(PairLayer):
         return None if mask is None else joined_mask(*mask)
 
     def compute_output_spec(self, inputs: Any, *_: Any, **call: Any) -> Any:
-        """Return shapes and dtype of what a call gives, for Keras 3."""
+        """Return shapes and dtype of a call's result, for Keras 3."""
         batch, steps, _width = self._terms(inputs)[0].shape
         output = keras.KerasTensor((batch, steps, self.units), self.compute_dtype)
         wanted = call.get("return_attention_scores", False)
@@ -172,7 +172,7 @@ class HierarchicalAttention(PairLayer):
         return output, (first, second)
 
     def route_of(self, batch: int | None, steps: int | None) -> tuple[PairRoute, PairRoute]:
-        """Return the names of the routes that both sides of a call of these sizes take.
+        """Return the routes that both sides of a call of these sizes take.
 
         Parameters
         ----------

@@ -16,8 +16,8 @@ def _find_keras() -> Any:
         return import_module("tf_keras" if legacy and find_spec("tf_keras") else "keras")
     except ImportError as error:
         raise ImportError(
-            f"memattn.keras: found no Keras that can be imported ({error}), expected Keras 3 with "
-            "a backend, or 2.15 with TensorFlow: pip install 'memattn[keras]' tensorflow"
+            f"memattn.keras: cannot import Keras ({error}); it needs Keras 3 with a backend, or "
+            "Keras 2.15 with TensorFlow: pip install 'memattn[keras]' tensorflow"
         ) from error
 
 

@@ -53,10 +53,10 @@ _SHARED_OPTIONS = (
 class MemoryAugmentedAttention(Learner):
     """Attention over a learned memory, ``Z = X + MultiHeadAttention(X, M, M)``.
 
-    The layer of that name in fusionlab-learn, with the same variables under the same names: a
-    `memory` and an `attention`, which is a Keras ``MultiHeadAttention``. It computes the same with
-    a fraction of the work, since the memory does not depend on the input and the projections fold
-    into two thin matrices; ``docs/math.md`` derives it.
+    The layer of that name in fusionlab-learn, with the same variables and names: a `memory` and an
+    `attention`, a Keras ``MultiHeadAttention``. It computes the same result with a fraction of the
+    work: the memory does not depend on the input, so the projections can be folded into two thin
+    matrices. ``docs/math.md`` has the derivation.
 
     Below, B is the batch, T the steps, U `units`, S `memory_size`, H `num_heads`, D `key_dim` and
     Dv `value_dim`.
@@ -64,39 +64,39 @@ class MemoryAugmentedAttention(Learner):
     Parameters
     ----------
     units : int
-        Width of a memory slot, and as a rule of the input; the output has the input's width.
+        Width of a memory slot and usually of the input; the output has the width of the input.
     memory_size : int
         Number of slots.
     num_heads : int
         Number of attention heads.
     key_dim : int, optional
-        Width of a head's queries and keys; `units` when not given, as in the published layer.
+        Width of a head's queries and keys. Default: `units`, as in the published layer.
     value_dim : int, optional
-        Width of a head's values; `key_dim` when not given.
+        Width of a head's values. Default: `key_dim`.
     use_bias : bool
-        Whether query, key, value and output have biases.
+        Whether the query, key, value and output projections have biases.
     residual : bool
-        Whether the input is added to what was read.
+        Whether the input is added to the attention output.
     dropout : float
-        Share of the scores that falls in training, in [0, 1).
+        Fraction of the scores that is set to 0 in training, in [0, 1).
     memory_initializer : str, mapping or Keras initializer
-        ``"normal"`` is N(0, 1), ``{"kind": "normal", "stddev": 0.3}`` another width of it; all else
-        is what ``keras.initializers.get`` takes. A memory of zeros cannot learn, since all slots
-        stay equal; it warns.
+        ``"normal"`` is N(0, 1), ``{"kind": "normal", "stddev": 0.3}`` has another standard
+        deviation; other values as in ``keras.initializers.get``. ``"zeros"`` raises a warning: such
+        a memory cannot learn, since all slots stay equal.
     fully_masked : {"zero", "uniform"}
-        What a token reads when every slot is masked: nothing, as in Keras 3, or all slots alike, as
-        in Keras 2.
+        Result for a token whose slots are all masked: no attention output, as in Keras 3, or equal
+        weights for all slots, as in Keras 2.
     seed : int, optional
-        Of the initial weights and of dropout. Without it Keras' own seed holds
-        (``keras.utils.set_random_seed``). An initializer that has a seed keeps it.
+        Seed of the initial weights and of dropout. Default: Keras' own seed
+        (``keras.utils.set_random_seed``). An initializer with a seed keeps it.
     kernel_initializer, bias_initializer
-        Of the four projections.
+        Initializers of the four projections.
     memory_regularizer, kernel_regularizer, bias_regularizer, activity_regularizer
-        The last one of the layer's output.
+        Regularizers; the last one applies to the layer's output.
     memory_constraint, kernel_constraint, bias_constraint
-        As everywhere in Keras.
+        Constraints, as everywhere in Keras.
     **kwargs
-        ``name``, ``dtype``, ``trainable`` and what else a Keras layer takes.
+        ``name``, ``dtype``, ``trainable`` and other arguments of a Keras layer.
 
     Notes
     -----
@@ -161,7 +161,7 @@ class MemoryAugmentedAttention(Learner):
         )
 
     def _set_options(self, **options: Any) -> None:
-        """Check all options of the constructor, and keep them under their names."""
+        """Check the options of the constructor and set them as attributes."""
         options["memory_initializer"] = memory_initializer_of(options["memory_initializer"])
         known = {name: options[name] for name in (*_SHARED_OPTIONS, "seed")}
         known["seed"] = 0 if known["seed"] is None else known["seed"]
@@ -171,7 +171,7 @@ class MemoryAugmentedAttention(Learner):
         self._keep_options(options)
 
     def build(self, input_shape: Any) -> None:
-        """Make the weights.
+        """Create the weights.
 
         Parameters
         ----------
@@ -227,29 +227,29 @@ class MemoryAugmentedAttention(Learner):
         mask: Any = None,
         first_step: Any = 0,
     ) -> Any:
-        """Read the memory.
+        """Run the layer.
 
         Parameters
         ----------
         inputs : tensor (B, T, U)
             The tokens.
         training : bool, optional
-            Apply dropout; Keras says so in ``fit``.
+            Apply dropout; Keras sets it in ``fit``.
         attention_mask : tensor of bool, optional
-            Broadcasts to (B, T, S); True keeps. Masks are ANDed.
+            Mask that broadcasts to (B, T, S); True allows attention. All masks are combined by AND.
         query_mask : tensor of bool (B, T), optional
-            Tokens that read.
+            True for each token that attends.
         value_mask : tensor of bool (B, S), optional
-            Slots that are read.
+            True for each slot that can be attended to.
         use_causal_mask : bool
-            Step t reads slots 0 to ``first_step + t`` only.
+            Step t attends only to slots 0 to ``first_step + t``.
         return_attention_scores : bool or "mean"
             Also return the scores (B, H, T, S), before dropout, or their mean over heads (B, T, S).
         mask : tensor of bool (B, T), optional
-            The mask that Keras hands on from ``Masking`` or ``Embedding``: one more query mask.
+            The mask that Keras passes from ``Masking`` or ``Embedding``: a further query mask.
         first_step : int or integer scalar
-            Where step 0 of the inputs stands in its sequence: 5 for a call that goes on after 5
-            steps. Only the causal mask reads it; dropout draws from Keras' generator.
+            Position of step 0 of the inputs in its sequence, such as 5 for a call that continues
+            after 5 steps. Only the causal mask uses it; dropout draws from Keras' generator.
 
         Returns
         -------
@@ -258,10 +258,10 @@ class MemoryAugmentedAttention(Learner):
         Raises
         ------
         ValueError
-            A shape does not fit, or `first_step` is negative.
+            If a shape does not fit, or `first_step` is negative.
         TypeError
-            `first_step` is no integer, or a mask holds floats: an additive one of 0 and -inf would
-            mean the opposite here.
+            If `first_step` is not an integer, or a mask holds floats, since an additive mask of 0
+            and -inf would mean the opposite.
         """
         batch, steps, _ = inputs.shape
         if mask is None:
@@ -291,11 +291,11 @@ class MemoryAugmentedAttention(Learner):
         return output
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
-        """Hand the mask of the tokens on, as each token's output is its own."""
+        """Return the mask of the tokens, since each output belongs to one token."""
         return mask
 
     def compute_output_spec(self, inputs: Any, *_: Any, **call: Any) -> Any:
-        """Return shapes and dtype of what a call gives, for Keras 3."""
+        """Return shapes and dtype of a call's result, for Keras 3."""
         batch, steps, _ = inputs.shape
         output = keras.KerasTensor(inputs.shape, self.compute_dtype)
         wanted = call.get("return_attention_scores", False)
@@ -306,15 +306,16 @@ class MemoryAugmentedAttention(Learner):
         return output, keras.KerasTensor(shape, self.compute_dtype)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        """Return the input's shape, which is that of the output."""
+        """Return the shape of the output, which is that of the input."""
         return shape_of(input_shape)
 
     @property
     def route(self) -> Route:
-        """The route that computes, ``"folded"`` or ``"projected"``; both give the same to rounding.
+        """The route in use, ``"folded"`` or ``"projected"``; results agree up to rounding.
 
-        The layer takes the one with less work a token. Assign one to force it, or ``"auto"`` to go
-        back to that rule; what is compiled already keeps the route that it was compiled with.
+        By default the layer chooses the route with less work per token. Assign a route to force it,
+        or ``"auto"`` to restore the default. Compiled functions keep the route that they were
+        compiled with.
         """
         if self._forced_route is not None:
             return self._forced_route
@@ -345,8 +346,8 @@ class MemoryAugmentedAttention(Learner):
 
     def _numpy_options(self) -> dict[str, Any]:
         if self.width != self.units:
-            found = f"a layer of {self.units} units that reads an input of width {self.width}"
-            raise ValueError(f"save: found {found}, expected the two to be equal for this format")
+            found = f"found an input of width {self.width}, expected the units, {self.units}"
+            raise ValueError(f"save: {found}; this format needs them to be equal")
         return {"memory_initializer": memattn_name(self.memory_initializer)}
 
     def _drop(self, training: bool | None) -> Any:

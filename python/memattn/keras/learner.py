@@ -1,4 +1,4 @@
-"""What fusionlab's learners offer beside Keras: parameters by name, files, a summary, help."""
+"""The methods of fusionlab's learners: parameters by name, files, a summary, help."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class _Call:
 
 
 def parameters(owner: type) -> dict[str, inspect.Parameter]:
-    """What the constructor names, without what it hands on to Keras."""
+    """Return the parameters of the constructor, without those passed on to Keras."""
     signature = inspect.signature(owner.__init__)  # type: ignore[misc]
     kinds = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
     named = {n: p for n, p in signature.parameters.items() if p.kind not in kinds}
@@ -56,8 +56,8 @@ def parameters(owner: type) -> dict[str, inspect.Parameter]:
 class Learner(Layer):  # type: ignore[misc]
     """The methods of fusionlab's ``NNLearner`` for a layer, without pickles.
 
-    A file holds the layer's weights and options in the format of docs/format.md, which the NumPy
-    layer, C++ and the other hosts read, too.
+    Files hold the layer's weights and options in the format of docs/format.md, which the NumPy
+    layer, C++ and the other frameworks read too.
     """
 
     # The NumPy layer of the same name, and the options that both have.
@@ -78,13 +78,13 @@ class Learner(Layer):  # type: ignore[misc]
         return {name: getattr(self, name) for name in sorted(parameters(type(self)))}
 
     def set_params(self, **params: Any) -> Any:
-        """Change parameters by name, before the layer has weights.
+        """Change parameters by name before the layer is built.
 
         Raises
         ------
         ValueError
-            A name is unknown, a value is wrong, or the layer has weights already and the value is
-            another one.
+            If a name is unknown, a value is invalid, or a value differs and the layer is already
+            built.
         """
         current = self.get_params()
         for name in params:
@@ -94,15 +94,15 @@ class Learner(Layer):  # type: ignore[misc]
         changed = {n: v for n, v in params.items() if v is not current[n] and v != current[n]}
         if changed and self.built:
             raise ValueError(
-                f"set_params: found {', '.join(changed)} for a layer that has its weights, "
-                "expected parameters before the layer is built; from_config makes another layer"
+                f"set_params: cannot change {', '.join(changed)} after the layer is built; make a "
+                "new layer with from_config"
             )
         if changed:
             self._set_options(**{**current, **changed})
         return self
 
     def get_config(self) -> dict[str, Any]:
-        """Return the arguments that make a layer like this one, as JSON can hold them."""
+        """Return the constructor arguments of this layer as JSON-serialisable values."""
         config: dict[str, Any] = super().get_config()
         for name in parameters(type(self)):
             serialize = _SERIALIZE.get(name.rpartition("_")[2])
@@ -111,7 +111,7 @@ class Learner(Layer):  # type: ignore[misc]
         return config
 
     def summary(self) -> str:
-        """Return a table of the parameters, the weights and the route that runs."""
+        """Return a table of the parameters, the weights and the route."""
         lines = [f"{type(self).__name__} Summary:"]
         for name, value in self.get_params(deep=False).items():
             plain = value is None or isinstance(value, (bool, int, float, str))
@@ -131,18 +131,18 @@ class Learner(Layer):  # type: ignore[misc]
         overwrite: bool = False,
         validate_func: Callable[[Any], bool] | None = None,
     ) -> bool:
-        """Write the layer to a file, whole or not at all.
+        """Write the layer to a file, atomically.
 
         Parameters
         ----------
         file_path : path
             Where to.
         format : {"safetensors", "json"}
-            Weights and options, or the options alone.
+            ``"safetensors"`` for weights and options, ``"json"`` for the options only.
         overwrite : bool
-            Whether a file that is there already is replaced.
+            Whether to replace an existing file.
         validate_func : callable, optional
-            Called with the layer; when it returns False nothing is written.
+            Called with the layer; if it returns False, nothing is written.
 
         Returns
         -------
@@ -152,9 +152,9 @@ class Learner(Layer):  # type: ignore[misc]
         Raises
         ------
         ValueError
-            No path, an unknown format, or a layer that has no weights yet.
+            If there is no path, the format is unknown, or the layer is not built.
         FileExistsError
-            The file is there and `overwrite` is false.
+            If the file exists and `overwrite` is false.
         """
         if file_path is None:
             raise ValueError("save: file_path: found None, expected a path")
@@ -163,7 +163,7 @@ class Learner(Layer):  # type: ignore[misc]
             return False
         path = Path(file_path)
         if path.exists() and not overwrite:
-            raise FileExistsError(f"save: found {path}, expected no file there or overwrite=True")
+            raise FileExistsError(f"save: {path} exists; pass overwrite=True to replace it")
         layer = self._numpy_layer()
         if format == "safetensors":
             layer.save(path)
@@ -172,9 +172,10 @@ class Learner(Layer):  # type: ignore[misc]
         return True
 
     def load(self, file_path: str | os.PathLike[str], format: Format = "safetensors") -> bool:
-        """Take weights and options, or the options alone, from a file that `save` wrote.
+        """Load weights and options, or the options only, from a file that `save` wrote.
 
-        A layer that is not built yet becomes the one in the file; one that is built must be alike.
+        A layer that is not built takes the options of the file; a built layer must have the same
+        options.
 
         Returns
         -------
@@ -184,11 +185,11 @@ class Learner(Layer):  # type: ignore[misc]
         Raises
         ------
         memattn.FormatError
-            The file is not what docs/format.md says.
+            If the file does not follow docs/format.md.
         OSError
-            The system refused.
+            If the file cannot be read.
         ValueError
-            The file holds a layer of other options than this one.
+            If the file holds a layer with other options.
         """
         _check_format("load", format)
         path = Path(file_path)
@@ -207,13 +208,13 @@ class Learner(Layer):  # type: ignore[misc]
         return True
 
     def _keep_options(self, options: dict[str, Any]) -> None:
-        """Keep checked options of the constructor under their names."""
+        """Set checked options of the constructor as attributes."""
         for name, value in options.items():
             get = _GET.get(name.rpartition("_")[2])
             setattr(self, name, value if get is None else get(value))
 
     def _options(self) -> dict[str, Any]:
-        """What must be alike in two layers for one to take the other's weights."""
+        """The options that must be equal to exchange weights."""
         return {name: getattr(self, name) for name in self._shared_options}
 
     def _expected(self, options: Mapping[str, Any], name: str) -> Any:
@@ -221,7 +222,7 @@ class Learner(Layer):  # type: ignore[misc]
         return options[name]
 
     def _set_options(self, **options: Any) -> None:
-        """Check all options of the constructor, and keep them under their names."""
+        """Check the options of the constructor and set them as attributes."""
         raise NotImplementedError
 
     def _note_widths(self) -> None:
@@ -243,7 +244,7 @@ class Learner(Layer):  # type: ignore[misc]
     def _numpy_layer(self) -> Any:
         """The layer with these options and weights over NumPy, which knows the files."""
         if not self.built:
-            raise ValueError("save: found a layer without weights, expected one that is built")
+            raise ValueError("save: this layer is not built; call it or build() first")
         options = {**self._options(), **self._numpy_options()}
         weights = [np.asarray(weight) for weight in self.get_weights()]
         with warnings.catch_warnings():
@@ -260,11 +261,11 @@ class Learner(Layer):  # type: ignore[misc]
         try:
             options = json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
-            raise ValueError(f"load: {path}: found no JSON ({error}), expected options") from None
+            raise ValueError(f"load: {path}: this is not valid JSON ({error})") from None
         names = self._shared_options
         missing = [n for n in names if not isinstance(options, dict) or n not in options]
         if missing:
-            raise ValueError(f"load: {path}: found no {', '.join(missing)}, expected all options")
+            raise ValueError(f"load: {path}: lacks the options {', '.join(missing)}")
         return dict(options)
 
 
@@ -278,8 +279,8 @@ def names_of_projections(prefix: str, use_bias: bool) -> list[str]:
 def _check_format(where: str, format: str) -> None:
     if format == "pickle":
         raise ValueError(
-            f'{where}: format: found "pickle", expected {_FORMATS}: whoever reads a pickle runs '
-            "what is in it"
+            f'{where}: format: found "pickle", expected {_FORMATS}; loading a pickle can execute '
+            "code"
         )
     if format not in ("safetensors", "json"):
         raise ValueError(f"{where}: format: found {format!r}, expected {_FORMATS}")

@@ -99,7 +99,7 @@ class PairLayer(Learner):
         self._keep_options(options)
 
     def build(self, input_shape: Any) -> None:
-        """Make the weights.
+        """Create the weights.
 
         Parameters
         ----------
@@ -161,7 +161,7 @@ class PairLayer(Learner):
 
     @property
     def route(self) -> PairRoute | Literal["auto"]:
-        """The route that computes: ``"auto"``, or the one that every call is forced to take.
+        """The route of every call, or ``"auto"`` to choose one for each call.
 
         All routes give the same to rounding; they differ in the products of weights that are made
         first, in every call. ``"auto"`` takes the one with the least work for the sizes of a call,

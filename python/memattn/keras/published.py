@@ -1,4 +1,4 @@
-"""What was built with published layers: models (`replace`) and files (`published_as_ours`)."""
+"""Replacement of published layers in models (`replace`) and files (`published_as_ours`)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _COMPILED = ("train_function", "test_function", "predict_function", "train_tf_fu
 
 @dataclass(frozen=True)
 class _Kind:
-    """A published layer: our class, and the attributes that it is known by."""
+    """A published layer: our class, and the attributes that identify it."""
 
     ours: Any
     attentions: tuple[str, ...]
@@ -65,9 +65,9 @@ class Replaced:
     name : str
         The layer's name in Keras.
     kind : str
-        The name of its class, the published one and ours.
+        The name of its class.
     note : str
-        What its model makes of it that one should know; empty as a rule.
+        A note on how the model uses the layer; usually empty.
     """
 
     name: str
@@ -84,19 +84,18 @@ def replace(model: Any, *, return_replaced: Literal[False] = False) -> Any: ...
 @overload
 def replace(model: Any, *, return_replaced: Literal[True]) -> tuple[Any, list[Replaced]]: ...
 def replace(model: Any, *, return_replaced: bool = False) -> Any:
-    """Turn every published attention layer inside a model into ours, in place.
+    """Replace every published attention layer in a model by ours, in place.
 
     It takes fusionlab's ``MemoryAugmentedAttention``, ``CrossAttention``,
     ``HierarchicalAttention``, ``MultiResolutionAttentionFusion`` and ``ExplainableAttention``.
 
-    Each layer stays the object that it is, with its name, its variables and its place in the model,
-    and becomes one of our class. So the weights and their order, an optimizer's state, the graph of
-    a functional model and every reference that the model's own code holds stay as they were. Before
-    a layer is accepted, both classes are run on it and compared.
+    Each layer object stays, with its name, its variables and its place in the model; only its class
+    changes. So the weights and their order, an optimizer's state, the graph of a functional model
+    and all references to the layer stay valid. Both classes are run and compared before a layer is
+    accepted.
 
-    In an XTFT or SuperXTFT that reads the last step of its fusion alone, the fusion computes that
-    step alone. It asks the model in every call that is traced, so a ``final_agg`` that is changed
-    later has its effect.
+    If an XTFT or SuperXTFT uses only the last step of its fusion, the fusion computes only that
+    step. This is decided in every traced call, so a later change of ``final_agg`` takes effect.
 
     What Keras has compiled for ``fit``, ``evaluate`` and ``predict`` is compiled anew at the next
     call. A ``tf.function`` of your own that has run already keeps what it was traced with.
@@ -123,8 +122,7 @@ def replace(model: Any, *, return_replaced: bool = False) -> Any:
     if not found and not any(isinstance(layer, ours) for layer in layers):
         names = ", ".join(kind.name for kind in _KINDS)
         raise ValueError(
-            f"replace: model: found no published layer in {model.name}, expected at least one of "
-            f"{names}"
+            f"replace: model: {model.name} has no published layer; replace() looks for {names}"
         )
     done: list[tuple[Any, type, dict[str, Any]]] = []
     try:
@@ -192,8 +190,8 @@ def _reader_of(kind: _Kind, num_heads: int | None) -> type:
             heads = config.get("num_heads", num_heads)
             if heads is None:
                 raise ValueError(
-                    f"{config.get('name', kind.name)}: found no num_heads in the file, where the "
-                    "published layer does not put it, expected published_as_ours(num_heads=...)"
+                    f"{config.get('name', kind.name)}: the file lacks num_heads, which the "
+                    "published layer does not save; use published_as_ours(num_heads=...)"
                 )
             # The published one of two inputs has the configs of its Denses in its own.
             options = {name: value for name, value in config.items() if name not in kind.denses}
@@ -218,7 +216,7 @@ def _is_published(layer: Any, kind: _Kind) -> bool:
 def _convert(layer: Any, kind: _Kind) -> None:
     """Make a published layer one of ours, or raise."""
     if KERAS_3 and not layer.built:
-        raise ValueError(f"replace: {layer.name}: found no weights, expected a model that is built")
+        raise ValueError(f"replace: {layer.name}: this layer is not built; call the model first")
     ours = kind.ours(name=layer.name, dtype=layer.dtype_policy, **_options(layer, kind))
     before = _probe(layer, kind) if layer.built else None
     object.__setattr__(layer, "__class__", kind.ours)
@@ -243,8 +241,8 @@ def _convert(layer: Any, kind: _Kind) -> None:
     tolerance = _TOLERANCE[layer.compute_dtype] * largest
     if not (difference <= tolerance).all():
         raise ValueError(
-            f"replace: {layer.name}: found a difference of {difference.max():.3g} between its "
-            f"output and ours, expected at most {tolerance:.3g}: its class computes something else"
+            f"replace: {layer.name}: its output differs from ours by {difference.max():.3g}, "
+            f"expected at most {tolerance:.3g}; its class is not the published one"
         )
 
 
@@ -252,7 +250,7 @@ def _options(layer: Any, kind: _Kind) -> dict[str, Any]:
     """The arguments of our class that make a layer like a published one, or raise."""
     configs = [getattr(layer, name).get_config() for name in kind.attentions]
     if any(config["dropout"] for config in configs):
-        raise ValueError(f"replace: {layer.name}: found dropout in its attention, expected none")
+        raise ValueError(f"replace: {layer.name}: dropout inside its attention is not supported")
     taken = [{name: config[name] for name in ATTENTION_OPTIONS} for config in configs]
     numbers = {name: getattr(layer, name) for name in kind.numbers}
     if issubclass(kind.ours, SelfAttention):
@@ -261,8 +259,8 @@ def _options(layer: Any, kind: _Kind) -> dict[str, Any]:
     biases = {config["use_bias"] for config in taken}
     biases |= {getattr(layer, name).use_bias for name in kind.denses}
     if any(one != heads[0] for one in heads) or len(biases) > 1:
-        found = "attentions and Denses of different options"
-        raise ValueError(f"replace: {layer.name}: found {found}, expected the same for all")
+        found = "its attentions and Dense layers have different options"
+        raise ValueError(f"replace: {layer.name}: {found}, which is not supported")
     return {
         **numbers,
         "fully_masked": "uniform",

@@ -57,7 +57,7 @@ class SelfAttention(Layer):  # type: ignore[misc]
         )
 
     def build(self, input_shape: Any) -> None:
-        """Make the weights.
+        """Create the weights.
 
         Parameters
         ----------
@@ -69,7 +69,7 @@ class SelfAttention(Layer):  # type: ignore[misc]
         super().build(input_shape)
 
     def get_config(self) -> dict[str, Any]:
-        """Return the arguments that make a layer like this one, as JSON can hold them."""
+        """Return the constructor arguments of this layer as JSON-serialisable values."""
         config: dict[str, Any] = super().get_config()
         options = self.attention.get_config()
         taken = {name: options[name] for name in ATTENTION_OPTIONS}
@@ -102,7 +102,7 @@ class MultiResolutionAttentionFusion(SelfAttention):
     attention_options : mapping, optional
         Further options of the Keras ``MultiHeadAttention`` inside, such as ``use_bias``.
     **kwargs
-        ``name``, ``dtype``, ``trainable`` and what else a Keras layer takes.
+        ``name``, ``dtype``, ``trainable`` and other arguments of a Keras layer.
     """
 
     _fresh = ("supports_masking", "_last_step_alone")
@@ -174,7 +174,7 @@ class MultiResolutionAttentionFusion(SelfAttention):
         return shape_of((batch, 1 if self._last_step_alone() else steps, width))
 
     def get_config(self) -> dict[str, Any]:
-        """Return the arguments that make a layer like this one, as JSON can hold them."""
+        """Return the constructor arguments of this layer as JSON-serialisable values."""
         return {**super().get_config(), "units": self.units}
 
 
@@ -192,7 +192,7 @@ class ExplainableAttention(SelfAttention):
         Further options of the Keras ``MultiHeadAttention`` inside, such as ``use_bias``. The
         layer has weights for values and output, too, as the published one does, and reads none.
     **kwargs
-        ``name``, ``dtype``, ``trainable`` and what else a Keras layer takes.
+        ``name``, ``dtype``, ``trainable`` and other arguments of a Keras layer.
     """
 
     def __init__(
@@ -244,7 +244,7 @@ class ExplainableAttention(SelfAttention):
         return shape_of((batch, self.num_heads, steps, steps))
 
     def get_config(self) -> dict[str, Any]:
-        """Return the arguments that make a layer like this one, as JSON can hold them."""
+        """Return the constructor arguments of this layer as JSON-serialisable values."""
         return {**super().get_config(), "key_dim": self.key_dim}
 
 

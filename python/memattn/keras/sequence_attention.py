@@ -67,7 +67,7 @@ def attend(
     Parameters
     ----------
     x1 : tensor (B, T1, F1)
-        The input that reads.
+        The input that attends (queries).
     x2 : tensor (B, T2, F2)
         The input that is read; `x1` itself in a self-attention.
     weights : SequenceWeights

@@ -1,9 +1,10 @@
-"""What the modules of all layers have in common: options, parameters, checks, who computes."""
+"""The base of the modules of all layers: options, parameters, checks and the choice of kernels."""
 
 from __future__ import annotations
 
 import json
 import warnings
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -13,10 +14,11 @@ from torch import Tensor, nn
 
 from memattn.arrays import as_place
 from memattn.layer_options import check_scores_choice, config_json
-from memattn.torch import function, kernels, ops
+from memattn.torch.backends import fold
+from memattn.torch.backends.choice import BackendChoice, Wanted, as_wanted, choose
 from memattn.torch.call import Call
 from memattn.torch.kinds import Kind
-from memattn.torch.precision import autocasts, without_autocast
+from memattn.torch.precision import autocasts
 from memattn.torch.weights import Weights
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ class AttentionModule(nn.Module):  # type: ignore[misc]  # mypy has no types of 
     _options: ClassVar[tuple[str, ...]]  # of the constructor but for device and dtype, in order
     # Where the kind's weights are, in order: the modules on the way, and the parameters' names.
     _paths: ClassVar[tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]]
+    _backend: Wanted = "auto"
 
     def _set_options(self, dtype: torch.dtype | None, **options: Any) -> torch.dtype:
         """Check and keep the arguments of the constructor; return the dtype of the parameters.
@@ -40,7 +43,7 @@ class AttentionModule(nn.Module):  # type: ignore[misc]  # mypy has no types of 
         Raises
         ------
         ValueError
-            An option or the dtype is wrong.
+            If an option or the dtype is invalid.
         """
         for name, value in options.items():
             setattr(self, name, value)
@@ -52,8 +55,49 @@ class AttentionModule(nn.Module):  # type: ignore[misc]  # mypy has no types of 
             raise ValueError(f"{name}: dtype: found {dtype}, expected a floating-point one")
         return dtype
 
+    @property
+    def backend(self) -> Wanted:
+        """What computes: ``"auto"``, ``"plain"`` or ``"triton"``, where that can take the call.
+
+        ``"auto"`` takes the compiled kernels on the CPU, the Triton kernels on GPUs on which they
+        have been timed, and PyTorch's own operators elsewhere; the environment variable
+        ``MEMATTN_TORCH_BACKEND`` stands in its place. `explain_backend` tells what a call takes.
+        Copies and pickles keep it, files do not.
+        """
+        return self._backend
+
+    @backend.setter
+    def backend(self, backend: Wanted) -> None:
+        self._backend = as_wanted(backend)
+
+    def explain_backend(self, *inputs: Any) -> BackendChoice:
+        """Return what computes a call with these inputs, and why, without computing it.
+
+        Parameters
+        ----------
+        *inputs
+            Of a call of the module.
+
+        Returns
+        -------
+        BackendChoice
+            With `backend`, ``"cpu"``, ``"plain"`` or ``"triton"``, and `reason`.
+        """
+        weights = self._weights()
+        tensors = self._inputs(weights, *inputs)
+        backend, reason = choose(self._backend, self._kind, tensors, weights)
+        return BackendChoice(backend.NAME, reason)
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode, as in every module, and fold again at the next call on a GPU."""
+        memory = self._parameters.get("memory")
+        if memory is not None:
+            fold.forget(memory)
+        super().train(mode)
+        return self
+
     def reset_parameters(self) -> None:
-        """Draw the weights anew: those of the seed, or without one others at each call."""
+        """Draw new weights: with a seed always the same, without one others in each call."""
         parameters = dict(self.named_parameters())
         first = next(iter(parameters.values()))
         if first.is_meta:
@@ -159,6 +203,10 @@ class AttentionModule(nn.Module):  # type: ignore[misc]  # mypy has no types of 
                 tensors.append(getattr(module, name) if tensor is None else tensor)
         return self._kind.weights._make(tensors)
 
+    @abstractmethod
+    def _inputs(self, weights: Any, *inputs: Any) -> Sequence[Tensor]:
+        """Return the inputs of a call, checked, with a batch axis."""
+
     def _input(self, name: str, x: Any, width: int, weight: Tensor) -> Tensor:
         """Return an input with a batch axis, in the dtype to compute with, that of the weight."""
         if not isinstance(x, Tensor):
@@ -180,7 +228,8 @@ class AttentionModule(nn.Module):  # type: ignore[misc]  # mypy has no types of 
         self, inputs: Sequence[Tensor], weights: Weights, call: Call, *, batched: bool
     ) -> tuple[Tensor, ...]:
         """Return y and the scores that the call wants, without the batch axis if there was none."""
-        outputs = _attend(self._kind, inputs, weights, call)
+        backend, _ = choose(self._backend, self._kind, inputs, weights)
+        outputs = backend.attend(self._kind, inputs, weights, call)
         return outputs if batched else tuple(output.squeeze(0) for output in outputs)
 
 
@@ -305,18 +354,3 @@ def place_of(name: str, value: int, size: int) -> int:
         torch._check(value >= 0)
         return value
     return as_place(name, value, int(size))  # a tensor where torch.jit traces
-
-
-def _attend(
-    kind: Kind, inputs: Sequence[Tensor], weights: Weights, call: Call
-) -> tuple[Tensor, ...]:
-    """Choose who computes."""
-    if torch.compiler.is_compiling():
-        if kernels.fit(inputs, weights) and not torch.onnx.is_in_onnx_export():
-            return ops.attend(kind, inputs, weights, call)
-    elif function.applies(inputs, weights):
-        return function.attend(kind, inputs, weights, call)
-    if not inputs[0].is_cpu:
-        return kind.attend(inputs, weights, call)
-    with without_autocast(inputs[0]):
-        return kind.attend(inputs, weights, call)

@@ -27,9 +27,9 @@ from memattn.torch.pair_plain import sizes_of
 class CrossAttention(PairModule):
     """Attention of one input over another, ``Z = MultiHeadAttention(S1, S2, S2)``.
 
-    S1 and S2 are the two inputs, each through a Dense of its own: ``S1 = X1 W1 + b1`` and
-    ``S2 = X2 W2 + b2``. Every step of the first input reads the steps of the second. There is no
-    residual and no normalisation. ``docs/siblings-math.md`` derives how it is computed, and
+    S1 and S2 are the two inputs after a Dense layer each: ``S1 = X1 W1 + b1`` and ``S2 = X2 W2 +
+    b2``. Every step of the first input attends to the steps of the second. There is no residual
+    connection and no normalisation. ``docs/siblings-math.md`` derives how it is computed, and
     ``docs/pytorch.md`` is the guide.
 
     Below, B is the batch, T1 and T2 the steps of the two inputs, F1 and F2 their widths, U `units`,
@@ -38,31 +38,31 @@ class CrossAttention(PairModule):
     Parameters
     ----------
     units : int
-        Width of the output, and of what the two Denses make of the inputs.
+        Width of the output, and of both inputs after their Dense layers.
     num_heads : int
         Number of attention heads.
     source1_units : int, optional
-        F1, the width of the input that reads; `units` when not given.
+        F1, the width of the input that attends (queries). Default: `units`.
     source2_units : int, optional
-        F2, the width of the input that is read; `units` when not given.
+        F2, the width of the input that is attended to (keys and values). Default: `units`.
     key_dim : int, optional
-        Width of a head's queries and keys; `units` when not given, as in the published layer, and
-        not `units` divided by `num_heads` as in `nn.MultiheadAttention`.
+        Width of a head's queries and keys. Default: `units`, as in the published layer, not `units
+        / num_heads` as in `nn.MultiheadAttention`.
     value_dim : int, optional
-        Width of a head's values; `key_dim` when not given.
+        Width of a head's values. Default: `key_dim`.
     use_bias : bool
-        Whether the Denses, query, key, value and output have biases.
+        Whether the Dense layers and the query, key, value and output projections have biases.
     dropout : float
-        Share of the scores that falls in training, in [0, 1). What falls is drawn from PyTorch's
-        generator, so `torch.manual_seed` repeats a run.
+        Fraction of the scores that is set to 0 in training, in [0, 1). What falls is drawn from
+        PyTorch's generator, so `torch.manual_seed` repeats a run.
     fully_masked : {"zero", "uniform"}
-        What a step reads when every step of the second input is masked for it: nothing, so that its
-        result is ``output.bias``, or all of them alike.
+        Result for a step whose steps of the second input are all masked: ``output.bias`` (no
+        attention output), or equal weights for all of them.
     seed : int, optional
-        Of the initial weights: the same ones as the NumPy layer's of that seed. Drawn from
-        PyTorch's generator when not given.
+        Seed of the initial weights, which equal those of the NumPy layer with this seed. Default:
+        drawn from PyTorch's generator.
     device, dtype : optional
-        Of the parameters, as in every module of PyTorch.
+        Device and dtype of the parameters, as in every PyTorch module.
 
     Attributes
     ----------
@@ -78,7 +78,7 @@ class CrossAttention(PairModule):
     Raises
     ------
     ValueError
-        An option is wrong.
+        If an option is invalid.
 
     Notes
     -----
@@ -162,20 +162,21 @@ class CrossAttention(PairModule):
         x1 : Tensor (B, T1, F1) or, without a batch, (T1, F1), or list or tuple of both inputs
             The input that reads, of the dtype of the parameters, or under autocast any other.
         x2 : Tensor (B, T2, F2) or (T2, F2), unless `x1` is both
-            The input that is read. Its batch is that of `x1`, its steps need not be.
+            The input that is attended to (keys and values). Its batch is that of `x1`; its number
+            of steps may differ.
         attention_mask : Tensor of bool, optional
             Broadcasts to (B, T1, T2); True keeps, as in `scaled_dot_product_attention` and unlike
             `nn.MultiheadAttention`. Masks are ANDed; without a batch, they have none either.
         query_mask : Tensor of bool (B, T1), optional
-            Steps of `x1` that read.
+            True for each step of `x1` that attends.
         value_mask : Tensor of bool (B, T2), optional
-            Steps of `x2` that are read. What the others hold, even NaN, reaches no result and no
-            gradient.
+            Steps of `x2` that can be attended to. What the others hold, even NaN, reaches no result
+            and no gradient.
         use_causal_mask : bool
-            Step t of `x1` reads steps 0 to ``first_step + t`` of `x2` only.
+            Step t of `x1` attends only to steps 0 to ``first_step + t`` of `x2`.
         first_step : int
-            Where step 0 of `x1` stands in its sequence: 5 for a call that goes on after 5 steps.
-            The causal mask and dropout read it.
+            Position of step 0 of `x1` in its sequence, such as 5 for a call that continues after 5
+            steps. The causal mask and dropout use it.
         first_sequence : int
             Where sequence 0 stands in a batch that is cut in calls. Only dropout reads it, in the
             kernels: see `memattn.torch.MemoryAugmentedAttention`.
@@ -218,7 +219,7 @@ class CrossAttention(PairModule):
     def route_of(
         self, batch: int, steps1: int, steps2: int, *, training: bool | None = None
     ) -> PairRoute:
-        """Return the name of the route that a call of these sizes takes, see `route`.
+        """Return the route that a call of these sizes takes, see `route`.
 
         Parameters
         ----------
@@ -231,9 +232,9 @@ class CrossAttention(PairModule):
         Raises
         ------
         ValueError
-            A number is negative.
+            If a number is negative.
         TypeError
-            A number is no integer.
+            If a number is not an integer.
         """
         sizes = (
             as_count("batch", batch),

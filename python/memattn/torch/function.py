@@ -7,9 +7,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 
 from memattn.torch import kernels
+from memattn.torch.backends import plain
+from memattn.torch.backends.watchers import watcher
 from memattn.torch.call import Call
 from memattn.torch.kinds import Kind
 from memattn.torch.weights import Weights, contiguous
@@ -17,20 +18,18 @@ from memattn.torch.weights import Weights, contiguous
 _PLAIN = (Tensor, torch.nn.Parameter)
 
 
-def applies(inputs: Sequence[Tensor], weights: Weights) -> bool:
-    """Whether the kernels can read all tensors, and nobody watches the operators that they replace.
+def applies(
+    inputs: Sequence[Tensor],
+    weights: Weights,
+    dtypes: Sequence[torch.dtype] = kernels.DTYPES,
+) -> bool:
+    """Whether all tensors are plain ones of one of the dtypes, on the CPU, and nobody watches.
 
     Tracers, transforms (``torch.func``), forward-mode derivatives, dispatch modes and subclasses of
     Tensor do.
     """
     dtype = inputs[0].dtype
-    if (
-        dtype not in kernels.DTYPES
-        or torch._C._len_torch_dispatch_stack() > 0
-        or torch._C._are_functorch_transforms_active()
-        or forward_ad._current_level >= 0
-        or torch.jit.is_tracing()
-    ):
+    if dtype not in dtypes or watcher():
         return False
     for tensor in (*inputs, *weights):
         if tensor is not None and not (
@@ -101,16 +100,5 @@ def _differentiable(
             "call eval() on the layer or make it with dropout=0"
         )
     needs = ctx.needs_input_grad[2:]
-    needed = [t for t, need in zip((*inputs, *weights), needs, strict=True) if need]
     outputs = ctx.kind.attend(inputs, weights, ctx.call)
-    pairs = [(out, grad) for out, grad in zip(outputs, grads, strict=True) if grad is not None]
-    found = iter(
-        torch.autograd.grad(
-            [output for output, _ in pairs],
-            needed,
-            [grad for _, grad in pairs],
-            create_graph=True,
-            materialize_grads=True,
-        )
-    )
-    return None, None, *(next(found) if need else None for need in needs)
+    return None, None, *plain.backward(outputs, grads, (*inputs, *weights), needs)

@@ -27,10 +27,10 @@ from memattn.torch.pair_plain import sizes_of
 class HierarchicalAttention(PairModule):
     """The sum of two self-attentions, ``Z = Attention(short) + Attention(long)``.
 
-    Each of the two inputs goes through a Dense of its own, ``S = X W + b``, and then through
-    ``MultiHeadAttention(S, S, S)`` of its own. The two sides do not see each other; only their
-    outputs are added. There is no residual and no normalisation. ``docs/siblings-math.md`` derives
-    how it is computed, and ``docs/pytorch.md`` is the guide.
+    Each of the two inputs passes through a Dense layer of its own, ``S = X W + b``, and then
+    through ``MultiHeadAttention(S, S, S)`` of its own. The two sides do not see each other; only
+    their outputs are added. There is no residual and no normalisation. ``docs/siblings-math.md``
+    derives how it is computed, and ``docs/pytorch.md`` is the guide.
 
     Below, B is the batch, T the steps, Fs and Fl the widths of the short-term and the long-term
     input, U `units`, H `num_heads`, D `key_dim` and Dv `value_dim`.
@@ -38,31 +38,31 @@ class HierarchicalAttention(PairModule):
     Parameters
     ----------
     units : int
-        Width of the output, and of what the two Denses make of the inputs.
+        Width of the output, and of both inputs after their Dense layers.
     num_heads : int
         Number of attention heads of each side.
     short_units : int, optional
-        Fs, the width of the short-term input; `units` when not given.
+        Fs, the width of the short-term input. Default: `units`.
     long_units : int, optional
-        Fl, the width of the long-term input; `units` when not given.
+        Fl, the width of the long-term input. Default: `units`.
     key_dim : int, optional
-        Width of a head's queries and keys; `units` when not given, as in the published layer, and
-        not `units` divided by `num_heads` as in `nn.MultiheadAttention`.
+        Width of a head's queries and keys. Default: `units`, as in the published layer, not `units
+        / num_heads` as in `nn.MultiheadAttention`.
     value_dim : int, optional
-        Width of a head's values; `key_dim` when not given.
+        Width of a head's values. Default: `key_dim`.
     use_bias : bool
-        Whether the Denses, query, key, value and output have biases.
+        Whether the Dense layers and the query, key, value and output projections have biases.
     dropout : float
-        Share of the scores that falls in training, in [0, 1). Each side draws its own, from
-        PyTorch's generator, so `torch.manual_seed` repeats a run.
+        Fraction of the scores that is set to 0 in training, in [0, 1). Each side draws its own,
+        from PyTorch's generator, so `torch.manual_seed` repeats a run.
     fully_masked : {"zero", "uniform"}
         What a step reads when every step is masked for it: nothing, so that its side adds that
         side's ``output.bias``, or all steps alike.
     seed : int, optional
-        Of the initial weights: the same ones as the NumPy layer's of that seed. Drawn from
-        PyTorch's generator when not given.
+        Seed of the initial weights, which equal those of the NumPy layer with this seed. Default:
+        drawn from PyTorch's generator.
     device, dtype : optional
-        Of the parameters, as in every module of PyTorch.
+        Device and dtype of the parameters, as in every PyTorch module.
 
     Attributes
     ----------
@@ -75,7 +75,7 @@ class HierarchicalAttention(PairModule):
     Raises
     ------
     ValueError
-        An option is wrong.
+        If an option is invalid.
 
     Notes
     -----
@@ -170,7 +170,7 @@ class HierarchicalAttention(PairModule):
         attention_mask : Tensor of bool, optional
             Broadcasts to (B, T, T), for both sides.
         use_causal_mask : bool
-            Step t reads steps 0 to t only.
+            Step t attends only to steps 0 to t.
         first_sequence : int
             Where sequence 0 stands in a batch that is cut in calls. Only dropout reads it, in the
             kernels: see `memattn.torch.MemoryAugmentedAttention`.
@@ -214,7 +214,7 @@ class HierarchicalAttention(PairModule):
     def route_of(
         self, batch: int, steps: int, *, training: bool | None = None
     ) -> tuple[PairRoute, PairRoute]:
-        """Return the names of the routes that both sides of a call of these sizes take.
+        """Return the routes that both sides of a call of these sizes take.
 
         Parameters
         ----------
@@ -232,9 +232,9 @@ class HierarchicalAttention(PairModule):
         Raises
         ------
         ValueError
-            A number is negative.
+            If a number is negative.
         TypeError
-            A number is no integer.
+            If a number is not an integer.
         """
         sizes = as_count("batch", batch), as_count("steps", steps)
         if self._route != "auto":

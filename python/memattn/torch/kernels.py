@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
 
 from memattn import _memattn
+from memattn.layer_options import Precision
 from memattn.torch.call import Call
 from memattn.torch.kinds import Kind
 from memattn.torch.weights import Weights
@@ -52,14 +53,14 @@ def fit(inputs: Sequence[Tensor], weights: Weights) -> bool:
     )
 
 
-def fold(kind: Kind, weights: Weights, call: Call) -> Any:
+def fold(kind: Kind, weights: Weights, call: Call, precision: Precision = "float32") -> Any:
     """Return the weights, folded: made at the first call that sees these values."""
     present = [weight for weight in weights if weight is not None]
     addresses = [weight.data_ptr() for weight in present]
     if any(address % present[0].element_size() for address in addresses):
         present = [aligned(weight) for weight in present]
         addresses = [weight.data_ptr() for weight in present]
-    options = (kind, present[0].dtype, call.route, *kind.options(weights, call))
+    options = (kind, present[0].dtype, call.route, precision, *kind.options(weights, call))
     key = (options, *addresses)
     entry = _entries.get(key)
     if entry is None:
@@ -82,8 +83,8 @@ def _reuse(options: tuple[Any, ...]) -> Any:
 
 
 def _make(options: tuple[Any, ...]) -> Any:
-    kind, dtype, route, *values = options
-    config = dict(zip(kind.option_names, values, strict=True))
+    kind, dtype, route, precision, *values = options
+    config = {**dict(zip(kind.option_names, values, strict=True)), "precision": precision}
     return kind.hosted[dtype](json.dumps(config), route)
 
 
@@ -109,15 +110,22 @@ def _hosted_options(call: Call) -> Any:
 
 
 def forward(
-    kind: Kind, inputs: Sequence[Tensor], weights: Weights, call: Call, *, keep: bool = False
+    kind: Kind,
+    inputs: Sequence[Tensor],
+    weights: Weights,
+    call: Call,
+    *,
+    keep: bool = False,
+    precision: Precision = "float32",
 ) -> tuple[tuple[Tensor, ...], Any]:
     """Return y with the scores that are wanted, and what `backward` takes as `folded`.
 
     With `keep` that also holds the memory layer's scores, so that `backward` need not compute them
-    again. All tensors are contiguous, of one dtype among `DTYPES`, and in main memory.
+    again. All tensors are contiguous, of one dtype among `DTYPES`, and in main memory. `precision`
+    is that of a layer of float32.
     """
     inputs = [aligned(x) for x in inputs]
-    folded = fold(kind, weights, call)
+    folded = fold(kind, weights, call, precision)
     like = inputs[0]
     y = kind.empty_y(inputs, weights)
     scores: list[Tensor] = []

@@ -49,28 +49,28 @@ class MemoryAugmentedAttention(AttentionModule):
     num_heads : int
         Number of attention heads.
     key_dim : int, optional
-        Width of a head's queries and keys; `units` when not given, as in the published layer, and
-        not `units` divided by `num_heads` as in `nn.MultiheadAttention`.
+        Width of a head's queries and keys. Default: `units`, as in the published layer, not `units
+        / num_heads` as in `nn.MultiheadAttention`.
     value_dim : int, optional
-        Width of a head's values; `key_dim` when not given.
+        Width of a head's values. Default: `key_dim`.
     use_bias : bool
-        Whether query, key, value and output have biases.
+        Whether the query, key, value and output projections have biases.
     residual : bool
-        Whether the input is added to what was read.
+        Whether the input is added to the attention output.
     dropout : float
-        Share of the scores that falls in training, in [0, 1). What falls is drawn from PyTorch's
-        generator, so `torch.manual_seed` repeats a run.
+        Fraction of the scores that is set to 0 in training, in [0, 1). What falls is drawn from
+        PyTorch's generator, so `torch.manual_seed` repeats a run.
     memory_initializer : str or mapping
-        ``"normal"``, ``{"kind": "normal", "stddev": 0.3}``, ``"glorot_uniform"`` or ``"zeros"``. A
-        memory of zeros cannot learn, since all slots stay equal; it warns.
+        ``"normal"``, ``{"kind": "normal", "stddev": 0.3}``, ``"glorot_uniform"`` or ``"zeros"``.
+        ``"zeros"`` raises a warning: such a memory cannot learn, since all slots stay equal.
     fully_masked : {"zero", "uniform"}
-        What a token reads when every slot is masked: nothing (Keras 3, PyTorch), or all slots alike
-        (the published layer, on Keras 2).
+        Result for a token whose slots are all masked: no attention output (Keras 3, PyTorch), or
+        equal weights for all slots (the published layer on Keras 2).
     seed : int, optional
-        Of the initial weights: the same ones as the NumPy layer's of that seed. Drawn from
-        PyTorch's generator when not given.
+        Seed of the initial weights, which equal those of the NumPy layer with this seed. Default:
+        drawn from PyTorch's generator.
     device, dtype : optional
-        Of the parameters, as in every module of PyTorch.
+        Device and dtype of the parameters, as in every PyTorch module.
 
     Attributes
     ----------
@@ -171,11 +171,11 @@ class MemoryAugmentedAttention(AttentionModule):
             Broadcasts to (B, T, S); True keeps, as in `scaled_dot_product_attention` and unlike
             `nn.MultiheadAttention`. Masks are ANDed; without a batch, they have none either.
         query_mask : Tensor of bool (B, T), optional
-            Tokens that read.
+            True for each token that attends.
         value_mask : Tensor of bool (B, S), optional
-            Slots that are read.
+            True for each slot that can be attended to.
         use_causal_mask : bool
-            Step t reads slots 0 to ``first_step + t`` only.
+            Step t attends only to slots 0 to ``first_step + t``.
         first_step : int
             Where step 0 of `x` stands in its sequence: 5 for a call that goes on after 5 steps. So
             a stream that is cut in calls gives the bits of one call with the causal mask.
@@ -200,7 +200,7 @@ class MemoryAugmentedAttention(AttentionModule):
         """
         scores = scores_choice(return_attention_scores)
         weights = self._weights()
-        tokens = self._input("x", x, self.units, weights.memory)
+        (tokens,) = self._inputs(weights, x)
         batch, steps, _ = tokens.shape
         axes, slots = x.dim(), self.memory_size
         if not attention_mask is query_mask is value_mask is None:
@@ -223,6 +223,10 @@ class MemoryAugmentedAttention(AttentionModule):
         )
         outputs = self._run((tokens,), weights, call, batched=axes == 3)
         return outputs[0] if scores == "none" else outputs
+
+    def _inputs(self, weights: Any, *inputs: Any) -> tuple[Tensor]:
+        (x,) = inputs
+        return (self._input("x", x, self.units, weights.memory),)
 
     @property
     def route(self) -> Route:

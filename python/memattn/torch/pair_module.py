@@ -22,7 +22,7 @@ class PairModule(AttentionModule):
 
     @property
     def route(self) -> PairRoute | Literal["auto"]:
-        """The route that computes: ``"auto"``, or the one that every call is forced to take.
+        """The route of every call, or ``"auto"`` to choose one for each call.
 
         As `route` of the NumPy layer, which lists them. With ``"auto"``, calls in training mode
         take the cheapest route with the fold counted, since each step makes it anew, and calls in
@@ -33,6 +33,9 @@ class PairModule(AttentionModule):
     @route.setter
     def route(self, route: PairRoute | Literal["auto"]) -> None:
         self._route = as_route(route)
+
+    def _inputs(self, weights: Any, *inputs: Any) -> tuple[Tensor, Tensor]:
+        return self._pair(inputs[0], inputs[1] if len(inputs) > 1 else None, weights)[:2]
 
     def _pair(self, first: object, second: object, weights: Any) -> tuple[Tensor, Tensor, int]:
         """Return both inputs with a batch axis, and how many axes they were given with."""

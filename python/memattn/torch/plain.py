@@ -33,15 +33,26 @@ def attend(x: Tensor, weights: MemoryWeights, call: Call) -> tuple[Tensor, ...]:
 
 def _folded(x: Tensor, weights: MemoryWeights, call: Call) -> tuple[Tensor, Tensor]:
     """Return what is read (B, T, U), and the scores (B, T, H, S), with two thin products."""
-    heads, slots = weights.query_kernel.shape[1], weights.memory.shape[0]
     with without_autocast(x):
-        keys, values = _project_memory(weights)
-        # A_h = Wq_h·K_hᵀ / √D, c_h = bq_h·K_hᵀ / √D, B_h = V_h·Wo_h
-        a = torch.einsum("uhd,shd->uhs", exact(weights.query_kernel), keys).flatten(1).to(x.dtype)
-        c = _logits_bias(weights, keys).to(x.dtype)
-        b = torch.einsum("she,heu->hsu", values, exact(weights.output_kernel))
-        b = b.flatten(0, 1).to(x.dtype)
-    logits = (torch.matmul(x, a) + c.flatten()).unflatten(-1, (heads, slots))
+        a, c, b = (part.to(x.dtype) for part in fold(weights))
+    return read_folded(x, a, c, b, weights.query_kernel.shape[1], call)
+
+
+def fold(weights: MemoryWeights) -> tuple[Tensor, Tensor, Tensor]:
+    """Return A (U, H·S), c (H·S,) and B (H·S, U), in float32 at least."""
+    keys, values = _project_memory(weights)
+    # A_h = Wq_h·K_hᵀ / √D, c_h = bq_h·K_hᵀ / √D, B_h = V_h·Wo_h
+    a = torch.einsum("uhd,shd->uhs", exact(weights.query_kernel), keys).flatten(1)
+    c = _logits_bias(weights, keys).flatten()
+    b = torch.einsum("she,heu->hsu", values, exact(weights.output_kernel)).flatten(0, 1)
+    return a, c, b
+
+
+def read_folded(
+    x: Tensor, a: Tensor, c: Tensor, b: Tensor, heads: int, call: Call
+) -> tuple[Tensor, Tensor]:
+    """Return what is read (B, T, U), and the scores (B, T, H, S), from a fold."""
+    logits = (torch.matmul(x, a) + c).unflatten(-1, (heads, c.shape[0] // heads))
     scores = _scores(logits, call)
     return torch.matmul(dropped(scores, call).to(x.dtype).flatten(-2), b), scores
 

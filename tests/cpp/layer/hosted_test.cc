@@ -5,13 +5,17 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <bit>
 #include <cmath>
+#include <cstdint>
 #include <limits>
+#include <span>
 #include <stdexcept>
 #include <thread>
 #include <type_traits>
 #include <vector>
 
+#include "kernels/bfloat16.h"
 #include "layer/weights.h"
 #include "testing/problem.h"
 
@@ -209,6 +213,19 @@ TEST(HostedLayer, PairLayersRefuseWhatTheirConfigsRefuse) {
                std::invalid_argument);
   EXPECT_THROW(HostedLayer<HierarchicalAttention<float>>({.units = 0, .num_heads = 1}),
                std::invalid_argument);
+}
+
+TEST(Hosted, FloatsHoldBfloat16NumbersBitByBit) {
+  const std::vector<std::uint16_t> halves = {0x3f80, 0x8000, 0x7fc0, 0x0001, 0xff80};
+  std::vector<float> floats;
+  for (const std::uint16_t half : halves) floats.push_back(kernels::from_bfloat16(half));
+  EXPECT_TRUE(holds_bfloat16(floats, halves));
+  EXPECT_FALSE(holds_bfloat16(floats, std::span(halves).first(4)));
+  for (std::size_t i = 0; i < floats.size(); ++i) {
+    auto others = floats;
+    others[i] = i == 1 ? 0.0f : std::bit_cast<float>(std::bit_cast<std::uint32_t>(others[i]) ^ 1u);
+    EXPECT_FALSE(holds_bfloat16(others, halves)) << i;
+  }
 }
 
 }  // namespace

@@ -23,8 +23,17 @@ Function* next(const char* name) {
 }
 }  // namespace
 
-// The sanitizers bring a malloc of their own; under them operator new alone is counted.
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+// The sanitizers bring a malloc of their own; under them operator new alone is counted. g++ and
+// clang++ each have their own way to say that a sanitizer is on.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define MEMATTN_IS_SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define MEMATTN_IS_SANITIZED 1
+#endif
+#endif
+
+#ifndef MEMATTN_IS_SANITIZED
 #define MEMATTN_COUNTS_MALLOC 1
 extern "C" {
 void* __libc_malloc(std::size_t size);

@@ -22,7 +22,7 @@ def test_windows_and_accuracy(call: Run, shops: Path, tmp_path: Path, refit: boo
     options = ("--windows", "3", "--step-size", "2", *(["--refit"] if refit else []))
     done = call("backtest", shops, *QUICK, *options)
     assert (done.returncode, done.stderr) == (0, "")
-    models = "a model for each window" if refit else "one model of the rows before them"
+    models = "a model for each window" if refit else "one model, trained on the rows before them"
     assert f"Accuracy on 126 windows of 3 rows, by {models}:" in done.stdout
     for said in (
         "seasonal-naive",
@@ -68,7 +68,7 @@ def test_series_that_are_too_short(call: Run, tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("a\n1\n2\n3\n")
     done = call("backtest", "a.csv", *QUICK, "--windows", "1")
     assert done.returncode == 2
-    said = "DATA: found series of at most 3 values, expected one longer than horizon = 3"
+    said = "DATA: the longest series has 3 values, expected more than horizon = 3"
     assert done.stderr == f"memattn: {said}\n"
     assert call("backtest", "a.csv", *QUICK, "--windows", "0").returncode == 2
     assert "--windows" in call("backtest", "a.csv", *QUICK).stderr

@@ -80,8 +80,8 @@ def test_what_is_chosen_is_said_in_words(call: Run, files: Path) -> None:
     done = call("train", "in.csv", *QUICK, *COLUMNS)
     assert (done.returncode, done.stderr) == (0, "")
     assert "covariates left out: " in done.stdout
-    assert "rows between forecasts: 1 (forecasts may begin at any row)" in done.stdout
-    assert "without covariates, of deviations" in done.stdout
+    assert "rows between forecast origins: 1 (forecasts may begin at any row)" in done.stdout
+    assert "without covariates, in standard deviations" in done.stdout
 
 
 def test_a_note_has_the_options_that_use_a_column(call: Run, files: Path) -> None:
@@ -121,12 +121,12 @@ def test_backtest_knows_the_covariates_of_its_windows(call: Run, files: Path) ->
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (COLUMNS, '--future: found none, expected the 4 rows after each series with "price"'),
+        (COLUMNS, '--future: pass the 4 rows after each series, with "price"'),
         (("--future", "plan.csv"), "--future needs --futr-exog"),
         (("--static", "shops.csv"), "--static needs --stat-exog"),
         (("--country", "NO"), "--country needs --calendar"),
         (("--futr-exog", "prize", "--future", "plan.csv"), '--futr-exog: found no column "prize"'),
-        (("--hist-exog", "y"), "--hist-exog: found 'y', which is in target_col too"),
+        (("--hist-exog", "y"), "--hist-exog: 'y' is also in target_col"),
         (("--stat-exog", "row"), "list a column that changes in --futr-exog if it"),
         ((*COLUMNS, "--future", "none.csv"), "none.csv: --future: no such file"),
         ((*COLUMNS, "--future", "plan.csv", "-o", "plan.csv"), "plan.csv is the input too"),

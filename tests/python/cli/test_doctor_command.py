@@ -47,7 +47,7 @@ def test_a_healthy_layer(call: Run, healthy: MemoryAugmentedAttention) -> None:
     done = call("doctor", "healthy.safetensors")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == (
-        "healthy.safetensors: healthy, read with 4,096 standard normal tokens (seed 0)\n"
+        "healthy.safetensors: healthy, checked with 4,096 standard normal tokens (seed 0)\n"
     )
     assert document(call, 0, "healthy.safetensors") == {
         "file": "healthy.safetensors",
@@ -68,7 +68,7 @@ def test_an_ill_layer(call: Run, ill: MemoryAugmentedAttention) -> None:
     done = call("doctor", "ill.safetensors")
     assert (done.returncode, done.stderr) == (3, "")
     for said in (
-        "ill.safetensors: ill",
+        "ill.safetensors: faulty",
         "error: identical-slots: all 5 slots are equal to the last bit, and zero",
         "What to do: Break the symmetry: memattn doctor FILE --repair OUT",
         "error: uniform-attention",
@@ -98,11 +98,11 @@ def test_data_may_show_an_illness(
     np.save(tmp_path / "x.npy", np.zeros((1000, 8)))
     done = call("doctor", "healthy.safetensors", "--data", "x.npy")
     assert done.returncode == 3
-    assert "ill, read with 1,000 tokens of x.npy" in done.stdout
+    assert "faulty, checked with 1,000 tokens of x.npy" in done.stdout
     np.save(tmp_path / "x.npy", np.ones((10, 8)))
     done = call("doctor", "healthy.safetensors", "--data", "x.npy")
     assert (done.returncode, done.stderr) == (0, "")
-    assert "not examined: dead-slots: 10 tokens are too few" in done.stdout
+    assert "not checked: dead-slots: 10 tokens are too few" in done.stdout
 
 
 def test_repair(call: Run, ill: MemoryAugmentedAttention, tmp_path: Path) -> None:
@@ -168,10 +168,10 @@ def test_the_source_is_never_overwritten(
     for output in ("ill.safetensors", "./ill.safetensors", "link.safetensors"):
         done = call("doctor", "ill.safetensors", "--repair", output)
         assert (done.returncode, done.stdout) == (2, "")
-        assert "is the input too; choose another file" in done.stderr
+        assert "is also the input; choose another file" in done.stderr
     np.save(tmp_path / "x.npy", np.ones((300, 8)))
     done = call("doctor", "ill.safetensors", "--repair", "x.npy", "--data", "x.npy")
-    assert "is the input too; choose another file" in done.stderr
+    assert "is also the input; choose another file" in done.stderr
     assert (tmp_path / "ill.safetensors").read_bytes() == before
 
 
@@ -183,7 +183,7 @@ def test_what_cannot_be_repaired_is_refused(
     spoiled.save(tmp_path / "nan.safetensors")
     (tmp_path / "out.safetensors").write_text("old")
     for name, kind, said in [
-        ("healthy", "nothing-to-repair", "found no slots that are alike"),
+        ("healthy", "nothing-to-repair", "no slots are identical, so there is nothing to repair"),
         ("nan", "cannot-repair", "NaN or infinity in the weights: 40 in memory"),
     ]:
         arguments = (f"{name}.safetensors", "--repair", "out.safetensors")
@@ -249,7 +249,7 @@ def test_every_layer_of_a_model(call: Run, tmp_path: Path) -> None:
     done = call("doctor", KERAS / "keras3.keras")
     assert (done.returncode, done.stderr) == (0, "")
     for layer in ("first", "second"):
-        said = f"keras3.keras, {layer} (MemoryAugmentedAttention): healthy, read with 4,096"
+        said = f"keras3.keras, {layer} (MemoryAugmentedAttention): healthy, checked with 4,096"
         assert said in done.stdout
     found = document(call, 0, KERAS / "keras3.keras")
     assert found["healthy"] is True
@@ -274,7 +274,7 @@ def test_a_model_that_discards_its_memory_layer(call: Run, tmp_path: Path) -> No
     )
     done = call("doctor", "model.npz")
     assert (done.returncode, done.stderr) == (3, "")
-    assert "model.npz, memory (MemoryAugmentedAttention): ill" in done.stdout
+    assert "model.npz, memory (MemoryAugmentedAttention): faulty" in done.stdout
     assert "model.npz, cross (CrossAttention): healthy" in done.stdout
     assert done.stdout.count("note: untrained: the memory and every bias are exactly 0") == 1
     assert "fusionlab's SuperXTFT computes its memory layer" in done.stdout

@@ -27,12 +27,12 @@ BAD_FILES = {
     "two values": (with_line(7, "2024-01-01T04:00Z,1,1"), 7, "time", "different values, 4 in line"),
     "no date": (with_line(7, "yesterday,1,1"), 7, "time", 'found "yesterday"'),
     "no zone": (with_line(7, "2024-01-01T05:00,1,1"), 7, "time", "no zone offset"),
-    "header only": ("time,a,b\n", 1, None, "a header and no rows"),
-    "empty": ("", None, None, "an empty file"),
-    "double column": (with_line(1, "time,a,a"), 1, "a", 'column name "a" twice'),
-    "quotes": (with_line(7, '"2024'), 7, None, "no CSV"),
+    "header only": ("time,a,b\n", 1, None, "no rows below its header"),
+    "empty": ("", None, None, "the file is empty"),
+    "double column": (with_line(1, "time,a,a"), 1, "a", 'two columns "a"'),
+    "quotes": (with_line(7, '"2024'), 7, None, "not valid CSV"),
     "nul": (with_line(7, "2024-01-01T05:00Z,\0,1"), 7, None, "NUL"),
-    "text only": ("time,a\n2024-01-01,x\n2024-01-02,y\n", None, None, "no column of numbers"),
+    "text only": ("time,a\n2024-01-01,x\n2024-01-02,y\n", None, None, "no numeric column"),
     "one row": ("time,a\n2024-01-01,1\n", None, None, "pass --freq, such as"),
     "long without y": (
         "unique_id,ds,z\na,2024-01-01,1\n",
@@ -40,7 +40,7 @@ BAD_FILES = {
         "y",
         'found no column "y"; pass --target with one of "z"',
     ),
-    "no value": ("ds,y\n2024-01-01,\n2024-01-02,\n", 2, "y", "found no value in any of its rows"),
+    "no value": ("ds,y\n2024-01-01,\n2024-01-02,\n", 2, "y", "none of its rows has a value"),
 }
 
 
@@ -90,9 +90,9 @@ def test_bad_parquet(call: Run, tmp_path: Path) -> None:
         (["--report", "no/report.html"], "unwritable", "there is no folder"),
         (["--model", "no/model"], "unwritable", "there is no folder"),
         (["--checkpoint", "no/checkpoint"], "unwritable", "there is no folder"),
-        (["--report", "forecast.csv"], "option", "--report: forecast.csv is --output too"),
-        (["--model", "./forecast.csv"], "option", "--model: forecast.csv is --output too"),
-        (["--model", "c", "--checkpoint", "c"], "option", "--checkpoint: c is --model too"),
+        (["--report", "forecast.csv"], "option", "--report: forecast.csv is also --output"),
+        (["--model", "./forecast.csv"], "option", "--model: forecast.csv is also --output"),
+        (["--model", "c", "--checkpoint", "c"], "option", "--checkpoint: c is also --model"),
         (["--resume"], "usage", "--resume needs --checkpoint"),
         (["--horizon", "0"], "usage", "found 0, expected a whole number from 1 to 1,000,000"),
         (["--horizon", "two"], "usage", "found two, expected a whole number"),
@@ -106,8 +106,8 @@ def test_bad_parquet(call: Run, tmp_path: Path) -> None:
         (["--level", "0"], "usage", "found 0, expected a"),
         (["--level", "nan"], "usage", "'--level': found nan, expected a percentage"),
         (["--level", "high"], "usage", "found high, expected a percentage"),
-        (["--level", "80.1234567"], "option", "--level: found 80.1234567, expected numbers of at"),
-        (["--level", "80", "--no-intervals"], "usage", "exclude each other"),
+        (["--level", "80.1234567"], "option", "--level: found 80.1234567, expected at most six"),
+        (["--level", "80", "--no-intervals"], "usage", "cannot be used together"),
         (["--val-size", "2"], "option", "--val-size: found 2, expected 0 or at least horizon = 6"),
         (["--threads", "0"], "usage", "found 0, expected a whole number from 1 to 1,024"),
         (["--model", "-"], "option", "--model: found -, expected a file"),
@@ -138,14 +138,14 @@ def test_several_targets_of_a_long_file(call: Run, tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("unique_id,ds,y,z\na,2024-01-01,1,2\na,2024-01-02,1,2\n")
     done = call("forecast", "a.csv", "--horizon", "1", "--target", "y", "--target", "z")
     assert done.returncode == 2
-    assert '--target: found 2 names and the column of ids "unique_id"' in done.stderr
+    assert '--target: found 2 names, expected one: the column "unique_id"' in done.stderr
 
 
 def test_a_horizon_beyond_the_calendar(call: Run, tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("ds,y\n2000-01-01,1\n2001-01-01,2\n2002-01-01,3\n")
     done = call("forecast", "a.csv", "--horizon", "8000")
     assert done.returncode == 2
-    assert "expected the horizon within them" in done.stderr
+    assert "the horizon reaches beyond the year 9999" in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
 
 
@@ -162,7 +162,7 @@ def test_checkpoints_that_are_not_the_commands(call: Run, data: Path, tmp_path: 
     assert said("--horizon", "2", "--steps", "4", "--resume").startswith('--steps: found "4"')
     (tmp_path / "other.csv").write_text(data.read_text().replace("value", "other"))
     done = call("train", "other.csv", *quick, "--checkpoint", "c", "--resume")
-    assert 'DATA: found other values or times in "other"; the checkpoint began' in done.stderr
+    assert 'DATA: values or times differ in "other"; the checkpoint began' in done.stderr
     (tmp_path / "c").write_bytes(b"no checkpoint")
     assert said(*quick, "--resume").startswith("no saved checkpoint")
     before = (tmp_path / "model.safetensors").read_bytes()
@@ -191,7 +191,7 @@ def test_the_input_is_not_overwritten(call: Run, tmp_path: Path) -> None:
         for option in ("--output", "--report", "--model", "--checkpoint"):
             done = call("forecast", "data.csv", "--horizon", "2", option, name)
             assert done.returncode == 2
-            assert f"{option}: {shown} is the input too" in done.stderr
+            assert f"{option}: {shown} is also the input" in done.stderr
     assert (tmp_path / "data.csv").read_text() == content
 
 

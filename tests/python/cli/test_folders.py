@@ -100,9 +100,12 @@ def test_a_model_is_trained_and_used(
     ("words", "says"),
     [
         (("forecast", "in", *QUICK, "--memory", "2 bags"), "--memory: found '2 bags', expected"),
-        (("forecast", "in", *QUICK, *MEMORY, "-o", "-"), "--output: found -, expected a file"),
+        (
+            ("forecast", "in", *QUICK, *MEMORY, "-o", "-"),
+            "--output: cannot be - when DATA is read in passes",
+        ),
         (("forecast", "in", *QUICK, *MEMORY, "--report", "r"), "--report: needs all series in"),
-        (("forecast", "-", *QUICK, *MEMORY), "--memory: found it for standard input"),
+        (("forecast", "-", *QUICK, *MEMORY), "--memory: cannot be used with standard input"),
         (("forecast", "no", *QUICK, *MEMORY), "no: found no Parquet or CSV file"),
         (("forecast", "n/*.parquet", *QUICK, *MEMORY), "n/*.parquet: no file matches it"),
         (("predict", "in", *MEMORY), "in: found a folder, expected a file of"),
@@ -147,6 +150,6 @@ def test_a_signal_leaves_nothing(
         process.send_signal(number)
         assert process.wait() == 128 + number
         assert time.monotonic() - begin < 5
-        assert "nothing was written halfway" in process.stderr.read()
+        assert "no file was left half-written" in process.stderr.read()
     assert sorted(one.name for one in tmp_path.iterdir()) == ["in", "m", "tmp"]
     assert not list(temporary.iterdir())

@@ -38,10 +38,11 @@ def test_tables(call: Run, layer: MemoryAugmentedAttention, tmp_path: Path) -> N
     for said in (
         "layer.safetensors: 20 slots of 64 units, 4 heads of 64, float32\n  67,648 parameters",
         "folded weights: A (64, 80), c (80), B (80, 64)",
-        "10,240 folded, 43,008 with the memory projected once, 108,544 as Keras computes it",
+        "10,240 folded, 43,008 projected (keys and values of the memory computed once), "
+        "108,544 as in Keras",
         "10.6 times fewer operations",
-        "Read with 4,096 standard normal tokens (seed 0)",
-        "Dead slots, which no token reads: 0.",
+        "Attention with 4,096 standard normal tokens (seed 0)",
+        "Dead slots (read by no token): 0.",
     ):
         assert said in done.stdout
     assert not CONTROL.search(done.stdout)
@@ -129,7 +130,7 @@ def test_a_csv_of_units(call: Run, tmp_path: Path) -> None:
     assert found["cost"]["steps"] == 31
     assert found["dead_slots"] is None  # 31 tokens are too few
     done = call("inspect", "a.safetensors", "--data", "x.csv")
-    assert "unknown, with so few tokens" in done.stdout
+    assert "unknown, there are too few tokens" in done.stdout
 
 
 @pytest.mark.parametrize("suffix", ["svg", "png"])

@@ -62,7 +62,7 @@ def test_while_importing_and_training(
     time.sleep(moment)
     seconds, stderr = end(process, number)
     assert process.returncode == 128 + number
-    assert stderr == f"memattn: {MESSAGES[number]}, nothing was written halfway\n"
+    assert stderr == f"memattn: {MESSAGES[number]}; no file was left half-written\n"
     assert seconds < PROMPT
     assert list(tmp_path.iterdir()) == []
 
@@ -85,7 +85,7 @@ def test_while_in_compiled_code_for_long(number: signal.Signals) -> None:
     time.sleep(0.3)
     seconds, stderr = end(process, number)
     assert process.returncode == 128 + number
-    assert stderr == f"memattn: {MESSAGES[number]}, nothing was written halfway\n"
+    assert stderr == f"memattn: {MESSAGES[number]}; no file was left half-written\n"
     assert seconds < PROMPT
 
 
@@ -218,7 +218,7 @@ def test_a_second_signal_ends_at_once(data: Path, tmp_path: Path) -> None:
         process.wait(timeout=0.5)
     seconds, stderr = end(process, signal.SIGTERM)
     assert process.returncode == 143
-    assert stderr == "memattn: terminated, nothing was written halfway\n"
+    assert stderr == "memattn: terminated; no file was left half-written\n"
     assert seconds < PROMPT
     assert {path.name for path in tmp_path.iterdir()} == {"begun"}
 

@@ -55,8 +55,8 @@ def test_what_is_wrong_in_stdin_has_its_place(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("stream", "said"),
     [
-        ("<&-", "memattn: <stdin>: found an empty file, expected a header line and rows\n"),
-        ("< /dev/null", "memattn: <stdin>: found an empty file, expected a header line and rows\n"),
+        ("<&-", "memattn: <stdin>: the file is empty, expected a header line and rows\n"),
+        ("< /dev/null", "memattn: <stdin>: the file is empty, expected a header line and rows\n"),
     ],
 )
 def test_stdin_without_rows(tmp_path: Path, stream: str, said: str) -> None:
@@ -74,7 +74,7 @@ def test_stdin_without_rows(tmp_path: Path, stream: str, said: str) -> None:
 def test_json_and_a_table_do_not_share_stdout(call: Run, data: Path) -> None:
     done = call("forecast", data, *QUICK, "--json", "-o", "-")
     assert (done.returncode, done.stdout) == (2, "")
-    assert "--output: found -" in json.loads(done.stderr)["error"]["message"]
+    assert "--output: cannot be -" in json.loads(done.stderr)["error"]["message"]
 
 
 @pytest.mark.parametrize("name", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1", "link"])

@@ -44,10 +44,11 @@ def test_inspect_says_what_reads_what(call: Run, files: Path, kind: str) -> None
     name = CLASSES[kind].__name__
     assert done.stdout.startswith(f"{kind}.safetensors: {name} of 6 units, 2 heads of 6, float32\n")
     for said in (
-        "5 wide",
-        "3 wide",
+        "(width 5)",
+        "(width 3)",
         "logits are scaled by 0.408",
-        f"Read with 3 sequences of 7 and {7 if kind == 'hierarchical' else 4} steps of {kind}-1",
+        "Attention with 3 sequences of 7 and "
+        f"{7 if kind == 'hierarchical' else 4} steps of {kind}-1",
         "head   steps read   logit spread   one step %   logits   rank   values   rank",
     ):
         assert said in done.stdout
@@ -57,8 +58,8 @@ def test_inspect_says_what_reads_what(call: Run, files: Path, kind: str) -> None
         assert f"   6   step {most} ({100 * one.scores[6, most]:.3g} %)" in done.stdout
     assert max(map(len, done.stdout.splitlines())) <= 100
     reference = call("inspect", f"{kind}.safetensors").stdout
-    assert "give both inputs, with --data and --second" in reference
-    assert "reads most" not in reference
+    assert "pass both inputs: --data and --second" in reference
+    assert "attends most" not in reference
 
 
 @both
@@ -81,11 +82,11 @@ def test_inspect_in_json_and_in_a_picture(call: Run, files: Path, kind: str) -> 
 def test_doctor(call: Run, files: Path, kind: str) -> None:
     done = call("doctor", f"{kind}.safetensors", *data_of(kind))
     assert (done.returncode, done.stderr) == (0, "")
-    assert f"{kind}.safetensors: healthy, read with 3 sequences" in done.stdout
+    assert f"{kind}.safetensors: healthy, checked with 3 sequences" in done.stdout
     done = call("doctor", f"ill-{kind}.safetensors")
     assert done.returncode == 3
     side = "" if kind == "cross" else "short side: "
-    assert f"error: query-ignored: {side}the scores do not depend on the step" in done.stdout
+    assert f"error: query-ignored: {side}the scores do not depend on the query" in done.stdout
     done = call("doctor", f"ill-{kind}.safetensors", "--json")
     found: dict[str, Any] = parts_of(done.stdout, "doctor")
     assert [finding["name"] for finding in found["findings"]] == ["query-ignored"]
@@ -95,8 +96,8 @@ def test_doctor(call: Run, files: Path, kind: str) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("cross.safetensors", "--data", "cross-1.npy"), "expected --second too: a CrossAtt"),
-        (("cross.safetensors", "--second", "cross-2.npy"), "expected --data too: a CrossAtt"),
+        (("cross.safetensors", "--data", "cross-1.npy"), "pass --second too: a CrossAtt"),
+        (("cross.safetensors", "--second", "cross-2.npy"), "pass --data too: a CrossAtt"),
         (
             ("cross.safetensors", "--data", "cross-2.npy", "--second", "cross-2.npy"),
             "cross-2.npy: found an array of shape (3, 4, 3), expected tokens of the layer's 5",
@@ -107,7 +108,7 @@ def test_doctor(call: Run, files: Path, kind: str) -> None:
         ),
         (
             ("memory.safetensors", "--second", "cross-2.npy"),
-            "found --second, expected none: a MemoryAugmentedAttention has one input",
+            "--second cannot be used: a MemoryAugmentedAttention has one input",
         ),
     ],
 )
@@ -129,7 +130,9 @@ def test_data_that_does_not_fit(
 def test_there_is_no_repair(call: Run, files: Path) -> None:
     done = call("doctor", "ill-cross.safetensors", "--repair", "b.safetensors")
     assert (done.returncode, done.stdout) == (2, "")
-    assert "found a CrossAttention, expected a MemoryAugmentedAttention: --repair" in done.stderr
+    assert (
+        "--repair works on a MemoryAugmentedAttention only; this is a CrossAttention" in done.stderr
+    )
     assert not (files / "b.safetensors").exists()
 
 
@@ -137,4 +140,4 @@ def test_inputs_are_not_overwritten(call: Run, files: Path) -> None:
     (files / "a.svg").symlink_to("cross-2.npy")
     done = call("inspect", "cross.safetensors", *data_of("cross"), "--picture", "a.svg")
     assert (done.returncode, done.stdout) == (2, "")
-    assert "is the input too; choose another file" in done.stderr
+    assert "is also the input; choose another file" in done.stderr

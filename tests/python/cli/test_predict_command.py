@@ -136,7 +136,7 @@ def test_data_that_do_not_fit_the_model(call: Run, tmp_path: Path, model: Path) 
     (tmp_path / "days.csv").write_text("ds,y\n2024-01-01,1\n2024-01-02,2\n")
     done = call("predict", model, "days.csv")
     assert done.returncode == 2
-    assert "found line 2 (2024-01-01), expected one row every month, as in fit" in done.stderr
+    assert "found line 2 (2024-01-01), expected one row every month as in fit()" in done.stderr
     assert call("predict", model, "--output", model).returncode == 2
     assert call("predict", model, "none.csv").stderr.startswith("memattn: none.csv: no such file")
 
@@ -159,7 +159,7 @@ def test_train_goes_on_from_a_model(call: Run, shops: Path, tmp_path: Path, mode
     assert document["settings"]["start_from"]["value"] == 1
     for words, says in (
         (("--members", "2"), "--start-from: found a forecaster with members=1, expected members=2"),
-        (("--start-from", "none"), "memattn: none: no such file; expected a file of memattn train"),
+        (("--start-from", "none"), "memattn: none: no such file; expected a file that"),
         (("-o", model), "is the input too"),
     ):
         refused = call(*again, *words)

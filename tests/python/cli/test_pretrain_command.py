@@ -44,7 +44,7 @@ def test_a_prior_of_ones_own(call: Run, tmp_path: Path, files: tuple[str, str, s
     assert "b.csv: 4 series, 160 values" in done.stdout
     assert done.stdout.endswith("wrote prior.safetensors\n")
     done = call("forecast", one, "--horizon", "4", "--prior", "prior.safetensors")
-    assert "forecast by the prior, networks of other series" in done.stdout
+    assert "forecast by pretrained networks" in done.stdout
     found = pd.read_csv(tmp_path / "forecast.csv")
     expected = Forecaster(4, prior=str(tmp_path / "prior.safetensors"))
     expected.fit(str(tmp_path / one))
@@ -66,7 +66,7 @@ def test_its_document(call: Run, files: tuple[str, str, str]) -> None:
 def test_what_cannot_be(call: Run, files: tuple[str, str, str]) -> None:
     first, _, one = files
     done = call("forecast", one, "--horizon", "4", "--prior", "nowhere")
-    expected = 'memattn: --prior: found no file "nowhere", expected what Forecaster.pretrain made\n'
+    expected = 'memattn: --prior: no such file: "nowhere"; memattn pretrain writes such files\n'
     assert (done.returncode, done.stderr) == (2, expected)
     done = call("forecast", one, "--horizon", "4", "--prior", first)
     assert done.returncode == 2

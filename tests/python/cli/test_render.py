@@ -90,7 +90,7 @@ def test_a_coverage_that_is_not_measured_is_said(shown: Shown) -> None:
     windows = rolling_windows(panel, 2, 3)
     empty = np.full((3, 2), np.nan)
     result = evaluate(panel, windows, np.ones((3, 2)), {80.0: (empty, empty)})
-    assert "not measured, since too few windows were held out" in shown(
+    assert "not measured, too few windows were held out" in shown(
         print_accuracy, result, "Accuracy:"
     )
 
@@ -102,7 +102,7 @@ def test_settings_that_were_given_are_known(shown: Shown) -> None:
         "lookbacks": Setting((4, 5), "validation chose them"),
     }
     text = shown(print_settings, MappingProxyType(chosen), width=60)
-    assert text == "\nChosen:\n  lookbacks: 4, 5 (validation chose them)\n"
+    assert text == "\nSettings:\n  lookbacks: 4, 5 (validation chose them)\n"
 
 
 def test_without_a_season_there_is_one_naive_method(shown: Shown) -> None:

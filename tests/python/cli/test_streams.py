@@ -203,7 +203,7 @@ class PanicException(BaseException):
         (OSError("odd"), 1, "odd"),
         (MemoryError(), 1, "not enough memory for this much data"),
         (ModuleNotFoundError("rich needs: pip install"), 2, "rich needs: pip install"),
-        (KeyError("x"), 70, "internal error: KeyError: 'x'\nto report this fault, run the "),
+        (KeyError("x"), 70, "internal error: KeyError: 'x'\nto report this bug, run the "),
         (PanicException("y"), 70, "internal error: PanicException: y\n"),
         (ImportError("b needs NumPy 2"), 2, "a package cannot be imported: b needs NumPy 2\n"),
         (ImportError("no x", name="memattn.x"), 70, "internal error: ImportError: no x\n"),

@@ -2,11 +2,13 @@
 
 import os
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
 from memattn.forecast import Forecaster
 
+SLOW = 400  # seconds
 MARK = "MEMATTN_TEST_MARK"  # the variable with the path of a file that is there after a death
 
 
@@ -24,6 +26,22 @@ class Dying(Forecaster):
     def forecasts(self, data: Any = None, **options: Any) -> Any:
         if data is not None:
             die_once()
+        return super().forecasts(data, **options)
+
+
+class Slow(Forecaster):
+    """Whose first forecast of given series takes long; each leaves a file beside the mark."""
+
+    def forecasts(self, data: Any = None, **options: Any) -> Any:
+        if data is not None:
+            first = str(min(data["unique_id"].to_pylist()))
+            mark = Path(os.environ[MARK])
+            mark.with_name(f"{first} {os.getpid()} {time.time_ns()}").touch()
+            try:
+                mark.open("x").close()
+                time.sleep(SLOW)
+            except FileExistsError:
+                pass
         return super().forecasts(data, **options)
 
 

@@ -121,7 +121,7 @@ def test_a_row_without_an_id_is_refused(engine: Any) -> None:
     found = short().fit(engine.send(table, 2))
     table.loc[5, "unique_id"] = None
     for call in (found.predict, short().fit):
-        with pytest.raises(DataError, match="found no id, expected one"):
+        with pytest.raises(DataError, match="the id is missing"):
             call(engine.send(table, 2))
 
 
@@ -169,9 +169,9 @@ def test_what_cannot_be_done_is_refused_in_one_sentence(engine: Any, tmp_path: P
         short(target_col="sales").fit(given)
     with pytest.raises(DataError, match="data: found options of a wide table or of one series"):
         short(id_col=None).fit(given)
-    with pytest.raises(DataError, match="X_df: found a table, but no covariate is known ahead"):
+    with pytest.raises(DataError, match="X_df: needs futr_exog_list"):
         found.predict(given, X_df=given)
-    with pytest.raises(DataError, match="static_df: found a table, but stat_exog_list names no"):
+    with pytest.raises(DataError, match="static_df: needs stat_exog_list"):
         found.predict(given, static_df=given)
     with pytest.raises(RuntimeError, match="this Forecaster is not fitted; call fit"):
         short().predict(given)

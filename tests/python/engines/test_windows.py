@@ -85,7 +85,7 @@ def test_windows_that_cannot_be(engine: Any) -> None:
     given = engine.send(months(5))
     with pytest.raises(ValueError, match="refit: found 0, expected"):
         short().cross_validation(given, 2, refit=0)
-    with pytest.raises(DataError, match="found series of at most 44 values, expected one longer"):
+    with pytest.raises(DataError, match="the longest series has 44 values, expected more"):
         short(horizon=50).backtest(given)
 
 

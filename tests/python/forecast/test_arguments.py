@@ -42,21 +42,24 @@ IMPOSSIBLE: list[tuple[dict[str, Any], str]] = [
     ({"loss": np.array(["mae"])}, "loss: found"),
     ({"on_bad_series": np.array(["raise"])}, "on_bad_series: found"),
     ({"level": [80]}, 'level: needs loss="quantile"; with other losses pass levels to predict'),
-    ({"level": [], "loss": "quantile"}, "level: found no level"),
+    ({"level": [], "loss": "quantile"}, "level: is empty"),
     ({"level": [101], "loss": "quantile"}, "level: found 101, expected numbers between 0 and"),
-    ({"level": 0.8, "loss": "quantile"}, "level: found 0.8, expected percent: write 80 for 80 %"),
+    (
+        {"level": 0.8, "loss": "quantile"},
+        "level: found 0.8, expected a percentage; write 80 for 80 %",
+    ),
     ({"level": math.nan, "loss": "quantile"}, "level: found nan"),
-    ({"time_col": "y"}, "target_col: found 'y', which is the time_col too"),
-    ({"id_col": "ds"}, "time_col: found 'ds', which is the id_col too"),
-    ({"target_col": ["a", "b", "a"]}, "target_col: found 'a', which is the target_col too"),
-    ({"target_col": ["a", "b"], "time_col": "y"}, "column of values: found 'y', which is the time"),
-    ({"target_col": "cutoff"}, "target_col: found 'cutoff', which is the column of cross_valid"),
-    ({"id_col": "memattn"}, "alias: found 'memattn', which is the id_col too"),
-    ({"id_col": "m-lo-80", "alias": "m"}, "id_col: found 'm-lo-80', which is an interval of the"),
+    ({"time_col": "y"}, "target_col: 'y' is also the time_col"),
+    ({"id_col": "ds"}, "time_col: 'ds' is also the id_col"),
+    ({"target_col": ["a", "b", "a"]}, "target_col: 'a' is also the target_col"),
+    ({"target_col": ["a", "b"], "time_col": "y"}, "column of values: 'y' is also the time"),
+    ({"target_col": "cutoff"}, "target_col: 'cutoff' is also the column of cross_valid"),
+    ({"id_col": "memattn"}, "alias: 'memattn' is also the id_col"),
+    ({"id_col": "m-lo-80", "alias": "m"}, "id_col: 'm-lo-80' is also an interval of the"),
     ({"alias": ""}, "alias: found '', expected the name of a column"),
     ({"time_col": None}, "time_col: found None, expected the name of a column"),
     ({"target_col": 3}, "target_col: found 3, expected the name of a column"),
-    ({"target_col": []}, "target_col: found no name"),
+    ({"target_col": []}, "target_col: is empty"),
     ({"sesaon": 3}, r"Forecaster: unknown option 'sesaon'; did you mean season\?"),
     ({"zzz": 3}, "Forecaster: unknown option 'zzz'$"),
 ]
@@ -99,7 +102,7 @@ def test_a_file_may_have_a_column_named_as_the_alias(tmp_path: Path) -> None:
     pd.DataFrame({"day": days, "a": np.ones(30)}).to_csv(tmp_path / "wide.csv", index=False)
     forecaster = Forecaster(2, steps=1, alias="day")
     for use in (forecaster.fit, forecaster.cross_validation, forecaster.panel):
-        with pytest.raises(ValueError, match="alias: found 'day', which is a column of the data"):
+        with pytest.raises(ValueError, match="alias: 'day' is a column of the data"):
             use(tmp_path / "wide.csv")
 
 

@@ -240,7 +240,7 @@ Edit = Callable[[Table], Table]
 EDITS: dict[str, tuple[Edit, str]] = {
     "value": (
         lambda t: t.assign(y=t["y"].where(t.index != 61, 1.0)),
-        'found other values or times in "s01"',
+        'values or times differ in "s01"',
     ),
     "values": (lambda t: t.assign(y=t["y"] + 1), 'in "s00" and 29 more'),
     "name": (lambda t: t.assign(unique_id=t["unique_id"].replace("s29", "t")), 'in "t"'),

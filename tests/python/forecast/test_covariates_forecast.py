@@ -289,7 +289,7 @@ def test_forecasts_that_begin_at_one_hour_say_so() -> None:
     table = hours(np.random.default_rng(0))
     forecaster = Forecaster(24, **HOURLY).fit(table[:-24])
     assert forecaster.settings["origin_phase"].value == 0
-    with pytest.raises(ValueError, match='found "h" to end at another phase of the season of 24'):
+    with pytest.raises(ValueError, match='series "h" ends at another phase of the season of 24'):
         forecaster.predict(table[:-27], X_df=table[-27:])
     # Series that end at different hours begin at any.
     other = table[:-5].assign(unique_id="other")

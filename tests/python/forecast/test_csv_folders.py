@@ -326,11 +326,11 @@ BAD_LINES: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "a zone": (lambda line: line.replace(line.split(b",")[1], b"2016-01-01T00:00:00Z"),
                'line 30, column "ds": found a zone offset, expected none'),
     "no id": (lambda line: line.replace(line.split(b",")[0], b""),
-              'line 30, column "unique_id": found no id'),
+              'line 30, column "unique_id": the id is missing'),
     "few cells": (lambda line: b"a,b", "line 30, column \"y\": found 2 cells, expected 3"),
     "many cells": (lambda line: line + b",4", "line 30: found 4 cells, expected 3"),
-    "a quote": (lambda line: b'"a"b,2016-01-01,1', "line 30: found a row that is no CSV"),
-    "NUL": (lambda line: line + b"\0", "line 30: found a NUL character"),
+    "a quote": (lambda line: b'"a"b,2016-01-01,1', "line 30: this row is not valid CSV"),
+    "NUL": (lambda line: line + b"\0", "line 30: the text has a NUL character"),
     "Latin-1": (lambda line: b"\xe5" + line, "line 30: found the byte 0xE5, expected UTF-8"),
 }  # fmt: skip
 
@@ -351,7 +351,7 @@ def test_a_bad_line_is_named_by_its_file_and_place(text: str, kind: str, tmp_pat
     for memory in ("2GiB", None):
         with pytest.raises(DataError, match=r"part-02\.csv") as caught:
             forecaster().fit(folder, memory=memory)
-        assert says in str(caught.value).replace("an empty id", "no id")
+        assert says in str(caught.value)
     with pytest.raises(DataError, match=r"part-02\.csv"):
         fitted.write_forecasts(out, folder)
     assert out.read_bytes() == b"old"
@@ -359,12 +359,12 @@ def test_a_bad_line_is_named_by_its_file_and_place(text: str, kind: str, tmp_pat
 
 
 BAD_FILES: dict[str, tuple[str, bytes, str]] = {
-    "empty": ("z.csv", b"", "z.csv: found an empty file"),
+    "empty": ("z.csv", b"", "z.csv: the file is empty"),
     "a picture": ("z.csv", b"\x89PNG\r\n", "z.csv: looks like a picture"),
     "no header": ("z.csv", b"a,2020-01-01,3\nb,2020-01-01,4\n", "z.csv, line 1: found"),
     "no column": ("z.csv", b"unique_id,ds\na,2020-01-01\n", 'z.csv.*: found no column "y"'),
     "a name twice": ("z.csv", b"unique_id,ds,y,y\na,2020-01-01,1,2\n",
-                     'found the column name "y" twice'),
+                     'there are two columns "y"'),
     "another delimiter": ("z.csv", b"unique_id;ds;y\na;2020-01-01;1\n",
                           "z.csv: found \";\" between cells, expected \",\""),
     "gzip cut off": ("z.csv.gz", gzip.compress(b"unique_id,ds,y\na,2020-01-01,1\n")[:-9],

@@ -105,7 +105,7 @@ def test_shapes_are_checked() -> None:
         evaluate(panel, windows, np.ones((1, 2)))
     with pytest.raises(ValueError, match=r"intervals\[80\]: found shape \(2, 3\)"):
         evaluate(panel, windows, np.ones((2, 2)), {80.0: (np.ones((2, 2)), np.ones((2, 3)))})
-    with pytest.raises(ValueError, match="windows: found none"):
+    with pytest.raises(ValueError, match="windows: is empty"):
         evaluate(panel, Windows(np.array([], int), np.array([], int)), np.ones((0, 2)))
 
 
@@ -206,17 +206,17 @@ def test_warnings() -> None:
     windows = rolling_windows(panel, 5, 1)
     assert warnings_of(perfect(panel, 5, windows)) == []
     assert warnings_of(perfect(panel, 5, windows, error=99.0)) == [
-        "naive was more accurate on these windows: use it, or more data"
+        "naive was more accurate on these windows: use it, or add more data"
     ]
     still = flat_panel([np.ones(30), *([np.arange(30.0)] * 9)], season=4)
     found = warnings_of(perfect(still, 5, rolling_windows(still, 5, 1), error=99.0))
     assert found == [
-        "seasonal-naive was more accurate on these windows: use it, or more data",
-        "MASE and RMSSE leave out 1 window of series that were constant before",
+        "seasonal-naive was more accurate on these windows: use it, or add more data",
+        "MASE and RMSSE leave out 1 window of series with a constant history",
     ]
     one = walks(1, 30)
     assert warnings_of(perfect(one, 5, rolling_windows(one, 5, 5))) == [
-        "only 1 non-overlapping window: little evidence"
+        "only 1 non-overlapping window: the evidence is weak"
     ]
 
 
@@ -228,5 +228,6 @@ def test_intervals_that_are_too_narrow_are_named(level: int, share: int, warned:
     inside = (np.arange(100) < share)[:, None]
     high = np.where(inside, truth + 1, truth - 1)
     result = evaluate(panel, windows, truth, {float(level): (truth - 2, high)})
-    told = f"{level} % intervals contained {share} % of these values: expect them to be too narrow"
+    held = f"{level} % intervals contained only {share} % of these values"
+    told = f"{held}: they are probably too narrow"
     assert warnings_of(result) == [told][:warned]

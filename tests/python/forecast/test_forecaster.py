@@ -210,7 +210,7 @@ def test_backtest_of_short_and_long_series() -> None:
     found = small().cross_validation(flat_panel(series), 3)
     assert found.groupby("unique_id").size().to_dict() == {"s00001": 12, "s00002": 18}
     with pytest.raises(
-        ValueError, match="data: found series of at most 6 values, expected one longer than"
+        ValueError, match="data: the longest series has 6 values, expected more than"
     ):
         small().cross_validation(flat_panel(series[:1]), 3)
 
@@ -257,9 +257,11 @@ def test_short_constant_and_still_series() -> None:
     assert np.isfinite(numbers(found)).all()
     for name, value in (("s00021", 3), ("s00022", 7), ("s00023", 0)):
         assert (by_id[name][["memattn-lo-80", "memattn-hi-80"]] == value).all(axis=None), name
-    expected = '2 series with fewer than 3 values: forecast by the last one; the first is "s00020"'
+    expected = (
+        '2 series with fewer than 3 values: forecast by the last value; the first is "s00020"'
+    )
     assert note(forecaster, "naive") == expected
-    assert note(forecaster, "still").startswith("3 series that stand still: no unit")
+    assert note(forecaster, "still").startswith("3 series whose recent values do not change")
 
 
 def test_horizon_longer_than_history() -> None:
@@ -270,7 +272,7 @@ def test_horizon_longer_than_history() -> None:
     assert np.isfinite(found["memattn"]).all()
     known = found["memattn-lo-80"].notna().to_numpy().reshape(30, 12)
     np.testing.assert_array_equal(known, np.tile(np.arange(12) < 3, (30, 1)))
-    assert "reach 3 of 12 steps ahead" in note(forecaster, "calibration")
+    assert "only 3 of 12 steps ahead have an interval" in note(forecaster, "calibration")
 
 
 def test_a_single_value() -> None:
@@ -300,7 +302,7 @@ def test_other_series_at_predict(frame: pd.DataFrame, fitted: Forecaster) -> Non
     daily["ds"] = pd.Timestamp("2020-01-01") + pd.to_timedelta(
         other.groupby("unique_id").cumcount(), unit="D"
     )
-    with pytest.raises(DataError, match=r"row 1 \(2020-01-01\), expected one row every month, as"):
+    with pytest.raises(DataError, match=r"row 1 \(2020-01-01\), expected one row every month as"):
         fitted.predict(data=daily)
 
 
@@ -322,15 +324,15 @@ def test_levels(fitted: Forecaster) -> None:
     assert "memattn-lo-97.5" in fitted.predict(level=(97.5,)).columns
     pd.testing.assert_frame_equal(fitted.predict(level=80), fitted.predict(level=[80]))
     for level in ("80", b"80", object()):
-        with pytest.raises(TypeError, match=r"level: found .*, expected a list of percents"):
+        with pytest.raises(TypeError, match=r"level: found .*, expected a list of percentages"):
             fitted.predict(level=level)  # type: ignore[arg-type]
     for nonsense in (["80"], [True], [None], [[80]], [1j]):
-        with pytest.raises(TypeError, match="expected numbers of percent"):
+        with pytest.raises(TypeError, match="expected numbers in percent"):
             fitted.predict(level=nonsense)  # type: ignore[arg-type]
     for outside in (0, 100, -5, 101, float("nan"), float("inf")):
         with pytest.raises(ValueError, match="expected numbers between 0 and 100"):
             fitted.predict(level=[outside])
-    with pytest.raises(ValueError, match=r"found 0\.8, expected percent: write 80 for 80 %"):
+    with pytest.raises(ValueError, match=r"found 0\.8, expected a percentage; write 80 for 80 %"):
         fitted.predict(level=[0.8])
     with pytest.raises(ValueError, match="at most six digits"):
         fitted.predict(level=[80.000001])
@@ -371,7 +373,7 @@ def test_progress_of_a_backtest(frame: pd.DataFrame) -> None:
 def test_false_from_progress_ends_the_training(frame: pd.DataFrame) -> None:
     endless = Forecaster(6, steps=10**6).fit(frame, progress=lambda *_: False)
     assert len(endless.predict()) == 120
-    assert note(endless, "stopped") == "training ended early, as progress said"
+    assert note(endless, "stopped") == "training was stopped early by the progress callback"
     with pytest.raises(ValueError, match="let the training end"):
         endless.predict(level=[80])
     later = small().fit(frame, progress=lambda step, *_: step < 40 and None)
@@ -435,7 +437,7 @@ def test_forecasts_are_the_table_as_arrays(fitted: Forecaster) -> None:
 
 def test_the_panel_of_data_is_that_of_predict(fitted: Forecaster, frame: pd.DataFrame) -> None:
     assert fitted.panel(frame).lengths.tolist() == panel_from_frame(frame).lengths.tolist()
-    with pytest.raises(DataError, match="expected one row every month, as in fit"):
+    with pytest.raises(DataError, match="expected one row every month as in fit"):
         fitted.panel(pd.DataFrame({"ds": pd.date_range("2024-01-01", periods=9), "y": 1.0}))
 
 

@@ -34,7 +34,7 @@ def test_fewer_steps_are_the_first_ones(fitted: Forecaster, frame: pd.DataFrame)
         with pytest.raises((TypeError, ValueError), match=r"h: found .* whole number from 1 to 6"):
             fitted.predict(h=h)  # type: ignore[arg-type]
     for levels in ([80], 80, (80, 95)):
-        with pytest.raises(TypeError, match=r"data: found .*, expected series: pass level="):
+        with pytest.raises(TypeError, match=r"data: found .*, expected series; pass level="):
             fitted.predict(levels)  # type: ignore[arg-type]
 
 

@@ -45,7 +45,7 @@ def test_settings_say_what_was_chosen_and_why() -> None:
     assert {name: str(hourly[name]) for name in ("layers", "members", "lookbacks")} == {
         "layers": "2 (chosen on M3's validation set)",
         "members": "1 (default; 10 are more accurate)",
-        "lookbacks": "72 (as many seasons as for M3's monthly series)",
+        "lookbacks": "72 (the same number of seasons as for M3's monthly series)",
     }
     assert str(hourly["min_history"]) == "48 (two seasons)"
     assert str(hourly["steps"]) == "1000 (chosen on M3's monthly validation set)"

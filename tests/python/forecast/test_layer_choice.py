@@ -83,7 +83,7 @@ def test_errors_count_in_deviations_of_what_was_known() -> None:
     chosen = choose_layers(panel, settings_of(panel), ROWS, train)
     assert chosen is not None
     unit = 1 / panel.values[:-ROWS].var()
-    expected = f"MSE {unit / 4:.4f} with the memory, {unit:.4f} without, of deviations"
+    expected = f"MSE {unit / 4:.4f} with the memory, {unit:.4f} without, in units of"
     assert expected in chosen["layers"].reason
 
 
@@ -125,7 +125,7 @@ def test_series_that_stand_still_say_nothing() -> None:
     _, train = oracles(still, 1.0, 0.5)
     chosen = choose_layers(still, settings_of(still), ROWS, train)
     assert chosen is not None
-    assert (chosen["layers"].value, chosen["layers"].reason[:9]) == (0, "no window")
+    assert (chosen["layers"].value, chosen["layers"].reason[:18]) == (0, "there is no window")
 
 
 def test_a_stop_decides_nothing() -> None:

@@ -71,9 +71,8 @@ def test_a_short_series_is_forecast_by_the_prior(prior: str) -> None:
     forecaster = Forecaster(HORIZON, prior=prior).fit(frame)
     assert used(forecaster) == "alone"
     assert "non-overlapping windows, fewer than 20" in forecaster.settings["prior"].reason
-    assert [note.text for note in forecaster.notes if note.kind == "prior"] == [
-        f"forecast by the prior, networks of other series: {forecaster.settings['prior'].reason}"
-    ]
+    text = f"forecast by pretrained networks: {forecaster.settings['prior'].reason}"
+    assert [note.text for note in forecaster.notes if note.kind == "prior"] == [text]
     found = forecaster.predict(level=[80])
     naive2 = Forecaster(HORIZON, prior=None).fit(frame).predict()
     assert np.abs(found["memattn"] / naive2["memattn"] - 1).max() > 0.001
@@ -109,7 +108,7 @@ def test_many_series_learn_by_themselves_to_the_bit(prior: str) -> None:
     found = Forecaster(HORIZON, prior=prior, **options).fit(frame)
     usual = Forecaster(HORIZON, prior=None, **options).fit(frame)
     assert used(found) == "not used"
-    assert "are enough to learn from" in found.settings["prior"].reason
+    assert "are enough to train on" in found.settings["prior"].reason
     np.testing.assert_array_equal(found.predict()["memattn"], usual.predict()["memattn"])
 
 
@@ -118,7 +117,7 @@ def test_validation_decides_between(prior: str) -> None:
     forecaster = Forecaster(HORIZON, prior=prior, intervals=False).fit(frame)
     reason = forecaster.settings["prior"].reason
     assert "on 12 held-out windows the error was" in reason
-    assert "with networks of its own" in reason
+    assert "after training from scratch" in reason
     again = Forecaster(HORIZON, prior=prior, intervals=False).fit(frame)
     np.testing.assert_array_equal(forecaster.predict()["memattn"], again.predict()["memattn"])
     errors = [float(word) for word in reason.replace(",", "").split() if word[0].isdigit()][1:]
@@ -184,11 +183,11 @@ def test_training_that_begins_with_the_prior_goes_on_with_the_same_bits(
 @pytest.mark.parametrize(
     ("options", "why"),
     [
-        ({"horizon": HORIZON + 1}, "the horizon is longer: it forecasts up to 8 rows"),
+        ({"horizon": HORIZON + 1}, "the horizon is longer than the prior's: for this season"),
         ({"lookback": 12}, "lookback is given"),
         ({"loss": "mae"}, "loss is given"),
         ({"steps": 5}, "steps is given"),
-        ({"calendar": True}, "covariates are given"),
+        ({"calendar": True}, "trained without covariates"),
     ],
 )
 def test_where_the_prior_cannot_serve_it_says_so(
@@ -207,7 +206,7 @@ def test_a_folder_has_a_file_for_each_season(prior: str, tmp_path: Path) -> None
     years = one(30).assign(ds=pd.date_range("1990-01-01", periods=30, freq="YS"))
     plain = Forecaster(4, prior=folder).fit(years)
     assert used(plain) == "not used"
-    assert "there is none for series of season 1" in plain.settings["prior"].reason
+    assert "there is no prior for series of season 1" in plain.settings["prior"].reason
 
 
 def test_intervals_of_any_level_nest(prior: str) -> None:
@@ -347,7 +346,7 @@ def test_quick_finds_the_season(prior: str, tmp_path: Path) -> None:
     (tmp_path / "season-12.safetensors").write_bytes(Path(prior).read_bytes())
     values = 10 + np.sin(np.arange(120) * 2 * np.pi / 12)
     assert quick(values, 3, prior=str(tmp_path)).season == 12
-    with pytest.raises(ValueError, match="season: found 1, but there is none for series"):
+    with pytest.raises(ValueError, match="season: found 1, but there is no prior for series"):
         quick(np.arange(9.0), 3, prior=str(tmp_path))
 
 
@@ -367,18 +366,18 @@ def test_quick_takes_short_and_still_series(prior: str) -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda p: quick([], 3, 12, prior=p), "y: found no value in 0 rows"),
-        (lambda p: quick([np.nan], 3, 12, prior=p), "y: found no value in 1 rows"),
+        (lambda p: quick([], 3, 12, prior=p), "y: all 0 values are NaN"),
+        (lambda p: quick([np.nan], 3, 12, prior=p), "y: all 1 values are NaN"),
         (lambda p: quick([[1.0, 2]], 3, 12, prior=p), r"y: found an array of shape \(1, 2\)"),
         (lambda p: quick([1, np.inf, 2], 3, 12, prior=p), "y: found inf at 1"),
         (lambda p: quick([1, 2, 3], 0, 12, prior=p), "horizon: found 0"),
         (lambda p: quick([1, 2, 3], 9, 12, prior=p), "horizon: found 9, expected at most 8"),
-        (lambda p: quick([1, 2, 3], 3, 5, prior=p), "found one of season 12 in"),
+        (lambda p: quick([1, 2, 3], 3, 5, prior=p), "has season 12, expected"),
         (lambda p: quick([1, 2, 3], 3, 12, level=[0.5], prior=p), "level: found 0.5"),
         (lambda p: quick([1, 2, 3], 3, 12, prior=None), "prior: found None, expected"),  # type: ignore[arg-type]
-        (lambda p: quick([1, 2, 3], 3, 12, prior="nowhere"), 'prior: found no file "nowhere"'),
-        (lambda p: Forecaster(3, prior="nowhere").fit(one(9)), 'prior: found no file "nowhere"'),
-        (lambda p: Forecaster(3, prior=p, season=4).fit(one(60)), "found one of season 12 in"),
+        (lambda p: quick([1, 2, 3], 3, 12, prior="nowhere"), 'prior: no such file: "nowhere"'),
+        (lambda p: Forecaster(3, prior="nowhere").fit(one(9)), 'prior: no such file: "nowhere"'),
+        (lambda p: Forecaster(3, prior=p, season=4).fit(one(60)), "has season 12, expected"),
     ],
 )
 def test_what_cannot_be_is_refused(prior: str, call: Callable[[str], object], message: str) -> None:
@@ -395,7 +394,7 @@ def test_what_is_no_prior_is_refused(prior: str, tmp_path: Path) -> None:
     Forecaster(3, prior=None, steps=2).fit(waves(3, 60, 0)).save(path)
     with pytest.raises(FormatError, match=r'settings: loss: found the string "smape", expected "q'):
         quick([1, 2, 3], 3, 12, prior=str(path))
-    with pytest.raises(FormatError, match=r"p\.safetensors: found a forecaster without trained"):
+    with pytest.raises(FormatError, match=r"p\.safetensors: this forecaster is no prior"):
         Forecaster(3, prior=str(path)).fit(one(30))
     content = Path(prior).read_bytes()
     for cut in (0, 8, 100, len(content) // 2, len(content) - 1):
@@ -414,7 +413,7 @@ def test_what_is_no_prior_is_refused(prior: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("frames", "message"),
     [
-        ([], "frames: found no table"),
+        ([], "frames: is empty"),
         ([waves(2, 40, 0), waves(2, 40, 0).assign(ds=lambda t: t["ds"] + pd.offsets.YearBegin())],
          "a time twice|twice|found"),
     ],
@@ -425,9 +424,9 @@ def test_tables_that_no_prior_learns_from(frames: list[pd.DataFrame], message: s
 
 
 def test_one_table_is_no_list_of_tables() -> None:
-    with pytest.raises(TypeError, match="frames: found one table"):
+    with pytest.raises(TypeError, match="frames: found a single table"):
         Forecaster(3).pretrain(waves(2, 40, 0))
-    with pytest.raises(ValueError, match="found covariates"):
+    with pytest.raises(ValueError, match="cannot use covariates"):
         Forecaster(3, futr_exog_list=["x"]).pretrain([waves(2, 40, 0)])
     weeks = waves(2, 40, 0)
     weeks["ds"] = weeks.groupby("unique_id")["ds"].transform(

@@ -142,7 +142,7 @@ def test_a_series_that_ends_at_another_phase_is_refused() -> None:
     inside = set(trained_on(Forecaster(**options), pd.concat(whole))["unique_id"])
     cut = next(k for k in range(6) if f"s{k}" not in inside)
     whole[cut] = whole[cut][:-3]
-    with pytest.raises(ValueError, match=f'Forecaster.fit: data: found "s{cut}" to end at'):
+    with pytest.raises(ValueError, match=f'Forecaster.fit: data: series "s{cut}" ends at'):
         Forecaster(**options).fit(pd.concat(whole))
 
 

@@ -105,9 +105,7 @@ def test_rows_that_were_seen_calibrate_nothing(start: Forecaster) -> None:
     kept, own = (one._state("test").calibration for one in (again, start))
     assert kept is own
     assert again.held_out() is None
-    assert "0 windows of 4 rows that the fit before is known not to have seen" in note(
-        again, "calibration"
-    )
+    assert "0 windows of 4 rows that are new since the earlier fit" in note(again, "calibration")
     longer = fit(monthly(70), start, members=2)
     held = longer._state("test").held_out
     assert held is not None
@@ -132,7 +130,7 @@ def test_a_fit_without_its_series_keeps_its_intervals(start: Forecaster, tmp_pat
     path = tmp_path / "none.safetensors"
     start.save(path, series=False)
     found = fit(monthly(80), path, members=2)
-    assert "no rows that the fit before is known not to have seen" in note(found, "calibration")
+    assert "no rows that are new since the earlier fit" in note(found, "calibration")
     calibration, own = (one._state("test").calibration for one in (found, start))
     assert calibration is not None
     assert own is not None
@@ -153,12 +151,12 @@ def test_a_stopped_training_goes_on(start: Forecaster, tmp_path: Path) -> None:
     forecaster = Forecaster(H, members=2, steps=300, prior=None)
     forecaster.fit(table, start_from=start, checkpoint=path, progress=stop)
     assert told
-    assert "ended early" in note(forecaster, "stopped")
+    assert "stopped early" in note(forecaster, "stopped")
     forecaster.fit(table, start_from=start, checkpoint=path, resume=True)
     assert_same(forecaster, whole)
     other = fit(monthly(60, seed=5), members=2)
     for begin in (other, None):
-        with pytest.raises(DataError, match="with which the checkpoint began"):
+        with pytest.raises(DataError, match="as in the checkpoint"):
             forecaster.fit(table, start_from=begin, checkpoint=path, resume=True)
     assert_same(forecaster, whole)
 
@@ -184,7 +182,7 @@ def test_what_is_no_trained_forecaster_is_refused(start: Forecaster, tmp_path: P
     own = fit(table, members=2)
     before = own._state("test")
     wrong: list[tuple[Any, type[Exception], str]] = [
-        (Forecaster(H), ValueError, "is not fitted; fit it first"),
+        (Forecaster(H), ValueError, "is not fitted; call its fit"),
         (7, TypeError, "expected a fitted Forecaster or the path"),
         (tmp_path / "none", OSError, "none"),
         (_untrained(), ValueError, "without a training of its own"),
@@ -192,7 +190,7 @@ def test_what_is_no_trained_forecaster_is_refused(start: Forecaster, tmp_path: P
     for one, kind, says in wrong:
         with pytest.raises(kind, match=says):
             own.fit(table, start_from=one)
-    with pytest.raises(DataError, match="expected one row every month, as in fit"):
+    with pytest.raises(DataError, match="expected one row every month as in fit"):
         own.fit(monthly(60, freq="D"), start_from=start)
     with pytest.raises(DataError, match="found whole numbers, expected dates"):
         own.fit(table.assign(ds=np.tile(np.arange(60), 30)), start_from=start)

@@ -153,7 +153,7 @@ def test_static_covariates_are_in_a_table_as_for_predict() -> None:
     before = forecaster.predict()
     with pytest.raises(DataError, match='no column "kind"'):
         forecaster.update(later)
-    with pytest.raises(DataError, match="found no row of series"):
+    with pytest.raises(DataError, match="has no row for series"):
         forecaster.update(later, static_df=static[:3])
     same(forecaster.predict(), before)
     same(forecaster.update(later, static_df=static).predict(), expected)
@@ -231,15 +231,18 @@ def test_bad_series_are_left_out_where_fit_does_so() -> None:
 
 REFUSED: list[tuple[Callable[[pd.DataFrame], Any], str]] = [
     (lambda rows: one(rows[rows.unique_id == "s01"].dropna().ds.iloc[0], -5), "twice with differ"),
-    (lambda rows: one("2024-01-17"), "expected one row every month, as in fit"),
+    (lambda rows: one("2024-01-17"), "expected one row every month as in fit()"),
     (lambda rows: one(y=np.inf), "found inf, expected a finite number"),
     (lambda rows: one(y=1e101), "rescale it"),
-    (lambda rows: one(name=7), "found ids that are whole numbers, expected text, as in fit"),
-    (lambda rows: one().assign(ds=[12]), "found whole numbers, expected dates, as in fit"),
-    (lambda rows: one().assign(ds=pd.to_datetime(["2024-01-01"], utc=True)), "expected none, as"),
+    (lambda rows: one(name=7), "found ids that are whole numbers, expected text as in fit()"),
+    (lambda rows: one().assign(ds=[12]), "found whole numbers, expected dates as in fit()"),
+    (
+        lambda rows: one().assign(ds=pd.to_datetime(["2024-01-01"], utc=True)),
+        "expected none as in fit",
+    ),
     (lambda rows: one().drop(columns="y"), 'found no column "y"'),
-    (lambda rows: one()[:0], "without rows"),
-    (lambda rows: one(name="new", y=np.nan), "found no value in any of its rows"),
+    (lambda rows: one()[:0], "the table has no rows"),
+    (lambda rows: one(name="new", y=np.nan), "none of its rows has a value"),
     (lambda rows: pd.concat([one(y=1.0), one(y=2.0)]), "twice with different values"),
     (lambda rows: panel_from_frame(rows), "found a Panel, expected a data frame"),
     (lambda rows: [1, 2], "expected a data frame"),

@@ -12,7 +12,18 @@ import pytest
 from memattn.jax import CrossAttention, HierarchicalAttention
 from memattn.layer_options import PAIR_ROUTES
 
-from ..pairs import CASES, INPUTS, KINDS, both, golden, inputs, small, step_masks, with_biases
+from ..pairs import (
+    CASES,
+    INPUTS,
+    KINDS,
+    both,
+    golden,
+    inputs,
+    on_jax_some,
+    small,
+    step_masks,
+    with_biases,
+)
 
 TWINS: dict[str, Any] = {"cross": CrossAttention, "hierarchical": HierarchicalAttention}
 LIMITS = [("float64", (1e-12, 1e-12)), ("float32", (3e-6, 6e-6))]
@@ -106,8 +117,12 @@ def check_golden(case: str, dtype: str, limits: tuple[float, float], route: Any 
         assert_close(found, gradient, limits[1], max(np.abs(gradient).max(), 1e-3))
 
 
-@pytest.mark.parametrize(("dtype", "limits"), LIMITS)
-@pytest.mark.parametrize("case", [case for case in CASES if not case.startswith("uniform_")])
+@pytest.mark.parametrize(
+    ("case", "dtype", "limits"),
+    on_jax_some(
+        (case, *limits) for case in CASES if not case.startswith("uniform_") for limits in LIMITS
+    ),
+)
 def test_golden(case: str, dtype: str, limits: tuple[float, float]) -> None:
     with jax.enable_x64(dtype == "float64"):
         check_golden(case, dtype, limits)

@@ -109,7 +109,7 @@ def test_masked_tokens_read_as_before() -> None:
 
 def test_a_model_that_is_not_built() -> None:
     model = Holder()
-    with pytest.raises(ValueError, match="found no weights, expected a model that is built"):
+    with pytest.raises(ValueError, match="this layer is not built; call the model first"):
         replace(model)
     assert type(model.first) is Twin
 

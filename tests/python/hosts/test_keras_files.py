@@ -157,7 +157,7 @@ def test_num_heads_has_to_come_from_somewhere() -> None:
     if not KERAS_3:
         with (
             published_as_ours(),
-            pytest.raises(ValueError, match="memory_augmented_attention: found no num_heads in"),
+            pytest.raises(ValueError, match="memory_augmented_attention: the file lacks num_heads"),
         ):
             keras.models.load_model(GOLDEN / "keras2.keras", compile=False)
     with published_as_ours(num_heads=5):

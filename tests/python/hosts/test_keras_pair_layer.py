@@ -1,5 +1,6 @@
 """CrossAttention and HierarchicalAttention for Keras: golden values, the NumPy layers, masks."""
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,18 @@ import pytest
 from memattn.keras.host import KERAS_3, keras
 from memattn.layer_options import PAIR_ROUTES
 
-from ..pairs import CASES, KINDS, WIDTHS, both, golden, inputs, small, step_masks, with_biases
+from ..pairs import (
+    CASES,
+    KINDS,
+    WIDTHS,
+    both,
+    golden,
+    inputs,
+    on_jax_some,
+    small,
+    step_masks,
+    with_biases,
+)
 from .keras_pairs import CLASSES, check_against_numpy, check_scores, twin
 from .keras_support import BACKEND, WARNINGS_OF_KERAS, agree, numpy, run, tensor
 
@@ -19,7 +31,9 @@ EVERY_MASK = [f"mask_{kind}_every_mask" for kind in KINDS]
 
 @pytest.mark.parametrize(
     ("case", "dtype", "route", "limits"),
-    [(case, "float64", "auto", (1e-12, 1e-12)) for case in CASES if "uniform" not in case]
+    on_jax_some(
+        (case, "float64", "auto", (1e-12, 1e-12)) for case in CASES if "uniform" not in case
+    )
     + [
         (f"{kind}_uneven", "float32", route, (3e-6, 6e-6))
         for kind in KINDS
@@ -114,8 +128,9 @@ def test_a_causal_call_that_goes_on() -> None:
 
 
 @both
-@pytest.mark.parametrize("route", PAIR_ROUTES)
-@pytest.mark.parametrize("value", [np.nan, np.inf, 1e30])
+@pytest.mark.parametrize(
+    ("route", "value"), on_jax_some(itertools.product(PAIR_ROUTES, [np.nan, np.inf, 1e30]))
+)
 def test_what_a_masked_step_holds_reaches_nothing(kind: str, route: Any, value: float) -> None:
     reference = with_biases(small(kind, dtype="float64"))
     layer = twin(reference)
@@ -241,8 +256,10 @@ def test_dropout(kind: str) -> None:
     assert (numpy(again(x, training=True)) == first).all()
 
 
-@pytest.mark.parametrize("shape", [(0, 7, 4), (3, 0, 4), (3, 7, 0), (1, 1, 1)])
-@pytest.mark.parametrize("route", PAIR_ROUTES)
+@pytest.mark.parametrize(
+    ("shape", "route"),
+    on_jax_some(itertools.product([(0, 7, 4), (3, 0, 4), (3, 7, 0), (1, 1, 1)], PAIR_ROUTES)),
+)
 def test_small_calls(shape: tuple[int, int, int], route: Any) -> None:
     layer = twin(with_biases(small("cross")))
     layer.route = route

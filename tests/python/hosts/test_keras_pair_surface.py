@@ -73,7 +73,7 @@ def test_params(kind: str) -> None:
     assert CLASSES[kind](**params).get_params() == params
     layer.set_params(num_heads=3).build([(None, None, 5), (None, None, 3)])
     assert layer.count_params() == sum(weight.size for weight in layer.get_weights())
-    with pytest.raises(ValueError, match="found units for a layer that has its weights"):
+    with pytest.raises(ValueError, match="cannot change units after the layer is built"):
         layer.set_params(units=7)
     with pytest.raises(ValueError, match="found parameter 'memory_size', expected one of"):
         layer.set_params(memory_size=7)
@@ -96,7 +96,7 @@ def test_summary(kind: str) -> None:
 def test_save_and_load(kind: str, tmp_path: Path) -> None:
     layer = CLASSES[kind](6, 2, key_dim=4, dropout=0.1, fully_masked="uniform")
     path = tmp_path / "layer.safetensors"
-    with pytest.raises(ValueError, match="found a layer without weights"):
+    with pytest.raises(ValueError, match="this layer is not built"):
         layer.save(path)
     y = output(layer, kind)
     assert layer.save(path)
@@ -120,7 +120,7 @@ def test_save_and_load(kind: str, tmp_path: Path) -> None:
     assert third.load(tmp_path / "options.json", format="json")
     assert (third.key_dim, third.fully_masked, third.built) == (4, "uniform", False)
     (tmp_path / "bad.json").write_text('{"units": 6}')
-    with pytest.raises(ValueError, match="found no num_heads"):
+    with pytest.raises(ValueError, match="the file lacks num_heads"):
         third.load(tmp_path / "bad.json", format="json")
 
 

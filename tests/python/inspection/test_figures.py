@@ -34,9 +34,9 @@ def draw(inspection: Inspection) -> Figure:
 def test_what_it_shows() -> None:
     found = inspect_layer(make_layer((5, 6, 2, None, None)))
     figure = draw(found)
-    usage, norms = panel(figure, "how much is read"), panel(figure, "how large slots are")
-    cosines = panel(figure, "how alike slots are")
-    selectivity = panel(figure, "how many slots a token reads")
+    usage, norms = panel(figure, "share of attention"), panel(figure, "norm of each slot")
+    cosines = panel(figure, "similarity of slots")
+    selectivity = panel(figure, "number of slots that a token reads")
     order = found.by_usage
     np.testing.assert_allclose(
         usage.images[0].get_array(), 100 * found.reading.usage[:, order].T, rtol=1e-6
@@ -50,7 +50,9 @@ def test_what_it_shows() -> None:
     widths = [bar.get_width() for bar in selectivity.patches]
     np.testing.assert_allclose(widths, found.reading.effective_slots)
     shown = words(figure)
-    assert "a.safetensors: 6 slots of 5 units, 2 heads, read with 4,096 standard normal" in shown
+    assert (
+        "a.safetensors: 6 slots of 5 units, 2 heads, attention with 4,096 standard normal" in shown
+    )
     assert "most used slots are shown" not in shown
 
 
@@ -58,18 +60,18 @@ def test_what_it_shows() -> None:
 @pytest.mark.parametrize("initializer", ["normal", "zeros"])
 def test_every_shape_is_drawn_without_a_warning(shape: tuple, initializer: str) -> None:
     figure = draw(inspect_layer(make_layer(shape, memory_initializer=initializer)))
-    nowhere = "no slot has a direction" in words(figure)
+    nowhere = "all slots are zero or not finite" in words(figure)
     assert nowhere == (initializer == "zeros")
 
 
 def test_very_many_slots_and_heads() -> None:
     layer = make_layer((2, MAX_SLOTS + 1, MAX_HEADS + 1, None, None))
     figure = draw(inspect_layer(layer))
-    usage = panel(figure, "how much is read").images[0].get_array()
+    usage = panel(figure, "share of attention").images[0].get_array()
     assert usage.shape == (MAX_SLOTS, MAX_HEADS)
     shown = words(figure)
-    assert f"The {MAX_SLOTS} most used slots are shown" in shown
-    assert f"The first {MAX_HEADS} heads are shown" in shown
+    assert f"Only the {MAX_SLOTS} most used slots are shown" in shown
+    assert f"Only the first {MAX_HEADS} heads are shown" in shown
 
 
 def test_weights_that_are_not_finite_are_drawn() -> None:
@@ -91,7 +93,7 @@ def test_dead_slots_are_marked() -> None:
 
     found = inspect_layer(change(layer, memory=shun, key_kernel=one, query_bias=one))
     figure = draw(found)
-    colors = [bar.get_facecolor() for bar in panel(figure, "how large slots are").patches]
+    colors = [bar.get_facecolor() for bar in panel(figure, "norm of each slot").patches]
     assert len(set(colors[:4])) == len(set(colors[4:])) == 1
     assert colors[0] != colors[4]
     assert found.by_usage[4:] == [1, 4]

@@ -91,7 +91,7 @@ def test_no_key_differs(name: str) -> None:
     found = {finding.name: finding for finding in diagnose(layer).findings}
     finding = found["uniform-attention"]
     assert finding.severity == "error"
-    assert "does not depend on the step that reads" in finding.meaning
+    assert "does not depend on the query" in finding.meaning
     assert finding.evidence["entropy"] == pytest.approx(np.log(16), rel=1e-6)
     assert ("source-not-read" in found) == (name == "source2_kernel")
 
@@ -100,7 +100,7 @@ def test_a_side_whose_steps_are_all_alike() -> None:
     layer = changed(well("hierarchical"), key_kernel=zero)
     finding = only(diagnose(layer))
     assert finding.name == "uniform-attention"
-    assert finding.found.startswith("long side: every step reads all steps alike")
+    assert finding.found.startswith("long side: every query step attends to all key steps equally")
     assert finding.evidence["side"] == "long"
 
 
@@ -109,7 +109,7 @@ def test_an_output_that_does_not_depend_on_its_query(kind: str) -> None:
     layer = changed(well(kind), query_kernel=zero)  # its bias stays: keys differ, queries do not
     finding = only(diagnose(layer))
     assert (finding.name, finding.severity) == ("query-ignored", "error")
-    assert "the output does not depend on its query" in finding.meaning
+    assert "the output does not depend on the query" in finding.meaning
     first, second = inputs(kind)
     _, scores = layer(first, second, return_attention_scores=True)
     long = scores if kind == "cross" else scores[1]
@@ -131,7 +131,7 @@ def test_equal_keys_in_the_data(kind: str) -> None:
     second[:] = second[:, :1]
     found = diagnose(well(kind), (first, second)).findings
     assert [finding.name for finding in found] == ["uniform-attention"]
-    assert "look at the data first" in found[0].advice
+    assert "First check the data" in found[0].advice
 
 
 @pytest.mark.parametrize("name", ["value_kernel", "output_kernel"])
@@ -201,7 +201,7 @@ def test_one_step_to_read_is_not_judged(kind: str) -> None:
     diagnosis = diagnose(well(kind), (first, second))
     count = 1 if kind == "cross" else 2
     assert names(diagnosis) == ["single-step"] * count
-    assert "does not depend on the step that reads" in diagnosis.findings[0].meaning
+    assert "does not depend on the query" in diagnosis.findings[0].meaning
     assert diagnosis.healthy
     assert sum("exploding-logits" in name for name in diagnosis.not_judged) == count
 
@@ -210,7 +210,7 @@ def test_one_step_that_reads() -> None:
     first, second = inputs("cross", steps=1, keys=4)
     diagnosis = diagnose(well("cross"), (first, second))
     assert diagnosis.findings == []
-    assert diagnosis.not_judged == {"query-ignored": "sequences have one step that reads"}
+    assert diagnosis.not_judged == {"query-ignored": "there is only one query step"}
 
 
 @both

@@ -31,7 +31,7 @@ def test_what_it_shows(kind: str) -> None:
     assert len(figure.axes) == 4 * len(found.reading.attentions)  # with a scale
     for row, one in enumerate(found.reading.attentions):
         side = f"{one.name} side: " if one.name else ""
-        image = panel(figure, f"{side}what each step reads").images[0]
+        image = panel(figure, f"{side}attention of each step").images[0]
         np.testing.assert_allclose(image.get_array(), 100 * one.scores, rtol=1e-6)
         bars = [axes for axes in figure.axes if axes.patches]
         widths = [bar.get_width() for bar in bars[2 * row].patches]
@@ -40,14 +40,14 @@ def test_what_it_shows(kind: str) -> None:
         widths = [bar.get_width() for bar in bars[2 * row + 1].patches]
         expected = [head.logits[0] for head in heads] + [head.values[0] for head in heads]
         np.testing.assert_allclose(widths, expected)
-    assert f"a.npz: {found.name} of 6 units, 2 heads, read with 3 sequences" in words(figure)
+    assert f"a.npz: {found.name} of 6 units, 2 heads, attention with 3 sequences" in words(figure)
 
 
 @pytest.mark.parametrize("heads", [1, MAX_HEADS + 1])
 def test_every_size_is_drawn_without_a_warning(heads: int) -> None:
     layer = CrossAttention(2, heads, seed=0)
     figure = draw(inspect_layer(layer))
-    assert (f"The first {MAX_HEADS} heads are shown" in words(figure)) == (heads > MAX_HEADS)
+    assert (f"Only the first {MAX_HEADS} heads are shown" in words(figure)) == (heads > MAX_HEADS)
     one = np.ones((1, 1, 2))
     draw(inspect_layer(layer, (one, one)))
     many = np.ones((1, MAP_STEPS + 1, 2))

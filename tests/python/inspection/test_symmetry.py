@@ -185,7 +185,7 @@ def test_what_a_jitter_cannot_repair_is_refused() -> None:
     spoiled = refusal(change(collapsed((5, 4, 2, None, None)), query_bias=set_nan))
     assert spoiled.kind == "cannot-repair"
     assert "NaN or infinity in the weights: 5 in query.bias" in str(spoiled)
-    assert "Go back to an earlier file" in str(spoiled)
+    assert "Return to an earlier checkpoint" in str(spoiled)
     huge = make_layer((5, 4, 2, None, None))
     huge.set_weights({name: np.full(w.shape, 1e30) for name, w in huge.weights.items()})
     assert "output" in str(refusal(huge))
@@ -196,7 +196,7 @@ def test_slots_too_large_for_so_small_a_jitter_are_refused() -> None:
     layer.set_weights({"memory": 1e9 * layer.weights["memory"]})
     error = refusal(layer, max_change=1e-30)
     assert error.kind == "cannot-repair"
-    assert "no jitter separates in float32" in str(error)
+    assert "no jitter in float32 can separate the identical slots" in str(error)
 
 
 def test_an_output_of_zero_allows_no_change() -> None:

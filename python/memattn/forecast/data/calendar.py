@@ -59,7 +59,7 @@ def check_calendar(calendar: object, country: object) -> None:
         expected = 'the code of a country such as "NO"'
         raise TypeError(f"country: found {country!r}, expected {expected}")
     if not calendar:
-        problem = f"found {quoted(country)} without a calendar; pass calendar=True"
+        problem = f"{quoted(country)} needs a calendar; pass calendar=True"
         raise DataError("option", problem, argument="country")
     holidays_of(country, [])
 
@@ -90,7 +90,7 @@ def holidays_of(country: str, years: list[int]) -> npt.NDArray[np.datetime64]:
         near = difflib.get_close_matches(code, known, n=3, cutoff=0.5)
         hint = f"; did you mean {', '.join(map(quoted, near))}?" if near else ""
         problem = f"found {quoted(country)}, expected the code of a country such as "
-        problem += f'"DE", "GB", "NO" or "US", or of a part of one such as "DE-BY"{hint}'
+        problem += f'"DE", "GB", "NO" or "US", or of a part of a country such as "DE-BY"{hint}'
         raise DataError("option", problem, argument="country")
     try:
         days = package.country_holidays(code, subdiv=part or None, years=years)
@@ -133,7 +133,7 @@ def calendar_columns(
         Rows that are numbered, or times after the year 9999.
     """
     if panel.frequency.unit in COUNTED:
-        problem = "found numbered rows, which have no calendar; expected times, or pass "
+        problem = "numbered rows have no calendar; use a column of dates, or pass "
         raise DataError("option", problem + "{calendar}False", argument="calendar")
     clock = _clock(panel, ahead)
     days, place = _distinct(clock // DAY)
@@ -187,7 +187,7 @@ def check_calendar_of_fit(found: Covariates, fitted: Covariates | None) -> None:
     names = [[column.name for column in some if column.role == CALENDAR] for some in columns]
     if names[0] != names[1]:
         has, expected = (", ".join(map(quoted, some)) or "none" for some in names)
-        problem = f"found the parts of the calendar {has}, expected {expected}, as in fit"
+        problem = f"found the calendar columns {has}, expected {expected} as in fit()"
         raise DataError("option", problem, argument="calendar")
 
 

@@ -76,7 +76,7 @@ class Roles:
         seen: dict[str | None, str] = {}
         for argument, name, usual in roles:
             if name is not None and name in seen:
-                problem = f"found the column {quoted(name)}, which is {seen[name]} too"
+                problem = f"{quoted(name)} is already {seen[name]}"
                 problem += "; name another column"
                 raise DataError("option", problem, column=name, argument=argument)
             seen[name] = argument
@@ -84,7 +84,7 @@ class Roles:
                 check_name(columns, argument, name)
         for argument, _, name in self.covariates:
             if name in seen:
-                problem = f"found the column {quoted(name)}, which is {seen[name]} too"
+                problem = f"{quoted(name)} is already {seen[name]}"
                 problem += "; name another column"
                 raise DataError("option", problem, column=name, argument=argument)
             check_name(columns, argument, name, tuple(seen))
@@ -138,7 +138,7 @@ def choose(columns: Columns, asked: Roles) -> LongRows:
     """
     asked.check(columns)
     if columns.rows == 0:
-        raise DataError("no-rows", "found a table without rows, expected rows")
+        raise DataError("no-rows", "the table has no rows")
     if isinstance(columns, TextColumns):
         check_header(columns.header)
     targets, id_col, time_col = asked.targets, asked.id_col, asked.time_col
@@ -146,8 +146,8 @@ def choose(columns: Columns, asked: Roles) -> LongRows:
     if not has_ids and not (has_times and len(targets) == 1 and targets[0] in columns.names):
         return _choose_wide(columns, asked)
     if len(targets) > 1:
-        found = f"found {len(targets)} names and the column of ids {quoted(id_col or '')}"
-        problem = f"{found}, expected one name: such a table is long"
+        found = f"found {len(targets)} names, expected one: the column {quoted(id_col or '')} names"
+        problem = f"{found} the series, so the table is long"
         raise DataError("option", problem, column=targets[1], argument="target_col")
     if not has_times:
         others = asked.others(columns, id_col, targets[0])
@@ -170,7 +170,7 @@ def _choose_wide(columns: Columns, asked: Roles) -> LongRows:
         years = [] if found is None else [n for n in numeric if n != found and n.lower() in PARTS]
         if found is not None and years and number_kind(numbers[found]) == "years":
             parts = " and ".join(quoted(name) for name in (found, *years))
-            problem = f"found dates in several columns, {parts}; expected one column of dates, "
+            problem = f"the dates are split over the columns {parts}; join them in one column, "
             raise DataError("split-dates", problem + "such as 2020-01-31 or 2020-01", column=found)
     if found is None:
         check_unread_dates(columns, [name for name in others if name not in numeric])
@@ -188,7 +188,7 @@ def _choose_wide(columns: Columns, asked: Roles) -> LongRows:
     if not series:
         check_unread_numbers(columns, left)
         have = _listed(columns.names)
-        problem = f"found no column of numbers to forecast among {have}, expected at least one"
+        problem = f"there is no numeric column to forecast among {have}"
         problem += f"; left out: {_listed(left, why)}" if why else ""
         raise DataError("no-target", problem)
     if asked.id_col is not None:
@@ -251,8 +251,8 @@ def _check_misprints(columns: Columns, name: str, numbers: np.ndarray) -> None:
         bad = misfits(numbers, kind)
         if bad.sum() <= FEW * len(numbers):
             row = int(np.argmax(bad))
-            problem = f"found {numbers[row]}, which is no date of the form {kind} as the other rows"
-            raise columns.error("not-a-date", f"{problem} have; correct it", row, name)
+            problem = f"found {numbers[row]}, expected a date of the form {kind} as in other rows"
+            raise columns.error("not-a-date", problem, row, name)
 
 
 def check_header(header: Sequence[str]) -> None:
@@ -267,8 +267,8 @@ def check_header(header: Sequence[str]) -> None:
     if dates or (names and all(_is_number(name) for name in names) and not counted):
         first = quoted((dates or names)[0])
         problem = (
-            f"found {first} in the first line, expected the names of the columns; add a line such "
-            'as "date,sales" above it, or transpose a table whose series are in rows'
+            f"found {first} in the first line, expected column names; add a line such as "
+            '"date,sales" above it, or transpose the table if each series is a row'
         )
         raise DataError("no-header", problem, line=1)
 
@@ -312,5 +312,5 @@ def check_name(
             )
         raise DataError("missing-column", problem, column=name, argument=argument)
     if columns.names.count(name) > 1:
-        problem = f"found the column {quoted(name)} twice, expected it once"
+        problem = f"there are two columns {quoted(name)}; rename or remove one"
         raise DataError("duplicate-column", problem, column=name, argument=argument)

@@ -191,9 +191,9 @@ def check_ids(columns: Columns, others: Iterable[str], values: Mapping[str, Arra
         if clock.repeats and repeat and (pairs := clock.different(codes)) > most:
             best, most, said = name, pairs, shown
     if best and most < columns.rows:
-        said += "; one column alone does not tell the rows of a time apart, so join those that do"
+        said += "; no single column tells rows of the same time apart, so join the columns that do"
     if best:
-        raise _asked(columns, f"found times that stand in several rows, and {said}", best)
+        raise _asked(columns, f"several rows have the same time, and {said}", best)
 
 
 def _candidates(
@@ -233,7 +233,7 @@ def _candidates(
 
 def _asked(columns: Columns, found: str, name: str) -> DataError:
     if not columns.is_numeric(name) and TIME_OF_DAY.fullmatch(str(columns.ids(name).values[0])):
-        problem = "found the time of day in a column of its own; join it with the date, as in "
+        problem = "the time of day is in a separate column; join it with the date, as in "
         return DataError("split-dates", problem + "2020-01-31 13:00", column=name)
     problem = (
         f"{found}: if {quoted(name)} says which series a row belongs to, pass it as {{id_col}}; if "
@@ -250,7 +250,7 @@ def check_unread_dates(columns: Columns, names: Iterable[str]) -> None:
         except (DataError, TypeError, IndexError):
             continue
         if LIKE_A_DATE.match(cell):
-            problem = f"found {quoted(cell)}, which looks like a date in a form that is not read; "
+            problem = f"{quoted(cell)} looks like a date in an unsupported format; "
             problem += (
                 "write dates such as 2020-01-31 or 2020-01-31 13:00, and weeks such as 2020-W05"
             )

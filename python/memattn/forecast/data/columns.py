@@ -68,7 +68,7 @@ class Times:
     dtype : object
         The caller's type of column; None for text.
     style : Style, optional
-        How times in text are written; None for times that were not text.
+        Format of times in text; None if times were not text.
     note : str
         What was done to them, or empty.
     """
@@ -193,7 +193,7 @@ class TextColumns(Columns):
         codes, cells = self.cells(name)
         if "" in cells:
             row = int(np.argmax(codes == cells.index("")))
-            raise self.error("missing-id", "found an empty id, expected one", row, name)
+            raise self.error("missing-id", "the id is missing", row, name)
         return sorted_ids(codes, cells)
 
     def is_numeric(self, name: str) -> bool:
@@ -366,7 +366,7 @@ def parse_times(
             raise failure
         if moments and (moment.offset is None) != (moments[0].offset is None):
             found, wanted = ("a", "none") if moments[0].offset is None else ("no", "one")
-            problem = f"found {found} zone offset, expected {wanted} as in the rows before"
+            problem = f"found {found} zone offset, expected {wanted} as in the rows above"
             raise error(first_row(k), ("mixed-zones", problem))
         moments.append(moment)
     is_text = isinstance(cells[0], str)
@@ -401,13 +401,13 @@ def _no_date(text: Any, texts: Sequence[Any], day_first: bool | None) -> str:
         return f"found {found}, expected {EXPECTED_DATE}"
     if day_first is not None:
         order = "the day first" if day_first else "the month first"
-        return f"found {found}, expected dates with {order}, as {{day_first}}{day_first} says"
+        return f"found {found}, expected dates with {order}, because of {{day_first}}{day_first}"
     possible = set.intersection(*(set(one) for one in map(_orders, texts) if one))
     if len(possible) == 2:
         which = "pass {day_first}True if the day comes first, {day_first}False if the month does"
-        return f"found {found}, expected a date of one meaning; {which}"
+        return f"{found} is ambiguous; {which}"
     if not possible:
-        return f"found {found}, expected the order of day and month as in the other rows"
+        return f"found {found}, expected the same order of day and month as in the other rows"
     (first,) = possible
     order = "day" if first else "month"
     return (

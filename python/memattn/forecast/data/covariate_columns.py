@@ -79,9 +79,9 @@ def covariate_lists(
     seen: dict[str, str] = {}
     for argument, _, name in lists:
         if name in seen:
-            problem = f"found the column {quoted(name)} in {seen[name]} too, expected it in one"
+            problem = f"{quoted(name)} is also in {seen[name]}; list it once"
             if seen[name] == argument:
-                problem = f"found the column {quoted(name)} twice, expected it once"
+                problem = f"{quoted(name)} is listed twice; list it once"
             raise DataError("option", problem, column=name, argument=argument)
         seen[name] = argument
     return lists
@@ -100,12 +100,12 @@ def covariates_of_fit(lists: CovariateLists, fitted: Covariates | None) -> dict[
     found = {name: (role, argument) for argument, role, name in lists}
     for name, (role, argument) in found.items():
         if name not in known or known[name].role != role:
-            problem = f"found {quoted(name)}, which is none of these covariates of fit"
+            problem = f"{quoted(name)} is not one of these covariates in fit()"
             problem += f"; expected {_listed(known.values(), role)}"
             raise DataError("option", problem, column=name, argument=argument)
     for name, column in known.items():
         if name not in found:
-            problem = f"found no {quoted(name)}, expected the covariates of fit, "
+            problem = f"lacks {quoted(name)}; expected the covariates of fit(), "
             problem += _listed(known.values(), column.role)
             raise DataError("option", problem, argument=f"{column.role}_exog_list")
     return known
@@ -122,7 +122,7 @@ def _names(argument: str, names: Any) -> tuple[str, ...]:
         return (names,)
     found = tuple(names) if hasattr(names, "__iter__") and not isinstance(names, Mapping) else None
     if found is None or not all(isinstance(name, str) and name for name in found):
-        raise TypeError(f"{argument}: found {names!r}, expected a list of names of columns")
+        raise TypeError(f"{argument}: found {names!r}, expected a list of column names")
     return found
 
 
@@ -206,7 +206,7 @@ def read_covariate(
             return _categories(columns, name, codes, cells, known)
     values = columns.numbers(name, booleans=True)
     if known and not np.isnan(values).all():
-        problem = f"found {kind}s, expected text as in fit, such as {quoted(known[0])}"
+        problem = f"found {kind}s, expected text as in fit(), such as {quoted(known[0])}"
         raise columns.error("other-type", problem, int(np.argmax(~np.isnan(values))), name)
     return Covariate(name, ""), values
 
@@ -221,7 +221,7 @@ def _kind_of_text(columns: Columns, name: str, codes: Ticks, cells: Sequence[Any
     if mostly_dates(codes, cells):
         row = int(np.argmax([category_of(cells[code]) is not None for code in codes]))
         problem = f"found the date {quoted(str(cells[codes[row]]))}, expected numbers, booleans or "
-        problem += "categories; pass {calendar}True for the parts of the calendar"
+        problem += "categories; pass {calendar}True to use parts of the date as covariates"
         failure = columns.error("not-a-covariate", problem, row, name)
         failure.argument = "calendar"
         raise failure
@@ -245,7 +245,7 @@ def _categories(
     try:
         "".join(categories).encode()
     except UnicodeEncodeError:
-        problem = "found a category with half a surrogate pair, expected Unicode text"
+        problem = "a category has an unpaired surrogate, which is not valid Unicode"
         raise DataError("not-a-covariate", problem, column=name) from None
     place = {text: float(k) for k, text in enumerate(categories)}
     values = np.array(

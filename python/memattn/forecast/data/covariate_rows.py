@@ -82,7 +82,7 @@ def check_covariates(rows: LongRows, steps: Ticks, seen: Flags | None = None) ->
         missing = needed & np.isnan(values)
         if column.role == FUTR and (missing & ahead).any():
             row = int(np.argmax(missing & ahead))
-            what = "a category; write a word for none" if column.categories else "a number"
+            what = "a category; use a word such as none" if column.categories else "a number"
             problem = f"found an empty cell at {rows.when(int(rows.ticks[row]))}, expected {what}"
             raise rows.error("missing-covariate", problem, row, column=column.name)
         if column.role in (FUTR, HIST) and missing.any():

@@ -80,10 +80,8 @@ class Covariates:
         names = {column.name: column for column in self.columns}
         for column in columns:
             if column.name in names:
-                problem = (
-                    f"found the column {quoted(column.name)}, which is a part of the calendar "
-                )
-                problem += "too; rename it"
+                problem = f"the column {quoted(column.name)} has the name of a calendar column; "
+                problem += "rename it"
                 argument = f"{names[column.name].role}_exog_list"
                 raise DataError("option", problem, column=column.name, argument=argument)
         both = np.hstack([self.values, values]) if self.columns else values

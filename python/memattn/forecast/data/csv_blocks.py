@@ -66,7 +66,7 @@ class CsvBlocks:
         self.shows_comma = self.shows_point = False
         self._blocks = _whole_lines(path)
         first = next(self._blocks, b"")
-        if not first.strip():
+        if not first or first.isspace():
             raise empty_error(path)
         self._wide = first.startswith(WIDE)
         self._left = first if self._wide else first.removeprefix(BOM)
@@ -81,7 +81,8 @@ class CsvBlocks:
         self._plain = _pattern(self.delimiter)
         simple = newline and text.strip() and "\r" not in text and "\ufffd" not in text
         if simple and not self._wide and _matches(self._plain, line + newline):
-            self._look(text)
+            if self._looks:
+                self._look(text)
             cells = next(csv.reader([text], delimiter=self.delimiter))
             self._left, self._lines, self._header_line = rest, 1, 1
         else:
@@ -113,7 +114,7 @@ class CsvBlocks:
             if table is None:
                 self._rows = self._by_csv()
                 break
-            if not (self.shows_comma and self.shows_point):
+            if self._looks:
                 self._look(self._left.decode())
             self._lines += self._left.count(b"\n")
             rows += table.num_rows
@@ -172,7 +173,7 @@ class CsvBlocks:
         for number, line in enumerate(lines, self._lines + 1):
             if "\0" in line:
                 raise nul_error(self.path, number)
-            if not (self.shows_comma and self.shows_point):
+            if self._looks:
                 self._look(line)
             yield line
 
@@ -201,10 +202,13 @@ class CsvBlocks:
         if len(row) != self._width and (len(row) < width or said_cells(row) > width):
             raise ragged_error(self.path, line, len(row), self._header_line, self.names)
 
+    @property
+    def _looks(self) -> bool:
+        """Whether there may be decimal commas, and not all has been seen."""
+        return self.delimiter != "," and not (self.shows_comma and self.shows_point)
+
     def _look(self, text: str) -> None:
         """Looks for decimal commas and points, as `decimal_comma` does."""
-        if self.delimiter == ",":
-            return
         if not self.shows_comma and "," in text:
             self.shows_comma = COMMA_CELL.search(text) is not None
         if not self.shows_point and "." in text:
@@ -243,6 +247,9 @@ def _pattern(delimiter: str) -> str:
 
 
 def _matches(pattern: str, block: bytes) -> bool:
+    """Whether each cell is without a quote, or quoted as a whole on one line."""
+    if b'"' not in block:
+        return b"\r" not in block or block.count(b"\r") == block.count(b"\r\n")
     found: bool = pc.match_substring_regex(pa.array([block], pa.large_binary()), pattern=pattern)[
         0
     ].as_py()

@@ -36,7 +36,7 @@ def fill(rows: LongRows, spacing: Spacing, counted: Flags) -> tuple[Array, Ticks
     counts = np.add.reduceat(known.astype(np.int64), rows.offsets[:-1])
     if np.any(counts == 0):
         row = int(rows.offsets[np.argmax(counts == 0)])
-        raise rows.error("no-values", "found no value in any of its rows, expected some", row)
+        raise rows.error("no-values", "none of its rows has a value", row)
     at, (first, last) = np.flatnonzero(known), rows.ends()
     _check_share(rows, known, steps, counted, first)
     lengths = steps[last] - steps[first] + 1
@@ -95,8 +95,8 @@ def _note_missing(rows: LongRows, known: Flags, steps: Ticks, first: Ticks, last
         if count := int(cut.sum()):
             series = plural(len(np.unique(rows.codes[cut])), "series", "series")
             text = f"{plural(count, 'row')} without a value {where} value of {series}"
-            rows.note("ends", f"{text}, first {rows.row(int(np.argmax(cut)))}: cut off", count)
-    how = "filled on the straight line between their neighbours"
+            rows.note("ends", f"{text}, first {rows.row(int(np.argmax(cut)))}: removed", count)
+    how = "filled by linear interpolation"
     empty = ~(known | before | after | future)
     if count := int(empty.sum()):
         place = rows.row(int(np.argmax(empty)))

@@ -71,7 +71,7 @@ def frame_columns(frame: Any, wanted: Sequence[str] = (), file: Path | None = No
     except nw.exceptions.DuplicateError:
         names = [str(name) for name in getattr(frame, "column_names", frame.columns)]
         twice = next(name for name in names if names.count(name) > 1)
-        problem = f"found the column {quoted(twice)} twice, expected different names"
+        problem = f"there are two columns {quoted(twice)}; rename or remove one"
         raise DataError("duplicate-column", problem, file=file, column=twice) from None
     if isinstance(found, nw.LazyFrame):
         found = found.collect()
@@ -125,7 +125,7 @@ class FrameColumns(Columns):
     def ids(self, name: str) -> Ids:
         """The column as ids: text or whole numbers, as such or as categories."""
         self._check_single(name)
-        column = self._filled(name, "missing-id", "found no id, expected one")
+        column = self._filled(name, "missing-id", "the id is missing")
         if not (column.dtype.is_integer() or column.dtype == nw.Object or _is_text(column.dtype)):
             self._refuse("mixed-ids", f"ids of the type {self._dtype(name)}", name, IDS)
         codes, cells = self.cells(name)
@@ -144,7 +144,7 @@ class FrameColumns(Columns):
     def times(self, name: str, day_first: bool | None = None) -> Times:
         """The column as dates or whole numbers."""
         self._check_single(name)
-        column = self._filled(name, "not-a-date", "found no time, expected one in every row")
+        column = self._filled(name, "not-a-date", "the time is missing")
         kind, dtype = column.dtype, self._dtype(name)
         if isinstance(kind, nw.Datetime):
             given = getattr(dtype, "tz", None) or kind.time_zone  # pandas' own, or a text
@@ -180,14 +180,14 @@ class FrameColumns(Columns):
         if unit == "ns":
             bad = ticks % 1000 != 0
             if bad.any():
-                problem = "found a time between two microseconds, expected whole ones"
+                problem = "the time has fractions of a microsecond; round it"
                 raise self.error("not-a-date", problem, int(np.argmax(bad)), name)
             return np.asarray(ticks // 1000, dtype=np.int64)
         tick = TICK[unit]
         first, last = FIRST // tick, LAST // tick
         if len(ticks) and (ticks.min() < first or ticks.max() > last):
             row = int(np.argmax((ticks < first) | (ticks > last)))
-            problem = "found a time far away, expected a year from 1 to 9999"
+            problem = "the time is out of range, expected a year from 1 to 9999"
             raise self.error("not-a-date", problem, row, name)
         return np.asarray(ticks if tick == 1 else ticks * np.int64(tick), dtype=np.int64)
 

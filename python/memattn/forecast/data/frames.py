@@ -1,4 +1,4 @@
-"""Forecasts of a panel as the caller's kind of table, with nixtla's columns."""
+"""Forecasts of a panel as a table of the caller's library, with nixtla's column names."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Intervals: TypeAlias = Mapping[float, tuple[Array, Array]]
 
 @dataclass(frozen=True, eq=False)
 class Forecasts:
-    """What comes after the last value of each series of a panel.
+    """Forecasts of the rows after each series of a panel.
 
     Attributes
     ----------
@@ -39,7 +39,7 @@ class Forecasts:
     values : array (N, horizon)
         The forecasts.
     intervals : mapping
-        For each level in percent the two ends (N, horizon).
+        The lower and upper bounds (N, horizon) for each level in percent.
     """
 
     panel: Panel
@@ -60,13 +60,13 @@ def forecast_frame(
     Parameters
     ----------
     panel : Panel
-        What was forecast.
+        The panel that was forecast.
     forecasts : array (N, horizon)
-        The values after the last one of each series.
+        Forecasts of the rows after each series.
     intervals : mapping, optional
-        For each level in percent the lower and upper bounds (N, horizon).
+        The lower and upper bounds (N, horizon) for each level in percent.
     model : str
-        What the forecast column is called.
+        Name of the forecast column.
     kind : str, optional
         As in `to_table`. Default: the library that the panel came from; for a file pandas if it is
         installed, else Polars, else a `SmallTable`.
@@ -80,9 +80,9 @@ def forecast_frame(
     Raises
     ------
     ValueError
-        A shape that is not the panel's.
+        If a shape does not fit the panel.
     DataError
-        Times that the type cannot hold.
+        If the type cannot hold the times.
     """
     kind = kind or kind_of(panel)
     _check_shapes("forecast_frame", forecasts, intervals, len(panel), "N")
@@ -110,30 +110,30 @@ def cross_validation_frame(
     Parameters
     ----------
     panel : Panel
-        What was forecast.
+        The panel that was forecast.
     windows : Windows
-        Which values were forecast; the cutoff is the time of the last known one.
+        The windows that were forecast; the cutoff is the time of the last known row.
     forecasts : array (W, horizon)
-        The windows' forecasts; rows after the end of a series are left out.
+        Forecasts of the windows; rows after the end of a series are left out.
     intervals : mapping, optional
-        For each level in percent the lower and upper bounds (W, horizon).
+        The lower and upper bounds (W, horizon) for each level in percent.
     model, kind
         As in `forecast_frame`.
     with_cutoffs : bool
-        Whether there is the column of cutoffs.
+        Whether to include the column cutoff.
 
     Returns
     -------
     DataFrame, Table or SmallTable
-        As `forecast_frame`; y has the type of numbers that it came with.
+        As in `forecast_frame`; y has its original number type.
     """
     kind = kind or kind_of(panel)
     where, series, ends = "cross_validation_frame", windows.series, windows.ends
     _check_shapes(where, forecasts, intervals, len(series), "W")
     lengths = panel.lengths[series]
     if np.shape(ends) != np.shape(series) or np.any((ends < 1) | (ends > lengths)):
-        msg = f"{where}: windows: found ends outside of 1 to the lengths of the series"
-        raise ValueError(f"{msg}, expected one within them for each window")
+        msg = f"{where}: windows: found an end outside of its series"
+        raise ValueError(f"{msg}, expected ends from 1 to the length of each series")
     horizon = forecasts.shape[1]
     row = (ends[:, None] + np.arange(horizon)).ravel()
     window = np.repeat(np.arange(len(series)), horizon)
@@ -155,13 +155,13 @@ def cross_validation_frame(
 
 
 def series_frame(panel: Panel, series: Ticks, columns: Mapping[str, Any]) -> Any:
-    """A table of the ids of `series` (n,), places in the panel, and other columns (n,)."""
+    """Return a table of the ids of `series` (n,), indices in the panel, and other columns (n,)."""
     kind = kind_of(panel)
     return to_table({panel.form.id_col: _ids(panel, series, kind), **columns}, kind)
 
 
 def panel_frame(panel: Panel) -> Any:
-    """The panel's own rows as the caller's kind of table: unique_id, ds, y."""
+    """Return the rows of the panel as a table of the caller's library: unique_id, ds, y."""
     kind = kind_of(panel)
     columns = {
         panel.form.id_col: _ids(panel, np.repeat(np.arange(len(panel)), panel.lengths), kind),
@@ -247,7 +247,7 @@ def _times(panel: Panel, ticks: Ticks, kind: str) -> Any:
     if panel.frequency.unit in COUNTED:
         return _column(kind, ticks, dtype)
     if "ns" in str(dtype) and len(ticks) and np.abs(ticks).max() >= LONGEST_NS:
-        problem = f"found times after those that {dtype} can hold, expected the horizon before"
+        problem = f"the horizon reaches beyond the latest time that {dtype} can hold"
         raise DataError("time-overflow", problem)
     return _moments(kind, ticks, dtype, panel.zone)
 

@@ -70,7 +70,7 @@ def with_future(panel: Panel, future: Table | None, steps: int) -> Panel:
             missing = np.isnan(cells[rows])
             if missing.any():
                 what = "a category" if column.categories else "a number"
-                problem = f"found an empty cell, expected {what} in each row of the horizon"
+                problem = f"the cell is empty, expected {what} in each row of the horizon"
                 raise columns.error("missing-covariate", problem, int(rows[missing].min()), name)
             check_size(columns, name, cells, rows)
             values[:, :steps, k] = cells[rows]
@@ -93,10 +93,10 @@ def _complete(
     if not gone.any():
         return panel
     wanted, columns = plural(steps, "row"), ", ".join(map(quoted, names))
-    problem = f"found none, expected the {wanted} after each series with {columns}"
+    problem = f"pass the {wanted} after each series, with {columns}"
     if not gone.all():
         k, step = (int(place) for place in np.argwhere(gone)[0])
-        problem += f"; the data lacks {int(gone.sum()):,} of them, first "
+        problem += f"; the data lacks {int(gone.sum()):,} of these rows, first "
         problem += f"row {step + 1} after series {quoted(str(panel.ids[k]))}"
     raise DataError("option", problem, argument=ARGUMENT)
 
@@ -152,7 +152,7 @@ class _Asked:
         more = f" and {count - 1:,} more" if count > 1 else ""
         after = plural(steps, "row")
         problem = (
-            f"found no row for {self._row(k, step)}{more}, expected the {after} after the last "
+            f"there is no row for {self._row(k, step)}{more}, expected the {after} after the last "
         )
         problem += f"value of each series, here {say_time(int(self.panel.last[k]), self.times)}"
         return DataError("missing-row", problem, column=self.panel.form.time_col)
@@ -161,9 +161,8 @@ class _Asked:
         """The error for rows (N, steps) that stand in the table another time."""
         k, step = (int(place) for place in np.argwhere(double)[0])
         first, second = int(rows[k, step]), int(again[k, step])
-        problem = f"found {self._row(k, step)} twice, here and in {self.columns.place(first)}"
+        problem = f"{self._row(k, step)} occurs twice, here and in {self.columns.place(first)}"
         name = self.panel.form.time_col
-        problem += "; expected it once"
         if self.panel.form.id_col not in self.columns.names:
             problem += f". The table has no column {quoted(self.panel.form.id_col)}"
         return self.columns.error("duplicate-time", problem, second, name)
@@ -181,8 +180,8 @@ def _series(panel: Panel, columns: Columns) -> tuple[Ticks | None, list[Note]]:
     other = np.flatnonzero(codes < 0)
     if not len(other):
         return codes[ids.codes], []
-    text = f"X_df has {plural(len(other), 'series', 'series')} that the data has not, "
-    text += f"first {quoted(names[other[0]])}: passed over"
+    text = f"X_df has {plural(len(other), 'series', 'series')} that the data lacks, "
+    text += f"first {quoted(names[other[0]])}: ignored"
     return codes[ids.codes], [Note("other-ids", text, len(other))]
 
 

@@ -20,16 +20,16 @@ OF_EVERY_PART = ("frequency", "season", "unsorted")  # kinds of notes that say n
 
 @dataclass(frozen=True)
 class Note:
-    """Something that was done to the data, or that who uses the forecast should know.
+    """A note on something done to the data, or on something that users of the forecast should know.
 
     Attributes
     ----------
     kind : str
-        A short name for programs, such as ``"duplicates"`` or ``"gaps"``.
+        Short name for programs, such as ``"duplicates"`` or ``"gaps"``.
     text : str
-        What was done, for people, with the first place concerned.
+        What was done, as text, with the first place concerned.
     count : int
-        How many rows or series it concerns.
+        Number of rows or series concerned.
     """
 
     kind: str
@@ -329,8 +329,8 @@ def each_time_once(rows: LongRows) -> LongRows:
 def _twice(rows: LongRows, row: int, what: str) -> DataError:
     """The DataError for a time that stands twice in a series."""
     problem = (
-        f"found the time {rows.when(int(rows.ticks[row]))} twice with {what}; expected it once"
+        f"found the time {rows.when(int(rows.ticks[row]))} twice with {what}; expected one row"
     )
     if not rows.times.is_number and rows.times.zone is None and rows.ticks[row] % DAY:
-        problem += ". Local times repeat an hour in autumn: give them with a zone or in UTC"
+        problem += ". Local times repeat an hour in autumn: write them with a zone or in UTC"
     return rows.error("duplicate-time", problem, row, of_time=True)

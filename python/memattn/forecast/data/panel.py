@@ -1,4 +1,4 @@
-"""A panel from people's data: its frequency and season, its grid, and notes on what was done.
+"""Reads data as a panel: frequency, season and grid, with notes on what was done.
 
 >>> from memattn.forecast.data.panel import panel_from_frame
 >>> panel = panel_from_frame(frame)  # unique_id, ds, y; of pandas or Polars  # doctest: +SKIP
@@ -95,7 +95,7 @@ class PanelOptions(TypedDict, total=False):
 
 
 def panel_from_frame(frame: IntoFrame, **options: Unpack[PanelOptions]) -> Panel:
-    """A panel from a data frame, long or wide as in `panel_from_file`.
+    """Read a panel from a data frame, long or wide as in `panel_from_file`.
 
     Parameters
     ----------
@@ -107,17 +107,17 @@ def panel_from_frame(frame: IntoFrame, **options: Unpack[PanelOptions]) -> Panel
         same library, those of a LazyFrame as a DataFrame, those of a DuckDB relation as a PyArrow
         table.
     id_col, time_col, target_col : str
-        The names of the columns, by default unique_id, ds and y; ``id_col=None`` says that all rows
+        Names of the columns, by default unique_id, ds and y; ``id_col=None`` means that all rows
         are one series.
     freq : str or int, optional
-        The frequency, an alias of pandas or Polars or, for times that are whole numbers, the step.
-        Default: the coarsest one that fits all rows.
+        The frequency as an alias of pandas or Polars, or the step of times that are whole numbers.
+        Default: the coarsest that fits all rows.
     season : int, optional
-        Rows after which the series repeat. Default: the usual one of the frequency; of numbered
-        rows the one that the first two thirds of the values show.
+        Rows in a season; 1 for no season. Default: from the frequency; for numbered rows found in
+        the first two thirds of the values.
     held : Rolling, optional
-        Windows of a backtest to come: frequency and season are found, and missing rows counted, in
-        what is known before the first of them.
+        Windows of a backtest. Frequency, season and missing rows are then determined from the rows
+        before the first window.
     least : Least, optional
         The first times of these windows, where the table has only some of their series.
     like : Panel, optional
@@ -125,7 +125,7 @@ def panel_from_frame(frame: IntoFrame, **options: Unpack[PanelOptions]) -> Panel
         missing.
     day_first : bool, optional
         Whether dates in text such as 01/02/2020 have the day first (True) or the month (False).
-        Default: such dates are refused.
+        Default: such dates raise an error.
     on_bad_series : str
         ``"raise"``: a bad series is a DataError. ``"drop"``: it is left out, with a note, when it
         has no value, lacks too many rows, has a time twice or off the grid, another frequency than
@@ -154,31 +154,32 @@ def panel_from_frame(frame: IntoFrame, **options: Unpack[PanelOptions]) -> Panel
     Raises
     ------
     DataError
-        The data cannot be used; a ValueError that names row and column.
+        If the data cannot be used. The message names row and column; a subclass of ValueError.
     TypeError
-        `frame` is no data frame.
+        If `frame` is not a data frame.
     ModuleNotFoundError
-        narwhals is not installed.
+        If If narwhals is not installed.
     """
     read = partial(columns_of_frame, "panel_from_frame: frame", frame)
     return _panel(read, nullcontext(), **options)
 
 
 def panel_from_file(path: str | Path, **options: Unpack[PanelOptions]) -> Panel:
-    """A panel from a CSV or Parquet file (by its name), long or wide.
+    """Read a panel from a CSV or Parquet file (by its name), long or wide.
 
     A file with the column `id_col`, or with `time_col` and `target_col`, is long, as in
-    `panel_from_frame`. Any other is wide: the columns that `target_col` names are series, or every
-    column of numbers but those without a name, those that count rows, and parts of the dates. Times
-    are in `time_col`, else in the first column of dates; in a wide file without any the rows are
-    counted. The options are those of `panel_from_frame`.
+    `panel_from_frame`. Any other file is wide: its series are the columns in `target_col`, or all
+    numeric columns except those without a name, row numbers, and parts of the dates. Times are in
+    `time_col`, else in the first column of dates; without dates, rows are numbered. The options are
+    those of `panel_from_frame`.
 
     Raises
     ------
     DataError
-        The file cannot be used; a ValueError that names file, line and column.
+        If the file cannot be used. The message names file, line and column; a subclass of
+        ValueError.
     ModuleNotFoundError
-        A Parquet file, and narwhals or what reads the file is not installed.
+        If the file is Parquet, and narwhals or a Parquet reader is not installed.
     """
     path = Path(path)
     try:
@@ -190,21 +191,20 @@ def panel_from_file(path: str | Path, **options: Unpack[PanelOptions]) -> Panel:
 
 
 def panel_of(where: str, data: Data, *, season: int | None, **options: Any) -> Panel:
-    """The panel of whatever a caller has; `where` is who asks.
+    """Return the panel of a data frame, path or panel; `where` names the caller in messages.
 
     Parameters
     ----------
     where : str
         For messages.
     data : DataFrame, path or Panel
-        A panel stays as it is, but for a season that is given and covariates that are not asked
-        for.
+        A panel is used unchanged, except for a given season and covariates that are not listed.
     season, options
         As in `panel_from_file`.
     """
     if isinstance(data, Panel):
         if not len(data):
-            raise refused(where, "data", "found a panel of no series, expected some")
+            raise refused(where, "data", "the panel has no series")
         if season is not None:
             data = replace(data, season=season, season_found=False)
         return _asked(where, data, options)
@@ -218,7 +218,7 @@ def panel_of(where: str, data: Data, *, season: int | None, **options: Any) -> P
 def _asked(where: str, panel: Panel, options: Mapping[str, Any]) -> Panel:
     """A panel that was read before, with the covariates that the options of a panel name."""
     if options.get("static_df") is not None:
-        problem = "found it beside a panel, which has the covariates of its series; expected none"
+        problem = "cannot be passed with a panel, which has the covariates of its series"
         raise refused(where, "static_df", problem)
     check_calendar(options.get("calendar", False), options.get("country"))
     lists = covariate_lists(*(options.get(f"{role}_exog_list") for role in (FUTR, HIST, STAT)))
@@ -250,9 +250,9 @@ def _panel(
     country: str | None = None,
     join: Join | None = None,
 ) -> Panel:
-    """The panel of a table that `read` gives, of which the columns with some names are wanted.
+    """Returns the panel of a table. `read` returns the columns with the given names.
 
-    What is wrong with the table is told in the block `errors`.
+    The block `errors` adds the place to errors about the table.
     """
     numbered = isinstance(freq, int) or (like is not None and like.frequency.unit in COUNTED)
     check_calendar(calendar, country)
@@ -283,7 +283,7 @@ def _panel(
     asked = None if freq is None else parse_frequency(freq)
     how = "from the times" if asked is None else "as given"
     if like is not None:
-        asked, how, season = Asked("", like.frequency), "as in fit", like.season
+        asked, how, season = Asked("", like.frequency), "as in fit()", like.season
         if rows.times.zone is not None and like.zone is not None and rows.times.style is None:
             rows.times = replace(rows.times, zone=like.zone)
     _note_columns(rows, named=bool(roles.named))
@@ -303,7 +303,7 @@ def _panel(
     rows.note("frequency", f"one row every {frequency.every} ({how})", len(rows.ids))
     panel = _outline(rows, spacing, offsets, last)
     panel = replace(panel, values=values, season=season or 1, form=_form(rows), given=given)
-    why = "as given" if like is None else "as in fit"
+    why = "as given" if like is None else "as in fit()"
     if season is None:
         panel, why = panel_with_season(panel, held)
     rows.note("season", f"season: {panel.season} ({why})", len(rows.ids))
@@ -339,8 +339,8 @@ def _outline(rows: LongRows, spacing: Spacing, offsets: Ticks, last: Ticks) -> P
 def _seen(rows: LongRows, asked: Asked | None, held: Rolling, least: Least | None = None) -> Flags:
     """The rows that are known before the first window of a backtest.
 
-    Where they begin depends on the frequency, which only these rows may show: both are looked for
-    until they agree.
+    The windows depend on the frequency, which must be found from these rows alone. Both are
+    updated until they agree.
     """
     known, starts = ~np.isnan(rows.values), rows.offsets[:-1]
     places = np.arange(len(known))
@@ -351,7 +351,7 @@ def _seen(rows: LongRows, asked: Asked | None, held: Rolling, least: Least | Non
     while True:
         spacing = find_spacing(rows, asked, seen, checked=False)
         if spacing.frequency in tried[:-1]:
-            problem = "found another frequency the more rows are known, expected one; pass {freq}"
+            problem = "the frequency is ambiguous: it changes with the number of rows; pass {freq}"
             raise DataError("no-frequency", problem, argument="freq")
         lengths = np.maximum(spacing.steps[last] - spacing.steps[first] + 1, 1)
         offsets = offsets_of(lengths)
@@ -366,9 +366,10 @@ def _seen(rows: LongRows, asked: Asked | None, held: Rolling, least: Least | Non
 
 
 def panel_with_season(panel: Panel, held: Rolling | None) -> tuple[Panel, str]:
-    """The panel with the usual season, and why; numbered rows have that which their values show.
+    """Returns the panel with the season of its frequency, and the reason for it.
 
-    For a backtest these are the values known before its first window.
+    The season of numbered rows is found in their values, in a backtest those before its first
+    window.
     """
     season = panel.frequency.season
     found = panel.frequency.unit in COUNTED
@@ -380,7 +381,7 @@ def panel_with_season(panel: Panel, held: Rolling | None) -> tuple[Panel, str]:
         else:
             known = panel
         season = season_of_values(known.filled, known.offsets)
-        why = "the values repeat so" if season > 1 else "the values show none"
+        why = "found in the values" if season > 1 else "the values show none"
     return replace(panel, season=season, season_found=found), why
 
 
@@ -400,21 +401,21 @@ def _form(rows: LongRows) -> Form:
 
 
 def _check_names(names: Names) -> None:
-    """Refuse names, of which that of the times may be a found one, that a table has twice."""
+    """Raises DataError if a column of the output would have the name of another."""
     roles = {"time_col": names.times, "target_col": names.values[0], "id_col": names.ids or ID_COL}
     seen: dict[str | None, str] = dict.fromkeys(RESERVED, "a column of every forecast")
     for argument, name in roles.items():
         other = seen.get(name) if argument == "time_col" or name not in RESERVED else None
         if other is not None:
-            problem = f"found the column {quoted(str(name))}, which is {other} too; rename it"
+            problem = f"the column {quoted(str(name))} is also {other}; rename it"
             raise DataError("option", problem, argument=argument)
         seen[name] = argument
 
 
 def _note_columns(rows: LongRows, named: bool) -> None:
-    """Says which columns are not used, and whose numbers are not exact.
+    """Notes which columns are not used, and which have inexact numbers.
 
-    In a wide table whose targets are not `named`, the note on its series says the former.
+    In a wide table whose targets are not `named`, the note on its series names unused columns.
     """
     names, columns = rows.names, rows.columns
     covariates = [column.name for column in rows.covariates.columns]
@@ -427,14 +428,14 @@ def _note_columns(rows: LongRows, named: bool) -> None:
     for name, row in columns.rounded.items():
         if row is not None and name in used:
             text = f"{quoted(name)} has whole numbers beyond 2**53, first {columns.place(row)}"
-            rows.note("rounded", f"{text}: rounded to the nearest that float64 holds", 1)
+            rows.note("rounded", f"{text}: rounded to the nearest float64", 1)
 
 
 def _note_marks(panel: Panel, rows: LongRows) -> None:
-    """Says which series will be treated apart."""
+    """Notes which series are handled separately."""
     for kind, marked, text in (
-        ("not-positive", ~panel.positive, "with zeros or negative values: no logarithms there"),
-        ("constant", panel.constant & (panel.lengths > 1), "with one value all the time"),
+        ("not-positive", ~panel.positive, "with zeros or negative values: used without logs"),
+        ("constant", panel.constant & (panel.lengths > 1), "with constant values"),
         ("short", panel.lengths < 2, "with a single value: forecast by that value"),
     ):
         count = int(marked.sum())

@@ -62,7 +62,7 @@ def with_asked_covariates(
     )
     places = _places(where, own, lists)
     if own.ahead < ahead and places:
-        problem = f"found a panel with covariates of {own.ahead} rows ahead, expected {ahead}; "
+        problem = f"the panel has covariates for {own.ahead} steps ahead, expected {ahead}; "
         raise refused(where, "data", problem + f"read it with ahead={ahead}")
     rows = _rows(own, panel.offsets, ahead)
     columns = [own.columns[place] for place in places]
@@ -84,8 +84,8 @@ def _places(where: str, own: Covariates, lists: CovariateLists) -> list[int]:
     places = {(column.role, column.name): k for k, column in enumerate(own.columns)}
     for argument, role, name in lists:
         if (role, name) not in places:
-            problem = f"found a panel without the covariate {quoted(name)}, expected one that was "
-            raise refused(where, "data", problem + f"read with {argument}=[{name!r}]")
+            problem = f"the panel lacks the covariate {quoted(name)}; "
+            raise refused(where, "data", problem + f"read it with {argument}=[{name!r}]")
     return [places[role, name] for _, role, name in lists]
 
 
@@ -103,7 +103,7 @@ def _recoded(values: Array, column: Covariate, known: Covariate) -> Array:
         if np.isnan(values).all():
             return values
         kinds = ["categories" if one.categories else "numbers" for one in (column, known)]
-        problem = f"found {kinds[0]}, expected {kinds[1]} as in fit"
+        problem = f"found {kinds[0]}, expected {kinds[1]} as in fit()"
         raise DataError("other-type", problem, column=column.name)
     place = {text: float(k) for k, text in enumerate(known.categories)}
     codes = np.array([place.get(text, UNKNOWN) for text in column.categories])

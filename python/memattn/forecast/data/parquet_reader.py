@@ -181,7 +181,7 @@ def _folder(path: Path) -> Any:
             for folder in file.relative_to(root_of(path)).parent.parts:
                 name, mark, value = folder.partition("=")
                 if name in table.column_names:
-                    problem = "found this column in the file and as the name of its folder; "
+                    problem = "this column is in the file and in the name of its folder; "
                     problem += "rename one of them"
                     raise DataError("duplicate-column", problem, file=file, column=name)
                 if mark:

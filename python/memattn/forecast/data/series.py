@@ -33,20 +33,20 @@ Flags = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Form:
-    """How the data came, so that forecasts can go back alike.
+    """The format of the data, so that forecasts are returned in the same format.
 
     Attributes
     ----------
     library : str
         ``"pandas"``, ``"polars"``, ``"pyarrow"``, or ``"csv"`` for a file.
     id_col, time_col, target_col : str
-        The names of the columns that go out.
+        Names of the output columns.
     id_dtype, time_dtype : object
-        The library's types; None for its usual ones.
+        Types of the library; None for its defaults.
     style : Style, optional
-        How times in text are written; None for times that were not text.
+        Format of times in text; None if times were not text.
     number_type : str, optional
-        The type of the values in NumPy; None for text.
+        NumPy type of the values; None for text.
     """
 
     library: str
@@ -60,7 +60,7 @@ class Form:
 
 
 class Given(NamedTuple):
-    """All series of a table, also those left out as bad, and how many values each was given."""
+    """All series of a table, including those left out as bad, and their numbers of values."""
 
     ids: npt.NDArray[np.object_]
     values: Ticks
@@ -75,41 +75,42 @@ def without_holes(values: Array) -> Array:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Panel:
-    """N equally spaced series of one frequency, one after the other.
+    """N equally spaced series of one frequency, concatenated.
 
     Attributes
     ----------
     ids : array (N,)
-        Their names, all different; of a long table in ascending order.
+        Unique ids; of a long table in ascending order.
     values : array (n,)
-        All values; NaN where nobody gave one. Series k is ``values[offsets[k]:offsets[k + 1]]``.
-        Each series begins and ends with a value.
+        All values; NaN if missing. Series k is ``values[offsets[k]:offsets[k + 1]]``. Each series
+        begins and ends with a value.
     offsets : array (N + 1,)
-        Where each series begins, and n; every series has at least one value.
+        Index of the first value of each series, and n; every series has at least one value.
     frequency : Frequency
-        The distance between rows.
+        Time between rows.
     season : int
-        Rows after which the series may repeat, 1 for none.
+        Rows in a season, 1 for none.
     last : array (N,)
-        The time of the last row: microseconds since 1970, in UTC where there is a `zone`; or the
-        number that counts the rows.
+        The time of the last row: microseconds since 1970, in UTC if there is a `zone`; or its
+        number, for numbered rows.
     day : array (N,)
-        With months, the day of the month on which a series' rows lie, 31 for the last one; else 0.
+        For frequencies of months, the day of the month of a series' rows, 31 for the last day; else
+        0.
     zone : tzinfo, optional
-        On whose clock days and months are counted.
+        The time zone in which days and months are counted.
     notes : tuple of Note
         What was found and done.
     form : Form
-        How the data came.
+        The format of the data.
     time : array (N,), optional
-        With units of a local clock that left out some of the times that rows should have: those
-        that they usually have, in microseconds since midnight, or since a step of hours.
+        For units of a local clock that skipped some times of rows: the usual time of rows, in
+        microseconds since midnight, or since a step of hours.
     season_found : bool
-        Whether the values have shown the season: a backtest finds it anew.
+        Whether the season was found in the values; a backtest then finds it again.
     covariates : Covariates, optional
-        What is known beside the values, and after them.
+        The covariates, including rows after the values.
     given : Given, optional
-        What the table had that was read.
+        The series of the table that was read.
     """
 
     ids: npt.NDArray[np.object_]
@@ -281,7 +282,7 @@ class Panel:
         )
 
     def _overflow(self) -> DataError:
-        problem = "found times beyond the years 1 to 9999, expected the horizon within them"
+        problem = "the horizon reaches beyond the year 9999; choose a shorter one"
         return DataError("time-overflow", problem, column=self.form.time_col)
 
 

@@ -72,7 +72,7 @@ class _Codes:
         if column.null_count:
             row = int(np.argmax(column.is_null().to_numpy()))
             columns = files.columns_of(batch)
-            raise columns.error("missing-id", "found no id, expected one", row, files.columns[0])
+            raise columns.error("missing-id", "the id is missing", row, files.columns[0])
         import pyarrow as pa
 
         if not pa.types.is_dictionary(column.type):
@@ -206,7 +206,7 @@ def survey(files: FileSet, target: str, seed: int, *, sampled: bool) -> Survey:
                 limit = max(MANY_ROWS, 2 * sum(len(one) for one, _ in kept))
     census = counter.census()
     if not len(census):
-        problem = "found a table without rows, expected rows"
+        problem = "the table has no rows"
         raise DataError("no-rows", problem, file=files.source)
     counted = Survey(files, census, np.array(sizes, dtype=np.int64))
     if not sampled:

@@ -143,8 +143,8 @@ def sample_of(
         hashes = hashes_of(panel.ids, seed)
     places = np.flatnonzero(hashes <= np.uint64(last))
     if not len(places):
-        problem = f"found no good series among the {budget.series:,} or more that training takes"
-        raise DataError("bad-sample", f"{problem}, expected one; pass another {{seed}}")
+        problem = f"none of the {budget.series:,} series sampled for training can be used"
+        raise DataError("bad-sample", f"{problem}; pass another {{seed}}")
     if as_in_fit:
         return Sample(panel, replace(panel.of_series(places), notes=()), places)
     return _cut(panel, places)

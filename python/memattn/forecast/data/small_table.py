@@ -1,4 +1,4 @@
-"""A table of few features, for forecasts where neither pandas nor Polars is installed."""
+"""A minimal table for forecasts if neither pandas nor Polars is installed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SHOWN = 10  # rows of a long table that `repr` shows
 
 
 class SmallTable:
-    """Columns of equal length, by name; `table["ds"]` is an array.
+    """A table of columns with equal lengths; `table["ds"]` is an array.
 
     Parameters
     ----------
@@ -50,14 +50,14 @@ class SmallTable:
         return "\n".join([*lines, f"... and {more:,} more rows"] if more > 0 else lines)
 
     def to_dict(self) -> dict[str, list[Any]]:
-        """The columns as lists."""
+        """Return the columns as lists."""
         return {name: column.tolist() for name, column in self._columns.items()}
 
     def to_csv(self, path: str | os.PathLike[str] | None = None) -> str | None:
-        """The table as CSV: into a file, or without `path` returned as text.
+        """Write the table as CSV to `path`, or return it as text.
 
-        Numbers are written with as many digits as it takes to read the same bits; a missing one is
-        an empty cell.
+        Numbers are written with as many digits as needed to restore the same bits; a missing number
+        is an empty cell.
         """
         text = io.StringIO(newline="")
         text.write(",".join(map(_quoted, self.columns)) + "\n")

@@ -38,7 +38,7 @@ def columns_of_frame(where: str, frame: Any, wanted: Sequence[str]) -> Columns:
     DataError
         Two columns have the same name.
     ModuleNotFoundError
-        narwhals is not installed.
+        If narwhals is not installed.
     """
     found = f"{type(frame).__module__}.{type(frame).__qualname__}"
     msg = f"{where}: found {found}, expected a data frame or the path of a file"

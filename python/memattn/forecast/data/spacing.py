@@ -130,7 +130,7 @@ def find_spacing(
     day = facts.day
     if asked is not None:
         _check_asked(rows, asked)
-        wanted = f"a time of frequency {asked.text!r}" if asked.text else "{}, as in fit"
+        wanted = f"a time of frequency {asked.text!r}" if asked.text else "{} as in fit()"
         if asked.day:
             day = np.full_like(day, 1 if asked.day == "start" else MONTH_END)
         frequency, (positions, misfit, time) = _on_the_clock(facts, asked.frequency, day)
@@ -159,10 +159,7 @@ def find_spacing(
 
 def _infer(facts: _Facts) -> Frequency:
     if not facts.inner.any():
-        problem = (
-            "found no series with two rows, expected some to see the frequency; "
-            f"pass {{freq}}, {SAID}"
-        )
+        problem = f"every series has a single row, which shows no frequency; pass {{freq}}, {SAID}"
         raise DataError("no-frequency", problem, argument="freq")
     is_number = facts.rows.times.is_number
     for unit in () if is_number else (Unit.MONTH, Unit.DAY):
@@ -201,7 +198,7 @@ def _check_asked(rows: LongRows, asked: Asked) -> None:
         return
     if not asked.text:
         kinds = ("whole numbers", "dates") if rows.times.is_number else ("dates", "whole numbers")
-        problem = f"found {kinds[0]}, expected {kinds[1]}, as in fit"
+        problem = f"found {kinds[0]}, expected {kinds[1]} as in fit()"
         raise DataError("other-times", problem, column=rows.names.times)
     kind, wanted = ("whole numbers", "an integer") if rows.times.is_number else ("dates", SAID)
     problem = f"found {asked.text!r} for times that are {kind}, expected {wanted}"
@@ -247,9 +244,9 @@ def _check_steps(
         f"expected whole steps of {frequency.words}"
     )
     if asked is None:
-        problem += ", the commonest; pass {freq} if it is another one"
+        problem += ", the most common step; pass {freq} if the frequency is another"
     elif not asked.text:
-        problem += ", as in fit"
+        problem += " as in fit()"
     if rows.times.zone is not None and frequency.unit not in CALENDAR:
         problem += ". If these are days of a place with summer time, give the times its zone"
     argument = "freq" if asked is None or asked.text else None
@@ -273,9 +270,9 @@ def _check_one_frequency(facts: _Facts, frequency: Frequency) -> None:
     share = np.mean(difference[start : end - 1] == own)
     if own == frequency.step or not share > 0.5:
         problem = (
-            f"found no step that is half of all steps (the commonest, "
-            f"{describe_span(frequency.unit, own)}, is {share:.0%}), expected equally spaced "
-            "times; pass {freq} if some rows are missing"
+            f"the times are not equally spaced: the most common step, "
+            f"{describe_span(frequency.unit, own)}, is only {share:.0%} of all steps; "
+            "pass {freq} if rows are missing"
         )
         raise rows.error("no-frequency", problem, start + 1, of_time=True, argument="freq")
     like = int(np.argmax(2 * hits >= lengths - 1))

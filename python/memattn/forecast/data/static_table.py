@@ -45,20 +45,20 @@ class StaticTable:
         ids = [str(one) for one in rows.ids.tolist()]
         if self.rows is None:
             if len(ids) > 1:
-                problem = f"found no column of ids, expected a row for each of {len(ids):,} series"
+                problem = f"needs a column of ids, with a row for each of {len(ids):,} series"
                 raise DataError("missing-column", problem, argument=ARGUMENT)
             places = np.zeros(1, dtype=np.int64)
         else:
             gone = [one for one in ids if one not in self.rows]
             if gone:
                 more = f" and {len(gone) - 1:,} more" if len(gone) > 1 else ""
-                problem = f"found no row of series {quoted(gone[0])}{more}, expected one per series"
+                problem = f"has no row for series {quoted(gone[0])}{more}"
                 raise DataError("missing-id", problem, argument=ARGUMENT)
             places = np.array([self.rows[one] for one in ids], dtype=np.int64)
             if count := len(self.rows) - len(ids):
                 other = next(one for one in self.rows if one not in set(ids))
-                text = f"static_df has {count:,} series that the data has not, first "
-                rows.note("other-ids", text + f"{quoted(other)}: passed over", count)
+                text = f"static_df has {count:,} series that the data lacks, first "
+                rows.note("other-ids", text + f"{quoted(other)}: ignored", count)
         return {
             name: (column, note_missing(rows, column, values[places]))
             for name, (column, values) in self.columns.items()
@@ -87,7 +87,7 @@ def read_static(
         No name of a static covariate, an id twice, or a cell that cannot be used.
     """
     if not lists.stat:
-        problem = "found a table, but {stat_exog_list} names none of its columns"
+        problem = "a static table needs {stat_exog_list}, which names its columns"
         raise DataError("option", problem, argument="stat_exog_list")
     id_col = ID_COL if id_col is None else id_col
     with opened(ARGUMENT, table, [id_col]) as columns:
@@ -115,6 +115,6 @@ def _rows_of_ids(columns: Columns, id_col: str) -> dict[str, int] | None:
         row = int(order[double + 1].min())
         first = int(np.argmax(ids.codes == ids.codes[row]))
         name = quoted(str(ids.values[ids.codes[row]]))
-        problem = f"found the id {name} twice, here and in {columns.place(first)}; expected it once"
+        problem = f"the id {name} occurs twice, here and in {columns.place(first)}"
         raise columns.error("duplicate-id", problem, row, id_col)
     return {str(ids.values[code]): row for row, code in enumerate(ids.codes.tolist())}

@@ -263,7 +263,7 @@ def read_csv_files(source: Path) -> Columns:
     found = TextFileSet(source, tuple(files), columns, is_long=False)
     batches = list(found.batches())
     if not batches:
-        problem = "found a table without rows, expected rows"
+        problem = "the table has no rows"
         raise DataError("no-rows", problem, file=source)
     return found.columns_of(joined(batches))
 

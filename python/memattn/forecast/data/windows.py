@@ -1,4 +1,4 @@
-"""Windows of a panel: the rows known to each forecast, and where it begins."""
+"""Windows of a panel: the origins of forecasts and the rows known at each."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MOST_COPIED = 1 << 23
 
 
 class Rolling(NamedTuple):
-    """The windows of a backtest, as `rolling_windows` takes them."""
+    """The windows of a backtest, the arguments of `rolling_windows`."""
 
     horizon: int
     n_windows: int
@@ -31,14 +31,14 @@ class Rolling(NamedTuple):
 
 @dataclass(frozen=True)
 class Windows:
-    """Windows of a panel, W of them, series by series and in order of time.
+    """W windows of a panel, ordered by series and time.
 
     Attributes
     ----------
     series : array (W,)
-        The place of each window's series in the panel.
+        Index of each window's series in the panel.
     ends : array (W,)
-        How many values of it are known; the forecast begins with the next one.
+        Number of known values of the series; the forecast begins with the next row.
     """
 
     series: Ticks
@@ -87,7 +87,7 @@ class Windows:
 
 
 def with_their_series(panel: Panel, windows: Windows) -> tuple[Panel, Windows]:
-    """The panel of the windows' series alone, and the same windows in it."""
+    """Return the panel with only the series of the windows, and the windows in it."""
     used, series = np.unique(windows.series, return_inverse=True)
     if len(used) == len(panel):
         return panel, windows
@@ -154,20 +154,20 @@ def with_recent_rows(known: Known, most: int) -> Known:
 
 
 def last_windows(panel: Panel) -> Windows:
-    """One window a series, after its last value."""
+    """Return one window for each series, after its last value."""
     return Windows(np.arange(len(panel)), panel.lengths)
 
 
 def rolling_windows(panel: Panel, horizon: int, n_windows: int, step_size: int = 1) -> Windows:
-    """The last `n_windows` windows of each series with `horizon` known values, as nixtla has them.
+    """Return the last `n_windows` windows of each series with `horizon` known values, like nixtla.
 
-    The last one ends with the series, each before it `step_size` rows earlier. Windows without a
-    value before them are left out, so that a series of up to `horizon` values has none.
+    The last one ends with the series, the others `step_size` rows apart. Windows without a value
+    before them are left out, so that a series of up to `horizon` values has none.
 
     Raises
     ------
     ValueError
-        A number below 1.
+        If a number is below 1.
     """
     for name, value in (("horizon", horizon), ("n_windows", n_windows), ("step_size", step_size)):
         if value < 1:

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-from pyspark.sql.types import StructType, TimestampNTZType
+from pyspark.sql.pandas.types import from_arrow_schema
 
 from memattn.forecast.engines.parts import CHUNK, last_rows
 
 if TYPE_CHECKING:
+    from pyspark.sql.types import StructType
+
     from memattn.forecast.engines.engine import Engine, Job, Work
 
 
@@ -70,7 +72,7 @@ class SparkFrames:
 
     def from_arrow(self, table: pa.Table) -> Any:
         """A frame of rows that the driver sends."""
-        return self._session.createDataFrame(table, self._types(table.schema))
+        return self._session.createDataFrame(table, _types(table.schema))
 
     def map_parts(self, table: Any, work: Work, before: pa.Schema, after: pa.Schema) -> Any:
         """A task for each partition."""
@@ -101,12 +103,9 @@ class SparkFrames:
         return found.where(f"`{job.note}` IS NULL").drop(job.note), notes
 
     def _each(self, table: Any, work: Stream, schema: pa.Schema) -> Any:
-        return table.mapInArrow(work.__call__, self._types(schema))
+        return table.mapInArrow(work.__call__, _types(schema))
 
-    def _types(self, schema: pa.Schema) -> StructType:
-        """The types of columns in Spark; times without a zone stay so."""
-        made = self._session.createDataFrame(schema.empty_table()).schema
-        for field in made:
-            if getattr(schema.field(field.name).type, "tz", "") is None:
-                field.dataType = TimestampNTZType()
-        return made
+
+def _types(schema: pa.Schema) -> StructType:
+    """The types of columns in Spark; times without a zone stay so."""
+    return from_arrow_schema(schema, prefer_timestamp_ntz=True)

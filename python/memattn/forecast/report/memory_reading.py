@@ -1,7 +1,7 @@
-"""What the memory of a fitted forecaster remembers: which windows read which slots, and why.
+"""Which windows read which memory slots of a fitted forecaster, and how much each slot matters.
 
-One member of the ensemble is asked. What it reads is shown on windows of the training data; what a
-slot is worth is measured on windows that the member has not seen, by taking the slot out.
+One member of the ensemble is examined. Its attention is computed on windows of the training data.
+The effect of a slot is measured by removing it, on windows that the member was not trained on.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from memattn.forecast.metrics import mean_error, series_scales
 from memattn.forecast.model import Model
 from memattn.forecast.report.season_phases import Phases, season_phases
 
-MAX_WINDOWS = 4000  # whose scores are looked at; enough for stable means
-MAX_EFFECT_WINDOWS = 1000  # each forecast once a slot
-MAX_EFFECT_VALUES = 100_000  # and all of their forecast values
-READERS = 6  # windows shown a slot
+MAX_WINDOWS = 4000  # windows whose scores are computed; enough for stable means
+MAX_EFFECT_WINDOWS = 1000  # windows forecast once without each slot
+MAX_EFFECT_VALUES = 100_000  # forecast values of these windows
+READERS = 6  # windows shown for each slot
 KINDS = (("falling", "level", "rising"), ("calm", "mid", "rough"), ("short", "mid", "long"))
 KIND_NOUNS = ("course", "steps", "history")
 
@@ -40,50 +40,50 @@ Shares: TypeAlias = Array  # (layers, slots, groups); NaN for a group without wi
 
 @dataclass(frozen=True, eq=False)
 class Reader:
-    """A window that reads a slot more than others do."""
+    """One of the windows that read a slot most."""
 
-    series: int  # its place in the panel
-    end: int  # how many values of the series are known at its end
-    share: float  # of its attention in that layer that goes to the slot, 0 to 1
-    # (n,), its last values, at most lookback of them, in logs where they are all positive, less the
-    # last one, in units of the mean change from row to row.
+    series: int  # index in the panel
+    end: int  # number of values of the series up to the end of the window
+    share: float  # share of the window's attention in that layer that goes to the slot, 0 to 1
+    # (n,), n <= lookback: the last values, as logs if all are positive, minus the last value, in
+    # units of the mean change from row to row.
     shape: Array
 
 
 @dataclass(frozen=True, eq=False)
 class SlotEffects:
-    """What happens to forecasts when a slot is taken out and the others are read instead.
+    """The effect of removing a slot, whose attention then goes to the other slots.
 
-    Arrays are (layers, slots); `error` and `margin` need held-out windows.
+    Arrays are (layers, slots). `error` and `margin` need held-out windows.
     """
 
-    windows: int  # over how many the means are
-    movement: Array  # of forecasts, in percent of them; without logs of the change over a season
-    relative: bool  # which of the two
-    error: Array | None = None  # by how many percent the mean scaled error grows
-    margin: Array | None = None  # two standard errors of it, over groups within one horizon
-    separate: int = 0  # how many such groups there are
+    windows: int  # number of windows that the means are over
+    movement: Array  # mean change of forecasts, % of the forecast or of the change over a season
+    relative: bool  # True if `movement` is in % of the forecast (series in logs)
+    error: Array | None = None  # increase of the mean scaled error, %
+    margin: Array | None = None  # two standard errors of `error`, over groups within one horizon
+    separate: int = 0  # number of these groups
 
 
 @dataclass(frozen=True, eq=False)
 class MemoryReading:
-    """What one member's memory does. Shares of attention are from 0 to 1."""
+    """The attention of one member over its memory. Shares of attention are from 0 to 1."""
 
-    member: int  # which one, from 0
-    lookback: int  # rows that it sees
-    windows: int  # over how many the shares are means
-    usage: Array  # (layers, slots), the share of each slot
-    by_phase: Shares | None  # by the phase at which a forecast begins, if there is a season
-    phases: Phases | None  # of these windows
-    by_kind: Shares  # by kinds of window: three times three thirds, as in KINDS
+    member: int  # index of the member
+    lookback: int  # rows in its input window
+    windows: int  # number of windows that the shares are means over
+    usage: Array  # (layers, slots), the mean share of each slot
+    by_phase: Shares | None  # mean shares by phase of the forecast's first row; None without season
+    phases: Phases | None  # the phases of these windows
+    by_kind: Shares  # mean shares by kind of window: three times three thirds, as in KINDS
     readers: list[list[list[Reader]]]  # for each layer and slot, windows that do not overlap
-    effects: SlotEffects | None  # None without a window whose series moves
+    effects: SlotEffects | None  # None if all series are constant
 
 
 def read_memory(fitted: Fitted, held_out: Evaluation | None) -> MemoryReading | None:
-    """Ask the memory; None when there is none, or nothing has been learned.
+    """Computes the attention over the memory; None without memory layers or training.
 
-    With held-out windows, which `held_out` is of, the model that forecast those is asked.
+    With `held_out`, examines the model that was trained without the held-out windows.
     """
     other = None if fitted.held_out is None else fitted.held_out.model
     model = other or fitted.model
@@ -117,9 +117,9 @@ def read_memory(fitted: Fitted, held_out: Evaluation | None) -> MemoryReading | 
 
 
 def _training_windows(fitted: Fitted) -> Windows:
-    """Windows that training could draw, as it draws them: over series, then over their origins.
+    """Draws windows as training does: a series first, then one of its origins.
 
-    What was held out lies behind them; a file does not tell, and then all origins are taken.
+    Held-out windows are excluded. A loaded forecaster does not know them and uses all origins.
     """
     panel, history = fitted.panel, fitted.settings["min_history"].value
     stop = panel.lengths.copy()

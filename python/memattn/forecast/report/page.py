@@ -1,6 +1,6 @@
-"""The report of a forecaster: one HTML page with its figures inside, which needs no network.
+"""The report of a forecaster: one HTML page with embedded figures, which needs no network.
 
-Its size is bounded however many series there are: figures are drawn of a few of them and of means.
+Its size does not grow with the number of series: figures show a few series, or means over all.
 """
 
 from __future__ import annotations
@@ -37,25 +37,25 @@ from memattn.forecast.report.series_section import (
     worst_series,
 )
 
-SLOTS_SHOWN = 16  # of a layer, by what reads them
-SLOTS_DRAWN = 9  # with the windows that read them
-NAMED = 3  # of these windows
+SLOTS_SHOWN = 16  # slots of a layer in the figure of shares
+SLOTS_DRAWN = 9  # slots drawn with the windows that read them
+NAMED = 3  # windows listed below each of these figures
 MOST_BARS = 40
-MOST_CURVES, NAMED_POINTS = 12, 8  # drawn, and named of one
+MOST_CURVES, NAMED_POINTS = 12, 8  # effect curves drawn, and values listed below each
 
 
 def render_report(fitted: Fitted, levels: list[float], *, source: str | None = None) -> str:
-    """The page, as text; the same state gives the same page.
+    """Returns the page as HTML text; the same state gives the same page.
 
-    What a file does not keep of `fitted` is left out, and the page says so. `levels` are those of
-    the intervals, in percent, ascending; `source` is what the series are called in the title.
+    Parts of `fitted` that a file does not keep are left out, with a note on the page. `levels` are
+    the levels of the intervals in percent, ascending. `source` names the data in the title.
     """
     check_trained("Forecaster.write_report", only_levels(fitted.settings), levels)
     evaluation, panel = evaluate_held_out(fitted, levels), fitted.panel
     reading, steps = read_memory(fitted, evaluation), figures.step_noun(panel.frequency)
     covariates = panel.covariates
     explanation = None if covariates is None else explain(fitted)
-    # By which series are large or small: a season, or the horizon.
+    # Rows whose mean absolute value is the size of a series: a season, or the horizon if longer.
     size_rows = int(max(panel.season, fitted.settings["horizon"].value))
     with figure_style():
         accuracy = {"facts": {}} if evaluation is None else _accuracy(evaluation, levels, steps)
@@ -115,7 +115,7 @@ def _accuracy(evaluation: Evaluation, levels: list[float], steps: str) -> dict[s
 def _series_sections(
     fitted: Fitted, levels: list[float], evaluation: Evaluation | None, size_rows: int
 ) -> list[tuple[str, list[dict[str, Any]]]]:
-    """The kinds of series that are shown: "largest", "worst", or "all" of few."""
+    """Returns the sections with single series: "largest" and "worst", or "all" of a few."""
     panel, baseline = fitted.panel, baseline_of(fitted.panel)
     ratios, windows = np.full(len(panel), np.nan), np.zeros(len(panel), np.int64)
     if evaluation is not None:
@@ -140,7 +140,7 @@ def _series_sections(
 
 
 def _importances(explanation: Explanation) -> list[dict[str, Any]]:
-    """The rows of the table: bars in percent of the error, on one scale from 0 to 100."""
+    """Returns the rows of the table of inputs; bars share one scale from 0 to 100."""
     found = explanation.importances[:MOST_BARS]
     of_unit = 100 / (explanation.mae or 1.0)
     spans = [
@@ -201,7 +201,7 @@ def _memory_layers(panel: Panel, reading: MemoryReading) -> list[dict[str, Any]]
 
 
 def _slot_part(panel: Panel, reading: MemoryReading, layer: int, slot: int) -> dict[str, Any]:
-    """One slot with the windows that read it most: their series, time of the last row, share."""
+    """Returns a slot with the windows that read it most: series, time of the last row, share."""
     readers = reading.readers[layer][slot]
     shapes = [reader.shape for reader in readers]
 
@@ -223,12 +223,12 @@ def _slot_part(panel: Panel, reading: MemoryReading, layer: int, slot: int) -> d
 
 
 def series_picture(fitted: Fitted, suffix: str, unique_id: object, levels: list[float]) -> bytes:
-    """The forecast of one series as a picture file named ``*suffix``, .svg or .png."""
+    """Returns the figure of one series' forecast as the bytes of an .svg or .png file."""
     where = "Forecaster.write_figure"
     ids = fitted.panel.ids.tolist()
     places = [0] if unique_id is None else [k for k, one in enumerate(ids) if one == unique_id]
     if not places:
-        expected = f"one of the {plural(len(fitted.panel), 'series', 'series')} of fit"
+        expected = f"one of the {plural(len(fitted.panel), 'series', 'series')} passed to fit()"
         raise ValueError(f"{where}: unique_id: found {unique_id!r}, expected {expected}")
     evaluation = evaluate_held_out(fitted, [])
     series = series_forecasts(fitted, places[:1], levels, evaluation)[0]

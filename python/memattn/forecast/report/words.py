@@ -1,4 +1,4 @@
-"""What a report says in words: every figure has a sentence of what to see in it."""
+"""The sentences of a report: each figure has one that says what it shows."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from memattn.forecast.report.memory_reading import KINDS, MemoryReading, SlotEff
 from memattn.forecast.report.series_section import SeriesForecast, error_ratios
 
 MAX_NAME = 60
-NONE = "-"  # instead of a number
-EVEN = 1.1  # times as usual: less is no answer to anything
+NONE = "-"  # printed for a number that is not defined
+EVEN = 1.1  # ratio to the usual share below which no slot stands out
 KINDS_OF_IMPORTANCE = {
     "futr": "known ahead",
     "hist": "known in the past",
@@ -32,18 +32,18 @@ KINDS_OF_IMPORTANCE = {
     "cycle": "day of the cycle",
     "memory": "the network",
 }
-FEWEST_SEPARATE = 10  # groups of windows, for a standard error over them
+FEWEST_SEPARATE = 10  # groups of windows that a standard error needs
 
 
 def _errors(evaluation: Evaluation) -> dict[str, float | None]:
-    """What methods are compared by: MASE, or for one series, or without a scale, MAE."""
+    """Returns the MASE of each method, or the MAE for one series or without a scale."""
     overall = {name: evaluation.overall(name) for name in METHODS}
     scaled = len(evaluation.panel) > 1 and overall[MODEL].mase is not None
     return {name: one.mase if scaled else one.mae for name, one in overall.items()}
 
 
 def headline(evaluation: Evaluation, levels: Sequence[float]) -> str:
-    """How good the forecasts are beside the baselines, and what their intervals hold."""
+    """Returns the sentence that compares the model with the baselines and states the coverage."""
     errors = _errors(evaluation)
     beside = dict.fromkeys([baseline_of(evaluation.panel), NAIVE])
     found = " and ".join(relation(errors[MODEL], errors[name], name) for name in beside)
@@ -57,7 +57,7 @@ def headline(evaluation: Evaluation, levels: Sequence[float]) -> str:
 
 
 def relation(error: float | None, baseline: float | None, name: str) -> str:
-    """An error beside that of a baseline: "12 % lower than naive's"."""
+    """Compares an error with a baseline's, such as "12 % lower than naive's"."""
     better = skill(error, baseline)
     if better is None:
         return f"not comparable with {name}'s, which is 0"
@@ -65,7 +65,7 @@ def relation(error: float | None, baseline: float | None, name: str) -> str:
 
 
 def relation_in_short(evaluation: Evaluation) -> str:
-    """The error beside the baseline's in two words."""
+    """Compares the model's error with the baseline's in two words."""
     errors = _errors(evaluation)
     better = skill(errors[MODEL], errors[baseline_of(evaluation.panel)])
     if better is None:
@@ -78,7 +78,7 @@ def _less(better: float) -> str:
 
 
 def windows_text(evaluation: Evaluation) -> str:
-    """How many windows were held out, of how many series, and how far ahead there is a truth."""
+    """Returns the number of held-out windows, of their series, and of the steps evaluated."""
     text = plural(len(evaluation), "held-out window")
     if len(evaluation.panel) > 1:
         of = len(np.unique(evaluation.windows.series))
@@ -89,22 +89,24 @@ def windows_text(evaluation: Evaluation) -> str:
 
 
 def coverage_text(evaluation: Evaluation, levels: list[float]) -> str:
-    """What the coverage in the table is of."""
+    """Explains what the coverage in the table was measured on."""
     if not evaluation.calibrated_on or not levels:
         return "There are too few windows to measure the coverage of the intervals."
     count = plural(evaluation.covered_windows(levels[0]), "window")
-    return f"Coverage is that of {count}, with intervals calibrated on {evaluation.calibrated_on}."
+    return (
+        f"Coverage is measured on {count}; intervals are calibrated on {evaluation.calibrated_on}."
+    )
 
 
 def count_better(evaluation: Evaluation) -> tuple[int, int]:
-    """On how many series the error is smaller than the baseline's, and of how many."""
+    """Returns the number of series with a smaller error than the baseline, and of all compared."""
     ratios = error_ratios(evaluation)
     known = ratios[~np.isnan(ratios)]
     return int((known < 1).sum()), len(known)
 
 
 def about_steps(evaluation: Evaluation) -> str:
-    """Errors by step ahead."""
+    """Describes the errors by step ahead."""
     name = baseline_of(evaluation.panel)
     model, baseline = (error_by_step(evaluation, one) for one in (MODEL, name))
     known = np.flatnonzero(~(np.isnan(model) | np.isnan(baseline)))
@@ -120,10 +122,10 @@ def about_steps(evaluation: Evaluation) -> str:
 
 
 def about_series(series: SeriesForecast, ratio: float, windows: int, baseline: str) -> str:
-    """Where the forecast lies, and how wrong it was on what is known."""
+    """Compares the forecast of a series with its past and states its held-out error."""
     before, after = float(series.before.mean()), float(series.forecast.mean())
     seasonal = baseline == SEASONAL_NAIVE
-    what = "the mean of the season before" if seasonal else "the last value"
+    what = "the mean of the last season" if seasonal else "the last value"
     text = f"The mean forecast is {significant(after)}"
     if before > 0 and after > 0:
         change = 100 * (after / before - 1)
@@ -132,7 +134,7 @@ def about_series(series: SeriesForecast, ratio: float, windows: int, baseline: s
     else:
         text += f"; {what} was {significant(before)}."
     if any(np.any(np.isnan(end)) for pair in series.ends.values() for end in pair):
-        text += " Steps beyond every held-out window have no interval."
+        text += " Steps that no held-out window reaches have no interval."
     if not math.isnan(ratio):
         error = "equal to" if abs(ratio - 1) < 0.005 else f"{ratio:.2f} times"
         text += f" On {plural(windows, 'held-out window')} its error was {error} {baseline}'s."
@@ -140,7 +142,7 @@ def about_series(series: SeriesForecast, ratio: float, windows: int, baseline: s
 
 
 def about_shares(reading: MemoryReading, layer: int, order: Ticks) -> str:
-    """Which slot answers most to a time, and to a kind of window."""
+    """Names the slot that responds most to a time, and the one to a kind of window."""
     text = []
     if reading.by_phase is not None and reading.phases is not None:
         noun = reading.phases.noun
@@ -167,50 +169,50 @@ def _stands_out(
 
 
 def about_effects(effects: SlotEffects, layer: int) -> str:
-    """Which slot matters most, and whether the error says so."""
+    """Names the slot whose removal changes forecasts most, and its effect on the error."""
     movement = effects.movement[layer]
     slot = int(movement.argmax())
     unit = "%" if effects.relative else "% of the mean change over a season"
     windows = plural(effects.windows, "window" if effects.error is None else "held-out window")
-    text = f"Without a slot, its attention goes to the others. Removing slot {slot} changes"
-    text += f" forecasts most: by {significant(movement[slot], 2)} {unit} on {windows}"
+    text = f"When a slot is removed, its attention goes to the others. Removing slot {slot}"
+    text += f" changes forecasts most: by {significant(movement[slot], 2)} {unit} on {windows}"
     if effects.error is None or effects.margin is None:
         return f"{text}."
     error, margin = effects.error[layer], effects.margin[layer]
     text += f". Their error {'grows' if error[slot] > 0 else 'shrinks'} by"
     text += f" {significant(abs(error[slot]), 2)} %."
     if effects.separate < FEWEST_SEPARATE:
-        return f"{text} The windows overlap too much to tell these figures from chance."
+        return f"{text} The windows overlap too much to distinguish these figures from chance."
     needed, harmful = int((error > margin).sum()), int((error < -margin).sum())
     return (
-        f"{text} The error grows by more than two standard errors (thin lines) without"
-        f" {needed} of {len(error)} slots, and shrinks by more than two without {harmful}. By"
+        f"{text} Removing a slot raises the error by more than two standard errors (thin lines)"
+        f" for {needed} of {len(error)} slots, and lowers it by more than two for {harmful}. By"
         " chance alone, about one slot in twenty would do so."
     )
 
 
 def about_importances(explanation: Explanation) -> str:
-    """What the forecast rests on most, and what it does not rest on."""
+    """Names the most important input, and counts those that matter more than by chance."""
     found = explanation.importances
     first, count = found[0], len(found)
     windows = plural(explanation.windows, "held-out window")
-    text = "The error does not grow, whichever row is exchanged"
+    text = "The error does not grow for any of the inputs"
     if first.increase > 0:
         grown = significant(first.percent, 2)
-        text = f"The first row matters most: the error grows by {grown} % when it is exchanged"
+        text = f"The first input matters most: shuffling it raises the error by {grown} %"
     text = f"{text} ({windows})."
     if explanation.separate < FEWEST_SEPARATE:
-        return f"{text} The windows overlap too much to tell these figures from chance."
+        return f"{text} The windows overlap too much to distinguish these figures from chance."
     needed = sum(one.increase > 2 * one.standard_error for one in found)
     harmful = sum(one.increase < -2 * one.standard_error for one in found)
     return (
         f"{text} The error grows by more than two standard errors (thin lines) for {needed} of"
-        f" {count} rows, and shrinks by more than two for {harmful}."
+        f" {count} inputs, and shrinks by more than two for {harmful}."
     )
 
 
 def about_curve(curve: EffectCurve) -> str:
-    """How far the mean forecast goes, and where."""
+    """Returns the range of the mean forecast and the values where it is reached."""
     forecasts = curve.forecasts.mean(axis=1)
     if curve.labels:
         return f"from {significant(forecasts.min())} to {significant(forecasts.max())}"
@@ -219,7 +221,7 @@ def about_curve(curve: EffectCurve) -> str:
 
 
 def about_usage(usage: Array) -> str:
-    """How evenly a layer's slots are read."""
+    """Describes how evenly attention is spread over the slots of a layer."""
     falling = np.sort(usage)[::-1]
     half = int(np.searchsorted(np.cumsum(falling), 0.5)) + 1
     return (
@@ -229,6 +231,6 @@ def about_usage(usage: Array) -> str:
 
 
 def short(name: object) -> str:
-    """A name from the data, printable and at most MAX_NAME characters long."""
+    """Returns a name from the data, printable and at most MAX_NAME characters long."""
     shown = printable(str(name))
     return shown if len(shown) <= MAX_NAME else f"{shown[: MAX_NAME - 1]}…"

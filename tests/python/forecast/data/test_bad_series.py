@@ -10,13 +10,14 @@ import pytest
 from memattn.errors import DataError
 from memattn.forecast import Forecaster
 from memattn.forecast.data.panel import panel_from_file, panel_from_frame
+from memattn.forecast.data.windows import Rolling
 
 from ..panels import LIBRARIES, days, frame_of, note, write_csv
 
 DAYS = days(40)
 WEEKS = [str(day) for day in np.datetime64("2024-01-01") + 7 * np.arange(12)]
 BAD: dict[str, tuple[list[str], list[float], str]] = {
-    "no value": (DAYS[:5], [np.nan] * 5, "no value in any of its rows"),
+    "no value": (DAYS[:5], [np.nan] * 5, "none of its rows has a value"),
     "holes": ([DAYS[0], DAYS[20]], [1.0, 2.0], "19 of 21 rows missing or without a value"),
     "twice": ([*DAYS[:3], DAYS[2]], [1.0, 2.0, 3.0, 4.0], "twice with different values, 3 in"),
     "off the grid": (["2024-01-01", "2024-01-02T05:00"], [1.0, 2.0], ""),
@@ -84,6 +85,16 @@ def test_a_forecaster_drops() -> None:
     forecaster = Forecaster(3, steps=2, intervals=False, on_bad_series="drop").fit(frame)
     assert note(forecaster, "bad-series")
     assert len(forecaster.predict()) == 15
+
+
+@pytest.mark.parametrize(("good", "freq"), [(0, "D"), (5, None)])
+def test_a_bad_row_after_the_first_cutoff_is_left_out(good: int, freq: str | None) -> None:
+    late = {"late": (DAYS, [*range(1, 40), np.inf], "inf")}
+    frame = frame_of("pandas", table(late, good))
+    panel = panel_from_frame(frame, on_bad_series="drop", freq=freq, held=Rolling(3, 1, 1))
+    assert len(panel) == good + 1
+    assert panel.series(good).tolist() == list(range(1, 40))
+    assert note(panel, "bad-rows") == "1 bad row after the first cutoff left out"
 
 
 @pytest.mark.parametrize("bad", [1, 300])

@@ -71,7 +71,7 @@ def test_many_names_are_shortened(tmp_path: Path) -> None:
 
 def test_a_long_file_has_one_target(tmp_path: Path) -> None:
     path = write_csv(tmp_path / "long.csv", {**LONG, "y": [1, 2, 3], "z": [1, 2, 3]})
-    with pytest.raises(DataError, match='found 2 names and the column of ids "unique_id"'):
+    with pytest.raises(DataError, match='found 2 names, expected one: the column "unique_id"'):
         panel_from_file(path, target_col=["y", "z"])
 
 

@@ -61,7 +61,7 @@ CELLS: dict[str, Broken] = {
     ),
     "no category known ahead": (
         table(kind=["x", "y", None, *"yxyxy"]), KIND | TESTED, "missing-covariate", 3, "kind",
-        "expected a category; write a word for none",
+        "expected a category; use a word such as none",
     ),
     "half a row after the end": (
         table(price=numbers(7, NAN)), {"futr_exog_list": ["price", "kind"]}, "missing-covariate", 7,
@@ -130,7 +130,7 @@ CELLS: dict[str, Broken] = {
     ),
     "a time twice": (
         pd.concat([table(), table(price=9.0).iloc[[2]]], ignore_index=True), FUTR, "duplicate-time",
-        9, "ds", 'twice with different cells of "price" in row 3 and row 9; expected it once',
+        9, "ds", 'twice with different cells of "price" in row 3 and row 9; expected one row',
     ),
     "a time twice, once without a category": (
         pd.concat([table(), table(kind=None).iloc[[0]]], ignore_index=True),
@@ -185,23 +185,23 @@ LISTS: dict[str, tuple[dict[str, Any], str, str]] = {
     ),
     "a column twice": (
         {"futr_exog_list": ["price", "price"]}, "option",
-        'futr_exog_list: found the column "price" twice, expected it once',
+        'futr_exog_list: "price" is listed twice; list it once',
     ),
     "a column in two lists": (
         {"futr_exog_list": ["price"], "hist_exog_list": ["price"]}, "option",
-        'hist_exog_list: found the column "price" in futr_exog_list too, expected it in one',
+        'hist_exog_list: "price" is also in futr_exog_list; list it once',
     ),
     "the target": (
-        {"hist_exog_list": ["y"]}, "option", 'found the column "y", which is target_col too',
+        {"hist_exog_list": ["y"]}, "option", '"y" is already target_col; name another column',
     ),
     "the times": (
-        {"futr_exog_list": ["ds"]}, "option", 'found the column "ds", which is time_col too',
+        {"futr_exog_list": ["ds"]}, "option", '"ds" is already time_col',
     ),
     "the ids": (
-        {"stat_exog_list": ["unique_id"]}, "option", 'the column "unique_id", which is id_col too',
+        {"stat_exog_list": ["unique_id"]}, "option", '"unique_id" is already id_col',
     ),
     "a named target": (
-        {"hist_exog_list": ["price"], "target_col": "price"}, "option", "which is target_col too",
+        {"hist_exog_list": ["price"], "target_col": "price"}, "option", "is already target_col",
     ),
 }  # fmt: skip
 
@@ -217,7 +217,9 @@ def test_lists_that_cannot_be_used(name: str) -> None:
 
 @pytest.mark.parametrize("names", [3, [3], ["price", None], {"price": 1}, b"price", [["price"]]])
 def test_lists_that_are_none(names: Any) -> None:
-    with pytest.raises(TypeError, match=r"hist_exog_list: found .*, expected a list of names"):
+    with pytest.raises(
+        TypeError, match=r"hist_exog_list: found .*, expected a list of column names"
+    ):
         panel_from_frame(table(), hist_exog_list=names)
 
 
@@ -235,23 +237,23 @@ def test_a_file_names_the_line(tmp_path: Path) -> None:
 BOTH: dict[str, Any] = {"futr_exog_list": ["kind", "price"]}
 FITTED: dict[str, tuple[pd.DataFrame, dict[str, Any], str, str]] = {
     "numbers for categories": (
-        table(kind=1.0), BOTH, "other-type", "found numbers, expected text as in fit, such as",
+        table(kind=1.0), BOTH, "other-type", "found numbers, expected text as in fit(), such as",
     ),
     "booleans for categories": (
-        table(kind=True), BOTH, "other-type", "found booleans, expected text as in fit",
+        table(kind=True), BOTH, "other-type", "found booleans, expected text as in fit()",
     ),
     "categories for numbers": (table(price=[*"xyxyxyxy"]), BOTH, "not-a-number", 'found "x"'),
     "one column more": (
         table(), {"futr_exog_list": ["kind", "price", "visits"]}, "option",
-        'futr_exog_list: found "visits", which is none of these covariates of fit',
+        'futr_exog_list: "visits" is not one of these covariates in fit()',
     ),
     "one column fewer": (
         table(), {"futr_exog_list": ["price"], "hist_exog_list": []}, "option",
-        'futr_exog_list: found no "kind", expected the covariates of fit, "kind", "price"',
+        'futr_exog_list: lacks "kind"; expected the covariates of fit(), "kind", "price"',
     ),
     "another role": (
         table(), {"futr_exog_list": ["price"], "hist_exog_list": ["kind"]}, "option",
-        'hist_exog_list: found "kind", which is none',
+        'hist_exog_list: "kind" is not one',
     ),
     "another frame": (table().drop(columns="kind"), BOTH, "missing-column", 'no column "kind"'),
 }  # fmt: skip

@@ -221,11 +221,11 @@ def test_columns_that_are_not_used_are_named() -> None:
 @pytest.mark.parametrize(
     ("names", "said"),
     [
-        ({"time_col": "cutoff"}, '"cutoff", which is a column of every forecast too; rename it'),
-        ({"time_col": "memattn"}, 'time_col: found the column "memattn"'),
-        ({"target_col": "ds"}, 'target_col: found the column "ds", which is time_col too'),
-        ({"time_col": "unique_id"}, 'id_col: found the column "unique_id", which is time_col too'),
-        ({"id_col": "y"}, 'id_col: found the column "y", which is target_col too'),
+        ({"time_col": "cutoff"}, '"cutoff" is also a column of every forecast; rename it'),
+        ({"time_col": "memattn"}, 'time_col: the column "memattn"'),
+        ({"target_col": "ds"}, 'target_col: "ds" is already time_col'),
+        ({"time_col": "unique_id"}, 'id_col: "unique_id" is already time_col'),
+        ({"id_col": "y"}, 'id_col: "y" is already target_col; name another column'),
     ],
 )
 @pytest.mark.parametrize("kind", ["pandas", "csv"])

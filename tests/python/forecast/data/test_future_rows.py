@@ -116,7 +116,7 @@ def test_other_rows_columns_and_series_are_passed_over(panel: Panel) -> None:
     strange = future.assign(unique_id="z")
     found = with_future(panel, pd.concat([strange, past, future]), AHEAD)
     np.testing.assert_array_equal(rows_ahead(found), expected(future)[:, :AHEAD])
-    text = 'X_df has 1 series that the data has not, first "z": passed over'
+    text = 'X_df has 1 series that the data lacks, first "z": ignored'
     assert note(found, "other-ids") == text
 
 
@@ -222,16 +222,14 @@ def test_rows_of_the_data_itself() -> None:
     gone = (later.unique_id == "s1") & (later.ds > "2024-04-03")
     panel = panel_from_frame(pd.concat([sales(), later[~gone]]), ahead=AHEAD, **LISTS)
     assert with_future(panel, None, 3) is panel
-    words = (
-        'X_df: found none, expected the 5 rows after each series with "price", "kind"; the data '
-    )
+    words = 'X_df: pass the 5 rows after each series, with "price", "kind"; the data '
     with pytest.raises(DataError) as caught:
         with_future(panel, None, AHEAD)
-    assert str(caught.value) == words + 'lacks 2 of them, first row 4 after series "s1"'
+    assert str(caught.value) == words + 'lacks 2 of these rows, first row 4 after series "s1"'
 
 
 def test_no_rows_at_all(panel: Panel) -> None:
-    with pytest.raises(DataError, match=r"X_df: found none, .* with .price., .kind.$"):
+    with pytest.raises(DataError, match=r"X_df: pass the 5 rows .* with .price., .kind.$"):
         with_future(panel, None, AHEAD)
 
 
@@ -295,7 +293,7 @@ BROKEN: dict[str, Broken] = {
         "duplicate-time",
         16,
         "ds",
-        'series "s0" at 2024-04-01 twice, here and in row 4',
+        'series "s0" at 2024-04-01 occurs twice, here and in row 4',
     ),
     "an empty number": (put("price", NAN), "missing-covariate", 4, "price", "a number"),
     "an empty text": (put("price", "", 2), "missing-covariate", 2, "price", "a number"),
@@ -315,7 +313,7 @@ BROKEN: dict[str, Broken] = {
         "other-type",
         1,
         "kind",
-        "expected text as in fit",
+        "expected text as in fit()",
     ),
     "dates for numbers": (
         lambda table: table.assign(price=table.ds),
@@ -324,7 +322,7 @@ BROKEN: dict[str, Broken] = {
         "price",
         "the type datetime64",
     ),
-    "a missing time": (put("ds", None), "not-a-date", 4, "ds", "no time"),
+    "a missing time": (put("ds", None), "not-a-date", 4, "ds", "the time is missing"),
     "a time that is none": (
         lambda table: table.assign(ds=["soon", *table.ds.astype(str)[1:]]),
         "not-a-date",
@@ -346,13 +344,13 @@ BROKEN: dict[str, Broken] = {
         "ds",
         "found a time zone, expected none",
     ),
-    "a missing id": (put("unique_id", None), "missing-id", 4, "unique_id", "no id"),
+    "a missing id": (put("unique_id", None), "missing-id", 4, "unique_id", "the id is missing"),
     "a column twice": (
         lambda table: pd.concat([table, table[["price"]]], axis=1),
         "duplicate-column",
         None,
         "price",
-        "twice",
+        "there are two columns",
     ),
 }
 

@@ -133,7 +133,7 @@ def test_missing_ends_are_cut_off(library: str) -> None:
     panel = panel_of(library, one_series(days(9), y))
     assert panel.values.tolist() == [1, 2, 3, 4, 5, 6]
     assert [str(n) for n in panel.notes if n.kind == "ends"] == [
-        f"{rows} of 1 series, first row {row}: cut off"
+        f"{rows} of 1 series, first row {row}: removed"
         for rows, row in [
             ("2 rows without a value before the first value", "1 (2024-01-01)"),
             ("1 row without a value after the last value", "9 (2024-01-09)"),

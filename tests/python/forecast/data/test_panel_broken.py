@@ -34,8 +34,14 @@ BROKEN: dict[str, tuple[dict[str, Any], str, int | None, str | None, str]] = {
         "y",
         "expected",
     ),
-    "no rows": (one_series([], []), "no-rows", None, None, "without rows"),
-    "all missing": (one_series(days(3), [NAN] * 3), "no-values", 1, "y", "no value"),
+    "no rows": (one_series([], []), "no-rows", None, None, "the table has no rows"),
+    "all missing": (
+        one_series(days(3), [NAN] * 3),
+        "no-values",
+        1,
+        "y",
+        "none of its rows has a value",
+    ),
     "one series all missing": (
         {"unique_id": ["a", "a", "b", "b"], "ds": days(2) * 2, "y": [1.0, 2.0, NAN, NAN]},
         "no-values",
@@ -43,15 +49,21 @@ BROKEN: dict[str, tuple[dict[str, Any], str, int | None, str | None, str]] = {
         "y",
         'series "b"',
     ),
-    "no such target column": ({"ds": days(1)}, "no-target", None, None, "no column of numbers"),
+    "no such target column": ({"ds": days(1)}, "no-target", None, None, "no numeric column"),
     "missing id": (
         {"unique_id": ["a", None], "ds": days(2), "y": [1.0, 2.0]},
         "missing-id",
         2,
         "unique_id",
-        "no id",
+        "the id is missing",
     ),
-    "missing time": (one_series(["2024-01-01", None], [1, 2]), "not-a-date", 2, "ds", "no time"),
+    "missing time": (
+        one_series(["2024-01-01", None], [1, 2]),
+        "not-a-date",
+        2,
+        "ds",
+        "the time is missing",
+    ),
     "no time": (one_series(["2024-01-01", "soon"]), "not-a-date", 2, "ds", 'found "soon"'),
     "day of two meanings": (one_series(["01/02/2024"] * 2), "not-a-date", 1, "ds", "day_first="),
     "day that is none": (one_series(["2024-02-28", "2024-02-30"]), "not-a-date", 2, "ds", "30"),
@@ -104,7 +116,7 @@ BROKEN: dict[str, tuple[dict[str, Any], str, int | None, str | None, str]] = {
         "no-frequency",
         2,
         "ds",
-        "no step that is half",
+        "the times are not equally spaced",
     ),
     "no order at all": (
         one_series([f"2024-01-01 00:{minute:02d}" for minute in (0, 1, 3, 7, 15, 31)]),
@@ -113,7 +125,7 @@ BROKEN: dict[str, tuple[dict[str, Any], str, int | None, str | None, str]] = {
         "ds",
         "pass freq=",
     ),
-    "one row": (one_series(days(1)), "no-frequency", None, None, "no series with two rows"),
+    "one row": (one_series(days(1)), "no-frequency", None, None, "every series has a single row"),
     "single rows": (
         {"unique_id": ["a", "b"], "ds": days(2), "y": [1.0, 2.0]},
         "no-frequency",
@@ -167,9 +179,7 @@ def test_broken_frames_are_refused(library: str, case: str) -> None:
     # In a column of objects the cell is at fault, in one of a type the column.
     found = (error.kind, error.line if row is not None else None, error.column)
     assert found == (kind, row, column)
-    if kind != "no-rows":
-        assert "found" in error.problem
-        assert "expected" in error.problem
+    assert "{" not in error.problem  # every argument has its name
 
 
 # Left out are wide files, and what text cannot say.
@@ -245,7 +255,7 @@ def test_a_broken_cell_is_found_wherever_it_stands(library: str, seed: int) -> N
 @pytest.mark.parametrize("library", LIBRARIES)
 def test_a_time_between_microseconds_is_refused(library: str) -> None:
     ds = np.array([0, 1, 2001], dtype="datetime64[ns]")
-    with pytest.raises(DataError, match=r"row 2, column \"ds\".*between two microseconds"):
+    with pytest.raises(DataError, match=r"row 2, column \"ds\".*fractions of a microsecond"):
         panel_from_frame(frame_of(library, {"ds": pl.Series(ds), "y": [1, 2, 3]})) if (
             library == "polars"
         ) else panel_of(library, {"ds": ds, "y": [1, 2, 3]})
@@ -277,7 +287,7 @@ def test_ids_of_two_kinds_are_refused() -> None:
 
 def test_a_column_that_stands_twice_is_refused() -> None:
     frame = pd.DataFrame([["2024-01-01", 1, 2]], columns=["ds", "y", "y"])
-    with pytest.raises(DataError, match='the column "y" twice'):
+    with pytest.raises(DataError, match='there are two columns "y"'):
         panel_from_frame(frame)
 
 

@@ -77,12 +77,12 @@ def test_categories_are_those_of_fit() -> None:
 
 
 REFUSED: list[tuple[dict[str, Any], str]] = [
-    ({"futr_exog_list": ["promo"]}, r"data: .*without the covariate .promo., .*futr_exog_list=\["),
-    ({"hist_exog_list": ["price"]}, r"data: .*without the covariate .price., .*hist_exog_list=\["),
-    ({"futr_exog_list": ["price"], "ahead": 3}, "data: .* 2 rows ahead, expected 3; read it with"),
-    ({"static_df": pd.DataFrame({"a": [1]})}, "static_df: found it beside a panel"),
-    ({"country": "NO"}, "country: found .NO. without a calendar"),
-    ({"futr_exog_list": ["price", "price"]}, "futr_exog_list: found the column .price. twice"),
+    ({"futr_exog_list": ["promo"]}, r"data: .*lacks the covariate .promo.; .*futr_exog_list=\["),
+    ({"hist_exog_list": ["price"]}, r"data: .*lacks the covariate .price.; .*hist_exog_list=\["),
+    ({"futr_exog_list": ["price"], "ahead": 3}, "data: .* 2 steps ahead, expected 3; read it with"),
+    ({"static_df": pd.DataFrame({"a": [1]})}, "static_df: cannot be passed with a panel"),
+    ({"country": "NO"}, "country: .NO. needs a calendar"),
+    ({"futr_exog_list": ["price", "price"]}, "futr_exog_list: .price. is listed twice"),
 ]
 
 
@@ -101,5 +101,5 @@ def test_numbers_for_the_categories_of_fit() -> None:
 
 
 def test_a_panel_without_the_covariates_of_fit() -> None:
-    with pytest.raises(DataError, match=r"futr_exog_list: found no .price., expected"):
+    with pytest.raises(DataError, match=r"futr_exog_list: lacks .price.; expected"):
         asked(panel_from_frame(table()), like=read(table()))

@@ -92,8 +92,8 @@ def test_a_panel_or_a_data_error(tmp_path: Path, seed: int, tame: bool) -> None:
     for panel in made[1:]:
         assert_same(panel, made[0])
     for error in refusals:
-        assert "found" in error.problem
-        assert "expected" in error.problem
+        assert error.kind
+        assert "{" not in error.problem  # every argument has its name
 
 
 @pytest.mark.parametrize("seed", range(10))

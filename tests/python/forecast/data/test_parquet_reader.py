@@ -224,7 +224,7 @@ def test_lists_and_structs_in_a_role_are_refused(
 def test_nothing_but_lists(reader: str, tmp_path: Path) -> None:
     path = tmp_path / "nested.parquet"
     pq.write_table(pa.table({"a": [[1, 2]] * 5}), path)
-    assert 'no column of numbers to forecast among "a", expected' in str(refused(path))
+    assert 'there is no numeric column to forecast among "a"' in str(refused(path))
 
 
 def test_a_frame_with_an_index_of_times(reader: str, tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ def test_numbered_rows_have_it_and_dates_have_their_own(library: str) -> None:
     values = waves(12, 120, 5).tolist()
     found = panel_of(library, one_series(range(120), values))
     assert found.season == 12
-    assert note(found, "season") == "season: 12 (the values repeat so)"
+    assert note(found, "season") == "season: 12 (found in the values)"
     plain = panel_of(library, one_series(range(120), np.random.default_rng(0).normal(size=120)))
     assert note(plain, "season") == "season: 1 (the values show none)"
     assert panel_of(library, one_series(range(120), values), season=4).season == 4

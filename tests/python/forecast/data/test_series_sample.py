@@ -144,7 +144,7 @@ def test_numbered_rows_have_the_season_of_the_sample() -> None:
     assert panel.season == 7
     assert sample.panel.season == sample.whole.season == 4
     said = {note.kind: note.text for note in sample.whole.notes}
-    assert said["season"] == "season: 4 (the values repeat so)"
+    assert said["season"] == "season: 4 (found in the values)"
 
 
 def test_few_series_and_few_values_are_all_in() -> None:

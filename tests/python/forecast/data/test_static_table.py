@@ -82,7 +82,7 @@ def test_some_columns_in_the_data_and_some_in_the_table() -> None:
 def test_other_series_are_passed_over() -> None:
     panel = panel_from_frame(sales(("a", "c")), static_df=static(), **LISTS)
     np.testing.assert_array_equal(of_series(panel), [[0, 1], [1, 3]])
-    text = 'static_df has 1 series that the data has not, first "b": passed over'
+    text = 'static_df has 1 series that the data lacks, first "b": ignored'
     assert note(panel, "other-ids") == text
 
 
@@ -127,9 +127,9 @@ def test_bad_series_need_no_row() -> None:
 # The table, kind, row (from 1), column, words of the message.
 BROKEN: dict[str, tuple[pd.DataFrame, str, int | None, str | None, str]] = {
     "an id twice": (static(("a", "b", "a")), "duplicate-id", 3, "unique_id", "here and in row 1"),
-    "no row": (static(("a", "b", "d")), "missing-id", None, None, 'no row of series "c", expected'),
+    "no row": (static(("a", "b", "d")), "missing-id", None, None, 'has no row for series "c"'),
     "no rows": (static().head(0), "missing-id", None, None, 'series "a" and 2 more'),
-    "an empty id": (static(("a", None, "c")), "missing-id", 2, "unique_id", "no id"),
+    "an empty id": (static(("a", None, "c")), "missing-id", 2, "unique_id", "the id is missing"),
     "no ids": (static().rename(columns={"unique_id": "id"}), "missing-column", None, "unique_id",
                'no column "unique_id"'),
     "one row without ids": (static().drop(columns="unique_id").head(1), "missing-column", None,
@@ -143,7 +143,7 @@ BROKEN: dict[str, tuple[pd.DataFrame, str, int | None, str | None, str]] = {
               "expected numbers, booleans or text"),
     "ids of fractions": (static((0.5, 1.5, 2.5)), "mixed-ids", None, "unique_id", "the type"),
     "a column twice": (pd.concat([static(), static()[["size"]]], axis=1), "duplicate-column", None,
-                       "size", "twice"),
+                       "size", "there are two columns"),
 }  # fmt: skip
 
 
@@ -172,7 +172,7 @@ def test_a_column_that_neither_table_has() -> None:
 
 
 def test_a_table_without_a_list() -> None:
-    with pytest.raises(DataError, match="but stat_exog_list= names none of its columns"):
+    with pytest.raises(DataError, match="needs stat_exog_list=, which names its columns"):
         panel_from_frame(sales(), static_df=static())
 
 

@@ -141,7 +141,7 @@ def test_trained_quantiles(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_is_wrong_is_said_as_of_one_table() -> None:
     given = pieces(ragged(), 3, 4)
-    with pytest.raises(DataError, match="found series of at most 56 values, expected one longer"):
+    with pytest.raises(DataError, match="the longest series has 56 values, expected more"):
         small(horizon=60).backtest(given)
     with pytest.raises(ValueError, match="refit: found 0, expected"):
         small().cross_validation(given, 2, refit=0)

@@ -1,4 +1,4 @@
-"""The section on what a forecast rests on, in the page of a forecaster with covariates."""
+"""The section "What the forecast depends on" in the report of a forecaster with covariates."""
 
 import re
 from dataclasses import replace
@@ -14,9 +14,9 @@ from memattn.forecast.forecaster_settings import Setting
 from memattn.forecast.report import words
 from memattn.forecast.report.page import render_report
 
-HEADING = "<h2>What the forecast rests on</h2>"
+HEADING = "<h2>What the forecast depends on</h2>"
 HOSTILE = "<script>alert(1)</script>"
-NOT_KNOWN = "The data lack what is known ahead"
+NOT_KNOWN = "The data have no future rows with the covariates"
 
 
 def frame(rows: int = 150) -> pd.DataFrame:
@@ -82,7 +82,7 @@ def test_a_page_without_covariates_has_no_section() -> None:
 def test_what_a_file_does_not_keep_is_said(forecaster: Forecaster, tmp_path: Path) -> None:
     forecaster.save(tmp_path / "f")
     text = section(Forecaster.load(tmp_path / "f").render_report())
-    assert "Not measured: fit held out no windows" in text
+    assert "Not measured: the training held out no windows" in text
     assert "<table" not in text
 
 
@@ -94,8 +94,8 @@ def test_without_a_plan_the_page_says_so() -> None:
 @pytest.mark.parametrize(
     ("covariates", "said"),
     [
-        ((), "was better without covariates, so none is used."),
-        (("price",), "was better without these covariates, which are not used: noise."),
+        ((), "No covariates are used: the error in rolling validation was lower without them."),
+        (("price",), "since the error in rolling validation was lower without them: noise."),
     ],
 )
 def test_covariates_that_were_left_out_are_named(
@@ -106,7 +106,7 @@ def test_covariates_that_were_left_out_are_named(
     model = replace(fitted.model, settings=settings, covariates=covariates)
     changed = replace(fitted, model=model)
     assert said in section(render_report(changed, []))
-    assert "was better without" not in page
+    assert "lower without them" not in page
 
 
 def importance(increase: float) -> Importance:
@@ -116,10 +116,10 @@ def importance(increase: float) -> Importance:
 @pytest.mark.parametrize(
     ("increases", "separate", "said"),
     [
-        ([9, 0.1, -3], 40, "grows by 90 % when it is exchanged (200 held-out windows)."),
-        ([9, 0.1, -3], 40, "for 1 of 3 rows, and shrinks by more than two for 1."),
-        ([9, 0.1], 4, "The windows overlap too much to tell these figures from chance."),
-        ([-1, -2], 40, "The error does not grow, whichever row is exchanged"),
+        ([9, 0.1, -3], 40, "shuffling it raises the error by 90 % (200 held-out windows)."),
+        ([9, 0.1, -3], 40, "for 1 of 3 inputs, and shrinks by more than two for 1."),
+        ([9, 0.1], 4, "The windows overlap too much to distinguish these figures from chance."),
+        ([-1, -2], 40, "The error does not grow for any of the inputs"),
     ],
 )
 def test_what_the_bars_say(

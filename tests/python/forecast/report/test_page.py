@@ -163,7 +163,7 @@ def test_the_series_that_matter_are_shown(fitted: Forecaster, text: str) -> None
 def test_a_reader_is_warned() -> None:
     walk = np.exp(0.1 * np.random.default_rng(0).normal(size=40).cumsum())
     page = Page(Forecaster(5, steps=5).fit(flat_panel([walk, walk + 1])).render_report())
-    assert "non-overlapping windows: little evidence." in page.text
+    assert "non-overlapping windows: the evidence is weak." in page.text
 
 
 def test_no_series_is_shown_twice() -> None:
@@ -258,12 +258,12 @@ def test_a_loaded_forecaster_says_what_it_cannot(fitted: Forecaster, tmp_path: P
 def test_without_intervals_and_with_values_held_out() -> None:
     frame = monthly(20, 60)
     page = Page(Forecaster(6, steps=10, intervals=False).fit(frame).render_report())
-    assert "fit held out no windows" in page.text
+    assert "the training held out no windows" in page.text
     assert "% interval" not in page.text
     held = Page(Forecaster(6, steps=10).fit(frame, val_size=8).render_report())
     assert "forecast by the model, which was trained without them" in held.text
     assert "a second model" not in held.text
-    assert "Shown is the model. Shares are means over heads" in held.text
+    assert "The figures show the model. Shares are means over heads" in held.text
 
 
 def test_models_without_a_memory_say_so(fitted: Forecaster) -> None:

@@ -70,8 +70,8 @@ def test_about_series() -> None:
     assert found == f"{expected} its error was 1.25 times naive's."
     found = about_series(series(9, 10, np.nan), np.nan, 0, "seasonal-naive")
     assert found == (
-        "The mean forecast is 9.000, 10 % below the mean of the season before (10.00). Steps"
-        " beyond every held-out window have no interval."
+        "The mean forecast is 9.000, 10 % below the mean of the last season (10.00). Steps"
+        " that no held-out window reaches have no interval."
     )
     found = about_series(series(-1, 2), 1.0, 3, "naive")
     assert found.startswith("The mean forecast is -1.000; the last value was 2.000.")
@@ -86,9 +86,9 @@ def test_about_effects() -> None:
     found = about_effects(SlotEffects(40, movement, True, error, margin, 40), 0)
     assert "Removing slot 3 changes forecasts most: by 2.3 % on 40 held-out windows." in found
     assert "Their error shrinks by 0.50 %" in found
-    assert "without 2 of 32 slots, and shrinks by more than two without 1." in found
+    assert "for 2 of 32 slots, and lowers it by more than two for 1." in found
     few = about_effects(SlotEffects(40, movement, True, error, margin, 9), 0)
-    assert few.endswith("The windows overlap too much to tell these figures from chance.")
+    assert few.endswith("The windows overlap too much to distinguish these figures from chance.")
     alone = about_effects(SlotEffects(1, movement, False), 0)
     assert alone.endswith(
         "Removing slot 3 changes forecasts most: by 2.3 % of the mean change over a season on 1"

@@ -1,0 +1,57 @@
+"""The compiled kernels of this library, on tensors of the CPU: in bfloat16 for inference."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from memattn.torch import function, half, kernels, ops
+from memattn.torch.backends import plain
+from memattn.torch.backends.watchers import watcher
+from memattn.torch.call import Call
+from memattn.torch.kinds import Kind
+from memattn.torch.weights import Weights
+
+NAME = "cpu"
+forward, backward = kernels.forward, kernels.backward
+
+
+def fits(kind: Kind, inputs: Sequence[Tensor], weights: Weights) -> str:
+    """Return why these kernels cannot take a call; they can if it is empty."""
+    if torch.compiler.is_compiling():
+        if not kernels.fit(inputs, weights):
+            return _unfit(inputs, weights)
+        return "ONNX has standard operators only" if torch.onnx.is_in_onnx_export() else ""
+    if function.applies(inputs, weights) or half.applies(inputs, weights):
+        return ""
+    return watcher() or _unfit(inputs, weights)
+
+
+def reason(inputs: Sequence[Tensor]) -> str:
+    """Return why these kernels take a call that they can take."""
+    if inputs[0].dtype is torch.bfloat16:
+        return "bfloat16 on the CPU, without gradients"
+    return "float32 or float64 on the CPU"
+
+
+def attend(
+    kind: Kind, inputs: Sequence[Tensor], weights: Weights, call: Call
+) -> tuple[Tensor, ...]:
+    """Return y, and the scores that the call wants, for autograd too."""
+    if torch.compiler.is_compiling():
+        return ops.attend(kind, inputs, weights, call)
+    if inputs[0].dtype is torch.bfloat16:
+        # What falls is drawn by PyTorch, as in training in bfloat16.
+        attend_half = plain.attend if call.drops else half.attend
+        return attend_half(kind, inputs, weights, call)
+    return function.attend(kind, inputs, weights, call)
+
+
+def _unfit(inputs: Sequence[Tensor], weights: Weights) -> str:
+    if inputs[0].dtype is torch.bfloat16 and half.learns(inputs, weights):
+        return "the kernels of the CPU compute no gradients in bfloat16"
+    if inputs[0].dtype not in kernels.DTYPES:
+        return f"the kernels of the CPU take float32 and float64, not {inputs[0].dtype}"
+    return "the tensors differ in dtype, or one is a subclass of Tensor"

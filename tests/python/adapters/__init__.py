@@ -1,0 +1,1 @@
+"""Tests of the adapters, each in the environment of its library: scripts/lib/adapters.sh."""
