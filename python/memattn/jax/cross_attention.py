@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from memattn.arrays import as_count, check_shape
 from memattn.cross_attention import CrossAttention as NumpyCrossAttention
+from memattn.jax import half
 from memattn.jax.arguments import (
     Array,
     as_attention_mask,
@@ -193,6 +194,11 @@ class CrossAttention(PairLayer):
             first if use_causal_mask else None,
         )
         if not isinstance(params, Prepared):
+            if dropout_key is None and half.applies(params, x1, x2, keep):
+                scores = return_attention_scores
+                return half.attend(
+                    self._numpy, self, params, x1, x2, scores=scores, attention_mask=keep
+                )
             params = self.prepare(params, self.route_of(*full, training=True))
         dtype = self._checked((params,), x1, x2)
         y, scores = attend(

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from memattn.arrays import as_count, check_shape
 from memattn.hierarchical_attention import HierarchicalAttention as NumpyHierarchicalAttention
+from memattn.jax import half
 from memattn.jax.arguments import (
     Array,
     as_attention_mask,
@@ -205,6 +206,19 @@ class HierarchicalAttention(PairLayer):
             for side, mask in zip(SIDES, (short_mask, long_mask), strict=True)
         ]
         if not isinstance(params, tuple):
+            if dropout_key is None and half.applies(params, short, long, both, *masks):
+                return half.attend(
+                    self._numpy,
+                    self,
+                    params,
+                    short,
+                    long,
+                    scores=return_attention_scores,
+                    attention_mask=both,
+                    short_mask=masks[0],
+                    long_mask=masks[1],
+                    use_causal_mask=use_causal_mask,
+                )
             params = self.prepare(params, self.route_of(batch, steps, training=True))
         dtype = self._checked(params, short, long)
         keys = (None, None) if dropout_key is None else jax.random.split(dropout_key)

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from memattn import _memattn
 from memattn.arrays import check_shape
 from memattn.deprecation import RenamedProperty
+from memattn.jax import half
 from memattn.jax.arguments import (
     Array,
     Params,
@@ -274,6 +275,11 @@ def apply(
         first if use_causal_mask else None,
     )
     if "memory" in params:
+        if dropout_key is None and half.applies(params, x, keep):
+            scores = return_attention_scores
+            return half.attend(
+                MemoryAugmentedAttention, config, params, x, scores=scores, attention_mask=keep
+            )
         params = prepare(params, config)
     route = "projected" if "k" in params else "folded"
     ready, dtype = as_params("apply", params, config._prepared(route), x)

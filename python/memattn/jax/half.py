@@ -1,0 +1,96 @@
+"""Calls in bfloat16 on the CPU: the compiled kernels, where no tracer sees the call.
+
+JAX cannot trace the kernels. So calls under ``jax.jit``, ``jax.grad`` or ``jax.vmap``, whose
+arguments are tracers, take JAX's own operators.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from memattn.jax.arguments import Array
+from memattn.jax.numpy_layer import to_numpy
+
+
+class _Entry(NamedTuple):
+    parameters: list[weakref.ref[Any]]
+    layer: Any  # over NumPy arrays, in bfloat16
+
+
+# By the options and the parameters. Arrays of JAX never change, so that they are known by identity.
+# An entry whose parameters are gone goes when the next one comes.
+_entries: dict[tuple[Any, ...], _Entry] = {}
+
+
+def applies(params: Mapping[str, Array], *others: Array | None) -> bool:
+    """Whether all are arrays with values, on the CPU, and those of numbers in bfloat16."""
+    return _are_here(params.values(), jnp.bfloat16) and all(
+        other is None or _are_here((other,), jnp.bfloat16, jnp.bool_) for other in others
+    )
+
+
+def attend(
+    layer_class: Any,
+    config: Any,
+    params: Mapping[str, Array],
+    *inputs: Array,
+    scores: Any,
+    **masks: Array | bool | None,
+) -> Any:
+    """Return what the layer over NumPy arrays gives in bfloat16, as arrays of bfloat16.
+
+    Parameters
+    ----------
+    layer_class : class of that layer
+    config : object
+        The options, with the parameters' `shapes`.
+    params : mapping of names to arrays
+    *inputs : array
+    scores : bool or "mean"
+    **masks : array, bool or None
+        Of the call.
+
+    Raises
+    ------
+    ValueError
+        If a name or a shape of `params` does not fit.
+    """
+    layer = _layer(layer_class, config, params)
+    result = layer(
+        *(np.asarray(x).astype(np.float32) for x in inputs),
+        return_attention_scores=scores,
+        **{k: np.asarray(v) if isinstance(v, jax.Array) else v for k, v in masks.items()},
+    )
+    return jax.tree.map(lambda array: jnp.asarray(array, jnp.bfloat16), result)
+
+
+def _are_here(arrays: Iterable[Any], *dtypes: Any) -> bool:
+    return all(
+        isinstance(array, jax.Array)
+        and not isinstance(array, jax.core.Tracer)
+        and array.dtype in dtypes
+        and all(device.platform == "cpu" for device in array.devices())
+        for array in arrays
+    )
+
+
+def _layer(layer_class: Any, config: Any, params: Mapping[str, Array]) -> Any:
+    key = (layer_class, config, *((name, id(array)) for name, array in params.items()))
+    entry = _entries.get(key)
+    if entry is None or any(
+        reference() is not array
+        for reference, array in zip(entry.parameters, params.values(), strict=True)
+    ):
+        for other, of_other in list(_entries.items()):
+            if any(reference() is None for reference in of_other.parameters):
+                _entries.pop(other, None)
+        layer = to_numpy("apply", params, config, layer_class)
+        layer.precision = "bfloat16"
+        entry = _entries[key] = _Entry([weakref.ref(array) for array in params.values()], layer)
+    return entry.layer

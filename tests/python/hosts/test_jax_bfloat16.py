@@ -1,0 +1,128 @@
+"""memattn.jax in bfloat16 on the CPU: calls that nobody traces run in the kernels."""
+
+import gc
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import memattn
+from memattn.jax import Config, CrossAttention, HierarchicalAttention, apply, half, init
+
+MEMORY = Config(64, 20, 4)
+CROSS = CrossAttention(64, 4)
+HIERARCHICAL = HierarchicalAttention(64, 4)
+ATTENTION_MASKS = np.random.default_rng(2).random((3, 30, 30)) < 0.8
+STEP_MASK = np.random.default_rng(3).random((3, 30)) < 0.8
+
+
+def draw(*shape: int) -> Any:
+    return jnp.asarray(np.random.default_rng(1).standard_normal(shape), jnp.bfloat16)
+
+
+# The call with parameters, inputs and options; the parameters; the inputs; masks; the NumPy layer.
+LAYERS: dict[str, tuple[Callable[..., Any], Any, list[Any], dict[str, Any], Any]] = {
+    "memory": (
+        lambda params, x, **options: apply(params, x, MEMORY, **options),
+        init(jax.random.key(0), MEMORY, jnp.bfloat16),
+        [draw(3, 30, 64)],
+        {"attention_mask": ATTENTION_MASKS[:, :, :20], "query_mask": STEP_MASK},
+        memattn.MemoryAugmentedAttention(64, 20, 4, precision="bfloat16"),
+    ),
+    "cross": (
+        CROSS.apply,
+        CROSS.init(jax.random.key(0), jnp.bfloat16),
+        [draw(3, 30, 64), draw(3, 30, 64)[::-1]],
+        {"attention_mask": ATTENTION_MASKS, "value_mask": STEP_MASK},
+        memattn.CrossAttention(64, 4, precision="bfloat16"),
+    ),
+    "hierarchical": (
+        HIERARCHICAL.apply,
+        HIERARCHICAL.init(jax.random.key(0), jnp.bfloat16),
+        [draw(3, 30, 64), draw(3, 30, 64)[::-1]],
+        {"attention_mask": ATTENTION_MASKS, "short_mask": STEP_MASK},
+        memattn.HierarchicalAttention(64, 4, precision="bfloat16"),
+    ),
+}
+every_layer = pytest.mark.parametrize("name", LAYERS)
+
+
+def floats(array: Any) -> Any:
+    return np.asarray(array).astype(np.float32)
+
+
+@every_layer
+@pytest.mark.parametrize("masked", [False, True])
+def test_calls_have_the_bits_of_the_numpy_layer(name: str, masked: bool) -> None:
+    call, params, inputs, masks, layer = LAYERS[name]
+    masks = {**masks, "use_causal_mask": True} if masked else {}
+    layer.set_weights({key: floats(value) for key, value in params.items()})
+    arrays = {k: jnp.asarray(v) if isinstance(v, np.ndarray) else v for k, v in masks.items()}
+    y, scores = call(params, *inputs, **arrays, return_attention_scores=True)
+    expected = layer(*map(floats, inputs), **masks, return_attention_scores=True)
+    for found, of_numpy in zip(
+        jax.tree.leaves((y, scores)), jax.tree.leaves(expected), strict=True
+    ):
+        assert found.dtype == jnp.bfloat16
+        np.testing.assert_array_equal(floats(found), floats(jnp.asarray(of_numpy, jnp.bfloat16)))
+    alone = call(params, *inputs, **arrays)
+    np.testing.assert_array_equal(floats(alone), floats(y))
+
+
+@every_layer
+def test_errors(name: str) -> None:
+    call, params, inputs, masks, _ = LAYERS[name]
+    y = call(params, *inputs, **masks)
+    with jax.enable_x64(True):
+        wide = {key: value.astype(jnp.float64) for key, value in params.items()}
+        exact = np.asarray(call(wide, *(x.astype(jnp.float64) for x in inputs), **masks))
+    error = np.linalg.norm(floats(y) - exact) / np.linalg.norm(exact)
+    assert 1e-3 <= error <= 7e-3  # of which rounding the result is 1.7e-3 or so
+
+
+def refuse(*_: Any, **__: Any) -> None:
+    raise AssertionError("the kernels ran")
+
+
+@every_layer
+def test_what_is_traced_takes_jaxs_own_operators(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call, params, inputs, _, _ = LAYERS[name]
+    plain = call(params, *inputs)
+    monkeypatch.setattr(half, "attend", refuse)
+    np.testing.assert_allclose(
+        floats(jax.jit(call)(params, *inputs)), floats(plain), atol=3e-2 * abs(floats(plain)).max()
+    )
+    gradients = jax.grad(lambda p: call(p, *inputs).astype(jnp.float32).sum())(params)
+    assert set(gradients) == set(params)
+    call({key: value.astype(jnp.float32) for key, value in params.items()}, *inputs)
+    call(params, *inputs, dropout_key=jax.random.key(1))
+    with pytest.raises(AssertionError, match="the kernels ran"):
+        call(params, *inputs)
+
+
+def test_weights_are_copied_once_and_let_go() -> None:
+    call, params, inputs, _, _ = LAYERS["memory"]
+    half._entries.clear()
+    others = {key: value + 1 for key, value in params.items()}
+    first = call(others, *inputs)
+    (entry,) = half._entries.values()
+    call(others, *inputs)
+    assert list(half._entries.values()) == [entry]
+    changed = {**others, "memory": others["memory"] * 2}
+    assert not np.array_equal(floats(call(changed, *inputs)), floats(first))
+    assert len(half._entries) == 2
+    del entry, others, changed
+    gc.collect()
+    call(params, *inputs)
+    assert len(half._entries) == 1
+
+
+def test_wrong_parameters_are_named() -> None:
+    call, params, inputs, _, _ = LAYERS["memory"]
+    with pytest.raises(ValueError, match="apply: params: found"):
+        call({key: value for key, value in params.items() if key != "key.bias"}, *inputs)
