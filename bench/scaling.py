@@ -15,7 +15,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -149,9 +149,18 @@ def folder(count: int, files: int, layout: str, kind: str, memory: str, check: b
             print("the same bits" if _same(out, other) else "OTHER BITS")
 
 
+def growth(millions: Sequence[float], seconds: Sequence[float]) -> str:
+    """The line that processor time follows, by least squares, and the largest distance from it."""
+    slope, start = np.polyfit(millions, seconds, 1)
+    off = np.abs(np.polyval([slope, start], millions) - np.asarray(seconds)).max()
+    line = f"{start:.1f} s and {slope:.3f} s for a million rows"
+    return f"processor time: {line}; no measurement is off by more than {off:.1f} s"
+
+
 def tables() -> None:
     """Time and memory against series, rows and threads."""
     threads = len(os.sched_getaffinity(0))
+    millions, seconds = [], []
     print(f"| series, rows, threads | {HEAD}\n|---|---|---|---|---|---|")
     for count, rows, used in (
         *((count, 100, threads) for count in COUNTS),
@@ -162,6 +171,10 @@ def tables() -> None:
             source = many_series(Path(name) / "in", count, rows, min(40, count // 250))
             found = measured(source, Path(name) / "out.parquet", "2GiB", used)
         print(_line(f"{count:,}, {rows}, {used}", found), flush=True)
+        if used == threads:
+            millions.append(count * rows / 1e6)
+            seconds.append(found["cpu"])
+    print(growth(millions, seconds))
 
 
 def _main() -> None:

@@ -83,6 +83,12 @@ def test_search(page: Page, words: str, title: str) -> None:
     assert any(title in text for text in results.all_inner_texts())
 
 
+def test_a_slash_moves_to_the_search(page: Page) -> None:
+    open_page(page, "index")
+    page.keyboard.press("/")
+    assert page.evaluate("document.activeElement.name") == "q"
+
+
 def test_dark_and_light(page: Page) -> None:
     colours = {}
     for scheme in ("light", "dark"):

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from sktime.forecasting.base import ForecastingHorizon
 from sktime.utils.estimator_checks import check_estimator
 
 import memattn
@@ -20,7 +21,7 @@ def monthly(count: int, rows: int = 48) -> pd.DataFrame:
 
 
 def test_check_estimator_passes() -> None:
-    threads = memattn.get_num_threads()
+    threads = memattn.num_threads()
     memattn.set_num_threads(1)
     try:
         found = check_estimator(MemattnForecaster, raise_exceptions=True, verbose=False)
@@ -47,6 +48,9 @@ def test_a_panel_trains_one_model(periods: bool) -> None:
     np.testing.assert_array_equal(bounds["y", 0.8, "upper"], wanted["memattn-hi-80"])
     times = found.predict().index.get_level_values(-1)
     assert [str(one)[:7] for one in times[:2]] == ["2019-01", "2019-03"]
+    absolute = ForecastingHorizon(times[:2], is_relative=False, freq="M" if periods else "MS")
+    again = MemattnForecaster(**OPTIONS).fit(y, fh=absolute)
+    np.testing.assert_array_equal(again.predict().y, found.predict().y)
 
 
 def test_a_series_that_ends_early_is_forecast_for_the_same_times() -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from bench.engines import FILES, digest, write_series
 from bench.sample_size import long_table, measure
+from bench.scaling import growth
 
 
 def test_series_are_in_files_and_the_same_each_time(tmp_path: Path) -> None:
@@ -25,6 +26,12 @@ def test_a_digest_is_of_every_bit_and_not_of_the_order() -> None:
     other = table.assign(memattn=[np.nextafter(0.1, 1), 2, 3])
     assert digest(other) != digest(table)
     assert digest(table.assign(unique_id=["a", "a", "c"])) != digest(table)
+
+
+def test_growth_is_a_line_and_the_largest_distance_from_it() -> None:
+    found = growth([1, 2, 3, 4], [3.5, 3.5, 4.5, 4.5])
+    line = "processor time: 3.0 s and 0.400 s for a million rows"
+    assert found == f"{line}; no measurement is off by more than 0.3 s"
 
 
 def test_sizes_are_measured_on_samples() -> None:

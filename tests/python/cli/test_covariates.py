@@ -129,7 +129,7 @@ def test_backtest_knows_the_covariates_of_its_windows(call: Run, files: Path) ->
         (("--hist-exog", "y"), "--hist-exog: 'y' is also in target_col"),
         (("--stat-exog", "row"), "list a column that changes in --futr-exog if it"),
         ((*COLUMNS, "--future", "none.csv"), "none.csv: --future: no such file"),
-        ((*COLUMNS, "--future", "plan.csv", "-o", "plan.csv"), "plan.csv is the input too"),
+        ((*COLUMNS, "--future", "plan.csv", "-o", "plan.csv"), "plan.csv is also the input"),
         (("--calendar=weekly",), "found weekly, expected no value, or auto"),
     ],
 )
@@ -149,7 +149,7 @@ def test_a_plan_that_lacks_a_row(call: Run, files: Path) -> None:
     done = call("forecast", "in.csv", *QUICK, *COLUMNS, "--future", "plan.csv")
     assert done.returncode == 2
     assert done.stderr.startswith('memattn: plan.csv, column "ds": ')
-    assert 'found no row for series "b" at 2024-03-04' in done.stderr
+    assert 'there is no row for series "b" at 2024-03-04' in done.stderr
 
 
 def test_the_place_of_a_wrong_cell_as_json(call: Run, files: Path) -> None:

@@ -160,7 +160,7 @@ def test_train_goes_on_from_a_model(call: Run, shops: Path, tmp_path: Path, mode
     for words, says in (
         (("--members", "2"), "--start-from: found a forecaster with members=1, expected members=2"),
         (("--start-from", "none"), "memattn: none: no such file; expected a file that"),
-        (("-o", model), "is the input too"),
+        (("-o", model), "is also the input"),
     ):
         refused = call(*again, *words)
         assert refused.returncode == 2

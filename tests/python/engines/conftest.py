@@ -17,6 +17,7 @@ def mark(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The file of `dying.die_once`, which workers inherit the name of."""
     path = tmp_path_factory.mktemp("mark") / "dead"
     os.environ["MEMATTN_TEST_MARK"] = str(path)
+    os.environ["MEMATTN_TEST_DRIVER"] = str(os.getpid())
     os.environ["PYTHONPATH"] = os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])
     os.environ["PYSPARK_PYTHON"] = sys.executable
     sys.path.insert(0, str(HERE))

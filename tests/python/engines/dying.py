@@ -8,6 +8,7 @@ from typing import Any
 
 from memattn.forecast import Forecaster
 
+DRIVER = "MEMATTN_TEST_DRIVER"  # the variable with the number of the process that is no worker
 SLOW = 400  # seconds
 MARK = "MEMATTN_TEST_MARK"  # the variable with the path of a file that is there after a death
 
@@ -27,6 +28,16 @@ class Dying(Forecaster):
         if data is not None:
             die_once()
         return super().forecasts(data, **options)
+
+
+class DyingInBacktests(Forecaster):
+    """Whose first reading of series to measure, in a worker, is its process' last deed."""
+
+    def _panel(self, *arguments: Any, **options: Any) -> Any:
+        is_worker = str(os.getpid()) != os.environ[DRIVER]
+        if is_worker and options.get("least") is not None:
+            die_once()
+        return super()._panel(*arguments, **options)
 
 
 class Slow(Forecaster):

@@ -178,7 +178,7 @@ def test_what_cannot_be_done_is_refused_in_one_sentence(engine: Any, tmp_path: P
     with pytest.raises(DataError, match="static_df: found str, expected a table of the engine"):
         short(stat_exog_list=["kind"]).fit(given, static_df="table.csv")
     empty = engine.send(months(5).head(0))
-    with pytest.raises(DataError, match="data: found no rows, expected some series"):
+    with pytest.raises(DataError, match="data: the table has no rows"):
         short().fit(empty)
 
 

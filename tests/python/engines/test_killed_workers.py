@@ -8,6 +8,7 @@ import pytest
 from memattn.forecast import Forecaster
 from memattn.forecast.data import series_sample
 from memattn.forecast.data.series_sample import Budget
+from memattn.forecast.measured import METHODS
 
 from .series import assert_same_model, assert_same_rows, months, plain
 
@@ -42,3 +43,21 @@ def test_a_worker_killed_while_it_forecasts_changes_no_row(
     assert mark.exists()
     local = plain(expected, tmp_path / "model").predict(months(), level=[80])
     assert_same_rows(forecasts, local)
+
+
+def test_a_worker_killed_in_a_backtest_changes_no_measure(
+    engine: Any, mark: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dying import DyingInBacktests
+
+    monkeypatch.setattr(series_sample, "BUDGET", Budget(600, 3))
+    mark.unlink(missing_ok=True)
+    expected = Forecaster(3, season=12, steps=5).backtest(months(), 2, level=[80])
+    given = engine.send(months(), 4)
+    found = DyingInBacktests(3, season=12, steps=5).backtest(given, 2, level=[80])
+    assert mark.exists()
+    assert len(found) == len(expected)
+    for method in METHODS:
+        assert found.overall(method) == expected.overall(method)
+    assert found.coverage_by_step(80) == expected.coverage_by_step(80)
+    assert len(engine.back(found.to_frame())) == len(expected.to_frame())

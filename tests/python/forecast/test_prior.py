@@ -432,7 +432,7 @@ def test_one_table_is_no_list_of_tables() -> None:
     weeks["ds"] = weeks.groupby("unique_id")["ds"].transform(
         lambda t: pd.date_range("2020-01-05", periods=len(t), freq="W")
     )
-    with pytest.raises(ValueError, match="expected every month with season 12, as the first"):
+    with pytest.raises(ValueError, match="season 12 as in the first table"):
         Forecaster(3, steps=1).pretrain([waves(2, 40, 0), weeks])
 
 

@@ -333,5 +333,5 @@ def test_files_that_are_refused(tmp_path: Path) -> None:
             layer.load(tmp_path / "bad.json", format="json")
     wide = fresh()
     wide.build((None, None, 9))
-    with pytest.raises(ValueError, match="reads an input of width 9"):
+    with pytest.raises(ValueError, match="found an input of width 9"):
         wide.save(tmp_path / "wide")

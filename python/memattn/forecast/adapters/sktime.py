@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from sktime.forecasting.base import BaseForecaster
+from sktime.forecasting.base import BaseForecaster, ForecastingHorizon
 
 from memattn.forecast.forecaster import Forecaster
 
@@ -75,6 +75,9 @@ class MemattnForecaster(BaseForecaster):  # type: ignore[misc]
     def _fit(self, y: pd.DataFrame, X: pd.DataFrame | None, fh: Any) -> MemattnForecaster:  # noqa: N803
         self._ids, codes, times = _split(y.index)
         every = np.sort(times.unique())
+        # Times of a multi-index carry no frequency, which a relative horizon needs.
+        dated = isinstance(self.cutoff, pd.DatetimeIndex) and len(every) > 2
+        self._freq = pd.infer_freq(pd.DatetimeIndex(every)) if dated else None
         self._last = times[np.append(np.flatnonzero(np.diff(codes)), len(codes) - 1)]
         late = len(every) - 1 - np.searchsorted(every, self._last)  # rows that others have after
         self._steps = late[:, None] + self._relative(fh)[None]  # of each series (N, fh)
@@ -118,7 +121,13 @@ class MemattnForecaster(BaseForecaster):  # type: ignore[misc]
         return table
 
     def _relative(self, fh: Any) -> npt.NDArray[np.int64]:
-        return np.asarray(fh.to_relative(self.cutoff), dtype=np.int64)
+        return np.asarray(self._dated(fh).to_relative(self.cutoff), dtype=np.int64)
+
+    def _dated(self, fh: Any) -> Any:
+        """A horizon that knows its frequency."""
+        if fh.freq is not None or self._freq is None:
+            return fh
+        return ForecastingHorizon(fh.to_pandas(), is_relative=fh.is_relative, freq=self._freq)
 
     def _table(self, codes: npt.NDArray[np.int64], times: pd.Index, X: Any) -> pd.DataFrame:  # noqa: N803
         """Ids, times and covariates in the columns that the forecaster knows."""
@@ -139,7 +148,7 @@ class MemattnForecaster(BaseForecaster):  # type: ignore[misc]
         wanted = self._relative(fh)
         known = self._relative(self._fh)
         places = self._steps[:, :1] + (wanted - known[0])[None] - 1
-        index = fh.to_absolute_index(self.cutoff)
+        index = self._dated(fh).to_absolute_index(self.cutoff)
         if isinstance(self._y.index, pd.MultiIndex):
             parts = [(*_tuple(one), time) for one in self._ids for time in index]
             index = pd.MultiIndex.from_tuples(parts, names=self._y.index.names)

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from memattn.forecast.arguments import ForecasterOptions
     from memattn.forecast.backtest import Plan
 
-NO_ROWS = "found no rows, expected some series"
+NO_ROWS = "the table has no rows"
 ARGUMENTS = {DATA: "data", FUTURE: "X_df", STATIC: "static_df"}
 
 

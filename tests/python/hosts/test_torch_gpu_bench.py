@@ -1,0 +1,45 @@
+"""bench.torch_gpu on the CPU: its forms are one layer, and its parts run to the table's line."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[3]
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", "bench.torch_gpu", *arguments],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "TRITON_INTERPRET": "1"},
+    )
+
+
+def test_without_a_device_it_says_so() -> None:
+    result = run()
+    assert (result.returncode, result.stdout) == (1, "")
+    assert "found no CUDA device; run it where torch.cuda.is_available(), or" in result.stderr
+
+
+def test_a_name_of_no_shape() -> None:
+    result = run("--shapes", "docs,tiny")
+    assert result.returncode == 2
+    assert "found 'tiny', expected huge, docs, big" in result.stderr
+
+
+def test_all_parts_run_and_all_forms_are_the_layer() -> None:
+    result = run("--smoke", "--dtypes", "bf16")
+    assert result.returncode == 0, result.stderr  # forms whose values are wrong end it
+    lines = result.stdout.splitlines()
+    rows = [line for line in lines if line.startswith("| ") and "mode" not in line]
+    forms = ("published", "memory projected once", "memattn, plain", "memattn, Triton")
+    for form in forms:  # forward and step, eager and compiled
+        assert sum(row.startswith(f"| {form}") for row in rows) == 4, result.stdout
+    last = lines[-1].strip("|").split("|")
+    assert last[0].strip() == "CPU, no figure counts"
+    page = (ROOT / "docs" / "pytorch.md").read_text().split("<!-- timed devices -->")[1]
+    assert len(last) == len(page.split("\n\n")[1].splitlines()[0].strip("|").split("|"))
+    assert all(float(cell) > 0 for cell in last[1:])
