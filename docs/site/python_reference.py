@@ -29,6 +29,7 @@ PAGE = re.compile(r"``docs/([\w-]+)\.md``|(?<![\w`/])docs/([\w-]+)\.md")
 PACKAGES = (
     *("memattn", "memattn.convert", "memattn.forecast", "memattn.inspection"),
     *("memattn.jax", "memattn.keras", "memattn.torch"),
+    *(f"memattn.forecast.adapters.{name}" for name in ("darts", "fev", "sktime")),
 )
 SPECIAL = ("__call__", "__getitem__", "__len__", "__iter__")  # which docstrings may describe
 Member = griffe.Object | griffe.Alias
@@ -45,8 +46,11 @@ def package() -> griffe.Module:
 
 
 def public_names(module: griffe.Module) -> list[str]:
-    """The names in `__all__`, in its order."""
-    return [str(name) for name in module.exports or ()]
+    """The names in `__all__`, in its order; without one, the classes and functions of a module."""
+    if module.exports is not None:
+        return [str(name) for name in module.exports]
+    own = [*module.classes.values(), *module.functions.values()]
+    return [one.name for one in own if not (one.is_alias or one.name.startswith("_"))]
 
 
 def signature(parameters: griffe.Parameters, returns: object, *, bound: bool) -> str:
@@ -181,12 +185,15 @@ def shown_bases(cls: griffe.Class) -> Iterator[str]:
             yield from shown_bases(own)  # type: ignore[arg-type]
 
 
+def target_of(member: Member) -> Member:
+    """The object itself, where a name was imported."""
+    return member.final_target if member.is_alias else member
+
+
 def entry_of(member: Member) -> bool:
     """Whether a class is public under any name."""
     return any(
-        name in package_of(path).members
-        and package_of(path)[name].is_alias
-        and package_of(path)[name].final_target.path == member.path
+        name in package_of(path).members and target_of(package_of(path)[name]).path == member.path
         for path in PACKAGES
         for name in public_names(package_of(path))
     )

@@ -1,6 +1,6 @@
 """The look of all figures, and how one becomes a picture file.
 
-Colours are those of Okabe and Ito, which colour-blind people can tell apart.
+Colours are those of Okabe and Ito, which can be distinguished by the colour-blind.
 """
 
 from __future__ import annotations

@@ -139,7 +139,7 @@ class HierarchicalAttention(PairLayer):
             The short-term input. Any object with the buffer protocol or DLPack. A C-contiguous
             array of the layer's dtype is not copied.
         long : array (B, T, Fl), unless `short` is both
-            The long-term input, of the same batch and steps; neither is broadcast.
+            The long-term input, with the same batch and steps; there is no broadcasting.
         short_mask : array of bool (B, T), optional
             Steps of `short` that read and are read; True keeps. Masks are ANDed.
         long_mask : array of bool (B, T), optional

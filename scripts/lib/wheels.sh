@@ -24,11 +24,13 @@ wheel_kind() {
 # Python's headers are those of this machine: they are the same on every 64-bit Linux but for two lines
 # about x87 and byte order, which nothing here asks for.
 cross_to_arm() {
-  local version
+  local version headers
   version=$("$1" -c 'import sys; print("%d%d" % sys.version_info[:2])')
+  headers=$("$1" -c 'import sysconfig; print(sysconfig.get_path("include"))')
   export CXX=aarch64-linux-gnu-g++ _PYTHON_HOST_PLATFORM=linux-aarch64
   export SETUPTOOLS_EXT_SUFFIX=.cpython-$version-aarch64-linux-gnu.so
-  export CMAKE_ARGS="${CMAKE_ARGS:-} -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64"
+  export CMAKE_ARGS="${CMAKE_ARGS:-} -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64 \
+    -DPython_INCLUDE_DIR=$headers"
 }
 
 # building_python PYTHON: a Python of that version that has what builds wheels: the one of .venv, or one in an

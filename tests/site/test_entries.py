@@ -41,6 +41,19 @@ def test_python(package: str) -> None:
     assert not missing
 
 
+@pytest.mark.parametrize(
+    "path",
+    sorted((ROOT / "python/memattn/forecast/adapters").glob("[a-z]*.py")),
+    ids=lambda path: path.stem,
+)
+def test_adapters(path: Path) -> None:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    names = [node.name for node in tree.body if isinstance(node, ast.ClassDef)]
+    assert names
+    entries = inventory()["py:class"]
+    assert {f"memattn.forecast.adapters.{path.stem}.{name}" for name in names} <= set(entries)
+
+
 def test_all_packages_are_tested() -> None:
     found = (ROOT / "python/memattn").glob("*/__init__.py")
     public = {path.parent.name for path in found if "__all__" in path.read_text(encoding="utf-8")}

@@ -1,4 +1,4 @@
-"""The process in which libhdf5 reads the structure of a file that nobody vouches for.
+"""The process in which libhdf5 reads the structure of an untrusted file.
 
 libhdf5 is a large parser in C. Its version 1.12, which h5py 3.8 brings, crashes on some files that
 differ in a few bits from a good one, and takes a gigabyte for others (docs/decisions.md). So it

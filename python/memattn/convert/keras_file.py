@@ -110,7 +110,7 @@ def _names_in_config(config: Any) -> dict[tuple[str, ...], str]:
 
 
 def _layer_configs(config: Any) -> dict[str, Mapping[str, Any]]:
-    """What a model's config says about each layer, by name; nothing for a name used twice."""
+    """Return the config of each layer in a model's config, by name, without names used twice."""
     found: dict[str, list[Mapping[str, Any]]] = {}
     pending = [config]
     while pending:

@@ -83,7 +83,7 @@ def read(path: str | os.PathLike[str], layer: str | None = None) -> Layer:
 
 
 def find_and_read(path: str | os.PathLike[str], layer: str | None) -> tuple[FoundLayer, Layer]:
-    """What `find` says about the layer that `read` gives, and that layer."""
+    """Return the layer that `read` returns, with its description from `find`."""
     with _candidates(path) as (source, candidates):
         chosen = _choose(source, candidates, layer)
         return chosen.layer, _layer_of(source, chosen)

@@ -112,7 +112,7 @@ class FoundLayer:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A found layer with where its weights are and what else the file says about it."""
+    """A layer found in a file, with its weights and options."""
 
     layer: FoundLayer
     tensors: Mapping[str, Tensor]
@@ -423,7 +423,7 @@ def _misfit(kind: LayerKind, tensors: Variables) -> tuple[str, str] | None:
 
 
 def options_of(source: SourceFile, layer: FoundLayer, config: Mapping[str, Any]) -> dict[str, Any]:
-    """What a layer's config says beyond its sizes; FormatError when it contradicts the weights."""
+    """Return a config's options without sizes; FormatError if it contradicts the weights."""
     place = f"config of layer {quoted(layer.name, 200)}"
     kind = KIND_OF[layer.layer]
     sizes = dict(zip(kind.widths, layer.source_units or (), strict=True))

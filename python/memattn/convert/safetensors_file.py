@@ -1,7 +1,7 @@
 """safetensors files of any model, where a layer is some of the tensors.
 
-A file that memattn wrote is read by the library itself; this reads other people's. The layout is
-that of docs/format.md, with a header of up to 4 MiB, and types that no weight has are passed over.
+The library reads files of memattn; this module reads files of other programs. The layout is that of
+docs/format.md, with a header of up to 4 MiB, and types that no weight has are passed over.
 """
 
 from __future__ import annotations

@@ -126,13 +126,13 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Contents:
-    """What a file holds, as far as moving weights is concerned.
+    """The contents of a file that conversion needs.
 
     Attributes
     ----------
     tensors : list of Tensor
     separator : str
-        Between the parts of a name that people read.
+        Separator of the parts of a layer's name.
     names : mapping
         From the path of a group to the name that its layer had in Keras.
     layer_configs : mapping
@@ -140,7 +140,7 @@ class Contents:
     config : mapping, optional
         The config that memattn wrote beside the weights of its only layer.
     fully_masked : str
-        What a token reads when every slot is masked, unless a config says it.
+        The option `fully_masked`, unless a config has it.
     """
 
     tensors: list[Tensor]

@@ -35,9 +35,9 @@ class LayerKind:
     widths : tuple of str
         The options that are the widths of two inputs, else none.
     options : tuple of str
-        What a config says beyond the sizes, in every host.
+        Options in every framework's config, besides the sizes.
     own_options : tuple of str
-        What only a config of memattn says.
+        Options in memattn's config only.
     """
 
     layer_class: type[Layer]

@@ -1,4 +1,4 @@
-"""Zip archives that nobody vouches for: read member by member, by exact name, never unpacked.
+"""Untrusted zip archives, read member by member, by exact name, and never unpacked.
 
 What the archive claims is checked before memory is taken for it: the size of its directory, that no
 name stands in it twice, and what a member has when it is inflated.

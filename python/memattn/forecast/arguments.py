@@ -1,4 +1,4 @@
-"""What people pass to a Forecaster, checked: errors say function, argument, found and expected."""
+"""Checks of the arguments of a Forecaster; errors name the function and the argument."""
 
 from __future__ import annotations
 

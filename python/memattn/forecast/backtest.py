@@ -70,7 +70,7 @@ class Training:
     Attributes
     ----------
     where : str
-        Who asks, for messages.
+        Name of the calling function, for messages.
     plan : Plan
         The windows.
     refit : bool or int
@@ -154,7 +154,7 @@ def backtest(
 def trained_models(
     how: Training, panel: Panel, extent: Extent, choose: Choose, *, sampled: bool
 ) -> Iterator[WindowModel]:
-    """The models of windows, each trained on what was known before the first of its windows.
+    """The models of windows, each trained on the rows before its first window.
 
     Parameters
     ----------

@@ -78,7 +78,7 @@ class Domain:
         return Domain(*(one[chosen] for one in vars(self).values()))
 
     def unit(self, power: float) -> Array:
-        """What errors are divided by; 0 for what stands still."""
+        """The unit of errors; 0 for a constant series."""
         return np.where(self.logs, self.roughness**power, self.roughness) * self.change
 
 

@@ -215,7 +215,7 @@ def _spans(
 
 
 def rows_before(season: int, lookback: int) -> int:
-    """How many of the last rows a forecast rests on most: a season, or a few."""
+    """The number of last rows that a forecast depends on most: a season, or a few."""
     return min(season if season > 1 else FEW_ROWS, lookback)
 
 

@@ -33,7 +33,7 @@ def covariate_arrays(panel: Panel, encoding: Encoding) -> dict[str, Array]:
 
 
 def covariate_config(panel: Panel, encoding: Encoding) -> dict[str, Any]:
-    """What JSON holds."""
+    """Return the part of the file's config about covariates."""
     assert panel.covariates is not None
     return {
         "ahead": panel.covariates.ahead,

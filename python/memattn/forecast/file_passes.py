@@ -202,7 +202,7 @@ def write_forecasts(path: Path, found: Iterator[Forecasts | Note], model: str) -
 
 @contextmanager
 def _writer(path: Path, stream: BinaryIO) -> Iterator[Callable[[Forecasts, str], None]]:
-    """What writes forecasts to a stream, of the kind that the name of the file says."""
+    """Return the writer of forecasts for the suffix of a file."""
     if is_parquet(path):
         with _closed_if_good(_ParquetWriter(stream)) as write:
             yield write

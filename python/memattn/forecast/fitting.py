@@ -65,7 +65,7 @@ MOST_WINDOWS = 50_000  # calibrated on: more change no rank that matters
 
 @dataclass(frozen=True, eq=False)
 class WindowForecasts:
-    """What was forecast of W windows, and what is known of them before they begin."""
+    """The forecasts of W windows, and their domains before they begin."""
 
     # (W, 2 K + 1, horizon), ascending, the forecast in the middle; K levels were trained, or none.
     quantiles: Array

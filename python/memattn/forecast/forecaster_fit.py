@@ -89,7 +89,7 @@ class ForecasterFit(ForecasterReport):
         return fitted if sample is None else with_all_series(fitted, sample)
 
     def _start(self, where: str, start_from: ForecasterFit | str | os.PathLike[str]) -> Start:
-        """The fit that another one goes on from, checked."""
+        """Check and return the fit that a training starts from."""
         if isinstance(start_from, str | os.PathLike):
             start_from = type(self).load(start_from)
         if not isinstance(start_from, ForecasterFit):

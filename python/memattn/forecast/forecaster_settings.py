@@ -122,7 +122,7 @@ OTHER = Rule("other", (16, 24, 32, 40, 48), 8, 400)
 
 
 def rule_for(frequency: Frequency, season: int) -> Rule:
-    """The rule of M3's frequency that is alike; a season of its own is treated as the monthly."""
+    """Return the rule of the most similar M3 frequency; the monthly one for another season."""
     if season == 1:
         yearly = frequency.unit is Unit.MONTH and frequency.step == 12
         return YEARLY if yearly else OTHER
@@ -338,7 +338,7 @@ def trained_levels(settings: Settings) -> tuple[float, ...]:
 
 
 def with_prior(settings: Settings, prior: Settings, use: str, why: str) -> Settings:
-    """The settings of one who uses networks that were trained on other series.
+    """Return the settings for the use of a prior.
 
     They are those of the prior, for the horizon and the seed that are wanted; `use` is `ALONE` or
     `STARTED`.
@@ -359,7 +359,7 @@ def with_prior(settings: Settings, prior: Settings, use: str, why: str) -> Setti
 
 
 def without_prior(settings: Settings, why: str) -> Settings:
-    """The settings of one who might have used a prior, but did not."""
+    """Return the settings without the prior, with the reason."""
     return MappingProxyType({**settings, "prior": Setting(NO_PRIOR, why)})
 
 

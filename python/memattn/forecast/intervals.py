@@ -39,7 +39,7 @@ class Later(NamedTuple):
 
 
 def available_levels(fitted: Fitted) -> tuple[float, ...]:
-    """The levels to show when nobody names any; without one there are no intervals at all.
+    """Return the default levels to show; empty without intervals.
 
     Trained quantiles give the levels that were trained, calibrated or not; otherwise a calibration
     gives any level, and these are the usual ones.

@@ -51,7 +51,7 @@ CLEARLY = 0.99  # of the linear model's error: models that differ in seed alone 
 
 
 def held_out_rows(panel: Panel, settings: Settings) -> int:
-    """How many last rows of each series to validate on, when nobody says."""
+    """Return the default number of last rows of each series for validation."""
     rows, every = int(np.median(panel.lengths)) // HELD_OUT, stride(settings)
     # What was learned of covariates long ago is not what will be used: prices and loads drift.
     most = rows if every == 1 else MOST_SEASONS * every

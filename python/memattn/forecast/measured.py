@@ -76,7 +76,7 @@ class Counts(NamedTuple):
 
 
 class Measured:
-    """Measures of windows; those who have the windows say what their sums are."""
+    """Measures of windows, computed from sums over windows."""
 
     alias: str = MODEL
 

@@ -1,4 +1,4 @@
-"""The priors that come with the package, and people's own: which file is for a panel."""
+"""Chooses the prior file for a panel, from the package or the user."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def file_of(
     Parameters
     ----------
     where : str
-        Who asks, for messages.
+        Name of the calling function, for messages.
     asked : str, optional
         ``"auto"`` for one that comes with the package, or the path of a file or a folder of files.
     season : int

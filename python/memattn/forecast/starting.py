@@ -95,7 +95,7 @@ def check_start(where: str, start: Start, own: ForecasterOptions, other: Forecas
 
 
 def settings_after(start: Start, asked: ForecasterOptions) -> Settings:
-    """The settings of a training that goes on from a fit: those of that one, and few steps."""
+    """Return the settings of a training that starts from a fit: its settings with few steps."""
     before = start.settings
     times = before[START].value + 1 if START in before else 1
     steps = Setting(asked.steps, "as given")

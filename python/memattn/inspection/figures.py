@@ -1,4 +1,4 @@
-"""A picture of what is in a memory: what each head reads of each slot, and how alike slots are."""
+"""The figure of a memory: the attention of each head and the similarity of slots."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A picture of a layer of two inputs: who reads whom, how selectively, and what heads pass on."""
+"""The figure of a layer of two inputs: attention, selectivity and the size of heads."""
 
 from __future__ import annotations
 

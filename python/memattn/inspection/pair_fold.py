@@ -82,7 +82,7 @@ def fold_pair_heads(weights: Mapping[str, Array], attention: str) -> list[PairHe
 
 
 def effective_rank(singular_values: Array64) -> float:
-    """How many directions a matrix uses: 1 for one, R where R count alike; 0 for a zero matrix."""
+    """Returns the effective rank of a matrix: R for R equal singular values, 0 for zeros."""
     if singular_values[0] == 0:
         return 0.0
     squares = (singular_values / singular_values[0]) ** 2

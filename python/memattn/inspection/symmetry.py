@@ -1,4 +1,4 @@
-"""Breaks the symmetry of slots that are alike, so that training can tell them apart again.
+"""Breaks the symmetry of identical slots, so that training can separate them again.
 
 The slots of a group that are alike get a random jitter of mean zero. Equal slots have equal scores,
 so the jitter cancels in what they add together, and the output changes in second order only. By how
@@ -48,7 +48,7 @@ Groups: TypeAlias = Sequence[Sequence[int]]
 
 @dataclass(frozen=True)
 class Repair:
-    """A layer whose slots are no longer alike, and what the repair changed.
+    """A repaired layer, and the changes of its output.
 
     Attributes
     ----------

@@ -165,7 +165,7 @@ class HierarchicalAttention(PairLayer):
         short : array (B, T, Fs), or list or tuple of both inputs
             The short-term input.
         long : array (B, T, Fl), unless `short` is both
-            The long-term input, of the same batch and steps; neither is broadcast.
+            The long-term input, with the same batch and steps; there is no broadcasting.
         short_mask : array of bool (B, T), optional
             Steps of `short` that read and are read; True keeps. Masks are ANDed.
         long_mask : array of bool (B, T), optional

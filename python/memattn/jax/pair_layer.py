@@ -130,7 +130,7 @@ class PairLayer:
         Raises
         ------
         memattn.FormatError
-            The file is not what docs/format.md says, or holds another layer.
+            If the file does not follow docs/format.md, or holds another layer.
         OSError
             If the file cannot be read.
         """

@@ -87,7 +87,7 @@ class CrossAttention(PairLayer):
     ) -> Any:
         """Let every step of the first input read the second.
 
-        What a masked step holds, even NaN, reaches neither result nor gradient.
+        The values of masked steps, even NaN, affect neither results nor gradients.
 
         Parameters
         ----------

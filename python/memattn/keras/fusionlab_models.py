@@ -23,7 +23,7 @@ def link_fusion(model: Any) -> None:
 
 
 def note_of(layer: Any, layers: Iterable[Any]) -> str:
-    """What the model that holds a layer makes of it; empty where that is nothing special."""
+    """Return a note on how the model uses a layer; usually empty."""
     if isinstance(layer, MultiResolutionAttentionFusion) and layer._last_step_alone():
         return _LAST_STEP
     if isinstance(layer, MemoryAugmentedAttention):

@@ -85,7 +85,7 @@ class HierarchicalAttention(PairLayer):
     ) -> Any:
         """Add what the steps of each input read of their own sequence.
 
-        What a masked step holds, even NaN, reaches neither result nor gradient.
+        The values of masked steps, even NaN, affect neither results nor gradients.
 
         Parameters
         ----------

@@ -160,7 +160,7 @@ class HierarchicalAttention(PairModule):
         short : Tensor (B, T, Fs) or, without a batch, (T, Fs), or list or tuple of both inputs
             The short-term input, of the dtype of the parameters, or under autocast any other.
         long : Tensor (B, T, Fl) or (T, Fl), unless `short` is both
-            The long-term input, of the same batch and steps; neither is broadcast.
+            The long-term input, with the same batch and steps; there is no broadcasting.
         short_mask : Tensor of bool (B, T), optional
             Steps of `short` that read and are read; True keeps. Masks are ANDed; without a batch,
             they have none either. What the other steps hold, even NaN, reaches no result and no

@@ -55,7 +55,9 @@ def test_quantiles_are_those_that_were_trained(call: Run, shops: Path, tmp_path:
     assert first == "unique_id,ds,memattn,memattn-lo-70,memattn-hi-70"
     refused = call("predict", "m", "--level", "80")
     assert refused.returncode == 2
-    assert "--level: found 80, expected one that the quantile loss was trained" in refused.stderr
+    assert (
+        "--level: found 80, expected a level that the quantile loss was trained" in refused.stderr
+    )
 
 
 def test_predict_other_series(call: Run, tmp_path: Path, model: Path) -> None:
@@ -152,7 +154,7 @@ def test_train_goes_on_from_a_model(call: Run, shops: Path, tmp_path: Path, mode
     again = ("train", shops, *QUICK, "--start-from", model)
     done = call(*again, "-o", "new.safetensors")
     assert (done.returncode, done.stderr) == (0, "")
-    assert "trainings before this one: 1" in done.stdout
+    assert "earlier trainings: 1" in done.stdout
     expected = Forecaster(3, steps=5).fit(shops, start_from=model)
     assert expected.predict().equals(Forecaster.load(tmp_path / "new.safetensors").predict())
     document = json.loads(call(*again, "-o", "m", "--json").stdout)

@@ -38,10 +38,11 @@ def panel_of(library: str, columns: Mapping[str, Any], **options: Any) -> Panel:
 def random_table(seed: int, freq: str = "D", zone: str | None = None) -> pd.DataFrame:
     """Series of several lengths and ends, positive, in order."""
     rng = np.random.default_rng(seed)
+    step = pd.offsets.MonthEnd() if freq == "ME" else freq  # a name that pandas has since 2.2
     parts = []
     for k in rng.permutation(40)[:9]:
         start = pd.Timestamp("2019-03-01") + pd.Timedelta(days=int(rng.integers(0, 400)))
-        ds = pd.date_range(start, periods=int(rng.integers(3, 40)), freq=freq, tz=zone)
+        ds = pd.date_range(start, periods=int(rng.integers(3, 40)), freq=step, tz=zone)
         parts.append(
             pd.DataFrame({"unique_id": f"s{k:02d}", "ds": ds, "y": rng.gamma(2.0, size=len(ds))})
         )

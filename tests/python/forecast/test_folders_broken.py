@@ -53,8 +53,8 @@ BROKEN: dict[str, tuple[Any, str]] = {
     "other ids": (ROWS.assign(unique_id=1), "z.parquet.*found the type int64, expected large"),
     "other times": (ROWS.assign(ds=7), "z.parquet.*found the type int64, expected timestamp"),
     "lists": (ROWS.assign(y=[[1.0]] * len(ROWS)), "found lists or records as cells"),
-    "missing id": (ROWS.assign(unique_id=[None, *ROWS.unique_id[1:]]), "z.parquet.*: row 1: found"),
-    "missing time": (ROWS.assign(ds=[pd.NaT, *ROWS.ds[1:]]), "z.parquet.*: row 1: .*no time"),
+    "missing id": (ROWS.assign(unique_id=[None, *ROWS.unique_id[1:]]), "row 1: the id is missing"),
+    "missing time": (ROWS.assign(ds=[pd.NaT, *ROWS.ds[1:]]), "row 1: the time is missing"),
     "twice": (ROWS.assign(y=1.0), r"twice with different values, .* of part-\d\d.parquet and 1 in "
               r"row \d+ of z.parquet"),
 }  # fmt: skip
@@ -123,7 +123,7 @@ def test_nothing_to_read_is_refused(tmp_path: Path) -> None:
         (empty, "found no Parquet or CSV file in it"),
         (tmp_path / "gone", "found no Parquet or CSV file"),
         (str(tmp_path / "*.parquet"), "no file matches it"),
-        (none, "without rows"),
+        (none, "the table has no rows"),
     ):
         with pytest.raises(DataError, match=says):
             fitted.write_forecasts(out, data)

@@ -152,7 +152,7 @@ def test_what_was_held_out_is_measured_with_its_quantiles(fitted: Forecaster) ->
 
 
 def test_only_trained_levels(fitted: Forecaster, panel: Panel) -> None:
-    expected = "level: found 80, expected one that the quantile loss was trained for: 50, 95"
+    expected = "level: found 80, expected a level that the quantile loss was trained for: 50, 95"
     with pytest.raises(ValueError, match=f"Forecaster.predict: {expected}"):
         fitted.predict(level=[50, 80])
     with pytest.raises(ValueError, match=f"Forecaster.held_out: {expected}"):

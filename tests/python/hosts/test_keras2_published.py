@@ -293,7 +293,7 @@ def test_what_is_not_published_is_left_alone() -> None:
         pass
 
     model = keras.Sequential([keras.Input((5, 7)), Derived(7, 6, 2)])
-    with pytest.raises(ValueError, match="sequential has no published layer"):
+    with pytest.raises(ValueError, match=r"sequential\w* has no published layer"):
         replace(model)
     assert type(model.layers[0]) is Derived
 

@@ -120,7 +120,7 @@ def test_save_and_load(kind: str, tmp_path: Path) -> None:
     assert third.load(tmp_path / "options.json", format="json")
     assert (third.key_dim, third.fully_masked, third.built) == (4, "uniform", False)
     (tmp_path / "bad.json").write_text('{"units": 6}')
-    with pytest.raises(ValueError, match="the file lacks num_heads"):
+    with pytest.raises(ValueError, match="lacks the options num_heads"):
         third.load(tmp_path / "bad.json", format="json")
 
 

@@ -73,7 +73,7 @@ class MemattnModel(GlobalForecastingModel):  # type: ignore[misc]
         assert targets is not None
         table, _, names = _tables(targets, past, future, 0)
         freq = None if targets[0].has_datetime_index else int(targets[0].freq)
-        self._forecaster = Forecaster(self._horizon, freq, **names, **self._options)
+        self._forecaster = Forecaster(self._horizon, freq=freq, **names, **self._options)
         self._forecaster.fit(table)
         return self
 

@@ -1,1 +1,1 @@
-"""People's data and a panel: tables and files come in as one, forecasts of it go out alike."""
+"""Tables and files as panels, and forecasts as tables of the same library."""

@@ -84,7 +84,7 @@ class ArrowColumns(TextColumns):
         return merged[codes], cells
 
     def numbers(self, name: str, booleans: bool = False) -> Array:
-        """The column as numbers, NaN for what is empty or says that it is missing."""
+        """Return the column as numbers, NaN for empty cells and names of missing values."""
         found = self._plain_numbers(name)
         return super().numbers(name) if found is None else found
 

@@ -33,7 +33,7 @@ FEW = 0.1  # of the numbers of a column of dates, such as misprints
 
 @dataclass(frozen=True)
 class Roles:
-    """What the caller says of the columns.
+    """The roles of columns that the caller has named.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What columns that nobody named look like: row numbers, parts of dates, ids of series."""
+"""Recognises columns that are not named: row numbers, parts of dates, ids of series."""
 
 from __future__ import annotations
 

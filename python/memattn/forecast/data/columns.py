@@ -114,7 +114,7 @@ class Columns:
         raise NotImplementedError
 
     def place(self, row: int) -> str:
-        """A row as people find it again: "row 7", "line 8"."""
+        """Return a row's place for messages, such as "row 7" or "line 8"."""
         raise NotImplementedError
 
     def ids(self, name: str) -> Ids:
@@ -161,7 +161,7 @@ class Columns:
         return None
 
     def kind(self, name: str) -> str:
-        """What the type of a column says: number, boolean, text, or category for text as such.
+        """Return the kind of a column by its type: number, boolean, text or category.
 
         Cells of the kind text may hold anything, as those of a file do.
         """

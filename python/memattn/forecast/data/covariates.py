@@ -1,4 +1,4 @@
-"""Covariates of a panel: what is known beside the values, one number per row and column."""
+"""The covariates of a panel, one number per row and column."""
 
 from __future__ import annotations
 

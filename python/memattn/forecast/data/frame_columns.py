@@ -212,7 +212,7 @@ class FrameColumns(Columns):
         return super().numbers(name)
 
     def kind(self, name: str) -> str:
-        """What the type of a column says; DataError for dates, spans and lists."""
+        """Return the kind of a column by its type. Raises DataError for dates, spans and lists."""
         self._check_single(name)
         kind = self._column(name).dtype
         if kind.is_numeric() or self._column(name).null_count() == self.rows:

@@ -194,7 +194,8 @@ def clock_at(unit: Unit, position: Ticks, day: Ticks, time_of_day: Ticks) -> Tic
 def month_lengths(months: npt.NDArray[np.datetime64]) -> Ticks:
     """The number of days in each month."""
     first = months.astype("datetime64[D]")
-    length: Ticks = ((months + 1).astype("datetime64[D]") - first).astype(np.int64)
+    following = (months + np.timedelta64(1, "M")).astype("datetime64[D]")
+    length: Ticks = (following - first).astype(np.int64)
     return length
 
 

@@ -178,7 +178,7 @@ class _Join:
         return rows, np.concatenate([places, others]), np.append(good, False)
 
     def _append(self, rows: LongRows, places: Ticks) -> Flags:
-        """Keeps what is appended as it is, and says of which series (m,)."""
+        """Appends rows unchanged, with their series (m,)."""
         known = self.known
         good: Flags = places >= 0
         series = places[rows.codes]

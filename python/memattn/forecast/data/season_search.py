@@ -21,7 +21,7 @@ STRONG_ENOUGH = 0.9  # of the strongest: its multiples repeat as well as a seaso
 
 
 def season_of_values(values: Array, offsets: Ticks) -> int:
-    """The candidate after which the series repeat best, 1 when none of them does.
+    """Return the candidate season that fits best, 1 if none does.
 
     The changes from row to row are asked, which a trend does not hide, and the values, for of slow
     waves under noise the changes are noise.

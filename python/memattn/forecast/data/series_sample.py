@@ -66,7 +66,7 @@ class Sample:
 
     @property
     def note(self) -> Note:
-        """What was done, for people."""
+        """What was done, as text."""
         more = "" if len(self.panel) == len(self.whole) else f" of {len(self.whole):,}"
         text = f"{said(self.panel)}{more}, {HOW}"
         return Note("sample", f"trained on {text}", len(self.panel))

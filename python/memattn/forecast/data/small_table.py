@@ -89,7 +89,7 @@ def _quoted(cell: str) -> str:
 
 
 def _short(cell: Any) -> str:
-    """A cell for people."""
+    """Return a cell as short text."""
     if isinstance(cell, float):
         return "" if math.isnan(cell) else f"{cell:.6g}"
     return str(cell)

@@ -48,7 +48,7 @@ class Spacing:
 
 
 class _Facts:
-    """What the clock says about rows in order: computed once, for all units."""
+    """Facts about the times of ordered rows, computed once for all units."""
 
     def __init__(self, rows: LongRows) -> None:
         self.rows, self.clock = rows, rows.clock()

@@ -43,7 +43,7 @@ class Reading:
     forms : mapping
         By name how the numbers of a column are written.
     covariates : mapping
-        By name what is known of a covariate.
+        The covariates of `fit`, by name.
     """
 
     comma: bool

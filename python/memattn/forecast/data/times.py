@@ -1,4 +1,4 @@
-"""Dates as people write them in CSV files: reading one, and writing the next ones in the same form.
+"""Dates in CSV files: reads them, and writes forecasts' dates in the same form.
 
 Understood are ISO 8601 (``2013-01-31``, ``2013-01-31T13:00:00Z``, ``2013-01-31 13:00+02:00``), the
 same with slashes, weeks (``2013-W05``, which is its Monday, ``2013-W05-1``), months (``2013-01``,

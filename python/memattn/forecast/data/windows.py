@@ -51,7 +51,7 @@ class Windows:
         return iter((self.series, self.ends))
 
     def truth(self, panel: Panel, horizon: int) -> Array:
-        """What came (W, horizon), NaN after the end of a series and where nobody gave a value."""
+        """Return the actual values (W, horizon), NaN if missing or after the end of a series."""
         row = self.ends[:, None] + np.arange(horizon)
         known = row < panel.lengths[self.series][:, None]
         place = np.where(known, panel.offsets[self.series][:, None] + row, 0)

@@ -158,7 +158,7 @@ class WindowWork(NamedTuple):
     Attributes
     ----------
     where : str
-        Who asks, for messages.
+        Name of the calling function, for messages.
     options : ForecasterOptions
         Of the forecaster.
     data, static_df : tables

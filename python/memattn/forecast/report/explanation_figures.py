@@ -1,4 +1,4 @@
-"""The figures of what a forecast rests on: how it follows a covariate that is known ahead."""
+"""The figures of effect curves: how the forecast follows a covariate known ahead."""
 
 from __future__ import annotations
 

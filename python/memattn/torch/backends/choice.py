@@ -1,4 +1,4 @@
-"""Chooses what computes a call, and says why."""
+"""Chooses the backend of a call, and explains the choice."""
 
 from __future__ import annotations
 
