@@ -194,7 +194,7 @@ def test_layers_of_the_other_type_and_size_are_refused() -> None:
 
 def test_a_step_that_fails_binds_to_no_type() -> None:
     optimizer = SGD()
-    with pytest.raises(ValueError, match="found no 'memory'"):
+    with pytest.raises(ValueError, match="lacks 'memory'"):
         optimizer.step(new_layer("float32"), {})
     train(new_layer("float64"), optimizer, 0, 1)
 
@@ -210,8 +210,8 @@ def put(name: str, value: object) -> Callable[[dict[str, Any]], object]:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        *((without(n), f"found no '{n}'") for n in ("dtype", "learning_rate", "iterations")),
-        (without("parameters"), "found no 'parameters'"),
+        *((without(n), f"lacks '{n}'") for n in ("dtype", "learning_rate", "iterations")),
+        (without("parameters"), "lacks 'parameters'"),
         (without("mean"), "moments: found no mean"),
         (put("dtype", "float16"), r"\['dtype'\]: found 'float16', expected 'float32'"),
         (

@@ -128,7 +128,7 @@ def test_fewer_steps_need_fewer_rows() -> None:
     assert len(forecaster.predict(X_df=first, h=2)) == 2 * 3
     with pytest.raises(DataError, match="s0"):
         forecaster.predict(X_df=first)
-    with pytest.raises(ValueError, match="X_df: found none"):
+    with pytest.raises(ValueError, match="X_df: pass the 4 rows after each series"):
         forecaster.predict()
 
 
