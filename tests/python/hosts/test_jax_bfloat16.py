@@ -139,8 +139,9 @@ from memattn.jax import Config, apply, init
 
 second = jax.devices("cpu")[1]
 config = Config(6, 5, 2)
-params, x = jax.device_put((init(jax.random.key(0), config, jnp.bfloat16), jnp.ones((1, 2, 6))), second)
-y, scores = apply(params, x.astype(jnp.bfloat16), config, return_attention_scores=True)
+params, x = init(jax.random.key(0), config, jnp.bfloat16), jnp.ones((1, 2, 6), jnp.bfloat16)
+params, x = jax.device_put((params, x), second)
+y, scores = apply(params, x, config, return_attention_scores=True)
 assert y.devices() == scores.devices() == {second}, (y.devices(), scores.devices())
 """
 
