@@ -87,7 +87,7 @@ def test_only_bad_series_are_an_error() -> None:
 def test_an_error_of_all_series_passes_between_processes() -> None:
     frame = frame_of("pandas", table({"infinite": BAD["infinite"]}, 0))
     with pytest.raises(BadSeriesError) as caught:
-        panel_from_frame(frame, on_bad_series="drop")
+        panel_from_frame(frame, freq="D", on_bad_series="drop")
     copy = pickle.loads(pickle.dumps(caught.value))
     assert type(copy) is BadSeriesError
     assert (str(copy), copy.count, copy.kind) == (str(caught.value), 1, caught.value.kind)
