@@ -28,10 +28,10 @@ build_clang() {
 
 # One build by clang++ for its warnings, for its sanitizers, and for the fuzz targets, which run in it.
 build_sanitized() {
-  configure build/asan --preset asan -DCMAKE_CXX_COMPILER="$(clang_compiler)" \
+  configure build/asan-clang --preset asan -DCMAKE_CXX_COMPILER="$(clang_compiler)" \
     -DMEMATTN_SANITIZE=address,undefined,fuzzer-no-link \
     -DMEMATTN_BUILD_BENCHMARKS=ON -DMEMATTN_BUILD_FUZZERS=ON
-  cmake --build build/asan
+  cmake --build build/asan-clang
 }
 
 build_sanitized_by_gcc() {
@@ -44,7 +44,7 @@ run_ctest() {
 }
 
 # Every program, on the best instruction set.
-asan_some() { MEMATTN_TEST_BEST_ISA=1 run_ctest build/asan; }
+asan_some() { MEMATTN_TEST_BEST_ISA=1 run_ctest build/asan-clang; }
 
 # ThreadSanitizer of g++ 12 cannot map its shadow where addresses are random over 32 bits.
 run_tsan() {
