@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch.multiprocessing.reductions import StorageWeakRef
 
 from memattn.torch import MemoryAugmentedAttention, plain
 from memattn.torch.backends import fold
@@ -134,19 +135,37 @@ def test_training_mode_sees_what_no_version_counts(folds: list[Any]) -> None:
         assert len(folds) == 2 * call
 
 
-def test_a_weight_that_changes_while_it_is_folded(monkeypatch: pytest.MonkeyPatch) -> None:
+def add_in_place(layer: Any) -> None:
+    layer.memory.add_(1)
+
+
+def put_elsewhere(layer: Any) -> None:
+    layer.memory.data = draw(5, 6, seed=3)
+
+
+@pytest.mark.parametrize("change", [add_in_place, put_elsewhere])
+def test_a_weight_that_changes_while_it_is_folded(
+    change: Callable[[Any], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As another thread may change it."""
     layer = serving()
+    fold.forget()
+    storage = StorageWeakRef(layer.memory.untyped_storage())
     real = plain.fold
 
     def meanwhile(weights: Any) -> Any:
         folded = real(weights)
-        weights.memory.add_(1)  # as another thread may
+        change(layer)
         return folded
 
     with torch.no_grad():
         with monkeypatch.context() as patch:
             patch.setattr(plain, "fold", meanwhile)
             before = layer(X)
+        kept = [one for folds in fold._kept.values() for one in folds.values()]
+        # Else another storage could get the name of this one.
+        assert all(one.storages[0].cdata == storage.cdata for one in kept)
+        assert len(kept) == 1
         after = layer(X)
         assert not torch.equal(after, before)
         assert torch.equal(after, twin_of(layer)(X))

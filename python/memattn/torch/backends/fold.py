@@ -66,16 +66,17 @@ def fold(weights: MemoryWeights, dtype: torch.dtype, *, masked: bool, keep: bool
         return _fold(weights, dtype, masked).to(dtype)
     folds = _kept  # `forget` may put another in its place while this call folds
     addresses, key = _addresses(present), (dtype, masked)
-    state = _state(present)  # before the fold: a weight that changes meanwhile is folded again
+    # Before the fold, as the storages: a weight that changes meanwhile is folded again.
+    state = _state(present)
     kept = folds.get(addresses, {}).get(key)
     if kept is not None and kept.state == state:
         return kept.folded
+    storages = [StorageWeakRef(weight.untyped_storage()) for weight in present]
     with torch.inference_mode(mode=False), torch.no_grad():
         folded = _fold(weights, dtype, masked).to(dtype)
         if folded.bias is not None:  # perhaps the parameter itself, which is not to be held
             folded = folded._replace(bias=folded.bias.detach().clone())
     _drop_dead(folds)
-    storages = [StorageWeakRef(weight.untyped_storage()) for weight in present]
     folds.setdefault(addresses, {})[key] = _Kept(storages, state, folded)
     return folded
 
