@@ -35,6 +35,7 @@ MEMORY = 2 << 30  # bytes, unless the caller says so
 # million of them take some 3 GB while they are put in order.
 MANY_ROWS = 20_000_000
 MANY_BYTES = 25 * MANY_ROWS  # of CSV files, whose rows nobody has counted
+GZIP_GROWS = 8  # times, the text of a table of series when it is unpacked
 # Of the process before it reads, and of a row while its series is forecast: bench.scaling --folder.
 BYTES_ANYWAY, BYTES_A_ROW, BYTES_A_SERIES = 700 << 20, 400, 64
 MOST_ROWS = 3_000_000  # at once, however much memory there is: more is no faster
@@ -168,7 +169,10 @@ def read_in_passes(data: object, memory: object) -> bool:
     if not is_several(source):
         return False
     if text := csv_files(source):
-        return sum(one.stat().st_size for one in text) > MANY_BYTES
+        sizes = (
+            (GZIP_GROWS if one.suffix.lower() == ".gz" else 1) * one.stat().st_size for one in text
+        )
+        return sum(sizes) > MANY_BYTES
     files = parquet_files(source)
     if len(files) < 2 or importlib.util.find_spec("pyarrow") is None:  # which reading says
         return False

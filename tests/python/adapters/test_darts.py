@@ -72,6 +72,48 @@ def test_covariates_are_known_ahead_or_in_the_past() -> None:
         model.predict(6, y, past_covariates=series(VALUES[1]))
 
 
+@pytest.mark.parametrize("known", [False, True])
+def test_forecasts_are_of_the_steps_after_the_last_row(known: bool) -> None:
+    """Where a series ends without values, those of `Forecaster` begin that many steps before."""
+    late, given, x = [0, 2, 5, 0], VALUES.copy(), np.sin(np.arange(64))
+    for k, count in enumerate(late):
+        given[k, 60 - count :] = np.nan
+    months = pd.date_range(MONTHS[0], periods=64, freq="MS")
+    ahead = 3 * [TimeSeries.from_times_and_values(months, x)] if known else None
+    whole = [series(*given[:2]), series(given[2]), series(given[3])]
+    model = MemattnModel(6, **OPTIONS).fit(whole, future_covariates=ahead)
+    options = {"future_covariates": ahead, "predict_likelihood_parameters": True}
+    found = model.predict(4, whole, **options)
+    columns = np.concatenate([one.values().T for one in found]).reshape(4, 3, 4)
+    names = {"futr_exog_list": ["x"]} if known else {}
+    frame = pd.DataFrame(
+        {"unique_id": np.repeat(range(4), 60), "ds": np.tile(MONTHS, 4), "y": given.ravel()}
+    ).assign(**({"x": np.tile(x[:60], 4)} if known else {}))
+    expected = Forecaster(11, **names, **OPTIONS).fit(frame)
+    future = {"X_df": pd.DataFrame({"ds": months, "x": x})} if known else {}
+    for k, count in enumerate(late):
+        rows = frame[(frame.unique_id == k) & frame.y.notna()]
+        wanted = expected.forecasts(rows, level=80, h=count + 4, **future)
+        low, high = wanted.intervals[80]
+        for column, other in zip(columns[k], (low, wanted.values, high), strict=True):
+            np.testing.assert_array_equal(column, other[0, count:])
+    assert [str(one.time_index[0])[:7] for one in found] == 3 * ["2020-01"]
+
+
+def test_a_series_that_ends_too_long_before_is_refused() -> None:
+    given = VALUES[0].copy()
+    model = MemattnModel(6, **OPTIONS).fit([series(one) for one in VALUES])
+    given[-3:] = np.nan
+    assert len(model.predict(3, series(given))) == 3
+    with pytest.raises(ValueError, match=r"0 has no value in its last 3 rows; .* horizon of 7"):
+        model.predict(4, series(given))
+
+
+def test_quantiles_are_asked_for_once() -> None:
+    with pytest.raises(ValueError, match="expected each quantile once"):
+        MemattnModel(6, quantiles=[0.1, 0.5, 0.1])
+
+
 def test_forecasts_of_the_past() -> None:
     y = series(VALUES[0])
     model = MemattnModel(6, **OPTIONS).fit(y)

@@ -6,6 +6,7 @@ from typing import Any
 import fev
 import numpy as np
 import pandas as pd
+import pytest
 
 from memattn.forecast import Forecaster
 from memattn.forecast.adapters.fev import MemattnModel
@@ -64,3 +65,29 @@ def test_several_targets_and_covariates(tmp_path: Path) -> None:
     assert list(found) == ["a", "b"]
     assert not np.array_equal(*(found[name]["predictions"] for name in "ab"))
     assert np.isfinite(task.evaluation_summary([found], "memattn")["MASE"])
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_forecasts_are_of_the_rows_of_the_task(known: bool, tmp_path: Path) -> None:
+    """Where a series has no value in its last known rows, too."""
+    table = frame(["target", "price"])
+    place, late = table.groupby("id").cumcount(), {"s1": 3, "s4": 1}
+    gone = (place < 54) & (place >= 54 - table.id.map(late).fillna(0))
+    table["target"] = table.target.mask(gone)
+    columns = {"known_dynamic_columns": ["price"]} if known else {}
+    task = task_of(table, tmp_path, quantile_levels=[0.1, 0.5, 0.9], **columns)
+    (window,) = MemattnModel(**OPTIONS).fit_predict(task)
+    names = {"id_col": "id", "time_col": "timestamp", "target_col": "target"}
+    lists = {"futr_exog_list": ["price"]} if known else {}
+    rows = table[(place < 54) & ~gone]
+    fitted = Forecaster(9, season=12, **names, **lists, **OPTIONS).fit(rows)
+    found = window["target"].to_pandas()
+    for k, name in enumerate(table.id.unique()):
+        count = late.get(name, 0)
+        own = rows[rows.id == name]
+        options = {"X_df": table[["id", "timestamp", "price"]]} if known else {}
+        wanted = fitted.forecasts(own, h=6 + count, level=80, **options)
+        np.testing.assert_array_equal(found.predictions[k], wanted.values[0, count:])
+        low, high = wanted.intervals[80]
+        np.testing.assert_array_equal(found["0.1"][k], low[0, count:])
+        np.testing.assert_array_equal(found["0.9"][k], high[0, count:])

@@ -290,6 +290,17 @@ def test_very_many_bytes_are_read_in_passes(
     assert len(forecaster().fit(folder)._state("test").panel) == 0
 
 
+def test_packed_bytes_count_as_the_text_in_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write(tmp_path / "in", by_series(table(), 3), packed=True)
+    size = sum(one.stat().st_size for one in folder.iterdir())
+    monkeypatch.setattr(file_passes, "MANY_BYTES", 8 * size)
+    assert not file_passes.read_in_passes(folder, None)
+    monkeypatch.setattr(file_passes, "MANY_BYTES", 8 * size - 1)
+    assert file_passes.read_in_passes(folder, None)
+
+
 def test_bad_series_are_left_out_and_counted(tmp_path: Path) -> None:
     rows = table()
     rows = rows[(rows.unique_id != "shop 03") | (rows.ds < "2015-03-01") | (rows.ds > "2018-01-01")]

@@ -121,7 +121,7 @@ def test_nothing_to_read_is_refused(tmp_path: Path) -> None:
     none = write(tmp_path / "none", [table()[:0]])
     for data, says in (
         (empty, "found no Parquet or CSV file in it"),
-        (tmp_path / "gone", "found no Parquet or CSV file"),
+        (tmp_path / "gone", "no such file"),
         (str(tmp_path / "*.parquet"), "no file matches it"),
         (none, "the table has no rows"),
     ):
@@ -129,7 +129,33 @@ def test_nothing_to_read_is_refused(tmp_path: Path) -> None:
             fitted.write_forecasts(out, data)
         with pytest.raises(DataError, match=says):
             forecaster().fit(data, memory="2GiB")
+    with pytest.raises(DataError, match=r"no such file or folder; expected \*\.parquet"):
+        forecaster().fit(tmp_path / "gone", memory="2GiB")
     assert not out.exists()
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+@pytest.mark.parametrize("memory", [None, "2GiB"])
+@pytest.mark.parametrize("above", ["y=1", "shop=1/shop=2", "y"])
+def test_a_column_called_as_its_folder_is_refused(
+    kind: str, memory: str | None, above: str, tmp_path: Path
+) -> None:
+    rows = table()
+    folder = tmp_path / "in" / above
+    folder.mkdir(parents=True)
+    if kind == "csv":
+        rows.to_csv(folder / "a.csv", index=False)
+    else:
+        rows.to_parquet(folder / "a.parquet", index=False)
+    if "=" not in above:  # the name of a folder alone is no column
+        assert forecaster().fit(tmp_path / "in", memory=memory).settings == (
+            forecaster().fit(rows).settings
+        )
+        return
+    with pytest.raises(DataError, match="this column is in the file and in the name") as caught:
+        forecaster().fit(tmp_path / "in", memory=memory)
+    assert (caught.value.kind, caught.value.file) == ("duplicate-column", folder / f"a.{kind}")
+    assert caught.value.column == above.partition("=")[0]
 
 
 @pytest.mark.parametrize(

@@ -144,6 +144,27 @@ def test_covariates_come_with_the_rows(seed: int, options: dict[str, Any]) -> No
     np.testing.assert_array_equal(own.last, panel.last)
 
 
+def test_rows_known_ahead_get_values_and_other_covariates() -> None:
+    """As with prices in fit, or a weather forecast, and later with what came of it."""
+    days = pd.date_range("2024-01-01", periods=60)
+    rng = np.random.default_rng(0)
+    rows = pd.DataFrame({"unique_id": np.repeat(["a", "b"], 60), "ds": np.tile(days, 2)})
+    rows = rows.assign(x=rng.normal(size=120), y=rng.normal(size=120) + 9)
+    place = rows.groupby("unique_id").cumcount()
+    forecast = rows.assign(y=rows.y.where(place < 50), x=rows.x.where(place < 50, 0.5))
+    fitted = fit(forecast[place < 54], futr_exog_list="x")
+    plain = fit(forecast[place < 54], futr_exog_list="x")
+    some = (place >= 50) & (place < 52) & (rows.unique_id == "a")
+    fitted.update(rows[some])
+    later = rows[(place >= 52) | (rows.unique_id == "b")]
+    known = pd.concat([rows[place < 50], rows[some]])
+    same(fitted.predict(X_df=later), plain.predict(known, X_df=later))
+    # Rows without a value yet, with the price of another forecast.
+    fitted.update(rows[(place >= 50) & (rows.unique_id == "b")].assign(y=np.nan))
+    fitted.update(rows[(place >= 52) & (rows.unique_id == "a")].assign(y=np.nan))
+    same(fitted.predict(), plain.predict(known, X_df=later))
+
+
 def test_static_covariates_are_in_a_table_as_for_predict() -> None:
     rows = table(8)
     static = pd.DataFrame({"unique_id": sorted(set(rows.unique_id)), "kind": list("abab" * 3)})

@@ -15,6 +15,7 @@ import pandas as pd
 from darts import TimeSeries
 from darts.models.forecasting.forecasting_model import GlobalForecastingModel
 
+from memattn.forecast.adapters.late_values import forecasts_after_rows, rows_without_value
 from memattn.forecast.forecaster import Forecaster
 
 ID, TIME, TARGET = "unique_id", "ds", "y"  # of the tables that Forecaster gets
@@ -56,6 +57,9 @@ class MemattnModel(GlobalForecastingModel):  # type: ignore[misc]
         super().__init__(add_encoders=add_encoders)
         self._horizon, self._rows = output_chunk_length, input_chunk_length
         self._quantiles = (0.1, 0.5, 0.9) if quantiles is None else tuple(quantiles)
+        if len({round(one, 9) for one in self._quantiles}) < len(self._quantiles):
+            problem = f"found {list(self._quantiles)}, expected each quantile once"
+            raise ValueError(f"MemattnModel: quantiles: {problem}")
         self._options: dict[str, Any] = {"season": season, "members": members, "loss": loss}
         self._options |= {"seed": seed, "steps": steps, "prior": prior}
         self._forecaster: Forecaster | None = None
@@ -73,7 +77,8 @@ class MemattnModel(GlobalForecastingModel):  # type: ignore[misc]
         assert targets is not None
         table, _, names = _tables(targets, past, future, 0)
         freq = None if targets[0].has_datetime_index else int(targets[0].freq)
-        self._forecaster = Forecaster(self._horizon, freq=freq, **names, **self._options)
+        horizon = self._horizon + int(_late(targets).max())
+        self._forecaster = Forecaster(horizon, freq=freq, **names, **self._options)
         self._forecaster.fit(table)
         return self
 
@@ -115,8 +120,14 @@ class MemattnModel(GlobalForecastingModel):  # type: ignore[misc]
         table, ahead, _ = _tables(targets, past, future, n)
         wanted = self._quantiles if predict_likelihood_parameters else ()
         levels = {one: round(abs(200 * one - 100), 9) for one in wanted}
-        found = self._forecaster.forecasts(
-            table, X_df=ahead, h=n, level=sorted({level for level in levels.values() if level})
+        found = forecasts_after_rows(
+            "MemattnModel.predict",
+            self._forecaster,
+            self._forecaster.panel(table),
+            _late(targets),
+            n,
+            level=sorted({level for level in levels.values() if level}),
+            X_df=ahead,
         )
         values = [found.values]
         if wanted:
@@ -202,10 +213,17 @@ def _tables(
         for component in range(one.width):
             y = one.values()[:, component]
             rows.append(known.assign(**{ID: ids, TARGET: y}))
-            after.append(coming.assign(**{ID: ids}))
+            late = known[len(known) - rows_without_value(y) :][list(coming.columns)]
+            some = pd.concat([late, coming]) if len(late) else coming
+            after.append(some.assign(**{ID: ids}))
             ids += 1
     has_future = bool(names["futr_exog_list"]) and ahead
     return pd.concat(rows), pd.concat(after) if has_future else None, names
+
+
+def _late(targets: Sequence[TimeSeries]) -> npt.NDArray[np.int64]:
+    """How many rows of each component come after its last value."""
+    return np.array([rows_without_value(y) for one in targets for y in one.values().T])
 
 
 def _series(

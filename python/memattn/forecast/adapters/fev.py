@@ -11,7 +11,9 @@ from typing import Any
 import fev
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
+from memattn.forecast.adapters.late_values import forecasts_after_rows
 from memattn.forecast.forecaster import Forecaster
 
 
@@ -41,8 +43,12 @@ class MemattnModel(fev.ForecastingModel):  # type: ignore[misc]
         past, future, static = fev.convert_input_data(window, "nixtla", as_univariate=True)
         known, hist = list(task.known_dynamic_columns), list(task.past_dynamic_columns)
         options = {"season": task.seasonality, **self._options}
+        # The task's rows ahead come after the last row of each series, which may have no value.
+        ends = past.ds.where(past.y.notna()).groupby(past.unique_id).transform("max")
+        after = past.ds > ends
+        late = after.groupby(past.unique_id).sum()
         forecaster = Forecaster(
-            task.horizon,
+            task.horizon + int(late.max()),
             futr_exog_list=known,
             hist_exog_list=hist,
             stat_exog_list=list(task.static_columns),
@@ -50,21 +56,28 @@ class MemattnModel(fev.ForecastingModel):  # type: ignore[misc]
         )
         with self._record_training_time():
             forecaster.fit(past, static_df=static if task.static_columns else None)
+        columns = ["unique_id", "ds", *known]
         levels = {q: round(abs(200 * q - 100), 9) for q in task.quantile_levels}
         with self._record_inference_time():
-            found = forecaster.forecasts(
-                X_df=future if known else None,
+            panel = forecaster._state_with_series("predict").panel
+            found = forecasts_after_rows(
+                "MemattnModel",
+                forecaster,
+                panel,
+                late[panel.ids].to_numpy(),
+                task.horizon,
                 level=sorted({level for level in levels.values() if level}),
+                X_df=pd.concat([past[after], future])[columns] if known else None,
             )
-        columns = {"predictions": found.values}
+        taken = {"predictions": found.values}
         for q, level in levels.items():
             ends = found.intervals.get(level)
             bound = found.values if ends is None else ends[int(q > 0.5)]
-            columns[str(q)] = np.where(np.isfinite(bound), bound, found.values)
-        places = {name: k for k, name in enumerate(found.panel.ids.tolist())}
+            taken[str(q)] = np.where(np.isfinite(bound), bound, found.values)
+        places = {name: k for k, name in enumerate(panel.ids.tolist())}
         rows = [places[name] for name in past["unique_id"].drop_duplicates()]
         return fev.combine_univariate_predictions_to_multivariate(
-            _dataset(columns, rows), target_columns=task.target_columns
+            _dataset(taken, rows), target_columns=task.target_columns
         )
 
 

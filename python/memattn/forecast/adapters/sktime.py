@@ -10,6 +10,8 @@ import numpy.typing as npt
 import pandas as pd
 from sktime.forecasting.base import BaseForecaster, ForecastingHorizon
 
+from memattn.forecast.adapters.late_values import RowForecasts, forecasts_after_rows
+from memattn.forecast.data.series import Panel
 from memattn.forecast.forecaster import Forecaster
 
 ID, TIME, TARGET = "unique_id", "ds", "y"  # of the tables that Forecaster gets
@@ -21,6 +23,9 @@ class MemattnForecaster(BaseForecaster):  # type: ignore[misc]
 
     A panel or a hierarchy trains one model for all its series. Columns of ``X`` are covariates that
     are known ahead; ``predict`` needs them for each row up to the last one of ``fh``.
+
+    ``update`` trains again. With ``update_params=False`` it adds the rows after the last value of
+    each series, and new series, without training.
 
     Parameters
     ----------
@@ -47,6 +52,7 @@ class MemattnForecaster(BaseForecaster):  # type: ignore[misc]
         "capability:non_contiguous_X": False,
         "capability:categorical_in_X": True,
         "capability:unequal_length": True,
+        "capability:update": True,
         "y_inner_mtype": ["pd.DataFrame", "pd-multiindex", "pd_multiindex_hier"],
         "X_inner_mtype": ["pd.DataFrame", "pd-multiindex", "pd_multiindex_hier"],
         "requires-fh-in-fit": True,
@@ -74,18 +80,21 @@ class MemattnForecaster(BaseForecaster):  # type: ignore[misc]
 
     def _fit(self, y: pd.DataFrame, X: pd.DataFrame | None, fh: Any) -> MemattnForecaster:  # noqa: N803
         self._ids, codes, times = _split(y.index)
-        every = np.sort(times.unique())
+        self._every = times.unique().sort_values()
+        every = self._every.to_numpy()
         # Times of a multi-index carry no frequency, which a relative horizon needs.
         dated = isinstance(self.cutoff, pd.DatetimeIndex) and len(every) > 2
-        self._freq = pd.infer_freq(pd.DatetimeIndex(every)) if dated else None
-        self._last = times[np.append(np.flatnonzero(np.diff(codes)), len(codes) - 1)]
-        late = len(every) - 1 - np.searchsorted(every, self._last)  # rows that others have after
-        self._steps = late[:, None] + self._relative(fh)[None]  # of each series (N, fh)
-        columns = [] if X is None else list(X.columns)
-        self._futr = [f"x{k}" for k in range(len(columns))]
+        self._freq = pd.infer_freq(pd.DatetimeIndex(self._every)) if dated else None
+        self._y_names, self._index_names = list(y.columns), list(y.index.names)
+        self._is_panel = isinstance(y.index, pd.MultiIndex)
+        values = y.iloc[:, 0].to_numpy(float)
+        self._last = _last_times(codes, times, values)
+        steps = self._late() + int(self._relative(fh).max())
+        self._columns = [] if X is None else list(X.columns)
+        self._futr = [f"x{k}" for k in range(len(self._columns))]
         numbered = every.dtype.kind in "iu" and len(every) > 1
         self._forecaster = Forecaster(
-            int(self._steps.max()),
+            int(steps.max()),
             freq=int(np.diff(every).min()) if numbered else None,
             futr_exog_list=self._futr,
             season=self.season,
@@ -96,12 +105,76 @@ class MemattnForecaster(BaseForecaster):  # type: ignore[misc]
             steps=self.steps,
             prior=self.prior,
         )
-        self._forecaster.fit(self._table(codes, times, X).assign(y=y.iloc[:, 0].to_numpy(float)))
+        table = self._table(codes, times, X)
+        self._forecaster.fit(table.assign(y=values))
+        self._keep_late_rows(table)
         return self
 
+    def _update(
+        self,
+        y: pd.DataFrame,
+        X: pd.DataFrame | None = None,  # noqa: N803
+        update_params: bool = True,
+    ) -> MemattnForecaster:
+        if update_params and self.get_config()["remember_data"]:
+            return self._fit(self._y, self._X, self._fh)
+        ids, codes, times = _split(y.index)
+        self._ids += [one for one in ids if one not in set(self._ids)]
+        codes = pd.Index(self._ids).get_indexer(ids)[codes]
+        self._every = self._every.union(times.unique())
+        table = self._table(codes, times, X).assign(y=y.iloc[:, 0].to_numpy(float))
+        last = _last_times(codes, times, table.y.to_numpy())
+        after = table[TIME] > table[ID].map(self._last).fillna(_before(times))
+        self._last = pd.concat([self._last, last]).groupby(level=0).max()
+        new = table[after & (table[TIME] <= table[ID].map(self._last))]
+        if len(new):
+            self._forecaster.update(new)
+        if update_params:
+            self._forecaster.fit(self._panel())
+        table = table.drop(columns=TARGET)
+        self._keep_late_rows(pd.concat([self._late_rows, table]) if len(self._late_rows) else table)
+        return self
+
+    def _panel(self) -> Panel:
+        """All rows up to the last value of each series, as the forecaster keeps them."""
+        return self._forecaster._state_with_series("predict").panel
+
+    def _late(self) -> npt.NDArray[np.int64]:
+        """How many rows there are after the last value of each series, up to the cutoff (N,)."""
+        _, _, cutoff = _split(self.cutoff)
+        places = self._every.get_indexer(pd.Index(self._last))
+        late: npt.NDArray[np.int64] = self._every.get_indexer(cutoff)[0] - places
+        if late.min() < 0:
+            name, last = self._ids[int(late.argmin())], self._last.iloc[int(late.argmin())]
+            problem = (
+                f"MemattnForecaster: the cutoff is {cutoff[0]}, but series {name!r} has values"
+            )
+            raise ValueError(
+                f"{problem} up to {last}; fit again to forecast from an earlier cutoff"
+            )
+        return late
+
+    def _keep_late_rows(self, table: pd.DataFrame) -> None:
+        """Keeps the covariates of rows after the last value of each series."""
+        late = table[table[TIME] > table[ID].map(self._last)] if self._futr else table[:0]
+        self._late_rows = late.drop_duplicates([ID, TIME], keep="last")
+
     def _predict(self, fh: Any, X: pd.DataFrame | None) -> pd.DataFrame:  # noqa: N803
-        found = self._forecaster.forecasts(X_df=self._future(X))
-        return self._framed(fh, dict.fromkeys(self._y.columns, found.values))
+        found = self._forecasts(fh, X)
+        return self._framed(fh, dict.fromkeys(self._y_names, found.values))
+
+    def _forecasts(self, fh: Any, X: Any, level: Sequence[float] = ()) -> RowForecasts:  # noqa: N803
+        """Forecasts of the rows after the cutoff, up to the last one of fh."""
+        return forecasts_after_rows(
+            "MemattnForecaster",
+            self._forecaster,
+            self._panel(),
+            self._late(),
+            int(self._relative(fh).max()),
+            names=self._ids,
+            level=level,
+            X_df=self._future(X),
+        )
 
     def _predict_interval(
         self,
@@ -110,7 +183,7 @@ class MemattnForecaster(BaseForecaster):  # type: ignore[misc]
         coverage: Sequence[float],
     ) -> pd.DataFrame:
         levels = [round(100 * one, 10) for one in coverage if one >= NO_COVERAGE]
-        found = self._forecaster.forecasts(X_df=self._future(X), level=levels)
+        found = self._forecasts(fh, X, levels)
         columns = {}
         for one in coverage:
             bounds = found.intervals.get(round(100 * one, 10), (found.values, found.values))
@@ -132,7 +205,12 @@ class MemattnForecaster(BaseForecaster):  # type: ignore[misc]
     def _table(self, codes: npt.NDArray[np.int64], times: pd.Index, X: Any) -> pd.DataFrame:  # noqa: N803
         """Ids, times and covariates in the columns that the forecaster knows."""
         table = pd.DataFrame({ID: codes, TIME: times})
-        for name, column in zip(self._futr, [] if X is None else X.columns, strict=True):
+        if self._futr and X is None:
+            raise ValueError(f"MemattnForecaster: X: expected the columns {self._columns} of fit")
+        for name, column in zip(self._futr, self._columns, strict=True):
+            if column not in X.columns:
+                problem = f"found no column {column!r}, expected those of fit: {self._columns}"
+                raise ValueError(f"MemattnForecaster: X: {problem}")
             table[name] = X[column].to_numpy()
         return table
 
@@ -141,20 +219,21 @@ class MemattnForecaster(BaseForecaster):  # type: ignore[misc]
             return None
         ids, codes, times = _split(X.index)
         place = pd.Index(self._ids).get_indexer(ids)
-        return self._table(place[codes], times, X)
+        table = self._table(place[codes], times, X)
+        if len(self._late_rows):
+            table = pd.concat([self._late_rows, table]).drop_duplicates([ID, TIME], keep="last")
+        return table
 
     def _framed(self, fh: Any, columns: dict[Any, npt.NDArray[np.float64]]) -> pd.DataFrame:
-        """Columns of forecasts (N, horizon) at the steps of fh."""
-        wanted = self._relative(fh)
-        known = self._relative(self._fh)
-        places = self._steps[:, :1] + (wanted - known[0])[None] - 1
+        """Columns of forecasts (N, steps) at the steps of fh."""
+        places = self._relative(fh) - 1
         index = self._dated(fh).to_absolute_index(self.cutoff)
-        if isinstance(self._y.index, pd.MultiIndex):
+        if self._is_panel:
             parts = [(*_tuple(one), time) for one in self._ids for time in index]
-            index = pd.MultiIndex.from_tuples(parts, names=self._y.index.names)
-        rows = np.arange(len(places))[:, None]
-        taken = [values[rows, places].ravel() for values in columns.values()]
-        return pd.DataFrame(dict(enumerate(taken)), index=index).set_axis(list(columns), axis=1)
+            index = pd.MultiIndex.from_tuples(parts, names=self._index_names)
+        taken = [values[:, places].ravel() for values in columns.values()]
+        table = pd.DataFrame(dict(enumerate(taken)), index=index).set_axis(list(columns), axis=1)
+        return table.sort_index() if self._is_panel else table  # update may have brought series
 
     @classmethod
     def get_test_params(cls, parameter_set: str = "default") -> list[dict[str, Any]]:
@@ -170,6 +249,20 @@ def _split(index: pd.Index) -> tuple[list[Any], npt.NDArray[np.int64], pd.Index]
         ids, codes = found.tolist(), codes.astype(np.int64)
         index = index.get_level_values(-1)
     return ids, codes, index.to_timestamp() if isinstance(index, pd.PeriodIndex) else index
+
+
+def _last_times(
+    codes: npt.NDArray[np.int64], times: pd.Index, values: npt.NDArray[np.float64]
+) -> pd.Series:
+    """The time of the last value of each series; of the last row where there is no value."""
+    rows, given = pd.Series(times), ~np.isnan(values)
+    found = rows[given].groupby(codes[given]).max()
+    return found.combine_first(rows.groupby(codes).max())
+
+
+def _before(times: pd.Index) -> Any:
+    """What is before all times."""
+    return pd.Timestamp.min if isinstance(times, pd.DatetimeIndex) else np.iinfo(np.int64).min
 
 
 def _tuple(one: Any) -> tuple[Any, ...]:

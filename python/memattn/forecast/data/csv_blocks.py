@@ -35,7 +35,7 @@ from memattn.csv_reader import (
     said_cells,
 )
 from memattn.errors import DataError
-from memattn.file_kinds import GZIP, check_is_text, unpacked_blocks
+from memattn.file_kinds import GZIP, HEAD, check_is_text, unpacked_blocks
 
 BLOCK_BYTES = 8 << 20
 ROWS = 1 << 16  # that the csv module reads at once
@@ -65,14 +65,19 @@ class CsvBlocks:
         self.path = path
         self.shows_comma = self.shows_point = False
         self._blocks = _whole_lines(path)
+        self._lines = 0  # before what is left
         first = next(self._blocks, b"")
-        if not first or first.isspace():
+        while first and not first.strip(b"\r\n"):
+            self._lines += len(first.splitlines())
+            first = next(self._blocks, b"")
+        if not first:
             raise empty_error(path)
         self._wide = first.startswith(WIDE)
         self._left = first if self._wide else first.removeprefix(BOM)
-        self._lines = 0  # before what is left
         self._rows: Iterator[tuple[list[str], int]] | None = None
         self._read_header()
+        if not self.names:
+            self._check_says_something()
 
     def _read_header(self) -> None:
         line, newline, rest = self._left.partition(b"\n")
@@ -84,7 +89,9 @@ class CsvBlocks:
             if self._looks:
                 self._look(text)
             cells = next(csv.reader([text], delimiter=self.delimiter))
-            self._left, self._lines, self._header_line = rest, 1, 1
+            self._lines += 1
+            self._header_line = self._lines
+            self._left = rest or next(self._blocks, b"")  # a block may end after the header
         else:
             text = self._first_line()
             self.delimiter = delimiter_of(text)
@@ -99,6 +106,14 @@ class CsvBlocks:
         if len(self.names) > MAX_COLUMNS:
             raise columns_error(self.path, self._header_line, len(self.names))
         check_header_names(self.path, self._header_line, self.names)
+
+    def _check_says_something(self) -> None:
+        """DataError for a file without a name in its header and a cell in its rows."""
+        rows = self._rows or self._by_csv()
+        first = next((one for one in rows if any(cell.strip() for cell in one[0])), None)
+        if first is None:
+            raise empty_error(self.path)
+        self._rows = itertools.chain([first], rows)
 
     def _first_line(self) -> str:
         """The first line that says something, of which the delimiter is found."""
@@ -129,7 +144,7 @@ class CsvBlocks:
     def _by_arrow(self, wanted: Sequence[str], places: Sequence[int]) -> Any:
         """The block that is left, by PyArrow; None for one that it may read in another way."""
         block = self._left
-        if b"\0" in block or not _matches(self._plain, block):
+        if b"\0" in block or not _is_utf8(block) or not _matches(self._plain, block):
             return None
         names = [str(k) for k in range(self._width)]
         own = [names[place] for place in places]
@@ -199,8 +214,33 @@ class CsvBlocks:
 
     def _check_width(self, row: list[str], line: int) -> None:
         width = len(self.names)
-        if len(row) != self._width and (len(row) < width or said_cells(row) > width):
+        if len(row) == self._width:
+            return
+        if len(row) < width or said_cells([cell.strip() for cell in row]) > width:
             raise ragged_error(self.path, line, len(row), self._header_line, self.names)
+
+    def steps(self) -> Iterator[tuple[int, int]]:
+        """Each row at which the distance from a row to its line changes, and that distance.
+
+        Rows are counted from 0, lines from 1. What was read by `tables` is left out.
+        """
+        row, last = 0, 0
+        while self._rows is None and self._left:
+            if b"\0" in self._left or not _matches(self._plain, self._left):
+                self._rows = self._by_csv()
+                break
+            for lines in _runs_of_lines(self._left):
+                before = self._lines + 1 + lines.start - row
+                if len(lines) and before != last:
+                    yield row, before
+                    last = before
+                row += len(lines)
+            self._lines += self._left.count(b"\n")
+            self._left = next(self._blocks, b"")
+        for number, (_, line) in enumerate(self._rows or (), row):
+            if line - number != last:
+                yield number, line - number
+                last = line - number
 
     @property
     def _looks(self) -> bool:
@@ -228,13 +268,6 @@ class CsvBlocks:
         return decoding_error(self.path)
 
 
-def line_of(path: Path, row: int) -> int:
-    """The line on which a row of a file begins; rows are counted from 0, lines from 1."""
-    reader = CsvBlocks(path)
-    found = reader._rows or reader._by_csv()
-    return next((line for number, (_, line) in enumerate(found) if number == row), row + 2)
-
-
 def _table(rows: list[list[str]], names: Sequence[str]) -> Any:
     columns = [pa.array([row[k] for row in rows], pa.string()) for k in range(len(names))]
     return pa.table(columns, names=list(names))
@@ -254,6 +287,25 @@ def _matches(pattern: str, block: bytes) -> bool:
         0
     ].as_py()
     return found
+
+
+def _runs_of_lines(block: bytes) -> Iterator[range]:
+    """The lines of a plain block, counted from 0, between those that are empty."""
+    begin = 0
+    if block.startswith((b"\n", b"\r\n")) or b"\n\n" in block or b"\n\r\n" in block:
+        for number, line in enumerate(block.splitlines()):
+            if not line:
+                yield range(begin, number)
+                begin = number + 1
+    yield range(begin, block.count(b"\n") + (not block.endswith(b"\n")))
+
+
+def _is_utf8(block: bytes) -> bool:
+    """Whether a block is UTF-8, also in the columns that are not read."""
+    try:
+        return block.isascii() or bool(block.decode())
+    except UnicodeDecodeError:
+        return False
 
 
 class _Blocks(io.RawIOBase):
@@ -303,10 +355,14 @@ def _unpacked(path: Path) -> Iterator[bytes]:
         pieces = itertools.chain([first], iter(partial(file.read, BLOCK_BYTES), b""))
         packed = first.startswith(GZIP)
         blocks = unpacked_blocks(pieces, size, path, BLOCK_BYTES) if packed else pieces
-        for number, block in enumerate(blocks):
-            if not number:
-                check_is_text(block, path, was_packed=packed)
-            yield block
+        head = b""
+        for block in blocks:  # the members of a gzip file may be short, or empty
+            head += block
+            if len(head) >= HEAD:
+                break
+        check_is_text(head, path, was_packed=packed)
+        yield head
+        yield from blocks
 
 
 def _size_of(path: Path) -> int:

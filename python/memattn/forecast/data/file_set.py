@@ -5,7 +5,7 @@ text_file_set.py has those of CSV files.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,7 +19,7 @@ import numpy.typing as npt
 from memattn.errors import DataError
 from memattn.forecast.data.column_choice import check_name
 from memattn.forecast.data.columns import Columns
-from memattn.forecast.data.folders import root_of
+from memattn.forecast.data.folders import folder_error, root_of
 from memattn.forecast.data.parquet_reader import check_types, parquet_errors, size_of
 from memattn.forecast.data.time_zones import Ticks
 
@@ -126,7 +126,9 @@ class FileSet:
 
         schemas = []
         for (schema, _), file in zip(self._heads, self.files, strict=True):
-            names = [*schema.names, *self.of_folders(file)]
+            given = self.of_folders(file)
+            self._refuse_twice(file, schema.names, given)
+            names = [*schema.names, *given]
             for name in self.columns:
                 if name not in names:
                     self._refuse_missing(file, names, name)
@@ -161,11 +163,18 @@ class FileSet:
             problem = error.problem.partition("; pass")[0]
             raise DataError("missing-column", problem, file=file, column=name) from None
 
+    def _refuse_twice(self, file: Path, names: Sequence[str], given: Iterable[str]) -> None:
+        for name in given:
+            if name in names:
+                raise folder_error(file, name)
+
     def of_folders(self, file: Path) -> dict[str, str]:
         """The columns that the names of folders above a file give, such as shop=1."""
         found = {}
         for part in file.relative_to(root_of(self.source)).parent.parts:
             name, mark, value = part.partition("=")
+            if mark and name in found:
+                raise folder_error(file, name)
             if mark:
                 found[name] = unquote(value)
         return found

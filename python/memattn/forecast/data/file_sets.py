@@ -49,7 +49,8 @@ def file_set(source: Path, columns: Sequence[str], day_first: bool | None = None
         files = files or parquet_files(source)
     if not files:
         what = "found no Parquet or CSV file in it"
-        what = "no file matches it" if glob.has_magic(str(source)) else what
+        if not source.exists():
+            what = "no file matches it" if glob.has_magic(str(source)) else "no such file or folder"
         raise DataError("not-found", f"{what}; expected *.parquet or *.csv", file=source)
     if not is_text:
         return FileSet(source, tuple(files), names)

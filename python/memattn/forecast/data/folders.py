@@ -54,6 +54,13 @@ def csv_files(source: Path) -> list[Path]:
     return [one for one in _in_folder(source, "*") if _is_csv(one)]
 
 
+def folder_error(file: Path, name: str) -> DataError:
+    """The DataError for a folder such as ``shop=1`` above a file that has this column already."""
+    problem = "this column is in the file and in the name of its folder, or in the names of two "
+    problem += "folders; rename one of them"
+    return DataError("duplicate-column", problem, file=file, column=name)
+
+
 def check_one_kind(source: Path) -> None:
     """DataError for a folder or a pattern of CSV and Parquet files."""
     parquet, text = parquet_files(source), csv_files(source)

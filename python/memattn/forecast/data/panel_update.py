@@ -313,6 +313,13 @@ def _with_history(rows: LongRows, known: Panel, places: Ticks) -> LongRows:
     owner, row = owner[used], row[used]
     base, lengths = rows.columns.rows, known.lengths[series]
     ticks = known.times(series[owner], row + 1 - lengths[owner])
+    given = _given_again(rows, old[owner], ticks, row >= lengths[owner])
+    owner, row, ticks, used = (
+        owner[~given],
+        row[~given],
+        ticks[~given],
+        np.flatnonzero(used)[~given],
+    )
     joined = tuple(
         np.concatenate([own, more[used]])
         for own, more in zip(table.values, cells or [np.zeros(0)] * len(table.values), strict=True)
@@ -326,6 +333,14 @@ def _with_history(rows: LongRows, known: Panel, places: Ticks) -> LongRows:
         source=np.concatenate([base + np.arange(len(row)), rows.source]),
         covariates=replace(table, values=joined),
     )
+
+
+def _given_again(rows: LongRows, codes: Ticks, ticks: Ticks, is_ahead: Flags) -> Flags:
+    """Which known rows ahead, of covariates without a value, the table has rows of, too."""
+    moments, rank = np.unique(np.concatenate([ticks, rows.ticks]), return_inverse=True)
+    keys = np.concatenate([codes, rows.codes]) * len(moments) + rank
+    found: Flags = is_ahead & np.isin(keys[: len(ticks)], keys[len(ticks) :])
+    return found
 
 
 def _appended(known: Panel, join: _Join) -> Panel:

@@ -22,7 +22,7 @@ from urllib.parse import unquote
 from memattn.errors import DataError, quoted
 from memattn.extras import need
 from memattn.file_kinds import head_of, kind_of
-from memattn.forecast.data.folders import is_several, parquet_files, root_of
+from memattn.forecast.data.folders import folder_error, is_several, parquet_files, root_of
 
 if TYPE_CHECKING:
     from memattn.forecast.data.frame_columns import FrameColumns
@@ -180,10 +180,8 @@ def _folder(path: Path) -> Any:
             table = _by_arrow(file, size_of(file))
             for folder in file.relative_to(root_of(path)).parent.parts:
                 name, mark, value = folder.partition("=")
-                if name in table.column_names:
-                    problem = "this column is in the file and in the name of its folder; "
-                    problem += "rename one of them"
-                    raise DataError("duplicate-column", problem, file=file, column=name)
+                if mark and name in table.column_names:
+                    raise folder_error(file, name)
                 if mark:
                     column = pa.array([unquote(value)] * table.num_rows, pa.string())
                     table = table.append_column(name, column.dictionary_encode())

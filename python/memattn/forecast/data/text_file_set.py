@@ -21,7 +21,8 @@ from memattn.errors import DataError, printable, quoted
 from memattn.forecast.data.arrow_columns import ArrowColumns, is_missing, numbers_of_text
 from memattn.forecast.data.column_choice import check_header
 from memattn.forecast.data.columns import Columns, Times, distinct, parse_times
-from memattn.forecast.data.csv_blocks import CsvBlocks, line_of
+from memattn.forecast.data.csv_blocks import CsvBlocks
+from memattn.forecast.data.csv_lines import LinesOfRows
 from memattn.forecast.data.file_set import Batch, FileSet, joined
 from memattn.forecast.data.folders import csv_files
 from memattn.forecast.data.text_profile import CovariateProfile, NumberProfile, TimeProfile
@@ -120,6 +121,7 @@ class TextFileSet(FileSet):
         except DataError as error:
             error.file = file
             raise
+        self._refuse_twice(file, names, given)
         for name in self.columns:
             if name not in names and name not in given:
                 self._refuse_missing(file, [*names, *given], name)
@@ -157,7 +159,15 @@ class TextFileSet(FileSet):
     def line(self, row: int) -> tuple[Path, int]:
         """The file of a row of the set, and its line there from 1."""
         file, number = self.place(row)
-        return file, line_of(file, number)
+        known = self._lines_of_rows
+        if file not in known:
+            known[file] = LinesOfRows(file)
+        return file, known[file].line(number)
+
+    @cached_property
+    def _lines_of_rows(self) -> dict[Path, LinesOfRows]:
+        """Of the files that messages have named."""
+        return {}
 
     def columns_of(self, batch: Batch) -> Columns:
         """A batch as a table to read; messages name the file and the line there."""
