@@ -5,10 +5,11 @@
     TRITON_INTERPRET=1 python -m bench.torch_gpu --smoke    # its parts on the CPU; no figure counts
 
 Needs a Python with PyTorch for CUDA and memattn. Each form of the layer runs eagerly, compiled, and
-as CUDA graphs of both. A step is forward and the gradients of x and of all weights, the fold
-included. All forms are first held to the layer in float64. A figure is the median of shuffled
-rounds. Bytes are those of x and y, flops those of the folded form's two products; beside them stand
-the rates of a copy and of a matrix product on the same device.
+as CUDA graphs of both. A forward call is one in evaluation mode, where the Triton kernels keep the
+fold if nothing is compiled or captured. A step is forward and the gradients of x and of all
+weights, the fold included. All forms are first held to the layer in float64. A figure is the median
+of shuffled rounds. Bytes are those of x and y, flops those of the folded form's two products;
+beside them stand the rates of a copy and of a matrix product on the same device.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from torch import Tensor
 from bench.machine import commit
 from bench.shapes import Shape
 from bench.tables import markdown
-from bench.torch_gpu_forms import FORMS, NAMES
+from bench.torch_gpu_forms import BACKENDS, FORMS, NAMES
 from memattn.torch import MemoryAugmentedAttention
 
 SHAPES = {
@@ -110,7 +111,22 @@ def captured(run: Run, device: torch.device) -> Run:
     return replay
 
 
-def check(shape: Shape, dtype: torch.dtype, device: torch.device) -> dict[str, float]:
+def function_of(form: str, layer: Any, x: Tensor, smoke: bool) -> Any:
+    """Return a form of the layer; but for a smoke test end the run if another would compute it.
+
+    A layer that is told to take the Triton kernels takes others, silently, where they do not fit.
+    """
+    function = FORMS[form](layer)
+    if form in BACKENDS and not smoke:
+        chosen = layer.explain_backend(x)
+        if chosen.backend != form:
+            sys.exit(f"bench.torch_gpu: {NAMES[form]}: not computed here, but by {chosen}")
+    return function
+
+
+def check(
+    shape: Shape, dtype: torch.dtype, device: torch.device, *, smoke: bool
+) -> dict[str, float]:
     """Return the largest error of each form, relative to the largest value of each result."""
     torch.manual_seed(0)
     batch = max(1, min(shape.batch, CHECKED // shape.steps))
@@ -123,7 +139,8 @@ def check(shape: Shape, dtype: torch.dtype, device: torch.device) -> dict[str, f
         ("published", exact, x.double()),
     ):
         torch.manual_seed(1)
-        found = task_of(module, FORMS[name](module), given, "step")()
+        function = function_of(name, module, given, smoke)
+        found = task_of(module, function, given, "step")()
         results.append([one.detach().double() for one in found])
     expected = results.pop()
     errors = {}
@@ -139,17 +156,23 @@ def check(shape: Shape, dtype: torch.dtype, device: torch.device) -> dict[str, f
 
 
 def contestants(
-    shape: Shape, dtype: torch.dtype, device: torch.device, task: str, modes: tuple[str, ...]
+    shape: Shape,
+    dtype: torch.dtype,
+    device: torch.device,
+    task: str,
+    modes: tuple[str, ...],
+    *,
+    smoke: bool,
 ) -> tuple[dict[tuple[str, str], Run], list[str]]:
     """Return what is timed, warm, and what could not be made, with the reason."""
     runs: dict[tuple[str, str], Run] = {}
     failed = []
     torch._dynamo.reset()  # the forms share code, of which only so many versions are kept
-    for form, make in FORMS.items():
+    for form in FORMS:
         layer = MemoryAugmentedAttention(*shape.sizes[2:], seed=1, device=device, dtype=dtype)
-        layer.requires_grad_(task == "step")
+        layer.requires_grad_(task == "step").train(task == "step")
         x = torch.randn(shape.batch, shape.steps, shape.units, device=device, dtype=dtype)
-        function = make(layer)
+        function = function_of(form, layer, x, smoke)
         backend = "inductor" if device.type == "cuda" else "aot_eager"
         for mode in modes:
             try:
@@ -272,11 +295,13 @@ def main(arguments: list[str] | None = None) -> int:
             if time.monotonic() - begin > options.seconds:
                 left.append(f"{shape.name} in {dtype}")
                 continue
-            errors = check(shape, DTYPES[dtype], device)
+            errors = check(shape, DTYPES[dtype], device, smoke=options.smoke)
             said = ", ".join(f"{NAMES[form]} {error:.0e}" for form, error in errors.items())
             print(f"\n{shape.name}, {dtype}: largest errors beside float64: {said}\n")
             for task in ("forward", "step"):
-                runs, failed = contestants(shape, DTYPES[dtype], device, task, modes)
+                runs, failed = contestants(
+                    shape, DTYPES[dtype], device, task, modes, smoke=options.smoke
+                )
                 times = measure(runs, device, rounds, least)
                 print(table(shape, dtype, task, times, peaks[dtype]), *failed, "", sep="\n")
                 if (shape.name, dtype) in (("huge", "bf16"), ("smoke", "bf16")):

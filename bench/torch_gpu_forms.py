@@ -80,6 +80,7 @@ FORMS: dict[str, Callable[[Any], Function]] = {
     "plain": plain,
     "triton": triton,
 }
+BACKENDS = ("plain", "triton")  # the forms that are backends of the module
 NAMES = {
     "published": "published: memory tiled, SDPA",
     "once": "memory projected once, SDPA",

@@ -19,7 +19,7 @@ python_fuzz_targets() { if [[ -f fuzz/fuzz_python.py ]]; then python fuzz/fuzz_p
 fuzz() {
   local kind=$1 target=$2 seconds=$3 command
   if [[ $kind == cpp ]]; then
-    command=("build/asan/fuzz/${target}_fuzzer" "build/fuzz/corpus/$target" "fuzz/corpus/$target"
+    command=("build/asan-clang/fuzz/${target}_fuzzer" "build/fuzz/corpus/$target" "fuzz/corpus/$target"
       -dict=fuzz/format.dict -timeout=5 -max_len=4096 -rss_limit_mb=2048
       -artifact_prefix="build/fuzz/$target-")
     mkdir -p "build/fuzz/corpus/$target"

@@ -29,7 +29,7 @@ _entries: dict[tuple[Any, ...], _Entry] = {}
 
 
 def applies(params: Mapping[str, Array], *others: Array | None) -> bool:
-    """Whether all are arrays with values, on the CPU, and those of numbers in bfloat16."""
+    """Whether all are arrays with values, on one CPU device, and those of numbers in bfloat16."""
     return _are_here(params.values(), jnp.bfloat16) and all(
         other is None or _are_here((other,), jnp.bfloat16, jnp.bool_) for other in others
     )
@@ -67,7 +67,9 @@ def attend(
         return_attention_scores=scores,
         **{k: np.asarray(v) if isinstance(v, jax.Array) else v for k, v in masks.items()},
     )
-    return jax.tree.map(lambda array: jnp.asarray(array, jnp.bfloat16), result)
+    (device,) = inputs[0].devices()
+    half = np.dtype(jnp.bfloat16)
+    return jax.tree.map(lambda array: jax.device_put(array.astype(half), device), result)
 
 
 def _are_here(arrays: Iterable[Any], *dtypes: Any) -> bool:
@@ -75,7 +77,7 @@ def _are_here(arrays: Iterable[Any], *dtypes: Any) -> bool:
         isinstance(array, jax.Array)
         and not isinstance(array, jax.core.Tracer)
         and array.dtype in dtypes
-        and all(device.platform == "cpu" for device in array.devices())
+        and [device.platform for device in array.devices()] == ["cpu"]
         for array in arrays
     )
 

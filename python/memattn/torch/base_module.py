@@ -85,14 +85,16 @@ class AttentionModule(nn.Module):  # type: ignore[misc]  # mypy has no types of 
         """
         weights = self._weights()
         tensors = self._inputs(weights, *inputs)
-        backend, reason = choose(self._backend, self._kind, tensors, weights)
+        drops = Call(dropout=self.dropout, training=self.training).drops
+        backend, reason = choose(self._backend, self._kind, tensors, weights, drops=drops)
         return BackendChoice(backend.NAME, reason)
 
     def train(self, mode: bool = True) -> Self:
-        """Set the mode, as in every module, and fold again at the next call on a GPU."""
-        memory = self._parameters.get("memory")
-        if memory is not None:
-            fold.forget(memory)
+        """Set the mode, as in every module, and fold again at the next call on a GPU.
+
+        There, folds are kept from call to call in evaluation mode alone.
+        """
+        fold.forget()
         super().train(mode)
         return self
 
@@ -228,7 +230,7 @@ class AttentionModule(nn.Module):  # type: ignore[misc]  # mypy has no types of 
         self, inputs: Sequence[Tensor], weights: Weights, call: Call, *, batched: bool
     ) -> tuple[Tensor, ...]:
         """Return y and the scores that the call wants, without the batch axis if there was none."""
-        backend, _ = choose(self._backend, self._kind, inputs, weights)
+        backend, _ = choose(self._backend, self._kind, inputs, weights, drops=call.drops)
         outputs = backend.attend(self._kind, inputs, weights, call)
         return outputs if batched else tuple(output.squeeze(0) for output in outputs)
 

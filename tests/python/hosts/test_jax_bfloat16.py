@@ -1,6 +1,9 @@
 """memattn.jax in bfloat16 on the CPU: calls that nobody traces run in the kernels."""
 
 import gc
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -126,3 +129,30 @@ def test_wrong_parameters_are_named() -> None:
     call, params, inputs, _, _ = LAYERS["memory"]
     with pytest.raises(ValueError, match="apply: params: found"):
         call({key: value for key, value in params.items() if key != "key.bias"}, *inputs)
+
+
+TWO_DEVICES = """
+import jax
+import jax.numpy as jnp
+
+from memattn.jax import Config, apply, init
+
+second = jax.devices("cpu")[1]
+config = Config(6, 5, 2)
+params, x = init(jax.random.key(0), config, jnp.bfloat16), jnp.ones((1, 2, 6), jnp.bfloat16)
+params, x = jax.device_put((params, x), second)
+y, scores = apply(params, x, config, return_attention_scores=True)
+assert y.devices() == scores.devices() == {second}, (y.devices(), scores.devices())
+"""
+
+
+def test_results_stay_on_the_device_of_the_input() -> None:
+    flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=2"
+    done = subprocess.run(
+        [sys.executable, "-c", TWO_DEVICES],
+        env={**os.environ, "XLA_FLAGS": flags},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr

@@ -82,11 +82,12 @@ def gradient_of(x: Any) -> np.ndarray:
     return np.random.default_rng(9).standard_normal(shape)
 
 
-@both
-@pytest.mark.parametrize("options", OPTIONS.values(), ids=list(OPTIONS))
-@pytest.mark.parametrize("route", ["auto", "as_written", "right_value"])
-def test_options(kind: str, options: dict[str, Any], route: Any) -> None:
-    reference = small(kind, dtype="float64", **options)
+@pytest.mark.parametrize(
+    ("kind", "options", "route"),
+    on_jax_some(itertools.product(KINDS, OPTIONS, ["auto", "as_written", "right_value"])),
+)
+def test_options(kind: str, options: str, route: Any) -> None:
+    reference = small(kind, dtype="float64", **OPTIONS[options])
     if reference.get_config()["use_bias"]:
         with_biases(reference)
     layer = twin(reference)

@@ -43,6 +43,12 @@ def test_the_usual_choice_on_the_cpu() -> None:
     with torch.no_grad():
         chosen = layer.explain_backend(X.bfloat16())
     assert chosen == ("cpu", "bfloat16 on the CPU, without gradients")
+    layer.dropout = 0.5
+    with torch.no_grad():
+        chosen = layer.explain_backend(X.bfloat16())
+        assert chosen == ("plain", "the kernels of the CPU have no dropout in bfloat16")
+        assert layer.eval().explain_backend(X.bfloat16()).backend == "cpu"
+        assert small(dropout=0.5).explain_backend(X).backend == "cpu"
     assert "float32 and float64, not torch.float16" in layer.half().explain_backend(X.half()).reason
     with torch.device("meta"):
         chosen = small().explain_backend(X.to("meta"))

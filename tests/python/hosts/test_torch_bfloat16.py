@@ -162,7 +162,9 @@ def test_training_takes_pytorchs_own_operators(name: str, monkeypatch: pytest.Mo
         layer(*inputs)
     layer.dropout = 0.5
     layer(*inputs)
+    assert layer.explain_backend(*inputs).backend == "plain"
     layer.eval()
+    assert layer.explain_backend(*inputs).backend == "cpu"
     with pytest.raises(AssertionError, match="the kernels ran"):
         layer(*inputs)
 

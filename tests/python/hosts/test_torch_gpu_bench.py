@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[3]
 
 
@@ -28,6 +30,36 @@ def test_a_name_of_no_shape() -> None:
     result = run("--shapes", "docs,tiny")
     assert result.returncode == 2
     assert "found 'tiny', expected huge, docs, big" in result.stderr
+
+
+@pytest.mark.parametrize("part", ["check", "contestants"])
+def test_no_form_is_timed_under_the_name_of_another(part: str) -> None:
+    """Where the Triton kernels do not run, a layer that is told to take them takes others."""
+    more = ', "step", ("eager",)' if part == "contestants" else ""
+    code = (
+        "import sys, torch\n"
+        "from bench import torch_gpu\n"
+        "smoke = sys.argv[1] == 'smoke'\n"
+        "given = torch_gpu.SMOKE['smoke'], torch.bfloat16, torch.device('cpu')\n"
+        f"torch_gpu.{part}(*given{more}, smoke=smoke)\n"
+        "print('computed')\n"
+    )
+    results = [
+        subprocess.run(
+            [sys.executable, "-c", code, how],
+            capture_output=True,
+            text=True,
+            cwd=ROOT,
+            env={**os.environ, "TRITON_INTERPRET": "0"},
+        )
+        for how in ("smoke", "measured")
+    ]
+    assert [result.stdout for result in results] == ["computed\n", ""], results[0].stderr
+    assert results[1].returncode == 1
+    assert results[1].stderr.startswith(
+        "bench.torch_gpu: memattn, Triton: not computed here, but by plain: "
+    )
+    assert "need an NVIDIA GPU, not a tensor on cpu" in results[1].stderr
 
 
 def test_all_parts_run_and_all_forms_are_the_layer() -> None:

@@ -153,11 +153,13 @@ SHARED = {80: 163 * 1024, 90: 227 * 1024, "small": 99 * 1024}
     "layer",
     [
         "64,20,4,bf16,plain,roomy",
-        "128,128,8,bf16,plain,roomy",
-        "128,128,8,bf16,all,small",
         "24,20,3,fp32,all,roomy",
         *(
             [
+                "128,128,8,bf16,plain,roomy",
+                "128,128,8,bf16,all,small",
+            ]
+            + [
                 f"{sizes},{dtype},{options},{room}"
                 for sizes in ("300,40,2", "40,300,2", "256,256,4", "512,512,8", "1000,64,4")
                 for dtype in ("bf16", "fp32")

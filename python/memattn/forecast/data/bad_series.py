@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -43,9 +43,13 @@ class BadSeriesError(DataError):
     """
 
     def __init__(self, first: DataError, count: int) -> None:
+        self._first = first
         more = {name: getattr(first, name) for name in ("file", "line", "column", "argument")}
         super().__init__(first.kind, first._problem, function=first.function, **more)
         self.count = count
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return BadSeriesError, (self._first, self.count), self.__dict__
 
     @property
     def note(self) -> Note:
@@ -114,7 +118,8 @@ def on_grid(
     kept = np.setdiff1d(np.arange(len(rows.ids)), list(bad))
     if not len(kept):
         raise BadSeriesError(next(iter(bad.values())), len(bad))
-    shown = [f"{rows.series(code)} ({_reason(bad[code])})" for code in list(bad)[:SHOWN]]
+    some = [(rows.series(code), error) for code, error in list(bad.items())[:SHOWN]]
+    shown = [f"{series} ({_reason(error, series)})" for series, error in some]
     more = f" and {len(bad) - SHOWN:,} more" if len(bad) > SHOWN else ""
     text = f"{plural(len(bad), 'series', 'series')} left out: {', '.join(shown)}{more}"
     good = rows.alone(np.isin(rows.codes, kept))
@@ -191,7 +196,11 @@ def _without_later(
     return rows.select(keep)
 
 
-def _reason(error: DataError) -> str:
-    """What was found, without what was expected."""
-    text = error.problem.partition("expected")[0].rstrip(",; ")
-    return text.rpartition(": found ")[2].removeprefix("found ")
+def _reason(error: DataError, series: str) -> str:
+    """Returns what is wrong with a series, without its name and without what to do."""
+    text = error.problem
+    for start in (f"{error.argument}: ", f"series {series}: ", "found "):
+        text = text.removeprefix(start)
+    for end in (", expected ", "; expected ", "; pass "):
+        text = text.partition(end)[0]
+    return text

@@ -158,7 +158,7 @@ def panel_from_frame(frame: IntoFrame, **options: Unpack[PanelOptions]) -> Panel
     TypeError
         If `frame` is not a data frame.
     ModuleNotFoundError
-        If If narwhals is not installed.
+        If narwhals is not installed.
     """
     read = partial(columns_of_frame, "panel_from_frame: frame", frame)
     return _panel(read, nullcontext(), **options)

@@ -43,9 +43,9 @@ def as_wanted(value: Any) -> Wanted:
 
 
 def choose(
-    wanted: Wanted, kind: Kind, inputs: Sequence[Tensor], weights: Weights
+    wanted: Wanted, kind: Kind, inputs: Sequence[Tensor], weights: Weights, *, drops: bool
 ) -> tuple[Any, str]:
-    """Return the backend of a call, and the reason.
+    """Return the backend of a call, in which scores fall if it `drops`, and the reason.
 
     Raises
     ------
@@ -66,11 +66,11 @@ def choose(
     if wanted == "triton" or not on_cpu:
         if wanted == "auto":
             against = triton.untimed(inputs[0])
-        against = against or triton.fits(kind, inputs, weights)
+        against = against or triton.fits(kind, inputs, weights, drops=drops)
         if not against:
             return triton, said if wanted == "triton" else "this kind of device has been timed"
     if on_cpu:
-        unfit = cpu.fits(kind, inputs, weights)
+        unfit = cpu.fits(kind, inputs, weights, drops=drops)
         if not unfit:
             return cpu, cpu.reason(inputs) + (f"; {against}" if against else "")
         against = f"{unfit}; {against}" if against else unfit

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from memattn.torch import function, half, kernels, ops
-from memattn.torch.backends import plain
 from memattn.torch.backends.watchers import watcher
 from memattn.torch.call import Call
 from memattn.torch.kinds import Kind
@@ -18,15 +17,15 @@ NAME = "cpu"
 forward, backward = kernels.forward, kernels.backward
 
 
-def fits(kind: Kind, inputs: Sequence[Tensor], weights: Weights) -> str:
+def fits(kind: Kind, inputs: Sequence[Tensor], weights: Weights, *, drops: bool) -> str:
     """Return why these kernels cannot take a call; they can if it is empty."""
     if torch.compiler.is_compiling():
         if not kernels.fit(inputs, weights):
-            return _unfit(inputs, weights)
+            return _unfit(inputs, weights, drops)
         return "ONNX has standard operators only" if torch.onnx.is_in_onnx_export() else ""
-    if function.applies(inputs, weights) or half.applies(inputs, weights):
+    if function.applies(inputs, weights) or (not drops and half.applies(inputs, weights)):
         return ""
-    return watcher() or _unfit(inputs, weights)
+    return watcher() or _unfit(inputs, weights, drops)
 
 
 def reason(inputs: Sequence[Tensor]) -> str:
@@ -43,15 +42,16 @@ def attend(
     if torch.compiler.is_compiling():
         return ops.attend(kind, inputs, weights, call)
     if inputs[0].dtype is torch.bfloat16:
-        # What falls is drawn by PyTorch, as in training in bfloat16.
-        attend_half = plain.attend if call.drops else half.attend
-        return attend_half(kind, inputs, weights, call)
+        return half.attend(kind, inputs, weights, call)
     return function.attend(kind, inputs, weights, call)
 
 
-def _unfit(inputs: Sequence[Tensor], weights: Weights) -> str:
-    if inputs[0].dtype is torch.bfloat16 and half.learns(inputs, weights):
-        return "the kernels of the CPU compute no gradients in bfloat16"
+def _unfit(inputs: Sequence[Tensor], weights: Weights, drops: bool) -> str:
+    if inputs[0].dtype is torch.bfloat16:
+        if half.learns(inputs, weights):
+            return "the kernels of the CPU compute no gradients in bfloat16"
+        if drops:  # what falls is drawn by PyTorch, as in training in bfloat16
+            return "the kernels of the CPU have no dropout in bfloat16"
     if inputs[0].dtype not in kernels.DTYPES:
         return f"the kernels of the CPU take float32 and float64, not {inputs[0].dtype}"
     return "the tensors differ in dtype, or one is a subclass of Tensor"

@@ -16,7 +16,7 @@ from memattn.torch.weights import Weights
 NAME = "plain"
 
 
-def fits(kind: Kind, inputs: Sequence[Tensor], weights: Weights) -> str:
+def fits(kind: Kind, inputs: Sequence[Tensor], weights: Weights, *, drops: bool) -> str:
     """Return an empty string: these operators take every call."""
     return ""
 

@@ -59,7 +59,7 @@ def untimed(x: Tensor) -> str:
     return "the Triton kernels have not been timed on this kind of device"
 
 
-def fits(kind: Kind, inputs: Sequence[Tensor], weights: Weights) -> str:
+def fits(kind: Kind, inputs: Sequence[Tensor], weights: Weights, *, drops: bool) -> str:
     """Return why these kernels cannot take a call; they can if it is empty."""
     if kind is not MEMORY:
         return f"{kind.name} has no Triton kernel"
@@ -93,7 +93,7 @@ def attend(
     assert isinstance(weights, MemoryWeights)
     x = inputs[0]
     slots_masked = call.use_causal_mask or not call.attention_mask is call.value_mask is None
-    folded = fold.fold(weights, _dtype(x), masked=slots_masked)
+    folded = fold.fold(weights, _dtype(x), masked=slots_masked, keep=not call.training)
     options = _options(x, weights, call)
     if torch.compiler.is_compiling():
         outputs = triton_ops.attend(x, folded, options)

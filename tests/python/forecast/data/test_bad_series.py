@@ -1,5 +1,6 @@
 """One bad series among many is an error, or is left out with a note."""
 
+import pickle
 import time
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 
 from memattn.errors import DataError
 from memattn.forecast import Forecaster
+from memattn.forecast.data.bad_series import BadSeriesError
 from memattn.forecast.data.panel import panel_from_file, panel_from_frame
 from memattn.forecast.data.windows import Rolling
 
@@ -52,6 +54,8 @@ def test_a_bad_series_is_dropped(library: str, freq: str | None, name: str) -> N
     text = note(panel, "bad-series")
     assert text.startswith(f'1 series left out: "{name}" (')
     assert BAD[name][2] in text
+    assert text.count(f'"{name}"') == 1
+    assert not any(word in text for word in ("expected", "; pass"))
     others = [str(one) for one in panel.notes if one.kind != "bad-series"]
     assert others == [str(one) for one in expected.notes]
 
@@ -78,6 +82,16 @@ def test_only_bad_series_are_an_error() -> None:
         panel_from_frame(frame, on_bad_series="skip")
     with pytest.raises(DataError, match="on_bad_series: found 'skip'"):
         Forecaster(3, on_bad_series="skip")
+
+
+def test_an_error_of_all_series_passes_between_processes() -> None:
+    frame = frame_of("pandas", table({"infinite": BAD["infinite"]}, 0))
+    with pytest.raises(BadSeriesError) as caught:
+        panel_from_frame(frame, freq="D", on_bad_series="drop")
+    copy = pickle.loads(pickle.dumps(caught.value))
+    assert type(copy) is BadSeriesError
+    assert (str(copy), copy.count, copy.kind) == (str(caught.value), 1, caught.value.kind)
+    assert str(copy.note) == str(caught.value.note)
 
 
 def test_a_forecaster_drops() -> None:
