@@ -32,7 +32,15 @@ endfunction()
 
 # Unoptimised code cannot be fortified, and the sanitizers check more than this does. A compiler that
 # fortifies by itself must not be told twice.
-set(MEMATTN_HARDEN_OPTIONS -fstack-protector-strong -fstack-clash-protection)
+set(MEMATTN_HARDEN_OPTIONS -fstack-protector-strong)
+include(CheckCXXCompilerFlag)
+block()
+  set(CMAKE_REQUIRED_FLAGS -Werror)  # clang 14 only warns that it does nothing on Arm
+  check_cxx_compiler_flag(-fstack-clash-protection MEMATTN_HAS_STACK_CLASH_PROTECTION)
+endblock()
+if(MEMATTN_HAS_STACK_CLASH_PROTECTION)
+  list(APPEND MEMATTN_HARDEN_OPTIONS -fstack-clash-protection)
+endif()
 if(NOT MEMATTN_SANITIZE)
   set(optimized $<CONFIG:Release,RelWithDebInfo,MinSizeRel>)
   list(APPEND MEMATTN_HARDEN_OPTIONS $<${optimized}:-U_FORTIFY_SOURCE>

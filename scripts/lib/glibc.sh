@@ -8,24 +8,28 @@ GLIBC=2.28 # of RHEL 8, Debian 10 and Ubuntu 20.04
 # symbol that glibc has had, and makes libraries of them that hold names and versions, no code. Compiling
 # goes on with g++ and the headers of this machine: objects are those of every other build.
 glibc_stubs() {
-  local arch=$1 folder=build/glibc/$1-$GLIBC part library
-  part=$folder.part
+  local folder=build/glibc/$1-$GLIBC
   if [[ ! -d $folder ]]; then
-    rm -rf "$part"
-    mkdir -p "$part/zig"
-    ZIG_GLOBAL_CACHE_DIR=$PWD/$part/zig ZIG_LOCAL_CACHE_DIR=$PWD/$part/zig \
-      "$VENV/bin/python" -m ziglang cc -target "$arch-linux-gnu.$GLIBC" -O1 -shared -x c /dev/null \
-      -o "$part/empty.so" >&2
-    for library in "$part"/zig/o/*/lib{c,m,dl,rt,util,pthread,ld}.so.* "$part"/zig/o/*/libc_nonshared.a; do
-      cp "$library" "$part"
-    done
-    for library in m dl rt util pthread; do
-      ln -s "$(basename "$part/lib$library.so".*)" "$part/lib$library.so"
-    done
-    printf 'GROUP ( libc.so.6 libc_nonshared.a AS_NEEDED ( %s ) )\n' \
-      "$(basename "$part"/libld.so.*)" >"$part/libc.so"
-    rm -rf "$part/zig" "$part/empty.so"
-    mv "$part" "$folder"
+    rm -rf "$folder.part" && make_glibc_stubs "$1" "$folder.part" && mv "$folder.part" "$folder" || return
   fi
   printf '%s\n' "$PWD/$folder"
+}
+
+# make_glibc_stubs ARCH FOLDER. Each command is asked how it ended, since errexit is off in what stands
+# before `||`.
+make_glibc_stubs() {
+  local folder=$2 library
+  mkdir -p "$folder/zig" &&
+    ZIG_GLOBAL_CACHE_DIR=$PWD/$folder/zig ZIG_LOCAL_CACHE_DIR=$PWD/$folder/zig \
+      "$VENV/bin/python" -m ziglang cc -target "$1-linux-gnu.$GLIBC" -O1 -shared -x c /dev/null \
+      -o "$folder/empty.so" >&2 || return
+  for library in "$folder"/zig/o/*/lib{c,m,dl,rt,util,pthread,ld}.so.* "$folder"/zig/o/*/libc_nonshared.a; do
+    cp "$library" "$folder" || return
+  done
+  for library in m dl rt util pthread; do
+    ln -s "$(basename "$folder/lib$library.so".*)" "$folder/lib$library.so" || return
+  done
+  printf 'GROUP ( libc.so.6 libc_nonshared.a AS_NEEDED ( %s ) )\n' \
+    "$(basename "$folder"/libld.so.*)" >"$folder/libc.so" &&
+    rm -rf "$folder/zig" "$folder/empty.so"
 }

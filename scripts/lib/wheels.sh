@@ -20,13 +20,27 @@ wheel_kind() {
   "$1" -c 'import sys; v = sys.version_info; print("cp312-abi3" if v >= (3, 12) else f"cp3{v[1]}")'
 }
 
+# headers_for_arm PYTHON: a folder with its headers. Those of this machine serve: they are the same on every
+# 64-bit Linux but for two lines about x87 and byte order, which nothing here asks for. pyconfig.h of Debian's
+# own Python includes the one of the processor that is compiled for; beside links to the other headers, this
+# machine's stands in for it.
+headers_for_arm() {
+  local headers config folder # /usr/include/python3.11, /usr/include/x86_64-linux-gnu/python3.11/pyconfig.h
+  headers=$("$1" -c 'import sysconfig; print(sysconfig.get_path("include"))') || return
+  config=$(dirname "$headers")/$(uname -m)-linux-gnu/$(basename "$headers")/pyconfig.h
+  if [[ -e $config ]]; then
+    folder=$PWD/build/headers/$(basename "$headers")
+    rm -rf "$folder" && mkdir -p "$folder" && ln -s "$headers"/* "$folder" &&
+      ln -sf "$config" "$folder/pyconfig.h" || return
+    headers=$folder
+  fi
+  printf '%s\n' "$headers"
+}
+
 # cross_to_arm PYTHON: what tells pip, scikit-build-core and CMake that they build for another machine.
-# Python's headers are those of this machine: they are the same on every 64-bit Linux but for two lines
-# about x87 and byte order, which nothing here asks for.
 cross_to_arm() {
   local version headers
-  version=$("$1" -c 'import sys; print("%d%d" % sys.version_info[:2])')
-  headers=$("$1" -c 'import sysconfig; print(sysconfig.get_path("include"))')
+  version=$("$1" -c 'import sys; print("%d%d" % sys.version_info[:2])') && headers=$(headers_for_arm "$1") || return
   export CXX=aarch64-linux-gnu-g++ _PYTHON_HOST_PLATFORM=linux-aarch64
   export SETUPTOOLS_EXT_SUFFIX=.cpython-$version-aarch64-linux-gnu.so
   export CMAKE_ARGS="${CMAKE_ARGS:-} -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64 \
@@ -44,9 +58,9 @@ building_python() {
   fi
   home=.venv-wheels/$version
   if [[ ! -x $home/bin/python || $(python_identity "$home/bin/python") != "$(python_identity "$1")" ]]; then
-    "$1" -m venv --clear "$home" >&2
+    "$1" -m venv --clear "$home" >&2 || return
   fi
-  "$home/bin/python" -m pip install --quiet -r requirements/build.txt >&2
+  "$home/bin/python" -m pip install --quiet -r requirements/build.txt >&2 || return
   printf '%s\n' "$home/bin/python"
 }
 
@@ -57,7 +71,7 @@ build_wheel() (
   python=$(building_python "$1") && kind=$(wheel_kind "$python") && stubs=$(glibc_stubs "$arch") || return
   folder=$WHEELS/$arch-$kind
   set_source_date
-  if [[ $arch != "$(uname -m)" ]]; then cross_to_arm "$python"; fi
+  if [[ $arch != "$(uname -m)" ]]; then cross_to_arm "$python" || return; fi
   rm -rf "$folder"
   # The folder of the build is as deep as the one of the release preset: ccache finds the same files.
   "$python" -m pip wheel --no-deps --no-build-isolation \

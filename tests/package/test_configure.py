@@ -1,5 +1,6 @@
 """What CMake says when a dependency is missing or too old."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -70,3 +71,33 @@ def test_old_highway_is_refused(
         assert "memattn: Highway 1.0.3 or newer is needed" in output
         assert problem in output
         assert "MEMATTN_HIGHWAY_INCLUDE_DIR" in output
+
+
+CLANG = "clang++-14" if shutil.which("clang++-14") else "clang++"
+
+
+@pytest.mark.parametrize(
+    ("compiler", "target"), [("g++", ""), (CLANG, ""), (CLANG, "aarch64-linux-gnu")]
+)
+def test_hardening_is_what_the_compiler_has(tmp_path: Path, compiler: str, target: str) -> None:
+    """clang 14 warns of -fstack-clash-protection on Arm, which -Werror makes an error."""
+    (tmp_path / "file.cc").write_text("int f() { return 1; }\n")
+    (tmp_path / "CMakeLists.txt").write_text(
+        "cmake_minimum_required(VERSION 3.25)\n"
+        "project(hardened LANGUAGES CXX)\n"
+        f"include({ROOT}/cmake/MemattnTargets.cmake)\n"
+        "add_library(hardened STATIC file.cc)\n"
+        "target_compile_options(hardened PRIVATE -Werror)\n"
+        "memattn_harden(hardened)\n"
+    )
+    build = tmp_path / "build"
+    run(
+        *("cmake", "-G", "Ninja", "-S", tmp_path, "-B", build, "-DCMAKE_BUILD_TYPE=Release"),
+        *(f"-DCMAKE_CXX_COMPILER={compiler}", f"-DCMAKE_CXX_COMPILER_TARGET={target}"),
+        "-DCMAKE_TRY_COMPILE_TARGET_TYPE=STATIC_LIBRARY",  # there may be nothing to link with
+    )
+    flags = (build / "build.ninja").read_text()
+    assert "-fstack-protector-strong" in flags
+    if not target:
+        assert "-fstack-clash-protection" in flags
+    run("cmake", "--build", build)
