@@ -106,7 +106,7 @@ def test_a_model_is_trained_and_used(
         ),
         (("forecast", "in", *QUICK, *MEMORY, "--report", "r"), "--report: needs all series in"),
         (("forecast", "-", *QUICK, *MEMORY), "--memory: cannot be used with standard input"),
-        (("forecast", "no", *QUICK, *MEMORY), "no: found no Parquet or CSV file"),
+        (("forecast", "no", *QUICK, *MEMORY), "no: no such file or folder"),
         (("forecast", "n/*.parquet", *QUICK, *MEMORY), "n/*.parquet: no file matches it"),
         (("predict", "in", *MEMORY), "in: found a folder, expected a file of"),
     ],

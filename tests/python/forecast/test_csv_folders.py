@@ -12,7 +12,8 @@ import pytest
 
 from memattn.errors import DataError
 from memattn.forecast import Forecaster, file_passes
-from memattn.forecast.data import csv_blocks
+from memattn.forecast.data import csv_blocks, text_file_set
+from memattn.forecast.data.csv_lines import LinesOfRows
 from memattn.forecast.data.frames import forecast_frame
 from memattn.forecast.data.series_sample import hashes_of
 
@@ -309,6 +310,28 @@ def test_bad_series_are_left_out_and_counted(tmp_path: Path) -> None:
     done = fitted.write_forecasts(tmp_path / "o.csv", folder)
     (told,) = [one for one in done.notes if one.kind in ("bad-series", "gaps")]
     assert "shop 03" in told.text or "line" in told.text
+
+
+def test_files_are_read_once_for_the_lines_of_bad_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = table()
+    double = rows[rows.ds == "2016-05-01"].assign(y=1.0)
+    assert len(double) > 30
+    double = double[:20]
+    rows = pd.concat([rows, double]).sort_values(["unique_id", "ds"], ignore_index=True)
+    folder = write(tmp_path / "in", cut(rows, 3))
+    fitted = forecaster(on_bad_series="drop").fit(folder, memory="2GiB")
+    opened = []
+    monkeypatch.setattr(
+        text_file_set, "LinesOfRows", lambda path: (opened.append(path), LinesOfRows(path))[1]
+    )
+    done = fitted.write_forecasts(tmp_path / "o.csv", folder)
+    (told,) = [one for one in done.notes if one.kind == "bad-series"]
+    assert told.count == 20
+    assert 1 <= len(opened) == len(set(opened)) <= 3
+    row = int(np.argmax((rows.y == 1.0) & (rows.ds == "2016-05-01")))
+    assert f"and 1 in line {row + 2} of part-00.csv" in told.text
 
 
 def test_training_goes_on_from_files(tmp_path: Path) -> None:

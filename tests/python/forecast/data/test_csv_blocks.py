@@ -32,7 +32,7 @@ def members(path: Path, *parts: bytes) -> Path:
         (HEADER, BODY),
         (b"\n", HEADER, BODY),
         (b"", b"\xef", b"\xbb\xbf", HEADER, BODY),
-        (b"\xff\xfe", (HEADER + BODY).decode().encode("utf-16-le")),
+        (b"", b"\xff", b"\xfe", (HEADER + BODY).decode().encode("utf-16-le")),
         (b"  \n\n", HEADER),
     ],
 )
@@ -64,6 +64,18 @@ def test_a_block_may_end_after_the_header_or_before_it(
     assert [lines.line(k) for k in range(3)] == [blank + 2, blank + 3, blank + 4]
 
 
+def test_blank_blocks_do_not_hide_the_delimiter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(csv_blocks, "BLOCK_BYTES", 100)
+    monkeypatch.setattr(csv_blocks, "HEAD", 1)
+    path = tmp_path / "a.csv"
+    path.write_bytes(b"\n" * 1000 + (HEADER + BODY).replace(b",", b";"))
+    table = read_csv(path)
+    assert read(path) == (table.names, table.rows)
+    assert table.names == ["unique_id", "ds", "y"]
+
+
 @pytest.mark.parametrize("text", [b"", b"\n", b"\n\n\r\n", b"  \n", b" \n , \n", b"\n" * 9999])
 def test_a_file_that_says_nothing_is_empty(text: bytes, tmp_path: Path) -> None:
     path = members(tmp_path / "a.csv.gz", text, text)
@@ -89,3 +101,13 @@ def test_a_cell_too_many_may_be_of_spaces(tmp_path: Path) -> None:
     path.write_bytes(HEADER + b"a,2024-01-01,1, \n" + BODY)
     table = read_csv(path)
     assert read(path) == (table.names, table.rows)
+
+
+@pytest.mark.parametrize("parts", [(b"", b"PAR1" + bytes(9)), (b"PA", b"R1" + bytes(9))])
+def test_another_kind_is_known_whatever_the_first_member(
+    parts: tuple[bytes, ...], tmp_path: Path
+) -> None:
+    path = members(tmp_path / "a.csv.gz", *parts)
+    for one in (read_csv, CsvBlocks):
+        with pytest.raises(DataError, match="looks like gzip of Parquet"):
+            one(path)
