@@ -15,7 +15,7 @@ import pandas as pd
 from darts import TimeSeries
 from darts.models.forecasting.forecasting_model import GlobalForecastingModel
 
-from memattn.forecast.adapters.late_values import forecasts_after_rows, rows_without_value
+from memattn.forecast.adapters._late_values import forecasts_after_rows, rows_without_value
 from memattn.forecast.forecaster import Forecaster
 
 ID, TIME, TARGET = "unique_id", "ds", "y"  # of the tables that Forecaster gets

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from memattn.forecast.adapters.late_values import forecasts_after_rows
+from memattn.forecast.adapters._late_values import forecasts_after_rows
 from memattn.forecast.forecaster import Forecaster
 
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 from sktime.forecasting.base import BaseForecaster, ForecastingHorizon
 
-from memattn.forecast.adapters.late_values import RowForecasts, forecasts_after_rows
+from memattn.forecast.adapters._late_values import RowForecasts, forecasts_after_rows
 from memattn.forecast.data.series import Panel
 from memattn.forecast.forecaster import Forecaster
 
