@@ -99,7 +99,7 @@ def windows_of(
     return Windows(*columns)
 
 
-class Network(torch.nn.Module):  # type: ignore[misc]
+class Network(torch.nn.Module):  # type: ignore[misc]  # mypy has no types of torch here
     """A token a window, residual MLPs, a head and a linear path that start at zero."""
 
     def __init__(self, features: int, horizon: int, layers: int) -> None:

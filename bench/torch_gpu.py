@@ -28,21 +28,14 @@ import torch
 from torch import Tensor
 
 from bench.machine import commit
-from bench.shapes import Shape
+from bench.shapes import MEMORY_SHAPES, Shape
 from bench.tables import markdown
 from bench.torch_gpu_forms import BACKENDS, FORMS, NAMES
 from memattn.torch import MemoryAugmentedAttention
 
 SHAPES = {
-    shape.name: shape
-    for shape in (
-        Shape("huge", 4096, 96, 128, 128, 8),
-        Shape("docs", 32, 10, 64, 20, 4),
-        Shape("big", 64, 96, 128, 128, 8),
-        Shape("token", 1, 1, 64, 20, 4),
-        Shape("xtft", 32, 10, 32, 100, 4),
-        Shape("wide", 8, 256, 512, 256, 8),
-    )
+    "huge": Shape("huge", 4096, 96, 128, 128, 8),
+    **{name: MEMORY_SHAPES[name] for name in ("docs", "big", "token", "xtft", "wide")},
 }
 SMOKE = {"smoke": Shape("smoke", 2, 3, 8, 5, 2)}
 DTYPES = {"bf16": torch.bfloat16, "f32": torch.float32}

@@ -182,7 +182,7 @@ def shown_bases(cls: griffe.Class) -> Iterator[str]:
         if own is None or (own.is_class and entry_of(own)):
             yield str(base)
         elif own.is_class:
-            yield from shown_bases(own)  # type: ignore[arg-type]
+            yield from shown_bases(own)  # type: ignore[arg-type]  # a class, by is_class
 
 
 def target_of(member: Member) -> Member:
@@ -209,10 +209,10 @@ def class_lines(name: str, cls: griffe.Class) -> list[str]:
     content += [*docstring(cls, "class"), ""]
     said = described(cls)
     for member_name, member in members_of(cls):
-        if member.is_function:
+        if member.is_function:  # which narrows no type
             content += function_lines(member_name, member, bound=True)  # type: ignore[arg-type]
         else:
-            text = said.get(member_name, "")
+            text = said.get(member_name, "")  # nor here
             content += attribute_lines(member_name, member, bound=True, said=text)  # type: ignore[arg-type]
     return entry("py:class", [head], [], content)
 

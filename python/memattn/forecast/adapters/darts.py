@@ -23,7 +23,7 @@ Lags = tuple[int, int, int | None, int | None, int | None, int | None, int]
 Given = Sequence[TimeSeries] | None
 
 
-class MemattnModel(GlobalForecastingModel):  # type: ignore[misc]
+class MemattnModel(GlobalForecastingModel):  # type: ignore[misc]  # mypy has no types of Darts here
     """`memattn.forecast.Forecaster` for Darts.
 
     One model is trained on all series, each component of a multivariate series by itself. With

@@ -17,7 +17,7 @@ from memattn.forecast.adapters._late_values import forecasts_after_rows
 from memattn.forecast.forecaster import Forecaster
 
 
-class MemattnModel(fev.ForecastingModel):  # type: ignore[misc]
+class MemattnModel(fev.ForecastingModel):  # type: ignore[misc]  # mypy has no types of fev here
     """`memattn.forecast.Forecaster` for fev: one fit for each window of a task.
 
     The targets of a multivariate task are series of their own. Dynamic and static columns of the

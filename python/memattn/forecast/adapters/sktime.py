@@ -1,5 +1,7 @@
 """A forecaster of sktime: one model for all series of a panel, with intervals and covariates."""
 
+# ruff: noqa: N803 - X is sktime's name
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -18,7 +20,7 @@ ID, TIME, TARGET = "unique_id", "ds", "y"  # of the tables that Forecaster gets
 NO_COVERAGE = 0.01  # below, an interval is the forecast
 
 
-class MemattnForecaster(BaseForecaster):  # type: ignore[misc]
+class MemattnForecaster(BaseForecaster):  # type: ignore[misc]  # mypy has no types of sktime here
     """`memattn.forecast.Forecaster` for sktime.
 
     A panel or a hierarchy trains one model for all its series. Columns of ``X`` are covariates that
@@ -78,7 +80,7 @@ class MemattnForecaster(BaseForecaster):  # type: ignore[misc]
         self.prior = prior
         super().__init__()
 
-    def _fit(self, y: pd.DataFrame, X: pd.DataFrame | None, fh: Any) -> MemattnForecaster:  # noqa: N803
+    def _fit(self, y: pd.DataFrame, X: pd.DataFrame | None, fh: Any) -> MemattnForecaster:
         self._ids, codes, times = _split(y.index)
         self._every = times.unique().sort_values()
         every = self._every.to_numpy()
@@ -113,7 +115,7 @@ class MemattnForecaster(BaseForecaster):  # type: ignore[misc]
     def _update(
         self,
         y: pd.DataFrame,
-        X: pd.DataFrame | None = None,  # noqa: N803
+        X: pd.DataFrame | None = None,
         update_params: bool = True,
     ) -> MemattnForecaster:
         if update_params and self.get_config()["remember_data"]:
@@ -159,11 +161,11 @@ class MemattnForecaster(BaseForecaster):  # type: ignore[misc]
         late = table[table[TIME] > table[ID].map(self._last)] if self._futr else table[:0]
         self._late_rows = late.drop_duplicates([ID, TIME], keep="last")
 
-    def _predict(self, fh: Any, X: pd.DataFrame | None) -> pd.DataFrame:  # noqa: N803
+    def _predict(self, fh: Any, X: pd.DataFrame | None) -> pd.DataFrame:
         found = self._forecasts(fh, X)
         return self._framed(fh, dict.fromkeys(self._y_names, found.values))
 
-    def _forecasts(self, fh: Any, X: Any, level: Sequence[float] = ()) -> RowForecasts:  # noqa: N803
+    def _forecasts(self, fh: Any, X: Any, level: Sequence[float] = ()) -> RowForecasts:
         """Forecasts of the rows after the cutoff, up to the last one of fh."""
         return forecasts_after_rows(
             "MemattnForecaster",
@@ -179,7 +181,7 @@ class MemattnForecaster(BaseForecaster):  # type: ignore[misc]
     def _predict_interval(
         self,
         fh: Any,
-        X: pd.DataFrame | None,  # noqa: N803
+        X: pd.DataFrame | None,
         coverage: Sequence[float],
     ) -> pd.DataFrame:
         levels = [round(100 * one, 10) for one in coverage if one >= NO_COVERAGE]
@@ -202,7 +204,7 @@ class MemattnForecaster(BaseForecaster):  # type: ignore[misc]
             return fh
         return ForecastingHorizon(fh.to_pandas(), is_relative=fh.is_relative, freq=self._freq)
 
-    def _table(self, codes: npt.NDArray[np.int64], times: pd.Index, X: Any) -> pd.DataFrame:  # noqa: N803
+    def _table(self, codes: npt.NDArray[np.int64], times: pd.Index, X: Any) -> pd.DataFrame:
         """Ids, times and covariates in the columns that the forecaster knows."""
         table = pd.DataFrame({ID: codes, TIME: times})
         if self._futr and X is None:
@@ -214,7 +216,7 @@ class MemattnForecaster(BaseForecaster):  # type: ignore[misc]
             table[name] = X[column].to_numpy()
         return table
 
-    def _future(self, X: pd.DataFrame | None) -> pd.DataFrame | None:  # noqa: N803
+    def _future(self, X: pd.DataFrame | None) -> pd.DataFrame | None:
         if X is None or not self._futr:
             return None
         ids, codes, times = _split(X.index)
