@@ -167,7 +167,7 @@ def test_what_cannot_be_done_is_refused_in_one_sentence(engine: Any, tmp_path: P
         found.predict(given, level=[80])
     with pytest.raises(DataError, match='data: found no column "sales" among "unique_id", "ds"'):
         short(target_col="sales").fit(given)
-    with pytest.raises(DataError, match="data: found options of a wide table or of one series"):
+    with pytest.raises(DataError, match="data: cannot be a wide table or a single series"):
         short(id_col=None).fit(given)
     with pytest.raises(DataError, match="X_df: needs futr_exog_list"):
         found.predict(given, X_df=given)

@@ -264,7 +264,7 @@ def test_files_that_cannot_be_are_refused(table: Table, stopped: Path, tmp_path:
     path = tmp_path / "checkpoint"
     with pytest.raises(DataError, match="no such file: there is no checkpoint to resume from"):
         forecaster().fit(table, checkpoint=path, resume=True)
-    with pytest.raises(ValueError, match="resume: needs a checkpoint to go on from"):
+    with pytest.raises(ValueError, match="resume: needs a checkpoint to continue from"):
         forecaster().fit(table, resume=True)
     with pytest.raises(DataError, match="there is no folder"):
         forecaster().fit(table, checkpoint=tmp_path / "none" / "checkpoint")

@@ -175,7 +175,7 @@ def test_what_is_read_at_once_has_no_memory_to_state(tmp_path: Path) -> None:
     rows.to_csv(csv, index=False)
     for data, options, says in (
         (rows, {}, "a data frame is in memory already"),
-        (csv, {"target_col": ["a", "b"]}, "options of a wide table"),
+        (csv, {"target_col": ["a", "b"]}, "cannot be set for a wide table"),
     ):
         with pytest.raises(DataError, match=says):
             forecaster(**options).fit(data, memory="2GiB")
@@ -200,7 +200,7 @@ def test_more_series_than_memory_is_for_are_refused(
     monkeypatch.setattr(file_passes, "BYTES_A_SERIES", 1 << 27)
     folder = write(tmp_path / "in", by_series(table(), 3))
     fitted = forecaster().fit(table())
-    with pytest.raises(DataError, match=r"found 40 series, which take 5,821 MiB, expected at"):
+    with pytest.raises(DataError, match="memory: 40 series take 5,821 MiB; pass at"):
         fitted.write_forecasts(tmp_path / "o.csv", folder, memory="2GiB")
     assert fitted.write_forecasts(tmp_path / "o.csv", folder, memory="8GiB").series == 40
 

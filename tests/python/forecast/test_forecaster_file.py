@@ -138,7 +138,7 @@ def test_a_write_that_fails_leaves_the_file(saved: Path, tmp_path: Path) -> None
 Change = Callable[[dict[str, Any], dict[str, Any]], object]  # of the header and of the config
 CHANGES: dict[str, Change] = {
     '__metadata__: format: found "other"': lambda h, c: h["__metadata__"].update(format="other"),
-    'format_version: found "2", expected "1", that of a file with series': (
+    'format_version: found "2", expected "1", the version of a file with series': (
         lambda h, c: h["__metadata__"].update(format_version="2")
     ),
     f'format_version: found "3" in a file of memattn "{__version__}", expected "1"': (
@@ -149,7 +149,7 @@ CHANGES: dict[str, Change] = {
     "config: arguments: found other keys, expected the keys horizon, freq": lambda h, c: c[
         "arguments"
     ].update(more=1),
-    "arguments: found what cannot be": lambda h, c: c["arguments"].update(horizon=-1),
+    "arguments: found invalid arguments": lambda h, c: c["arguments"].update(horizon=-1),
     "arguments: .*Forecaster: freq: found": lambda h, c: c["arguments"].update(freq=[1]),
     "settings: horizon": lambda h, c: c["settings"].update(horizon=[True, ""]),
     "settings: loss": lambda h, c: c["settings"].update(loss=[["smape"], ""]),
@@ -164,25 +164,25 @@ CHANGES: dict[str, Change] = {
     "settings: logs": lambda h, c: c["settings"].update(logs=[1, ""]),
     "settings: windows": lambda h, c: c["settings"].update(windows=["all", ""]),
     "settings: long_season: found": lambda h, c: c["settings"].update(long_season=[1, ""]),
-    "settings: found what cannot be .*long_season: found 9": lambda h, c: c["settings"].update(
+    "settings: found invalid settings .*long_season: found 9": lambda h, c: c["settings"].update(
         long_season=[9, ""]
     ),
     "settings: layers": lambda h, c: c["settings"].update(layers=[None, ""]),
     "settings: found other keys": lambda h, c: c["settings"].update(more=[1, ""]),
-    "lookbacks: found past seasons in part": lambda h, c: c["settings"].update(
+    "lookbacks: found parts of seasons": lambda h, c: c["settings"].update(
         windows=["past_seasons", ""], season=[5, ""]
     ),
-    "lookbacks: found past seasons in part, expected whole": lambda h, c: c["settings"].update(
+    "lookbacks: found parts of seasons, expected whole": lambda h, c: c["settings"].update(
         windows=["past_seasons", ""], season=[1, ""]
     ),
     r"weights: found shape \(\d+,\), expected \(\d+,\)": lambda h, c: c["settings"].update(
         windows=["past_seasons", ""], season=[2, ""], lookbacks=[[4], ""]
     ),
     "settings: steps: found another form": lambda h, c: c["settings"].update(steps=3),
-    r"settings: found what cannot be .*weights in a member": lambda h, c: c["settings"].update(
+    r"settings: found invalid settings .*weights in a member": lambda h, c: c["settings"].update(
         horizon=[2**31 - 1, ""], lookbacks=[[2**31 - 1], ""]
     ),
-    r"settings: found what cannot be .*batch_size \* \(": lambda h, c: c["settings"].update(
+    r"settings: found invalid settings .*batch_size \* \(": lambda h, c: c["settings"].update(
         season=[2**21, ""]
     ),
     "calibration.errors: found shape": lambda h, c: h["calibration.errors"].update(
@@ -209,7 +209,7 @@ CHANGES: dict[str, Change] = {
     "form: time_dtype: found the type": lambda h, c: c["form"].update(time_dtype="float64"),
     "form: id_dtype: found the type": lambda h, c: c["form"].update(id_dtype=3),
     "config: found no object": lambda h, c: h["__metadata__"].update(config="[]"),
-    "arguments: found what cannot be .*id_col: found 3": lambda h, c: c["arguments"].update(
+    "arguments: found invalid arguments .*id_col: found 3": lambda h, c: c["arguments"].update(
         id_col=3
     ),
     "settings: levels: found": lambda h, c: c["settings"].update(
@@ -322,7 +322,7 @@ def test_ids_that_cannot_be_are_refused(ids: Any, saved: Path, tmp_path: Path) -
     header["ids"].update(shape=[len(text)], data_offsets=[begin, end + grown])
     path = tmp_path / "f.safetensors"
     path.write_bytes(joined(header, body[:begin] + text + body[end:]))
-    with pytest.raises(FormatError, match=r"ids: found (no JSON|another list|half of|1 of them)"):
+    with pytest.raises(FormatError, match=r"ids: found (no JSON|another list|half of|1 ids)"):
         Forecaster.load(path)
 
 
