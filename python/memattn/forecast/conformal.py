@@ -57,8 +57,8 @@ Flags = npt.NDArray[np.bool_]
 POWERS = tuple(ROUGHNESS_POWERS)  # candidate powers of the roughness, the unit of errors in logs
 SHARED = SHARED_WINDOWS  # k steps ahead, the new window counts as SHARED * k windows
 FORGOTTEN = 6  # half-lives after which an error is dropped
-# The first so many rows have a calibration each, on the errors known by then. With each doubling of
-# the rows after that, a calibration serves twice as many rows.
+# Each of the first CUTOFFS rows has its own calibration, on the errors known by then. With each
+# doubling of the rows after that, a calibration serves twice as many rows.
 CUTOFFS = 64
 OLDEST = 2**62  # rows, more than any age
 

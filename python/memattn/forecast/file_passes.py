@@ -35,7 +35,7 @@ MEMORY = 2 << 30  # bytes, the default
 # 3 GB.
 MANY_ROWS = 20_000_000
 MANY_BYTES = 25 * MANY_ROWS  # the same for CSV files, whose rows are not counted
-GZIP_GROWS = 8  # by what factor the text of a table of series grows when it is unpacked
+GZIP_GROWS = 8  # size of the unpacked text of a table of series, relative to the gzip file
 # Memory of the process before it reads, of a row while its series is forecast, and of a series:
 # bench.scaling --folder.
 BYTES_ANYWAY, BYTES_A_ROW, BYTES_A_SERIES = 700 << 20, 400, 64

@@ -164,7 +164,7 @@ def _share(inside: int, measured: int) -> float | None:
 
 
 def sums_of(found: Measured) -> Json:
-    """Returns all sums of a part as JSON; `added` adds those of several parts."""
+    """Returns all sums of a part as JSON, to be added up by `added`."""
     counts = found.counts()
     return {
         "series": counts.series,

@@ -20,7 +20,9 @@ def budget(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("where", ["engine", "local"])
-def test_future_and_static_covariates(engine: Any, tmp_path: Path, where: str) -> None:
+def test_forecasts_with_covariates_equal_those_on_one_machine(
+    engine: Any, tmp_path: Path, where: str
+) -> None:
     table, ahead, static = shops()
     options = {"horizon": 4, "season": 7, **LISTS}
     expected = short(**options).fit(table, static_df=static)
@@ -60,7 +62,7 @@ def test_a_few_series_are_all_trained_on(
         found.predict()
 
 
-def test_other_column_names_time_zones_and_whole_number_ids(engine: Any, tmp_path: Path) -> None:
+def test_column_names_time_zones_and_whole_number_ids_are_kept(engine: Any, tmp_path: Path) -> None:
     table = months(12).rename(columns={"unique_id": "shop no", "ds": "the month", "y": "sold"})
     table["shop no"] = table["shop no"].str.removeprefix("series ").astype(int)
     table["the month"] = table["the month"].dt.tz_localize("UTC")

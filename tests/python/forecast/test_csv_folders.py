@@ -84,7 +84,7 @@ def write(
     for k, part in enumerate(parts):
         content = text(part)
         name = f"part-{k:02d}.csv" + (".gz" if packed else "")
-        # Two members of gzip, as `cat a.gz b.gz` makes them.
+        # Write two gzip members, as `cat a.gz b.gz` does.
         some = [gzip.compress(content[:99]), gzip.compress(content[99:])]
         (folder / name).write_bytes(b"".join(some) if packed else content)
     return folder
@@ -269,7 +269,7 @@ def test_a_decimal_comma_in_one_file_counts_for_all_files(tmp_path: Path) -> Non
 def test_covariates_are_numbers_or_categories_in_all_files(layout: str, tmp_path: Path) -> None:
     rows = shops(np.random.default_rng(3), days=70, count=6)
     rows["promo"] = np.where(rows.ds.dt.day == 3, "True", "false")
-    # Most cells of some series are numbers, but not most of all.
+    # Most cells of one series are numbers, but not most cells of all series.
     rows["weather"] = np.where(rows.unique_id == "s4", rows.ds.dt.day % 3, rows.weather)
     lists = LISTS | {"futr_exog_list": [], "hist_exog_list": ["visits", "weather", "promo"]}
     parts = LAYOUTS[layout](rows, 4)

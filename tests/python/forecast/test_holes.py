@@ -104,7 +104,7 @@ def test_fit_does_not_measure_missing_values(tmp_path: Path) -> None:
     loaded = Forecaster.load(tmp_path / "model")
     pd.testing.assert_frame_equal(loaded.predict(level=[80]), forecaster.predict(level=[80]))
     np.testing.assert_array_equal(loaded.panel(frame).values, result.panel.values)
-    # The model is given what a straight line says, as before.
+    # The model sees holes filled by straight lines.
     filled = frame.assign(y=result.panel.filled)
     pd.testing.assert_frame_equal(forecaster.predict(data=filled), forecaster.predict(data=frame))
 

@@ -165,7 +165,7 @@ def test_a_backtest_trains_on_a_sample_of_the_known_rows(monkeypatch: pytest.Mon
     shifted.loc[early, "ds"] = shifted.loc[early, "ds"] - pd.DateOffset(months=9)
     found = small(season=12).cross_validation(shifted, 1, level=[80])
     assert found["unique_id"].nunique() == 40
-    # The same windows, forecast by a fit of the sample's rows up to the first cutoff of all series.
+    # Forecast the same windows by a fit to the sample's rows up to the first cutoff of all series.
     first = found["cutoff"].min()
     rows = shifted[shifted["unique_id"].isin(inside) & (shifted["ds"] <= first)]
     monkeypatch.setattr(series_sample, "BUDGET", Budget(10**6, 10**6))

@@ -87,7 +87,7 @@ def test_forecasts_after_an_update_equal_those_of_all_rows(freq: str | int, how:
 
 @pytest.mark.parametrize("freq", ["D", "h", "MS"])
 @pytest.mark.parametrize("how", ["last", "any"])
-def test_updates_across_daylight_saving_changes(freq: str, how: str) -> None:
+def test_updates_across_clock_changes_equal_forecasts_of_all_rows(freq: str, how: str) -> None:
     rows = table(3, freq, length=130, zone="Europe/Oslo")
     first, later = divided(rows, 3, how)
     forecaster = fit(first)
@@ -238,7 +238,7 @@ def test_held_out_windows_survive_an_update() -> None:
     assert moved is not None
     known = ~np.isnan(before.truth)
     np.testing.assert_array_equal(moved.truth[known], before.truth[known])
-    assert np.isfinite(moved.truth).sum() > known.sum()  # windows reached beyond the end before
+    assert np.isfinite(moved.truth).sum() > known.sum()  # earlier, windows reached beyond the end
 
 
 def test_update_drops_bad_series_if_fit_does() -> None:

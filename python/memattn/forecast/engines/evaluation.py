@@ -1,4 +1,4 @@
-"""The measures of a backtest on an engine, which keeps those of each series."""
+"""The measures of a backtest on an engine; measures by series stay on the engine."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ def to_svg(figure: Figure, name: str) -> Markup:
     svg = svg.replace("<svg ", '<svg aria-hidden="true" ', 1)  # the caption describes the figure
     for color, variable in CSS_VARIABLES.items():
         svg = svg.replace(color, f"var({variable})")
-    return Markup(svg)  # matplotlib escapes, and no text of the data is in it
+    return Markup(svg)  # safe: matplotlib escapes text, and none of it is from the data
 
 
 def draw_series(series: SeriesForecast, levels: list[float], legend: bool = False) -> Figure:
