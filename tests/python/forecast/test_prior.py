@@ -270,9 +270,7 @@ def test_only_the_last_rows_of_a_long_series_are_used(prior: str) -> None:
     np.testing.assert_array_equal(found["memattn"], tail["memattn"])
 
 
-def test_forecasts_are_limited_to_the_extended_range(
-    prior: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_forecasts_have_a_limited_range(prior: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from memattn.forecast import fitting
 
     frame = one(30).assign(y=np.exp(np.linspace(0, 5, 30)))
@@ -382,9 +380,7 @@ def test_quick_forecasts_short_and_constant_series(prior: str) -> None:
         (lambda p: Forecaster(3, prior=p, season=4).fit(one(60)), "has season 12, expected"),
     ],
 )
-def test_invalid_arguments_are_refused(
-    prior: str, call: Callable[[str], object], message: str
-) -> None:
+def test_invalid_arguments_raise(prior: str, call: Callable[[str], object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call(prior)
 
