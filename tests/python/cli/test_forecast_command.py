@@ -127,7 +127,7 @@ def test_several_zones_are_said(call: Run, tmp_path: Path) -> None:
     (tmp_path / "in.csv").write_text("\n".join(["ds,y", *rows]) + "\n")
     done = call("forecast", "in.csv", "--horizon", "1", *QUICK)
     assert done.returncode == 0
-    assert "2 distances from UTC in one column" in done.stdout
+    assert "2 offsets from UTC in one column" in done.stdout
 
 
 def test_json_is_one_document(run: Run, data: Path, tmp_path: Path) -> None:

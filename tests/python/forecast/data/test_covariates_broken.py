@@ -155,10 +155,10 @@ def test_cells_of_the_past_may_be_empty() -> None:
     assert np.isnan(panel.covariates.values).any(axis=0).tolist() == [True, True]
     notes = [one.text for one in panel.notes if one.kind == "missing-covariates"]
     assert notes == [
-        '"price" has 1 empty cell, first row 2 (2024-01-02): filled with the last value before, '
-        "and marked",
-        '"kind" has 1 empty cell, first row 1 (2024-01-01): filled with the last value before, '
-        "and marked",
+        '"price" has 1 empty cell, first row 2 (2024-01-02): filled with the previous value, '
+        "marked as missing",
+        '"kind" has 1 empty cell, first row 1 (2024-01-01): filled with the previous value, '
+        "marked as missing",
     ]
 
 

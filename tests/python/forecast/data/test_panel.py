@@ -101,7 +101,7 @@ def test_equal_duplicates_are_dropped(library: str) -> None:
     panel = panel_of(library, one_series(ds, [1.0, 2.0, 3.0, 2.0, 4.0]))
     assert panel.values.tolist() == [1, 2, 3, 4]
     found = note(panel, "duplicates")
-    assert found.startswith("1 row with the time and the value of another of the series")
+    assert found.startswith("1 row with the same time and value as another row of the series")
     assert "row 4 (2024-01-02)" in found
 
 
@@ -159,7 +159,7 @@ def test_cut_off_ends_count_for_no_share_and_no_gap(library: str) -> None:
 def test_several_offsets_are_brought_to_utc(library: str) -> None:
     texts = ["2024-01-01T00:00+01:00", "2024-01-01T00:00Z", "2024-01-01T03:00+02:00"]
     panel = panel_of(library, one_series(texts))
-    assert note(panel, "zones") == '"ds": 3 distances from UTC in one column: brought to UTC'
+    assert note(panel, "zones") == '"ds": 3 offsets from UTC in one column: converted to UTC'
     assert panel.frequency.words == "1 hour"
     assert str(panel.last.astype("datetime64[us]")[0]) == "2024-01-01T01:00:00.000000"
 

@@ -265,7 +265,7 @@ def test_a_file_on_which_polars_ends_the_process(
     without(monkeypatch, "pyarrow")
     assert len(panel_from_file(path)) == SERIES
     monkeypatch.setattr(parquet_reader, "_CHILD", child)
-    assert 'as Parquet ("it breaks Polars, which ended with -6")' in str(refused(path))
+    assert 'as Parquet ("Polars crashed on it with exit code -6")' in str(refused(path))
 
 
 def test_a_length_that_was_damaged(reader: str) -> None:
