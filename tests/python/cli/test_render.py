@@ -49,6 +49,7 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> Shown:
     """Returns the text that a function prints to a terminal of some width."""
 
     def call(function: Callable[..., None], *arguments: object, width: int = 80) -> str:
+        output.reset()  # a test before may have run a command with --json
         options = {"markup": False, "highlight": False, "color_system": None}
         console = Console(file=io.StringIO(), width=width, force_terminal=True, **options)
         for module in (output, render):
