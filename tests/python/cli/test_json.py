@@ -73,7 +73,7 @@ def documents(call: Run, data: Path, tmp_path: Path) -> dict[str, Any]:
     two = {f"{place}.{name}": w for place in "ab" for name, w in cross.weights.items()}
     np.savez(tmp_path / "model.npz", **two)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that zeros cannot learn
+        warnings.simplefilter("ignore")  # the warning that zeros cannot learn
         ill = MemoryAugmentedAttention(4, 3, 2, memory_initializer="zeros")
     ill.save(tmp_path / "ill.safetensors")
     make_site(tmp_path / "build/docs/html", memattn.__version__)

@@ -1,1 +1,1 @@
-"""Reads tables and files as panels, and writes forecasts as tables of the same library."""
+"""Reads tables and files as panels, and returns forecasts as tables of the same library."""

@@ -34,7 +34,7 @@ Seen: TypeAlias = Callable[[LongRows, Asked | None], Flags]
 
 
 class BadSeriesError(DataError):
-    """All series are bad, so leaving out bad ones leaves none; the error of the first.
+    """Leaving out bad series leaves none; has the message of the first bad one.
 
     Attributes
     ----------

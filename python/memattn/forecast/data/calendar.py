@@ -27,7 +27,7 @@ DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sun
 WEEKDAYS = tuple(sorted(DAYS))
 _PLACES = np.array([WEEKDAYS.index(day) for day in DAYS])
 SHOWN = 8  # parts of a country in a message
-# A part of the calendar is used if rows are less than so many days apart.
+# A part of the calendar is used if rows are fewer days apart than this.
 SHORTER_THAN_A_DAY, SHORTER_THAN_A_WEEK, SHORTER_THAN_A_MONTH, SHORTER_THAN_A_YEAR = 1, 2, 28, 360
 
 

@@ -100,7 +100,7 @@ class Clock:
         months = dates.astype("datetime64[M]")
         years = dates.astype("datetime64[Y]")
         month, year = months.astype(np.int64), years.astype(np.int64)
-        thursday = (days + 3) // 7 * 7  # of the week
+        thursday = (days + 3) // 7 * 7  # of the same week
         of_year = thursday - thursday.astype("datetime64[D]").astype("datetime64[Y]").astype(
             "datetime64[D]"
         ).astype(np.int64)
@@ -145,7 +145,7 @@ class Clock:
         return False
 
     def blocks(self, codes: Ticks, names: bool) -> bool:
-        """Returns whether each value fills one block of rows, as ids do; there are two or more."""
+        """Returns whether two or more values each fill one block of rows, as ids do."""
         count, rows = int(codes.max()) + 1, len(codes)
         if not 2 <= count <= rows // 2 or (not names and self.ascending and count**2 > rows):
             return False

@@ -137,7 +137,7 @@ class Columns:
         return number_kind(numbers)
 
     def kind_of_text(self, name: str) -> str | None:
-        """Returns the kind of all cells of a text column, if these are only some of them."""
+        """Returns the kind of all cells of a text column, if the table is part of a larger one."""
         return None
 
     def numbers(self, name: str, booleans: bool = False) -> Array:
@@ -157,7 +157,7 @@ class Columns:
         return values
 
     def number_form(self, name: str) -> str | None:
-        """Returns how the numbers of a column are written, if these are only some of them."""
+        """Returns how the numbers of a column are written, if the table is part of a larger one."""
         return None
 
     def kind(self, name: str) -> str:
@@ -346,7 +346,7 @@ def parse_times(
 ) -> Times:
     """Parses distinct cells of text, or Python's dates, as the times of the rows of `codes`.
 
-    `known` has the facts of all cells if these are only some; True: all are whole numbers.
+    `known` has the facts about all cells of a larger table; True: all are whole numbers.
     """
 
     def first_row(k: int) -> int:

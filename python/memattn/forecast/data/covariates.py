@@ -43,7 +43,8 @@ class Covariates:
     Attributes
     ----------
     columns : tuple of Covariate
-        Role futr, hist and stat in the order of the caller's lists, then the calendar.
+        The covariates of role futr, hist and stat in the order of the caller's lists, then those of
+        the calendar.
     values : array (n + N * ahead, K)
         Series after series: a row for each value of the panel, then `ahead` rows after the last
         value. NaN: not given. A category is its index in `Covariate.categories`, -1 if it is not

@@ -18,7 +18,7 @@ from memattn.forecast.data.parquet_reader import parquet_errors
 from memattn.forecast.data.time_zones import Ticks
 
 ROW = "memattn row"  # the column with the number of the row in the file set
-SHARE = 0.6  # of the memory is DuckDB's limit; it needs some more beside it
+SHARE = 0.6  # share of the memory that is DuckDB's limit; it needs some more
 GROUP_ROWS = 122_880  # rows that DuckDB writes at once
 
 

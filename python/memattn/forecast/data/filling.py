@@ -1,4 +1,4 @@
-"""Puts rows on the grid of their series: cuts missing rows off at the ends, has NaN for others.
+"""Puts rows on the grid of their series: cuts off missing ends, marks other holes by NaN.
 
 A hole is a row without a value, or a row of the grid that the table lacks. A series with too many
 holes is refused. `Panel.filled` and `known_before` fill holes.
@@ -18,8 +18,8 @@ from memattn.forecast.data.time_zones import Ticks
 
 Flags = npt.NDArray[np.bool_]
 
-MAX_MISSING_SHARE = 0.2  # of the rows of a series between its first and its last value
-MOST_MISSING = 10_000_000  # in all series, where the share is no limit
+MAX_MISSING_SHARE = 0.2  # share of the rows from a series' first to its last value
+MOST_MISSING = 10_000_000  # in all series, if no share is exceeded
 
 
 def fill(rows: LongRows, spacing: Spacing, counted: Flags) -> tuple[Array, Ticks, Ticks]:
@@ -85,7 +85,10 @@ def _missing(rows: LongRows, used: Flags, steps: Ticks) -> tuple[Ticks, Ticks]:
 
 
 def _note_missing(rows: LongRows, known: Flags, steps: Ticks, first: Ticks, last: Ticks) -> None:
-    """Notes what is cut off and filled; `first` and `last` have the rows of end values (N,)."""
+    """Notes what is cut off and what is filled.
+
+    `first` and `last` have the rows of the first and last value of each series (N,).
+    """
     index = np.arange(len(known))
     before, future = index < first[rows.codes], future_rows(rows, steps)
     after = (index > last[rows.codes]) & ~future

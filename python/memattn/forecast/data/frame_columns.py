@@ -83,7 +83,7 @@ def frame_columns(frame: Any, wanted: Sequence[str] = (), file: Path | None = No
 
 
 def _with_index(frame: Any, wanted: Sequence[str]) -> Any:
-    """Returns a pandas frame with its index levels as columns, as in `frame_columns`."""
+    """Returns a pandas frame whose index levels are columns, as in `frame_columns`."""
     index = frame.index
     levels = set(wanted).intersection(index.names).difference(frame.columns)
     is_dates, is_periods = hasattr(index, "tz"), hasattr(index, "start_time")

@@ -1,4 +1,4 @@
-"""Writes forecasts of a panel as a table of the caller's library, with nixtla's column names."""
+"""Turns forecasts into a table of the caller's library, with nixtla's column names."""
 
 from __future__ import annotations
 

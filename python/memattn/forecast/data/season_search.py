@@ -14,10 +14,10 @@ from memattn.forecast.data.columns import Array
 from memattn.forecast.data.time_zones import Ticks
 
 CANDIDATES = (4, 5, 6, 7, 12, 24, 48, 52)
-SEASONS = 3  # that a series needs to be considered
+SEASONS = 3  # seasons that a series needs to be considered
 MOST_SERIES = 200  # considered; more would not change the result
-ROUNDING = 1e-12  # of the values: equal changes differ by so little
-STRONG_ENOUGH = 0.9  # of the strongest, which may be a multiple of the season
+ROUNDING = 1e-12  # relative to the values: rounding makes equal changes differ
+STRONG_ENOUGH = 0.9  # share of the strongest, which may be a multiple
 
 
 def season_of_values(values: Array, offsets: Ticks) -> int:
@@ -79,7 +79,8 @@ def autocorrelation(values: Array, lag: int) -> float:
     """
     if not 0 < lag < len(values) - 1:
         return 0.0
-    # Minus the first value: constant values become exactly 0, unlike minus their mean.
+    # Relative to the first value: constant values become exactly 0, as relative to their mean they
+    # may not.
     centred = values - values[0]
     size = float(np.max(np.abs(centred)))
     if size <= ROUNDING * float(np.max(np.abs(values))):

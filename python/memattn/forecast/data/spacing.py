@@ -217,7 +217,7 @@ def _breaks_anchor(asked: Asked, clock: Ticks) -> Flags:
 
 def _commonest(steps: Ticks) -> int:
     sizes, counts = np.unique(steps, return_counts=True)
-    return int(sizes[np.argmax(counts)])  # of equal counts the smallest: sizes ascend
+    return int(sizes[np.argmax(counts)])  # the smallest of the commonest, since sizes ascend
 
 
 def _skips_weekends(facts: _Facts, steps: Ticks) -> bool:

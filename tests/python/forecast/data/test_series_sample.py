@@ -45,7 +45,7 @@ def test_a_hash_depends_on_the_text_of_an_id_and_on_the_seed() -> None:
 @pytest.mark.parametrize("budget", [Budget(300, 1), Budget(1, 40), Budget(0, 1), Budget(10**6, 1)])
 def test_parts_in_any_number_and_order_give_the_sample_of_all(budget: Budget) -> None:
     rng = np.random.default_rng(0)
-    series = rng.integers(0, 120, 900)  # of each row: series are split over parts
+    series = rng.integers(0, 120, 900)  # the series of each row, split over parts
     values = rng.integers(0, 2, 900)
     whole = shortest(counted(series.tolist(), values.tolist()), budget)
     for parts in (2, 7, 200):
