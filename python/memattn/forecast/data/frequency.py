@@ -27,7 +27,7 @@ UNITS_A_DAY = {  # on average, of units of times
     Unit.MICROSECOND: DAY,
     Unit.CLOCK: DAY,
 }
-FIRST_MONDAY = np.datetime64("0001-01-01", "D")  # NumPy counts back differently
+FIRST_MONDAY = np.datetime64("0001-01-01", "D")  # before all times: NumPy counts back otherwise
 MINUTE = 60_000_000  # microseconds
 DAYS_TO_SEASON = {1: 7, 7: 52, 14: 26}
 MONTH_END = 31  # the day that stands for the last one of any month
