@@ -24,11 +24,11 @@ from memattn.layer_options import PairRoute
 class CrossAttention(PairLayer):
     """Attention of one input over another, ``Z = MultiHeadAttention(S1, S2, S2)``.
 
-    S1 and S2 are the two inputs, each through a Dense of its own. This is the layer of that name in
+    S1 and S2 are the two inputs after a Dense layer each. This is the layer of that name in
     fusionlab-learn, with the same variables under the same names: `source1_dense`, `source2_dense`
-    and `cross_attention`, which is a Keras ``MultiHeadAttention``. It computes the same with less
-    work, since products of weights are made first where that pays; ``docs/siblings-math.md``
-    derives it.
+    and `cross_attention`, a Keras ``MultiHeadAttention``. It computes the same result with less
+    work, since it multiplies weights with each other first if that is cheaper.
+    ``docs/siblings-math.md`` has the derivation.
 
     Below, B is the batch, T1 and T2 the steps of the two inputs, F1 and F2 their widths, U `units`,
     H `num_heads`, D `key_dim` and Dv `value_dim`.
@@ -85,7 +85,7 @@ class CrossAttention(PairLayer):
         mask: Any = None,
         first_step: Any = 0,
     ) -> Any:
-        """Let every step of the first input read the second.
+        """Run the layer: every step of the first input reads the steps of the second.
 
         The values of masked steps, even NaN, affect neither results nor gradients.
 
@@ -152,11 +152,11 @@ class CrossAttention(PairLayer):
         return output, scores_as_wanted(scores(), return_attention_scores)
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
-        """Hand the mask of the first input on, as each step's output is its own."""
+        """Return the mask of the first input, since each output belongs to one of its steps."""
         return None if mask is None else mask[0]
 
     def compute_output_spec(self, inputs: Any, *_: Any, **call: Any) -> Any:
-        """Return shapes and dtype of a call's result, for Keras 3."""
+        """Return the shapes and dtype of a call's result, for Keras 3."""
         x1, x2 = self._sources(inputs)
         output = keras.KerasTensor((*x1.shape[:2], self.units), self.compute_dtype)
         wanted = call.get("return_attention_scores", False)

@@ -23,8 +23,8 @@ class HierarchicalAttention(PairLayer):
     through ``MultiHeadAttention(S, S, S)`` of its own. This is the layer of that name in
     fusionlab-learn, with the same variables under the same names: `short_term_dense`,
     `long_term_dense`, `short_term_attention` and `long_term_attention`, which are Keras
-    ``MultiHeadAttention``. It computes the same with less work, since products of weights are made
-    first where that pays; ``docs/siblings-math.md`` derives it.
+    ``MultiHeadAttention``. It computes the same result with less work, since it multiplies weights
+    with each other first if that is cheaper. ``docs/siblings-math.md`` has the derivation.
 
     Below, B is the batch, T the steps, Fs and Fl the widths of the short-term and the long-term
     input, U `units`, H `num_heads`, D `key_dim` and Dv `value_dim`.
@@ -83,7 +83,7 @@ class HierarchicalAttention(PairLayer):
         return_attention_scores: bool | Literal["mean"] = False,
         mask: Any = None,
     ) -> Any:
-        """Add what the steps of each input read of their own sequence.
+        """Run the layer: the steps of each input read their own sequence; the results are added.
 
         The values of masked steps, even NaN, affect neither results nor gradients.
 
@@ -157,11 +157,11 @@ class HierarchicalAttention(PairLayer):
         return output, (first, second)
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
-        """Hand the masks on that both inputs have, ANDed, as Keras' Add does."""
+        """Return the masks of both inputs, ANDed, as Keras' Add does."""
         return None if mask is None else joined_mask(*mask)
 
     def compute_output_spec(self, inputs: Any, *_: Any, **call: Any) -> Any:
-        """Return shapes and dtype of a call's result, for Keras 3."""
+        """Return the shapes and dtype of a call's result, for Keras 3."""
         batch, steps, _width = self._terms(inputs)[0].shape
         output = keras.KerasTensor((batch, steps, self.units), self.compute_dtype)
         wanted = call.get("return_attention_scores", False)
@@ -197,11 +197,11 @@ class HierarchicalAttention(PairLayer):
         return first, second
 
     def _terms(self, inputs: Any) -> tuple[Any, Any]:
-        """The two inputs of a call, which must have one batch and as many steps."""
+        """Return the two inputs of a call, which must have equal batches and steps."""
         short, long = self._sources(inputs)
         if None not in (short.shape[1], long.shape[1]) and short.shape[1] != long.shape[1]:
             found = f"{short.shape[1]} and {long.shape[1]} steps"
-            raise ValueError(f"{self.name}: inputs: found {found}, expected as many of both")
+            raise ValueError(f"{self.name}: inputs: found {found}, expected equal numbers")
         return short, long
 
     def _weight_names(self) -> list[str]:

@@ -23,7 +23,7 @@ from memattn.keras.self_attention import (
 )
 
 _PACKAGE = "fusionlab.nn.components"
-# What the published layer and ours may differ by, relative to the largest output.
+# The allowed difference between the published layer and ours, relative to the largest output.
 _TOLERANCE = {"float64": 1e-9, "float32": 1e-4, "float16": 2e-2, "bfloat16": 2e-1}
 _COMPILED = ("train_function", "test_function", "predict_function", "train_tf_function")
 
@@ -75,7 +75,7 @@ class Replaced:
     note: str = ""
 
     def __str__(self) -> str:
-        """Return all of it as a line."""
+        """Return the description as one line."""
         return f"{self.name}: {self.kind}" + (f" ({self.note})" if self.note else "")
 
 
@@ -182,7 +182,7 @@ def published_as_ours(num_heads: int | None = None) -> Iterator[None]:
 
 
 def _reader_of(kind: _Kind, num_heads: int | None) -> type:
-    """A class that makes a layer of ours from the config of a published one."""
+    """Return a class that makes a layer of ours from the config of a published one."""
 
     class Published(kind.ours):  # type: ignore[misc,name-defined]
         @classmethod
@@ -193,7 +193,7 @@ def _reader_of(kind: _Kind, num_heads: int | None) -> type:
                     f"{config.get('name', kind.name)}: the file lacks num_heads, which the "
                     "published layer does not save; use published_as_ours(num_heads=...)"
                 )
-            # The published one of two inputs has the configs of its Denses in its own.
+            # The config of a published layer of two inputs contains those of its Dense layers.
             options = {name: value for name, value in config.items() if name not in kind.denses}
             if "fully_masked" in parameters(kind.ours):
                 options.setdefault("fully_masked", "uniform")
@@ -203,7 +203,7 @@ def _reader_of(kind: _Kind, num_heads: int | None) -> type:
 
 
 def _is_published(layer: Any, kind: _Kind) -> bool:
-    """Whether it is a layer of that name and structure; a class derived from it may do more."""
+    """Whether a layer has the name and structure of a published one; a subclass may do more."""
     return (
         type(layer).__name__ == kind.name
         and not isinstance(layer, kind.ours)
@@ -214,7 +214,7 @@ def _is_published(layer: Any, kind: _Kind) -> bool:
 
 
 def _convert(layer: Any, kind: _Kind) -> None:
-    """Make a published layer one of ours, or raise."""
+    """Change the class of a published layer to ours; raise if their outputs differ."""
     if KERAS_3 and not layer.built:
         raise ValueError(f"replace: {layer.name}: this layer is not built; call the model first")
     ours = kind.ours(name=layer.name, dtype=layer.dtype_policy, **_options(layer, kind))
@@ -224,14 +224,14 @@ def _convert(layer: Any, kind: _Kind) -> None:
         for name in parameters(kind.ours):
             setattr(layer, name, getattr(ours, name))
     for name, value in vars(ours).items():
-        # What Keras has noted of the signature of `call`.
+        # Keras' description of the signature of `call`.
         if name.lstrip("_").startswith("call_"):
             setattr(layer, name, value)
     for name in kind.ours._fresh:
         setattr(layer, name, getattr(ours, name))
     if before is None:
         return
-    if KERAS_3:  # wrappers around the methods of the class that it had
+    if KERAS_3:  # remove Keras' wrappers of the old class's methods
         del layer.build, layer.quantize
     layer._note_widths()
     after = _probe(layer, kind)
@@ -247,7 +247,7 @@ def _convert(layer: Any, kind: _Kind) -> None:
 
 
 def _options(layer: Any, kind: _Kind) -> dict[str, Any]:
-    """The arguments of our class that make a layer like a published one, or raise."""
+    """Return arguments of our class for a layer equal to a published one; raise without any."""
     configs = [getattr(layer, name).get_config() for name in kind.attentions]
     if any(config["dropout"] for config in configs):
         raise ValueError(f"replace: {layer.name}: dropout inside its attention is not supported")
@@ -271,7 +271,7 @@ def _options(layer: Any, kind: _Kind) -> dict[str, Any]:
 
 
 def _probe(layer: Any, kind: _Kind) -> Any:
-    """What the layer makes of some tokens."""
+    """Return the output of the layer for random tokens, always the same."""
     if kind.denses:
         widths = [getattr(layer, name).kernel.shape[0] for name in kind.denses]
     else:

@@ -362,7 +362,7 @@ def test_routes(kind: str) -> None:
 def test_inputs_that_do_not_fit() -> None:
     x1, x2 = (tensor(part) for part in inputs("cross"))
     cross = twin(small("cross"))
-    with pytest.raises(ValueError, match="batches of 3 and 2, expected one batch for both"):
+    with pytest.raises(ValueError, match="batches of 3 and 2, expected equal batches"):
         cross([x1, x2[:2]])
     with pytest.raises(ValueError, match="expects 2 input"):
         cross(x1)
@@ -375,9 +375,9 @@ def test_inputs_that_do_not_fit() -> None:
     with pytest.raises(TypeError, match="short_mask"):
         cross([x1, x2], short_mask=np.ones((3, 7), bool))
     hierarchical = twin(small("hierarchical"))
-    with pytest.raises(ValueError, match="found 7 and 4 steps, expected as many of both"):
+    with pytest.raises(ValueError, match="found 7 and 4 steps, expected equal numbers"):
         hierarchical([x1, x2])
-    with pytest.raises(ValueError, match="found 7 and 1 steps, expected as many of both"):
+    with pytest.raises(ValueError, match="found 7 and 1 steps, expected equal numbers"):
         hierarchical([x1, x2[:, :1]])
     with pytest.raises(ValueError, match=r"build: input_shape: found"):
         CLASSES["cross"](6, 2).build([(None, 3, 4), (None, 3)])
