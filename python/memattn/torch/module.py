@@ -25,7 +25,7 @@ from memattn.torch.base_module import (
 from memattn.torch.call import Call
 from memattn.torch.kinds import MEMORY
 
-_Projection = Projection  # as pickles of modules from before version 0.2 name it
+_Projection = Projection  # the name in pickles of modules from before version 0.2
 
 
 class MemoryAugmentedAttention(AttentionModule):
@@ -231,14 +231,14 @@ class MemoryAugmentedAttention(AttentionModule):
 
     @property
     def route(self) -> Route:
-        """The route that computes, ``"folded"`` or ``"projected"``: the one with less work a token.
+        """The route in use, ``"folded"`` or ``"projected"``: the one with less work per token.
 
-        Both give the same result to rounding.
+        Both give the same result up to rounding.
         """
         return "folded" if self._weights().folding_pays() else "projected"
 
     path = RenamedProperty("route", removed_in="0.3")
 
     def __dir__(self) -> list[str]:
-        """Leave the old name out: torch.jit reads every name that stands here, and would warn."""
+        """Return all names but the deprecated one: torch.jit reads them all, which would warn."""
         return [name for name in super().__dir__() if name != "path"]
