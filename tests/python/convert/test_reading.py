@@ -117,7 +117,7 @@ def test_other_files_are_refused(tmp_path: Path, data: bytes, said: str) -> None
 
 
 def test_folders_pipes_and_missing_files_are_errors(tmp_path: Path) -> None:
-    with pytest.raises(FormatError, match="found a folder, expected a weight file; load the"):
+    with pytest.raises(FormatError, match="found a folder, expected a file of weights; load the"):
         convert.find(tmp_path)
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(FormatError, match="found no regular file"):
