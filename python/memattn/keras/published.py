@@ -86,35 +86,36 @@ def replace(model: Any, *, return_replaced: Literal[True]) -> tuple[Any, list[Re
 def replace(model: Any, *, return_replaced: bool = False) -> Any:
     """Replace every published attention layer in a model by ours, in place.
 
-    It takes fusionlab's ``MemoryAugmentedAttention``, ``CrossAttention``,
+    The published layers are fusionlab's ``MemoryAugmentedAttention``, ``CrossAttention``,
     ``HierarchicalAttention``, ``MultiResolutionAttentionFusion`` and ``ExplainableAttention``.
 
-    Each layer object stays, with its name, its variables and its place in the model; only its class
+    Each layer object keeps its name, its variables and its position in the model; only its class
     changes. So the weights and their order, an optimizer's state, the graph of a functional model
-    and all references to the layer stay valid. Both classes are run and compared before a layer is
-    accepted.
+    and all references to the layer stay valid. Before a layer is replaced, the outputs of both
+    classes are compared.
 
     If an XTFT or SuperXTFT uses only the last step of its fusion, the fusion computes only that
     step. This is decided in every traced call, so a later change of ``final_agg`` takes effect.
 
-    What Keras has compiled for ``fit``, ``evaluate`` and ``predict`` is compiled anew at the next
-    call. A ``tf.function`` of your own that has run already keeps what it was traced with.
+    Keras compiles its functions for ``fit``, ``evaluate`` and ``predict`` again at the next call. A
+    ``tf.function`` of your own that was traced before keeps the published layers.
 
     Parameters
     ----------
     model : keras.Model or keras.layers.Layer
-        Functional, sequential or subclassed; layers are found wherever Keras tracks them.
+        A functional, sequential or subclassed model; all layers that Keras tracks are found.
     return_replaced : bool
-        Also return what was replaced, a list of `Replaced`.
+        Also return a list of `Replaced`, one for each replaced layer.
 
     Returns
     -------
-    `model`, or that and the list
+    `model`, or `model` and the list
 
     Raises
     ------
     ValueError
-        The model has no such layer, or one that computes something else; then nothing has changed.
+        If the model has no such layer, or a layer computes something else. Nothing has changed
+        then.
     """
     layers = list(model._flatten_layers())
     found = [(layer, kind) for layer in layers for kind in _KINDS if _is_published(layer, kind)]
@@ -149,7 +150,7 @@ def replace(model: Any, *, return_replaced: bool = False) -> Any:
 
 @contextmanager
 def published_as_ours(num_heads: int | None = None) -> Iterator[None]:
-    """Let Keras make ours where a file that it loads says a published layer.
+    """Make Keras load our layers from files of models with published layers.
 
     ::
 
@@ -159,15 +160,15 @@ def published_as_ours(num_heads: int | None = None) -> Iterator[None]:
     Parameters
     ----------
     num_heads : int, optional
-        Of the layers whose config does not say, as those of ``MemoryAugmentedAttention``,
-        ``CrossAttention`` and ``HierarchicalAttention`` do not. ``memattn.convert.find(path)``
-        lists the memory layers in a file with it.
+        The number of heads of layers whose config lacks it, which is so for the published
+        ``MemoryAugmentedAttention``, ``CrossAttention`` and ``HierarchicalAttention``.
+        ``memattn.convert.find(path)`` lists the layers in a file with their numbers of heads.
 
     Notes
     -----
-    It changes Keras' registry of custom objects for as long as it lasts, since a class that is
-    registered there, as fusionlab's is once it is imported, comes before what ``custom_objects``
-    and ``custom_object_scope`` say. So no other thread should load a model meanwhile.
+    The context changes Keras' global registry of custom objects, so no other thread should load a
+    model meanwhile. ``custom_objects`` and ``custom_object_scope`` are not enough: classes in the
+    registry, where fusionlab adds its own, have priority.
     """
     registry = keras.saving.get_custom_objects()
     names = {f"{_PACKAGE}>{kind.name}": kind for kind in _KINDS}

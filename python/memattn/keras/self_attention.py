@@ -162,7 +162,7 @@ class MultiResolutionAttentionFusion(SelfAttention):
         return None if self._last_step_alone() else mask
 
     def compute_output_spec(self, inputs: Any, *_: Any, **call: Any) -> Any:
-        """Return shape and dtype of what a call gives, for Keras 3."""
+        """Return the shape and dtype of a call's result, for Keras 3."""
         wanted = call.get("last_step_only")
         alone = self._last_step_alone() if wanted is None else wanted
         batch, steps, width = inputs.shape
@@ -234,7 +234,7 @@ class ExplainableAttention(SelfAttention):
         return None
 
     def compute_output_spec(self, inputs: Any, *_: Any, **__: Any) -> Any:
-        """Return shape and dtype of what a call gives, for Keras 3."""
+        """Return the shape and dtype of a call's result, for Keras 3."""
         batch, steps, _ = inputs.shape
         return keras.KerasTensor((batch, self.num_heads, steps, steps), self.compute_dtype)
 
