@@ -77,7 +77,7 @@ def behind_column(line: str) -> int | None:
 
 
 def declaration(line: str) -> str:
-    """Converts a line of code: drops attributes, and makes the comment at its end one of Doxygen."""
+    """Converts a line of code: drops attributes, and marks the comment at its end for Doxygen."""
     line = ATTRIBUTE.sub("", line)
     why = DEPRECATED.search(line)
     line = DEPRECATED.sub("", line)

@@ -46,7 +46,7 @@ def package() -> griffe.Module:
 
 
 def public_names(module: griffe.Module) -> list[str]:
-    """Returns the names of `__all__` in order; without it, all public classes and functions."""
+    """Returns the names of `__all__`, or the module's own public classes and functions."""
     if module.exports is not None:
         return [str(name) for name in module.exports]
     own = [*module.classes.values(), *module.functions.values()]
