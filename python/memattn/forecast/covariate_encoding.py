@@ -277,7 +277,7 @@ def _encoded(column: Covariate, values: Array) -> Encoded:
 
 
 def _kept_for(one: Encoded, values: Array, lengths: Ticks, season: int) -> Encoded:
-    """Returns `one` with `every`, for aligned forecasts, set by the pattern of the values."""
+    """Returns `one` with `every` set by the pattern of the values, for aligned forecasts."""
     if one.role == STAT:
         return one
     ends = np.cumsum(lengths)

@@ -204,7 +204,7 @@ def _held_out(fitted: Fitted, val_size: int, start: Start | None) -> tuple[Windo
 
 
 def _too_few_unseen(fitted: Fitted, val_size: int, start: Start) -> str:
-    """Returns why too few rows are new to calibrate on, since the earlier fit; "" if enough are."""
+    """Returns why the rows since the earlier fit are too few to calibrate on; "" if enough."""
     windows, reach, _ = _held_out(fitted, val_size, start)
     whole = int((windows.ends <= fitted.panel.lengths[windows.series] - reach).sum())
     if whole >= FEWEST_OF_PRIOR:
