@@ -195,7 +195,7 @@ def _choose_wide(columns: Columns, asked: Roles) -> LongRows:
         known = {found, *targets, *why, *(values if found is None else ())}
         candidates = asked.others(columns, *known)
         check_ids(columns, candidates, values, times, asked.id_col)
-    which = "as named" if targets else "the columns of numbers"
+    which = "as named" if targets else "the numeric columns"
     text = f"{plural(len(series), 'series', 'series')}, {which}"
     text += f"; left out: {_listed(left, why)}" if left and not targets else ""
     target = targets[0] if len(targets) == 1 else TARGET_COL
