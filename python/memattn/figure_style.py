@@ -58,7 +58,7 @@ def figure_style(changes: Any = None) -> Iterator[None]:
 def check_picture_suffix(suffix: str) -> None:
     """Raises DataError unless `suffix` is that of a picture, ``.svg`` or ``.png``."""
     if suffix.lower() not in {".svg", ".png"}:
-        problem = f"found a figure named {quoted(f'*{suffix}')}, expected *.svg or *.png"
+        problem = f"a figure cannot have the suffix {quoted(suffix)}; use .svg or .png"
         raise DataError("option", problem)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from memattn.forecast.arguments import ForecasterOptions
 from memattn.forecast.data.frequency import Frequency
+from memattn.forecast.data.long_rows import plural
 from memattn.forecast.data.time_axis import Unit
 from memattn.forecast.data.time_zones import Ticks
 
@@ -338,7 +339,7 @@ def _steps(rule: Rule, origins: int, horizon: int, asked: int | None) -> Setting
         return Setting(asked, "as given")
     windows = origins // horizon
     if windows < FEWEST_WINDOWS:
-        found = f"only {windows} non-overlapping windows, fewer than {FEWEST_WINDOWS}"
+        found = f"only {plural(windows, 'non-overlapping window')}, fewer than {FEWEST_WINDOWS}"
         return Setting(0, f"{found}: the forecast is Naive2, untrained")
     steps = FEWEST_STEPS + windows // WINDOWS_A_STEP
     if steps < rule.steps:

@@ -120,6 +120,13 @@ def test_what_cannot_be_is_said(
     assert [one.name for one in tmp_path.iterdir()] == [folder]
 
 
+def test_an_empty_folder_is_said(call: Run, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    done = call("forecast", "empty", *QUICK)
+    assert done.returncode == 2
+    assert done.stderr == "memattn: empty: the folder has no CSV or Parquet files\n"
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_leaves_nothing(
     call: Run, folder: str, number: signal.Signals, tmp_path: Path

@@ -34,7 +34,13 @@ def test_writes_a_forecast_and_tells_how_good_it_is(run: Run, data: Path, tmp_pa
     done = run("forecast", data, "--horizon", "24", *QUICK)
     assert (done.returncode, done.stderr) == (0, "")
     for said in (
-        *("1 series, 400 values", "one row every hour", "season: 24", "input window: 72 (", "naive"),
+        *(
+            "1 series, 400 values",
+            "one row every hour",
+            "season: 24",
+            "input window: 72 (",
+            "naive",
+        ),
         *(
             "sMAPE %",
             "MASE by step ahead",

@@ -116,7 +116,7 @@ def damaged(model: Path) -> bytes:
     [
         (None, "not-found", "no such file"),
         (b"", "format", "found"),
-        (b"unique_id,ds,y\n", "format", "no saved Forecaster (looks like text)"),
+        (b"unique_id,ds,y\n", "format", "found text, expected a saved Forecaster"),
         ("damaged", "format", "found"),
     ],
 )
@@ -138,7 +138,7 @@ def test_data_that_do_not_fit_the_model(call: Run, tmp_path: Path, model: Path) 
     (tmp_path / "days.csv").write_text("ds,y\n2024-01-01,1\n2024-01-02,2\n")
     done = call("predict", model, "days.csv")
     assert done.returncode == 2
-    assert "found line 2 (2024-01-01), expected one row every month as in fit()" in done.stderr
+    assert "found line 2 (2024-01-01), expected one row every month as in training" in done.stderr
     assert call("predict", model, "--output", model).returncode == 2
     assert call("predict", model, "none.csv").stderr.startswith("memattn: none.csv: no such file")
 

@@ -65,7 +65,7 @@ def test_what_is_told_of_a_layer(golden: Path) -> None:
 
 
 def test_one_of_several_has_to_be_named(golden: Path) -> None:
-    with pytest.raises(DataError, match=r'found 2 layers, .*"first" \(9 .*"second" \(12'):
+    with pytest.raises(DataError, match=r'found 2 layers; .*"first" \(9 .*"second" \(12'):
         convert.read(golden / "keras3.keras")
     with pytest.raises(DataError, match=r'found no layers named "third"') as caught:
         convert.read(golden / "keras3.keras", "third")
@@ -117,7 +117,7 @@ def test_other_files(tmp_path: Path, data: bytes, said: str) -> None:
 
 
 def test_what_is_no_file(tmp_path: Path) -> None:
-    with pytest.raises(FormatError, match="found a folder, expected a file of weights, such as"):
+    with pytest.raises(FormatError, match="found a folder, expected a file of weights; for"):
         convert.find(tmp_path)
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(FormatError, match="found no regular file"):

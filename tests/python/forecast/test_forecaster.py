@@ -347,7 +347,7 @@ def test_arguments_that_cannot_be(frame: pd.DataFrame) -> None:
         small().cross_validation(frame, 0)
     with pytest.raises(ValueError, match=r"cross_validation: step_size: found 0"):
         small().cross_validation(frame, 1, step_size=0)
-    with pytest.raises(TypeError, match=r"found builtins.list, expected a data frame"):
+    with pytest.raises(TypeError, match=r"found a list, expected a data frame"):
         small().fit([1, 2])  # type: ignore[arg-type]
 
 
@@ -437,7 +437,7 @@ def test_forecasts_are_the_table_as_arrays(fitted: Forecaster) -> None:
 
 def test_the_panel_of_data_is_that_of_predict(fitted: Forecaster, frame: pd.DataFrame) -> None:
     assert fitted.panel(frame).lengths.tolist() == panel_from_frame(frame).lengths.tolist()
-    with pytest.raises(DataError, match="expected one row every month as in fit"):
+    with pytest.raises(DataError, match="expected one row every month as in training"):
         fitted.panel(pd.DataFrame({"ds": pd.date_range("2024-01-01", periods=9), "y": 1.0}))
 
 

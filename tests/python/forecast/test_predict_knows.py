@@ -42,7 +42,7 @@ def test_the_frequency(freq: str, times: list[str], expected: str) -> None:
     assert forecaster.predict(data)["ds"].iloc[0] == pd.Timestamp(expected)
     panel = forecaster.panel(data)
     assert panel.season == forecaster.settings["season"].value
-    assert "as in fit()" in " ".join(map(str, panel.notes))
+    assert "as in training" in " ".join(map(str, panel.notes))
 
 
 def test_yearly_rows_have_the_rule_of_years() -> None:
@@ -61,7 +61,11 @@ def test_yearly_rows_have_the_rule_of_years() -> None:
             "row 2 (2022-01-08), expected one row every",
         ),
         ("QS", ["2020-01-01", "2020-02-01"], "found a step of 1 month from row 1 (2020-01-01) to"),
-        ("D", ["2020-01-01 00:00", "2020-01-01 12:00"], "expected one row every day as in fit()"),
+        (
+            "D",
+            ["2020-01-01 00:00", "2020-01-01 12:00"],
+            "expected one row every day as in training",
+        ),
         (
             "h",
             ["2020-01-01 00:00", "2020-01-01 00:30"],
@@ -77,7 +81,7 @@ def test_rows_between_its_steps_are_refused(freq: str, times: list[str], problem
 
 
 def test_numbers_and_dates_are_not_mixed() -> None:
-    with pytest.raises(DataError, match="found whole numbers, expected dates as in fit"):
+    with pytest.raises(DataError, match="found whole numbers, expected dates as in training"):
         fitted("D").predict(pd.DataFrame({"unique_id": "a", "ds": [1, 2], "y": [1.0, 2]}))
 
 

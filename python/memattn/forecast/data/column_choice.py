@@ -305,7 +305,7 @@ def check_name(
         near = lower or difflib.get_close_matches(name, columns.names, n=1)
         hint = f" (did you mean {quoted(near[0])}?)" if near else ""
         free = _listed([one for one in columns.names if one not in taken] or columns.names)
-        problem = f"found no column {quoted(name)}{hint}, expected one of {free}"
+        problem = f"found no column {quoted(name)}{hint}; the columns are {free}"
         if name in (TARGET_COL, TIME_COL):
             problem = (
                 f"found no column {quoted(name)}{hint}; pass {{{argument}}} with one of {free}"

@@ -96,7 +96,7 @@ def test_what_a_panel_has_not(options: dict[str, Any], words: str) -> None:
 def test_numbers_for_the_categories_of_fit() -> None:
     fit = read(table())
     options: dict[str, Any] = {"futr_exog_list": ["price", "kind"], "ahead": 2, "like": fit}
-    with pytest.raises(DataError, match='"kind": found numbers, expected categories as in fit'):
+    with pytest.raises(DataError, match='"kind": found numbers, expected categories as in'):
         asked(read(table(kind=1.0)), **options)
 
 

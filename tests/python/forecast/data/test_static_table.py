@@ -167,7 +167,7 @@ def test_a_file_that_cannot_be_used(tmp_path: Path) -> None:
 
 
 def test_a_column_that_neither_table_has() -> None:
-    with pytest.raises(DataError, match=r"stat_exog_list: found no column .size., expected one of"):
+    with pytest.raises(DataError, match=r"stat_exog_list: found no column .size.; the columns are"):
         panel_from_frame(sales(), static_df=static().drop(columns="size"), **LISTS)
 
 

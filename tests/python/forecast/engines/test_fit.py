@@ -97,7 +97,7 @@ def test_a_series_of_another_frequency_is_named(kind: str) -> None:
     found = small().fit(given)  # what training sees has one frequency
     calls = [lambda: found.predict(given), lambda: small().backtest(given, 2)]
     for call in calls:
-        with pytest.raises(DataError, match=f'series "{name}": .*expected .*month.*as in fit') as e:
+        with pytest.raises(DataError, match=f'series "{name}": .*expected .*month.*as in') as e:
             call()
         assert e.value.column == "ds"
         assert e.value.line is not None
