@@ -347,7 +347,7 @@ def test_arguments_that_cannot_be(frame: pd.DataFrame) -> None:
         small().cross_validation(frame, 0)
     with pytest.raises(ValueError, match=r"cross_validation: step_size: found 0"):
         small().cross_validation(frame, 1, step_size=0)
-    with pytest.raises(TypeError, match=r"found a list, expected a data frame"):
+    with pytest.raises(TypeError, match=r"found a value of type list, expected a data frame"):
         small().fit([1, 2])  # type: ignore[arg-type]
 
 

@@ -213,7 +213,7 @@ def panel_of(where: str, data: Data, *, season: int | None, **options: Any) -> P
     if isinstance(data, Columns):  # that were read already
         return _panel(lambda _: data, nullcontext(), season=season, **options)
     if type(data).__module__ in ("builtins", "numpy"):
-        found = "None" if data is None else f"a {type(data).__name__}"
+        found = "None" if data is None else f"a value of type {type(data).__name__}"
         problem = f"found {found}, expected a data frame or the path of a file"
         hint = "" if data is None else "; memattn.forecast.quick forecasts an array of one series"
         raise TypeError(f"{where}: data: {problem}{hint}")
