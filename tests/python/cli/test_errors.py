@@ -60,6 +60,15 @@ def test_bad_files(call: Run, tmp_path: Path, name: str) -> None:
         assert [path.name for path in tmp_path.iterdir()] == ["data.csv"]
 
 
+def test_wrong_options_name_the_help_of_their_command(call: Run) -> None:
+    for command in ("forecast", "doctor"):
+        for wrong in (("--layr", "x"), ("x", "--threads")):
+            done = call(command, *wrong)
+            assert done.returncode == 2
+            assert done.stderr.endswith(f"\ntry: memattn {command} --help\n")
+    assert call("forcast").stderr.endswith("\ntry: memattn --help\n")
+
+
 def test_bad_encoding(call: Run, tmp_path: Path) -> None:
     (tmp_path / "data.csv").write_bytes("température\n1\n".encode("latin-1"))
     done = call("forecast", "data.csv", "--horizon", "2")

@@ -9,6 +9,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from memattn import MemoryAugmentedAttention
 from memattn.forecast import Forecaster
 
 from ..forecast.panels import assert_holds
@@ -109,6 +110,13 @@ def test_predict_loads_nothing_heavy(tmp_path: Path, model: Path, shops: Path) -
 
 def damaged(model: Path) -> bytes:
     return model.read_bytes()[:-40]
+
+
+def test_the_file_of_a_layer_is_no_model(call: Run, tmp_path: Path) -> None:
+    MemoryAugmentedAttention(2, 3, 1, seed=0).save(tmp_path / "layer.safetensors")
+    done = call("predict", "layer.safetensors")
+    said = "found a file of a MemoryAugmentedAttention, expected a saved Forecaster"
+    assert (done.returncode, done.stderr) == (2, f"memattn: layer.safetensors: {said}\n")
 
 
 @pytest.mark.parametrize(

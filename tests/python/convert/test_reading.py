@@ -73,6 +73,13 @@ def test_one_of_several_has_to_be_named(golden: Path) -> None:
     assert isinstance(caught.value, ValueError)
 
 
+def test_the_only_layer_without_a_name_needs_none(tmp_path: Path) -> None:
+    path = tmp_path / "layer.safetensors"
+    MemoryAugmentedAttention(2, 3, 1, seed=0).save(path)
+    with pytest.raises(DataError, match=r"only layer of the file has no name; leave out layer="):
+        convert.read(path, "memory")
+
+
 def test_the_last_part_of_a_name_is_enough_when_it_is_clear(tmp_path: Path) -> None:
     weights = MemoryAugmentedAttention(2, 3, 1, seed=0).weights
     named = {
