@@ -304,5 +304,5 @@ def test_a_figure_of_one_series(fitted: Forecaster, tmp_path: Path) -> None:
         assert first != (tmp_path / name).read_bytes()
     with pytest.raises(ValueError, match="unique_id: found 'nobody', expected one of the 60"):
         fitted.write_figure(tmp_path / "a.svg", "nobody")
-    with pytest.raises(DataError, match=r"use \.svg or \.png"):
+    with pytest.raises(DataError, match=r"must end in \.svg or \.png"):
         fitted.write_figure(tmp_path / "a.gif")
