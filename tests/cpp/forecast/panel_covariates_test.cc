@@ -291,7 +291,7 @@ TEST(PanelCovariates, TablesThatCannotBeAreRefused) {
   EXPECT_EQ(predict(forecaster, good), before);
   PanelForecaster without(options());
   EXPECT_EQ(message_of([&] { without.fit(good.view()); }),
-            start + "1458 values, expected none, for options.covariates is 0");
+            start + "1458 values, expected none, since options.covariates is 0");
 }
 
 // As large as floats are: cut off, and nothing overflows.

@@ -137,9 +137,9 @@ TEST(PanelForecasterOptions, LongSeasonIsWholeSeasons) {
 
 TEST(PanelForecasterOptions, LookbacksAreChecked) {
   EXPECT_EQ(refused([](auto& o) { o.lookbacks = {}; }),
-            "PanelForecasterOptions: lookbacks: found 0 of them, expected 1 to 10000 of them");
+            "PanelForecasterOptions: lookbacks: found 0 values, expected 1 to 10000");
   EXPECT_EQ(refused([](auto& o) { o.lookbacks.assign(10'001, 4); }),
-            "PanelForecasterOptions: lookbacks: found 10001 of them, expected 1 to 10000 of them");
+            "PanelForecasterOptions: lookbacks: found 10001 values, expected 1 to 10000");
   for (const std::int64_t bad : {std::int64_t{0}, std::int64_t{-1}, kSmallest, kLargest}) {
     EXPECT_EQ(refused([&](auto& o) { o.lookbacks[1] = bad; }),
               "PanelForecasterOptions: lookbacks[1]: found " + std::to_string(bad) +
@@ -165,9 +165,9 @@ TEST(PanelForecasterOptions, BlocksAreChecked) {
     });
   };
   const std::string start = "PanelForecasterOptions: blocks";
-  EXPECT_EQ(blocks({{}}, 0), start + ": found 1 of them, expected none, for covariates is 0");
+  EXPECT_EQ(blocks({{}}, 0), start + ": found 1 blocks, expected none, since covariates is 0");
   EXPECT_EQ(blocks(std::vector<CovariateBlock>(1'001)),
-            start + ": found 1001 of them, expected 0 to 1000 of them");
+            start + ": found 1001 values, expected 0 to 1000");
   EXPECT_EQ(blocks({{0, 0, 0, 1}}), start + "[0].columns: found 0, expected a number from 1 to 3");
   EXPECT_EQ(blocks({{}, {0, 4, 0, 1}}),
             start + "[1].columns: found 4, expected a number from 1 to 3");
@@ -204,7 +204,7 @@ TEST(PanelForecasterOptions, BlocksAreChecked) {
 
 TEST(PanelForecasterOptions, LayersOfMembersAreChecked) {
   EXPECT_EQ(refused([](auto& o) { o.member_layers = {2}; }),
-            "PanelForecasterOptions: member_layers: found 1 of them, expected none, or one for "
+            "PanelForecasterOptions: member_layers: found 1 values, expected none, or one for "
             "each of the 2 lookbacks");
   for (const std::int64_t bad : {std::int64_t{-1}, std::int64_t{1'001}, kSmallest, kLargest}) {
     EXPECT_EQ(refused([&](auto& o) { o.member_layers = {0, bad}; }),
@@ -274,8 +274,8 @@ TEST(PanelForecasterOptions, EnumsAreChecked) {
 
 TEST(PanelForecasterOptions, QuantilesAreChecked) {
   EXPECT_EQ(refused([](auto& o) { o.quantiles = {0.5}; }),
-            "PanelForecasterOptions: quantiles: found 1 of them, expected some with the pinball "
-            "loss, none with another");
+            "PanelForecasterOptions: quantiles: found 1 quantiles, expected at least one with the "
+            "pinball loss, none with other losses");
   const auto pinball = [](const std::vector<double>& quantiles) {
     return refused([&](auto& o) {
       o.loss = ErrorLoss::kPinball;
@@ -283,15 +283,15 @@ TEST(PanelForecasterOptions, QuantilesAreChecked) {
     });
   };
   EXPECT_EQ(pinball({}),
-            "PanelForecasterOptions: quantiles: found 0 of them, expected some with the pinball "
-            "loss, none with another");
+            "PanelForecasterOptions: quantiles: found 0 quantiles, expected at least one with the "
+            "pinball loss, none with other losses");
   EXPECT_EQ(pinball({0.5, 0.5}),
             "PanelForecasterOptions: quantiles[1]: found 0.5, expected a number above 0.5 and "
             "below 1");
   for (const double bad : {0.0, 1.0, -0.5, kNan, kInfinity}) {
     EXPECT_TRUE(pinball({bad}).starts_with("PanelForecasterOptions: quantiles[0]: found ")) << bad;
   }
-  EXPECT_NE(pinball(std::vector<double>(1'001, 0.5)).find("quantiles: found 1001 of them"),
+  EXPECT_NE(pinball(std::vector<double>(1'001, 0.5)).find("quantiles: found 1001 values"),
             std::string::npos);
 }
 

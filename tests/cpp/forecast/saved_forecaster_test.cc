@@ -173,8 +173,8 @@ TEST(SavedForecaster, WithoutSeriesOrErrorsItSaysSo) {
   parts.offsets = {0};
   std::vector<double> forecasts(2), bounds(4);
   EXPECT_EQ(testing::message_of([&] { load(parts.content()).forecast_series(0, forecasts); }),
-            "SavedForecaster::forecast_series: series: found 0, expected none: the file was saved "
-            "without its series");
+            "SavedForecaster::forecast_series: series: found 0, expected no index, since the file "
+            "was saved without its series");
   // A forecaster of quantiles has the levels that were trained.
   parts = Parts();
   const std::string renamed = parts.content();
@@ -185,10 +185,11 @@ TEST(SavedForecaster, WithoutSeriesOrErrorsItSaysSo) {
   const auto forecaster = load(testing::with_checksum(without));
   EXPECT_FALSE(forecaster.has_intervals());
   const std::vector<double> levels = {80};
-  EXPECT_EQ(testing::message_of(
-                [&] { forecaster.forecast(std::vector<double>{1, 2}, forecasts, levels, bounds); }),
-            "SavedForecaster::forecast: levels: found 80, expected none: this forecaster has no "
-            "intervals");
+  EXPECT_EQ(
+      testing::message_of(
+          [&] { forecaster.forecast(std::vector<double>{1, 2}, forecasts, levels, bounds); }),
+      "SavedForecaster::forecast: levels: found 80, expected no levels, since this forecaster "
+      "has no intervals");
 }
 
 TEST(SavedForecaster, DamagedFilesAreRefused) {
@@ -216,8 +217,9 @@ TEST(SavedForecaster, FilesThatLieAreRefused) {
       {[](Parts& p) { p.horizon = "3"; }, "as many as the settings ask for"},
       {[](Parts& p) { p.season = "\"x\""; }, "settings: season: found the string \"x\""},
       {[](Parts& p) { p.loss = "\"mse\""; }, "settings: loss: found the string \"mse\", expected"},
-      {[](Parts& p) { p.loss = "\"quantile\""; }, "settings: levels: found no such key"},
-      {[](Parts& p) { p.windows = "3"; }, "settings: windows: found 3, expected a text"},
+      {[](Parts& p) { p.loss = "\"quantile\""; },
+       "settings: levels: found none, expected a setting"},
+      {[](Parts& p) { p.windows = "3"; }, "settings: windows: found 3, expected a string"},
       {[](Parts& p) { p.layers = "[0, 2, 1]"; }, "settings: layers: found an array"},
       {[](Parts& p) { p.layers = "[0, 1]"; }, "as many as the settings ask for"},
       {[](Parts& p) { p.lookbacks = "[4, 5]"; }, "settings: lookbacks: found an array"},
@@ -234,19 +236,21 @@ TEST(SavedForecaster, FilesThatLieAreRefused) {
       {[](Parts& p) { p.offsets = {0, 4, 8}; }, "tensor offsets: found numbers out of order"},
       {[](Parts& p) { p.offsets = {}; }, "tensor offsets: found numbers out of order"},
       {[](Parts& p) { p.offsets = {0, INT64_MIN, 7}; }, "tensor offsets: found numbers out of"},
-      {[](Parts& p) { p.values[0] = kNaN; }, "tensor values: found no first or no last value"},
-      {[](Parts& p) { p.values[3] = kNaN; }, "tensor values: found no first or no last value"},
+      {[](Parts& p) { p.values[0] = kNaN; },
+       "tensor values: found a series whose first or last value is"},
+      {[](Parts& p) { p.values[3] = kNaN; },
+       "tensor values: found a series whose first or last value is"},
       {[](Parts& p) { p.values[1] = kInfinity; }, "tensor values: found inf, expected numbers"},
       {[](Parts& p) { p.ids = R"(["a"])"; }, "tensor ids: found an array, expected a list of 2"},
       {[](Parts& p) { p.ids = R"(["a", "a"])"; }, "tensor ids: found \"a\" twice"},
       {[](Parts& p) { p.ids = R"(["7", 7])"; }, "tensor ids: found \"7\" twice"},
-      {[](Parts& p) { p.ids = R"(["a", [7]])"; }, "tensor ids: found an array, expected texts"},
+      {[](Parts& p) { p.ids = R"(["a", [7]])"; }, "tensor ids: found an array, expected strings"},
       {[](Parts& p) { p.ids = R"(["a", )"; }, "tensor ids: found byte"},
       {[](Parts& p) { p.errors[0] = -1; }, "calibration.errors: found an error below 0"},
-      {[](Parts& p) { p.roughness[3] = kNaN; }, "calibration: found a window 3 that cannot be"},
-      {[](Parts& p) { p.in_logs[4] = 2; }, "calibration: found a window 4 that cannot be"},
-      {[](Parts& p) { p.ages[0] = 0; }, "calibration: found a window 0 that cannot be"},
-      {[](Parts& p) { p.change[0] = 0; }, "calibration: found a window 0 that cannot be"},
+      {[](Parts& p) { p.roughness[3] = kNaN; }, "calibration: found invalid values of window 3"},
+      {[](Parts& p) { p.in_logs[4] = 2; }, "calibration: found invalid values of window 4"},
+      {[](Parts& p) { p.ages[0] = 0; }, "calibration: found invalid values of window 0"},
+      {[](Parts& p) { p.change[0] = 0; }, "calibration: found invalid values of window 0"},
       {[](Parts& p) { p.ages.pop_back(); }, "tensor calibration.errors: found (25, 1, 2)"},
   };
   for (const Lie& lie : lies) {

@@ -119,7 +119,7 @@ TEST(ParseJson, RefusesMalformedText) {
 
 TEST(ParseJson, RefusesNulBytesEvenAfterTheValue) {
   using std::string_view_literals::operator""sv;
-  EXPECT_EQ(error_of("{}\0{"sv), "byte 3: found a NUL byte, expected none in JSON");
+  EXPECT_EQ(error_of("{}\0{"sv), "byte 3: found a NUL byte, expected JSON without NUL bytes");
   EXPECT_NE(error_of("\"\0\""sv), "");
 }
 
@@ -128,7 +128,7 @@ TEST(ParseJson, LimitsDepth) {
     return std::string(depth, '[') + std::string(depth, ']');
   };
   EXPECT_EQ(error_of(nested(32)), "");
-  EXPECT_EQ(error_of(nested(33)), "byte 33: found nesting deeper than 32, expected less");
+  EXPECT_EQ(error_of(nested(33)), "byte 33: found nesting deeper than 32, expected at most 32");
   EXPECT_NE(error_of(nested(100000)), "");
   EXPECT_NE(error_of(std::string(1000000, '[')), "");
   std::string objects;
@@ -139,7 +139,7 @@ TEST(ParseJson, LimitsDepth) {
 TEST(ParseJson, LimitsTheNumberOfValues) {
   EXPECT_EQ(error_of("[1,2,3]", {.values = 4}), "");
   EXPECT_EQ(error_of("[1,2,3]", {.values = 3}),
-            "byte 7: found more than 3 JSON values, expected fewer");
+            "byte 7: found more than 3 JSON values, expected at most 3");
   EXPECT_EQ(error_of(R"({"a":1})", {.values = 3}), "");
   EXPECT_NE(error_of(R"({"a":1})", {.values = 2}), "");
 }

@@ -265,7 +265,7 @@ TEST(ConfigJson, RefusesWhatIsNotAConfig) {
         << json_error(json);
   }
   EXPECT_EQ(json_error(R"({"units":4,"memory_size":3})"),
-            "MemoryAugmentedAttention: json: found no key \"num_heads\", expected it");
+            "MemoryAugmentedAttention: json: found no key \"num_heads\", expected one");
   EXPECT_NE(json_error(std::string(100000, '[')), "");
 }
 

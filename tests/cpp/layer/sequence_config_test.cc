@@ -277,9 +277,9 @@ TYPED_TEST(SequenceConfig, JsonThatIsNoConfigIsRefused) {
         << error;
   }
   EXPECT_EQ(this->json_error(R"({"units":4})"),
-            function + ": json: found no key \"num_heads\", expected it");
+            function + ": json: found no key \"num_heads\", expected one");
   EXPECT_EQ(this->json_error(R"({"num_heads":4})"),
-            function + ": json: found no key \"units\", expected it");
+            function + ": json: found no key \"units\", expected one");
   EXPECT_NE(this->json_error(std::string(100000, '[')), "");
 }
 

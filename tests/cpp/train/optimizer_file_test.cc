@@ -162,8 +162,9 @@ TEST_F(HostileOptimizerFile, Format) {
   refuse_metadata("kind", "Lion", "__metadata__: kind: found \"Lion\", expected Adam");
   refuse_metadata("kind", std::string(100000, 'x') + '\n', "kind: found \"xxx");
   refuse_metadata("amsgrad", "true",
-                  "__metadata__: found key \"amsgrad\", expected only what Adam");
-  refuse_metadata("momentum", "0.5", "__metadata__: found key \"momentum\", expected only what");
+                  "__metadata__: found key \"amsgrad\", expected only the keys of Adam");
+  refuse_metadata("momentum", "0.5",
+                  "__metadata__: found key \"momentum\", expected only the keys");
   for (const auto& [key, value] : metadata_) {
     auto metadata = metadata_;
     metadata.erase(key);
@@ -213,7 +214,7 @@ TEST_F(HostileOptimizerFile, OptionsOfSgd) {
   refuse_metadata<Sgd<float>>("momentum", "1.5",
                               "Sgd: momentum: found 1.5, expected a number in [0, 1]");
   refuse_metadata<Sgd<float>>(
-      "momentum", "0", "header: found tensor \"velocity\", expected only what the optimizer");
+      "momentum", "0", "header: found tensor \"velocity\", expected only the optimizer's tensors");
   // Without momentum no tensor tells how many parameters there are; nothing is taken for them.
   metadata_["momentum"] = "0";
   metadata_["parameters"] = "9223372036854775807";
@@ -247,7 +248,7 @@ TEST_F(HostileOptimizerFile, Tensors) {
   more.push_back({"velocity", "F32", {0}, {}});
   write_parts(more, metadata_);
   expect_message(load_error(),
-                 "header: found tensor \"velocity\", expected only what the optimizer");
+                 "header: found tensor \"velocity\", expected only the optimizer's tensors");
 
   auto negative = tensors_;
   const float minus_one = -1;
