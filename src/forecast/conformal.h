@@ -1,7 +1,6 @@
 // Intervals of forecasts by split conformal prediction, from errors in units that make windows
 // comparable. python/memattn/forecast/conformal.py calls these functions, and explains the rules
-// and
-// their sources.
+// and their sources.
 #pragma once
 
 #include <cstdint>

@@ -12,9 +12,8 @@ namespace memattn {
 
 // Fills forecasts (N, outputs, horizon) with the mean of the members' forecasts from N origins,
 // computed in the domain of each series. Quantiles are put in order. Members of one lookback must
-// be
-// adjacent. With N `donors`, the memory layers add to each origin what they add at its donor. They
-// compute in `precision`. Calls work.check() between members.
+// be adjacent. With N `donors`, the memory layers add to each origin what they add at its donor.
+// They compute in `precision`. Calls work.check() between members.
 void forecast_ensemble(const Panel& panel, std::span<const Origin> origins,
                        std::span<const PanelMember> members, std::span<double> forecasts,
                        InterruptibleWork& work, std::span<const Origin> donors = {},

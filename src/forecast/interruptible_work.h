@@ -20,8 +20,8 @@ class InterruptibleWork {
   explicit InterruptibleWork(const std::function<void()>& poll) : poll_(poll ? &poll : nullptr) {}
 
   // Runs body(i) for 0 .. count - 1 on the pool. After a body has thrown, no other body begins;
-  // once
-  // all have ended, run throws that exception. Call it from the thread that created this object.
+  // once all have ended, run throws that exception. Call it from the thread that created this
+  // object.
   template <typename Body>
   void run(std::int64_t count, Body body) {
     kernels::parallel_for(count, [&](std::int64_t i) noexcept {

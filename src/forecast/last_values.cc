@@ -9,8 +9,8 @@
 namespace memattn {
 namespace {
 
-// This share of the spread of the series is added to the mean |difference| of a window. Without
-// it, a window that hardly moves would inflate its features and forecasts.
+// This share of the spread of the series is added to the mean |difference| of a window. Without it,
+// a window that hardly moves would inflate its features and forecasts.
 constexpr double kSmallestScale = 0.1;
 
 // They bring the logarithms of a typical scale and length near 0. In logs, scales below kSmoothest

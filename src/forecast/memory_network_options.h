@@ -8,8 +8,8 @@
 
 namespace memattn {
 
-// The caller ensures that they are valid, as PanelForecasterOptions::validate does: nothing here
-// or in MemoryNetwork checks them.
+// The caller ensures that they are valid, as PanelForecasterOptions::validate does: nothing here or
+// in MemoryNetwork checks them.
 struct MemoryNetworkOptions {
   std::int64_t features = 0;       // F
   std::int64_t skip_features = 0;  // V, inputs of the linear path

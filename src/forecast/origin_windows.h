@@ -11,10 +11,9 @@
 
 namespace memattn {
 
-// The windows at N origins. In the domain of the series, the forecast k steps ahead is
-// baseline[k] + scale * output[k]. The baseline alone is Naive2 with kLastValues, and the average
-// of
-// past values of the same phase with kPastSeasons.
+// The windows at N origins. In the domain of the series, the forecast k steps ahead is baseline[k]
+// + scale * output[k]. The baseline alone is Naive2 with kLastValues, and the average of past
+// values of the same phase with kPastSeasons.
 template <typename T>
 struct OriginWindows {
   std::vector<T> features;       // (N, F)
@@ -40,8 +39,7 @@ void make_windows(const Panel& panel, const WindowShape& shape, std::span<const 
 
 // Training targets for the network's output, in units of an error: error = output * slope[n] -
 // target, with slope[n] = scale / unit. A target does not count if it lies past the end of its
-// series
-// or its window has no unit. Targets are clipped to +-kLargestTarget.
+// series or its window has no unit. Targets are clipped to +-kLargestTarget.
 template <typename T>
 struct OriginTargets {
   std::vector<T> targets;            // (N, horizon)

@@ -37,10 +37,9 @@ std::vector<double> mean_changes(std::span<const double> values, std::size_t sea
   return result;
 }
 
-// Returns the standard deviation of the first 0, 1, ..., size values. Mean and variance are
-// updated value by value (Welford's formula, divided by the number of values), since a sum of
-// squares
-// could overflow.
+// Returns the standard deviation of the first 0, 1, ..., size values. Mean and variance are updated
+// value by value (Welford's formula, divided by the number of values), since a sum of squares could
+// overflow.
 std::vector<double> deviations(std::span<const double> values) {
   std::vector<double> result(values.size() + 1, 0.0);
   double mean = 0, variance = 0;
@@ -54,8 +53,8 @@ std::vector<double> deviations(std::span<const double> values) {
   return result;
 }
 
-// Returns how many first values of a series are fit for logs: all before the first one that is
-// not positive or too large a step from its predecessor.
+// Returns how many first values of a series are fit for logs: all before the first one that is not
+// positive or too large a step from its predecessor.
 std::size_t count_in_logs(std::span<const double> values) {
   for (std::size_t i = 0; i < values.size(); ++i) {
     if (!(values[i] > 0)) return i;

@@ -33,16 +33,14 @@ namespace memattn {
 
 // The spread in logs, 5 % a step, from which errors count unscaled, as in sMAPE. Errors of smoother
 // series are enlarged to the size that they would have at this spread. Otherwise a series that
-// moves by
-// a thousandth a step would teach the networks nothing beside rough ones. Of 0.005, 0.02, 0.05 and
-// 0.1
-// this value has the best sMAPE on M3's validation set (`python -m bench.forecasting --validate`).
+// moves by a thousandth a step would teach the networks nothing beside rough ones. Of 0.005, 0.02,
+// 0.05 and 0.1 this value has the best sMAPE on M3's validation set (`python -m bench.forecasting
+// --validate`).
 inline constexpr double kRough = 0.05;
 
 // A larger factor between neighbouring values, up or down, ends the logs of a series: 1e-9 after
 // 100 is a missing reading, like 0, and its logarithm would outweigh all others. M3 contains
-// factors
-// of up to 587, and those series are better forecast in logs.
+// factors of up to 587, and those series are better forecast in logs.
 inline constexpr double kLargestStep = 1000.0;
 
 struct Origin {
@@ -79,14 +77,12 @@ struct PanelSeries {
   std::int64_t size() const { return static_cast<std::int64_t>(values.size()); }
   double to_domain(double value) const;
   // Returns a forecast from the origin `time` as a value: finite, and not negative unless one of
-  // the
-  // first `time` values is.
+  // the first `time` values is.
   double from_domain(double value, std::int64_t time) const;
 
   // Returns the spread of the first `time` values; 0 for constant ones. With past seasons it is the
   // standard deviation. With a long season, once three seasons are known, it is the mean
-  // |difference|
-  // over a season, otherwise that of neighbours.
+  // |difference| over a season, otherwise that of neighbours.
   double spread(std::int64_t time) const;
   double unit(std::int64_t time) const;
 
@@ -124,10 +120,9 @@ class Panel {
   std::unordered_map<std::int64_t, PanelSeries> starts_in_logs_;
 };
 
-// Draws origins with at least min_history values before them, and a positive multiple of
-// `stride` values after them. It draws first a series, uniformly among those with such an origin,
-// then
-// one of its origins, uniformly.
+// Draws origins with at least min_history values before them, and a positive multiple of `stride`
+// values after them. It draws first a series, uniformly among those with such an origin, then one
+// of its origins, uniformly.
 class OriginSampler {
  public:
   OriginSampler(const Panel& panel, std::int64_t min_history, std::int64_t stride = 1);

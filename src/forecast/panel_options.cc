@@ -126,8 +126,8 @@ void check_quantiles(const PanelForecasterOptions& options) {
   }
 }
 
-// Checks the products of sizes for the members of one lookback. It computes them as doubles,
-// which become large instead of wrapping around.
+// Checks the products of sizes for the members of one lookback. It computes them as doubles, which
+// become large instead of wrapping around.
 void check_products(const PanelForecasterOptions& options, std::size_t i) {
   const MemoryNetworkOptions network = network_options(options, i, 0);
   const auto number = [](std::int64_t value) { return static_cast<double>(value); };

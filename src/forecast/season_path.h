@@ -1,6 +1,5 @@
 // The linear path from past seasons. The forecast of each step ahead uses only the values of its
-// own
-// phase, one per season, so each step has as many weights as there are seasons.
+// own phase, one per season, so each step has as many weights as there are seasons.
 #pragma once
 
 #include <cstdint>

@@ -1,6 +1,5 @@
 // Keeps everything that depends on the origin for each position, so that an index takes only as
-// many
-// operations as a long season has rows.
+// many operations as a long season has rows.
 #include "forecast/two_seasons.h"
 
 #include <algorithm>

@@ -19,15 +19,12 @@ namespace memattn {
 //
 // The shape comes from the best predictor so far, by the sum of |errors| a season or a long season
 // ahead. Candidates are zero, moving averages over the same phase or the same long phase that
-// forget
-// slowly or fast, and combinations of the two. A pattern that repeats for long is averaged over a
-// long
-// time; a changing pattern is taken from the last days.
+// forget slowly or fast, and combinations of the two. A pattern that repeats for long is averaged
+// over a long time; a changing pattern is taken from the last days.
 //
 // The level is its mean at a long phase, times a share: with few long seasons, means differ by
 // chance. Following James and Stein (1961), the share is 1 less the ratio of the variance that
-// means
-// of noise would have to the observed variance, at least 0.
+// means of noise would have to the observed variance, at least 0.
 class TwoSeasons {
  public:
   // Properties of the index that index() computed.

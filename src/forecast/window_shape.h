@@ -29,8 +29,7 @@ struct WindowShape {
     return sum;
   }
   // Returns F, the inputs of the memory layers: those listed in last_values.h or past_seasons.h,
-  // then
-  // the covariates.
+  // then the covariates.
   std::int64_t features() const {
     const std::int64_t of_values =
         past_seasons()

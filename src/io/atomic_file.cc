@@ -70,8 +70,8 @@ struct Target {
   std::optional<struct stat> old_file;
   FileDescriptor folder;  // opened first, so that this cannot fail after the rename
 
-  // The temporary file that replaces an old file is private until it gets the old permissions.
-  // A new file gets its permissions from the umask at once.
+  // The temporary file that replaces an old file is private until it gets the old permissions. A
+  // new file gets its permissions from the umask at once.
   mode_t temporary_mode() const { return old_file ? 0600 : 0666; }
 };
 
@@ -98,8 +98,8 @@ bool replace(const Target& target, std::span<const std::span<const std::byte>> p
   return true;
 }
 
-// Syncs the folder. After an interruption it tries once more through a new descriptor, never
-// twice through the same one (TemporaryFile::sync).
+// Syncs the folder. After an interruption it tries once more through a new descriptor, never twice
+// through the same one (TemporaryFile::sync).
 void sync_folder(const Target& target) {
   int error = ::fsync(target.folder.get()) == 0 ? 0 : errno;
   for (int attempt = 1; error == EINTR && attempt < kSyncAttempts; ++attempt) {

@@ -47,8 +47,8 @@ class CountingIterator {
   std::size_t* bytes_read_;
 };
 
-// Builds the value from nlohmann's events, and refuses on the way what json.h says. So memory
-// never exceeds the limits, whatever the text contains.
+// Builds the value from nlohmann's events, and refuses on the way what json.h says. So memory never
+// exceeds the limits, whatever the text contains.
 class StrictBuilder {
  public:
   StrictBuilder(const JsonLimits& limits, const std::size_t* bytes_read)

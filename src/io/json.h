@@ -14,8 +14,8 @@
 
 namespace memattn {
 
-// Thrown by parse_json; callers turn it into FormatError or std::invalid_argument. what() is
-// "byte N: found X, expected Y", where N is the number of bytes read before the error.
+// Thrown by parse_json; callers turn it into FormatError or std::invalid_argument. what() is "byte
+// N: found X, expected Y", where N is the number of bytes read before the error.
 class JsonError : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
@@ -70,12 +70,10 @@ struct JsonLimits {
   std::size_t values = 50000;  // in all, with containers and keys; bounds the memory
 };
 
-// Parses one JSON value (RFC 8259) with only white space around it. Refuses everything that
-// RFC 8259 excludes (bad UTF-8, NaN, Infinity, comments). Also refuses numbers too large for a
-// double,
+// Parses one JSON value (RFC 8259) with only white space around it. Refuses everything that RFC
+// 8259 excludes (bad UTF-8, NaN, Infinity, comments). Also refuses numbers too large for a double,
 // duplicate keys of an object, a byte order mark, NUL bytes, nesting and numbers of values above
-// the
-// limits, and integers outside [-2^63, 2^64), which would turn into doubles.
+// the limits, and integers outside [-2^63, 2^64), which would turn into doubles.
 JsonValue parse_json(std::string_view text, const JsonLimits& limits = {});
 
 // Describes a value in a message: "-3", "true", "the string \"x\"", "an object".

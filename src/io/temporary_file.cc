@@ -29,8 +29,8 @@ auto uninterrupted(const Call& call) {
   return result;
 }
 
-// Returns whether another process or thread has locked the file, and takes the lock if it is
-// free. A file on a file system without locks counts as free, with `supported` false.
+// Returns whether another process or thread has locked the file, and takes the lock if it is free.
+// A file on a file system without locks counts as free, with `supported` false.
 struct Lock {
   bool taken;
   bool supported;
@@ -43,8 +43,7 @@ Lock lock(const FileDescriptor& file) {
   return {.taken = false, .supported = errno == EWOULDBLOCK};
 }
 
-// The unfinished files of this process. The mutex is held across fork() so that a child can use
-// it.
+// The unfinished files of this process. The mutex is held across fork() so that a child can use it.
 constinit std::mutex listing;
 constinit TemporaryFile* unfinished = nullptr;
 
@@ -74,8 +73,8 @@ TemporaryFile::~TemporaryFile() {
   leave();
 }
 
-// Returns false, with errno set and no file, if the file cannot be created. After EEXIST the
-// caller tries another name.
+// Returns false, with errno set and no file, if the file cannot be created. After EEXIST the caller
+// tries another name.
 bool TemporaryFile::create(mode_t mode) {
   constexpr int kFlags = O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW;
   file_ = FileDescriptor(::openat(folder_, name_.c_str(), kFlags, mode));

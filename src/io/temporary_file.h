@@ -61,8 +61,8 @@ class TemporaryFile {
   TemporaryFile* next_ = nullptr;
 };
 
-// Removes the temporary files in `folder` that killed processes of this user left behind, which
-// are those that no process has locked. On a file system without locks, it removes nothing.
+// Removes the temporary files in `folder` that killed processes of this user left behind, which are
+// those that no process has locked. On a file system without locks, it removes nothing.
 void remove_abandoned_temporaries(const FileDescriptor& folder);
 
 // Removes the temporary files that this process is writing, so that the writes fail. For a handler

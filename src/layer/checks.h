@@ -27,8 +27,8 @@ void check_precision(const Config& config) {
                 "\"float32\", or a layer of float32");
 }
 
-// Returns whether found is the product of `sizes`. For callers that build the text of their
-// message only if they need it, since that may allocate.
+// Returns whether found is the product of `sizes`. For callers that build the text of their message
+// only if they need it, since that may allocate.
 bool has_size(std::size_t found, std::initializer_list<std::int64_t> sizes);
 
 // A buffer of a call, for check_overlaps.

@@ -56,8 +56,8 @@ class OptionChecks {
   const std::string_view layer_;
 };
 
-// Refuses sizes whose arithmetic could overflow, or whose arrays would need too much memory,
-// before any memory is allocated.
+// Refuses sizes whose arithmetic could overflow, or whose arrays would need too much memory, before
+// any memory is allocated.
 void check_memory(const OptionChecks& check, const MemoryAugmentedAttentionConfig& config) {
   const std::int64_t U = config.units, S = config.memory_size, H = config.num_heads;
   const std::int64_t D = config.resolved_key_dim(), Dv = config.resolved_value_dim();

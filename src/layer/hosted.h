@@ -53,8 +53,8 @@ struct HostedWeights {
   std::atomic<std::uint32_t> folds{0};
 };
 
-// The folded weights at one moment, for one forward call and its backward call. For one thread at
-// a time.
+// The folded weights at one moment, for one forward call and its backward call. For one thread at a
+// time.
 template <typename Layer>
 class HostedCall {
  public:
@@ -69,8 +69,7 @@ class HostedCall {
   const Layer& layer() const { return weights_->layer; }
 
   // Returns the cache in which the memory layer's forward keeps its scores for backward; null
-  // before
-  // a `cache()`. The other layers keep none.
+  // before a `cache()`. The other layers keep none.
   ScoresCache<T>* cache();
   const ScoresCache<T>* kept() const { return kept_.get(); }
 
@@ -92,8 +91,7 @@ class HostedCall {
 //
 // Values are compared bit by bit, since nothing else detects every change: PyTorch's version
 // counters miss a write through .data, a NumPy view or shared memory. At the shape of
-// docs/math.md's
-// example, a comparison takes a sixth of the time of a fold.
+// docs/math.md's example, a comparison takes a sixth of the time of a fold.
 template <typename Layer>
 class HostedLayer {
  public:

@@ -1,6 +1,5 @@
 // The file of any layer, specified in docs/format.md: the weights as safetensors, with the config
-// in
-// the metadata.
+// in the metadata.
 #pragma once
 
 #include <filesystem>
@@ -25,9 +24,8 @@ struct LoadedLayer {
   std::vector<T> parameters;  // in the order of weight_infos(config)
 };
 
-// Reads a file of save_layer. Throws FormatError, before it allocates memory for any weight, if
-// the file is damaged or holds another layer or type. Throws std::system_error if the operating
-// system
+// Reads a file of save_layer. Throws FormatError, before it allocates memory for any weight, if the
+// file is damaged or holds another layer or type. Throws std::system_error if the operating system
 // refuses.
 template <typename T, typename Config>
 LoadedLayer<T, Config> load_layer(const std::filesystem::path& path);

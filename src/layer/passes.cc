@@ -18,8 +18,7 @@ std::int64_t forward_piece(const kernels::Dims& dims) {
 }
 
 // Returns the heads of a piece of the fold, which computes four products per head, or of its
-// backward
-// pass, which computes six.
+// backward pass, which computes six.
 std::int64_t heads_piece(const kernels::Dims& dims) {
   const std::int64_t head = 4 * dims.units * dims.memory_size * (dims.key_dim + dims.value_dim);
   return divide_up(kernels::kBriefOperations, head);

@@ -1,6 +1,5 @@
 // Scratch memory of a call, owned by the calling thread. Taking it needs no lock, and allocates
-// only
-// if the thread needs more than before.
+// only if the thread needs more than before.
 #pragma once
 
 #include <cstdint>

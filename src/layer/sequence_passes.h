@@ -7,8 +7,8 @@
 
 namespace memattn {
 
-// Fills `prepared` for a way and reuses its buffers. Throws std::bad_alloc if memory runs out;
-// then `prepared` is undefined.
+// Fills `prepared` for a way and reuses its buffers. Throws std::bad_alloc if memory runs out; then
+// `prepared` is undefined.
 template <typename T>
 void sequence_fold_pass(const kernels::Kernels<T>& kernels, const kernels::SequenceDims& dims,
                         const kernels::SequenceWeights<const T>& weights, const kernels::Way& way,

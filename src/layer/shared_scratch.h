@@ -60,8 +60,7 @@ inline std::int64_t threads_for(std::int64_t pieces) {
 
 // Returns the tokens of one part of the backward pass, each with sums of its own. A part costs a
 // pass over its sums and the memory for them, for any number of tokens. So there are at most 16
-// parts,
-// and fewer if the sums are large. Neither 16 nor kStep was measured.
+// parts, and fewer if the sums are large. Neither 16 nor kStep was measured.
 inline std::int64_t backward_part(std::int64_t tokens, std::int64_t sums_size) {
   constexpr std::int64_t kStep = 192;  // a multiple of every tile
   const std::int64_t parts = sums_size <= (1 << 16) ? 16 : sums_size <= (1 << 20) ? 8 : 4;

@@ -88,9 +88,8 @@ double empty_lanes(const kernels::SequenceDims& dims, const Way& way, std::int64
 
 }  // namespace
 
-// Ignores the batch and the number of queries, assuming as many queries as keys, so that a split
-// of a call changes no bit. Speed over float32 with AVX512-BF16 on a Zen 5, by multiply-adds for
-// each
+// Ignores the batch and the number of queries, assuming as many queries as keys, so that a split of
+// a call changes no bit. Speed over float32 with AVX512-BF16 on a Zen 5, by multiply-adds for each
 // rounded value: cross-xtft 7.6 and 0.86, hier-xtft 7 and 11 and 0.84, cross 56 and 1.42.
 bool rounding_pays(const kernels::SequenceDims& dims, const Way& way, std::int64_t steps2) {
   constexpr double kLeast = 16;

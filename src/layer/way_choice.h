@@ -36,15 +36,13 @@ WayCost cost_of(const kernels::SequenceDims& dims, const kernels::Way& way, std:
 
 // Returns the cheapest route. With frozen weights it compares the cost of one element; with
 // training, where each step folds again, the cost of the whole batch and the fold. Empty lanes
-// count
-// as full ones.
+// count as full ones.
 SequenceRoute cheapest_route(const kernels::SequenceDims& dims, std::int64_t batch,
                              std::int64_t steps1, std::int64_t steps2, bool training);
 
-// Returns whether bfloat16 makes a forward pass faster, that is, whether a head's products are
-// long enough to make up for rounding their operands. If not, a pass in bfloat16 computes in
-// float32,
-// on every machine.
+// Returns whether bfloat16 makes a forward pass faster, that is, whether a head's products are long
+// enough to make up for rounding their operands. If not, a pass in bfloat16 computes in float32, on
+// every machine.
 bool rounding_pays(const kernels::SequenceDims& dims, const kernels::Way& way, std::int64_t steps2);
 
 }  // namespace memattn

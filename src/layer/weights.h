@@ -35,8 +35,7 @@ std::int64_t count_params(const Config& config) {
 
 // Returns initial weights in the order of weight_infos: kernels glorot uniform with Keras' fans,
 // biases zero, the memory by config.memory_initializer. Each value depends only on config.seed and
-// its
-// position.
+// its position.
 template <typename T>
 std::vector<T> initial_parameters(const MemoryAugmentedAttentionConfig& config);
 template <typename T>

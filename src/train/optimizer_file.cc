@@ -121,7 +121,7 @@ class OptimizerFile {
   }
 
  private:
-  const std::string& text(const char* key) const { return reader_.metadata_value(key, "it"); }
+  const std::string& text(const char* key) const { return reader_.metadata_value(key, "one"); }
 
   [[noreturn]] void fail(const char* key, std::string_view expected) const {
     reader_.fail(concat("__metadata__: ", key), in_quotes(text(key)), expected);

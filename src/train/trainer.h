@@ -41,13 +41,11 @@ class Trainer {
 
   // Returns everything that the next steps depend on besides the P parameters: Adam's mean (P), its
   // square (P) and, with average_decay, the sum of the average (P), in this order. All are 0 before
-  // the
-  // first step.
+  // the first step.
   [[nodiscard]] std::vector<float> state(std::size_t size) const;
   // Continues from a state() after `steps_done` steps of a trainer with the same options. Throws
   // std::invalid_argument, before anything is changed, if `steps_done` is out of range or the state
-  // has
-  // the wrong size or values that are not finite.
+  // has the wrong size or values that are not finite.
   void restore(std::int64_t steps_done, std::span<const float> state);
 
  private:

@@ -161,5 +161,5 @@ def test_files_of_other_types_are_refused(tmp_path: Path) -> None:
     assert not path.exists()
     layer().save(path, dtype="bfloat16")
     path.write_bytes(path.read_bytes().replace(b'"dtype":"BF16"', b'"dtype":"F16" ', 1))
-    with pytest.raises(memattn.FormatError, match="of which a file of format_version 2 is"):
+    with pytest.raises(memattn.FormatError, match="the dtype of format_version 2"):
         memattn.load(path)
