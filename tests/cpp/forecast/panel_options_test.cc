@@ -1,4 +1,4 @@
-// Options that cannot be: each field of its own, and sizes that are too large together.
+// Invalid options: each field alone, and sizes whose product is too large.
 #include "forecast/panel_options.h"
 
 #include <gtest/gtest.h>
@@ -26,7 +26,7 @@ std::string refused(const Change& change) {
   PanelForecasterOptions these = options();
   change(these);
   const std::string message = message_of([&] { PanelForecaster forecaster(these); });
-  // Counting refuses what construction refuses, with the same words.
+  // Counting weights refuses the same options as construction, with the same message.
   EXPECT_EQ(message_of([&] { static_cast<void>(these.count_member_params()); }), message);
   return message;
 }
@@ -39,7 +39,7 @@ constexpr std::int64_t kLargest = std::numeric_limits<std::int64_t>::max();
 struct SizeField {
   const char* name;
   std::int64_t PanelForecasterOptions::* field;
-  std::int64_t smallest;  // that is valid
+  std::int64_t smallest;  // the smallest valid value
 };
 
 const SizeField kSizes[] = {
@@ -68,7 +68,7 @@ TEST(PanelForecasterOptions, SizesAreCheckedOneByOne) {
   }
 }
 
-// Valid by themselves: then a product with another one is what is too large, or nothing is.
+// Each size is valid alone. Then a product with another one is too large, or there is no product.
 TEST(PanelForecasterOptions, ProductsThatOverflowAreRefused) {
   for (const auto& [name, field, smallest] : kSizes) {
     const std::string option = name;
@@ -100,7 +100,7 @@ TEST(PanelForecasterOptions, ProductsThatOverflowAreRefused) {
             "10000");
   EXPECT_NE(refused([](auto& o) { o.batch_size = 300'000'000; }).find("values in a batch"),
             std::string::npos);
-  // Few weights, of which a layer would keep far too much.
+  // A layer with few weights that would keep too many values.
   EXPECT_NE(refused([](auto& o) {
               o.units = 1;
               o.memory_size = 1'000'000;
@@ -110,7 +110,7 @@ TEST(PanelForecasterOptions, ProductsThatOverflowAreRefused) {
             std::string::npos);
 }
 
-TEST(PanelForecasterOptions, LongSeasonIsWholeSeasons) {
+TEST(PanelForecasterOptions, LongSeasonMustBeWholeSeasons) {
   for (const std::int64_t good : {std::int64_t{0}, std::int64_t{8}, std::int64_t{4'000}}) {
     PanelForecasterOptions these = options();
     these.long_season = good;
@@ -122,7 +122,7 @@ TEST(PanelForecasterOptions, LongSeasonIsWholeSeasons) {
               "PanelForecasterOptions: long_season: found " + std::to_string(bad) +
                   ", expected 0 or 2 to 1000 times season = 4");
   }
-  const std::string none = "expected 0, without a season or with windows of past seasons";
+  const std::string none = "expected 0 without a season or with windows of past seasons";
   EXPECT_NE(refused([](auto& o) {
               o.season = 1;
               o.long_season = 8;
@@ -193,7 +193,7 @@ TEST(PanelForecasterOptions, BlocksAreChecked) {
       EXPECT_NE(found.find(": found " + std::to_string(bad)), std::string::npos) << found;
     }
   }
-  // Each is small enough, all together are not.
+  // Each is small enough, but together they are not.
   const std::string wide =
       blocks(std::vector<CovariateBlock>(1'000, {0, 1, -2'000'000'000, 2'000'000'000}));
   EXPECT_TRUE(
@@ -216,7 +216,7 @@ TEST(PanelForecasterOptions, LayersOfMembersAreChecked) {
     o.units = 1'000;
   });
   EXPECT_TRUE(deep.starts_with("PanelForecasterOptions: member_layers[1] * (memory_size")) << deep;
-  // The members of the other lookback have a memory, too large by itself.
+  // Members of the other lookback have a memory that is too large by itself.
   EXPECT_NE(refused([](auto& o) {
               o.member_layers = {0, 1};
               o.memory_size = std::numeric_limits<std::int32_t>::max();
@@ -295,12 +295,12 @@ TEST(PanelForecasterOptions, QuantilesAreChecked) {
             std::string::npos);
 }
 
-TEST(PanelForecasterOptions, WeightsAreThoseOfTheMembers) {
+TEST(PanelForecasterOptions, CountedWeightsEqualThoseOfTheMembers) {
   PanelForecasterOptions linear = options(), past = options(), quantiles = options(),
                          mixed = covariate_options();
   mixed.member_layers = {0, 2};
   linear.layers = 0;
-  linear.memory_size = std::numeric_limits<std::int32_t>::max();  // without layers it says nothing
+  linear.memory_size = std::numeric_limits<std::int32_t>::max();  // ignored without layers
   past.windows = PanelWindows::kPastSeasons;
   past.lookbacks = {4, 16};
   past.pre_norm = true;

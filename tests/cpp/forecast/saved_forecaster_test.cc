@@ -1,5 +1,5 @@
-// Files of Python's Forecaster.save in C++: what they forecast, and those that lie. That they
-// forecast the bits of Python is tested in tests/python/forecast/test_saved_forecaster.py.
+// Files of Python's Forecaster.save in C++: their forecasts, and inconsistent files. The comparison
+// to the bit with Python is in tests/python/forecast/test_saved_forecaster.py.
 #include "memattn/saved_forecaster.h"
 
 #include <gtest/gtest.h>
@@ -27,10 +27,10 @@ namespace {
 
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
-constexpr int kWindows = 25;  // of calibration
+constexpr int kWindows = 25;  // calibration windows
 
 // A linear model with weights of 0, which forecasts the last value, of two series whose values
-// change by a tenth in logs; its parts can be changed to what no Forecaster would write.
+// change by a tenth in logs. Its parts can be changed to values that no Forecaster would write.
 struct Parts {
   std::string_view horizon = "2", season = "1", loss = "\"smape\"", windows = "\"last_values\"";
   std::string_view layers = "0", lookbacks = "[4]", more = "", config_more = "", logs = "true";
@@ -116,7 +116,7 @@ TEST(SavedForecaster, ForecastsItsSeries) {
   const double last = std::exp(0.1);
   EXPECT_NEAR(forecasts[0], last, 1e-12);
   EXPECT_NEAR(forecasts[1], last, 1e-12);
-  // Of 25 errors and the window at hand, 80 % are 21 and 50 % are 13.
+  // Of 25 errors and the window at hand, the 80 % quantile is error 21 and the 50 % quantile is 13.
   EXPECT_NEAR(bounds[0], last * std::exp(-0.21), 1e-12);
   EXPECT_NEAR(bounds[2], last * std::exp(0.21), 1e-12);
   EXPECT_NEAR(bounds[4], last * std::exp(-0.13), 1e-12);
@@ -129,7 +129,7 @@ TEST(SavedForecaster, ForecastsItsSeries) {
   EXPECT_EQ(of_one, (std::vector<double>{bounds[0], bounds[2]}));
 }
 
-TEST(SavedForecaster, HolesAreStraightLines) {
+TEST(SavedForecaster, HolesAreFilledLinearly) {
   const auto forecaster = load(Parts().content());
   std::vector<double> forecasts(2), filled(2), bounds(4), of_filled(4);
   const std::vector<double> levels = {80};
@@ -137,7 +137,7 @@ TEST(SavedForecaster, HolesAreStraightLines) {
   forecaster.forecast(std::vector<double>{1, 2, 3, 4, 3}, filled, levels, of_filled);
   EXPECT_EQ(forecasts, filled);
   EXPECT_EQ(bounds[0], of_filled[0]);
-  forecaster.forecast_series(1, forecasts, levels, bounds);  // 2, a hole, 2: it stands still
+  forecaster.forecast_series(1, forecasts, levels, bounds);  // 2, a hole, 2: constant
   EXPECT_EQ(forecasts, (std::vector<double>{2, 2}));
   EXPECT_EQ(bounds[0], 2);
   EXPECT_EQ(bounds[2], 2);
@@ -166,7 +166,7 @@ TEST(SavedForecaster, BadArgumentsAreRefused) {
             begin + "bounds: found 0 values, expected levels * 2 * forecasts = 1 * 2 * 2 = 4");
 }
 
-TEST(SavedForecaster, WithoutSeriesOrErrorsItSaysSo) {
+TEST(SavedForecaster, WithoutSeriesOrErrorsTheCallsThatNeedThemAreRefused) {
   Parts parts;
   parts.ids = "[]";
   parts.values = {};
@@ -175,7 +175,7 @@ TEST(SavedForecaster, WithoutSeriesOrErrorsItSaysSo) {
   EXPECT_EQ(testing::message_of([&] { load(parts.content()).forecast_series(0, forecasts); }),
             "SavedForecaster::forecast_series: series: found 0, expected no index, since the file "
             "was saved without its series");
-  // A forecaster of quantiles has the levels that were trained.
+  // A forecaster of quantiles has its trained levels.
   parts = Parts();
   const std::string renamed = parts.content();
   std::string without = renamed;
@@ -207,21 +207,21 @@ TEST(SavedForecaster, DamagedFilesAreRefused) {
   EXPECT_THROW(static_cast<void>(SavedForecaster::load("/nowhere/at/all")), std::system_error);
 }
 
-TEST(SavedForecaster, FilesThatLieAreRefused) {
+TEST(SavedForecaster, InconsistentFilesAreRefused) {
   struct Lie {
     void (*tell)(Parts&);
     std::string_view message;
   };
   const Lie lies[] = {
       {[](Parts& p) { p.horizon = "0"; }, "settings: horizon: found 0, expected a whole number"},
-      {[](Parts& p) { p.horizon = "3"; }, "as many as the settings ask for"},
+      {[](Parts& p) { p.horizon = "3"; }, "as many as the settings imply"},
       {[](Parts& p) { p.season = "\"x\""; }, "settings: season: found the string \"x\""},
       {[](Parts& p) { p.loss = "\"mse\""; }, "settings: loss: found the string \"mse\", expected"},
       {[](Parts& p) { p.loss = "\"quantile\""; },
        "settings: levels: found none, expected a setting"},
       {[](Parts& p) { p.windows = "3"; }, "settings: windows: found 3, expected a string"},
       {[](Parts& p) { p.layers = "[0, 2, 1]"; }, "settings: layers: found an array"},
-      {[](Parts& p) { p.layers = "[0, 1]"; }, "as many as the settings ask for"},
+      {[](Parts& p) { p.layers = "[0, 1]"; }, "as many as the settings imply"},
       {[](Parts& p) { p.lookbacks = "[4, 5]"; }, "settings: lookbacks: found an array"},
       {[](Parts& p) { p.lookbacks = "[2147483648]"; }, "settings: lookbacks: found 2147483648"},
       {[](Parts& p) { p.logs = "1"; }, "settings: logs: found 1, expected true or false"},
