@@ -1,4 +1,4 @@
-"""The layer in a Keras model: training, saving, what is read, and the weights elsewhere."""
+"""The layer in a Keras model: training, saving, the scores, and its weights in NumPy."""
 
 import argparse
 

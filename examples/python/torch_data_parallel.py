@@ -1,4 +1,4 @@
-"""Data-parallel training: two processes, each with its part of every batch, act as one."""
+"""Data-parallel training: two processes, each with its part of every batch, train one model."""
 
 import argparse
 import os
@@ -27,10 +27,10 @@ def train(rank: int, processes: int, steps: int, save: str) -> None:
 
 
 def join(rank: int, folder: str, processes: int, steps: int, save: str) -> None:
-    """Be one of the processes."""
+    """Run one of the processes."""
     dist.init_process_group("gloo", f"file://{folder}/store", rank=rank, world_size=processes)
-    # The model is gone before the group is: a model that is the last to hold the group ends its
-    # threads while it has Python's lock, which one of them may be waiting for.
+    # The model must be deleted before the group. A model that is the last owner of the group ends
+    # the group's threads while it holds Python's lock, for which one of them may be waiting.
     train(rank, processes, steps, save)
     dist.destroy_process_group()
 
