@@ -12,7 +12,7 @@ namespace memattn {
 
 // The powers of roughness in logs by which errors may be divided.
 inline constexpr double kRoughnessPowers[] = {0.5, 0.6, 0.7, 0.75, 0.8, 0.9, 1.0};
-// The last rows, and the half-life of errors, are the larger of the two.
+// The last rows, and the half-life of errors in rows: the larger of 168 rows and 7 seasons.
 inline constexpr std::int64_t kRecentRows = 168, kRecentSeasons = 7;
 inline constexpr double kSharedWindows = 0.5;  // the share of overlapping windows that counts
 

@@ -75,7 +75,7 @@ class MemoryNetwork {
   void forward(const MemoryNetworkInputs<T>& inputs, std::span<T> output,
                MemoryNetworkActivations<T>& activations, std::int64_t dropout_step = -1) const;
 
-  // Computes output (N, O), equal to the bit to forward without dropout, and keeps nothing for
+  // Computes output (N, O) with the bits of forward without dropout, and keeps nothing for
   // backward. With `scores` (N, layers, S), also writes the attention scores of each memory layer,
   // averaged over its heads.
   void predict(const MemoryNetworkInputs<T>& inputs, std::span<T> output,

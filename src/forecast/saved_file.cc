@@ -255,7 +255,7 @@ void read_series(const SafetensorsReader& reader, SavedNetworks& saved) {
   for (std::size_t i = 0; i + 1 < offsets.size(); ++i) {
     if (std::isnan(saved.values[static_cast<std::size_t>(offsets[i])]) ||
         std::isnan(saved.values[static_cast<std::size_t>(offsets[i + 1] - 1)])) {
-      reader.fail("tensor values", "a series whose first or last value is missing", "both");
+      reader.fail("tensor values", "a series whose first or last value is missing", "both values");
     }
   }
   const std::vector<char> text = read_tensor<char>(reader, "ids", "U8", 1);

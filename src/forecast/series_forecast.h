@@ -48,9 +48,8 @@ class SeriesForecast {
                 std::span<const double> quantiles, std::span<Ends> found) const;
 
   SavedNetworks saved_;
-  std::vector<double> reaches_;  // normal_reach of each trained level
-  std::vector<ErrorScores>
-      scores_;  // for each place, not in logs and in logs; empty without errors
+  std::vector<double> reaches_;      // normal_reach of each trained level
+  std::vector<ErrorScores> scores_;  // per place, not in logs and in logs; empty without errors
 };
 
 }  // namespace memattn

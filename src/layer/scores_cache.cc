@@ -11,8 +11,7 @@ T* ScoresCache<T>::Impl::start(std::int64_t size) {
   holds = false;
   if (size > max_bytes / static_cast<std::int64_t>(sizeof(T))) return nullptr;
   if (values.size() < static_cast<std::size_t>(size)) {
-    values = kernels::AlignedVector<T>();  // frees first, so that there are never two; = {} would
-                                           // keep the memory
+    values = kernels::AlignedVector<T>();  // frees before it allocates; = {} would keep the memory
     values.resize(static_cast<std::size_t>(size));
   }
   return values.data();

@@ -20,8 +20,7 @@ template <typename T>
 T* scratch(std::int64_t count) {
   kernels::AlignedVector<T>& buffer = scratch_buffer<T>();
   if (buffer.size() < static_cast<std::size_t>(count)) {
-    buffer = kernels::AlignedVector<T>();  // frees first, so that there are never two; = {} would
-                                           // keep the memory
+    buffer = kernels::AlignedVector<T>();  // frees before it allocates; = {} would keep the memory
     buffer.resize(static_cast<std::size_t>(count));
   }
   return buffer.data();
