@@ -95,7 +95,7 @@ TensorInfo parse_tensor(std::string_view path, const std::string& name, const Js
     tensor.shape.push_back(*number);
   }
   const auto size = byte_size(tensor.shape, dtype_size(tensor.dtype));
-  if (!size) fail(": shape", "more than 2^63 - 1 bytes", "fewer");
+  if (!size) fail(": shape", "more than 2^63 - 1 bytes", "at most 2^63 - 1 bytes");
 
   const JsonValue& data_offsets = member("data_offsets");
   if (!data_offsets.array() || data_offsets.array()->size() != 2) {
