@@ -18,7 +18,7 @@ struct KeysValues {
   const Stored* keys_packed =
       nullptr;                     // K_h log2(e) / √D, packed for tiles of tokens, head by head
   const Stored* values = nullptr;  // V_h (H, S, Dv)
-  bool finite = true;              // no NaN or Inf in keys or values: 0 times any is 0
+  bool finite = true;              // no NaN or Inf in keys or values: 0 times any value is 0
 };
 
 // Computed once for each change of weights: docs/math.md, "The fold". A change of weights that

@@ -124,7 +124,7 @@ class SequenceHeads {
       head_logits(call, tile, h + i, i, tile.p + i * operands_->steps2 * tile.stride);
     }
   }
-  // Computes those of head h into p (T2, stride); keeps its queries at index i.
+  // Computes the logits of head h into p (T2, stride); keeps its queries at index i.
   void head_logits(const Call& call, const Tile<T>& tile, std::int64_t h, std::int64_t i,
                    T* p) const {
     const std::int64_t I = widths_.key, G1 = widths_.source1, stride = tile.stride;
