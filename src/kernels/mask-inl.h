@@ -49,10 +49,14 @@ class TileMask {
   // Whether each token keeps a slot.
   bool all_active() const { return all_active_; }
   bool active(std::int64_t row) const { return all_active_ || active_[row] != 0; }
+  // Whether a token keeps a slot: else no gradient goes through its logit.
+  bool keeps(std::int64_t row, std::int64_t slot) const {
+    return !any_ || bits_of(keep_[slot * stride_ + row]) != 0;
+  }
   // Whether a token reads a slot: one that it keeps, or, where that is asked for, any slot when it
   // keeps none.
   bool reads(std::int64_t row, std::int64_t slot) const {
-    return !any_ || bits_of(keep_[slot * stride_ + row]) != 0 || (uniform_ && !active(row));
+    return keeps(row, slot) || (uniform_ && !active(row));
   }
 
  private:

@@ -68,7 +68,9 @@ template <typename T>
 struct SequencePrepared {
   SequenceDims dims;
   Way way;
-  bool finite = true;  // no NaN or Inf in any part
+  // While no |x2| is larger, neither s2 nor a key or value operand overflows, whatever order its
+  // sums are taken in: 0 times any of them is 0. -1: not even 0 does.
+  T largest_source2 = -1;
   // The effective weights of each head where an input is read as it is, which the backward pass of
   // the fold reads: Q_h = W1·Wq_h (H, F1, D), K_h = W2·Wk_h (H, F2, D), V_h = W2·Wv_h (H, F2, Dv),
   // cq_h = b1·Wq_h + bq_h (H, D), cv_h = b2·Wv_h + bv_h (H, Dv).
@@ -143,7 +145,7 @@ struct SequenceOperands {
   std::int64_t tokens2 = 0;    // B T2
   const T* x1 = nullptr;       // (B, T1, F1)
   const T* x2 = nullptr;       // (B, T2, F2)
-  bool finite = true;          // no NaN or Inf in x2: then 0 times anything is 0
+  bool finite = true;          // no NaN or Inf in x2, s2, keys, values: 0 times any is 0
   T* source2 = nullptr;        // (B, T2, U): s2, where it goes through a Dense
   T* keys = nullptr;           // (B, T2, H, I)
   T* key_bias = nullptr;       // (H, B, T2)
