@@ -244,7 +244,7 @@ def attend(
 
     heads = rows.index("h")
     unread: Array | None = None
-    if keep is not None:
+    if finite1 is not None and finite2 is not None:
         unread = jnp.where(finite2, 0, jnp.nan).swapaxes(1, 2)
         broken = ~(finite1 & finite2.swapaxes(1, 2))
         keep, reads, broken, unread = (
