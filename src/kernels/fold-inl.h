@@ -8,7 +8,9 @@
 #endif
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
+#include <limits>
 
 #include "hwy/highway.h"
 #include "kernels/pack-inl.h"
@@ -38,6 +40,30 @@ bool all_finite(std::int64_t size, const T* values) {
   bool finite = hn::AllTrue(d, hn::Eq(hn::Add(even, odd), zero));
   for (; i < size; ++i) finite = finite && values[i] * T(0) == T(0);
   return finite;
+}
+
+// Returns the largest |value|; 0 if there is no value, NaN if one is NaN or infinite.
+template <typename T>
+T largest_magnitude(std::int64_t size, const T* values) {
+  const hn::ScalableTag<T> d;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  const auto zero = hn::Zero(d);
+  auto even = zero, odd = zero, largest_even = zero, largest_odd = zero;
+  std::int64_t i = 0;
+  for (; i + 2 * lanes <= size; i += 2 * lanes) {
+    const auto first = hn::LoadU(d, values + i), second = hn::LoadU(d, values + i + lanes);
+    even = hn::MulAdd(first, zero, even);
+    odd = hn::MulAdd(second, zero, odd);
+    largest_even = hn::Max(largest_even, hn::Abs(first));
+    largest_odd = hn::Max(largest_odd, hn::Abs(second));
+  }
+  bool finite = hn::AllTrue(d, hn::Eq(hn::Add(even, odd), zero));
+  T largest = hn::GetLane(hn::MaxOfLanes(d, hn::Max(largest_even, largest_odd)));
+  for (; i < size; ++i) {
+    finite = finite && values[i] * T(0) == T(0);
+    largest = std::max(largest, std::abs(values[i]));
+  }
+  return finite ? largest : std::numeric_limits<T>::quiet_NaN();
 }
 
 // Computes out (rows, width) = source (rows, units)·W_h + b_h: the projection of a source by head h

@@ -124,8 +124,8 @@ class FoldedBackward {
                 sums.a_transposed + offset, U);
     for (std::int64_t s = 0; s < slots; ++s) sums.c[h * S + s] += sum(rows, d_logits + s * stride);
     if (d_x) {
-      tile.read(prepared.finite, slots, U, d_logits, Right<T>{weights.a_packed + offset, 0, slots},
-                d_x, U);
+      tile.read_logits(prepared.finite, slots, U, d_logits,
+                       Right<T>{weights.a_packed + offset, 0, slots}, d_x, U);
     }
   }
 

@@ -79,7 +79,8 @@ struct Kernels {
                                  T* workspace) noexcept;
   void (*sequence_finish_prepare)(const SequenceWeights<const T>& w,
                                   SequencePrepared<T>& prepared) noexcept;
-  bool (*all_finite)(std::int64_t size, const T* values);
+  // The largest |value|, 0 of none; NaN where a value is NaN or infinite.
+  T (*largest_magnitude)(std::int64_t size, const T* values);
 
   // Computes the operands of tokens first..last-1 of source 2, which the tiles of queries read, and
   // then tiles first..last-1. Any split gives the same bits.

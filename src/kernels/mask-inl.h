@@ -49,10 +49,14 @@ class TileMask {
   // Returns whether every token keeps at least one slot.
   bool all_active() const { return all_active_; }
   bool active(std::int64_t row) const { return all_active_ || active_[row] != 0; }
+  // Returns whether a token keeps a slot; only then does a gradient go through their logit.
+  bool keeps(std::int64_t row, std::int64_t slot) const {
+    return !any_ || bits_of(keep_[slot * stride_ + row]) != 0;
+  }
   // Returns whether a token reads a slot: it keeps the slot, or it keeps none and the call lets
   // such a token read every slot.
   bool reads(std::int64_t row, std::int64_t slot) const {
-    return !any_ || bits_of(keep_[slot * stride_ + row]) != 0 || (uniform_ && !active(row));
+    return keeps(row, slot) || (uniform_ && !active(row));
   }
 
  private:

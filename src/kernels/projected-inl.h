@@ -164,8 +164,8 @@ class ProjectedBackward {
     for (std::int64_t i = 0; i < heads; ++i) {
       multiply<T>(Start::kAdd, S, D, tile.rows, {d_logits + i * S * stride, stride, 1},
                   {forward.queries() + (h + i) * D, HD}, sums.keys + (h + i) * D, HD);
-      tile.read(memory.finite, S, D, d_logits + i * S * stride,
-                Right<T>{memory.keys + (h + i) * S * D, D}, d_q_ + (h + i) * D, HD);
+      tile.read_logits(memory.finite, S, D, d_logits + i * S * stride,
+                       Right<T>{memory.keys + (h + i) * S * D, D}, d_q_ + (h + i) * D, HD);
     }
   }
 

@@ -213,7 +213,7 @@ class SequenceHeads {
   }
 
   // Returns whether 0 times any value that is read is 0.
-  bool finite() const { return operands_->finite && prepared_.finite; }
+  bool finite() const { return operands_->finite; }
   const T* source1() const { return source1_; }  // (rows, G1)
   const T* source1_transposed() const { return s1_transposed_; }
   bool narrow() const { return narrow_ != nullptr; }

@@ -67,7 +67,9 @@ template <typename T>
 struct SequencePrepared {
   SequenceDims dims;
   Way way;
-  bool finite = true;  // no NaN or Inf in any part
+  // If no |x2| is larger than this, neither s2 nor a key or value operand overflows, in any order
+  // of summation, so 0 times any of them is 0. -1 if even x2 = 0 may overflow.
+  T largest_source2 = -1;
   // The effective weights of each head for an input that is read directly, which the backward pass
   // of the fold reads: Q_h = W1·Wq_h (H, F1, D), K_h = W2·Wk_h (H, F2, D), V_h = W2·Wv_h (H, F2,
   // Dv), cq_h = b1·Wq_h + bq_h (H, D), cv_h = b2·Wv_h + bv_h (H, Dv).
@@ -142,7 +144,7 @@ struct SequenceOperands {
   std::int64_t tokens2 = 0;    // B T2
   const T* x1 = nullptr;       // (B, T1, F1)
   const T* x2 = nullptr;       // (B, T2, F2)
-  bool finite = true;          // no NaN or Inf in x2: 0 times any value is 0
+  bool finite = true;          // no NaN or Inf in x2, s2, keys and values
   T* source2 = nullptr;        // (B, T2, U): s2, if it goes through a Dense
   T* keys = nullptr;           // (B, T2, H, I)
   T* key_bias = nullptr;       // (H, B, T2)

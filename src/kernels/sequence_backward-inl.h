@@ -12,6 +12,7 @@
 #include <cstdint>
 
 #include "hwy/highway.h"
+#include "kernels/fold-inl.h"
 #include "kernels/pack-inl.h"
 #include "kernels/product-inl.h"
 #include "kernels/rows-inl.h"
@@ -178,6 +179,11 @@ class SequenceBackward {
     finish_tile(weights, arrays, sums, token);
   }
 
+  // Returns whether tokens may add `size` values, times 0, to steps that they do not read.
+  bool can_give(std::int64_t size, const T* values) const {
+    return !tile_.mask.any() || all_finite(size, values);
+  }
+
   // Returns whether token i of the tile keeps a step.
   bool active(std::int64_t i) const { return tile_.mask.active(i * lane_heads_); }
 
@@ -226,6 +232,7 @@ class SequenceBackward {
                   {row_sums.data, row_sums.k_stride, row_sums.row_stride}, {g_, U},
                   sums.output_bias + h * U, U);
     }
+    const bool finite = can_give(tokens * (d_context_ ? all * J : U), d_context);
     for (std::int64_t i = 0; i < heads; ++i) {
       const T* from = d_context + (d_context_ ? i * J : 0);
       const T* turned = d_context_ ? d_context_transposed_ + i * J * stride : g_transposed_;
@@ -237,9 +244,8 @@ class SequenceBackward {
                     {turned + row, stride}, d_p_ + i * T2 * stride + row, stride);
         T* const d_values =
             d_values_ ? d_values_ + b * T2 * HJ + (h + i) * J : d_s2_ + b * T2 * widths_.source2;
-        multiply<T>(Start::kAdd, T2, J, n, {p + i * T2 * stride + row, stride, 1},
-                    {from + row * d_context_stride, d_context_stride}, d_values,
-                    d_values_ ? HJ : widths_.source2);
+        tile_.give(row, n, finite, T2, J, p + i * T2 * stride + row, from + row * d_context_stride,
+                   d_context_stride, d_values, d_values_ ? HJ : widths_.source2);
       });
       // … and dP_h += G·e_hᵀ, which is the same for a whole row: the softmax cancels it, except
       // with dropout.
@@ -280,6 +286,8 @@ class SequenceBackward {
         for (std::int64_t j = 0; j < all * I; ++j) row[j] = factor == 0 ? T(0) : from[j] * factor;
       }
     }
+    const bool finite =
+        queries_ ? can_give(tokens * all * I, queries_) : can_give(tokens * G1, s1_);
     for (std::int64_t i = 0; i < heads; ++i) {
       Heads::for_each_sequence(call_, tile_, [&](std::int64_t b, std::int64_t row, std::int64_t n) {
         // L_h = q·kᵀ  =>  dk = Σ dL_hᵀ·q;  dq = dL_h·k
@@ -287,16 +295,16 @@ class SequenceBackward {
         const T* q = queries_ ? queries_ + (row * heads + i) * I : s1_ + row * G1;
         T* const d_keys =
             d_keys_ ? d_keys_ + b * T2 * HI + (h + i) * I : d_s2_ + b * T2 * widths_.source2;
-        multiply<T>(Start::kAdd, T2, I, n, {d_logits, stride, 1}, {q, queries_ ? heads * I : G1},
-                    d_keys, d_keys_ ? HI : widths_.source2);
+        tile_.give(row, n, finite, T2, I, d_logits, q, queries_ ? heads * I : G1, d_keys,
+                   d_keys_ ? HI : widths_.source2);
         const Rows keys = forward_.key_rows(b, h + i);
         const Right<T> held{keys.data, keys.stride};
         if (queries_) {
-          tile_.read(row, n, Start::kZero, forward_.finite(), T2, I, d_logits, held,
-                     d_queries_ + (row * heads + i) * I, heads * I);
+          tile_.read_logits(row, n, Start::kZero, forward_.finite(), T2, I, d_logits, held,
+                            d_queries_ + (row * heads + i) * I, heads * I);
         } else {
-          tile_.read(row, n, Start::kAdd, forward_.finite(), T2, G1, d_logits, held,
-                     d_s1_ + row * G1, G1);
+          tile_.read_logits(row, n, Start::kAdd, forward_.finite(), T2, G1, d_logits, held,
+                            d_s1_ + row * G1, G1);
         }
         for (std::int64_t s = 0; d_key_bias_ && s < T2; ++s) {
           d_key_bias_[(b * T2 + s) * H + h + i] += sum(n, d_logits + s * stride);

@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <limits>
 #include <numbers>
 
 #include "hwy/highway.h"
@@ -17,6 +18,7 @@
 #include "kernels/pack-inl.h"
 #include "kernels/product-inl.h"
 #include "kernels/scale.h"
+#include "kernels/sequence-inl.h"
 #include "kernels/sequence.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -159,23 +161,41 @@ void sequence_prepare_heads(const SequenceWeights<const T>& w, std::int64_t firs
   }
 }
 
+// Returns the largest |input| for which input (k)·kernel (k, n) + bias (n) and every partial sum
+// are at most `result` in magnitude; -1 if there is none. The bias may be null.
+template <typename T>
+T largest_input(T result, std::int64_t k, std::int64_t n, const T* kernel, const T* bias) {
+  T gain = 0;
+  for (std::int64_t i = 0; i < k; ++i) gain += largest_magnitude(n, kernel + i * n);
+  const T room = result - (bias ? largest_magnitude(n, bias) : T(0));
+  if (!(gain <= std::numeric_limits<T>::max() && room >= 0)) return -1;  // nor NaN
+  return gain > 1 ? room / gain : std::min(result, room);
+}
+
+// Returns SequencePrepared::largest_source2; the rest of `prepared` must be complete.
+template <typename T>
+T largest_source2(const SequenceWeights<const T>& w, const SequencePrepared<T>& prepared) {
+  constexpr T kLargest = std::numeric_limits<T>::max() / 4;  // the rest is for rounding
+  const SequenceDims& dims = prepared.dims;
+  const std::int64_t G2 = prepared.widths().source2;
+  T largest = kLargest;
+  const auto follow = [&](const AlignedVector<T>& kernel, const AlignedVector<T>& bias) {
+    if (kernel.empty()) return;
+    const std::int64_t n = static_cast<std::int64_t>(kernel.size()) / G2;
+    largest = std::min(largest, largest_input(kLargest, G2, n, kernel.data(), data_or_null(bias)));
+  };
+  follow(prepared.key, {});
+  follow(prepared.value, prepared.value_bias);
+  if (!prepared.way.dense2) return largest;
+  return largest_input(largest, dims.source2_units, dims.units, w.source2_kernel, w.source2_bias);
+}
+
 // Prepares the rest, after all heads.
 template <typename T>
 void sequence_finish_prepare(const SequenceWeights<const T>& w,
                              SequencePrepared<T>& prepared) noexcept {
   const SequenceDims& dims = prepared.dims;
-  const auto finite = [](const AlignedVector<T>& part) {
-    return all_finite(static_cast<std::int64_t>(part.size()), part.data());
-  };
-  prepared.finite = finite(prepared.query) && finite(prepared.query_bias) && finite(prepared.key) &&
-                    finite(prepared.key_bias) && finite(prepared.value) &&
-                    finite(prepared.value_bias) && finite(prepared.output) &&
-                    finite(prepared.output_bias);
-  if (prepared.way.dense2) {
-    prepared.finite = prepared.finite &&
-                      all_finite(dims.source2_units * dims.units, w.source2_kernel) &&
-                      (!w.source2_bias || all_finite(dims.units, w.source2_bias));
-  }
+  prepared.largest_source2 = largest_source2(w, prepared);
   if (prepared.output_bias.empty()) return;
   std::fill(prepared.output_bias_sum.begin(), prepared.output_bias_sum.end(), T(0));
   add_rows(dims.num_heads, dims.units, prepared.output_bias.data(),

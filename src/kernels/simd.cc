@@ -60,7 +60,7 @@ constexpr Kernels<T> table(const char* isa) {
           .sequence_fold_workspace = &sequence_fold_workspace<T>,
           .sequence_prepare_heads = &sequence_prepare_heads<T>,
           .sequence_finish_prepare = &sequence_finish_prepare<T>,
-          .all_finite = &all_finite<T>,
+          .largest_magnitude = &largest_magnitude<T>,
           .sequence_sources = &sequence_sources<T>,
           .sequence_forward_workspace = &sequence_forward_workspace<T>,
           .sequence_forward = &sequence_forward<T>,

@@ -118,12 +118,53 @@ struct Tile {
             Right<Stored> held, T* c, std::int64_t ldc) const {
     read(0, rows, Start::kAdd, finite, slots, n, slot_weights, held, c, ldc);
   }
-
   // The same for `count` tokens from `row` on; slot_weights and c begin at the first of them.
   template <typename Stored>
   void read(std::int64_t row, std::int64_t count, Start start, bool finite, std::int64_t slots,
             std::int64_t n, const T* slot_weights, Right<Stored> held, T* c,
             std::int64_t ldc) const {
+    read_if([&](std::int64_t i, std::int64_t s) { return mask.reads(i, s); }, row, count, start,
+            finite, slots, n, slot_weights, held, c, ldc);
+  }
+
+  // The same with the gradients of logits for weights, of which a token has none where it keeps no
+  // slot, even if it reads all of them.
+  template <typename Stored>
+  void read_logits(bool finite, std::int64_t slots, std::int64_t n, const T* d_logits,
+                   Right<Stored> held, T* c, std::int64_t ldc) const {
+    read_logits(0, rows, Start::kAdd, finite, slots, n, d_logits, held, c, ldc);
+  }
+  template <typename Stored>
+  void read_logits(std::int64_t row, std::int64_t count, Start start, bool finite,
+                   std::int64_t slots, std::int64_t n, const T* d_logits, Right<Stored> held, T* c,
+                   std::int64_t ldc) const {
+    read_if([&](std::int64_t i, std::int64_t s) { return mask.keeps(i, s); }, row, count, start,
+            finite, slots, n, d_logits, held, c, ldc);
+  }
+
+  // What goes the other way, from tokens to the slots that they read: c (slots, n) += weights
+  // (slots, stride) of tokens row..row + count - 1, the first of which is that of slot_weights,
+  // times their rows a (count, n). `finite` is about a.
+  void give(std::int64_t row, std::int64_t count, bool finite, std::int64_t slots, std::int64_t n,
+            const T* slot_weights, const T* a, std::int64_t lda, T* c, std::int64_t ldc) const {
+    if (finite || !mask.any()) {
+      multiply<T>(Start::kAdd, slots, n, count, {slot_weights, stride, 1}, {a, lda}, c, ldc);
+      return;
+    }
+    for (std::int64_t s = 0; s < slots; ++s) {
+      for (std::int64_t i = 0; i < count; ++i) {
+        if (!mask.reads(row + i, s % dims.memory_size)) continue;
+        multiply<T>(Start::kAdd, 1, n, 1, {slot_weights + s * stride + i, 1, 1}, {a + i * lda, lda},
+                    c + s * ldc, ldc);
+      }
+    }
+  }
+
+  // As read, of the slots that `takes(token, slot)` picks.
+  template <typename Stored, typename Takes>
+  void read_if(Takes takes, std::int64_t row, std::int64_t count, Start start, bool finite,
+               std::int64_t slots, std::int64_t n, const T* slot_weights, Right<Stored> held, T* c,
+               std::int64_t ldc) const {
     if (finite || !mask.any()) {
       multiply<T, T, Stored>(start, count, n, slots, {slot_weights, 1, stride}, held, c, ldc);
       return;
@@ -133,7 +174,7 @@ struct Tile {
     }
     for (std::int64_t s = 0; s < slots; ++s) {
       for (std::int64_t i = 0; i < count; ++i) {
-        if (!mask.reads(row + i, s % dims.memory_size)) continue;
+        if (!takes(row + i, s % dims.memory_size)) continue;
         multiply<T, T, Stored>(Start::kAdd, 1, n, 1, {slot_weights + s * stride + i, 1, 1}, held,
                                c + i * ldc, ldc);
       }

@@ -25,6 +25,16 @@ std::int64_t piece_of(double multiply_adds) {
   return static_cast<std::int64_t>(std::ceil(brief / std::max(1.0, multiply_adds)));
 }
 
+// Returns SequenceOperands::finite of a call. Only calls with a mask need it.
+template <typename T>
+bool operands_finite(const kernels::Kernels<T>& kernels,
+                     const kernels::SequencePrepared<T>& prepared, const kernels::Call& call,
+                     const SequenceInputs<T>& inputs) {
+  if (!call.mask.any()) return true;
+  const std::int64_t size = call.batch * inputs.steps2 * prepared.dims.source2_units;
+  return kernels.largest_magnitude(size, inputs.x2) <= prepared.largest_source2;  // no NaN is
+}
+
 // The differences of a forward pass in bfloat16; none in float and double.
 template <typename T>
 class Rounding {
@@ -131,8 +141,7 @@ void sequence_forward_pass(const kernels::Kernels<T>& kernels,
   const std::int64_t threads = threads_for(divide_up(tiles.count, piece));
   const std::int64_t work = aligned(rounding.workspace(kernels, tiles, T2));
   T* const base = scratch<T>(operand_size + threads * work);
-  const bool finite =
-      !call.mask.any() || kernels.all_finite(call.batch * T2 * dims.source2_units, inputs.x2);
+  const bool finite = operands_finite(kernels, prepared, call, inputs);
 
   for (std::int64_t first = 0; first < call.batch; first += sequences) {
     const std::int64_t count = std::min(sequences, call.batch - first);
@@ -195,8 +204,7 @@ void sequence_backward_pass(const kernels::Kernels<T>& kernels,
   T* const backward_weights = scratch<T>(weights_size + parts * sums_size + threads * work);
   T* const sums = backward_weights + weights_size;
   T* const workspaces = sums + parts * sums_size;
-  const bool finite =
-      !call.mask.any() || kernels.all_finite(B * T2 * dims.source2_units, inputs.x2);
+  const bool finite = operands_finite(kernels, prepared, call, inputs);
 
   if (empty) {
     std::fill_n(sums, sums_size, T(0));

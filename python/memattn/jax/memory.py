@@ -187,23 +187,36 @@ def prepare(
     w = {name: array.astype(wide) for name, array in given.items()}
 
     product = product_of_weights
-    # A non-finite slot counts as 0 in products: 0·NaN would spread even from a masked one. Its
-    # logits become NaN instead, which masks replace.
-    broken = ~jnp.isfinite(w["memory"]).all(-1)
-    memory = jnp.where(broken[:, None], 0, w["memory"])
+    # A slot that is not finite, or of which a product overflows, counts as 0 in products, where
+    # even a masked one would reach others as 0·NaN, and marks its logits instead, which masks
+    # leave out.
+    finite = jnp.ones((config.memory_size,), bool)
+
+    def guarded(part: Array, slots: str, of: Any = wide) -> Array:
+        nonlocal finite
+        others = tuple(axis for axis, letter in enumerate(slots) if letter != "s")
+        good = jnp.isfinite(part.astype(of)).all(others, keepdims=True)
+        finite &= good.reshape(-1)
+        return jnp.where(good, part, 0)
+
+    memory = guarded(w["memory"], "su")
     keys = product("su,uhd->hsd", memory, w["key.kernel"]) / config._sizes[3] ** 0.5
     values = product("su,uhd->hsd", memory, w["value.kernel"])
-    logits = jnp.zeros(keys.shape[:2], wide)
     if config.use_bias:
         values += w["value.bias"][:, None]
-        logits = product("hd,hsd->hs", w["query.bias"], keys)
-    ready = {"c": jnp.where(broken, jnp.nan, logits)}
+    last = dtype if route == "projected" else wide
+    keys, values = guarded(keys, "hsd", last), guarded(values, "hsd", last)
+    ready: Params = {}
     if route == "folded":
-        ready["a"] = product("uhd,hsd->uhs", w["query.kernel"], keys)
-        ready["b"] = product("hsd,hdu->hsu", values, w["output.kernel"])
+        ready["a"] = guarded(product("uhd,hsd->uhs", w["query.kernel"], keys), "uhs", dtype)
+        ready["b"] = guarded(product("hsd,hdu->hsu", values, w["output.kernel"]), "hsu", dtype)
     else:
         ready |= {"k": keys, "v": values}
         ready |= {name: w[name] for name in ("query.kernel", "output.kernel")}
+    logits = jnp.zeros(keys.shape[:2], wide)
+    if config.use_bias:
+        logits = product("hd,hsd->hs", w["query.bias"], keys)
+    ready["c"] = jnp.where(finite, logits, jnp.nan)
     if config.use_bias:
         ready["output.bias"] = w["output.bias"]
     return {name: array.astype(dtype) for name, array in ready.items()}
@@ -300,7 +313,7 @@ def apply(
         logits + constant.astype(wide),
         None if keep is None else keep[:, :, None],
         None if reads is None else reads[..., None],
-        0 * constant,  # 0, or NaN for a non-finite slot
+        jnp.where(jnp.isnan(constant), constant, 0),  # the mark of a slot that is not finite
         config.fully_masked,
     )
     falls = dropout_key is not None and config.dropout > 0

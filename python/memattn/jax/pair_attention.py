@@ -196,8 +196,9 @@ def attend(
     if x2.shape[1] == 0:  # there are no keys
         return _of_no_key(w, x1, wide)
 
-    reads, unread = None, None
-    broken: Array | None = None
+    reads = None
+    finite1: Array | None = None
+    finite2: Array | None = None
     if keep is not None:
         reads = keep.any(-1, keepdims=True)  # (B, T1, 1): whether a query has a key to read
         seen = keep | ~reads if fully_masked == "uniform" else keep
@@ -205,10 +206,16 @@ def attend(
         used = (reads | is_read,) * 2 if one_source else (reads, is_read)
         finite1, finite2 = (jnp.isfinite(x).all(-1, keepdims=True) for x in (x1, x2))
         x1, x2 = jnp.where(finite1 & used[0], x1, 0), jnp.where(finite2 & used[1], x2, 0)
-        # A step that only some queries read must not affect the others, not even by 0·NaN. So a
-        # non-finite step counts as 0 in products, and its logits become NaN instead.
-        unread = jnp.where(finite2, 0, jnp.nan).swapaxes(1, 2)
-        broken = ~(finite1 & finite2.swapaxes(1, 2))
+
+    # A step that some queries read and others do not must not reach the others, not even as 0·NaN:
+    # one that is not finite, or of which something overflows on the way, counts as 0 in products,
+    # and marks its logits instead.
+    def guarded(operand: Array, finite: Array | None) -> tuple[Array, Array | None]:
+        if finite is None:
+            return operand, None
+        axes = tuple(range(2, operand.ndim))
+        good = jnp.isfinite(operand.astype(dtype)).all(axes, keepdims=True)
+        return jnp.where(good, operand, 0), finite & good.reshape(finite.shape)
 
     def dense(name: str, x: Array) -> Array:
         if f"{name}.kernel" not in w:
@@ -217,6 +224,8 @@ def attend(
 
     s1 = dense("source1", x1)
     s2 = s1 if one_source and way.dense1 == way.dense2 else dense("source2", x2)
+    s1, finite1 = guarded(s1, finite1)
+    s2, finite2 = guarded(s2, finite2)
 
     # Letters: b batch, t queries, s keys, h heads. If all heads share the keys, rows (t, h) are the
     # rows of a single product.
@@ -224,8 +233,13 @@ def attend(
     queries, keys = s1, s2
     if way.logits != "right":
         queries = _plus(product("btg,ghi->bthi", s1, w["query"]), w.get("query.bias"))
+        queries, finite1 = guarded(queries, finite1)
     if way.logits != "left":
-        keys = product("bsg,ghi->bshi", s2, w["key"])
+        keys, finite2 = guarded(product("bsg,ghi->bshi", s2, w["key"]), finite2)
+    values = s2
+    if way.read != "source":
+        values = _plus(product("bsg,ghj->bshj", s2, w["value"]), w.get("value.bias"))
+        values, finite2 = guarded(values, finite2)
     of_queries = "bti" if way.logits == "right" else "bthi"
     of_keys = "bsi" if way.logits == "left" else "bshi"
     logits = product(f"{of_queries},{of_keys}->{rows}", queries, keys)
@@ -233,7 +247,10 @@ def attend(
         logits += product("bsg,gh->bhs", s2, w["key.bias"])[:, :, None]
 
     heads = rows.index("h")
-    if keep is not None:
+    unread: Array | None = None
+    if finite1 is not None and finite2 is not None:
+        unread = jnp.where(finite2, 0, jnp.nan).swapaxes(1, 2)
+        broken = ~(finite1 & finite2.swapaxes(1, 2))
         keep, reads, broken, unread = (
             jnp.expand_dims(array, heads) for array in (keep, reads, broken, unread)
         )
@@ -248,7 +265,7 @@ def attend(
         stay = scores
 
     if way.read == "source":
-        read = product(f"{rows},bsg->bthg", stay, s2)
+        read = product(f"{rows},bsg->bthg", stay, values)
         y = product("bthg,hgu->btu", read, w["output"])
         if "value.bias" in w:  # times the sum of a row of scores, which is 1 without dropout
             bias = w["value.bias"]
@@ -256,13 +273,11 @@ def attend(
                 y += product("bht,hu->btu", fallen.sum(-1), bias)
             else:
                 y += bias.astype(wide).sum(0)
+    elif way.read == "value":
+        y = product(f"{rows},bshu->btu", stay, values)
     else:
-        values = _plus(product("bsg,ghj->bshj", s2, w["value"]), w.get("value.bias"))
-        if way.read == "value":
-            y = product(f"{rows},bshu->btu", stay, values)
-        else:
-            read = product(f"{rows},bshd->bthd", stay, values)
-            y = product("bthd,hdu->btu", read, w["output"])
+        read = product(f"{rows},bshd->bthd", stay, values)
+        y = product("bthd,hdu->btu", read, w["output"])
     if reads is not None and fully_masked == "zero":
         y = jnp.where(reads.squeeze(heads), y, 0)
     return _plus(y, w.get("output.bias")), of_heads

@@ -7,11 +7,11 @@ H heads, D key_dim, Dv value_dim.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from memattn.keras.host import ops
-from memattn.keras.softmax import finite_part, masked_softmax, softmax
+from memattn.keras.softmax import FinitePart, Guard, as_it_is, masked_softmax, softmax
 from memattn.layer_options import Route
 
 
@@ -29,7 +29,6 @@ class Weights:
     value_bias: Any  # (H, Dv)
     output_kernel: Any  # (H, Dv, U)
     output_bias: Any  # (U)
-    poison: Any = None  # (H, S), 0 or NaN, added to the logits of `without_poison`
 
     @property
     def heads(self) -> int:
@@ -74,16 +73,21 @@ def attend(
     batch, steps, width = ops.shape(x)
     heads, slots = weights.heads, weights.slots
     by_token = (batch, steps, heads, slots)
+    part = None
     if keep is not None:
-        weights = without_poison(weights)
+        part = FinitePart()
+        # What a token that reads nothing holds, NaN perhaps, must not reach gradients of weights.
+        x = ops.where(ops.any(keep, axis=-1, keepdims=True), x, 0.0)
     tokens = ops.reshape(x, (-1, width))
-    logits, read = _folded(tokens, weights) if route == "folded" else _projected(tokens, weights)
-    if keep is None:
+    by_route = _folded if route == "folded" else _projected
+    logits, read = by_route(tokens, weights, part or as_it_is)
+    if part is None:
         scores = softmax(ops.reshape(logits, (-1, heads, slots)), weights.dtype)
     else:
         logits = ops.reshape(logits, by_token)
         keep = ops.expand_dims(keep, -2)
-        scores = masked_softmax(logits, keep, weights.dtype, fully_masked, weights.poison)
+        logits = logits + part.poison
+        scores = masked_softmax(logits, keep, weights.dtype, fully_masked, part.poison)
     used = scores if drop is None else drop(scores)
     output = read(ops.reshape(used, (-1, heads * slots)))
     if weights.output_bias is not None:
@@ -91,39 +95,39 @@ def attend(
     return ops.reshape(output, (batch, steps, width)), ops.reshape(scores, by_token)
 
 
-def _keys_and_values(weights: Weights) -> tuple[Any, Any, Any]:
-    """Return scaled keys (H, S, D), values (H, S, Dv) and the logits' offset, (H, S) or None.
+def _keys_and_values(weights: Weights, part: Guard) -> tuple[Any, Any, Any]:
+    """Scaled keys (H, S, D), values (H, S, Dv), and what biases add to the logits, (H, S) or None.
 
     The key bias adds the same number to the logits of all slots, which the softmax cancels, so it
     is left out. Zero times the key bias is added, so that its gradient is 0 and not None.
     """
     scale = int(weights.query_kernel.shape[2]) ** -0.5
-    keys = ops.einsum("su,uhd->hsd", weights.memory, weights.key_kernel) * scale
-    values = ops.einsum("su,uhd->hsd", weights.memory, weights.value_kernel)
-    offset = weights.poison
-    if weights.query_bias is not None:
-        values = values + ops.expand_dims(weights.value_bias, 1)
-        nothing = ops.expand_dims(ops.sum(weights.key_bias * 0.0, -1), 1)
-        c = ops.einsum("hd,hsd->hs", weights.query_bias, keys) + nothing
-        offset = c if offset is None else c + offset
-    return keys, values, offset
+    memory = part(weights.memory, (1,))
+    keys = part(ops.einsum("su,uhd->hsd", memory, weights.key_kernel) * scale, (0, 2))
+    values = ops.einsum("su,uhd->hsd", memory, weights.value_kernel)
+    if weights.query_bias is None:
+        return keys, part(values, (0, 2)), None
+    values = part(values + ops.expand_dims(weights.value_bias, 1), (0, 2))
+    nothing = ops.expand_dims(ops.sum(weights.key_bias * 0.0, -1), 1)
+    return keys, values, ops.einsum("hd,hsd->hs", weights.query_bias, keys) + nothing
 
 
-def _folded(tokens: Any, weights: Weights) -> tuple[Any, Callable[[Any], Any]]:
-    """Return logits (N, H·S) of tokens (N, U), and a function from scores to the values read."""
-    keys, values, offset = _keys_and_values(weights)
+def _folded(tokens: Any, weights: Weights, part: Guard) -> tuple[Any, Callable[[Any], Any]]:
+    """Logits (N, H·S) of tokens (N, U), and what reads with scores of that shape."""
+    keys, values, offset = _keys_and_values(weights, part)
     width, columns = int(weights.query_kernel.shape[0]), weights.heads * weights.slots
-    a = ops.reshape(ops.einsum("uhd,hsd->uhs", weights.query_kernel, keys), (width, columns))
-    b = ops.reshape(ops.einsum("hsd,hdu->hsu", values, weights.output_kernel), (columns, width))
-    logits = tokens @ a  # on PyTorch, ops.matmul turns float64 into float32
+    a = part(ops.einsum("uhd,hsd->uhs", weights.query_kernel, keys), (0, 1))
+    b = part(ops.einsum("hsd,hdu->hsu", values, weights.output_kernel), (0, 2))
+    a, b = ops.reshape(a, (width, columns)), ops.reshape(b, (columns, width))
+    logits = tokens @ a  # ops.matmul makes float32 of float64 on PyTorch
     if offset is not None:
         logits = logits + ops.reshape(offset, (columns,))
     return logits, lambda scores: scores @ b
 
 
-def _projected(tokens: Any, weights: Weights) -> tuple[Any, Callable[[Any], Any]]:
-    """Return the same as `_folded`, from queries (N, H, D) and values of each head (N, H, Dv)."""
-    keys, values, offset = _keys_and_values(weights)
+def _projected(tokens: Any, weights: Weights, part: Guard) -> tuple[Any, Callable[[Any], Any]]:
+    """As `_folded`, by way of the queries (N, H, D) and what each head read (N, H, Dv)."""
+    keys, values, offset = _keys_and_values(weights, part)
     heads, slots = weights.heads, weights.slots
     queries = ops.einsum("nu,uhd->nhd", tokens, weights.query_kernel)
     logits = ops.einsum("nhd,hsd->nhs", queries, keys)
@@ -136,10 +140,3 @@ def _projected(tokens: Any, weights: Weights) -> tuple[Any, Callable[[Any], Any]
         return ops.einsum("nhd,hdu->nu", found, weights.output_kernel)
 
     return logits, read
-
-
-def without_poison(weights: Weights) -> Weights:
-    """Set non-finite slots to 0, and add NaN to their logits instead."""
-    memory, poison = finite_part(weights.memory)
-    poison = ops.broadcast_to(poison, (weights.heads, weights.slots))
-    return replace(weights, memory=memory, poison=poison)

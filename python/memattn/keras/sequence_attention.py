@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from memattn.keras.host import ops
-from memattn.keras.softmax import finite_part, masked_softmax, softmax
+from memattn.keras.softmax import FinitePart, Guard, as_it_is, masked_softmax, softmax
 from memattn.layer_options import PairWay
 
 
@@ -89,11 +89,11 @@ def attend(
     -------
     tensor (B, T1, U), and a function that returns the scores (B, H, T1, T2) before `drop`
     """
-    scores, s2 = _scores(x1, x2, weights, way, keep, fully_masked, folded)
+    scores, values = _scores(x1, x2, weights, way, keep, fully_masked, folded)
     used = scores if drop is None else drop(scores)
     # If each row of scores adds up to 1, the value bias is added once and not by the row's sum.
     whole = drop is None and (keep is None or fully_masked == "uniform") and x2.shape[1] != 0
-    output = _read(used, s2, weights, way, whole, folded)
+    output = _read(used, values, weights, way, whole, folded)
     return output, lambda: _by_head(scores, way)
 
 
@@ -124,27 +124,34 @@ def _scores(
     fully_masked: str,
     folded: bool,
 ) -> tuple[Any, Any]:
-    """Return the scores and S2; the scores are (B, H, T1, T2) if projected, else (B, T1, H, T2)."""
-    one_source = x1 is x2
-    poison = None
-    if keep is not None:
-        heads_axis = 1 if way.logits == "project" else 2
-        x1, x2, poison = _without_masked(x1, x2, keep, fully_masked)
-        poison = ops.expand_dims(ops.expand_dims(poison, 1), 1)
-        keep = ops.expand_dims(keep, heads_axis)
-    s2 = _through(x2, weights.dense2) if way.dense2 else x2
-    if one_source and keep is None and way.dense1 == way.dense2:
-        s1 = s2
-    else:
-        s1 = _through(x1, weights.dense1) if way.dense1 else x1
-    logits = _logits(s1, s2, weights, way, folded)
+    """Scores, (B, H, T1, T2) of projected queries and keys or else (B, T1, H, T2), and values."""
     if keep is None:
-        return softmax(logits, weights.dtype), s2
-    return masked_softmax(logits + poison, keep, weights.dtype, fully_masked, poison), s2
+        s2 = _through(x2, weights.dense2) if way.dense2 else x2
+        if x1 is x2 and way.dense1 == way.dense2:
+            s1 = s2
+        else:
+            s1 = _through(x1, weights.dense1) if way.dense1 else x1
+        logits = _logits(s1, s2, weights, way, folded)
+        return softmax(logits, weights.dtype), _values(s2, weights, way)
+    x1, x2 = _without_masked(x1, x2, keep, fully_masked)
+    part1, part2 = FinitePart(), FinitePart()
+    s1, s2 = part1(x1), part2(x2)
+    if way.dense1:
+        s1 = part1(_through(s1, weights.dense1))
+    if way.dense2:
+        s2 = part2(_through(s2, weights.dense2))
+    logits = _logits(s1, s2, weights, way, folded, part1, part2)
+    values = _values(s2, weights, way, part2)
+    heads_axis = 1 if way.logits == "project" else 2
+    poison1 = ops.expand_dims(ops.expand_dims(part1.poison, -1), heads_axis)
+    poison2 = ops.expand_dims(ops.expand_dims(part2.poison, 1), 1)
+    keep = ops.expand_dims(keep, heads_axis)
+    logits = logits + (poison1 + poison2)
+    return masked_softmax(logits, keep, weights.dtype, fully_masked, poison2), values
 
 
-def _without_masked(x1: Any, x2: Any, keep: Any, fully_masked: str) -> tuple[Any, Any, Any]:
-    """Return both inputs with unused steps set to 0, and the poison (B, T2) of `finite_part`.
+def _without_masked(x1: Any, x2: Any, keep: Any, fully_masked: str) -> tuple[Any, Any]:
+    """Both inputs with 0 for the steps that neither read nor are read.
 
     Multiplying them by 0 is not enough, since 0·NaN is NaN, forward and in gradients of weights.
     """
@@ -152,7 +159,7 @@ def _without_masked(x1: Any, x2: Any, keep: Any, fully_masked: str) -> tuple[Any
     x1 = ops.where(ops.expand_dims(reads, -1), x1, 0.0)
     if fully_masked == "zero":  # with "uniform", a fully masked row reads all steps
         x2 = ops.where(ops.expand_dims(ops.any(keep, axis=1), -1), x2, 0.0)
-    return x1, *finite_part(x2)
+    return x1, x2
 
 
 def _through(x: Any, dense: Dense | None) -> Any:
@@ -191,15 +198,23 @@ def _query_and_key(weights: SequenceWeights, way: PairWay) -> tuple[Any, Any, An
     return query, bias, _kernel(not way.dense2, weights.dense2, weights.key_kernel)
 
 
-def _logits(s1: Any, s2: Any, weights: SequenceWeights, way: PairWay, folded: bool) -> Any:
+def _logits(
+    s1: Any,
+    s2: Any,
+    weights: SequenceWeights,
+    way: PairWay,
+    folded: bool,
+    part1: Guard = as_it_is,
+    part2: Guard = as_it_is,
+) -> Any:
     query, bias, key = _query_and_key(weights, way)
     if way.logits == "project":
-        queries = _with(_times(s1, query), bias)
-        keys = _times(s2, key)
+        queries = part1(_with(_times(s1, query), bias))
+        keys = part2(_times(s2, key))
         return ops.einsum("bthd,bshd->bhts", queries, keys)
     if way.logits == "right":
         a = ops.einsum("fhd,ghd->fhg", query, key)
-        keys = ops.einsum("bsg,fhg->bhsf", s2, a)
+        keys = part2(ops.einsum("bsg,fhg->bhsf", s2, a), (1, 3))
         logits = ops.einsum("btf,bhsf->bths", s1, keys)
         if bias is None:
             return logits
@@ -208,31 +223,46 @@ def _logits(s1: Any, s2: Any, weights: SequenceWeights, way: PairWay, folded: bo
     if folded:
         a = ops.einsum("fhd,ghd->fhg", query, key)
         bias = None if bias is None else ops.einsum("hd,ghd->hg", bias, key)
-        queries = _with(_times(s1, a), bias)
+        queries = part1(_with(_times(s1, a), bias))
     else:
-        queries = _with(_times(s1, query), bias)
-        queries = ops.einsum("bthd,ghd->bthg", queries, key)
+        queries = part1(_with(_times(s1, query), bias))
+        queries = part1(ops.einsum("bthd,ghd->bthg", queries, key))
     return ops.einsum("bthg,bsg->bths", queries, s2)
 
 
-def _read(
-    scores: Any, s2: Any, weights: SequenceWeights, way: PairWay, whole: bool, folded: bool
-) -> Any:
-    raw, output = not way.dense2, weights.output_kernel
-    value = _kernel(raw, weights.dense2, weights.value_kernel)
-    bias = _bias(raw, weights.dense2, weights.value_kernel, weights.value_bias)
+def _value_and_bias(weights: SequenceWeights, way: PairWay) -> tuple[Any, Any]:
+    """Value kernel (G2, H, Dv) and bias (H, Dv)."""
+    raw, kernel = not way.dense2, weights.value_kernel
+    value = _kernel(raw, weights.dense2, kernel)
+    return value, _bias(raw, weights.dense2, kernel, weights.value_bias)
+
+
+def _values(s2: Any, weights: SequenceWeights, way: PairWay, part2: Guard = as_it_is) -> Any:
+    """What scores read: (B, T2, H, Dv), (B, H, T2, U) or S2 itself."""
+    if way.read == "source":
+        return s2
+    value, bias = _value_and_bias(weights, way)
     if way.read == "project":
-        values = _with(_times(s2, value), bias)
+        return part2(_with(_times(s2, value), bias))
+    c = ops.einsum("ghd,hdu->hgu", value, weights.output_kernel)
+    return part2(ops.einsum("bsg,hgu->bhsu", s2, c), (1, 3))
+
+
+def _read(
+    scores: Any, values: Any, weights: SequenceWeights, way: PairWay, whole: bool, folded: bool
+) -> Any:
+    output = weights.output_kernel
+    if way.read == "project":
         found = ops.einsum("bhts,bshd->bthd", scores, values)
         return _with(_times(found, output, 2), weights.output_bias)
+    value, bias = _value_and_bias(weights, way)
     if way.read == "value":
-        c = ops.einsum("ghd,hdu->hgu", value, output)
-        read = ops.einsum("bths,bhsu->btu", scores, ops.einsum("bsg,hgu->bhsu", s2, c))
+        read = ops.einsum("bths,bhsu->btu", scores, values)
     elif folded:
         c = ops.einsum("ghd,hdu->hgu", value, output)
-        read = _times(ops.einsum("bths,bsg->bthg", scores, s2), c, 2)
+        read = _times(ops.einsum("bths,bsg->bthg", scores, values), c, 2)
     else:
-        found = ops.einsum("bths,bsg->bthg", scores, s2)
+        found = ops.einsum("bths,bsg->bthg", scores, values)
         read = _times(ops.einsum("bthg,ghd->bthd", found, value), output, 2)
     if bias is None:
         return read

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
 
 from memattn.keras.host import ops
+
+Guard: TypeAlias = Callable[..., Any]  # FinitePart or as_it_is
 
 
 def softmax(logits: Any, dtype: str) -> Any:
@@ -45,13 +48,35 @@ def masked_softmax(logits: Any, keep: Any, dtype: str, fully_masked: str, poison
     return softmax(ops.where(keep, logits, filler), dtype)
 
 
-def finite_part(source: Any) -> tuple[Any, Any]:
-    """Return `source` (..., S, F) with non-finite rows set to 0, and the poison (..., S).
+class FinitePart:
+    """Keeps what is not finite out of products, and has it mark logits instead.
 
-    The poison is NaN for a non-finite row, else 0, and is added to the logits. Masks replace
-    logits, so a masked row affects no result, while its product 0·NaN would. A row that is read
-    still gives NaN.
+    A row that is not finite, or of which a product overflows, counts as 0, and its logits become
+    NaN. A masked logit is replaced, so nothing of its row can reach a result, where 0·NaN would. A
+    row that is read gives NaN, as it would have.
     """
-    finite = ops.all(ops.isfinite(source), axis=-1)
-    source = ops.where(ops.expand_dims(finite, -1), source, 0.0)
-    return source, ops.where(finite, ops.sum(source * 0.0, -1), float("nan"))
+
+    def __init__(self) -> None:
+        self.poison: Any = None  # of the rows so far: NaN where one was not finite, else 0
+
+    def __call__(self, source: Any, axes: Sequence[int] | None = None) -> Any:
+        """Return the source with the rows that are not finite set to 0.
+
+        Parameters
+        ----------
+        source : tensor
+        axes : sequence of int, optional
+            Those along a row, in order; default: all behind the first two.
+        """
+        axes = tuple(range(2, len(source.shape))) if axes is None else tuple(axes)
+        finite = ops.all(ops.isfinite(source), axis=axes)
+        poison = ops.where(finite, ops.cast(finite, source.dtype) * 0.0, float("nan"))
+        self.poison = poison if self.poison is None else self.poison + poison
+        for axis in axes:
+            finite = ops.expand_dims(finite, axis)
+        return ops.where(finite, source, 0.0)
+
+
+def as_it_is(source: Any, axes: Sequence[int] | None = None) -> Any:
+    """Stand for `FinitePart` where nothing is masked."""
+    return source

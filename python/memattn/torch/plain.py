@@ -51,7 +51,8 @@ def fold(weights: MemoryWeights) -> tuple[Tensor, Tensor, Tensor]:
 def read_folded(
     x: Tensor, a: Tensor, c: Tensor, b: Tensor, heads: int, call: Call
 ) -> tuple[Tensor, Tensor]:
-    """Return the attention output (B, T, U) and the scores (B, T, H, S) from a fold."""
+    """Return what is read (B, T, U), and the scores (B, T, H, S), from a fold."""
+    x = _reading(x, c.shape[0] // heads, call)
     logits = (torch.matmul(x, a) + c).unflatten(-1, (heads, c.shape[0] // heads))
     scores = _scores(logits, call)
     return torch.matmul(dropped(scores, call).to(x.dtype).flatten(-2), b), scores
@@ -61,7 +62,8 @@ def _projected(x: Tensor, weights: MemoryWeights, call: Call) -> tuple[Tensor, T
     """Return the same by the projected route, which is less work if key_dim is small."""
     with without_autocast(x):
         keys, values = (part.to(x.dtype) for part in _project_memory(weights))
-    query = torch.einsum("btu,uhd->bthd", x, weights.query_kernel)
+    tokens = _reading(x, keys.shape[0], call)
+    query = torch.einsum("btu,uhd->bthd", tokens, weights.query_kernel)
     if weights.query_bias is not None:
         query = query + weights.query_bias.to(query.dtype)
     scores = _scores(torch.einsum("bthd,shd->bths", query, keys), call)
@@ -90,6 +92,12 @@ def _logits_bias(weights: MemoryWeights, keys: Tensor) -> Tensor:
     return torch.einsum("hd,shd->hs", exact(weights.query_bias), keys)
 
 
+def _reading(x: Tensor, slots: int, call: Call) -> Tensor:
+    """Return x with zeros for tokens that read nothing: 0·NaN would reach gradients of weights."""
+    keep = kept(call, x.shape[1], slots, x.device)
+    return x if keep is None else torch.where(keep.any(-1, keepdim=True), x, 0)
+
+
 def _keep(call: Call, logits: Tensor) -> Tensor | None:
     return kept(call, logits.shape[1], logits.shape[3], logits.device)
 
@@ -108,10 +116,15 @@ def scores_gradients(
     autograd does not work inside a custom operator. docs/math.md has the formulas.
     """
     factor = weights.query_kernel.shape[2] ** -0.5
+    memory = weights.memory
+    keep = kept(call, x.shape[1], memory.shape[0], x.device)
+    if keep is not None:  # what a masked slot holds, or a token that reads nothing, counts as 0
+        memory = torch.where(keep.flatten(0, 1).any(0)[:, None], memory, 0)
+        x = torch.where(keep.any(-1, keepdim=True), x, 0)
+    weights = weights._replace(memory=memory)
     keys, _ = _project_memory(weights)
     a = torch.einsum("uhd,shd->uhs", weights.query_kernel, keys)
     logits = torch.einsum("btu,uhs->bths", x, a) + _logits_bias(weights, keys)
-    keep = _keep(call, logits)
     d_logits = logits_gradient(grad_scores, softmax(logits, keep, call), keep, call)
     # dA_h = Xᵀ·dL, dc_h = colsum(dL), dK_h = (dA_hᵀ·Wq_h + dc_hᵀ·bq_h)/√D
     d_a = torch.einsum("btu,bths->uhs", x, d_logits)

@@ -12,6 +12,7 @@ import pytest
 from memattn.jax import CrossAttention, HierarchicalAttention
 from memattn.layer_options import PAIR_ROUTES
 
+from ..masked_values import JUNK, filled
 from ..pairs import (
     CASES,
     INPUTS,
@@ -210,11 +211,8 @@ def test_masked_steps_may_hold_any_values(kind: str, route: Any) -> None:
     masks = step_masks(kind, *pair)
     grad_y = np.ones((3, 7, 6), np.float32)
     clean = run(layer, params, pair, grad_y, route, **masks)
-    for junk in (np.nan, np.inf, 3e38):
-        dirty = tuple(
-            np.where(mask[..., None], x, junk).astype(np.float32)
-            for x, mask in zip(pair, masks.values(), strict=True)
-        )
+    for junk in JUNK:
+        dirty = tuple(filled(x, ~mask, junk) for x, mask in zip(pair, masks.values(), strict=True))
         found = run(layer, params, dirty, grad_y, route, **masks)
         jax.tree.map(np.testing.assert_array_equal, found, clean)
         for name, mask in zip(INPUTS[kind], masks.values(), strict=True):
