@@ -208,6 +208,26 @@ class Panel:
             ticks = clock_of(zone, ticks).to_utc(ticks)
         return ticks
 
+    def rows_to(self, times: Ticks) -> Ticks:
+        """How many rows after the last one of each series a time lies, the inverse of `times`.
+
+        Parameters
+        ----------
+        times : array (N, k)
+            Times as `last` counts them, k for each series.
+
+        Returns
+        -------
+        array (N, k)
+            The row at each time, as the argument `ahead` of `times` counts them; of a time between
+            two rows the earlier one.
+        """
+        unit, clock = self.frequency.unit, times.ravel()
+        if self.zone is not None and unit in CALENDAR and len(clock):
+            clock = clock_of(self.zone, clock).to_local(clock)
+        distance = positions_of(unit, clock).reshape(times.shape) - self.positions()[:, None]
+        return np.asarray(distance // self.frequency.step)
+
     def _clock(self, series: Ticks) -> Ticks:
         """The last row of series on the clock that counts rows."""
         unit, last = self.frequency.unit, self.last[series]
