@@ -143,6 +143,8 @@ def test_numbered_rows_and_what_is_refused() -> None:
         MemattnModel(6, **OPTIONS).fit([numbered]).predict(2)
     with pytest.raises(ValueError, match="samples reach output_chunk_length=6 steps"):
         model.predict(7, num_samples=2)
+    with pytest.raises(ValueError, match="n: found 0, expected a whole number from 1"):
+        model.predict(0)
     with pytest.raises(TypeError, match="unknown option 'colour'"):
         MemattnModel(6, colour="red")
 

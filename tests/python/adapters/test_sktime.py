@@ -197,13 +197,59 @@ def test_evaluate_forecasts_each_window_from_its_end() -> None:
     assert len(found) == 3
 
 
-def test_data_need_not_be_remembered() -> None:
+def test_sktime_need_not_remember_data() -> None:
     y = monthly(2).set_index(["unique_id", "ds"])
-    wanted = MemattnForecaster(**OPTIONS).fit(y, fh=[1, 2])
-    found = MemattnForecaster(**OPTIONS).set_config(remember_data=False).fit(y, fh=[1, 2])
+    wanted = MemattnForecaster(**OPTIONS).set_config(remember_data=True).fit(y, fh=[1, 2])
+    found = MemattnForecaster(**OPTIONS).fit(y, fh=[1, 2])
+    assert found.get_config()["remember_data"] is False
     pd.testing.assert_frame_equal(found.predict(), wanted.predict())
     bounds = found.predict_interval(coverage=0.8)
     pd.testing.assert_frame_equal(bounds, wanted.predict_interval(coverage=0.8))
+
+
+def test_quantiles_are_the_bounds_of_intervals() -> None:
+    frame = monthly(2)
+    found = MemattnForecaster(**OPTIONS).fit(frame.set_index(["unique_id", "ds"]), fh=[2])
+    found = found.predict_quantiles(alpha=[0.9, 0.5, 0.1, 0.499])["y"]
+    table = Forecaster(2, **OPTIONS).fit(frame).predict(level=80)[1::2]
+    wanted = ["memattn-hi-80", "memattn", "memattn-lo-80", "memattn"]
+    np.testing.assert_array_equal(found, table[wanted])
+
+
+def test_a_hierarchy_trains_one_model() -> None:
+    frame = monthly(3)
+    regions = frame.unique_id.map({"s0": "b", "s1": "a", "s2": "a"})
+    y = frame.assign(region=regions).set_index(["region", "unique_id", "ds"]).sort_index()
+    found = MemattnForecaster(**OPTIONS).fit(y, fh=[1, 2]).predict().y
+    names = regions.map("('{}', '".format) + frame.unique_id + "')"
+    expected = Forecaster(2, **OPTIONS).fit(frame.assign(unique_id=names)).predict()
+    np.testing.assert_array_equal(found, expected.memattn)
+    assert list(found.index[::2].droplevel(2)) == [("a", "s1"), ("a", "s2"), ("b", "s0")]
+
+
+@pytest.mark.parametrize("zone", [None, "Europe/Oslo"])
+def test_a_hole_in_all_series_moves_no_forecast(zone: str | None) -> None:
+    frame = monthly(3)
+    gone = (frame.unique_id == "s1") & (frame.ds >= "2018-06-01")
+    frame["ds"] = frame.ds.dt.tz_localize(zone)
+    frame = frame[~gone & ~frame.ds.dt.strftime("%Y-%m").isin(["2018-07", "2018-10"])]
+    found = MemattnForecaster(**OPTIONS).fit(frame.set_index(["unique_id", "ds"]), fh=[1, 2])
+    expected = Forecaster(9, **OPTIONS).fit(frame).predict().set_index(["unique_id", "ds"])
+    options = {"check_names": False, "check_exact": True, "check_freq": False}
+    wanted = expected.loc[found.predict().index].memattn
+    pd.testing.assert_series_equal(found.predict().y, wanted, **options)
+    assert str(found.predict().y["s1"].index[0])[:7] == "2019-01"
+
+
+def test_times_that_a_series_does_not_have() -> None:
+    frame = monthly(1).assign(ds=np.arange(0, 96, 2))
+    found = MemattnForecaster(**OPTIONS).fit(frame.set_index(["unique_id", "ds"]), fh=[2, 4])
+    expected = Forecaster(2, **OPTIONS).fit(frame).predict().memattn
+    np.testing.assert_array_equal(found.predict().y, expected)
+    with pytest.raises(ValueError, match="no row at 95, since it has one every 2 steps"):
+        MemattnForecaster(**OPTIONS).fit(frame.set_index(["unique_id", "ds"]), fh=[1])
+    one = MemattnForecaster(freq="MS", **OPTIONS).fit(monthly(1).set_index("ds").y[:1], fh=[1])
+    assert str(one.predict().index[0])[:7] == "2015-02"
 
 
 def test_columns_of_x_have_names() -> None:

@@ -44,6 +44,11 @@ def dates_of(times: pd.Index) -> pd.Index:
     return times.to_timestamp() if isinstance(times, pd.PeriodIndex) else times
 
 
+def panel_of_values(rows: pd.DataFrame, freq: str | int | None) -> Panel:
+    """The series without covariates, which says where each of them ends."""
+    return Forecaster(1, season=1, freq=freq).panel(rows[[ID, TIME, TARGET]])
+
+
 def rows_to(where: str, panel: Panel, times: pd.Index, count: int | None = None) -> Counts:
     """How many rows after the last value of each series some times lie (N, count).
 
@@ -58,7 +63,8 @@ def rows_to(where: str, panel: Panel, times: pd.Index, count: int | None = None)
     if (off := np.flatnonzero(grid != each.ravel())).size:
         name, time = panel.ids[off[0] // count], times[off[0] % len(times)]
         problem = f"series {name!r} has no row at {time}, since it has one every "
-        raise ValueError(f"{where}: {problem}{panel.frequency.every}")
+        problem += f"{panel.frequency.every}; ask for times of its rows"
+        raise ValueError(f"{where}: {problem}")
     return ahead
 
 

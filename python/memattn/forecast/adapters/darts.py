@@ -21,6 +21,7 @@ from darts.utils.serialization import add_safe_globals
 from darts.utils.ts_utils import series2seq
 
 from memattn.forecast.adapters._rows import ID, TARGET, TIME, forecasts_of_rows, levels_of
+from memattn.forecast.arguments import whole_number
 from memattn.forecast.forecaster import Forecaster
 from memattn.forecast.forecaster_file import without_series
 
@@ -95,8 +96,8 @@ class MemattnModel(GlobalForecastingModel):  # type: ignore[misc]  # mypy has no
         self._names, self._known = {}, {}
         targets = series2seq(series)
         table, _, late, keys = self._tables(targets, *map(series2seq, covariates))
-        options: dict[str, Any] = self._names | self._options
-        options["freq"] = None if targets[0].has_datetime_index else int(targets[0].freq)
+        freq = None if targets[0].has_datetime_index else int(targets[0].freq)
+        options: dict[str, Any] = {"freq": freq} | self._names | self._options
         self._forecaster = Forecaster(self._horizon + int(late.max()), **options)
         self._forecaster.fit(table, progress=bool(verbose))
         self._known = {key: number for number, key in enumerate(keys)}
@@ -115,6 +116,7 @@ class MemattnModel(GlobalForecastingModel):  # type: ignore[misc]  # mypy has no
         random_state: Any = None,
     ) -> Any:
         """Forecast the `n` steps after each series: points, samples or quantiles."""
+        whole_number(f"{WHERE}.predict", "n", n, 1)
         series = self.training_series if series is None else series
         if series is None:
             raise ValueError(f"{WHERE}.predict: series: found none, expected those to forecast")

@@ -12,7 +12,7 @@ import fev
 import numpy as np
 import pandas as pd
 
-from memattn.forecast.adapters._rows import ID, TARGET, TIME, forecasts_of_rows, rows_to
+from memattn.forecast.adapters._rows import ID, TIME, forecasts_of_rows, panel_of_values, rows_to
 from memattn.forecast.forecaster import Forecaster
 
 WHERE = "MemattnModel"
@@ -47,7 +47,7 @@ class MemattnModel(fev.ForecastingModel):  # type: ignore[misc]  # mypy has no t
         options["hist_exog_list"] = list(task.past_dynamic_columns)
         options["stat_exog_list"] = list(task.static_columns)
         # The task's rows come after the last row of each series, which may have no value.
-        panel = Forecaster(1, season=1).panel(past[[ID, TIME, TARGET]])
+        panel = panel_of_values(past, options.get("freq"))
         times = future.set_index(ID)[TIME].loc[panel.ids.tolist()]
         ahead = rows_to(WHERE, panel, pd.DatetimeIndex(times), task.horizon)
         forecaster = Forecaster(int(ahead.max()), **options)

@@ -16,6 +16,7 @@ from memattn.forecast.adapters._rows import (
     TIME,
     dates_of,
     forecasts_of_rows,
+    panel_of_values,
     rows_to,
     times_after,
 )
@@ -35,7 +36,7 @@ class MemattnForecaster(BaseForecaster):  # type: ignore[misc]  # mypy has no ty
 
     Parameters
     ----------
-    season, lookback, members, loss, seed, steps, prior
+    season, lookback, members, loss, seed, steps, prior, freq
         As in `memattn.forecast.Forecaster`.
 
     Examples
@@ -64,6 +65,7 @@ class MemattnForecaster(BaseForecaster):  # type: ignore[misc]  # mypy has no ty
         "requires-fh-in-fit": True,
         "X-y-must-have-same-index": True,
     }
+    _config = {"remember_data": False}  # noqa: RUF012 - sktime's way; the adapter has the rows
 
     def __init__(
         self,
@@ -74,6 +76,7 @@ class MemattnForecaster(BaseForecaster):  # type: ignore[misc]  # mypy has no ty
         seed: int = 0,
         steps: int | None = None,
         prior: str | None = "auto",
+        freq: str | int | None = None,
     ) -> None:
         self.season = season
         self.lookback = lookback
@@ -82,6 +85,7 @@ class MemattnForecaster(BaseForecaster):  # type: ignore[misc]  # mypy has no ty
         self.seed = seed
         self.steps = steps
         self.prior = prior
+        self.freq = freq
         super().__init__()
 
     def _fit(self, y: pd.DataFrame, X: pd.DataFrame | None, fh: Any) -> MemattnForecaster:
@@ -94,7 +98,7 @@ class MemattnForecaster(BaseForecaster):  # type: ignore[misc]  # mypy has no ty
 
     def _train(self, fh: Any) -> MemattnForecaster:
         # How far the horizon is from the last value of a series depends on the frequency.
-        panel = Forecaster(1, season=1).panel(self._rows[[ID, TIME, TARGET]])
+        panel = panel_of_values(self._rows, self.freq)
         dates = times_after(panel, 10)
         self._freq = pd.infer_freq(dates) if isinstance(dates, pd.DatetimeIndex) else None
         horizon = int(rows_to(WHERE, panel, self._times(fh)).max())
