@@ -153,7 +153,7 @@ def shops() -> tuple[list[TimeSeries], list[TimeSeries], pd.DataFrame, pd.DataFr
     """Three series with static and future covariates of other sizes, and the same as tables."""
     months = pd.date_range(MONTHS[0], periods=72, freq="MS")
     price = np.random.default_rng(1).normal(size=(3, 72)) * [[1], [10], [100]]
-    y = VALUES[:3] - 9 * np.tanh(price[:, :60])
+    y = VALUES[:3] - 50 * price[:, :60] / [[1], [10], [100]]
     given, ahead, tables, plans = [], [], [], []
     for k, region in enumerate(("north", "south", "north")):
         static = pd.Series({"region": region, "size": float(k)})
@@ -168,8 +168,10 @@ def shops() -> tuple[list[TimeSeries], list[TimeSeries], pd.DataFrame, pd.DataFr
 def test_covariates_are_those_of_a_forecaster() -> None:
     given, ahead, table, plan = shops()
     names = {"futr_exog_list": ["price"], "stat_exog_list": ["region", "size"]}
-    options = {"steps": 50, "prior": None}
-    expected = Forecaster(6, **names, **options).fit(table).predict(X_df=plan).memattn
+    options = {"steps": 200, "prior": None}
+    fitted = Forecaster(6, **names, **options).fit(table)
+    assert "price" not in str(fitted.settings["left_out"].value)
+    expected = fitted.predict(X_df=plan).memattn
     model = MemattnModel(6, **options).fit(given, future_covariates=ahead)
     found = model.predict(6, given, future_covariates=ahead)
     np.testing.assert_array_equal(np.concatenate([one.values()[:, 0] for one in found]), expected)
@@ -177,9 +179,8 @@ def test_covariates_are_those_of_a_forecaster() -> None:
     # A series is known again, wherever it stands and however it ends.
     (last,) = model.predict(6, given[2:], future_covariates=ahead[2:])
     np.testing.assert_array_equal(last.values(), found[2].values())
-    expected = Forecaster(6, **names, **options).fit(table)
     early = table[table.groupby("unique_id").cumcount() < 50]
-    wanted = expected.predict(early, X_df=plan, h=3).memattn
+    wanted = fitted.predict(early, X_df=plan, h=3).memattn
     window = [one[:50] for one in given[::-1]]
     found = model.predict(3, window, future_covariates=ahead[::-1])[::-1]
     np.testing.assert_array_equal(np.concatenate([one.values()[:, 0] for one in found]), wanted)
@@ -225,15 +226,18 @@ def test_beyond_the_horizon_forecasts_follow_forecasts() -> None:
 
 def test_encoders_are_covariates() -> None:
     encoders = {"datetime_attribute": {"future": ["month"]}}
-    given = [series(one) for one in VALUES]
-    model = MemattnModel(6, add_encoders=encoders, **OPTIONS).fit(given)
-    found = model.predict(6, given)
     months = pd.date_range(MONTHS[0], periods=66, freq="MS")
     plan = pd.DataFrame({"ds": months, "month": months.month})
-    table = pd.concat([plan[:60].assign(unique_id=k, y=VALUES[k]) for k in range(4)])
-    expected = Forecaster(6, futr_exog_list=["month"], **OPTIONS).fit(table).predict(X_df=plan)
+    y = VALUES + 90 * (plan.month[:60].to_numpy() > 6)
+    given = [series(one) for one in y]
+    options = {"steps": 200, "prior": None, "season": 1}
+    model = MemattnModel(6, input_chunk_length=2, add_encoders=encoders, **options).fit(given)
+    found = model.predict(6, given)
+    table = pd.concat([plan[:60].assign(unique_id=k, y=y[k]) for k in range(4)])
+    fitted = Forecaster(6, futr_exog_list=["month"], **options).fit(table)
+    assert "month" not in str(fitted.settings["left_out"].value)
     column = np.concatenate([one.values()[:, 0] for one in found])
-    np.testing.assert_array_equal(column, expected.memattn)
+    np.testing.assert_array_equal(column, fitted.predict(X_df=plan).memattn)
 
 
 @pytest.mark.parametrize("clean", [False, True])
