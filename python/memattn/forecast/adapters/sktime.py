@@ -87,6 +87,7 @@ class MemattnForecaster(BaseForecaster):  # type: ignore[misc]  # mypy has no ty
         self.prior = prior
         self.freq = freq
         super().__init__()
+        self._y = self._X = None  # for those who set remember_data later: sktime begins so, too
 
     def _fit(self, y: pd.DataFrame, X: pd.DataFrame | None, fh: Any) -> MemattnForecaster:
         self._ids: dict[Any, Any] = {}
