@@ -232,7 +232,7 @@ def whole_number(
 
 
 def steps_ahead(where: str, h: object, horizon: int) -> Steps:
-    """Returns the steps ahead, or those of each series (N,), all of them at most the horizon."""
+    """Returns the steps ahead, or an array (N,) of them. Raises if one exceeds the horizon."""
     if h is None:
         return horizon
     if not isinstance(h, np.ndarray) or h.ndim != 1 or not len(h):

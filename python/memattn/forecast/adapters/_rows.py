@@ -1,4 +1,4 @@
-"""What the adapters share: forecasts of the rows that another library asks for, and quantiles.
+"""Forecasts and quantiles of the rows that another library asks for; the adapters share these.
 
 A `Forecaster` forecasts the rows after the last value of a series. Other libraries expect those
 after its last row, which may have no value.
@@ -30,29 +30,29 @@ class Rows(NamedTuple):
 
 
 def level_of(quantile: float) -> float:
-    """The level in percent of the interval that a quantile is a bound of."""
+    """Returns the level in percent of the interval that has a quantile as a bound."""
     return float(f"{abs(200 * quantile - 100):g}")
 
 
 def levels_of(quantiles: Sequence[float]) -> list[float]:
-    """The levels that a forecaster is asked for; quantiles near the median are the forecast."""
+    """Returns the levels to request; quantiles near the median need none: they are the forecast."""
     return sorted({level for level in map(level_of, quantiles) if level >= 1})
 
 
 def dates_of(times: pd.Index) -> pd.Index:
-    """Times as the forecaster reads them: periods as their beginnings."""
+    """Returns times as the forecaster reads them: of a period its beginning."""
     return times.to_timestamp() if isinstance(times, pd.PeriodIndex) else times
 
 
 def panel_of_values(rows: pd.DataFrame, freq: str | int | None) -> Panel:
-    """The series without covariates, which says where each of them ends."""
+    """Reads the series without covariates, to find where each of them ends."""
     return Forecaster(1, season=1, freq=freq).panel(rows[[ID, TIME, TARGET]])
 
 
 def rows_to(where: str, panel: Panel, times: pd.Index, count: int | None = None) -> Counts:
-    """How many rows after the last value of each series some times lie (N, count).
+    """Returns how many rows after the last value of each series some times are (N, count).
 
-    `times` has `count` dates or numbers for all N series, or for each of them in turn.
+    `times` has `count` dates or numbers for all N series, or for one series after another.
     """
     times, count = dates_of(times), count or len(times)
     is_date = isinstance(times, pd.DatetimeIndex)
@@ -69,7 +69,7 @@ def rows_to(where: str, panel: Panel, times: pd.Index, count: int | None = None)
 
 
 def times_after(panel: Panel, count: int) -> pd.Index:
-    """The times of the next rows of the first series."""
+    """Returns the times of the next rows of the first series."""
     ticks = panel.future(count)[0]
     if panel.frequency.unit in COUNTED:
         return pd.Index(ticks)
@@ -86,27 +86,27 @@ def forecasts_of_rows(
     quantiles: Sequence[float] = (),
     X_df: Any = None,  # noqa: N803 - nixtla's name
 ) -> Rows:
-    """Forecasts of some rows of each series.
+    """Forecasts some rows of each series.
 
     Parameters
     ----------
     where : str
-        The caller, for messages.
+        Name of the calling function, for messages.
     forecaster : Forecaster
-        A fitted one.
+        A fitted forecaster.
     panel : Panel
         N series, as the forecaster reads them.
     ahead : array (N, k)
-        Which rows, counted from the last value of each series on.
+        The rows, counted from the last value of each series.
     quantiles : sequence of float
-        Between 0 and 1: the forecast, or the bound of a calibrated interval.
+        Numbers between 0 and 1. A quantile is the bound of a calibrated interval.
     X_df : DataFrame, optional
         Covariates of the rows after the last value of each series; others are ignored.
 
     Raises
     ------
     ValueError
-        A row is not after the last value of its series, or beyond the horizon.
+        If a row is not after the last value of its series, or is beyond the horizon.
     """
     early, late = ahead.min(axis=1), ahead.max(axis=1)
     if early.min() < 1:

@@ -28,7 +28,7 @@ from memattn.forecast.forecaster_file import without_series
 WHERE = "MemattnModel"
 QUANTILES = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)  # the default of Darts' models
 EXOG = ("futr_exog_list", "hist_exog_list", "stat_exog_list")
-FIRST = 8  # values at the beginning of a series, by which `predict` knows it again
+FIRST = 8  # values at the beginning of a series that are part of its key
 
 
 class MemattnModel(GlobalForecastingModel):  # type: ignore[misc]  # mypy has no types of Darts here
@@ -78,8 +78,8 @@ class MemattnModel(GlobalForecastingModel):  # type: ignore[misc]  # mypy has no
         trained = {"level": levels_of(self._quantiles)} if options.get("loss") == "quantile" else {}
         self._options = trained | options
         self._forecaster = Forecaster(output_chunk_length, **self._options)  # checks them
-        self._names: dict[str, list[str]] = {}  # of covariates
-        self._known: dict[str, int] = {}  # the ids of components
+        self._names: dict[str, list[str]] = {}  # columns of covariates by option
+        self._known: dict[str, int] = {}  # ids of the components of fit by key
 
     def fit(
         self,
@@ -170,9 +170,10 @@ class MemattnModel(GlobalForecastingModel):  # type: ignore[misc]  # mypy has no
         return made
 
     def _tables(self, targets: Any, past: Any, future: Any) -> tuple[Any, Any, Any, list[str]]:
-        """Return the rows of all components and their future covariates.
+        """Return tables of the rows of all components and of their future covariates.
 
-        And for each component how many of its last rows have no value, and what tells it apart.
+        Also return the number of rows without a value at the end of each component, and a key by
+        which to know it again.
         """
         for role, given in (("past", past), ("future", future)):
             if given is not None and len(given) != len(targets):
@@ -237,7 +238,7 @@ class MemattnModel(GlobalForecastingModel):  # type: ignore[misc]  # mypy has no
 
 
 def _frame(role: str, given: Any, k: int) -> pd.DataFrame:
-    """The covariates of series k, by number: series may have other names for them."""
+    """Returns the covariates of series k, named by number since their names may differ."""
     if not given:
         return pd.DataFrame()
     names = [f"{role} {component}" for component in range(given[k].width)]

@@ -21,14 +21,14 @@ WHERE = "MemattnModel"
 class MemattnModel(fev.ForecastingModel):  # type: ignore[misc]  # mypy has no types of fev here
     """`memattn.forecast.Forecaster` for fev: one fit for each window of a task.
 
-    The targets of a multivariate task are series of their own. Dynamic and static columns of the
-    task are covariates. Quantiles are the bounds of calibrated intervals; where fit could not
-    calibrate one, it is the forecast, since fev takes finite numbers only.
+    Each target of a multivariate task is a series of its own. Dynamic and static columns of the
+    task are covariates. Quantiles are the bounds of calibrated intervals. A bound that is not
+    finite is replaced by the forecast, since fev accepts only finite numbers.
 
     Parameters
     ----------
     **options
-        Of `Forecaster`, such as ``members=10``. The season is the task's unless it is given.
+        Options of `Forecaster`, such as ``members=10``. Default of `season`: that of the task.
     """
 
     model_name = "memattn"
@@ -46,7 +46,7 @@ class MemattnModel(fev.ForecastingModel):  # type: ignore[misc]  # mypy has no t
         options = {"season": task.seasonality, **self._options, "futr_exog_list": known}
         options["hist_exog_list"] = list(task.past_dynamic_columns)
         options["stat_exog_list"] = list(task.static_columns)
-        # The task's rows come after the last row of each series, which may have no value.
+        # The task's horizon begins after the last row of each series, which may have no value.
         panel = panel_of_values(past, options.get("freq"))
         times = future.set_index(ID)[TIME].loc[panel.ids.tolist()]
         ahead = rows_to(WHERE, panel, pd.DatetimeIndex(times), task.horizon)

@@ -48,7 +48,7 @@ class Forecasts:
 
 
 def first(values: Array, steps: int | Ticks) -> Array:
-    """The first steps of forecasts (N, horizon); an array (N,) has the steps of each series."""
+    """Returns the first steps of forecasts (N, horizon); of each series with `steps` (N,)."""
     if isinstance(steps, int):
         return values[:, :steps]
     most = int(steps.max())

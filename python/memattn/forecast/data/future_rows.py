@@ -1,4 +1,4 @@
-"""Covariates known over the horizon, from a table of the rows after each series."""
+"""Reads covariates known over the horizon from a table of the rows after each series."""
 
 from __future__ import annotations
 
@@ -23,32 +23,33 @@ ARGUMENT = "X_df"
 
 
 def with_future(panel: Panel, future: Table | None, steps: int | Ticks) -> Panel:
-    """The panel with the covariates known over the next `steps` rows of each series.
+    """Returns the panel with covariates that are known over the next `steps` rows of each series.
 
     Parameters
     ----------
     panel : Panel
-        N series; what it knows of these rows is replaced.
+        A panel of N series; its covariates of these rows are replaced.
     future : DataFrame or path, optional
         Rows with the panel's columns of ids and times and its covariates of role futr, in any
-        order. Other columns, other rows and other series are passed over. Without a column of ids
-        each row holds for all series. None: the panel's own table had rows after each series.
+        order. Other columns, rows and series are ignored. Without a column of ids, each row applies
+        to all series. None: the panel's own table has the rows after each series.
     steps : int or array (N,)
-        Rows after the last value of each series, at most the panel's `ahead`. Of later rows the
-        covariates are NaN.
+        Number of rows after the last value of each series, at most the panel's `ahead`. The
+        covariates of later rows are NaN.
 
     Returns
     -------
     Panel
-        With notes on what was done.
+        The panel, with notes on what was done.
 
     Raises
     ------
     DataError
-        A missing column or row, a row twice, times of another kind than the panel's, or a cell
-        that is empty or cannot be used; no table, and a panel that lacks some of these rows.
+        If a column or row is missing, a row occurs twice, times are of another kind than the
+        panel's, or a cell is empty or cannot be used; or if there is no table and the panel lacks
+        rows.
     TypeError
-        `future` is neither a data frame nor a path.
+        If `future` is neither a data frame nor a path.
     """
     known = panel.covariates
     places = [] if known is None else known.places(FUTR)
@@ -58,15 +59,15 @@ def with_future(panel: Panel, future: Table | None, steps: int | Ticks) -> Panel
     most = int(each.max())
     if not 1 <= int(each.min()) <= most <= known.ahead:
         raise DataError("option", f"found {steps}, expected 1 to {known.ahead}", argument="h")
-    is_asked: Flags = np.arange(most) < each[:, None]
+    is_wanted: Flags = np.arange(most) < each[:, None]
     names = [known.columns[k].name for k in places]
     if future is None:
-        return _complete(panel, known, names, places, is_asked)
+        return _complete(panel, known, names, places, is_wanted)
     form = panel.form
     with opened(ARGUMENT, future, [form.time_col, form.id_col, *names]) as columns:
         for name in (form.time_col, *names):
             check_name(columns, ARGUMENT, name)
-        rows, notes = _find_rows(panel, columns, is_asked)
+        rows, notes = _find_rows(panel, columns, is_wanted)
         values = np.full((len(panel), known.ahead, len(names)), np.nan)
         for k, name in enumerate(names):
             column, cells = read_covariate(columns, name, known.columns[places[k]])
@@ -76,7 +77,7 @@ def with_future(panel: Panel, future: Table | None, steps: int | Ticks) -> Panel
                 problem = f"the cell is empty, expected {what} in each row of the horizon"
                 raise columns.error("missing-covariate", problem, int(rows[missing].min()), name)
             check_size(columns, name, cells, rows)
-            values[:, :most, k][is_asked] = cells[rows]
+            values[:, :most, k][is_wanted] = cells[rows]
             unseen = np.unique(rows[cells[rows] == UNKNOWN]) if column.categories else rows[:0]
             if count := len(unseen):
                 text = f"{quoted(name)} has categories that fit has not seen in "
@@ -88,38 +89,38 @@ def with_future(panel: Panel, future: Table | None, steps: int | Ticks) -> Panel
 
 
 def _complete(
-    panel: Panel, known: Covariates, names: list[str], places: list[int], is_asked: Flags
+    panel: Panel, known: Covariates, names: list[str], places: list[int], is_wanted: Flags
 ) -> Panel:
-    """The panel, if it has the covariates of role futr in the rows asked for (N, steps)."""
-    steps = is_asked.shape[1]
+    """Returns the panel. Raises DataError if it lacks covariates in wanted rows (N, steps)."""
+    steps = is_wanted.shape[1]
     ahead = known.values[known.ahead_rows(panel.offsets)[:, :steps]][:, :, places]
-    gone = np.isnan(ahead).any(axis=2) & is_asked
+    gone = np.isnan(ahead).any(axis=2) & is_wanted
     if not gone.any():
         return panel
     wanted, columns = plural(steps, "row"), ", ".join(map(quoted, names))
     problem = f"pass the {wanted} after each series, with {columns}"
-    if not np.array_equal(gone, is_asked):
+    if not np.array_equal(gone, is_wanted):
         k, step = (int(place) for place in np.argwhere(gone)[0])
         problem += f"; the data lacks {int(gone.sum()):,} of these rows, first "
         problem += f"row {step + 1} after series {quoted(str(panel.ids[k]))}"
     raise DataError("option", problem, argument=ARGUMENT)
 
 
-def _find_rows(panel: Panel, columns: Columns, is_asked: Flags) -> tuple[Ticks, list[Note]]:
-    """The row of the table for each row that is asked for (R,), and notes on other ids.
+def _find_rows(panel: Panel, columns: Columns, is_wanted: Flags) -> tuple[Ticks, list[Note]]:
+    """Returns the table's row for each wanted row after the series (R,), and notes on other ids.
 
-    `is_asked` (N, steps) says which rows after each series these are.
+    `is_wanted` (N, steps) marks these rows.
     """
     times = _times(panel, columns)
-    wanted = panel.future(is_asked.shape[1])
+    wanted = panel.future(is_wanted.shape[1])
     moments = np.unique(wanted)
     rank = np.minimum(np.searchsorted(moments, times.ticks), len(moments) - 1)
-    near = np.flatnonzero(moments[rank] == times.ticks)  # rows of other times are passed over
+    near = np.flatnonzero(moments[rank] == times.ticks)  # rows of other times are ignored
     series, notes = _series(panel, columns)
     if series is None:  # each row holds for all series
         near, codes = np.tile(near, len(panel)), np.repeat(np.arange(len(panel)), len(near))
     else:
-        codes = series[near]  # that of other series, -1, is in no row that is looked for
+        codes = series[near]  # -1, for other series, is in no wanted row
     keys = codes * len(moments) + rank[near]
     order = np.argsort(keys, kind="stable")
     near, keys = near[order], keys[order]
@@ -127,16 +128,16 @@ def _find_rows(panel: Panel, columns: Columns, is_asked: Flags) -> tuple[Ticks, 
     place = np.searchsorted(keys, grid)
     asked = _Asked(panel, columns, times, wanted)
     if len(keys) == 0:
-        raise asked.missing(is_asked)
+        raise asked.missing(is_wanted)
     found = np.minimum(place, len(keys) - 1)
-    gone = (keys[found] != grid) & is_asked
+    gone = (keys[found] != grid) & is_wanted
     if gone.any():
         raise asked.missing(gone)
     again = np.minimum(found + 1, len(keys) - 1)
-    double = (again > found) & (keys[again] == grid) & is_asked
+    double = (again > found) & (keys[again] == grid) & is_wanted
     if double.any():
         raise asked.twice(double, near[found], near[again])
-    return near[found][is_asked], notes
+    return near[found][is_wanted], notes
 
 
 @dataclass(frozen=True)
@@ -153,7 +154,7 @@ class _Asked:
         return f"series {quoted(str(self.panel.ids[k]))} at {when}"
 
     def missing(self, gone: np.ndarray) -> DataError:
-        """The error for rows that the table has not."""
+        """Returns the error for rows that the table lacks."""
         k, step = (int(place) for place in np.argwhere(gone)[0])
         steps, count = self.wanted.shape[1], int(gone.sum())
         more = f" and {count - 1:,} more" if count > 1 else ""
@@ -165,7 +166,7 @@ class _Asked:
         return DataError("missing-row", problem, column=self.panel.form.time_col)
 
     def twice(self, double: np.ndarray, rows: Ticks, again: Ticks) -> DataError:
-        """The error for rows (N, steps) that stand in the table another time."""
+        """Returns the error for rows (N, steps) that occur twice in the table."""
         k, step = (int(place) for place in np.argwhere(double)[0])
         first, second = int(rows[k, step]), int(again[k, step])
         problem = f"{self._row(k, step)} occurs twice, here and in {self.columns.place(first)}"
@@ -176,7 +177,7 @@ class _Asked:
 
 
 def _series(panel: Panel, columns: Columns) -> tuple[Ticks | None, list[Note]]:
-    """The series of each row (rows,), -1 for one that the panel has not; None without ids."""
+    """Returns the series of each row (rows,), -1 for one that the panel lacks; None without ids."""
     id_col = panel.form.id_col
     if id_col not in columns.names:
         return None, []
@@ -193,7 +194,7 @@ def _series(panel: Panel, columns: Columns) -> tuple[Ticks | None, list[Note]]:
 
 
 def _times(panel: Panel, columns: Columns) -> Times:
-    """The times of a table, of the kind that the panel has."""
+    """Returns the times of a table. Raises DataError for another kind than the panel's."""
     name, style = panel.form.time_col, panel.form.style
     orders = {DAY_FIRST: True, MONTH_FIRST: False}
     kind = "" if style is None else style.kind
@@ -213,8 +214,8 @@ def _times(panel: Panel, columns: Columns) -> Times:
         raise columns.error("other-times", problem, 0, name)
     on_clock = panel.zone is None and panel.frequency.unit in CALENDAR
     if on_clock and style is not None and times.zone is not None and times.style is not None:
-        # Text of days with several distances from UTC was read on the local clock; a horizon may
-        # have just one of them.
+        # Text of days with several offsets from UTC was read on the local clock; a horizon may have
+        # just one of them.
         local = clock_of(times.zone, times.ticks).to_local(times.ticks)
         return replace(times, ticks=local, zone=None)
     if (times.zone is None) != (panel.zone is None):

@@ -209,18 +209,17 @@ class Panel:
         return ticks
 
     def rows_to(self, times: Ticks) -> Ticks:
-        """How many rows after the last one of each series a time lies, the inverse of `times`.
+        """Returns how many rows after the last one of each series times are: inverts `times`.
 
         Parameters
         ----------
         times : array (N, k)
-            Times as `last` counts them, k for each series.
+            k times for each series, in the unit of `last`.
 
         Returns
         -------
         array (N, k)
-            The row at each time, as the argument `ahead` of `times` counts them; of a time between
-            two rows the earlier one.
+            The row at each time, as `ahead` in `times`; the earlier row for a time between two.
         """
         unit, clock = self.frequency.unit, times.ravel()
         if self.zone is not None and unit in CALENDAR and len(clock):
