@@ -197,7 +197,7 @@ def test_evaluate_forecasts_each_window_from_its_end() -> None:
     assert len(found) == 3
 
 
-def test_sktime_need_not_remember_data() -> None:
+def test_forecasts_work_without_remembered_data() -> None:
     y = monthly(2).set_index(["unique_id", "ds"])
     wanted = MemattnForecaster(**OPTIONS).set_config(remember_data=True).fit(y, fh=[1, 2])
     found = MemattnForecaster(**OPTIONS).fit(y, fh=[1, 2])
