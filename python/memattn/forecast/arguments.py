@@ -11,6 +11,7 @@ from difflib import get_close_matches
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from memattn.errors import DataError, refused
 from memattn.forecast.data.bad_series import RAISE, check_on_bad
@@ -32,6 +33,7 @@ WHOLE_NUMBERS = {
 }
 EXOG = ("futr_exog_list", "hist_exog_list", "stat_exog_list")  # known ahead, in the past, constant
 Levels: TypeAlias = float | Iterable[float] | None
+Steps: TypeAlias = int | npt.NDArray[np.int64]
 Init = TypeVar("Init", bound=Callable[..., None])
 
 
@@ -230,6 +232,17 @@ def whole_number(
     if not smallest <= value <= largest:
         raise refused(where, name, f"found {value}, expected {expected}")
     return int(value)
+
+
+def steps_ahead(where: str, h: object, horizon: int) -> Steps:
+    """Returns the steps ahead, or an array (N,) of them. Raises if one exceeds the horizon."""
+    if h is None:
+        return horizon
+    if not isinstance(h, np.ndarray) or h.ndim != 1 or not len(h):
+        return whole_number(where, "h", h, 1, horizon)
+    for one in (h.min(), h.max()):
+        whole_number(where, "h", one, 1, horizon)
+    return h.astype(np.int64)
 
 
 def check_val_size(where: str, val_size: object, horizon: int) -> None:

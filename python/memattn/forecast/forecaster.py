@@ -15,9 +15,21 @@ from typing import TYPE_CHECKING, Any
 
 from memattn.errors import refused
 from memattn.files import check_writable
-from memattn.forecast.arguments import Levels, check_val_size, checked_levels, whole_number
+from memattn.forecast.arguments import (
+    Levels,
+    Steps,
+    check_val_size,
+    checked_levels,
+    steps_ahead,
+)
 from memattn.forecast.backtest import backtest
-from memattn.forecast.data.frames import MODEL, Forecasts, cross_validation_frame, forecast_frame
+from memattn.forecast.data.frames import (
+    MODEL,
+    Forecasts,
+    cross_validation_frame,
+    first,
+    forecast_frame,
+)
 from memattn.forecast.data.panel import Data, Table
 from memattn.forecast.data.table_files import kind_of_file
 from memattn.forecast.data.windows import last_windows
@@ -321,15 +333,19 @@ class Forecaster(ForecasterEngines):
         X_df: Table | None = None,  # noqa: N803 - nixtla's name
         static_df: Table | None = None,
         level: Levels = None,
-        h: int | None = None,
+        h: Steps | None = None,
         precision: Precision = "float32",
     ) -> Forecasts:
-        """Return the forecasts of `predict` as arrays (N, h) for N series."""
+        """Return the forecasts of `predict` as arrays (N, h) for N series.
+
+        `h` may be an array (N,), the steps ahead of each series in the order of `panel`; `X_df`
+        needs no more rows than these, and later forecasts are NaN.
+        """
         where = "Forecaster.predict"
         fitted = self._state("predict") if data is not None else self._state_with_series("predict")
         levels = checked_levels(where, level)
         rounding = checked_precision(precision, where)
-        steps = self.horizon if h is None else whole_number(where, "h", h, 1, self.horizon)
+        steps = steps_ahead(where, h, self.horizon)
         if isinstance(data, int | float | list | tuple):
             hint = f"pass level={data!r}" if data else "pass levels as level="
             raise TypeError(f"{where}: data: found {data!r}, expected series; {hint}")
@@ -338,11 +354,14 @@ class Forecaster(ForecasterEngines):
             panel = self._panel_like_fit(where, data, static_df=static_df)
         elif static_df is not None:
             raise refused(where, "static_df", "needs data; fit() has the table of its own series")
+        if not isinstance(steps, int) and len(steps) != len(panel):
+            problem = f"found {len(steps)} numbers, expected one for each of {len(panel)} series"
+            raise refused(where, "h", problem)
         panel = self._with_future(where, panel, X_df, steps)
         found = forecast(fitted.model, panel, last_windows(panel), rounding)
         ends = intervals_of(where, fitted, found, levels)
-        first = {one: (low[:, :steps], high[:, :steps]) for one, (low, high) in ends.items()}
-        return Forecasts(panel, found.points[:, :steps], first)
+        bounds = {one: (first(low, steps), first(high, steps)) for one, (low, high) in ends.items()}
+        return Forecasts(panel, first(found.points, steps), bounds)
 
     def fitted(self) -> Any:
         """Forecast every known row from the rows before it, one step ahead.

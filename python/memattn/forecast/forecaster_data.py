@@ -156,7 +156,9 @@ class ForecasterData(ForecasterState):
         prior, why_not = prior_of(where, self.prior, panel.season, panel.frequency)
         return decided(settings, prior, why_not, self), prior
 
-    def _with_future(self, where: str, panel: Panel, future: Table | None, steps: int) -> Panel:
+    def _with_future(
+        self, where: str, panel: Panel, future: Table | None, steps: int | Ticks
+    ) -> Panel:
         """Return the panel with the known covariates of the next `steps` rows."""
         if future is not None and not self.futr_exog_list:
             problem = "needs futr_exog_list, which names its columns"

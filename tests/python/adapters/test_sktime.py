@@ -115,9 +115,10 @@ def test_update_moves_the_forecasts(remembers: bool) -> None:
         return found.fit(early.set_index(["unique_id", "ds"]), fh=[1, 2])
 
     some = frame[frame.ds >= "2018-06-01"]
-    some = some.assign(y=some.y + (some.ds < "2018-10-01"))  # known rows keep their first values
+    some = some.assign(y=some.y + (some.ds < "2018-10-01"))  # a later value counts
     found = fitted().update(some.set_index(["unique_id", "ds"]), update_params=False)
-    wanted = first.predict(frame).set_index(["unique_id", "ds"]).memattn
+    revised = pd.concat([frame[frame.ds < "2018-06-01"], some])
+    wanted = first.predict(revised).set_index(["unique_id", "ds"]).memattn
     options = {"check_names": False, "check_exact": True, "check_freq": False}
     pd.testing.assert_series_equal(found.predict().y, wanted, **options)
     again = fitted().update(y, update_params=True)
@@ -136,7 +137,7 @@ def test_update_accepts_covariates() -> None:
     expected = Forecaster(4, futr_exog_list=["b", "a"], **OPTIONS).fit(frame[:50])
     wanted = expected.predict(frame[:55], X_df=frame[55:59]).memattn
     found.update(late[48:57], X=x[48:57][["a", "b"]], update_params=False)
-    with pytest.raises(ValueError, match="horizon of 6"):
+    with pytest.raises(ValueError, match=r"6 rows after the last value .* horizon of 4"):
         found.predict(X=x[57:])
     found.update(late[48:55], X=x[48:55], update_params=False)
     np.testing.assert_array_equal(found.predict(X=x[55:59]), wanted)
@@ -171,11 +172,11 @@ def test_update_adds_rows_without_values_and_new_series() -> None:
     found = MemattnForecaster(**OPTIONS).fit(some.set_index(["unique_id", "ds"]), fh=[1])
     gone = (frame.unique_id == "s0") & (frame.ds >= "2018-12-01")
     later = frame.assign(y=frame.y.mask(gone))
-    with pytest.raises(ValueError, match="'s0' has no value in its last 1 row;"):
+    with pytest.raises(ValueError, match="2 rows after the last value of series 's0'"):
         found.update(later.set_index(["unique_id", "ds"]), update_params=False).predict()
     found = MemattnForecaster(**OPTIONS).fit(some.set_index(["unique_id", "ds"]), fh=[1, 2])
     found.update(later.set_index(["unique_id", "ds"]), update_params=False)
-    with pytest.raises(ValueError, match="cut these rows off, or fit again"):
+    with pytest.raises(ValueError, match="cut off rows without a value, or fit again"):
         found.predict()
     found.update(frame[gone].set_index(["unique_id", "ds"]), update_params=False)
     wanted = Forecaster(2, **OPTIONS).fit(some).predict(frame).memattn
@@ -198,11 +199,57 @@ def test_evaluate_forecasts_each_window_from_its_end() -> None:
 
 def test_forecasts_work_without_remembered_data() -> None:
     y = monthly(2).set_index(["unique_id", "ds"])
-    wanted = MemattnForecaster(**OPTIONS).fit(y, fh=[1, 2])
-    found = MemattnForecaster(**OPTIONS).set_config(remember_data=False).fit(y, fh=[1, 2])
+    wanted = MemattnForecaster(**OPTIONS).set_config(remember_data=True).fit(y, fh=[1, 2])
+    found = MemattnForecaster(**OPTIONS).fit(y, fh=[1, 2])
+    assert found.get_config()["remember_data"] is False
     pd.testing.assert_frame_equal(found.predict(), wanted.predict())
     bounds = found.predict_interval(coverage=0.8)
     pd.testing.assert_frame_equal(bounds, wanted.predict_interval(coverage=0.8))
+
+
+def test_quantiles_are_the_bounds_of_intervals() -> None:
+    frame = monthly(2)
+    found = MemattnForecaster(**OPTIONS).fit(frame.set_index(["unique_id", "ds"]), fh=[2])
+    found = found.predict_quantiles(alpha=[0.9, 0.5, 0.1, 0.499])["y"]
+    table = Forecaster(2, **OPTIONS).fit(frame).predict(level=80)[1::2]
+    wanted = ["memattn-hi-80", "memattn", "memattn-lo-80", "memattn"]
+    np.testing.assert_array_equal(found, table[wanted])
+
+
+def test_a_hierarchy_trains_one_model() -> None:
+    frame = monthly(3)
+    regions = frame.unique_id.map({"s0": "b", "s1": "a", "s2": "a"})
+    y = frame.assign(region=regions).set_index(["region", "unique_id", "ds"]).sort_index()
+    found = MemattnForecaster(**OPTIONS).fit(y, fh=[1, 2]).predict().y
+    names = regions.map("('{}', '".format) + frame.unique_id + "')"
+    expected = Forecaster(2, **OPTIONS).fit(frame.assign(unique_id=names)).predict()
+    np.testing.assert_array_equal(found, expected.memattn)
+    assert list(found.index[::2].droplevel(2)) == [("a", "s1"), ("a", "s2"), ("b", "s0")]
+
+
+@pytest.mark.parametrize("zone", [None, "Europe/Oslo"])
+def test_a_hole_in_all_series_moves_no_forecast(zone: str | None) -> None:
+    frame = monthly(3)
+    gone = (frame.unique_id == "s1") & (frame.ds >= "2018-06-01")
+    frame["ds"] = frame.ds.dt.tz_localize(zone)
+    frame = frame[~gone & ~frame.ds.dt.strftime("%Y-%m").isin(["2018-07", "2018-10"])]
+    found = MemattnForecaster(**OPTIONS).fit(frame.set_index(["unique_id", "ds"]), fh=[1, 2])
+    expected = Forecaster(9, **OPTIONS).fit(frame).predict().set_index(["unique_id", "ds"])
+    options = {"check_names": False, "check_exact": True, "check_freq": False}
+    wanted = expected.loc[found.predict().index].memattn
+    pd.testing.assert_series_equal(found.predict().y, wanted, **options)
+    assert str(found.predict().y["s1"].index[0])[:7] == "2019-01"
+
+
+def test_times_that_a_series_does_not_have() -> None:
+    frame = monthly(1).assign(ds=np.arange(0, 96, 2))
+    found = MemattnForecaster(**OPTIONS).fit(frame.set_index(["unique_id", "ds"]), fh=[2, 4])
+    expected = Forecaster(2, **OPTIONS).fit(frame).predict().memattn
+    np.testing.assert_array_equal(found.predict().y, expected)
+    with pytest.raises(ValueError, match="no row at 95, since it has one every 2 steps"):
+        MemattnForecaster(**OPTIONS).fit(frame.set_index(["unique_id", "ds"]), fh=[1])
+    one = MemattnForecaster(freq="MS", **OPTIONS).fit(monthly(1).set_index("ds").y[:1], fh=[1])
+    assert str(one.predict().index[0])[:7] == "2015-02"
 
 
 def test_columns_of_x_are_matched_by_name() -> None:

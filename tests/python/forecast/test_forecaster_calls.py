@@ -38,6 +38,26 @@ def test_predict_with_h_returns_the_first_steps(fitted: Forecaster, frame: pd.Da
             fitted.predict(levels)  # type: ignore[arg-type]
 
 
+def test_each_series_may_have_steps_of_its_own(fitted: Forecaster, frame: pd.DataFrame) -> None:
+    panel = fitted.panel(frame)
+    steps = np.arange(len(panel)) % fitted.horizon + 1
+    found, every = fitted.forecasts(frame, h=steps, level=80), fitted.forecasts(frame, level=80)
+    most = int(steps.max())
+    pairs = [
+        (found.values, every.values),
+        *zip(found.intervals[80], every.intervals[80], strict=True),
+    ]
+    for some, whole in pairs:
+        wanted = np.where(np.arange(most) < steps[:, None], whole[:, :most], np.nan)
+        np.testing.assert_array_equal(some, wanted)
+    with pytest.raises(ValueError, match=f"found 1 numbers, expected one for each of {len(panel)}"):
+        fitted.forecasts(frame, h=steps[:1])
+    with pytest.raises(ValueError, match="found 0, expected a whole number from 1"):
+        fitted.forecasts(frame, h=steps - 1)
+    with pytest.raises(TypeError, match="h: found"):
+        fitted.forecasts(frame, h=steps.astype(float))
+
+
 @pytest.mark.parametrize("library", LIBRARIES)
 def test_the_alias_names_the_column_in_all_tables(library: str) -> None:
     table = as_library(library, monthly(2))

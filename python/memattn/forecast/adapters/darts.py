@@ -6,63 +6,80 @@
 
 from __future__ import annotations
 
+import copy
+from collections import Counter
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from darts import TimeSeries
 from darts.models.forecasting.forecasting_model import GlobalForecastingModel
+from darts.utils.likelihood_models.base import Likelihood, LikelihoodType, quantile_names
+from darts.utils.serialization import add_safe_globals
+from darts.utils.ts_utils import series2seq
 
-from memattn.forecast.adapters._late_values import forecasts_after_rows, rows_without_value
+from memattn.forecast.adapters._rows import ID, TARGET, TIME, forecasts_of_rows, levels_of
+from memattn.forecast.arguments import whole_number
 from memattn.forecast.forecaster import Forecaster
+from memattn.forecast.forecaster_file import without_series
 
-ID, TIME, TARGET = "unique_id", "ds", "y"  # of the tables that Forecaster gets
-Lags = tuple[int, int, int | None, int | None, int | None, int | None, int]
-Given = Sequence[TimeSeries] | None
+WHERE = "MemattnModel"
+QUANTILES = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)  # the default of Darts' models
+EXOG = ("futr_exog_list", "hist_exog_list", "stat_exog_list")
+FIRST = 8  # values at the beginning of a series that are part of its key
 
 
 class MemattnModel(GlobalForecastingModel):  # type: ignore[misc]  # mypy has no types of Darts here
     """`memattn.forecast.Forecaster` for Darts.
 
-    One model is trained on all series, each component of a multivariate series by itself. With
-    ``predict_likelihood_parameters=True``, `predict` gives calibrated quantiles.
+    One model is trained on all series, each component of a multivariate series by itself.
+    ``predict_likelihood_parameters=True`` gives calibrated quantiles, and ``num_samples`` draws
+    samples between them, for each step by itself.
 
     Parameters
     ----------
     output_chunk_length : int
-        The longest horizon; `predict` refuses a larger ``n``.
+        The horizon. Beyond it, `predict` forecasts from its own forecasts.
     input_chunk_length : int
         Rows of a series that `historical_forecasts` waits for before the first forecast.
-    quantiles : sequence of float, optional
-        Those that ``predict_likelihood_parameters=True`` gives. Default: 0.1, 0.5 and 0.9.
-    season, members, loss, seed, steps, prior
-        As in `memattn.forecast.Forecaster`.
+    quantiles : sequence of float
+        The quantiles of `predict`, between 0 and 1.
+    use_static_covariates : bool
+        Whether to use the static covariates of the series: numbers, booleans or text.
+    add_encoders : dict, optional
+        As in the models of Darts.
+    **options
+        Of `memattn.forecast.Forecaster`, such as ``members=10``.
     """
+
+    supports_multivariate = supports_past_covariates = supports_future_covariates = True
+    supports_static_covariates = supports_probabilistic_prediction = True
+    supports_sample_weight = supports_optimized_historical_forecasts = False
+    min_train_samples = 1
 
     def __init__(
         self,
         output_chunk_length: int,
         input_chunk_length: int = 24,
-        quantiles: Sequence[float] | None = None,
-        season: int | None = None,
-        members: int = 1,
-        loss: str | None = None,
-        seed: int = 0,
-        steps: int | None = None,
-        prior: str | None = "auto",
+        quantiles: Sequence[float] = QUANTILES,
+        use_static_covariates: bool = True,
         add_encoders: dict[str, Any] | None = None,
+        **options: Any,
     ) -> None:
         super().__init__(add_encoders=add_encoders)
         self._horizon, self._rows = output_chunk_length, input_chunk_length
-        self._quantiles = (0.1, 0.5, 0.9) if quantiles is None else tuple(quantiles)
-        if len({round(one, 9) for one in self._quantiles}) < len(self._quantiles):
-            problem = f"found {list(self._quantiles)}, expected each quantile once"
-            raise ValueError(f"MemattnModel: quantiles: {problem}")
-        self._options: dict[str, Any] = {"season": season, "members": members, "loss": loss}
-        self._options |= {"seed": seed, "steps": steps, "prior": prior}
-        self._forecaster: Forecaster | None = None
+        self._considers_static_covariates = use_static_covariates
+        self._quantiles = sorted({round(one, 9) for one in quantiles})
+        if len(self._quantiles) < len(quantiles) or not all(0 < one < 1 for one in quantiles):
+            problem = f"found {list(quantiles)}, expected numbers between 0 and 1, each once"
+            raise ValueError(f"{WHERE}: quantiles: {problem}")
+        trained = {"level": levels_of(self._quantiles)} if options.get("loss") == "quantile" else {}
+        self._options = trained | options
+        self._forecaster = Forecaster(output_chunk_length, **self._options)  # checks them
+        self._names: dict[str, list[str]] = {}  # columns of covariates by option
+        self._known: dict[str, int] = {}  # ids of the components of fit by key
 
     def fit(
         self,
@@ -72,14 +89,18 @@ class MemattnModel(GlobalForecastingModel):  # type: ignore[misc]  # mypy has no
         verbose: bool | None = None,
     ) -> MemattnModel:
         """Train on one series or a sequence of them; the lengths of covariates are as in Darts."""
-        super().fit(series, past_covariates, future_covariates, verbose)
-        targets, past, future = map(_listed, (series, past_covariates, future_covariates))
-        assert targets is not None
-        table, _, names = _tables(targets, past, future, 0)
+        self.encoders, covariates = self.initialize_encoders(), (past_covariates, future_covariates)
+        if self.encoders.encoding_available:
+            covariates = self.generate_fit_encodings(series, *covariates)
+        super().fit(series, *covariates, verbose)
+        self._names, self._known = {}, {}
+        targets = series2seq(series)
+        table, _, late, keys = self._tables(targets, *map(series2seq, covariates))
         freq = None if targets[0].has_datetime_index else int(targets[0].freq)
-        horizon = self._horizon + int(_late(targets).max())
-        self._forecaster = Forecaster(horizon, freq=freq, **names, **self._options)
-        self._forecaster.fit(table)
+        options: dict[str, Any] = {"freq": freq} | self._names | self._options
+        self._forecaster = Forecaster(self._horizon + int(late.max()), **options)
+        self._forecaster.fit(table, progress=bool(verbose))
+        self._known = {key: number for number, key in enumerate(keys)}
         return self
 
     def predict(
@@ -92,71 +113,120 @@ class MemattnModel(GlobalForecastingModel):  # type: ignore[misc]  # mypy has no
         verbose: bool | None = None,
         predict_likelihood_parameters: bool = False,
         show_warnings: bool = True,
-        random_state: int | None = None,
+        random_state: Any = None,
     ) -> Any:
-        """The `n` steps after each series, at most `output_chunk_length`."""
+        """Forecast the `n` steps after each series: points, samples or quantiles."""
+        whole_number(f"{WHERE}.predict", "n", n, 1)
+        series = self.training_series if series is None else series
         if series is None:
-            series = self.training_series
-            past_covariates = past_covariates or self.past_covariate_series
-            future_covariates = future_covariates or self.future_covariate_series
-        super().predict(
-            n,
-            series,
-            past_covariates,
-            future_covariates,
-            num_samples,
-            verbose,
-            predict_likelihood_parameters,
-            show_warnings,
-            random_state,
-        )
-        if self._forecaster is None or series is None:
-            raise ValueError("MemattnModel.predict: found no series; pass those of fit again")
-        if n > self._horizon:
-            msg = f"found {n}, expected at most output_chunk_length={self._horizon}"
-            raise ValueError(f"MemattnModel.predict: n: {msg}")
-        targets, past, future = map(_listed, (series, past_covariates, future_covariates))
-        assert targets is not None
-        table, ahead, _ = _tables(targets, past, future, n)
-        wanted = self._quantiles if predict_likelihood_parameters else ()
-        levels = {one: round(abs(200 * one - 100), 9) for one in wanted}
-        found = forecasts_after_rows(
-            "MemattnModel.predict",
+            raise ValueError(f"{WHERE}.predict: series: found none, expected those to forecast")
+        targets, *covariates = map(series2seq, (series, past_covariates, future_covariates))
+        for k, one in enumerate((self.past_covariate_series, self.future_covariate_series)):
+            if covariates[k] is None and one is not None:
+                covariates[k] = [one] * len(targets)
+        if self.encoders.encoding_available:
+            covariates = self.generate_fit_predict_encodings(n, targets, *covariates)
+        how = verbose, predict_likelihood_parameters, show_warnings, random_state
+        super().predict(n, targets, *covariates, num_samples, *how)
+        if n <= self._horizon:
+            count = 0 if predict_likelihood_parameters else num_samples
+            found = self._forecasts(n, targets, covariates, count, random_state)
+        elif num_samples > 1:
+            problem = f"found {n}, but samples reach output_chunk_length={self._horizon} steps"
+            raise ValueError(f"{WHERE}.predict: n: {problem}; fit with a longer one")
+        else:
+            near = self._forecasts(self._horizon, targets, covariates, 1, None)
+            longer = [one.append(two) for one, two in zip(targets, near, strict=True)]
+            past, future = covariates
+            rest = self.predict(n - self._horizon, longer, past, future, show_warnings=False)
+            found = [one.append(two) for one, two in zip(near, rest, strict=True)]
+        return found[0] if isinstance(series, TimeSeries) else found
+
+    def _forecasts(self, n: int, targets: Any, covariates: Any, samples: int, seed: Any) -> Any:
+        """Forecast n steps: with 1 sample the points, with 0 the quantiles."""
+        table, plan, late, _ = self._tables(targets, *covariates)
+        order = np.argsort(table[ID].unique())  # the panel's series among the components
+        ahead = late[order, None] + np.arange(1, n + 1)
+        found = forecasts_of_rows(
+            f"{WHERE}.predict",
             self._forecaster,
             self._forecaster.panel(table),
-            _late(targets),
-            n,
-            level=sorted({level for level in levels.values() if level}),
-            X_df=ahead,
+            ahead,
+            quantiles=() if samples == 1 else self._quantiles,
+            X_df=plan,
         )
-        values = [found.values]
-        if wanted:
-            ends = [found.intervals.get(level) for level in levels.values()]
-            pairs = zip(wanted, ends, strict=True)
-            values = [found.values if one is None else one[int(q > 0.5)] for q, one in pairs]
-        cut = np.cumsum([0, *(one.width for one in targets)])
-        made = [
-            _series(one, np.stack([value[a:b] for value in values], axis=-1), wanted)
-            for one, a, b in zip(targets, cut[:-1], cut[1:], strict=True)
-        ]
-        return made[0] if isinstance(series, TimeSeries) else made
+        values = found.values[:, :, None] if samples == 1 else found.quantiles
+        if samples > 1:
+            rng, flat = np.random.default_rng(seed), values.reshape(-1, len(self._quantiles))
+            drawn = [np.interp(rng.random(samples), self._quantiles, one) for one in flat]
+            values = np.reshape(drawn, (*ahead.shape, samples))
+        parts = np.split(values[np.argsort(order)], np.cumsum([one.width for one in targets])[:-1])
+        made = []
+        for one, part in zip(targets, parts, strict=True):
+            values, names = part.swapaxes(0, 1), None
+            if samples == 0:
+                values, names = values.reshape(n, -1), self.likelihood.component_names(one)
+            made.append(self._build_forecast_series(values, one, names, samples > 0, samples > 0))
+        return made
+
+    def _tables(self, targets: Any, past: Any, future: Any) -> tuple[Any, Any, Any, list[str]]:
+        """Return tables of the rows of all components and of their future covariates.
+
+        Also return the number of rows without a value at the end of each component, and a key by
+        which to know it again.
+        """
+        for role, given in (("past", past), ("future", future)):
+            if given is not None and len(given) != len(targets):
+                problem = f"found {len(given)} series, expected one for each of {len(targets)}"
+                raise ValueError(f"{WHERE}: {role}_covariates: {problem}")
+        known, seen, rows, plan, late = dict(self._known), Counter[str](), [], [], []
+        keys: list[str] = []
+        for k, one in enumerate(targets):
+            static = one.static_covariates if self.uses_static_covariates else None
+            static = pd.DataFrame() if static is None else static.add_prefix("static ")
+            behind, coming = _frame("past", past, k), _frame("future", future, k)
+            names = dict(zip(EXOG, map(sorted, (coming, behind, static)), strict=True))
+            self._names = self._names or names
+            if names != self._names:
+                columns, expected = ([*chain(*some.values())] for some in (names, self._names))
+                problem = f"found {columns} with series {k}, expected {expected} as in fit"
+                raise ValueError(f"{WHERE}: covariates: {problem}")
+            table = pd.DataFrame(index=one.time_index).join([behind, coming])
+            for component, y in enumerate(one.values().T):
+                first = f"{one.start_time()} {y[~np.isnan(y)][:FIRST].tolist()}"
+                seen[first] += 1
+                keys.append(f"{first} {seen[first]}")
+                number = {ID: known.pop(keys[-1], len(self._known) + len(keys) - 1)}
+                own = static.iloc[component % len(static)].to_dict() if len(static) else {}
+                rows.append(table.assign(**own, **number, **{TARGET: y}))
+                plan.append(coming.assign(**number))
+                late.append(np.isnan(y)[::-1].argmin())
+        rows, plan = (pd.concat(some).rename_axis(TIME).reset_index() for some in (rows, plan))
+        return rows, plan if future else None, np.array(late), keys
+
+    def _clean(self) -> Any:
+        found = super()._clean()
+        found._known, found._forecaster = {}, copy.copy(self._forecaster)
+        if self._fit_called:
+            found._forecaster._fitted = without_series(self._forecaster._state("save"))
+        return found
+
+    @property
+    def likelihood(self) -> Likelihood:
+        """The quantiles."""
+        return Likelihood(LikelihoodType.Quantile, quantile_names(self._quantiles))
 
     @property
     def output_chunk_length(self) -> int:
-        """The longest horizon."""
+        """The horizon."""
         return self._horizon
 
     @property
-    def extreme_lags(self) -> Lags:
-        """What Darts has to know of the rows that a forecast needs."""
+    def extreme_lags(self) -> tuple[int | None, ...]:
+        """The first and the last row that a forecast needs, counted from its first step."""
         past = (-self._rows, -1) if self.uses_past_covariates else (None, None)
         future = (-self._rows, self._horizon - 1) if self.uses_future_covariates else (None, None)
         return (-self._rows, self._horizon - 1, *past, *future, 0)
-
-    @property
-    def min_train_samples(self) -> int:
-        """How many windows a training needs: any length will do."""
-        return 1
 
     @property
     def _target_window_lengths(self) -> tuple[int, int]:
@@ -166,73 +236,13 @@ class MemattnModel(GlobalForecastingModel):  # type: ignore[misc]  # mypy has no
     def _model_encoder_settings(self) -> tuple[Any, ...]:
         return self._rows, self._horizon, True, True, None, None
 
-    @property
-    def supports_multivariate(self) -> bool:
-        """Each component is forecast by itself."""
-        return True
 
-    @property
-    def supports_likelihood_parameter_prediction(self) -> bool:
-        """Quantiles are there."""
-        return True
-
-    @property
-    def supports_optimized_historical_forecasts(self) -> bool:
-        """Darts calls `predict` for each cutoff."""
-        return False
-
-    @property
-    def supports_sample_weight(self) -> bool:
-        """There are none."""
-        return False
+def _frame(role: str, given: Any, k: int) -> pd.DataFrame:
+    """Returns the covariates of series k, named by number since their names may differ."""
+    if not given:
+        return pd.DataFrame()
+    names = [f"{role} {component}" for component in range(given[k].width)]
+    return pd.DataFrame(given[k].values(), given[k].time_index, names)
 
 
-def _listed(series: Any) -> Given:
-    return [series] if isinstance(series, TimeSeries) else series
-
-
-def _tables(
-    targets: Sequence[TimeSeries], past: Given, future: Given, ahead: int
-) -> tuple[pd.DataFrame, pd.DataFrame | None, dict[str, Any]]:
-    """The rows of all components, the rows after them, and the names of the covariates."""
-    names: dict[str, list[str]] = {"hist_exog_list": [], "futr_exog_list": []}
-    rows, after, ids = [], [], 0
-    for k, one in enumerate(targets):
-        known = pd.DataFrame({TIME: one.time_index})
-        last = one.end_time() + np.arange(1, ahead + 1) * one.freq if ahead else []
-        coming = pd.DataFrame({TIME: list(last)}, columns=[TIME])
-        for role, given in (("hist_exog_list", past), ("futr_exog_list", future)):
-            if given is None:
-                continue
-            columns = [f"{role[:4]}{c}" for c in range(given[k].width)]
-            names[role] = columns
-            table = pd.DataFrame(given[k].values(), index=given[k].time_index, columns=columns)
-            known = known.join(table, on=TIME)
-            if role.startswith("futr"):
-                coming = coming.join(table, on=TIME)
-        for component in range(one.width):
-            y = one.values()[:, component]
-            rows.append(known.assign(**{ID: ids, TARGET: y}))
-            late = known[len(known) - rows_without_value(y) :][list(coming.columns)]
-            some = pd.concat([late, coming]) if len(late) else coming
-            after.append(some.assign(**{ID: ids}))
-            ids += 1
-    has_future = bool(names["futr_exog_list"]) and ahead
-    return pd.concat(rows), pd.concat(after) if has_future else None, names
-
-
-def _late(targets: Sequence[TimeSeries]) -> npt.NDArray[np.int64]:
-    """How many rows of each component come after its last value."""
-    return np.array([rows_without_value(y) for one in targets for y in one.values().T])
-
-
-def _series(
-    target: TimeSeries, values: npt.NDArray[np.float64], quantiles: Sequence[float]
-) -> TimeSeries:
-    """Forecasts (components, n, quantiles) as what comes after a series."""
-    columns = list(target.components)
-    if quantiles:
-        columns = [f"{name}_q{one:.3f}" for name in columns for one in quantiles]
-    times = target.append_values(np.zeros((values.shape[1], target.width))).time_index
-    flat = values.transpose(1, 0, 2).reshape(values.shape[1], -1)
-    return TimeSeries.from_times_and_values(times[-len(flat) :], flat, target.freq, columns=columns)
+add_safe_globals([MemattnModel, Forecaster])  # load() takes them; their state holds no code

@@ -10,11 +10,12 @@ from typing import Any
 
 import fev
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from memattn.forecast.adapters._late_values import forecasts_after_rows
+from memattn.forecast.adapters._rows import ID, TIME, forecasts_of_rows, panel_of_values, rows_to
 from memattn.forecast.forecaster import Forecaster
+
+WHERE = "MemattnModel"
 
 
 class MemattnModel(fev.ForecastingModel):  # type: ignore[misc]  # mypy has no types of fev here
@@ -41,46 +42,31 @@ class MemattnModel(fev.ForecastingModel):  # type: ignore[misc]  # mypy has no t
 
     def _forecast(self, task: fev.Task, window: fev.EvaluationWindow) -> Any:
         past, future, static = fev.convert_input_data(window, "nixtla", as_univariate=True)
-        known, hist = list(task.known_dynamic_columns), list(task.past_dynamic_columns)
-        options = {"season": task.seasonality, **self._options}
+        known = list(task.known_dynamic_columns)
+        options = {"season": task.seasonality, **self._options, "futr_exog_list": known}
+        options["hist_exog_list"] = list(task.past_dynamic_columns)
+        options["stat_exog_list"] = list(task.static_columns)
         # The task's horizon begins after the last row of each series, which may have no value.
-        ends = past.ds.where(past.y.notna()).groupby(past.unique_id).transform("max")
-        after = past.ds > ends
-        late = after.groupby(past.unique_id).sum()
-        forecaster = Forecaster(
-            task.horizon + int(late.max()),
-            futr_exog_list=known,
-            hist_exog_list=hist,
-            stat_exog_list=list(task.static_columns),
-            **options,
-        )
+        panel = panel_of_values(past, options.get("freq"))
+        times = future.set_index(ID)[TIME].loc[panel.ids.tolist()]
+        ahead = rows_to(WHERE, panel, pd.DatetimeIndex(times), task.horizon)
+        forecaster = Forecaster(int(ahead.max()), **options)
         with self._record_training_time():
-            forecaster.fit(past, static_df=static if task.static_columns else None)
-        columns = ["unique_id", "ds", *known]
-        levels = {q: round(abs(200 * q - 100), 9) for q in task.quantile_levels}
+            forecaster.fit(past, static_df=static)
         with self._record_inference_time():
-            panel = forecaster._state_with_series("predict").panel
-            found = forecasts_after_rows(
-                "MemattnModel",
+            found = forecasts_of_rows(
+                WHERE,
                 forecaster,
-                panel,
-                late[panel.ids].to_numpy(),
-                task.horizon,
-                level=sorted({level for level in levels.values() if level}),
-                X_df=pd.concat([past[after], future])[columns] if known else None,
+                forecaster.panel(past, static_df=static),
+                ahead,
+                quantiles=task.quantile_levels,
+                X_df=pd.concat([past, future])[[ID, TIME, *known]] if known else None,
             )
-        taken = {"predictions": found.values}
-        for q, level in levels.items():
-            ends = found.intervals.get(level)
-            bound = found.values if ends is None else ends[int(q > 0.5)]
-            taken[str(q)] = np.where(np.isfinite(bound), bound, found.values)
-        places = {name: k for k, name in enumerate(panel.ids.tolist())}
-        rows = [places[name] for name in past["unique_id"].drop_duplicates()]
+        finite = np.where(np.isfinite(found.quantiles), found.quantiles, found.values[:, :, None])
+        names = ["predictions", *map(str, task.quantile_levels)]
+        every = np.concatenate([found.values[:, :, None], finite], axis=2)
+        places = pd.Index(panel.ids).get_indexer(past[ID].drop_duplicates())  # the task's order
         return fev.combine_univariate_predictions_to_multivariate(
-            _dataset(taken, rows), target_columns=task.target_columns
+            [dict(zip(names, every[k].T, strict=True)) for k in places],
+            target_columns=task.target_columns,
         )
-
-
-def _dataset(columns: dict[str, npt.NDArray[np.float64]], rows: list[int]) -> list[dict[str, Any]]:
-    """Returns a dict of column values for each series, in the order of `rows`."""
-    return [{name: values[row] for name, values in columns.items()} for row in rows]

@@ -47,6 +47,14 @@ class Forecasts:
     intervals: Intervals
 
 
+def first(values: Array, steps: int | Ticks) -> Array:
+    """Returns the first steps of forecasts (N, horizon); of each series with `steps` (N,)."""
+    if isinstance(steps, int):
+        return values[:, :steps]
+    most = int(steps.max())
+    return np.where(np.arange(most) < steps[:, None], values[:, :most], np.nan)
+
+
 def forecast_frame(
     panel: Panel,
     forecasts: Array,

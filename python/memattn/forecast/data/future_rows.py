@@ -14,7 +14,7 @@ from memattn.forecast.data.covariate_rows import check_size
 from memattn.forecast.data.covariates import FUTR, UNKNOWN, Covariates
 from memattn.forecast.data.frequency import CALENDAR, COUNTED
 from memattn.forecast.data.long_rows import Note, plural, say_time
-from memattn.forecast.data.series import Panel
+from memattn.forecast.data.series import Flags, Panel
 from memattn.forecast.data.sources import Table, opened
 from memattn.forecast.data.time_zones import Ticks, clock_of
 from memattn.forecast.data.times import DAY_FIRST, MONTH_FIRST, NO_TIME, NUMBERS, ticks_of
@@ -22,7 +22,7 @@ from memattn.forecast.data.times import DAY_FIRST, MONTH_FIRST, NO_TIME, NUMBERS
 ARGUMENT = "X_df"
 
 
-def with_future(panel: Panel, future: Table | None, steps: int) -> Panel:
+def with_future(panel: Panel, future: Table | None, steps: int | Ticks) -> Panel:
     """Returns the panel with covariates that are known over the next `steps` rows of each series.
 
     Parameters
@@ -33,7 +33,7 @@ def with_future(panel: Panel, future: Table | None, steps: int) -> Panel:
         Rows with the panel's columns of ids and times and its covariates of role futr, in any
         order. Other columns, rows and series are ignored. Without a column of ids, each row applies
         to all series. None: the panel's own table has the rows after each series.
-    steps : int
+    steps : int or array (N,)
         Number of rows after the last value of each series, at most the panel's `ahead`. The
         covariates of later rows are NaN.
 
@@ -55,16 +55,19 @@ def with_future(panel: Panel, future: Table | None, steps: int) -> Panel:
     places = [] if known is None else known.places(FUTR)
     if known is None or not places:
         return panel
-    if not 1 <= steps <= known.ahead:
+    each = np.broadcast_to(steps, len(panel))
+    most = int(each.max())
+    if not 1 <= int(each.min()) <= most <= known.ahead:
         raise DataError("option", f"found {steps}, expected 1 to {known.ahead}", argument="h")
+    is_wanted: Flags = np.arange(most) < each[:, None]
     names = [known.columns[k].name for k in places]
     if future is None:
-        return _complete(panel, known, names, places, steps)
+        return _complete(panel, known, names, places, is_wanted)
     form = panel.form
     with opened(ARGUMENT, future, [form.time_col, form.id_col, *names]) as columns:
         for name in (form.time_col, *names):
             check_name(columns, ARGUMENT, name)
-        rows, notes = _find_rows(panel, columns, steps)
+        rows, notes = _find_rows(panel, columns, is_wanted)
         values = np.full((len(panel), known.ahead, len(names)), np.nan)
         for k, name in enumerate(names):
             column, cells = read_covariate(columns, name, known.columns[places[k]])
@@ -74,7 +77,7 @@ def with_future(panel: Panel, future: Table | None, steps: int) -> Panel:
                 problem = f"the cell is empty, expected {what} in each row of the horizon"
                 raise columns.error("missing-covariate", problem, int(rows[missing].min()), name)
             check_size(columns, name, cells, rows)
-            values[:, :steps, k] = cells[rows]
+            values[:, :most, k][is_wanted] = cells[rows]
             unseen = np.unique(rows[cells[rows] == UNKNOWN]) if column.categories else rows[:0]
             if count := len(unseen):
                 text = f"{quoted(name)} has categories that fit has not seen in "
@@ -86,26 +89,30 @@ def with_future(panel: Panel, future: Table | None, steps: int) -> Panel:
 
 
 def _complete(
-    panel: Panel, known: Covariates, names: list[str], places: list[int], steps: int
+    panel: Panel, known: Covariates, names: list[str], places: list[int], is_wanted: Flags
 ) -> Panel:
-    """Returns the panel. Raises DataError if it lacks covariates of role futr in the next rows."""
+    """Returns the panel. Raises DataError if it lacks covariates in wanted rows (N, steps)."""
+    steps = is_wanted.shape[1]
     ahead = known.values[known.ahead_rows(panel.offsets)[:, :steps]][:, :, places]
-    gone = np.isnan(ahead).any(axis=2)
+    gone = np.isnan(ahead).any(axis=2) & is_wanted
     if not gone.any():
         return panel
     wanted, columns = plural(steps, "row"), ", ".join(map(quoted, names))
     problem = f"pass the {wanted} after each series, with {columns}"
-    if not gone.all():
+    if not np.array_equal(gone, is_wanted):
         k, step = (int(place) for place in np.argwhere(gone)[0])
         problem += f"; the data lacks {int(gone.sum()):,} of these rows, first "
         problem += f"row {step + 1} after series {quoted(str(panel.ids[k]))}"
     raise DataError("option", problem, argument=ARGUMENT)
 
 
-def _find_rows(panel: Panel, columns: Columns, steps: int) -> tuple[Ticks, list[Note]]:
-    """Returns the table's row for each row after the series (N, steps), and notes on other ids."""
+def _find_rows(panel: Panel, columns: Columns, is_wanted: Flags) -> tuple[Ticks, list[Note]]:
+    """Returns the table's row for each wanted row after the series (R,), and notes on other ids.
+
+    `is_wanted` (N, steps) marks these rows.
+    """
     times = _times(panel, columns)
-    wanted = panel.future(steps)
+    wanted = panel.future(is_wanted.shape[1])
     moments = np.unique(wanted)
     rank = np.minimum(np.searchsorted(moments, times.ticks), len(moments) - 1)
     near = np.flatnonzero(moments[rank] == times.ticks)  # rows of other times are ignored
@@ -121,16 +128,16 @@ def _find_rows(panel: Panel, columns: Columns, steps: int) -> tuple[Ticks, list[
     place = np.searchsorted(keys, grid)
     asked = _Asked(panel, columns, times, wanted)
     if len(keys) == 0:
-        raise asked.missing(np.ones_like(grid, dtype=bool))
+        raise asked.missing(is_wanted)
     found = np.minimum(place, len(keys) - 1)
-    gone = keys[found] != grid
+    gone = (keys[found] != grid) & is_wanted
     if gone.any():
         raise asked.missing(gone)
     again = np.minimum(found + 1, len(keys) - 1)
-    double = (again > found) & (keys[again] == grid)
+    double = (again > found) & (keys[again] == grid) & is_wanted
     if double.any():
         raise asked.twice(double, near[found], near[again])
-    return near[found], notes
+    return near[found][is_wanted], notes
 
 
 @dataclass(frozen=True)

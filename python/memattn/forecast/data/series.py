@@ -208,6 +208,25 @@ class Panel:
             ticks = clock_of(zone, ticks).to_utc(ticks)
         return ticks
 
+    def rows_to(self, times: Ticks) -> Ticks:
+        """Returns how many rows after the last one of each series times are: inverts `times`.
+
+        Parameters
+        ----------
+        times : array (N, k)
+            k times for each series, in the unit of `last`.
+
+        Returns
+        -------
+        array (N, k)
+            The row at each time, as `ahead` in `times`; the earlier row for a time between two.
+        """
+        unit, clock = self.frequency.unit, times.ravel()
+        if self.zone is not None and unit in CALENDAR and len(clock):
+            clock = clock_of(self.zone, clock).to_local(clock)
+        distance = positions_of(unit, clock).reshape(times.shape) - self.positions()[:, None]
+        return np.asarray(distance // self.frequency.step)
+
     def _clock(self, series: Ticks) -> Ticks:
         """Returns the time of the last row of series, on the clock that counts rows."""
         unit, last = self.frequency.unit, self.last[series]

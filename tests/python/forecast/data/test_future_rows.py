@@ -130,6 +130,24 @@ def test_fewer_steps_need_fewer_rows(panel: Panel, steps: int) -> None:
     np.testing.assert_array_equal(again, found)
 
 
+def test_each_series_has_steps_of_its_own(panel: Panel) -> None:
+    steps, future = np.array([1, 4, 2]), future_of(sales()).sort_values("ds")
+    step = future.groupby("unique_id").cumcount()
+    wanted = future[step < future.unique_id.map(dict(zip(panel.ids, steps, strict=True)))]
+    found = rows_ahead(with_future(panel, wanted, steps))
+    asked = np.arange(AHEAD) < steps[:, None]
+    np.testing.assert_array_equal(found[asked], expected(future)[asked])
+    assert np.isnan(found[~asked]).all()
+    known = with_future(panel, wanted, steps)
+    np.testing.assert_array_equal(rows_ahead(with_future(known, None, steps)), found)
+    with pytest.raises(DataError, match='first row 2 after series "s0"'):
+        with_future(known, None, steps + 1)
+    with pytest.raises(DataError, match='no row for series "s1" at 2024-04-03'):
+        with_future(panel, wanted[wanted.ds < "2024-04-03"], steps)
+    with pytest.raises(DataError, match="expected 1 to 5"):
+        with_future(panel, wanted, np.array([0, 4, 2]))
+
+
 def test_rows_replace_those_of_the_frame() -> None:
     table = sales()
     table.loc[(table.unique_id == "s1") & (table.ds > "2024-03-28"), "y"] = NAN

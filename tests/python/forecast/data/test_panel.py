@@ -70,6 +70,8 @@ def test_times_of_a_zone_are_kept(library: str, dtype: str, zone: str, freq: str
     assert note(panel, "gaps") == ""
     np.testing.assert_array_equal(panel.past(), ds[:300].as_unit("us").asi8)
     np.testing.assert_array_equal(panel.future(200)[0], ds[300:].as_unit("us").asi8)
+    ticks = ds.as_unit("us").asi8[None]
+    np.testing.assert_array_equal(panel.rows_to(ticks)[0], np.arange(len(ds)) - 299)
 
 
 def test_the_day_of_the_month_is_kept_after_short_months(library: str) -> None:
@@ -198,6 +200,7 @@ def test_series_of_one_frequency_may_have_different_days(library: str) -> None:
     panel = panel_of(library, table)
     future = panel.future(1)[:, 0].astype("datetime64[us]").astype("datetime64[D]")
     assert future.astype(str).tolist() == ["2024-05-31", "2023-05-15"]
+    assert panel.rows_to(panel.future(4)).tolist() == [[1, 2, 3, 4]] * 2
 
 
 def test_whole_numbers_are_times(library: str) -> None:

@@ -51,7 +51,9 @@ def check(panel: Panel) -> None:
         np.diff(times)[np.delete(np.ones(len(times) - 1, bool), panel.offsets[1:-1] - 1)] > 0
     )
     np.testing.assert_array_equal(times[panel.offsets[1:] - 1], panel.last)
-    assert np.all(panel.future(3)[:, 0] > panel.last)
+    future = panel.future(3)
+    assert np.all(future[:, 0] > panel.last)
+    np.testing.assert_array_equal(panel.rows_to(future), np.tile([1, 2, 3], (len(panel), 1)))
 
 
 def check_values(panel: Panel, table: dict[str, list[Any]]) -> None:
