@@ -3,6 +3,23 @@
 # own (.venv-hosts/NAME, made and kept by bench/environments.py) with the wheel in it.
 # Sourced from the root of the repository, after wheels.sh.
 
+# prepare_ahead NAME...: makes these environments in the background, while other stages compile: pip uses one
+# core and waits for the network. What fails here is tried again, and reported, by prepare_host.
+prepare_ahead() {
+  mkdir -p "$LOGS"
+  set -m # in a process group of its own, which stop_preparing ends
+  (
+    for host in "$@"; do nice "$VENV/bin/python" -m bench.environments "$host" || true; done
+  ) >"$LOGS/environments-ahead.log" 2>&1 </dev/null &
+  set +m
+  trap stop_preparing EXIT
+}
+
+stop_preparing() {
+  local group
+  for group in $(jobs -rp); do kill -- -"$group" 2>/dev/null || true; done
+}
+
 # prepare_host NAME: its environment, with the wheel in it.
 prepare_host() {
   local python wheel stamp

@@ -80,6 +80,8 @@ setup_ccache() {
   # By one name: CMake would choose c++ and scikit-build-core g++, which are two compilers to ccache.
   export CXX=${CXX:-g++}
   export CCACHE_DIR=${CCACHE_DIR:-$PWD/build/ccache} CMAKE_CXX_COMPILER_LAUNCHER=ccache
+  # Else it would not keep what is compiled with a precompiled header, as the tests are.
+  export CCACHE_SLOPPINESS=${CCACHE_SLOPPINESS:-pch_defines,time_macros}
 }
 
 # setup_system PACKAGE...: installs those that are missing; without the rights to, says which and
