@@ -1,4 +1,4 @@
-"""`python -m memattn.cli` is `memattn`."""
+"""Runs `memattn` as `python -m memattn.cli`."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from memattn.cli import output
 from memattn.cli.options import Command
 
 INDEX = "index.html"
-INVENTORY = "objects.inv"  # Sphinx writes it into every site; its head names the version
+INVENTORY = "objects.inv"  # written by Sphinx into every site; its head names the version
 
 
 @click.command(
@@ -37,7 +37,7 @@ def docs() -> None:
             output.print_json("docs", {"page": str(page), "version": version})
             output.say(str(page))
             return
-    others = [f"{folder} has that of {version}" for folder, version in found.items() if version]
+    others = [f"{folder} holds version {version}" for folder, version in found.items() if version]
     seen = "; ".join(others) or f"looked in {', '.join(map(str, folders))}"
     problem = (
         f"no documentation of memattn {__version__} is installed ({seen}); unpack "
@@ -48,14 +48,14 @@ def docs() -> None:
 
 
 def places() -> list[Path]:
-    """The folders where a site may be: of the environment, of the system, of a clone."""
+    """Returns the folders that may hold a site: in the environment, the system and a clone."""
     share = Path("share/doc/memattn/html")
     folders = [Path(sys.prefix) / share, Path("/usr") / share, Path("build/docs/html")]
     return list(dict.fromkeys(folders))
 
 
 def version_of(folder: Path) -> str | None:
-    """The version that the site in a folder is of; None where there is none."""
+    """Returns the version of the documentation in a folder, or None if there is none."""
     try:
         with (folder / INVENTORY).open("rb") as file:
             head = [file.readline(200) for _ in range(3)]

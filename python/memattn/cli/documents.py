@@ -29,7 +29,7 @@ def input_document(file: Path, panel: Panel) -> dict[str, Any]:
 
 
 def passes_document(file: Path, passes: Passes, forecaster: Forecaster) -> dict[str, Any]:
-    """Returns the same as `input_document`, for files that were read in passes."""
+    """Returns the description of data that was read in passes, as `input_document` does."""
     return {
         "file": str(file),
         "series": passes.series,
@@ -82,7 +82,7 @@ def accuracy_document(result: Evaluation | None) -> dict[str, Any] | None:
 
 
 def forecast_records(found: Forecasts) -> list[dict[str, Any]]:
-    """Returns the rows of the forecast table."""
+    """Returns the rows of the forecast table as dictionaries."""
     table = forecast_frame(found.panel, found.values, found.intervals, kind="small")
     columns = table.to_dict()
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]

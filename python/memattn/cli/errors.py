@@ -45,7 +45,7 @@ NAMESAKES = (
 )
 
 
-class Stopped(Exception):  # noqa: N818  # it is no error
+class Stopped(Exception):  # noqa: N818  # a request to stop, not an error
     """Signal `number` has stopped training; `checkpoint` exists if training had begun."""
 
     def __init__(self, number: int, checkpoint: Path) -> None:

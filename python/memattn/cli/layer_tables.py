@@ -1,4 +1,4 @@
-"""Tables, numbers and tokens as the commands about layers print them."""
+"""Formats tables, numbers and tokens for the commands about layers."""
 
 from __future__ import annotations
 

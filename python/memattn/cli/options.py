@@ -59,7 +59,7 @@ class Calendar(click.ParamType):  # type: ignore[type-arg]
 
 
 class Option(click.Option):
-    """An option and the group of the help that lists it."""
+    """An option that the help lists in a group."""
 
     def __init__(self, names: Sequence[str], *, group: str = "Other", **settings: Any) -> None:
         super().__init__(names, **settings)
@@ -197,7 +197,7 @@ def _targets(context: click.Context, parameter: click.Parameter, names: Sequence
     return "y" if not names else names[0] if len(names) == 1 else names
 
 
-# Named as the arguments of Forecaster.
+# Each option is named after the argument of Forecaster that it sets.
 FORECASTER_OPTIONS = [
     Option(
         ["--horizon"], type=Number(1, 1_000_000), required=True, metavar="N", group="Data",

@@ -39,7 +39,7 @@ mode = Mode()
 
 
 def reset() -> None:
-    """Resets the mode for another command."""
+    """Resets the mode before a command."""
     vars(mode).update(vars(Mode()))  # other modules have imported the object
 
 
@@ -49,7 +49,7 @@ def stream() -> TextIO:
 
 
 def console() -> Console:
-    """Returns a console that takes no text as markup."""
+    """Returns a console that prints markup in text unchanged."""
     from rich.console import Console
 
     silent = mode.quiet or mode.json
@@ -107,7 +107,7 @@ def choose_output(path: Path | None, default: str) -> Path:
 
 
 def _is_ours(path: Path) -> bool:
-    """Whether the head of a file contains "memattn", as our tables and models do."""
+    """Returns whether the head of a file contains "memattn", as our tables and models do."""
     try:
         with path.open("rb") as file:
             head = file.read(HEAD_BYTES)
@@ -179,7 +179,7 @@ def reading(data: Path) -> Iterator[Path]:
     if data != DASH:
         yield data
         return
-    # By its number: sys.stdin is None if it was closed.
+    # Opened by number, since sys.stdin is None if it was closed.
     with errors_of_reading(STDIN, "rows"), os.fdopen(0, "rb", closefd=False) as stdin:
         content = stdin.read(MAX_STDIN_BYTES + 1)
     if len(content) > MAX_STDIN_BYTES:

@@ -1,4 +1,4 @@
-"""DATA that is read in passes, and forecasts that are written series by series."""
+"""Reads DATA in passes, and writes forecasts series by series."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from memattn.forecast.forecaster import Forecaster
 
 
 def in_passes(data: Path, memory: str | None) -> bool:
-    """Whether to read DATA in passes. Raises DataError for --memory with standard input."""
+    """Returns whether to read DATA in passes. Raises DataError for --memory with standard input."""
     if data != DASH:
         return read_in_passes(data, memory)
     if memory is not None:

@@ -55,7 +55,7 @@ def print_trained(forecaster: Forecaster, told: Sequence[Note], seconds: float) 
 
 
 def print_settings(settings: Settings) -> None:
-    """Prints the settings that were chosen and why; a note has already stated the season."""
+    """Prints the settings that were chosen and why, except the season, which a note states."""
     say("\nSettings:")
     for name, setting in settings.items():
         if setting.reason not in ("as given", "default", OF_PRIOR) and name != "season":

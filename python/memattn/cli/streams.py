@@ -38,8 +38,8 @@ _output: _Output | None = None
 def prepare_streams() -> None:
     """Opens closed streams, and replaces `sys.stdout` and `sys.stderr`."""
     global _output
-    # Otherwise a file opened later would get the number of a closed stream, and with it all that is
-    # printed. Stdout is opened for reading, so that writing to it fails as to a closed stream.
+    # Otherwise a file opened later would get the number of a closed stream, and everything that is
+    # printed to it. Stdout is opened for reading, so that writing to it still fails.
     for number, mode in ((0, os.O_RDONLY), (1, os.O_RDONLY), (2, os.O_WRONLY)):
         try:
             os.fstat(number)

@@ -30,9 +30,9 @@ from memattn.forecast.progress import training_progress
 
 @dataclass(frozen=True)
 class Training:
-    """The options of the command line about data and training."""
+    """The command-line options about data and training."""
 
-    # Options of the command.
+    # Names of the options that are not arguments of the Forecaster; not all commands have them.
     OTHERS = (
         *("data", "levels", "val_size", "checkpoint", "resume", "static", "future", "start_from"),
         "memory",
@@ -93,7 +93,7 @@ class Training:
 
     @contextmanager
     def running(self) -> Iterator[dict[str, Any]]:
-        """Yields the arguments of `fit`. With a checkpoint, a signal ends the block by Stopped."""
+        """Yields the arguments of `fit`. With a checkpoint, signals raise Stopped in the block."""
         with training_progress(show=not (mode.quiet or mode.json)) as progress:
             how: dict[str, Any] = {"progress": progress, "val_size": self.val_size}
             if self.start_from is not None:

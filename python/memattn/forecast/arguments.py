@@ -21,7 +21,7 @@ from memattn.forecast.data.frequency import parse_frequency
 
 MAX_SIZE = 2**31 - 1
 LOSSES = ("smape", "mae", "huber", "quantile")
-LEVELS = (80.0, 95.0)  # of the quantile loss, when none are given
+LEVELS = (80.0, 95.0)  # the default levels of the quantile loss
 WHOLE_NUMBERS = {
     "horizon": (1, 1_000_000),
     "season": (1, MAX_SIZE),
@@ -36,7 +36,7 @@ Init = TypeVar("Init", bound=Callable[..., None])
 
 
 def _told_in_words(init: Init) -> Init:
-    """Adds errors for unknown options, and for a season as second argument, its former place."""
+    """Adds errors for unknown options and for a season as second argument, as in old versions."""
 
     @functools.wraps(init)
     def checked(self: object, *places: Any, **named: Any) -> None:
@@ -155,6 +155,7 @@ def _frequency(where: str, freq: object) -> str | int | None:
 
 
 def _flag(where: str, name: str, value: object) -> bool:
+    """Returns `value` as a bool. Raises TypeError if it is not True or False."""
     if not isinstance(value, bool | np.bool_):
         raise TypeError(f"{where}: {name}: found {value!r}, expected True or False")
     return bool(value)
@@ -173,7 +174,7 @@ def _columns(where: str, options: ForecasterOptions) -> str | tuple[str, ...]:
             raise TypeError(f"{where}: {role}: found {name!r}, expected the name of a column")
     if not targets:
         raise refused(where, "target_col", "is empty; name at least one column")
-    # Each of several targets is a series, and the output has their values in the column `y`.
+    # Each of several targets is a series; the output has the values of all of them in column `y`.
     if len(targets) > 1 and TARGET_COL not in targets:
         names.append(("column of values", TARGET_COL))
     seen = {"cutoff": "the column of cross_validation"}
@@ -187,7 +188,7 @@ def _columns(where: str, options: ForecasterOptions) -> str | tuple[str, ...]:
 
 
 def _covariates(where: str, options: ForecasterOptions) -> dict[str, Any]:
-    """Checks the options about covariates and returns them, lists of names as tuples."""
+    """Checks the covariate options and returns them by name, with lists of names as tuples."""
     target = options.target_col
     roles: dict[object, str] = {options.id_col: "id_col", options.time_col: "time_col"}
     roles |= dict.fromkeys([target] if isinstance(target, str) else target, "target_col")
@@ -220,7 +221,7 @@ def _covariates(where: str, options: ForecasterOptions) -> dict[str, Any]:
 def whole_number(
     where: str, name: str, value: object, smallest: int, largest: int = MAX_SIZE
 ) -> int:
-    """Returns `value` as an int. Raises TypeError or ValueError if it is none or out of bounds."""
+    """Returns `value` as an int. Raises TypeError if it is no integer, ValueError out of bounds."""
     expected = f"a whole number from {smallest} to {largest}"
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
         raise TypeError(f"{where}: {name}: found {value!r}, expected {expected}")
@@ -277,7 +278,10 @@ def _trained_levels(where: str, loss: object, level: Levels) -> tuple[float, ...
 
 
 def check_trained(where: str, trained: tuple[float, ...], levels: Sequence[float]) -> None:
-    """Raises ValueError for a level that the quantile loss, if used, was not trained for."""
+    """Raises ValueError for a level that is not in `trained`, the levels of the quantile loss.
+
+    If `trained` is empty, the loss is another one and any level is valid.
+    """
     for level in levels:
         if trained and level not in trained:
             expected = ", ".join(f"{one:g}" for one in trained)
@@ -290,7 +294,10 @@ LEAST_MEMORY = 1 << 30
 
 
 def checked_memory(where: str, memory: object) -> int:
-    """Returns `memory`, a whole number or text such as "2GiB", in bytes; checks its bounds."""
+    """Returns `memory`, a whole number or text such as "2GiB", in bytes.
+
+    Raises TypeError or ValueError if it is neither, or less than `LEAST_MEMORY`.
+    """
     expected = 'a number of bytes, or text such as "2GiB", of at least 1 GiB'
     if isinstance(memory, str):
         found = MEMORY.fullmatch(memory.strip())

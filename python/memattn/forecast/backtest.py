@@ -45,21 +45,21 @@ class Plan(NamedTuple):
     rolling : Rolling
         The windows of each series.
     every : int
-        How many windows after one another have a model together.
+        How many consecutive windows share a model.
     """
 
     rolling: Rolling
     every: int
 
     def windows(self, panel: Panel) -> tuple[Windows, Ticks]:
-        """The windows of a panel, and for each (W,) the place of its model."""
+        """Returns the W windows of a panel, and the index of the model of each (W,)."""
         horizon, n_windows, step_size = self.rolling
         windows = rolling_windows(panel, *self.rolling)
         back = (panel.lengths[windows.series] - horizon - windows.ends) // step_size
         return windows, np.asarray((n_windows - 1 - back) // self.every)
 
     def extent(self, panel: Panel) -> Extent:
-        """How the windows of a panel lie to one another."""
+        """Returns the extent of the windows of a panel."""
         return Extent.of(panel, [outline_of(panel, *self.windows(panel))])
 
 
@@ -74,11 +74,11 @@ class Training:
     plan : Plan
         The windows.
     refit : bool or int
-        As the caller has it, for checkpoints.
+        The caller's option, which checkpoints store.
     val_size, levels
         As in `Forecaster.cross_validation`.
     calibrated : bool
-        Whether levels are; quantiles that were trained need not be.
+        Whether intervals are calibrated; trained quantiles need no calibration.
     progress, checkpoint, resume
         As in `Forecaster.cross_validation`.
     """
@@ -95,16 +95,16 @@ class Training:
 
 
 class WindowModel(NamedTuple):
-    """A model of windows.
+    """A model and the windows that it forecasts.
 
     Attributes
     ----------
     place : int
-        That of its windows.
+        The index of the model, as `Plan.windows` returns it for its windows.
     fitted : Fitted
-        The model; its calibration has the errors of later windows, too, if they are used.
+        The model. If errors of later windows are used, its calibration includes them.
     ages : array, optional
-        The ages of all windows of the place; None where fit's calibration is all there is.
+        The ages of all windows of this model; None if only the calibration of `fit` is used.
     """
 
     place: int
@@ -113,7 +113,7 @@ class WindowModel(NamedTuple):
 
 
 def plan_of(where: str, rolling: Rolling, refit: bool | int) -> Plan:
-    """The windows of a backtest, with the option `refit` of the caller."""
+    """Returns the windows of a backtest and, from the caller's option `refit`, their models."""
     if isinstance(refit, bool):
         return Plan(rolling, 1 if refit else rolling.n_windows)
     return Plan(rolling, whole_number(where, "refit", refit, 1))
@@ -129,12 +129,12 @@ def backtest(
     how : Training
         The windows, and how their models are trained.
     read : callable
-        Gives the whole panel, read for these windows.
+        Reads the whole panel for these windows.
     choose : callable
-        Gives the settings of all windows, for what is known before the first one and the phases at
-        which windows begin, and the prior that may be used.
+        Takes the panel before the first window and the phases at which windows begin. Returns the
+        settings for all windows, and the prior that may be used.
     seed : int
-        Draws the sample of very many series.
+        The seed of the sample that is drawn from very many series.
     """
     panel = read(how.plan.rolling)
     sample = sample_of(panel, seed)
@@ -154,16 +154,16 @@ def backtest(
 def trained_models(
     how: Training, panel: Panel, extent: Extent, choose: Choose, *, sampled: bool
 ) -> Iterator[WindowModel]:
-    """The models of windows, each trained on the rows before its first window.
+    """Trains the models, each on the rows before its first window, and yields them one by one.
 
     Parameters
     ----------
     how, choose
         As in `backtest`.
     panel : Panel
-        The series that are trained on, all or a sample, with all their rows.
+        The series to train on, all or a sample, with all their rows.
     extent : Extent
-        Of the windows of all series.
+        The extent of the windows of all series.
     sampled : bool
         Whether the panel is a sample.
     """
@@ -186,7 +186,7 @@ def trained_models(
             trainer = trainer_of(how.where, panel, settings, how.checkpoint, how.resume, **choices)
         share = share_of(how.progress, k, len(extent.places))
         fitted = train(known, settings, how.val_size, share, intervals, trainer, f"{k}.", prior)
-        settings = fitted.settings  # what was to be decided is, by the first one
+        settings = fitted.settings  # the first training has made the remaining choices
         check_levels(how.where, fitted, how.levels)
         later = None
         if how.levels:
@@ -203,9 +203,9 @@ def forecast_windows(
     extent: Extent,
     levels: list[float],
 ) -> tuple[Array, Intervals]:
-    """The forecasts (W, horizon) of the windows of a panel, and their intervals.
+    """Returns the forecasts (W, horizon) of the windows of a panel, and their intervals.
 
-    `extent` is that of all series, of which the panel may have some.
+    `extent` is that of all series; the panel may hold only some of them.
     """
     windows, places = plan.windows(panel)
     age = ages(panel, windows, extent.span)
@@ -226,7 +226,7 @@ def forecast_windows(
 
 
 def no_window(where: str, longest: int, horizon: int) -> DataError:
-    """The error for series that are too short for a window."""
+    """Returns the error for series that are too short for a window."""
     found = f"the longest series has {longest} values"
     return refused(where, "data", f"{found}, expected more than horizon = {horizon}")
 
@@ -234,7 +234,10 @@ def no_window(where: str, longest: int, horizon: int) -> DataError:
 def chosen(
     choose: Choose, known: Panel, val_size: int, panel: Panel, windows: Windows
 ) -> tuple[Settings, Prior | None]:
-    """Returns the settings for the part of a panel before its windows."""
+    """Returns the settings and the prior that `choose` selects for `known`, without held-out rows.
+
+    `known` is the part of the panel before its windows.
+    """
     phases = panel.phases(windows.series, windows.ends)
     return choose(known if val_size == 0 else held_back(known, val_size), phases)
 

@@ -10,18 +10,20 @@ from memattn.forecast.data.windows import Windows
 
 
 def naive(panel: Panel, windows: Windows, horizon: int) -> Array:
-    """The last known value, for each step ahead (W, horizon)."""
+    """Returns the last known value for each step ahead (W, horizon)."""
     last = panel.latest[panel.offsets[windows.series] + windows.ends - 1]
     return np.repeat(panel.values[last][:, None], horizon, axis=1)
 
 
 def seasonal_naive(panel: Panel, windows: Windows, horizon: int, season: int) -> Array:
-    """The value one season before (W, horizon); where less than a season is known, the last value.
+    """Returns the value one season before (W, horizon).
+
+    Windows with less than one season of history repeat the last value.
 
     Raises
     ------
     ValueError
-        A season below 1.
+        If `season` is below 1.
     """
     if season < 1:
         raise ValueError(f"seasonal_naive: season: found {season}, expected at least 1")

@@ -1,8 +1,7 @@
-"""Checkpoints: trainings that can be stopped at any step, or killed, and gone on with.
+"""Checkpoints: trainings that can be stopped or killed at any step, and continued.
 
-A checkpoint holds where each training of a fit stands, and what it belongs to: every setting, and a
-fingerprint of every series. Going on gives the bits of a fit that was never stopped, on the same
-instruction set.
+A checkpoint holds the state of each training of a fit, all settings, and a fingerprint of every
+series. A continued fit equals an uninterrupted one to the bit, on the same instruction set.
 """
 
 from __future__ import annotations
@@ -32,25 +31,26 @@ from memattn.forecast.progress import Progress
 from memattn.forecast.state_file import Arrays, read_state, state_bytes
 
 FORMAT = "memattn.ForecasterCheckpoint"
-SECONDS = 10.0  # from one write to the next
-SHARE = 0.05  # of the time that writing may take, or else it is rarer
+SECONDS = 10.0  # between two writes
+SHARE = 0.05  # the largest share of the time spent on writing; if it takes more, writes are rarer
 MAX_MEMBERS = 10_000
 
 Hashes: TypeAlias = npt.NDArray[np.int64]
 
 
-# Trains a model, and says whether to the end; the name tells the trainings of one fit apart.
+# Trains a model and returns whether training was completed. The name identifies the training
+# among those of one fit.
 Trainer: TypeAlias = Callable[[str, Model, Panel, Progress | None], bool]
 
 
 def train_model(name: str, model: Model, panel: Panel, progress: Progress | None) -> bool:
-    """The trainer that keeps nothing."""
+    """Trains without a checkpoint."""
     return model.fit(panel, progress)
 
 
 @dataclass(frozen=True)
 class Standing:
-    """Where one training stands: a flat array for each member, of the weights once it is done."""
+    """The state of one training: a flat array for each member, or its weights if `done`."""
 
     steps_done: int
     done: bool
@@ -58,26 +58,26 @@ class Standing:
 
 
 class Checkpoint:
-    """The trainings of one fit, and the file that they are kept in; a `Trainer`.
+    """A `Trainer` that keeps the states of the trainings of one fit in a file.
 
-    The file is written every 10 s, when a training ends, and when it is stopped. `choices` are what
-    decides the trainings beside the data: names and values that JSON takes. With `resume` the file
-    must be of this panel and these choices; without, there must be none.
+    The file is written every 10 s, when a training ends, and when it is stopped. `choices` is
+    everything but the data that determines the trainings, as a JSON object. With `resume`, the file
+    must belong to this panel and these choices; without, it must not exist.
 
     Raises
     ------
     DataError
-        The file cannot be written; it exists and `resume` is false, or the other way round; it
-        belongs to other data or choices, and which.
+        If the file cannot be written, exists although `resume` is false, is missing although it is
+        true, or belongs to other data or choices. The message names them.
     FormatError
-        It is no checkpoint.
+        If the file is no checkpoint.
     """
 
     def __init__(
         self, path: Path, panel: Panel, choices: Mapping[str, Any], *, resume: bool
     ) -> None:
         self._path = path
-        # As a file gives them back.
+        # In the form that reading the file returns.
         self._choices = json.loads(json.dumps({**choices, "frequency": panel.frequency.words}))
         self._series = series_hashes(panel)
         self._trainings: dict[str, Standing] = {}
@@ -89,10 +89,10 @@ class Checkpoint:
         check_writable(path)
 
     def __call__(self, name: str, model: Model, panel: Panel, progress: Progress | None) -> bool:
-        """Train, go on, or only restore what was trained to its end.
+        """Trains a model, continues its training, or restores the weights of a completed one.
 
-        DataError where the file cannot be written, the one that was there being whole, and what
-        `progress` raises, after the file is written.
+        Raises DataError if the file cannot be written; an existing file is then intact. An
+        exception that `progress` raises is passed on after the file is written.
         """
         seconds = SECONDS
         while True:
@@ -109,7 +109,7 @@ class Checkpoint:
             self._keep(name, model.engine, done)
             if done or not watch.paused:
                 return done
-            # Going on makes the engine's view of the series anew, which counts too.
+            # To continue, the engine reads the series anew, which also takes time.
             cost = time.monotonic() - begin + max(trained - seconds, 0)
             seconds = max(SECONDS, cost / SHARE)
 
@@ -134,12 +134,12 @@ class Checkpoint:
             raise FormatError(printable(msg)) from None
 
     def _keep(self, name: str, engine: PanelForecaster, done: bool) -> None:
-        """Write where all trainings stand, unless this one has not begun or not moved."""
+        """Writes the states of all trainings if this one has advanced since the last write."""
         before = self._trainings.get(name)
         if before is not None and before.done:
             return
         steps_done, members = engine.training_state()
-        # Fewer steps: the engine was interrupted before it had taken over the state to go on from.
+        # Fewer steps: the engine was interrupted before it had loaded the state to continue from.
         if steps_done <= (before.steps_done if before else 0):
             return
         if done:
@@ -199,7 +199,7 @@ class Checkpoint:
 
 
 class _Watch:
-    """Passes progress on, and pauses a training when it is time to write."""
+    """Passes progress on to the caller's callable, and pauses training when a write is due."""
 
     def __init__(self, progress: Progress | None, seconds: float) -> None:
         self._progress = progress
@@ -220,7 +220,7 @@ class _Watch:
 
 
 def series_hashes(panel: Panel) -> Hashes:
-    """A fingerprint of each series (N,): its name, its values, when it ends."""
+    """Returns a hash of each series (N,): of its id, its values, its end and its covariates."""
     values = np.ascontiguousarray(panel.values, "<f8").tobytes()
     times = np.stack([panel.last, panel.day], axis=1).astype("<i8").tobytes()
     offsets = (8 * panel.offsets).tolist()
@@ -240,7 +240,7 @@ def series_hashes(panel: Panel) -> Hashes:
 
 
 def _trainings(source: SourceFile, found: object, tensors: int) -> dict[str, tuple[int, int, bool]]:
-    """Steps done and members of each training, and whether it came to its end."""
+    """Reads the steps done and the number of members of each training, and whether it is done."""
     trainings: dict[str, tuple[int, int, bool]] = {}
     for name, one in found.items() if isinstance(found, dict) else [("", None)]:
         match one:
@@ -249,9 +249,9 @@ def _trainings(source: SourceFile, found: object, tensors: int) -> dict[str, tup
             ):
                 trainings[name] = (steps, members, done)
             case _:
-                expected = "steps done, members and whether it is done, of each"
+                expected = "steps done, members and whether it is done, for each training"
                 source.fail("config: trainings", "another form", expected)
-    # Before a name is made for each of them: a short text can claim very many.
+    # Checked before names are made for all members: a short text can claim very many.
     members_in_all = sum(members for _, members, _ in trainings.values())
     if members_in_all > tensors:
         source.fail("config: trainings", f"{members_in_all} members", f"at most {tensors} tensors")
@@ -266,10 +266,10 @@ def trainer_of(
     resume: bool,
     **choices: Any,
 ) -> Trainer:
-    """The trainer that a caller asks for: one with a checkpoint, or one without."""
+    """Returns a trainer that keeps its state in `checkpoint`, or `train_model` if it is None."""
     if checkpoint is None:
         if resume:
-            raise refused(where, "resume", "needs a checkpoint to go on from")
+            raise refused(where, "resume", "needs a checkpoint to continue from")
         return train_model
     chosen = {name: setting.value for name, setting in settings.items()}
     return Checkpoint(Path(checkpoint), panel, chosen | choices, resume=resume)

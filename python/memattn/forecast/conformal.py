@@ -54,38 +54,43 @@ from memattn.forecast.data.windows import Span, Windows, ages
 Flags = npt.NDArray[np.bool_]
 
 # Chosen on M3's validation part and the first half of hourly series: bench.forecast_intervals.
-POWERS = tuple(ROUGHNESS_POWERS)  # of roughness in logs, by which errors are divided
-SHARED = SHARED_WINDOWS  # of the windows that overlap with one
-FORGOTTEN = 6  # half-lives
-CUTOFFS = 64  # at which the errors known by then calibrate anew; half as many in each doubling
-OLDEST = 2**62  # rows
+POWERS = tuple(ROUGHNESS_POWERS)  # candidate powers of the roughness, the unit of errors in logs
+SHARED = SHARED_WINDOWS  # k steps ahead, the new window counts as SHARED * k windows
+FORGOTTEN = 6  # half-lives after which an error is dropped
+# Each of the first CUTOFFS rows has its own calibration, on the errors known by then. With each
+# doubling of the rows after that, a calibration serves twice as many rows.
+CUTOFFS = 64
+OLDEST = 2**62  # rows, more than any age
 
 
 @dataclass(frozen=True)
 class Domain:
     """What is known of W windows before they begin; arrays are (W,)."""
 
-    # Whether errors are counted in logs: where the known values are all positive and none is more
-    # than 1,000 times its neighbour, unless the model does not forecast in logs.
+    # Whether errors are measured in logs: if all known values are positive and none is more than
+    # 1,000 times its neighbour, unless the model does not forecast in logs.
     logs: Flags
-    # The mean |change| from one known value to the next, 0 without any; where `logs` of the logs,
-    # and that over a season where it is less.
+    # The mean |change| from one known value to the next, 0 if there is none. With `logs`, that of
+    # the logs or, if less, their mean |change| over a season.
     roughness: Array
-    change: Array  # how much rougher the last rows are than all of them
-    least: Array  # that a truth can be: 0 where no known value is negative, else -infinity
+    change: Array  # roughness of the last rows relative to that of all rows
+    least: Array  # lowest possible true value: 0 if no known value is negative, else -infinity
 
     def __getitem__(self, chosen: Flags) -> Domain:
         return Domain(*(one[chosen] for one in vars(self).values()))
 
     def unit(self, power: float) -> Array:
-        """The unit of errors; 0 for a constant series."""
+        """Returns the unit of errors (W,); 0 for a constant series."""
         return np.where(self.logs, self.roughness**power, self.roughness) * self.change
 
 
 def domain_of(panel: Panel, windows: Windows, logs: bool = True) -> Domain:
-    """The domain of each window, from the values before it alone; without `logs` in none."""
+    """Returns the domain of each window, from the values before it alone.
+
+    If `logs` is False, no window is in logs.
+    """
     start = panel.offsets[windows.series]
-    stops = panel.latest[start + windows.ends - 1] + 1 - start  # without a hole at the end
+    stops = panel.latest[start + windows.ends - 1] + 1 - start  # without missing rows at the end
     values = np.ascontiguousarray(panel.filled, np.float64)
     of = np.ascontiguousarray(windows.series, np.int64)
     return Domain(*window_domains(values, panel.offsets, of, stops, panel.season, logs))
@@ -95,15 +100,15 @@ def domain_of(panel: Panel, windows: Windows, logs: bool = True) -> Domain:
 class Calibration:
     """The errors of n calibration windows."""
 
-    # (n, K, horizon), in the window's domain: |error| of the forecast, K = 1, or with K trained
-    # levels how far the truth lies outside of the ends of each. NaN where there is no truth,
-    # infinite where a truth is not positive though all before it was.
+    # (n, K, horizon), in the window's domain: the |error| of the forecast with K = 1, or, for K
+    # trained levels, the distance of the true value outside the bounds of each. NaN without a true
+    # value; infinite if a positive series turned non-positive.
     errors: Array
     domain: Domain
-    age: Ticks  # (n,), how many rows were known after the window began
+    age: Ticks  # (n,), rows that are known after the window began
     half_life: float  # of the weights of windows, in rows
-    levels: tuple[float, ...] = ()  # that were trained, in percent, ascending; none: any can be had
-    apart: int = 1  # rows from one window of a series to the next
+    levels: tuple[float, ...] = ()  # trained levels in percent, ascending; if empty, any level
+    apart: int = 1  # rows between consecutive windows of a series
     _found: dict[tuple[int, bool], ErrorScores] = field(
         default_factory=dict, init=False, repr=False
     )
@@ -112,7 +117,7 @@ class Calibration:
         return len(self.errors)
 
     def before(self, rows: int) -> Calibration:
-        """What was known so many rows earlier, without what weighs next to nothing."""
+        """Returns the errors that were known `rows` rows earlier, without those of tiny weight."""
         age = self.age - rows
         known = age[:, None] > np.arange(self.errors.shape[2])
         youngest = age[age > 0].min(initial=OLDEST)
@@ -121,7 +126,7 @@ class Calibration:
         return replace(self, errors=errors, domain=self.domain[kept], age=age[kept])
 
     def joined(self, other: Calibration, rows: int) -> Calibration:
-        """With the errors of windows that became known in the next `rows` rows."""
+        """Returns these errors, `rows` rows older, with those of `other` windows known by then."""
         pairs = zip(vars(self.domain).values(), vars(other.domain).values(), strict=True)
         return replace(
             self,
@@ -131,10 +136,11 @@ class Calibration:
         )
 
     def half_width(self, domain: Domain, level: float) -> Array:
-        """How far the interval of a level, in percent, reaches, in the domain (W, horizon).
+        """Returns the half-width of the interval of a level, in the domain (W, horizon).
 
-        Less than 0 where the ends of a trained level have to come closer. NaN for steps ahead
-        without any score. When there are too few for the level, the largest stands in.
+        `level` is in percent. For a trained level, the half-width is what its bounds are moved
+        outwards by, negative if inwards. NaN for steps ahead without any score. If there are too
+        few scores for the level, the largest is used.
         """
         place = self.levels.index(level) if self.levels else 0
         widths = np.empty((len(domain.logs), self.errors.shape[2]))
@@ -146,7 +152,7 @@ class Calibration:
         return widths
 
     def _scores(self, place: int, logs: bool) -> ErrorScores:
-        """The scores of a domain, in order: found once, for all levels and windows."""
+        """Returns the sorted scores of a domain, computed once for all levels and windows."""
         if (place, logs) not in self._found:
             domain, age = self.domain, np.ascontiguousarray(self.age)
             of = domain.logs, domain.roughness, domain.change, age
@@ -164,11 +170,12 @@ def calibrate(
     apart: int = 1,
     span: Span | None = None,
 ) -> Calibration:
-    """What forecasts of n windows say about errors to come.
+    """Returns the calibration on the errors of forecasts of n windows.
 
-    They are points (n, horizon), or (n, 2 K + 1, horizon) ascending quantiles, the median in the
-    middle: the ends of K `levels`, ascending. `logs` is as in `domain_of`, and the windows of a
-    series begin `apart` rows from each other. `span` is of a panel of which this one is a part.
+    `forecasts` are points (n, horizon), or ascending quantiles (n, 2 K + 1, horizon): the bounds of
+    K ascending `levels`, with the median in the middle. `logs` is as in `domain_of`. The windows of
+    a series begin `apart` rows from each other. If the panel is a part of another one, `span` is
+    that of the whole.
     """
     domain = domain_of(panel, windows, logs)
     horizon, middle = forecasts.shape[-1], len(levels)
@@ -181,35 +188,35 @@ def calibrate(
 
 
 def quantiles_of(forecasts: Array) -> Array:
-    """Forecasts (n, quantiles, horizon); points are a single quantile."""
+    """Returns forecasts as quantiles (n, quantiles, horizon); points are a single quantile."""
     return forecasts[:, None] if forecasts.ndim == 2 else forecasts
 
 
 def points_of(forecasts: Array) -> Array:
-    """Forecasts (n, horizon): the quantile in the middle."""
+    """Returns the point forecasts (n, horizon): the quantile in the middle."""
     quantiles = quantiles_of(forecasts)
     return quantiles[:, quantiles.shape[1] // 2]
 
 
 def _distances(domain: Domain, quantiles: Array, truth: Array, low: int, high: int) -> Array:
-    """How far the truth lies outside of two quantiles, less than 0 inside (n, horizon)."""
+    """Returns how far the truth lies outside of two quantiles (n, horizon); negative inside."""
     logs = domain.logs[:, None]
     below, above = quantiles[:, low], quantiles[:, high]
     with np.errstate(divide="ignore", invalid="ignore"):
         found = np.log(np.maximum(truth, 0.0))
         relative = np.maximum(np.log(below) - found, found - np.log(above))
         distances = np.where(logs, relative, np.maximum(below - truth, truth - above))
-    # Not a number though there is a truth: as wrong as can be.
+    # NaN although the truth is known: the largest possible error.
     return np.where(np.isnan(distances) & ~np.isnan(truth), np.inf, distances)
 
 
 def conformal_quantile(
     scores: Array, level: float, weights: Array | None = None, apart: int = 1
 ) -> Array:
-    """The weighted quantile of the scores (n, horizon) of each step; NaN is none.
+    """Returns the weighted quantile of the scores (n, horizon) for each step ahead; ignores NaN.
 
-    With equal weights it is, one step ahead, the ceil((n + 1) level / 100)-th smallest. Weights
-    (n,) are at most 1, which they are by default; `apart` is as in `calibrate`.
+    With equal weights, one step ahead, it is the ceil((n + 1) level / 100)-th smallest score.
+    `weights` (n,) are at most 1, the default. `apart` is as in `calibrate`.
     """
     weight = np.ones(len(scores)) if weights is None else weights
     return ranked_quantile(np.ascontiguousarray(scores, np.float64), level, weight, apart)
@@ -222,10 +229,11 @@ def interval_ends(
     levels: Sequence[float],
     trained: tuple[float, ...] = (),
 ) -> dict[float, tuple[Array, Array]]:
-    """The two ends (W, horizon) for each level in percent, nested, with the forecast inside.
+    """Returns the bounds (W, horizon) for each level in percent: nested, around the forecast.
 
-    `forecasts` are as in `calibrate`, of windows of the domain, and `levels` ascend: some of the
-    `trained` ones, whose ends the quantiles are. Without a calibration they are the ends.
+    `forecasts` are as in `calibrate`, for the windows of the domain. `levels` ascend. If there are
+    `trained` levels, whose bounds the quantiles are, `levels` are some of these. Without a
+    calibration the quantiles are the bounds.
     """
     quantiles, points = quantiles_of(forecasts), np.ascontiguousarray(points_of(forecasts))
     inner_low = inner_high = points
@@ -237,7 +245,7 @@ def interval_ends(
         above = np.ascontiguousarray(quantiles[:, middle + reach])
         width = None if calibration is None else calibration.half_width(domain, level)
         low, high = moved_ends(domain.logs, domain.least, points, below, above, width)
-        # Ends that came closer may cross: not each other, nor those of a lower level.
+        # Bounds that move inwards must not cross each other, or the bounds of a lower level.
         inner_low, inner_high = np.minimum(low, inner_low), np.maximum(high, inner_high)
         ends[level] = inner_low, inner_high
     return ends
@@ -246,10 +254,11 @@ def interval_ends(
 def between_levels(
     ends: Intervals, points: Array, domain: Domain, levels: Sequence[float]
 ) -> dict[float, tuple[Array, Array]]:
-    """The ends of any levels from those of some: linear in the quantile of the normal distribution.
+    """Interpolates the bounds of `levels` from those of other levels.
 
-    Beyond the largest one they go on as between the last two. Where the domain has logs, they are
-    linear in these. `points` (W, horizon) are the forecasts, of level 0.
+    The bounds are linear in the quantile of the normal distribution, in logs if the domain has
+    them. Beyond the largest level they are extrapolated from the last two. `points` (W, horizon),
+    the forecasts, are the bounds of level 0.
     """
     known = sorted(ends)
     pairs = np.array([ends[level] for level in known])
@@ -267,14 +276,14 @@ def rolling_ends(
     trained: tuple[float, ...] = (),
     among: Ticks | None = None,
 ) -> dict[float, tuple[Array, Array]]:
-    """As `interval_ends`, each window by the errors that were known when it began.
+    """As `interval_ends`, but calibrates each window on the errors known when it began.
 
-    `age` (W,) is that of the windows, as the calibration counts it; `among` are the ages of all
-    windows of which these are some, the same ones by default.
+    `age` (W,) is the age of each window, as the calibration counts it. If these are some windows of
+    many, `among` are the ages of all of them; by default they are `age`.
     """
     among = age if among is None else among
     ends = {level: np.empty((2, len(age), forecasts.shape[-1])) for level in levels}
-    # By rows since the first cutoff alone: how many are still to come is not known at a cutoff.
+    # Only rows since the first cutoff count: a cutoff does not know how many rows follow it.
     oldest = among.max()
     mine_of, all_of = _spells(oldest - age), _spells(oldest - among)
     for k in np.unique(mine_of):
@@ -287,6 +296,6 @@ def rolling_ends(
 
 
 def _spells(since: Ticks) -> Ticks:
-    """Where the spell begins in which each number of rows lies; later spells are longer."""
+    """Returns the first row of the spell that each row lies in; later spells are longer."""
     doublings = np.frexp(since // CUTOFFS)[1]
     return np.asarray(since >> doublings << doublings)

@@ -1,11 +1,11 @@
-"""Covariates as the engine takes them: a table of numbers of about the size of 1, and its blocks.
+"""The encoding of covariates for the engine: a table of numbers of magnitude 1, and its blocks.
 
-How a column is encoded is learned from the rows that training knows, and from nothing after them. A
-number is counted from the median of its series, in units of its usual distance from there, and
-brought closer by the inverse hyperbolic sine, a logarithm for large values and straight for small
-ones. A category has a column of zeros and ones for each of its values: the weights that the
-networks give it are an embedding that they learn. A missing value is the last one before it, and
-where training has seen such, a column says so.
+The encoding of a column is learned from the rows that training knows, and from no later rows. A
+number is scaled robustly: the median of its series is subtracted, and the difference is divided by
+its usual size. The inverse hyperbolic sine then compresses it: linear for small values, a logarithm
+for large ones. A category has a column of zeros and ones for each of its values; the weights of
+these columns are a learned embedding. A missing value is replaced by the last one before it, and a
+column marks missing values if training has seen any.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ Table: TypeAlias = npt.NDArray[np.float32]
 Flags = npt.NDArray[np.bool_]
 Block: TypeAlias = tuple[int, int, int, int]  # first column, columns, first row, rows
 
-MOST_CATEGORIES = 32  # of a column that have one of their own, the most frequent ones
-FLAG = 2  # different values up to which a number stays as it is
-SEASONS_BACK = (1, 7)  # seasons before the forecast whose covariates are seen: a day, and a week
-FEW_ROWS = 4  # seen of the past where there is no season
-WIDEST = 1_000  # numbers of one covariate in a window; of a wider one only those of the horizon
+MOST_CATEGORIES = 32  # the most frequent categories of a covariate, which have a column each
+FLAG = 2  # a number with at most this many different values is not compressed
+SEASONS_BACK = (1, 7)  # past seasons whose covariates a forecast sees: one day and one week ago
+FEW_ROWS = 4  # past rows that a forecast sees without a season
+WIDEST = 1_000  # numbers of one covariate in a window; of a wider one it has only the horizon
 DEVIATION = 0.6745  # the median distance from the median of a normal distribution
 
 
@@ -44,14 +44,14 @@ class Encoded:
     role : str
         As in `Covariate`.
     kept : tuple of int, optional
-        Of a category, the values that have a column, as places in its `categories`.
+        For a category, the indices in its `categories` that have a column; None for a number.
     flag : bool
-        Whether it is a number of at most two values, such as 0 and 1.
+        Whether it is a number with at most two values, such as 0 and 1.
     marked : bool
-        Whether a column says where the value is missing.
+        Whether a column marks missing values.
     every : int
-        How many rows it keeps a value, counted from an origin on: 1, a season, or 0 where it says
-        nothing because it is the same at all origins.
+        The number of rows, counted from an origin, for which the covariate keeps its value: 1, a
+        season, or 0 if it carries no information because it is the same at all origins.
     """
 
     role: str
@@ -62,7 +62,7 @@ class Encoded:
 
     @property
     def width(self) -> int:
-        """Columns of the table."""
+        """The number of columns of the table."""
         return (1 if self.kept is None else len(self.kept)) + self.marked
 
 
@@ -73,17 +73,18 @@ class Encoding:
     Attributes
     ----------
     columns : tuple of Encoded
-        One for each covariate that is used, at the places `chosen` among those of the panel.
+        The encoding of each covariate in use.
     chosen : tuple of int
+        The indices of these covariates among those of the panel.
     ids : dict
-        The place of each series.
+        The row of each series in `center` and `scale`.
     center, scale : array (N + 1, K)
-        Of numbers, of each series; the last row is for series that training has not seen.
+        For numbers, by series; the last row is for series that training has not seen.
     level, spread : array (N + 1,), optional
-        The same of the values themselves, where they are brought closer as well.
+        Center and scale of the series' own values, if these are compressed as well.
     cycle : int
-        Seasons after which they may repeat, 7 days: the last columns say which one a row is in, if
-        the calendar does not. 0 for none.
+        Seasons in a longer cycle: 7, a week of days. The last columns of the table say which of
+        them a row is in, if the calendar does not. 0 for none.
     """
 
     columns: tuple[Encoded, ...]
@@ -97,26 +98,26 @@ class Encoding:
 
     @property
     def width(self) -> int:
-        """Columns of the table."""
+        """The number of columns of the table."""
         return sum(one.width for one in self.columns) + self.cycle
 
     def span(self, k: int) -> slice:
-        """The columns of the table that covariate `k` has."""
+        """Returns the columns of covariate `k` in the table."""
         first = sum(one.width for one in self.columns[:k])
         return slice(first, first + self.columns[k].width)
 
     def places(self, panel: Panel) -> Ticks:
-        """For each series of a panel its row of `center` and `scale` (N,)."""
+        """Returns the row of `center` and `scale` for each series of a panel (N,)."""
         unseen = len(self.ids)
         return np.array([self.ids.get(one, unseen) for one in panel.ids.tolist()], dtype=np.int64)
 
     def table(
         self, panel: Panel, owner: Ticks | None = None, lengths: Ticks | None = None
     ) -> Table:
-        """The table of a panel, finite: a row for each value and `ahead` more of each series.
+        """Returns the table of a panel, all finite: the rows of each series and `ahead` more.
 
-        With `owner` (m,) and `lengths` (m,) that of other series: the first so many values of those
-        at these places, and as many rows more.
+        With `owner` (m,) and `lengths` (m,), returns the table of m other series: series i has the
+        first ``lengths[i]`` rows of series ``owner[i]``, and `ahead` more.
         """
         found = covariates_of(panel)
         rows_of = panel.lengths + found.ahead
@@ -142,9 +143,9 @@ class Encoding:
         return table[rows_from(starts[owner], lengths + found.ahead)]
 
     def encode(self, k: int, values: Array, place: Ticks, table: Table) -> None:
-        """Write values (m,) of covariate `k` into its columns (m, width), but for the mark.
+        """Writes values (m,) of covariate `k` into its columns (m, width), except the mark.
 
-        Row i is of the series at ``place[i]``, as in `places`.
+        Row i belongs to the series with the row ``place[i]``, as in `places`.
         """
         one = self.columns[k]
         if one.kept is not None:
@@ -155,14 +156,14 @@ class Encoding:
             table[:, 0] = np.nan_to_num(scaled if one.flag else np.arcsinh(scaled))
 
     def compress(self, values: Array, panel: Panel, owner: Ticks, lengths: Ticks) -> Array:
-        """Values of series, the first `lengths` ones of each owner's, as the engine has them."""
+        """Returns values compressed for the engine: the first `lengths` values of each owner."""
         if self.level is None or self.spread is None:
             return values
         place = np.repeat(self.places(panel)[owner], lengths)
         return np.arcsinh((values - self.level[place]) / self.spread[place])
 
     def restore(self, forecasts: Array, panel: Panel, series: Ticks) -> Array:
-        """Forecasts (W, ..., horizon) of these series, in the units of the panel's values."""
+        """Returns forecasts (W, ..., horizon) of these series in the units of the panel."""
         if self.level is None or self.spread is None:
             return forecasts
         place = self.places(panel)[series].reshape(-1, *[1] * (forecasts.ndim - 1))
@@ -172,7 +173,7 @@ class Encoding:
 def blocks_of(
     columns: Sequence[Encoded], horizon: int, season: int, aligned: bool, lookback: int, cycle: int
 ) -> list[Block]:
-    """What the networks see of the table."""
+    """Returns the blocks of the table that the networks see."""
     found, at = [], 0
     for one in columns:
         wide = one.width * (horizon + lookback) > WIDEST
@@ -186,11 +187,11 @@ def blocks_of(
 
 
 def _aligned_spans(one: Encoded, horizon: int, season: int) -> Iterator[tuple[int, int]]:
-    """First rows and rows, of forecasts that always begin at the same phase."""
+    """Yields (first row, rows) of each block, for forecasts that begin at one phase."""
     if one.every == 0:
         return
     if one.role == STAT or (one.role == CALENDAR and not one.flag):
-        yield 0, 1  # of the calendar, the first step says the others
+        yield 0, 1  # the calendar of the first step determines that of the others
         return
     first = [-back * season for back in SEASONS_BACK]
     if one.role != HIST:
@@ -202,7 +203,7 @@ def _aligned_spans(one: Encoded, horizon: int, season: int) -> Iterator[tuple[in
 def _spans(
     one: Encoded, horizon: int, season: int, lookback: int, wide: bool
 ) -> Iterator[tuple[int, int]]:
-    """First rows and rows, of forecasts that may begin at any time."""
+    """Yields (first row, rows) of each block, for forecasts that may begin at any row."""
     past = rows_before(season, lookback)
     if one.role == STAT or (one.role == CALENDAR and not one.flag):
         yield 0, 1
@@ -215,12 +216,12 @@ def _spans(
 
 
 def rows_before(season: int, lookback: int) -> int:
-    """The number of last rows that a forecast depends on most: a season, or a few."""
+    """Returns the number of last rows that a forecast depends on most: a season, or a few."""
     return min(season if season > 1 else FEW_ROWS, lookback)
 
 
 def covariates_of(panel: Panel) -> Covariates:
-    """The covariates of a panel; none stand for those of a panel without any."""
+    """Returns the covariates of a panel, with no columns if it has none."""
     if panel.covariates is not None:
         return panel.covariates
     return Covariates((), np.zeros((len(panel.values), 0)), 0)
@@ -229,20 +230,20 @@ def covariates_of(panel: Panel) -> Covariates:
 def learn(
     panel: Panel, season: int, *, aligned: bool, compressed: bool, without: tuple[str, ...] = ()
 ) -> Encoding:
-    """The encoding for a training on all of a panel.
+    """Learns the encoding from all rows of a panel.
 
     Parameters
     ----------
     panel : Panel
-        What training knows.
+        The rows that training knows.
     season : int
-        In rows.
+        Rows in a season.
     aligned : bool
         Whether all forecasts begin whole seasons before the end of their series.
     compressed : bool
-        Whether the values are brought closer by the inverse hyperbolic sine, too.
+        Whether the series' values are also compressed by the inverse hyperbolic sine.
     without : tuple of str
-        Names of covariates that are left out.
+        Names of the covariates to leave out.
     """
     found = covariates_of(panel)
     used = [k for k, column in enumerate(found.columns) if column.name not in without]
@@ -276,11 +277,11 @@ def _encoded(column: Covariate, values: Array) -> Encoded:
 
 
 def _kept_for(one: Encoded, values: Array, lengths: Ticks, season: int) -> Encoded:
-    """With how many rows an aligned covariate keeps a value; not of one that has no pattern."""
+    """Returns `one` with `every` set for aligned forecasts; it stays 1 without a pattern."""
     if one.role == STAT:
         return one
     ends = np.cumsum(lengths)
-    behind = np.repeat(ends, lengths) - 1 - np.arange(len(values))  # rows that come after, in all
+    behind = np.repeat(ends, lengths) - 1 - np.arange(len(values))  # later rows of the series
     known = np.where(np.isnan(values), np.inf, values)
     inside = (behind % season > 0) & (behind > 0)
     stays = np.array_equal(known[:-1][inside[:-1]], known[1:][inside[:-1]])
@@ -292,7 +293,7 @@ def _kept_for(one: Encoded, values: Array, lengths: Ticks, season: int) -> Encod
 
 
 def _units(one: Encoded, values: Array, lengths: Ticks) -> tuple[Array, Array]:
-    """Center and scale of a covariate (N + 1,)."""
+    """Returns center and scale of a covariate (N + 1,)."""
     count = len(lengths) + 1
     given = values[~np.isnan(values)]
     if one.kept is not None or not len(given):
@@ -307,11 +308,14 @@ def _units(one: Encoded, values: Array, lengths: Ticks) -> tuple[Array, Array]:
 
 
 def _of_series(values: Array, lengths: Ticks) -> tuple[Array, Array]:
-    """Center and scale of each series, and of all of them (N + 1,); of all where one has none."""
+    """Returns center and scale of each series, and last those of all series (N + 1,).
+
+    A series without its own has those of all series.
+    """
     center, scale = np.empty((2, len(lengths) + 1))
     (center[-1],), (scale[-1],) = _robust(values[None])
     starts = offsets_of(lengths)
-    for length in np.unique(lengths):  # each median at once for series of one length
+    for length in np.unique(lengths):  # one median call for all series of one length
         these = np.flatnonzero(lengths == length)
         center[these], scale[these] = _robust(values[starts[these][:, None] + np.arange(length)])
     scale[-1] = scale[-1] or 1.0
@@ -320,7 +324,7 @@ def _of_series(values: Array, lengths: Ticks) -> tuple[Array, Array]:
 
 
 def _robust(rows: Array) -> tuple[Array, Array]:
-    """The median of each row, and the usual distance from it; NaN and 0 for rows of NaN."""
+    """Returns the median of each row and the usual distance from it; NaN and 0 for all-NaN rows."""
     center, scale = np.full(len(rows), np.nan), np.zeros(len(rows))
     holes = np.isnan(rows).any(axis=1)
     for k in np.flatnonzero(holes):
@@ -337,7 +341,7 @@ def _robust(rows: Array) -> tuple[Array, Array]:
 
 
 def carried(values: Array, missing: Flags, starts: Ticks) -> Array:
-    """Values (R,) with the last one given in place of missing ones; NaN where none was before."""
+    """Returns values (R,) with missing ones replaced by the last known one; NaN without one."""
     first = np.zeros(len(missing), np.int64)
     first[starts] = starts
     first = np.maximum.accumulate(first)

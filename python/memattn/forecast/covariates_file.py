@@ -1,4 +1,4 @@
-"""Covariates and their encoding in a saved forecaster; nothing in a file that comes is trusted."""
+"""Covariates and their encoding in a saved forecaster; everything in a file is checked."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ from memattn.forecast.data.covariates import MAX_MAGNITUDE, ROLES, Covariate, Co
 from memattn.forecast.data.panel import Panel
 from memattn.forecast.state_file import Arrays
 
-MOST = 1_000_000  # covariates, and categories of one
+MOST = 1_000_000  # covariates, or categories of one covariate
 VALUES, CENTER, SCALE = "covariates", "encoding.center", "encoding.scale"
 LEVEL, SPREAD = "encoding.level", "encoding.spread"
-# Tensors, their types and dimensions: of every forecaster with covariates, and of some.
+# Names of tensors with their types and dimensions. A forecaster with covariates has all of KINDS;
+# if values are compressed, also those of COMPRESSED.
 KINDS = dict.fromkeys((VALUES, CENTER, SCALE), ("float64", 2))
 COMPRESSED = dict.fromkeys((LEVEL, SPREAD), ("float64", 1))
 
 
 def covariate_arrays(panel: Panel, encoding: Encoding) -> dict[str, Array]:
-    """The tensors."""
+    """Returns the tensors of the covariates and their encoding, by name."""
     assert panel.covariates is not None
     arrays = {VALUES: panel.covariates.values, CENTER: encoding.center, SCALE: encoding.scale}
     if encoding.level is not None and encoding.spread is not None:
@@ -33,7 +34,7 @@ def covariate_arrays(panel: Panel, encoding: Encoding) -> dict[str, Array]:
 
 
 def covariate_config(panel: Panel, encoding: Encoding) -> dict[str, Any]:
-    """Return the part of the file's config about covariates."""
+    """Returns the part of the file's config about covariates."""
     assert panel.covariates is not None
     return {
         "ahead": panel.covariates.ahead,
@@ -48,7 +49,7 @@ def covariate_config(panel: Panel, encoding: Encoding) -> dict[str, Any]:
 
 
 def kinds_of(names: set[str]) -> dict[str, tuple[str, int]]:
-    """The tensors of covariates that a file must have that has some of them."""
+    """Returns the covariate tensors that a file with these tensor `names` must have."""
     if names.isdisjoint(KINDS):
         return {}
     return KINDS if names.isdisjoint(COMPRESSED) else KINDS | COMPRESSED
@@ -57,7 +58,7 @@ def kinds_of(names: set[str]) -> dict[str, tuple[str, int]]:
 def read_columns(
     source: SourceFile, found: object, horizon: int, season: int
 ) -> tuple[tuple[Covariate, ...], tuple[Encoded, ...], tuple[int, ...], int]:
-    """The covariates of a file, those that are used, encoded, their places, and the cycle."""
+    """Reads the covariates of a file, the encodings and indices of those in use, and the cycle."""
     keys = {"ahead", "columns", "chosen", "cycle", "encoded"}
     if not isinstance(found, dict) or set(found) != keys:
         source.fail("config: covariates", "other keys", f"the keys {', '.join(sorted(keys))}")
@@ -70,10 +71,10 @@ def read_columns(
         source.fail("config: covariates: columns", "a name twice", "different names")
     chosen = _list(source, "chosen", found["chosen"])
     if not all(_whole(one, len(columns)) for one in chosen) or chosen != sorted(set(chosen)):
-        source.fail("config: covariates: chosen", "another list", "places of columns, ascending")
+        source.fail("config: covariates: chosen", "another list", "ascending indices of columns")
     encoded = _list(source, "encoded", found["encoded"])
     if len(encoded) != len(chosen):
-        source.fail("config: covariates: encoded", f"{len(encoded)} of them", f"{len(chosen)}")
+        source.fail("config: covariates: encoded", f"{len(encoded)} entries", f"{len(chosen)}")
     pairs = zip(encoded, chosen, strict=True)
     used = tuple(_encoded(source, one, columns[place], season) for one, place in pairs)
     cycle = found["cycle"]
@@ -85,10 +86,10 @@ def read_columns(
 def read_covariates(
     source: SourceFile, arrays: Arrays, columns: tuple[Covariate, ...], horizon: int, panel: Panel
 ) -> Covariates:
-    """The values of the covariates of a panel."""
+    """Reads the values of the covariates of a panel."""
     arrays.check(VALUES, (len(panel.values) + horizon * len(panel), len(columns)))
     values = arrays.read(VALUES)
-    if (np.abs(values) > MAX_MAGNITUDE).any():  # NaN is a value that nobody gave
+    if (np.abs(values) > MAX_MAGNITUDE).any():  # NaN, a missing value, is valid
         source.fail(VALUES, "a value that is too large", f"up to {MAX_MAGNITUDE:g}")
     for place, column in enumerate(columns):
         if column.categories:
@@ -96,7 +97,7 @@ def read_covariates(
             codes = codes[~np.isnan(codes)]
             last = len(column.categories) - 1
             if not ((codes == np.rint(codes)) & (codes >= -1) & (codes <= last)).all():
-                source.fail(VALUES, "no place of a category", f"whole numbers from -1 to {last}")
+                source.fail(VALUES, "no index of a category", f"whole numbers from -1 to {last}")
     return Covariates(columns, values, horizon)
 
 
@@ -108,7 +109,7 @@ def read_encoding(
     ids: npt.NDArray[Any],
     cycle: int,
 ) -> Encoding:
-    """How they are encoded."""
+    """Reads the encoding of the covariates."""
     shapes: Mapping[str, tuple[int, ...]] = {
         **dict.fromkeys((CENTER, SCALE), (len(ids) + 1, len(encoded))),
         **dict.fromkeys((LEVEL, SPREAD), (len(ids) + 1,)),
@@ -122,7 +123,7 @@ def read_encoding(
         if not np.isfinite(values).all() or (np.abs(values) > MAX_MAGNITUDE).any():
             source.fail(name, "a value out of bounds", f"finite numbers up to {MAX_MAGNITUDE:g}")
         if name in (SCALE, SPREAD) and not (values > 0).all():
-            source.fail(name, "a unit that is not above 0", "units")
+            source.fail(name, "a scale that is not above 0", "positive numbers")
         found[name] = values
     center, scale, level, spread = (found[name] for name in shapes)
     assert center is not None
@@ -160,4 +161,4 @@ def _encoded(source: SourceFile, found: object, column: Covariate, season: int) 
                 whole = all(_whole(one, most) for one in kept)
                 if whole and kept == sorted(set(kept)):
                     return Encoded(column.role, tuple(kept), flag, marked, every)
-    return source.fail("config: covariates: encoded", "another form", "what suits the columns")
+    return source.fail("config: covariates: encoded", "another form", "one that fits the columns")

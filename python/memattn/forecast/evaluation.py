@@ -50,9 +50,9 @@ from memattn.forecast.metrics import Scales, Total, WindowErrors, series_scales,
 if TYPE_CHECKING:
     from memattn.forecast.fitting import Fitted
 
-FEW_WINDOWS = 10  # that do not overlap, of all series together
+FEW_WINDOWS = 10  # fewer non-overlapping windows, of all series together, are weak evidence
 EARLIER = "earlier windows of the series"
-FEWEST_SCORES = 20  # windows, or series, to calibrate on: fewer cannot calibrate a level of 95 %
+FEWEST_SCORES = 20  # windows or series to calibrate on: fewer cannot calibrate a level of 95 %
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -62,9 +62,9 @@ class Evaluation(Measured):
     Attributes
     ----------
     panel : Panel
-        Of the windows.
+        The panel that has the windows.
     windows : Windows
-        W of them.
+        The W windows.
     truth : array (W, horizon)
         The actual values; NaN where they are not known.
     forecasts : mapping
@@ -76,7 +76,7 @@ class Evaluation(Measured):
     scales : Scales
         The scales of the errors of each window (W,).
     calibrated_on : str
-        Which windows the intervals are calibrated on, as text; empty if the caller knows.
+        Which windows the intervals are calibrated on, as text; empty if intervals were passed in.
     alias : str
         Name of the model in tables.
     """
@@ -97,7 +97,7 @@ class Evaluation(Measured):
         return np.asarray((~np.isnan(self.truth)).any(axis=1))
 
     def counts(self) -> Counts:
-        """How much was measured."""
+        """Returns how much was measured."""
         windows = int(self.known.sum())
         return Counts(len(self.panel), windows, self.panel.season, tuple(self.intervals))
 
@@ -120,15 +120,15 @@ class Evaluation(Measured):
         return series_frame(self.panel, np.tile(np.arange(count), len(METRICS)), columns)
 
     def sums(self, method: str) -> dict[str, Total]:
-        """The errors of all windows, by metric."""
+        """Returns the totals of the errors of all windows, by metric."""
         return {name: Total.of(values) for name, values in vars(self.errors[method]).items()}
 
     def unscaled(self, method: str) -> int:
-        """How many windows with a truth have no scaled error."""
+        """Returns how many windows with an actual value have no scaled error."""
         return int(np.isnan(self.errors[method].mase[self.known]).sum())
 
     def step_sums(self, method: str) -> dict[str, list[Total]]:
-        """The errors at each step ahead, by metric."""
+        """Returns the totals of the errors at each step ahead, by metric."""
         horizon = self.truth.shape[1]
         scales = (np.repeat(one, horizon) for one in vars(self.scales).values())
         values = (one.reshape(-1, 1) for one in (self.forecasts[method], self.truth))
@@ -139,11 +139,11 @@ class Evaluation(Measured):
         }
 
     def by_series(self, method: str) -> WindowErrors:
-        """Return the mean for each series of the panel (N,), NaN without a window."""
+        """Return the mean errors of each series of the panel (N,); NaN without a window."""
         return _means(self.errors[method], self.windows.series, len(self.panel))
 
     def covered(self, level: float) -> Covered:
-        """How many truths are inside of the intervals of a level."""
+        """Returns how many actual values lie inside the intervals of a level."""
         low, high = self.intervals[level]
         known = ~(np.isnan(self.truth) | np.isnan(low) | np.isnan(high))
         inside = known & (low <= self.truth) & (self.truth <= high)
@@ -181,7 +181,7 @@ def evaluate(
 def measured(
     panel: Panel, windows: Windows, forecasts: Array, intervals: Intervals | None = None
 ) -> Evaluation:
-    """As `evaluate`, of arrays that are as they must be; there may be no window."""
+    """As `evaluate`, but does not check the arrays, and accepts zero windows."""
     horizon = forecasts.shape[1]
     truth = windows.truth(panel, horizon)
     first_ends = panel.lengths
@@ -217,7 +217,7 @@ def evaluate_held_out(fitted: Fitted, levels: Sequence[float]) -> Evaluation | N
     if held_out is None or not len(held_out.windows):
         return None
     check_trained("Forecaster.held_out", only_levels(fitted.settings), levels)
-    between = uses_prior(fitted.settings)  # any level lies between the trained ones
+    between = uses_prior(fitted.settings)  # levels are interpolated between the trained ones
     panel, windows, forecasts = fitted.panel, held_out.windows, held_out.forecasts
     shape = 2, len(forecasts), forecasts.shape[-1]
     ends = {float(level): np.full(shape, np.nan) for level in levels}
@@ -250,7 +250,7 @@ def _folds(windows: Windows, horizon: int) -> tuple[list[tuple[Flags, Flags]], s
     _, first, owner, count = np.unique(
         windows.series, return_index=True, return_inverse=True, return_counts=True
     )
-    # Between the early and the late ones lie those that share values with both.
+    # Windows between the early and the late ones share values with both, and are left out.
     middle = (windows.ends[first] + horizon + windows.ends[first + count - 1] + 1) // 2
     early = windows.ends + horizon <= middle[owner]
     if early.sum() >= FEWEST_SCORES:

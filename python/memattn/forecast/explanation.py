@@ -29,16 +29,14 @@ from memattn.forecast.forecaster_settings import has_learned
 from memattn.forecast.metrics import mean_error, significant
 from memattn.forecast.model import Inputs, Model
 
-LAGS = "lags"  # the kind of what is seen of the past of the series
-CYCLE = "cycle"  # of which of several seasons a row is in, such as the day of the week
-MEMORY = "memory"  # of what the memory layers add
-REPEATS = 5  # exchanges of each thing, whose mean counts
-MOST_WINDOWS, MOST_VALUES = 400, 50_000  # explained, and of their forecasts
-MOST_ROWS, FEWEST_WINDOWS = (
-    2_000_000,
-    50,
-)  # of the past of all windows; so many have it all the same
-QUANTILES = np.linspace(0.05, 0.95, 10)  # of a number, for its curve
+# Kinds of inputs: past rows of the series; the position in a cycle of seasons, such as the day of
+# the week; the output of the memory layers.
+LAGS, CYCLE, MEMORY = "lags", "cycle", "memory"
+REPEATS = 5  # shuffles of each input, whose mean error counts
+MOST_WINDOWS, MOST_VALUES = 400, 50_000  # windows that are measured, and their forecast values
+# Past rows of all windows together; at least FEWEST_WINDOWS windows are measured in any case.
+MOST_ROWS, FEWEST_WINDOWS = 2_000_000, 50
+QUANTILES = np.linspace(0.05, 0.95, 10)  # of a number's values, for its effect curve
 
 
 @dataclass(frozen=True)
@@ -109,9 +107,9 @@ class Explanation:
     Attributes
     ----------
     panel : Panel
-        Of the windows.
+        The panel that has the windows.
     windows : int
-        How many there are.
+        Number of windows, W.
     separate : int
         Number of groups of windows that begin within one horizon, for standard errors.
     mae : float
@@ -187,7 +185,7 @@ def _cells(one: Importance) -> list[str]:
 
 
 def explain(fitted: Fitted) -> Explanation | None:
-    """Measure the explanation; None if `fit` held out too few windows or did not train."""
+    """Measures the explanation; None if `fit` held out too few windows or did not train."""
     held_out, settings = fitted.held_out, fitted.settings
     if held_out is None or not has_learned(settings):
         return None
@@ -219,7 +217,10 @@ def explain(fitted: Fitted) -> Explanation | None:
 
 
 def _usable(panel: Panel, windows: Windows, logs: bool, horizon: int) -> Windows:
-    """Windows that the engine forecasts, hold a truth and begin after a value; not too many."""
+    """Returns windows to measure on, not too many.
+
+    Each is forecast by the engine, has an actual value and begins after a known value.
+    """
     domain = domain_of(panel, windows, logs)
     good = (windows.ends >= FEWEST_VALUES) & (domain.roughness > 0)
     good &= ~np.isnan(panel.values[panel.offsets[windows.series] + windows.ends - 1])
@@ -234,9 +235,9 @@ def _usable(panel: Panel, windows: Windows, logs: bool, horizon: int) -> Windows
 
 
 class _Seen:
-    """What a model sees of W windows, each of which is a series of its own.
+    """What a model sees of W windows, each copied to a series of its own.
 
-    So what it sees of one window can be changed without changing that of another.
+    This way the inputs of one window can be changed without changing those of another.
     """
 
     def __init__(self, model: Model, panel: Panel, windows: Windows) -> None:
@@ -248,24 +249,24 @@ class _Seen:
         self.logs = domain_of(panel, windows, bool(settings["logs"].value)).logs
         every, horizon = model.inputs_of(panel, windows), int(settings["horizon"].value)
         series, ends = every.windows.series, every.windows.ends
-        self.lengths = ends  # all of the past: units are those of the whole of it
+        self.lengths = ends  # the whole past, which determines the units
         first = every.offsets[series]
         self.offsets = offsets_of(self.lengths)
         self.values = every.values[rows_from(first, self.lengths)]
         self.table: Table | None = None
-        # The rows of covariates of each window that a network sees (W, S), the horizon last.
+        # The covariate rows that a network sees of each window (W, S), with the horizon last.
         begin, reach = first + horizon * series, max(self.lookback, SEASONS_BACK[-1] * self.season)
         back = np.minimum(np.arange(reach, -horizon, -1), self.lengths[:, None])
         stops = np.cumsum(self.lengths + horizon) - horizon
         self.seen, self.ahead = stops[:, None] - back, slice(reach, None)
         if every.table is not None:
-            # All other rows stay as they are, zeros that take no memory.
+            # Rows that no network sees stay zero: untouched pages of `zeros` take no memory.
             table = np.zeros((stops[-1] + horizon, every.table.shape[1]), dtype=np.float32)
             table[self.seen] = every.table[(begin + self.lengths)[:, None] - back]
             self.table = table
 
     def forecasts(self, values: Array | None = None) -> Array:
-        """Forecasts (W, horizon), of other values if there are any."""
+        """Returns forecasts (W, horizon), from `values` instead of the windows' own if given."""
         inputs = self._inputs(self.values if values is None else values)
         return points_of(self.model.predict(self.panel, self.windows, inputs=inputs))
 
@@ -274,13 +275,13 @@ class _Seen:
         return Inputs(values, self.offsets, own, self.table)
 
     def _with_memory(self) -> Array:
-        """Forecasts when the memory layers add what they add to another window."""
+        """Returns forecasts with the memory layers' output of another window."""
         donor = exchanged(np.zeros(len(self.windows), np.int64), self.rng)
         inputs = self._inputs(self.values)
         return points_of(self.model.predict_with_memory_of(self.panel, self.windows, donor, inputs))
 
     def things(self) -> Iterator[tuple[str, str, Iterator[Array]]]:
-        """Name and kind of each thing, and the forecasts when it is exchanged, several times."""
+        """Yields the name and the kind of each input, and its forecasts for several shuffles."""
         for name, kind, columns in self._columns():
             yield name, kind, (self._with_covariate(columns) for _ in range(REPEATS))
         if self.model.memory_layers:
@@ -289,7 +290,7 @@ class _Seen:
             yield name, LAGS, (self._with_rows(first, last) for _ in range(REPEATS))
 
     def curves(self, group: Ticks) -> Iterator[EffectCurve]:
-        """The effect curve of each covariate that is known ahead."""
+        """Yields the effect curve of each covariate that is known ahead."""
         encoding, usual = self.model.encoding, self.forecasts().mean(axis=1)
         if encoding is None or self.table is None:
             return
@@ -314,7 +315,7 @@ class _Seen:
             )
 
     def _points(self, k: int) -> Array:
-        """The values (P, W) of covariate `k` that its curve shows, for each window."""
+        """Returns the values (P, W) of covariate `k` on its curve, for each window."""
         encoding = self.model.encoding
         assert encoding is not None
         one, found = encoding.columns[k], covariates_of(self.panel)
@@ -333,7 +334,7 @@ class _Seen:
         return np.stack([own[series] for series in self.windows.series.tolist()], axis=1)
 
     def _columns(self) -> Iterator[tuple[str, str, slice]]:
-        """As `_covariates`, and those that the program adds by itself."""
+        """Yields the inputs of `_covariates`, and the cycle of seasons if the encoding has one."""
         yield from self._covariates()
         encoding = self.model.encoding
         if encoding is not None and encoding.cycle:
@@ -341,7 +342,7 @@ class _Seen:
             yield name, CYCLE, slice(encoding.width - encoding.cycle, encoding.width)
 
     def _covariates(self) -> Iterator[tuple[str, str, slice]]:
-        """Name, role and columns of the table of each covariate that the model has."""
+        """Yields the name, the role and the table columns of each covariate of the model."""
         encoding = self.model.encoding
         if encoding is None:
             return
@@ -350,7 +351,7 @@ class _Seen:
 
     @contextmanager
     def _changed(self, rows: Ticks, columns: slice, cells: Table) -> Iterator[None]:
-        """In the block, columns of rows (W, S) of the table hold these cells."""
+        """Sets columns of rows (W, S) of the table to `cells` while the block runs."""
         assert self.table is not None
         before = self.table[rows, columns]
         self.table[rows, columns] = cells
@@ -358,24 +359,24 @@ class _Seen:
         self.table[rows, columns] = before
 
     def _with_covariate(self, columns: slice) -> Array:
-        """Forecasts when each window has these columns of another one."""
+        """Returns forecasts with these table columns of each window taken from another one."""
         assert self.table is not None
         donor = exchanged(np.zeros(len(self.windows), np.int64), self.rng)
         with self._changed(self.seen, columns, self.table[self.seen, columns][donor]):
             return self.forecasts()
 
     def _blocks(self) -> Iterator[tuple[str, int, int]]:
-        """Name, first and last row, counted back from 0, of the blocks of the past."""
+        """Yields blocks of past rows: name, and first and last row, counted back from 0."""
         near = rows_before(self.season, self.lookback)
         yield f"last {near} rows" if near > 1 else "last row", 0, near
         if near < self.lookback:
             yield f"{near + 1} to {self.lookback} rows ago", near, self.lookback
 
     def _with_rows(self, first: int, last: int) -> Array:
-        """Forecasts when rows of the past are those of another window of the same phase.
+        """Returns forecasts with past rows taken from another window of the same phase.
 
-        They are moved to the level of the window and stretched to its spread, in logs where the
-        series is positive, for series differ in both.
+        These rows are shifted to the level of the window and scaled to its spread, in logs if the
+        series is positive, since series differ in both.
         """
         panel, windows = self.panel, self.windows
         donor = exchanged(panel.phases(windows.series, windows.ends - 1), self.rng)
@@ -396,7 +397,7 @@ class _Seen:
 
 
 def exchanged(group: Ticks, rng: np.random.Generator) -> Ticks:
-    """For each window another one of its group (W,), drawn at random; itself if it is alone."""
+    """Returns for each window another one of its group (W,), at random; itself if it is alone."""
     donor = np.arange(len(group))
     for one in np.unique(group):
         members = rng.permutation(np.flatnonzero(group == one))

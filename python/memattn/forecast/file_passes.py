@@ -30,27 +30,28 @@ from memattn.forecast.data.series_parts import (
 )
 from memattn.forecast.progress import SeriesProgress
 
-MEMORY = 2 << 30  # bytes, unless the caller says so
-# Of rows in several files, from which on they are read in passes without being asked for; 20
-# million of them take some 3 GB while they are put in order.
+MEMORY = 2 << 30  # bytes, the default
+# Several files with more rows are read in passes by default; sorting 20 million rows takes about
+# 3 GB.
 MANY_ROWS = 20_000_000
-MANY_BYTES = 25 * MANY_ROWS  # of CSV files, whose rows nobody has counted
-GZIP_GROWS = 8  # times, the text of a table of series when it is unpacked
-# Of the process before it reads, and of a row while its series is forecast: bench.scaling --folder.
+MANY_BYTES = 25 * MANY_ROWS  # the same for CSV files, whose rows are not counted
+GZIP_GROWS = 8  # size of the unpacked text of a table of series, relative to the gzip file
+# Memory of the process before it reads, of a row while its series is forecast, and of a series:
+# bench.scaling --folder.
 BYTES_ANYWAY, BYTES_A_ROW, BYTES_A_SERIES = 700 << 20, 400, 64
-MOST_ROWS = 3_000_000  # at once, however much memory there is: more is no faster
-FEWEST_ROWS = 100_000
+MOST_ROWS = 3_000_000  # rows forecast at once, with any amount of memory: more is no faster
+FEWEST_ROWS = 100_000  # rows forecast at once, at least
 
 
 class Written(NamedTuple):
-    """What `Forecaster.write_forecasts` did.
+    """The result of `Forecaster.write_forecasts`.
 
     Attributes
     ----------
     series, rows : int
         How many series were forecast, and how many rows were written.
     notes : tuple of Note
-        What was found in the data, each kind once and counted.
+        Notes on the data, one of each kind with its count.
     """
 
     series: int
@@ -59,20 +60,20 @@ class Written(NamedTuple):
 
 
 class Passes:
-    """A folder, a pattern or a file that is read in passes, by the options of a forecaster."""
+    """A folder, a pattern or a file that is read in passes, with the options of a forecaster."""
 
     def __init__(
         self, where: str, data: object, options: ForecasterOptions, memory: object, beside: bool
     ) -> None:
         self._memory = MEMORY if memory is None else checked_memory(where, memory)
         if not isinstance(data, str | os.PathLike):
-            problem = "found it beside data that is no path: a data frame is in memory already"
+            problem = "needs the path of files as data: a data frame is in memory already"
             raise refused(where, "memory", problem)
         source = Path(data)
         target, id_col = options.target_col, options.id_col
         if id_col is None or not isinstance(target, str):
-            problem = "found options of a wide table or of one series, which are read at once; "
-            raise refused(where, "memory", problem + "expected id_col and one target_col")
+            problem = "cannot be set for a wide table or a single series, which are read at once; "
+            raise refused(where, "memory", problem + "pass id_col and one target_col")
         self._options, self._beside = options, beside
         stat = [] if beside else list(options.stat_exog_list)
         names = [id_col, options.time_col, target]
@@ -87,16 +88,16 @@ class Passes:
 
     @property
     def values(self) -> int:
-        """How many values they have."""
+        """How many values all series have together."""
         return int(self._surveyed(0, sampled=False).census.values.sum())
 
     def sample(self, seed: int) -> tuple[Columns, int, bool]:
-        """The rows of the series that a fit trains on, how many series there are, if all are in."""
+        """Returns the rows of the series to train on, the number of series, and if it has all."""
         found = self._surveyed(seed, sampled=True)
         assert found.sample is not None
         rows = self._files.columns_of(found.sample)
         count = len(found.census)
-        # Not kept: whoever goes on to forecast needs the census alone.
+        # The sample is not kept: forecasts only need the census.
         self._survey = Survey(found.files, found.census, found.batch_rows)
         return rows, count, found.is_all
 
@@ -109,12 +110,12 @@ class Passes:
     def forecasts(
         self, of_part: Callable[[Columns], Forecasts], told: SeriesProgress
     ) -> Iterator[Forecasts | Note]:
-        """The forecasts of all series, part by part; a note for a part of bad series alone.
+        """Yields the forecasts of all series in parts, or a note for a part with only bad series.
 
         Raises
         ------
         BadSeriesError
-            Bad series are to be left out, and all are bad.
+            If all series are bad, although bad series are to be left out.
         """
         counted = self._surveyed(0, sampled=False)
         series, done = len(counted.census), 0
@@ -142,14 +143,14 @@ class Passes:
     def _rows_at_once(self, series: int) -> int:
         needed = BYTES_ANYWAY + BYTES_A_SERIES * series + BYTES_A_ROW * FEWEST_ROWS
         if needed > self._memory:
-            problem = f"found {series:,} series, which take {-(-needed // 2**20):,} MiB, expected "
-            raise DataError("option", problem + "at least so much", argument="memory")
+            problem = f"{series:,} series take {-(-needed // 2**20):,} MiB; pass at least as much"
+            raise DataError("option", problem, argument="memory")
         free = self._memory - BYTES_ANYWAY - BYTES_A_SERIES * series
         return min(free // BYTES_A_ROW, MOST_ROWS)
 
     @contextmanager
     def _parts(self, counted: Survey, rows: int) -> Iterator[Iterator[Batch]]:
-        """Parts of whole series, of sorted rows where the files lie otherwise."""
+        """Yields parts of whole series; sorts the rows by id first if series are too spread out."""
         if counted.census.most_kept(counted.batch_rows) + rows // 2 <= rows:
             yield parts(counted, rows)
             return
@@ -160,7 +161,7 @@ class Passes:
 
 
 def read_in_passes(data: object, memory: object) -> bool:
-    """Whether data is to be read in passes: it is asked for, or it is very much in many files."""
+    """Returns whether to read data in passes: with `memory`, or for many rows in several files."""
     if memory is not None:
         return True
     if not isinstance(data, str | os.PathLike):
@@ -174,18 +175,18 @@ def read_in_passes(data: object, memory: object) -> bool:
         )
         return sum(sizes) > MANY_BYTES
     files = parquet_files(source)
-    if len(files) < 2 or importlib.util.find_spec("pyarrow") is None:  # which reading says
+    if len(files) < 2 or importlib.util.find_spec("pyarrow") is None:  # the reader reports it
         return False
     return FileSet(source, tuple(files), ()).rows > MANY_ROWS
 
 
 def write_forecasts(path: Path, found: Iterator[Forecasts | Note], model: str) -> Written:
-    """Writes forecasts to a file as they come; it is there once all of them are.
+    """Writes forecasts to a file as they arrive; the file appears when it is complete.
 
     Raises
     ------
     DataError
-        The file cannot be written; one that was there before is whole.
+        If the file cannot be written. An existing file is then unchanged.
     """
     series = rows = 0
     notes = PartNotes()
@@ -206,7 +207,7 @@ def write_forecasts(path: Path, found: Iterator[Forecasts | Note], model: str) -
 
 @contextmanager
 def _writer(path: Path, stream: BinaryIO) -> Iterator[Callable[[Forecasts, str], None]]:
-    """Return the writer of forecasts for the suffix of a file."""
+    """Yields the writer of forecasts for the suffix of a file."""
     if is_parquet(path):
         with _closed_if_good(_ParquetWriter(stream)) as write:
             yield write
@@ -219,7 +220,7 @@ def _writer(path: Path, stream: BinaryIO) -> Iterator[Callable[[Forecasts, str],
 
 @contextmanager
 def _closed_if_good(stream: Any) -> Iterator[Any]:
-    """Closes a stream after the block; what an exception has ended is closed as well as can be."""
+    """Closes a stream after the block; after an exception, ignores errors of closing."""
     try:
         yield stream
     except BaseException:
@@ -230,7 +231,7 @@ def _closed_if_good(stream: Any) -> Iterator[Any]:
 
 
 class _ParquetWriter:
-    """Writes Parquet, a row group each time."""
+    """Writes Parquet, one row group for each call."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
@@ -253,7 +254,7 @@ class _ParquetWriter:
 
 
 class _CsvWriter:
-    """Writes CSV, its header once."""
+    """Writes CSV, with the header once."""
 
     def __init__(self, stream: Any) -> None:
         self._stream, self._begun = stream, False

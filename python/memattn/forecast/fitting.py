@@ -1,4 +1,4 @@
-"""One model of a panel: training, the errors to expect of it, forecasts of windows."""
+"""One model of a panel: its training, the calibration of its errors, and forecasts of windows."""
 
 from __future__ import annotations
 
@@ -48,26 +48,26 @@ from memattn.forecast.progress import Progress, share_of
 from memattn.forecast.starting import Start
 from memattn.layer_options import Precision
 
-# Values that a series needs, not to be forecast by its last one. Two show a single change; with
-# three and more the model was better on M3's series cut so short, on validation.
+# Shorter series are forecast by their last value. Two values show a single change; with three or
+# more, the model was better on M3's validation set, with series cut to so few values.
 FEWEST_VALUES = 3
-CALIBRATION_WINDOWS = 200  # wanted, of all series together
-# Of long series more are had for nothing, and their errors of some days are not those of a year: on
-# the temperatures in data/, 80 and 95 % intervals held 31 and 44 % of 30 windows from three months
-# when calibrated on 67 windows of each series, 45 and 63 % on the last tenth of the rows.
+CALIBRATION_WINDOWS = 200  # the wanted number, of all series together
+# Long series offer more windows at no cost, and the errors of a few days are not those of a year:
+# on the temperatures in data/, 80 and 95 % intervals contained 31 and 44 % of 30 windows from three
+# months when calibrated on 67 windows of each series, 45 and 63 % on the last tenth of the rows.
 LONG_SHARE, MOST_LONG_WINDOWS = 0.1, 5000
-BATCH_VALUES = 1 << 22  # of forecasts at once, 32 MiB: the engine forecasts whole horizons
-MOST_OF_PRIOR = 5_000  # of these
-FAR = 10.0  # times the range of a series that forecasts of a prior may lie beyond it
-FEWEST_OF_PRIOR = 60  # windows of the own past, to calibrate the intervals of a prior on
-MOST_WINDOWS = 50_000  # calibrated on: more change no rank that matters
+BATCH_VALUES = 1 << 22  # values forecast at once, 32 MiB: the engine forecasts whole horizons
+# Windows of the series' own past that calibrate the intervals of a prior: at most, and at least.
+MOST_OF_PRIOR, FEWEST_OF_PRIOR = 5_000, 60
+FAR = 10.0  # a prior's forecasts leave the range of a series by at most this many times the range
+MOST_WINDOWS = 50_000  # calibration windows; with more, no rank changes noticeably
 
 
 @dataclass(frozen=True, eq=False)
 class WindowForecasts:
-    """The forecasts of W windows, and their domains before they begin."""
+    """The forecasts of W windows, and the domains of these windows."""
 
-    # (W, 2 K + 1, horizon), ascending, the forecast in the middle; K levels were trained, or none.
+    # (W, 2 K + 1, horizon) for K trained levels, ascending, with the forecast in the middle.
     quantiles: Array
     domain: Domain
 
@@ -79,33 +79,33 @@ class WindowForecasts:
 
 @dataclass(frozen=True, eq=False)
 class HeldOut:
-    """Windows that a model of the same settings had not seen, and what it forecast of them."""
+    """Held-out windows, and their forecasts by a model with the same settings."""
 
-    windows: Windows  # with truths for as many steps ahead as any window that was held out
+    windows: Windows  # those with all of the steps ahead that were held out
     forecasts: Array  # points or quantiles, as `conformal.calibrate` takes them
-    model: Model | None = None  # that made these, where it is not that of `Fitted`
-    levels: tuple[float, ...] = ()  # that it was trained for
-    panel: Panel | None = None  # that has the windows, where it is not that of `Fitted`
+    model: Model | None = None  # the model of the forecasts; None for that of `Fitted`
+    levels: tuple[float, ...] = ()  # its trained levels
+    panel: Panel | None = None  # the panel of the windows; None for that of `Fitted`
 
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """What fit leaves and predict needs; replaced as a whole."""
+    """The result of `fit`, which `predict` needs; only replaced as a whole."""
 
-    model: Model  # trained, or as it was made when steps is 0
+    model: Model  # trained, or with its initial weights if `steps` is 0
     panel: Panel
     calibration: Calibration | None
-    notes: tuple[Note, ...]  # what was done, that of the panel included
-    held_out: HeldOut | None = None  # what the calibration is of; a file does not keep it
+    notes: tuple[Note, ...]  # including those of the panel
+    held_out: HeldOut | None = None  # the windows calibrated on; a file does not keep them
 
     @property
     def settings(self) -> Settings:
-        """What was chosen."""
+        """The settings of the model."""
         return self.model.settings
 
     @property
     def measured(self) -> Fitted:
-        """The same with the panel that has the held-out windows."""
+        """The same result with the panel that has the held-out windows."""
         held = self.held_out
         return self if held is None or held.panel is None else replace(self, panel=held.panel)
 
@@ -124,9 +124,9 @@ def train(
     """Trains a model of the panel and calibrates its intervals.
 
     The last `val_size` values of each series are held out to calibrate `intervals`. With 0, a
-    second model is trained without the last values, and its errors calibrate them. `prefix` is a
-    prefix for the names of the trainings. A `prior` is used as the settings say; if they do not,
-    validation decides. With a `start`, training continues from its weights.
+    second model is trained without the last values, and its errors calibrate them. The names of the
+    trainings begin with `prefix`. The settings say how a `prior` is used, or else validation
+    decides. With a `start`, training continues from its weights.
     """
     notes = list(panel.notes)
     known = panel if val_size == 0 else held_back(panel, val_size)
@@ -187,15 +187,15 @@ def train(
 
 
 def _held_out(fitted: Fitted, val_size: int, start: Start | None) -> tuple[Windows, int, int]:
-    """The windows to calibrate on, steps ahead of them, and rows that are held out."""
+    """Returns the windows to calibrate on, their steps ahead, and the number of held-out rows."""
     panel, settings = fitted.panel, fitted.settings
     horizon, rows = settings["horizon"].value, val_size
     reach = horizon
     if val_size == 0:
         reach, windows = _calibration_size(panel, horizon, settings["min_history"].value)
         rows = reach + windows - 1
-    # From every held-out row on, also where the series ends before the horizon does: a window
-    # `horizon` before the end knows much less of a short series than the one to come.
+    # A window begins at every held-out row, even if the series ends before its horizon does: in a
+    # short series, a window `horizon` rows before the end knows much less than a future window.
     phase, every = begin(settings)
     rolling = rolling_windows(panel, every, rows // every, every).at_phase(panel, phase, every)
     if start is not None:
@@ -234,7 +234,7 @@ def _errors_of(
 ) -> tuple[Calibration, HeldOut]:
     """Computes the errors on windows that the model, or the `other` model, was not trained on.
 
-    Windows with `reach` rows after them are kept; with 0 those that have a whole horizon.
+    The held-out windows are those with `reach` rows after them, or a whole horizon if it is 0.
     """
     panel, settings = fitted.panel, fitted.settings
     found = forecast(other or fitted.model, panel, origins).quantiles
@@ -247,9 +247,10 @@ def _errors_of(
 
 
 def _own_past(panel: Panel, settings: Settings) -> Windows | None:
-    """Returns windows to calibrate a prior on, which was trained on none of the series.
+    """Returns windows of the series' own past to calibrate a prior on.
 
-    Returns None if fewer than `FEWEST_OF_PRIOR` windows have a whole horizon.
+    The prior was not trained on these series. Returns None if fewer than `FEWEST_OF_PRIOR` windows
+    have a whole horizon.
     """
     horizon, season = settings["horizon"].value, settings["season"].value
     least = max(FEWEST_VALUES, 2 * season)
@@ -300,7 +301,7 @@ def _calibration_notes(calibration: Calibration, panel: Panel, logs: bool) -> li
 
 
 def notes_on_short(panel: Panel) -> list[Note]:
-    """Returns a note on series that are too short to be forecast by a model, if any."""
+    """Returns a note on series that are too short for a model to forecast, if any."""
     short = panel.shorter_than(FEWEST_VALUES)
     if not short.any():
         return []
@@ -354,13 +355,13 @@ def _trained(
 def forecast(
     model: Model, panel: Panel, windows: Windows, precision: Precision = "float32"
 ) -> WindowForecasts:
-    """Forecasts windows; by the last value after too few values, or equal ones."""
+    """Forecasts windows with the model; by the last value after too few or only equal values."""
     settings = model.settings
     domain = domain_of(panel, windows, settings["logs"].value)
     last = naive(panel, windows, settings["horizon"].value)
     quantiles = np.repeat(last[:, None], 2 * len(trained_levels(settings)) + 1, axis=1)
     long = (windows.ends >= FEWEST_VALUES) & (domain.roughness > 0)
-    if uses_prior(settings):  # whose intervals need no errors, which such series would not have
+    if uses_prior(settings):  # its bounds are trained; windows with too few values have none
         middle = quantiles.shape[1] // 2
         quantiles[np.ix_(windows.ends < FEWEST_VALUES, np.arange(quantiles.shape[1]) != middle)] = (
             np.nan
@@ -375,13 +376,13 @@ def forecast(
 
 
 def _within_reach(panel: Panel, windows: Windows, quantiles: Array) -> Array:
-    """Forecasts no further from what a series was than `FAR` times its range.
+    """Limits forecasts to the range of a series, extended by `FAR` times its size on each side.
 
-    A prior meets series unlike any that it has learned from, and in logs a bound that is a little
-    too large may be any number of times the largest value.
+    A prior may forecast series unlike any that it was trained on. In logs, a bound that is a little
+    too large may be many times the largest value.
     """
     starts = panel.offsets[windows.series]
-    values = np.append(panel.filled, 0.0)  # so that the last series has an end, too
+    values = np.append(panel.filled, 0.0)  # so that the index of the last series' end is valid
     pairs = np.stack([starts, starts + windows.ends], axis=1).ravel()
     low, high = (one.reduceat(values, pairs)[::2] for one in (np.minimum, np.maximum))
     reach = FAR * (high - low)
@@ -389,9 +390,10 @@ def _within_reach(panel: Panel, windows: Windows, quantiles: Array) -> Array:
 
 
 def forecast_in_sample(fitted: Fitted) -> tuple[Windows, Array]:
-    """Windows (W,) from the first few rows of each series on, and their forecasts.
+    """Forecasts the known rows of each series after its first few; returns windows and forecasts.
 
-    They are (W, 1), a window for each row; of forecasts that begin at one phase (W, season).
+    The forecasts are (W, 1), with a window for each row. If forecasts begin at one phase of the
+    season, they are (W, season).
     """
     panel, settings = fitted.panel, fitted.settings
     phase, every = begin(settings)

@@ -1,4 +1,4 @@
-"""Reading of data: panels, their covariates and their settings."""
+"""Reads data for a forecaster: panels, their covariates and their settings."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ class ForecasterEngines(ForecasterFit):
     def _fit_on_engine(
         self, where: str, data: Any, static_df: Any, start: Start | None, **how: Any
     ) -> Fitted:
-        """What is fitted to a table of an engine; it has none of the series."""
+        """Fit to a table of an engine; the result has no series."""
         from memattn.forecast.engines.distributed import in_sample, sample_on
 
         found = sample_on(where, self, data, static_df)
@@ -66,7 +66,7 @@ class ForecasterEngines(ForecasterFit):
         checkpoint: str | os.PathLike[str] | None,
         resume: bool,
     ) -> Training:
-        """How the models of a backtest are trained."""
+        """Check the options of a backtest and return how its models are trained."""
         check_val_size(where, val_size, self.horizon)
         return Training(
             where, plan_of(where, rolling, refit), refit, val_size, checked_levels(where, level),
@@ -74,13 +74,13 @@ class ForecasterEngines(ForecasterFit):
         )  # fmt: skip
 
     def _cross_validation_on_engine(self, how: Training, data: Any, static_df: Any) -> Any:
-        """The forecasts of windows of a table of an engine, as one of the same."""
+        """Return the forecasts of windows of an engine's table, as a table of the same engine."""
         work, extent, models, _ = self._windows_on_engine(how, data, static_df)
         rows, self.__dict__["_worker_notes"] = work.forecasts(extent, models, how.levels)
         return rows
 
     def _backtest_on_engine(self, how: Training, data: Any, static_df: Any) -> Any:
-        """The errors of forecasts of windows of a table of an engine."""
+        """Return the measures of forecasts of windows of an engine's table."""
         work, extent, models, season = self._windows_on_engine(how, data, static_df)
         found, self.__dict__["_worker_notes"] = work.measures(extent, models, how.levels, season)
         return found
@@ -88,7 +88,7 @@ class ForecasterEngines(ForecasterFit):
     def _windows_on_engine(
         self, how: Training, data: Any, static_df: Any
     ) -> tuple[WindowWork, Extent, list[Sent], int]:
-        """The work on windows of a table of an engine, how they lie, their models, the season."""
+        """Train the models of a backtest; return its work, its extent, the models, the season."""
         from memattn.forecast.engines.distributed import WindowWork, in_sample, sample_on
         from memattn.forecast.engines.windows import Sent
 
@@ -107,14 +107,14 @@ class ForecasterEngines(ForecasterFit):
         panel = read(None)
         extent = how.plan.extent(panel) if found.is_all else None
         tried: list[Frequency] = []
-        while extent is None:  # what is known before the first window decides on the frequency
+        while extent is None:  # the rows before the first window determine the frequency
             if panel.frequency in tried:
-                problem = "found another frequency the more rows are known, expected one; "
-                raise DataError("no-frequency", problem + "pass {freq}", argument="freq")
+                problem = "the frequency changes with the number of known rows; pass {freq}"
+                raise DataError("no-frequency", problem, argument="freq")
             tried.append(panel.frequency)
             first = work.extent(panel)
             if first.places and self.on_bad_series == DROP:
-                first = work.extent(panel, first.first)  # without those that have gaps
+                first = work.extent(panel, first.first)  # without the series that have gaps
             again = read(first.first) if first.places else panel
             extent = first if again.frequency == panel.frequency else None
             panel = again
@@ -140,7 +140,7 @@ class ForecasterEngines(ForecasterFit):
         level: Levels,
         h: int | None,
     ) -> Any:
-        """The forecasts of a table of an engine, as one of the same."""
+        """Return the forecasts of an engine's table, as a table of the same engine."""
         from memattn.forecast.engines.distributed import predict_on
 
         fitted = self._state("predict")

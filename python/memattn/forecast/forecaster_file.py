@@ -1,6 +1,6 @@
-"""A fitted forecaster as one safetensors file; nothing in one that comes is trusted.
+"""Reads and writes a fitted forecaster as one safetensors file; everything in a file is checked.
 
-Every size is compared with the bytes that the file has before memory is taken for it.
+Every size is compared with the size of the file before memory is allocated for it.
 """
 
 from __future__ import annotations
@@ -68,18 +68,18 @@ from memattn.forecast.state_file import (
 )
 
 FORMAT = "memattn.Forecaster"
-# Tensors, their types and dimensions.
+# Names of tensors with their types and dimensions.
 INTEGERS, BYTES = ("int64", 1), ("uint8", 1)
 TENSORS = {"weights": ("float32", 1), "values": ("float64", 1), "offsets": INTEGERS}
 TENSORS |= {"last": INTEGERS, "day": INTEGERS, "ids": BYTES}
-CATEGORIES = "categories"  # of ids whose type has a fixed list of them
+CATEGORIES = "categories"  # of ids with a categorical type
 OPTIONAL = {CATEGORIES: BYTES, "time": INTEGERS}
 CALIBRATION = {"calibration.errors": ("float64", 3), "calibration.roughness": ("float64", 1)}
 CALIBRATION |= {"calibration.logs": BYTES}
-# The files of older versions have none of these.
+# Files of older versions lack these.
 LATER = {"calibration.age": INTEGERS, "calibration.change": ("float64", 1)}
 MOST = 2**31 - 1
-# Of whole numbers, the least and the largest; other settings have a rule of their own.
+# The smallest and largest values of settings that are whole numbers; others have their own rules.
 BOUNDS = {
     **dict.fromkeys(("horizon", "season", "members"), (1, MOST)),
     "seed": (0, 2**64 - 1),
@@ -92,15 +92,15 @@ CHOICES = {"loss": LOSSES, "windows": tuple(AVERAGE_DECAY), "logs": (True, False
 CHOICES["compressed"] = (True, False)
 SETTINGS = (*BOUNDS, "loss", "windows", "logs", "layers", "lookbacks")
 OF_COVARIATES = (*COVARIATES, "compressed", "left_out")
-# That some have: of networks that learned from many panels, of those whose training began with such
-# networks or was none, and of those who might have used such.
+# Settings of a prior, and of a forecaster that uses one. All forecasters that could have used a
+# prior have the setting "prior".
 OF_PRIORS = {
     "num_heads": (1, 64),
     "prior_horizon": (1, MOST),
     "rows_seen": (3, MOST),
     "long_season": (2, MOST),
 }
-# That a fit of very many series has, and one that went on from another.
+# Settings of a fit that used a sample of the series, and of one that continued another fit.
 OF_SAMPLE = {"sample": (1, MOST), START: (1, MOST)}
 CHOICES["prior"] = (ALONE, STARTED, NO_PRIOR)
 DTYPES = ("float32", "bfloat16")  # of weights
@@ -114,14 +114,17 @@ def write_forecaster(
     series: bool = True,
     dtype: str = "float32",
 ) -> None:
-    """Write the file, atomically; see `forecaster_bytes`."""
+    """Writes `forecaster_bytes` to a file, atomically."""
     write_atomically(path, forecaster_bytes(fitted, options, series=series, dtype=dtype))
 
 
 def forecaster_bytes(
     fitted: Fitted, options: ForecasterOptions, *, series: bool = True, dtype: str = "float32"
 ) -> bytes:
-    """The content of the file, with the series or without, and the weights in one of `DTYPES`."""
+    """Returns the content of the file, with or without series, and with weights of type `dtype`.
+
+    `dtype` is one of `DTYPES`.
+    """
     if not series:
         fitted = without_series(fitted)
     panel, calibration = fitted.panel, fitted.calibration
@@ -164,12 +167,12 @@ def forecaster_bytes(
         config["covariates"] = covariate_config(panel, encoding)
     version = VERSION if len(panel) and dtype == "float32" else WITHOUT_SERIES
     content = state_bytes(FORMAT, arrays, config, version)
-    forecaster_from(content)  # what is written can be read
+    forecaster_from(content)  # raises if the content could not be read again
     return content
 
 
 def without_series(fitted: Fitted) -> Fitted:
-    """The same, without the history: it can forecast other series."""
+    """Returns the fitted state without its series; it can forecast other series."""
     panel, model = fitted.panel, fitted.model
     none = {name: getattr(panel, name)[:0] for name in ("ids", "values", "last", "day")}
     time = None if panel.time is None else panel.time[:0]
@@ -177,12 +180,12 @@ def without_series(fitted: Fitted) -> Fitted:
     if covariates is not None:
         covariates = replace(covariates, values=covariates.values[:0])
     if encoding is not None:
-        # The last rows are for series that training has not seen.
+        # The last row is for series that training has not seen.
         last = {name: getattr(encoding, name)[-1:] for name in ("center", "scale")}
         level = None if encoding.level is None else encoding.level[-1:]
         spread = None if encoding.spread is None else encoding.spread[-1:]
         encoding = replace(encoding, ids={}, **last, level=level, spread=spread)
-    # Nor the types of a library, which whoever reads the file may not have.
+    # The types of the data frame's library are dropped too: the file may be read without it.
     form = Form("csv", panel.form.id_col, panel.form.time_col, panel.form.target_col)
     one: dict[str, Any] = {"offsets": panel.offsets[:1], "time": time, "covariates": covariates}
     held_out = fitted.held_out and replace(fitted.held_out, panel=fitted.measured.panel)
@@ -196,13 +199,13 @@ def _json_bytes(values: Sequence[str | int]) -> npt.NDArray[np.uint8]:
 
 
 def read_forecaster(path: Path) -> tuple[ForecasterOptions, Fitted]:
-    """The options of the Forecaster in a file, and its fitted state."""
+    """Reads the options and the fitted state of the Forecaster in a file."""
     with open_source(path) as source:
         return _read(source)
 
 
 def forecaster_from(content: bytes) -> tuple[ForecasterOptions, Fitted]:
-    """As `read_forecaster`, from the content of a file."""
+    """As `read_forecaster`, but from the content of a file."""
     return _read(SourceFile(Path("Forecaster"), io.BytesIO(content), len(content)))
 
 
@@ -224,14 +227,14 @@ def _read(source: SourceFile) -> tuple[ForecasterOptions, Fitted]:
     horizon, season = settings["horizon"].value, settings["season"].value
     extra = config.get("covariates")
     if ("left_out" in settings) != (CENTER in there):
-        source.fail("config: settings", "other keys", "those of its covariates")
+        source.fail("config: settings", "other keys", "those that its covariates need")
     if "left_out" in settings:
         columns, encoded, chosen, cycle = read_columns(source, extra, horizon, season)
         engine_is |= covariate_options(encoded, cycle, settings)
     try:
-        counts = PanelForecaster.count_weights(**engine_is)  # without making one
+        counts = PanelForecaster.count_weights(**engine_is)  # allocates no weights
     except ValueError as error:
-        source.fail("config: settings", f"what cannot be ({error})", "those of a model")
+        source.fail("config: settings", f"invalid settings ({error})", "those of a model")
     found.check("weights", (sum(counts),))
     panel, encoding = _panel(source, config, found, least=version == VERSION), None
     names: tuple[str, ...] = ()
@@ -250,7 +253,7 @@ def _read(source: SourceFile) -> tuple[ForecasterOptions, Fitted]:
     if len(panel):
         _check_table(source, panel)
         if version == WITHOUT_SERIES and not half:
-            usual = f"{quoted(VERSION)}, that of a file with series"
+            usual = f"{quoted(VERSION)}, the version of a file with series"
             source.fail("__metadata__: format_version", quoted(version), usual)
     engine = PanelForecaster(**engine_is)
     for member, part in enumerate(np.split(weights, np.cumsum(counts)[:-1])):
@@ -259,14 +262,14 @@ def _read(source: SourceFile) -> tuple[ForecasterOptions, Fitted]:
 
 
 def _options(source: SourceFile, found: object) -> ForecasterOptions:
-    """The options; those that a file of an earlier version lacks have their default."""
+    """Reads the options; options that a file of an earlier version lacks have their default."""
     names = [field.name for field in fields(ForecasterOptions)]
     if not isinstance(found, dict) or not {"horizon"} <= set(found) <= set(names):
         source.fail("config: arguments", "other keys", f"the keys {', '.join(names)}")
     try:
         return ForecasterOptions(**found)
     except (TypeError, ValueError) as error:
-        found = f"what cannot be ({error})"
+        found = f"invalid arguments ({error})"
         return source.fail("config: arguments", found, "those of a Forecaster")
 
 
@@ -298,18 +301,23 @@ def _settings(source: SourceFile, found: object) -> Settings:
         else:
             good = _is_whole(value, *(BOUNDS | COVARIATES | OF_PRIORS | OF_SAMPLE)[name])
         if not good:
-            source.fail(f"config: settings: {name}", quoted(str(value)), "a value that can be")
+            source.fail(f"config: settings: {name}", quoted(str(value)), "a valid value")
         settings[name] = Setting(value, reason)
     if len(settings["lookbacks"].value) != settings["members"].value:
-        source.fail("config: settings: lookbacks", "another number of them", "one a member")
+        source.fail("config: settings: lookbacks", "another number", "one for each member")
     if uses_prior(settings) != ("prior_horizon" in settings):
-        source.fail("config: settings: prior_horizon", "it by itself", "it beside a prior")
+        source.fail(
+            "config: settings: prior_horizon",
+            "a prior or its horizon alone",
+            "both or neither",
+        )
     if uses_prior(settings) and settings["prior_horizon"].value < settings["horizon"].value:
-        source.fail("config: settings: prior_horizon", "less than the horizon", "at least it")
+        expected = "at least the horizon"
+        source.fail("config: settings: prior_horizon", "less than the horizon", expected)
     season = settings["season"].value
     whole = season > 1 and all(one % season == 0 for one in settings["lookbacks"].value)
     if settings["windows"].value == "past_seasons" and not whole:
-        source.fail("config: settings: lookbacks", "past seasons in part", "whole ones")
+        source.fail("config: settings: lookbacks", "parts of seasons", "whole seasons")
     return MappingProxyType(settings)
 
 
@@ -337,14 +345,14 @@ def _panel(source: SourceFile, config: Mapping[str, Any], found: Arrays, least: 
         source.fail("last", "no series", "at least one")
     found.check("offsets", (count + 1,))
     values, offsets = found.read("values"), found.read("offsets")
-    if (np.abs(values) > MAX_MAGNITUDE).any():  # NaN is a value that nobody gave
+    if (np.abs(values) > MAX_MAGNITUDE).any():  # NaN, a missing value, is valid
         source.fail("values", "a value that is too large", f"up to {MAX_MAGNITUDE:g}")
     # Compared, not subtracted: a difference may overflow.
     ascending = (offsets[1:] > offsets[:-1]).all()
     if not (ascending and offsets[0] == 0 and offsets[-1] == len(values)):
-        source.fail("offsets", "numbers out of order", f"ascending ones from 0 to {len(values)}")
+        source.fail("offsets", "numbers out of order", f"ascending from 0 to {len(values)}")
     if np.isnan(values[np.concatenate([offsets[:-1], offsets[1:] - 1])]).any():
-        source.fail("values", "no first or no last value of a series", "both")
+        source.fail("values", "a series without its first or last value", "both values")
     frequency = _frequency(source, config.get("frequency"))
     spans = {"last": ("time", FIRST, LAST), "day": ("day", 0, MONTH_END)}
     if frequency.unit in COUNTED:
@@ -363,10 +371,10 @@ def _panel(source: SourceFile, config: Mapping[str, Any], found: Arrays, least: 
     zone = zone_of(source, config.get("zone"))
     ids = _texts(source, found, "ids")
     if len(ids) != count:
-        source.fail("ids", f"{len(ids)} of them", f"{count}, one for each series")
+        source.fail("ids", f"{len(ids)} ids", f"{count}, one for each series")
     categories = _texts(source, found, CATEGORIES) if CATEGORIES in found.tensors else None
     if categories is not None and not set(ids) <= set(categories):
-        source.fail("ids", "an id that is no category", "only such")
+        source.fail("ids", "an id that is not a category", "only categories")
     named = np.empty(count, dtype=object)
     named[:] = ids
     return Panel(
@@ -383,24 +391,25 @@ def _panel(source: SourceFile, config: Mapping[str, Any], found: Arrays, least: 
 
 
 def _check_table(source: SourceFile, panel: Panel) -> None:
-    """Forecasts must be able to go out in the types that the file names."""
+    """Checks that a table of forecasts can have the types that the file names."""
     kind = "small" if panel.form.library == "csv" else None  # without an import of pandas
     try:
         forecast_frame(panel, np.zeros((len(panel), 1)), kind=kind)
-    except (DataError, ModuleNotFoundError):  # past the year 9999: predict says so
+    except (DataError, ModuleNotFoundError):  # beyond the year 9999: predict raises the same error
         raise
     except Exception as error:
         reason = quoted(str(error), 200)
-        source.fail("config: form", f"types that ids or times cannot have ({reason})", "theirs")
+        found = f"types that ids or times cannot have ({reason})"
+        source.fail("config: form", found, "types of the ids and times")
 
 
 def _texts(source: SourceFile, found: Arrays, name: str) -> list[Any]:
-    """What `_json_bytes` wrote: texts or whole numbers, all different."""
+    """Reads a tensor that `_json_bytes` made: texts or whole numbers, all different."""
     try:
         values = json.loads(found.read(name).tobytes())
     except (ValueError, RecursionError):
         source.fail(name, "no JSON", "a list of names")
-    # True == 1 and 1.0 == 1, but neither is a name.
+    # Compare types, not values: True == 1 and 1.0 == 1, but neither is a valid name.
     good = isinstance(values, list) and {type(one) for one in values} in ({str}, {int}, set())
     if not good or len(set(values)) != len(values):
         source.fail(name, "another list", "different texts or whole numbers")
@@ -423,7 +432,7 @@ def _calibration(source: SourceFile, found: Arrays, settings: Settings, season: 
     found.check("calibration.logs", (count,))
     errors, roughness = found.read("calibration.errors"), found.read("calibration.roughness")
     logs = found.read("calibration.logs")
-    # Below 0 is a truth inside of trained ends.
+    # With trained levels, errors are below 0 for true values inside the trained bounds.
     if (not levels and (errors < 0).any()) or not (np.isfinite(roughness) & (roughness >= 0)).all():
         source.fail("calibration", "an error below 0", "errors and units of at least 0")
     if (logs > 1).any():

@@ -1,4 +1,4 @@
-"""Training on a panel, on a sample of it, or on files that are read in passes."""
+"""Trains a forecaster on a panel, on a sample of it, or on files that are read in passes."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from memattn.forecast.starting import Start, check_start, settings_after
 
 
 class ForecasterFit(ForecasterReport):
-    """Training."""
+    """Training of a `Forecaster`."""
 
     def _fit_data(
         self, where: str, data: Data, static_df: Table | None, start: Start | None, **how: Any
     ) -> Fitted:
-        """What is fitted to data that is read at once."""
+        """Fit to data that is read at once."""
         panel = self._panel_for_fit(where, data, static_df, start)
         sample = sample_of(panel, self.seed, as_in_fit=start is not None)
         return self._fit_panel(where, panel, sample, start, **how)
@@ -36,12 +36,12 @@ class ForecasterFit(ForecasterReport):
     def _fit_files(
         self, where: str, passes: Passes, static_df: Table | None, start: Start | None, **how: Any
     ) -> Fitted:
-        """What is fitted to files that are read in passes; it has none of their series."""
+        """Fit to files that are read in passes; the result has no series."""
         rows, series, is_all = passes.sample(self.seed)
         panel = self._panel_for_fit(where, rows, static_df, start)
         sample = None if is_all else sample_read(panel, as_in_fit=start is not None)
         fitted = self._fit_panel(where, replace(panel, given=None), sample, start, **how)
-        if sample is not None:  # whose note knows only the series that are here
+        if sample is not None:  # the note of `sample` counts only the series that were read
             text = f"trained on {said(sample.panel)} of {series:,}, {HOW}"
             note = Note("sample", text, len(sample.panel))
             told = (note if one.kind == "sample" else one for one in fitted.notes)
@@ -67,7 +67,7 @@ class ForecasterFit(ForecasterReport):
         checkpoint: str | os.PathLike[str] | None,
         resume: bool,
     ) -> Fitted:
-        """What is fitted to a panel, or to a sample of it."""
+        """Fit to a panel, or to a sample of it."""
         panel = panel if sample is None else sample.panel
         phases = panel.phases(*last_windows(panel))
         if start is None:
@@ -89,7 +89,7 @@ class ForecasterFit(ForecasterReport):
         return fitted if sample is None else with_all_series(fitted, sample)
 
     def _start(self, where: str, start_from: ForecasterFit | str | os.PathLike[str]) -> Start:
-        """Check and return the fit that a training starts from."""
+        """Return the fit that a training starts from, checked."""
         if isinstance(start_from, str | os.PathLike):
             start_from = type(self).load(start_from)
         if not isinstance(start_from, ForecasterFit):

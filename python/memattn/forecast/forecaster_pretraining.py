@@ -1,4 +1,4 @@
-"""Training of networks that forecast other series."""
+"""Trains a prior: networks that forecast other series."""
 
 from __future__ import annotations
 

@@ -108,7 +108,7 @@ class ForecasterReport(ForecasterPretraining):
         Parameters
         ----------
         path : str or PathLike
-            Of the file, ``*.svg`` or ``*.png``.
+            The file to write, ``*.svg`` or ``*.png``.
         unique_id : str or int, optional
             Id of the series. Default: the first series.
         level : list of float

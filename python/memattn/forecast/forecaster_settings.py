@@ -1,4 +1,4 @@
-"""What the forecaster of many series decides by itself, each with its reason."""
+"""The settings that the forecaster chooses by itself, each with its reason."""
 
 from __future__ import annotations
 
@@ -15,40 +15,40 @@ from memattn.forecast.data.time_axis import Unit
 from memattn.forecast.data.time_zones import Ticks
 
 MAX_LOOKBACK = 512
-# Of windows that do not overlap. With fewer, training learns their noise and Naive2 is better; with
-# more, it may go on for longer. On samples of 1, 5 and 30 of M3's monthly series, on validation, 0,
-# 50 to 100 and 50 steps were best where all 1,428 series want 1,000.
+# The number of non-overlapping windows needed to train. With fewer, training learns their noise and
+# Naive2 is better; with more, training may take more steps. On samples of 1, 5 and 30 of M3's
+# monthly series, 0, 50 to 100 and 50 steps were best in validation; for all 1,428 series, 1,000.
 FEWEST_WINDOWS = 20
 FEWEST_STEPS, WINDOWS_A_STEP = 60, 3
 MIDDLE_OUT = (2, 1, 3, 0, 4)  # which of five lookbacks the first members have
 
-# Series of many long seasons, hourly ones above all, are seen season by season: PanelWindows of the
-# engine. Chosen on the validation part of ETTh1, `python -m bench.long_horizon --validate`.
+# Series with many long seasons, mostly hourly ones, are read season by season: `PanelWindows` of
+# the engine. Chosen on the validation part of ETTh1, `python -m bench.long_horizon --validate`.
 LONG_SEASON = 24  # rows
 LONG_HORIZON, MANY_SEASONS = 4, 300  # seasons; with less, windows of last values were as good
 SEASONS_SEEN, PAST_SEASONS_STEPS = 14, 600
-AVERAGE_DECAY = {"last_values": 0.0, "past_seasons": 0.99}  # of the weights, by the kind of windows
+AVERAGE_DECAY = {"last_values": 0.0, "past_seasons": 0.99}  # of averaged weights, by window kind
 
-# With covariates, forecasts of whole seasons begin at the same phase, at midnight or so. Chosen on
-# the validation part of EPF's three markets, `python -m bench.prices --validate`.
+# With covariates, forecasts of whole seasons begin at one phase, such as midnight. Chosen on the
+# validation part of EPF's three markets, `python -m bench.prices --validate`.
 ALIGNED_SEASONS, ALIGNED_STEPS, ALIGNED_BATCH, ALIGNED_RATE = 7, 2000, 64, 5e-4
-FEWEST_ALIGNED = 60  # seasons of at least half of the series
-DROPOUT = 0.2  # of what goes into the memory layers, and of what they add
-UNITS, MEMORY_SIZE, NUM_HEADS, MEMORY_LAYERS = 64, 32, 4, 2  # of the network, for all of them
-BATCH_SIZE = 512  # windows in each step of training
-# With covariates, where training has fewer windows than MANY_ORIGINS: on three to ten shops drawn
-# at random, 128 windows a step were as good as 512, in a third of the time.
+FEWEST_ALIGNED = 60  # seasons, in at least half of the series
+DROPOUT = 0.2  # of the inputs and the outputs of the memory layers
+UNITS, MEMORY_SIZE, NUM_HEADS, MEMORY_LAYERS = 64, 32, 4, 2  # of every network
+BATCH_SIZE = 512  # windows in each training step
+# With covariates and fewer windows than MANY_ORIGINS: on three to ten random shops, 128 windows a
+# step were as good as 512, in a third of the time.
 SMALL_BATCH, MANY_ORIGINS = 128, 5_000
-# Of windows that do not overlap, to learn from with covariates: those tell a window from its
-# neighbour. On shops drawn at random 12, 15 and 5 were enough to be better than Naive2.
+# The number of non-overlapping windows needed to train with covariates, which distinguish a window
+# from its neighbour. On random shops 12, 15 and 5 were enough to be better than Naive2.
 FEWEST_COVARIATE_WINDOWS = 5
 # How a prior is used: it forecasts without training, training starts from it, or not at all.
 ALONE, STARTED, NO_PRIOR = "alone", "started from", "not used"
 STARTED_STEPS, STARTED_RATE = 300, 3e-4
 START = "start_from"  # setting: number of trainings before this one, if it started from a fit
-OF_PRIOR = "that of the prior"  # the reason of its settings
-SHOWN = 5  # names of covariates
-# The names of settings in text, where they differ from the key.
+OF_PRIOR = "that of the prior"  # the reason of settings that a prior determines
+SHOWN = 5  # names of covariates shown in text
+# Names of settings in text, if they differ from the key.
 SETTING_WORDS = {
     "min_history": "minimum history",
     "left_out": "covariates left out",
@@ -106,9 +106,9 @@ Settings: TypeAlias = Mapping[str, Setting]
 
 @dataclass(frozen=True)
 class Rule:
-    """What suits a frequency: five lookbacks, the shortest history to learn from, and steps."""
+    """The settings for a frequency: five lookbacks, the minimum history, and the training steps."""
 
-    name: str  # M3's for it, empty for another season
+    name: str  # M3's name of the frequency, empty for another season
     lookbacks: tuple[int, ...]
     min_history: int
     steps: int
@@ -122,7 +122,10 @@ OTHER = Rule("other", (16, 24, 32, 40, 48), 8, 400)
 
 
 def rule_for(frequency: Frequency, season: int) -> Rule:
-    """Return the rule of the most similar M3 frequency; the monthly one for another season."""
+    """Returns the rule for M3's frequency with this season; for another season, the monthly one.
+
+    The lookbacks are then scaled to the same number of seasons.
+    """
     if season == 1:
         yearly = frequency.unit is Unit.MONTH and frequency.step == 12
         return YEARLY if yearly else OTHER
@@ -144,11 +147,11 @@ def choose_settings(
     covariates: bool = False,
     phases: Ticks | None = None,
 ) -> Settings:
-    """The settings for series of these lengths (N,), at least one; what is None is chosen.
+    """Chooses the settings for N series, at least one, of these `lengths` (N,).
 
-    With windows of past seasons and with `covariates` ``layers`` is None: the series themselves
-    have to say, see `memattn.forecast.layer_choice`. With `covariates`, `phases` are
-    those of the season at which forecasts are to begin.
+    Options that are None are chosen. With windows of past seasons and with `covariates`, the
+    setting ``layers`` is None: `memattn.forecast.layer_choice` chooses it by validation. With
+    `covariates`, `phases` are the phases of the season at which forecasts are to begin.
     """
     if covariates:
         one = np.unique(np.zeros(0) if phases is None else phases)
@@ -164,7 +167,7 @@ def choose_settings(
 def last_values(
     lengths: Ticks, frequency: Frequency, season: int, asked: ForecasterOptions
 ) -> Settings:
-    """The settings with windows of last values, which correct Naive2."""
+    """Returns the settings with windows of last values, whose networks correct Naive2."""
     rule = rule_for(frequency, season)
     settings = _given(season, asked, "smape", "errors are relative to the level")
     history = _min_history(rule, lengths)
@@ -181,7 +184,7 @@ def last_values(
 
 
 def past_seasons(season: int, asked: ForecasterOptions) -> Settings:
-    """The settings with windows of past seasons; `layers` is still to be decided."""
+    """Returns the settings with windows of past seasons; `layers` is still to be chosen."""
     chosen, seen = "chosen on ETTh1's validation set", asked.lookback or SEASONS_SEEN * season
     many = f"at least half of the series have {MANY_SEASONS} seasons of {season} rows"
     long = f"the horizon is at least {LONG_HORIZON} seasons"
@@ -198,7 +201,7 @@ def past_seasons(season: int, asked: ForecasterOptions) -> Settings:
 
 
 def _aligned(season: int, phase: int, asked: ForecasterOptions) -> Settings:
-    """The settings for forecasts with covariates that begin at the same phase of the season."""
+    """Returns the settings for forecasts with covariates that begin at one phase of the season."""
     chosen = "chosen on EPF's validation set"
     seen = asked.lookback or ALIGNED_SEASONS * season
     why = f"the horizon is whole seasons of {season} rows, and there are covariates: phases are"
@@ -219,7 +222,7 @@ def _aligned(season: int, phase: int, asked: ForecasterOptions) -> Settings:
 
 
 def _learnt(settings: Settings, lengths: Ticks, asked: ForecasterOptions) -> dict[str, Setting]:
-    """How long to learn with covariates from windows of last values."""
+    """Returns batch size and steps of a training with covariates on windows of last values."""
     origins = training_origins(lengths, settings["min_history"].value)
     found = {"batch_size": Setting(BATCH_SIZE, "default")}
     if origins < MANY_ORIGINS:
@@ -234,6 +237,7 @@ def _learnt(settings: Settings, lengths: Ticks, asked: ForecasterOptions) -> dic
 def _with_covariates(
     settings: Mapping[str, Setting], asked: ForecasterOptions
 ) -> dict[str, Setting]:
+    """Returns `settings` with those of a forecaster with covariates, some still to be chosen."""
     undecided = "to be chosen by rolling validation"
     calendar: tuple[str, ...] | None = None if asked.calendar == "auto" else ()
     return {
@@ -248,7 +252,7 @@ def _with_covariates(
 
 
 def _suit_alignment(lengths: Ticks, season: int, asked: ForecasterOptions) -> bool:
-    """Whether season and series are long, and the horizon is whole seasons."""
+    """Returns whether season and series are long, and the horizon is whole seasons."""
     if season < LONG_SEASON or asked.horizon % season or (asked.lookback or 0) % season:
         return False
     long = lengths >= FEWEST_ALIGNED * season + asked.horizon
@@ -256,17 +260,18 @@ def _suit_alignment(lengths: Ticks, season: int, asked: ForecasterOptions) -> bo
 
 
 def stride(settings: Settings) -> int:
-    """How many rows lie between the rows at which forecasts may begin."""
+    """Returns the number of rows from one possible origin of a forecast to the next."""
     return int(settings["origin_stride"].value) if "origin_stride" in settings else 1
 
 
 def begin(settings: Settings) -> tuple[int, int]:
-    """The phase of the season at which forecasts begin, and `stride`."""
+    """Returns the phase of the season at which forecasts begin, and `stride`."""
     every = stride(settings)
     return (int(settings["origin_phase"].value) if every > 1 else 0), every
 
 
 def _given(season: int, asked: ForecasterOptions, loss: str, why: str) -> dict[str, Setting]:
+    """Returns the settings that the options give; `loss` is the default loss, chosen for `why`."""
     members = "default; 10 are more accurate" if asked.members == 1 else "as given"
     settings = {
         "horizon": Setting(asked.horizon, "as given"),
@@ -282,7 +287,7 @@ def _given(season: int, asked: ForecasterOptions, loss: str, why: str) -> dict[s
 
 
 def _suit_past_seasons(lengths: Ticks, season: int, asked: ForecasterOptions) -> bool:
-    """Whether season, horizon and half of the series or more are long."""
+    """Returns whether season, horizon and at least half of the series are long."""
     if season < LONG_SEASON or asked.horizon < LONG_HORIZON * season:
         return False
     long = lengths >= MANY_SEASONS * season + asked.horizon
@@ -313,7 +318,7 @@ def _min_history(rule: Rule, lengths: Ticks) -> Setting:
 
 
 def training_origins(lengths: Ticks, min_history: int) -> int:
-    """How many rows there are at which training may begin a forecast."""
+    """Returns the number of rows at which a forecast may begin in training."""
     return int(np.maximum(lengths - min_history, 0).sum())
 
 
@@ -333,15 +338,17 @@ def _steps(rule: Rule, origins: int, horizon: int, asked: int | None) -> Setting
 
 
 def trained_levels(settings: Settings) -> tuple[float, ...]:
-    """The levels in percent whose ends the engine forecasts, ascending; none without quantiles."""
+    """Returns the levels in percent whose bounds the engine forecasts, ascending.
+
+    There are none without quantiles.
+    """
     return tuple(settings["levels"].value) if "levels" in settings else ()
 
 
 def with_prior(settings: Settings, prior: Settings, use: str, why: str) -> Settings:
-    """Return the settings for the use of a prior.
+    """Returns the settings of the prior, with the horizon, the seed and the minimum history given.
 
-    They are those of the prior, for the horizon and the seed that are wanted; `use` is `ALONE` or
-    `STARTED`.
+    `use` is `ALONE` or `STARTED`, and `why` the reason for it.
     """
     own, trained = ("horizon", "seed", "min_history"), OF_PRIOR
     steps = Setting(0, trained)
@@ -359,39 +366,42 @@ def with_prior(settings: Settings, prior: Settings, use: str, why: str) -> Setti
 
 
 def without_prior(settings: Settings, why: str) -> Settings:
-    """Return the settings without the prior, with the reason."""
+    """Returns the settings without the prior; `why` is the reason."""
     return MappingProxyType({**settings, "prior": Setting(NO_PRIOR, why)})
 
 
 def uses_prior(settings: Settings) -> bool:
-    """Whether the networks are those of a prior, or began as such."""
+    """Returns whether the networks are those of a prior, or were trained from them."""
     return "prior" in settings and settings["prior"].value in (ALONE, STARTED)
 
 
 def begins_trained(settings: Settings) -> bool:
-    """Whether the networks had weights before their training, of other series or of a fit."""
+    """Returns whether training starts from the weights of a prior or of an earlier fit."""
     return uses_prior(settings) or START in settings
 
 
 def only_levels(settings: Settings) -> tuple[float, ...]:
-    """The levels in percent that can be had, if no others can; those of a prior are no limit."""
+    """Returns the levels in percent to which intervals are limited; empty without a limit.
+
+    The trained levels of a prior are no limit.
+    """
     return () if uses_prior(settings) else trained_levels(settings)
 
 
 def has_learned(settings: Settings) -> bool:
-    """Whether the networks were trained, on these series or on others."""
+    """Returns whether the networks were trained, on these series or on others."""
     return settings["steps"].value > 0 or uses_prior(settings)
 
 
 def engine_options(settings: Settings) -> dict[str, Any]:
-    """What the engine is made with."""
+    """Returns the options of the engine, but for those of covariates."""
     names = ("horizon", "season", "min_history", "windows", "logs", "seed")
     levels = trained_levels(settings)
     tails = [(100 - level) / 200 for level in levels]
     quantiles = sorted([*tails, 0.5, *(1 - tail for tail in tails)]) if levels else []
     lookbacks, layers = list(settings["lookbacks"].value), settings["layers"].value
     options: dict[str, Any] = {"layers": layers, "lookbacks": lookbacks}
-    if isinstance(layers, tuple):  # of networks of each kind, one with each lookback
+    if isinstance(layers, tuple):  # for each kind of network, one member with each lookback
         each = [depth for depth in layers for _ in lookbacks]
         options = {"member_layers": each, "lookbacks": lookbacks * len(layers)}
     if "left_out" in settings:

@@ -40,7 +40,7 @@ class ForecasterState(ForecasterOptions):
             raise AttributeError(f"Forecaster: {name} cannot be assigned: {hint}")
         object.__setattr__(self, name, value)
 
-    # Two forecasters of the same options may have been fitted to different series.
+    # Compared by identity: forecasters with the same options may be fitted to different series.
     __eq__ = object.__eq__
     __hash__ = object.__hash__
 
@@ -54,7 +54,7 @@ class ForecasterState(ForecasterOptions):
         Raises
         ------
         TypeError, ValueError
-            If an option is unknown or a value invalid. Nothing has changed then.
+            If an option is unknown or a value is invalid. The forecaster is then unchanged.
         """
         if options:
             self.__dict__.update(vars(replace(self, **options)))
@@ -90,7 +90,7 @@ class ForecasterState(ForecasterOptions):
         return available_levels(self._state("available_levels"))
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return the options and the bytes that `save` writes, which do not include everything."""
+        """Return the options and the bytes that `save` writes, which lack the held-out windows."""
         fitted = None if self._fitted is None else forecaster_bytes(self._fitted, self)
         return {"options": self.get_params(), "fitted": fitted}
 
@@ -109,7 +109,7 @@ class ForecasterState(ForecasterOptions):
         Parameters
         ----------
         path : path
-            Of the file.
+            The file to write.
         series : bool
             Whether the file includes all series. Without them, the loaded forecaster needs
             ``predict(data)`` and treats each series as new.
@@ -124,7 +124,7 @@ class ForecasterState(ForecasterOptions):
         DataError
             If the file cannot be written. An existing file is then unchanged.
         ValueError
-            If `dtype` is another, or ids, columns or the time zone have a type that the file cannot
+            If `dtype` is invalid, or ids, columns or the time zone have a type that the file cannot
             store.
         """
         if dtype not in DTYPES:
@@ -142,7 +142,7 @@ class ForecasterState(ForecasterOptions):
             If the file holds no forecaster or is damaged. The message says where; a subclass of
             ValueError.
         OSError
-            The system refused.
+            If the file cannot be read.
         """
         options, fitted = read_forecaster(Path(path))
         forecaster = cls(**options.get_params())

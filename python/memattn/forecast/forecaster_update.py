@@ -19,7 +19,7 @@ from memattn.forecast.forecaster_data import ForecasterData
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-KIND = "update"  # of notes: those of one update replace those of the one before
+KIND = "update"  # kind of the notes of an update, which replace those of the previous update
 
 
 class ForecasterUpdate(ForecasterData):

@@ -1,4 +1,4 @@
-"""The intervals of forecasts by what was fitted, and of those that began after it."""
+"""The intervals of forecasts, calibrated by a fit and by errors of windows after it."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from memattn.forecast.forecaster_settings import (
 
 
 class Later(NamedTuple):
-    """When windows begin that are calibrated on the errors known by then.
+    """The ages of windows that are calibrated on the errors known when each begins.
 
     Attributes
     ----------
     age : array (W,)
         Rows after each window begins, as `ages` counts them.
     among : array
-        The ages of all windows of which these are some.
+        The ages of all windows, of which these W are some.
     """
 
     age: Ticks
@@ -39,10 +39,10 @@ class Later(NamedTuple):
 
 
 def available_levels(fitted: Fitted) -> tuple[float, ...]:
-    """Return the default levels to show; empty without intervals.
+    """Returns the default levels to show; empty without intervals.
 
-    Trained quantiles give the levels that were trained, calibrated or not; otherwise a calibration
-    gives any level, and these are the usual ones.
+    With trained quantiles they are the trained levels, calibrated or not. Otherwise a calibration
+    offers any level, and these are the usual ones.
     """
     if uses_prior(fitted.settings):
         return LEVELS
@@ -59,12 +59,12 @@ def intervals_of(
     levels: list[float],
     later: Later | None = None,
 ) -> Intervals:
-    """The intervals of forecasts; ValueError for levels that fit has not calibrated or trained.
+    """Returns the intervals of forecasts. Raises ValueError for levels that `fit` does not offer.
 
-    With a prior any level can be had: it lies between the trained ones.
+    With a prior any level is available, interpolated between the trained ones.
 
-    With `later`, each window is calibrated on the errors known when it began; `fitted` has those
-    of `with_later_errors`.
+    With `later`, each window is calibrated on the errors known when it begins; `fitted` then is the
+    result of `with_later_errors`.
     """
     if not levels:
         return {}
@@ -76,7 +76,7 @@ def intervals_of(
 
 
 def check_levels(where: str, fitted: Fitted, levels: list[float]) -> None:
-    """ValueError for levels that fit has not calibrated or trained."""
+    """Raises ValueError for levels that `fit` has not calibrated or trained."""
     if not levels or uses_prior(fitted.settings):
         return
     check_trained(where, only_levels(fitted.settings), levels)
@@ -88,7 +88,7 @@ def check_levels(where: str, fitted: Fitted, levels: list[float]) -> None:
 def _ends_of(
     fitted: Fitted, forecasts: WindowForecasts, levels: list[float], later: Later | None
 ) -> Intervals:
-    """As `intervals_of`, of levels that were calibrated or trained."""
+    """As `intervals_of`, for levels that were calibrated or trained."""
     trained = trained_levels(fitted.settings)
     calibration, domain, quantiles = fitted.calibration, forecasts.domain, forecasts.quantiles
     if later is None or calibration is None:
@@ -99,20 +99,20 @@ def _ends_of(
 def with_later_errors(
     fitted: Fitted, panel: Panel, windows: Windows, span: Span, oldest: int
 ) -> Fitted | None:
-    """What was fitted, calibrated on what comes after it, too, up to the last of its windows.
+    """Returns a fit with the errors of its forecasts up to its last window in the calibration.
 
-    None where there is nothing: no calibration, or no row between the windows of any series.
+    Returns None if there is no calibration, or no row between the windows of any series.
 
     Parameters
     ----------
     fitted : Fitted
-        To what is known before the windows.
+        The fit to the rows before the windows.
     panel : Panel
-        The series that it was fitted to, with all rows.
+        The series of the fit, with all rows.
     windows : Windows
-        Theirs.
+        The windows of these series.
     span, oldest
-        Of all series: when they begin and end, and the age of the oldest window.
+        When all series begin and end, and the age of the oldest window of all series.
     """
     calibration = fitted.calibration
     if calibration is None or not len(windows):
@@ -128,7 +128,7 @@ def with_later_errors(
 
 
 def _between(windows: Windows, every: int) -> Windows:
-    """A window for each row, or `every` so many, from a series' first one to before its last."""
+    """Returns windows `every` rows apart, from each series' first window to before its last one."""
     series, first, count = np.unique(windows.series, return_index=True, return_counts=True)
     begin = windows.ends[first]
     rows = windows.ends[first + count - 1] - begin

@@ -1,15 +1,15 @@
-"""Whether the memory layers are worth having: the panel itself is asked, by rolling validation.
+"""Chooses by rolling validation on the panel whether to use memory layers, and which covariates.
 
-Models, with memory layers and without, are trained on all but the last rows of each series and
-forecast windows that roll over these rows; errors count in deviations of each series. The linear
-one is kept unless the other is clearly better: what differs by less may as well be chance, and the
-smaller model is the quicker one. There the error is squared, as where forecasts over long horizons
-are compared.
+Models with and without memory layers are trained on all but the last rows of each series. They
+forecast windows that roll over these rows, and their errors are measured in standard deviations of
+each series. Without covariates, the error is the squared one, as is usual for long horizons. The
+linear model is used unless the model with memory is clearly better: smaller differences may be
+chance, and the linear model is faster.
 
-With covariates it is absolute, and the mean of linear and memory networks is taken unless one kind
-is far better: they are wrong at other times. Covariates may be noise. Those without which the
-error of a trained network hardly grows are left out if a network that is trained without them is
-better, and a model without any covariates is a candidate, too. So is Naive2, which needs no
+With covariates, the error is the absolute one. The mean of linear and memory networks is used
+unless one kind is far better, since they err at different times. Covariates may be noise: those
+without which the error of a trained network hardly grows are left out if a network trained without
+them is better. A model without any covariates is a candidate too, and so is Naive2, which needs no
 training.
 """
 
@@ -38,28 +38,32 @@ from memattn.forecast.forecaster_settings import (
 )
 from memattn.forecast.model import Inputs, Model, model_of
 
-# Name, panel and settings of a training: the model, and whether it was trained to the end.
+# Takes name, panel and settings of a training; returns the model, and whether it was completed.
 Train: TypeAlias = Callable[[str, Panel, Settings], tuple[Model, bool]]
 
 CANDIDATES = {"linear": 0, "memory": MEMORY_LAYERS}
-HELD_OUT = 5  # one row in so many is validated on, and a horizon of windows at least
-MOST_SEASONS = 91  # where forecasts begin a season apart
+HELD_OUT = 5  # the last fifth of the rows is validated on, or two horizons if these are longer
+MOST_SEASONS = 91  # validated on at most, if forecasts begin a season apart
 MOST_WINDOWS = 5_000
-HELPS = 1.002  # times as large is the error at least without a covariate that helps
-FAR = 0.95  # of the error of both kinds of networks: what is best in one quarter is not in the next
-CLEARLY = 0.99  # of the linear model's error: models that differ in seed alone differ by 0.7 %
+HELPS = 1.002  # a covariate helps if the error without it is at least this many times as large
+# One kind of network is used alone if its error is below this share of that of the mean of both:
+# the best kind in one quarter is not the best in the next.
+FAR = 0.95
+# The memory is used if its error is below this share of the linear model's: models that differ only
+# in the seed differ by 0.7 %.
+CLEARLY = 0.99
 
 
 def held_out_rows(panel: Panel, settings: Settings) -> int:
-    """Return the default number of last rows of each series for validation."""
+    """Returns the default number of last rows of each series for validation."""
     rows, every = int(np.median(panel.lengths)) // HELD_OUT, stride(settings)
-    # What was learned of covariates long ago is not what will be used: prices and loads drift.
+    # Limited, since the effects of covariates such as prices and loads drift over time.
     most = rows if every == 1 else MOST_SEASONS * every
     return max(min(rows, most), 2 * int(settings["horizon"].value))
 
 
 def trials(settings: Settings) -> list[str]:
-    """The names of the trainings that `choose_layers` needs, in order."""
+    """Returns the names of the trainings that `choose_layers` needs, in order."""
     if settings["layers"].value is not None:
         return []
     if "left_out" not in settings:
@@ -80,7 +84,7 @@ class _Validation:
 
     @property
     def words(self) -> str:
-        """What was done, as text."""
+        """The description of the validation, as text."""
         return f"rolling validation, {plural(len(self.windows), 'window', 'windows')}"
 
     @cached_property
@@ -99,7 +103,7 @@ class _Validation:
         return points_of(model.predict(self.panel, self.windows, inputs=inputs))
 
     def errors(self, forecasts: Array) -> Array:
-        """Returns the errors in units, where actual values are known."""
+        """Returns the errors in units, of all steps whose actual value is known."""
         return np.asarray(((forecasts - self.truth) / self.unit[:, None])[~np.isnan(self.truth)])
 
     def mae(self, forecasts: Array) -> float:
@@ -188,7 +192,7 @@ def _choose_covariates(validation: _Validation) -> Settings | None:
     if naive <= min(linear, deep, both, none):
         why = f"{measured}, {naive:.4f} for Naive2: the forecast is Naive2, untrained"
         return _with(settings, why, layers=MEMORY_LAYERS, left_out=every, steps=0)
-    # Where each covariate by itself was idle, being no worse is enough.
+    # If each covariate alone was idle, a model without covariates only needs to be no worse.
     if none < (1 if len(idle) == len(every) else FAR) * min(linear, deep, both):
         why = f"{measured}: covariates do not help"
         return _with(settings, why, layers=MEMORY_LAYERS, left_out=every)
@@ -198,9 +202,9 @@ def _choose_covariates(validation: _Validation) -> Settings | None:
 
 
 def _idle(validation: _Validation, model: Model) -> tuple[str, ...]:
-    """The covariates without which the error hardly grows: each is hidden from the model in turn.
+    """Returns the covariates without which the error hardly grows.
 
-    The calendar is one of them, all of it, if it may be left out.
+    Each is hidden from the model in turn. The whole calendar counts as one, if it may be left out.
     """
     inputs = model.inputs_of(validation.panel, validation.windows)
     if inputs.table is None or model.encoding is None:
@@ -216,7 +220,7 @@ def _idle(validation: _Validation, model: Model) -> tuple[str, ...]:
     for places in groups.values():
         columns = np.r_[tuple(model.encoding.span(place) for place in places)]
         kept = inputs.table[:, columns]
-        inputs.table[:, columns] = 0  # what is usual of numbers, and no category
+        inputs.table[:, columns] = 0  # the usual value of a number, and no category
         if validation.mae(validation.forecasts(model, inputs)) < HELPS * usual:
             idle += [model.covariates[place] for place in places]
         inputs.table[:, columns] = kept
@@ -224,7 +228,7 @@ def _idle(validation: _Validation, model: Model) -> tuple[str, ...]:
 
 
 def undecided(settings: Settings, why: str) -> Settings:
-    """Settings of a training before which nothing could be validated."""
+    """Returns the default choices, for a training without validation; `why` is the reason."""
     if "left_out" not in settings:
         return _with(settings, why, layers=0)
     left_out = settings["left_out"].value or ()
@@ -237,7 +241,7 @@ def _with(settings: Settings, reason: str, **values: Any) -> Settings:
 
 
 def _rolling(panel: Panel, settings: Settings, rows: int) -> Windows:
-    """Windows whose rows are all held out, and whose history is long enough."""
+    """Returns the windows whose rows are all held out and whose history is long enough."""
     horizon, (phase, every) = settings["horizon"].value, begin(settings)
     starts = max((rows - horizon) // every + 1, 1)
     step = -(-starts * len(panel) // MOST_WINDOWS)

@@ -1,4 +1,4 @@
-"""Measures of forecasts, from sums over windows that are exact: however the windows were parted."""
+"""Measures of forecasts from exact sums over windows, which do not depend on how they are split."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ Json: TypeAlias = Any
 
 @dataclass(frozen=True)
 class Measures:
-    """Mean errors of one method; None where no window has a value.
+    """Mean errors of one method; None if no window has a value.
 
     Attributes
     ----------
     smape : float or None
         In percent, 0 to 200; 0/0 counts as 0.
     mase, rmsse : float or None
-        Below 1: smaller than the seasonal differences before. Over the windows that have a scale,
-        or a perfect forecast.
+        Below 1, errors are smaller than the seasonal differences before the windows. The mean is
+        over windows that have a scale or a perfect forecast.
     mae : float or None
         In units of the series.
     unscaled : int
-        Windows that MASE and RMSSE leave out: their series stood still before.
+        Windows that MASE and RMSSE leave out, since their series were constant before.
     """
 
     smape: float | None
@@ -43,14 +43,14 @@ class Measures:
 
 
 class Covered(NamedTuple):
-    """How many truths the intervals of a level hold.
+    """How many actual values the intervals of a level contain.
 
     Attributes
     ----------
     inside, measured : tuple of int
-        For each step ahead the truths inside, and all that have an interval.
+        For each step ahead, the actual values inside their interval, and all that have an interval.
     windows : int
-        Windows with any such truth.
+        Windows with at least one actual value that has an interval.
     """
 
     inside: tuple[int, ...]
@@ -64,9 +64,9 @@ class Counts(NamedTuple):
     Attributes
     ----------
     series, windows, season : int
-        All series, the windows that hold a truth, and the season of the naive forecasts.
+        All series, the windows with an actual value, and the season of the naive forecasts.
     levels : tuple of float
-        Of the intervals, in percent.
+        The levels of the intervals, in percent.
     """
 
     series: int
@@ -81,23 +81,23 @@ class Measured:
     alias: str = MODEL
 
     def counts(self) -> Counts:
-        """How much was measured."""
+        """Returns how much was measured."""
         raise NotImplementedError
 
     def sums(self, method: str) -> dict[str, Total]:
-        """The errors of all windows, each window's own mean first, by metric."""
+        """Returns the totals of the mean errors of all windows, by metric."""
         raise NotImplementedError
 
     def unscaled(self, method: str) -> int:
-        """How many windows with a truth have no scaled error."""
+        """Returns how many windows with an actual value have no scaled error."""
         raise NotImplementedError
 
     def step_sums(self, method: str) -> dict[str, list[Total]]:
-        """The errors at each step ahead, by metric."""
+        """Returns the totals of the errors at each step ahead, by metric."""
         raise NotImplementedError
 
     def covered(self, level: float) -> Covered:
-        """How many truths are inside of the intervals of a level."""
+        """Returns how many actual values lie inside the intervals of a level."""
         raise NotImplementedError
 
     def __len__(self) -> int:
@@ -122,22 +122,22 @@ class Measured:
         return "\n".join(lines)
 
     def name_of(self, method: str) -> str:
-        """What tables call a method."""
+        """Returns the name of a method in tables."""
         return self.alias if method == MODEL else method
 
     def overall(self, method: str) -> Measures:
-        """The mean over all windows."""
+        """Returns the mean errors over all windows."""
         means = {name: total.mean for name, total in self.sums(method).items()}
         return Measures(**means, unscaled=self.unscaled(method))
 
     def cells(self, method: str) -> list[str]:
-        """The mean sMAPE in percent, MASE, RMSSE and MAE as text, "-" for none."""
+        """Returns the mean sMAPE in percent, MASE, RMSSE and MAE as text, "-" for None."""
         found = self.overall(method)
         scaled = [fixed(found.smape, 2), fixed(found.mase, 3), fixed(found.rmsse, 3)]
         return [*scaled, significant(found.mae)]
 
     def by_step(self, method: str) -> WindowErrors:
-        """The mean for each step ahead (horizon,), NaN where there is none."""
+        """Returns the mean errors for each step ahead (horizon,); NaN if there is none."""
         means = {
             name: np.array([np.nan if one.mean is None else one.mean for one in totals])
             for name, totals in self.step_sums(method).items()
@@ -145,17 +145,17 @@ class Measured:
         return WindowErrors(**means)
 
     def coverage(self, level: float) -> float | None:
-        """The share of truths inside of the intervals that there are, in percent."""
+        """Returns the share of actual values inside their interval in percent; None without any."""
         found = self.covered(level)
         return _share(sum(found.inside), sum(found.measured))
 
     def coverage_by_step(self, level: float) -> list[float | None]:
-        """As `coverage`, for each step ahead."""
+        """Returns the `coverage` for each step ahead."""
         found = self.covered(level)
         return [_share(*one) for one in zip(found.inside, found.measured, strict=True)]
 
     def covered_windows(self, level: float) -> int:
-        """How many windows `coverage` is measured on."""
+        """Returns the number of windows that `coverage` is measured on."""
         return self.covered(level).windows
 
 
@@ -164,7 +164,7 @@ def _share(inside: int, measured: int) -> float | None:
 
 
 def sums_of(found: Measured) -> Json:
-    """All sums of a part, as JSON; `added` makes those of the whole of them."""
+    """Returns all sums of a part as JSON, to be added up by `added`."""
     counts = found.counts()
     return {
         "series": counts.series,
@@ -177,7 +177,7 @@ def sums_of(found: Measured) -> Json:
 
 
 def added(parts: list[Json]) -> Json:
-    """The sums of several parts, of at least one; their order changes nothing."""
+    """Adds the sums of at least one part; the result does not depend on their order."""
     first = parts[0]
     if isinstance(first, Mapping):
         return {name: added([one[name] for one in parts]) for name in first}
@@ -190,7 +190,7 @@ def added(parts: list[Json]) -> Json:
 
 
 def _texts(totals: Any) -> Json:
-    """Totals as text, which keeps integers of any size."""
+    """Returns totals as text, which keeps integers of any size."""
     if isinstance(totals, Mapping):
         return {name: _texts(some) for name, some in totals.items()}
     return [_text(one) for one in totals] if isinstance(totals, list) else _text(totals)
@@ -207,30 +207,30 @@ def _total(text: str) -> Total:
 
 
 class MeasuredParts(Measured):
-    """Measures of windows that are elsewhere: what `sums_of` gave for parts of them."""
+    """Measures of windows on other machines, from the results of `sums_of` for parts of them."""
 
     def __init__(self, parts: list[Json], season: int, levels: list[float], alias: str) -> None:
         self._sums, self._season, self._levels = added(parts), season, tuple(levels)
         self.alias = alias
 
     def counts(self) -> Counts:
-        """How much was measured."""
+        """Returns how much was measured."""
         return Counts(self._sums["series"], self._sums["windows"], self._season, self._levels)
 
     def sums(self, method: str) -> dict[str, Total]:
-        """The errors of all windows, by metric."""
+        """Returns the totals of the mean errors of all windows, by metric."""
         return {name: _total(one) for name, one in self._sums["sums"][method].items()}
 
     def unscaled(self, method: str) -> int:
-        """How many windows with a truth have no scaled error."""
+        """Returns how many windows with an actual value have no scaled error."""
         return int(self._sums["unscaled"][method])
 
     def step_sums(self, method: str) -> dict[str, list[Total]]:
-        """The errors at each step ahead, by metric."""
+        """Returns the totals of the errors at each step ahead, by metric."""
         found = self._sums["steps"][method]
         return {name: [_total(one) for one in some] for name, some in found.items()}
 
     def covered(self, level: float) -> Covered:
-        """How many truths are inside of the intervals of a level."""
+        """Returns how many actual values lie inside the intervals of a level."""
         inside, measured, windows = self._sums["covered"][f"{float(level)!r}"]
         return Covered(tuple(inside), tuple(measured), windows)

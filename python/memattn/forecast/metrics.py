@@ -1,7 +1,7 @@
 """Measures of forecast error. Arrays are (N, horizon): N windows, `horizon` steps ahead.
 
-Each window is measured by itself, vectorised: `window_errors` with the scales of `series_scales`,
-then `mean_defined`. All measures are defined for values of zero.
+`window_errors` measures each window by itself, with the scales of `series_scales`; `mean_defined`
+then averages over windows. All measures are defined for values of zero.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ Integers = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Scales:
-    """The scales that the errors of each series are divided by (N,)."""
+    """The scales that divide the errors of each series (N,)."""
 
-    absolute: Array  # the mean absolute seasonal difference, of MASE
-    squared: Array  # the mean squared one, of RMSSE
+    absolute: Array  # the mean absolute seasonal difference, for MASE
+    squared: Array  # the mean squared seasonal difference, for RMSSE
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,9 @@ class WindowErrors:
     mae, smape : array (W,)
         Mean absolute error, and sMAPE in percent, 0 to 200.
     mase, rmsse : array (W,)
-        MAE over the mean absolute, and the root of the mean squared error over the mean squared,
-        seasonal difference before the windows (Hyndman and Koehler 2006; Makridakis et al. 2022).
-        Without a scale 0 for a perfect forecast, else NaN.
+        The MAE over the mean absolute seasonal difference before the windows (Hyndman and Koehler
+        2006), and the root of the mean squared error over the mean squared seasonal difference
+        (Makridakis et al. 2022). Without a scale, 0 for a perfect forecast, else NaN.
     """
 
     mae: Array
@@ -46,12 +46,12 @@ class WindowErrors:
 
 @dataclass(frozen=True)
 class Total:
-    """An exact sum of numbers: those of parts add up to that of the whole, in any order.
+    """An exact sum of numbers: sums of parts add up to the sum of all, in any order.
 
     Attributes
     ----------
     units : int
-        The sum of the finite numbers, in steps of 2**-1074, the smallest between two floats.
+        The sum of the finite numbers in units of 2**-1074, the smallest float above 0.
     count : int
         How many numbers there are.
     infinite : int
@@ -64,11 +64,11 @@ class Total:
 
     @staticmethod
     def of(values: Array) -> Total:
-        """The total of numbers of at least 0, without those that are NaN."""
+        """Returns the total of numbers of at least 0; NaN is ignored."""
         known = values[~np.isnan(values)]
         finite = known[np.isfinite(known)]
         mantissas, exponents = np.frexp(finite)
-        # Halves of 27 and 26 bits: sums of 2**26 of them are exact.
+        # Split into halves of 27 and 26 bits: sums of 2**26 halves are exact.
         high, low = np.divmod(np.ldexp(mantissas, 53), 2.0**26)
         units = 0
         for part in range(0, len(finite), 1 << 26):
@@ -88,17 +88,17 @@ class Total:
 
     @property
     def mean(self) -> float | None:
-        """The mean, rounded once; None for that of no numbers."""
+        """The mean, rounded once; None without numbers."""
         if not self.count:
             return None
         return math.inf if self.infinite else self.units / (self.count << 1074)
 
 
 def mean_error(values: Array, group: Integers) -> tuple[Array, int]:
-    """The standard error of the mean over the last axis, and the number of groups.
+    """Returns the standard error of the mean over the last axis, and the number of groups.
 
-    Values of one group (n,), windows that overlap say, err alike: the error of a mean is that of
-    sums over groups of them.
+    `group` (n,) is the group of each value. Values of one group, such as overlapping windows, have
+    correlated errors, so only the sums of groups count as independent.
     """
     groups = int(group.max()) + 1
     sums = (values - values.mean(axis=-1, keepdims=True)) @ (group[:, None] == np.arange(groups))
@@ -106,11 +106,11 @@ def mean_error(values: Array, group: Integers) -> tuple[Array, int]:
 
 
 def series_scales(values: Array, offsets: Integers, season: int, ends: Integers) -> Scales:
-    """The scales of N series, from their first `ends` values each.
+    """Returns the scales of N series, from the first ``ends[k]`` values of each series k.
 
-    Series k is ``values[offsets[k]:offsets[k + 1]]``; NaN is not known. A series without two values
-    a season apart, or that repeats exactly, is measured by the differences from value to value; a
-    constant one has the scale 0.
+    Series k is ``values[offsets[k]:offsets[k + 1]]``; NaN is a missing value. If a series has no
+    two values a season apart, or repeats exactly, its scale is that of the differences from value
+    to value. A constant series has the scale 0.
     """
     absolute, squared = _mean_differences(values, offsets, season, ends)
     if season > 1:
@@ -124,6 +124,7 @@ def series_scales(values: Array, offsets: Integers, season: int, ends: Integers)
 def _mean_differences(
     values: Array, offsets: Integers, lag: int, ends: Integers
 ) -> tuple[Array, Array]:
+    """Returns the mean absolute and the mean squared difference of values `lag` rows apart (N,)."""
     count = len(ends)
     owner = np.repeat(np.arange(count), np.diff(offsets))[lag:]
     row = np.arange(lag, len(values)) - offsets[owner]
@@ -139,10 +140,10 @@ def _mean_differences(
 def window_errors(
     forecast: Array, truth: Array, absolute_scale: Array, squared_scale: Array
 ) -> WindowErrors:
-    """The errors of W windows (W, horizon), with the scales of their series (W,).
+    """Returns the errors of W windows (W, horizon), with the scales of their series (W,).
 
-    A truth that is NaN is not known and left out; a forecast that is NaN makes its window's errors
-    NaN, and so does a window without any truth.
+    Steps whose actual value is NaN are ignored. The errors of a window are NaN if a forecast at
+    another step is NaN, or if no actual value is known.
     """
     known = ~np.isnan(truth)
     count = np.where(known.any(axis=1), known.sum(axis=1), np.nan)
@@ -163,19 +164,19 @@ def window_errors(
 
 
 def _ratios(value: Array, scale: Array) -> Array:
-    """Value / scale; 0/0 is 0, anything else over 0 is NaN."""
+    """Returns value / scale; 0/0 is 0, and any other value over 0 is NaN."""
     without = np.where(value == 0, 0.0, np.nan)
     return np.divide(value, scale, out=without, where=scale > 0)
 
 
 def mean_defined(values: Array) -> tuple[float | None, int]:
-    """The mean of the values that are not NaN, None for none, and how many were left out."""
+    """Returns the mean of the values that are not NaN, or None, and the number of NaN values."""
     total = Total.of(values)
     return total.mean, len(values) - total.count
 
 
 def skill(error: float | None, baseline: float | None) -> float | None:
-    """How much smaller `error` is than that of a baseline, in percent; 0 when both are 0."""
+    """Returns how much smaller `error` is than `baseline`, in percent; 0 if both are 0."""
     if error is None or baseline is None:
         return None
     if baseline > 0:
@@ -184,12 +185,15 @@ def skill(error: float | None, baseline: float | None) -> float | None:
 
 
 def fixed(value: float | None, digits: int) -> str:
-    """So many digits after the point; "-" for none."""
+    """Returns the value with `digits` digits after the point; "-" for None and NaN."""
     return "-" if value is None or math.isnan(value) else f"{value:,.{digits}f}"
 
 
 def significant(value: float | None, digits: int = 4) -> str:
-    """So many significant digits, without an exponent where that reads well; "-" for none."""
+    """Returns the value with `digits` significant digits; "-" for None and non-finite values.
+
+    Very small and very large values have an exponent.
+    """
     if value is None or not math.isfinite(value):
         return "-"
     if value != 0 and not 1e-4 <= abs(value) < 1e9:

@@ -1,4 +1,4 @@
-"""A model of a panel: the engine, its settings, and how a panel becomes what the engine takes."""
+"""A model of a panel: the engine, its settings, and the conversion of panels to its inputs."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ Weights: TypeAlias = npt.NDArray[np.float32]
 
 
 class Inputs(NamedTuple):
-    """What the engine sees of W windows.
+    """The inputs of the engine for W windows.
 
-    Series k is ``values[offsets[k]:offsets[k + 1]]``. The rows of its covariates in `table`, which
-    is None without any, are one for each value and a horizon more.
+    Series k is ``values[offsets[k]:offsets[k + 1]]``. In `table`, each series has a row of
+    covariates for each value and for a horizon more; None without covariates.
     """
 
     values: Array
@@ -58,18 +58,18 @@ class Inputs(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """An engine and what it sees of a panel.
+    """An engine, its settings, and the encoding of its inputs.
 
     Attributes
     ----------
     engine : PanelForecaster
         The networks.
     settings : Settings
-        What they were made with.
+        The settings that the networks were made with.
     encoding : Encoding, optional
-        Of covariates; None without any.
+        The encoding of covariates; None without any.
     covariates : tuple of str
-        The names of those that it sees.
+        The names of the covariates in use.
     """
 
     engine: PanelForecaster
@@ -79,12 +79,12 @@ class Model:
 
     @property
     def memory_layers(self) -> int:
-        """Of those members that have any; the linear ones come first."""
+        """The number of memory layers of the members that have any; linear members have none."""
         layers = self.settings["layers"].value
         return int(max(layers) if isinstance(layers, tuple) else layers)
 
     def fit(self, panel: Panel, progress: Progress | None = None) -> bool:
-        """Train; whether to the end."""
+        """Trains the networks; returns whether training was completed."""
         values, offsets, table = self._training(panel)
         if begins_trained(self.settings):
             return self.engine.resume(
@@ -99,7 +99,7 @@ class Model:
         members: Sequence[npt.NDArray[np.float32]],
         progress: Progress | None = None,
     ) -> bool:
-        """Go on with a training; whether to the end."""
+        """Continues a training; returns whether it was completed."""
         values, offsets, table = self._training(panel)
         return self.engine.resume(values, offsets, steps_done, list(members), progress, table)
 
@@ -111,10 +111,10 @@ class Model:
         inputs: Inputs | None = None,
         precision: Precision = "float32",
     ) -> Array:
-        """Forecasts (W, outputs, horizon) of windows, of one member or of all together.
+        """Returns forecasts (W, outputs, horizon) of windows, by one member or the ensemble (-1).
 
-        With `inputs` the engine sees these instead of what `inputs_of` makes of the windows.
-        `precision` is that of the memory layers.
+        `inputs` replaces the result of `inputs_of` for these windows. `precision` is that of the
+        memory layers.
         """
         values, offsets, then, table = inputs or self.inputs_of(panel, windows)
         half = precision == "bfloat16"
@@ -124,7 +124,7 @@ class Model:
     def predict_with_memory_of(
         self, panel: Panel, windows: Windows, donor: Ticks, inputs: Inputs
     ) -> Array:
-        """Forecasts as `predict`, but memory layers add what they add at window ``donor[i]``."""
+        """As `predict`, but window i has the memory layers' output at window ``donor[i]``."""
         values, offsets, then, table = inputs
         found = self.engine.predict_with_memory_of(
             values, offsets, then.series, then.ends, then.series[donor], then.ends[donor], table
@@ -132,14 +132,14 @@ class Model:
         return self._restored(found, panel, windows)
 
     def scores(self, panel: Panel, windows: Windows, member: int) -> npt.NDArray[np.float32]:
-        """How a member shares its attention among the slots (W, layers, memory_size)."""
+        """Returns a member's attention scores of the slots (W, layers, memory_size)."""
         values, offsets, then, table = self.inputs_of(panel, windows)
         return self.engine.attention_scores(values, offsets, then.series, then.ends, member, table)
 
     def predict_without_slots(
         self, panel: Panel, windows: Windows, member: int, layer: int
     ) -> Array:
-        """Forecasts (memory_size, W, outputs, horizon) of a member, each without one slot."""
+        """Returns a member's forecasts without each slot (memory_size, W, outputs, horizon)."""
         values, offsets, then, table = self.inputs_of(panel, windows)
         found = self.engine.predict_without_slots(
             values, offsets, then.series, then.ends, member, layer, table
@@ -147,16 +147,17 @@ class Model:
         return np.stack([self._restored(part, panel, windows) for part in found])
 
     def _restored(self, found: Array, panel: Panel, windows: Windows) -> Array:
-        """Forecasts (W, outputs, horizon) of the engine, in the units of the panel."""
-        found = found[..., : self.settings["horizon"].value]  # that of a prior may be longer
+        """Returns forecasts (W, outputs, horizon) of the engine in the units of the panel."""
+        found = found[..., : self.settings["horizon"].value]  # the horizon of a prior may be longer
         if self.encoding is None:
             return found
         return self.encoding.restore(found, panel, windows.series)
 
     def _training(self, panel: Panel) -> tuple[Array, Ticks, Table | None]:
+        """Returns the values, the offsets and the covariate table to train on."""
         if self.encoding is None:
             return panel.filled, panel.offsets, None
-        # Windows of training begin whole seasons before the last row at which forecasts begin.
+        # Training windows begin whole seasons before the last row at which a forecast may begin.
         ends = last_windows(panel).at_phase(panel, *begin(self.settings))
         rows = rows_from(panel.offsets[ends.series], ends.ends)
         values = self.encoding.compress(panel.filled[rows], panel, *ends)
@@ -164,7 +165,7 @@ class Model:
         return values, offsets, self._table(panel, *ends)
 
     def inputs_of(self, panel: Panel, windows: Windows) -> Inputs:
-        """What the engine sees of windows."""
+        """Returns the inputs of the engine for windows of a panel."""
         if self.encoding is None:
             known = known_before(panel, windows)
             if "rows_seen" in self.settings:
@@ -186,10 +187,10 @@ class Model:
 def model_of(
     settings: Settings, panel: Panel, weights: Sequence[Weights] = (), like: Model | None = None
 ) -> Model:
-    """A model for a training on this panel; DataError when it would be too large.
+    """Returns a model to train on this panel. Raises DataError if it would be too large.
 
-    It is untrained, or has the `weights` of a prior or of a fit, if the settings say so. With
-    `like`, the model of that fit, it sees covariates as that one does.
+    It is untrained, or has the `weights` of a prior or of an earlier fit if the settings say so.
+    With `like`, the model of that fit, it uses the same encoding of covariates.
     """
     encoding, options = None, engine_options(settings)
     names: tuple[str, ...] = ()
@@ -215,14 +216,14 @@ def model_of(
         return Model(engine, settings, encoding, names)
     except ValueError as error:
         function, found = str(error).partition(": ")[0], str(error).rpartition(": ")[2]
-        if function != "PanelForecasterOptions":  # the environment's variables
+        if function != "PanelForecasterOptions":  # an invalid environment variable
             raise
         problem = f"{found}; choose a smaller horizon, season or lookback"
         raise DataError("option", problem, argument="lookback") from None
 
 
 def covariate_options(columns: Sequence[Encoded], cycle: int, settings: Settings) -> dict[str, Any]:
-    """What the engine is made with beside `engine_options`."""
+    """Returns the options of the engine for covariates, in addition to `engine_options`."""
     horizon, season = settings["horizon"].value, settings["season"].value
     aligned, lookback = stride(settings) > 1, min(settings["lookbacks"].value)
     return {

@@ -1,8 +1,9 @@
-"""Training of a prior: networks for series that are not known yet.
+"""Trains a prior: networks that forecast series they were not trained on.
 
-They learn from windows of many series, from the third row of each on, and forecast quantiles, so
-that a series too short to measure errors on has intervals too. Each memory layer has one head: a
-quarter of the weights of a forecaster's own networks, for a file that travels with a package.
+The networks learn from windows of many series, from the third row of each series on. They forecast
+quantiles, so that series too short to measure errors on have intervals too. Each memory layer has
+one head. This takes a quarter of the weights of a forecaster's own networks, which keeps the
+package's files small.
 """
 
 from __future__ import annotations
@@ -32,23 +33,23 @@ from memattn.forecast.model import Model
 from memattn.forecast.prior import FEWEST_HISTORY
 from memattn.forecast.progress import Progress
 
-# Rows seen, by the season; of another season five. Chosen on the training parts of M1 and M3,
-# `python -m bench.prior --validate`; each network is to see a week of hours.
+# Lookbacks in rows by season; for other seasons, five seasons. Chosen on the training parts of M1
+# and M3, `python -m bench.prior --validate`; for hourly series, each network sees a week or more.
 LOOKBACKS = {4: 32, 5: 60, 7: 84, 12: 60, 24: 240, 52: 104}
-YEARS, NO_SEASON = 14, 36  # rows seen without a season
-# The last rows of a series that count. A season of ten years ago is not that of next year: on the
-# training parts of M1 and M3, quarterly and monthly series of more than ten seasons were forecast
-# as well from the last ten. Six weeks of hours tell what a week is.
+YEARS, NO_SEASON = 14, 36  # lookbacks in rows without a season
+# The last rows of a series that are used. A season ten years ago is not that of next year: on the
+# training parts of M1 and M3, forecasts of quarterly and monthly series from the last ten seasons
+# were as good as from more. For hourly series, six weeks are enough to find the weekly pattern.
 ROWS_SEEN, OTHER_ROWS_SEEN = {4: 40, 12: 120, 24: 1008, 52: 520}, 500
 LONG_SEASONS = {24: 168}  # a week of hours
-AROUND = (1.0, 0.75, 1.25)  # times the rows that the members see
+AROUND = (1.0, 0.75, 1.25)  # the lookbacks of the members, times the one above
 LEVELS = (40.0, 60.0, 80.0, 95.0)
 STEPS = 10_000
 HEADS = 1
 
 
 def prior_settings(season: int, yearly: bool, asked: ForecasterOptions) -> Settings:
-    """The settings of networks for all series of a season."""
+    """Returns the settings of a prior for series of a season."""
     rows = LOOKBACKS.get(season, min(5 * season, MAX_LOOKBACK))
     if season == 1:
         rows = YEARS if yearly else NO_SEASON

@@ -1,9 +1,9 @@
-"""Networks that were trained on other series, and whether a panel uses them.
+"""Priors: networks that were trained on other series, and whether a panel uses them.
 
-Networks see windows scaled and without their season, so what they learned from some series holds
-for others. A panel with too few windows to learn from is forecast by such a prior as it is. One
-with more has it as a candidate: rolling validation compares it, a training that begins with it and
-one that begins anew. One with many windows learns by itself.
+Networks see windows scaled and without their season, so networks trained on some series can
+forecast others. If a panel has too few windows to train on, the prior forecasts it without
+training. If it has more, rolling validation compares the prior, a training that starts from the
+prior, and a training from scratch. If it has many windows, its networks are trained from scratch.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from memattn.forecast.forecaster_settings import (
 from memattn.forecast.layer_choice import Train
 from memattn.forecast.model import Model, Weights, model_of
 
-# Windows that do not overlap, from which on a panel learns by itself: M3's yearly series, 645 with
-# 1,800 windows of six years, are as well forecast by networks of their own.
+# With this many non-overlapping windows a panel uses no prior: M3's 645 yearly series, with 1,800
+# windows of six years, are forecast as well by networks of their own.
 MANY_WINDOWS = 2_000
-BETTER = 0.99  # of the error of networks of its own is that of a prior at most, to be used
-FEWEST_HISTORY = 3  # rows that a prior forecasts from
+BETTER = 0.99  # a prior is used if its error is at most this share of that of own networks
+FEWEST_HISTORY = 3  # rows that a prior needs to forecast
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,9 +44,9 @@ class Prior:
     Attributes
     ----------
     settings : Settings
-        Those of their training; they have trained levels, so that there are intervals.
+        The settings of their training, with trained levels for the intervals.
     weights : tuple of array
-        Of each member.
+        The weights of each member.
     """
 
     settings: Settings
@@ -54,7 +54,7 @@ class Prior:
 
     @property
     def horizon(self) -> int:
-        """The most rows ahead."""
+        """The maximum number of steps ahead."""
         return int(self.settings["horizon"].value)
 
 
@@ -63,8 +63,8 @@ def decided(
 ) -> Settings:
     """Returns settings that say whether the prior is used, and why, unless validation decides.
 
-    `why_not` is the reason why there is no prior. If validation is to decide, `is_undecided` is
-    true for the settings.
+    If `prior` is None, `why_not` is the reason. If validation is to decide, `is_undecided` returns
+    True for the settings.
     """
     if asked.has_covariates:
         return without_prior(settings, "priors are trained without covariates")
@@ -129,26 +129,26 @@ VALIDATED = (STARTED, "own")  # the trainings that `validated` needs, in order
 
 
 def is_undecided(settings: Settings, prior: Prior | None) -> bool:
-    """Whether `validated` may have to train."""
+    """Returns whether `validated` may have to train."""
     return prior is not None and "prior" not in settings
 
 
 def _rolling(panel: Panel, horizon: int, history: int) -> Windows:
-    """The windows at the end of each series whose history is long enough."""
+    """Returns the last window of each series whose history is long enough."""
     windows = rolling_windows(panel, horizon, 1, 1).clear(panel, horizon)
     long = windows.ends >= max(history, FEWEST_HISTORY)
     return Windows(windows.series[long], windows.ends[long])
 
 
 def _error(model: Model, panel: Panel, windows: Windows) -> float:
-    """The mean absolute error, in units of each series' mean seasonal change."""
+    """Returns the mean absolute error, in units of each series' mean seasonal change."""
     found = points_of(model.predict(panel, windows))
     truth = windows.truth(panel, found.shape[1])
     return float(np.nanmean(np.abs(found - truth) / _unit(panel, windows)[:, None]))
 
 
 def _unit(panel: Panel, windows: Windows) -> Array:
-    """The mean |change| over a season before each window, or from row to row (W,)."""
+    """Returns the mean |change| over a season before each window, or from row to row (W,)."""
     unit = np.ones(len(windows))
     starts = panel.offsets[windows.series]
     for k, (start, end) in enumerate(zip(starts, windows.ends, strict=True)):

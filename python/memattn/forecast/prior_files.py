@@ -21,35 +21,35 @@ YEARLY = "yearly"
 
 
 def file_name(season: int, yearly: bool) -> str:
-    """Of the prior of a season, in a folder of such."""
+    """Returns the file name of the prior for a season, in a folder of priors."""
     return f"{YEARLY if yearly else f'season-{season}'}.safetensors"
 
 
 def is_yearly(frequency: Frequency) -> bool:
-    """Whether a row is a year."""
+    """Returns whether a row is a year."""
     return frequency.unit is Unit.MONTH and frequency.step == 12
 
 
 def file_of(
     where: str, asked: str | None, season: int, frequency: Frequency
 ) -> tuple[Path | None, str]:
-    """The file of the prior for series of a season, or None and why.
+    """Returns the file of the prior for series of a season, or None and the reason.
 
     Parameters
     ----------
     where : str
         Name of the calling function, for messages.
     asked : str, optional
-        ``"auto"`` for one that comes with the package, or the path of a file or a folder of files.
+        ``"auto"`` for a prior of the package, or the path of a file or a folder of files.
     season : int
-        In rows.
+        Rows in a season.
     frequency : Frequency
-        Of the series.
+        The frequency of the series.
 
     Raises
     ------
     ValueError
-        There is no such file.
+        If there is no such file.
     """
     if asked is None:
         return None, "not wanted"
@@ -67,14 +67,16 @@ def file_of(
 def prior_of(
     where: str, asked: str | None, season: int, frequency: Frequency
 ) -> tuple[Prior | None, str]:
-    """The prior for series of a season, or None and why; the arguments are those of `file_of`.
+    """Reads the prior for series of a season; returns None and the reason if there is none.
+
+    The arguments are those of `file_of`.
 
     Raises
     ------
     FormatError
-        The file is no saved forecaster, or no prior.
+        If the file is no saved forecaster, or no prior.
     ValueError
-        As `file_of`, or it is a prior for another season.
+        As in `file_of`, or if the prior is for another season.
     """
     path, why_not = file_of(where, asked, season, frequency)
     if path is None:
@@ -85,13 +87,13 @@ def prior_of(
 
 
 def identity(path: Path) -> tuple[str, int, int]:
-    """What tells a file from the one that was there before."""
+    """Returns path, modification time in ns and size of a file: they differ once it is replaced."""
     status = path.stat()
     return str(path), status.st_mtime_ns, status.st_size
 
 
 def check_season(where: str, path: Path, found: int, season: int) -> None:
-    """ValueError for a prior of another season than that of the series."""
+    """Raises ValueError if the season of a prior is not that of the series."""
     if found != season:
         problem = f"{quoted(path.name)} has season {found}, expected {season} as in the series"
         raise refused(where, "prior", problem)
@@ -99,7 +101,7 @@ def check_season(where: str, path: Path, found: int, season: int) -> None:
 
 @functools.lru_cache(maxsize=32)
 def _read(path: str, changed: int, size: int) -> Prior:
-    """One file, read again when it has changed."""
+    """Reads a prior; cached until the file changes."""
     _, fitted = read_forecaster(Path(path))
     settings, engine = fitted.settings, fitted.model.engine
     if not trained_levels(settings) or fitted.model.encoding is not None:

@@ -1,4 +1,4 @@
-"""Progress of trainings and forecasts: a callable of the caller's, or a bar with the time left."""
+"""Progress of trainings and forecasts: the caller's callable, or a bar with the time left."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, TypeAlias
 
-# Step, steps and loss; False ends the training.
+# Takes step, number of steps and loss; if it returns False, training ends.
 Progress: TypeAlias = Callable[[int, int, float], object]
-SeriesProgress: TypeAlias = Callable[[int, int], object]  # series that are done, and all
+SeriesProgress: TypeAlias = Callable[[int, int], object]  # takes series done and all series
 
 
 @contextmanager
 def progress_of(where: str, progress: Progress | bool | None) -> Iterator[Progress | None]:
-    """What a caller's `progress` means: True is a bar while the block runs, False is None."""
+    """Yields the callable for a caller's `progress`: a bar for True, None for False."""
     if callable(progress):
         yield progress
     elif progress is None or progress is False:
@@ -30,7 +30,7 @@ def progress_of(where: str, progress: Progress | bool | None) -> Iterator[Progre
 
 @contextmanager
 def training_progress(show: bool) -> Iterator[Progress]:
-    """A bar of rich on a terminal or in a notebook; without rich, lines that replace each other."""
+    """Yields a callable that shows a bar of rich, or rewrites one line on stderr without rich."""
     text = "step {task.completed:,.0f} of {task.total:,.0f}, loss {task.fields[loss]:.4g}"
     with _bar("training", text, show, loss=float("nan")) as update:
         if update is None:
@@ -50,7 +50,7 @@ def _print_step(step: int, steps: int, loss: float) -> None:
 
 @contextmanager
 def series_progress(where: str, progress: SeriesProgress | bool | None) -> Iterator[SeriesProgress]:
-    """What a caller's `progress` of forecasts by series means, as in `progress_of`."""
+    """As `progress_of`, for forecasts of many series; always yields a callable."""
     if callable(progress):
         yield progress
         return
@@ -76,7 +76,10 @@ def _print_series(done: int, series: int) -> None:
 
 @contextmanager
 def _bar(name: str, text: str, show: bool, **fields: Any) -> Iterator[Callable[..., None] | None]:
-    """What moves a bar of rich; None without rich, and a new line after what was printed then."""
+    """Yields a function that updates a bar of rich; without rich yields None, then ends the line.
+
+    The bar is shown on a terminal or in a notebook only.
+    """
     try:
         from rich import console, progress
     except ModuleNotFoundError:
@@ -103,7 +106,7 @@ def _bar(name: str, text: str, show: bool, **fields: Any) -> Iterator[Callable[.
 
 
 def share_of(progress: Progress | None, place: int, parts: int) -> Progress | None:
-    """`progress` as told by one of `parts` trainings of the same length."""
+    """Returns the callable for training number `place`, from 0, of `parts` equally long ones."""
     if progress is None or parts == 1:
         return progress
     told = progress

@@ -98,7 +98,7 @@ def quick(
     values = _values(y)
     if season is None:
         found = season_of_values(values, np.array([0, len(values)]))
-        # What repeats after rows that no prior is for is forecast as what does not.
+        # Without a prior for the season that was found, forecast without a season.
         path, _ = file_of(WHERE, asked, found, ROWS)
         season = found if path is not None else 1
     season = whole_number(WHERE, "season", season, 1)
@@ -118,7 +118,7 @@ def quick(
 
 
 def _values(y: npt.ArrayLike) -> Array:
-    """Return the values from the first to the last known value, without holes."""
+    """Return the values from the first to the last known value, with missing values filled."""
     try:
         values = np.asarray(y, dtype=np.float64)
     except (TypeError, ValueError):

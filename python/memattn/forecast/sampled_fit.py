@@ -1,4 +1,4 @@
-"""A fit that has trained on a sample of its series, as one of all of them."""
+"""Turns a fit to a sample of the series into a fit of all series."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ OF_ALL = ("prior", "untrained")  # notes that concern every series
 
 
 def with_sample(settings: Settings, panel: Panel) -> Settings:
-    """The settings of a training on a panel that is a sample."""
+    """Returns the settings of a training on a panel that is a sample."""
     return {**settings, "sample": Setting(len(panel), f"{said(panel)} are enough, {HOW}")}
 
 
 def with_all_series(fitted: Fitted, sample: Sample) -> Fitted:
-    """What was fitted to `sample.panel`, with all series to forecast."""
+    """Returns the fit to `sample.panel` with the panel of all series."""
     whole, held_out = sample.whole, fitted.held_out
     if held_out is not None:
         windows = Windows(sample.places[held_out.windows.series], held_out.windows.ends)
@@ -31,7 +31,7 @@ def with_all_series(fitted: Fitted, sample: Sample) -> Fitted:
 
 
 def _notes(fitted: Fitted, whole: Panel) -> Iterator[Note]:
-    """The notes of training, those on kinds of series being of all series."""
+    """Yields the notes of training, with notes on short or constant series for all series."""
     yield from notes_on_short(whole)
     for note in fitted.notes:
         if note.kind in OF_ALL:

@@ -1,4 +1,4 @@
-"""Trainings that begin with the weights of another fit."""
+"""Trainings that start from the weights of an earlier fit."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from memattn.forecast.data.windows import Windows
 from memattn.forecast.forecaster_settings import START, STARTED_STEPS, Setting, Settings
 from memattn.forecast.model import Model, Weights, model_of
 
-# Options that must be those of the fit before: networks have been made for them.
+# Options that must equal those of the earlier fit, which shape its networks.
 SAME = ("horizon", "members", "season", "lookback", "loss", "level", *EXOG, "calendar", "country")
 
 
 @dataclass(frozen=True, eq=False)
 class Start:
-    """A fit to go on from.
+    """An earlier fit that a training starts from.
 
     Attributes
     ----------
     model : Model
-        Trained.
+        The trained model.
     panel : Panel
-        What it has seen; without series where that is not known.
+        The rows that it has seen; no series if they are not known.
     calibration : Calibration, optional
-        Of its intervals.
+        The calibration of its intervals.
     """
 
     model: Model
@@ -42,11 +42,11 @@ class Start:
 
     @property
     def settings(self) -> Settings:
-        """Those of the fit."""
+        """The settings of the earlier fit."""
         return self.model.settings
 
     def model_for(self, settings: Settings, panel: Panel) -> Model:
-        """A model for a training with `settings_after`, which has these weights."""
+        """Returns a model with these weights, to train with the `settings` of `settings_after`."""
         return model_of(settings, panel, self._weights(), self.model)
 
     def _weights(self) -> Sequence[Weights]:
@@ -55,16 +55,16 @@ class Start:
 
     @property
     def fingerprint(self) -> str:
-        """What tells these weights from others."""
+        """A hash of the weights, in hexadecimal."""
         digest = hashlib.blake2b(digest_size=8)
         for one in self._weights():
             digest.update(np.ascontiguousarray(one, "<f4").tobytes())
         return digest.hexdigest()
 
     def unseen(self, panel: Panel, windows: Windows) -> Windows:
-        """Those windows of a panel whose forecasts begin after all that was seen of their series.
+        """Returns the windows of a panel that begin after all rows seen of their series.
 
-        None of them where it is not known what was seen.
+        If the seen rows are not known, there are none.
         """
         if not len(self.panel):
             return Windows(windows.series[:0], windows.ends[:0])
@@ -72,7 +72,7 @@ class Start:
         return Windows(windows.series[new], windows.ends[new])
 
     def _seen(self, panel: Panel) -> Ticks:
-        """How many rows of each series of a panel are not after what was seen of it (N,)."""
+        """Returns the number of rows of each series up to the last row seen of it (N,)."""
         place = {one: k for k, one in enumerate(self.panel.ids.tolist())}
         old = np.array([place.get(one, -1) for one in panel.ids.tolist()], dtype=np.int64)
         after = (panel.positions() - self.panel.positions()[old]) // panel.frequency.step
@@ -81,7 +81,7 @@ class Start:
 
 
 def check_start(where: str, start: Start, own: ForecasterOptions, other: ForecasterOptions) -> None:
-    """ValueError for a fit that others cannot go on from, or not with these options."""
+    """Raises ValueError if the earlier fit has other options or did not train."""
     differ = [name for name in SAME if getattr(own, name) != getattr(other, name)]
     if differ:
         found, expected = (
@@ -95,7 +95,7 @@ def check_start(where: str, start: Start, own: ForecasterOptions, other: Forecas
 
 
 def settings_after(start: Start, asked: ForecasterOptions) -> Settings:
-    """Return the settings of a training that starts from a fit: its settings with few steps."""
+    """Returns the settings of a training that starts from a fit: its settings with few steps."""
     before = start.settings
     times = before[START].value + 1 if START in before else 1
     steps = Setting(asked.steps, "as given")

@@ -1,7 +1,7 @@
 """Files of the forecaster's state: safetensors with a checksum over every byte.
 
-The layout is that of docs/format.md. The checksum is for accidents, a bad disk or an edit by hand:
-who can write the file can write another checksum.
+docs/format.md describes the layout. The checksum detects accidents, such as a bad disk or an edit
+by hand. It does not detect attacks: whoever can write the file can write a matching checksum.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from memattn.convert.source import SourceFile, Tensor, parse_json
 from memattn.errors import quoted
 from memattn.file_kinds import HEAD, check_is_saved
 
-VERSION, WITHOUT_SERIES = "1", "2"  # of the second, a config says what it lacks
+VERSION, WITHOUT_SERIES = "1", "2"  # the second is for files without series or in bfloat16
 ALIGNMENT = 8
 SAFETENSORS = {"float32": "F32", "float64": "F64", "int64": "I64", "uint8": "U8"}
-SAFETENSORS["uint16"] = "BF16"  # NumPy has no bfloat16: the bits of such
-SIZES = {"bfloat16": 2}  # of what NumPy has no type for
-PIECE = 1 << 20  # bytes that are read at once
+SAFETENSORS["uint16"] = "BF16"  # NumPy has no bfloat16: arrays hold its bits
+SIZES = {"bfloat16": 2}  # bytes of types that NumPy lacks
+PIECE = 1 << 20  # bytes read at once
 
-Kinds = Mapping[str, tuple[str, int]]  # tensors, their types and dimensions
+Kinds = Mapping[str, tuple[str, int]]  # type and number of dimensions of each tensor
 
 
 def state_bytes(
@@ -38,10 +38,10 @@ def state_bytes(
     config: Mapping[str, Any],
     version: str = VERSION,
 ) -> bytes:
-    """The content of a file that says that it is a `kind`, such as ``"memattn.Forecaster"``.
+    """Returns the content of a file of the format `kind`, such as ``"memattn.Forecaster"``.
 
-    `arrays` are of float32, float64, int64 or uint8, or the bits of bfloat16 as uint16, and
-    `config` is all else, as JSON takes it.
+    `arrays` are of float32, float64, int64 or uint8, or of uint16 with the bits of bfloat16.
+    `config` holds everything else, as a JSON object.
     """
     unsigned = "0" * 64
     metadata = {"format": kind, "format_version": version, "memattn": __version__}
@@ -68,9 +68,9 @@ def state_bytes(
 def read_state(
     source: SourceFile, kind: str, what: str, versions: tuple[str, ...] = (VERSION,)
 ) -> tuple[list[Tensor], dict[str, Any], str]:
-    """The tensors of a file, its config and its version, the checksum compared first.
+    """Checks the checksum of a file, and reads its tensors, its config and its version.
 
-    It must say that it is a `kind`; `what` is that in words, for the error.
+    The file must have the format `kind`; `what` is its name for messages, such as "a checkpoint".
     """
     head = source.read_at(0, min(source.size, HEAD), "")
     check_is_saved(source.path, what.removeprefix("a saved ").removeprefix("a "), head)
@@ -94,7 +94,7 @@ def read_state(
 
 
 def check_unicode(source: SourceFile, place: str, found: object) -> None:
-    """Refuse JSON with half a character in a text, which JSON can say and no file can hold."""
+    """Refuses lone surrogates, halves of a character that JSON can express but UTF-8 cannot."""
     try:
         json.dumps(found, ensure_ascii=False).encode()
     except UnicodeEncodeError:
@@ -111,7 +111,7 @@ def _check_sum(source: SourceFile, found: object) -> None:
     for at in range(8 + length, source.size, PIECE):
         digest.update(source.read_at(at, min(PIECE, source.size - at), "data"))
     if digest.hexdigest() != told:
-        expected = f"{told}, which stands in it: the file is damaged or has been edited"
+        expected = f"{told} as stored in it: the file is damaged or has been edited"
         source.fail("", f"content with the checksum {digest.hexdigest()}", expected)
 
 
@@ -120,13 +120,13 @@ def _entry(checksum: str) -> bytes:
 
 
 def bfloat16_bits(values: npt.NDArray[np.float32]) -> npt.NDArray[np.uint16]:
-    """Finite values rounded to bfloat16, to even where two are as near."""
+    """Returns the bits of finite values rounded to bfloat16, to even between two nearest values."""
     bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
     return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
 
 
 class Arrays:
-    """The tensors of a file, which must be those of `kinds`."""
+    """The tensors of a file, checked to be exactly those of `kinds`."""
 
     def __init__(self, source: SourceFile, tensors: list[Tensor], kinds: Kinds) -> None:
         self.source = source
@@ -142,21 +142,21 @@ class Arrays:
             begin, end, _ = tensor.key
             size = (SIZES.get(dtype) or np.dtype(dtype).itemsize) * math.prod(tensor.shape)
             if end - begin != size:
-                source.fail(name, f"{end - begin} bytes", f"{size}, those of its shape")
+                source.fail(name, f"{end - begin} bytes", f"{size} for its shape")
         for name in self.tensors:
             if name not in kinds:
                 expected = f"only {quoted(', '.join(kinds), 200)}"
                 source.fail("header", f"a tensor {quoted(name)}", expected)
 
     def shape(self, name: str) -> tuple[int, ...]:
-        """Of one tensor."""
+        """Returns the shape of a tensor."""
         return self.tensors[name].shape
 
     def check(self, name: str, shape: tuple[int, ...]) -> None:
-        """Refuse another shape."""
+        """Raises FormatError unless a tensor has this shape."""
         if self.shape(name) != shape:
             self.source.fail(name, f"shape {self.shape(name)}", f"{shape}")
 
     def read(self, name: str) -> npt.NDArray[Any]:
-        """The values of one tensor."""
+        """Reads the values of a tensor."""
         return np.asarray(self.tensors[name].load())

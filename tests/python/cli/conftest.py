@@ -1,4 +1,4 @@
-"""The command in a process of its own, as a user runs it."""
+"""Fixtures that run the command, in a process of its own or in this one."""
 
 import json
 import os
@@ -20,18 +20,18 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def heed_signals() -> None:
-    """A shell may have started us with SIGINT ignored, which children inherit."""
+    """Restores the default handler of SIGINT, which a shell may have set to ignore."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def plain_environment() -> dict[str, str]:
-    """Ours, without what would colour the output of rich."""
+    """Returns the environment without the variables that colour the output of rich."""
     colours = ("FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "COLUMNS", "CLICOLOR_FORCE")
     return {name: value for name, value in os.environ.items() if name not in colours}
 
 
 def parts_of(printed: str, command: str) -> dict[str, Any]:
-    """A JSON document without its head, which is checked."""
+    """Returns a JSON document without its head, after checking the head."""
     document = json.loads(printed, parse_constant=pytest.fail)
     head = [document.pop(key) for key in ("memattn", "schema", "command")]
     assert head == [memattn.__version__, 1, command]

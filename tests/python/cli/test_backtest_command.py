@@ -1,4 +1,4 @@
-"""`memattn backtest`: tables of windows of the past."""
+"""`memattn backtest`: tables of past windows."""
 
 import csv
 import json
@@ -18,7 +18,9 @@ QUICK = ("--horizon", "3", "--steps", "5")
 
 
 @pytest.mark.parametrize("refit", [False, True])
-def test_windows_and_accuracy(call: Run, shops: Path, tmp_path: Path, refit: bool) -> None:
+def test_output_and_table_equal_cross_validation(
+    call: Run, shops: Path, tmp_path: Path, refit: bool
+) -> None:
     options = ("--windows", "3", "--step-size", "2", *(["--refit"] if refit else []))
     done = call("backtest", shops, *QUICK, *options)
     assert (done.returncode, done.stderr) == (0, "")
@@ -37,7 +39,7 @@ def test_windows_and_accuracy(call: Run, shops: Path, tmp_path: Path, refit: boo
     assert_holds(tmp_path / "backtest.csv", expected)
 
 
-def test_the_numbers_are_those_of_the_table(call: Run, shops: Path, tmp_path: Path) -> None:
+def test_json_accuracy_equals_that_of_the_table(call: Run, shops: Path, tmp_path: Path) -> None:
     done = call("backtest", shops, *QUICK, "--windows", "2", "--level", "60", "--json")
     assert (done.returncode, done.stderr) == (0, "")
     document = json.loads(done.stdout, parse_constant=pytest.fail)
@@ -56,7 +58,7 @@ def test_the_numbers_are_those_of_the_table(call: Run, shops: Path, tmp_path: Pa
     assert accuracy["coverage"]["60"]["windows"] == 84
 
 
-def test_parquet(call: Run, shops: Path, tmp_path: Path) -> None:
+def test_parquet_output_has_times_and_cutoffs(call: Run, shops: Path, tmp_path: Path) -> None:
     options = ("--windows", "1", "--output", "b.parquet")
     assert call("backtest", shops, *QUICK, *options).returncode == 0
     table = pl.read_parquet(tmp_path / "b.parquet")
@@ -64,7 +66,7 @@ def test_parquet(call: Run, shops: Path, tmp_path: Path) -> None:
     assert table["cutoff"].dtype == table["ds"].dtype == pl.Datetime("us")
 
 
-def test_series_that_are_too_short(call: Run, tmp_path: Path) -> None:
+def test_series_too_short_for_the_horizon_are_an_error(call: Run, tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("a\n1\n2\n3\n")
     done = call("backtest", "a.csv", *QUICK, "--windows", "1")
     assert done.returncode == 2

@@ -1,4 +1,4 @@
-"""`memattn convert`: what it writes and says, and how it fails."""
+"""`memattn convert`: its files, its output and its errors."""
 
 import json
 import shutil
@@ -19,7 +19,7 @@ GOLDEN = Path(__file__).resolve().parents[2] / "golden" / "keras"
 
 
 @pytest.mark.parametrize("ending", ["safetensors", "weights.h5", "npz", "pt", "pth", "onnx"])
-def test_converts(run: Run, tmp_path: Path, ending: str) -> None:
+def test_converts_a_keras_file_to_each_format(run: Run, tmp_path: Path, ending: str) -> None:
     done = run("convert", GOLDEN / "keras2.keras", f"a.{ending}")
     assert (done.returncode, done.stderr) == (0, "")
     said = '"memory_augmented_attention": 6 slots of 12 units, 3 heads, float32'
@@ -55,7 +55,7 @@ def test_converts_layers_of_two_inputs(run: Run, tmp_path: Path, kind: str, said
     assert found["layer"] in said
 
 
-def test_layer_and_json(run: Run, tmp_path: Path) -> None:
+def test_layer_option_selects_a_layer_and_json_describes_it(run: Run, tmp_path: Path) -> None:
     done = run("convert", GOLDEN / "keras3.weights.h5", "a.npz", "--layer", "second", "--json")
     assert (done.returncode, done.stderr) == (0, "")
     document = json.loads(done.stdout)
@@ -66,7 +66,7 @@ def test_layer_and_json(run: Run, tmp_path: Path) -> None:
 
 
 def failure(run: Run, *arguments: object) -> dict[str, object]:
-    """The error as JSON, which the text says in the same words, and its exit code."""
+    """Returns the error as JSON with its exit code; checks that text has the same message."""
     plain = run("convert", *arguments)
     assert (plain.stdout, plain.stderr.count("\n")) == ("", 1 + plain.stderr.count("try: "))
     assert "Traceback" not in plain.stderr
@@ -78,7 +78,7 @@ def failure(run: Run, *arguments: object) -> dict[str, object]:
     return {**error, "code": done.returncode}
 
 
-def test_one_of_several(run: Run, tmp_path: Path) -> None:
+def test_a_file_of_several_layers_needs_the_layer_option(run: Run, tmp_path: Path) -> None:
     error = failure(run, GOLDEN / "keras3.keras", "a.npz")
     assert (error["code"], error["kind"]) == (2, "layer")
     assert 'found 2 layers, expected --layer to name one of "first"' in (str(error["message"]))
@@ -100,7 +100,7 @@ def test_one_of_several(run: Run, tmp_path: Path) -> None:
         ("good.npz", "folder.npz", "unwritable", "it is a folder"),
     ],
 )
-def test_bad_arguments(
+def test_bad_paths_are_errors_and_change_no_file(
     run: Run, tmp_path: Path, source: str, target: str, kind: str, said: str
 ) -> None:
     convert.write(convert.read(GOLDEN / "keras2.keras"), tmp_path / "good.npz")
@@ -114,12 +114,12 @@ def test_bad_arguments(
     assert {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == before
 
 
-def test_usage(run: Run) -> None:
+def test_missing_arguments_are_usage_errors(run: Run) -> None:
     assert failure(run, "a.npz")["kind"] == "usage"
     assert failure(run)["code"] == 2
 
 
-def test_a_full_disk_is_a_failure_of_the_machine(tmp_path: Path) -> None:
+def test_a_full_disk_exits_with_1(tmp_path: Path) -> None:
     from memattn import MemoryAugmentedAttention
 
     MemoryAugmentedAttention(5, 3, 2).save(tmp_path / "a.safetensors")
@@ -136,7 +136,7 @@ def test_a_full_disk_is_a_failure_of_the_machine(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["a.safetensors"]
 
 
-def test_hostile_names_steer_no_terminal(run: Run, tmp_path: Path) -> None:
+def test_control_characters_in_layer_names_are_escaped(run: Run, tmp_path: Path) -> None:
     from memattn import MemoryAugmentedAttention
 
     layer = MemoryAugmentedAttention(2, 3, 1, seed=0)
@@ -149,7 +149,7 @@ def test_hostile_names_steer_no_terminal(run: Run, tmp_path: Path) -> None:
     assert done.stdout.startswith(r'"\x1b]0;title\x07a": 3 slots')
 
 
-def test_help(run: Run) -> None:
+def test_help_shows_the_usage(run: Run) -> None:
     done = run("convert", "--help")
     assert done.returncode == 0
     assert "Usage: memattn convert [OPTIONS] SOURCE TARGET" in done.stdout
@@ -186,7 +186,7 @@ MISSING = ("jinja2", "matplotlib", "pandas", "polars", "pyarrow", "h5py", "onnx"
         ),
     ],
 )
-def test_each_command_says_what_it_lacks(
+def test_each_command_names_its_missing_extra(
     tmp_path: Path, words: tuple[str, ...], lacks: str, said: str | None
 ) -> None:
     missing = (*MISSING, lacks)

@@ -1,4 +1,4 @@
-"""Covariates on the command line: the options, the files beside DATA, and what is said of them."""
+"""Covariates on the command line: the options, the files besides DATA, and the messages."""
 
 import json
 import subprocess
@@ -47,7 +47,7 @@ def files(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_forecast_is_that_of_the_forecaster(call: Run, files: Path) -> None:
+def test_forecast_with_covariates_equals_the_forecaster(call: Run, files: Path) -> None:
     options = (*QUICK, "--steps", "100", *COLUMNS, "--future", "plan.csv")
     done = call("forecast", "in.csv", *options, "--model", "m")
     assert (done.returncode, done.stderr) == (0, "")
@@ -55,7 +55,7 @@ def test_forecast_is_that_of_the_forecaster(call: Run, files: Path) -> None:
     panel = forecaster.with_future(forecaster.panel(files / "in.csv"), files / "plan.csv")
     assert_holds(files / "forecast.csv", forecaster.fit(panel).predict(level=[80, 95]))
     before = (files / "forecast.csv").read_text()
-    # The model keeps what is known ahead; a plan replaces it.
+    # The model keeps the covariates known ahead; another plan replaces them.
     assert call("predict", "m").returncode == 0
     assert (files / "forecast.csv").read_text() == before
     plan = (files / "plan.csv").read_text()
@@ -64,7 +64,7 @@ def test_forecast_is_that_of_the_forecaster(call: Run, files: Path) -> None:
     assert (files / "forecast.csv").read_text() != before
 
 
-def test_the_plan_may_stand_in_the_data(call: Run, files: Path) -> None:
+def test_future_covariates_may_be_rows_of_the_data(call: Run, files: Path) -> None:
     assert call("forecast", "in.csv", *QUICK, *COLUMNS, "--future", "plan.csv").returncode == 0
     before = (files / "forecast.csv").read_text()
     rows = (files / "plan.csv").read_text().splitlines()[1:]
@@ -76,7 +76,7 @@ def test_the_plan_may_stand_in_the_data(call: Run, files: Path) -> None:
     assert (files / "forecast.csv").read_text() == before
 
 
-def test_what_is_chosen_is_said_in_words(call: Run, files: Path) -> None:
+def test_train_prints_the_chosen_covariate_settings(call: Run, files: Path) -> None:
     done = call("train", "in.csv", *QUICK, *COLUMNS)
     assert (done.returncode, done.stderr) == (0, "")
     assert "covariates left out: " in done.stdout
@@ -84,7 +84,7 @@ def test_what_is_chosen_is_said_in_words(call: Run, files: Path) -> None:
     assert "without covariates, in standard deviations" in done.stdout
 
 
-def test_a_note_has_the_options_that_use_a_column(call: Run, files: Path) -> None:
+def test_the_note_on_unused_columns_names_the_options(call: Run, files: Path) -> None:
     said = (
         'not used: "town", "row"; list covariates in --futr-exog (known ahead), --hist-exog (in '
         "the past) or --stat-exog"
@@ -96,7 +96,7 @@ def test_a_note_has_the_options_that_use_a_column(call: Run, files: Path) -> Non
     assert said.replace("--", "").replace("-exog", "_exog_list") in [note.text for note in found]
 
 
-def test_static_columns_of_a_file(call: Run, files: Path) -> None:
+def test_static_covariates_are_read_from_a_file(call: Run, files: Path) -> None:
     options = (*QUICK, "--stat-exog", "region", "--static", "shops.csv")
     assert call("forecast", "in.csv", *options, "--model", "m").returncode == 0
     before = (files / "forecast.csv").read_text()
@@ -110,7 +110,7 @@ def test_static_columns_of_a_file(call: Run, files: Path) -> None:
     assert "--static needs DATA" in refused.stderr
 
 
-def test_backtest_knows_the_covariates_of_its_windows(call: Run, files: Path) -> None:
+def test_backtest_with_covariates_equals_cross_validation(call: Run, files: Path) -> None:
     done = call("backtest", "in.csv", *QUICK, *COLUMNS, "--windows", "2")
     assert (done.returncode, done.stderr) == (0, "")
     forecaster = Forecaster(HORIZON, steps=5, **LISTS)
@@ -133,7 +133,7 @@ def test_backtest_knows_the_covariates_of_its_windows(call: Run, files: Path) ->
         (("--calendar=weekly",), "found weekly, expected no value, or auto"),
     ],
 )
-def test_what_is_wrong_is_said_before_the_training(
+def test_bad_covariate_options_are_errors_before_training(
     call: Run, files: Path, options: tuple[str, ...], said: str
 ) -> None:
     names = sorted(files.iterdir())
@@ -143,7 +143,7 @@ def test_what_is_wrong_is_said_before_the_training(
     assert sorted(files.iterdir()) == names
 
 
-def test_a_plan_that_lacks_a_row(call: Run, files: Path) -> None:
+def test_a_future_file_that_lacks_a_row_is_an_error(call: Run, files: Path) -> None:
     lines = (files / "plan.csv").read_text().splitlines(keepends=True)
     (files / "plan.csv").write_text("".join(lines[:-1]))
     done = call("forecast", "in.csv", *QUICK, *COLUMNS, "--future", "plan.csv")
@@ -152,7 +152,7 @@ def test_a_plan_that_lacks_a_row(call: Run, files: Path) -> None:
     assert 'there is no row for series "b" at 2024-03-04' in done.stderr
 
 
-def test_the_place_of_a_wrong_cell_as_json(call: Run, files: Path) -> None:
+def test_json_error_locates_a_bad_cell_of_the_future_file(call: Run, files: Path) -> None:
     plan = (files / "plan.csv").read_text().splitlines()
     plan[3] = ",".join([*plan[3].split(",")[:2], "cheap", "True"])
     (files / "plan.csv").write_text("\n".join(plan) + "\n")
@@ -172,7 +172,7 @@ def test_the_place_of_a_wrong_cell_as_json(call: Run, files: Path) -> None:
         (["--calendar", "--country", "NO"], True),
     ],
 )
-def test_calendar_needs_no_value(words: list[str], calendar: bool | str) -> None:
+def test_calendar_takes_no_value_or_auto(words: list[str], calendar: bool | str) -> None:
     for command in (forecast, backtest):
         required = ["--horizon", "3", *(["--windows", "2"] if command is backtest else [])]
         for line in ([*required, *words, "in.csv"], ["in.csv", *required, *words]):
@@ -181,6 +181,6 @@ def test_calendar_needs_no_value(words: list[str], calendar: bool | str) -> None
             assert params["data"] == Path("in.csv")
 
 
-def test_what_follows_two_dashes_is_no_option() -> None:
+def test_words_after_two_dashes_are_arguments() -> None:
     params = forecast.make_context("forecast", ["--horizon", "3", "--", "--calendar"]).params
     assert (params["data"], params["calendar"]) == (Path("--calendar"), False)

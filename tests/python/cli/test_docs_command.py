@@ -15,19 +15,19 @@ OLD = "0.0.1"
 
 @pytest.fixture(autouse=True)
 def prefix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The environment, without documentation of its own."""
+    """Sets an empty environment; returns the folder of its documentation."""
     folder = tmp_path / "environment"
     monkeypatch.setattr(sys, "prefix", str(folder))
     return folder / "share/doc/memattn/html"
 
 
-def test_of_the_environment(call: Run, prefix: Path) -> None:
+def test_documentation_in_the_environment_is_found(call: Run, prefix: Path) -> None:
     page = make_site(prefix, memattn.__version__)
     done = call("docs")
     assert (done.returncode, done.stdout, done.stderr) == (0, f"{page}\n", "")
 
 
-def test_of_a_clone(call: Run, tmp_path: Path) -> None:
+def test_documentation_built_in_a_clone_is_found(call: Run, tmp_path: Path) -> None:
     page = make_site(tmp_path / "build/docs/html", memattn.__version__)
     done = call("docs", "--json")
     assert (done.returncode, done.stderr) == (0, "")
@@ -35,13 +35,15 @@ def test_of_a_clone(call: Run, tmp_path: Path) -> None:
     assert parts_of(done.stdout, "docs") == expected
 
 
-def test_another_version_is_passed_over(call: Run, prefix: Path, tmp_path: Path) -> None:
+def test_documentation_of_another_version_is_skipped(
+    call: Run, prefix: Path, tmp_path: Path
+) -> None:
     make_site(prefix, OLD)
     page = make_site(tmp_path / "build/docs/html", memattn.__version__)
     assert call("docs").stdout == f"{page}\n"
 
 
-def test_none_says_what_to_do(call: Run, prefix: Path) -> None:
+def test_missing_documentation_is_an_error_with_advice(call: Run, prefix: Path) -> None:
     done = call("docs")
     assert (done.returncode, done.stdout) == (2, "")
     version = memattn.__version__
@@ -50,14 +52,16 @@ def test_none_says_what_to_do(call: Run, prefix: Path) -> None:
     assert f"into {prefix.parents[1]}, or run scripts/docs" in done.stderr
 
 
-def test_only_another_version(call: Run, prefix: Path) -> None:
+def test_the_error_names_another_installed_version(call: Run, prefix: Path) -> None:
     make_site(prefix, OLD)
     done = call("docs")
     assert done.returncode == 2
-    assert f"{prefix} has that of {OLD}" in done.stderr
+    assert f"{prefix} holds version {OLD}" in done.stderr
 
 
-def test_what_is_no_site_of_ours(call: Run, prefix: Path, tmp_path: Path) -> None:
+def test_other_projects_and_sites_without_an_index_are_skipped(
+    call: Run, prefix: Path, tmp_path: Path
+) -> None:
     make_site(prefix, memattn.__version__, project="other")
     make_site(tmp_path / "build/docs/html", memattn.__version__).unlink()
     done = call("docs", "--json")

@@ -1,4 +1,4 @@
-"""`memattn doctor`: exit codes, what it says, and what a repair writes."""
+"""`memattn doctor`: exit codes, output, and repaired files."""
 
 import json
 import re
@@ -21,7 +21,7 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture
 def healthy(tmp_path: Path) -> MemoryAugmentedAttention:
-    """The layer of healthy.safetensors, where the command runs."""
+    """A healthy layer, saved as healthy.safetensors in the folder of the command."""
     layer = MemoryAugmentedAttention(8, 5, 2, seed=0)
     layer.save(tmp_path / "healthy.safetensors")
     return layer
@@ -29,7 +29,7 @@ def healthy(tmp_path: Path) -> MemoryAugmentedAttention:
 
 @pytest.fixture
 def ill(tmp_path: Path) -> MemoryAugmentedAttention:
-    """The layer of ill.safetensors, with the zeros of the published layer."""
+    """A layer with the zero memory of the published one, saved as ill.safetensors."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         layer = MemoryAugmentedAttention(8, 5, 2, memory_initializer="zeros", seed=0)
@@ -43,7 +43,7 @@ def document(call: Run, code: int, *arguments: str) -> dict[str, Any]:
     return parts_of(done.stdout, "doctor")
 
 
-def test_a_healthy_layer(call: Run, healthy: MemoryAugmentedAttention) -> None:
+def test_a_healthy_layer_exits_with_0(call: Run, healthy: MemoryAugmentedAttention) -> None:
     done = call("doctor", "healthy.safetensors")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == (
@@ -64,7 +64,9 @@ def test_a_healthy_layer(call: Run, healthy: MemoryAugmentedAttention) -> None:
     }
 
 
-def test_an_ill_layer(call: Run, ill: MemoryAugmentedAttention) -> None:
+def test_a_faulty_layer_exits_with_3_and_lists_its_findings(
+    call: Run, ill: MemoryAugmentedAttention
+) -> None:
     done = call("doctor", "ill.safetensors")
     assert (done.returncode, done.stderr) == (3, "")
     for said in (
@@ -92,7 +94,7 @@ def test_an_ill_layer(call: Run, ill: MemoryAugmentedAttention) -> None:
     }
 
 
-def test_data_may_show_an_illness(
+def test_tokens_of_data_may_reveal_faults(
     call: Run, healthy: MemoryAugmentedAttention, tmp_path: Path
 ) -> None:
     np.save(tmp_path / "x.npy", np.zeros((1000, 8)))
@@ -105,7 +107,9 @@ def test_data_may_show_an_illness(
     assert "not checked: dead-slots: 10 tokens are too few" in done.stdout
 
 
-def test_repair(call: Run, ill: MemoryAugmentedAttention, tmp_path: Path) -> None:
+def test_repair_separates_slots_within_the_stated_bound(
+    call: Run, ill: MemoryAugmentedAttention, tmp_path: Path
+) -> None:
     before = (tmp_path / "ill.safetensors").read_bytes()
     done = call("doctor", "ill.safetensors", "--repair", "out.safetensors", "--seed", "3")
     assert (done.returncode, done.stderr) == (0, "")
@@ -115,7 +119,7 @@ def test_repair(call: Run, ill: MemoryAugmentedAttention, tmp_path: Path) -> Non
     repaired = MemoryAugmentedAttention.load(tmp_path / "out.safetensors")
     assert diagnose(repaired).findings == []
     assert call("doctor", "out.safetensors").returncode == 0
-    # The change is what was said, and no more than a thousandth.
+    # The change is as stated, and at most a thousandth.
     arguments = ("ill.safetensors", "--repair", "again.safetensors", "--seed", "3")
     found = document(call, 0, *arguments)["repair"]
     again = (tmp_path / "again.safetensors").read_bytes()
@@ -137,7 +141,9 @@ def test_repair(call: Run, ill: MemoryAugmentedAttention, tmp_path: Path) -> Non
     assert (tmp_path / "other.safetensors").read_bytes() != again
 
 
-def test_a_repair_with_data(call: Run, ill: MemoryAugmentedAttention, tmp_path: Path) -> None:
+def test_repair_with_data_uses_their_largest_token_norm(
+    call: Run, ill: MemoryAugmentedAttention, tmp_path: Path
+) -> None:
     x = 5 * np.random.default_rng(0).standard_normal((300, 8))
     np.save(tmp_path / "x.npy", x)
     arguments = ("--repair", "out.safetensors", "--data", "x.npy")
@@ -145,7 +151,7 @@ def test_a_repair_with_data(call: Run, ill: MemoryAugmentedAttention, tmp_path: 
     assert found["token_norm"] == pytest.approx(np.linalg.norm(x, axis=1).max(), rel=1e-6)
 
 
-def test_what_is_still_ill_after_a_repair_is_told(
+def test_repair_reports_the_faults_that_remain(
     call: Run, ill: MemoryAugmentedAttention, tmp_path: Path
 ) -> None:
     kernel = ill.weights["query.kernel"].copy()
@@ -160,7 +166,7 @@ def test_what_is_still_ill_after_a_repair_is_told(
     assert [finding["name"] for finding in found["repair"]["findings"]] == ["uniform-heads"]
 
 
-def test_the_source_is_never_overwritten(
+def test_repair_never_overwrites_an_input(
     call: Run, ill: MemoryAugmentedAttention, tmp_path: Path
 ) -> None:
     before = (tmp_path / "ill.safetensors").read_bytes()
@@ -175,7 +181,7 @@ def test_the_source_is_never_overwritten(
     assert (tmp_path / "ill.safetensors").read_bytes() == before
 
 
-def test_what_cannot_be_repaired_is_refused(
+def test_repair_refuses_healthy_and_nan_layers(
     call: Run, healthy: MemoryAugmentedAttention, tmp_path: Path
 ) -> None:
     spoiled = MemoryAugmentedAttention(8, 5, 2, seed=0)
@@ -206,7 +212,7 @@ def test_what_cannot_be_repaired_is_refused(
         (["--data", "no.npy"], "no such file"),
     ],
 )
-def test_bad_options(
+def test_bad_options_are_errors(
     call: Run, ill: MemoryAugmentedAttention, tmp_path: Path, arguments: list[str], said: str
 ) -> None:
     done = call("doctor", "ill.safetensors", *arguments)
@@ -215,7 +221,7 @@ def test_bad_options(
     assert [path.name for path in tmp_path.iterdir()] == ["ill.safetensors"]
 
 
-def test_the_exit_code_of_the_process(
+def test_the_process_exits_with_the_documented_codes(
     run: Run, healthy: MemoryAugmentedAttention, ill: MemoryAugmentedAttention
 ) -> None:
     for name, code in (("healthy", 0), ("ill", 3), ("no", 2)):
@@ -226,14 +232,14 @@ KERAS = Path(__file__).resolve().parents[2] / "golden" / "keras"
 
 
 @pytest.mark.parametrize("name", ["keras2.keras", "keras2.weights.h5", "keras2_legacy.h5"])
-def test_a_model_of_keras(call: Run, name: str) -> None:
+def test_keras_models_are_diagnosed(call: Run, name: str) -> None:
     found = document(call, 0, KERAS / name)
     assert (found["layer"], found["findings"]) == ("memory_augmented_attention", [])
     done = call("doctor", KERAS / name)
     assert done.stdout.startswith(f"{name}, memory_augmented_attention: healthy")
 
 
-def test_one_of_several_layers(call: Run, tmp_path: Path) -> None:
+def test_data_and_repair_need_a_single_layer(call: Run, tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", np.zeros((1000, 10)))
     for option in ("--data", "x.npy"), ("--repair", "a.npz"):
         done = call("doctor", KERAS / "keras3.keras", *option)
@@ -245,7 +251,7 @@ def test_one_of_several_layers(call: Run, tmp_path: Path) -> None:
         assert (found["layer"], found["findings"]) == (layer, [])
 
 
-def test_every_layer_of_a_model(call: Run, tmp_path: Path) -> None:
+def test_every_layer_of_a_model_is_diagnosed(call: Run, tmp_path: Path) -> None:
     done = call("doctor", KERAS / "keras3.keras")
     assert (done.returncode, done.stderr) == (0, "")
     for layer in ("first", "second"):
@@ -256,8 +262,8 @@ def test_every_layer_of_a_model(call: Run, tmp_path: Path) -> None:
     assert [layer["layer"] for layer in found["layers"]] == ["first", "second"]
 
 
-def test_a_model_that_discards_its_memory_layer(call: Run, tmp_path: Path) -> None:
-    """As SuperXTFT does: what stands beside the memory layer has been trained, and it has not."""
+def test_an_untrained_memory_layer_in_a_trained_model_is_noted(call: Run, tmp_path: Path) -> None:
+    """As in SuperXTFT, every layer but the memory layer has been trained."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         memory = MemoryAugmentedAttention(8, 5, 2, memory_initializer="zeros", seed=0)
@@ -285,7 +291,7 @@ def test_a_model_that_discards_its_memory_layer(call: Run, tmp_path: Path) -> No
     ]
 
 
-def test_a_repair_in_the_format_of_keras(
+def test_repair_writes_keras_weights(
     call: Run, ill: MemoryAugmentedAttention, tmp_path: Path
 ) -> None:
     done = call("doctor", "ill.safetensors", "--repair", "out.weights.h5")

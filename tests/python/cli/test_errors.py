@@ -1,4 +1,4 @@
-"""Whatever is wrong ends with exit code 2 and one line of text, and writes nothing."""
+"""Errors exit with code 2, print one line of text, and write nothing."""
 
 import json
 import subprocess
@@ -13,7 +13,7 @@ GOOD = [f"2024-01-01T{hour:02d}:00Z,{hour % 5},{hour}" for hour in range(24)]
 
 
 def with_line(number: int, text: str) -> str:
-    """A good file with another line `number`; line 1 is the header."""
+    """Returns a good file with line `number` replaced; line 1 is the header."""
     lines = ["time,a,b", *GOOD]
     lines[number - 1] = text
     return "\n".join(lines) + "\n"
@@ -45,7 +45,7 @@ BAD_FILES = {
 
 
 @pytest.mark.parametrize("name", BAD_FILES)
-def test_bad_files(call: Run, tmp_path: Path, name: str) -> None:
+def test_a_bad_file_is_an_error_with_its_position(call: Run, tmp_path: Path, name: str) -> None:
     content, line, column, said = BAD_FILES[name]
     (tmp_path / "data.csv").write_text(content)
     for command in (("forecast",), ("train",), ("backtest", "--windows", "1")):
@@ -59,14 +59,14 @@ def test_bad_files(call: Run, tmp_path: Path, name: str) -> None:
         assert [path.name for path in tmp_path.iterdir()] == ["data.csv"]
 
 
-def test_bad_encoding(call: Run, tmp_path: Path) -> None:
+def test_bad_encoding_is_an_error_with_its_line(call: Run, tmp_path: Path) -> None:
     (tmp_path / "data.csv").write_bytes("température\n1\n".encode("latin-1"))
     done = call("forecast", "data.csv", "--horizon", "2")
     assert done.returncode == 2
     assert "data.csv, line 1: found the byte 0xE9, expected UTF-8" in done.stderr
 
 
-def test_bad_parquet(call: Run, tmp_path: Path) -> None:
+def test_a_damaged_parquet_file_is_an_error(call: Run, tmp_path: Path) -> None:
     (tmp_path / "data.parquet").write_bytes(b"PAR1 and no more")
     done = call("forecast", "data.parquet", "--horizon", "2")
     assert done.returncode == 2
@@ -116,7 +116,7 @@ def test_bad_parquet(call: Run, tmp_path: Path) -> None:
         (["more.csv"], "usage", "unexpected extra argument"),
     ],
 )
-def test_bad_options(
+def test_bad_options_are_errors(
     call: Run, data: Path, tmp_path: Path, options: list[str], kind: str, said: str
 ) -> None:
     command = ("forecast", data, "--horizon", "6", *options)
@@ -134,14 +134,14 @@ def test_bad_options(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_several_targets_of_a_long_file(call: Run, tmp_path: Path) -> None:
+def test_several_targets_of_a_long_file_are_an_error(call: Run, tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("unique_id,ds,y,z\na,2024-01-01,1,2\na,2024-01-02,1,2\n")
     done = call("forecast", "a.csv", "--horizon", "1", "--target", "y", "--target", "z")
     assert done.returncode == 2
     assert '--target: found 2 names, expected one: the column "unique_id"' in done.stderr
 
 
-def test_a_horizon_beyond_the_calendar(call: Run, tmp_path: Path) -> None:
+def test_a_horizon_beyond_the_year_9999_is_an_error(call: Run, tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("ds,y\n2000-01-01,1\n2001-01-01,2\n2002-01-01,3\n")
     done = call("forecast", "a.csv", "--horizon", "8000")
     assert done.returncode == 2
@@ -149,7 +149,7 @@ def test_a_horizon_beyond_the_calendar(call: Run, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
 
 
-def test_checkpoints_that_are_not_the_commands(call: Run, data: Path, tmp_path: Path) -> None:
+def test_checkpoints_of_other_trainings_are_errors(call: Run, data: Path, tmp_path: Path) -> None:
     def said(*options: str) -> str:
         done = call("train", data, "--checkpoint", "c", *options)
         assert done.returncode == 2
@@ -170,7 +170,7 @@ def test_checkpoints_that_are_not_the_commands(call: Run, data: Path, tmp_path: 
     assert (tmp_path / "model.safetensors").read_bytes() == before
 
 
-def test_json_error_has_the_place(call: Run, tmp_path: Path) -> None:
+def test_json_error_has_file_line_and_column(call: Run, tmp_path: Path) -> None:
     (tmp_path / "data.csv").write_text(BAD_FILES["text in a number"][0])
     error = json.loads(call("forecast", "data.csv", "--horizon", "2", "--json").stderr)["error"]
     assert error == {
@@ -195,7 +195,7 @@ def test_the_input_is_not_overwritten(call: Run, tmp_path: Path) -> None:
     assert (tmp_path / "data.csv").read_text() == content
 
 
-def test_no_input(run: Run, tmp_path: Path) -> None:
+def test_missing_files_and_unknown_commands_are_errors(run: Run, tmp_path: Path) -> None:
     for name, said in (("no.csv", "no such file"), (".", "a folder"), ("no.parquet", "no such")):
         done = run("forecast", name, "--horizon", "2")
         assert done.returncode == 2
@@ -204,7 +204,7 @@ def test_no_input(run: Run, tmp_path: Path) -> None:
     assert run("forecats").returncode == 2
 
 
-def test_parquet_without_a_writer(
+def test_parquet_output_without_a_writer_is_an_error(
     call: Run, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from memattn.forecast.data import table_files

@@ -1,4 +1,4 @@
-"""Folders of files on the command line: read in passes, forecasts written as they come."""
+"""Folders of files on the command line are read in passes, with forecasts written as they come."""
 
 import json
 import os
@@ -45,7 +45,9 @@ def same(path: Path, expected: pd.DataFrame) -> None:
     pd.testing.assert_frame_equal(found, expected, check_exact=True, check_dtype=False)
 
 
-def test_a_folder_is_forecast(call: Run, folder: str, rows: pd.DataFrame, tmp_path: Path) -> None:
+def test_forecast_of_a_folder_equals_the_forecaster(
+    call: Run, folder: str, rows: pd.DataFrame, tmp_path: Path
+) -> None:
     expected = Forecaster(3, steps=5).fit(rows).predict(level=[80, 95])
     for data in (folder, "in/*.parquet"):
         words = ("forecast", data, *QUICK, *MEMORY, "-o", "o.parquet", "--model", "m")
@@ -65,7 +67,7 @@ def test_a_folder_is_forecast(call: Run, folder: str, rows: pd.DataFrame, tmp_pa
     assert sorted(one.name for one in tmp_path.iterdir()) == ["in", "m", "o.parquet"]
 
 
-def test_a_folder_of_csv_files_is_forecast(
+def test_forecast_of_csv_files_equals_the_forecaster(
     call: Run, folder: str, rows: pd.DataFrame, tmp_path: Path
 ) -> None:
     expected = Forecaster(3, steps=5).fit(rows).predict(level=[80, 95])
@@ -82,7 +84,7 @@ def test_a_folder_of_csv_files_is_forecast(
         same(tmp_path / "o.parquet", expected)
 
 
-def test_a_model_is_trained_and_used(
+def test_train_and_predict_in_passes_equal_the_forecaster(
     call: Run, folder: str, rows: pd.DataFrame, tmp_path: Path
 ) -> None:
     done = call("train", folder, *QUICK, *MEMORY, "-o", "m")
@@ -111,7 +113,7 @@ def test_a_model_is_trained_and_used(
         (("predict", "in", *MEMORY), "in: found a folder, expected a file of"),
     ],
 )
-def test_what_cannot_be_is_said(
+def test_bad_options_and_paths_are_errors_that_write_nothing(
     call: Run, folder: str, words: tuple[str, ...], says: str, tmp_path: Path
 ) -> None:
     done = call(*words)
@@ -121,10 +123,10 @@ def test_what_cannot_be_is_said(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_leaves_nothing(
+def test_a_signal_removes_unfinished_and_temporary_files(
     call: Run, folder: str, number: signal.Signals, tmp_path: Path
 ) -> None:
-    """Rows of all series in every file, so that there is a folder of sorted rows, too."""
+    """Parts are so small that rows are sorted in a temporary folder, which is removed too."""
     assert call("train", folder, *QUICK, "-o", "m").returncode == 0
     temporary = tmp_path / "tmp"
     temporary.mkdir()

@@ -1,4 +1,4 @@
-"""`memattn forecast` when all is well: what it writes and what it says."""
+"""`memattn forecast` without errors: its files and its output."""
 
 import csv
 import json
@@ -30,7 +30,7 @@ def read_rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_writes_a_forecast_and_tells_how_good_it_is(run: Run, data: Path, tmp_path: Path) -> None:
+def test_writes_a_forecast_and_prints_its_accuracy(run: Run, data: Path, tmp_path: Path) -> None:
     done = run("forecast", data, "--horizon", "24", *QUICK)
     assert (done.returncode, done.stderr) == (0, "")
     for said in (
@@ -57,7 +57,9 @@ def test_writes_a_forecast_and_tells_how_good_it_is(run: Run, data: Path, tmp_pa
         assert values == sorted(values)
 
 
-def test_many_series_of_a_long_file(call: Run, shops: Path, tmp_path: Path) -> None:
+def test_forecast_of_a_long_file_equals_the_forecaster(
+    call: Run, shops: Path, tmp_path: Path
+) -> None:
     done = call("forecast", shops, "--horizon", "6", *QUICK, "--model", "shops.safetensors")
     assert (done.returncode, done.stderr) == (0, "")
     assert "42 series, 1,554 values" in done.stdout
@@ -73,7 +75,7 @@ def test_many_series_of_a_long_file(call: Run, shops: Path, tmp_path: Path) -> N
     assert loaded.predict(level=[80, 95]).equals(expected)
 
 
-def test_parquet_in_and_out(call: Run, shops: Path, tmp_path: Path) -> None:
+def test_reads_and_writes_parquet(call: Run, shops: Path, tmp_path: Path) -> None:
     pl.read_csv(shops, try_parse_dates=True).write_parquet(tmp_path / "shops.parquet")
     plain = call("forecast", shops, "--horizon", "3", *QUICK)
     assert plain.returncode == 0
@@ -87,7 +89,7 @@ def test_parquet_in_and_out(call: Run, shops: Path, tmp_path: Path) -> None:
         np.testing.assert_allclose(table["memattn"], expected, rtol=1e-7)
 
 
-def test_options_are_those_of_the_forecaster(call: Run, shops: Path, tmp_path: Path) -> None:
+def test_options_equal_arguments_of_the_forecaster(call: Run, shops: Path, tmp_path: Path) -> None:
     options = ("--members", "2", "--loss", "mae", "--season", "4", "--lookback", "9")
     more = ("--steps", "6", "--seed", "7", "--freq", "MS", "--level", "50", "--level", "90")
     assert call("forecast", shops, "--horizon", "4", *options, *more).returncode == 0
@@ -96,7 +98,7 @@ def test_options_are_those_of_the_forecaster(call: Run, shops: Path, tmp_path: P
     assert_holds(tmp_path / "forecast.csv", expected)
 
 
-def test_names_of_columns(call: Run, tmp_path: Path) -> None:
+def test_options_name_the_columns_of_ids_times_and_targets(call: Run, tmp_path: Path) -> None:
     rows = [f"{shop},{10 + k % 3},{k},x" for shop in "ab" for k in range(30)]
     (tmp_path / "in.csv").write_text("\n".join(["shop,sold,week,note", *rows]) + "\n")
     names = ("--id", "shop", "--time", "week", "--target", "sold")
@@ -107,7 +109,7 @@ def test_names_of_columns(call: Run, tmp_path: Path) -> None:
     ]
 
 
-def test_targets_of_a_wide_file(call: Run, tmp_path: Path) -> None:
+def test_target_selects_columns_of_a_wide_file(call: Run, tmp_path: Path) -> None:
     rows = [f"2024-01-01T{k // 60:02d}:{k % 60:02d},{k % 5},{k % 7},{k % 3}" for k in range(200)]
     (tmp_path / "in.csv").write_text("\n".join(["time,a,b,c", *rows]) + "\n")
     options = ("--horizon", "2", *QUICK, "--target", "c", "--target", "a", "--model", "m")
@@ -122,12 +124,12 @@ def test_targets_of_a_wide_file(call: Run, tmp_path: Path) -> None:
     assert [row["unique_id"] for row in read_rows(tmp_path / "forecast.csv")] == ["b", "b"]
 
 
-def test_several_zones_are_said(call: Run, tmp_path: Path) -> None:
+def test_several_utc_offsets_are_noted(call: Run, tmp_path: Path) -> None:
     rows = [f"2024-03-{k + 1:02d}T12:00+0{1 + k // 20}:00,{k % 4}" for k in range(30)]
     (tmp_path / "in.csv").write_text("\n".join(["ds,y", *rows]) + "\n")
     done = call("forecast", "in.csv", "--horizon", "1", *QUICK)
     assert done.returncode == 0
-    assert "2 distances from UTC in one column" in done.stdout
+    assert "2 offsets from UTC in one column" in done.stdout
 
 
 def test_json_is_one_document(run: Run, data: Path, tmp_path: Path) -> None:
@@ -168,7 +170,7 @@ def test_json_has_no_nan(call: Run, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("rows", [1, 2, 3, 4, 8])
-def test_very_short_series(call: Run, tmp_path: Path, rows: int) -> None:
+def test_very_short_series_are_forecast(call: Run, tmp_path: Path, rows: int) -> None:
     (tmp_path / "a.csv").write_text("a\n" + "".join(f"{k + 1}\n" for k in range(rows)))
     done = call("forecast", "a.csv", "--horizon", "3", "--freq", "1")
     assert (done.returncode, done.stderr) == (0, "")
@@ -177,7 +179,7 @@ def test_very_short_series(call: Run, tmp_path: Path, rows: int) -> None:
     json.loads(as_json.stdout, parse_constant=pytest.fail)
 
 
-def test_a_report(call: Run, data: Path, tmp_path: Path) -> None:
+def test_report_is_a_page_that_names_the_data(call: Run, data: Path, tmp_path: Path) -> None:
     done = call("forecast", data, "--horizon", "6", *QUICK, "--report", "r.html", "--json")
     assert done.returncode == 0
     assert json.loads(done.stdout)["files"]["report"] == "r.html"
@@ -186,13 +188,13 @@ def test_a_report(call: Run, data: Path, tmp_path: Path) -> None:
     assert f"<bdi>{data.name}</bdi>" in page
 
 
-def test_same_seed_same_bytes(call: Run, data: Path, tmp_path: Path) -> None:
+def test_the_same_seed_gives_the_same_bytes(call: Run, data: Path, tmp_path: Path) -> None:
     for name in ("a.csv", "b.csv"):
         call("forecast", data, "--horizon", "6", *QUICK, "--output", name, "--seed", "9")
     assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
 
 
-def test_hostile_names_steer_no_terminal(run: Run, tmp_path: Path) -> None:
+def test_control_characters_in_column_names_are_escaped(run: Run, tmp_path: Path) -> None:
     name = "[red]\x1b]0;title\x07é"
     rows = [f"{k % 5},{k % 3}" for k in range(60)]
     (tmp_path / "a.csv").write_text("\n".join([f'"{name}",b', *rows]))
@@ -203,7 +205,7 @@ def test_hostile_names_steer_no_terminal(run: Run, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("width", [80, 120])
-def test_a_terminal_gets_lines_that_fit(data: Path, tmp_path: Path, width: int) -> None:
+def test_lines_fit_the_width_of_a_terminal(data: Path, tmp_path: Path, width: int) -> None:
     ours, theirs = pty.openpty()
     command = [*COMMAND, "forecast", str(data), "--horizon", "6", *QUICK]
     environment = plain_environment() | {"TERM": "dumb", "COLUMNS": str(width)}
@@ -222,13 +224,13 @@ def read_all(terminal: int) -> bytes:
     try:
         while block := os.read(terminal, 65536):
             shown += block
-    except OSError:  # how a terminal ends
+    except OSError:  # at the end of a terminal's output
         pass
     os.close(terminal)
     return shown
 
 
-def test_a_terminal_gets_a_progress_bar(data: Path, tmp_path: Path) -> None:
+def test_a_terminal_shows_a_progress_bar(data: Path, tmp_path: Path) -> None:
     ours, theirs = pty.openpty()
     command = [*COMMAND, "forecast", str(data), "--horizon", "6", "--steps", "300"]
     with subprocess.Popen(
@@ -248,7 +250,7 @@ def test_a_terminal_gets_a_progress_bar(data: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("arguments", [(), ("forecast",)])
-def test_help(call: Run, arguments: tuple[str, ...]) -> None:
+def test_help_shows_usage_example_and_exit_codes(call: Run, arguments: tuple[str, ...]) -> None:
     done = call(*arguments, "--help")
     assert done.returncode == 0
     assert "Usage: memattn" in done.stdout
@@ -300,7 +302,7 @@ def test_help_names_every_option(call: Run, command: str) -> None:
     assert sorted(shown) == sorted([*OPTIONS[command], "help"])
 
 
-def test_help_loads_nothing_heavy() -> None:
+def test_help_imports_no_heavy_package() -> None:
     code = (
         "import sys; from memattn.cli.app import run; run(['forecast', '--help']);"
         "assert not {'numpy', 'pandas', 'matplotlib', 'rich', 'jinja2'} & set(sys.modules)"
@@ -308,11 +310,11 @@ def test_help_loads_nothing_heavy() -> None:
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
 
-def test_version(run: Run) -> None:
+def test_version_is_printed(run: Run) -> None:
     assert run("--version").stdout == f"memattn {memattn.__version__}\n"
 
 
-def test_without_the_extras(tmp_path: Path) -> None:
+def test_a_missing_click_is_an_error_with_advice(tmp_path: Path) -> None:
     code = (
         "import importlib.util as u, sys; find = u.find_spec;"
         "u.find_spec = lambda name: None if name == 'click' else find(name);"
@@ -326,7 +328,7 @@ def test_without_the_extras(tmp_path: Path) -> None:
     )
 
 
-def test_a_reader_that_leaves_is_no_traceback(data: Path, tmp_path: Path) -> None:
+def test_a_closed_pipe_prints_no_traceback(data: Path, tmp_path: Path) -> None:
     command = [*COMMAND, "forecast", str(data), "--horizon", "2", *QUICK]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=tmp_path

@@ -1,4 +1,4 @@
-"""What a file says reaches the terminal escaped: names and metadata may hold commands to it."""
+"""Text from files is escaped on the terminal: names and metadata may hold control sequences."""
 
 import json
 import subprocess
@@ -14,7 +14,7 @@ from memattn import MemoryAugmentedAttention
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
-# Clears the screen and sets the title, by ESC and by C1; writes to the left; hides; begins lines.
+# Clears the screen and sets the title by ESC and by C1, reverses text, hides text, begins lines.
 HOSTILE = (
     "x\x1b[2J\x9b31m\x9d0;title\x07\u202eevil\u2066\u200b\ufeff\u2028\x85\r\nmemattn: done\x7f"
 )
@@ -29,21 +29,21 @@ COMMANDS = [
 
 
 def check_printed(text: str) -> None:
-    """Newlines end our own lines; all else that is no character to see must have been escaped."""
+    """Checks that every invisible character except newlines was escaped."""
     raw = [c for c in text if unicodedata.category(c) in ("Cc", "Cf", "Zl", "Zp") and c != "\n"]
     assert raw == []
     assert not any(line.startswith("memattn: done") for line in text.splitlines())
 
 
 def header_and_data(path: Path) -> tuple[dict[str, Any], bytes]:
-    """Take the safetensors file `path` apart."""
+    """Returns the header and the data of the safetensors file `path`."""
     content = path.read_bytes()
     end = 8 + int.from_bytes(content[:8], "little")
     return json.loads(content[8:end]), content[end:]
 
 
 def write_file(path: Path, header: dict[str, Any], data: bytes) -> None:
-    """Write a safetensors file with that header, its characters as they are."""
+    """Writes a safetensors file with that header, its characters not escaped."""
     text = json.dumps(header, ensure_ascii=False).encode()
     path.write_bytes(len(text).to_bytes(8, "little") + text + data)
 
@@ -77,11 +77,11 @@ CHANGES: dict[str, Callable[[dict[str, Any]], object]] = {
     "offsets": lambda header: header["memory"].update(data_offsets=[HOSTILE, HOSTILE]),
 }
 
-TAKEN = ("format", "key of the metadata")  # read as another writer's file; a note that says nothing
+TAKEN = ("format", "key of the metadata")  # valid: the file of another writer, unknown metadata
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_file_of_the_layer(call: Run, tmp_path: Path, change: str) -> None:
+def test_hostile_text_in_a_layer_file_is_escaped(call: Run, tmp_path: Path, change: str) -> None:
     source = tmp_path / "layer.safetensors"
     MemoryAugmentedAttention(4, 3, 2, seed=0).save(source)
     header, data = header_and_data(source)
@@ -96,7 +96,7 @@ def test_a_file_of_the_layer(call: Run, tmp_path: Path, change: str) -> None:
     assert refused == (0 if change in TAKEN else len(COMMANDS))
 
 
-def test_names_of_two_layers(call: Run, tmp_path: Path) -> None:
+def test_hostile_layer_names_are_escaped(call: Run, tmp_path: Path) -> None:
     layers = [MemoryAugmentedAttention(4, 3, 2, seed=seed) for seed in range(2)]
     weights = {
         f"{name}/{key}": value
@@ -111,7 +111,7 @@ def test_names_of_two_layers(call: Run, tmp_path: Path) -> None:
         assert done.stdout + done.stderr
 
 
-def test_names_of_files(call: Run, tmp_path: Path) -> None:
+def test_hostile_file_names_are_escaped(call: Run, tmp_path: Path) -> None:
     name = HOSTILE.replace("/", "")
     MemoryAugmentedAttention(4, 3, 2, seed=0).save(tmp_path / name)
     for command, *rest in COMMANDS:

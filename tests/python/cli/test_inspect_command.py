@@ -1,4 +1,4 @@
-"""`memattn inspect`: what it shows, what it writes, and that a bad file ends with one line."""
+"""`memattn inspect`: its tables, its files, and its errors of one line."""
 
 import json
 import re
@@ -20,7 +20,7 @@ CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 @pytest.fixture
 def layer(tmp_path: Path) -> MemoryAugmentedAttention:
-    """The layer that lies in layer.safetensors, where the command runs."""
+    """A layer, saved as layer.safetensors in the folder of the command."""
     layer = MemoryAugmentedAttention(64, 20, 4, seed=0)
     layer.save(tmp_path / "layer.safetensors")
     return layer
@@ -32,7 +32,9 @@ def document(call: Run, *arguments: str | Path) -> dict[str, Any]:
     return parts_of(done.stdout, "inspect")
 
 
-def test_tables(call: Run, layer: MemoryAugmentedAttention, tmp_path: Path) -> None:
+def test_tables_show_sizes_costs_and_every_slot(
+    call: Run, layer: MemoryAugmentedAttention, tmp_path: Path
+) -> None:
     done = call("inspect", "layer.safetensors")
     assert (done.returncode, done.stderr) == (0, "")
     for said in (
@@ -54,7 +56,7 @@ def test_tables(call: Run, layer: MemoryAugmentedAttention, tmp_path: Path) -> N
     assert [path.name for path in tmp_path.iterdir()] == ["layer.safetensors"]
 
 
-def test_json(call: Run, layer: MemoryAugmentedAttention) -> None:
+def test_json_has_sizes_costs_heads_and_slots(call: Run, layer: MemoryAugmentedAttention) -> None:
     found = document(call, "layer.safetensors")
     assert set(found) == {
         *(
@@ -108,7 +110,7 @@ def test_json(call: Run, layer: MemoryAugmentedAttention) -> None:
     assert found["files"] == {"picture": None}
 
 
-def test_data_decide_what_is_read(
+def test_statistics_are_those_of_the_tokens_of_data(
     call: Run, layer: MemoryAugmentedAttention, tmp_path: Path
 ) -> None:
     x = 30 * np.random.default_rng(0).standard_normal((9, 50, 64))
@@ -121,7 +123,7 @@ def test_data_decide_what_is_read(
     np.testing.assert_allclose([slot["usage"] for slot in found["slots"]], usage, rtol=1e-4)
 
 
-def test_a_csv_of_units(call: Run, tmp_path: Path) -> None:
+def test_tokens_may_come_from_a_csv_file(call: Run, tmp_path: Path) -> None:
     MemoryAugmentedAttention(2, 3, 1, seed=0).save(tmp_path / "a.safetensors")
     rows = "".join(f"2024-01-{day:02d},{day},{-day}\n" for day in range(1, 32))
     (tmp_path / "x.csv").write_text(f"time,a,b\n{rows}")
@@ -134,7 +136,9 @@ def test_a_csv_of_units(call: Run, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", ["svg", "png"])
-def test_picture(call: Run, layer: MemoryAugmentedAttention, tmp_path: Path, suffix: str) -> None:
+def test_picture_is_written_as_svg_or_png(
+    call: Run, layer: MemoryAugmentedAttention, tmp_path: Path, suffix: str
+) -> None:
     name = f"a.{suffix}"
     if suffix == "svg":
         done = call("inspect", "layer.safetensors", "--picture", name)
@@ -147,7 +151,7 @@ def test_picture(call: Run, layer: MemoryAugmentedAttention, tmp_path: Path, suf
     assert content.startswith(b"<?xml" if suffix == "svg" else b"\x89PNG")
 
 
-def test_very_many_slots(call: Run, tmp_path: Path) -> None:
+def test_tables_of_many_slots_and_heads_are_cut(call: Run, tmp_path: Path) -> None:
     MemoryAugmentedAttention(2, 300, 20, seed=0).save(tmp_path / "a.safetensors")
     done = call("inspect", "a.safetensors")
     assert "the 24 most used of 300 slots" in done.stdout
@@ -158,7 +162,7 @@ def test_very_many_slots(call: Run, tmp_path: Path) -> None:
     assert all(0 <= slot["nearest"] < 300 for slot in found["slots"])
 
 
-def test_a_layer_that_is_not_finite(call: Run, tmp_path: Path) -> None:
+def test_a_layer_with_nan_is_shown_with_a_note(call: Run, tmp_path: Path) -> None:
     layer = MemoryAugmentedAttention(3, 4, 2, seed=0)
     layer.set_weights({"memory": np.full((4, 3), np.nan)})
     layer.save(tmp_path / "a.safetensors")
@@ -170,7 +174,7 @@ def test_a_layer_that_is_not_finite(call: Run, tmp_path: Path) -> None:
     assert found["output"]["finite"] is False
 
 
-def test_what_is_wrong_ends_with_a_line(
+def test_bad_arguments_are_errors_of_one_line(
     call: Run, layer: MemoryAugmentedAttention, tmp_path: Path
 ) -> None:
     np.save(tmp_path / "x.npy", np.zeros((5, 3)))
@@ -201,7 +205,7 @@ def test_what_is_wrong_ends_with_a_line(
     assert sorted(path.name for path in tmp_path.iterdir()) == before
 
 
-def test_hostile_names_steer_no_terminal(
+def test_control_characters_in_file_names_are_escaped(
     call: Run, layer: MemoryAugmentedAttention, tmp_path: Path
 ) -> None:
     name = "[red]\x1b]0;title\x07.safetensors"
@@ -212,7 +216,7 @@ def test_hostile_names_steer_no_terminal(
     assert r"[red]\x1b]0;title\x07.safetensors: 20 slots" in done.stdout
 
 
-def test_help_loads_nothing_heavy() -> None:
+def test_help_imports_no_heavy_package() -> None:
     import sys
 
     code = (

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM, at any moment: a prompt end, a line of text, nothing half-written."""
+"""Ctrl-C and SIGTERM end the command promptly, with one line of text and no partial files."""
 
 import json
 import re
@@ -25,7 +25,7 @@ MESSAGES = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 
 
 def wait_for_handler(process: subprocess.Popen[str]) -> None:
-    """Waits until the command handles SIGTERM, which it does after SIGINT."""
+    """Waits until the command handles SIGTERM; it handles SIGINT before."""
     bit = 1 << (signal.SIGTERM - 1)
     status = Path(f"/proc/{process.pid}/status")
     deadline = time.monotonic() + 30
@@ -38,7 +38,7 @@ def wait_for_handler(process: subprocess.Popen[str]) -> None:
 
 
 def end(process: subprocess.Popen[str], number: signal.Signals) -> tuple[float, str]:
-    """Sends the signal; the seconds until the end, and stderr."""
+    """Sends the signal; returns the seconds until the process ends, and its stderr."""
     start = time.monotonic()
     process.send_signal(number)
     process.wait(timeout=30)
@@ -49,14 +49,14 @@ def end(process: subprocess.Popen[str], number: signal.Signals) -> tuple[float, 
 
 @pytest.mark.parametrize("number", MESSAGES, ids=lambda number: number.name)
 @pytest.mark.parametrize("moment", [0, 0.03, 0.1, 0.2, 0.4, 0.8, 1.6])
-def test_while_importing_and_training(
+def test_a_signal_ends_imports_and_training(
     start: Start,
     data: Path,
     tmp_path: Path,
     moment: float,
     number: signal.Signals,
 ) -> None:
-    # So many steps that it trains still, on any machine.
+    # So many steps that it is still training, on any machine.
     process = start("forecast", data, "--horizon", "24", "--steps", "1000000000")
     wait_for_handler(process)
     time.sleep(moment)
@@ -68,8 +68,8 @@ def test_while_importing_and_training(
 
 
 @pytest.mark.parametrize("number", MESSAGES, ids=lambda number: number.name)
-def test_while_in_compiled_code_for_long(number: signal.Signals) -> None:
-    """A training step of a very large model takes seconds; here a key that takes minutes."""
+def test_a_signal_ends_long_compiled_code(number: signal.Signals) -> None:
+    """Derives a key, which takes minutes, like a training step of a very large model."""
     code = (
         "import hashlib; from memattn.cli.interrupt import end_on_signals; end_on_signals();"
         "hashlib.pbkdf2_hmac('sha256', b'', b'', 1_000_000_000)"
@@ -90,7 +90,9 @@ def test_while_in_compiled_code_for_long(number: signal.Signals) -> None:
 
 
 @pytest.mark.parametrize("moment", [0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0])
-def test_while_telling_and_writing(start: Start, data: Path, tmp_path: Path, moment: float) -> None:
+def test_a_signal_ends_printing_and_writing(
+    start: Start, data: Path, tmp_path: Path, moment: float
+) -> None:
     """The whole run takes about as long as these moments."""
     process = start("forecast", data, "--horizon", "24", "--steps", "1", "--model", "m")
     wait_for_handler(process)
@@ -109,7 +111,7 @@ def test_while_telling_and_writing(start: Start, data: Path, tmp_path: Path, mom
 
 
 def test_an_ignored_signal_stays_ignored(data: Path, tmp_path: Path) -> None:
-    """As under nohup, or in the background of a shell."""
+    """SIGINT is ignored under nohup, or in the background of a shell."""
     with subprocess.Popen(
         [*COMMAND, "forecast", data, "--horizon", "2", "--steps", "300"],
         cwd=tmp_path,
@@ -129,7 +131,7 @@ def wait_for_file(path: Path) -> None:
         time.sleep(0.01)
 
 
-# The first step of a training lasts until a signal has asked for its end, or with `deaf` for ever.
+# The first step of a training lasts until a signal stops it, or with `deaf` forever.
 LONG_STEP = """
 import time
 from pathlib import Path
@@ -174,7 +176,7 @@ def start_long_step(
 
 
 @pytest.mark.parametrize("number", MESSAGES, ids=lambda number: number.name)
-def test_a_training_with_checkpoint_can_go_on(
+def test_a_stopped_training_resumes_to_the_same_result(
     run: Run, data: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
     process = start_long_step(data, tmp_path)
@@ -189,7 +191,9 @@ def test_a_training_with_checkpoint_can_go_on(
     assert found[0] == found[1]
 
 
-def test_a_backtest_with_checkpoint_can_go_on(run: Run, data: Path, tmp_path: Path) -> None:
+def test_a_stopped_backtest_resumes_to_the_same_result(
+    run: Run, data: Path, tmp_path: Path
+) -> None:
     process = start_long_step(data, tmp_path, command=BACKTEST)
     seconds, stderr = end(process, signal.SIGINT)
     assert process.returncode == 130
@@ -202,7 +206,7 @@ def test_a_backtest_with_checkpoint_can_go_on(run: Run, data: Path, tmp_path: Pa
     assert found[0] == found[1]
 
 
-def test_the_end_of_such_a_training_as_json(data: Path, tmp_path: Path) -> None:
+def test_a_stopped_training_is_a_json_error(data: Path, tmp_path: Path) -> None:
     process = start_long_step(data, tmp_path, "--json")
     _, stderr = end(process, signal.SIGTERM)
     assert process.returncode == 143
@@ -211,7 +215,7 @@ def test_the_end_of_such_a_training_as_json(data: Path, tmp_path: Path) -> None:
     assert json.loads(stderr)["error"] == expected
 
 
-def test_a_second_signal_ends_at_once(data: Path, tmp_path: Path) -> None:
+def test_a_second_signal_ends_the_command_at_once(data: Path, tmp_path: Path) -> None:
     process = start_long_step(data, tmp_path, deaf=True)
     process.send_signal(signal.SIGINT)
     with pytest.raises(subprocess.TimeoutExpired):
@@ -223,7 +227,7 @@ def test_a_second_signal_ends_at_once(data: Path, tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"begun"}
 
 
-def test_a_stop_before_the_first_step_keeps_nothing(
+def test_a_stop_before_the_first_step_writes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Run, data: Path
 ) -> None:
     def fit(*arguments: Any, checkpoint: Path, **options: Any) -> None:

@@ -35,19 +35,19 @@ COMMANDS: dict[str, tuple[str, ...]] = {
 }
 
 
-# Of the documents that are not called as their command.
+# The commands of documents that have other names.
 NAMES = {"error": "forecast", "pairs": "inspect", "models": "doctor"}
 
 
 def documented(command: str) -> list[str]:
-    """The keys that the page has for a command."""
+    """Returns the keys that the page lists for a command."""
     rows = re.findall(r"^\| `(.*?)` \| ([a-z ]+) \|", PAGE.read_text(), re.MULTILINE)
     everywhere = "all" if command != "error" else command
     return [key for key, commands in rows if {command, everywhere} & set(commands.split())]
 
 
 def leaves(value: Any, place: str = "") -> Iterator[str]:
-    """The keys of what is no object, and no list of objects."""
+    """Yields the keys of values that are neither objects nor lists of objects."""
     if isinstance(value, dict) and value:
         for key, part in value.items():
             yield from leaves(part, f"{place}.{key}" if place else key)
@@ -59,7 +59,7 @@ def leaves(value: Any, place: str = "") -> Iterator[str]:
 
 
 def pattern_of(key: str) -> str:
-    """A regular expression: the last * stands for all below, another one for one name."""
+    """Returns a key as a regular expression; a final * matches all below it, another one name."""
     text = re.escape(key)
     text = re.sub(r"\\\*$", ".+", text)
     return text.replace(r"\*", "[^.]+")
@@ -73,7 +73,7 @@ def documents(call: Run, data: Path, tmp_path: Path) -> dict[str, Any]:
     two = {f"{place}.{name}": w for place in "ab" for name, w in cross.weights.items()}
     np.savez(tmp_path / "model.npz", **two)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that zeros cannot learn
+        warnings.simplefilter("ignore")  # the warning that zeros cannot learn
         ill = MemoryAugmentedAttention(4, 3, 2, memory_initializer="zeros")
     ill.save(tmp_path / "ill.safetensors")
     make_site(tmp_path / "build/docs/html", memattn.__version__)
@@ -87,7 +87,7 @@ def documents(call: Run, data: Path, tmp_path: Path) -> dict[str, Any]:
     return found
 
 
-def test_the_page_has_every_key(documents: dict[str, Any]) -> None:
+def test_the_page_lists_exactly_the_keys_of_each_document(documents: dict[str, Any]) -> None:
     for command, document in documents.items():
         keys = set(leaves(document))
         patterns = documented(command)

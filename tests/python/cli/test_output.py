@@ -1,4 +1,4 @@
-"""Where a command reads and writes: standard streams as -, defaults, and how much it tells."""
+"""Input and output of the commands: - for standard streams, default files, and --quiet."""
 
 import json
 import subprocess
@@ -26,7 +26,7 @@ def piped(folder: Path, content: bytes, *words: str) -> "subprocess.CompletedPro
     )
 
 
-def test_stdin_and_stdout(run: Run, data: Path, tmp_path: Path) -> None:
+def test_dash_reads_stdin_and_writes_stdout(run: Run, data: Path, tmp_path: Path) -> None:
     assert run("forecast", data, *QUICK).returncode == 0
     expected = (tmp_path / "forecast.csv").read_bytes()
     (tmp_path / "forecast.csv").unlink()
@@ -41,7 +41,7 @@ def test_stdin_and_stdout(run: Run, data: Path, tmp_path: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, expected, b"")
 
 
-def test_what_is_wrong_in_stdin_has_its_place(tmp_path: Path) -> None:
+def test_an_error_in_stdin_has_its_line_and_column(tmp_path: Path) -> None:
     rows = b"ds,y\n2024-01-01,1\n2024-01-02,oops\n"
     done = piped(tmp_path, rows, "forecast", "-", *QUICK)
     said = b'memattn: <stdin>, line 3, column "y": found "oops", expected a number\n'
@@ -59,7 +59,7 @@ def test_what_is_wrong_in_stdin_has_its_place(tmp_path: Path) -> None:
         ("< /dev/null", "memattn: <stdin>: the file is empty, expected a header line and rows\n"),
     ],
 )
-def test_stdin_without_rows(tmp_path: Path, stream: str, said: str) -> None:
+def test_empty_stdin_is_an_error(tmp_path: Path, stream: str, said: str) -> None:
     words = [*COMMAND, "forecast", "-", *QUICK]
     done = subprocess.run(
         ["bash", "-c", f'"$@" {stream}', "bash", *words],
@@ -78,7 +78,7 @@ def test_json_and_a_table_do_not_share_stdout(call: Run, data: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1", "link"])
-def test_a_stream_is_no_output(tmp_path: Path, data: Path, name: str) -> None:
+def test_a_path_of_stdout_is_refused_as_output(tmp_path: Path, data: Path, name: str) -> None:
     (tmp_path / "link").symlink_to("/dev/stdout")
     (tmp_path / "log").write_text("before\n")
     words = [*COMMAND, "forecast", str(data), *QUICK, "--output", name]
@@ -92,7 +92,9 @@ def test_a_stream_is_no_output(tmp_path: Path, data: Path, name: str) -> None:
     assert (tmp_path / "log").read_text() == "before\n"
 
 
-def test_a_default_replaces_only_what_is_ours(call: Run, data: Path, tmp_path: Path) -> None:
+def test_a_default_output_replaces_only_files_of_memattn(
+    call: Run, data: Path, tmp_path: Path
+) -> None:
     words = ("forecast", data, *QUICK)
     assert call(*words).stdout.endswith("\nwrote forecast.csv\n")
     assert call(*words).stdout.endswith("\nwrote forecast.csv (replaced)\n")
@@ -113,7 +115,7 @@ def test_a_default_replaces_only_what_is_ours(call: Run, data: Path, tmp_path: P
 @pytest.mark.parametrize(
     "command", ["forecast", "train", "predict", "backtest", "convert", "inspect"]
 )
-def test_quiet(call: Run, data: Path, tmp_path: Path, command: str) -> None:
+def test_quiet_prints_nothing_but_json(call: Run, data: Path, tmp_path: Path, command: str) -> None:
     MemoryAugmentedAttention(4, 3, 2, seed=0).save(tmp_path / "a.safetensors")
     more: dict[str, tuple[Any, ...]] = {
         "backtest": (data, *QUICK, "--windows", "1"),
@@ -129,7 +131,7 @@ def test_quiet(call: Run, data: Path, tmp_path: Path, command: str) -> None:
     assert json.loads(call(command, *words, "--quiet", "--json").stdout)["command"] == command
 
 
-def test_options_from_the_environment(run: Run, data: Path, tmp_path: Path) -> None:
+def test_environment_variables_set_options(run: Run, data: Path, tmp_path: Path) -> None:
     variables = {"MEMATTN_FORECAST_HORIZON": "2", "MEMATTN_FORECAST_STEPS": "2"}
     assert run("forecast", data, "-o", "a.csv", **variables).returncode == 0
     assert (tmp_path / "a.csv").read_text().count("\n") == 3
@@ -145,14 +147,18 @@ def test_options_from_the_environment(run: Run, data: Path, tmp_path: Path) -> N
     assert json.loads(done.stderr)["error"]["kind"] == "not-found"
 
 
-def test_threads(run: Run, data: Path, tmp_path: Path) -> None:
+def test_the_number_of_threads_does_not_change_the_result(
+    run: Run, data: Path, tmp_path: Path
+) -> None:
     for count in ("1", "2"):
         words = ("forecast", data, *QUICK, "--threads", count, "-o", f"{count}.csv")
         assert run(*words).returncode == 0
     assert (tmp_path / "1.csv").read_bytes() == (tmp_path / "2.csv").read_bytes()
 
 
-def test_without_intervals(call: Run, data: Path, tmp_path: Path) -> None:
+def test_no_intervals_leaves_out_the_interval_columns(
+    call: Run, data: Path, tmp_path: Path
+) -> None:
     done = call("forecast", data, *QUICK, "--no-intervals")
     assert (done.returncode, "Coverage" in done.stdout) == (0, False)
     assert (tmp_path / "forecast.csv").read_text().startswith("unique_id,time,memattn\n")
@@ -164,14 +170,14 @@ def test_without_intervals(call: Run, data: Path, tmp_path: Path) -> None:
     assert "memattn-lo-80" in (tmp_path / "forecast.csv").read_text()
 
 
-def test_rows_to_calibrate_on(call: Run, data: Path, tmp_path: Path) -> None:
+def test_val_size_calibrates_the_intervals(call: Run, data: Path, tmp_path: Path) -> None:
     done = call("forecast", data, *QUICK, "--val-size", "60")
     assert done.returncode == 0
     assert "Coverage" in done.stdout
     assert "memattn-lo-80" in (tmp_path / "forecast.csv").read_text()
 
 
-def test_the_command_alone_is_help(run: Run) -> None:
+def test_the_command_without_arguments_prints_help(run: Run) -> None:
     done = run()
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == run("--help").stdout == run("-h").stdout
@@ -179,7 +185,7 @@ def test_the_command_alone_is_help(run: Run) -> None:
     assert run("-V").stdout == run("--version").stdout
 
 
-def test_stdin_by_content(tmp_path: Path, data: Path) -> None:
+def test_stdin_may_hold_parquet(tmp_path: Path, data: Path) -> None:
     pl.read_csv(data).write_parquet(tmp_path / "a.parquet")
     content = (tmp_path / "a.parquet").read_bytes()
     done = piped(tmp_path, content, "forecast", "-", *QUICK, "-o", "-")

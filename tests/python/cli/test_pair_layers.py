@@ -19,7 +19,7 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 @pytest.fixture
 def files(tmp_path: Path) -> Path:
-    """A folder with both layers, healthy and ill, and what they read."""
+    """A folder with both layers, healthy and faulty, and their inputs."""
     for kind in CLASSES:
         layer = with_biases(small(kind))
         layer.save(tmp_path / f"{kind}.safetensors")
@@ -37,7 +37,9 @@ def data_of(kind: str) -> tuple[str, ...]:
 
 
 @both
-def test_inspect_says_what_reads_what(call: Run, files: Path, kind: str) -> None:
+def test_inspect_shows_the_steps_that_each_step_attends_to(
+    call: Run, files: Path, kind: str
+) -> None:
     done = call("inspect", f"{kind}.safetensors", *data_of(kind))
     assert (done.returncode, done.stderr) == (0, "")
     reading = inspect_layer(with_biases(small(kind)), inputs(kind)).reading
@@ -63,7 +65,7 @@ def test_inspect_says_what_reads_what(call: Run, files: Path, kind: str) -> None
 
 
 @both
-def test_inspect_in_json_and_in_a_picture(call: Run, files: Path, kind: str) -> None:
+def test_inspect_writes_json_and_a_picture(call: Run, files: Path, kind: str) -> None:
     words = (*data_of(kind), "--picture", "a.svg", "--json")
     done = call("inspect", f"{kind}.safetensors", *words)
     assert (done.returncode, done.stderr) == (0, "")
@@ -79,7 +81,7 @@ def test_inspect_in_json_and_in_a_picture(call: Run, files: Path, kind: str) -> 
 
 
 @both
-def test_doctor(call: Run, files: Path, kind: str) -> None:
+def test_doctor_finds_an_ignored_query(call: Run, files: Path, kind: str) -> None:
     done = call("doctor", f"{kind}.safetensors", *data_of(kind))
     assert (done.returncode, done.stderr) == (0, "")
     assert f"{kind}.safetensors: healthy, checked with 3 sequences" in done.stdout
@@ -113,7 +115,7 @@ def test_doctor(call: Run, files: Path, kind: str) -> None:
     ],
 )
 @pytest.mark.parametrize("command", ["inspect", "doctor"])
-def test_data_that_does_not_fit(
+def test_inputs_that_do_not_fit_the_layer_are_errors(
     call: Run, files: Path, command: str, words: tuple[str, ...], said: str
 ) -> None:
     from memattn import MemoryAugmentedAttention
@@ -127,7 +129,7 @@ def test_data_that_does_not_fit(
     assert said.rpartition(".npy: ")[2] in error["message"]
 
 
-def test_there_is_no_repair(call: Run, files: Path) -> None:
+def test_repair_is_refused(call: Run, files: Path) -> None:
     done = call("doctor", "ill-cross.safetensors", "--repair", "b.safetensors")
     assert (done.returncode, done.stdout) == (2, "")
     assert (

@@ -1,4 +1,4 @@
-"""`memattn train` and `memattn predict`: a model kept, and forecasts of it without training."""
+"""`memattn train` saves a model, with which `memattn predict` forecasts without training."""
 
 import json
 import subprocess
@@ -24,7 +24,7 @@ def model(shops: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_train_keeps_a_model(call: Run, shops: Path, tmp_path: Path, model: Path) -> None:
+def test_train_saves_a_model(call: Run, shops: Path, tmp_path: Path, model: Path) -> None:
     done = call("train", shops, *QUICK)
     assert (done.returncode, done.stderr) == (0, "")
     for said in ("42 series", "Accuracy on", "Coverage on", "wrote model.safetensors"):
@@ -38,7 +38,7 @@ def test_train_keeps_a_model(call: Run, shops: Path, tmp_path: Path, model: Path
     assert document["settings"]["horizon"]["value"] == 3
 
 
-def test_predict_the_series_of_the_model(call: Run, tmp_path: Path, model: Path) -> None:
+def test_predict_forecasts_the_series_of_the_model(call: Run, tmp_path: Path, model: Path) -> None:
     done = call("predict", model)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"{model}: 42 series, 3 steps ahead\nwrote forecast.csv\n"
@@ -46,7 +46,9 @@ def test_predict_the_series_of_the_model(call: Run, tmp_path: Path, model: Path)
     assert_holds(tmp_path / "forecast.csv", expected)
 
 
-def test_quantiles_are_those_that_were_trained(call: Run, shops: Path, tmp_path: Path) -> None:
+def test_predict_has_only_the_quantiles_that_were_trained(
+    call: Run, shops: Path, tmp_path: Path
+) -> None:
     done = call("train", shops, *QUICK, "--loss", "quantile", "--level", "70", "--output", "m")
     assert (done.returncode, done.stderr) == (0, "")
     assert "levels" in done.stdout
@@ -60,7 +62,7 @@ def test_quantiles_are_those_that_were_trained(call: Run, shops: Path, tmp_path:
     )
 
 
-def test_predict_other_series(call: Run, tmp_path: Path, model: Path) -> None:
+def test_predict_forecasts_other_series(call: Run, tmp_path: Path, model: Path) -> None:
     rows = [f"new,2021-{k + 1:02d}-01,{5 + k}" for k in range(12)]
     (tmp_path / "new.csv").write_text("\n".join(["unique_id,ds,y", *rows]) + "\n")
     done = call("predict", model, "new.csv", "--level", "70", "--output", "out.parquet")
@@ -71,7 +73,9 @@ def test_predict_other_series(call: Run, tmp_path: Path, model: Path) -> None:
     assert table["ds"].dt.month().to_list() == [1, 2, 3]
 
 
-def test_fewer_steps_than_trained(call: Run, tmp_path: Path, model: Path) -> None:
+def test_predict_takes_a_shorter_horizon_but_no_longer_one(
+    call: Run, tmp_path: Path, model: Path
+) -> None:
     assert call("predict", model, "--horizon", "2").returncode == 0
     assert (tmp_path / "forecast.csv").read_text().count("\n") == 1 + 42 * 2
     done = call("predict", model, "--horizon", "4")
@@ -79,7 +83,7 @@ def test_fewer_steps_than_trained(call: Run, tmp_path: Path, model: Path) -> Non
     assert (done.returncode, done.stderr) == (2, f"memattn: {said}\n")
 
 
-def test_predict_as_json(call: Run, tmp_path: Path, model: Path) -> None:
+def test_predict_prints_json(call: Run, tmp_path: Path, model: Path) -> None:
     document = json.loads(call("predict", model, "--json").stdout)
     assert document["model"] == document["input"]["file"] == str(model)
     assert document["files"] == {"forecast": "forecast.csv"}
@@ -87,7 +91,7 @@ def test_predict_as_json(call: Run, tmp_path: Path, model: Path) -> None:
     assert {"unique_id", "ds", "memattn", "memattn-hi-95"} <= set(document["forecast"][0])
 
 
-def test_a_model_without_intervals(call: Run, shops: Path, tmp_path: Path) -> None:
+def test_a_model_without_intervals_predicts_none(call: Run, shops: Path, tmp_path: Path) -> None:
     Forecaster(3, steps=5, intervals=False).fit(shops).save(tmp_path / "m")
     assert call("predict", "m").returncode == 0
     header = (tmp_path / "forecast.csv").read_text().splitlines()[0]
@@ -97,7 +101,7 @@ def test_a_model_without_intervals(call: Run, shops: Path, tmp_path: Path) -> No
     assert "--level: this fit has no intervals" in done.stderr
 
 
-def test_predict_loads_nothing_heavy(tmp_path: Path, model: Path, shops: Path) -> None:
+def test_predict_imports_no_heavy_package(tmp_path: Path, model: Path, shops: Path) -> None:
     code = (
         "import sys; from memattn.cli.app import run; assert run(sys.argv[1:]) == 0;"
         "heavy = {'pandas', 'polars', 'pyarrow', 'matplotlib', 'rich', 'jinja2'};"
@@ -120,7 +124,7 @@ def damaged(model: Path) -> bytes:
         ("damaged", "format", "found"),
     ],
 )
-def test_what_is_no_model(
+def test_files_that_are_not_models_are_errors(
     call: Run, tmp_path: Path, model: Path, content: bytes | str | None, kind: str, said: str
 ) -> None:
     if content is not None:
@@ -134,7 +138,7 @@ def test_what_is_no_model(
     assert sorted(tmp_path.iterdir()) == before
 
 
-def test_data_that_do_not_fit_the_model(call: Run, tmp_path: Path, model: Path) -> None:
+def test_data_that_do_not_fit_the_model_are_errors(call: Run, tmp_path: Path, model: Path) -> None:
     (tmp_path / "days.csv").write_text("ds,y\n2024-01-01,1\n2024-01-02,2\n")
     done = call("predict", model, "days.csv")
     assert done.returncode == 2
@@ -144,13 +148,13 @@ def test_data_that_do_not_fit_the_model(call: Run, tmp_path: Path, model: Path) 
 
 
 @pytest.mark.parametrize("command", ["inspect", "doctor"])
-def test_a_model_is_no_layer(call: Run, model: Path, command: str) -> None:
+def test_inspect_and_doctor_refuse_a_forecaster(call: Run, model: Path, command: str) -> None:
     done = call(command, model)
     said = "found a saved forecaster, expected a layer; memattn predict reads forecasters"
     assert (done.returncode, done.stderr) == (2, f"memattn: {model}: {said}\n")
 
 
-def test_train_goes_on_from_a_model(call: Run, shops: Path, tmp_path: Path, model: Path) -> None:
+def test_train_starts_from_a_model(call: Run, shops: Path, tmp_path: Path, model: Path) -> None:
     again = ("train", shops, *QUICK, "--start-from", model)
     done = call(*again, "-o", "new.safetensors")
     assert (done.returncode, done.stderr) == (0, "")

@@ -1,4 +1,4 @@
-"""`memattn pretrain` makes what `--prior` takes."""
+"""`memattn pretrain` writes the file that `--prior` reads."""
 
 import json
 from pathlib import Path
@@ -37,7 +37,9 @@ def files(tmp_path: Path) -> tuple[str, str, str]:
     )
 
 
-def test_a_prior_of_ones_own(call: Run, tmp_path: Path, files: tuple[str, str, str]) -> None:
+def test_forecast_uses_the_pretrained_networks(
+    call: Run, tmp_path: Path, files: tuple[str, str, str]
+) -> None:
     first, second, one = files
     done = call("pretrain", first, second, "--horizon", "6", "--steps", "20", "--half")
     assert "a.csv: 9 series, 540 values" in done.stdout
@@ -54,7 +56,7 @@ def test_a_prior_of_ones_own(call: Run, tmp_path: Path, files: tuple[str, str, s
     assert (plain["memattn"] != found["memattn"]).all()
 
 
-def test_its_document(call: Run, files: tuple[str, str, str]) -> None:
+def test_json_has_inputs_settings_and_files(call: Run, files: tuple[str, str, str]) -> None:
     first, second, _ = files
     done = call("pretrain", first, second, "--horizon", "6", "--steps", "2", "--json", "-o", "p")
     document = json.loads(done.stdout)
@@ -63,7 +65,7 @@ def test_its_document(call: Run, files: tuple[str, str, str]) -> None:
     assert document["files"] == {"prior": "p"}
 
 
-def test_what_cannot_be(call: Run, files: tuple[str, str, str]) -> None:
+def test_bad_priors_and_missing_data_are_errors(call: Run, files: tuple[str, str, str]) -> None:
     first, _, one = files
     done = call("forecast", one, "--horizon", "4", "--prior", "nowhere")
     expected = 'memattn: --prior: no such file: "nowhere"; memattn pretrain writes such files\n'

@@ -1,4 +1,4 @@
-"""Tables of accuracy: what is in them, and what a reader is warned of."""
+"""Tables of accuracy and of settings, as a terminal shows them."""
 
 import io
 from collections.abc import Callable
@@ -46,9 +46,10 @@ Shown = Callable[..., str]
 
 @pytest.fixture
 def shown(monkeypatch: pytest.MonkeyPatch) -> Shown:
-    """What a function prints to a terminal of that width."""
+    """Returns the text that a function prints to a terminal of some width."""
 
     def call(function: Callable[..., None], *arguments: object, width: int = 80) -> str:
+        output.reset()  # a test before may have run a command with --json
         options = {"markup": False, "highlight": False, "color_system": None}
         console = Console(file=io.StringIO(), width=width, force_terminal=True, **options)
         for module in (output, render):
@@ -66,7 +67,7 @@ def perfect(panel: Panel, horizon: int, windows: Windows, error: float = 0.0) ->
     return evaluate(panel, windows, forecasts, {80.0: ends})
 
 
-def test_all_tables(shown: Shown) -> None:
+def test_accuracy_has_tables_by_method_step_and_series(shown: Shown) -> None:
     panel = walks(3)
     text = shown(print_accuracy, perfect(panel, 13, rolling_windows(panel, 13, 4)), "Accuracy:")
     lines = [line.split() for line in text.splitlines()]
@@ -78,14 +79,14 @@ def test_all_tables(shown: Shown) -> None:
     assert all(len(line) <= 80 for line in text.splitlines() if not line.startswith("  note:"))
 
 
-def test_many_series_have_no_table_of_their_own(shown: Shown) -> None:
+def test_many_series_have_no_table_by_series(shown: Shown) -> None:
     panel = walks(9)
     text = shown(print_accuracy, perfect(panel, 1, rolling_windows(panel, 1, 4)), "Accuracy:")
     assert "by series" not in text
-    assert "by step" not in text  # there is one
+    assert "by step" not in text  # there is only one
 
 
-def test_a_coverage_that_is_not_measured_is_said(shown: Shown) -> None:
+def test_coverage_that_is_not_measured_is_reported(shown: Shown) -> None:
     panel = walks(1)
     windows = rolling_windows(panel, 2, 3)
     empty = np.full((3, 2), np.nan)
@@ -95,7 +96,7 @@ def test_a_coverage_that_is_not_measured_is_said(shown: Shown) -> None:
     )
 
 
-def test_settings_that_were_given_are_known(shown: Shown) -> None:
+def test_given_settings_are_not_printed(shown: Shown) -> None:
     chosen = {
         "horizon": Setting(3, "as given"),
         "season": Setting(7, "usual"),

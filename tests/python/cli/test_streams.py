@@ -1,4 +1,4 @@
-"""Closed and full streams, odd environments and odd paths: one sentence, never a traceback."""
+"""Closed and full streams, bad environments and odd paths give one line, never a traceback."""
 
 import json
 import math
@@ -52,7 +52,7 @@ def layer(tmp_path: Path) -> Path:
     [(">&-", "Bad file descriptor"), (">/dev/full", "No space left on device")],
 )
 @pytest.mark.parametrize("as_json", [False, True])
-def test_output_that_cannot_be_written(
+def test_unwritable_stdout_is_an_error_after_all_files_are_written(
     shell: Run, data: Path, tmp_path: Path, stream: str, reason: str, as_json: bool
 ) -> None:
     options = ["--json"] if as_json else []
@@ -68,7 +68,7 @@ def test_output_that_cannot_be_written(
 
 
 @pytest.mark.parametrize("stream", ["2>&-", "2>/dev/full", "<&- 2>&-"])
-def test_without_a_place_for_errors_the_work_is_done(
+def test_unwritable_stderr_does_not_stop_the_command(
     shell: Run, data: Path, tmp_path: Path, stream: str
 ) -> None:
     done = shell(stream, "forecast", data, *QUICK)
@@ -78,8 +78,8 @@ def test_without_a_place_for_errors_the_work_is_done(
     assert shell(stream, "forecast", "none.csv", *QUICK).returncode == 2
 
 
-def test_nothing_is_printed_in_a_file(shell: Run, data: Path, tmp_path: Path) -> None:
-    """Files that are opened must not get the numbers of streams that are closed."""
+def test_text_for_closed_streams_reaches_no_file(shell: Run, data: Path, tmp_path: Path) -> None:
+    """Opened files must not get the numbers of closed streams."""
     done = shell(
         "<&- >&- 2>&-", "forecast", data, *QUICK, "--output", "f.csv", "--report", "r.html"
     )
@@ -89,7 +89,7 @@ def test_nothing_is_printed_in_a_file(shell: Run, data: Path, tmp_path: Path) ->
     assert sorted(path.name for path in tmp_path.iterdir()) == ["f.csv", "r.html"]
 
 
-def test_every_command_says_that_its_output_is_lost(
+def test_every_command_reports_a_full_stdout(
     shell: Run, data: Path, layer: Path, tmp_path: Path
 ) -> None:
     commands = {
@@ -110,7 +110,7 @@ def test_every_command_says_that_its_output_is_lost(
     assert (done.returncode, done.stderr) == (1, f"{LOST}No space left on device\n")
 
 
-def test_a_reader_that_has_gone(shell: Run, data: Path) -> None:
+def test_a_closed_pipe_exits_with_1_and_prints_nothing(shell: Run, data: Path) -> None:
     done = shell("| true; exit ${PIPESTATUS[0]}", "forecast", data, *QUICK)
     assert (done.returncode, done.stderr) == (1, "")
 
@@ -122,7 +122,9 @@ def test_a_reader_that_has_gone(shell: Run, data: Path) -> None:
         ("MEMATTN_FORCE_ISA", 'found "x", expected one that this machine and this build have'),
     ],
 )
-def test_variables_that_say_nothing(run: Run, data: Path, variable: str, said: str) -> None:
+def test_bad_environment_variables_are_errors(
+    run: Run, data: Path, variable: str, said: str
+) -> None:
     done = run("forecast", data, *QUICK, **{variable: "x"})
     assert done.returncode == 2
     assert done.stderr.startswith(f"memattn: {variable}: ")
@@ -130,13 +132,13 @@ def test_variables_that_say_nothing(run: Run, data: Path, variable: str, said: s
     assert done.stderr.count("\n") == 1
 
 
-def test_a_variable_that_says_nothing_to_an_inspection(run: Run, layer: Path) -> None:
+def test_inspect_reports_a_bad_environment_variable(run: Run, layer: Path) -> None:
     done = run("inspect", layer, MEMATTN_FORCE_ISA="x")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert done.stderr.startswith("memattn: MEMATTN_FORCE_ISA: ")
 
 
-def test_links_in_a_circle(call: Run, data: Path, layer: Path, tmp_path: Path) -> None:
+def test_circular_links_are_errors(call: Run, data: Path, layer: Path, tmp_path: Path) -> None:
     loop = tmp_path / "loop"
     loop.symlink_to(loop)
     for words in (
@@ -162,7 +164,9 @@ def test_links_in_a_circle(call: Run, data: Path, layer: Path, tmp_path: Path) -
 @pytest.mark.parametrize(
     "options", [("--lookback", "1000000000"), ("--season", "2147483647"), ("--horizon", "1000000")]
 )
-def test_sizes_of_a_model_that_cannot_be(call: Run, data: Path, options: tuple[str, ...]) -> None:
+def test_models_that_are_too_large_are_errors(
+    call: Run, data: Path, options: tuple[str, ...]
+) -> None:
     quick = ("--horizon", "3", "--lookback", "2147483647") if "--horizon" in options else QUICK
     done = call("forecast", data, *quick, *options)
     assert done.returncode == 2
@@ -180,7 +184,9 @@ def test_values_that_jump_are_forecast(call: Run, tmp_path: Path, loss: str) -> 
     assert all(math.isfinite(float(row.split(",")[-1])) for row in forecasts)
 
 
-def test_a_training_that_diverges(call: Run, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_training_that_diverges_is_an_error(
+    call: Run, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(*arguments: object) -> None:
         raise RuntimeError("fit: the training diverged: the loss became inf in step 3")
 
@@ -193,7 +199,7 @@ def test_a_training_that_diverges(call: Run, data: Path, monkeypatch: pytest.Mon
 
 
 class PanicException(BaseException):
-    """As Polars raises it."""
+    """Stands for the exception of Polars, which is a BaseException."""
 
 
 @pytest.mark.parametrize(
@@ -211,7 +217,7 @@ class PanicException(BaseException):
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else None,
 )
-def test_other_errors_are_one_sentence(
+def test_unexpected_errors_print_one_line(
     call: Run,
     layer: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -229,7 +235,7 @@ def test_other_errors_are_one_sentence(
     assert json.loads(call("convert", layer, "c.npz", "--json").stderr)["error"]["message"]
 
 
-def test_a_format_error_that_no_command_words(
+def test_a_format_error_is_printed_unchanged(
     call: Run, layer: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from memattn import FormatError
@@ -243,7 +249,7 @@ def test_a_format_error_that_no_command_words(
 
 
 @pytest.mark.parametrize("as_json", [False, True])
-def test_development_mode_has_the_traceback(layer: Path, tmp_path: Path, as_json: bool) -> None:
+def test_development_mode_prints_the_traceback(layer: Path, tmp_path: Path, as_json: bool) -> None:
     words = ["convert", "a", "b", *(["--json"] if as_json else [])]
     script = (
         "import sys; from memattn.cli import app; from memattn.inspection import source\n"
@@ -261,7 +267,7 @@ def test_development_mode_has_the_traceback(layer: Path, tmp_path: Path, as_json
         assert done.stderr.startswith("Traceback")
 
 
-def test_a_folder_that_is_gone(data: Path, tmp_path: Path) -> None:
+def test_a_removed_working_folder_prints_no_traceback(data: Path, tmp_path: Path) -> None:
     gone = tmp_path / "gone"
     words = ["bash", "-c", 'mkdir "$0" && cd "$0" && rmdir "$0" && "$@"', str(gone), *COMMAND]
     done = subprocess.run(

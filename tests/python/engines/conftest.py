@@ -1,4 +1,4 @@
-"""The engine that the tests of a process run on: MEMATTN_TEST_ENGINE names it."""
+"""Fixtures of the engines' tests: MEMATTN_TEST_ENGINE names the engine of a process."""
 
 import os
 import sys
@@ -14,7 +14,7 @@ HERE = Path(__file__).parent
 
 @pytest.fixture(scope="session")
 def mark(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """The file of `dying.die_once`, which workers inherit the name of."""
+    """Returns the path of the file of `dying.die_once`; workers inherit it by the environment."""
     path = tmp_path_factory.mktemp("mark") / "dead"
     os.environ["MEMATTN_TEST_MARK"] = str(path)
     os.environ["MEMATTN_TEST_DRIVER"] = str(os.getpid())
@@ -26,7 +26,7 @@ def mark(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 @pytest.fixture(scope="session")
 def engine(mark: Any) -> Iterator[Any]:
-    """Two workers of the engine."""
+    """Starts two workers of the engine, and stops them after all tests."""
     found = CLUSTERS[os.environ["MEMATTN_TEST_ENGINE"]](2)
     yield found
     found.stop()

@@ -1,4 +1,4 @@
-"""What kills the process that it runs in, once; workers import it by this name."""
+"""Code that kills the process it runs in, once; workers import it by this name."""
 
 import os
 import signal
@@ -8,9 +8,9 @@ from typing import Any
 
 from memattn.forecast import Forecaster
 
-DRIVER = "MEMATTN_TEST_DRIVER"  # the variable with the number of the process that is no worker
+DRIVER = "MEMATTN_TEST_DRIVER"  # the variable with the process id of the driver
 SLOW = 400  # seconds
-MARK = "MEMATTN_TEST_MARK"  # the variable with the path of a file that is there after a death
+MARK = "MEMATTN_TEST_MARK"  # the variable with the path of a file that exists after a kill
 
 
 def die_once() -> None:
@@ -22,7 +22,7 @@ def die_once() -> None:
 
 
 class Dying(Forecaster):
-    """Whose first forecast of given series is its process' last deed."""
+    """Kills its process at its first forecast of given series."""
 
     def forecasts(self, data: Any = None, **options: Any) -> Any:
         if data is not None:
@@ -31,7 +31,7 @@ class Dying(Forecaster):
 
 
 class DyingInBacktests(Forecaster):
-    """Whose first reading of series to measure, in a worker, is its process' last deed."""
+    """Kills its process when it first reads series to measure in a worker."""
 
     def _panel(self, *arguments: Any, **options: Any) -> Any:
         is_worker = str(os.getpid()) != os.environ[DRIVER]
@@ -41,7 +41,7 @@ class DyingInBacktests(Forecaster):
 
 
 class Slow(Forecaster):
-    """Whose first forecast of given series takes long; each leaves a file beside the mark."""
+    """Takes long for its first forecast of given series; each forecast leaves a file."""
 
     def forecasts(self, data: Any = None, **options: Any) -> Any:
         if data is not None:
@@ -57,6 +57,6 @@ class Slow(Forecaster):
 
 
 def rows_from_the_dead(table: Any) -> Any:
-    """The same rows, of a source that fails once."""
+    """Returns the same rows, as a source whose process is killed once."""
     die_once()
     return table

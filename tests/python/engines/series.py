@@ -1,4 +1,4 @@
-"""Series for the tests of engines, and what their forecasts are without an engine."""
+"""Series for the tests of engines, and comparisons with results without an engine."""
 
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ LISTS: dict[str, Any] = {"futr_exog_list": ["price", "weather"], "stat_exog_list
 
 
 def short(**options: Any) -> Forecaster:
-    """A forecaster that is trained in no time."""
+    """Returns a forecaster that trains quickly."""
     return Forecaster(**{"horizon": 3, "season": 12, "steps": 5, **options})
 
 
@@ -29,7 +29,7 @@ def months(count: int = 40, rows: int = 40) -> pd.DataFrame:
 
 
 def shops(count: int = 12, days: int = 80) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """Sales with holes, the rows of the next days, and what is constant."""
+    """Returns sales with missing rows, the covariates of the next four days, and static columns."""
     rng = np.random.default_rng(1)
     parts, ahead = [], []
     for k in range(count):
@@ -47,25 +47,25 @@ def shops(count: int = 12, days: int = 80) -> tuple[pd.DataFrame, pd.DataFrame, 
 
 
 def in_order(frame: pd.DataFrame, like: pd.DataFrame | None = None) -> pd.DataFrame:
-    """Rows by series and time, in the types of another table of the same columns."""
+    """Returns rows sorted by series and time, in the types of the table `like`."""
     found = frame.sort_values(["unique_id", "ds"]).reset_index(drop=True)
     return found if like is None else found.astype(dict(like.dtypes))
 
 
 def plain(fitted: Forecaster, path: Path) -> Forecaster:
-    """The same forecaster without its series, as an engine's fit leaves it."""
+    """Returns the forecaster without its series, like one fitted on an engine."""
     fitted.save(path, series=False)
     return Forecaster.load(path)
 
 
 def assert_same_rows(found: pd.DataFrame, expected: pd.DataFrame) -> None:
-    """The same bits, in any order of rows."""
+    """Asserts that two tables are equal to the bit, up to the order of rows."""
     expected = in_order(expected)
     pd.testing.assert_frame_equal(in_order(found, expected), expected, check_exact=True)
 
 
 def state_of(forecaster: Forecaster) -> dict[str, Any]:
-    """What training has left: weights, the errors that it measured, and its settings."""
+    """Returns the results of a fit: its weights, its calibration and its settings."""
     fitted = forecaster._fitted
     engine = fitted.model.engine
     found: dict[str, Any] = {str(k): engine.parameters(k) for k in range(engine.members)}

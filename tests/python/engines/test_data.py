@@ -1,4 +1,4 @@
-"""What engines do with all kinds of data, and with what cannot be used: as one machine does."""
+"""Fits and forecasts on engines equal those on one machine for all kinds of data and errors."""
 
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,9 @@ def budget(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("where", ["engine", "local"])
-def test_covariates_ahead_and_static_ones(engine: Any, tmp_path: Path, where: str) -> None:
+def test_forecasts_with_covariates_equal_those_on_one_machine(
+    engine: Any, tmp_path: Path, where: str
+) -> None:
     table, ahead, static = shops()
     options = {"horizon": 4, "season": 7, **LISTS}
     expected = short(**options).fit(table, static_df=static)
@@ -35,7 +37,7 @@ def test_covariates_ahead_and_static_ones(engine: Any, tmp_path: Path, where: st
     assert_same_rows(engine.back(forecasts), wanted)
 
 
-def test_rows_ahead_that_hold_for_all_series(engine: Any, tmp_path: Path) -> None:
+def test_future_covariates_without_ids_are_for_all_series(engine: Any, tmp_path: Path) -> None:
     table, ahead, _ = shops()
     weather = ahead.drop_duplicates("ds")[["ds", "weather"]]
     options = {"horizon": 4, "season": 7, "futr_exog_list": ["weather"]}
@@ -46,7 +48,7 @@ def test_rows_ahead_that_hold_for_all_series(engine: Any, tmp_path: Path) -> Non
     assert_same_rows(engine.back(forecasts), wanted)
 
 
-def test_few_series_are_all_in_the_sample(
+def test_a_few_series_are_all_trained_on(
     engine: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(series_sample, "BUDGET", Budget(10**6, 1000))
@@ -60,7 +62,7 @@ def test_few_series_are_all_in_the_sample(
         found.predict()
 
 
-def test_names_times_with_a_zone_and_ids_that_are_numbers(engine: Any, tmp_path: Path) -> None:
+def test_column_names_time_zones_and_whole_number_ids_are_kept(engine: Any, tmp_path: Path) -> None:
     table = months(12).rename(columns={"unique_id": "shop no", "ds": "the month", "y": "sold"})
     table["shop no"] = table["shop no"].str.removeprefix("series ").astype(int)
     table["the month"] = table["the month"].dt.tz_localize("UTC")
@@ -78,7 +80,7 @@ def test_names_times_with_a_zone_and_ids_that_are_numbers(engine: Any, tmp_path:
 
 
 def bad(table: pd.DataFrame, name: str, row: int, value: float) -> int:
-    """Spoils one value, and gives its place in its series, from 1."""
+    """Replaces one value of a series by a bad one; returns its row in the series, from 1."""
     places = np.flatnonzero(table["unique_id"] == name)
     table.loc[table.index[places[row]], "y"] = value
     return row + 1
@@ -106,7 +108,7 @@ def test_an_error_of_the_sample_names_series_and_row(engine: Any) -> None:
         short().fit(engine.send(table, 4))
 
 
-def test_a_value_that_is_no_number_names_series_and_time(engine: Any) -> None:
+def test_an_error_of_a_value_that_is_no_number_names_series_and_time(engine: Any) -> None:
     table = months(9)
     table["y"] = table["y"].map("{:.3f}".format)
     place = np.flatnonzero(table["unique_id"] == "series 4")[7]
@@ -140,7 +142,7 @@ def test_bad_series_are_left_out_and_counted(engine: Any, tmp_path: Path) -> Non
     assert {note.kind: note.count for note in found.worker_notes} == {"bad-series": 3}
 
 
-def test_a_part_of_bad_series_alone_is_left_out_too(engine: Any) -> None:
+def test_a_part_with_only_bad_series_is_left_out(engine: Any) -> None:
     table = months(5)
     found = short(on_bad_series="drop").fit(engine.send(table))
     only = table[table["unique_id"] == "series 2"].copy()
@@ -151,7 +153,7 @@ def test_a_part_of_bad_series_alone_is_left_out_too(engine: Any) -> None:
     assert {note.kind: note.count for note in found.worker_notes} == {"bad-series": 1}
 
 
-def test_gaps_are_noted_once_and_counted(engine: Any) -> None:
+def test_one_note_counts_the_series_with_gaps(engine: Any) -> None:
     table = months(30)
     found = short().fit(engine.send(table, 2))
     holes = table[~((table["ds"] == "2015-06-01") & (table["unique_id"] != "series 0"))]
@@ -160,14 +162,14 @@ def test_gaps_are_noted_once_and_counted(engine: Any) -> None:
     assert [note.count for note in notes] == [29]
 
 
-def test_what_cannot_be_done_is_refused_in_one_sentence(engine: Any, tmp_path: Path) -> None:
+def test_invalid_calls_are_refused(engine: Any, tmp_path: Path) -> None:
     given = engine.send(months(5))
     found = short(intervals=False).fit(given)
     with pytest.raises(ValueError, match="level: this fit has no intervals"):
         found.predict(given, level=[80])
     with pytest.raises(DataError, match='data: found no column "sales" among "unique_id", "ds"'):
         short(target_col="sales").fit(given)
-    with pytest.raises(DataError, match="data: found options of a wide table or of one series"):
+    with pytest.raises(DataError, match="data: cannot be a wide table or a single series"):
         short(id_col=None).fit(given)
     with pytest.raises(DataError, match="X_df: needs futr_exog_list"):
         found.predict(given, X_df=given)
@@ -182,7 +184,7 @@ def test_what_cannot_be_done_is_refused_in_one_sentence(engine: Any, tmp_path: P
         short().fit(empty)
 
 
-def test_the_parts_of_a_table_choose_nothing(engine: Any) -> None:
+def test_the_fit_does_not_depend_on_partitions_or_row_order(engine: Any) -> None:
     table = months(60)
     expected = short().fit(table)
     for parts in (1, 2, 7):

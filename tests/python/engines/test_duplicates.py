@@ -1,4 +1,4 @@
-"""A slow task runs a second time, and the table has its rows once."""
+"""A slow task is run a second time by the engine, and the result has its rows once."""
 
 import time
 from collections import Counter
@@ -14,7 +14,7 @@ from memattn.forecast.data.series_sample import Budget
 from .series import assert_same_rows, months, plain
 
 
-def test_a_task_that_runs_twice_gives_its_rows_once(
+def test_rows_of_a_task_that_runs_twice_appear_once(
     engine: Any, mark: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from dying import SLOW, Slow

@@ -1,4 +1,4 @@
-"""fugue's transform runs the functions that workers of the engines run, on its own engine."""
+"""The functions that workers of the engines run also run in fugue's `transform`."""
 
 from pathlib import Path
 
@@ -27,10 +27,12 @@ NAMES = Names("unique_id", "ds", "y", {DATA: ("unique_id", "ds", "y")})
 BUDGET = Budget(600, 3)
 
 
-def test_a_fit_and_its_forecasts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fit_and_its_forecasts_equal_those_without_fugue(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(series_sample, "BUDGET", BUDGET)
     table = months()
-    table["part"] = np.arange(len(table)) % 3  # so that each series lies in several
+    table["part"] = np.arange(len(table)) % 3  # so that each series is in several parts
     count, merge = Count(NAMES, 0, BUDGET), MergeCounts(BUDGET)
 
     def counts(part: pa.Table) -> pa.Table:

@@ -1,4 +1,4 @@
-"""A worker is killed, and the table is the same."""
+"""Results do not change if a worker is killed."""
 
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ def expected(monkeypatch: pytest.MonkeyPatch, mark: Path) -> Forecaster:
     return Forecaster(3, season=12, steps=5).fit(months())
 
 
-def test_a_source_that_fails_once_changes_no_model(
+def test_a_source_that_fails_once_does_not_change_the_model(
     engine: Any, mark: Path, expected: Forecaster
 ) -> None:
     from dying import rows_from_the_dead
@@ -31,7 +31,7 @@ def test_a_source_that_fails_once_changes_no_model(
     assert_same_model(found, expected)
 
 
-def test_a_worker_killed_while_it_forecasts_changes_no_row(
+def test_a_worker_killed_in_predict_does_not_change_the_forecasts(
     engine: Any, mark: Path, expected: Forecaster, tmp_path: Path
 ) -> None:
     from dying import Dying
@@ -45,7 +45,7 @@ def test_a_worker_killed_while_it_forecasts_changes_no_row(
     assert_same_rows(forecasts, local)
 
 
-def test_a_worker_killed_in_a_backtest_changes_no_measure(
+def test_a_worker_killed_in_backtest_does_not_change_the_measures(
     engine: Any, mark: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from dying import DyingInBacktests

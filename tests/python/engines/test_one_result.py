@@ -1,4 +1,4 @@
-"""One fit and one forecast on an engine have the bits that they have without it."""
+"""A fit and its forecasts on an engine equal those without one, to the bit."""
 
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from memattn.forecast.data.series_sample import Budget
 from .series import assert_same_model, assert_same_rows, months, plain
 
 
-def test_a_fit_and_its_forecasts_have_the_bits_of_one_machine(
+def test_a_fit_and_its_forecasts_equal_those_on_one_machine(
     engine: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(series_sample, "BUDGET", Budget(600, 3))

@@ -1,4 +1,4 @@
-"""Backtests on engines: forecasts and measures have the bits that they have on one machine."""
+"""Backtests on engines: forecasts and measures equal those on one machine, to the bit."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ def budget(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def table() -> pd.DataFrame:
-    """Monthly series, two of which end before the others."""
+    """Returns monthly series, two of which end before the others."""
     found = months(30)
     late = found["unique_id"].isin(["series 3", "series 4"])
     found.loc[late, "ds"] -= pd.Timedelta(days=31 * 7)
@@ -35,7 +35,7 @@ def table() -> pd.DataFrame:
         {"n_windows": 3, "refit": 2, "level": [80, 95]},
     ],
 )
-def test_windows_of_the_past(engine: Any, options: dict[str, Any]) -> None:
+def test_cross_validation_equals_that_on_one_machine(engine: Any, options: dict[str, Any]) -> None:
     expected = short().cross_validation(table(), **options)
     found = short()
     rows = found.cross_validation(engine.send(table(), 3), **options)
@@ -49,7 +49,7 @@ def test_windows_of_the_past(engine: Any, options: dict[str, Any]) -> None:
         found.settings  # noqa: B018
 
 
-def test_measures(engine: Any) -> None:
+def test_measures_equal_those_on_one_machine(engine: Any) -> None:
     options = {"n_windows": 3, "level": [80]}
     expected = short().backtest(table(), **options)
     for parts in (1, 4):
@@ -68,7 +68,7 @@ def test_measures(engine: Any) -> None:
         pd.testing.assert_frame_equal(rows, errors, check_exact=True)
 
 
-def test_windows_with_covariates(engine: Any) -> None:
+def test_cross_validation_with_covariates_equals_that_on_one_machine(engine: Any) -> None:
     series, _, static = shops()
     options = {"horizon": 4, "season": 7, **LISTS}
     asked: dict[str, Any] = {"n_windows": 2, "static_df": static, "level": [80]}
@@ -81,7 +81,7 @@ def test_windows_with_covariates(engine: Any) -> None:
     pd.testing.assert_frame_equal(rows, expected, check_exact=True)
 
 
-def test_windows_that_cannot_be(engine: Any) -> None:
+def test_invalid_windows_are_refused(engine: Any) -> None:
     given = engine.send(months(5))
     with pytest.raises(ValueError, match="refit: found 0, expected"):
         short().cross_validation(given, 2, refit=0)
@@ -89,7 +89,7 @@ def test_windows_that_cannot_be(engine: Any) -> None:
         short(horizon=50).backtest(given)
 
 
-def test_gaps_name_series_and_row(engine: Any) -> None:
+def test_an_error_of_a_gap_names_series_and_row(engine: Any) -> None:
     series = table()
     sample = series_sample.sample_of(short().panel(series), 0)
     assert sample is not None

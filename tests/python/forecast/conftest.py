@@ -1,4 +1,4 @@
-"""What tests of forecasts share."""
+"""Fixtures of the forecaster's tests."""
 
 import signal
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ import pytest
 
 @pytest.fixture
 def interruptible() -> Iterator[None]:
-    """Who is started in the background ignores interrupts, and so do its tests."""
+    """Makes SIGINT raise KeyboardInterrupt, even if pytest runs as a background job."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)

@@ -1,4 +1,4 @@
-"""Tables of series that are driven by what is known beside them."""
+"""Tables of series that depend on covariates."""
 
 from typing import Any
 
@@ -14,7 +14,10 @@ LISTS: dict[str, Any] = {
 
 
 def shops(rng: np.random.Generator, days: int = 120, count: int = 3) -> pd.DataFrame:
-    """Daily sales that fall with the price, and the visits of the day before, with holes."""
+    """Returns daily sales that depend on price, weather and the previous day's visits.
+
+    Some rows and some visits are missing.
+    """
     parts = []
     for k in range(count):
         ds = pd.date_range("2024-01-01", periods=days)
@@ -30,7 +33,7 @@ def shops(rng: np.random.Generator, days: int = 120, count: int = 3) -> pd.DataF
 
 
 def hours(rng: np.random.Generator, days: int = 90, start: str = "2024-01-01") -> pd.DataFrame:
-    """One series of hours, of both signs, whose level follows a load known a day ahead."""
+    """Returns one hourly series of both signs whose level follows a load known a day ahead."""
     ds = pd.date_range(start, periods=24 * days, freq="h")
     load = 5 * np.sin(2 * np.pi * ds.hour / 24) + rng.normal(size=days).repeat(24) * 4
     y = 2 * load + rng.normal(size=len(ds))

@@ -1,4 +1,4 @@
-"""Folders of Parquet files in several layouts, and limits so small that they count as large."""
+"""Folders of Parquet files in several layouts, and limits that make small ones count as large."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +17,7 @@ H = 4
 
 
 def make_small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A few rows count as many, so that there are many passes, parts and sorts."""
+    """Lowers the limits on rows, so that small tables need many passes, parts and sorts."""
     monkeypatch.setattr(series_sample, "BUDGET", Budget(600, 3))
     monkeypatch.setattr(file_set, "BATCH_ROWS", 64)
     monkeypatch.setattr(external_sort, "GROUP_ROWS", 64)
@@ -46,24 +46,24 @@ def write(folder: Path, parts: list[pd.DataFrame], **options: Any) -> Path:
 
 
 def by_series(rows: pd.DataFrame, files: int) -> list[pd.DataFrame]:
-    """Each file has whole series, in the order of their ids."""
+    """Splits rows into files of whole series, in the order of their ids."""
     ids = np.array_split(np.sort(rows.unique_id.unique()), files)
     return [rows[rows.unique_id.isin(some)] for some in ids]
 
 
 def cut(rows: pd.DataFrame, files: int) -> list[pd.DataFrame]:
-    """Rows in the order of ids, cut within series."""
+    """Splits rows in the order of ids into files that cut series."""
     return [rows.iloc[some] for some in np.array_split(np.arange(len(rows)), files)]
 
 
 def by_time(rows: pd.DataFrame, files: int) -> list[pd.DataFrame]:
-    """Each file has rows of all series."""
+    """Splits rows by time, so that each file has rows of all series."""
     rows = rows.sort_values("ds", kind="stable")
     return cut(rows, files)
 
 
 def mixed(rows: pd.DataFrame, files: int) -> list[pd.DataFrame]:
-    """Rows in no order, in files of whole series that are in no order."""
+    """Splits rows into files of whole series, with files and rows in random order."""
     rng = np.random.default_rng(0)
     ids = np.array_split(rng.permutation(rows.unique_id.unique()), files)
     return [rows[rows.unique_id.isin(some)].sample(frac=1, random_state=1) for some in ids]
@@ -90,7 +90,7 @@ def written(fitted: Forecaster, data: Any, path: Path, **options: Any) -> pd.Dat
 
 
 def same(found: pd.DataFrame, expected: pd.DataFrame) -> None:
-    """Whatever the order of the series, which is that of the files."""
+    """Asserts that two tables of forecasts are equal, up to the order of series."""
     order = ["unique_id", "ds"]
     found, expected = (one.sort_values(order, ignore_index=True) for one in (found, expected))
     pd.testing.assert_frame_equal(found, expected, check_exact=True, check_dtype=False)

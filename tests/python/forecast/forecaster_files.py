@@ -1,4 +1,4 @@
-"""Forecasters in files, for tests: small ones, their round trip, and their headers taken apart."""
+"""Helpers for tests of saved forecasters: small ones, round trips, and edits of file headers."""
 
 import hashlib
 import json
@@ -44,7 +44,7 @@ def parts(path: Path) -> tuple[dict[str, Any], bytes]:
 
 
 def signed(data: bytes) -> bytes:
-    """With the checksum that the content asks for, if there is one."""
+    """Returns a file's bytes with the checksum corrected, if it has one."""
     entry = re.compile(rb'(?<="checksum": ")[^"]{64}')
     unsigned = entry.sub(b"0" * 64, data, 1)
     return entry.sub(hashlib.sha256(unsigned).hexdigest().encode(), unsigned, 1)

@@ -1,8 +1,8 @@
-"""Fits that are killed, for test_checkpoint: `python killed_fits.py FOLDER TURNS SEED`.
+"""Kills fits at random times, for test_checkpoint: `python killed_fits.py FOLDER TURNS SEED`.
 
-One process imports everything and forks a fit for each turn, which goes on with the checkpoint that
-the last one left; it kills the fit after a random time and looks at what is there. The bits of what
-comes to its end are compared with those of a fit without a checkpoint.
+The parent process forks a fit for each turn, which continues from the checkpoint of the last one,
+kills it after a random time, and checks the files that are left. The result of a completed fit must
+equal that of a fit without a checkpoint, to the bit.
 """
 
 import os
@@ -18,7 +18,7 @@ from memattn.forecast import Forecaster, checkpoint
 from memattn.forecast.data.panel import Panel, panel_from_frame
 
 STEPS = 60
-LONGEST = 0.7  # of the time of a whole fit, until a kill
+LONGEST = 0.7  # the latest time of a kill, as a share of the time of a whole fit
 
 
 def random_walks() -> Panel:
@@ -36,7 +36,7 @@ def forecaster() -> Forecaster:
 
 
 def fit(panel: Panel, path: Path | None, result: Path) -> None:
-    """In a process of its own: the parent must not start the threads that it would fork away."""
+    """Runs in a child process: the parent must not start threads, which a fork would lose."""
     fitted = forecaster().fit(panel, checkpoint=path, resume=path is not None and path.exists())
     fitted.save(result)
 
@@ -54,7 +54,7 @@ def forked(panel: Panel, path: Path | None, result: Path) -> int:
 
 
 def main(folder: Path, turns: int, seed: int) -> None:
-    checkpoint.SECONDS, checkpoint.SHARE = 0.0, 1e9  # a write whenever progress is told
+    checkpoint.SECONDS, checkpoint.SHARE = 0.0, 1e9  # a write at every call of progress
     rng = np.random.default_rng(seed)
     panel = random_walks()
     expected, result, path = (folder / name for name in ("expected", "result", "checkpoint"))
@@ -69,7 +69,7 @@ def main(folder: Path, turns: int, seed: int) -> None:
             os.kill(child, signal.SIGKILL)
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         assert code in (0, -signal.SIGKILL), code
-        # Each write removes what the fits before have left.
+        # Each write removes temporary files of earlier fits.
         assert len(list(folder.glob(".memattn-*.tmp"))) <= 1
         if code == 0:
             finished += 1
@@ -79,7 +79,7 @@ def main(folder: Path, turns: int, seed: int) -> None:
         killed += 1
         if path.exists():
             kept += 1
-            # Refused unless it is whole, of this panel and of these settings.
+            # Raises unless the checkpoint is whole and belongs to this panel and these settings.
             settings = forecaster()._choose("", panel)[0]
             choices = {name: one.value for name, one in settings.items()}
             choices |= {"val_size": 0, "intervals": True}

@@ -1,4 +1,4 @@
-"""The same long table as a frame of pandas, as one of Polars and as a file."""
+"""Panels and long tables for tests: as frames of pandas and Polars, and as CSV files."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -26,7 +26,7 @@ def _polars_series(column: Any) -> pl.Series:
     if isinstance(column, pl.Series):
         return column
     cells = list(column)
-    if any(isinstance(cell, float) for cell in cells):  # NaN stays one, as no list of ints could
+    if any(isinstance(cell, float) for cell in cells):  # with a NaN, all cells must be floats
         return pl.Series([None if cell is None else float(cell) for cell in cells])
     return pl.Series(cells)
 
@@ -36,9 +36,9 @@ def panel_of(library: str, columns: Mapping[str, Any], **options: Any) -> Panel:
 
 
 def random_table(seed: int, freq: str = "D", zone: str | None = None) -> pd.DataFrame:
-    """Series of several lengths and ends, positive, in order."""
+    """Returns positive series of several lengths and ends, sorted by id and time."""
     rng = np.random.default_rng(seed)
-    step = pd.offsets.MonthEnd() if freq == "ME" else freq  # a name that pandas has since 2.2
+    step = pd.offsets.MonthEnd() if freq == "ME" else freq  # pandas knows "ME" since 2.2
     parts = []
     for k in rng.permutation(40)[:9]:
         start = pd.Timestamp("2019-03-01") + pd.Timedelta(days=int(rng.integers(0, 400)))
@@ -84,14 +84,14 @@ def assert_same(found: Panel, expected: Panel) -> None:
 
 
 def note(noted: Panel | Forecaster, kind: str) -> str:
-    """The text of the only note of this kind; empty when there is none."""
+    """Returns the text of the only note of this kind, or "" if there is none."""
     texts = [note.text for note in noted.notes if note.kind == kind]
     assert len(texts) <= 1
     return texts[0] if texts else ""
 
 
 def flat_panel(series: Sequence[np.ndarray], season: int = 1) -> Panel:
-    """Series of numbered rows, which all end with row 1,000."""
+    """Returns a panel of series with numbered rows, which all end with row 1,000."""
     count = len(series)
     ids = np.empty(count, dtype=object)
     ids[:] = [f"s{k:05d}" for k in range(count)]
@@ -110,6 +110,6 @@ def flat_panel(series: Sequence[np.ndarray], season: int = 1) -> Panel:
 
 
 def assert_holds(path: Path, expected: pd.DataFrame) -> None:
-    """The CSV file has the bits of a table."""
+    """Asserts that a CSV file has the values of a table, to the bit."""
     found = pd.read_csv(path, parse_dates=[c for c in ("ds", "cutoff") if c in expected])
     pd.testing.assert_frame_equal(found, expected, check_dtype=False, check_exact=True)

@@ -1,4 +1,4 @@
-"""The options of a Forecaster: checked when it is made, read-only, and given back as they came."""
+"""Options of a Forecaster: checked at construction, read-only, and returned as they were given."""
 
 import copy
 import inspect
@@ -17,7 +17,7 @@ from memattn.forecast.forecaster_file import read_forecaster
 
 from .panels import flat_panel, random_table
 
-IMPOSSIBLE: list[tuple[dict[str, Any], str]] = [
+INVALID: list[tuple[dict[str, Any], str]] = [
     ({"horizon": 0}, "horizon: found 0, expected a whole number from 1 to"),
     ({"horizon": 1.5}, "horizon: found 1.5"),
     ({"horizon": True}, "horizon: found True"),
@@ -65,14 +65,14 @@ IMPOSSIBLE: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("options", "message"), IMPOSSIBLE, ids=str)
+@pytest.mark.parametrize(("options", "message"), INVALID, ids=str)
 @pytest.mark.parametrize("made", [Forecaster, ForecasterOptions])
-def test_options_that_cannot_be(made: type, options: dict[str, Any], message: str) -> None:
+def test_invalid_options_are_refused(made: type, options: dict[str, Any], message: str) -> None:
     with pytest.raises((ValueError, TypeError), match=message):
         made(**({"horizon": 3} | options))
 
 
-def test_only_horizon_and_freq_go_by_place() -> None:
+def test_only_horizon_and_freq_are_positional() -> None:
     assert Forecaster(3, "MS").freq == "MS"
     assert Forecaster(3, freq=7).freq == 7
     for seven in (7, np.int64(7)):
@@ -85,7 +85,7 @@ def test_only_horizon_and_freq_go_by_place() -> None:
     assert shown.parameters["season"].kind is inspect.Parameter.KEYWORD_ONLY
 
 
-def test_options_are_read_and_never_assigned() -> None:
+def test_options_are_read_only() -> None:
     forecaster = Forecaster(3, season=12)
     assert (forecaster.horizon, forecaster.season, forecaster.freq) == (3, 12, None)
     for name in ("horizon", "season", "horizn"):
@@ -96,8 +96,8 @@ def test_options_are_read_and_never_assigned() -> None:
     assert forecaster.horizon == 3
 
 
-def test_a_file_may_have_a_column_named_as_the_alias(tmp_path: Path) -> None:
-    """A wide file names its column of times itself."""
+def test_a_column_of_the_file_named_like_the_alias_is_refused(tmp_path: Path) -> None:
+    """In a wide file, the file names the time column."""
     days = pd.date_range("2020", periods=30).astype(str)
     pd.DataFrame({"day": days, "a": np.ones(30)}).to_csv(tmp_path / "wide.csv", index=False)
     forecaster = Forecaster(2, steps=1, alias="day")
@@ -106,7 +106,7 @@ def test_a_file_may_have_a_column_named_as_the_alias(tmp_path: Path) -> None:
             use(tmp_path / "wide.csv")
 
 
-def test_options_come_in_one_form() -> None:
+def test_options_are_stored_in_one_form() -> None:
     level = (one for one in [95, np.float64(80)])
     found = ForecasterOptions(np.int64(3), pd.offsets.MonthBegin(), loss="quantile", level=level)
     expected = ForecasterOptions(3, "MS", loss="quantile", level=[80, 95])
@@ -126,7 +126,7 @@ def test_options_come_in_one_form() -> None:
 
 
 def clone(estimator: Any) -> Any:
-    """What `sklearn.base.clone` does, its check that a constructor keeps what it is given too."""
+    """Clones as `sklearn.base.clone` does, and checks that a constructor keeps its arguments."""
     given = {
         name: type(value)(copy.deepcopy(list(value))) if isinstance(value, tuple) else value
         for name, value in estimator.get_params(deep=False).items()
@@ -137,7 +137,7 @@ def clone(estimator: Any) -> Any:
     return made
 
 
-def test_clones_and_changed_options() -> None:
+def test_clone_and_set_params_discard_the_fit() -> None:
     panel = flat_panel([np.arange(20) + 1.0])
     forecaster = Forecaster(3, steps=1, loss="quantile", level=[95, 80], target_col=["a", "b"])
     forecaster.fit(panel)
@@ -178,6 +178,6 @@ def test_a_file_keeps_every_option(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "value"), [("n_windows", -1), ("n_windows", "2"), ("step_size", 0)]
 )
-def test_windows_that_cannot_be(name: str, value: Any) -> None:
+def test_invalid_numbers_of_windows_are_refused(name: str, value: Any) -> None:
     with pytest.raises((ValueError, TypeError), match=f"Forecaster.panel: {name}: found"):
         Forecaster(3).panel(random_table(3), **{"n_windows": 2, name: value})

@@ -1,4 +1,4 @@
-"""Naive and seasonal-naive of all windows at once, against one window at a time."""
+"""Naive and seasonal-naive forecasts of all windows at once, compared with one window at a time."""
 
 from typing import Any
 
@@ -20,7 +20,9 @@ def panel() -> Panel:
 @pytest.mark.parametrize("season", [1, 2, 7, 12, 100])
 @pytest.mark.parametrize("horizon", [1, 5, 30])
 @pytest.mark.parametrize("step_size", [1, 4])
-def test_baselines_by_hand(panel: Panel, season: int, horizon: int, step_size: int) -> None:
+def test_baselines_equal_those_of_single_windows(
+    panel: Panel, season: int, horizon: int, step_size: int
+) -> None:
     windows = rolling_windows(panel, 3, n_windows=5, step_size=step_size)
     flat = naive(panel, windows, horizon)
     seasonal = seasonal_naive(panel, windows, horizon, season)
@@ -45,7 +47,7 @@ def test_rolling_windows_end_with_the_series(panel: Panel) -> None:
     assert np.all(np.diff(windows.series) >= 0)
 
 
-def test_last_windows_know_everything(panel: Panel) -> None:
+def test_last_windows_begin_after_the_last_row(panel: Panel) -> None:
     windows = last_windows(panel)
     assert np.isnan(windows.truth(panel, 2)).all()
     last = panel.values[panel.offsets[1:] - 1]

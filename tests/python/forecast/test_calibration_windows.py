@@ -1,4 +1,4 @@
-"""Which windows intervals are calibrated on, and which of them are kept to be measured."""
+"""The windows that intervals are calibrated on, and those kept to measure accuracy."""
 
 import numpy as np
 import pandas as pd
@@ -16,7 +16,7 @@ def frame() -> pd.DataFrame:
 
 
 def test_every_held_out_row_begins_a_calibration_window(frame: pd.DataFrame) -> None:
-    """So errors one step ahead come from 8 rows a series, those 6 ahead from 3."""
+    """One step ahead each series has 8 errors, six steps ahead 3."""
     state = small().fit(frame, val_size=8)._state("test")
     assert state.calibration is not None
     known = (~np.isnan(state.calibration.errors[:, 0])).sum(axis=0)
@@ -28,16 +28,16 @@ def test_every_held_out_row_begins_a_calibration_window(frame: pd.DataFrame) -> 
     assert held_out.forecasts.shape == (60, 1, 6)
 
 
-def test_windows_with_too_little_history_are_no_part_of_the_calibration() -> None:
+def test_windows_with_too_little_history_do_not_calibrate() -> None:
     rng = np.random.default_rng(0)
     series = [np.exp(rng.normal(size=size)) for size in [40] * 20 + [5] * 10]
     state = small(3).fit(flat_panel(series))._state("test")
     assert state.calibration is not None
-    # Seven whole windows of the long series, so 9 rows held out, and 3 or 4 values of short ones.
+    # Seven whole windows of the long series hold out 9 rows; 3 or 4 values of short ones are known.
     assert len(state.calibration) == 20 * 12 + 10 * 2
 
 
-def test_a_panel_of_very_many_series_is_calibrated_on_some(
+def test_very_many_windows_are_sampled_for_calibration(
     frame: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = small().fit(frame, val_size=8)._state("test").calibration

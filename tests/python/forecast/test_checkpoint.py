@@ -1,4 +1,4 @@
-"""Fits that stop, die or cannot write, and go on with the same bits."""
+"""Checkpoints: fits that are stopped or killed, or cannot write, continue to the same bits."""
 
 import os
 import signal
@@ -62,8 +62,10 @@ def expected(table: Table, tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return saved(forecaster().fit(table), tmp_path_factory.mktemp("expected") / "f")
 
 
-def test_every_stop_is_gone_on_from(table: Table, expected: bytes, tmp_path: Path) -> None:
-    """Stopped whenever progress is told, in the training and in the calibration."""
+def test_a_fit_stopped_at_every_call_of_progress_continues(
+    table: Table, expected: bytes, tmp_path: Path
+) -> None:
+    """Stops the fit at every call of progress, in training and in calibration."""
     path, steps = tmp_path / "checkpoint", []
 
     def stop_and_tell(step: int, steps_in_all: int, loss: float) -> bool:
@@ -82,7 +84,7 @@ def test_every_stop_is_gone_on_from(table: Table, expected: bytes, tmp_path: Pat
     assert saved(fitted, tmp_path / "f") == expected
 
 
-def test_writing_on_the_way_changes_nothing(
+def test_writing_checkpoints_does_not_change_the_fit(
     table: Table, expected: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(checkpoint, "SECONDS", 0.0)
@@ -108,7 +110,7 @@ def test_writing_on_the_way_changes_nothing(
     assert path.read_bytes() == before
 
 
-def test_a_held_out_part_is_gone_on_with(table: Table, tmp_path: Path) -> None:
+def test_a_stopped_fit_with_val_size_continues(table: Table, tmp_path: Path) -> None:
     path = tmp_path / "checkpoint"
     part = forecaster().fit(table, 8, checkpoint=path, progress=stop)
     assert note(part, "stopped")
@@ -116,8 +118,8 @@ def test_a_held_out_part_is_gone_on_with(table: Table, tmp_path: Path) -> None:
     assert saved(whole, tmp_path / "f") == saved(forecaster().fit(table, 8), tmp_path / "g")
 
 
-def test_backtests_go_on(table: Table, tmp_path: Path) -> None:
-    """Stopped at every second call of progress, in any of six trainings."""
+def test_an_interrupted_backtest_continues(table: Table, tmp_path: Path) -> None:
+    """Interrupts every second call of progress, in any of six trainings."""
     path, calls = tmp_path / "checkpoint", []
     options: dict[str, Any] = {"n_windows": 3, "step_size": 6, "refit": True, "level": [80]}
     expected = forecaster(steps=60).cross_validation(table, **options)
@@ -128,7 +130,7 @@ def test_backtests_go_on(table: Table, tmp_path: Path) -> None:
         if len(calls) % 2 == 0:
             raise LookupError("mine")
 
-    for turn in range(1000):  # each goes on by a step at least
+    for turn in range(1000):  # each turn advances by at least one step
         try:
             found = forecaster(steps=60).cross_validation(
                 table, **options, checkpoint=path, resume=turn > 0, progress=interrupt
@@ -172,7 +174,7 @@ def test_ctrl_c_leaves_a_checkpoint(table: Table, expected: bytes, tmp_path: Pat
 def test_ctrl_c_before_the_first_step_keeps_the_checkpoint(
     table: Table, stopped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The engine stands before its first step then, and the file is not to go back to that."""
+    """The engine has then done no step, and its state must not replace that of the file."""
     path = tmp_path / "checkpoint"
     path.write_bytes(stopped.read_bytes())
 
@@ -185,7 +187,7 @@ def test_ctrl_c_before_the_first_step_keeps_the_checkpoint(
     assert path.read_bytes() == stopped.read_bytes()
 
 
-def test_what_progress_raises_leaves_a_checkpoint(
+def test_an_exception_in_progress_leaves_a_checkpoint(
     table: Table, expected: bytes, tmp_path: Path
 ) -> None:
     def fail(step: int, steps: int, loss: float) -> None:
@@ -197,14 +199,14 @@ def test_what_progress_raises_leaves_a_checkpoint(
     assert saved(forecaster().fit(table, checkpoint=path, resume=True), tmp_path / "f") == expected
 
 
-def test_killed_at_200_moments(tmp_path: Path) -> None:
+def test_a_fit_killed_at_200_random_times_continues(tmp_path: Path) -> None:
     script = Path(__file__).with_name("killed_fits.py")
     command = [sys.executable, str(script), str(tmp_path), "200", "3"]
     output = subprocess.run(command, check=True, timeout=1800, capture_output=True, text=True)
     killed, kept, finished = map(int, output.stdout.split())
     assert killed == 200
     assert kept > 100
-    assert finished > 0  # the last one at least, which is not killed
+    assert finished > 0  # at least the last fit, which is not killed
 
 
 def refused(table: Table, path: Path, **options: Any) -> str:
@@ -260,11 +262,11 @@ def test_other_data_are_refused(name: str, table: Table, stopped: Path) -> None:
     assert message in refused(edit(table), stopped)
 
 
-def test_files_that_cannot_be_are_refused(table: Table, stopped: Path, tmp_path: Path) -> None:
+def test_missing_and_foreign_files_are_refused(table: Table, stopped: Path, tmp_path: Path) -> None:
     path = tmp_path / "checkpoint"
     with pytest.raises(DataError, match="no such file: there is no checkpoint to resume from"):
         forecaster().fit(table, checkpoint=path, resume=True)
-    with pytest.raises(ValueError, match="resume: needs a checkpoint to go on from"):
+    with pytest.raises(ValueError, match="resume: needs a checkpoint to continue from"):
         forecaster().fit(table, resume=True)
     with pytest.raises(DataError, match="there is no folder"):
         forecaster().fit(table, checkpoint=tmp_path / "none" / "checkpoint")
@@ -305,12 +307,14 @@ def test_cut_and_damaged_files_are_refused(table: Table, stopped: Path, tmp_path
         {"model": [1, 0, False]},
         {"model": [2**40, 1, False]},
         {"model": [1, 1, 1]},
-        {f"model{k}": [1, 10_000, True] for k in range(100_000)},  # a name for each: 100 GB
+        {f"model{k}": [1, 10_000, True] for k in range(100_000)},  # names of all: 100 GB
     ],
     ids=lambda trainings: str(trainings)[:20],
 )
-def test_contents_that_cannot_be_are_refused(trainings: Any, table: Table, tmp_path: Path) -> None:
-    """Whole, with a checksum that is right, and still no checkpoint."""
+def test_invalid_trainings_in_a_checkpoint_are_refused(
+    trainings: Any, table: Table, tmp_path: Path
+) -> None:
+    """The file is whole and its checksum is right, but its trainings are invalid."""
     path = tmp_path / "checkpoint"
     series = np.zeros(30, np.int64)
     content = {"choices": {}, "trainings": trainings}
@@ -319,7 +323,9 @@ def test_contents_that_cannot_be_are_refused(trainings: Any, table: Table, tmp_p
         checkpoint.Checkpoint(path, panel_from_frame(table), {}, resume=True)
 
 
-def test_weights_that_cannot_be_are_refused(table: Table, stopped: Path, tmp_path: Path) -> None:
+def test_invalid_weights_in_a_checkpoint_are_refused(
+    table: Table, stopped: Path, tmp_path: Path
+) -> None:
     path = tmp_path / "checkpoint"
     path.write_bytes(stopped.read_bytes())
     panel = panel_from_frame(table)
@@ -351,7 +357,7 @@ def test_weights_that_cannot_be_are_refused(table: Table, stopped: Path, tmp_pat
             forecaster().fit(table, checkpoint=path, resume=True)
 
 
-def test_a_write_that_fails_is_said_and_keeps_the_last(
+def test_a_failed_write_raises_and_keeps_the_checkpoint(
     table: Table, expected: bytes, tmp_path: Path
 ) -> None:
     path = tmp_path / "checkpoint"
@@ -371,7 +377,7 @@ import pandas as pd
 from memattn.errors import DataError
 from memattn.forecast import Forecaster
 table, path, limit = pd.read_pickle(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
-if limit:  # where no file system of our own can be had: files of this process are limited
+if limit:  # without permission to mount a file system, limit the file size of this process
     import resource, signal
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
@@ -382,10 +388,10 @@ except DataError as error:
 """
 
 
-def test_a_full_disk_is_said_and_keeps_the_last(
+def test_a_full_disk_raises_and_keeps_the_checkpoint(
     table: Table, stopped: Path, expected: bytes, tmp_path: Path
 ) -> None:
-    """On a file system that holds one checkpoint and no second one."""
+    """Uses a file system that has space for one checkpoint but not for two."""
     folder, data = tmp_path / "disk", stopped.read_bytes()
     folder.mkdir()
     table.to_pickle(tmp_path / "table")

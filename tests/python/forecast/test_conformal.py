@@ -1,4 +1,4 @@
-"""Conformal intervals: exact ranks, domains from the past alone, coverage, and what nests."""
+"""Conformal intervals: exact ranks, domains from the past alone, coverage and nesting."""
 
 import math
 from dataclasses import replace
@@ -25,11 +25,11 @@ from memattn.forecast.data.windows import Windows, ages, last_windows, rolling_w
 
 from .panels import flat_panel
 
-ENOUGH = 20  # scores of a domain; with fewer the other domain's are taken to help
+ENOUGH = 20  # scores of a domain; with fewer, those of the other domain are used too
 
 
 def walks(count: int, length: int, seed: int, positive: bool) -> list[np.ndarray]:
-    """Random walks, each with a roughness of its own; positive ones are walks in logs."""
+    """Returns random walks, each with its own roughness; positive ones are walks in logs."""
     rng = np.random.default_rng(seed)
     paths = rng.normal(size=(count, length)).cumsum(axis=1) * rng.gamma(2, 0.1, (count, 1))
     if positive:
@@ -59,7 +59,7 @@ def test_quantile_of_nothing_is_nan() -> None:
     assert np.isnan(conformal_quantile(np.full((5, 2), np.nan), 80)).all()
 
 
-def test_domain_is_that_of_each_window_alone() -> None:
+def test_domain_depends_only_on_the_window() -> None:
     rng = np.random.default_rng(5)
     series = [rng.gamma(2, size=size) for size in (1, 2, 7, 30)]
     series += [rng.normal(size=9), np.array([2.0, 3.0, -1.0, 4.0]), 1e90 * rng.normal(size=8)]
@@ -77,7 +77,7 @@ def test_domain_is_that_of_each_window_alone() -> None:
         np.testing.assert_allclose(found.roughness[i], expected, rtol=1e-12)
 
 
-def test_roughness_in_logs_is_that_over_a_season_where_it_is_less() -> None:
+def test_roughness_in_logs_is_over_a_season_if_that_is_less() -> None:
     rng = np.random.default_rng(6)
     rough = np.exp(rng.normal(size=30).cumsum())
     seasonal = np.exp(np.tile(rng.normal(size=4), 8)[:30] + 0.01 * rng.normal(size=30))
@@ -97,15 +97,15 @@ def test_roughness_in_logs_is_that_over_a_season_where_it_is_less() -> None:
     assert found.unit(0.7)[4] == found.roughness[4]
 
 
-def test_a_thousandfold_step_ends_the_logs() -> None:
+def test_a_thousandfold_step_rules_out_logs() -> None:
     series = [np.array([100, 101, 1e-9, 102]), np.array([1e-9, 100]), np.array([1.0, 999.0])]
-    panel = flat_panel([np.array([1e9]), *series])  # a first value is no step
+    panel = flat_panel([np.array([1e9]), *series])  # the first value of a series is no step
     windows = Windows(np.array([0, 1, 1, 1, 2, 2, 3]), np.array([1, 2, 3, 4, 1, 2, 2]))
     found = domain_of(panel, windows)
     assert found.logs.tolist() == [True, True, False, False, True, False, True]
 
 
-def test_the_unit_grows_where_the_last_rows_are_rougher_than_the_history() -> None:
+def test_the_unit_grows_if_the_last_rows_are_rougher_than_the_history() -> None:
     rng = np.random.default_rng(2)
     calm, rough = rng.normal(size=2 * RECENT_ROWS), 9 * rng.normal(size=RECENT_ROWS)
     values = np.concatenate([calm, rough])
@@ -122,7 +122,7 @@ def test_the_unit_grows_where_the_last_rows_are_rougher_than_the_history() -> No
     assert found.unit(1.0)[0] == found.roughness[0] * found.change[0]
 
 
-def test_a_model_without_logs_has_errors_without() -> None:
+def test_errors_of_a_model_without_logs_are_not_in_logs() -> None:
     panel = flat_panel([np.array([1.0, 3.0, 7.0, 8.0])])
     windows = Windows(np.array([0]), np.array([3]))
     domain = domain_of(panel, windows, logs=False)
@@ -130,7 +130,7 @@ def test_a_model_without_logs_has_errors_without() -> None:
     calibration = calibrate(panel, windows, np.array([[-2.0]]), logs=False)
     assert calibration.errors.tolist() == [[[10.0]]]
     low, high = interval_ends(calibration, domain, np.array([[1.0]]), [80])[80]
-    assert (low.tolist(), high.tolist()) == ([[0.0]], [[11.0]])  # it was never negative
+    assert (low.tolist(), high.tolist()) == ([[0.0]], [[11.0]])  # the series was never negative
     below = replace(domain, least=np.array([-np.inf]))
     low, _ = interval_ends(calibration, below, np.array([[1.0]]), [80])[80]
     assert low.tolist() == [[-9.0]]
@@ -138,7 +138,7 @@ def test_a_model_without_logs_has_errors_without() -> None:
 
 @pytest.mark.parametrize("positive", [True, False])
 @pytest.mark.parametrize("level", [60, 90])
-def test_coverage_is_the_level(positive: bool, level: float) -> None:
+def test_coverage_equals_the_level(positive: bool, level: float) -> None:
     horizon, count = 4, 3000
     panel = flat_panel(walks(2 * count, 40, 11, positive))
     windows = rolling_windows(panel, horizon, 1)
@@ -152,7 +152,7 @@ def test_coverage_is_the_level(positive: bool, level: float) -> None:
     truth = coming.truth(panel, horizon)
     covered = ((low <= truth) & (truth <= high)).mean(axis=0)
     share = level / 100
-    # Both the rank among the scores and the share of the truths are binomial.
+    # Both the rank among the scores and the share of actual values inside are binomial.
     deviation = math.sqrt(share * (1 - share) * 2 / count)
     assert (np.abs(covered - share) <= 4 * deviation).all(), covered
     # Smooth series have narrower intervals than rough ones.
@@ -177,12 +177,12 @@ def test_levels_nest_around_the_forecast() -> None:
         inner_low, inner_high = low, high
     assert (inner_low[:80] < forecasts[:80]).all()
     assert (inner_high[:80] > forecasts[:80]).all()
-    np.testing.assert_array_equal(inner_low[80], inner_high[80])  # no unit for its errors
+    np.testing.assert_array_equal(inner_low[80], inner_high[80])  # the unit of its errors is 0
     assert (inner_low[:40] > 0).all()
 
 
-def test_few_scores_of_a_domain_are_helped_by_the_other() -> None:
-    """One additive series among many positive ones has intervals in its own unit."""
+def test_a_domain_with_few_scores_uses_those_of_the_other() -> None:
+    """A single series without logs among many positive ones has intervals in its own unit."""
     panel = flat_panel([*walks(ENOUGH, 30, 1, True), 1000 * walks(1, 30, 2, False)[0]])
     windows = rolling_windows(panel, 2, 1)
     calibration = calibrate(panel, windows, naive(panel, windows, 2))
@@ -195,21 +195,21 @@ def test_few_scores_of_a_domain_are_helped_by_the_other() -> None:
     np.testing.assert_allclose((high + low)[-1], 2 * forecasts[-1])
 
 
-def test_the_window_at_hand_counts_more_the_more_steps_its_errors_share() -> None:
+def test_the_new_window_counts_more_the_more_steps_ahead() -> None:
     scores = np.repeat(np.arange(100.0)[:, None], 40, axis=1)
     found = conformal_quantile(scores, 80)
     assert found[0] == math.ceil(101 * 0.8) - 1
     assert found[39] == math.ceil((100 + SHARED * 40) * 0.8) - 1
 
 
-def test_weights_count_scores() -> None:
+def test_the_quantile_counts_scores_by_weight() -> None:
     scores = np.array([[1.0], [2.0], [3.0], [4.0]])
     weights = np.array([1.0, 1.0, 0.25, 0.25])
     found = [conformal_quantile(scores, level, weights)[0] for level in (20, 28, 57, 58, 65, 71)]
-    assert found == [1, 1, 2, 3, 4, 4]  # of 2.5 and the window at hand, 1
+    assert found == [1, 1, 2, 3, 4, 4]  # the weights sum to 2.5, and the new window adds 1
 
 
-def test_the_power_of_roughness_is_that_of_the_errors() -> None:
+def test_the_chosen_power_of_roughness_fits_the_errors() -> None:
     rng = np.random.default_rng(4)
     roughness = np.exp(rng.normal(size=400) - 4)
     domain = Domain(np.ones(400, bool), roughness, np.ones(400), np.zeros(400))
@@ -220,8 +220,8 @@ def test_the_power_of_roughness_is_that_of_the_errors() -> None:
         assert abs(calibration._scores(0, True).power - power) <= 0.1
 
 
-def test_before_is_what_was_known_then() -> None:
-    """And the intervals of a window are those of errors known when it begins."""
+def test_before_returns_the_errors_known_at_that_time() -> None:
+    """The intervals of a window use only the errors known when it begins."""
     panel = flat_panel(walks(3, 60, 5, False))
     windows = rolling_windows(panel, 1, 30)
     forecasts = naive(panel, windows, 4)
@@ -246,7 +246,7 @@ def test_before_is_what_was_known_then() -> None:
     assert not np.array_equal(high[2] - points[2], high[1] - points[1])
 
 
-def test_ends_of_some_windows_are_those_of_all() -> None:
+def test_bounds_of_some_windows_equal_those_among_all() -> None:
     panel = flat_panel(walks(3, 400, 5, False))
     windows = rolling_windows(panel, 4, 90, 3)
     forecasts = naive(panel, windows, 4)
@@ -254,14 +254,14 @@ def test_ends_of_some_windows_are_those_of_all() -> None:
     age, domain = ages(panel, windows), domain_of(panel, windows)
     low, high = rolling_ends(calibration, age, domain, forecasts, [80])[80]
     some = np.zeros(len(windows), dtype=bool)
-    some[45::7] = True  # of each series, not the oldest
+    some[45::7] = True  # windows of each series, but not the oldest
     part = age[some], domain[some], forecasts[some], [80]
     found = rolling_ends(calibration, *part, among=np.unique(age))[80]
     np.testing.assert_array_equal(found, (low[some], high[some]))
     assert not np.array_equal(rolling_ends(calibration, *part)[80], found)
 
 
-def test_errors_of_long_ago_count_less_and_then_not_at_all() -> None:
+def test_old_errors_are_dropped_after_six_half_lives() -> None:
     domain = Domain(np.zeros(2, bool), np.ones(2), np.ones(2), np.full(2, -np.inf))
     ages_of = np.array([1, 1 + 100 * FORGOTTEN])
     calibration = Calibration(np.array([[[1.0]], [[2.0]]]), domain, ages_of, 100.0)
@@ -269,13 +269,13 @@ def test_errors_of_long_ago_count_less_and_then_not_at_all() -> None:
     assert len(replace(calibration, age=ages_of + np.array([0, 1])).before(0)) == 1
 
 
-def test_a_truth_that_leaves_the_logs_is_an_infinite_error() -> None:
+def test_a_non_positive_value_after_positive_ones_is_an_infinite_error() -> None:
     panel = flat_panel([np.array([2.0, 3.0, 0.0]), np.array([2.0, 3.0, 4.0])])
     windows = rolling_windows(panel, 1, 1)
     calibration = calibrate(panel, windows, naive(panel, windows, 1))
     assert calibration.errors[0, 0, 0] == np.inf
     np.testing.assert_allclose(calibration.errors[1, 0, 0], np.log(4 / 3))
-    without_logs = calibrate(panel, windows, np.array([[0.0], [-1.0]]))  # nor has the forecast one
+    without_logs = calibrate(panel, windows, np.array([[0.0], [-1.0]]))  # forecasts without a log
     assert (without_logs.errors == np.inf).all()
 
 
@@ -287,7 +287,7 @@ def test_steps_without_a_score_have_no_interval() -> None:
     assert np.isnan([low[0, 1], high[0, 1]]).all()
 
 
-def test_until_is_the_panel_as_it_was() -> None:
+def test_until_returns_the_panel_as_it_was() -> None:
     panel: Panel = flat_panel([np.arange(5.0), np.arange(3.0), np.arange(4.0)])
     found = panel.until(np.array([2, 0, 4]))
     assert found.ids.tolist() == ["s00000", "s00002"]

@@ -1,4 +1,4 @@
-"""Covariates as the engine takes them, by hand and against plain loops."""
+"""The encoding of covariates for the engine, compared with results by hand and plain loops."""
 
 from dataclasses import replace
 from typing import Any
@@ -24,7 +24,7 @@ NAN = float("nan")
 
 
 def panel_of(columns: dict[str, Any], lengths: tuple[int, ...] = (6,), ahead: int = 2) -> Panel:
-    """A panel whose covariates have these values, by "role name"."""
+    """Returns a panel with these covariates: names begin with the role, and values are given."""
     covariates = [Covariate(name, name.split()[0]) for name in columns]
     values = np.array(list(columns.values()), dtype=float).T
     panel = flat_panel([np.arange(1.0, length + 1) for length in lengths])
@@ -33,7 +33,7 @@ def panel_of(columns: dict[str, Any], lengths: tuple[int, ...] = (6,), ahead: in
 
 
 def with_categories(panel: Panel, count: int) -> Panel:
-    """The first covariate is a category of so many values."""
+    """Returns the panel with its first covariate as a category with `count` values."""
     found = panel.covariates
     assert found is not None
     names = tuple(f"c{k:03d}" for k in range(count))
@@ -41,7 +41,7 @@ def with_categories(panel: Panel, count: int) -> Panel:
     return replace(panel, covariates=replace(found, columns=(first, *found.columns[1:])))
 
 
-def test_numbers_are_counted_from_the_median_of_what_is_known() -> None:
+def test_numbers_are_scaled_by_the_known_rows() -> None:
     panel = panel_of({"futr price": [1, 2, 3, 4, 5, 6, 1e6, NAN]})
     encoding = learn(panel, 1, aligned=False, compressed=False)
     # The median is 3.5 and the median distance from it 1.5.
@@ -50,7 +50,7 @@ def test_numbers_are_counted_from_the_median_of_what_is_known() -> None:
     np.testing.assert_allclose(encoding.table(panel)[:, 0], expected, rtol=1e-6)
 
 
-def test_each_series_has_its_own_unit_and_new_ones_that_of_all() -> None:
+def test_new_series_have_the_scale_of_all_series() -> None:
     prices = [1.0, 2, 3, 4, 5, 6, 0, 0, 100, 200, 300, 400, 500, 600, 0, 0]
     panel = panel_of({"futr price": prices}, (6, 6))
     encoding = learn(panel, 1, aligned=False, compressed=False)
@@ -62,14 +62,14 @@ def test_each_series_has_its_own_unit_and_new_ones_that_of_all() -> None:
     np.testing.assert_allclose(table[8], np.arcsinh((100 - 53) / encoding.scale[2, 0]), rtol=1e-6)
 
 
-def test_flags_stay_and_a_constant_is_nothing() -> None:
+def test_two_values_become_0_and_1_and_a_constant_0() -> None:
     panel = panel_of({"futr promo": [3, 7, 3, 3, 7, 3, 7, 3], "futr same": [5.0] * 8})
     table = learn(panel, 1, aligned=False, compressed=False).table(panel)
     assert table[:, 0].tolist() == [0, 1, 0, 0, 1, 0, 1, 0]
     assert table[:, 1].tolist() == [0] * 8
 
 
-def test_a_missing_value_is_the_last_one_of_its_series_and_marked() -> None:
+def test_a_missing_value_is_the_last_one_of_its_series_and_is_marked() -> None:
     values = [NAN, 1, NAN, 0, NAN, 0, 1, NAN, NAN, NAN, 0, 1, NAN, 0, NAN, NAN]
     panel = panel_of({"hist seen": values}, (6, 6))
     encoding = learn(panel, 1, aligned=False, compressed=False)
@@ -79,7 +79,7 @@ def test_a_missing_value_is_the_last_one_of_its_series_and_marked() -> None:
     assert table[:, 1].tolist() == np.isnan(values).astype(float).tolist()
 
 
-def test_carried_against_a_loop() -> None:
+def test_carried_equals_a_loop() -> None:
     rng = np.random.default_rng(0)
     for _ in range(50):
         lengths = rng.integers(1, 9, size=4)
@@ -112,12 +112,12 @@ def test_only_the_most_frequent_of_many_categories_are_kept() -> None:
     assert 39 in column.kept
 
 
-def test_aligned_columns_know_how_long_they_stay() -> None:
+def test_learn_finds_how_long_aligned_columns_keep_a_value() -> None:
     rng = np.random.default_rng(0)
     hour, day = np.tile(np.arange(4.0), 12), np.repeat(rng.normal(size=12), 4)
     panel = panel_of({"futr a": rng.normal(size=48), "futr day": day, "futr hour": hour}, (46,))
     encoding = learn(panel, 4, aligned=True, compressed=False)
-    # 46 values end within a day of the first column's count: nothing is daily from there.
+    # 46 rows are no whole days of 4: counted from the end, "day" changes within a season.
     assert [one.every for one in encoding.columns] == [1, 1, 0]
     aligned = panel_of(
         {"futr a": rng.normal(size=48), "futr day": day, "futr hour": hour}, (44,), 4
@@ -131,7 +131,7 @@ def test_aligned_columns_know_how_long_they_stay() -> None:
     ]  # fmt: skip
 
 
-def test_blocks_of_forecasts_from_any_row() -> None:
+def test_blocks_of_forecasts_that_begin_at_any_row() -> None:
     columns = [Encoded("futr"), Encoded("hist", marked=True), Encoded("stat", kept=(0, 1, 2))]
     columns += [Encoded("calendar", kept=(0, 1)), Encoded("calendar", flag=True)]
     assert blocks_of(columns, 5, 7, False, 20, 0) == [
@@ -144,7 +144,7 @@ def test_blocks_of_forecasts_from_any_row() -> None:
 
 
 @pytest.mark.parametrize("unit", [Frequency(Unit.NUMBER, 1), Frequency(Unit.MICROSECOND, 900)])
-def test_the_week_is_counted_on_one_calendar(unit: Frequency) -> None:
+def test_the_day_of_the_week_is_the_same_for_shorter_series(unit: Frequency) -> None:
     panel = panel_of({"futr a": np.arange(80.0)}, (72,), 8)
     panel = replace(panel, season=4, frequency=unit, last=panel.last * unit.step)
     encoding = learn(panel, 4, aligned=True, compressed=False)
@@ -159,7 +159,7 @@ def test_the_week_is_counted_on_one_calendar(unit: Frequency) -> None:
 
 
 @pytest.mark.parametrize("compressed", [False, True])
-def test_values_are_brought_closer_and_restored(compressed: bool) -> None:
+def test_values_are_compressed_and_restored(compressed: bool) -> None:
     panel = flat_panel([np.array([-1.0, 2, 30, -400, 5]), np.arange(9.0)])
     encoding = learn(panel, 1, aligned=False, compressed=compressed)
     owner = np.array([0, 1, 1])

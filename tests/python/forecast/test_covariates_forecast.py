@@ -1,4 +1,4 @@
-"""Forecasts with covariates: what they see, what they must not, files, checkpoints, settings."""
+"""Forecasts with covariates: what they may depend on, and files, checkpoints and settings."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -26,13 +26,13 @@ def fitted(table: pd.DataFrame, **options: Any) -> Forecaster:
 
 
 def split(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The rows up to a day, and the covariates of those after it."""
+    """Returns the rows before the last H days, and the known covariates of these days."""
     later = table.ds > table.ds.max() - pd.Timedelta(days=H)
     return table[~later], table[later].drop(columns=["y", "visits", "region"])
 
 
 def whole(rng: np.random.Generator) -> pd.DataFrame:
-    """Shops without missing rows at the end."""
+    """Returns `shops` without missing rows in the last 12 days."""
     table = shops(rng)
     days = pd.date_range("2024-01-01", periods=120)
     index = pd.MultiIndex.from_product([table.unique_id.unique(), days[-12:]])
@@ -50,7 +50,9 @@ def forecasts(table: pd.DataFrame, refit: bool, **options: Any) -> pd.DataFrame:
 
 @pytest.mark.parametrize("refit", [False, True])
 @pytest.mark.parametrize("seed", range(3))
-def test_nothing_later_but_what_is_known_ahead_changes_a_forecast(seed: int, refit: bool) -> None:
+def test_of_later_rows_only_covariates_known_ahead_change_a_forecast(
+    seed: int, refit: bool
+) -> None:
     rng = np.random.default_rng(seed)
     table = whole(rng)
     before = forecasts(table, refit, calendar=seed == 0)
@@ -61,7 +63,7 @@ def test_nothing_later_but_what_is_known_ahead_changes_a_forecast(seed: int, ref
             y=table.y.where(~later, rng.choice([-1e6, 0, 3], len(table))),
             visits=table.visits.where(~later, rng.choice([-1e9, 0, np.nan], len(table))),
         )
-        # What is known ahead lies within the horizon.
+        # Covariates known ahead count only within the horizon.
         beyond = table.ds > cutoff + pd.Timedelta(days=H)
         other.loc[beyond, "price"] = rng.choice([-1e9, 0, 3], beyond.sum())
         other.loc[beyond, "weather"] = rng.choice(["hail", "sun"], beyond.sum())
@@ -70,7 +72,7 @@ def test_nothing_later_but_what_is_known_ahead_changes_a_forecast(seed: int, ref
         pd.testing.assert_frame_equal(after.loc[known.index], known, check_exact=True)
 
 
-def test_aligned_forecasts_see_nothing_later() -> None:
+def test_later_values_do_not_change_aligned_forecasts() -> None:
     table = hours(np.random.default_rng(0))
     before, after = (
         Forecaster(24, **HOURLY).cross_validation(one, 3, step_size=24)
@@ -82,7 +84,7 @@ def test_aligned_forecasts_see_nothing_later() -> None:
 
 
 @pytest.mark.parametrize("place", range(4))
-def test_each_covariate_reaches_the_forecast(place: int) -> None:
+def test_each_covariate_changes_the_forecast(place: int) -> None:
     forecaster = Forecaster(H, steps=3, **LISTS)
     panel = forecaster.panel(whole(np.random.default_rng(0)))
     chosen = forecaster._choose("", panel)[0]
@@ -98,7 +100,7 @@ def test_each_covariate_reaches_the_forecast(place: int) -> None:
     assert (usual != changed).all()
 
 
-def test_what_drives_the_series_is_learned() -> None:
+def test_a_covariate_that_drives_the_series_lowers_the_error() -> None:
     table = hours(np.random.default_rng(0), days=150)
     errors = {}
     for lists in ([], ["load"]):
@@ -108,7 +110,7 @@ def test_what_drives_the_series_is_learned() -> None:
     assert errors[1] < 0.5 * errors[0]
 
 
-def test_the_same_rows_from_data_and_from_a_table() -> None:
+def test_future_covariates_may_be_in_data_or_in_x_df() -> None:
     table = whole(np.random.default_rng(1))
     known, future = split(table)
     forecaster = fitted(known)
@@ -121,7 +123,7 @@ def test_the_same_rows_from_data_and_from_a_table() -> None:
     pd.testing.assert_frame_equal(together, expected, check_exact=True)
 
 
-def test_fewer_steps_need_fewer_rows() -> None:
+def test_fewer_steps_need_fewer_rows_of_x_df() -> None:
     known, future = split(whole(np.random.default_rng(1)))
     forecaster = fitted(known)
     first = future[future.ds <= known.ds.max() + pd.Timedelta(days=2)]
@@ -132,7 +134,7 @@ def test_fewer_steps_need_fewer_rows() -> None:
         forecaster.predict()
 
 
-def test_categories_that_fit_has_not_seen() -> None:
+def test_categories_that_fit_has_not_seen_are_forecast() -> None:
     known, future = split(whole(np.random.default_rng(1)))
     forecaster = fitted(known)
     found = forecaster.predict(X_df=future.assign(weather="hail"))
@@ -140,7 +142,7 @@ def test_categories_that_fit_has_not_seen() -> None:
 
 
 @pytest.mark.parametrize("table", ["shops", "hours"])
-def test_files_keep_all_of_it(table: str, tmp_path: Path) -> None:
+def test_a_saved_forecaster_with_covariates_predicts_the_same(table: str, tmp_path: Path) -> None:
     rng = np.random.default_rng(2)
     if table == "shops":
         known, future = split(whole(rng))
@@ -160,7 +162,7 @@ def test_files_keep_all_of_it(table: str, tmp_path: Path) -> None:
         pd.testing.assert_frame_equal(found, expected, check_exact=True)
 
 
-def test_a_training_goes_on_with_the_same_bits(tmp_path: Path) -> None:
+def test_a_stopped_training_with_covariates_continues_to_the_bit(tmp_path: Path) -> None:
     table = hours(np.random.default_rng(3))
     known, future = table[:-24], table[-24:]
     options = HOURLY | {"steps": 30}
@@ -192,7 +194,7 @@ def test_settings_say_what_was_chosen() -> None:
     assert stride(Forecaster(12, **HOURLY).fit(table).settings) == 1
 
 
-def test_one_short_series_learns_from_what_is_known() -> None:
+def test_one_short_series_learns_from_a_covariate() -> None:
     rng, rows = np.random.default_rng(0), 120
     price = rng.choice([3.0, 3.5, 4.0], rows)
     sales = 80 * np.exp(-0.5 * (price - 3) + 0.05 * rng.normal(size=rows))
@@ -209,7 +211,7 @@ def test_one_short_series_learns_from_what_is_known() -> None:
     assert wrong < 0.7 * usual
 
 
-def test_naive2_is_kept_where_no_network_is_better() -> None:
+def test_naive2_is_used_if_no_network_is_better() -> None:
     rng, rows = np.random.default_rng(0), 60
     days = pd.date_range("2024-01-01", periods=rows, freq="D")
     walk = 100 + rng.normal(size=rows).cumsum()
@@ -232,7 +234,7 @@ def test_noise_is_left_out() -> None:
     assert "covariates do not help" in str(forecaster.settings["left_out"])
 
 
-def test_noise_beside_what_helps_is_left_out() -> None:
+def test_noise_beside_a_useful_covariate_is_left_out() -> None:
     rng = np.random.default_rng(0)
     table = hours(rng, days=150).assign(noise=lambda t: rng.normal(size=len(t)))
     options: dict[str, Any] = {"futr_exog_list": ["load", "noise"], "steps": 300}
@@ -252,7 +254,7 @@ def test_the_calendar_is_used_if_it_helps(driven: bool) -> None:
     assert bool(settings["left_out"].value) == (not driven)
 
 
-def test_an_unused_column_is_named_with_the_words_to_use_it() -> None:
+def test_a_note_names_an_unused_column_and_its_option() -> None:
     forecaster = Forecaster(H, steps=2, futr_exog_list=["price"]).fit(
         whole(np.random.default_rng(0))
     )
@@ -268,7 +270,7 @@ def test_quantiles_stay_in_order() -> None:
     assert (found.memattn <= found["memattn-hi-80"]).all()
 
 
-def test_static_columns_of_a_table_of_their_own() -> None:
+def test_static_columns_may_be_in_a_table_of_their_own() -> None:
     known, future = split(whole(np.random.default_rng(1)))
     regions = known.groupby("unique_id", as_index=False).region.first()
     forecaster = Forecaster(H, steps=3, **LISTS)
@@ -285,20 +287,20 @@ def test_weather_names_are_categories() -> None:
     assert panel.covariates.columns[1].categories == tuple(KINDS)
 
 
-def test_forecasts_that_begin_at_one_hour_say_so() -> None:
+def test_series_that_end_at_another_hour_are_refused() -> None:
     table = hours(np.random.default_rng(0))
     forecaster = Forecaster(24, **HOURLY).fit(table[:-24])
     assert forecaster.settings["origin_phase"].value == 0
     with pytest.raises(ValueError, match='series "h" ends at another phase of the season of 24'):
         forecaster.predict(table[:-27], X_df=table[-27:])
-    # Series that end at different hours begin at any.
+    # If series end at different hours, forecasts may begin at any hour.
     other = table[:-5].assign(unique_id="other")
     both = Forecaster(24, **HOURLY).fit(pd.concat([table, other]))
     assert stride(both.settings) == 1
 
 
-def test_a_hole_before_a_cutoff_moves_no_forecast_to_another_hour() -> None:
-    """Training and forecasts begin at midnight although the last hours of a day are missing."""
+def test_missing_rows_before_a_cutoff_move_no_forecast_to_another_hour() -> None:
+    """Training windows and forecasts begin at midnight even if a day's last hours are missing."""
     table = hours(np.random.default_rng(0), days=150)
     holed = table[(table.ds.dt.hour < 21) | (table.ds != table.ds.max()) & (table.index % 100 > 7)]
     holed = pd.concat([holed, table[-24:]]).drop_duplicates("ds").sort_values("ds")
@@ -311,7 +313,7 @@ def test_a_hole_before_a_cutoff_moves_no_forecast_to_another_hour() -> None:
     assert errors[1] < 1.3 * errors[0]
 
 
-def test_fitted_values_of_forecasts_that_begin_at_one_hour() -> None:
+def test_fitted_values_of_aligned_forecasts_cover_whole_days() -> None:
     table = hours(np.random.default_rng(0), days=80)
     found = Forecaster(24, **HOURLY).fit(table).fitted()
     assert found.ds.is_unique
@@ -320,8 +322,8 @@ def test_fitted_values_of_forecasts_that_begin_at_one_hour() -> None:
 
 
 @pytest.mark.parametrize("loss", [None, "quantile"])
-def test_intervals_of_forecasts_a_day_apart_hold_what_they_say(loss: str | None) -> None:
-    """Windows that do not overlap say all that they can: no interval is wider for their sake."""
+def test_intervals_of_forecasts_a_day_apart_have_their_coverage(loss: str | None) -> None:
+    """Windows that do not overlap each count fully, so they make no interval wider."""
     table = hours(np.random.default_rng(0), days=300)
     options: dict[str, Any] = {"level": [80]} if loss else {}
     forecaster = Forecaster(24, futr_exog_list=["load"], steps=300, loss=loss, **options)
@@ -331,7 +333,7 @@ def test_intervals_of_forecasts_a_day_apart_hold_what_they_say(loss: str | None)
     assert 72 < share < 88
 
 
-def test_a_calibration_is_the_same_after_a_file(tmp_path: Path) -> None:
+def test_a_saved_calibration_keeps_its_half_life(tmp_path: Path) -> None:
     table = hours(np.random.default_rng(0))
     forecaster = Forecaster(24, **HOURLY).fit(table)
     forecaster.save(tmp_path / "model")

@@ -1,4 +1,4 @@
-"""Folders of CSV files, read in passes: the bits of one file, however the rows are cut."""
+"""Folders of CSV files, read in passes: the result equals that of one file, to the bit."""
 
 import gzip
 import io
@@ -35,7 +35,7 @@ from .folders import write as write_parquet
 
 @pytest.fixture(autouse=True)
 def small_passes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A few rows count as many, in blocks of a few lines."""
+    """Lowers the limits, so that small tables count as large and blocks have a few lines."""
     make_small(monkeypatch)
     monkeypatch.setattr(csv_blocks, "BLOCK_BYTES", 700)
     monkeypatch.setattr(csv_blocks, "ROWS", 13)
@@ -53,14 +53,14 @@ def quoted(rows: pd.DataFrame) -> bytes:
 
 
 def odd(rows: pd.DataFrame) -> bytes:
-    """With CRLF, a byte order mark, spaces around cells, blank lines and empty rows at the end."""
+    """Uses CRLF, a byte order mark, spaces around cells, blank lines and empty rows at the end."""
     text = plain(rows, lineterminator="\r\n").decode().replace(",", " , ")
     lines = text.split("\r\n")
     return b"\xef\xbb\xbf" + "\r\n".join([*lines[:4], "", *lines[4:], ",,", ",,", ""]).encode()
 
 
 def quoted_lines(rows: pd.DataFrame) -> bytes:
-    """A column whose cells have quotes, delimiters and the ends of lines, after some without."""
+    """Adds a column whose later cells have quotes, delimiters and line breaks."""
     notes = ["plain"] * (len(rows) // 2) + ['5" wide', "a, b", "two\nlines"] * len(rows)
     return plain(rows.assign(note=notes[: len(rows)]))
 
@@ -84,7 +84,7 @@ def write(
     for k, part in enumerate(parts):
         content = text(part)
         name = f"part-{k:02d}.csv" + (".gz" if packed else "")
-        # Two members of gzip, as `cat a.gz b.gz` makes them.
+        # Write two gzip members, as `cat a.gz b.gz` does.
         some = [gzip.compress(content[:99]), gzip.compress(content[99:])]
         (folder / name).write_bytes(b"".join(some) if packed else content)
     return folder
@@ -103,14 +103,14 @@ def written(fitted: Forecaster, data: Any, path: Path, **options: Any) -> pd.Dat
 
 
 def at_once(fitted: Forecaster, data: Any, **options: Any) -> pd.DataFrame:
-    """What `predict` forecasts, as a file holds it."""
+    """Returns the forecasts of `predict` as a file holds them."""
     found = fitted.forecasts(data, **options)
     text = forecast_frame(found.panel, found.values, found.intervals, kind="small").to_csv()
     return pd.read_csv(io.StringIO(text), dtype={"unique_id": str, "ds": str})
 
 
 def check(tmp_path: Path, parts: list[pd.DataFrame], text: Text = plain, **options: Any) -> None:
-    """A folder in passes and at once against one file, and what they write."""
+    """Asserts that fits and forecasts of a folder, in passes and at once, equal those of a file."""
     level = [80, 95]
     file, folder = one_file(tmp_path / "one.csv", parts, text), tmp_path / "in"
     if not folder.exists():
@@ -126,20 +126,22 @@ def check(tmp_path: Path, parts: list[pd.DataFrame], text: Text = plain, **optio
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("packed", [False, True])
-def test_passes_have_the_bits_of_one_file(layout: str, packed: bool, tmp_path: Path) -> None:
+def test_a_fit_in_passes_equals_a_fit_of_one_file(
+    layout: str, packed: bool, tmp_path: Path
+) -> None:
     parts = LAYOUTS[layout](table(), 5)
     write(tmp_path / "in", parts, packed=packed)
     check(tmp_path, parts)
 
 
 @pytest.mark.parametrize("kind", TEXTS)
-def test_files_are_read_as_one_is_however_they_are_written(kind: str, tmp_path: Path) -> None:
+def test_files_in_any_dialect_equal_one_file(kind: str, tmp_path: Path) -> None:
     check(tmp_path, cut(table(), 3), TEXTS[kind])
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_random_tables_are_one_however_they_are_cut(seed: int, tmp_path: Path) -> None:
-    """As one CSV file, as many, as Parquet: sorted or not, cut anywhere, written in any way."""
+def test_random_tables_do_not_depend_on_how_they_are_cut(seed: int, tmp_path: Path) -> None:
+    """Compares one CSV file, many, and Parquet: sorted or not, cut anywhere, in any CSV dialect."""
     rng = np.random.default_rng(seed)
     rows = table(count=int(rng.integers(5, 40)), rows=int(rng.integers(20, 60)), seed=seed)
     names = rng.permutation([f"{k:03d}" for k in range(20)] + [f"a {k}" for k in range(20)])
@@ -194,11 +196,11 @@ def in_form(kind: str) -> Callable[[int], str]:
     ["years", "YYYYMM", "counts", "seconds", "quarters", "months", "day first", "zone",
      "two offsets", "days of two offsets", "two styles"],
 )  # fmt: skip
-def test_times_are_read_as_those_of_all_rows(kind: str, tmp_path: Path) -> None:
+def test_the_form_of_times_is_that_of_all_rows(kind: str, tmp_path: Path) -> None:
     form = in_form(kind)
     rows = table(count=20, rows=40)
     rows = rows.assign(ds=rows.groupby("unique_id").cumcount())
-    # Late ones say another thing than early ones, and only some series have them.
+    # The late times of some series decide how all times are read.
     rows["ds"] += 20 * (rows.unique_id.str[-1:].astype(int) % 2)
     layout = by_time if kind in ("years", "two styles") else by_series
     parts = [part.assign(ds=part.ds.map(form)) for part in layout(rows, 4)]
@@ -207,14 +209,14 @@ def test_times_are_read_as_those_of_all_rows(kind: str, tmp_path: Path) -> None:
 
 
 def untrained(rows: pd.DataFrame) -> str:
-    """The series that is the last to get into a sample, so that no training sees it."""
+    """Returns the id of a series that is not in the training sample."""
     ids = sorted(rows.unique_id.unique())
     name = ids[int(np.argmax(hashes_of(ids, 0)))]
     assert forecaster().fit(rows).settings["sample"].value < len(ids)
     return str(name)
 
 
-def test_whole_numbers_count_if_those_of_one_series_do(tmp_path: Path) -> None:
+def test_whole_numbers_are_steps_if_one_series_needs_it(tmp_path: Path) -> None:
     rows = table()
     rows = rows.assign(ds=1950 + rows.groupby("unique_id").cumcount())
     rows.loc[rows.unique_id == untrained(rows), "ds"] -= 1949
@@ -224,7 +226,7 @@ def test_whole_numbers_count_if_those_of_one_series_do(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("other", ["2020-01-{:02d}T00:00:00+01:00", "2020-01-{:02d} 00:00:00"])
-def test_one_series_says_how_times_of_all_are_written(other: str, tmp_path: Path) -> None:
+def test_one_series_may_decide_the_form_of_all_times(other: str, tmp_path: Path) -> None:
     rows = table(rows=20).assign(ds=lambda one: one.groupby("unique_id").cumcount() + 1)
     name = untrained(rows)
     own = "2020-01-{:02d}T00:00:00+00:00" if "T" in other else "2020-01-{:02d}"
@@ -233,7 +235,7 @@ def test_one_series_says_how_times_of_all_are_written(other: str, tmp_path: Path
     check(tmp_path, by_series(rows, 4))
 
 
-def test_a_covariate_is_categories_though_the_sample_has_numbers(tmp_path: Path) -> None:
+def test_a_covariate_is_a_category_even_if_the_sample_has_only_numbers(tmp_path: Path) -> None:
     rows = table()
     ids = np.array(sorted(rows.unique_id.unique()))
     first = ids[np.argsort(hashes_of(ids, 0))[:18]]
@@ -244,7 +246,7 @@ def test_a_covariate_is_categories_though_the_sample_has_numbers(tmp_path: Path)
 
 
 @pytest.mark.parametrize("sep", [",", ";"])
-def test_groups_of_digits_are_read_as_all_rows_say(sep: str, tmp_path: Path) -> None:
+def test_digit_groups_are_read_by_all_rows(sep: str, tmp_path: Path) -> None:
     """Only one row of the last file shows that 1,234 is more than a thousand."""
     rows = table(count=20)
     numbers = (100 * rows.y).round()
@@ -255,7 +257,7 @@ def test_groups_of_digits_are_read_as_all_rows_say(sep: str, tmp_path: Path) -> 
     assert_same_fit(forecaster().fit(tmp_path / "in", memory="2GiB"), one)
 
 
-def test_commas_have_one_meaning_in_all_files(tmp_path: Path) -> None:
+def test_a_decimal_comma_in_one_file_counts_for_all_files(tmp_path: Path) -> None:
     """The first file has whole numbers alone, the last one shows decimal commas."""
     rows = table(count=20)
     rows["y"] = [f"{one:.3f}".replace(".", ",") if k > 600 else f"{one:.0f}"
@@ -267,14 +269,14 @@ def test_commas_have_one_meaning_in_all_files(tmp_path: Path) -> None:
 def test_covariates_are_numbers_or_categories_in_all_files(layout: str, tmp_path: Path) -> None:
     rows = shops(np.random.default_rng(3), days=70, count=6)
     rows["promo"] = np.where(rows.ds.dt.day == 3, "True", "false")
-    # Most cells of some series are numbers, but not most of all.
+    # Most cells of one series are numbers, but not most cells of all series.
     rows["weather"] = np.where(rows.unique_id == "s4", rows.ds.dt.day % 3, rows.weather)
     lists = LISTS | {"futr_exog_list": [], "hist_exog_list": ["visits", "weather", "promo"]}
     parts = LAYOUTS[layout](rows, 4)
     check(tmp_path, parts, steps=2, **lists)
 
 
-def test_names_of_folders_are_columns(tmp_path: Path) -> None:
+def test_key_value_folder_names_are_columns(tmp_path: Path) -> None:
     rows = table(count=12)
     for name, part in rows.groupby("unique_id"):
         folder = tmp_path / "in" / f"unique_id={name}".replace(" ", "%20")
@@ -291,7 +293,7 @@ def test_very_many_bytes_are_read_in_passes(
     assert len(forecaster().fit(folder)._state("test").panel) == 0
 
 
-def test_packed_bytes_count_as_the_text_in_them(
+def test_gzip_files_count_as_eight_times_their_size(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = write(tmp_path / "in", by_series(table(), 3), packed=True)
@@ -312,7 +314,7 @@ def test_bad_series_are_left_out_and_counted(tmp_path: Path) -> None:
     assert "shop 03" in told.text or "line" in told.text
 
 
-def test_files_are_read_once_for_the_lines_of_bad_rows(
+def test_each_file_is_read_once_to_find_the_lines_of_bad_rows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = table()
@@ -334,7 +336,7 @@ def test_files_are_read_once_for_the_lines_of_bad_rows(
     assert f"and 1 in line {row + 2} of part-00.csv" in told.text
 
 
-def test_training_goes_on_from_files(tmp_path: Path) -> None:
+def test_training_from_an_earlier_fit_reads_files(tmp_path: Path) -> None:
     rows = table()
     folder = write(tmp_path / "in", by_time(rows, 4))
     start = forecaster().fit(rows[rows.ds < "2018-01-01"])
@@ -374,7 +376,9 @@ BAD_LINES: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     [*(("plain", kind) for kind in BAD_LINES),
      *(("quoted", kind) for kind in ("few cells", "a quote", "NUL", "Latin-1"))],
 )  # fmt: skip
-def test_a_bad_line_is_named_by_its_file_and_place(text: str, kind: str, tmp_path: Path) -> None:
+def test_an_error_names_the_file_and_line_of_a_bad_row(
+    text: str, kind: str, tmp_path: Path
+) -> None:
     change, says = BAD_LINES[kind]
     folder = write(tmp_path / "in", by_series(table(), 4), TEXTS[text])
     fitted = forecaster().fit(folder, memory="2GiB")
@@ -411,7 +415,7 @@ BAD_FILES: dict[str, tuple[str, bytes, str]] = {
 
 
 @pytest.mark.parametrize("kind", BAD_FILES)
-def test_broken_files_are_refused_with_their_name(kind: str, tmp_path: Path) -> None:
+def test_an_error_names_the_broken_file(kind: str, tmp_path: Path) -> None:
     name, content, says = BAD_FILES[kind]
     folder = write(tmp_path / "in", by_time(table(), 3))
     fitted = forecaster().fit(folder, memory="2GiB")
@@ -435,7 +439,7 @@ def test_gzip_that_grows_too_much_is_refused(
         forecaster().fit(folder, memory="2GiB")
 
 
-def test_a_file_that_changes_between_passes_leaves_nothing(tmp_path: Path) -> None:
+def test_a_file_that_changes_between_passes_leaves_no_output(tmp_path: Path) -> None:
     folder = write(tmp_path / "in", by_series(table(), 4))
     fitted = forecaster().fit(folder)
 
@@ -448,7 +452,7 @@ def test_a_file_that_changes_between_passes_leaves_nothing(tmp_path: Path) -> No
     assert [one.name for one in tmp_path.iterdir()] == ["in"]
 
 
-def test_horizon_of_the_helpers_is_what_is_written(tmp_path: Path) -> None:
+def test_each_series_has_a_row_for_each_step_ahead(tmp_path: Path) -> None:
     folder = write(tmp_path / "in", by_series(table(), 2))
     fitted = forecaster().fit(folder)
     assert len(written(fitted, folder, tmp_path / "o.csv")) == 40 * H

@@ -1,4 +1,4 @@
-"""The accuracy of windows: by hand, by step, by series, and a coverage that was not seen before."""
+"""The accuracy of windows, by hand, by step and by series, and coverage on held-out windows."""
 
 from dataclasses import replace
 from types import SimpleNamespace
@@ -31,7 +31,7 @@ def two_series() -> Panel:
 
 
 def two_windows() -> Windows:
-    return Windows(np.array([0, 1]), np.array([4, 3]))  # the second knows one value of two
+    return Windows(np.array([0, 1]), np.array([4, 3]))  # the second has one actual value of two
 
 
 def evaluated(**ends: Any) -> Any:
@@ -40,9 +40,10 @@ def evaluated(**ends: Any) -> Any:
     return evaluate(two_series(), two_windows(), forecasts, intervals)
 
 
-def test_errors_by_hand() -> None:
+def test_errors_equal_results_by_hand() -> None:
     model, seasonal, naive = (evaluated().overall(name) for name in METHODS)
-    # Series 0: seasonal differences before are 1 and 1; series 1: one of 0, so by row 10 and 10.
+    # Series 0 has the seasonal differences 1 and 1 before the window. Series 1 has only one of 0,
+    # so that its differences by row count, 10 and 10.
     assert model.mae == pytest.approx((0.5 + 10) / 2)
     assert model.mase == pytest.approx((0.5 / 1 + 10 / 10) / 2)
     assert model.rmsse == pytest.approx((np.sqrt(0.5) + 1) / 2)
@@ -52,7 +53,7 @@ def test_errors_by_hand() -> None:
     assert model.unscaled == 0
 
 
-def test_errors_by_step_and_by_series() -> None:
+def test_errors_by_step_and_by_series_equal_results_by_hand() -> None:
     result = evaluated()
     steps = result.by_step(MODEL)
     np.testing.assert_allclose(steps.mae, [(1 + 10) / 2, 0])
@@ -63,7 +64,7 @@ def test_errors_by_step_and_by_series() -> None:
     np.testing.assert_array_equal(np.isnan(once.by_series(MODEL).mae), [True, False])
 
 
-def test_the_steps_are_the_whole() -> None:
+def test_means_by_step_and_by_series_average_to_the_overall_error() -> None:
     rng = np.random.default_rng(0)
     panel = flat_panel([rng.normal(size=30) for _ in range(5)], season=4)
     windows = rolling_windows(panel, 6, 4)
@@ -75,7 +76,7 @@ def test_the_steps_are_the_whole() -> None:
             assert np.mean(getattr(result.by_series(name), measure)) == pytest.approx(overall)
 
 
-def test_zeros_and_constants_are_defined() -> None:
+def test_measures_of_zeros_and_constants_are_defined() -> None:
     panel = flat_panel([np.zeros(6), np.full(6, 4.0)])
     windows = Windows(np.array([0, 1]), np.array([4, 4]))
     result = evaluate(panel, windows, np.array([[0.0, 0.0], [4.0, 5.0]]))
@@ -87,7 +88,7 @@ def test_zeros_and_constants_are_defined() -> None:
     assert only.overall(MODEL).mase is None
 
 
-def test_coverage_of_known_truths_with_an_interval() -> None:
+def test_coverage_counts_actual_values_with_an_interval() -> None:
     result = evaluated()
     assert result.coverage(80.0) == pytest.approx(100 * 2 / 3)
     assert result.coverage_by_step(80.0) == [50, 100]
@@ -124,36 +125,36 @@ def walks(series: int, length: int) -> Panel:
     return flat_panel([rng.normal(size=length).cumsum() for _ in range(series)])
 
 
-def test_late_windows_are_measured_by_early_ones() -> None:
-    """Of 60 windows of 5 steps, 28 are early, 28 late, and 4 share values with both."""
+def test_late_windows_are_calibrated_on_early_ones() -> None:
+    """Of 60 windows of 5 steps, 28 are early, 28 are late, and 4 share values with both."""
     panel = walks(1, 200)
     windows = rolling_windows(panel, 5, 60)
     forecasts = windows.truth(panel, 5) + 1
     late = windows.ends >= windows.ends[0] + 32
-    forecasts[late] += 1  # twice as wrong: nothing of them can be inside
+    forecasts[late] += 1  # twice as wrong: no actual value is inside
     fitted = held_out(panel, 5, 60, forecasts)
     result = evaluate_held_out(fitted, [80.0])
     assert result.calibrated_on == "earlier windows of the series"
     assert result.covered_windows(80.0) == 28
     np.testing.assert_array_equal(~np.isnan(result.intervals[80.0][0][:, 0]), late)
-    forecasts[~late & (windows.ends > windows.ends[0] + 27)] += 1e9  # between: counts nowhere
+    forecasts[~late & (windows.ends > windows.ends[0] + 27)] += 1e9  # in between: not used
     forecasts[late] -= 1
     assert evaluate_held_out(fitted, [80.0]).coverage(80.0) > 0
 
 
-def test_series_are_measured_by_others() -> None:
+def test_series_are_calibrated_on_other_series() -> None:
     panel = walks(40, 30)
     windows = rolling_windows(panel, 5, 1)
     forecasts = windows.truth(panel, 5) + 1
     result = evaluate_held_out(held_out(panel, 5, 1, forecasts), [80.0])
     assert result.calibrated_on == "windows of other series"
     assert result.covered_windows(80.0) == 40
-    forecasts[::2] += 1e6  # those are never inside, the others always
+    forecasts[::2] += 1e6  # never inside; the others always are
     assert evaluate_held_out(held_out(panel, 5, 1, forecasts), [80.0]).coverage(80.0) == 50
 
 
-def test_a_model_without_logs_is_measured_without() -> None:
-    """It may forecast what has no logarithm, and be as wrong as the numbers say."""
+def test_a_model_without_logs_is_calibrated_without_logs() -> None:
+    """Such a model may forecast negative values, whose errors are then finite."""
     rng = np.random.default_rng(4)
     panel = flat_panel([5 + rng.random(30) for _ in range(40)])
     forecasts = -rolling_windows(panel, 5, 1).truth(panel, 5)
@@ -161,18 +162,18 @@ def test_a_model_without_logs_is_measured_without() -> None:
         result = evaluate_held_out(held_out(panel, 5, 1, forecasts, logs), [80.0])
         low, high = result.intervals[80.0]
         assert np.isfinite(high).all() != logs
-        # No value was negative, so that none is expected below the forecast.
+        # No value was negative, so bounds do not fall below 0 or the forecast.
         assert logs or ((high > forecasts).all() and (low == forecasts).all())
 
 
-def test_too_little_for_a_coverage() -> None:
+def test_too_few_windows_have_no_coverage() -> None:
     panel = walks(3, 60)
     result = evaluate_held_out(held_out(panel, 5, 6, np.ones((18, 5))), [80.0])
     assert (result.calibrated_on, result.coverage(80.0)) == ("", None)
     assert result.overall(MODEL).mae > 0
 
 
-def test_a_fit_measured() -> None:
+def test_the_held_out_windows_of_a_fit_are_evaluated() -> None:
     rng = np.random.default_rng(1)
     days = pd.date_range("2024-01-01", periods=120)
     frames = [
@@ -193,7 +194,7 @@ def perfect(panel: Panel, horizon: int, windows: Windows, error: float = 0.0) ->
     return evaluate(panel, windows, windows.truth(panel, horizon) + error)
 
 
-def test_windows_that_share_no_value() -> None:
+def test_separate_windows_counts_windows_that_share_no_value() -> None:
     panel = walks(2, 30)
     assert separate_windows(perfect(panel, 5, rolling_windows(panel, 5, 1))) == 2
     assert separate_windows(perfect(panel, 5, rolling_windows(panel, 5, 5))) == 2
@@ -201,7 +202,7 @@ def test_windows_that_share_no_value() -> None:
     assert separate_windows(perfect(panel, 5, rolling_windows(panel, 5, 3, step_size=5))) == 6
 
 
-def test_warnings() -> None:
+def test_warnings_name_weak_accuracy_and_weak_evidence() -> None:
     panel = walks(20, 30)
     windows = rolling_windows(panel, 5, 1)
     assert warnings_of(perfect(panel, 5, windows)) == []
@@ -221,7 +222,7 @@ def test_warnings() -> None:
 
 
 @pytest.mark.parametrize(("level", "share", "warned"), [(80, 75, 0), (80, 74, 1), (95, 91, 1)])
-def test_intervals_that_are_too_narrow_are_named(level: int, share: int, warned: int) -> None:
+def test_a_warning_names_intervals_that_are_too_narrow(level: int, share: int, warned: int) -> None:
     panel = walks(100, 30)
     windows = rolling_windows(panel, 5, 1)
     truth = windows.truth(panel, 5)

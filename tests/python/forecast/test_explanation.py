@@ -1,4 +1,4 @@
-"""What forecasts rest on: a series driven by one covariate, beside noise that drives nothing."""
+"""Explanations of forecasts of series that depend on some covariates and not on others."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,9 +17,9 @@ SLOPE, ROWS, HORIZON = -5.0, 220, 4
 
 
 def shops(rows: int = ROWS) -> pd.DataFrame:
-    """Two shops whose sales follow the price of the day and yesterday's weather, and nothing else.
+    """Returns two shops whose sales depend on the price, an offer and yesterday's weather.
 
-    A promotion adds 20 %, and a number of noise is known, too.
+    An offer adds 6 or 12. The covariate "noise" has no effect.
     """
     rng = np.random.default_rng(0)
     parts = []
@@ -43,7 +43,7 @@ def fitted(frame: Any, **options: Any) -> Forecaster:
 
 @pytest.fixture(scope="module", autouse=True)
 def every_covariate_is_used() -> Iterator[None]:
-    """Also what validation would leave out, such as noise."""
+    """Keeps covariates that validation would leave out, such as noise."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(layer_choice, "HELPS", 0.0)
         yield
@@ -59,7 +59,7 @@ def explanation(forecaster: Forecaster) -> Explanation:
     return forecaster.explain()
 
 
-def test_what_drives_the_series_stands_first(explanation: Explanation) -> None:
+def test_covariates_that_drive_the_series_are_most_important(explanation: Explanation) -> None:
     found = {one.name: one for one in explanation.importances}
     assert [one.name for one in explanation.importances[:2]] == ["price", "offer"]
     assert found["price"].increase > 10 * found["price"].standard_error > 0
@@ -74,17 +74,19 @@ def test_what_drives_the_series_stands_first(explanation: Explanation) -> None:
     assert sum(one.kind == "lags" for one in explanation.importances) == 2
 
 
-def test_percents_and_units_say_the_same(forecaster: Forecaster, explanation: Explanation) -> None:
+def test_percentages_are_relative_to_the_error_on_held_out_windows(
+    forecaster: Forecaster, explanation: Explanation
+) -> None:
     held_out = forecaster.held_out()
     assert held_out is not None
     assert explanation.windows == len(held_out)
-    # As each window is a series of its own, its forecast is the one that was held out.
+    # Each window is copied to a series of its own, which must not change its forecast.
     assert explanation.mae == pytest.approx(held_out.overall("memattn").mae, rel=1e-9)
     for one in explanation.importances:
         assert one.percent == pytest.approx(100 * one.increase / explanation.mae)
 
 
-def test_windows_of_their_own_are_forecast_as_they_were() -> None:
+def test_copied_windows_have_the_held_out_forecasts() -> None:
     hours, rng = 70 * 24, np.random.default_rng(2)
     frame = pd.DataFrame({"ds": pd.date_range("2024-01-01", periods=hours, freq="h")})
     frame["load"] = rng.normal(size=hours).cumsum()
@@ -98,13 +100,13 @@ def test_windows_of_their_own_are_forecast_as_they_were() -> None:
     assert explanation.mae == pytest.approx(held_out.overall("memattn").mae, rel=1e-12)
 
 
-def test_the_memory_layers_have_a_figure_if_there_are_any(
+def test_the_memory_layers_have_an_importance_if_there_are_any(
     forecaster: Forecaster, explanation: Explanation
 ) -> None:
     (memory,) = [one for one in explanation.importances if one.kind == "memory"]
     assert memory.name == "memory layers"
     assert memory.standard_error > 0
-    # Nothing is exchanged where each window keeps what the layers add to it.
+    # Forecasts are unchanged if each window gets the memory layers' output of itself.
     held_out = forecaster._state("test").held_out
     assert held_out is not None
     assert held_out.model is not None
@@ -118,7 +120,7 @@ def test_the_memory_layers_have_a_figure_if_there_are_any(
     assert not [one for one in linear.explain().importances if one.kind == "memory"]
 
 
-def test_the_day_of_the_week_that_the_program_adds_has_a_figure() -> None:
+def test_the_added_day_of_the_week_has_an_importance() -> None:
     rng, hours = np.random.default_rng(0), 24 * 7 * 30
     days = pd.date_range("2024-01-01", periods=hours, freq="h")
     load = rng.normal(size=hours)
@@ -132,7 +134,7 @@ def test_the_day_of_the_week_that_the_program_adds_has_a_figure() -> None:
     assert cycle.increase > 3 * cycle.standard_error > 0
 
 
-def test_the_curve_of_a_number_has_its_slope(explanation: Explanation) -> None:
+def test_the_curve_of_a_number_has_the_slope_of_its_effect(explanation: Explanation) -> None:
     price, noise, offer = explanation.curves
     assert (price.name, noise.name, offer.name) == ("price", "noise", "offer")
     assert price.forecasts.shape == (10, HORIZON)
@@ -146,7 +148,7 @@ def test_the_curve_of_a_number_has_its_slope(explanation: Explanation) -> None:
     assert rise - rise[0] == pytest.approx([0, 6, 12], abs=2)
 
 
-def test_standard_errors_shrink_with_windows() -> None:
+def test_standard_errors_shrink_with_more_windows() -> None:
     one = Forecaster(HORIZON, season=1, futr_exog_list=["price"], steps=200, loss="mae")
     few, many = (one.fit(shops(), val_size=rows).explain() for rows in (16, 100))
     assert few.separate < many.separate
@@ -157,7 +159,7 @@ def test_standard_errors_shrink_with_windows() -> None:
     assert errors[1] < 0.7 * errors[0]
 
 
-def test_tables_are_of_the_callers_kind(explanation: Explanation, tmp_path: Path) -> None:
+def test_tables_are_of_the_callers_library(explanation: Explanation, tmp_path: Path) -> None:
     table = explanation.to_frame()
     assert isinstance(table, pd.DataFrame)
     assert list(table.columns) == [
@@ -198,7 +200,7 @@ def test_a_season_ago_is_a_block_of_its_own() -> None:
     assert {one.name for one in others} == {"8 to 21 rows ago", "memory layers"}
 
 
-def test_what_all_windows_have_alike_is_worth_exactly_nothing() -> None:
+def test_a_covariate_equal_in_all_windows_has_no_importance() -> None:
     frame = shops().assign(season="dry", year=2024.0)
     asked = {"futr_exog_list": ["price", "season"], "hist_exog_list": ["year"]}
     found = Forecaster(HORIZON, season=1, steps=300, loss="mae", **asked).fit(frame).explain()
@@ -206,7 +208,7 @@ def test_what_all_windows_have_alike_is_worth_exactly_nothing() -> None:
     assert [(one.increase, one.percent, one.standard_error) for one in alike] == [(0, 0, 0)] * 2
 
 
-def test_what_a_fit_without_held_out_windows_says(forecaster: Forecaster, tmp_path: Path) -> None:
+def test_explain_needs_held_out_windows(forecaster: Forecaster, tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="not fitted"):
         Forecaster(HORIZON).explain()
     forecaster.save(tmp_path / "f")

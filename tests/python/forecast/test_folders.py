@@ -1,4 +1,4 @@
-"""Folders of Parquet files, read in passes: the bits of one table, and what goes wrong."""
+"""Folders of Parquet files, read in passes: the result equals that of one table, to the bit."""
 
 from pathlib import Path
 
@@ -32,13 +32,13 @@ from .panels import note
 
 @pytest.fixture(autouse=True)
 def small_passes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A few rows count as many, so that there are many passes, parts and sorts."""
+    """Lowers the limits on rows, so that small tables need many passes, parts and sorts."""
     make_small(monkeypatch)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("files", [1, 7])
-def test_passes_have_the_bits_of_one_table(layout: str, files: int, tmp_path: Path) -> None:
+def test_a_fit_in_passes_equals_a_fit_of_one_table(layout: str, files: int, tmp_path: Path) -> None:
     rows = table()
     folder = write(tmp_path / "in", LAYOUTS[layout](rows, files), row_group_size=37)
     expected = forecaster().fit(rows)
@@ -53,7 +53,7 @@ def test_passes_have_the_bits_of_one_table(layout: str, files: int, tmp_path: Pa
     assert sorted(one.name for one in tmp_path.iterdir()) == ["in", "out.parquet"]
 
 
-def test_files_that_lie_otherwise_are_sorted_once(
+def test_only_series_spread_over_files_are_sorted_by_id(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows, sorts = table(), []
@@ -70,7 +70,7 @@ def test_files_that_lie_otherwise_are_sorted_once(
     assert len(sorts) == 1
 
 
-def test_few_series_are_all_trained_on(tmp_path: Path) -> None:
+def test_a_few_series_are_all_trained_on(tmp_path: Path) -> None:
     rows = table(count=8, rows=20)
     folder = write(tmp_path / "in", by_time(rows, 3))
     found, expected = forecaster().fit(folder, memory="1GiB"), forecaster().fit(rows)
@@ -78,7 +78,7 @@ def test_few_series_are_all_trained_on(tmp_path: Path) -> None:
     assert_same_fit(found, expected)
 
 
-def test_a_fit_keeps_no_series_but_what_it_measured(tmp_path: Path) -> None:
+def test_a_fit_in_passes_keeps_measures_but_no_series(tmp_path: Path) -> None:
     rows = table()
     folder = write(tmp_path / "in", by_series(rows, 4))
     found, expected = forecaster().fit(folder, memory="2GiB"), forecaster().fit(rows)
@@ -95,7 +95,7 @@ def test_a_fit_keeps_no_series_but_what_it_measured(tmp_path: Path) -> None:
     same(written(loaded, folder, tmp_path / "o.parquet"), expected.predict())
 
 
-def test_patterns_name_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_patterns_match_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = table()
     write(tmp_path / "in" / "a", by_series(rows, 3)[:1])
     write(tmp_path / "in" / "b", by_series(rows, 3)[1:])
@@ -117,7 +117,7 @@ def test_very_many_rows_are_read_in_passes(tmp_path: Path, monkeypatch: pytest.M
     assert len(forecaster().fit(folder)._state("test").panel) == 0
 
 
-def test_names_of_folders_are_columns(tmp_path: Path) -> None:
+def test_key_value_folder_names_are_columns(tmp_path: Path) -> None:
     rows = table(count=12)
     for name, part in rows.groupby("unique_id"):
         write(tmp_path / "in" / f"unique_id={name}".replace(" ", "%20"),
@@ -128,7 +128,7 @@ def test_names_of_folders_are_columns(tmp_path: Path) -> None:
     same(written(found, tmp_path / "in", tmp_path / "o.parquet"), expected.predict())
 
 
-def test_names_of_folders_are_there_when_rows_are_sorted(tmp_path: Path) -> None:
+def test_key_value_folder_names_are_kept_when_rows_are_sorted(tmp_path: Path) -> None:
     rows = table()
     kinds = {name: "a b" if k % 2 else "c" for k, name in enumerate(sorted(set(rows.unique_id)))}
     rows["kind"] = rows.unique_id.map(kinds)
@@ -142,7 +142,7 @@ def test_names_of_folders_are_there_when_rows_are_sorted(tmp_path: Path) -> None
     same(written(found, tmp_path / "in", tmp_path / "o.parquet"), expected.predict())
 
 
-def test_whole_numbers_name_series_and_categories_too(tmp_path: Path) -> None:
+def test_ids_may_be_whole_numbers_or_categories(tmp_path: Path) -> None:
     rows = table()
     for ids in (rows.unique_id.str[-2:].astype(int), rows.unique_id.astype("category")):
         other = rows.assign(unique_id=ids)
@@ -155,7 +155,7 @@ def test_whole_numbers_name_series_and_categories_too(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("layout", ["series", "time"])
-def test_zones_stay(layout: str, tmp_path: Path) -> None:
+def test_time_zones_are_kept(layout: str, tmp_path: Path) -> None:
     rows = table()
     rows["ds"] = rows.ds.dt.tz_localize("Europe/Oslo")
     folder = write(tmp_path / "in", LAYOUTS[layout](rows, 4))
@@ -167,7 +167,7 @@ def test_zones_stay(layout: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("layout", ["series", "time"])
-def test_covariates_come_from_the_files(layout: str, tmp_path: Path) -> None:
+def test_covariates_are_read_from_the_files(layout: str, tmp_path: Path) -> None:
     rows = shops(np.random.default_rng(3), days=70, count=6)
     last = rows.ds > rows.ds.max() - pd.Timedelta(days=H)
     ahead = pd.MultiIndex.from_product(
@@ -195,7 +195,7 @@ def test_covariates_come_from_the_files(layout: str, tmp_path: Path) -> None:
     same(out, expected.predict(rows.drop(columns="region"), **given))
 
 
-def test_training_goes_on_from_files(tmp_path: Path) -> None:
+def test_training_from_an_earlier_fit_reads_files(tmp_path: Path) -> None:
     rows = table()
     folder = write(tmp_path / "in", by_series(rows, 4))
     start = forecaster().fit(rows[rows.ds < "2018-01-01"])
@@ -203,7 +203,7 @@ def test_training_goes_on_from_files(tmp_path: Path) -> None:
     assert_same_fit(forecaster().fit(folder, start_from=start, memory="2GiB"), expected)
 
 
-def test_checkpoints_of_files_go_on(tmp_path: Path) -> None:
+def test_a_stopped_fit_in_passes_continues(tmp_path: Path) -> None:
     folder, state = write(tmp_path / "in", by_series(table(), 4)), tmp_path / "state"
     expected = forecaster(steps=300).fit(folder, memory="2GiB")
     stopped = forecaster(steps=300)
@@ -214,7 +214,7 @@ def test_checkpoints_of_files_go_on(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["o.csv", "o.csv.gz"])
-def test_text_is_written_as_it_comes(name: str, tmp_path: Path) -> None:
+def test_csv_files_have_the_forecasts_of_predict(name: str, tmp_path: Path) -> None:
     rows = table()
     folder = write(tmp_path / "in", by_series(rows, 4))
     fitted = forecaster().fit(rows)
@@ -249,7 +249,7 @@ def test_bad_series_are_left_out_and_counted(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("file", [0, 2])
-def test_a_part_of_bad_series_alone_is_left_out_too(file: int, tmp_path: Path) -> None:
+def test_a_part_with_only_bad_series_is_left_out(file: int, tmp_path: Path) -> None:
     parts = by_series(table(), 4)
     bad = parts[file].unique_id.unique()
     parts[file] = parts[file].assign(y=parts[file].y.where(parts[file].ds != "2016-03-01", np.inf))
@@ -267,7 +267,7 @@ def test_a_part_of_bad_series_alone_is_left_out_too(file: int, tmp_path: Path) -
     assert told[-1] == (40, 40)
 
 
-def test_nothing_but_bad_series_is_an_error(tmp_path: Path) -> None:
+def test_only_bad_series_are_an_error(tmp_path: Path) -> None:
     fitted = forecaster(on_bad_series="drop").fit(table())
     rows = table().assign(y=np.inf)
     folder = write(tmp_path / "in", by_series(rows, 4))
@@ -276,7 +276,7 @@ def test_nothing_but_bad_series_is_an_error(tmp_path: Path) -> None:
     assert not (tmp_path / "o.csv").exists()
 
 
-def test_files_know_their_rows(tmp_path: Path) -> None:
+def test_a_file_set_finds_the_file_of_a_row(tmp_path: Path) -> None:
     folder = write(tmp_path / "in", cut(table(), 3))
     files = file_set(folder, ["unique_id"])
     assert isinstance(files, FileSet)

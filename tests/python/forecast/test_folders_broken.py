@@ -1,4 +1,4 @@
-"""Folders of files that are broken, disks that are full, processes that end."""
+"""Folders of broken files, full disks and killed processes."""
 
 import os
 import subprocess
@@ -33,7 +33,7 @@ from .folders import (
 
 @pytest.fixture(autouse=True)
 def small_passes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A few rows count as many."""
+    """Lowers the limits on rows, so that small tables count as large."""
     make_small(monkeypatch)
 
 
@@ -62,7 +62,7 @@ BROKEN: dict[str, tuple[Any, str]] = {
 
 @pytest.mark.parametrize("layout", ["series", "time"])
 @pytest.mark.parametrize("kind", BROKEN)
-def test_broken_files_are_refused_with_their_name(kind: str, layout: str, tmp_path: Path) -> None:
+def test_an_error_names_the_broken_file(kind: str, layout: str, tmp_path: Path) -> None:
     part, says = BROKEN[kind]
     folder = write(tmp_path / "in", LAYOUTS[layout](table(), 3))
     fitted = forecaster().fit(folder, memory="2GiB")
@@ -72,7 +72,7 @@ def test_broken_files_are_refused_with_their_name(kind: str, layout: str, tmp_pa
     out.write_bytes(b"old")
     with pytest.raises(DataError, match=says):
         fitted.write_forecasts(out, folder)
-    if kind != "twice":  # whose series need not be in the sample
+    if kind != "twice":  # the sample need not contain its series
         with pytest.raises(DataError, match=says):
             fitted.fit(folder, memory="2GiB")
     assert fitted._state("test") is before
@@ -81,7 +81,7 @@ def test_broken_files_are_refused_with_their_name(kind: str, layout: str, tmp_pa
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_a_bad_row_is_named_by_its_file_and_place(layout: str, tmp_path: Path) -> None:
+def test_an_error_names_the_file_and_row_of_a_bad_value(layout: str, tmp_path: Path) -> None:
     rows = table()
     fitted = forecaster().fit(rows)
     rows.loc[(rows.unique_id == "shop 21") & (rows.ds == "2016-03-01"), "y"] = np.inf
@@ -113,7 +113,7 @@ def test_files_without_rows_and_numbers_of_other_types_are_read(
     same(written(found, folder, tmp_path / "o.parquet"), expected.predict())
 
 
-def test_nothing_to_read_is_refused(tmp_path: Path) -> None:
+def test_folders_and_patterns_without_rows_are_refused(tmp_path: Path) -> None:
     fitted = forecaster().fit(table())
     out, empty = tmp_path / "o.csv", tmp_path / "empty"
     empty.mkdir()
@@ -137,7 +137,7 @@ def test_nothing_to_read_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
 @pytest.mark.parametrize("memory", [None, "2GiB"])
 @pytest.mark.parametrize("above", ["y=1", "shop=1/shop=2", "y"])
-def test_a_column_called_as_its_folder_is_refused(
+def test_a_column_in_the_file_and_in_its_folders_name_is_refused(
     kind: str, memory: str | None, above: str, tmp_path: Path
 ) -> None:
     rows = table()
@@ -163,19 +163,19 @@ def test_a_column_called_as_its_folder_is_refused(
     [("2 bags", "expected a number of bytes"), (100, "at least 1 GiB"), (True, "found True"),
      ("999MiB", "of at least 1 GiB"), (2.5e9, "expected a number of bytes")],
 )  # fmt: skip
-def test_memory_is_checked(memory: Any, says: str, tmp_path: Path) -> None:
+def test_an_invalid_memory_is_refused(memory: Any, says: str, tmp_path: Path) -> None:
     folder = write(tmp_path / "in", by_series(table(), 3))
     with pytest.raises((ValueError, TypeError), match=says):
         forecaster().fit(folder, memory=memory)
 
 
-def test_what_is_read_at_once_has_no_memory_to_state(tmp_path: Path) -> None:
+def test_memory_is_refused_for_data_that_is_read_at_once(tmp_path: Path) -> None:
     rows = table()
     csv = tmp_path / "rows.csv"
     rows.to_csv(csv, index=False)
     for data, options, says in (
         (rows, {}, "a data frame is in memory already"),
-        (csv, {"target_col": ["a", "b"]}, "options of a wide table"),
+        (csv, {"target_col": ["a", "b"]}, "cannot be set for a wide table"),
     ):
         with pytest.raises(DataError, match=says):
             forecaster(**options).fit(data, memory="2GiB")
@@ -183,7 +183,7 @@ def test_what_is_read_at_once_has_no_memory_to_state(tmp_path: Path) -> None:
         forecaster().fit(rows).write_forecasts(tmp_path / "o.xlsx", tmp_path)
 
 
-def test_a_series_that_is_too_long_is_named(tmp_path: Path) -> None:
+def test_a_series_too_long_for_memory_is_refused(tmp_path: Path) -> None:
     rows = table(count=3, rows=800)
     fitted = forecaster(freq="MS").fit(rows)
     for layout in ("series", "time"):
@@ -194,19 +194,19 @@ def test_a_series_that_is_too_long_is_named(tmp_path: Path) -> None:
             fitted.write_forecasts(tmp_path / "o.csv", folder)
 
 
-def test_more_series_than_memory_is_for_are_refused(
+def test_too_many_series_for_memory_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(file_passes, "BYTES_A_SERIES", 1 << 27)
     folder = write(tmp_path / "in", by_series(table(), 3))
     fitted = forecaster().fit(table())
-    with pytest.raises(DataError, match=r"found 40 series, which take 5,821 MiB, expected at"):
+    with pytest.raises(DataError, match="memory: 40 series take 5,821 MiB; pass at"):
         fitted.write_forecasts(tmp_path / "o.csv", folder, memory="2GiB")
     assert fitted.write_forecasts(tmp_path / "o.csv", folder, memory="8GiB").series == 40
 
 
 @pytest.mark.parametrize("name", ["o.parquet", "o.csv", "o.csv.gz"])
-def test_a_full_disk_leaves_the_old_file(name: str, tmp_path: Path) -> None:
+def test_a_full_disk_keeps_the_old_file(name: str, tmp_path: Path) -> None:
     folder = write(tmp_path / "in", by_series(table(), 4))
     fitted, out = forecaster().fit(table()), tmp_path / name
     out.write_bytes(b"old")
@@ -216,7 +216,7 @@ def test_a_full_disk_leaves_the_old_file(name: str, tmp_path: Path) -> None:
     assert sorted(one.name for one in tmp_path.iterdir()) == ["in", name]
 
 
-def test_a_full_disk_while_sorting_is_said(tmp_path: Path) -> None:
+def test_a_full_disk_while_sorting_is_an_error(tmp_path: Path) -> None:
     folder = write(tmp_path / "in", by_time(table(), 4))
     fitted = forecaster().fit(table())
     with full_disk(500), pytest.raises(DataError, match=r"cannot sort the rows by id.*TMPDIR"):
@@ -224,7 +224,9 @@ def test_a_full_disk_while_sorting_is_said(tmp_path: Path) -> None:
     assert [one.name for one in tmp_path.iterdir()] == ["in"]
 
 
-def test_no_duckdb_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sorting_without_duckdb_says_how_to_install_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = write(tmp_path / "in", by_time(table(), 4))
     fitted = forecaster().fit(table())
     find = __import__("importlib.util").util.find_spec
@@ -233,7 +235,7 @@ def test_no_duckdb_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         fitted.write_forecasts(tmp_path / "o.csv", folder)
 
 
-def test_an_exception_on_the_way_leaves_nothing(tmp_path: Path) -> None:
+def test_an_exception_in_progress_leaves_no_output(tmp_path: Path) -> None:
     folder = write(tmp_path / "in", by_series(table(), 4))
     fitted = forecaster().fit(table())
 
@@ -245,7 +247,7 @@ def test_an_exception_on_the_way_leaves_nothing(tmp_path: Path) -> None:
     assert [one.name for one in tmp_path.iterdir()] == ["in"]
 
 
-def test_a_killed_process_leaves_nothing(tmp_path: Path) -> None:
+def test_a_killed_process_leaves_no_output(tmp_path: Path) -> None:
     folder = write(tmp_path / "in", by_series(table(), 4))
     forecaster().fit(table()).save(tmp_path / "model")
     code = (

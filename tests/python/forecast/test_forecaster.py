@@ -1,4 +1,4 @@
-"""The forecaster as people use it: fit, predict, cross_validation, and what is refused."""
+"""The public calls of a Forecaster: fit, predict and cross_validation, and invalid arguments."""
 
 import _thread
 import threading
@@ -19,7 +19,7 @@ from .panels import LIBRARIES, as_library, flat_panel, note, write_csv
 
 
 def monthly(count: int = 20, length: int = 60, seed: int = 0) -> pd.DataFrame:
-    """Positive series with a season of 12, of `length` months and more."""
+    """Returns positive series with a season of 12, each of at least `length` months."""
     rng = np.random.default_rng(seed)
     parts = []
     for k in range(count):
@@ -32,7 +32,7 @@ def monthly(count: int = 20, length: int = 60, seed: int = 0) -> pd.DataFrame:
 
 
 def ending_together(frame: pd.DataFrame) -> pd.DataFrame:
-    """The same series, all with the last month of the first."""
+    """Returns the series with times shifted, so that all end in December 2019."""
     back = frame.groupby("unique_id").cumcount(ascending=False)
     ends = pd.period_range(end="2019-12", periods=int(back.max()) + 1, freq="M").to_timestamp()
     return frame.assign(ds=ends[::-1][back])
@@ -53,7 +53,7 @@ def fitted(frame: pd.DataFrame) -> Forecaster:
 
 
 def numbers(table: Any) -> np.ndarray:
-    """The columns of forecasts of a frame."""
+    """Returns the columns of forecasts and bounds of a frame."""
     if isinstance(table, pl.DataFrame):
         table = table.to_pandas()
     return table[[name for name in table.columns if name.startswith("memattn")]].to_numpy()
@@ -64,7 +64,9 @@ def without_last(frame: pd.DataFrame, rows: int) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
-def test_a_frame_comes_back_alike(library: str, frame: pd.DataFrame, fitted: Forecaster) -> None:
+def test_predict_returns_a_frame_of_the_datas_library(
+    library: str, frame: pd.DataFrame, fitted: Forecaster
+) -> None:
     data = as_library(library, frame)
     found = small().fit(data).predict(level=[95, 80])
     assert type(found) is type(data)
@@ -75,7 +77,7 @@ def test_a_frame_comes_back_alike(library: str, frame: pd.DataFrame, fitted: For
     assert first["ds"][:2].tolist() == [pd.Timestamp("2020-01-01"), pd.Timestamp("2020-02-01")]
 
 
-def test_files_and_panels_are_taken_too(
+def test_files_and_panels_give_the_forecasts_of_a_frame(
     frame: pd.DataFrame, fitted: Forecaster, tmp_path: Path
 ) -> None:
     expected = fitted.predict()
@@ -89,8 +91,8 @@ def test_files_and_panels_are_taken_too(
     pd.testing.assert_frame_equal(of_file.assign(ds=times), expected, check_dtype=False)
 
 
-def test_the_engine_is_what_forecasts(frame: pd.DataFrame) -> None:
-    """Ten members are the five lookbacks twice, as bench.forecasting has them."""
+def test_forecasts_equal_those_of_the_engine(frame: pd.DataFrame) -> None:
+    """Ten members have the five lookbacks twice, as in bench.forecasting."""
     found = small(members=10, seed=3, intervals=False).fit(frame)
     panel = panel_from_frame(frame)
     lookbacks = [18, 24, 36, 48, 60]
@@ -102,7 +104,7 @@ def test_the_engine_is_what_forecasts(frame: pd.DataFrame) -> None:
     np.testing.assert_array_equal(found.predict()["memattn"], expected.ravel())
 
 
-def test_same_seed_same_bits(frame: pd.DataFrame, fitted: Forecaster) -> None:
+def test_the_same_seed_gives_the_same_bits(frame: pd.DataFrame, fitted: Forecaster) -> None:
     again = small().fit(frame).predict(level=[80])
     pd.testing.assert_frame_equal(again, fitted.predict(level=[80]), check_exact=True)
     assert not np.array_equal(numbers(small(seed=1).fit(frame).predict()), numbers(again)[:, :1])
@@ -120,10 +122,10 @@ def test_intervals_nest(fitted: Forecaster) -> None:
     assert note(fitted, "calibration").startswith("intervals are calibrated on the errors of 300")
 
 
-def test_errors_are_those_of_a_model_that_has_not_seen_them(
+def test_calibration_errors_are_those_of_a_fit_with_val_size(
     frame: pd.DataFrame, fitted: Forecaster
 ) -> None:
-    """Ten whole windows a series reach 15 rows back, and each of those rows begins one."""
+    """Ten whole windows of each series hold out 15 rows, and a window begins at each of them."""
     held = small().fit(frame, val_size=15)._state("test").calibration
     found = fitted._state("test").calibration
     assert held is not None
@@ -132,8 +134,8 @@ def test_errors_are_those_of_a_model_that_has_not_seen_them(
 
 
 @pytest.mark.parametrize("val_size", [0, 6])
-def test_coverage_of_series_to_come(val_size: int) -> None:
-    """Walks of one kind: what was held out is exchangeable with what comes."""
+def test_coverage_of_future_values_is_the_level(val_size: int) -> None:
+    """The walks have one distribution, so held-out and future windows are exchangeable."""
     rng = np.random.default_rng(4)
     walks = np.exp(0.1 * rng.normal(size=(800, 46)).cumsum(axis=1))
     panel = flat_panel(list(walks[:, :-6]))
@@ -142,11 +144,11 @@ def test_coverage_of_series_to_come(val_size: int) -> None:
     truth = walks[:, -6:].ravel()
     covered = (found["memattn-lo-80"] <= truth) & (truth <= found["memattn-hi-80"])
     by_step = covered.to_numpy().reshape(800, 6).mean(axis=0)
-    # Of 800 scores and of 800 truths, both binomial.
+    # Both the rank among 800 scores and the share of 800 actual values are binomial.
     assert (np.abs(by_step - 0.8) <= 4 * np.sqrt(0.8 * 0.2 * 2 / 800)).all(), by_step
 
 
-def test_backtest_has_nixtlas_columns_and_windows(frame: pd.DataFrame) -> None:
+def test_cross_validation_has_nixtlas_columns_and_windows(frame: pd.DataFrame) -> None:
     found = small().cross_validation(frame, 3, step_size=2, level=[80])
     names = ["unique_id", "ds", "cutoff", "y", "memattn", "memattn-lo-80", "memattn-hi-80"]
     assert list(found.columns) == names
@@ -159,8 +161,8 @@ def test_backtest_has_nixtlas_columns_and_windows(frame: pd.DataFrame) -> None:
     assert (found["memattn-lo-80"] < found["memattn"]).all()
 
 
-def test_backtest_is_the_forecast_of_then(frame: pd.DataFrame) -> None:
-    """Its first windows are what a forecaster says that was only shown what lies before them."""
+def test_cross_validation_equals_forecasts_at_the_cutoff(frame: pd.DataFrame) -> None:
+    """The first windows equal forecasts of a forecaster fitted to the rows before them."""
     frame = ending_together(frame)
     found = small().cross_validation(frame, 2, step_size=3, level=[80])
     first = found.groupby("unique_id").head(6)
@@ -171,8 +173,10 @@ def test_backtest_is_the_forecast_of_then(frame: pd.DataFrame) -> None:
 
 
 @pytest.mark.parametrize("refit", [False, True])
-def test_backtest_sees_nothing_ahead(frame: pd.DataFrame, refit: bool) -> None:
-    """Values after a cutoff move no forecast from it, nor, without refit, the model of later."""
+def test_values_after_a_cutoff_do_not_change_its_forecasts(
+    frame: pd.DataFrame, refit: bool
+) -> None:
+    """Values after a cutoff change neither the forecasts from it nor, without refit, the model."""
     frame = ending_together(frame)
     before = small().cross_validation(frame, 2, step_size=6, refit=refit, level=[80])
     changed = frame.copy()
@@ -184,7 +188,7 @@ def test_backtest_sees_nothing_ahead(frame: pd.DataFrame, refit: bool) -> None:
     assert not np.isclose(numbers(before)[~first], numbers(after)[~first]).all(axis=1).any()
 
 
-def test_refit_trains_on_more(frame: pd.DataFrame) -> None:
+def test_refit_trains_on_all_rows_before_each_window(frame: pd.DataFrame) -> None:
     frame = ending_together(frame)
     once = small().cross_validation(frame, 2, step_size=6)
     anew = small().cross_validation(frame, 2, step_size=6, refit=True)
@@ -197,15 +201,15 @@ def test_refit_trains_on_more(frame: pd.DataFrame) -> None:
     np.testing.assert_array_equal(last["memattn"], then["memattn"])
 
 
-def test_backtest_leaves_the_forecaster(frame: pd.DataFrame) -> None:
+def test_cross_validation_does_not_change_the_forecaster(frame: pd.DataFrame) -> None:
     forecaster = small().fit(frame)
     before = forecaster.predict(level=[80])
     forecaster.cross_validation(monthly(3, 50, 9), 2)
     pd.testing.assert_frame_equal(forecaster.predict(level=[80]), before)
 
 
-def test_backtest_of_short_and_long_series() -> None:
-    """Windows that a series is too short for are left out, and so is it when none is left."""
+def test_cross_validation_leaves_out_windows_of_short_series() -> None:
+    """Windows that a series is too short for are left out, and so are series without a window."""
     series = [np.arange(1.0, 7.0), np.arange(1.0, 9.0), np.arange(1.0, 50.0)]
     found = small().cross_validation(flat_panel(series), 3)
     assert found.groupby("unique_id").size().to_dict() == {"s00001": 12, "s00002": 18}
@@ -215,7 +219,7 @@ def test_backtest_of_short_and_long_series() -> None:
         small().cross_validation(flat_panel(series[:1]), 3)
 
 
-def test_val_size_trains_on_less(frame: pd.DataFrame) -> None:
+def test_val_size_holds_rows_out_of_training(frame: pd.DataFrame) -> None:
     calls: list[tuple[int, int]] = []
     held = small().fit(frame, val_size=8, progress=lambda a, b, _: calls.append((a, b)))
     assert calls[-1] == (20, 20)
@@ -226,7 +230,7 @@ def test_val_size_trains_on_less(frame: pd.DataFrame) -> None:
     np.testing.assert_array_equal(held.predict()["memattn"], expected["memattn"])
 
 
-def test_settings_and_notes_of_a_fit(fitted: Forecaster) -> None:
+def test_settings_are_read_only_and_notes_name_the_frequency(fitted: Forecaster) -> None:
     assert fitted.settings["season"].value == 12
     assert str(fitted.settings["steps"]) == "20 (as given)"
     with pytest.raises(TypeError):
@@ -234,8 +238,8 @@ def test_settings_and_notes_of_a_fit(fitted: Forecaster) -> None:
     assert "every month" in note(fitted, "frequency")
 
 
-def test_too_little_to_learn_from_is_naive2() -> None:
-    """One short series: the untrained engine, and that is said."""
+def test_one_short_series_without_a_prior_is_forecast_by_naive2() -> None:
+    """One short series is forecast by the untrained engine, and a note says so."""
     values = np.exp(np.random.default_rng(1).normal(size=40).cumsum() / 10)
     forecaster = Forecaster(5, prior=None).fit(flat_panel([values]))
     assert forecaster.settings["steps"].value == 0
@@ -245,7 +249,7 @@ def test_too_little_to_learn_from_is_naive2() -> None:
     assert (found["memattn-lo-80"] < found["memattn"]).all()
 
 
-def test_short_constant_and_still_series() -> None:
+def test_short_and_constant_series_are_forecast_by_their_last_value() -> None:
     rng = np.random.default_rng(2)
     walks = [np.exp(rng.normal(size=40).cumsum() / 10) for _ in range(20)]
     series = [*walks, np.array([5.0, 6.0]), np.array([3.0]), np.full(40, 7.0), np.zeros(40)]
@@ -264,7 +268,7 @@ def test_short_constant_and_still_series() -> None:
     assert note(forecaster, "still").startswith("3 series whose recent values do not change")
 
 
-def test_horizon_longer_than_history() -> None:
+def test_steps_beyond_the_calibration_windows_have_no_interval() -> None:
     rng = np.random.default_rng(2)
     series = [np.exp(rng.normal(size=9)) for _ in range(30)]
     forecaster = small(12).fit(flat_panel(series))
@@ -275,14 +279,14 @@ def test_horizon_longer_than_history() -> None:
     assert "only 3 of 12 steps ahead have an interval" in note(forecaster, "calibration")
 
 
-def test_a_single_value() -> None:
+def test_a_single_value_is_forecast_without_an_interval() -> None:
     forecaster = Forecaster(3).fit(flat_panel([np.array([4.0])]))
     found = forecaster.predict(level=[80])
     assert found["memattn"].tolist() == [4, 4, 4]
     assert found["memattn-lo-80"].isna().all()
 
 
-def test_fifty_thousand_short_series() -> None:
+def test_fifty_thousand_short_series_are_forecast() -> None:
     rng = np.random.default_rng(0)
     values = rng.gamma(3, size=(50_000, 12))
     forecaster = Forecaster(3, steps=2).fit(flat_panel(list(values)))
@@ -291,7 +295,7 @@ def test_fifty_thousand_short_series() -> None:
     assert np.isfinite(numbers(found)).all()
 
 
-def test_other_series_at_predict(frame: pd.DataFrame, fitted: Forecaster) -> None:
+def test_predict_forecasts_other_series(frame: pd.DataFrame, fitted: Forecaster) -> None:
     other = monthly(3, 40, 5)
     found = fitted.predict(level=[80], data=other)
     assert found["unique_id"].drop_duplicates().tolist() == ["s00", "s01", "s02"]
@@ -306,7 +310,7 @@ def test_other_series_at_predict(frame: pd.DataFrame, fitted: Forecaster) -> Non
         fitted.predict(data=daily)
 
 
-def test_before_fit() -> None:
+def test_calls_before_fit_raise() -> None:
     forecaster = Forecaster(3)
     expected = r"Forecaster\.\w+: this Forecaster is not fitted; call fit\(\) first"
     for use in (forecaster.predict, lambda: forecaster.settings, lambda: forecaster.save("x")):
@@ -315,7 +319,7 @@ def test_before_fit() -> None:
     assert repr(forecaster) == "Forecaster(horizon=3): not fitted"
 
 
-def test_levels(fitted: Forecaster) -> None:
+def test_levels_are_checked_and_deduplicated(fitted: Forecaster) -> None:
     plain = fitted.predict()
     for none in (None, [], ()):
         pd.testing.assert_frame_equal(fitted.predict(level=none), plain)
@@ -340,7 +344,7 @@ def test_levels(fitted: Forecaster) -> None:
         small(intervals=False).fit(monthly(3)).predict(level=[80])
 
 
-def test_arguments_that_cannot_be(frame: pd.DataFrame) -> None:
+def test_invalid_arguments_are_refused(frame: pd.DataFrame) -> None:
     with pytest.raises(ValueError, match="val_size: found 3, expected 0 or at least horizon = 6"):
         small().fit(frame, val_size=3)
     with pytest.raises(ValueError, match=r"cross_validation: n_windows: found 0"):
@@ -351,7 +355,7 @@ def test_arguments_that_cannot_be(frame: pd.DataFrame) -> None:
         small().fit([1, 2])  # type: ignore[arg-type]
 
 
-def test_progress_of_both_trainings(frame: pd.DataFrame) -> None:
+def test_progress_counts_the_steps_of_both_trainings(frame: pd.DataFrame) -> None:
     calls: list[tuple[int, int, float]] = []
     small().fit(frame, progress=lambda *now: calls.append(now))
     steps = [step for step, _, _ in calls]
@@ -360,7 +364,7 @@ def test_progress_of_both_trainings(frame: pd.DataFrame) -> None:
     assert {total for _, total, _ in calls} == {40}
 
 
-def test_progress_of_a_backtest(frame: pd.DataFrame) -> None:
+def test_progress_counts_the_steps_of_all_windows(frame: pd.DataFrame) -> None:
     calls: list[tuple[int, int]] = []
     small().cross_validation(
         frame, 3, refit=True, level=[80], progress=lambda a, b, _: calls.append((a, b))
@@ -381,7 +385,7 @@ def test_false_from_progress_ends_the_training(frame: pd.DataFrame) -> None:
 
 
 @pytest.mark.usefixtures("interruptible")
-def test_interrupt_leaves_what_was_there(frame: pd.DataFrame) -> None:
+def test_an_interrupted_first_fit_leaves_the_forecaster_unfitted(frame: pd.DataFrame) -> None:
     forecaster = Forecaster(6, steps=10**6)
     timer = threading.Timer(0.2, _thread.interrupt_main)
     latest = time.monotonic() + 30
@@ -393,7 +397,7 @@ def test_interrupt_leaves_what_was_there(frame: pd.DataFrame) -> None:
         forecaster.predict()
 
 
-def test_an_error_in_fit_leaves_the_fit_before(frame: pd.DataFrame) -> None:
+def test_an_interrupted_fit_keeps_the_earlier_fit(frame: pd.DataFrame) -> None:
     forecaster = small().fit(frame)
     before = forecaster.predict(level=[80])
 
@@ -406,7 +410,7 @@ def test_an_error_in_fit_leaves_the_fit_before(frame: pd.DataFrame) -> None:
     pd.testing.assert_frame_equal(forecaster.predict(level=[80]), before)
 
 
-def test_a_backtest_is_the_table_measured(frame: pd.DataFrame) -> None:
+def test_backtest_measures_the_table_of_cross_validation(frame: pd.DataFrame) -> None:
     options = {"n_windows": 2, "step_size": 3, "level": [80]}
     result = small().backtest(frame, **options)
     table = small().cross_validation(frame, **options)
@@ -418,7 +422,7 @@ def test_a_backtest_is_the_table_measured(frame: pd.DataFrame) -> None:
     assert result.overall("memattn").mae == pytest.approx(error)
 
 
-def test_what_was_held_out_is_measured(fitted: Forecaster, tmp_path: Path) -> None:
+def test_held_out_measures_the_held_out_windows(fitted: Forecaster, tmp_path: Path) -> None:
     result = fitted.held_out([80])
     assert result is not None
     assert len(result) == 200
@@ -428,14 +432,14 @@ def test_what_was_held_out_is_measured(fitted: Forecaster, tmp_path: Path) -> No
     assert Forecaster.load(tmp_path / "m").held_out([80]) is None  # a file does not keep it
 
 
-def test_forecasts_are_the_table_as_arrays(fitted: Forecaster) -> None:
+def test_forecasts_returns_the_table_of_predict_as_arrays(fitted: Forecaster) -> None:
     found, table = fitted.forecasts(level=80), fitted.predict(level=80)
     np.testing.assert_array_equal(found.values.ravel(), table["memattn"])
     np.testing.assert_array_equal(found.intervals[80.0][1].ravel(), table["memattn-hi-80"])
     assert fitted.is_calibrated
 
 
-def test_the_panel_of_data_is_that_of_predict(fitted: Forecaster, frame: pd.DataFrame) -> None:
+def test_panel_reads_data_as_predict_does(fitted: Forecaster, frame: pd.DataFrame) -> None:
     assert fitted.panel(frame).lengths.tolist() == panel_from_frame(frame).lengths.tolist()
     with pytest.raises(DataError, match="expected one row every month as in fit"):
         fitted.panel(pd.DataFrame({"ds": pd.date_range("2024-01-01", periods=9), "y": 1.0}))
@@ -444,8 +448,10 @@ def test_the_panel_of_data_is_that_of_predict(fitted: Forecaster, frame: pd.Data
 @pytest.mark.parametrize(
     ("series", "length", "windows"), [(1, 3000, 298), (1, 500, 164), (40, 3000, 125), (40, 60, 5)]
 )
-def test_long_series_calibrate_on_a_tenth(series: int, length: int, windows: int) -> None:
-    """But no more than 5,000 windows of all series; short ones have 200 together."""
+def test_long_series_calibrate_on_a_tenth_of_their_rows(
+    series: int, length: int, windows: int
+) -> None:
+    """At most 5,000 windows of all series calibrate; short series have 200 together."""
     rng = np.random.default_rng(0)
     panel = flat_panel([rng.normal(size=length) for _ in range(series)])
     result = Forecaster(3, steps=1).fit(panel).held_out()

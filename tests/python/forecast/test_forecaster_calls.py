@@ -1,4 +1,4 @@
-"""The calls of a Forecaster as users of nixtla make them: h, refit, alias, fitted, levels."""
+"""Calls of a Forecaster that nixtla's libraries have too: h, refit, alias, fitted and levels."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ def fitted(frame: pd.DataFrame) -> Forecaster:
     return small(alias="ours").fit(frame)
 
 
-def test_fewer_steps_are_the_first_ones(fitted: Forecaster, frame: pd.DataFrame) -> None:
+def test_predict_with_h_returns_the_first_steps(fitted: Forecaster, frame: pd.DataFrame) -> None:
     whole = fitted.predict(frame, level=80)
     some = fitted.predict(h=2, level=[80])
     first = whole[whole.groupby("unique_id").cumcount() < 2].reset_index(drop=True)
@@ -39,7 +39,7 @@ def test_fewer_steps_are_the_first_ones(fitted: Forecaster, frame: pd.DataFrame)
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
-def test_the_alias_names_the_column_everywhere(library: str) -> None:
+def test_the_alias_names_the_column_in_all_tables(library: str) -> None:
     table = as_library(library, monthly(2))
     fitted = small(alias="ours").fit(table)
     expected = ["unique_id", "ds", "ours", "ours-lo-80", "ours-hi-80"]
@@ -73,7 +73,7 @@ def test_fitted_values_are_forecasts_from_the_rows_before(
     assert len(Forecaster(2).fit(flat_panel([np.array([1.0, 2, 3])])).fitted()) == 0
 
 
-def test_a_model_for_every_few_windows(frame: pd.DataFrame) -> None:
+def test_refit_trains_a_model_for_every_k_windows(frame: pd.DataFrame) -> None:
     def found(refit: Any, steps: list[int] | None = None) -> pd.DataFrame:
         told = None if steps is None else lambda _, all_steps, loss: steps.append(all_steps)
         options: dict[str, Any] = {"n_windows": 3, "step_size": 2, "refit": refit}
@@ -95,7 +95,7 @@ def test_a_model_for_every_few_windows(frame: pd.DataFrame) -> None:
         small().cross_validation(frame, 1, 2)  # type: ignore[misc]
 
 
-def test_levels_that_there_are(frame: pd.DataFrame) -> None:
+def test_available_levels_are_those_that_predict_accepts(frame: pd.DataFrame) -> None:
     some = monthly(4)
     for options, levels, calibrated in (
         ({}, (80, 95), True),
@@ -116,7 +116,7 @@ def test_levels_that_there_are(frame: pd.DataFrame) -> None:
         _ = small().available_levels
 
 
-def test_an_evaluation_is_a_table(frame: pd.DataFrame) -> None:
+def test_an_evaluation_has_a_table_and_a_repr(frame: pd.DataFrame) -> None:
     result = small().backtest(frame, 2, level=[80])
     assert isinstance(result, Evaluation)
     table = result.to_frame()

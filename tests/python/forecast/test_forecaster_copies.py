@@ -40,7 +40,9 @@ COPIES = {
 
 
 @pytest.mark.parametrize("name", COPIES)
-def test_copies_are_whole(name: str, fitted: Forecaster, tmp_path: Path) -> None:
+def test_copies_of_a_fitted_forecaster_are_complete(
+    name: str, fitted: Forecaster, tmp_path: Path
+) -> None:
     found = COPIES[name](fitted, tmp_path / "joblib")
     assert type(found) is Forecaster
     assert found is not fitted
@@ -55,7 +57,7 @@ def test_copies_are_whole(name: str, fitted: Forecaster, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("name", COPIES)
-def test_copies_before_fit(name: str, tmp_path: Path) -> None:
+def test_copies_of_an_unfitted_forecaster_keep_its_options(name: str, tmp_path: Path) -> None:
     one = Forecaster(3, "MS", target_col=["a", "b"])
     found = COPIES[name](one, tmp_path / "joblib")
     assert found.get_params() == one.get_params()
@@ -64,7 +66,7 @@ def test_copies_before_fit(name: str, tmp_path: Path) -> None:
 
 
 def predict(forecaster: Forecaster) -> pd.DataFrame:
-    """In a process of its own."""
+    """Forecasts in a spawned process."""
     return forecaster.predict(level=80)
 
 
@@ -83,7 +85,7 @@ def test_a_damaged_pickle_is_refused(fitted: Forecaster) -> None:
         found.__setstate__({**state, "fitted": bytes(damaged)})
 
 
-def test_a_layer_inside_of_a_copy_is_its_own(fitted: Forecaster) -> None:
+def test_a_deepcopy_has_its_own_weights(fitted: Forecaster) -> None:
     found = copy.deepcopy(fitted)
     engine, other = found._state("test").model.engine, fitted._state("test").model.engine
     before = other.parameters(0)
@@ -92,7 +94,7 @@ def test_a_layer_inside_of_a_copy_is_its_own(fitted: Forecaster) -> None:
 
 
 @pytest.mark.parametrize("kind", ["int16", "float32", "float64"])
-def test_values_keep_their_type(kind: str) -> None:
+def test_a_copy_keeps_the_type_of_values(kind: str) -> None:
     fitted = small().fit(random_table(3).round({"y": 0}).astype({"y": kind}))
     same_frame(copy.deepcopy(fitted).fitted(), fitted.fitted())
     assert fitted.fitted().y.dtype == kind

@@ -1,4 +1,4 @@
-"""A forecaster as a file: the same bits come back, and files that lie are refused."""
+"""A saved forecaster predicts the same bits, and damaged or invalid files are refused."""
 
 import json
 import struct
@@ -39,7 +39,9 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("library", LIBRARIES)
 @pytest.mark.parametrize("zone", [None, "UTC", "Europe/Berlin"])
 @pytest.mark.parametrize("freq", ["h", "D", "B", "ME"])
-def test_frames_come_back(library: str, zone: str | None, freq: str, tmp_path: Path) -> None:
+def test_forecasters_of_frames_survive_a_file(
+    library: str, zone: str | None, freq: str, tmp_path: Path
+) -> None:
     data = as_library(library, random_table(3, freq, zone))
     comes_back(small().fit(data), tmp_path / "f.safetensors", [80, 95])
 
@@ -55,7 +57,7 @@ def test_frames_come_back(library: str, zone: str | None, freq: str, tmp_path: P
         {"freq": "D", "id_col": "unique_id"},
     ],
 )
-def test_options_come_back(options: dict[str, Any], tmp_path: Path) -> None:
+def test_options_survive_a_file(options: dict[str, Any], tmp_path: Path) -> None:
     without = "loss" not in options and not options.get("intervals", True)
     level = None if without else options.get("level", [80, 95])
     table = random_table(3)
@@ -66,7 +68,7 @@ def test_options_come_back(options: dict[str, Any], tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("members", [1, 2])
-def test_past_seasons_come_back(members: int, tmp_path: Path) -> None:
+def test_networks_of_past_seasons_survive_a_file(members: int, tmp_path: Path) -> None:
     hours = pd.date_range("2024-01-01", periods=305 * 24, freq="h")
     y = np.random.default_rng(0).gamma(2.0, size=len(hours))
     table = pd.DataFrame({"unique_id": "s", "ds": hours, "y": y})
@@ -80,7 +82,7 @@ def test_past_seasons_come_back(members: int, tmp_path: Path) -> None:
     comes_back(forecaster, tmp_path / "f.safetensors", [80, 95])
 
 
-def test_types_of_pandas_come_back(tmp_path: Path) -> None:
+def test_types_of_pandas_survive_a_file(tmp_path: Path) -> None:
     table = random_table(3)
     kinds = [
         table.assign(unique_id=table["unique_id"].str[1:].astype(int)),
@@ -95,7 +97,7 @@ def test_types_of_pandas_come_back(tmp_path: Path) -> None:
         comes_back(small().fit(kind), tmp_path / "f.safetensors", [80])
 
 
-def test_types_of_polars_come_back(tmp_path: Path) -> None:
+def test_types_of_polars_survive_a_file(tmp_path: Path) -> None:
     table = pl.from_pandas(random_table(3))
     kinds = [
         table.with_columns(pl.col("ds").cast(pl.Date)),
@@ -106,7 +108,7 @@ def test_types_of_polars_come_back(tmp_path: Path) -> None:
         comes_back(small().fit(kind), tmp_path / "f.safetensors", [80])
 
 
-def test_csv_comes_back(tmp_path: Path) -> None:
+def test_a_forecaster_of_a_csv_file_survives_a_file(tmp_path: Path) -> None:
     random_table(3).to_csv(tmp_path / "series.csv", index=False)
     found = comes_back(small().fit(tmp_path / "series.csv"), tmp_path / "f.safetensors", [80])
     assert list(found.predict().columns) == ["unique_id", "ds", "memattn"]
@@ -126,7 +128,7 @@ def test_files_of_version_0_1_are_read(saved: Path, tmp_path: Path) -> None:
     same_frame(found.predict(), expected.predict())
 
 
-def test_a_write_that_fails_leaves_the_file(saved: Path, tmp_path: Path) -> None:
+def test_a_failed_write_keeps_the_file(saved: Path, tmp_path: Path) -> None:
     path = tmp_path / "f.safetensors"
     path.write_bytes(saved.read_bytes())
     with full_disk(4096), pytest.raises(DataError, match="File too large"):
@@ -135,10 +137,10 @@ def test_a_write_that_fails_leaves_the_file(saved: Path, tmp_path: Path) -> None
     assert list(tmp_path.iterdir()) == [path]
 
 
-Change = Callable[[dict[str, Any], dict[str, Any]], object]  # of the header and of the config
+Change = Callable[[dict[str, Any], dict[str, Any]], object]  # takes the header and the config
 CHANGES: dict[str, Change] = {
     '__metadata__: format: found "other"': lambda h, c: h["__metadata__"].update(format="other"),
-    'format_version: found "2", expected "1", that of a file with series': (
+    'format_version: found "2", expected "1", the version of a file with series': (
         lambda h, c: h["__metadata__"].update(format_version="2")
     ),
     f'format_version: found "3" in a file of memattn "{__version__}", expected "1"': (
@@ -149,7 +151,7 @@ CHANGES: dict[str, Change] = {
     "config: arguments: found other keys, expected the keys horizon, freq": lambda h, c: c[
         "arguments"
     ].update(more=1),
-    "arguments: found what cannot be": lambda h, c: c["arguments"].update(horizon=-1),
+    "arguments: found invalid arguments": lambda h, c: c["arguments"].update(horizon=-1),
     "arguments: .*Forecaster: freq: found": lambda h, c: c["arguments"].update(freq=[1]),
     "settings: horizon": lambda h, c: c["settings"].update(horizon=[True, ""]),
     "settings: loss": lambda h, c: c["settings"].update(loss=[["smape"], ""]),
@@ -164,25 +166,25 @@ CHANGES: dict[str, Change] = {
     "settings: logs": lambda h, c: c["settings"].update(logs=[1, ""]),
     "settings: windows": lambda h, c: c["settings"].update(windows=["all", ""]),
     "settings: long_season: found": lambda h, c: c["settings"].update(long_season=[1, ""]),
-    "settings: found what cannot be .*long_season: found 9": lambda h, c: c["settings"].update(
+    "settings: found invalid settings .*long_season: found 9": lambda h, c: c["settings"].update(
         long_season=[9, ""]
     ),
     "settings: layers": lambda h, c: c["settings"].update(layers=[None, ""]),
     "settings: found other keys": lambda h, c: c["settings"].update(more=[1, ""]),
-    "lookbacks: found past seasons in part": lambda h, c: c["settings"].update(
+    "lookbacks: found parts of seasons": lambda h, c: c["settings"].update(
         windows=["past_seasons", ""], season=[5, ""]
     ),
-    "lookbacks: found past seasons in part, expected whole": lambda h, c: c["settings"].update(
+    "lookbacks: found parts of seasons, expected whole": lambda h, c: c["settings"].update(
         windows=["past_seasons", ""], season=[1, ""]
     ),
     r"weights: found shape \(\d+,\), expected \(\d+,\)": lambda h, c: c["settings"].update(
         windows=["past_seasons", ""], season=[2, ""], lookbacks=[[4], ""]
     ),
     "settings: steps: found another form": lambda h, c: c["settings"].update(steps=3),
-    r"settings: found what cannot be .*weights in a member": lambda h, c: c["settings"].update(
+    r"settings: found invalid settings .*weights in a member": lambda h, c: c["settings"].update(
         horizon=[2**31 - 1, ""], lookbacks=[[2**31 - 1], ""]
     ),
-    r"settings: found what cannot be .*batch_size \* \(": lambda h, c: c["settings"].update(
+    r"settings: found invalid settings .*batch_size \* \(": lambda h, c: c["settings"].update(
         season=[2**21, ""]
     ),
     "calibration.errors: found shape": lambda h, c: h["calibration.errors"].update(
@@ -209,7 +211,7 @@ CHANGES: dict[str, Change] = {
     "form: time_dtype: found the type": lambda h, c: c["form"].update(time_dtype="float64"),
     "form: id_dtype: found the type": lambda h, c: c["form"].update(id_dtype=3),
     "config: found no object": lambda h, c: h["__metadata__"].update(config="[]"),
-    "arguments: found what cannot be .*id_col: found 3": lambda h, c: c["arguments"].update(
+    "arguments: found invalid arguments .*id_col: found 3": lambda h, c: c["arguments"].update(
         id_col=3
     ),
     "settings: levels: found": lambda h, c: c["settings"].update(
@@ -230,7 +232,7 @@ CHANGES: dict[str, Change] = {
 
 
 @pytest.mark.parametrize("message", CHANGES)
-def test_headers_that_lie_are_refused(message: str, saved: Path, tmp_path: Path) -> None:
+def test_invalid_headers_are_refused(message: str, saved: Path, tmp_path: Path) -> None:
     header, body = parts(saved)
     config = json.loads(header["__metadata__"]["config"])
     before = header["__metadata__"]["config"]
@@ -262,7 +264,7 @@ VALUES: list[tuple[str, str, Any, str]] = [
 
 
 @pytest.mark.parametrize(("name", "dtype", "value", "message"), VALUES)
-def test_values_that_cannot_be_are_refused(
+def test_invalid_values_are_refused(
     name: str, dtype: str, value: Any, message: str, saved: Path, tmp_path: Path
 ) -> None:
     header, body = parts(saved)
@@ -275,9 +277,7 @@ def test_values_that_cannot_be_are_refused(
         Forecaster.load(path)
 
 
-def test_a_file_of_an_older_version_has_windows_that_count_alike(
-    saved: Path, tmp_path: Path
-) -> None:
+def test_calibration_windows_of_older_files_have_equal_weight(saved: Path, tmp_path: Path) -> None:
     header, body = parts(saved)
     for name in ("calibration.age", "calibration.change"):
         begin, end = header.pop(name)["data_offsets"]
@@ -311,7 +311,7 @@ def test_a_file_of_an_older_version_has_windows_that_count_alike(
         ["a", 1, *"bcdefgh"],
     ],
 )
-def test_ids_that_cannot_be_are_refused(ids: Any, saved: Path, tmp_path: Path) -> None:
+def test_invalid_ids_are_refused(ids: Any, saved: Path, tmp_path: Path) -> None:
     header, body = parts(saved)
     begin, end = header["ids"]["data_offsets"]
     text = b"[" * 100_000 if ids == "deep" else json.dumps(ids).encode()
@@ -322,12 +322,12 @@ def test_ids_that_cannot_be_are_refused(ids: Any, saved: Path, tmp_path: Path) -
     header["ids"].update(shape=[len(text)], data_offsets=[begin, end + grown])
     path = tmp_path / "f.safetensors"
     path.write_bytes(joined(header, body[:begin] + text + body[end:]))
-    with pytest.raises(FormatError, match=r"ids: found (no JSON|another list|half of|1 of them)"):
+    with pytest.raises(FormatError, match=r"ids: found (no JSON|another list|half of|1 ids)"):
         Forecaster.load(path)
 
 
 def test_cut_and_random_files_never_crash(saved: Path, tmp_path: Path) -> None:
-    """Each either loads and forecasts, or is a FormatError."""
+    """Each file either loads and forecasts, or raises FormatError."""
     rng = np.random.default_rng(0)
     data = saved.read_bytes()
     path = tmp_path / "f.safetensors"
@@ -349,7 +349,7 @@ def test_cut_and_random_files_never_crash(saved: Path, tmp_path: Path) -> None:
     assert refused > 150
 
 
-def test_a_changed_byte_is_seen(saved: Path, tmp_path: Path) -> None:
+def test_a_changed_byte_is_detected(saved: Path, tmp_path: Path) -> None:
     data = saved.read_bytes()
     path = tmp_path / "f.safetensors"
     rng = np.random.default_rng(1)
@@ -367,9 +367,7 @@ def test_a_changed_byte_is_seen(saved: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("checksum", [None, 3, "", "0" * 64, "g" * 64])
-def test_checksums_that_cannot_be_are_refused(
-    checksum: object, saved: Path, tmp_path: Path
-) -> None:
+def test_wrong_checksums_are_refused(checksum: object, saved: Path, tmp_path: Path) -> None:
     header, body = parts(saved)
     header["__metadata__"]["checksum"] = checksum
     text = json.dumps(header).encode()

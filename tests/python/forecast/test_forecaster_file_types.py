@@ -1,4 +1,4 @@
-"""The types of columns in a forecaster's file: those of frames come back, others are refused."""
+"""Types of columns in a forecaster's file: those of frames survive, others are refused."""
 
 import datetime as dt
 import json
@@ -30,7 +30,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-# The first takes half a gigabyte for a value; pandas evaluates the next, or reads a file for them.
+# A value of the first types takes half a gigabyte; others make pandas evaluate text or read a file.
 ODD_TYPES = [
     *("S500000000", "U500000000", "V500000000", ", <f8", "i4,,", "(1000000,)f8", "f8,f8", "O,O"),
     *("datetime64[us, dateutil//etc/passwd]", "datetime64[us, UTC]", "datetime64[1000000us]"),
@@ -50,7 +50,7 @@ ODD_TYPES = [
 
 @pytest.mark.parametrize("dtype", ODD_TYPES, ids=lambda dtype: dtype[:20])
 @pytest.mark.parametrize("key", ["id_dtype", "time_dtype"])
-def test_types_of_pandas_that_lie_are_refused_in_little_memory(
+def test_invalid_types_of_pandas_are_refused_in_little_memory(
     key: str, dtype: str, saved: Path, tmp_path: Path
 ) -> None:
     header, body = parts(saved)
@@ -82,7 +82,7 @@ def test_types_of_pandas_that_lie_are_refused_in_little_memory(
     ],
     ids=lambda change: " ".join(change.values()),
 )
-def test_more_types_of_pandas_come_back(change: dict[str, str], tmp_path: Path) -> None:
+def test_more_types_of_pandas_survive_a_file(change: dict[str, str], tmp_path: Path) -> None:
     table = random_table(3, "D")
     if change["unique_id"].lower().startswith(("int", "uint")):
         table["unique_id"] = table["unique_id"].str[1:].astype(int)
@@ -91,7 +91,7 @@ def test_more_types_of_pandas_come_back(change: dict[str, str], tmp_path: Path) 
     comes_back(small().fit(table.astype(change)), tmp_path / "f.safetensors", [80])
 
 
-def test_zones_of_other_libraries_come_back(tmp_path: Path) -> None:
+def test_time_zones_of_dateutil_survive_a_file(tmp_path: Path) -> None:
     tz = pytest.importorskip("dateutil.tz")
     path, table = tmp_path / "f.safetensors", random_table(3, "h")
     table["ds"] = table["ds"].dt.tz_localize(tz.tzoffset("office", -5400))
@@ -102,7 +102,7 @@ def test_zones_of_other_libraries_come_back(tmp_path: Path) -> None:
     assert (found["ds"] == expected["ds"]).all()
 
 
-def test_a_zone_without_a_name_is_refused_by_fit() -> None:
+def test_fit_refuses_a_time_zone_without_a_name() -> None:
     tz = pytest.importorskip("dateutil.tz")
     zone = tz.tzfile(tz.gettz("Europe/Berlin")._filename)
     zone._filename = "office"
@@ -131,7 +131,7 @@ REFUSED_IDS: dict[str, list[Any]] = {
 
 @pytest.mark.parametrize("case", REFUSED_IDS)
 @pytest.mark.parametrize("library", ["pandas", "pandas objects", "polars", "pyarrow"])
-def test_ids_that_no_file_keeps_are_refused_by_fit(library: str, case: str) -> None:
+def test_fit_refuses_ids_that_no_file_can_store(library: str, case: str) -> None:
     cells = [one for one in REFUSED_IDS[case] for _ in range(9)]
     columns = {"ds": [*range(9)] * 2, "y": [float(k) for k in range(18)]}
     frame: Any
@@ -152,7 +152,7 @@ def test_ids_that_no_file_keeps_are_refused_by_fit(library: str, case: str) -> N
     assert caught.value.kind == "mixed-ids"
 
 
-def test_sparse_columns_are_kept_as_plain_ones(tmp_path: Path) -> None:
+def test_sparse_columns_become_dense_ones(tmp_path: Path) -> None:
     columns = {"unique_id": np.repeat([1, 2, 3], 20), "ds": [*range(20)] * 3, "y": range(1, 61)}
     table = pd.DataFrame(columns).astype({"unique_id": pd.SparseDtype("int64")})
     table = table.astype({"ds": pd.SparseDtype("int32")})
@@ -162,7 +162,7 @@ def test_sparse_columns_are_kept_as_plain_ones(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("key", ["id_dtype", "time_dtype"])
 @pytest.mark.parametrize("dtype", ["Int8", "Datetime us Mars/Base", "Date", "String", "Null", ""])
-def test_types_of_polars_that_lie_are_refused(key: str, dtype: str, tmp_path: Path) -> None:
+def test_invalid_types_of_polars_are_refused(key: str, dtype: str, tmp_path: Path) -> None:
     path = tmp_path / "f.safetensors"
     small().fit(pl.from_pandas(random_table(3, "h"))).save(path)
     header, body = parts(path)

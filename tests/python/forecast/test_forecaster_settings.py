@@ -1,4 +1,4 @@
-"""What the forecaster chooses by frequency, season and lengths."""
+"""The settings that the forecaster chooses from frequency, season and lengths."""
 
 from dataclasses import replace
 from typing import Any
@@ -12,7 +12,7 @@ from memattn.forecast.data.time_axis import Unit
 from memattn.forecast.forecaster_settings import Setting, choose_settings
 
 
-def test_settings_say_what_was_chosen_and_why() -> None:
+def test_settings_are_chosen_by_frequency_and_have_a_reason() -> None:
     lengths = np.full(1000, 100)
     cases = [
         (Frequency(Unit.MONTH, 12), 1, (6,), 2, 250),
@@ -53,7 +53,7 @@ def test_settings_say_what_was_chosen_and_why() -> None:
     assert ten["members"].reason == "as given"
 
 
-def test_many_long_seasons_are_seen_one_by_one() -> None:
+def test_series_with_many_long_seasons_use_past_seasons() -> None:
     hour = Frequency(Unit.MICROSECOND, 3_600_000_000)
     enough = 300 * 24 + 96
     given = ForecasterOptions(96, members=2)
@@ -85,7 +85,7 @@ def test_many_long_seasons_are_seen_one_by_one() -> None:
         assert others["windows"] == "last_values"
 
 
-def test_settings_are_said_in_words() -> None:
+def test_the_text_of_settings_is_short() -> None:
     values = {
         (18, 24, 36): "18, 24, 36",
         (18, 24, 18, 24): "18, 24 (of 4 members)",
@@ -110,6 +110,6 @@ def test_settings_are_said_in_words() -> None:
         (False, "no"),
     ],
 )
-def test_settings_of_covariates_in_words(value: object, text: str) -> None:
+def test_the_text_of_lists_and_flags(value: object, text: str) -> None:
     assert Setting(value, "why").text == text
     assert str(Setting(value, "why")) == f"{text} (why)"

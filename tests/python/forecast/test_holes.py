@@ -1,4 +1,4 @@
-"""Values that nobody gave: filled from what is known at each cutoff, and never measured."""
+"""Missing values: filled from the values known at each cutoff, and never measured."""
 
 from pathlib import Path
 
@@ -25,7 +25,7 @@ def windows_of(*ends: int) -> Windows:
     return Windows(np.zeros(len(ends), np.int64), np.array(ends))
 
 
-def test_each_window_knows_only_its_past() -> None:
+def test_holes_are_filled_from_the_past_of_each_window() -> None:
     panel = flat_panel([HOLED, np.arange(3.0)], season=4)
     assert panel.filled.tolist() == [1, 2, 3, 4, 6, 8, 10, 12, 14, 0, 1, 2]
     windows = windows_of(2, 3, 5, 6, 7, 8)
@@ -42,7 +42,7 @@ def test_each_window_knows_only_its_past() -> None:
         [1, 2, 3, 4, 6, 6, 6],
         [1, 2, 3, 4, 6, 8, 10, 12],
     ]
-    assert len(offsets) == 3 + 2  # one more series for each of the holes
+    assert len(offsets) == 3 + 2  # one more series for each hole
     assert copied.tolist() == [0, 0]
     assert naive(panel, windows, 1)[:, 0].tolist() == [2, 2, 6, 6, 6, 12]
     assert seasonal_naive(panel, windows, 2, 4).tolist() == [
@@ -56,15 +56,15 @@ def test_without_holes_nothing_is_copied() -> None:
     assert known_before(panel, windows_of(5))[0] is panel.values
 
 
-def test_a_panel_of_then_ends_with_a_value() -> None:
+def test_a_panel_until_a_hole_ends_with_a_value() -> None:
     panel = flat_panel([HOLED, np.arange(3.0)])
     then = panel.until(np.array([7, 0]))
     np.testing.assert_array_equal(then.values, HOLED[:5])
     assert (then.ids.tolist(), then.last.tolist()) == (["s00000"], [996])
 
 
-def test_a_truth_that_nobody_gave_counts_nowhere() -> None:
-    """By hand: the windows end with rows 4, 5 and 7, and hold (6, -), (-, -) and (12, 14)."""
+def test_missing_actual_values_are_not_measured() -> None:
+    """By hand: windows end with rows 4, 5 and 7; actual values are (6, -), (-, -) and (12, 14)."""
     panel = flat_panel([HOLED])
     windows = windows_of(4, 5, 7)
     result = evaluate(
@@ -72,7 +72,7 @@ def test_a_truth_that_nobody_gave_counts_nowhere() -> None:
         {80.0: (np.array([[6.0, 0], [0, 0], [13, 13]]), np.full((3, 2), 20.0))},
     )  # fmt: skip
     assert len(result) == 2
-    # Before row 4 lie 1, 2, -, 4: the only known difference is 1.
+    # The values before row 4 are 1, 2, -, 4: the only known difference is 1.
     np.testing.assert_array_equal(result.scales.absolute, [1, 1, 1])
     np.testing.assert_array_equal(result.errors[MODEL].mae, [1, NAN, 1.5])
     assert result.overall(MODEL).mase == result.overall(MODEL).mae == 1.25
@@ -86,8 +86,8 @@ def test_a_truth_that_nobody_gave_counts_nowhere() -> None:
     np.testing.assert_array_equal(table["y"], [6, NAN, NAN, NAN, 12, 14])
 
 
-def test_fit_measures_no_truth_that_nobody_gave(tmp_path: Path) -> None:
-    """Nor does what was filled in make errors to calibrate on."""
+def test_fit_does_not_measure_missing_values(tmp_path: Path) -> None:
+    """Filled values are not calibrated on either."""
     rng = np.random.default_rng(0)
     y = 100 + rng.normal(size=400)
     gone = rng.random(400) < 0.15
@@ -104,7 +104,7 @@ def test_fit_measures_no_truth_that_nobody_gave(tmp_path: Path) -> None:
     loaded = Forecaster.load(tmp_path / "model")
     pd.testing.assert_frame_equal(loaded.predict(level=[80]), forecaster.predict(level=[80]))
     np.testing.assert_array_equal(loaded.panel(frame).values, result.panel.values)
-    # The model is given what a straight line says, as before.
+    # The model sees holes filled by straight lines.
     filled = frame.assign(y=result.panel.filled)
     pd.testing.assert_frame_equal(forecaster.predict(data=filled), forecaster.predict(data=frame))
 
@@ -119,7 +119,7 @@ def test_files_and_tables_show_holes(tmp_path: Path) -> None:
 
 
 def test_a_backtest_counts_missing_rows_before_its_first_window() -> None:
-    """And finds the season there, of a panel that was made before it too."""
+    """A backtest also finds the season in these rows, even for a panel that was made before."""
     ds = np.arange(90)
     later = np.where(ds < 46, 0, 90 * np.sin(ds * np.pi / 5))
     y = 100 + 5 * np.sin(ds * np.pi / 2) + later + np.random.default_rng(2).normal(size=90) * 0.1

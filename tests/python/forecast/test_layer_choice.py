@@ -1,4 +1,4 @@
-"""Memory layers or none, by rolling validation."""
+"""The choice between models with and without memory layers, by rolling validation."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +21,7 @@ HORIZON, SEASON, ROWS = 96, 24, 150
 
 
 class Oracle:
-    """A model that knows the truth and is wrong by so much."""
+    """A model that forecasts the actual values plus a fixed error."""
 
     def __init__(self, panel: Panel, error: float) -> None:
         self.panel, self.error = panel, error
@@ -35,7 +35,7 @@ class Oracle:
 
 
 def oracles(panel: Panel, linear: float, memory: float) -> tuple[dict[str, Oracle], Callable]:
-    """Engines, once they are trained, and what trains them."""
+    """Returns a dict of oracles, filled by training, and the function that trains them."""
     trained: dict[str, Oracle] = {}
 
     def train(name: str, known: Panel, settings: Settings) -> tuple[Model, bool]:
@@ -48,7 +48,7 @@ def oracles(panel: Panel, linear: float, memory: float) -> tuple[dict[str, Oracl
 
 
 def hourly(count: int = 3, days: int = 300, seed: int = 0) -> Panel:
-    """Positive series of about the same deviation."""
+    """Returns positive series with about the same standard deviation."""
     rng = np.random.default_rng(seed)
     rows = np.arange(days * SEASON + HORIZON)
     wave = np.sin(2 * np.pi * rows / SEASON)
@@ -60,7 +60,7 @@ def settings_of(panel: Panel) -> Settings:
     return choose_settings(panel.lengths, panel.frequency, panel.season, options)
 
 
-def test_memory_has_to_be_clearly_better() -> None:
+def test_memory_layers_must_be_clearly_better() -> None:
     panel = hourly()
     settings = settings_of(panel)
     assert settings["layers"].value is None
@@ -76,7 +76,7 @@ def test_memory_has_to_be_clearly_better() -> None:
     }
 
 
-def test_errors_count_in_deviations_of_what_was_known() -> None:
+def test_errors_are_in_units_of_the_known_rows() -> None:
     panel = hourly(1)
     panel.values[-ROWS:] *= 100
     _, train = oracles(panel, 1.0, 0.5)
@@ -87,7 +87,7 @@ def test_errors_count_in_deviations_of_what_was_known() -> None:
     assert expected in chosen["layers"].reason
 
 
-def test_windows_roll_over_what_is_held_out() -> None:
+def test_windows_roll_over_the_held_out_rows() -> None:
     panel = hourly()
     trained, train = oracles(panel, 1.0, 1.0)
     choose_layers(panel, settings_of(panel), ROWS, train)
@@ -96,7 +96,7 @@ def test_windows_roll_over_what_is_held_out() -> None:
     np.testing.assert_array_equal(trained["memory"].times, np.tile(expected, 3))
 
 
-def test_windows_with_little_history_have_no_part() -> None:
+def test_windows_with_little_history_are_left_out() -> None:
     panel = hourly()
     values = [panel.values[start:] for start in panel.offsets[:-1]]
     length = int(panel.lengths[0])
@@ -120,7 +120,7 @@ def test_many_windows_are_thinned_out(monkeypatch: pytest.MonkeyPatch) -> None:
     assert MOST_WINDOWS > 1000
 
 
-def test_series_that_stand_still_say_nothing() -> None:
+def test_constant_series_choose_the_default() -> None:
     still = flat_panel([np.full(300 * SEASON + HORIZON, 3.0)] * 2, SEASON)
     _, train = oracles(still, 1.0, 0.5)
     chosen = choose_layers(still, settings_of(still), ROWS, train)
@@ -128,13 +128,13 @@ def test_series_that_stand_still_say_nothing() -> None:
     assert (chosen["layers"].value, chosen["layers"].reason[:18]) == (0, "there is no window")
 
 
-def test_a_stop_decides_nothing() -> None:
+def test_a_stopped_trial_returns_none() -> None:
     panel = hourly()
     engine = cast(Model, Oracle(panel, 1.0))
     assert choose_layers(panel, settings_of(panel), ROWS, lambda *_: (engine, False)) is None
 
 
-def test_rows_held_out_hold_several_windows() -> None:
+def test_held_out_rows_have_space_for_several_windows() -> None:
     assert (
         held_out_rows(hourly(days=100), {"horizon": Setting(5, "")})
         == (100 * SEASON + HORIZON) // 5
@@ -142,7 +142,7 @@ def test_rows_held_out_hold_several_windows() -> None:
     assert held_out_rows(hourly(days=60), {"horizon": Setting(400, "")}) == 800
 
 
-def test_a_fit_decides_and_says_so() -> None:
+def test_a_fit_chooses_layers_and_gives_the_reason() -> None:
     panel = hourly(2)
     calls: list[tuple[int, int, float]] = []
     forecaster = Forecaster(HORIZON, steps=3, members=2)
@@ -151,11 +151,11 @@ def test_a_fit_decides_and_says_so() -> None:
     assert settings["windows"].value == "past_seasons"
     assert settings["layers"].value in (0, 2)
     assert "rolling validation" in settings["layers"].reason
-    # Two to choose between, the model, and the one for intervals.
+    # The trainings are two candidates, the model, and the model for intervals.
     assert [step for step, _, _ in calls] == sorted(step for step, _, _ in calls)
     assert calls[-1][:2] == (12, 12)
     table = forecaster.predict(level=[80])
-    # Not in logs, though the series are positive.
+    # Intervals are not in logs, although the series are positive.
     below = table["memattn"] - table["memattn-lo-80"]
     np.testing.assert_allclose(table["memattn-hi-80"] - table["memattn"], below, rtol=1e-9)
     calibration = forecaster._state("test").calibration
@@ -167,7 +167,7 @@ def test_a_fit_decides_and_says_so() -> None:
     assert "110 windows" in with_held_out.settings["layers"].reason
 
 
-def test_a_fit_stopped_on_trial_forecasts_the_average() -> None:
+def test_a_fit_stopped_in_a_trial_forecasts_the_average() -> None:
     panel = hourly(2)
     forecaster = Forecaster(HORIZON).fit(panel, progress=lambda *_: False)
     assert "stopped" in forecaster.settings["layers"].reason
@@ -177,8 +177,8 @@ def test_a_fit_stopped_on_trial_forecasts_the_average() -> None:
     np.testing.assert_allclose(found, np.tile(past.mean(axis=1), 4), rtol=1e-12)
 
 
-@pytest.mark.parametrize("stop", [3, 6, 9])  # the last step of a training is always told
-def test_a_stopped_fit_goes_on_in_any_of_its_trainings(stop: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("stop", [3, 6, 9])  # progress always reports the last step of a training
+def test_a_fit_stopped_in_any_training_continues(stop: int, tmp_path: Path) -> None:
     panel, path = hourly(1), tmp_path / "checkpoint"
     whole = Forecaster(HORIZON, steps=3).fit(panel)
 
@@ -193,11 +193,11 @@ def test_a_stopped_fit_goes_on_in_any_of_its_trainings(stop: int, tmp_path: Path
     np.testing.assert_array_equal(again.predict(level=[80]), whole.predict(level=[80]))
 
 
-def test_a_backtest_decides_once() -> None:
+def test_a_backtest_chooses_layers_once() -> None:
     panel = hourly(1, days=320)
     options = {"n_windows": 2, "step_size": HORIZON, "refit": True}
     told: list[int] = []
     Forecaster(HORIZON, steps=2, intervals=False).cross_validation(
         panel, **options, progress=lambda step, steps, _: told.append(steps)
     )
-    assert set(told) == {12, 4}  # (two on trial and one) * 2 windows, then one * 2 windows
+    assert set(told) == {12, 4}  # steps of (two candidates and one) * 2 windows, then of one * 2

@@ -1,4 +1,4 @@
-"""Nothing after a cutoff changes a forecast made there: no value, gap, series, type or order."""
+"""Rows after a cutoff do not change forecasts made there, by value, gap, id, type or order."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ HORIZON, WINDOWS, STEP = 3, 3, 4
 
 
 def table_of(rng: np.random.Generator, numbered: bool, holes: bool) -> pd.DataFrame:
-    """Series of whole numbers, of several lengths; those of numbered rows end together."""
+    """Returns series of whole numbers and several lengths; with numbered rows, all end together."""
     parts = []
     for k in range(int(rng.integers(2, 5))):
         length = int(rng.integers(25, 50))
@@ -38,7 +38,7 @@ def table_of(rng: np.random.Generator, numbered: bool, holes: bool) -> pd.DataFr
 
 
 def changed(rng: np.random.Generator, table: pd.DataFrame, cutoff: Any) -> pd.DataFrame:
-    """The table with everything after the cutoff another, but for when each series ends."""
+    """Returns the table with all rows after the cutoff changed, but not when each series ends."""
     later = (table.ds > cutoff).to_numpy()
     ends = (table.groupby("unique_id").ds.transform("max") == table.ds).to_numpy()
     table = table.assign(y=table.y.where(~later, rng.choice([-1e6, 0, 3, 1e4], len(table))))
@@ -64,7 +64,7 @@ def forecasts(table: pd.DataFrame, library: str, refit: bool) -> pd.DataFrame:
 @pytest.mark.parametrize("refit", [False, True])
 @pytest.mark.parametrize("numbered", [False, True])
 @pytest.mark.parametrize("seed", range(4))
-def test_what_comes_later_changes_nothing(
+def test_rows_after_a_cutoff_do_not_change_its_forecasts(
     seed: int, numbered: bool, refit: bool, holes: bool
 ) -> None:
     rng = np.random.default_rng([seed, numbered, holes])
@@ -78,7 +78,7 @@ def test_what_comes_later_changes_nothing(
         pd.testing.assert_frame_equal(after.loc[known.index], known, check_exact=True)
 
 
-def test_series_that_come_much_later_change_no_interval() -> None:
+def test_series_that_begin_later_do_not_change_intervals() -> None:
     y = 50 + np.random.default_rng(0).normal(size=200).cumsum()
     table = pd.DataFrame({"unique_id": "a", "ds": pd.date_range("2024-01-01", periods=200), "y": y})
     new = pd.DataFrame(
@@ -102,7 +102,7 @@ LATER_BAD = {
 
 @pytest.mark.parametrize("refit", [False, True])
 @pytest.mark.parametrize("name", LATER_BAD)
-def test_rows_that_will_be_bad_leave_out_no_series(name: str, refit: bool) -> None:
+def test_bad_rows_after_the_cutoff_leave_out_no_series(name: str, refit: bool) -> None:
     days = pd.date_range("2024-01-01", "2024-03-31")
     y = 50 + np.random.default_rng(0).normal(size=(3, len(days))).cumsum(axis=1).round(2)
     good = [pd.DataFrame({"unique_id": f"s{k}", "ds": days, "y": y[k]}) for k in range(3)]

@@ -1,4 +1,4 @@
-"""Measures of windows in parts are those of all windows, to the last bit."""
+"""Measures of windows in parts equal those of all windows, to the bit."""
 
 import json
 from typing import Any
@@ -35,7 +35,7 @@ def part(whole: Evaluation, places: np.ndarray) -> Evaluation:
 
 
 @pytest.mark.parametrize("cuts", [[], [4], [1, 2, 7], [0, 3, 9]])
-def test_parts_are_the_whole(cuts: list[int]) -> None:
+def test_measures_of_parts_equal_those_of_all_windows(cuts: list[int]) -> None:
     whole = evaluated()
     parts = [part(whole, some) for some in np.split(np.arange(9), cuts) if len(some)]
     sent: list[Any] = [json.loads(json.dumps(sums_of(one))) for one in reversed(parts)]

@@ -1,4 +1,4 @@
-"""Metrics, by hand and at their edges."""
+"""Metrics compared with results by hand, and edge cases."""
 
 from fractions import Fraction
 
@@ -30,13 +30,13 @@ def test_a_total_is_exact_and_rounded_once() -> None:
 
 
 @pytest.mark.parametrize("parts", [1, 2, 7, 500])
-def test_totals_of_parts_are_those_of_the_whole(parts: int) -> None:
+def test_totals_of_parts_add_up_to_the_total(parts: int) -> None:
     shuffled = np.random.default_rng(parts).permutation(numbers())
     totals = [Total.of(some) for some in np.array_split(shuffled, parts)]
     assert sum(totals, Total()) == Total.of(numbers())
 
 
-def test_totals_of_nothing_and_of_infinity() -> None:
+def test_totals_of_no_number_and_of_infinity() -> None:
     assert Total.of(np.array([np.nan])).mean is None
     assert Total.of(np.array([1.0, np.inf, np.nan])) == Total(2**1074, 2, 1)
     assert Total.of(np.array([1.0, np.inf])).mean == np.inf
@@ -48,12 +48,12 @@ def smape(forecast: np.ndarray, truth: np.ndarray) -> float:
     return float(window_errors(forecast, truth, scale, scale).smape.mean())
 
 
-def test_smape_by_hand() -> None:
+def test_smape_equals_the_result_by_hand() -> None:
     forecast, truth = np.array([[1.0, 2.0], [5.0, 0.0]]), np.array([[2.0, 2.0], [2.0, 0.0]])
     assert smape(forecast, truth) == pytest.approx(200 * (1 / 3 + 3 / 7) / 4)
 
 
-def test_zeros_are_defined() -> None:
+def test_smape_and_skill_of_zeros_are_defined() -> None:
     assert smape(np.zeros((2, 2)), np.zeros((2, 2))) == 0
     assert (skill(1, 0), skill(0, 0), skill(1, 4), skill(None, 1)) == (None, 0, 75, None)
 
@@ -67,7 +67,7 @@ def random_series(seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.mark.parametrize("season", [1, 2, 7])
 @pytest.mark.parametrize("seed", range(4))
-def test_series_scales_are_those_of_one_series(seed: int, season: int) -> None:
+def test_series_scales_equal_those_of_single_series(seed: int, season: int) -> None:
     values, offsets = random_series(seed)
     ends = np.random.default_rng(seed).integers(1, np.diff(offsets) + 1)
     scales = series_scales(values, offsets, season, ends)
@@ -82,7 +82,7 @@ def test_series_scales_are_those_of_one_series(seed: int, season: int) -> None:
         assert scales.squared[k] == pytest.approx(np.mean(np.square(change)), rel=1e-12)
 
 
-def test_window_errors_are_those_of_one_window() -> None:
+def test_window_errors_equal_those_of_single_windows() -> None:
     rng = np.random.default_rng(1)
     forecast, truth = rng.normal(size=(2, 50, 6))
     truth[3, 4:] = np.nan
@@ -98,7 +98,7 @@ def test_window_errors_are_those_of_one_window() -> None:
         assert errors.rmsse[k] == pytest.approx(np.sqrt(mse / square[k]))
 
 
-def test_window_errors_of_zeros_and_unknowns() -> None:
+def test_window_errors_of_zeros_and_missing_values() -> None:
     nan = np.nan
     forecast = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, nan], [nan, 1.0], [1.0, 1.0]])
     truth = np.array([[0.0, 0.0], [0.0, 0.0], [0.0, nan], [1.0, 1.0], [nan, nan]])
@@ -111,7 +111,7 @@ def test_window_errors_of_zeros_and_unknowns() -> None:
     assert mean_defined(np.array([nan])) == (None, 1)
 
 
-def test_a_forecast_that_is_no_number_is_no_perfect_one() -> None:
+def test_a_forecast_of_nan_has_no_error() -> None:
     assert np.isnan(smape(np.array([np.nan, 1.0]), np.array([1.0, 1.0])))
 
 
@@ -129,16 +129,16 @@ def test_a_forecast_that_is_no_number_is_no_perfect_one() -> None:
         *((None, "-"), (np.nan, "-"), (-0.00001, "-1.000e-05"), (np.inf, "-")),
     ],
 )
-def test_significant(value: float | None, text: str) -> None:
+def test_significant_rounds_to_four_digits(value: float | None, text: str) -> None:
     assert significant(value) == text
 
 
-def test_the_error_of_a_mean_over_groups() -> None:
+def test_the_error_of_a_mean_counts_groups() -> None:
     values = np.random.default_rng(0).normal(size=(2, 600))
     alone, groups = mean_error(values, np.arange(600))
     assert groups == 600
     np.testing.assert_allclose(alone, values.std(axis=1) / np.sqrt(600), rtol=1e-12)
-    # Every value three times, in groups of three, is no more than it was once.
+    # Repeating every value three times, in groups of three, adds no information.
     again, groups = mean_error(np.repeat(values, 3, axis=1), np.repeat(np.arange(600), 3))
     assert groups == 600
     np.testing.assert_allclose(again, alone, rtol=1e-12)

@@ -1,4 +1,4 @@
-"""The bindings of the forecaster of many series: arrays in and out, progress, interruption."""
+"""The bindings of `PanelForecaster`: arrays in and out, progress, threads and interrupts."""
 
 import _thread
 import contextlib
@@ -38,11 +38,11 @@ def predict(forecaster: PanelForecaster, series: Series) -> np.ndarray:
     return forecaster.predict(*series, np.arange(6), np.full(6, 30))
 
 
-def test_fit_changes_what_predict_says(series: Series) -> None:
+def test_fit_changes_the_forecasts(series: Series) -> None:
     forecaster = PanelForecaster(**OPTIONS)
     untrained = predict(forecaster, series)
     assert untrained.shape == (6, 1, 3)
-    # Naive2: the season of each series, on the level of its last value.
+    # The untrained forecast is Naive2: the season of each series at the level of its last value.
     assert np.ptp(untrained, axis=-1).min() > 0.3
     assert forecaster.fit(*series) is True
     trained = predict(forecaster, series)
@@ -75,7 +75,7 @@ def test_parameters_are_copied_out_and_in(series: Series) -> None:
     assert sum(map(len, copies)) == trained.count_params()
     for member, copy in enumerate(copies):
         other.set_parameters(member, copy)
-        copy[:] = 0  # what is inside stays
+        copy[:] = 0  # must not change the weights inside
     np.testing.assert_array_equal(predict(other, series), predict(trained, series))
     with pytest.raises(ValueError, match="parameters: found 3 values, expected"):
         other.set_parameters(0, np.zeros(3, np.float32))
@@ -83,7 +83,7 @@ def test_parameters_are_copied_out_and_in(series: Series) -> None:
         other.parameters(2)
 
 
-def test_quantiles_have_an_axis(series: Series) -> None:
+def test_quantiles_have_an_axis_of_the_forecasts(series: Series) -> None:
     forecaster = PanelForecaster(**OPTIONS, loss="pinball", quantiles=[0.1, 0.9])
     forecaster.fit(*series)
     found = predict(forecaster, series)
@@ -91,7 +91,7 @@ def test_quantiles_have_an_axis(series: Series) -> None:
     assert (found[:, 0] <= found[:, 1]).all()
 
 
-def test_memory_says_what_it_reads(series: Series) -> None:
+def test_attention_scores_sum_to_1_and_each_slot_changes_forecasts(series: Series) -> None:
     forecaster = PanelForecaster(**OPTIONS)
     forecaster.fit(*series)
     origins = np.arange(6), np.full(6, 30)
@@ -102,7 +102,7 @@ def test_memory_says_what_it_reads(series: Series) -> None:
     without = forecaster.predict_without_slots(*series, *origins, 1, 0)
     assert without.shape == (4, 6, 1, 3)
     whole = forecaster.predict(*series, *origins, 1)
-    # A slot of memory moves little, and each in its own way.
+    # Removing a slot changes forecasts a little, and each slot changes them.
     assert np.abs(without / whole - 1).max() < 0.5
     assert (np.abs(without - whole).max(axis=(1, 2, 3)) > 0).all()
     with pytest.raises(ValueError, match="layer: found 2, expected a number from 0 to 1"):
@@ -111,7 +111,7 @@ def test_memory_says_what_it_reads(series: Series) -> None:
     assert linear.attention_scores(*series, *origins, 0).shape == (6, 0, 4)
 
 
-def test_members_may_differ_in_depth(series: Series) -> None:
+def test_members_may_have_different_numbers_of_layers(series: Series) -> None:
     options = OPTIONS | {"lookbacks": [4, 4, 6], "member_layers": [0, 2, 1]}
     forecaster = PanelForecaster(**options)
     sizes = [len(forecaster.parameters(member)) for member in range(3)]
@@ -130,8 +130,8 @@ def test_members_may_differ_in_depth(series: Series) -> None:
         PanelForecaster(**options | {"member_layers": [0, 2]})
 
 
-def test_covariates_are_read_by_blocks(series: Series) -> None:
-    # Two columns ahead, and the past of the second one.
+def test_forecasts_see_covariates_through_blocks(series: Series) -> None:
+    # The blocks: two columns over the horizon, and the past of the second column.
     options = OPTIONS | {"covariates": 2, "blocks": [(0, 2, 0, 3), (1, 1, -4, 4)]}
     table = np.random.default_rng(2).normal(size=(6 * (30 + 3), 2)).astype(np.float32)
     forecaster = PanelForecaster(**options, input_dropout=0.1)
@@ -142,14 +142,14 @@ def test_covariates_are_read_by_blocks(series: Series) -> None:
     origins = np.arange(6), np.full(6, 30)
     found = forecaster.predict(*series, *origins, covariates=table)
     ahead = table.reshape(6, 33, 2)[:, 30:]
-    # No block sees the last row but two of the first column; one sees the last row.
+    # No block sees the last past row of the first column; one sees the last row of the horizon.
     for place, seen in [((2, 29, 0), False), ((2, 29, 1), True), ((2, 32, 0), True)]:
         other = table.reshape(6, 33, 2).copy()
         other[place] += 1
         again = forecaster.predict(*series, *origins, covariates=other.reshape(-1, 2))
         assert np.array_equal(again[2], found[2]) is not seen
         np.testing.assert_array_equal(np.delete(again, 2, 0), np.delete(found, 2, 0))
-    # One history with its own rows.
+    # A single history with its own rows gives the same forecast.
     values, offsets = series[0][60:90], np.array([0, 30])
     rows = np.concatenate([table[2 * 33 : 2 * 33 + 30], ahead[2]])
     alone = forecaster.predict(values, offsets, np.zeros(1, int), np.full(1, 30), covariates=rows)
@@ -167,7 +167,7 @@ def test_covariates_are_read_by_blocks(series: Series) -> None:
     np.testing.assert_array_equal(resumed.predict(*series, *origins, covariates=table), found)
 
 
-def test_covariates_that_do_not_fit_are_refused(series: Series) -> None:
+def test_covariates_of_the_wrong_shape_are_refused(series: Series) -> None:
     table = np.zeros((6 * (30 + 3), 2), np.float32)
     options = OPTIONS | {"covariates": 2, "blocks": [(0, 2, 0, 3)]}
     forecaster = PanelForecaster(**options)
@@ -177,7 +177,7 @@ def test_covariates_that_do_not_fit_are_refused(series: Series) -> None:
         forecaster.fit(*series)
     with pytest.raises(ValueError, match=r"found 394 values, expected .* = \(180 \+ 3 \* 6\) \* 2"):
         forecaster.fit(*series, covariates=table[1:])
-    # As many values, in another shape.
+    # The right number of values in another shape.
     with pytest.raises(ValueError, match="covariates: found 198 columns, expected 2, as many as"):
         forecaster.fit(*series, covariates=np.ascontiguousarray(table.T))
     with pytest.raises(ValueError, match="covariates: found 2 columns, expected 0"):
@@ -206,14 +206,14 @@ def test_past_seasons_start_from_their_average(series: Series) -> None:
     np.testing.assert_allclose(in_logs, np.exp(np.log(last).mean(axis=1)), rtol=1e-12)
 
 
-def test_memories_from_zeros_are_other_weights() -> None:
+def test_zero_memory_starts_memories_at_zero() -> None:
     noise, zeros = PanelForecaster(**OPTIONS), PanelForecaster(**OPTIONS, zero_memory=True)
     changed = noise.parameters(0) != zeros.parameters(0)
     assert changed.sum() == 2 * 4 * 8
     assert not zeros.parameters(0)[changed].any()
 
 
-def test_progress_is_told_and_may_stop(series: Series) -> None:
+def test_progress_reports_steps_and_may_stop_a_fit(series: Series) -> None:
     calls: list[tuple[int, int, float]] = []
     assert PanelForecaster(**OPTIONS).fit(*series, lambda *now: calls.append(now))
     assert calls[-1][:2] == (20, 20)
@@ -222,7 +222,7 @@ def test_progress_is_told_and_may_stop(series: Series) -> None:
     assert long.fit(*series, lambda *_: False) is False
 
 
-def test_errors_of_progress_pass_through(series: Series) -> None:
+def test_exceptions_in_progress_are_passed_on(series: Series) -> None:
     def fail(*_: object) -> None:
         raise LookupError("mine")
 
@@ -230,7 +230,7 @@ def test_errors_of_progress_pass_through(series: Series) -> None:
         PanelForecaster(**OPTIONS).fit(*series, fail)
 
 
-# Calls that read a forecaster, by name: every public method and property has to be here, or in
+# Calls that read a forecaster, by name. Every public method and property must be in READERS,
 # CHANGES or STATIC.
 READERS: dict[str, Callable[[PanelForecaster, Series], object]] = {
     "members": lambda forecaster, _: forecaster.members,
@@ -278,8 +278,8 @@ def test_every_call_during_a_fit_is_refused(series: Series) -> None:
     assert predict(forecaster, series).shape == (6, 1, 3)
 
 
-def test_threads_read_while_others_fit(series: Series) -> None:
-    """Each call gives its right answer or is refused; nothing in between is ever seen."""
+def test_threads_may_read_while_others_fit(series: Series) -> None:
+    """Each call returns the right result or is refused; no call sees an intermediate state."""
     forecaster = PanelForecaster(**OPTIONS)
     forecaster.fit(*series)
     expected: dict[str, Any] = {
@@ -324,7 +324,7 @@ def long_panel(count: int, length: int) -> Series:
 
 
 def interrupted(call: Callable[[], object]) -> float:
-    """Interrupts the call after 0.3 s; the seconds from there to its KeyboardInterrupt."""
+    """Interrupts a call after 0.3 s; returns the seconds until its KeyboardInterrupt."""
     sent: list[float] = []
 
     def interrupt() -> None:
@@ -340,17 +340,18 @@ def interrupted(call: Callable[[], object]) -> float:
     return seconds
 
 
-# An idle machine ends each of these within 0.1 s; left alone they take many seconds.
+# The longest time in seconds to end an interrupted call. An idle machine needs less than 0.1 s;
+# without the interrupt, the calls take many seconds.
 PROMPT = 2.0
 
 
 @pytest.mark.usefixtures("interruptible")
-def test_interrupt_ends_fit(series: Series) -> None:
+def test_an_interrupt_ends_fit(series: Series) -> None:
     forecaster = PanelForecaster(**(OPTIONS | {"steps": 10**9}))
     before = predict(forecaster, series)
     assert interrupted(lambda: forecaster.fit(*series)) < PROMPT
     np.testing.assert_array_equal(predict(forecaster, series), before)
-    # A checkpoint can go on from there.
+    # A checkpoint could continue from this state.
     steps_done, members = forecaster.training_state()
     assert steps_done > 0
     assert len(members) == 2
@@ -358,8 +359,8 @@ def test_interrupt_ends_fit(series: Series) -> None:
 
 @pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("name", ["fit", "predict", "attention_scores", "predict_without_slots"])
-def test_interrupt_ends_calls_on_large_panels(name: str) -> None:
-    # A long season makes the preparation of the series slow, wide networks the forecasts.
+def test_an_interrupt_ends_calls_on_large_panels(name: str) -> None:
+    # A long season makes reading the series slow, and wide networks make forecasts slow.
     options = OPTIONS | {"season": 500, "units": 128, "memory_size": 512, "num_heads": 4}
     panel = long_panel(2_000 if name == "fit" else 200, 5_000)
     forecaster = PanelForecaster(**options)
@@ -376,7 +377,7 @@ def test_interrupt_ends_calls_on_large_panels(name: str) -> None:
     assert interrupted(calls[name]) < PROMPT
 
 
-def test_bad_input_is_refused(series: Series) -> None:
+def test_invalid_options_and_arrays_are_refused(series: Series) -> None:
     with pytest.raises(ValueError, match="PanelForecasterOptions: horizon: found 0"):
         PanelForecaster(**(OPTIONS | {"horizon": 0}))
     with pytest.raises(ValueError, match="loss: found 'mse', expected 'smape'"):

@@ -26,7 +26,9 @@ def forecaster() -> Forecaster:
     return Forecaster(6, steps=20, prior=None).fit(pd.concat(parts))
 
 
-def test_forecasts_in_bfloat16_are_near_and_leave_the_model_alone(forecaster: Forecaster) -> None:
+def test_forecasts_in_bfloat16_are_close_and_do_not_change_the_model(
+    forecaster: Forecaster,
+) -> None:
     plain = forecaster.predict()["memattn"].to_numpy()
     rounded = forecaster.predict(precision="bfloat16")["memattn"].to_numpy()
     assert not np.array_equal(rounded, plain)

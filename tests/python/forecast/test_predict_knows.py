@@ -1,4 +1,4 @@
-"""What fit found, predict uses: frequency, season and zone of the data it was shown."""
+"""Predict uses the frequency, the season and the time zone that fit found."""
 
 from pathlib import Path
 
@@ -36,7 +36,7 @@ def fitted(freq: str, zone: str | None = None) -> Forecaster:
         ("15min", ["2022-01-01 00:15"], "2022-01-01 00:30"),
     ],
 )
-def test_the_frequency(freq: str, times: list[str], expected: str) -> None:
+def test_predict_uses_the_frequency_of_fit(freq: str, times: list[str], expected: str) -> None:
     forecaster = fitted(freq)
     data = series(pd.to_datetime(times))
     assert forecaster.predict(data)["ds"].iloc[0] == pd.Timestamp(expected)
@@ -45,7 +45,7 @@ def test_the_frequency(freq: str, times: list[str], expected: str) -> None:
     assert "as in fit()" in " ".join(map(str, panel.notes))
 
 
-def test_yearly_rows_have_the_rule_of_years() -> None:
+def test_yearly_rows_have_the_yearly_settings() -> None:
     settings = fitted("YS").settings
     assert settings["season"].value == 1
     assert "yearly" in settings["lookbacks"].reason
@@ -69,20 +69,22 @@ def test_yearly_rows_have_the_rule_of_years() -> None:
         ),
     ],
 )
-def test_rows_between_its_steps_are_refused(freq: str, times: list[str], problem: str) -> None:
+def test_rows_that_do_not_fit_the_frequency_are_refused(
+    freq: str, times: list[str], problem: str
+) -> None:
     with pytest.raises(DataError) as error:
         fitted(freq).predict(series(pd.to_datetime(times)))
     assert problem in str(error.value)
     assert "freq=" not in str(error.value)
 
 
-def test_numbers_and_dates_are_not_mixed() -> None:
+def test_whole_numbers_are_refused_after_a_fit_to_dates() -> None:
     with pytest.raises(DataError, match="found whole numbers, expected dates as in fit"):
         fitted("D").predict(pd.DataFrame({"unique_id": "a", "ds": [1, 2], "y": [1.0, 2]}))
 
 
-def test_the_zone(tmp_path: Path) -> None:
-    """Days of a place, given in UTC, are still its days, also by a saved model."""
+def test_predict_uses_the_time_zone_of_fit(tmp_path: Path) -> None:
+    """Local days given in UTC are forecast as local days, also by a saved forecaster."""
     forecaster = fitted("D", "America/New_York")
     local = pd.date_range("2022-03-10", periods=6, tz="America/New_York")
     expected = forecaster.predict(series(local))
@@ -94,7 +96,7 @@ def test_the_zone(tmp_path: Path) -> None:
         np.testing.assert_array_equal(found["memattn"], expected["memattn"])
 
 
-def test_holes_that_no_fit_would_take() -> None:
+def test_large_gaps_are_forecast_up_to_a_limit_on_rows() -> None:
     data = series(pd.to_datetime(["2022-01-01", "2022-01-31"]))
     assert len(fitted("h").predict(data)) == 3
     with pytest.raises(DataError, match="expected at most 10,000,000 in all series"):

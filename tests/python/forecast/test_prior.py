@@ -1,4 +1,4 @@
-"""A prior: networks of other series, for series that are too short to learn from."""
+"""Priors: networks trained on other series, for series that are too short to train on."""
 
 import json
 import subprocess
@@ -33,7 +33,7 @@ HORIZON = 8
 
 
 def waves(count: int, rows: int, seed: int) -> pd.DataFrame:
-    """Monthly series with a season, a drift and noise, all of other sizes."""
+    """Returns monthly series with a season, a drift and noise of random sizes."""
     rng = np.random.default_rng(seed)
     parts = []
     for k in range(count):
@@ -50,7 +50,7 @@ def waves(count: int, rows: int, seed: int) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def prior(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The file of one."""
+    """Returns the path of a prior."""
     path = tmp_path_factory.mktemp("prior") / "prior.safetensors"
     forecaster = Forecaster(HORIZON, steps=300).pretrain([waves(60, 80, 1), waves(20, 40, 2)])
     assert "trained on 80 series" in str(forecaster.notes)
@@ -78,12 +78,12 @@ def test_a_short_series_is_forecast_by_the_prior(prior: str) -> None:
     assert np.abs(found["memattn"] / naive2["memattn"] - 1).max() > 0.001
     assert (found["memattn-lo-80"] < found["memattn"]).all()
     assert (found["memattn"] < found["memattn-hi-80"]).all()
-    # By the networks of the file, one forecast for each trained quantile.
+    # The forecasts are those of the networks in the file.
     same = Forecaster.load(prior).predict(frame)
     np.testing.assert_array_equal(found["memattn"], same["memattn"])
 
 
-def test_the_prior_is_better_than_naive2_on_series_like_its_own(prior: str) -> None:
+def test_the_prior_is_better_than_naive2_on_similar_series(prior: str) -> None:
     errors: dict[str | None, list[float]] = {prior: [], None: []}
     for seed in range(30):
         frame = one(40 + seed, 100 + seed)
@@ -95,14 +95,14 @@ def test_the_prior_is_better_than_naive2_on_series_like_its_own(prior: str) -> N
     assert np.mean(errors[prior]) < 0.95 * np.mean(errors[None])
 
 
-def test_without_one_all_is_as_it_was() -> None:
+def test_without_a_prior_a_short_series_is_forecast_by_naive2() -> None:
     forecaster = Forecaster(HORIZON, prior=None).fit(one(60))
     assert "prior" not in forecaster.settings
     assert forecaster.settings["steps"].value == 0
     assert "Naive2, untrained" in forecaster.settings["steps"].reason
 
 
-def test_many_series_learn_by_themselves_to_the_bit(prior: str) -> None:
+def test_many_series_are_trained_without_the_prior(prior: str) -> None:
     frame = waves(120, 40 + HORIZON * MANY_WINDOWS // 120, 3)
     options: dict[str, Any] = {"steps": None, "intervals": False, "lookback": None}
     found = Forecaster(HORIZON, prior=prior, **options).fit(frame)
@@ -112,7 +112,7 @@ def test_many_series_learn_by_themselves_to_the_bit(prior: str) -> None:
     np.testing.assert_array_equal(found.predict()["memattn"], usual.predict()["memattn"])
 
 
-def test_validation_decides_between(prior: str) -> None:
+def test_validation_decides_whether_the_prior_is_used(prior: str) -> None:
     frame = waves(12, 120, 4)
     forecaster = Forecaster(HORIZON, prior=prior, intervals=False).fit(frame)
     reason = forecaster.settings["prior"].reason
@@ -130,7 +130,7 @@ def test_validation_decides_between(prior: str) -> None:
 def test_each_outcome_of_validation_is_possible(
     prior: str, better: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Also that its file and its checkpoint keep it."""
+    """Each outcome also survives a saved file and a checkpoint."""
     from memattn.forecast import prior as module
 
     errors = iter([float(better != one) for one in ("alone", "started from", "not used")] * 9)
@@ -154,7 +154,7 @@ def test_each_outcome_of_validation_is_possible(
     pd.testing.assert_frame_equal(found, resumed.predict(level=level))
 
 
-def test_training_that_begins_with_the_prior_goes_on_with_the_same_bits(
+def test_a_stopped_training_from_the_prior_continues_to_the_bit(
     prior: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     from memattn.forecast import prior as module
@@ -190,7 +190,7 @@ def test_training_that_begins_with_the_prior_goes_on_with_the_same_bits(
         ({"calendar": True}, "trained without covariates"),
     ],
 )
-def test_where_the_prior_cannot_serve_it_says_so(
+def test_settings_say_why_the_prior_is_not_used(
     prior: str, options: dict[str, Any], why: str
 ) -> None:
     forecaster = Forecaster(**{"horizon": HORIZON, "prior": prior} | options).fit(one(60))
@@ -223,7 +223,7 @@ def test_intervals_of_any_level_nest(prior: str) -> None:
         assert ("too short to calibrate" in kind) == (rows < 130)
 
 
-def test_levels_lie_between_as_those_of_a_normal_distribution() -> None:
+def test_levels_are_interpolated_by_the_normal_distribution() -> None:
     z = {40.0: 0.5244005127080407, 80.0: 1.2815515655446004, 95.0: 1.959963984540054}
     points = np.array([[10.0, 3.0]])
     ends = {level: (points - 2 * size, points + 3 * size) for level, size in z.items()}
@@ -233,7 +233,7 @@ def test_levels_lie_between_as_those_of_a_normal_distribution() -> None:
         np.testing.assert_allclose(found[level][0], points - 2 * size, rtol=1e-9)
         np.testing.assert_allclose(found[level][1], points + 3 * size, rtol=1e-9)
     assert found[80] == ends[80.0]
-    # In logs where the domain has them, and never below what was never negative.
+    # In logs if the domain has them, and not below 0 if no value was negative.
     logs = Domain(np.ones(1, bool), np.ones(1), np.ones(1), np.zeros(1))
     ends = {level: (points * np.exp(-size), points * np.exp(size)) for level, size in z.items()}
     found = between_levels(ends, points, logs, [99])
@@ -256,13 +256,13 @@ def test_nothing_after_a_cutoff_reaches_a_forecast(prior: str) -> None:
         pd.testing.assert_frame_equal(found, same)
 
 
-def test_the_last_rows_of_a_long_series_count(prior: str) -> None:
+def test_only_the_last_rows_of_a_long_series_are_used(prior: str) -> None:
     values = one(400)["y"].to_numpy()
     whole, last = (quick(some, HORIZON, 12, prior=prior) for some in (values, values[-120:]))
     np.testing.assert_array_equal(whole.mean, last.mean)
     other = quick(values[-119:], HORIZON, 12, prior=prior)
     assert (whole.mean != other.mean).any()
-    # Also of windows inside of a series, of which each has its own past.
+    # The same holds for windows inside a series, each of which has its own past.
     options: dict[str, Any] = {"n_windows": 3, "step_size": 5}
     forecaster = Forecaster(HORIZON, prior=prior, intervals=False)
     found = forecaster.cross_validation(one(170), **options)
@@ -270,7 +270,7 @@ def test_the_last_rows_of_a_long_series_count(prior: str) -> None:
     np.testing.assert_array_equal(found["memattn"], tail["memattn"])
 
 
-def test_forecasts_stay_within_reach(prior: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_forecasts_have_a_limited_range(prior: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from memattn.forecast import fitting
 
     frame = one(30).assign(y=np.exp(np.linspace(0, 5, 30)))
@@ -283,14 +283,14 @@ def test_forecasts_stay_within_reach(prior: str, monkeypatch: pytest.MonkeyPatch
     assert found["memattn-lo-95"].min() >= least
 
 
-def test_forecasts_follow_the_unit_of_a_positive_series(prior: str) -> None:
+def test_forecasts_scale_with_a_positive_series(prior: str) -> None:
     values = one(50)["y"].to_numpy()
     plain, large = (quick(size * values, 6, 12, prior=prior) for size in (1, 1e6))
     np.testing.assert_allclose(1e6 * plain.mean, large.mean, rtol=1e-5)
     np.testing.assert_allclose(1e6 * plain.high[95], large.high[95], rtol=1e-5)
 
 
-def test_quick_is_the_forecaster_without_a_frame(prior: str) -> None:
+def test_quick_equals_the_forecaster(prior: str) -> None:
     for rows in (3, 20, 30):
         frame = one(rows)
         found = quick(frame["y"].to_numpy(), HORIZON, 12, level=[80, 70], prior=prior)
@@ -304,8 +304,8 @@ def test_quick_is_the_forecaster_without_a_frame(prior: str) -> None:
 
 
 @pytest.mark.parametrize("season", [1, 4, 5, 7, 12, 24, 52])
-def test_c_has_the_bits_of_python(season: int) -> None:
-    """Of all priors of the package, on series of every kind."""
+def test_quick_networks_in_cpp_equal_python(season: int) -> None:
+    """Compares all priors of the package on series of every kind."""
     frequency = Frequency(Unit.NUMBER, 1)
     networks = QuickForecaster.load(PACKAGED / f"season-{season}.safetensors")
     prior, _ = prior_of("test", "auto", season, frequency)
@@ -350,7 +350,7 @@ def test_quick_finds_the_season(prior: str, tmp_path: Path) -> None:
         quick(np.arange(9.0), 3, prior=str(tmp_path))
 
 
-def test_quick_takes_short_and_still_series(prior: str) -> None:
+def test_quick_forecasts_short_and_constant_series(prior: str) -> None:
     for values in ([5.0], [5.0, 7.0], [np.nan, 4.0, 7.0, np.nan]):
         found = quick(values, 4, 12, prior=prior)
         np.testing.assert_array_equal(found.mean, 7.0 if len(values) > 1 else 5.0)
@@ -380,12 +380,12 @@ def test_quick_takes_short_and_still_series(prior: str) -> None:
         (lambda p: Forecaster(3, prior=p, season=4).fit(one(60)), "has season 12, expected"),
     ],
 )
-def test_what_cannot_be_is_refused(prior: str, call: Callable[[str], object], message: str) -> None:
+def test_invalid_arguments_raise(prior: str, call: Callable[[str], object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call(prior)
 
 
-def test_what_is_no_prior_is_refused(prior: str, tmp_path: Path) -> None:
+def test_files_that_are_no_prior_are_refused(prior: str, tmp_path: Path) -> None:
     with pytest.raises(TypeError, match="prior: found 5, expected"):
         Forecaster(3, prior=5)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="y: found list, expected numbers"):
@@ -418,12 +418,12 @@ def test_what_is_no_prior_is_refused(prior: str, tmp_path: Path) -> None:
          "a time twice|twice|found"),
     ],
 )  # fmt: skip
-def test_tables_that_no_prior_learns_from(frames: list[pd.DataFrame], message: str) -> None:
+def test_pretrain_refuses_unusable_tables(frames: list[pd.DataFrame], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Forecaster(3).pretrain(frames)
 
 
-def test_one_table_is_no_list_of_tables() -> None:
+def test_pretrain_refuses_a_single_table_covariates_and_mixed_seasons() -> None:
     with pytest.raises(TypeError, match="frames: found a single table"):
         Forecaster(3).pretrain(waves(2, 40, 0))
     with pytest.raises(ValueError, match="cannot use covariates"):
@@ -436,7 +436,7 @@ def test_one_table_is_no_list_of_tables() -> None:
         Forecaster(3, steps=1).pretrain([waves(2, 40, 0), weeks])
 
 
-def test_a_file_without_series_forecasts_what_it_is_given(tmp_path: Path) -> None:
+def test_a_file_without_series_forecasts_given_series(tmp_path: Path) -> None:
     frame, other = waves(20, 60, 0), waves(3, 40, 9)
     whole = Forecaster(HORIZON, prior=None, steps=20).fit(frame)
     whole.save(tmp_path / "whole")
@@ -461,7 +461,7 @@ def test_a_file_without_series_forecasts_what_it_is_given(tmp_path: Path) -> Non
         whole.save(tmp_path / "x", dtype="float16")
 
 
-def test_a_prior_made_of_frames_needs_no_library_of_frames(prior: str) -> None:
+def test_quick_needs_no_data_frame_library(prior: str) -> None:
     code = (
         "import sys\n"
         "sys.modules |= dict.fromkeys(('pandas', 'polars', 'pyarrow', 'narwhals'))\n"
@@ -492,7 +492,7 @@ def test_the_report_shows_the_memory_of_the_prior(prior: str) -> None:
     json.dumps(page)
 
 
-def test_trained_levels_are_those_of_the_prior(prior: str) -> None:
+def test_the_trained_levels_of_a_prior_do_not_limit_available_levels(prior: str) -> None:
     forecaster = Forecaster(HORIZON, prior=prior).fit(one(60))
     assert trained_levels(forecaster.settings) == (40.0, 60.0, 80.0, 95.0)
     assert forecaster.available_levels == (80.0, 95.0)

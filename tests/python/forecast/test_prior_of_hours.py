@@ -1,4 +1,4 @@
-"""The package's prior of hourly series: days that repeat closely, weeks, and patterns that move."""
+"""The package's prior for hourly series: days that repeat closely, weeks, and shifting patterns."""
 
 import numpy as np
 import numpy.typing as npt
@@ -13,12 +13,12 @@ TIME = np.arange(1100)
 
 
 def day(time: Array) -> Array:
-    """A pattern of a day, between -1 and 1.5."""
+    """Returns a daily pattern between -1 and 1.5."""
     return np.asarray(np.sin(2 * np.pi * time / 24) + 0.5 * np.sin(4 * np.pi * time / 24 + 1))
 
 
 def errors(values: Array, end: int) -> tuple[float, float]:
-    """The mean |error| of `quick` and of the last day again."""
+    """Returns the mean |error| of `quick`, and of repeating the last day."""
     truth = values[end : end + HORIZON]
     found = quick(values[:end], HORIZON, 24).mean
     return float(np.abs(found - truth).mean()), float(
@@ -26,14 +26,14 @@ def errors(values: Array, end: int) -> tuple[float, float]:
     )
 
 
-def test_what_repeats_exactly_goes_on() -> None:
+def test_an_exact_pattern_is_continued() -> None:
     values = np.tile(np.arange(24.0) % 7 + 3, 40)
     np.testing.assert_allclose(quick(values, HORIZON, 24).mean, values[:HORIZON], rtol=1e-9)
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.2])
-def test_weeks_are_seen(noise: float) -> None:
-    """Ends of the week are flat, and forecasts from a Sunday's end or a Friday's know it."""
+def test_forecasts_know_the_weekly_pattern(noise: float) -> None:
+    """Weekends are flat, and forecasts from the end of a Sunday or a Friday know it."""
     working = np.where(TIME // 24 % 7 < 5, day(TIME.astype(float)), -1.0)
     values = 20 + 5 * (working + noise * np.random.default_rng(0).normal(size=len(TIME)))
     for end in (24 * 42, 24 * 40):
@@ -41,8 +41,8 @@ def test_weeks_are_seen(noise: float) -> None:
         assert own < 0.5 * naive
 
 
-def test_days_that_hardly_change_are_forecast_as_closely() -> None:
-    """A day's changes are a hundred times those from day to day, of a level that rises slowly."""
+def test_days_that_hardly_change_are_forecast_closely() -> None:
+    """The level rises slowly; changes within a day are a hundred times those from day to day."""
     rng = np.random.default_rng(1)
     found = []
     for _ in range(20):
@@ -53,14 +53,14 @@ def test_days_that_hardly_change_are_forecast_as_closely() -> None:
     assert own < 0.75 * naive
 
 
-def test_a_pattern_that_moves_is_the_last_one() -> None:
-    """Of a clock that loses an hour in four days, the day is that of the last days."""
+def test_a_shifting_pattern_is_that_of_the_last_days() -> None:
+    """The pattern shifts by an hour in four days; forecasts use that of the last days."""
     values = 20 + 5 * day(TIME * 97 / 96)
     own, naive = errors(values, 1000)
     assert own < 0.9 * naive
 
 
-def test_settings_say_that_a_week_is_seen() -> None:
+def test_settings_have_the_long_season_of_the_prior() -> None:
     values = 20 + 5 * day(TIME[:60].astype(float))
     times = pd.date_range("2024-01-01", periods=60, freq="h")
     frame = pd.DataFrame({"unique_id": "a", "ds": times, "y": values})

@@ -1,4 +1,4 @@
-"""What progress=True shows."""
+"""The output of `progress=True`."""
 
 import sys
 
@@ -12,7 +12,7 @@ from .panels import flat_panel
 PANEL = flat_panel([np.exp(np.random.default_rng(k).normal(size=40)) for k in range(20)])
 
 
-def test_without_rich_lines_replace_each_other(
+def test_without_rich_one_line_is_rewritten(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, "rich", None)
@@ -26,7 +26,7 @@ def test_without_rich_lines_replace_each_other(
     assert "step 40 of 40" not in capsys.readouterr().out
 
 
-def test_rich_draws_on_a_terminal_alone(
+def test_rich_draws_only_on_a_terminal(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pytest.importorskip("rich")
@@ -39,14 +39,12 @@ def test_rich_draws_on_a_terminal_alone(
 
 
 @pytest.mark.parametrize("none", [None, False])
-def test_nothing_is_shown_unless_asked_for(
-    none: bool | None, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_nothing_is_shown_by_default(none: bool | None, capsys: pytest.CaptureFixture[str]) -> None:
     Forecaster(3, steps=5).fit(PANEL, progress=none)
     assert capsys.readouterr() == ("", "")
 
 
-def test_progress_that_is_none_of_these() -> None:
+def test_an_invalid_progress_is_refused() -> None:
     with pytest.raises(TypeError, match=r"Forecaster\.fit: progress: found 'yes', expected True"):
         Forecaster(3).fit(PANEL, progress="yes")  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="progress: found 1"):

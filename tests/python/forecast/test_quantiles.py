@@ -1,4 +1,4 @@
-"""The quantile loss: trained levels, calibrated or as they are, never crossing."""
+"""The quantile loss: trained levels, calibrated or not, whose bounds never cross."""
 
 from dataclasses import replace
 
@@ -25,7 +25,7 @@ HORIZON = 4
 
 
 def noisy(count: int, length: int, seed: int, calm: float = 1.0) -> list[np.ndarray]:
-    """Positive series around a level, half of them rough, rougher still every other time."""
+    """Returns positive series around a level; every other one is four times as rough."""
     rng = np.random.default_rng(seed)
     size = np.where(np.arange(count) % 2 == 0, 0.05, 0.2)[:, None] * calm
     return list(np.exp(3 + size * rng.normal(size=(count, length))))
@@ -45,7 +45,7 @@ def column(table: pd.DataFrame, name: str) -> np.ndarray:
     return table[name].to_numpy().reshape(-1, HORIZON)
 
 
-def test_the_engine_is_trained_for_the_ends_and_the_median(panel: Panel) -> None:
+def test_the_engine_is_trained_for_the_bounds_and_the_median(panel: Panel) -> None:
     forecaster = Forecaster(HORIZON, loss="quantile", level=[95, 50], steps=20, intervals=False)
     table = forecaster.fit(panel).predict(level=[50, 95])
     options = {"horizon": HORIZON, "lookbacks": [32], "min_history": 8, "steps": 20}
@@ -62,8 +62,10 @@ def test_the_engine_is_trained_for_the_ends_and_the_median(panel: Panel) -> None
 
 
 @pytest.mark.parametrize("intervals", [True, False])
-def test_coverage_of_series_to_come(panel: Panel, fitted: Forecaster, intervals: bool) -> None:
-    """Series of one kind; as they are, the quantiles are only about right."""
+def test_coverage_of_future_values_is_near_the_level(
+    panel: Panel, fitted: Forecaster, intervals: bool
+) -> None:
+    """The series have one distribution; without calibration, coverage is only roughly right."""
     forecaster = fitted
     if not intervals:
         forecaster = Forecaster(
@@ -82,7 +84,7 @@ def test_coverage_of_series_to_come(panel: Panel, fitted: Forecaster, intervals:
     assert width[1::2].mean() > 2 * width[::2].mean()
 
 
-def test_ends_never_cross(fitted: Forecaster) -> None:
+def test_bounds_never_cross(fitted: Forecaster) -> None:
     other = flat_panel([*noisy(20, 30, 3, 3.0), np.array([5.0, 6.0]), np.full(20, 2.0)])
     table = fitted.predict(level=[95, 50], data=other)
     names = ["memattn-lo-95", "memattn-lo-50", "memattn", "memattn-hi-50", "memattn-hi-95"]
@@ -91,8 +93,8 @@ def test_ends_never_cross(fitted: Forecaster) -> None:
     assert (ends > 0).all()
 
 
-def test_calibration_moves_the_ends_by_the_rank_of_the_distance() -> None:
-    """Conformalised quantile regression by hand; one level has to widen, one to narrow."""
+def test_calibration_moves_the_bounds_by_the_ranked_distance() -> None:
+    """Compares with conformalised quantile regression by hand: one level widens, one narrows."""
     rng = np.random.default_rng(5)
     panel = flat_panel([np.exp(rng.normal(size=30)) for _ in range(60)])
     held = panel.until(panel.lengths - 1)
@@ -120,7 +122,7 @@ def test_calibration_moves_the_ends_by_the_rank_of_the_distance() -> None:
     assert moved == [1, -1]
 
 
-def test_ends_that_come_too_close_stop_at_the_forecast() -> None:
+def test_bounds_that_move_inwards_stop_at_the_forecast() -> None:
     panel = flat_panel([np.exp(0.1 * np.sin(np.arange(30.0) + k)) for k in range(40)])
     held = panel.until(panel.lengths - 1)
     windows = last_windows(held)
@@ -137,7 +139,7 @@ def test_ends_that_come_too_close_stop_at_the_forecast() -> None:
     assert (high50 <= high90).all()
 
 
-def test_what_was_held_out_is_measured_with_its_quantiles(fitted: Forecaster) -> None:
+def test_held_out_windows_are_measured_with_trained_bounds(fitted: Forecaster) -> None:
     result = fitted.held_out([50, 95])
     assert result is not None
     for level in (50, 95):
@@ -151,7 +153,7 @@ def test_what_was_held_out_is_measured_with_its_quantiles(fitted: Forecaster) ->
     np.testing.assert_array_less(low, result.forecasts["memattn"])
 
 
-def test_only_trained_levels(fitted: Forecaster, panel: Panel) -> None:
+def test_levels_that_were_not_trained_are_refused(fitted: Forecaster, panel: Panel) -> None:
     expected = "level: found 80, expected a level that the quantile loss was trained for: 50, 95"
     with pytest.raises(ValueError, match=f"Forecaster.predict: {expected}"):
         fitted.predict(level=[50, 80])
@@ -167,7 +169,7 @@ def test_only_trained_levels(fitted: Forecaster, panel: Panel) -> None:
 
 
 @pytest.mark.parametrize("intervals", [True, False])
-def test_backtest_is_the_forecast_of_then(intervals: bool) -> None:
+def test_cross_validation_equals_forecasts_at_the_cutoff(intervals: bool) -> None:
     frame = ending_together(monthly())
     options = {"loss": "quantile", "steps": 20, "intervals": intervals}
     found = Forecaster(6, **options).cross_validation(frame, 2, step_size=3, level=[80])
@@ -176,7 +178,7 @@ def test_backtest_is_the_forecast_of_then(intervals: bool) -> None:
     np.testing.assert_array_equal(numbers(first), numbers(then))
 
 
-def test_untrained_quantiles_are_no_intervals() -> None:
+def test_an_untrained_model_without_calibration_has_no_intervals() -> None:
     values = np.exp(np.random.default_rng(1).normal(size=40).cumsum() / 10)
     calibrated = Forecaster(5, loss="quantile").fit(flat_panel([values]))
     assert calibrated.settings["steps"].value == 0
@@ -187,8 +189,8 @@ def test_untrained_quantiles_are_no_intervals() -> None:
         bare.predict(level=[80])
 
 
-def test_without_a_calibration_the_trained_quantiles_stand(fitted: Forecaster) -> None:
-    """So it is after a training that was stopped before its errors were known."""
+def test_without_a_calibration_the_trained_quantiles_are_the_bounds(fitted: Forecaster) -> None:
+    """This is the state after a training that was stopped before calibration."""
     state = replace(fitted._state("test"), calibration=None)
     forecasts = forecast(state.model, state.panel, last_windows(state.panel))
     found = intervals_of("here", state, forecasts, [50.0, 95.0])

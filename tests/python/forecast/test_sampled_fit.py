@@ -1,4 +1,4 @@
-"""Fits of many series, which train on a sample of them."""
+"""Fits of very many series, which train on a sample of them."""
 
 from pathlib import Path
 
@@ -78,7 +78,7 @@ def test_many_series_are_trained_on_a_sample_and_all_are_forecast(
     assert ids[0] == ids[1]
 
 
-def test_below_the_budget_nothing_is_sampled(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_within_the_budget_all_series_are_trained_on(monkeypatch: pytest.MonkeyPatch) -> None:
     table = series(20)
     before = small(season=12).fit(table)
     monkeypatch.setattr(series_sample, "BUDGET", Budget(len(table), 1))
@@ -88,7 +88,7 @@ def test_below_the_budget_nothing_is_sampled(monkeypatch: pytest.MonkeyPatch) ->
     assert [note.kind for note in all_of_them.notes].count("sample") == 0
 
 
-def test_the_order_of_rows_and_the_library_choose_nothing() -> None:
+def test_the_sample_does_not_depend_on_row_order_or_library() -> None:
     table = series()
     shuffled = table.sample(frac=1, random_state=0)
     found = small(season=12).fit(pl.from_pandas(shuffled))
@@ -97,7 +97,7 @@ def test_the_order_of_rows_and_the_library_choose_nothing() -> None:
     assert set(trained_on(other, table)["unique_id"]) != set(trained_on(found, table)["unique_id"])
 
 
-def test_covariates_are_those_of_the_sample() -> None:
+def test_covariates_are_encoded_from_the_sample() -> None:
     table = shops(np.random.default_rng(0), count=20, days=70)
     options = {"horizon": 4, "steps": 20, "season": 7, **LISTS}
     fitted = Forecaster(**options).fit(table)
@@ -113,7 +113,7 @@ def test_covariates_are_those_of_the_sample() -> None:
     )
 
 
-def test_a_saved_one_keeps_its_sample(tmp_path: Path) -> None:
+def test_a_saved_forecaster_keeps_the_size_of_its_sample(tmp_path: Path) -> None:
     fitted = small(season=12).fit(series())
     fitted.save(tmp_path / "model")
     loaded = Forecaster.load(tmp_path / "model")
@@ -121,7 +121,7 @@ def test_a_saved_one_keeps_its_sample(tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(loaded.predict(level=[90]), fitted.predict(level=[90]))
 
 
-def test_notes_on_series_are_of_all_of_them() -> None:
+def test_notes_on_kinds_of_series_count_all_series() -> None:
     table = series()
     inside = set(trained_on(small(season=12), table)["unique_id"])
     outside = [one for one in table["unique_id"].unique() if one not in inside]
@@ -146,7 +146,7 @@ def test_a_series_that_ends_at_another_phase_is_refused() -> None:
         Forecaster(**options).fit(pd.concat(whole))
 
 
-def test_a_checkpoint_is_of_the_sample(tmp_path: Path) -> None:
+def test_a_stopped_fit_of_a_sample_continues(tmp_path: Path) -> None:
     table = series()
     stopped = small(season=12)
     with pytest.raises(ZeroDivisionError):
@@ -155,7 +155,7 @@ def test_a_checkpoint_is_of_the_sample(tmp_path: Path) -> None:
     assert_same_model(resumed, small(season=12).fit(table))
 
 
-def test_a_backtest_trains_on_the_sample_of_what_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_backtest_trains_on_a_sample_of_the_known_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     table = series()
     inside = trained_on(small(season=12), table)["unique_id"].unique()
     early = table["unique_id"].isin(
@@ -165,7 +165,7 @@ def test_a_backtest_trains_on_the_sample_of_what_is_known(monkeypatch: pytest.Mo
     shifted.loc[early, "ds"] = shifted.loc[early, "ds"] - pd.DateOffset(months=9)
     found = small(season=12).cross_validation(shifted, 1, level=[80])
     assert found["unique_id"].nunique() == 40
-    # The same windows, forecast by a fit of the sample's rows up to the first cutoff of all series.
+    # Forecast the same windows by a fit to the sample's rows up to the first cutoff of all series.
     first = found["cutoff"].min()
     rows = shifted[shifted["unique_id"].isin(inside) & (shifted["ds"] <= first)]
     monkeypatch.setattr(series_sample, "BUDGET", Budget(10**6, 10**6))

@@ -1,4 +1,4 @@
-"""C++ forecasts what Python does, to the bit, by the files of `Forecaster.save`."""
+"""The C++ `SavedForecaster` forecasts the same bits as Python from files of `Forecaster.save`."""
 
 import datetime as dt
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from memattn.forecast import Forecaster
 def series(
     count: int, rows: int, seed: int, *, freq: str = "1mo", negative: bool = False
 ) -> pl.DataFrame:
-    """Random walks with a season; one stands still, one has a hole and one has two rows."""
+    """Returns random walks with a season; one is constant, one has a hole, one has two rows."""
     rng, parts = np.random.default_rng(seed), []
     for k in range(count):
         size = rows + int(rng.integers(0, 20))
@@ -39,7 +39,7 @@ def series(
 
 
 def hours() -> pl.DataFrame:
-    """One series of 500 days."""
+    """Returns one hourly series of 500 days."""
     rng, start = np.random.default_rng(0), dt.datetime(2020, 1, 1)
     times = pl.datetime_range(start, start + dt.timedelta(hours=11_999), "1h", eager=True)
     y = 50 + 10 * np.sin(np.arange(12_000) * 2 * np.pi / 24) + rng.normal(size=12_000)
@@ -48,7 +48,7 @@ def hours() -> pl.DataFrame:
 
 @dataclass
 class Case:
-    """A forecaster, the series that it is fitted to, and levels."""
+    """The options of a forecaster, the series to fit it to, levels, and options of `save`."""
 
     options: dict[str, Any]
     data: Callable[[], pl.DataFrame]
@@ -76,7 +76,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_forecasts_have_the_bits_of_python(name: str, tmp_path: Path) -> None:
+def test_forecasts_equal_those_of_python(name: str, tmp_path: Path) -> None:
     case = CASES[name]
     path = tmp_path / "forecaster.safetensors"
     Forecaster(**case.options).fit(case.data()).save(path, **case.saved)
@@ -94,7 +94,7 @@ def test_forecasts_have_the_bits_of_python(name: str, tmp_path: Path) -> None:
         for place, level in enumerate(case.levels):
             np.testing.assert_array_equal(bounds[place], [end[k] for end in found.intervals[level]])
             some_intervals |= bool((bounds[place, 0] < bounds[place, 1]).any())
-        # Of another series with the same values, fewer steps, and levels in another order.
+        # Forecast the same values as a new series, with fewer steps and levels in another order.
         values = np.ascontiguousarray(panel.series(k))
         again, other = saved.forecast(values, 2, case.levels[::-1])
         np.testing.assert_array_equal(again, points[:2])
@@ -102,7 +102,7 @@ def test_forecasts_have_the_bits_of_python(name: str, tmp_path: Path) -> None:
     assert some_intervals == bool(case.levels)
 
 
-def test_new_series_are_those_of_predict(tmp_path: Path) -> None:
+def test_forecasts_of_new_series_equal_those_of_python(tmp_path: Path) -> None:
     path = tmp_path / "forecaster.safetensors"
     fitted = Forecaster(12, steps=10).fit(series(20, 60, 0))
     fitted.save(path, series=False)
@@ -115,7 +115,7 @@ def test_new_series_are_those_of_predict(tmp_path: Path) -> None:
         np.testing.assert_array_equal(bounds[0], [end[k] for end in found.intervals[80.0]])
 
 
-def test_covariates_are_refused_by_name(tmp_path: Path) -> None:
+def test_a_forecaster_with_covariates_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "forecaster.safetensors"
     data = series(9, 60, 0).with_columns(price=pl.col("y").fill_null(1.0).fill_nan(1.0))
     Forecaster(3, steps=1, hist_exog_list=["price"]).fit(data).save(path)
@@ -123,7 +123,7 @@ def test_covariates_are_refused_by_name(tmp_path: Path) -> None:
         SavedForecaster.load(path)
 
 
-def test_numbers_are_names_too(tmp_path: Path) -> None:
+def test_ids_that_are_whole_numbers_become_text(tmp_path: Path) -> None:
     path = tmp_path / "forecaster.safetensors"
     data = series(3, 60, 0).with_columns(pl.col("unique_id").str.slice(1).cast(pl.Int64))
     Forecaster(3, steps=1).fit(data).save(path)

@@ -1,4 +1,4 @@
-"""Whatever fit accepts comes back from a file: ids, times, zones, frequencies and values by chance.
+"""Random ids, times, zones, frequencies and values that fit accepts survive a file.
 
 MEMATTN_LONG_TESTS=1 tries many more.
 """
@@ -30,7 +30,7 @@ KEYS = ("Europe/Berlin", "America/St_Johns", "UTC", "Asia/Kolkata", "Etc/GMT+5")
 
 
 def zones() -> list[Any]:
-    """Zones of every library that has some."""
+    """Returns time zones of all installed libraries that have some."""
     found: list[Any] = [*KEYS, *map(ZoneInfo, KEYS), *map(dt.timezone, OFFSETS), dt.timezone.utc]
     found.append(dt.timezone(dt.timedelta(hours=1), "X"))
     found.append(dt.timezone(dt.timedelta(seconds=3661)))
@@ -74,7 +74,7 @@ def pandas_ids(rng: random.Random) -> pd.Series:
 
 
 def pandas_times(rng: random.Random) -> tuple[Any, Any]:
-    """Times of one series, and freq."""
+    """Returns the times of one series, and the option `freq`."""
     kind = rng.choice(
         ("moments", "moments", "arrow", "dates", "objects", "text", "whole", "arrow dates")
     )
@@ -169,7 +169,7 @@ MAKERS = {"pandas": pandas_table, "polars": polars_table, "pyarrow": arrow_table
 
 
 def assert_equal(found: Any, expected: Any) -> None:
-    """Equal in values, order, names and types."""
+    """Asserts that two tables are equal in values, order, names and types."""
     assert type(found) is type(expected)
     if isinstance(expected, pd.DataFrame):
         pd.testing.assert_frame_equal(found, expected)
@@ -182,7 +182,7 @@ def assert_equal(found: Any, expected: Any) -> None:
 
 @pytest.mark.parametrize("library", MAKERS)
 @pytest.mark.parametrize("part", range(4))
-def test_what_is_saved_is_loaded(library: str, part: int, tmp_path: Path) -> None:
+def test_random_tables_survive_a_file(library: str, part: int, tmp_path: Path) -> None:
     path = tmp_path / "f.safetensors"
     for case in range(part * CASES // 4, (part + 1) * CASES // 4):
         frame, freq = MAKERS[library](random.Random(case))

@@ -1,4 +1,4 @@
-"""Trainings that go on from the weights of another fit."""
+"""Trainings that start from the weights of an earlier fit."""
 
 from pathlib import Path
 from typing import Any
@@ -53,7 +53,7 @@ def start() -> Forecaster:
     return fit(monthly(60), members=2)
 
 
-def test_training_begins_with_the_weights(start: Forecaster) -> None:
+def test_training_starts_from_the_weights_of_the_earlier_fit(start: Forecaster) -> None:
     table = monthly(70)
     before = [one.copy() for one in weights(start)]
     found = fit(table, start, members=2, steps=3)
@@ -71,7 +71,9 @@ def test_training_begins_with_the_weights(start: Forecaster) -> None:
         np.testing.assert_array_equal(one, other)
 
 
-def test_settings_say_so_and_files_keep_it(start: Forecaster, tmp_path: Path) -> None:
+def test_settings_count_the_earlier_trainings_and_survive_a_file(
+    start: Forecaster, tmp_path: Path
+) -> None:
     table = monthly(70)
     once = fit(table, start, members=2, seed=3)
     twice = fit(table, once, members=2)
@@ -92,7 +94,7 @@ def test_settings_say_so_and_files_keep_it(start: Forecaster, tmp_path: Path) ->
         np.testing.assert_array_equal(one, other)
 
 
-def test_few_steps_are_the_default() -> None:
+def test_the_default_is_at_most_300_steps() -> None:
     options: dict[str, Any] = {"steps": None, "prior": None, "intervals": False, "lookback": 4}
     table = monthly(60, count=120)
     start = Forecaster(H, **options).fit(table)
@@ -100,7 +102,7 @@ def test_few_steps_are_the_default() -> None:
     assert Forecaster(H, **options).fit(table, start_from=start).settings["steps"].value == 300
 
 
-def test_rows_that_were_seen_calibrate_nothing(start: Forecaster) -> None:
+def test_only_unseen_rows_calibrate_intervals(start: Forecaster) -> None:
     again = fit(monthly(60), start, members=2)
     kept, own = (one._state("test").calibration for one in (again, start))
     assert kept is own
@@ -113,11 +115,11 @@ def test_rows_that_were_seen_calibrate_nothing(start: Forecaster) -> None:
     assert longer._state("test").calibration is not own
 
 
-def test_rows_are_seen_by_their_time(start: Forecaster) -> None:
+def test_unseen_rows_are_found_by_time(start: Forecaster) -> None:
     state = start._state("test")
     old = Start(state.model, state.panel, None)
     table = monthly(70, count=31)
-    table = table[~((table.unique_id == "s01") & (table.ds < "2019-01-01"))]  # 12 rows fewer
+    table = table[~((table.unique_id == "s01") & (table.ds < "2019-01-01"))]  # without 12 rows
     panel = start.panel(table)
     windows = rolling_windows(panel, 1, 40, 1)
     found = old.unseen(panel, windows)
@@ -139,7 +141,7 @@ def test_a_fit_without_its_series_keeps_its_intervals(start: Forecaster, tmp_pat
     assert held is not None
 
 
-def test_a_stopped_training_goes_on(start: Forecaster, tmp_path: Path) -> None:
+def test_a_stopped_training_continues(start: Forecaster, tmp_path: Path) -> None:
     table, path = monthly(70), tmp_path / "state"
     whole = fit(table, start, members=2, steps=300)
     told = []
@@ -171,13 +173,17 @@ def test_a_stopped_training_goes_on(start: Forecaster, tmp_path: Path) -> None:
         ({"calendar": True}, "calendar=False, expected calendar=True"),
     ],
 )
-def test_other_options_are_refused(start: Forecaster, options: dict[str, Any], says: str) -> None:
+def test_a_start_with_other_options_is_refused(
+    start: Forecaster, options: dict[str, Any], says: str
+) -> None:
     given = {"horizon": H, "members": 2, **OPTIONS, **options}
     with pytest.raises(ValueError, match=says):
         Forecaster(**given).fit(monthly(60), start_from=start)
 
 
-def test_what_is_no_trained_forecaster_is_refused(start: Forecaster, tmp_path: Path) -> None:
+def test_a_start_that_is_no_trained_forecaster_is_refused(
+    start: Forecaster, tmp_path: Path
+) -> None:
     table = monthly(60)
     own = fit(table, members=2)
     before = own._state("test")
@@ -201,7 +207,7 @@ def _untrained() -> Forecaster:
     return Forecaster(H, members=2, prior=None).fit(monthly(10, count=2))
 
 
-def test_covariates_are_seen_as_before() -> None:
+def test_covariates_are_encoded_as_in_the_earlier_fit() -> None:
     table = shops(np.random.default_rng(0), days=90, count=4)
     options: dict[str, Any] = {"steps": 3, **LISTS}
     start = Forecaster(H, **options).fit(table[table.ds < "2024-03-10"])
@@ -214,7 +220,7 @@ def test_covariates_are_seen_as_before() -> None:
     assert np.isfinite(found.fitted().memattn).all()
 
 
-def test_samples_keep_the_categories(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fit_of_a_sample_keeps_all_categories(monkeypatch: pytest.MonkeyPatch) -> None:
     table = monthly(60, count=12)
     table["kind"] = table.unique_id.map(lambda name: f"kind {name}")
     options: dict[str, Any] = {"steps": 3, "futr_exog_list": "kind", "intervals": False}
@@ -228,7 +234,7 @@ def test_samples_keep_the_categories(monkeypatch: pytest.MonkeyPatch) -> None:
         assert len(covariates.columns[0].categories) == 12
 
 
-def test_a_prior_may_have_been_there(start: Forecaster) -> None:
+def test_training_may_start_from_a_fit_that_used_a_prior(start: Forecaster) -> None:
     table = monthly(40, count=14, seed=8)
     first = Forecaster(H).fit(table)
     assert first.settings["prior"].value in ("started from", "not used", "alone")

@@ -1,4 +1,4 @@
-"""New rows for a fitted forecaster: what it then forecasts, keeps and refuses."""
+"""Updates of a fitted forecaster with new rows: its forecasts, its state, and refused rows."""
 
 import io
 from collections.abc import Callable
@@ -23,7 +23,7 @@ FREQUENCIES = ["MS", "ME", "D", "B", "W-MON", "QS", "h", "15min", 1]
 def table(
     seed: int, freq: str | int = "MS", count: int = 12, length: int = 40, zone: str | None = None
 ) -> pd.DataFrame:
-    """Series of different ends, with missing rows and missing values, rows in any order."""
+    """Returns series with different ends, missing rows and missing values, rows in random order."""
     rng = np.random.default_rng(seed)
     parts = []
     for k in range(count):
@@ -44,7 +44,11 @@ def fit(rows: Any, **options: Any) -> Forecaster:
 
 
 def divided(rows: pd.DataFrame, seed: int, how: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Rows for fit and rows for later: the last ones, or any; some series are all new."""
+    """Splits rows into those for fit and those for later.
+
+    With `how` "last", later rows are the last ones of each series. With "any", they are also random
+    rows, new series and some known rows; with "some", only rows of four series.
+    """
     rng = np.random.default_rng(seed)
     back = rows.ds.groupby(rows.unique_id).rank(ascending=False)
     later = back <= rng.integers(1, 4)
@@ -71,7 +75,7 @@ def same(found: Any, expected: Any) -> None:
 
 @pytest.mark.parametrize("how", ["last", "some", "any"])
 @pytest.mark.parametrize("freq", FREQUENCIES)
-def test_forecasts_are_those_of_all_rows(freq: str | int, how: str) -> None:
+def test_forecasts_after_an_update_equal_those_of_all_rows(freq: str | int, how: str) -> None:
     for seed in range(2):
         rows = table(seed, freq)
         first, later = divided(rows, seed, how)
@@ -83,7 +87,7 @@ def test_forecasts_are_those_of_all_rows(freq: str | int, how: str) -> None:
 
 @pytest.mark.parametrize("freq", ["D", "h", "MS"])
 @pytest.mark.parametrize("how", ["last", "any"])
-def test_clocks_that_are_set_forward_and_back(freq: str, how: str) -> None:
+def test_updates_across_clock_changes_equal_forecasts_of_all_rows(freq: str, how: str) -> None:
     rows = table(3, freq, length=130, zone="Europe/Oslo")
     first, later = divided(rows, 3, how)
     forecaster = fit(first)
@@ -92,7 +96,7 @@ def test_clocks_that_are_set_forward_and_back(freq: str, how: str) -> None:
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
-def test_rows_come_in_any_library_and_many_updates_are_one(library: str) -> None:
+def test_several_updates_in_any_library_equal_one(library: str) -> None:
     rows = table(4)
     first, later = divided(rows, 4, "any")
     forecaster = fit(as_library(library, first))
@@ -102,7 +106,7 @@ def test_rows_come_in_any_library_and_many_updates_are_one(library: str) -> None
     same(forecaster.predict(level=[80, 95]), expected)
 
 
-def test_a_wide_file_goes_on(tmp_path: Path) -> None:
+def test_a_wide_file_updates_a_fit_to_a_wide_file(tmp_path: Path) -> None:
     rows = pd.DataFrame({"ds": pd.date_range("2020-01-01", periods=50, freq="MS")})
     for k, name in enumerate(["b", "a", "c"]):
         rows[name] = 20 + np.arange(50) % (5 + k)
@@ -129,7 +133,7 @@ def with_days(seed: int) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
 
 @pytest.mark.parametrize("options", [{}, {"calendar": True}])
 @pytest.mark.parametrize("seed", range(3))
-def test_covariates_come_with_the_rows(seed: int, options: dict[str, Any]) -> None:
+def test_updates_include_covariates(seed: int, options: dict[str, Any]) -> None:
     rows, first, later = with_days(seed)
     forecaster = Forecaster(H, steps=2, **LISTS, **options).fit(first)
     panel = forecaster.panel(rows)
@@ -144,8 +148,8 @@ def test_covariates_come_with_the_rows(seed: int, options: dict[str, Any]) -> No
     np.testing.assert_array_equal(own.last, panel.last)
 
 
-def test_rows_known_ahead_get_values_and_other_covariates() -> None:
-    """As with prices in fit, or a weather forecast, and later with what came of it."""
+def test_updates_replace_planned_covariates() -> None:
+    """Rows after the end have planned covariates in `fit`, and actual ones in later updates."""
     days = pd.date_range("2024-01-01", periods=60)
     rng = np.random.default_rng(0)
     rows = pd.DataFrame({"unique_id": np.repeat(["a", "b"], 60), "ds": np.tile(days, 2)})
@@ -159,13 +163,13 @@ def test_rows_known_ahead_get_values_and_other_covariates() -> None:
     later = rows[(place >= 52) | (rows.unique_id == "b")]
     known = pd.concat([rows[place < 50], rows[some]])
     same(fitted.predict(X_df=later), plain.predict(known, X_df=later))
-    # Rows without a value yet, with the price of another forecast.
+    # Rows that have no value yet, with new planned covariates.
     fitted.update(rows[(place >= 50) & (rows.unique_id == "b")].assign(y=np.nan))
     fitted.update(rows[(place >= 52) & (rows.unique_id == "a")].assign(y=np.nan))
     same(fitted.predict(), plain.predict(known, X_df=later))
 
 
-def test_static_covariates_are_in_a_table_as_for_predict() -> None:
+def test_static_covariates_of_an_update_are_in_static_df() -> None:
     rows = table(8)
     static = pd.DataFrame({"unique_id": sorted(set(rows.unique_id)), "kind": list("abab" * 3)})
     first, later = divided(rows, 8, "any")
@@ -180,7 +184,7 @@ def test_static_covariates_are_in_a_table_as_for_predict() -> None:
     same(forecaster.update(later, static_df=static).predict(), expected)
 
 
-def test_a_static_covariate_may_come_later() -> None:
+def test_an_update_may_add_a_missing_static_covariate() -> None:
     rows = table(4)
     first, later = divided(rows, 4, "last")
     kinds = rows.unique_id.map({name: "ab"[k % 2] for k, name in enumerate(set(rows.unique_id))})
@@ -202,7 +206,7 @@ def test_a_saved_forecaster_keeps_the_rows(tmp_path: Path) -> None:
     assert [note.kind for note in loaded.notes] == [note.kind for note in forecaster.notes]
 
 
-def test_notes_are_of_the_last_update() -> None:
+def test_notes_describe_only_the_last_update() -> None:
     rows = table(10)
     first, later = divided(rows, 10, "last")
     forecaster = fit(first)
@@ -217,27 +221,27 @@ def test_notes_are_of_the_last_update() -> None:
     assert "update-duplicates" in kinds
 
 
-def test_what_was_held_out_stays_so() -> None:
+def test_held_out_windows_survive_an_update() -> None:
     rows = table(11)
     first, later = divided(rows, 11, "any")
     forecaster = fit(first)
     before = forecaster.held_out([80])
-    forecaster.update(later[~later.unique_id.isin(first.unique_id)])  # other places, no other rows
+    forecaster.update(later[~later.unique_id.isin(first.unique_id)])  # only new series
     after = forecaster.held_out([80])
     assert before is not None
     assert after is not None
     np.testing.assert_array_equal(after.truth, before.truth)
     assert after.overall("memattn") == before.overall("memattn")
-    rows = later[later.unique_id == "s01"]  # with one before the first one
+    rows = later[later.unique_id == "s01"]  # and below, one row before the first one
     forecaster.update(pd.concat([one("2019-12-01", 50.0), rows]))
     moved = forecaster.held_out([80])
     assert moved is not None
     known = ~np.isnan(before.truth)
     np.testing.assert_array_equal(moved.truth[known], before.truth[known])
-    assert np.isfinite(moved.truth).sum() > known.sum()  # of windows that reach beyond the end
+    assert np.isfinite(moved.truth).sum() > known.sum()  # earlier, windows reached beyond the end
 
 
-def test_bad_series_are_left_out_where_fit_does_so() -> None:
+def test_update_drops_bad_series_if_fit_does() -> None:
     rows = table(12)
     first, later = divided(rows, 12, "last")
     bad = later[later.unique_id == "s03"].assign(y=np.inf)
@@ -271,7 +275,7 @@ REFUSED: list[tuple[Callable[[pd.DataFrame], Any], str]] = [
 
 
 @pytest.mark.parametrize(("make", "says"), REFUSED)
-def test_what_cannot_be_used_changes_nothing(
+def test_unusable_rows_are_refused_and_change_nothing(
     make: Callable[[pd.DataFrame], Any], says: str
 ) -> None:
     rows = table(13)
@@ -283,14 +287,14 @@ def test_what_cannot_be_used_changes_nothing(
     same(forecaster.predict(level=[80]), before)
 
 
-def test_gaps_do_not_take_memory_for_all_time() -> None:
+def test_huge_gaps_are_refused() -> None:
     rng = np.random.default_rng(0)
     ids = np.repeat([f"s{k}" for k in range(30)], 50)
     ds = np.tile(pd.date_range("2024-01-01", periods=50, freq="s"), 30)
     frame = pd.DataFrame({"unique_id": ids, "ds": ds, "y": rng.random(1500)})
     forecaster = fit(frame, intervals=False, season=1)
     state = forecaster._fitted
-    for later in ("9999-01-01", "2024-01-12"):  # far away; a million rows in each of 30 series
+    for later in ("9999-01-01", "2024-01-12"):  # far ahead; a million rows in each of 30 series
         rows = pd.DataFrame({"unique_id": np.unique(ids), "ds": later, "y": 1.0})
         rows = rows.astype({"ds": "datetime64[us]"})
         with pytest.raises(DataError, match="rows missing"):
@@ -306,7 +310,7 @@ def test_rows_before_covariates_begin_are_refused() -> None:
         forecaster.update(row)
 
 
-def test_series_must_end_where_forecasts_begin() -> None:
+def test_series_must_end_at_the_phase_of_fit() -> None:
     rows = pd.DataFrame(
         {
             "unique_id": "price",
@@ -323,7 +327,7 @@ def test_series_must_end_where_forecasts_begin() -> None:
     same(forecaster.update(rows[24 * 80 : 24 * 81]).predict(), expected)
 
 
-def test_it_needs_a_fit_and_series(tmp_path: Path) -> None:
+def test_update_needs_a_fit_with_series(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="call fit"):
         Forecaster(H).update(one())
     fit(table(1)).save(tmp_path / "none.safetensors", series=False)
@@ -331,7 +335,7 @@ def test_it_needs_a_fit_and_series(tmp_path: Path) -> None:
         Forecaster.load(tmp_path / "none.safetensors").update(one())
 
 
-def test_text_files_say_the_line() -> None:
+def test_an_error_names_the_row() -> None:
     forecaster = fit(table(2))
     text = io.BytesIO(b"unique_id,ds,y\ns01,2024-01-01,1\ns01,2024-01-09,1\n")
     frame = pl.read_csv(text, try_parse_dates=True)

@@ -1,1 +1,1 @@
-"""memattn in the words of other forecasting libraries; each module is imported when it is used."""
+"""memattn with the interfaces of other forecasting libraries; each module is imported on use."""

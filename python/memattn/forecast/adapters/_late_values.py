@@ -1,4 +1,4 @@
-"""Forecasts from the last row of each series on, where its last rows have no value.
+"""Forecasts after the last row of each series, even if its last rows have no value.
 
 A `Forecaster` forecasts the rows after the last value of a series. Other libraries expect those
 after its last row.
@@ -28,7 +28,7 @@ class RowForecasts(NamedTuple):
 
 
 def rows_without_value(values: Array) -> int:
-    """How many of the last values of a series are NaN; 0 of one that has nothing else."""
+    """Returns the number of NaN values at the end of a series; 0 if all values are NaN."""
     there = np.flatnonzero(~np.isnan(values))
     return len(values) - 1 - int(there[-1]) if len(there) else 0
 
@@ -44,31 +44,31 @@ def forecasts_after_rows(
     level: Sequence[float] = (),
     X_df: Any = None,  # noqa: N803 - nixtla's name
 ) -> RowForecasts:
-    """Forecasts of the `steps` rows after the last row of each series.
+    """Forecasts the `steps` rows after the last row of each series.
 
     Parameters
     ----------
     where : str
-        The caller, for messages.
+        Name of the calling function, for messages.
     forecaster : Forecaster
-        A fitted one.
+        A fitted forecaster.
     panel : Panel
         N series, as the forecaster reads them.
     late : array (N,)
-        How many rows of each series come after its last value.
+        The number of rows of each series after its last value.
     steps : int
-        Rows ahead.
+        Steps ahead of the last row.
     names : sequence, optional
-        Of the series, for messages. Default: the panel's ids.
+        Names of the series, for messages. Default: the panel's ids.
     level : sequence of float
-        Coverages in percent.
+        Levels in percent.
     X_df : DataFrame, optional
         Covariates of the rows after the last value of each series.
 
     Raises
     ------
     ValueError
-        A series ends in more rows without a value than the horizon has room for.
+        If the rows without a value at the end of a series and `steps` exceed the horizon.
     """
     if len(late) and int(late.max()) + steps > forecaster.horizon:
         name = (panel.ids.tolist() if names is None else names)[int(late.argmax())]
@@ -76,7 +76,7 @@ def forecasts_after_rows(
         problem += f"forecasts of {plural(steps, 'row')} after these need a horizon of "
         problem += f"{late.max() + steps}, but this model was fitted for {forecaster.horizon}; "
         raise ValueError(f"{where}: {problem}cut these rows off, or fit again")
-    # Covariates need not be known for more rows than a series is forecast for.
+    # Covariates of a series need only be known for the rows that are forecast: group by `late`.
     groups = np.unique(late) if X_df is not None else late[late.argmax()][None]
     values = np.empty((len(panel), steps))
     intervals: dict[float, tuple[Array, Array]] = {}

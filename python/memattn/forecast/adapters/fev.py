@@ -20,14 +20,14 @@ from memattn.forecast.forecaster import Forecaster
 class MemattnModel(fev.ForecastingModel):  # type: ignore[misc]  # mypy has no types of fev here
     """`memattn.forecast.Forecaster` for fev: one fit for each window of a task.
 
-    The targets of a multivariate task are series of their own. Dynamic and static columns of the
-    task are covariates. Quantiles are the bounds of calibrated intervals; where fit could not
-    calibrate one, it is the forecast, since fev takes finite numbers only.
+    Each target of a multivariate task is a series of its own. Dynamic and static columns of the
+    task are covariates. Quantiles are the bounds of calibrated intervals. A bound that is not
+    finite is replaced by the forecast, since fev accepts only finite numbers.
 
     Parameters
     ----------
     **options
-        Of `Forecaster`, such as ``members=10``. The season is the task's unless it is given.
+        Options of `Forecaster`, such as ``members=10``. Default of `season`: that of the task.
     """
 
     model_name = "memattn"
@@ -43,7 +43,7 @@ class MemattnModel(fev.ForecastingModel):  # type: ignore[misc]  # mypy has no t
         past, future, static = fev.convert_input_data(window, "nixtla", as_univariate=True)
         known, hist = list(task.known_dynamic_columns), list(task.past_dynamic_columns)
         options = {"season": task.seasonality, **self._options}
-        # The task's rows ahead come after the last row of each series, which may have no value.
+        # The task's horizon begins after the last row of each series, which may have no value.
         ends = past.ds.where(past.y.notna()).groupby(past.unique_id).transform("max")
         after = past.ds > ends
         late = after.groupby(past.unique_id).sum()
@@ -82,5 +82,5 @@ class MemattnModel(fev.ForecastingModel):  # type: ignore[misc]  # mypy has no t
 
 
 def _dataset(columns: dict[str, npt.NDArray[np.float64]], rows: list[int]) -> list[dict[str, Any]]:
-    """A row for each series, in the order of the task's."""
+    """Returns a dict of column values for each series, in the order of `rows`."""
     return [{name: values[row] for name, values in columns.items()} for row in rows]

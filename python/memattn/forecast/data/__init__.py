@@ -1,1 +1,1 @@
-"""Tables and files as panels, and forecasts as tables of the same library."""
+"""Reads tables and files as panels, and returns forecasts as tables of the same library."""

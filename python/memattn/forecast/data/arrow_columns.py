@@ -1,8 +1,8 @@
-"""The columns of a large CSV file by PyArrow: what `TableColumns` finds in it, sooner.
+"""Reads the columns of a large CSV file with PyArrow, faster than `TableColumns` does.
 
-A file that PyArrow might read in another way than we do, for it has quotes, blank lines, a row of
-another length, or an empty column or row at its end, is left to our own reader, which also has the
-words for what is wrong. So is one of many columns and few rows, which that reads sooner.
+A file that PyArrow might read differently is left to our own reader, which also explains errors:
+one with quotes, blank lines, a row of another length, or an empty column or row at its end. So is a
+file of many columns and few rows, for which our own reader is faster.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ BYTES_A_COLUMN = 256
 
 
 def arrow_columns(path: Path, data: bytes) -> ArrowColumns | None:
-    """The columns of a CSV file of this content; None when it is for our own reader to read."""
+    """Returns the columns of the CSV file `data`, or None if our own reader has to read it."""
     data = data.removeprefix(BOM).rstrip(b"\r\n")
     odd = (b'"', b"\0", b"\n\n", b"\n\r")
     if any(mark in data for mark in odd) or data.count(b"\r") != data.count(b"\r\n"):
@@ -76,7 +76,7 @@ class ArrowColumns(TextColumns):
         self._plain: dict[str, Array | None] = {}
 
     def cells(self, name: str) -> tuple[Ticks, list[str]]:
-        """The different cells of a column, and for each row its place among them."""
+        """Returns for each row the index of its cell, and the distinct cells of a column."""
         # Not combined into one chunk, which could not hold 2 GiB of text.
         chunks = self._column(name).dictionary_encode().unify_dictionaries().chunks
         codes = np.concatenate([chunk.indices.to_numpy() for chunk in chunks])
@@ -84,38 +84,38 @@ class ArrowColumns(TextColumns):
         return merged[codes], cells
 
     def numbers(self, name: str, booleans: bool = False) -> Array:
-        """Return the column as numbers, NaN for empty cells and names of missing values."""
+        """Returns the column as numbers, NaN for empty cells and names of missing values."""
         found = self._plain_numbers(name)
         return super().numbers(name) if found is None else found
 
     def is_numeric(self, name: str) -> bool:
-        """Whether at least half of the cells that say something are numbers."""
+        """Returns whether at least half of the non-missing cells are numbers."""
         found = self._plain_numbers(name)
         return super().is_numeric(name) if found is None else not bool(np.isnan(found).all())
 
     def find_times(self, names: Sequence[str]) -> str | None:
-        """The first column of dates; one of numbers, which may be all different, is none."""
+        """Returns the first column of dates. Skips columns of numbers, which may all differ."""
         return find_times(self, [name for name in names if self._plain_numbers(name) is None])
 
     def error(self, kind: str, problem: str, row: int, column: str) -> DataError:
-        """The DataError with file and line."""
+        """Returns the DataError for a cell, with file and line."""
         return DataError(kind, problem, file=self.file, line=row + 2, column=column)
 
     def place(self, row: int) -> str:
-        """The line."""
+        """Returns the position of a row, such as "line 8"."""
         return f"line {row + 2:,}"
 
     def _column(self, name: str) -> Any:
         return self.table.column(self._index[name])
 
     def _plain_numbers(self, name: str) -> Array | None:
-        """As `_read_numbers`, once for each column."""
+        """Returns the result of `_read_numbers`, computed once for each column."""
         if name not in self._plain:
             self._plain[name] = self._read_numbers(name)
         return self._plain[name]
 
     def _read_numbers(self, name: str) -> Array | None:
-        """The column when its cells are all finite numbers or mean a missing value, else None."""
+        """Returns the column as numbers, or None unless each cell is a finite number or missing."""
         form = self.number_form(name) or PLAIN
         if self.comma and form == PLAIN:
             return None
@@ -123,7 +123,7 @@ class ArrowColumns(TextColumns):
 
 
 def numbers_of_text(column: Any, form: str = PLAIN) -> Array | None:
-    """A column of text as numbers, NaN for missing ones; None unless all others are finite."""
+    """Returns a text column as numbers, NaN if missing; None unless all others are finite."""
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     if form == PLAIN and (found := _cast(column)) is not None:
@@ -136,7 +136,7 @@ def numbers_of_text(column: Any, form: str = PLAIN) -> Array | None:
 
 
 def is_missing(text: Any) -> Any:
-    """Which cells, without spaces around them, mean a missing value."""
+    """Returns which cells, stripped of spaces, mean a missing value."""
     return pc.is_in(pc.utf8_lower(text), value_set=pa.array(sorted(MISSING)))
 
 
@@ -145,7 +145,7 @@ def _cast(text: Any) -> Array | None:
         values = pc.cast(text, pa.float64())
     except pa.ArrowException:
         return None
-    if not pc.all(pc.is_finite(values)).as_py():  # missing ones are passed over
+    if not pc.all(pc.is_finite(values)).as_py():  # missing values are skipped
         return None
     found: Array = values.to_numpy()
     return found

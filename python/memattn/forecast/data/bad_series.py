@@ -1,4 +1,4 @@
-"""Rows on the grid of their series; bad series are an error, or are left out and told."""
+"""Puts rows on the grid of their series; bad series raise an error, or are left out and noted."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from memattn.forecast.data.spacing import Spacing
 from memattn.forecast.data.time_zones import Ticks
 
 RAISE, DROP = "raise", "drop"
-SAMPLE = 100  # series whose commonest frequency is that of all
-SHOWN = 5  # in the note
+SAMPLE = 100  # series in which the commonest frequency is looked for
+SHOWN = 5  # series named in the note
 
 OnGrid: TypeAlias = tuple[LongRows, Spacing, tuple[Array, Ticks, Ticks]]
 Arrange: TypeAlias = Callable[[LongRows, Asked | None], OnGrid]
@@ -34,12 +34,12 @@ Seen: TypeAlias = Callable[[LongRows, Asked | None], Flags]
 
 
 class BadSeriesError(DataError):
-    """Bad series are to be left out, and all are bad: the error of the first.
+    """Leaving out bad series leaves none; has the message of the first bad one.
 
     Attributes
     ----------
     count : int
-        How many series there are.
+        Number of series.
     """
 
     def __init__(self, first: DataError, count: int) -> None:
@@ -53,13 +53,13 @@ class BadSeriesError(DataError):
 
     @property
     def note(self) -> Note:
-        """What is said where other parts of the data have good series."""
+        """The note to keep if other parts of the data have good series."""
         series = plural(self.count, "series", "series")
         return Note("bad-series", f"{series} left out; the first: {self}", self.count)
 
 
 def check_on_bad(on_bad_series: object) -> None:
-    """Raises DataError for what is neither of the two."""
+    """Raises DataError unless the option is "raise" or "drop"."""
     if not isinstance(on_bad_series, str) or on_bad_series not in (RAISE, DROP):
         problem = f"found {on_bad_series!r}, expected {RAISE!r} or {DROP!r}"
         raise DataError("option", problem, argument="on_bad_series")
@@ -72,28 +72,28 @@ def on_grid(
     arrange: Arrange,
     seen: Seen | None = None,
 ) -> OnGrid:
-    """The rows in order, their spacing, and what `fill` makes of them.
+    """Returns the rows in order, their spacing, and the result of `fill`.
 
     Parameters
     ----------
     rows : LongRows
-        As they were read.
+        The rows as they were read.
     asked : Asked, optional
         The frequency, if the caller gives it.
     on_bad_series : str
-        ``"raise"``, or ``"drop"`` for a note instead of a DataError while one series is left.
+        ``"raise"``, or ``"drop"`` to leave out bad series with a note, as long as one is left.
     arrange : callable
-        Makes that of rows in order, and of a frequency if there is one.
+        Computes the result from rows in order and the frequency asked for, if any.
     seen : callable, optional
-        Which rows are known before the first window of a backtest. Later ones that are bad are left
-        out themselves: that they will come is no reason to leave out their series before.
+        Returns which rows are known before the first window of a backtest. Bad rows after it are
+        left out alone, since they are no reason to leave out the earlier rows of their series.
 
     Raises
     ------
     DataError
-        What is wrong with a series, or with all of them together.
+        If a series is bad, or all series together are.
     BadSeriesError
-        With ``"drop"`` no series is left.
+        If ``"drop"`` leaves no series.
     """
     if on_bad_series == RAISE:
         check_values(rows)
@@ -140,7 +140,7 @@ def _checked(rows: LongRows, asked: Asked | None, arrange: Arrange) -> OnGrid:
 
 
 def _commonest(rows: LongRows, arrange: Arrange) -> Asked | None:
-    """The frequency that most of some series have, each by itself."""
+    """Returns the frequency with the most rows in up to `SAMPLE` series; None if all are bad."""
     places = np.unique(np.linspace(0, len(rows.ids) - 1, SAMPLE).astype(np.int64))
     found: Counter[Asked] = Counter()
     for code in places:
@@ -154,7 +154,7 @@ def _commonest(rows: LongRows, arrange: Arrange) -> Asked | None:
 
 
 def _find_bad(rows: LongRows, codes: Ticks, asked: Asked, arrange: Arrange) -> dict[int, DataError]:
-    """Each bad one among some series, in halves, so that few bad ones take few trials."""
+    """Finds the bad series by halving, so that few bad series take few trials."""
     try:
         _checked(rows.alone(np.isin(rows.codes, codes)), asked, arrange)
     except DataError as error:
@@ -170,13 +170,13 @@ def _find_bad(rows: LongRows, codes: Ticks, asked: Asked, arrange: Arrange) -> d
 def _without_later(
     rows: LongRows, codes: list[int], seen: Flags, asked: Asked, arrange: Arrange
 ) -> LongRows:
-    """Without the bad ones among the rows not seen, of series whose seen rows are good."""
+    """Drops the bad rows among those not `seen`, in series whose seen rows are good."""
 
     def is_good(part: LongRows) -> bool:
         return not _find_bad(part, np.zeros(1, np.int64), asked, arrange)
 
     def with_good(own: LongRows, kept: Flags, more: Ticks) -> Flags:
-        """The rows `kept` and, in halves, the good ones of `more`."""
+        """Adds the good rows of `more` to the rows `kept`, by halving."""
         trial: Flags = kept.copy()
         trial[more] = True
         if is_good(own.select(trial)):

@@ -27,28 +27,28 @@ DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sun
 WEEKDAYS = tuple(sorted(DAYS))
 _PLACES = np.array([WEEKDAYS.index(day) for day in DAYS])
 SHOWN = 8  # parts of a country in a message
-# Days between rows up to which a part says something of them.
+# A part of the calendar is used if rows are fewer days apart than this.
 SHORTER_THAN_A_DAY, SHORTER_THAN_A_WEEK, SHORTER_THAN_A_MONTH, SHORTER_THAN_A_YEAR = 1, 2, 28, 360
 
 
 def check_calendar(calendar: object, country: object) -> None:
-    """Checks the two options.
+    """Checks the options `calendar` and `country`.
 
     Parameters
     ----------
     calendar : bool or "auto"
-        Whether there are covariates of the calendar.
+        Whether parts of the calendar are covariates.
     country : str, optional
         As in `holidays_of`.
 
     Raises
     ------
     TypeError
-        A country that is no text.
+        If the country is not text.
     DataError
-        Another calendar, a country without one, or one that is unknown.
+        If `calendar` has another value, or a country is unknown or given without a calendar.
     ModuleNotFoundError
-        A country, and the package that knows holidays is not installed.
+        If a country is given and the package `holidays` is not installed.
     """
     if not (isinstance(calendar, bool | np.bool_) or (calendar == AUTO and calendar is not None)):
         problem = f'found {calendar!r}, expected True, False or "{AUTO}"'
@@ -65,21 +65,21 @@ def check_calendar(calendar: object, country: object) -> None:
 
 
 def holidays_of(country: str, years: list[int]) -> npt.NDArray[np.datetime64]:
-    """The public holidays in some years (m,), as the package `holidays` knows them.
+    """Returns the public holidays in some years (m,), according to the package `holidays`.
 
     Parameters
     ----------
     country : str
-        The code of a country, such as ``"NO"``, or with a part of it, ``"DE-BY"``.
+        The code of a country, such as ``"NO"``, or of a part of one, such as ``"DE-BY"``.
     years : list of int
-        Those that the package does not know have no holidays.
+        The years; those that the package does not know have no holidays.
 
     Raises
     ------
     DataError
-        It knows no such country, or no such part of it.
+        If the package does not know the country, or the part of it.
     ModuleNotFoundError
-        It is not installed.
+        If the package is not installed.
     """
     need(f"country={country!r}", "calendar", "holidays")
     package: Any = importlib.import_module("holidays")
@@ -107,7 +107,7 @@ def holidays_of(country: str, years: list[int]) -> npt.NDArray[np.datetime64]:
 def calendar_columns(
     panel: Panel, ahead: int, country: str | None
 ) -> tuple[tuple[Covariate, ...], Array]:
-    """The parts of the calendar that say something of rows as far apart as the panel's.
+    """Returns the parts of the calendar that differ between rows of the panel's frequency.
 
     Parameters
     ----------
@@ -121,16 +121,16 @@ def calendar_columns(
     Returns
     -------
     columns : tuple of Covariate
-        K of them: hour (of rows less than a day apart), weekday (a day or less), month (less than a
-        year), sine and cosine of the position in the year (less than a month), holiday (a day or
-        less; 0 or 1). None of rows a year apart.
+        K covariates: hour (if rows are less than a day apart), weekday (a day or less), month (less
+        than a year), sine and cosine of the position in the year (less than a month), holiday (a
+        day or less; 0 or 1). Empty if rows are a year apart.
     values : array (n + N * ahead, K)
-        On the local clock where there is a zone, by rows as in `Covariates`.
+        Their values, on the local clock if there is a zone; rows as in `Covariates`.
 
     Raises
     ------
     DataError
-        Rows that are numbered, or times after the year 9999.
+        If rows are numbered, or times lie after the year 9999.
     """
     if panel.frequency.unit in COUNTED:
         problem = "numbered rows have no calendar; use a column of dates, or pass "
@@ -162,16 +162,16 @@ def calendar_columns(
 
 
 def _distinct(days: Ticks) -> tuple[Ticks, Ticks]:
-    """Days, among them all of some (m,), and the place of each of these among them (m,)."""
+    """Returns days that include all of `days` (m,), and the index of each of these (m,)."""
     first, last = int(days.min()), int(days.max())
-    if last - first < len(days):  # much sooner than to look for the different ones
+    if last - first < len(days):  # much faster than finding the distinct days
         return np.arange(first, last + 1), days - first
     found, place = np.unique(days, return_inverse=True)
     return found, place.astype(np.int64)
 
 
 def _angle(clock: Ticks, dates: npt.NDArray[np.datetime64], place: Ticks) -> Array:
-    """The position in the year as an angle (m,), of times whose day is `dates[place]`."""
+    """Returns the position in the year as an angle (m,), for times whose day is `dates[place]`."""
     years = dates.astype("datetime64[Y]")
     first, following = (
         some.astype("datetime64[D]").astype(np.int64) for some in (years, years + 1)
@@ -182,7 +182,7 @@ def _angle(clock: Ticks, dates: npt.NDArray[np.datetime64], place: Ticks) -> Arr
 
 
 def check_calendar_of_fit(found: Covariates, fitted: Covariates | None) -> None:
-    """Raises DataError for other parts of the calendar than those of the panel of fit."""
+    """Raises DataError if the parts of the calendar differ from those in fit."""
     columns = found.columns, () if fitted is None else fitted.columns
     names = [[column.name for column in some if column.role == CALENDAR] for some in columns]
     if names[0] != names[1]:
@@ -192,12 +192,12 @@ def check_calendar_of_fit(found: Covariates, fitted: Covariates | None) -> None:
 
 
 def days_apart(frequency: Frequency) -> float:
-    """About how many days lie between rows that have times."""
+    """Returns about how many days lie between rows that have times."""
     return frequency.step / UNITS_A_DAY[frequency.unit]
 
 
 def _clock(panel: Panel, ahead: int) -> Ticks:
-    """The local times of all rows of covariates (n + N * ahead,)."""
+    """Returns the local times of all rows of covariates (n + N * ahead,)."""
     counts = panel.lengths + ahead
     series = np.repeat(np.arange(len(panel)), counts)
     starts = np.cumsum(counts) - counts

@@ -1,4 +1,4 @@
-"""Which columns of a table are ids, times and values: as named, or as they look."""
+"""Chooses the columns of ids, times and values in a table, by their names or their content."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from memattn.forecast.data.times import NUMBERS, Style, misfits, number_kind, ti
 
 ID_COL, TIME_COL, TARGET_COL = "unique_id", "ds", "y"
 SHOWN = 20  # names in a message
-FEW = 0.1  # of the numbers of a column of dates, such as misprints
+FEW = 0.1  # largest share of misprints in a column of dates
 
 
 @dataclass(frozen=True)
@@ -38,17 +38,17 @@ class Roles:
     Attributes
     ----------
     id_col : str or None
-        Of ids; None: all rows are one series.
+        The column of ids; None: all rows are one series.
     time_col : str
-        Of times.
+        The column of times.
     target_col : str or sequence of str
-        Of values.
+        The column of values, or several.
     day_first : bool, optional
         Whether 01/02/2013 is in February.
     numbered : bool
         Whether times that are whole numbers count rows, whatever they look like.
     covariates : CovariateLists
-        Columns of the table that are neither of these.
+        Columns of the table that hold covariates.
     """
 
     id_col: str | None = ID_COL
@@ -70,7 +70,7 @@ class Roles:
         return () if self.targets == (TARGET_COL,) else self.targets
 
     def check(self, columns: Columns) -> None:
-        """DataError for a column in two roles, and for names, not the usual ones, of no column."""
+        """Raises DataError for a column in two roles, or a non-default name that is no column."""
         roles = [("time_col", self.time_col, TIME_COL), ("id_col", self.id_col, ID_COL)]
         roles[1:1] = [("target_col", name, TARGET_COL) for name in self.targets]
         seen: dict[str | None, str] = {}
@@ -90,12 +90,12 @@ class Roles:
             check_name(columns, argument, name, tuple(seen))
 
     def others(self, columns: Columns, *used: str | None) -> list[str]:
-        """The columns that are neither covariates nor some that are used."""
+        """Returns the columns that are neither covariates nor `used`."""
         taken = {*self.covariates.names, *used}
         return [name for name in columns.names if name not in taken]
 
     def times(self, columns: Columns, name: str) -> Times:
-        """A column of times; whole numbers that are all dates are read as these."""
+        """Returns a column of times; whole numbers that are all dates are read as dates."""
         times = columns.times(name, self.day_first)
         if not times.is_number or self.numbered or not len(times.ticks):
             return times
@@ -108,7 +108,7 @@ class Roles:
 
 
 def _choose_long(columns: Columns, asked: Roles) -> LongRows:
-    """The rows of a long table; without a column of ids it is one series."""
+    """Returns the rows of a long table, which is one series if it has no column of ids."""
     id_col, time_col, (target_col,) = asked.id_col, asked.time_col, asked.targets
     for argument, name in (("time_col", time_col), ("target_col", target_col)):
         check_name(columns, argument, name, (id_col, time_col))
@@ -125,16 +125,16 @@ def _choose_long(columns: Columns, asked: Roles) -> LongRows:
 
 
 def choose(columns: Columns, asked: Roles) -> LongRows:
-    """The rows of a table, which may be long or wide, as they stand.
+    """Returns the rows of a long or wide table, in the order of the table.
 
-    It is long when it has the column of ids, or those of times and of one target. In a long one
-    without `time_col`, and in a wide one, the times are in the first column of dates.
+    A table is long if it has the column of ids, or the columns of times and of a single target. In
+    a table without `time_col`, the times are in the first column of dates.
 
     Raises
     ------
     DataError
-        No such column, no rows, a column that seems to hold ids, a file of text without names, or a
-        cell that cannot be used.
+        If a column is missing, there are no rows, another column seems to hold ids, a text file has
+        no column names, or a cell cannot be used.
     """
     asked.check(columns)
     if columns.rows == 0:
@@ -181,7 +181,7 @@ def _choose_wide(columns: Columns, asked: Roles) -> LongRows:
     series = targets or tuple(name for name in numeric if name != found)
     why = {} if targets else _no_series(series, values, Clock(times))
     series = tuple(name for name in series if name not in why)
-    if not series:  # what counts may be all that there is
+    if not series:  # row numbers may be the only numbers
         series = tuple(name for name in why if not why[name].startswith(("no name", "dates")))
     used = {name: values[name] for name in series}
     left = asked.others(columns, found, *used)
@@ -207,14 +207,14 @@ def _choose_wide(columns: Columns, asked: Roles) -> LongRows:
 def _whole_columns(
     columns: Columns, names: Iterable[str], values: Mapping[str, Array]
 ) -> dict[str, Ticks]:
-    """The columns of whole numbers among some, as such; of some `values` are read already."""
+    """Returns the columns of whole numbers among `names`; `values` are columns already read."""
     numeric = [name for name in names if name in values or columns.is_numeric(name)]
     read = ((n, whole(values[n] if n in values else columns.numbers(n))) for n in numeric)
     return {name: numbers for name, numbers in read if numbers is not None}
 
 
 def _no_series(names: Iterable[str], values: dict[str, Array], clock: Clock) -> dict[str, str]:
-    """The columns of numbers that are no series, and why."""
+    """Returns the columns of numbers that are not series, each with the reason."""
     why = {}
     for name in names:
         if is_unnamed(name):
@@ -235,7 +235,7 @@ def _no_series(names: Iterable[str], values: dict[str, Array], clock: Clock) -> 
 
 
 def _listed(names: Sequence[str], why: dict[str, str] | None = None) -> str:
-    """Names in words, each with why, the first `SHOWN` of them."""
+    """Lists the first `SHOWN` names, each with its reason in `why`."""
     shown = [
         quoted(name) + (f" ({why[name]})" if why and name in why else "") for name in names[:SHOWN]
     ]
@@ -244,7 +244,7 @@ def _listed(names: Sequence[str], why: dict[str, str] | None = None) -> str:
 
 
 def _check_misprints(columns: Columns, name: str, numbers: np.ndarray) -> None:
-    """DataError for some numbers that are no dates among many that are."""
+    """Raises DataError for a few numbers that are not dates among many that are."""
     for kind, (least, most) in NUMBERS.items():
         if kind not in ("YYYYMM", "YYYYMMDD") or not least <= np.median(numbers) <= most:
             continue
@@ -256,7 +256,7 @@ def _check_misprints(columns: Columns, name: str, numbers: np.ndarray) -> None:
 
 
 def check_header(header: Sequence[str]) -> None:
-    """DataError for a file of text whose first line is one of data."""
+    """Raises DataError if the first line of a text file holds data instead of names."""
     names = [name for name in header if name]
     dates = [name for name in names if mostly_dates(np.zeros(1, np.int64), [name])]
     numbers = [name for name in names if name.isdecimal()]
@@ -284,7 +284,7 @@ def _is_number(name: str) -> bool:
 def check_name(
     columns: Columns, argument: str, name: str, taken: tuple[str | None, ...] = ()
 ) -> None:
-    """Checks that a table has a column once.
+    """Checks that a table has exactly one column of a name.
 
     Parameters
     ----------
@@ -293,12 +293,12 @@ def check_name(
     argument, name : str
         The argument that names the column, and the name.
     taken : tuple of str
-        Names that the message need not propose.
+        Names that the message does not propose.
 
     Raises
     ------
     DataError
-        There is no such column, or there are two.
+        If there is no such column, or there are two.
     """
     if name not in columns.names:
         lower = [one for one in columns.names if one.lower().strip() == name.lower().strip()]

@@ -14,9 +14,9 @@ from memattn.forecast.data.columns import Array, Columns, TextColumns, Times
 from memattn.forecast.data.time_zones import DAY, Ticks, clock_of
 from memattn.forecast.data.times import number_kind
 
-HEAD = 64  # rows that tell most columns of fractions from whole numbers
+HEAD = 64  # rows in which most columns of fractions show one
 HOUR, MINUTE = 3_600_000_000, 60_000_000
-MOST = 0.9  # of the rows have times of their own where others repeat by more than a mistake
+MOST = 0.9  # share of distinct times above which repeated ones are a mistake
 UNNAMED = ("", "index", "__index_level_0__")
 TIME_OF_DAY = re.compile(r"\d{1,2}:\d\d(:\d\d)?(\.\d+)?( ?[AaPp]\.?[Mm]\.?)?", re.ASCII)
 LIKE_A_DATE = re.compile(
@@ -24,12 +24,12 @@ LIKE_A_DATE = re.compile(
     r"|(?i:\d{4}[-/. ]?(w|cw|kw|wk|week) ?\d{1,2}\b"
     r"|(w|cw|kw|wk|week)[-. ]?\d{1,2}[-/,. ]{1,2}\d{4}\b)"
 )
-# Beside a column of years.
+# Parts of a date that stand beside a column of years.
 PARTS = frozenset({"quarter", "month", "week", "day", "hour", "minute", "qtr", "mon", "weekday"})
 
 
 def whole(values: Array) -> Ticks | None:
-    """Values as whole numbers; None where one is missing or is none."""
+    """Returns values as whole numbers, or None if one is missing or has a fraction."""
     parts = (values[:HEAD], values) if len(values) > HEAD else (values,)
     if not all((part == np.rint(part)).all() for part in parts) or np.abs(values).max() >= 2**53:
         return None
@@ -37,19 +37,19 @@ def whole(values: Array) -> Ticks | None:
 
 
 def counts(numbers: Ticks) -> bool:
-    """Whether numbers go up by one from 0 or 1, as those of rows do."""
+    """Returns whether numbers go up by one from 0 or 1, as row numbers do."""
     if numbers[-1] - numbers[0] != len(numbers) - 1:
         return False
     return len(numbers) > 1 and numbers[0] in (0, 1) and bool(np.all(np.diff(numbers) == 1))
 
 
 def is_unnamed(name: str) -> bool:
-    """Whether a column has no name, or the one that pandas gives such a column."""
+    """Returns whether a column has no name, or the name that pandas gives to such a column."""
     return name.lower() in UNNAMED or name.startswith("Unnamed:")
 
 
 def times_in_numbers(numbers: Mapping[str, Ticks]) -> str | None:
-    """The first column of whole numbers that looks like one of dates, if any."""
+    """Returns the first column of whole numbers that look like dates, or None."""
     for name, found in numbers.items():
         kind, steps = number_kind(found), np.diff(found)
         if kind is None or not steps.any():
@@ -75,7 +75,7 @@ class Clock:
 
     @cached_property
     def places(self) -> Ticks:
-        """For each row the place of its time among the different times."""
+        """The index of each row's time among the distinct times."""
         return np.unique(self.times.ticks, return_inverse=True)[1].astype(np.int64)
 
     @cached_property
@@ -85,12 +85,12 @@ class Clock:
 
     @cached_property
     def repeats(self) -> bool:
-        """Whether times stand in several rows, and not just one or two of them by mistake."""
+        """Whether times occur in several rows, and more often than by mistake."""
         return not self.ascending and int(self.places.max()) + 1 <= MOST * len(self.places)
 
     @cached_property
     def parts(self) -> dict[str, Ticks]:
-        """Years, months and so on of the times; of numbers none."""
+        """The years, months and so on of the times; empty for numbered rows."""
         if self.times.is_number:
             return {}
         ticks, zone = self.times.ticks, self.times.zone
@@ -100,7 +100,7 @@ class Clock:
         months = dates.astype("datetime64[M]")
         years = dates.astype("datetime64[Y]")
         month, year = months.astype(np.int64), years.astype(np.int64)
-        thursday = (days + 3) // 7 * 7  # of the week
+        thursday = (days + 3) // 7 * 7  # of the same week
         of_year = thursday - thursday.astype("datetime64[D]").astype("datetime64[Y]").astype(
             "datetime64[D]"
         ).astype(np.int64)
@@ -118,11 +118,11 @@ class Clock:
             "months": month,
             "quarters": month // 3,
         }
-        # One that stays the same tells nothing, but for the year.
+        # A part that is the same in all rows says nothing, except for the year.
         return {name: part for name, part in parts.items() if name == "year" or np.ptp(part)}
 
     def part(self, numbers: Ticks) -> str | None:
-        """The part of the times that numbers are, counted from 0 or 1; None for anything else."""
+        """Returns the part of the times that `numbers` are, counted from 0 or 1, or None."""
         first, last = int(numbers[0]), int(numbers[-1])
         for name, start, end in self._ends:
             shift = first - start
@@ -136,7 +136,7 @@ class Clock:
         return [(name, int(part[0]), int(part[-1])) for name, part in self.parts.items()]
 
     def names_a_part(self, codes: Ticks) -> bool:
-        """Whether each value goes with one year, month or so on, and each of these with one."""
+        """Returns whether values and years, months or other parts correspond one to one."""
         count = int(codes.max()) + 1
         for part in self.parts.values():
             ranks = np.unique(part, return_inverse=True)[1]
@@ -145,7 +145,7 @@ class Clock:
         return False
 
     def blocks(self, codes: Ticks, names: bool) -> bool:
-        """Whether each value stands in rows one after the other, several in all, as ids do."""
+        """Returns whether two or more values each fill one block of rows, as ids do."""
         count, rows = int(codes.max()) + 1, len(codes)
         if not 2 <= count <= rows // 2 or (not names and self.ascending and count**2 > rows):
             return False
@@ -155,13 +155,13 @@ class Clock:
         return runs == count and not self.names_a_part(codes)
 
     def different(self, codes: Ticks) -> int:
-        """How many pairs of time and value there are."""
+        """Returns the number of distinct pairs of time and value."""
         return len(np.unique(self.places * (int(codes.max()) + 1) + codes))
 
 
 def check_ids(columns: Columns, others: Iterable[str], values: Mapping[str, Array], times: Times,
               names_of: str) -> None:  # fmt: skip
-    """Refuse a table without ids in which another column seems to hold them.
+    """Raises DataError if another column of a table without ids seems to hold them.
 
     Parameters
     ----------
@@ -170,16 +170,17 @@ def check_ids(columns: Columns, others: Iterable[str], values: Mapping[str, Arra
     others : iterable of str
         Columns that may hold ids.
     values : mapping
-        Numbers of columns that are read already.
+        The columns of numbers that were read already.
     times : Times
-        Of its rows.
+        The times of its rows.
     names_of : str
-        The name of the column of ids that it has not.
+        The name of the missing column of ids.
 
     Raises
     ------
     DataError
-        Values of a column repeat in blocks of rows, or times repeat and a column tells them apart.
+        If the values of a column repeat in blocks of rows, or times repeat and a column tells them
+        apart.
     """
     clock = Clock(times)
     best, most = "", int(clock.places.max()) + 1 if clock.repeats else columns.rows
@@ -199,9 +200,9 @@ def check_ids(columns: Columns, others: Iterable[str], values: Mapping[str, Arra
 def _candidates(
     columns: Columns, others: Iterable[str], values: Mapping[str, Array], clock: Clock
 ) -> Iterator[tuple[str, Ticks, str, bool]]:
-    """Columns that may hold ids, the place of each row's value, and some values in words.
+    """Yields columns that may hold ids: the name, the codes of the rows, and some values as text.
 
-    The last one is whether they are names, and not numbers.
+    The last item is whether the values are names instead of numbers.
     """
     for name in others:
         are_names = False
@@ -218,7 +219,7 @@ def _candidates(
                 continue
             found, first, codes = np.unique(numbers, return_index=True, return_inverse=True)
             cells = [str(cell) for cell in found[:2]]
-            if isinstance(columns, TextColumns):  # where 001 is not 1
+            if isinstance(columns, TextColumns):  # in text, 001 is not 1
                 ids = columns.ids(name)
                 cells = [ids.values[ids.codes[row]] for row in first[:2]]
                 codes = ids.codes
@@ -243,7 +244,7 @@ def _asked(columns: Columns, found: str, name: str) -> DataError:
 
 
 def check_unread_dates(columns: Columns, names: Iterable[str]) -> None:
-    """Refuse a table without times in which a column seems to hold some that cannot be read."""
+    """Raises DataError if a table without times has a column of dates that cannot be read."""
     for name in names:
         try:
             cell = str(columns.ids(name).values[0])
@@ -258,7 +259,7 @@ def check_unread_dates(columns: Columns, names: Iterable[str]) -> None:
 
 
 def check_unread_numbers(columns: Columns, names: Iterable[str]) -> None:
-    """Refuse a column of numbers with signs, such as $5 or 12 %, where no other has numbers."""
+    """Raises DataError for a column of numbers with signs, such as $5 or 12 %."""
     for name in names:
         try:
             columns.numbers(name)

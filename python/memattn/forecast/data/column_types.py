@@ -1,7 +1,7 @@
-"""Types of id and time columns, and time zones, as text in a file.
+"""Converts the types of id and time columns, and time zones, to and from text in a file.
 
 Only the types in the lists below are written and read. pandas and Polars parse far more texts than
-these: some of them take any amount of memory for a value, and some are evaluated as Python.
+these: some can take any amount of memory, and some are evaluated as Python.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ _MAX_ZONE = 100  # characters of a name
 
 
 def zone_text(zone: tzinfo) -> str:
-    """A zone as text: its name, or its distance from UTC; ValueError for one that has neither."""
+    """Returns a zone as text: its name or its offset from UTC. Raises ValueError for neither."""
     months = [datetime(2024, month, 1) for month in range(1, 13)]
     offsets = [zone.utcoffset(month) for month in months]
     name = getattr(zone, "key", None) or getattr(zone, "zone", None)  # of zoneinfo, pytz
     parts = PurePath(getattr(zone, "_filename", None) or "").parts  # of dateutil
     for text in (name, *("/".join(parts[-count:]) for count in (3, 2, 1) if parts)):
-        if not isinstance(text, str) or text == "localtime":  # another one on another machine
+        if not isinstance(text, str) or text == "localtime":  # differs from machine to machine
             continue
         try:
             named = zone_named(text)
@@ -50,7 +50,7 @@ def zone_text(zone: tzinfo) -> str:
 
 
 def zone_named(text: str) -> tzinfo:
-    """The zone that a text names; ValueError for none."""
+    """Returns the zone that a text names. Raises ValueError if it names none."""
     if match := _SPAN.fullmatch(text):
         return timezone(timedelta(**{match[2]: int(match[1])}))
     if match := _OFFSET.fullmatch(text):
@@ -66,23 +66,23 @@ def zone_named(text: str) -> tzinfo:
 
 
 def kept_zone(zone: tzinfo | str | None) -> tzinfo | None:
-    """A zone of any library as Python's own, which its text gives back; ValueError for none."""
+    """Returns a zone of any library as the one that its text names. Raises ValueError for none."""
     if zone is None:
         return None
     return zone_named(zone if isinstance(zone, str) else zone_text(zone))
 
 
 def kept_dtype(dtype: Any, values: Sequence[Any] = (), zone: tzinfo | None = None) -> Any:
-    """The type in which ids, or times in a zone, go back; None for the library's usual one.
+    """Returns the type for a column of ids or times in forecasts; None for the library's default.
 
     Parameters
     ----------
     dtype : object
-        The type of pandas, Polars or PyArrow that came.
+        The type of the caller's column in pandas, Polars or PyArrow.
     values : sequence of str or int
         The ids.
     zone : tzinfo, optional
-        The zone of the times, as `kept_zone` gives it.
+        The zone of the times, as `kept_zone` returns it.
     """
     kind = type(dtype).__name__
     if kind == "DatetimeTZDtype":
@@ -98,7 +98,7 @@ def kept_dtype(dtype: Any, values: Sequence[Any] = (), zone: tzinfo | None = Non
 
 
 def type_text(library: str, dtype: Any) -> str | None:
-    """The type of a column as text; None for the usual one."""
+    """Returns the type of a column as text; None for the default."""
     if dtype is None or library == "csv":
         return None
     if dtype is date or dtype is datetime:
@@ -115,7 +115,7 @@ def type_text(library: str, dtype: Any) -> str | None:
 
 
 def categories_of(dtype: Any) -> list[Any] | None:
-    """The categories of a type that has a fixed list of them."""
+    """Returns the categories of a type that has a fixed list of them, else None."""
     if type(dtype).__name__ not in ("CategoricalDtype", "Enum"):
         return None
     found = dtype.categories
@@ -123,7 +123,7 @@ def categories_of(dtype: Any) -> list[Any] | None:
 
 
 def id_type(library: str, text: str, categories: Sequence[Any] | None) -> Any:
-    """The type of id columns that a text names; None when it names none."""
+    """Returns the type of id columns that a text names, or None."""
     if library == "pandas" and text.startswith("category ") and categories is not None:
         import pandas as pd
 
@@ -143,7 +143,7 @@ def id_type(library: str, text: str, categories: Sequence[Any] | None) -> Any:
 
 
 def time_type(library: str, text: str, zone: tzinfo | None) -> Any:
-    """The type of time columns in a zone that a text names; None when it names none."""
+    """Returns the type of time columns in `zone` that a text names, or None."""
     for moment in (_PANDAS_MOMENT, _ARROW_MOMENT, _POLARS_MOMENT):
         if (match := moment.fullmatch(text)) and not _is_zone(match[2], zone):
             return None
@@ -165,7 +165,7 @@ def time_type(library: str, text: str, zone: tzinfo | None) -> Any:
 
 
 def _plain_type(library: str, text: str) -> Any:
-    """The type that a text without another in it names."""
+    """Returns the type that a text names if it contains no other type, or None."""
     if library == "polars":
         import polars as pl
 
@@ -177,7 +177,7 @@ def _plain_type(library: str, text: str) -> Any:
 
 
 def _arrow_type(library: str, kind: Any) -> Any:
-    """A type of PyArrow, as a column of the library has it."""
+    """Returns a PyArrow type as the type of a column in `library`."""
     if kind is None or library == "pyarrow":
         return kind
     import pandas as pd
@@ -186,7 +186,7 @@ def _arrow_type(library: str, kind: Any) -> Any:
 
 
 def _is_zone(text: str | None, zone: tzinfo | None) -> bool:
-    """Whether `text` is how pandas, PyArrow or Polars write `zone`."""
+    """Returns whether `text` is how pandas, PyArrow or Polars write `zone`."""
     try:
         return kept_zone(text) == zone
     except ValueError:
@@ -194,7 +194,7 @@ def _is_zone(text: str | None, zone: tzinfo | None) -> bool:
 
 
 def _pandas_type(text: str) -> Any:
-    """A type of pandas for text or whole numbers that are not PyArrow's."""
+    """Returns a pandas type for text or whole numbers that is not PyArrow's, or None."""
     import pandas as pd
 
     if match := _PANDAS_TEXT.fullmatch(text):
@@ -211,7 +211,7 @@ def _pandas_type(text: str) -> Any:
 
 @cache
 def _arrow_types() -> dict[str, Any]:
-    """PyArrow's types of ids and of times without a zone, by their texts."""
+    """Returns PyArrow's types of ids and of times without a zone, by their texts."""
     import pyarrow as pa
 
     whole = [getattr(pa, name)() for name in _WHOLE]

@@ -1,7 +1,7 @@
-"""The columns of a long table, wherever it comes from, as arrays: ids, times and numbers.
+"""Reads the columns of a long table from any source as arrays: ids, times and numbers.
 
-`TextColumns` reads what is text (a CSV file); frame_columns.py reads data frames.
-Text is parsed once for each different cell, which makes 50,000 series of the same dates cheap.
+`TextColumns` reads text (a CSV file); frame_columns.py reads data frames. Text is parsed once for
+each distinct cell, which makes 50,000 series of the same dates cheap.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ from memattn.forecast.data.times import (
 Array = npt.NDArray[np.float64]
 
 DIGITS = re.compile(r"[+-]?\d+", re.ASCII)
-EXACT = 2.0**53  # to here float64 holds every whole number
+EXACT = 2.0**53  # up to here, float64 holds every whole number
 NUMBER, BOOLEAN, TEXT, CATEGORY = "number", "boolean", "text", "category"  # kinds of columns
 UTC_STYLE = Style(time_mark=" ", seconds=True, zone="Z")
 
@@ -66,11 +66,11 @@ class Times:
     zone : tzinfo, optional
         The zone on whose clock days and months are counted.
     dtype : object
-        The caller's type of column; None for text.
+        The type of the caller's column; None for text.
     style : Style, optional
         Format of times in text; None if times were not text.
     note : str
-        What was done to them, or empty.
+        What was done to the times, or empty.
     """
 
     ticks: Ticks
@@ -83,7 +83,7 @@ class Times:
 
 @dataclass(frozen=True)
 class Ids:
-    """A column of ids: `codes` (rows,) are places in `values`, which are all different."""
+    """A column of ids: `codes` (rows,) are indices into `values`, which are distinct."""
 
     codes: Ticks
     values: npt.NDArray[Any]
@@ -91,9 +91,9 @@ class Ids:
 
 
 class Columns:
-    """A table of `rows` rows whose columns can be read as one of three kinds.
+    """A table of `rows` rows whose columns can be read as ids, times or numbers.
 
-    What is here reads text and objects, from the different cells of each column.
+    This class reads text and objects, from the distinct cells of each column.
     """
 
     library = "csv"  # or "pandas", "polars", "pyarrow"
@@ -102,48 +102,48 @@ class Columns:
     comma = False  # whether numbers in text have decimal commas
 
     def __init__(self) -> None:
-        # By name, the first row whose number float64 does not hold.
+        # By column, the first row whose number float64 cannot hold.
         self.rounded: dict[str, int | None] = {}
 
     def cells(self, name: str) -> tuple[Ticks, list[Any]]:
-        """The different cells of a column, None for missing ones, and the place of each row's."""
+        """Returns for each row the index of its cell, and the distinct cells, None if missing."""
         raise NotImplementedError
 
     def error(self, kind: str, problem: str, row: int, column: str) -> DataError:
-        """The DataError for a cell; rows are counted from 0 here."""
+        """Returns the DataError for a cell; `row` counts from 0."""
         raise NotImplementedError
 
     def place(self, row: int) -> str:
-        """Return a row's place for messages, such as "row 7" or "line 8"."""
+        """Returns the position of a row for messages, such as "row 7" or "line 8"."""
         raise NotImplementedError
 
     def ids(self, name: str) -> Ids:
-        """The column as ids; a missing one raises DataError."""
+        """Returns the column as ids. Raises DataError if one is missing."""
         raise NotImplementedError
 
     def times(self, name: str, day_first: bool | None = None) -> Times:
-        """The column as times; a missing one, or a cell that is none, raises DataError.
+        """Returns the column as times. Raises DataError for a cell that is missing or not a time.
 
         `day_first` is as in `parse_moment`.
         """
         return parse_times(*self.cells(name), partial(self.cell_error, name), day_first=day_first)
 
     def cell_error(self, name: str, row: int, problem: tuple[str, str]) -> DataError:
-        """As `error`, for what is found wrong in one column."""
+        """Returns the DataError for a `problem`, which is its kind and its text."""
         return self.error(*problem, row, name)
 
     def number_kind(self, name: str, numbers: Ticks) -> str | None:
-        """Which kind of dates the whole numbers of a column of times may all be."""
+        """Returns the kind of dates that all whole numbers in a column of times may be, or None."""
         return number_kind(numbers)
 
     def kind_of_text(self, name: str) -> str | None:
-        """What all cells of a column of text hold, as `kind`, where there are more than these."""
+        """Returns the kind of all cells of a text column, if the table is part of a larger one."""
         return None
 
     def numbers(self, name: str, booleans: bool = False) -> Array:
-        """The column as numbers, NaN for missing ones; text that is none raises DataError.
+        """Returns the column as numbers, NaN for missing ones. Raises DataError for other text.
 
-        With `booleans`, a column of that type is 0 and 1, where it is an error otherwise.
+        With `booleans`, a column of booleans becomes 0 and 1; otherwise it is an error.
         """
         codes, cells = self.cells(name)
         error = partial(self.cell_error, name)
@@ -157,26 +157,26 @@ class Columns:
         return values
 
     def number_form(self, name: str) -> str | None:
-        """How the numbers of a column are written, where there are more cells than these."""
+        """Returns how the numbers of a column are written, if the table is part of a larger one."""
         return None
 
     def kind(self, name: str) -> str:
-        """Return the kind of a column by its type: number, boolean, text or category.
+        """Returns the kind of a column by its type: number, boolean, text or category.
 
-        Cells of the kind text may hold anything, as those of a file do.
+        Cells of the kind text may hold anything, as in a CSV file.
         """
         return TEXT
 
     def number_type(self, name: str) -> str | None:
-        """The type of a column of numbers in NumPy; None when it has none, as text has."""
+        """Returns the NumPy type of a column of numbers; None if it has none, such as text."""
         return None
 
     def is_numeric(self, name: str) -> bool:
-        """Whether the column looks like one of numbers."""
+        """Returns whether the column seems to hold numbers."""
         raise NotImplementedError
 
     def find_times(self, names: Sequence[str]) -> str | None:
-        """The first column in which at least half of the cells that say something are dates."""
+        """Returns the first column in which at least half of the non-missing cells are dates."""
         return find_times(self, names)
 
 
@@ -185,11 +185,11 @@ class TextColumns(Columns):
 
     @property
     def header(self) -> Sequence[str]:
-        """The names in the first line of the file, unless they have been looked at."""
+        """The names in the first line of the file; empty if they were checked already."""
         return self.names
 
     def ids(self, name: str) -> Ids:
-        """The column as ids, text without the spaces around it."""
+        """Returns the column as ids, as text stripped of spaces."""
         codes, cells = self.cells(name)
         if "" in cells:
             row = int(np.argmax(codes == cells.index("")))
@@ -197,27 +197,27 @@ class TextColumns(Columns):
         return sorted_ids(codes, cells)
 
     def is_numeric(self, name: str) -> bool:
-        """Whether at least half of the cells that say something are numbers."""
+        """Returns whether at least half of the non-missing cells are numbers."""
         return mostly_numbers(*self.cells(name))
 
 
 def first_places(names: Sequence[str]) -> dict[str, int]:
-    """Where each name first stands: looking names up one by one in a list would be quadratic."""
+    """Returns the first index of each name; searching the list for each would be quadratic."""
     return {name: index for index, name in reversed(list(enumerate(names)))}
 
 
 def find_times(columns: Columns, names: Sequence[str]) -> str | None:
-    """The first of some columns in which at least half of what is said are dates."""
+    """Returns the first column in which at least half of the non-missing cells are dates."""
     return next((name for name in names if mostly_dates(*columns.cells(name))), None)
 
 
 def mostly_dates(codes: Ticks, cells: Sequence[Any]) -> bool:
-    """Whether at least half of the cells that say something are dates, in whatever order."""
+    """Returns whether at least half of the non-missing cells are dates, day or month first."""
     return _mostly(codes, cells, lambda cell: _moment(cell, None) is not None or _orders(cell))
 
 
 def mostly_numbers(codes: Ticks, cells: Sequence[Any]) -> bool:
-    """Whether at least half of the cells that say something are numbers."""
+    """Returns whether at least half of the non-missing cells are numbers."""
     return _mostly(codes, cells, _is_number)
 
 
@@ -230,7 +230,7 @@ def _orders(cell: Any) -> tuple[bool, ...]:
 
 
 def _mostly(codes: Ticks, cells: Sequence[Any], suits: Callable[[Any], object]) -> bool:
-    """Whether at least half of the cells that say something suit, and any does."""
+    """Returns whether at least half of the non-missing cells suit, and there are any."""
     count = np.bincount(codes, minlength=len(cells))
     said = np.array([str(cell).strip().lower() not in MISSING for cell in cells], dtype=bool)
     good = np.array([bool(suits(cell)) for cell in cells], dtype=bool)
@@ -249,26 +249,26 @@ class TableColumns(TextColumns):
         self._index = first_places(table.names)
 
     def cells(self, name: str) -> tuple[Ticks, list[str]]:
-        """The different cells of a column, and for each row its place among them."""
+        """Returns for each row the index of its cell, and the distinct cells of a column."""
         return distinct(self.table.cells(self._index[name]))
 
     def error(self, kind: str, problem: str, row: int, column: str) -> DataError:
-        """The DataError with file and line."""
+        """Returns the DataError for a cell, with file and line."""
         return self.table.error(kind, problem, row, self._index[column])
 
     def place(self, row: int) -> str:
-        """The line."""
+        """Returns the position of a row, such as "line 8"."""
         return f"line {self.table.lines[row]:,}"
 
 
 def first_rounded(values: Array, whole: Callable[[int], int]) -> int | None:
-    """The first row whose whole number, which `whole` gives, float64 does not hold."""
+    """Returns the first row whose whole number, `whole(row)`, float64 cannot hold, or None."""
     large = np.flatnonzero(np.abs(values) >= EXACT)
     return next((int(row) for row in large if whole(int(row)) != int(values[row])), None)
 
 
 def distinct(cells: Sequence[Any]) -> tuple[Ticks, list[Any]]:
-    """The different cells in order of appearance, and for each cell its place among them."""
+    """Returns each cell's index among the distinct cells, and these in order of appearance."""
     seen: dict[Any, int] = {}
     codes = np.fromiter(
         (seen.setdefault(cell, len(seen)) for cell in cells), dtype=np.int64, count=len(cells)
@@ -277,7 +277,7 @@ def distinct(cells: Sequence[Any]) -> tuple[Ticks, list[Any]]:
 
 
 def sorted_ids(codes: Ticks, values: Sequence[Any], dtype: object = None) -> Ids:
-    """The ids in ascending order, whatever the order of the rows."""
+    """Returns the ids in ascending order, whatever the order of the rows."""
     order = sorted(range(len(values)), key=values.__getitem__)  # TypeError for unlike values
     rank = np.empty(len(order), dtype=np.int64)
     rank[order] = np.arange(len(order))
@@ -293,11 +293,11 @@ def parse_numbers(
     comma: bool = False,
     form: str | None = None,
 ) -> Array:
-    """The numbers that cells of text, or objects, say; None and NaN are missing values.
+    """Parses cells of text or objects as numbers; None and NaN are missing values.
 
-    `comma` is whether the file has decimal commas. `form` is how the numbers are written, by
-    default as all of these cells say. Cells stay as they are when they are not all written in one
-    way, or when that has two meanings, as 1,234 alone has.
+    `comma` is whether the file has decimal commas. `form` is how the numbers are written; by
+    default it is found from these cells. Cells are parsed unchanged if they are not all written in
+    one way, or if that way has two meanings, as in 1,234 alone.
     """
     values = np.empty(len(cells))
     texts = [cell.strip() for cell in cells if isinstance(cell, str)]
@@ -344,9 +344,9 @@ def parse_times(
     day_first: bool | None = None,
     known: ClockFacts | bool | None = None,
 ) -> Times:
-    """The times that different cells of text, or of Python's dates, say, as rows of `codes`.
+    """Parses distinct cells of text, or Python's dates, as the times of the rows of `codes`.
 
-    `known` is what all cells say where there are more than these; True: they are whole numbers.
+    `known` has the facts about all cells of a larger table; True: all are whole numbers.
     """
 
     def first_row(k: int) -> int:
@@ -385,7 +385,7 @@ def parse_times(
 
 
 def _zone_of(cells: Sequence[datetime]) -> tzinfo | None:
-    """The zone of all cells, if they share one that has a name."""
+    """Returns the zone of all cells, or None unless they share one that has a name."""
     zones = {id(zone): zone for zone in (getattr(cell, "tzinfo", None) for cell in cells)}
     try:
         kept = {kept_zone(zone) for zone in zones.values()}
@@ -395,7 +395,7 @@ def _zone_of(cells: Sequence[datetime]) -> tzinfo | None:
 
 
 def _no_date(text: Any, texts: Sequence[Any], day_first: bool | None) -> str:
-    """What is wrong with a cell, and what all cells together say about the order of days."""
+    """Returns what is wrong with a cell, given the order of day and month in all cells."""
     found = "an empty cell" if text in ("", None) else quoted(str(text))
     if not _orders(text):
         return f"found {found}, expected {EXPECTED_DATE}"
@@ -432,7 +432,7 @@ def _moment(cell: Any, day_first: bool | None) -> Moment | None:
 def _one_clock(
     moments: Sequence[Moment], facts: ClockFacts, shared: tzinfo | None
 ) -> tuple[Ticks, tzinfo | None, Style, str]:
-    """The times on one clock: a zone that they share, an offset that they share, else UTC."""
+    """Returns the times on one clock: a zone or an offset that they share, else UTC."""
     offsets = facts.offsets
     local = np.array([(moment.local - EPOCH) // MICROSECOND for moment in moments], dtype=np.int64)
     style = facts.style
@@ -446,11 +446,11 @@ def _one_clock(
         (offset,) = offsets
         assert offset is not None
         return ticks, timezone(offset), style, ""
-    found = f"{len(offsets)} distances from UTC in one column"
+    found = f"{len(offsets)} offsets from UTC in one column"
     if facts.is_of_local_days:
         # Days on a local clock that is set forward and back; in UTC they would be uneven.
         note = (
             f"{found}, always {moments[0].local:%H:%M} on the local clock: days are counted there"
         )
         return local, None, replace(style, zone=""), note
-    return ticks, timezone.utc, UTC_STYLE, f"{found}: brought to UTC"
+    return ticks, timezone.utc, UTC_STYLE, f"{found}: converted to UTC"

@@ -1,4 +1,4 @@
-"""The columns of a table that hold covariates, as numbers and codes of categories."""
+"""Reads the columns of a table that hold covariates, as numbers and codes of categories."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class CovariateLists:
     stat: tuple[str, ...] = ()
 
     def __iter__(self) -> Iterator[tuple[str, str, str]]:
-        """The argument, the role and the name of each column."""
+        """Yields the argument, the role and the name of each column."""
         for role, names in ((FUTR, self.futr), (HIST, self.hist), (STAT, self.stat)):
             for name in names:
                 yield f"{role}_exog_list", role, name
@@ -62,14 +62,14 @@ def covariate_lists(
     hist: str | Sequence[str] | None = (),
     stat: str | Sequence[str] | None = (),
 ) -> CovariateLists:
-    """The lists of a caller, checked; one name may stand without a list.
+    """Checks the lists of a caller; a single name needs no list.
 
     Raises
     ------
     TypeError
-        A list that is none, or holds something that is no text.
+        If an argument is not a list of names.
     DataError
-        A name that is listed twice.
+        If a name is listed twice.
     """
     lists = CovariateLists(
         _names(f"{FUTR}_exog_list", futr),
@@ -88,12 +88,12 @@ def covariate_lists(
 
 
 def covariates_of_fit(lists: CovariateLists, fitted: Covariates | None) -> dict[str, Covariate]:
-    """The covariates of the panel of fit by name, whose columns a caller lists again.
+    """Returns the covariates of fit by name, which the caller's lists have to repeat.
 
     Raises
     ------
     DataError
-        Other columns than in fit.
+        If the lists name other columns than in fit.
     """
     columns = () if fitted is None else fitted.columns
     known = {column.name: column for column in columns if column.role != CALENDAR}
@@ -135,9 +135,9 @@ class TableCovariates:
     columns : tuple of Covariate
         K columns, as in `Covariates`.
     values : tuple of arrays (rows,)
-        A column for each, with a value for each row of the table; NaN: not given.
+        The values of each column in all rows of the table; NaN: not given.
     ahead : int
-        Rows after the last value of a series whose covariates of role futr are wanted.
+        Number of rows after the last value of a series that have covariates of role futr.
     """
 
     columns: tuple[Covariate, ...] = ()
@@ -145,7 +145,7 @@ class TableCovariates:
     ahead: int = 0
 
     def of_role(self, role: str) -> Iterator[tuple[Covariate, Array]]:
-        """The columns of one role."""
+        """Yields the columns of one role with their values."""
         pairs = zip(self.columns, self.values, strict=True)
         return ((column, values) for column, values in pairs if column.role == role)
 
@@ -153,7 +153,7 @@ class TableCovariates:
 def read_covariates(
     columns: Columns, lists: CovariateLists, ahead: int, like: Mapping[str, Covariate]
 ) -> TableCovariates:
-    """The columns that a caller lists.
+    """Reads the columns that a caller lists.
 
     Parameters
     ----------
@@ -164,12 +164,12 @@ def read_covariates(
     ahead : int
         As in `TableCovariates`.
     like : mapping
-        By name the covariates of fit, whose categories are used; empty in fit.
+        The covariates of fit by name, whose categories are used; empty in fit.
 
     Raises
     ------
     DataError
-        A cell that cannot be used.
+        If a cell cannot be used.
     """
     read = [(role, *read_covariate(columns, name, like.get(name))) for _, role, name in lists]
     made = tuple(replace(column, role=role) for role, column, _ in read)
@@ -179,19 +179,19 @@ def read_covariates(
 def read_covariate(
     columns: Columns, name: str, like: Covariate | None = None
 ) -> tuple[Covariate, Array]:
-    """A column as a covariate, whose role is empty, and its values (rows,).
+    """Returns a column as a covariate, whose role is empty, and its values (rows,).
 
-    Numbers stay as they are, booleans are 0 and 1. Text is categories, unless at least half of
-    the cells that say something are numbers; then all have to be.
+    Numbers stay as they are, booleans become 0 and 1. Text becomes categories, unless at least half
+    of the non-missing cells are numbers; then all have to be.
 
     Raises
     ------
     DataError
-        A column of another type, text in a column of numbers, dates.
+        If the column has another type, holds dates, or has text among numbers.
     """
     known = () if like is None else like.categories
     kind = columns.kind(name)
-    if kind == TEXT and not known and columns.is_numeric(name):  # sooner than by its cells
+    if kind == TEXT and not known and columns.is_numeric(name):  # faster than by its cells
         kind = NUMBER
     if kind in (TEXT, CATEGORY):
         codes, cells = columns.cells(name)
@@ -200,7 +200,7 @@ def read_covariate(
         if kind == BOOLEAN:
             said = (BOOLEANS.get(str(cell).strip().lower(), np.nan) for cell in cells)
             return Covariate(name, ""), np.fromiter(said, np.float64, len(cells))[codes]
-        if like is not None and not known:  # text, which is none of fit's numbers
+        if like is not None and not known:  # text, although fit had numbers
             kind = NUMBER
         if kind != NUMBER:
             return _categories(columns, name, codes, cells, known)
@@ -212,7 +212,7 @@ def read_covariate(
 
 
 def _kind_of_text(columns: Columns, name: str, codes: Ticks, cells: Sequence[Any]) -> str:
-    """What cells of text or objects hold: text, numbers or booleans; DataError for dates."""
+    """Returns the kind of cells: text, numbers or booleans. Raises DataError for dates."""
     said = [cell for cell in cells if category_of(cell) is not None]
     if not said or mostly_numbers(codes, cells):
         return NUMBER
@@ -229,7 +229,7 @@ def _kind_of_text(columns: Columns, name: str, codes: Ticks, cells: Sequence[Any
 
 
 def category_of(cell: Any) -> str | None:
-    """The category that a cell names; None for a missing one."""
+    """Returns the category that a cell names; None for a missing cell."""
     if cell is None or cell != cell:
         return None
     text = str(cell).strip()
@@ -239,7 +239,7 @@ def category_of(cell: Any) -> str | None:
 def _categories(
     columns: Columns, name: str, codes: Ticks, cells: Sequence[Any], known: tuple[str, ...]
 ) -> tuple[Covariate, Array]:
-    """A column of categories, those of fit if there are any."""
+    """Returns a column of categories, those of fit if there are any."""
     said = [category_of(cell) for cell in cells]
     categories = known or tuple(sorted({text for text in said if text is not None}))
     try:

@@ -1,4 +1,4 @@
-"""Covariates on the grid of their series: which rows must have them, and where they lie."""
+"""Puts covariates on the grid of their series, and checks the rows that must have them."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ Flags = npt.NDArray[np.bool_]
 
 
 def future_rows(rows: LongRows, steps: Ticks) -> Flags:
-    """The rows after the last value of their series whose covariates are used (n,).
+    """Returns which rows after the last value of their series have covariates that are used (n,).
 
-    These are the first `ahead` ones, unless they hold no covariate of role futr.
+    These are the first `ahead` rows that hold a covariate of role futr.
 
     Parameters
     ----------
     rows : LongRows
-        In order, each series with a value.
+        Rows in order; each series has a value.
     steps : array (n,)
         As in `Spacing`.
     """
@@ -62,8 +62,8 @@ def check_covariates(rows: LongRows, steps: Ticks, seen: Flags | None = None) ->
     Raises
     ------
     DataError
-        An infinity or a number too large; a cell of role futr without a value where forecasts are
-        made; a covariate of role stat that has two values in a series.
+        If a number is infinite or too large, a cell of role futr is empty in a row of the horizon,
+        or a covariate of role stat has two values in a series.
     """
     table = rows.covariates
     if not table.columns:
@@ -89,14 +89,14 @@ def check_covariates(rows: LongRows, steps: Ticks, seen: Flags | None = None) ->
             count = plural(int(missing.sum()), "empty cell")
             place = rows.row(int(np.argmax(missing)))
             text = f"{quoted(column.name)} has {count}, first {place}"
-            text += ": filled with the last value before, and marked"
+            text += ": filled with the previous value, marked as missing"
             rows.note("missing-covariates", text, int(missing.sum()))
         if column.role == STAT:
             _check_constant(rows, column, values)
 
 
 def check_size(columns: Columns, name: str, cells: Array, rows: Ticks | None = None) -> None:
-    """Checks the numbers of a column.
+    """Checks that the numbers of a column are finite and not too large.
 
     Parameters
     ----------
@@ -112,9 +112,9 @@ def check_size(columns: Columns, name: str, cells: Array, rows: Ticks | None = N
     Raises
     ------
     DataError
-        An infinity, or a number too large.
+        If a number is infinite or too large.
     """
-    bad = np.abs(cells if rows is None else cells[rows]) > MAX_MAGNITUDE  # NaN is none
+    bad = np.abs(cells if rows is None else cells[rows]) > MAX_MAGNITUDE  # False for NaN
     if not bad.any():
         return
     row = int(np.argmax(bad) if rows is None else rows[bad].min())
@@ -126,7 +126,7 @@ def check_size(columns: Columns, name: str, cells: Array, rows: Ticks | None = N
 
 
 def _of_series(rows: LongRows, values: Array) -> tuple[Array, Ticks]:
-    """The first value of each series (N,), NaN where it has none, and its row."""
+    """Returns the first value of each series (N,), NaN if it has none, and its row."""
     known = np.flatnonzero(~np.isnan(values))
     codes, places = np.unique(rows.codes[known], return_index=True)
     found, at = np.full(len(rows.ids), np.nan), np.zeros(len(rows.ids), np.int64)
@@ -151,7 +151,7 @@ def _check_constant(rows: LongRows, column: Covariate, values: Array) -> None:
 
 
 def _said(column: Covariate, value: float) -> str:
-    """A value in words."""
+    """Returns a value as text."""
     if not column.categories:
         return f"{value:.10g}"
     return "an unknown category" if value == UNKNOWN else quoted(column.categories[int(value)])
@@ -164,23 +164,23 @@ def on_grid_rows(
     names: Sequence[str],
     static: Mapping[str, tuple[Covariate, Array]],
 ) -> Covariates:
-    """The covariates of a panel, from rows that `check_covariates` has passed.
+    """Returns the covariates of a panel, from rows that `check_covariates` accepts.
 
     Parameters
     ----------
     rows, steps
         As in `future_rows`.
     offsets : array (N + 1,)
-        Those of the panel.
+        The offsets of the panel.
     names : sequence of str
         The names of all covariates, in their order.
     static : mapping
-        By name, those that are not in the table, and their values of each series (N,).
+        By name, the covariates that the table lacks and their value for each series (N,).
 
     Returns
     -------
     Covariates
-        Of rows that the table has not, only those of role stat are given.
+        In rows that the table lacks, only covariates of role stat are given.
     """
     table: TableCovariates = rows.covariates
     first, last = rows.ends()
@@ -209,12 +209,12 @@ def on_grid_rows(
 
 
 def of_series(rows: LongRows, cells: Array) -> Array:
-    """A covariate (rows,) of role stat as one value for each series (N,)."""
+    """Returns a covariate (rows,) of role stat as one value for each series (N,)."""
     return _of_series(rows, cells[rows.source])[0]
 
 
 def note_missing(rows: LongRows, column: Covariate, own: Array) -> Array:
-    """Values of series (N,), those of missing categories unknown; a note says which are missing."""
+    """Returns the values of series (N,), missing categories as unknown, and notes missing ones."""
     note_unknown(rows, column, own, "series", "series")
     missing = np.isnan(own)
     if count := int(missing.sum()):
@@ -227,7 +227,7 @@ def note_missing(rows: LongRows, column: Covariate, own: Array) -> Array:
 
 
 def note_unknown(rows: LongRows, column: Covariate, own: Array, one: str, many: str) -> None:
-    """Notes how many values (m,) of one kind of thing are categories that fit has not seen."""
+    """Notes how many values (m,) are categories new to fit; `one` and `many` are their noun."""
     if column.categories and (count := int((own == UNKNOWN).sum())):
         where = plural(count, one, many)
         text = f"{quoted(column.name)} has categories that fit has not seen in {where}"

@@ -28,7 +28,7 @@ class Covariate:
         ``"futr"``: known over the horizon. ``"hist"``: known in the past only. ``"stat"``: one
         value per series. ``"calendar"``: made from the times.
     categories : tuple of str
-        The categories in ascending order; empty for numbers, among them booleans as 0 and 1.
+        The categories in ascending order; empty for numbers, including booleans as 0 and 1.
     """
 
     name: str
@@ -43,13 +43,14 @@ class Covariates:
     Attributes
     ----------
     columns : tuple of Covariate
-        Those of role futr, hist and stat in the order of the caller's lists, then the calendar.
+        The covariates of role futr, hist and stat in the order of the caller's lists, then those of
+        the calendar.
     values : array (n + N * ahead, K)
         Series after series: a row for each value of the panel, then `ahead` rows after the last
-        value. NaN: not given. A category is its place in `Covariate.categories`, -1 for one that
-        is not among them.
+        value. NaN: not given. A category is its index in `Covariate.categories`, -1 if it is not
+        among them.
     ahead : int
-        Rows after the last value of each series: the horizon.
+        Number of rows after the last value of each series: the horizon.
     """
 
     columns: tuple[Covariate, ...]
@@ -57,25 +58,25 @@ class Covariates:
     ahead: int
 
     def places(self, *roles: str) -> list[int]:
-        """The places in `columns` of the covariates that have one of some roles."""
+        """Returns the indices in `columns` of the covariates that have one of the roles."""
         return [k for k, column in enumerate(self.columns) if column.role in roles]
 
     def starts(self, offsets: Ticks) -> Ticks:
-        """As `row_starts`, for these."""
+        """Returns `row_starts` for these covariates."""
         return row_starts(offsets, self.ahead)
 
     def ahead_rows(self, offsets: Ticks) -> Ticks:
-        """The rows after the last value of each series (N, ahead); `offsets` as in `starts`."""
+        """Returns the rows after each series (N, ahead); `offsets` as in `starts`."""
         ends: Ticks = self.starts(offsets)[1:, None]
         return ends - self.ahead + np.arange(self.ahead)
 
     def beside(self, columns: tuple[Covariate, ...], values: npt.NDArray[np.float64]) -> Covariates:
-        """These covariates, then others of the same rows.
+        """Returns these covariates followed by others of the same rows.
 
         Raises
         ------
         DataError
-            Two of one name.
+            If two have the same name.
         """
         names = {column.name: column for column in self.columns}
         for column in columns:
@@ -88,27 +89,27 @@ class Covariates:
         return replace(self, columns=self.columns + columns, values=both)
 
     def known_ahead(self, offsets: Ticks) -> bool:
-        """Whether those of role futr are given in the rows after each series."""
+        """Returns whether covariates of role futr are given in all rows after each series."""
         rows = self.values[self.ahead_rows(offsets)]
         return not bool(np.isnan(rows[:, :, self.places(FUTR)]).any())
 
     def until(self, offsets: Ticks, kept: Ticks, lengths: Ticks) -> Covariates:
-        """The covariates of some series of which only the first values are known.
+        """Returns the covariates of some series as if only their first values were known.
 
         Parameters
         ----------
         offsets : array (N + 1,)
-            Those of the panel.
+            The offsets of the panel.
         kept : array (M,)
-            Places of series, ascending.
+            Indices of series, ascending.
         lengths : array (M,)
-            How many values of each are known.
+            Number of known values of each series.
 
         Returns
         -------
         Covariates
-            The rows of those values and the `ahead` rows after them, where covariates of role hist
-            are NaN.
+            The rows of the known values and the `ahead` rows after them, in which covariates of
+            role hist are NaN.
         """
         bounds = offsets_of(lengths)
         starts = self.starts(bounds)
@@ -121,7 +122,7 @@ class Covariates:
 
 
 def row_starts(offsets: Ticks, ahead: int) -> Ticks:
-    """Where the rows of covariates of each series begin, and their number (N + 1,).
+    """Returns where the covariate rows of each series begin, and their number (N + 1,).
 
     Parameters
     ----------

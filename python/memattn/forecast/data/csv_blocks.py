@@ -1,8 +1,8 @@
-"""A CSV file some rows at a time, as Arrow tables of text: the cells that `read_csv` finds in it.
+"""Reads a CSV file in blocks of rows as Arrow tables of text, with the same cells as `read_csv`.
 
-PyArrow reads the blocks in which it and Python's csv module agree: each cell without a quote, or
-quoted as a whole on one line. From the first other block on, the file is read by the csv module,
-which is ten times as slow and has the words for what is wrong.
+PyArrow reads the blocks in which it and Python's csv module agree: each cell has no quotes, or is
+quoted as a whole on one line. From the first other block on, the csv module reads the file; it is
+ten times as slow, and its errors say what is wrong.
 """
 
 from __future__ import annotations
@@ -38,34 +38,34 @@ from memattn.errors import DataError
 from memattn.file_kinds import GZIP, HEAD, check_is_text, unpacked_blocks
 
 BLOCK_BYTES = 8 << 20
-ROWS = 1 << 16  # that the csv module reads at once
+ROWS = 1 << 16  # rows that the csv module reads at once
 BOM, WIDE = b"\xef\xbb\xbf", (b"\xff\xfe", b"\xfe\xff")
 
 
 class CsvBlocks:
-    """The rows of a CSV file; of the columns that are asked for, once the header has been read.
+    """The rows of a CSV file. The header is read first, then `tables` reads some columns.
 
     Attributes
     ----------
     names : list of str
         The columns of the file.
     delimiter : str
-        Between its cells.
+        The mark between its cells.
     shows_comma, shows_point : bool
-        Whether what was read so far has decimal commas, and decimal points, between delimiters
-        that are no commas.
+        Whether the rows read so far have decimal commas, and decimal points, if the delimiter is
+        not a comma.
 
     Raises
     ------
     DataError
-        The file cannot be read or is no table, here or in `tables`.
+        If the file cannot be read or is not a table, here or in `tables`.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.shows_comma = self.shows_point = False
         self._blocks = _whole_lines(path)
-        self._lines = 0  # before what is left
+        self._lines = 0  # before `_left`
         first = next(self._blocks, b"")
         while first and not first.strip(b"\r\n"):
             self._lines += len(first.splitlines())
@@ -108,7 +108,7 @@ class CsvBlocks:
         check_header_names(self.path, self._header_line, self.names)
 
     def _check_says_something(self) -> None:
-        """DataError for a file without a name in its header and a cell in its rows."""
+        """Raises DataError if the file has neither a name in its header nor a cell in its rows."""
         rows = self._rows or self._by_csv()
         first = next((one for one in rows if any(cell.strip() for cell in one[0])), None)
         if first is None:
@@ -116,12 +116,12 @@ class CsvBlocks:
         self._rows = itertools.chain([first], rows)
 
     def _first_line(self) -> str:
-        """The first line that says something, of which the delimiter is found."""
+        """Returns the first line that is not blank, from which the delimiter is found."""
         text = self._left.decode("utf-16" if self._wide else "utf-8", "replace")
         return next((one for one in text.splitlines() if one.strip()), "")
 
     def tables(self, wanted: Sequence[str]) -> Iterator[Any]:
-        """Tables of columns of text, with spaces around the cells as they are."""
+        """Yields tables of text columns; spaces around cells are kept."""
         places = [self.names.index(name) for name in wanted]
         rows = 0
         while self._rows is None and self._left:
@@ -142,7 +142,7 @@ class CsvBlocks:
                 yield table
 
     def _by_arrow(self, wanted: Sequence[str], places: Sequence[int]) -> Any:
-        """The block that is left, by PyArrow; None for one that it may read in another way."""
+        """Reads the block `_left` with PyArrow; returns None if it may read it differently."""
         block = self._left
         if b"\0" in block or not _is_utf8(block) or not _matches(self._plain, block):
             return None
@@ -164,11 +164,11 @@ class CsvBlocks:
         if self._width > len(self.names) or (
             table.num_rows and not any(table.column(name)[-1].as_py().strip() for name in own)
         ):
-            return None  # rows at the end that may be empty, columns that may be
+            return None  # rows at the end, or columns, that may be empty
         return table.rename_columns(list(wanted))
 
     def _by_csv(self) -> Iterator[tuple[list[str], int]]:
-        """The rows that are left, with their lines, by Python's csv module."""
+        """Yields the remaining rows with their lines, read by Python's csv module."""
         raw = io.BufferedReader(_Blocks(self._left, self._blocks))
         encoding = "utf-16" if self._wide else "utf-8"
         text = io.TextIOWrapper(raw, encoding, newline="")
@@ -195,7 +195,7 @@ class CsvBlocks:
     def _tables_by_csv(
         self, rows: Iterator[tuple[list[str], int]], wanted: Sequence[str], places: Sequence[int]
     ) -> Iterator[Any]:
-        """Tables of the rows, without those at the end that say nothing."""
+        """Yields tables of the rows, without empty rows at the end."""
         found: list[list[str]] = []
         empty: list[tuple[list[str], int]] = []
         for row, line in rows:
@@ -220,9 +220,9 @@ class CsvBlocks:
             raise ragged_error(self.path, line, len(row), self._header_line, self.names)
 
     def steps(self) -> Iterator[tuple[int, int]]:
-        """Each row at which the distance from a row to its line changes, and that distance.
+        """Yields each row at which its line minus its number changes, and that difference.
 
-        Rows are counted from 0, lines from 1. What was read by `tables` is left out.
+        Rows count from 0, lines from 1. Rows that `tables` has read are left out.
         """
         row, last = 0, 0
         while self._rows is None and self._left:
@@ -244,7 +244,7 @@ class CsvBlocks:
 
     @property
     def _looks(self) -> bool:
-        """Whether there may be decimal commas, and not all has been seen."""
+        """Whether decimal commas and points still have to be looked for."""
         return self.delimiter != "," and not (self.shows_comma and self.shows_point)
 
     def _look(self, text: str) -> None:
@@ -255,7 +255,7 @@ class CsvBlocks:
             self.shows_point = POINT_CELL.search(text) is not None
 
     def _bad_text(self) -> DataError:
-        """What is wrong with the file, one line of which is no UTF-8."""
+        """Returns the DataError for a file with a line that is not UTF-8."""
         line = 0
         if not self._wide:
             for block in _whole_lines(self.path):
@@ -280,7 +280,7 @@ def _pattern(delimiter: str) -> str:
 
 
 def _matches(pattern: str, block: bytes) -> bool:
-    """Whether each cell is without a quote, or quoted as a whole on one line."""
+    """Returns whether each cell has no quotes, or is quoted as a whole on one line."""
     if b'"' not in block:
         return b"\r" not in block or block.count(b"\r") == block.count(b"\r\n")
     found: bool = pc.match_substring_regex(pa.array([block], pa.large_binary()), pattern=pattern)[
@@ -290,7 +290,7 @@ def _matches(pattern: str, block: bytes) -> bool:
 
 
 def _runs_of_lines(block: bytes) -> Iterator[range]:
-    """The lines of a plain block, counted from 0, between those that are empty."""
+    """Yields the runs of non-empty lines in a plain block, counted from 0."""
     begin = 0
     if block.startswith((b"\n", b"\r\n")) or b"\n\n" in block or b"\n\r\n" in block:
         for number, line in enumerate(block.splitlines()):
@@ -301,7 +301,7 @@ def _runs_of_lines(block: bytes) -> Iterator[range]:
 
 
 def _is_utf8(block: bytes) -> bool:
-    """Whether a block is UTF-8, also in the columns that are not read."""
+    """Returns whether a block is UTF-8, including the columns that are not read."""
     try:
         return block.isascii() or bool(block.decode())
     except UnicodeDecodeError:
@@ -309,7 +309,7 @@ def _is_utf8(block: bytes) -> bool:
 
 
 class _Blocks(io.RawIOBase):
-    """Bytes that come in blocks, as a file."""
+    """A file object that reads from an iterator of blocks."""
 
     def __init__(self, first: bytes, blocks: Iterator[bytes]) -> None:
         super().__init__()
@@ -331,7 +331,7 @@ class _Blocks(io.RawIOBase):
 
 
 def _whole_lines(path: Path) -> Iterator[bytes]:
-    """The bytes of a file, unpacked, cut after lines."""
+    """Yields the unpacked bytes of a file in blocks that end after a line."""
     left, begun = b"", False
     for piece in _unpacked(path):
         if not begun:
@@ -348,7 +348,7 @@ def _whole_lines(path: Path) -> Iterator[bytes]:
 
 
 def _unpacked(path: Path) -> Iterator[bytes]:
-    """The bytes of a file of text, of what gzip has packed the content."""
+    """Yields the bytes of a text file, unpacked if gzip has packed it."""
     size = _size_of(path)
     with path.open("rb") as file:
         first = file.read(BLOCK_BYTES)
@@ -366,7 +366,7 @@ def _unpacked(path: Path) -> Iterator[bytes]:
 
 
 def _size_of(path: Path) -> int:
-    """The bytes of a regular file that can be read; DataError for any other."""
+    """Returns the size in bytes of a regular, readable file. Raises DataError for any other."""
     try:
         found = path.stat()
         if stat.S_ISREG(found.st_mode):

@@ -1,4 +1,4 @@
-"""The rows of a file set in the order of their ids, where they are more than memory holds."""
+"""Sorts the rows of a file set by id if they do not fit in memory."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ from memattn.forecast.data.file_set import Batch, FileSet
 from memattn.forecast.data.parquet_reader import parquet_errors
 from memattn.forecast.data.time_zones import Ticks
 
-ROW = "memattn row"  # the column that says which row of the files it was
-SHARE = 0.6  # of the memory that is DuckDB's, which needs some beside its limit
-GROUP_ROWS = 122_880  # what DuckDB writes at once
+ROW = "memattn row"  # the column with the number of the row in the file set
+SHARE = 0.6  # share of the memory that is DuckDB's limit; it needs some more
+GROUP_ROWS = 122_880  # rows that DuckDB writes at once
 
 
 @contextmanager
 def in_order_of_ids(files: FileSet, memory: int, threads: int) -> Iterator[FileSet]:
-    """The same rows sorted by id, in a temporary file that is gone after the block.
+    """Yields the rows sorted by id, in a temporary file that is removed after the block.
 
     Parameters
     ----------
     files : FileSet
-        Of which only some rows fit in memory.
+        Files whose rows do not all fit in memory.
     memory : int
         Bytes that sorting may take.
     threads : int
-        To sort with.
+        Number of threads that sort.
 
     Raises
     ------
     DataError
-        There is no space for the temporary file.
+        If there is no space for the temporary file.
     ModuleNotFoundError
-        DuckDB is not installed.
+        If DuckDB is not installed.
     """
     need("sorting rows that lie apart", "sort", "duckdb")
     with temporary_folder() as folder:
@@ -76,7 +76,7 @@ def _sort(files: FileSet, path: Path, memory: int, threads: int) -> None:
 
 
 def _rows_of(files: FileSet, connection: Any) -> str:
-    """A query for all rows, with their numbers."""
+    """Returns a query for all rows with their numbers."""
     names = ", ".join(_name(one) for one in files.columns)
     if files.is_text:
         connection.register("rows_of_text", files.plain_batches(ROW))
@@ -110,7 +110,7 @@ class _SortedFiles(FileSet):
         object.__setattr__(self, "_unsorted", files)
 
     def columns_of(self, batch: Batch) -> Columns:
-        """As of the files that the rows came from."""
+        """Returns a batch as columns whose messages name the original files."""
         return self._unsorted.columns_of(batch)
 
     def _read(self, columns: list[str]) -> Iterator[Batch]:

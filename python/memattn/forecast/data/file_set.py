@@ -1,6 +1,6 @@
 """A folder or a pattern of Parquet files as one long table, read a few rows at a time.
 
-text_file_set.py has those of CSV files.
+text_file_set.py does the same for CSV files.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Batch:
         return len(self.rows)
 
     def select(self, keep: Any) -> Batch:
-        """The rows that are marked in an array of booleans."""
+        """Returns the rows for which the boolean array `keep` is True."""
         import pyarrow as pa
 
         if keep.all():
@@ -44,7 +44,7 @@ class Batch:
         return Batch(self.table.filter(pa.array(keep)), self.rows[keep])
 
     def plain(self) -> Batch:
-        """The same with text as such, where it stood once for rows that may have gone."""
+        """Returns the batch with dictionary-encoded text as plain text."""
         import pyarrow as pa
 
         table = self.table
@@ -56,7 +56,7 @@ class Batch:
 
 
 def joined(batches: Sequence[Batch]) -> Batch:
-    """Batches one after the other."""
+    """Returns the batches as one, in their order."""
     import pyarrow as pa
 
     if len(batches) == 1:
@@ -68,16 +68,16 @@ def joined(batches: Sequence[Batch]) -> Batch:
 
 @dataclass(frozen=True)
 class FileSet:
-    """Parquet files that are one table.
+    """Parquet files that form one table.
 
     Attributes
     ----------
     source : Path
         The folder or the pattern that the caller named.
     files : tuple of Path
-        In the order of their rows.
+        The files, in the order of their rows.
     columns : tuple of str
-        Those that are read; the first has the ids.
+        The columns that are read; the first has the ids.
     """
 
     source: Path
@@ -87,12 +87,12 @@ class FileSet:
 
     @cached_property
     def lengths(self) -> Ticks:
-        """The rows of each file."""
+        """The number of rows of each file."""
         return np.array([one[1] for one in self._heads], dtype=np.int64)
 
     @cached_property
     def starts(self) -> Ticks:
-        """The number of the first row of each file, and of all rows."""
+        """The number of the first row of each file, and the number of all rows."""
         return np.concatenate([np.zeros(1, np.int64), np.cumsum(self.lengths)])
 
     @property
@@ -102,7 +102,7 @@ class FileSet:
 
     @cached_property
     def _heads(self) -> list[tuple[Any, int]]:
-        """The schema and the rows of each file."""
+        """The schema and the number of rows of each file."""
         import pyarrow.parquet as pq
 
         heads = []
@@ -120,7 +120,7 @@ class FileSet:
         Raises
         ------
         DataError
-            A file without one of them, or types that have none in common.
+            If a file lacks a column, or the types of a column have no common type.
         """
         import pyarrow as pa
 
@@ -169,7 +169,7 @@ class FileSet:
                 raise folder_error(file, name)
 
     def of_folders(self, file: Path) -> dict[str, str]:
-        """The columns that the names of folders above a file give, such as shop=1."""
+        """Returns the columns given by the names of folders above a file, such as shop=1."""
         found = {}
         for part in file.relative_to(root_of(self.source)).parent.parts:
             name, mark, value = part.partition("=")
@@ -180,12 +180,12 @@ class FileSet:
         return found
 
     def batches(self, columns: Sequence[str] | None = None) -> Iterator[Batch]:
-        """All rows in order, some at once; the next ones are read meanwhile.
+        """Yields all rows in order, in batches; the next batch is read meanwhile.
 
         Raises
         ------
         DataError
-            A file that cannot be read.
+            If a file cannot be read.
         """
         parts = self._read(list(self.columns if columns is None else columns))
         with ThreadPoolExecutor(1) as reader:
@@ -228,11 +228,11 @@ class FileSet:
 
     @property
     def encoded(self) -> Sequence[str]:
-        """The columns whose cells are in memory once for many rows."""
+        """The columns that are dictionary-encoded, so that equal cells are in memory once."""
         return [field.name for field in self.schema if _is_text(field.type)]
 
     def given(self, batch: Batch, target: str) -> npt.NDArray[np.bool_]:
-        """Which rows of a batch have a value."""
+        """Returns which rows of a batch have a value."""
         column = batch.table[target]
         given: npt.NDArray[np.bool_] = column.is_valid().to_numpy().copy()
         if str(column.type) in ("double", "float", "halffloat"):
@@ -240,7 +240,7 @@ class FileSet:
         return given
 
     def plain_batches(self, row: str) -> Any:
-        """All rows for another library, with their numbers in a column `row`."""
+        """Returns a reader of all rows for another library, their numbers in a column `row`."""
         import pyarrow as pa
 
         schema = self.schema.append(pa.field(row, pa.int64()))
@@ -253,12 +253,12 @@ class FileSet:
         return pa.RecordBatchReader.from_batches(schema, rows())
 
     def place(self, row: int) -> tuple[Path, int]:
-        """The file of a row of the set, and its number there from 0."""
+        """Returns the file of a row of the set, and its number in that file, from 0."""
         k = int(np.searchsorted(self.starts, row, side="right")) - 1
         return self.files[k], row - int(self.starts[k])
 
     def columns_of(self, batch: Batch) -> Columns:
-        """A batch as a table to read; messages name the file and the row there."""
+        """Returns a batch as columns whose messages name the file and the row in it."""
         from memattn.forecast.data.file_set_columns import FileSetColumns
 
         return FileSetColumns(batch.table, self.source, batch.rows, self.place)

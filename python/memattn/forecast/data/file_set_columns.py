@@ -1,4 +1,4 @@
-"""Rows of several files as columns."""
+"""The columns of rows that come from several files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from memattn.forecast.data.time_zones import Ticks
 
 
 class FileSetColumns(FrameColumns):
-    """The columns of a table of Arrow, whose rows come from files."""
+    """The columns of an Arrow table whose rows come from files."""
 
     def __init__(
         self, table: Any, source: Path, rows: Ticks, place_of: Callable[[int], tuple[Path, int]]
@@ -21,11 +21,11 @@ class FileSetColumns(FrameColumns):
         self._rows, self._place_of = rows, place_of
 
     def error(self, kind: str, problem: str, row: int, column: str) -> DataError:
-        """The DataError for a cell, with its file and its row there."""
+        """Returns the DataError for a cell, with its file and the row in it."""
         file, number = self._place_of(int(self._rows[row]))
         return DataError(kind, f"row {number + 1}: {problem}", file=file, column=column)
 
     def place(self, row: int) -> str:
-        """The row in its file, counted from 1."""
+        """Returns the position of a row, such as "row 7 of a.parquet"."""
         file, number = self._place_of(int(self._rows[row]))
         return f"row {number + 1:,} of {printable(file.name)}"

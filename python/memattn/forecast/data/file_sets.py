@@ -1,4 +1,4 @@
-"""The files of a folder, of a pattern or of one path as a table that is read in passes."""
+"""Opens a folder, a pattern of files or one file as a table that is read in passes."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from memattn.forecast.data.folders import (
 
 
 def file_set(source: Path, columns: Sequence[str], day_first: bool | None = None) -> FileSet:
-    """The files of one kind, Parquet or CSV, that a folder holds or a pattern matches, or one file.
+    """Returns the Parquet or CSV files that a folder holds or a pattern matches, or a single file.
 
     Parameters
     ----------
     source : Path
         Folder, pattern or file.
     columns : sequence of str
-        Those to read: ids, times, values, and covariates.
+        Columns to read: ids, times, values, and covariates.
     day_first : bool, optional
-        As in `parse_moment`, of dates in CSV files.
+        As in `parse_moment`, for dates in CSV files.
 
     Raises
     ------
     DataError
-        There are none, or files of both kinds.
+        If there are no files, or files of both kinds.
     ModuleNotFoundError
-        narwhals or PyArrow are not installed.
+        If narwhals or PyArrow is not installed.
     """
     need("reading files in passes", "parquet", "narwhals", "pyarrow")
     names = tuple(dict.fromkeys(columns))

@@ -1,7 +1,7 @@
-"""Rows on the grid of their series: what is missing at the ends is cut off, inside it is NaN.
+"""Puts rows on the grid of their series: cuts off missing ends, marks other holes by NaN.
 
-A hole is a row without a value or a row that the frequency asks for and the table has not. A series
-that lacks too much is refused. `Panel.filled` fills holes, from what is known at each cutoff.
+A hole is a row without a value, or a row of the grid that the table lacks. A series with too many
+holes is refused. `Panel.filled` and `known_before` fill holes.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from memattn.forecast.data.time_zones import Ticks
 
 Flags = npt.NDArray[np.bool_]
 
-MAX_MISSING_SHARE = 0.2  # of the rows of a series between its first and its last value
-MOST_MISSING = 10_000_000  # where that is no limit
+MAX_MISSING_SHARE = 0.2  # share of the rows from a series' first to its last value
+MOST_MISSING = 10_000_000  # in all series, if no share is exceeded
 
 
 def fill(rows: LongRows, spacing: Spacing, counted: Flags) -> tuple[Array, Ticks, Ticks]:
-    """The values (n,), the offsets (N + 1,) and the last time of each series (N,).
+    """Returns the values (n,), the offsets (N + 1,) and the last time of each series (N,).
 
-    Of all rows, those `counted` may lack no more than `MAX_MISSING_SHARE`.
+    No more than `MAX_MISSING_SHARE` of the rows marked in `counted` may be missing.
 
     Raises
     ------
     DataError
-        A series without any value, or one that lacks too many.
+        If a series has no value, or lacks too many.
     """
     known, steps = ~np.isnan(rows.values), spacing.steps
     counts = np.add.reduceat(known.astype(np.int64), rows.offsets[:-1])
@@ -51,7 +51,10 @@ def fill(rows: LongRows, spacing: Spacing, counted: Flags) -> tuple[Array, Ticks
 
 
 def _check_share(rows: LongRows, known: Flags, steps: Ticks, counted: Flags, first: Ticks) -> None:
-    """Before memory for what is missing is taken; `first` has the first value of each series."""
+    """Checks how many rows are missing, before memory for them is allocated.
+
+    `first` has the row of the first value of each series (N,).
+    """
     most = f"{MAX_MISSING_SHARE:.0%}"
     missing, lengths = _missing(rows, known & counted, steps)
     if not np.any(missing > MAX_MISSING_SHARE * lengths):
@@ -73,7 +76,7 @@ def _check_share(rows: LongRows, known: Flags, steps: Ticks, counted: Flags, fir
 
 
 def _missing(rows: LongRows, used: Flags, steps: Ticks) -> tuple[Ticks, Ticks]:
-    """How many rows of each series are missing between the used ones, and are there in all (N,)."""
+    """Returns how many rows each series lacks between its used ones, and how many it spans (N,)."""
     code, step = rows.codes[used], steps[used]
     lengths = np.zeros(len(rows.ids), np.int64)
     series, first, counts = np.unique(code, return_index=True, return_counts=True)
@@ -82,7 +85,10 @@ def _missing(rows: LongRows, used: Flags, steps: Ticks) -> tuple[Ticks, Ticks]:
 
 
 def _note_missing(rows: LongRows, known: Flags, steps: Ticks, first: Ticks, last: Ticks) -> None:
-    """Says what is cut off and what is filled; `first` and `last` have each series' values (N,)."""
+    """Notes what is cut off and what is filled.
+
+    `first` and `last` have the rows of the first and last value of each series (N,).
+    """
     index = np.arange(len(known))
     before, future = index < first[rows.codes], future_rows(rows, steps)
     after = (index > last[rows.codes]) & ~future

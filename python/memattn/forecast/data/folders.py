@@ -1,4 +1,4 @@
-"""Which files of a folder, or of a pattern of names, make up a table."""
+"""Finds the files of a folder, or of a pattern of names, that make up a table."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from pathlib import Path
 from memattn.errors import DataError
 
 PARQUET = frozenset({".parquet", ".pq", ".parq"})
-CSV = frozenset({".csv", ".tsv"})  # of files in a folder; a single file of any other name is CSV
+CSV = frozenset({".csv", ".tsv"})  # in a folder; a single file of any other name is CSV, too
 
 
 def is_parquet(path: Path) -> bool:
-    """Whether a file of this name is Parquet."""
+    """Returns whether a file of this name is Parquet."""
     return path.suffix.lower() in PARQUET
 
 
 def is_pattern(path: Path) -> bool:
-    """Whether a path is a pattern of names, and not itself the name of something."""
+    """Returns whether a path is a pattern of names, and no file or folder has that name."""
     return glob.has_magic(str(path)) and not path.exists()
 
 
 def is_several(path: Path) -> bool:
-    """Whether a path names a folder, or files by a pattern."""
+    """Returns whether a path names a folder, or files by a pattern."""
     return path.is_dir() or is_pattern(path)
 
 
 def root_of(source: Path) -> Path:
-    """The folder below which the names of folders may be columns."""
+    """Returns the folder below which the names of folders may be columns."""
     if source.is_file():
         return source.parent
     if not is_pattern(source):
@@ -38,9 +38,10 @@ def root_of(source: Path) -> Path:
 
 
 def parquet_files(source: Path) -> list[Path]:
-    """The Parquet files in a folder and in those below, without hidden and temporary ones.
+    """Returns the Parquet files in a folder and its subfolders, without hidden and temporary ones.
 
-    Or those files that a pattern such as ``sales/*.parquet`` matches; none for any other path.
+    For a pattern such as ``sales/*.parquet`` returns the files that it matches; for any other path,
+    none.
     """
     if is_pattern(source):
         return [one for one in _matching(source) if not _is_text(one)]
@@ -48,21 +49,21 @@ def parquet_files(source: Path) -> list[Path]:
 
 
 def csv_files(source: Path) -> list[Path]:
-    """The CSV files in a folder and in those below, as `parquet_files`, packed by gzip or not."""
+    """Returns the CSV files in a folder and its subfolders, packed by gzip or not."""
     if is_pattern(source):
         return [one for one in _matching(source) if _is_text(one)]
     return [one for one in _in_folder(source, "*") if _is_csv(one)]
 
 
 def folder_error(file: Path, name: str) -> DataError:
-    """The DataError for a folder such as ``shop=1`` above a file that has this column already."""
+    """Returns the DataError for a folder such as ``shop=1`` above a file with that column."""
     problem = "this column is in the file and in the name of its folder, or in the names of two "
     problem += "folders; rename one of them"
     return DataError("duplicate-column", problem, file=file, column=name)
 
 
 def check_one_kind(source: Path) -> None:
-    """DataError for a folder or a pattern of CSV and Parquet files."""
+    """Raises DataError for a folder or a pattern of both CSV and Parquet files."""
     parquet, text = parquet_files(source), csv_files(source)
     if parquet and text:
         problem = f"found Parquet and CSV files, such as {parquet[0].name} and {text[0].name}; "
@@ -86,16 +87,16 @@ def _is_csv(path: Path) -> bool:
 
 
 def _is_text(path: Path) -> bool:
-    """Whether a file that a pattern matches is CSV: by its name, of another by its content."""
+    """Returns whether a file that a pattern matches is CSV, by its name, else by its content."""
     if is_parquet(path) or _is_csv(path):
         return not is_parquet(path)
     return not holds_parquet(path)
 
 
 def holds_parquet(path: Path) -> bool:
-    """Whether the content of a file begins as that of Parquet."""
+    """Returns whether a file begins as Parquet files do."""
     try:
         with path.open("rb") as file:
             return file.read(4) == b"PAR1"
-    except OSError:  # the reader says it
+    except OSError:  # the reader will report it
         return False

@@ -1,4 +1,4 @@
-"""How data came, and on whose clock, as text in a file; what comes from one is not trusted."""
+"""Converts the format and the time zone of data to and from JSON, which is not trusted."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ReadType: TypeAlias = Callable[[str, str], Any]  # library and text; None for no
 
 
 def form_config(form: Form) -> dict[str, Any]:
-    """A form as JSON can hold it, without the categories of ids."""
+    """Returns a form as JSON, without the categories of ids."""
     return {
         "library": form.library,
         "columns": [form.id_col, form.time_col, form.target_col],
@@ -33,7 +33,7 @@ def form_config(form: Form) -> dict[str, Any]:
 
 
 def zone_of(source: SourceFile, found: object) -> tzinfo | None:
-    """The zone that `zone_text` wrote; FormatError when it is none."""
+    """Returns the zone that `zone_text` wrote. Raises FormatError if it is none."""
     if found is not None and not isinstance(found, str):
         source.fail("config: zone", type(found).__name__, "text or null")
     try:
@@ -45,7 +45,7 @@ def zone_of(source: SourceFile, found: object) -> tzinfo | None:
 def form_of(
     source: SourceFile, found: object, zone: tzinfo | None, categories: list[Any] | None
 ) -> Form:
-    """The form that `form_config` wrote of data in a zone; FormatError when it is none."""
+    """Returns the form that `form_config` wrote. Raises FormatError if it is none."""
     keys = {"library", "columns", "id_dtype", "time_dtype", "style"}
     if not isinstance(found, dict) or set(found) - {"number_type"} != keys:
         source.fail("config: form", "other keys", f"the keys {', '.join(sorted(keys))}")
@@ -72,7 +72,7 @@ def form_of(
 
 
 def _style(source: SourceFile, found: object) -> Style | None:
-    """How dates are written, which must be a way in which they are read."""
+    """Returns the style of dates. Raises FormatError if dates in that style cannot be read."""
     if found is None:
         return None
     plain = vars(Style())
@@ -87,7 +87,7 @@ def _style(source: SourceFile, found: object) -> Style | None:
 
 
 def _type(source: SourceFile, key: str, library: str, found: object, read: ReadType) -> Any:
-    """The type of a column that a text names, in a library that is imported for it."""
+    """Returns the type of a column that a text names. Imports the library."""
     if found is None:
         return None
     dtype = read(library, found) if isinstance(found, str) else None

@@ -1,7 +1,7 @@
-"""The columns of a data frame, of any library that narwhals knows, as arrays.
+"""Reads the columns of a data frame, of any library that narwhals knows, as arrays.
 
-Frames of pandas, Polars and PyArrow are read as they are. A lazy one (a Polars LazyFrame, a DuckDB
-relation) is collected first; one that is like pandas (Modin, cuDF) becomes one of pandas.
+Frames of pandas, Polars and PyArrow are read as they are. A lazy frame (a Polars LazyFrame, a
+DuckDB relation) is collected first; a pandas-like frame (Modin, cuDF) is converted to pandas.
 """
 
 from __future__ import annotations
@@ -43,24 +43,24 @@ TIMES = "dates or whole numbers; convert periods with .dt.to_timestamp(), number
 
 
 def frame_columns(frame: Any, wanted: Sequence[str] = (), file: Path | None = None) -> FrameColumns:
-    """The columns of a data frame.
+    """Returns the columns of a data frame.
 
     Parameters
     ----------
     frame : DataFrame, LazyFrame, Table or relation
         Of pandas, Polars, PyArrow, DuckDB, or another library that narwhals reads.
     wanted : sequence of str
-        Names of times, ids and values: index levels of a pandas frame that are called so count
-        as columns, and so does an index of dates where there is no column of times.
+        Names of times, ids and values. Index levels of a pandas frame with these names count as
+        columns, and so does an index of dates if there is no column of times.
     file : Path, optional
         Where the frame was read from, for messages.
 
     Raises
     ------
     TypeError
-        It is no data frame.
+        If `frame` is not a data frame.
     DataError
-        Two columns have the same name.
+        If two columns have the same name.
     """
     if nw.dependencies.is_pandas_like_dataframe(frame):
         if not all(isinstance(name, str) for name in frame.columns):
@@ -77,18 +77,18 @@ def frame_columns(frame: Any, wanted: Sequence[str] = (), file: Path | None = No
         found = found.collect()
     if found.implementation.value not in ("pandas", "polars", "pyarrow"):
         found = nw.from_native(found.to_pandas())
-    if file is not None:  # rows that pandas had numbered before it wrote the file
+    if file is not None:  # an index that pandas wrote to the file
         found = found.select([name for name in found.columns if not _INDEX.fullmatch(name)])
     return FrameColumns(found, file)
 
 
 def _with_index(frame: Any, wanted: Sequence[str]) -> Any:
-    """A pandas frame with columns of what its index says."""
+    """Returns a pandas frame whose index levels are columns, as in `frame_columns`."""
     index = frame.index
     levels = set(wanted).intersection(index.names).difference(frame.columns)
     is_dates, is_periods = hasattr(index, "tz"), hasattr(index, "start_time")
     if not levels and wanted and wanted[0] not in frame and (is_dates or is_periods):
-        # Periods are called as the times are, so that they are refused with advice.
+        # Periods get the name of the times, so that they are refused with advice.
         usual = is_periods or index.name is None or index.name in frame.columns
         levels = {wanted[0] if usual else index.name}
         frame = frame.set_axis(index.rename(*levels))
@@ -112,18 +112,18 @@ class FrameColumns(Columns):
         return self._frame
 
     def error(self, kind: str, problem: str, row: int, column: str) -> DataError:
-        """The DataError for a cell; rows are counted from 1 in words."""
+        """Returns the DataError for a cell; its message counts rows from 1."""
         if self._file is None:
             return DataError(kind, problem, line=row + 1, column=column)
-        # A line is a line of text; this file has none.
+        # Only text has lines, so the message names the row.
         return DataError(kind, f"row {row + 1}: {problem}", file=self._file, column=column)
 
     def place(self, row: int) -> str:
-        """The row, counted from 1."""
+        """Returns the position of a row, such as "row 7"."""
         return f"row {row + 1:,}"
 
     def ids(self, name: str) -> Ids:
-        """The column as ids: text or whole numbers, as such or as categories."""
+        """Returns the column as ids: text or whole numbers, plain or as categories."""
         self._check_single(name)
         column = self._filled(name, "missing-id", "the id is missing")
         if not (column.dtype.is_integer() or column.dtype == nw.Object or _is_text(column.dtype)):
@@ -142,7 +142,7 @@ class FrameColumns(Columns):
         return sorted_ids(codes, values, kept_dtype(self._dtype(name), values))
 
     def times(self, name: str, day_first: bool | None = None) -> Times:
-        """The column as dates or whole numbers."""
+        """Returns the column as dates or whole numbers."""
         self._check_single(name)
         column = self._filled(name, "not-a-date", "the time is missing")
         kind, dtype = column.dtype, self._dtype(name)
@@ -166,7 +166,7 @@ class FrameColumns(Columns):
         return replace(times, dtype=dtype) if kind == nw.String else times
 
     def _whole_numbers(self, column: nw.Series[Any], name: str) -> Times:
-        """Times that are whole numbers, none so large that the next ones could overflow."""
+        """Returns times that are whole numbers. Raises DataError if later ones could overflow."""
         values = _integers(column)
         bad = (values > MAX_NUMBER) | (values < -MAX_NUMBER)
         if bad.any():
@@ -192,7 +192,7 @@ class FrameColumns(Columns):
         return np.asarray(ticks if tick == 1 else ticks * np.int64(tick), dtype=np.int64)
 
     def numbers(self, name: str, booleans: bool = False) -> Array:
-        """The column as numbers, NaN for missing ones."""
+        """Returns the column as numbers, NaN for missing ones."""
         self._check_single(name)
         column = self._column(name)
         kind = column.dtype
@@ -205,14 +205,14 @@ class FrameColumns(Columns):
             return values
         if kind.is_numeric() or (booleans and kind == nw.Boolean):
             return np.ascontiguousarray(column.cast(nw.Float64).to_numpy(), dtype=np.float64)
-        if column.null_count() == self.rows:  # of no type
+        if column.null_count() == self.rows:  # the column has no type
             return np.full(self.rows, np.nan)
         if not (kind == nw.Object or _is_text(kind)):
             self._refuse("not-a-number", f"the type {self._dtype(name)}", name, "numbers")
         return super().numbers(name)
 
     def kind(self, name: str) -> str:
-        """Return the kind of a column by its type. Raises DataError for dates, spans and lists."""
+        """Returns the kind of a column by its type. Raises DataError for dates, spans and lists."""
         self._check_single(name)
         kind = self._column(name).dtype
         if kind.is_numeric() or self._column(name).null_count() == self.rows:
@@ -226,16 +226,16 @@ class FrameColumns(Columns):
         return TEXT if kind in (nw.String, nw.Object) or self._file is not None else CATEGORY
 
     def number_type(self, name: str) -> str | None:
-        """The type of a column of numbers in NumPy; None for one that NumPy does not have."""
+        """Returns the NumPy type of a column of numbers; None for other types."""
         kind = str(self._column(name).dtype).lower()
         return kind if kind in _NUMBERS else None
 
     def is_numeric(self, name: str) -> bool:
-        """Whether the column has a type of numbers."""
+        """Returns whether the column has a numeric type."""
         return self._column(name).dtype.is_numeric()
 
     def find_times(self, names: Sequence[str]) -> str | None:
-        """The first of some columns of dates, as a type or as text."""
+        """Returns the first column of dates, by its type or its text."""
         for name in names:
             kind = self._column(name).dtype
             if kind in (nw.Datetime, nw.Date):
@@ -244,18 +244,18 @@ class FrameColumns(Columns):
                 try:
                     if mostly_dates(*self.cells(name)):
                         return name
-                except DataError:  # cells of several values
+                except DataError:  # cells that hold several values
                     continue
         return None
 
     def _dtype(self, name: str) -> Any:
-        """The type in the frame's own library."""
+        """Returns the type in the frame's own library."""
         column = self._frame[name]
         native = column.to_native()
         return native.type if column.implementation.is_pyarrow() else native.dtype
 
     def _column(self, name: str) -> nw.Series[Any]:
-        """A column, of a type that narwhals knows if there is one."""
+        """Returns a column, converted to a type that narwhals knows if possible."""
         column = self._frame[name]
         if column.dtype != nw.Unknown:
             return column
@@ -266,7 +266,7 @@ class FrameColumns(Columns):
             native = native.astype("timestamp[ms][pyarrow]")
         elif text.startswith("Sparse["):
             native = native.sparse.to_dense()
-        elif text.startswith("datetime64["):  # in a zone that is none of zoneinfo's
+        elif text.startswith("datetime64["):  # in a zone that zoneinfo does not have
             native = native.dt.tz_convert("UTC")
         return nw.from_native(native, series_only=True)
 
@@ -279,14 +279,14 @@ class FrameColumns(Columns):
         return DataError("not-a-value", problem, file=self._file, column=name)
 
     def _filled(self, name: str, kind: str, problem: str) -> nw.Series[Any]:
-        """A column in which nothing may be missing."""
+        """Returns a column. Raises DataError if a cell is missing."""
         column = self._column(name)
         if column.null_count():
             raise self.error(kind, problem, int(np.argmax(column.is_null().to_numpy())), name)
         return column
 
     def cells(self, name: str) -> tuple[Ticks, list[Any]]:
-        """The different cells of a column, None for missing ones, and the place of each row's."""
+        """Returns for each row the index of its cell, and the distinct cells, None if missing."""
         column = self._column(name)
         native = column.to_native()
         if column.dtype == nw.Object:
@@ -309,19 +309,19 @@ class FrameColumns(Columns):
 
 
 def _is_text(kind: nw.dtypes.DType) -> bool:
-    """Whether cells are text, perhaps as categories."""
+    """Returns whether cells are text, plain or as categories."""
     return kind in (nw.String, nw.Categorical, nw.Enum)
 
 
 def _integers(column: nw.Series[Any]) -> npt.NDArray[Any]:
-    """A column of whole numbers, 0 for missing ones."""
+    """Returns a column of whole numbers, 0 for missing ones."""
     if column.dtype in (nw.Int128, nw.UInt128):  # NumPy has no such type
         return np.array([cell or 0 for cell in column], dtype=object)
     return column.fill_null(0).to_numpy()
 
 
 def _plain_id(cell: Any) -> Any:
-    """Text and whole numbers as Python's own."""
+    """Returns text as str and whole numbers as int; other cells unchanged."""
     if isinstance(cell, str):
         return str.__str__(cell)
     return int(cell) if isinstance(cell, int | np.integer) and not isinstance(cell, bool) else cell

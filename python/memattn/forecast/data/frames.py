@@ -1,4 +1,4 @@
-"""Forecasts of a panel as a table of the caller's library, with nixtla's column names."""
+"""Turns forecasts into a table of the caller's library, with nixtla's column names."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from memattn.forecast.data.times import EPOCH, NUMBERS, Style, format_moment
 from memattn.forecast.data.windows import Windows
 
 MODEL = "memattn"
-LONGEST_NS = 2**63 // 1000  # microseconds from 1970 that nanoseconds can say
+LONGEST_NS = 2**63 // 1000  # microseconds from 1970 that 64-bit nanoseconds can hold
 
-# From a level in percent to the lower and the upper ends, like the forecasts.
+# Level in percent -> the lower and the upper bounds, each of the forecasts' shape.
 Intervals: TypeAlias = Mapping[float, tuple[Array, Array]]
 
 
@@ -55,7 +55,7 @@ def forecast_frame(
     model: str = MODEL,
     kind: str | None = None,
 ) -> Any:
-    """The forecast table: unique_id, ds, memattn, memattn-lo-80, memattn-hi-80, and so on.
+    """Returns the forecast table: unique_id, ds, memattn, memattn-lo-80, memattn-hi-80, ...
 
     Parameters
     ----------
@@ -74,8 +74,8 @@ def forecast_frame(
     Returns
     -------
     DataFrame, Table or SmallTable
-        In the panel's own library ids and times have the type and the zone that they came with. In
-        another one they are text or whole numbers, and moments; in a `SmallTable` times are text.
+        In the panel's own library, ids and times keep their type and zone. In another library, ids
+        are text or whole numbers and times are datetimes; in a `SmallTable`, times are text.
 
     Raises
     ------
@@ -105,7 +105,7 @@ def cross_validation_frame(
     kind: str | None = None,
     with_cutoffs: bool = True,
 ) -> Any:
-    """The table of a backtest: unique_id, ds, cutoff, y, memattn, memattn-lo-80, and so on.
+    """Returns the table of a backtest: unique_id, ds, cutoff, y, memattn, memattn-lo-80, ...
 
     Parameters
     ----------
@@ -155,13 +155,13 @@ def cross_validation_frame(
 
 
 def series_frame(panel: Panel, series: Ticks, columns: Mapping[str, Any]) -> Any:
-    """Return a table of the ids of `series` (n,), indices in the panel, and other columns (n,)."""
+    """Returns a table of the ids of `series` (n,), indices in the panel, and other columns (n,)."""
     kind = kind_of(panel)
     return to_table({panel.form.id_col: _ids(panel, series, kind), **columns}, kind)
 
 
 def panel_frame(panel: Panel) -> Any:
-    """Return the rows of the panel as a table of the caller's library: unique_id, ds, y."""
+    """Returns the rows of the panel as a table of the caller's library: unique_id, ds, y."""
     kind = kind_of(panel)
     columns = {
         panel.form.id_col: _ids(panel, np.repeat(np.arange(len(panel)), panel.lengths), kind),
@@ -172,7 +172,7 @@ def panel_frame(panel: Panel) -> Any:
 
 
 def kind_of(panel: Panel) -> str:
-    """The kind of table in which forecasts of a panel go out, as `to_table` knows it."""
+    """Returns the kind of table for forecasts of a panel, as in `to_table`."""
     if panel.form.library != "csv":
         return panel.form.library
     found = (name for name in ("pandas", "polars") if importlib.util.find_spec(name) is not None)
@@ -180,12 +180,12 @@ def kind_of(panel: Panel) -> str:
 
 
 def to_table(columns: Mapping[str, Any], kind: str) -> Any:
-    """A table of a kind.
+    """Returns a table of a kind.
 
     Parameters
     ----------
     columns : mapping
-        Arrays, and for a data frame columns of its library.
+        Arrays, or for a data frame columns of its library.
     kind : str
         ``"pandas"``, ``"polars"``, ``"pyarrow"``, or ``"small"`` for a `SmallTable`.
     """
@@ -216,7 +216,7 @@ def _numbers(forecasts: Array, intervals: Intervals | None, model: str) -> dict[
 
 
 def _observed(panel: Panel, rows: Ticks) -> npt.NDArray[Any]:
-    """Values in the type that they came with; whole numbers of a file of text stay whole."""
+    """Returns values in their original type; whole numbers of a CSV file stay whole."""
     values, kind = panel.values[rows], panel.form.number_type
     whole = bool(np.all((values == np.rint(values)) & (np.abs(values) <= EXACT)))
     if kind is None:
@@ -233,7 +233,7 @@ def _ids(panel: Panel, series: Ticks, kind: str) -> Any:
 
 
 def _times(panel: Panel, ticks: Ticks, kind: str) -> Any:
-    """Times (n,) as a column; texts are made once for each different time."""
+    """Returns times (n,) as a column; each distinct time is formatted once."""
     form = panel.form
     own = kind == form.library
     dtype = form.time_dtype if own else None
@@ -253,7 +253,7 @@ def _times(panel: Panel, ticks: Ticks, kind: str) -> Any:
 
 
 def _column(kind: str, cells: npt.NDArray[Any], dtype: Any) -> Any:
-    """Ids, texts or whole numbers as a column of a type; None for the usual one."""
+    """Returns ids, texts or whole numbers as a column of a type; None for the default."""
     if kind == "small":
         return cells
     if kind == "pandas":
@@ -277,7 +277,7 @@ def _column(kind: str, cells: npt.NDArray[Any], dtype: Any) -> Any:
 
 
 def _moments(kind: str, ticks: Ticks, dtype: Any, zone: tzinfo | None) -> Any:
-    """Times as a column of a type; of None or one of Python's, the usual one."""
+    """Returns times as a column of a type; of the default one for None or a Python type."""
     moments = ticks.astype("datetime64[us]")
     if kind == "pandas":
         import pandas as pd
@@ -308,7 +308,7 @@ def _moments(kind: str, ticks: Ticks, dtype: Any, zone: tzinfo | None) -> Any:
 
 
 def time_texts(panel: Panel, ticks: Ticks) -> npt.NDArray[Any]:
-    """Times as text, dates in the style in which they came."""
+    """Returns times as text, dates in their original style."""
     if panel.frequency.unit in COUNTED:
         return ticks.astype(str).astype(object)
     local, offsets = ticks, np.zeros_like(ticks)
@@ -329,7 +329,7 @@ def time_texts(panel: Panel, ticks: Ticks) -> npt.NDArray[Any]:
 
 
 def _offset_text(offset: int) -> str:
-    """A distance from UTC in microseconds, as in +05:30."""
+    """Returns an offset from UTC, in microseconds, as text such as +05:30."""
     minutes, seconds = divmod(abs(offset) // SECOND, 60)
     text = f"{'-' if offset < 0 else '+'}{minutes // 60:02d}:{minutes % 60:02d}"
     return f"{text}:{seconds:02d}" if seconds else text

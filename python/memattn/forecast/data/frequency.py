@@ -1,8 +1,8 @@
-"""The frequency of a panel: as the caller says it, its usual season, and its steps on a calendar.
+"""The frequency of a panel: parses it, gives its usual season and counts its steps on a calendar.
 
-A step counts rows, numbers, months, days, business days or microseconds. What is counted is the
-position of a time; equally spaced times have positions a step apart, whatever the length of months
-and of days on which the clocks change.
+A step counts rows, numbers, months, days, business days or microseconds. The position of a time is
+its count of these units. Equally spaced times have positions a step apart, whatever the length of
+months and of days on which the clocks change.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ UNITS_A_DAY = {  # on average, of units of times
     Unit.MICROSECOND: DAY,
     Unit.CLOCK: DAY,
 }
-FIRST_MONDAY = np.datetime64("0001-01-01", "D")  # NumPy counts back from a date in another way
+FIRST_MONDAY = np.datetime64("0001-01-01", "D")  # before all times: NumPy counts back otherwise
 MINUTE = 60_000_000  # microseconds
 DAYS_TO_SEASON = {1: 7, 7: 52, 14: 26}
-MONTH_END = 31  # as a day of the month: the last one, however long the month
+MONTH_END = 31  # the day that stands for the last one of any month
 WEEKDAYS = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
 MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 ALIAS = re.compile(r"(\d{0,9})\s*([A-Za-z]{1,3})(?:-([A-Z]{3}))?", re.ASCII)
 SAID = "such as 'h', '15min', 'D', 'B', 'W', 'MS', 'ME', 'QS', 'YS', or a whole number"
 
-# What pandas and Polars call them: unit, units in a step, and where in the month a time must lie.
+# Alias of pandas or Polars -> unit, units in a step, and where in the month a time must lie.
 ALIASES: dict[str, tuple[Unit, int, str]] = {
     **dict.fromkeys(("ms", "L"), (Unit.MICROSECOND, 1000, "")),
     **dict.fromkeys(("us", "U"), (Unit.MICROSECOND, 1, "")),
@@ -60,14 +60,14 @@ ALIASES: dict[str, tuple[Unit, int, str]] = {
 
 @dataclass(frozen=True)
 class Frequency:
-    """The distance between the rows of every series.
+    """The time between the rows of every series.
 
     Attributes
     ----------
     unit : Unit
         What is counted.
     step : int
-        Units from a row to the next.
+        Units from one row to the next.
     """
 
     unit: Unit
@@ -75,17 +75,17 @@ class Frequency:
 
     @property
     def words(self) -> str:
-        """The step in words: "1 hour", "3 months"."""
+        """The step as text, such as "1 hour" or "3 months"."""
         return describe_span(self.unit, self.step)
 
     @property
     def every(self) -> str:
-        """What stands after "one row every": "hour", "3 months"."""
+        """The step as it follows "one row every", such as "hour" or "3 months"."""
         return self.words.removeprefix("1 ")
 
     @property
     def season(self) -> int:
-        """The usual number of rows in a season, 1 where there is none."""
+        """The usual number of rows in a season, 1 if there is none."""
         return _usual_season(self.unit, self.step)
 
 
@@ -105,14 +105,14 @@ def _usual_season(unit: Unit, step: int) -> int:
 
 @dataclass(frozen=True)
 class Asked:
-    """A frequency as the caller asks for it, with what it demands of the data.
+    """A frequency that the caller asks for, and what it requires of the times.
 
     Attributes
     ----------
     text : str
-        As it was said.
+        The caller's text.
     frequency : Frequency
-        What it means.
+        The frequency that the text means.
     day : str
         ``"start"`` or ``"end"``: where in its month each time must lie; "": anywhere.
     anchor : str
@@ -126,12 +126,12 @@ class Asked:
 
 
 def parse_frequency(freq: object) -> Asked:
-    """The frequency that `freq` says: an alias of pandas or Polars, or a whole number.
+    """Parses a frequency: an alias of pandas or Polars, or a whole number.
 
     Raises
     ------
     DataError
-        When it says none.
+        If `freq` is neither.
     """
     if isinstance(freq, int | np.integer) and not isinstance(freq, bool):
         if not 1 <= freq <= MAX_NUMBER:
@@ -155,7 +155,7 @@ def _error(found: str, expected: str) -> DataError:
 
 
 def positions_of(unit: Unit, clock: Ticks) -> Ticks:
-    """The positions of times (n,) in units; calendar units count on the local clock."""
+    """Returns the positions of times (n,) in units; calendar units count on the local clock."""
     if unit is Unit.MONTH:
         return _dates(clock).astype("datetime64[M]").astype(np.int64)
     if unit is Unit.DAY:
@@ -166,7 +166,7 @@ def positions_of(unit: Unit, clock: Ticks) -> Ticks:
 
 
 def clock_at(unit: Unit, position: Ticks, day: Ticks, time_of_day: Ticks) -> Ticks:
-    """The times at positions, the inverse of `positions_of`.
+    """Returns the times at positions, the inverse of `positions_of`.
 
     Parameters
     ----------
@@ -192,7 +192,7 @@ def clock_at(unit: Unit, position: Ticks, day: Ticks, time_of_day: Ticks) -> Tic
 
 
 def month_lengths(months: npt.NDArray[np.datetime64]) -> Ticks:
-    """The number of days in each month."""
+    """Returns the number of days in each month."""
     first = months.astype("datetime64[D]")
     following = (months + np.timedelta64(1, "M")).astype("datetime64[D]")
     length: Ticks = (following - first).astype(np.int64)
@@ -200,7 +200,7 @@ def month_lengths(months: npt.NDArray[np.datetime64]) -> Ticks:
 
 
 def days_of_month(clock: Ticks) -> tuple[Ticks, Ticks]:
-    """The day of the month of each time, from 1, and the length of that month."""
+    """Returns the day of the month of each time, from 1, and the length of that month."""
     dates = _dates(clock)
     months = dates.astype("datetime64[M]")
     day = (dates - months.astype("datetime64[D]")).astype(np.int64) + 1
@@ -208,7 +208,7 @@ def days_of_month(clock: Ticks) -> tuple[Ticks, Ticks]:
 
 
 def weekdays(clock: Ticks) -> Ticks:
-    """0 for Monday to 6 for Sunday."""
+    """Returns the weekday of each time, 0 for Monday to 6 for Sunday."""
     return (clock // DAY + 3) % 7  # 1970-01-01 was a Thursday
 
 

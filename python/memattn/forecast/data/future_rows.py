@@ -1,4 +1,4 @@
-"""Covariates known over the horizon, from a table of the rows after each series."""
+"""Reads covariates known over the horizon from a table of the rows after each series."""
 
 from __future__ import annotations
 
@@ -23,32 +23,33 @@ ARGUMENT = "X_df"
 
 
 def with_future(panel: Panel, future: Table | None, steps: int) -> Panel:
-    """The panel with the covariates known over the next `steps` rows of each series.
+    """Returns the panel with covariates that are known over the next `steps` rows of each series.
 
     Parameters
     ----------
     panel : Panel
-        N series; what it knows of these rows is replaced.
+        A panel of N series; its covariates of these rows are replaced.
     future : DataFrame or path, optional
         Rows with the panel's columns of ids and times and its covariates of role futr, in any
-        order. Other columns, other rows and other series are passed over. Without a column of ids
-        each row holds for all series. None: the panel's own table had rows after each series.
+        order. Other columns, rows and series are ignored. Without a column of ids, each row applies
+        to all series. None: the panel's own table has the rows after each series.
     steps : int
-        Rows after the last value of each series, at most the panel's `ahead`. Of later rows the
-        covariates are NaN.
+        Number of rows after the last value of each series, at most the panel's `ahead`. The
+        covariates of later rows are NaN.
 
     Returns
     -------
     Panel
-        With notes on what was done.
+        The panel, with notes on what was done.
 
     Raises
     ------
     DataError
-        A missing column or row, a row twice, times of another kind than the panel's, or a cell
-        that is empty or cannot be used; no table, and a panel that lacks some of these rows.
+        If a column or row is missing, a row occurs twice, times are of another kind than the
+        panel's, or a cell is empty or cannot be used; or if there is no table and the panel lacks
+        rows.
     TypeError
-        `future` is neither a data frame nor a path.
+        If `future` is neither a data frame nor a path.
     """
     known = panel.covariates
     places = [] if known is None else known.places(FUTR)
@@ -87,7 +88,7 @@ def with_future(panel: Panel, future: Table | None, steps: int) -> Panel:
 def _complete(
     panel: Panel, known: Covariates, names: list[str], places: list[int], steps: int
 ) -> Panel:
-    """The panel, if it has the covariates of role futr in the next rows of each series."""
+    """Returns the panel. Raises DataError if it lacks covariates of role futr in the next rows."""
     ahead = known.values[known.ahead_rows(panel.offsets)[:, :steps]][:, :, places]
     gone = np.isnan(ahead).any(axis=2)
     if not gone.any():
@@ -102,17 +103,17 @@ def _complete(
 
 
 def _find_rows(panel: Panel, columns: Columns, steps: int) -> tuple[Ticks, list[Note]]:
-    """The row of the table for each row after the series (N, steps), and notes on other ids."""
+    """Returns the table's row for each row after the series (N, steps), and notes on other ids."""
     times = _times(panel, columns)
     wanted = panel.future(steps)
     moments = np.unique(wanted)
     rank = np.minimum(np.searchsorted(moments, times.ticks), len(moments) - 1)
-    near = np.flatnonzero(moments[rank] == times.ticks)  # rows of other times are passed over
+    near = np.flatnonzero(moments[rank] == times.ticks)  # rows of other times are ignored
     series, notes = _series(panel, columns)
     if series is None:  # each row holds for all series
         near, codes = np.tile(near, len(panel)), np.repeat(np.arange(len(panel)), len(near))
     else:
-        codes = series[near]  # that of other series, -1, is in no row that is looked for
+        codes = series[near]  # -1, for other series, is in no wanted row
     keys = codes * len(moments) + rank[near]
     order = np.argsort(keys, kind="stable")
     near, keys = near[order], keys[order]
@@ -146,7 +147,7 @@ class _Asked:
         return f"series {quoted(str(self.panel.ids[k]))} at {when}"
 
     def missing(self, gone: np.ndarray) -> DataError:
-        """The error for rows that the table has not."""
+        """Returns the error for rows that the table lacks."""
         k, step = (int(place) for place in np.argwhere(gone)[0])
         steps, count = self.wanted.shape[1], int(gone.sum())
         more = f" and {count - 1:,} more" if count > 1 else ""
@@ -158,7 +159,7 @@ class _Asked:
         return DataError("missing-row", problem, column=self.panel.form.time_col)
 
     def twice(self, double: np.ndarray, rows: Ticks, again: Ticks) -> DataError:
-        """The error for rows (N, steps) that stand in the table another time."""
+        """Returns the error for rows (N, steps) that occur twice in the table."""
         k, step = (int(place) for place in np.argwhere(double)[0])
         first, second = int(rows[k, step]), int(again[k, step])
         problem = f"{self._row(k, step)} occurs twice, here and in {self.columns.place(first)}"
@@ -169,7 +170,7 @@ class _Asked:
 
 
 def _series(panel: Panel, columns: Columns) -> tuple[Ticks | None, list[Note]]:
-    """The series of each row (rows,), -1 for one that the panel has not; None without ids."""
+    """Returns the series of each row (rows,), -1 for one that the panel lacks; None without ids."""
     id_col = panel.form.id_col
     if id_col not in columns.names:
         return None, []
@@ -186,7 +187,7 @@ def _series(panel: Panel, columns: Columns) -> tuple[Ticks | None, list[Note]]:
 
 
 def _times(panel: Panel, columns: Columns) -> Times:
-    """The times of a table, of the kind that the panel has."""
+    """Returns the times of a table. Raises DataError for another kind than the panel's."""
     name, style = panel.form.time_col, panel.form.style
     orders = {DAY_FIRST: True, MONTH_FIRST: False}
     kind = "" if style is None else style.kind
@@ -206,8 +207,8 @@ def _times(panel: Panel, columns: Columns) -> Times:
         raise columns.error("other-times", problem, 0, name)
     on_clock = panel.zone is None and panel.frequency.unit in CALENDAR
     if on_clock and style is not None and times.zone is not None and times.style is not None:
-        # Text of days with several distances from UTC was read on the local clock; a horizon may
-        # have just one of them.
+        # Text of days with several offsets from UTC was read on the local clock; a horizon may have
+        # just one of them.
         local = clock_of(times.zone, times.ticks).to_local(times.ticks)
         return replace(times, ticks=local, zone=None)
     if (times.zone is None) != (panel.zone is None):

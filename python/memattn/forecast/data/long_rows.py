@@ -15,7 +15,7 @@ from memattn.forecast.data.covariates import MAX_MAGNITUDE
 from memattn.forecast.data.time_zones import DAY, Ticks, clock_of
 from memattn.forecast.data.times import NUMBERS
 
-OF_EVERY_PART = ("frequency", "season", "unsorted")  # kinds of notes that say nothing of the data
+OF_EVERY_PART = ("frequency", "season", "unsorted")  # notes that say nothing about the data
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Note:
     kind : str
         Short name for programs, such as ``"duplicates"`` or ``"gaps"``.
     text : str
-        What was done, as text, with the first place concerned.
+        What was done, with the first row or series concerned.
     count : int
         Number of rows or series concerned.
     """
@@ -41,20 +41,20 @@ class Note:
 
 
 class PartNotes:
-    """The notes of parts of the data, each kind once and counted."""
+    """Merges the notes of parts of the data: each kind once, with the total count."""
 
     def __init__(self) -> None:
         self._found: dict[str, tuple[str, int, int]] = {}  # the first text, the count, the parts
 
     def add(self, notes: Iterable[Note]) -> None:
-        """Adds those of a part; kinds that say nothing of the data are left out."""
+        """Adds the notes of a part, except kinds that say nothing about the data."""
         for note in notes:
             if note.kind not in OF_EVERY_PART:
                 text, count, parts = self._found.get(note.kind, (note.text, 0, 0))
                 self._found[note.kind] = text, count + note.count, parts + 1
 
     def all(self) -> tuple[Note, ...]:
-        """One note of each kind."""
+        """Returns one note of each kind."""
         return tuple(
             Note(kind, text if parts == 1 else _of_parts(text, count, parts), count)
             for kind, (text, count, parts) in self._found.items()
@@ -67,7 +67,7 @@ def _of_parts(text: str, count: int, parts: int) -> str:
 
 @dataclass(frozen=True)
 class Names:
-    """Which columns hold what."""
+    """The names of the columns of ids, times and values."""
 
     ids: str | None
     times: str | None
@@ -83,22 +83,22 @@ class LongRows:
     columns : Columns
         The table.
     names : Names
-        Its columns; with several of values, series k is column k.
+        The names of its columns; if several hold values, series k is column k.
     names_out : Names
-        What forecasts call them.
+        The names of these columns in forecasts.
     ids : array (N,)
-        One for each series.
+        The id of each series.
     id_dtype : object
-        Their type in the caller's library, None for text.
+        The type of ids in the caller's library, None for text.
     times : Times
-        What is known of the times; `ticks` below are in order.
+        The column of times, in the order of the table; `ticks` are in the order of the rows.
     codes, ticks, values, source : array (n,)
-        For each row the place of its series in `ids`, its time, its value (NaN: missing) and the
-        row of the table, from 0.
+        For each row the index of its series in `ids`, its time, its value (NaN: missing) and its
+        row in the table, from 0.
     notes : list of Note
         What was done.
     covariates : TableCovariates
-        The columns of the table that hold covariates, by rows of the table as `source` has them.
+        The columns of the table that hold covariates; `source` has the rows in them.
     """
 
     columns: Columns
@@ -121,12 +121,12 @@ class LongRows:
 
     @property
     def inner(self) -> npt.NDArray[np.bool_]:
-        """Whether each row but the first belongs to the series of the row before (n - 1,)."""
+        """Whether each row but the first belongs to the same series as the row before (n - 1,)."""
         same: npt.NDArray[np.bool_] = self.codes[1:] == self.codes[:-1]
         return same
 
     def ends(self) -> tuple[Ticks, Ticks]:
-        """The first and the last row with a value of each series (N,), once they are in order.
+        """Returns the first and last row with a value of each series (N,), once rows are in order.
 
         Every series needs a value.
         """
@@ -135,13 +135,13 @@ class LongRows:
         return known[bounds[:-1]], known[bounds[1:] - 1]
 
     def clock(self) -> Ticks:
-        """The times on the local clock, where days and months are counted."""
+        """Returns the times on the local clock, on which days and months are counted."""
         if self.times.zone is None:
             return self.ticks
         return clock_of(self.times.zone, self.ticks).to_local(self.ticks)
 
     def select(self, keep: npt.NDArray[np.bool_] | Ticks) -> LongRows:
-        """Some of the rows."""
+        """Returns the rows that `keep` selects, a mask or indices."""
         return replace(
             self,
             codes=self.codes[keep],
@@ -151,7 +151,7 @@ class LongRows:
         )
 
     def alone(self, keep: npt.NDArray[np.bool_]) -> LongRows:
-        """Some of the rows and the series that have any, with notes of their own."""
+        """Returns the rows where `keep` is True and the series that have any, without notes."""
         codes, present = self.codes[keep], np.zeros(len(self.ids), dtype=bool)
         present[codes] = True
         kept, codes = np.flatnonzero(present), (np.cumsum(present) - 1)[codes]
@@ -170,7 +170,7 @@ class LongRows:
         argument: str | None = None,
         column: str | None = None,
     ) -> DataError:
-        """The DataError for one row, by its place here; `column` is that of values by default."""
+        """Returns the DataError for a row; `column` is the column of values by default."""
         code, source = int(self.codes[row]), int(self.source[row])
         if of_time and self.names.times is not None:
             column = self.names.times
@@ -182,25 +182,25 @@ class LongRows:
         return error
 
     def series(self, code: int) -> str:
-        """The id of a series, quoted."""
+        """Returns the id of a series, quoted."""
         return quoted(str(self.ids[code]))
 
     def row(self, row: int) -> str:
-        """A row in words: its place in the table and its time."""
+        """Describes a row by its position in the table and its time."""
         place = self.columns.place(int(self.source[row]))
         return f"{place} ({self.when(int(self.ticks[row]))})"
 
     def when(self, tick: int) -> str:
-        """A time in words."""
+        """Returns a time as text, as `say_time` does."""
         return say_time(tick, self.times)
 
     def note(self, kind: str, text: str, count: int) -> None:
-        """Keeps what was done."""
+        """Adds a note on what was done."""
         self.notes.append(Note(kind, text, count))
 
 
 def say_time(tick: int, times: Times) -> str:
-    """A time in words, in UTC where there is a zone."""
+    """Returns a time as text, in UTC if there is a zone."""
     if times.is_number:
         return str(tick)
     text = str(np.datetime64(tick, "us"))
@@ -211,7 +211,7 @@ def say_time(tick: int, times: Times) -> str:
 
 
 def plural(count: int, noun: str, many: str = "") -> str:
-    """A number with its noun."""
+    """Returns a number with its noun, such as "2 rows"."""
     return f"{count:,} {noun if count == 1 else many or noun + 's'}"
 
 
@@ -223,14 +223,14 @@ def read_rows(
     notes: list[Note],
     read: Mapping[str, Array] | None = None,
 ) -> LongRows:
-    """The rows of a long or a wide table, as they stand.
+    """Reads the rows of a long or a wide table, in the order of the table.
 
-    `notes` says how the columns were chosen; `read` has columns of values that are read already.
+    `notes` says how the columns were chosen; `read` has columns of values that were read already.
 
     Raises
     ------
     DataError
-        A missing id, or text that is no number.
+        If an id is missing, or text is not a number.
     """
     count, width, read = columns.rows, len(names.values), read or {}
     rows = np.arange(count)
@@ -259,8 +259,8 @@ def read_rows(
 
 
 def check_values(rows: LongRows) -> None:
-    """Raises DataError for an infinity, or a number too large."""
-    bad = np.abs(rows.values) > MAX_MAGNITUDE  # NaN is none
+    """Raises DataError if a value is infinite or too large."""
+    bad = np.abs(rows.values) > MAX_MAGNITUDE  # False for NaN
     if not bad.any():
         return
     row = int(np.argmax(bad))
@@ -272,7 +272,7 @@ def check_values(rows: LongRows) -> None:
 
 
 def put_in_order(rows: LongRows) -> LongRows:
-    """The rows by series and time; those that were not in order of time are noted."""
+    """Returns the rows sorted by series and time, and notes those that were out of order."""
     backwards = rows.inner & (np.diff(rows.ticks) < 0)
     if np.any(np.diff(rows.codes) < 0):
         rows = rows.select(np.argsort(rows.codes, kind="stable"))
@@ -280,19 +280,19 @@ def put_in_order(rows: LongRows) -> LongRows:
     if backwards.any():
         first = rows.row(int(np.argmax(backwards)) + 1)
         count = int(backwards.sum())
-        before = plural(count, "row") + (" lies" if count == 1 else " lie")
-        rows.note("unsorted", f"{before} before the row above, first {first}: sorted", count)
+        earlier = plural(count, "row") + (" is" if count == 1 else " are") + " earlier"
+        rows.note("unsorted", f"{earlier} than the row above, first {first}: sorted", count)
         rows = rows.select(np.lexsort((rows.ticks, rows.codes)))
     return rows
 
 
 def each_time_once(rows: LongRows) -> LongRows:
-    """The rows with each time once; times that stood twice with the same value are noted.
+    """Returns the rows with each time once, and notes repeated rows with the same value.
 
     Raises
     ------
     DataError
-        A time that stands twice in a series with different values or covariates.
+        If a time occurs twice in a series with different values or covariates.
     """
     double = rows.inner & (np.diff(rows.ticks) == 0)
     if not double.any():
@@ -319,7 +319,7 @@ def each_time_once(rows: LongRows) -> LongRows:
     first = rows.row(int(np.argmax(double)) + 1)
     rows.note(
         "duplicates",
-        f"{plural(count, 'row')} with the time and the value of another of the series, first "
+        f"{plural(count, 'row')} with the same time and value as another row of the series, first "
         f"{first}: dropped",
         count,
     )
@@ -327,7 +327,7 @@ def each_time_once(rows: LongRows) -> LongRows:
 
 
 def _twice(rows: LongRows, row: int, what: str) -> DataError:
-    """The DataError for a time that stands twice in a series."""
+    """Returns the DataError for a time that occurs twice in a series."""
     problem = (
         f"found the time {rows.when(int(rows.ticks[row]))} twice with {what}; expected one row"
     )

@@ -61,7 +61,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 RESERVED = ("cutoff", "memattn")  # columns of forecasts and backtests
-# What a note says of columns that are not used, in the words of Python.
+# What a note says about unused columns, with the names of Python arguments.
 TO_USE_COLUMNS = (
     "; list covariates in futr_exog_list (known ahead), hist_exog_list (in the past) or "
     "stat_exog_list"
@@ -95,7 +95,7 @@ class PanelOptions(TypedDict, total=False):
 
 
 def panel_from_frame(frame: IntoFrame, **options: Unpack[PanelOptions]) -> Panel:
-    """Read a panel from a data frame, long or wide as in `panel_from_file`.
+    """Reads a panel from a data frame, long or wide as in `panel_from_file`.
 
     Parameters
     ----------
@@ -119,18 +119,18 @@ def panel_from_frame(frame: IntoFrame, **options: Unpack[PanelOptions]) -> Panel
         Windows of a backtest. Frequency, season and missing rows are then determined from the rows
         before the first window.
     least : Least, optional
-        The first times of these windows, where the table has only some of their series.
+        The first times of these windows, if the table has only some of their series.
     like : Panel, optional
-        Whose frequency, season and clock are used; without `held` any number of rows may be
-        missing.
+        A panel whose frequency, season and time zone are used; without `held`, any number of rows
+        may be missing.
     day_first : bool, optional
         Whether dates in text such as 01/02/2020 have the day first (True) or the month (False).
         Default: such dates raise an error.
     on_bad_series : str
         ``"raise"``: a bad series is a DataError. ``"drop"``: it is left out, with a note, when it
         has no value, lacks too many rows, has a time twice or off the grid, another frequency than
-        most series, a number that is infinite or too large, or a bad covariate. Of a backtest, bad
-        rows after the first cutoff are left out instead.
+        most series, a number that is infinite or too large, or a bad covariate. In a backtest, bad
+        rows after the first cutoff are left out instead of their series.
     futr_exog_list, hist_exog_list, stat_exog_list : str or sequence of str
         Columns that hold covariates: known over the horizon, known in the past only, and constant
         in each series. They hold numbers, booleans, or text, which is categories. In a wide frame
@@ -143,9 +143,9 @@ def panel_from_frame(frame: IntoFrame, **options: Unpack[PanelOptions]) -> Panel
     calendar : bool or "auto"
         Whether parts of the calendar are covariates too, as `calendar_columns` makes them.
     country : str, optional
-        Whose public holidays: ``"NO"``, or with a part of it ``"DE-BY"``.
+        The country of public holidays, such as ``"NO"``, or a part of it, such as ``"DE-BY"``.
     join : callable, optional
-        Takes the rows of the table as they stand and returns those of the panel, or the panel.
+        Takes the rows of the table and returns the rows of the panel, or the panel.
 
     Returns
     -------
@@ -165,7 +165,7 @@ def panel_from_frame(frame: IntoFrame, **options: Unpack[PanelOptions]) -> Panel
 
 
 def panel_from_file(path: str | Path, **options: Unpack[PanelOptions]) -> Panel:
-    """Read a panel from a CSV or Parquet file (by its name), long or wide.
+    """Reads a panel from a CSV or Parquet file (by its name), long or wide.
 
     A file with the column `id_col`, or with `time_col` and `target_col`, is long, as in
     `panel_from_frame`. Any other file is wide: its series are the columns in `target_col`, or all
@@ -191,7 +191,7 @@ def panel_from_file(path: str | Path, **options: Unpack[PanelOptions]) -> Panel:
 
 
 def panel_of(where: str, data: Data, *, season: int | None, **options: Any) -> Panel:
-    """Return the panel of a data frame, path or panel; `where` names the caller in messages.
+    """Returns the panel of a data frame, path or panel; `where` names the caller in messages.
 
     Parameters
     ----------
@@ -210,13 +210,13 @@ def panel_of(where: str, data: Data, *, season: int | None, **options: Any) -> P
         return _asked(where, data, options)
     if isinstance(data, str | os.PathLike):
         return panel_from_file(Path(data), season=season, **options)
-    if isinstance(data, Columns):  # that were read already
+    if isinstance(data, Columns):  # columns that were read already
         return _panel(lambda _: data, nullcontext(), season=season, **options)
     return panel_from_frame(data, season=season, **options)
 
 
 def _asked(where: str, panel: Panel, options: Mapping[str, Any]) -> Panel:
-    """A panel that was read before, with the covariates that the options of a panel name."""
+    """Returns a panel that was read before, with the covariates that the options name."""
     if options.get("static_df") is not None:
         problem = "cannot be passed with a panel, which has the covariates of its series"
         raise refused(where, "static_df", problem)
@@ -320,7 +320,7 @@ def _panel(
 
 
 def _outline(rows: LongRows, spacing: Spacing, offsets: Ticks, last: Ticks) -> Panel:
-    """A panel without values, season and notes; the arguments are as in `Panel`."""
+    """Returns a panel without values, season and notes; the arguments are as in `Panel`."""
     return Panel(
         ids=rows.ids,
         values=np.zeros(0),
@@ -337,7 +337,7 @@ def _outline(rows: LongRows, spacing: Spacing, offsets: Ticks, last: Ticks) -> P
 
 
 def _seen(rows: LongRows, asked: Asked | None, held: Rolling, least: Least | None = None) -> Flags:
-    """The rows that are known before the first window of a backtest.
+    """Returns the rows that are known before the first window of a backtest.
 
     The windows depend on the frequency, which must be found from these rows alone. Both are
     updated until they agree.

@@ -1,4 +1,4 @@
-"""The covariates that a caller asks for, from a panel that was read before."""
+"""Selects the covariates that a caller asks for in a panel that was read before."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def with_asked_covariates(
     country: str | None = None,
     like: Panel | None = None,
 ) -> Panel:
-    """A panel with the covariates that are asked for, and no others.
+    """Returns a panel with the covariates that are asked for, and no others.
 
     Parameters
     ----------
     where : str
-        The function whose argument `data` it is, for messages.
+        The function whose argument `data` the panel is, for messages.
     panel : Panel
-        As `panel_from_frame` made it.
+        A panel from `panel_from_frame`.
     lists : CovariateLists
         The names of covariates.
     ahead, calendar, country, like
@@ -41,12 +41,12 @@ def with_asked_covariates(
     Returns
     -------
     Panel
-        With the categories of `like`. The calendar is made anew.
+        The panel, with the categories of `like` and new columns of the calendar.
 
     Raises
     ------
     DataError
-        A covariate that the panel has not, fewer rows ahead, or other covariates than in `like`.
+        If the panel lacks a covariate, has fewer rows ahead, or other covariates than `like`.
     """
     own, fitted = panel.covariates, None if like is None else like.covariates
     as_in_fit = own is not None and fitted is not None and own.columns == fitted.columns
@@ -80,7 +80,7 @@ def with_asked_covariates(
 
 
 def _places(where: str, own: Covariates, lists: CovariateLists) -> list[int]:
-    """The places of the listed covariates."""
+    """Returns the indices of the listed covariates."""
     places = {(column.role, column.name): k for k, column in enumerate(own.columns)}
     for argument, role, name in lists:
         if (role, name) not in places:
@@ -90,7 +90,7 @@ def _places(where: str, own: Covariates, lists: CovariateLists) -> list[int]:
 
 
 def _rows(own: Covariates, offsets: Ticks, ahead: int) -> Ticks:
-    """The rows of the values and of the first `ahead` rows after them, or fewer."""
+    """Returns the rows of the values and up to `ahead` rows after each series."""
     starts = own.starts(offsets)
     keep = np.ones(starts[-1], dtype=bool)
     keep[own.ahead_rows(offsets)[:, ahead:].ravel()] = False
@@ -98,7 +98,7 @@ def _rows(own: Covariates, offsets: Ticks, ahead: int) -> Ticks:
 
 
 def _recoded(values: Array, column: Covariate, known: Covariate) -> Array:
-    """Places in the categories of a column as places in those of fit."""
+    """Converts indices of categories of a column to indices of the categories of fit."""
     if not (column.categories and known.categories):
         if np.isnan(values).all():
             return values

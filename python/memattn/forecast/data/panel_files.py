@@ -1,4 +1,4 @@
-"""Files as columns: CSV by our own reader or PyArrow, Parquet by Polars or by pandas."""
+"""Reads files as columns: CSV with our own reader or PyArrow, Parquet with PyArrow or Polars."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from memattn.forecast.data.folders import (
 )
 from memattn.forecast.data.parquet_reader import parquet_errors, read_parquet
 
-# 0.3 s for our own reader; about what importing PyArrow takes.
+# Our own reader takes 0.3 s for this, about as long as importing PyArrow.
 ARROW_BYTES = 2 << 20
 
 
 def _holds_parquet(path: Path) -> bool:
-    """Whether to read a file or a folder as Parquet: by its name, without one by its content."""
+    """Returns whether to read a file or folder as Parquet, by its suffix, else by its content."""
     if is_several(path):
         return is_parquet(path) or bool(parquet_files(path))
     if path.suffix or not path.is_file():
@@ -35,7 +35,7 @@ def _holds_parquet(path: Path) -> bool:
 
 @contextmanager
 def errors_of_file(path: Path) -> Iterator[None]:
-    """In the block, where the columns of a file are used, what is wrong with it is a DataError."""
+    """Turns errors about a file, whose columns the block uses, into a DataError."""
     if _holds_parquet(path):
         with parquet_errors(path):
             yield
@@ -44,14 +44,14 @@ def errors_of_file(path: Path) -> Iterator[None]:
 
 
 def read_columns(path: Path) -> Columns:
-    """The columns of a file, which by its name is Parquet or CSV, or of all files of a folder.
+    """Reads the columns of a file, Parquet or CSV by its name, or of all files of a folder.
 
     Raises
     ------
     DataError
-        The file cannot be read.
+        If the file cannot be read.
     ModuleNotFoundError
-        A Parquet file, and neither Polars nor PyArrow is installed; or a folder, and no PyArrow.
+        If neither Polars nor PyArrow is installed for a Parquet file, or no PyArrow for a folder.
     """
     if is_several(path):
         check_one_kind(path)

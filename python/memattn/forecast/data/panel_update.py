@@ -1,8 +1,8 @@
-"""A panel with more rows: of its own series, mostly after their last ones, and of new series.
+"""Adds rows to a panel: of its own series, mostly after their last rows, and of new series.
 
-What comes of it is the panel of all rows together. Most rows go on with their series, one step of
-the frequency after the other; these are appended as they are. A series with any other row is made
-anew, from its rows in the panel and the new ones, by what reads tables.
+The result is the panel of all rows together. Most rows continue their series, one step of the
+frequency after the other; these are appended as they are. A series with any other row is rebuilt
+from its rows in the panel and the new ones, by the code that reads tables.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from memattn.forecast.data.series import Flags, Panel
 from memattn.forecast.data.time_axis import Unit
 from memattn.forecast.data.time_zones import DAY, Ticks, clock_of
 
-MOST_GAPS = 1_000_000  # rows that nobody gave, of all series that are appended to
-OF_FIT = "a row that this forecaster has already"
+MOST_GAPS = 1_000_000  # missing rows in all series that are appended to
+OF_FIT = "a row that this forecaster already has"
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,13 +40,13 @@ class Update:
     panel : Panel
         All rows.
     place : array (N,)
-        Where each series of the panel before is now; -1 for one that was left out as bad.
+        New index of each series of the old panel; -1 if it was left out as bad.
     before : array (N,)
-        How many rows of each series now lie before its first one.
+        Number of new rows of each series before its first row in the old panel.
     series, added, rows : int
-        How many series have new rows, how many were not there before, and how many rows came.
+        Number of series with new rows, of new series, and of new rows.
     notes : tuple of Note
-        What was found in the rows and done.
+        What was found in the new rows, and what was done.
     """
 
     panel: Panel
@@ -59,21 +59,21 @@ class Update:
 
 
 def updated(known: Panel, read: Callable[..., Panel], drop: bool) -> Update:
-    """The panel of known rows and of those that `read` reads.
+    """Returns the panel of the known rows and the rows that `read` reads.
 
     Parameters
     ----------
     known : Panel
-        With at least one series.
+        A panel with at least one series.
     read : callable
         Reads a table as a panel like `known`, with the option `join` of `panel_from_frame`.
     drop : bool
-        Whether it leaves out bad series, while there are others.
+        Whether `read` leaves out bad series, as long as there are others.
 
     Raises
     ------
     DataError
-        The rows cannot be used, by themselves or after the known ones.
+        If the rows cannot be used, alone or together with the known ones.
     """
     join = _Join(known, spare=drop)
     try:
@@ -103,21 +103,21 @@ def updated(known: Panel, read: Callable[..., Panel], drop: bool) -> Update:
 
 @dataclass
 class _Join:
-    """Divides the rows of a table: those to append, and series to make anew."""
+    """Divides the rows of a table into rows to append and series to rebuild."""
 
     known: Panel
-    spare: bool  # whether a series is wanted beside those to be made anew, which may all be bad
+    spare: bool  # whether to rebuild one more series, since all others may be bad
     notes: list[Note] = field(default_factory=list)
     rows: int = 0
     count: int = 0
     is_done: bool = False  # whether all rows are appended
-    # What is appended, in order: the place of the series, steps after its last row, and the rest.
+    # The rows to append, in order: index of the series, steps after its last row, time and value.
     series: Ticks = field(default_factory=lambda: np.zeros(0, np.int64))
     ahead: Ticks = field(default_factory=lambda: np.zeros(0, np.int64))
     ticks: Ticks = field(default_factory=lambda: np.zeros(0, np.int64))
     values: Array = field(default_factory=lambda: np.zeros(0))
-    again: Ticks = field(default_factory=lambda: np.zeros(0, np.int64))  # places, ascending
-    off_grid: DataError | None = None  # of the first row that is not on the grid of its series
+    again: Ticks = field(default_factory=lambda: np.zeros(0, np.int64))  # series to rebuild
+    off_grid: DataError | None = None  # for the first row that is not on the grid of its series
 
     @property
     def is_sorted(self) -> bool:
@@ -127,11 +127,11 @@ class _Join:
 
     @cached_property
     def place(self) -> dict[Any, int]:
-        """The place of each known series by its id."""
+        """The index of each known series by its id."""
         return {one: k for k, one in enumerate(self.known.ids.tolist())}
 
     def __call__(self, rows: LongRows) -> LongRows | Panel:
-        """The rows of the series to be made anew; the known panel when there are none."""
+        """Returns the rows of the series to rebuild, or the known panel if there are none."""
         self.rows, self.count = len(rows.codes), len(rows.ids)
         _check_alike(rows, self.known)
         rows = put_in_order(rows)
@@ -149,7 +149,7 @@ class _Join:
         return _with_history(_of_series(rows, np.flatnonzero(~good)), self.known, places[~good])
 
     def _places(self, rows: LongRows) -> Ticks:
-        """The place of each series of the rows in the panel (m,), -1 for a new one."""
+        """Returns the panel's index of each series of the rows (m,), -1 for a new one."""
         ids = rows.ids
         if len(ids) == len(self.known) and bool((ids == self.known.ids).all()):
             return np.arange(len(ids))
@@ -159,7 +159,7 @@ class _Join:
     def _with_spare(
         self, rows: LongRows, places: Ticks, good: Flags
     ) -> tuple[LongRows, Ticks, Flags]:
-        """The same with one more series to be made anew, if there is any."""
+        """Returns the arguments with one more series to rebuild, if there is any."""
         if good.any():
             good = good.copy()
             code = int(np.argmax(good))
@@ -178,7 +178,7 @@ class _Join:
         return rows, np.concatenate([places, others]), np.append(good, False)
 
     def _append(self, rows: LongRows, places: Ticks) -> Flags:
-        """Appends rows unchanged, with their series (m,)."""
+        """Keeps the rows to append, and returns which series (m,) have only such rows."""
         known = self.known
         good: Flags = places >= 0
         series = places[rows.codes]
@@ -191,7 +191,7 @@ class _Join:
         ahead = distance // step
         fits = (distance % step == 0) & (ahead > 0)
         fits[1:] &= ~rows.inner | (np.diff(ahead) > 0)
-        fits &= np.abs(rows.values) <= MAX_MAGNITUDE  # NaN is not
+        fits &= np.abs(rows.values) <= MAX_MAGNITUDE  # False for NaN
         if unit in CALENDAR:
             period = step if unit is Unit.CLOCK else DAY
             fits &= local % period == before % period
@@ -220,7 +220,7 @@ class _Join:
 
 
 def _of_series(rows: LongRows, codes: Ticks) -> LongRows:
-    """The rows of some series, which may have none."""
+    """Returns the rows of some series, of which some may have no row."""
     place = np.full(len(rows.ids), -1)
     place[codes] = np.arange(len(codes))
     found = rows.select(place[rows.codes] >= 0)
@@ -251,7 +251,7 @@ def _check_alike(rows: LongRows, known: Panel) -> None:
 
 
 def _check_begins(rows: LongRows, known: Panel, places: Ticks) -> None:
-    """DataError for rows before the first one of a series: a panel has no covariates there."""
+    """Raises DataError for a row before the first one of its series, which lacks covariates."""
     old = np.flatnonzero(places >= 0)
     first = np.full(len(places), np.iinfo(np.int64).min)
     first[old] = known.times(places[old], 1 - known.lengths[places[old]])
@@ -264,7 +264,7 @@ def _check_begins(rows: LongRows, known: Panel, places: Ticks) -> None:
 
 
 class _WithHistory(Columns):
-    """The columns of a table, and rows after its last one that a panel has."""
+    """The columns of a table, followed by rows of a panel."""
 
     def __init__(self, table: Columns, history: int) -> None:
         super().__init__()
@@ -273,22 +273,22 @@ class _WithHistory(Columns):
         self._table = table
 
     def error(self, kind: str, problem: str, row: int, column: str) -> DataError:
-        """As that of the table; of a row of the panel without a place."""
+        """Returns the DataError of the table; for a row of the panel it names no position."""
         if row < self._table.rows:
             return self._table.error(kind, problem, row, column)
         return DataError(kind, problem, column=column)
 
     def place(self, row: int) -> str:
-        """As that of the table."""
+        """Returns the position of a row in the table, or says that the panel has it."""
         return self._table.place(row) if row < self._table.rows else OF_FIT
 
     def number_type(self, name: str) -> str | None:
-        """As that of the table."""
+        """Returns the type of a column of the table."""
         return self._table.number_type(name)
 
 
 def _with_history(rows: LongRows, known: Panel, places: Ticks) -> LongRows:
-    """The rows, and before them those that the panel has of the same series."""
+    """Returns the rows, preceded by the panel's rows of the same series."""
     old = np.flatnonzero(places >= 0)
     series, extra = places[old], known.covariates
     reach = known.lengths[series] + (0 if extra is None else extra.ahead)
@@ -305,7 +305,7 @@ def _with_history(rows: LongRows, known: Panel, places: Ticks) -> LongRows:
         for column in table.columns:
             found = extra.values[at, place[column.name]]
             if column.role == STAT:
-                if column.categories:  # -1 may stand for a cell that nobody gave
+                if column.categories:  # UNKNOWN may stand for a missing cell
                     found = np.where(found == UNKNOWN, np.nan, found)
             else:
                 used |= ~np.isnan(found)
@@ -336,7 +336,7 @@ def _with_history(rows: LongRows, known: Panel, places: Ticks) -> LongRows:
 
 
 def _given_again(rows: LongRows, codes: Ticks, ticks: Ticks, is_ahead: Flags) -> Flags:
-    """Which known rows ahead, of covariates without a value, the table has rows of, too."""
+    """Returns which known rows ahead, with covariates but no value, the table has too."""
     moments, rank = np.unique(np.concatenate([ticks, rows.ticks]), return_inverse=True)
     keys = np.concatenate([codes, rows.codes]) * len(moments) + rank
     found: Flags = is_ahead & np.isin(keys[: len(ticks)], keys[len(ticks) :])
@@ -344,7 +344,7 @@ def _given_again(rows: LongRows, codes: Ticks, ticks: Ticks, is_ahead: Flags) ->
 
 
 def _appended(known: Panel, join: _Join) -> Panel:
-    """The panel with rows after the last ones of its series."""
+    """Returns the panel with rows appended to its series."""
     series, ahead = join.series, join.ahead
     ends = np.flatnonzero(np.append(series[1:] != series[:-1], True))
     extra, last = np.zeros(len(known), np.int64), known.last.copy()
@@ -362,15 +362,15 @@ def _appended(known: Panel, join: _Join) -> Panel:
 
 
 def _before(known: Panel, part: Panel, places: Ticks, own: Ticks) -> Ticks:
-    """How many rows of series, at `own` in the part, lie before their first one in the panel."""
+    """Returns how many rows of series, `own` in the part, precede their first row in the panel."""
     after = (part.positions()[own] - known.positions()[places]) // known.frequency.step
     return np.asarray(part.lengths[own] - known.lengths[places] - after)
 
 
 def _merged(panel: Panel, part: Panel, again: Ticks, is_sorted: bool) -> tuple[Panel, Ticks]:
-    """The panel in which the series `again`, made anew, and new ones are those of the part.
+    """Returns the panel with the rebuilt series `again` and new ones from the part.
 
-    And the place of each series of the panel, -1 for one that the part has not.
+    Also returns the new index of each series of the panel, -1 for one that the part lacks.
     """
     kept = np.setdiff1d(np.arange(len(panel)), again)
     rank = {one: k for k, one in enumerate(panel.ids.tolist())}
@@ -416,7 +416,7 @@ def _merged(panel: Panel, part: Panel, again: Ticks, is_sorted: bool) -> tuple[P
 
 
 def _times_of_day(panel: Panel) -> Ticks:
-    """`Panel.time`, also where no row was moved."""
+    """Returns `Panel.time`, from the last rows if no row was moved."""
     if panel.time is not None:
         return panel.time
     unit, last = panel.frequency.unit, panel.last

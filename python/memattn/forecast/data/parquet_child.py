@@ -1,8 +1,8 @@
 """The process in which Polars reads a Parquet file for the first time.
 
-A few damaged bytes make some versions of Polars ask for two exabytes and end the process, which no
-`except` can catch. So, where PyArrow is not installed, a file is read here once, and again by the
-process that needs it only after that went well.
+A few damaged bytes make some versions of Polars request two exabytes and abort the process, which
+no `except` can catch. So, if PyArrow is not installed, this process reads a file first. Only if
+that succeeds does the process that needs the file read it.
 
 Arguments: the path, the number of cells that the file may have, and the search path of modules.
 Prints a JSON object: `rows` and `columns`, or `error`.
@@ -28,7 +28,7 @@ def main() -> None:
         if rows * len(flat) <= allowed:
             lazy.select(flat).collect()
         answer = {"rows": rows, "columns": flat}
-    except BaseException as error:  # Polars' PanicException is no Exception
+    except BaseException as error:  # Polars' PanicException is not an Exception
         answer = {"error": str(error) or type(error).__name__}
     sys.stdout.write(json.dumps(answer))
 

@@ -1,9 +1,9 @@
-"""Reads Parquet files by PyArrow, else by Polars; whatever is wrong becomes a DataError.
+"""Reads Parquet files with PyArrow, else with Polars; every error becomes a DataError.
 
 A Parquet file can hold one value a billion times in a few bytes. Its metadata say how many rows and
 columns it has, and a file that would grow too much is refused before its values are read.
 
-PyArrow comes first: it raises on the damaged files on which Polars ends the process.
+PyArrow comes first: it raises an error for damaged files on which Polars aborts the process.
 """
 
 from __future__ import annotations
@@ -27,24 +27,24 @@ from memattn.forecast.data.folders import folder_error, is_several, parquet_file
 if TYPE_CHECKING:
     from memattn.forecast.data.frame_columns import FrameColumns
 
-# Cells that a file may have however small it is, which take up to a gigabyte while they are put in
-# order, and cells for each of its bytes: a long table of M5 has some 4.
+# Cells that a file of any size may have, which take up to a gigabyte while they are sorted, and
+# cells for each byte of the file; a long table of M5 has about 4.
 CELLS_ANYWAY = 16 << 20
 CELLS_A_BYTE = 32
 _CHILD = Path(__file__).with_name("parquet_child.py")
 
 
 def read_parquet(path: Path) -> FrameColumns:
-    """The columns of a Parquet file, or a folder of them; those of lists and structs are not read.
+    """Reads the columns of a Parquet file or of a folder of them, except lists and structs.
 
-    In their place are empty columns of lists, so that messages can name them.
+    Columns of lists and structs become empty columns, so that messages can name them.
 
     Raises
     ------
     DataError
-        The file cannot be read, or has far more values than bytes.
+        If the file cannot be read, or has far more values than bytes.
     ModuleNotFoundError
-        narwhals, or both of PyArrow and Polars, are not installed.
+        If narwhals is not installed, or neither PyArrow nor Polars is.
     """
     need("Parquet", "parquet", "narwhals")
     from memattn.forecast.data.frame_columns import frame_columns
@@ -62,9 +62,9 @@ def read_parquet(path: Path) -> FrameColumns:
 
 @contextmanager
 def parquet_errors(path: Path) -> Iterator[None]:
-    """In the block, whatever Polars, pandas and PyArrow raise about a file is a DataError.
+    """Turns every error of Polars, pandas and PyArrow about a file into a DataError.
 
-    They raise errors of many kinds: KeyError, ArrowNotImplementedError, and Polars a PanicException
+    The errors are of many kinds: KeyError, ArrowNotImplementedError, and a PanicException of Polars
     that is not even an Exception.
     """
     try:
@@ -92,7 +92,7 @@ def _unreadable(path: Path, error: BaseException) -> DataError:
 
 
 def size_of(path: Path) -> int:
-    """The bytes of a file; DataError for what is no file, or cannot be looked at."""
+    """Returns the size of a file in bytes. Raises DataError if it is not a readable file."""
     try:
         found = path.stat()
     except FileNotFoundError:
@@ -120,7 +120,7 @@ def _check_growth(path: Path, size: int, rows: int, columns: int) -> None:
 
 
 def _by_polars(path: Path, size: int) -> Any:
-    """A table of Polars, after another process has read the file and lived."""
+    """Reads the file with Polars, after another process has read it without a crash."""
     import polars as pl
 
     flat = frozenset(_ask_child(path, size))
@@ -131,15 +131,15 @@ def _by_polars(path: Path, size: int) -> Any:
 
 
 def _ask_child(path: Path, size: int) -> list[str]:
-    """The names of the columns that hold single values; DataError when the file is damaged."""
-    # Isolated (-I), so that neither the environment nor the folder that the user stands in adds
-    # code, and with the search path of this process.
+    """Returns the columns that hold single values. Raises ValueError if the file is damaged."""
+    # Isolated (-I), so that neither the environment nor the current folder adds code, but with the
+    # search path of this process.
     words = [sys.executable, "-I", str(_CHILD), str(path), str(_allowed_cells(size)), *sys.path]
     done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, check=False)
     try:
         answer = json.loads(done.stdout)
     except ValueError:
-        answer = {"error": f"it breaks Polars, which ended with {done.returncode}"}
+        answer = {"error": f"Polars crashed on it with exit code {done.returncode}"}
     if "error" in answer:
         raise ValueError(answer["error"])
     flat: list[str] = answer["columns"]
@@ -148,7 +148,7 @@ def _ask_child(path: Path, size: int) -> list[str]:
 
 
 def _by_arrow(path: Path, size: int) -> Any:
-    """A table of PyArrow, within the bounds."""
+    """Reads the file with PyArrow, unless it has too many cells."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -158,10 +158,10 @@ def _by_arrow(path: Path, size: int) -> Any:
         schema = file.schema_arrow
     flat = [field.name for field in schema if not pa.types.is_nested(field.type)]
     texts = [field.name for field in schema if _is_text(field.type)]
-    # As dictionaries: a text that stands in many rows is then in memory once.
+    # As dictionaries, so that a text of many rows is in memory once.
     with pq.ParquetFile(path, read_dictionary=texts) as file:
         table = file.read(flat)
-    table.validate(full=True)  # such as text that is no UTF-8
+    table.validate(full=True)  # raises for text that is not UTF-8, for example
     empty = pa.nulls(rows, pa.list_(pa.null()))
     for place, field in enumerate(schema):
         if pa.types.is_nested(field.type):
@@ -170,7 +170,7 @@ def _by_arrow(path: Path, size: int) -> Any:
 
 
 def _folder(path: Path) -> Any:
-    """The rows of all files of a folder; names such as shop=1 of folders below are columns."""
+    """Reads all files of a folder; names of subfolders such as shop=1 become columns."""
     need("folder of Parquet files", "parquet", "pyarrow")
     import pyarrow as pa
 
@@ -192,7 +192,7 @@ def _folder(path: Path) -> Any:
 
 
 def check_types(schemas: list[Any], files: list[Path]) -> None:
-    """DataError for a column whose types in two files have no type for both."""
+    """Raises DataError for a column whose types in two files have no common type."""
     import pyarrow as pa
 
     known = schemas[0]
@@ -207,7 +207,7 @@ def check_types(schemas: list[Any], files: list[Path]) -> None:
 
 
 def _plain_type(kind: Any) -> Any:
-    """A type, that of the values for a dictionary."""
+    """Returns a type; for a dictionary, the type of its values."""
     import pyarrow as pa
 
     return kind.value_type if pa.types.is_dictionary(kind) else kind

@@ -1,7 +1,7 @@
-"""The season of numbered rows, which have no calendar to tell it: the values are asked.
+"""Finds the season of numbered rows, which have no calendar, from their values.
 
-Only the first two thirds of each series are looked at, so that a backtest on the last third has
-not seen through its season what it is to forecast.
+Uses only the first two thirds of each series, so that the season tells a backtest on the last third
+nothing about the values that it forecasts.
 """
 
 from __future__ import annotations
@@ -14,24 +14,24 @@ from memattn.forecast.data.columns import Array
 from memattn.forecast.data.time_zones import Ticks
 
 CANDIDATES = (4, 5, 6, 7, 12, 24, 48, 52)
-SEASONS = 3  # that a series must have to have a say
-MOST_SERIES = 200  # asked; more would not say otherwise
-ROUNDING = 1e-12  # of the values: changes along a straight line differ by as little
-STRONG_ENOUGH = 0.9  # of the strongest: its multiples repeat as well as a season
+SEASONS = 3  # seasons that a series needs to be considered
+MOST_SERIES = 200  # considered; more would not change the result
+ROUNDING = 1e-12  # relative to the values: rounding makes equal changes differ
+STRONG_ENOUGH = 0.9  # share of the strongest, which may be a multiple
 
 
 def season_of_values(values: Array, offsets: Ticks) -> int:
-    """Return the candidate season that fits best, 1 if none does.
+    """Returns the candidate season that fits best, 1 if none does.
 
-    The changes from row to row are asked, which a trend does not hide, and the values, for of slow
-    waves under noise the changes are noise.
+    Looks at the changes from row to row, in which a trend hides no season, and at the values, since
+    the changes of slow waves with noise are mostly noise.
 
     Parameters
     ----------
     values : array (n,)
-        Of all series, finite.
+        The values of all series, finite.
     offsets : array (N + 1,)
-        Where each begins, and n.
+        Where each series begins, and n.
     """
     heads = np.diff(offsets) * 2 // 3
     strengths = {}
@@ -48,9 +48,9 @@ def season_of_values(values: Array, offsets: Ticks) -> int:
 
 
 def _strength(series: Sequence[Array], season: int, chance: float) -> float:
-    """The autocorrelation after a season, on average; 0 where that is no more than chance.
+    """Returns the mean autocorrelation at a lag of one season, 0 if it may be chance.
 
-    It must be larger than after half a season, as that of what wanders is not.
+    It must be larger than at half a season, unlike that of a random walk.
     """
     whole, half = (
         float(np.mean([autocorrelation(values, lag) for values in series]))
@@ -60,7 +60,7 @@ def _strength(series: Sequence[Array], season: int, chance: float) -> float:
 
 
 def _best(strengths: Mapping[int, float]) -> int:
-    """The strongest, or what divides it and is about as strong; 1 for none."""
+    """Returns the strongest season, or its smallest divisor about as strong; 1 if there is none."""
     strongest = max(strengths, key=lambda season: strengths[season], default=0)
     if not strongest or not strengths[strongest]:
         return 1
@@ -73,10 +73,14 @@ def _best(strengths: Mapping[int, float]) -> int:
 
 
 def autocorrelation(values: Array, lag: int) -> float:
-    """The correlation with the values `lag` rows later, without a straight line; 0 on one."""
+    """Returns the correlation with the values `lag` rows later, after removing a straight line.
+
+    Returns 0 for values on a straight line.
+    """
     if not 0 < lag < len(values) - 1:
         return 0.0
-    # From the first value, which leaves exactly 0 of constant values, as their mean may not.
+    # Relative to the first value: constant values become exactly 0, as relative to their mean they
+    # may not.
     centred = values - values[0]
     size = float(np.max(np.abs(centred)))
     if size <= ROUNDING * float(np.max(np.abs(values))):

@@ -67,7 +67,7 @@ class Given(NamedTuple):
 
 
 def without_holes(values: Array) -> Array:
-    """Values (n,), the first and the last one given, with straight lines in place of NaN."""
+    """Returns values (n,) with NaN interpolated linearly; the first and the last are not NaN."""
     if not np.isnan(values).any():
         return values
     return fill_holes(np.ascontiguousarray(values, np.float64))
@@ -144,44 +144,44 @@ class Panel:
 
     @property
     def positive(self) -> Flags:
-        """Which series have values above 0 only, and so a logarithm (N,)."""
+        """Which series have only values above 0, and so logarithms (N,)."""
         positive: Flags = np.fmin.reduceat(self.values, self.offsets[:-1]) > 0
         return positive
 
     @property
     def constant(self) -> Flags:
-        """Which series have one value all the time (N,)."""
+        """Which series are constant (N,)."""
         low = np.fmin.reduceat(self.values, self.offsets[:-1])
         constant: Flags = low == np.fmax.reduceat(self.values, self.offsets[:-1])
         return constant
 
     @cached_property
     def latest(self) -> Ticks:
-        """For each row the place in `values` of the last value up to it (n,)."""
+        """For each row the index in `values` of the last known value up to it (n,)."""
         places = np.arange(len(self.values))
         return np.maximum.accumulate(np.where(np.isnan(self.values), 0, places))
 
     @cached_property
     def filled(self) -> Array:
-        """`values` with holes filled on the straight line between their neighbours (n,)."""
+        """`values` with holes interpolated linearly between their neighbours (n,)."""
         # Each series begins and ends with a value, so no line leads into another series.
         return without_holes(self.values)
 
     def shorter_than(self, rows: int) -> Flags:
-        """Which series have less than `rows` values (N,): too short for a model that needs them."""
+        """Returns which series have fewer than `rows` values (N,), too few for some model."""
         return self.lengths < rows
 
     def series(self, k: int) -> Array:
-        """The values of series k."""
+        """Returns the values of series k."""
         return self.values[self.offsets[k] : self.offsets[k + 1]]
 
     def times(self, series: Ticks, ahead: Ticks) -> Ticks:
-        """Times on the grids of series, as `last` counts them.
+        """Returns times on the grids of series, in the unit of `last`.
 
         Parameters
         ----------
         series : array (m,)
-            Places of series.
+            Indices of series.
         ahead : array (m,)
             Rows after the last one of the series: 1 is the first one to be forecast, 0 the last
             known one, -1 the one before.
@@ -189,7 +189,7 @@ class Panel:
         Raises
         ------
         DataError
-            A time after the year 9999 or before the year 1.
+            If a time is after the year 9999 or before the year 1.
         """
         unit, zone = self.frequency.unit, self.zone
         last = self._clock(series)
@@ -209,7 +209,7 @@ class Panel:
         return ticks
 
     def _clock(self, series: Ticks) -> Ticks:
-        """The last row of series on the clock that counts rows."""
+        """Returns the time of the last row of series, on the clock that counts rows."""
         unit, last = self.frequency.unit, self.last[series]
         if self.zone is not None and unit in CALENDAR and len(last):
             last = clock_of(self.zone, last).to_local(last)
@@ -219,31 +219,31 @@ class Panel:
         return last
 
     def positions(self) -> Ticks:
-        """The positions of the last row of each series (N,), in units of the frequency."""
+        """Returns the positions of the last row of each series (N,), in units of the frequency."""
         return positions_of(self.frequency.unit, self._clock(np.arange(len(self))))
 
     def phases(self, series: Ticks, ends: Ticks) -> Ticks:
-        """Where in the season the row after the first `ends` values of series lies (m,)."""
+        """Returns the phase of the row after the first `ends` values of each series (m,)."""
         return np.asarray((self.rows_after()[series] + ends - self.lengths[series]) % self.season)
 
     def rows_after(self) -> Ticks:
-        """The number of the row after the last one of each series (N,), counted in all panels."""
+        """Returns the number of the row after each series (N,), counted alike in all panels."""
         return np.asarray(self.positions() // self.frequency.step + 1)
 
     def future(self, horizon: int) -> Ticks:
-        """The times of the `horizon` rows after the last one of each series (N, horizon)."""
+        """Returns the times of the `horizon` rows after each series (N, horizon)."""
         series = np.repeat(np.arange(len(self)), horizon)
         ahead = np.tile(np.arange(1, horizon + 1), len(self))
         return self.times(series, ahead).reshape(len(self), horizon)
 
     def past(self) -> Ticks:
-        """The times of all values (n,)."""
+        """Returns the times of all values (n,)."""
         series = np.repeat(np.arange(len(self)), self.lengths)
         ahead = np.arange(len(self.values)) - (self.offsets[1:] - 1)[series]
         return self.times(series, ahead)
 
     def until(self, ends: Ticks) -> Panel:
-        """The panel as it was when only the first ``ends[k]`` rows of series k were known (N,).
+        """Returns the panel as if only the first ``ends[k]`` rows of series k were known (N,).
 
         Each series ends with its last value among them; one without any is left out. Covariates
         are those of its rows and, where they are known ahead, of the rows after them.
@@ -264,7 +264,7 @@ class Panel:
         )
 
     def of_series(self, places: Ticks) -> Panel:
-        """The panel of some series alone, as they are (M,); `places` ascend."""
+        """Returns the panel of only the series `places` (M,), which ascend."""
         lengths, found = self.lengths[places], self.covariates
         if found is not None:
             rows = rows_from(found.starts(self.offsets)[places], lengths + found.ahead)
@@ -287,7 +287,7 @@ class Panel:
 
 
 _FIRST_MONTH, _LAST_MONTH = -12 * 1969, 12 * (9999 - 1970) + 11
-# In units, so that no product or sum overflows: all of ten thousand years.
+# In units: ten thousand years each, so that no product or sum overflows.
 _LONGEST = {
     Unit.MONTH: 120_000,
     Unit.DAY: 3_660_000,

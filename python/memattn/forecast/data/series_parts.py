@@ -1,8 +1,8 @@
-"""A file set in parts of whole series, none larger than memory allows, and the sample of a fit.
+"""Splits a file set into parts of whole series that fit in memory, and reads the sample of a fit.
 
-One pass over the ids says where each series ends. The next pass keeps the rows of a series until
-then: files that hold whole series, or rows in the order of their ids, keep little at a time. Where
-that would be too much, the rows are sorted once, by DuckDB in a temporary folder.
+One pass over the ids finds where each series ends. The next pass keeps the rows of a series until
+its end, which is little at a time if files hold whole series or rows are sorted by id. If it would
+be too much, DuckDB sorts the rows once in a temporary folder.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from memattn.forecast.data.file_set import Batch, FileSet, joined
 from memattn.forecast.data.series_sample import Counted, hashes_of, last_hash, shortest
 from memattn.forecast.data.time_zones import Ticks
 
-MANY_ROWS = 4_000_000  # of series that may be in the sample, before those that are not are left out
+MANY_ROWS = 4_000_000  # kept of series that may be in the sample, before others are dropped
 
-# A number of 64 bits for each different id of a batch, the same in all batches of one pass.
+# A 64-bit number for each distinct id of a batch, the same in all batches of one pass.
 Keys = npt.NDArray[np.int64]
 Hashes = npt.NDArray[np.uint64]
 
@@ -32,13 +32,13 @@ class Census:
     Attributes
     ----------
     keys : array (N,)
-        What `keys_of` gives for their ids, in this process.
+        The keys of their ids, valid in this process only.
     hashes : array (N,)
-        Those that choose the sample.
+        The hashes that choose the sample.
     rows, values : array (N,)
-        How many rows and values each has.
+        Number of rows and of values of each.
     last : array (N,)
-        The batch with its last row.
+        Number of the batch with its last row.
     """
 
     keys: Keys
@@ -51,21 +51,21 @@ class Census:
         return len(self.keys)
 
     def places(self, keys: Keys) -> Ticks:
-        """Where keys (m,) are, -1 for those that are not there."""
+        """Returns the indices of keys (m,), -1 for unknown ones."""
         if not len(self):
             return np.full(len(keys), -1)
         found = np.minimum(np.searchsorted(self.keys, keys), len(self) - 1)
         return np.where(self.keys[found] == keys, found, -1)
 
     def most_kept(self, batch_rows: Ticks) -> int:
-        """The most rows that are kept at once when series are kept until their last row."""
+        """Returns the most rows in memory at once if each series is kept until its last row."""
         done = np.bincount(self.last, self.rows, minlength=len(batch_rows)).astype(np.int64)
         read = np.cumsum(batch_rows)
         return int(np.max(read - np.cumsum(done) + done, initial=0))
 
 
 class _Codes:
-    """The ids of a batch: the place of each row's in `ids`, which are all different."""
+    """The ids of a batch: `codes` are indices into `ids`, which are distinct."""
 
     def __init__(self, files: FileSet, batch: Batch) -> None:
         column = batch.table[files.columns[0]]
@@ -90,26 +90,26 @@ class _Codes:
 
     @property
     def keys(self) -> Keys:
-        """The key of each different id."""
+        """The key of each distinct id."""
         return np.fromiter(map(hash, self.ids), np.int64, len(self.ids))
 
 
 @dataclass(frozen=True, eq=False)
 class Survey:
-    """What one pass over a file set has found.
+    """The result of one pass over a file set.
 
     Attributes
     ----------
     files : FileSet
-        What was read.
+        The files that were read.
     census : Census
-        Its series.
+        Their series.
     batch_rows : array
-        The rows of each batch.
+        The number of rows of each batch.
     sample : Batch, optional
         The rows of the series that a fit trains on, if they were asked for.
     is_all : bool
-        Whether these are all rows.
+        Whether the sample has all rows.
     """
 
     files: FileSet
@@ -120,7 +120,7 @@ class Survey:
 
 
 def _together(blocks: list[Census]) -> Census:
-    """One of several that share no series."""
+    """Merges censuses that share no series."""
     order = np.argsort(np.concatenate([one.keys for one in blocks]))
     names = (one.name for one in fields(Census))
     return Census(
@@ -138,7 +138,7 @@ class _Counter:
         ]
 
     def add(self, found: _Codes, given: npt.NDArray[np.bool_], number: int) -> Hashes:
-        """Counts a batch, of whose rows some have `given` values; the hashes of its ids."""
+        """Counts a batch, whose rows with values are `given`, and returns the hashes of its ids."""
         keys, count = found.keys, len(found.ids)
         order = np.argsort(keys)
         keys = keys[order]
@@ -159,7 +159,8 @@ class _Counter:
             hashes[left] = hashes_of([found.ids[k] for k in order[starts[left]]], self._seed)
             last = np.full(len(left), number)
             self._blocks.append(Census(keys[left], hashes[left], rows[left], values[left], last))
-            # Blocks halve from one to the next: few to look at, and each series moves few times.
+            # Each block is at most half the one before, so there are few and each series moves
+            # rarely.
             while len(self._blocks) > 1 and 2 * len(self._blocks[-1]) > len(self._blocks[-2]):
                 self._blocks[-2:] = [_together(self._blocks[-2:])]
         of_ids = np.empty(count, np.uint64)
@@ -167,7 +168,7 @@ class _Counter:
         return of_ids
 
     def census(self) -> Census:
-        """All that was counted so far."""
+        """Returns the series counted so far."""
         self._blocks = [_together(self._blocks)]
         return self._blocks[0]
 
@@ -178,18 +179,18 @@ def survey(files: FileSet, target: str, seed: int, *, sampled: bool) -> Survey:
     Parameters
     ----------
     files : FileSet
-        Of a long table.
+        The files of a long table.
     target : str
-        The column of values; only those that are given count.
+        The column of values; missing ones are not counted.
     seed : int
-        Of the sample.
+        Seed of the sample.
     sampled : bool
         Whether the rows of the sample are kept.
 
     Raises
     ------
     DataError
-        No rows, or a row without an id.
+        If there are no rows, or a row has no id.
     """
     counter, sizes = _Counter(seed), list[int]()
     kept: list[tuple[Batch, Hashes]] = []  # with the hash of each row
@@ -217,12 +218,12 @@ def survey(files: FileSet, target: str, seed: int, *, sampled: bool) -> Survey:
 
 
 def _threshold(census: Census) -> int | None:
-    """The last hash of the sample, None where it is all series."""
+    """Returns the last hash of the sample, None if it is all series."""
     return last_hash(shortest(Counted(census.hashes, census.values)))
 
 
 def _up_to(threshold: int | None, batch: Batch, hashes: Hashes) -> tuple[Batch, Hashes]:
-    """The rows whose series come up to a hash, without the text of others."""
+    """Returns the rows of series with hashes up to a threshold, and their hashes."""
     if threshold is None:
         return batch, hashes
     wanted = hashes <= np.uint64(threshold)
@@ -230,12 +231,12 @@ def _up_to(threshold: int | None, batch: Batch, hashes: Hashes) -> tuple[Batch, 
 
 
 def parts(counted: Survey, rows: int) -> Iterator[Batch]:
-    """The rows of whole series, about so many at once, each series in one part.
+    """Yields the rows of whole series in parts of about `rows` rows, each series in one part.
 
     Raises
     ------
     DataError
-        A series that is longer.
+        If a file cannot be read, or a row has no id.
     """
     files, census = counted.files, counted.census
     kept: list[Batch] = []
@@ -253,7 +254,7 @@ def parts(counted: Survey, rows: int) -> Iterator[Batch]:
 
 
 def sorted_parts(files: FileSet, rows: int) -> Iterator[Batch]:
-    """As `parts`, of a file set whose rows are in the order of their ids."""
+    """Yields parts as `parts` does, of a file set whose rows are sorted by id."""
     kept: list[Batch] = []
     for batch in files.batches():
         kept.append(batch)
@@ -272,7 +273,7 @@ def sorted_parts(files: FileSet, rows: int) -> Iterator[Batch]:
 
 
 def check_longest(counted: Survey, rows: int) -> None:
-    """DataError for a series that has more rows than memory is for."""
+    """Raises DataError if a series has more rows than fit in memory."""
     longest = int(np.argmax(counted.census.rows))
     if counted.census.rows[longest] > rows:
         raise _too_long("", int(counted.census.rows[longest]), rows)

@@ -1,9 +1,9 @@
-"""The series that a fit of very many trains on: whole ones, chosen by a hash of seed and id alone.
+"""Samples whole series to train on if there are very many, by a hash of seed and id alone.
 
-All series stand in the order of a keyed hash of their ids, and the sample is the shortest beginning
-of that order with enough values and enough series. A series in the sample of a whole table is also
-in that of each part of the table with rows of it. So parts can be counted apart, in any number and
-any order, and merged: `shortest` of what several calls of it gave is that of all rows.
+Series are ordered by a keyed hash of their ids, and the sample is the shortest beginning of that
+order with enough values and enough series. A series in the sample of a whole table is also in the
+sample of each part of the table with rows of it. So parts can be counted separately, in any number
+and any order, and merged: `shortest` of the results of several calls equals `shortest` of all rows.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ Hashes = npt.NDArray[np.uint64]
 
 
 class Budget(NamedTuple):
-    """How many values and how many series a sample has at least."""
+    """The least number of values and of series in a sample."""
 
     values: int
     series: int
 
 
-# `python -m bench.sample_size`: docs/scale.md has what it measured.
+# Measured by `python -m bench.sample_size`; docs/scale.md has the results.
 BUDGET = Budget(values=1_000_000, series=1_000)
 
 
 class Counted(NamedTuple):
-    """The first series in the order of their hashes: these (m,), ascending, and their values."""
+    """The first series by hash: their hashes (m,), ascending, and their numbers of values."""
 
     hashes: Hashes
     values: Ticks
@@ -53,11 +53,11 @@ class Sample:
     Attributes
     ----------
     whole : Panel
-        All series, with the season and the categories that the sample has.
+        All series, with the season and the categories of the sample.
     panel : Panel
-        Those of the sample, as if only their rows had been read; without notes.
+        The series of the sample, as if only their rows had been read; without notes.
     places : array (M,)
-        Where they are among all series, ascending.
+        Indices of the sampled series among all, ascending.
     """
 
     whole: Panel
@@ -66,7 +66,7 @@ class Sample:
 
     @property
     def note(self) -> Note:
-        """What was done, as text."""
+        """The note on the size of the sample."""
         more = "" if len(self.panel) == len(self.whole) else f" of {len(self.whole):,}"
         text = f"{said(self.panel)}{more}, {HOW}"
         return Note("sample", f"trained on {text}", len(self.panel))
@@ -76,13 +76,13 @@ HOW = "chosen by a hash of the seed and their ids"
 
 
 def said(panel: Panel) -> str:
-    """How large a sample is, in words."""
+    """Returns the size of a sample as text."""
     values = int(np.count_nonzero(~np.isnan(panel.values)))
     return f"{values:,} values of {plural(len(panel), 'series', 'series')}"
 
 
 def hashes_of(ids: Sequence[Any] | npt.NDArray[Any], seed: int) -> Hashes:
-    """A number of 64 bits for each id (N,), which depends on its text and the seed alone."""
+    """Returns a 64-bit hash of each id (N,), which depends only on its text and the seed."""
     keyed = blake2b(digest_size=8, key=seed.to_bytes(8, "little"))
     found = bytearray()
     for one in ids:
@@ -93,14 +93,14 @@ def hashes_of(ids: Sequence[Any] | npt.NDArray[Any], seed: int) -> Hashes:
 
 
 def shortest(counted: Counted, budget: Budget | None = None) -> Counted:
-    """The series of the sample, and the next one after them if there is any.
+    """Returns the series of the sample, and the next one after them if there is any.
 
     Parameters
     ----------
     counted : Counted
-        In any order; what stands there several times is added up.
+        Series in any order; the values of one that occurs several times are added up.
     budget : Budget, optional
-        What the sample has at least. Default: `BUDGET`.
+        The least size of the sample. Default: `BUDGET`.
     """
     hashes, place = np.unique(counted.hashes, return_inverse=True)
     values = np.zeros(len(hashes), np.int64)
@@ -110,7 +110,7 @@ def shortest(counted: Counted, budget: Budget | None = None) -> Counted:
 
 
 def last_hash(counted: Counted, budget: Budget | None = None) -> int | None:
-    """The hash of the last series in the sample, of what `shortest` gave; None if all are in it."""
+    """Returns the last hash of the sample in a result of `shortest`; None if all are in it."""
     length = _length(counted.values, budget)
     return int(counted.hashes[length - 1]) if length < len(counted.hashes) else None
 
@@ -124,12 +124,12 @@ def _length(values: Ticks, budget: Budget | None) -> int:
 def sample_of(
     panel: Panel, seed: int, budget: Budget | None = None, *, as_in_fit: bool = False
 ) -> Sample | None:
-    """The sample of a panel; None when it is all series.
+    """Returns the sample of a panel; None if it is all series.
 
-    Season and categories are those that the sample shows, or `as_in_fit` those of the panel.
+    Season and categories are found in the sample, or with `as_in_fit` are those of the panel.
 
-    Series that were left out as bad ones count as if they were there, as they do where rows are
-    counted before anybody has seen whole series.
+    Series that were left out as bad count as well, as they do when rows are counted before whole
+    series are read.
     """
     budget, given = budget or BUDGET, panel.given
     ids, values = (panel.ids, _values_of(panel)) if given is None else given
@@ -151,7 +151,7 @@ def sample_of(
 
 
 def sample_read(panel: Panel, *, as_in_fit: bool = False) -> Sample:
-    """The sample that is all of a panel, which was read from the rows of a sample."""
+    """Returns the sample that is a whole panel, which was read from the rows of a sample."""
     if as_in_fit:
         return Sample(panel, replace(panel, notes=(), given=None), np.arange(len(panel)))
     return _cut(panel, np.arange(len(panel)))
@@ -180,7 +180,7 @@ def _values_of(panel: Panel) -> Ticks:
 
 
 def _with_categories_of(found: Covariates, rows: Ticks) -> Covariates:
-    """The same covariates, with only those categories that stand in some of their rows."""
+    """Returns the covariates with only the categories that occur in `rows`."""
     columns, values = list(found.columns), found.values
     for k, column in enumerate(columns):
         if not column.categories:
@@ -201,7 +201,7 @@ def _with_categories_of(found: Covariates, rows: Ticks) -> Covariates:
 
 
 def _moved(codes: Array, kept: Flags) -> Array:
-    """Codes of categories as places among those that are kept; without any, missing values."""
+    """Converts codes of categories to indices among the kept ones; NaN if none is kept."""
     if not kept.any():
         return np.full(len(codes), np.nan)
     place = np.where(kept, np.cumsum(kept) - 1.0, UNKNOWN)

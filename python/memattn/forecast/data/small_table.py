@@ -50,11 +50,11 @@ class SmallTable:
         return "\n".join([*lines, f"... and {more:,} more rows"] if more > 0 else lines)
 
     def to_dict(self) -> dict[str, list[Any]]:
-        """Return the columns as lists."""
+        """Returns the columns as lists."""
         return {name: column.tolist() for name, column in self._columns.items()}
 
     def to_csv(self, path: str | os.PathLike[str] | None = None) -> str | None:
-        """Write the table as CSV to `path`, or return it as text.
+        """Writes the table as CSV to `path`, or returns it as text.
 
         Numbers are written with as many digits as needed to restore the same bits; a missing number
         is an empty cell.
@@ -70,7 +70,7 @@ class SmallTable:
 
 
 def _texts(column: npt.NDArray[Any]) -> Iterable[Any]:
-    """The cells as CSV has them; `str` of each number gives its bits back."""
+    """Returns cells for CSV; `str` of each number restores the same bits."""
     cells: list[Any] = column.tolist()
     if column.dtype == object:
         quoted = {cell: _quoted(str(cell)) for cell in set(cells)}
@@ -82,14 +82,14 @@ def _texts(column: npt.NDArray[Any]) -> Iterable[Any]:
 
 
 def _quoted(cell: str) -> str:
-    """A text with quotes around it if CSV needs them."""
+    """Returns a text, with quotes around it if CSV needs them."""
     if any(mark in cell for mark in ',"\r\n'):
         return '"' + cell.replace('"', '""') + '"'
     return cell or '""'  # a lone empty cell would be a blank line
 
 
 def _short(cell: Any) -> str:
-    """Return a cell as short text."""
+    """Returns a cell as short text."""
     if isinstance(cell, float):
         return "" if math.isnan(cell) else f"{cell:.6g}"
     return str(cell)

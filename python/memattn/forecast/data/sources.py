@@ -1,4 +1,4 @@
-"""Tables as columns, whether they come as a data frame or as a file."""
+"""Reads tables as columns, from a data frame or a file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Table: TypeAlias = "IntoFrame | str | os.PathLike[str]"
 
 
 def columns_of_frame(where: str, frame: Any, wanted: Sequence[str]) -> Columns:
-    """The columns of a data frame.
+    """Returns the columns of a data frame.
 
     Parameters
     ----------
@@ -34,9 +34,9 @@ def columns_of_frame(where: str, frame: Any, wanted: Sequence[str]) -> Columns:
     Raises
     ------
     TypeError
-        It is no data frame.
+        If `frame` is not a data frame.
     DataError
-        Two columns have the same name.
+        If two columns have the same name.
     ModuleNotFoundError
         If narwhals is not installed.
     """
@@ -55,14 +55,14 @@ def columns_of_frame(where: str, frame: Any, wanted: Sequence[str]) -> Columns:
 
 @contextmanager
 def opened(argument: str, table: Table, wanted: Sequence[str]) -> Iterator[Columns]:
-    """The columns of a table that is an argument beside the data, such as ``X_df``.
+    """Yields the columns of a table that is another argument than the data, such as ``X_df``.
 
     In the block, a DataError about the table names its file, or else the argument.
 
     Parameters
     ----------
     argument : str
-        Its Python name.
+        The Python name of the argument.
     table : DataFrame or path
         A data frame as in `panel_from_frame`, or a CSV or Parquet file.
     wanted : sequence of str
@@ -71,9 +71,9 @@ def opened(argument: str, table: Table, wanted: Sequence[str]) -> Iterator[Colum
     Raises
     ------
     DataError
-        It cannot be used.
+        If the table cannot be used.
     TypeError
-        It is neither a data frame nor a path.
+        If the table is neither a data frame nor a path.
     """
     path = Path(table) if isinstance(table, str | os.PathLike) else None
     try:

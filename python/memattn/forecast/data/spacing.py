@@ -1,4 +1,4 @@
-"""The frequency that the rows of a panel show, or a check of the one that the caller gives."""
+"""Infers the frequency from the rows of a panel, or checks the one that the caller gives."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Spacing:
     Attributes
     ----------
     frequency : Frequency
-        Of all series.
+        The frequency of all series.
     steps : array (n,)
         Steps since the first row of the series.
     day, time : array (N,)
@@ -58,17 +58,17 @@ class _Facts:
             (self.clock, self.clock) if rows.times.is_number else days_of_month(self.clock)
         )
         at_end = np.logical_and.reduceat(self.dom == self.month_length, starts)
-        # For each series the day of the month, were its rows months: of all rows the latest.
+        # The day of the month of each series if its rows are months: the latest of all rows.
         self.day = np.where(at_end, MONTH_END, np.maximum.reduceat(self.dom, starts))
 
     def of_rows(self, values: Ticks) -> Ticks:
-        """A value of each series, for each of its rows."""
+        """Repeats a value of each series for each of its rows."""
         return np.repeat(values, np.diff(self.offsets))
 
     def usual(self, period: int) -> Ticks:
-        """For each series the commonest time since the clock showed a whole period (N,)."""
+        """Returns the commonest time of each series within a period of the clock (N,)."""
         times = self.clock % period
-        if self.rows.times.zone is None:  # then none is moved
+        if self.rows.times.zone is None:  # then no row is moved
             return times[self.offsets[:-1]]
         kinds, counts = np.unique(self.rows.codes * period + times, return_counts=True)
         order = np.lexsort((kinds, -counts, kinds // period))
@@ -77,10 +77,10 @@ class _Facts:
         return usual
 
     def place(self, frequency: Frequency, day: Ticks) -> tuple[Ticks, Flags, Ticks | None]:
-        """The positions of rows, which rows do not fit, and `Panel.time`.
+        """Returns the positions of rows, which rows do not fit, and `Panel.time`.
 
-        On a calendar a time of day is the usual one of its series, or it is moved: the clock never
-        showed the usual one on that day.
+        On a calendar, a row has the usual time of day of its series, or it was moved because the
+        clock never showed the usual time on that day.
         """
         unit = frequency.unit
         if unit not in CALENDAR:
@@ -105,26 +105,26 @@ class _Facts:
 def find_spacing(
     rows: LongRows, asked: Asked | None, seen: Flags | None = None, *, checked: bool = True
 ) -> Spacing:
-    """The spacing of rows in order, inferred or as asked.
+    """Returns the spacing of rows in order, inferred or as asked.
 
-    The unit is the coarsest one that fits all rows; the step is the commonest one, of equally
-    common ones the smallest.
+    The unit is the coarsest one that fits all rows; the step is the commonest one, the smallest of
+    equally common ones.
 
     Parameters
     ----------
     rows : LongRows
-        All of them, which have to fit.
+        All rows, which have to fit.
     asked : Asked, optional
         None: the frequency is inferred.
     seen : array (n,), optional
-        From which rows alone, if a series has two of them.
+        The rows to infer the frequency from, if a series has two of them. Default: all.
     checked : bool
-        False: rows that do not fit get some place.
+        False: rows that do not fit get some position.
 
     Raises
     ------
     DataError
-        No two rows in any series, rows between the steps, or series of different frequencies.
+        If no series has two rows, rows lie between the steps, or series have different frequencies.
     """
     facts = _Facts(rows)
     day = facts.day
@@ -177,7 +177,7 @@ def _infer(facts: _Facts) -> Frequency:
 def _on_the_clock(
     facts: _Facts, frequency: Frequency, day: Ticks
 ) -> tuple[Frequency, tuple[Ticks, Flags, Ticks | None]]:
-    """The frequency and what `place` finds; of the local clock where only there steps are whole."""
+    """Returns the frequency and its `place`, on the local clock if only there steps are whole."""
     step, placed = frequency.step, facts.place(frequency, day)
     if (
         frequency.unit is Unit.MICROSECOND
@@ -217,11 +217,11 @@ def _breaks_anchor(asked: Asked, clock: Ticks) -> Flags:
 
 def _commonest(steps: Ticks) -> int:
     sizes, counts = np.unique(steps, return_counts=True)
-    return int(sizes[np.argmax(counts)])  # argmax and ascending sizes: of equal ones the smallest
+    return int(sizes[np.argmax(counts)])  # the smallest of the commonest, since sizes ascend
 
 
 def _skips_weekends(facts: _Facts, steps: Ticks) -> bool:
-    """Whether days follow each other, none on a weekend, and go on from Friday to Monday."""
+    """Returns whether days are consecutive and never on a weekend, with Monday after Friday."""
     if _commonest(steps) != 1 or np.any(weekdays(facts.clock) >= 5):
         return False
     business = np.diff(positions_of(Unit.BUSINESS_DAY, facts.clock))[facts.inner]
@@ -231,7 +231,7 @@ def _skips_weekends(facts: _Facts, steps: Ticks) -> bool:
 def _check_steps(
     facts: _Facts, frequency: Frequency, positions: Ticks, asked: Asked | None
 ) -> None:
-    """Raises DataError for rows between the steps, or two on one."""
+    """Raises DataError for rows between the steps, or two rows on one step."""
     rows = facts.rows
     difference = np.diff(positions)
     uneven = facts.inner & ((difference % frequency.step != 0) | (difference < 1))
@@ -248,13 +248,18 @@ def _check_steps(
     elif not asked.text:
         problem += " as in fit()"
     if rows.times.zone is not None and frequency.unit not in CALENDAR:
-        problem += ". If these are days of a place with summer time, give the times its zone"
+        problem += (
+            ". If these are days in a place with daylight saving time, give the times its zone"
+        )
     argument = "freq" if asked is None or asked.text else None
     raise rows.error("uneven-time", problem, row, of_time=True, argument=argument)
 
 
 def _check_one_frequency(facts: _Facts, frequency: Frequency) -> None:
-    """A series in which less than half of three steps or more are the panel's has another one."""
+    """Raises DataError if less than half the steps of a series are the panel's.
+
+    Series of fewer than three steps are not checked.
+    """
     rows = facts.rows
     difference = np.diff(facts.place(frequency, facts.day)[0])
     lengths = np.diff(facts.offsets)

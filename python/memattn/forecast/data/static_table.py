@@ -1,4 +1,4 @@
-"""Covariates of series in a table of their own, with a row for each series."""
+"""Reads covariates of series from a separate table, with a row for each series."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ class StaticTable:
     columns: dict[str, tuple[Covariate, Array]]
 
     def of_series(self, rows: LongRows) -> dict[str, tuple[Covariate, Array]]:
-        """By name, each covariate and its value of each series (N,); what was done is noted.
+        """Returns by name each covariate and its value for each series (N,), with notes in `rows`.
 
         Raises
         ------
         DataError
-            A series that the table has not.
+            If the table lacks a series.
         """
         ids = [str(one) for one in rows.ids.tolist()]
         if self.rows is None:
@@ -68,23 +68,23 @@ class StaticTable:
 def read_static(
     table: Table, lists: CovariateLists, id_col: str | None, fitted: Mapping[str, Covariate]
 ) -> StaticTable:
-    """The static covariates that a table holds; those that it has not may be in the data.
+    """Reads the static covariates that a table holds; others may be in the data.
 
     Parameters
     ----------
     table : DataFrame or path
-        A row for each series.
+        A table with a row for each series.
     lists : CovariateLists
         The names of covariates.
     id_col : str or None
         The column of ids.
     fitted : mapping
-        As `like` of `read_covariates`.
+        As `like` in `read_covariates`.
 
     Raises
     ------
     DataError
-        No name of a static covariate, an id twice, or a cell that cannot be used.
+        If no static covariate is named, an id occurs twice, or a cell cannot be used.
     """
     if not lists.stat:
         problem = "a static table needs {stat_exog_list}, which names its columns"

@@ -1,4 +1,4 @@
-"""Tables of forecasts as files: by their name CSV, gzip or Parquet, whatever the series came as."""
+"""Writes tables of forecasts as files: CSV, gzip or Parquet, by the name of the file."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from memattn.forecast.data.folders import is_parquet
 
 
 def kind_of_file(path: Path) -> str:
-    """The kind of table, as `to_table` knows it, of which `table_bytes` makes this file.
+    """Returns the kind of table, as in `to_table`, that `table_bytes` writes to this file.
 
     Raises
     ------
     DataError
-        The name's ending is that of no such table, or nothing is installed that writes it.
+        If the suffix names no such table, or no package that writes it is installed.
     """
     if not is_parquet(path):
         name = path.name.lower()
@@ -37,7 +37,7 @@ def kind_of_file(path: Path) -> str:
 
 
 def table_bytes(table: Any, path: Path) -> bytes:
-    """A table of the kind of a file as the content of that file."""
+    """Returns the content of a file for a table of its kind."""
     kind = kind_of_file(path)
     if kind == "small":
         text = str(table.to_csv()).encode()

@@ -1,8 +1,9 @@
-"""What all cells of a column of text say together, gathered from some of its rows at a time.
+"""Gathers facts about all cells of a text column, some rows at a time.
 
-How one cell is read may depend on all others: dates with several offsets are brought to one clock,
-1,234 is a number beside 1,234,567, and whole numbers may all be dates. A table that is read at once
-has the facts of its own cells; the parts of a larger one share those of all its rows.
+How one cell is read may depend on all others: dates with several offsets are converted to one
+clock, 1,234 is a number beside 1,234,567, and whole numbers may all be dates. A table that is read
+at once uses the facts of its own cells; the parts of a larger table share the facts of all its
+rows.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ class ClockFacts:
     utc: set[int] = field(default_factory=set)
 
     def add(self, moments: Iterable[Moment]) -> None:
-        """Counts more moments in."""
+        """Adds moments."""
         for moment in moments:
             self.offsets.add(moment.offset)
             self.styles.add(moment.style)
@@ -46,7 +47,7 @@ class ClockFacts:
 
     @property
     def style(self) -> Style:
-        """The style that says most of a time, whatever the order of the rows."""
+        """The most detailed style, whatever the order of the rows."""
         return max(self.styles, key=_fullness)
 
     @property
@@ -67,10 +68,10 @@ class WholeFacts:
     high: int = 0
     step: int = 0  # the greatest common divisor of all distances from the first number
     first: int | None = None
-    misfit: set[str] = field(default_factory=set)  # kinds of dates that some number is not
+    misfit: set[str] = field(default_factory=set)  # kinds of dates that some number does not fit
 
     def add(self, numbers: Ticks) -> None:
-        """Counts more numbers in, which are not none."""
+        """Adds one or more numbers."""
         if self.first is None:
             self.first = self.low = self.high = int(numbers[0])
         self.low, self.high = min(self.low, int(numbers.min())), max(self.high, int(numbers.max()))
@@ -81,7 +82,7 @@ class WholeFacts:
 
     @property
     def kind(self) -> str | None:
-        """As `number_kind` of all numbers."""
+        """The `number_kind` of all numbers."""
         return kind_of_range(self.low, self.high, lambda: self.step, self.misfit.__contains__)
 
 
@@ -91,10 +92,10 @@ class NumberFacts:
 
     points: bool = True  # all are numbers with a point, perhaps with groups of digits
     commas: bool = True  # all may be numbers with a decimal comma
-    groups: bool = False  # one has groups of digits that have no second meaning
+    groups: bool = False  # one has unambiguous groups of digits
 
     def add(self, cells: Sequence[str]) -> None:
-        """Counts more cells in, without spaces around them."""
+        """Adds cells, stripped of spaces."""
         for cell in cells:
             if cell.lower() in MISSING:
                 continue
@@ -105,14 +106,14 @@ class NumberFacts:
                 self.groups = True
 
     def form(self, comma: bool) -> str:
-        """How to read them; `comma` is whether the file has decimal commas."""
+        """Returns how the numbers are written; `comma` is whether the file has decimal commas."""
         if comma and self.commas:
             return COMMA
         return GROUPS if self.points and self.groups else PLAIN
 
 
 def plain_number(cell: str, form: str) -> str:
-    """A cell that is no missing value, as Python writes numbers."""
+    """Returns a cell that is not missing as Python writes numbers."""
     if form == COMMA:
         return cell.replace(".", "").replace(",", ".")
     return cell.replace(",", "") if form == GROUPS else cell

@@ -28,21 +28,21 @@ from memattn.forecast.data.folders import csv_files
 from memattn.forecast.data.text_profile import CovariateProfile, NumberProfile, TimeProfile
 from memattn.forecast.data.time_zones import Ticks
 
-FILE_BITS = 40  # a row has the number of its file above those of its own number
+FILE_BITS = 40  # the bits of a row's number below the number of its file
 
 
 @dataclass(frozen=True)
 class Reading:
-    """How the columns of a table of text are read, as all its rows say.
+    """How to read the columns of a table of text, found from all its rows.
 
     Attributes
     ----------
     comma : bool
         Whether the files have decimal commas.
     times : TimeProfile
-        Of the column of times.
+        The facts about the column of times.
     forms : mapping
-        By name how the numbers of a column are written.
+        How the numbers of each column are written, by name.
     covariates : mapping
         The covariates of `fit`, by name.
     """
@@ -55,14 +55,14 @@ class Reading:
 
 @dataclass(frozen=True)
 class TextFileSet(FileSet):
-    """CSV files that are one table.
+    """CSV files that form one table.
 
     Attributes
     ----------
     day_first : bool, optional
         As in `parse_moment`.
     is_long : bool
-        Whether `columns` are ids, times, values and covariates; else they are all that there are.
+        Whether `columns` are ids, times, values and covariates; otherwise they are all columns.
     """
 
     day_first: bool | None = None
@@ -71,17 +71,17 @@ class TextFileSet(FileSet):
 
     @property
     def encoded(self) -> tuple[str, ...]:
-        """The columns whose cells are in memory once for many rows: all but the values."""
+        """The columns that are dictionary-encoded: all but the values."""
         return self.columns[:2] + self.columns[3:] if self.is_long else ()
 
     @cached_property
     def schema(self) -> Any:
-        """Columns of text."""
+        """The columns, which are all text."""
         return pa.schema([(name, pa.string()) for name in self.columns])
 
     @property
     def reading(self) -> Reading | None:
-        """How the columns are read, once all rows have been seen."""
+        """How to read the columns, once all rows have been seen; None before."""
         return self.__dict__.get("_reading")
 
     @property
@@ -144,7 +144,7 @@ class TextFileSet(FileSet):
         return Batch(pa.Table.from_arrays(arrays, names=columns), start + np.arange(len(arrays[0])))
 
     def given(self, batch: Batch, target: str) -> npt.NDArray[np.bool_]:
-        """Which rows of a batch have a value."""
+        """Returns which rows of a batch have a value."""
         values = numbers_of_text(batch.table[target])
         if values is not None:
             return ~np.isnan(values)
@@ -153,11 +153,11 @@ class TextFileSet(FileSet):
         return found
 
     def place(self, row: int) -> tuple[Path, int]:
-        """The file of a row of the set, and its number there from 0."""
+        """Returns the file of a row of the set, and its number in that file, from 0."""
         return self.files[row >> FILE_BITS], row & ((1 << FILE_BITS) - 1)
 
     def line(self, row: int) -> tuple[Path, int]:
-        """The file of a row of the set, and its line there from 1."""
+        """Returns the file of a row of the set, and its line in that file, from 1."""
         file, number = self.place(row)
         known = self._lines_of_rows
         if file not in known:
@@ -166,16 +166,16 @@ class TextFileSet(FileSet):
 
     @cached_property
     def _lines_of_rows(self) -> dict[Path, LinesOfRows]:
-        """Of the files that messages have named."""
+        """The lines of the files that messages have named."""
         return {}
 
     def columns_of(self, batch: Batch) -> Columns:
-        """A batch as a table to read; messages name the file and the line there."""
+        """Returns a batch as columns whose messages name the file and the line in it."""
         return TextSetColumns(self, batch)
 
 
 class _Watch:
-    """Looks at the rows of a file set as they are read for the first time."""
+    """Collects facts from the rows of a file set when they are read for the first time."""
 
     def __init__(self, files: TextFileSet) -> None:
         self._files = files
@@ -183,7 +183,7 @@ class _Watch:
         self._covariates = {name: CovariateProfile() for name in files.columns[3:]}
 
     def add(self, batch: Batch, may_be_comma: bool) -> None:
-        """Looks at some rows."""
+        """Adds the rows of a batch."""
         _, times, target = self._files.columns[:3]
         columns = TextSetColumns(self._files, batch)
         self._times.add(*columns.cells(times), partial(columns.cell_error, times))
@@ -193,14 +193,14 @@ class _Watch:
             one.add(*columns.cells(name))
 
     def reading(self, comma: bool) -> Reading:
-        """What all rows say."""
+        """Returns how to read the columns, from the facts about all rows."""
         forms = {name: one.form(comma) for name, one in self._covariates.items()}
         forms[self._files.columns[2]] = self._values.form(comma)
         return Reading(comma, self._times, forms, self._covariates)
 
 
 class TextSetColumns(ArrowColumns):
-    """The columns of some rows of CSV files, read as all rows of the files say."""
+    """The columns of some rows of CSV files, read according to all rows of the files."""
 
     def __init__(self, files: TextFileSet, batch: Batch) -> None:
         super().__init__(batch.table, list(batch.table.column_names), files.source)
@@ -210,61 +210,61 @@ class TextSetColumns(ArrowColumns):
 
     @property
     def header(self) -> Sequence[str]:
-        """None: those of each file have been looked at."""
+        """Empty, since the header of each file was checked already."""
         return ()
 
     def cells(self, name: str) -> tuple[Ticks, list[str]]:
-        """The different cells of a column, and for each row its place among them."""
+        """Returns for each row the index of its cell, and the distinct cells of a column."""
         codes, cells = super().cells(name)
-        there = np.bincount(codes, minlength=len(cells)) > 0  # a dictionary may have others
+        there = np.bincount(codes, minlength=len(cells)) > 0  # a dictionary may have other cells
         if there.all():
             return codes, cells
         return (np.cumsum(there) - 1)[codes], [cells[k] for k in np.flatnonzero(there)]
 
     def times(self, name: str, day_first: bool | None = None) -> Times:
-        """The column as times."""
+        """Returns the column as times."""
         known = None if self._reading is None else self._reading.times.known
         error = partial(self.cell_error, name)
         return parse_times(*self.cells(name), error, day_first=day_first, known=known)
 
     def number_kind(self, name: str, numbers: Ticks) -> str | None:
-        """Which kind of dates the whole numbers of all rows may be."""
+        """Returns the kind of dates that the whole numbers of all rows may be, or None."""
         if self._reading is None:
             return super().number_kind(name, numbers)
         return self._reading.times.whole.kind
 
     def number_form(self, name: str) -> str | None:
-        """How the numbers of a column are written."""
+        """Returns how the numbers of a column are written."""
         return None if self._reading is None else self._reading.forms.get(name)
 
     def kind_of_text(self, name: str) -> str | None:
-        """What all cells of a covariate hold."""
+        """Returns the kind of all cells of a covariate."""
         known = None if self._reading is None else self._reading.covariates.get(name)
         return None if known is None else known.kind
 
     def is_numeric(self, name: str) -> bool:
-        """Whether at least half of the cells that say something are numbers."""
+        """Returns whether at least half of the non-missing cells are numbers."""
         known = None if self._reading is None else self._reading.covariates.get(name)
         return super().is_numeric(name) if known is None else known.is_numeric
 
     def error(self, kind: str, problem: str, row: int, column: str) -> DataError:
-        """The DataError with file and line."""
+        """Returns the DataError for a cell, with file and line."""
         file, line = self._files.line(int(self._row_numbers[row]))
         return DataError(kind, problem, file=file, line=line, column=column)
 
     def place(self, row: int) -> str:
-        """The line and its file."""
+        """Returns the position of a row, such as "line 8 of a.csv"."""
         file, line = self._files.line(int(self._row_numbers[row]))
         return f"line {line:,} of {printable(file.name)}"
 
 
 def read_csv_files(source: Path) -> Columns:
-    """All rows of a folder or a pattern of CSV files.
+    """Reads all rows of a folder or a pattern of CSV files.
 
     Raises
     ------
     DataError
-        A file cannot be read, or has other columns than the first.
+        If a file cannot be read, or has other columns than the first.
     """
     files = csv_files(source)
     names = CsvBlocks(files[0]).names
@@ -279,7 +279,7 @@ def read_csv_files(source: Path) -> Columns:
 
 
 def _encoded(column: Any, is_id: bool) -> Any:
-    """A column of text as a dictionary of its cells, without spaces around them."""
+    """Returns a text column dictionary-encoded, with its cells stripped of spaces."""
     if isinstance(column, pa.ChunkedArray):
         column = column.combine_chunks()
     if isinstance(column, pa.ChunkedArray):

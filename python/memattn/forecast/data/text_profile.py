@@ -1,4 +1,4 @@
-"""How the columns of a long table of text are to be read, found while its rows go by."""
+"""Finds how to read the columns of a long table of text while its rows go by."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from memattn.forecast.data.text_facts import PLAIN, ClockFacts, NumberFacts, Who
 from memattn.forecast.data.time_zones import Ticks
 from memattn.forecast.data.times import WHOLE_NUMBER, orders_of, parse_moment
 
-MOST_CELLS = 1 << 20  # remembered, of those that have been looked at
+MOST_CELLS = 1 << 20  # distinct cells that are remembered
 Failure = Callable[[int, tuple[str, str]], DataError]
 
 
@@ -32,11 +32,11 @@ class TimeProfile:
 
     @property
     def known(self) -> ClockFacts | bool:
-        """What `parse_times` has to know of all cells."""
+        """The facts about all cells that `parse_times` needs."""
         return self.clock if self.clock.offsets else True
 
     def add(self, codes: Ticks, cells: Sequence[str], error: Failure) -> None:
-        """Looks at some rows; DataError for a cell that is no time beside those before."""
+        """Adds rows. Raises DataError for a cell that is not a time, or not like those before."""
         new = [cell for cell in cells if cell not in self._seen]
         if not new:
             return
@@ -54,7 +54,7 @@ class TimeProfile:
         given = [moment for moment in moments if moment is not None]
         offsets = self.clock.offsets | {moment.offset for moment in given}
         if len(given) < len(new) or (None in offsets and len(offsets) > 1):
-            parse_times(codes, cells, error, self._day_first, ClockFacts())  # says what is wrong
+            parse_times(codes, cells, error, self._day_first, ClockFacts())  # may raise
             found, wanted = ("a", "none") if None in self.clock.offsets else ("no", "one")
             problem = f"found {found} zone offset, expected {wanted} as in the rows before"
             raise error(_row_of(new[0], codes, cells), ("mixed-zones", problem))
@@ -75,7 +75,7 @@ class NumberProfile:
         self._odd: DataError | None = None
 
     def add(self, column: Any, may_be_comma: bool, error: Failure) -> None:
-        """Looks at some rows; DataError for a cell that is no number in any form."""
+        """Adds rows. Raises DataError for a cell that is not a number in any form."""
         if not may_be_comma and numbers_of_text(column) is not None:
             return
         codes, cells = distinct([cell.strip() for cell in column.to_pylist()])
@@ -93,7 +93,7 @@ class NumberProfile:
         self._facts.add(cells)
 
     def form(self, comma: bool) -> str:
-        """How the numbers are written; DataError where that has two meanings."""
+        """Returns how the numbers are written. Raises DataError if they have two meanings."""
         form = self._facts.form(comma)
         if form == PLAIN and self._odd is not None:
             raise self._odd
@@ -109,7 +109,7 @@ class CovariateProfile:
         self._any, self._booleans = False, True
 
     def add(self, codes: Ticks, cells: Sequence[str]) -> None:
-        """Looks at some rows."""
+        """Adds rows."""
         for cell, count in zip(cells, np.bincount(codes, minlength=len(cells)), strict=True):
             if cell.lower() not in MISSING:
                 self._said += int(count)
@@ -122,17 +122,17 @@ class CovariateProfile:
         self._facts.add(cells)
 
     def form(self, comma: bool) -> str:
-        """How numbers are written."""
+        """Returns how numbers are written."""
         return self._facts.form(comma)
 
     @property
     def is_numeric(self) -> bool:
-        """Whether at least half of the cells that say something are numbers."""
+        """Whether at least half of the non-missing cells are numbers."""
         return 2 * self._numbers >= self._said > 0
 
     @property
     def kind(self) -> str | None:
-        """What the cells hold; None for dates, which no part can use."""
+        """The kind of the cells; None for dates, which cannot be used."""
         if not self._any or self.is_numeric:
             return kinds.NUMBER
         if self._booleans:

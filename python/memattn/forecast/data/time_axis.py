@@ -1,4 +1,4 @@
-"""The units that the times of equally spaced rows are counted in, and spans of them in words."""
+"""The units in which the times of equally spaced rows are counted, and spans of them as text."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Unit(Enum):
 
 
 def describe_span(unit: Unit, count: int) -> str:
-    """A span of the axis in words."""
+    """Returns a span of the axis as text, such as "3 months"."""
     if unit not in (Unit.MICROSECOND, Unit.CLOCK):
         if unit is Unit.MONTH and count % 12 == 0:
             return _plural(count // 12, "year")

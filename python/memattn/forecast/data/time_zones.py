@@ -1,4 +1,4 @@
-"""The local clock of a time zone for whole arrays: a table of its changes, then binary search.
+"""Converts arrays of times to and from local time, by binary search in a zone's changes.
 
 Times are whole microseconds since 1970, in UTC or as the local clock shows them.
 """
@@ -19,16 +19,16 @@ DAY = 86_400 * SECOND
 WEEK = 7 * DAY
 EPOCH_UTC = datetime(1970, 1, 1, tzinfo=timezone.utc)
 MICROSECOND = timedelta(microseconds=1)
-# Before this no zone has ever changed: clocks showed the sun's time.
+# No zone changed before this time: clocks showed solar time.
 NO_CHANGE_BEFORE = (datetime(1800, 1, 1, tzinfo=timezone.utc) - EPOCH_UTC) // MICROSECOND
-# Two days from either end of what `datetime` can say, so that every offset fits.
+# Two days from either end of the range of `datetime`, so that every offset fits.
 FIRST = (datetime(1, 1, 3, tzinfo=timezone.utc) - EPOCH_UTC) // MICROSECOND
 LAST = (datetime(9999, 12, 29, tzinfo=timezone.utc) - EPOCH_UTC) // MICROSECOND
 
 
 @dataclass(frozen=True)
 class Clock:
-    """When a zone's distance from UTC changes, and to what.
+    """The changes of a zone's offset from UTC.
 
     Attributes
     ----------
@@ -42,21 +42,24 @@ class Clock:
     offsets: Ticks
 
     def to_local(self, utc: Ticks) -> Ticks:
-        """What the clock shows at `utc`."""
+        """Returns the local time at `utc`."""
         local: Ticks = utc + self.offsets[np.searchsorted(self.changes, utc, side="right")]
         return local
 
     def to_utc(self, local: Ticks) -> Ticks:
-        """When the clock shows `local`: of two moments the first, of none the hour after."""
-        # The offset before a change holds up to where the new one can be meant only: in spring
-        # the end of the hour that is left out, in autumn that of the hour that comes twice.
+        """Returns when the clock shows `local`, or showed it first.
+
+        A time that the clock skips, as in spring, is moved later by the length of the gap.
+        """
+        # The offset before a change is used until only the new one is possible: up to the end of
+        # the hour that is skipped in spring, or that comes twice in autumn.
         until = self.changes + np.maximum(self.offsets[:-1], self.offsets[1:])
         utc: Ticks = local - self.offsets[np.searchsorted(until, local, side="right")]
         return utc
 
 
 def clock_of(zone: tzinfo, times: Ticks) -> Clock:
-    """The clock of `zone`, good for `times` in UTC or local, at least one."""
+    """Returns the clock of `zone` for the range of `times` (at least one), in UTC or local."""
     first = max(int(times.min()) - WEEK, NO_CHANGE_BEFORE)
     last = max(min(int(times.max()) + WEEK, LAST), first)
     samples = [*range(first, last, WEEK), last]
@@ -70,7 +73,7 @@ def clock_of(zone: tzinfo, times: Ticks) -> Clock:
 
 
 def moved_by(zone: tzinfo, local: Ticks) -> Ticks:
-    """How much later the clock shows each time, at least one: 0 but for times that it left out."""
+    """Returns how much later the clock shows each time, of one or more: 0 unless it skips it."""
     clock = clock_of(zone, local)
     return clock.to_local(clock.to_utc(local)) - local
 
@@ -82,7 +85,7 @@ def _offset(zone: tzinfo, utc: int) -> int:
 
 
 def _change(zone: tzinfo, before: int, after: int, offset: int) -> int:
-    """The first whole second after `before` at which the zone's offset is not `offset`."""
+    """Returns the first whole second after `before` at which the zone's offset is not `offset`."""
     low, high = before // SECOND, -(-after // SECOND)
     while high - low > 1:
         middle = (low + high) // 2

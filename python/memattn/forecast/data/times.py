@@ -1,6 +1,6 @@
-"""Dates in CSV files: reads them, and writes forecasts' dates in the same form.
+"""Reads dates in CSV files, and writes the dates of forecasts in the same style.
 
-Understood are ISO 8601 (``2013-01-31``, ``2013-01-31T13:00:00Z``, ``2013-01-31 13:00+02:00``), the
+The formats are ISO 8601 (``2013-01-31``, ``2013-01-31T13:00:00Z``, ``2013-01-31 13:00+02:00``), the
 same with slashes, weeks (``2013-W05``, which is its Monday, ``2013-W05-1``), months (``2013-01``,
 ``Jan 2013``), quarters (``2013-Q1``) and ``31-Jan-2013``. A date such as ``01/02/2013`` is read
 when the caller says whether the day comes first. Whole numbers may be years, ``201301``,
@@ -21,8 +21,8 @@ Ticks = npt.NDArray[np.int64]
 
 EPOCH = datetime(1970, 1, 1)
 EXPECTED_DATE = "a date such as 2013-01-31, 2013-01-31T13:00:00Z, 2013-01, 2013-Q1 or 2013-W05"
-WHOLE_NUMBER = re.compile(r"[+-]?\d{1,15}", re.ASCII)  # a time, too, that counts rows
-MAX_NUMBER = 10**15 - 1  # the largest that WHOLE_NUMBER has digits for
+WHOLE_NUMBER = re.compile(r"[+-]?\d{1,15}", re.ASCII)  # also a time that counts rows
+MAX_NUMBER = 10**15 - 1  # the largest that WHOLE_NUMBER matches
 QUARTER = re.compile(r"(\d{4})-?[Qq]([1-4])", re.ASCII)
 WEEK = re.compile(r"(\d{4})(-?)[Ww](\d{2})(?:\2([1-7]))?", re.ASCII)  # of ISO 8601
 MONTH = re.compile(r"(\d{4})-(\d{2})", re.ASCII)
@@ -36,7 +36,7 @@ NAMED_DAY = re.compile(r"(\d{1,2})([- ])([A-Za-z]{3})\2(\d{4})", re.ASCII)
 NAMED_MONTH = re.compile(r"([A-Za-z]{3})([- ])(\d{4})|(\d{4})([- ])([A-Za-z]{3})", re.ASCII)
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 DAY_FIRST, MONTH_FIRST = "day-first", "month-first"
-# Whole numbers that are times of a calendar: how they are called, and the numbers that may be it.
+# Whole numbers that are dates: the name of each kind, and the range of its numbers.
 NUMBERS = {
     "years": (1800, 2100),
     "YYYYMM": (1800_01, 2100_12),
@@ -46,7 +46,7 @@ NUMBERS = {
 }
 TICKS = {"seconds since 1970": 1_000_000, "milliseconds since 1970": 1000}  # microseconds
 NO_TIME = np.iinfo(np.int64).min
-MINUTE = 60  # seconds: times that are no multiples apart may be numbers as well
+MINUTE = 60  # seconds; numbers that are not multiples of it apart may count something else
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Style:
     # "quarter", "week", "week-day", "month", "moment"; "day-first", "month-first"; "day-name",
     # "month-name", "name-month"; or one of NUMBERS
     kind: str = "moment"
-    quarter_mark: str = "-Q"  # or "-W" of a week
+    quarter_mark: str = "-Q"  # or "-W" for a week
     date_mark: str = "-"
     time_mark: str = ""  # between date and time; empty: a date alone
     seconds: bool = False
@@ -66,7 +66,7 @@ class Style:
 
 @dataclass(frozen=True)
 class Moment:
-    """A date as read: the clock that it shows, its distance from UTC, and how it was written."""
+    """A date that was read: its local time, its offset from UTC, and its style."""
 
     local: datetime  # without zone
     offset: timedelta | None
@@ -74,9 +74,9 @@ class Moment:
 
 
 def parse_moment(text: str, day_first: bool | None = None) -> Moment | None:
-    """The date that `text` says, or None when it is none.
+    """Parses `text` as a date; returns None if it is none.
 
-    `day_first` is whether 01/02/2013 is in February; None leaves such dates alone.
+    `day_first` is whether 01/02/2013 is in February; with None, such text is no date.
     """
     try:
         return _parse(text, day_first)
@@ -85,7 +85,7 @@ def parse_moment(text: str, day_first: bool | None = None) -> Moment | None:
 
 
 def orders_of(text: str) -> tuple[bool, ...]:
-    """Each `day_first` with which `text` is a date; none for what is no date such as 01/02/2013."""
+    """Returns each `day_first` with which `text` is a date such as 01/02/2013."""
     if not ORDERED.fullmatch(text):
         return ()
     return tuple(first for first in (True, False) if parse_moment(text, first) is not None)
@@ -132,7 +132,7 @@ def _parse(text: str, day_first: bool | None) -> Moment | None:
 
 
 def _named(text: str) -> Moment | None:
-    """A date with the name of its month in English; ValueError for another word."""
+    """Parses a date with an English name of a month. Raises ValueError for another word."""
     day = "1"
     if match := NAMED_DAY.fullmatch(text):
         kind, (day, mark, name, year) = "day-name", match.groups()
@@ -146,9 +146,9 @@ def _named(text: str) -> Moment | None:
 
 
 def number_kind(numbers: Ticks) -> str | None:
-    """Which of `NUMBERS` whole numbers, in any order, may all be.
+    """Returns the kind in `NUMBERS` that all whole numbers, in any order, may be, or None.
 
-    Numbers that only count are none, but for years: there are no 32 dates one after the other.
+    Numbers that only count are not dates, except for years: no 32 dates are consecutive numbers.
     """
     low, high = int(numbers.min()), int(numbers.max())
     return kind_of_range(
@@ -162,29 +162,29 @@ def number_kind(numbers: Ticks) -> str | None:
 def kind_of_range(
     low: int, high: int, step: Callable[[], int], is_misfit: Callable[[str], bool]
 ) -> str | None:
-    """As `number_kind`, for numbers from `low` to `high`.
+    """Returns the `number_kind` of numbers from `low` to `high`.
 
-    `step` gives the greatest common divisor of their distances, `is_misfit` says whether one of
-    them is no date of a kind.
+    `step` returns the greatest common divisor of their differences, `is_misfit` whether one of them
+    is not a date of a kind.
     """
     found = [kind for kind, (least, most) in NUMBERS.items() if least <= low <= high <= most]
     if not found:
         return None
     (kind,) = found
     if kind in TICKS:
-        span = step() or low  # one time says no step
+        span = step() or low  # a single time has no step
         return kind if span % (MINUTE * 1_000_000 // TICKS[kind]) == 0 else None
     return None if is_misfit(kind) else kind
 
 
 def misfits(numbers: Ticks, kind: str) -> npt.NDArray[np.bool_]:
-    """The numbers that are no dates of a kind."""
+    """Returns which numbers are not dates of a kind."""
     bad: npt.NDArray[np.bool_] = ticks_of(numbers, kind) == NO_TIME
     return bad
 
 
 def ticks_of(numbers: Ticks, kind: str) -> Ticks:
-    """Microseconds since 1970 of numbers of a kind; `NO_TIME` for those that are no dates."""
+    """Returns numbers of a kind as microseconds since 1970, `NO_TIME` if they are not dates."""
     if kind in TICKS:
         return numbers * TICKS[kind]
     years, rest = np.divmod(numbers, {"years": 1, "YYYYMM": 100, "YYYYMMDD": 10_000}[kind])
@@ -198,7 +198,7 @@ def ticks_of(numbers: Ticks, kind: str) -> Ticks:
 
 
 def is_readable(style: Style) -> bool:
-    """Whether dates are read that are written in `style`, which may be any texts and numbers."""
+    """Returns whether dates written in `style`, which may hold any text and number, are read."""
     if not 0 <= style.fraction_digits <= 6:
         return False
     if style.kind in NUMBERS:
@@ -221,7 +221,7 @@ def _offset(zone: str | None) -> timedelta | None:
 
 
 def format_moment(local: datetime, style: Style) -> str:
-    """`local` written in `style`."""
+    """Returns `local` as text in `style`."""
     if style.kind == "quarter":
         return f"{local.year:04d}{style.quarter_mark}{(local.month + 2) // 3}"
     if style.kind in ("week", "week-day"):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from memattn.forecast.data.series import Panel
 
 
-MOST_COPIED = 1 << 23
+MOST_COPIED = 1 << 23  # values that `known_before` copies for one part
 
 
 class Rolling(NamedTuple):
@@ -51,20 +51,20 @@ class Windows:
         return iter((self.series, self.ends))
 
     def truth(self, panel: Panel, horizon: int) -> Array:
-        """Return the actual values (W, horizon), NaN if missing or after the end of a series."""
+        """Returns the actual values (W, horizon), NaN if missing or after the end of a series."""
         row = self.ends[:, None] + np.arange(horizon)
         known = row < panel.lengths[self.series][:, None]
         place = np.where(known, panel.offsets[self.series][:, None] + row, 0)
         return np.where(known, panel.values[place], np.nan)
 
     def groups(self, horizon: int) -> Ticks:
-        """For each window a number (W,) that those share which begin within one horizon."""
+        """Returns a number for each window (W,), equal if windows begin within one horizon."""
         blocks = np.stack([self.series, self.ends // horizon], axis=1)
         _, group = np.unique(blocks, axis=0, return_inverse=True)
         return np.asarray(group, dtype=np.int64).ravel()
 
     def clear(self, panel: Panel, horizon: int) -> Windows:
-        """Those that begin right after a value, as forecasts do, and hold a truth; else all."""
+        """Returns the windows that begin right after a value and have a true value, or else all."""
         if panel.filled is panel.values:
             return self
         begins = ~np.isnan(panel.values[panel.offsets[self.series] + self.ends - 1])
@@ -72,14 +72,14 @@ class Windows:
         return Windows(self.series[begins], self.ends[begins]) if begins.any() else self
 
     def at_phase(self, panel: Panel, phase: int, every: int) -> Windows:
-        """Each moved back to where forecasts begin: at a phase, `every` rows apart."""
+        """Returns the windows moved back to the phase where forecasts begin, `every` rows apart."""
         if every == 1:
             return self
         ends = self.ends - (panel.phases(self.series, self.ends) - phase) % every
         return Windows(self.series[ends > 0], ends[ends > 0])
 
     def parts(self, panel: Panel, chosen: Ticks) -> list[Ticks]:
-        """Places of windows in parts for which `known_before` copies few values."""
+        """Splits indices of windows into parts for which `known_before` copies few values."""
         stop = panel.offsets[self.series[chosen]] + self.ends[chosen]
         copied = np.where(panel.latest[stop - 1] < stop - 1, self.ends[chosen], 0)
         part = np.cumsum(copied) // MOST_COPIED
@@ -87,7 +87,7 @@ class Windows:
 
 
 def with_their_series(panel: Panel, windows: Windows) -> tuple[Panel, Windows]:
-    """Return the panel with only the series of the windows, and the windows in it."""
+    """Returns the panel with only the series of the windows, and the windows in it."""
     used, series = np.unique(windows.series, return_inverse=True)
     if len(used) == len(panel):
         return panel, windows
@@ -99,7 +99,7 @@ def with_their_series(panel: Panel, windows: Windows) -> tuple[Panel, Windows]:
 class Known(NamedTuple):
     """Values without holes, their offsets, and windows among them, each with its own past.
 
-    The series after those of the panel are beginnings of them, of those at the places `copied`.
+    The series after those of the panel are beginnings of the series at the indices `copied`.
     """
 
     values: Array
@@ -109,11 +109,11 @@ class Known(NamedTuple):
 
 
 def known_before(panel: Panel, windows: Windows) -> Known:
-    """What is known before windows.
+    """Returns the values that are known before windows.
 
-    A hole is filled on the straight line between its neighbours; of one that reaches the end of
-    what is known before a window, only the last value is known: it is carried forward. Such windows
-    become windows of series of their own, after those of the panel.
+    A hole is interpolated linearly between its neighbours. If a hole reaches the end of the rows
+    that are known before a window, the last value before it is carried forward. Such windows become
+    windows of copied series, after those of the panel.
     """
     values, offsets = panel.filled, panel.offsets
     if values is panel.values:
@@ -121,7 +121,7 @@ def known_before(panel: Panel, windows: Windows) -> Known:
     stop = offsets[windows.series] + windows.ends
     last = panel.latest[stop - 1]
     cut = last < stop - 1
-    # Windows that end in one hole share a series, as long as the longest of them.
+    # Windows that end in one hole share a copy, as long as the longest of them.
     holes, place, copy = np.unique(last[cut], return_index=True, return_inverse=True)
     copied = windows.series[cut][place]
     starts = offsets[copied]
@@ -136,9 +136,9 @@ def known_before(panel: Panel, windows: Windows) -> Known:
 
 
 def with_recent_rows(known: Known, most: int) -> Known:
-    """The same, of windows that know no more than their last `most` rows.
+    """Returns the values known before windows that know at most their last `most` rows.
 
-    Those that knew more become windows of series of their own, after the others.
+    Windows that knew more become windows of copied series, after the others.
     """
     values, offsets, windows, copied = known
     long = windows.ends > most
@@ -154,12 +154,12 @@ def with_recent_rows(known: Known, most: int) -> Known:
 
 
 def last_windows(panel: Panel) -> Windows:
-    """Return one window for each series, after its last value."""
+    """Returns one window for each series, after its last value."""
     return Windows(np.arange(len(panel)), panel.lengths)
 
 
 def rolling_windows(panel: Panel, horizon: int, n_windows: int, step_size: int = 1) -> Windows:
-    """Return the last `n_windows` windows of each series with `horizon` known values, like nixtla.
+    """Returns the last `n_windows` windows of each series with `horizon` known values, like nixtla.
 
     The last one ends with the series, the others `step_size` rows apart. Windows without a value
     before them are left out, so that a series of up to `horizon` values has none.
@@ -179,13 +179,13 @@ def rolling_windows(panel: Panel, horizon: int, n_windows: int, step_size: int =
 
 
 def windows_from(series: Ticks, first: Ticks, count: Ticks, every: int = 1) -> Windows:
-    """So many windows of each series, the first one after `first` values, then one a row."""
+    """Returns `count` windows of each series after `first` values, `every` rows apart."""
     place = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
     return Windows(np.repeat(series, count), np.repeat(first, count) + every * place)
 
 
 class Least(NamedTuple):
-    """The first of some times.
+    """The earliest times in several windows and series.
 
     Attributes
     ----------
@@ -219,17 +219,19 @@ class Span(NamedTuple):
 
 
 def span_of(panel: Panel) -> Span:
-    """When the series of a panel begin and end."""
+    """Returns when the series of a panel begin and end."""
     begins, last = _begins(panel), panel.positions()
     ends = int(begins.min()), int(begins.max()), int(last.max())
     return Span(*ends, int(panel.lengths.max()))
 
 
 def ages(panel: Panel, windows: Windows, span: Span | None = None) -> Ticks:
-    """How many rows there are in the panel after each window begins (W,).
+    """Returns how many rows the panel has from the beginning of each window on (W,).
 
-    Series that end earlier have none for the rows in between. Numbers that begin alike count the
-    rows of each series. `span` is of a panel of which this one is a part.
+    These rows reach to the end of the series that ends last, even if the window's ends
+    earlier. If numbered
+    rows begin alike in all series, each series counts its own rows. `span` is the span of a panel
+    of which this one is a part.
     """
     span = span or span_of(panel)
     rows = panel.lengths[windows.series] - windows.ends
@@ -243,25 +245,25 @@ def _count_own_rows(panel: Panel, span: Span) -> bool:
 
 
 def _begins(panel: Panel) -> Ticks:
-    """The first row of each series (N,), in units of the frequency."""
+    """Returns the first row of each series (N,), in units of the frequency."""
     return np.asarray(panel.positions() - panel.frequency.step * (panel.lengths - 1))
 
 
 class Outline(NamedTuple):
-    """What the windows of a part of a panel say about those of the whole; arrays are (m,).
+    """The facts about windows of a part of a panel that `Extent` needs; arrays are (m,).
 
     Attributes
     ----------
     place : array
-        Windows of one place have a model together.
+        Windows of one place share a model.
     cutoff : array
-        The first time up to which something is known before such a window.
+        The earliest time of the last known row before such a window.
     rows : array
-        Rows of a series after such a window begins.
+        Rows of a series from the beginning of such a window on.
     early : array
-        How many units of the frequency the series ends before 0, and the window begins before that.
+        Units of the frequency from the last row known before the window to position 0.
     span : Span
-        Of the part's series.
+        The span of the part's series.
     """
 
     place: Ticks
@@ -272,7 +274,7 @@ class Outline(NamedTuple):
 
 
 def outline_of(panel: Panel, windows: Windows, places: Ticks) -> Outline:
-    """The outline of windows of a panel at some `places` (W,)."""
+    """Returns the outline of windows of a panel at some `places` (W,)."""
     after = panel.lengths[windows.series] - windows.ends
     cutoffs = panel.times(windows.series, -after)
     early = panel.frequency.step * after - panel.positions()[windows.series]
@@ -285,16 +287,16 @@ def outline_of(panel: Panel, windows: Windows, places: Ticks) -> Outline:
 
 @dataclass(frozen=True, eq=False)
 class Extent:
-    """How windows of all series lie to one another.
+    """Where the windows of all series lie relative to each other.
 
     Attributes
     ----------
     span : Span
-        Of the series.
+        The span of all series.
     cutoffs : dict
         For each place the first cutoff of its windows.
     ages : dict
-        For each place the different ages of its windows, ascending.
+        For each place the distinct ages of its windows, ascending.
     """
 
     span: Span
@@ -303,7 +305,7 @@ class Extent:
 
     @staticmethod
     def of(panel: Panel, outlines: Sequence[Outline]) -> Extent:
-        """The extent of all parts of a panel; `panel` is any of its frequency."""
+        """Returns the extent of all parts of a panel; `panel` is any panel of its frequency."""
         spans = [one.span for one in outlines]
         ends = (max(one[k] for one in spans) for k in (1, 2, 3))
         span = Span(min(one.begin for one in spans), *ends)
@@ -328,35 +330,35 @@ class Extent:
         return Least(min(self.cutoffs.values()), self.span.begin)
 
     def least(self, place: int) -> Least:
-        """The first times of the windows of one place."""
+        """Returns the first times of the windows of one place."""
         return Least(self.cutoffs[place], self.span.begin)
 
 
 def least_of(panel: Panel, windows: Windows) -> Least:
-    """The first times of a panel with some windows, at least one."""
+    """Returns the earliest times of a panel and its windows, of which there are one or more."""
     cutoffs = panel.times(windows.series, windows.ends - panel.lengths[windows.series])
     return Least(int(cutoffs.min()), int(_begins(panel).min()))
 
 
 def first_cutoffs(panel: Panel, windows: Windows, least: Least | None = None) -> Ticks:
-    """Up to when each series is known before the first of the windows (N,).
+    """Returns the time up to which each series is known before the first window (N,).
 
-    That is one time for all series. Numbers are one as well, but series that begin with the same
-    number, the least, are taken to count their own rows: each is known up to its own first window.
-    `least` is of a panel of which this one is a part.
+    This is one time for all series. If rows are numbered, series that begin with the smallest
+    number count their own rows instead: each is known up to its own first window. `least` may be
+    that of a panel of which this one is a part.
     """
     least = least or least_of(panel, windows)
     first = np.full(len(panel), least.cutoff)
     if panel.frequency.unit is Unit.NUMBER:
         cutoffs = panel.times(windows.series, windows.ends - panel.lengths[windows.series])
         own = np.full(len(panel), least.begin - 1)  # without a window
-        own[windows.series[::-1]] = cutoffs[::-1]  # of several the first
+        own[windows.series[::-1]] = cutoffs[::-1]  # the first window of each series
         first = np.where(_begins(panel) == least.begin, own, first)
     return first
 
 
 def known_rows(panel: Panel, windows: Windows, least: Least | None = None) -> Ticks:
-    """How many rows of each series are known before the first of the windows (N,)."""
+    """Returns how many rows of each series are known before the first window (N,)."""
     cutoffs = first_cutoffs(panel, windows, least)
     known = panel.past() <= np.repeat(cutoffs, panel.lengths)
     rows: Ticks = np.add.reduceat(known.astype(np.int64), panel.offsets[:-1])

@@ -1,4 +1,4 @@
-"""Tables of Ray, Dask and Spark: whose they are, without importing what is not there already."""
+"""Recognises tables of Ray, Dask and Spark without importing these libraries."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from memattn.forecast.engines.engine import Engine
 
-# By the package of the type: the names of its tables, and the module that knows them.
+# Package of a table's type: the names of the table types, and the module with their engine.
 ENGINES = {
     "ray": (("Dataset", "MaterializedDataset"), "ray_data"),
     "dask": (("DataFrame",), "dask_frame"),
@@ -17,13 +17,13 @@ ENGINES = {
 
 
 def is_engine_table(data: object) -> bool:
-    """Whether it is a table of one of the engines."""
+    """Returns whether `data` is a table of one of the engines."""
     package = type(data).__module__.partition(".")[0]
     return package in ENGINES and type(data).__name__ in ENGINES[package][0]
 
 
 def engine_of(data: object) -> Engine | None:
-    """The engine whose table it is; None for any other object."""
+    """Returns the engine of a table; None for any other object."""
     if not is_engine_table(data):
         return None
     module = ENGINES[type(data).__module__.partition(".")[0]][1]

@@ -1,4 +1,4 @@
-"""Dask's data frames: partitions of pandas, worked on as Arrow tables."""
+"""The engine for Dask's data frames, whose pandas partitions are processed as Arrow tables."""
 
 from __future__ import annotations
 
@@ -13,36 +13,36 @@ import pyarrow as pa
 if TYPE_CHECKING:
     from memattn.forecast.engines.engine import Engine, Job, Work
 
-FAN = 16  # parts that are merged at once
+FAN = 16  # parts merged at once
 
 
 def engine_for(_table: Any) -> Engine:
-    """The engine of a table."""
+    """Returns the engine of a table."""
     return DaskFrames()
 
 
 def as_arrow(part: pd.DataFrame) -> pa.Table:
-    """A partition; its index is no column."""
+    """Returns a partition as an Arrow table, without its index."""
     return pa.Table.from_pandas(part, preserve_index=False).replace_schema_metadata()
 
 
 def worked(work: Work, schema: pa.Schema, part: Any) -> pa.Table:
-    """What `work` makes of a part, a frame whose columns have the types of a schema."""
+    """Applies `work` to a part, with its columns cast to the types of a schema."""
     return work(as_arrow(part).cast(schema))
 
 
 def joined(work: Work, parts: Sequence[pa.Table]) -> pa.Table:
-    """What `work` makes of several parts together."""
+    """Applies `work` to several parts together."""
     return work(pa.concat_tables(parts))
 
 
 def noted(part: pa.Table, note: str) -> pa.Table:
-    """The rows of a part that are notes."""
+    """Returns the rows of a part that are notes."""
     return part.filter(part[note].is_valid())
 
 
 def in_types_of(meta: pd.DataFrame, part: pa.Table, note: str) -> pd.DataFrame:
-    """The rows of a part that are no notes, in the types of `meta`."""
+    """Returns the rows of a part that are no notes, in the types of `meta`."""
     frame = part.filter(part[note].is_null()).drop_columns([note]).to_pandas()
     other = {name: dtype for name, dtype in meta.dtypes.items() if frame[name].dtype != dtype}
     known = {name: dtype for name, dtype in other.items() if str(dtype) != "category"}
@@ -50,12 +50,12 @@ def in_types_of(meta: pd.DataFrame, part: pa.Table, note: str) -> pd.DataFrame:
 
 
 def exact(part: pa.Table) -> pd.DataFrame:
-    """An Arrow table as a frame that keeps its types, missing values included."""
+    """Returns an Arrow table as a frame that keeps its types, even with missing values."""
     return part.to_pandas(types_mapper=pd.ArrowDtype)
 
 
 class Parts:
-    """Arrow tables of one schema, not computed yet."""
+    """Arrow tables of one schema that are not computed yet."""
 
     def __init__(self, parts: Sequence[Any], schema: pa.Schema) -> None:
         self.parts = list(parts)
@@ -63,30 +63,30 @@ class Parts:
 
 
 class DaskFrames:
-    """An `Engine`: tables are Dask's frames, and what was made of them is `Parts`."""
+    """An `Engine` for Dask's frames; intermediate results are `Parts`."""
 
     def schema(self, table: Any) -> pa.Schema:
-        """The types of the columns, as pandas has them."""
+        """Returns the columns and their types, as pandas converts them."""
         return as_arrow(_with_index(table)._meta_nonempty).schema
 
     def select(self, table: Any, names: Sequence[str]) -> Any:
-        """Some columns."""
+        """Returns some of the columns."""
         return _with_index(table)[list(names)]
 
     def from_arrow(self, table: pa.Table) -> Any:
-        """One partition."""
+        """Returns a local table as a frame of one partition."""
         return dd.from_pandas(table.to_pandas(), npartitions=1)
 
     def map_parts(self, table: Any, work: Work, before: pa.Schema, after: pa.Schema) -> Parts:
-        """A task for each partition."""
+        """Applies `work` in a task for each partition."""
         return Parts(_each(_frame(table), work, before), after)
 
     def union(self, tables: Sequence[Parts]) -> Parts:
-        """The parts side by side."""
+        """Returns the parts of all tables."""
         return Parts([part for one in tables for part in one.parts], tables[0].schema)
 
     def merged(self, table: Parts, merge: Work, schema: pa.Schema) -> pa.Table:
-        """In a tree."""
+        """Merges the parts in a tree."""
         parts, run = table.parts, dask.delayed(joined)
         while True:
             parts = [run(merge, parts[k : k + FAN]) for k in range(0, len(parts), FAN)]
@@ -94,14 +94,14 @@ class DaskFrames:
                 return dask.compute(*parts)[0]
 
     def collect(self, table: Any, schema: pa.Schema) -> pa.Table:
-        """All parts, one after the other."""
+        """Returns the rows of all parts, in their order."""
         if isinstance(table, Parts):
             return pa.concat_tables(dask.compute(*table.parts))
         parts = dask.compute(*_with_index(table).to_delayed())
         return pa.concat_tables([as_arrow(part).cast(schema) for part in parts])
 
     def by_series(self, table: Any, job: Job) -> tuple[Any, pa.Table]:
-        """After a shuffle by the ids."""
+        """Shuffles the rows by id and applies the work to each partition."""
         frame, note = _frame(table), job.note
         if frame.npartitions > 1:
             frame = frame.shuffle(on=job.id_col)
@@ -116,7 +116,7 @@ class DaskFrames:
 
 
 def _frame(table: Any) -> Any:
-    """A table as a frame of Dask."""
+    """Returns a table as a frame of Dask."""
     if not isinstance(table, Parts):
         return table
     meta = exact(table.schema.empty_table())
@@ -125,11 +125,11 @@ def _frame(table: Any) -> Any:
 
 
 def _each(frame: Any, work: Work, schema: pa.Schema) -> list[Any]:
-    """What `work` makes of each partition; it stands once in the graph."""
+    """Applies `work` to each partition; the graph contains `work` only once."""
     once, run = dask.delayed(work, traverse=False), dask.delayed(worked)
     return [run(once, schema, part) for part in frame.to_delayed()]
 
 
 def _with_index(table: Any) -> Any:
-    """A frame whose index, where it has a name, is a column."""
+    """Returns a frame whose index, if it has a name, is a column."""
     return table if table.index.name is None else table.reset_index()

@@ -1,6 +1,7 @@
-"""Fit and predict on the tables of an engine: what the driver does, and what the workers.
+"""Fits and forecasts on the tables of an engine, from the driver's side.
 
-The driver gets the counts of series, the rows of the sample, and notes; workers get the model.
+The driver receives the value counts of series, the rows of the sample, and notes. The workers
+receive the model.
 """
 
 from __future__ import annotations
@@ -56,14 +57,14 @@ ARGUMENTS = {DATA: "data", FUTURE: "X_df", STATIC: "static_df"}
 
 
 class Sampled(NamedTuple):
-    """What a fit takes of tables of an engine.
+    """The rows of an engine's tables that a fit trains on.
 
     Attributes
     ----------
     data, static_df : Table
-        The rows of the series in the sample, by id and time.
+        The rows of the series in the sample, sorted by id and time.
     names : Names
-        Their columns.
+        The columns of the tables.
     is_all : bool
         Whether the sample is all series.
     """
@@ -75,7 +76,7 @@ class Sampled(NamedTuple):
 
 
 class _Tables(NamedTuple):
-    """The caller's tables in one, whose rows have a tag if they are several."""
+    """The caller's tables as one table of the engine; rows of several tables have a tag."""
 
     engine: Engine
     table: Any
@@ -85,12 +86,12 @@ class _Tables(NamedTuple):
 
 
 def sample_on(where: str, options: ForecasterOptions, data: Any, static_df: Any = None) -> Sampled:
-    """The rows that a fit trains on, of a table of an engine.
+    """Returns the rows of an engine's table that a fit trains on.
 
     Raises
     ------
     DataError
-        A column that is missing or cannot be read, options that need all rows in one place.
+        If a column is missing or cannot be read, or an option needs all rows in one place.
     """
     found = _tables(where, options, {DATA: data, STATIC: static_df})
     budget = series_sample.BUDGET
@@ -115,7 +116,7 @@ def sample_on(where: str, options: ForecasterOptions, data: Any, static_df: Any 
 
 
 def in_sample(error: DataError, sampled: Sampled) -> Exception:
-    """An error of reading the sample, with the series and the row there."""
+    """Returns an error of reading the sample with the series and the row in it."""
     return in_its_series(error, sampled.data, sampled.names, whole=True)
 
 
@@ -130,7 +131,7 @@ def predict_on(
     levels: list[float],
     h: int,
 ) -> tuple[Any, tuple[Note, ...]]:
-    """The forecasts of a table of an engine, as one of the same; and what workers noted.
+    """Returns the forecasts of an engine's table, as a table of the same engine, and the notes.
 
     Raises
     ------
@@ -139,7 +140,7 @@ def predict_on(
     """
     broadcast = None
     if future is not None and options.id_col not in _columns(where, FUTURE, future):
-        # Its rows hold for all series.
+        # Without ids, its rows are for all series.
         times = _time_type(options, engine_of(data).schema(data))  # type: ignore[union-attr]
         broadcast = _on_clock(_collected(where, future), *times)
         future = None
@@ -153,16 +154,16 @@ def predict_on(
 
 
 class WindowWork(NamedTuple):
-    """What a backtest on an engine forecasts, and of which tables.
+    """The forecasts and measures of a backtest on an engine.
 
     Attributes
     ----------
     where : str
         Name of the calling function, for messages.
     options : ForecasterOptions
-        Of the forecaster.
+        The options of the forecaster.
     data, static_df : tables
-        The caller's.
+        The caller's tables.
     plan : Plan
         The windows.
     """
@@ -174,12 +175,12 @@ class WindowWork(NamedTuple):
     plan: Plan
 
     def extent(self, like: Panel, least: Least | None = None) -> Extent:
-        """How the windows of all series lie, of which some are in the panel `like`.
+        """Returns the extent of the windows of all series; the panel `like` has some of them.
 
         Raises
         ------
         DataError
-            No series is good, and what `Forecaster.cross_validation` raises for bad ones.
+            If all series are bad. For bad series also as in `Forecaster.cross_validation`.
         """
         found, options = self._tables, self.options
         schema = outlines_schema()
@@ -192,13 +193,13 @@ class WindowWork(NamedTuple):
         read_notes(notes)
         outlines = found.engine.collect(rows, schema)
         if not outlines.num_rows:
-            raise refused(self.where, "data", "found no series that is not bad, expected some")
+            raise refused(self.where, "data", "all series are bad; pass at least one good series")
         return Extent.of(like, outlines_of(outlines))
 
     def forecasts(
         self, extent: Extent, models: Sequence[Sent], levels: list[float]
     ) -> tuple[Any, tuple[Note, ...]]:
-        """The table of `Forecaster.cross_validation` as one of the engine, and notes."""
+        """Returns the result of `Forecaster.cross_validation` as the engine's table, and notes."""
         found, names = self._tables, self._tables.names
         times = found.of_data.field(names.time_col)
         more = (times.with_name("cutoff"), found.of_data.field(names.target_col))
@@ -211,7 +212,7 @@ class WindowWork(NamedTuple):
     def measures(
         self, extent: Extent, models: Sequence[Sent], levels: list[float], season: int
     ) -> tuple[EngineEvaluation, tuple[Note, ...]]:
-        """What `Forecaster.backtest` gives, and notes."""
+        """Returns the result of `Forecaster.backtest`, and notes."""
         found, alias = self._tables, self.options.alias
         fields = [found.of_data.field(found.names.id_col), pa.field("metric", pa.string())]
         names = (alias, SEASONAL_NAIVE, NAIVE)
@@ -245,7 +246,7 @@ class WindowWork(NamedTuple):
 def _out(
     options: ForecasterOptions, found: _Tables, more: Sequence[pa.Field], levels: list[float]
 ) -> pa.Schema:
-    """The columns of forecasts, and that of notes."""
+    """Returns the schema of forecasts, with the columns `more` and the column of notes."""
     fields = [found.of_data.field(name) for name in (found.names.id_col, found.names.time_col)]
     fields += [*more, pa.field(options.alias, pa.float64())]
     for level in levels:
@@ -255,22 +256,21 @@ def _out(
 
 
 def _forecast(found: _Tables, work: Forecasting, data: Any) -> tuple[Any, list[str]]:
-    """What work makes of all series, and its notes as text."""
+    """Applies `work` to all series; returns its rows, and its notes as text."""
     job = Job(work, found.names.id_col, NOTE, found.schema, work.schema, data)
     rows, notes = found.engine.by_series(found.table, job)
     return rows, notes[NOTE].to_pylist()
 
 
 def _tables(where: str, options: ForecasterOptions, given: Mapping[int, Any]) -> _Tables:
-    """The columns that are needed of all tables, in one of the engine."""
+    """Returns one table of the engine with the needed columns of all tables given."""
     engine = engine_of(given[DATA])
     if engine is None:
-        raise refused(where, "data", f"found {type(given[DATA]).__name__}, expected an engine's")
+        found = type(given[DATA]).__name__
+        raise refused(where, "data", f"found {found}, expected a table of an engine")
     target = options.target_col
     if options.id_col is None or not isinstance(target, str):
-        problem = (
-            "found options of a wide table or of one series, expected id_col and one target_col"
-        )
+        problem = "cannot be a wide table or a single series; pass id_col and one target_col"
         raise refused(where, "data", problem)
     wanted: dict[int, list[str]] = {
         DATA: [options.id_col, options.time_col, target],
@@ -279,7 +279,7 @@ def _tables(where: str, options: ForecasterOptions, given: Mapping[int, Any]) ->
     }
     wanted[DATA] += [*options.futr_exog_list, *options.hist_exog_list]
     of_data = engine.schema(given[DATA])
-    if not of_data.names:  # Ray knows none of a table without rows
+    if not of_data.names:  # Ray knows no columns of a table without rows
         raise refused(where, "data", NO_ROWS)
     times = _time_type(options, of_data)
     tables = {
@@ -298,7 +298,7 @@ def _tables(where: str, options: ForecasterOptions, given: Mapping[int, Any]) ->
         if missing:
             there = ", ".join(map(quoted, schemas[tag].names))
             problem = f"found no column {quoted(missing[0])} among {there}"
-            hint = "; a wide table has to be made long" if tag == DATA else ""
+            hint = "; convert a wide table to a long one" if tag == DATA else ""
             raise DataError("missing-column", f"{ARGUMENTS[tag]}: {problem}{hint}", function=where)
         schemas[tag] = pa.schema([schemas[tag].field(name) for name in wanted[tag]])
         parts[tag] = engine.select(table, wanted[tag])
@@ -310,9 +310,8 @@ def _tables(where: str, options: ForecasterOptions, given: Mapping[int, Any]) ->
     try:
         schema = pa.unify_schemas(list(schemas.values()), promote_options="permissive")
     except pa.ArrowTypeError as error:
-        raise refused(
-            where, "data", f"found a column of other types in two tables: {error}"
-        ) from None
+        problem = f"a column has different types in two tables: {error}"
+        raise refused(where, "data", problem) from None
     schema = schema.append(pa.field(TAG, pa.int32()))
     tagged = [
         engine.map_parts(one, Tagged(tag, schema), schemas[tag], schema)
@@ -324,25 +323,26 @@ def _tables(where: str, options: ForecasterOptions, given: Mapping[int, Any]) ->
 def _of_engine(
     where: str, engine: Engine, tag: int, table: Any, times: tuple[str, pa.DataType]
 ) -> Any:
-    """A table as one of the engine; a local one is sent there, with `times` as in the data."""
+    """Returns a table as one of the engine; sends a local one there, with times like the data's."""
     other = engine_of(table)
     if other is None:
         return engine.from_arrow(_on_clock(_local(where, tag, table), *times))
     if type(other) is not type(engine):
-        problem = "found a table of another engine, expected one of that of data, or a data frame"
+        problem = "found a table of another engine, expected the engine of data, or a data frame"
         raise refused(where, ARGUMENTS[tag], problem)
     return table
 
 
 def _time_type(options: ForecasterOptions, schema: pa.Schema) -> tuple[str, pa.DataType]:
+    """Returns the name and the type of the time column; a null type if it is missing."""
     there = options.time_col in schema.names
     return options.time_col, schema.field(options.time_col).type if there else pa.null()
 
 
 def _on_clock(table: pa.Table, time_col: str, kind: pa.DataType) -> pa.Table:
-    """A local table whose times, where they have no zone, are on the clock of the data.
+    """Returns a local table whose times without a zone have the zone of the data's times.
 
-    So is what Spark's frames become in pandas.
+    Spark's frames lose the zone of their times in pandas.
     """
     if time_col not in table.column_names or not getattr(kind, "tz", None):
         return table

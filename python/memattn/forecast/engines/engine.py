@@ -1,4 +1,4 @@
-"""What an engine has to do; everything else is the same for all of them."""
+"""The interface of an engine; all other code is the same for all engines."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ class Job:
     Attributes
     ----------
     work : callable
-        From an Arrow table to one.
+        Takes an Arrow table and returns one.
     id_col, note : str
-        The columns of ids, before, and of notes, after.
+        The column of ids in the input, and of notes in the output.
     before, after : Schema
-        Of the tables.
+        The schemas of input and output.
     like : table of the engine
-        Columns of it that are in what comes out, too, keep their type.
+        Columns that it shares with the output keep its types.
     """
 
     work: Work
@@ -37,37 +37,40 @@ class Job:
 
 
 class Engine(Protocol):
-    """An engine and the tables that it holds; work is done in its workers, on Arrow tables."""
+    """An engine and its tables; work is done by its workers, on Arrow tables."""
 
     def schema(self, table: Any) -> pa.Schema:
-        """The columns of a table and their types."""
+        """Returns the columns of a table and their types."""
 
     def select(self, table: Any, names: Sequence[str]) -> Any:
-        """Some of the columns of a table."""
+        """Returns some of the columns of a table."""
 
     def from_arrow(self, table: pa.Table) -> Any:
-        """A small table that the driver has, as one of the engine."""
+        """Returns a small table of the driver as a table of the engine."""
 
     def map_parts(self, table: Any, work: Work, before: pa.Schema, after: pa.Schema) -> Any:
-        """What `work` makes of each part of a table, as the parts lie; the schemas of both."""
+        """Applies `work` to each part of a table, in any partition.
+
+        `before` and `after` are the schemas of input and output.
+        """
 
     def union(self, tables: Sequence[Any]) -> Any:
-        """The rows of tables of one schema."""
+        """Returns the rows of all tables, which have one schema."""
 
     def merged(self, table: Any, merge: Work, schema: pa.Schema) -> pa.Table:
-        """A small table, of which `merge` makes a smaller one, in any number of steps; collected.
+        """Reduces a small table with `merge`, in any number of steps, and collects the result.
 
-        `merge` is given what it made before, beside other rows, in any order.
+        `merge` takes rows and its own earlier results, in any order.
         """
 
     def collect(self, table: Any, schema: pa.Schema) -> pa.Table:
-        """All rows, in the driver."""
+        """Returns all rows to the driver."""
 
     def by_series(self, table: Any, job: Job) -> tuple[Any, pa.Table]:
-        """What work makes of parts with whole series; computed now, and kept by the engine.
+        """Applies the work to parts with whole series now; the engine keeps the result.
 
         Returns
         -------
         table of the engine, pa.Table
-            The rows whose column of notes is null, without it; and the other rows.
+            The rows without a note, without the column of notes; and the rows with a note.
         """

@@ -1,4 +1,4 @@
-"""The measures of a backtest on an engine: those of each series stay there."""
+"""The measures of a backtest on an engine; measures by series stay on the engine."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from memattn.forecast.measured import Json, MeasuredParts
 
 
 class EngineEvaluation(MeasuredParts):
-    """What `Forecaster.backtest` gives for a table of Ray, Dask or Spark.
+    """The result of `Forecaster.backtest` for a table of Ray, Dask or Spark.
 
-    It has the measures of `Evaluation`, with the same bits, but not the arrays of all windows:
-    `Forecaster.cross_validation` gives the forecasts.
+    It has the measures of `Evaluation`, equal to the bit, but not the arrays of all windows.
+    `Forecaster.cross_validation` returns the forecasts.
     """
 
     def __init__(
@@ -21,5 +21,5 @@ class EngineEvaluation(MeasuredParts):
         self._rows = rows
 
     def to_frame(self) -> Any:
-        """The errors of each series as a table of the engine; see `Evaluation.to_frame`."""
+        """Return the errors of each series as a table of the engine; see `Evaluation.to_frame`."""
         return self._rows

@@ -1,4 +1,4 @@
-"""What workers have to say, as text that goes with their rows, and what the caller gets of it."""
+"""Converts notes and errors of workers to text that travels with their rows, and back."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
     from memattn.forecast.engines.parts import Names
 
-SUMS = "sums"  # the key of what is no note, but the sums over windows of a part
+SUMS = "sums"  # the key of an entry that is no note, but the sums over windows of a part
 ROW = re.compile(r"\brow ([0-9,]+)")
 OF_DATA_ERROR = ("kind", "column", "line", "argument", "function")
 
 
 def as_note(said: Note | Exception) -> str:
-    """A note, or an error, as text."""
+    """Returns a note or an error as text."""
     if isinstance(said, Note):
         return json.dumps({"note": [said.kind, said.text, said.count]})
     if isinstance(said, DataError):
@@ -33,12 +33,12 @@ def as_note(said: Note | Exception) -> str:
 
 
 def read_notes(texts: Iterable[str]) -> tuple[Note, ...]:
-    """The notes of all parts, each kind once and counted.
+    """Returns the notes of all parts, one of each kind with its count.
 
     Raises
     ------
     DataError, TypeError, ValueError
-        The first error of any, in the order of its text.
+        If there are errors, the first one in the order of their texts.
     """
     notes, errors = PartNotes(), []
     for text in sorted(texts):
@@ -53,12 +53,13 @@ def read_notes(texts: Iterable[str]) -> tuple[Note, ...]:
 
 
 def read_sums(texts: Iterable[str]) -> list[Any]:
-    """The sums of all parts that have any."""
+    """Returns the sums of all parts that have any."""
     found = (json.loads(text) for text in texts)
     return [one[SUMS] for one in found if SUMS in one]
 
 
 def _error(found: dict[str, object], more: int) -> Exception:
+    """Returns the error in an entry; its message mentions the errors of `more` other parts."""
     text = str(found["error"])
     if more:
         text += f" (and errors in {plural(more, 'other part')} of the data)"
@@ -69,18 +70,18 @@ def _error(found: dict[str, object], more: int) -> Exception:
 
 
 def in_its_series(error: Exception, data: pa.Table, names: Names, *, whole: bool) -> Exception:
-    """An error that names a row of a part, as one that names the series and its row there.
+    """Turns an error that names a row of a part into one that names the series and its row.
 
     Parameters
     ----------
     error : Exception
-        Of reading `data`.
+        An error of reading `data`.
     data : Table
-        With `whole`, whole series, by id and time.
+        The part. If `whole`, it has whole series, sorted by id and time.
     names : Names
         The columns of the table.
     whole : bool
-        Whether rows of the series can be counted; else the time of the row says which one it is.
+        Whether rows are counted within their series. If False, the error has the row's time.
     """
     if not isinstance(error, DataError) or error.argument in ("X_df", "static_df"):
         return error
@@ -104,5 +105,5 @@ def in_its_series(error: Exception, data: pa.Table, names: Names, *, whole: bool
 
 
 def _within(row: str, first: int) -> int:
-    """A row of a table, counted from 1, as one of the series that begins after `first` rows."""
+    """Returns the row, counted from 1, within a series that begins after `first` rows."""
     return int(row.replace(",", "")) - first

@@ -1,8 +1,8 @@
 """The work on parts of tables: functions from Arrow tables to Arrow tables, for any engine.
 
-Each is an object that can be pickled, has no state of its own, and gives the same rows whenever it
-is given the same: parts can be computed again, or twice at once. What is wrong with the data is not
-raised in a worker; it goes out as a row with a note, which the caller gets as a DataError.
+Each function is an object that can be pickled and has no state: the same rows give the same result,
+so parts can be computed again, or twice at once. A worker does not raise errors of the data. It
+returns them as rows with a note, which the caller gets as a DataError.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from memattn.forecast.data.sources import columns_of_frame
 from memattn.forecast.engines.notes import as_note, in_its_series
 
 NOTE = "__memattn_note"  # the column of notes
-TAG = "__memattn_table"  # the column that says which of the caller's tables a row is of
+TAG = "__memattn_table"  # the column that says which of the caller's tables a row is from
 DATA, FUTURE, STATIC = 0, 1, 2
-CHUNK = 1_000_000  # rows that are worked on at once
+CHUNK = 1_000_000  # rows processed at once
 HASH, VALUES = "hash", "values"
 
 
@@ -41,7 +41,7 @@ class Names:
     id_col, time_col, target_col : str
         As in `Forecaster`.
     tables : mapping
-        For each tag the columns of that table.
+        The columns of each table, by tag.
     """
 
     id_col: str
@@ -50,7 +50,7 @@ class Names:
     tables: dict[int, tuple[str, ...]]
 
     def split(self, table: pa.Table) -> dict[int, pa.Table]:
-        """The caller's tables, of a part with rows of all of them."""
+        """Splits a part with rows of several tables into the caller's tables, by tag."""
         if TAG not in table.column_names:
             return {DATA: table.select(self.tables[DATA])}
         tags = table[TAG].to_numpy()
@@ -62,13 +62,13 @@ class Names:
 
 @dataclass(frozen=True)
 class Tagged:
-    """Adds the columns that a table lacks, and its tag."""
+    """Adds the tag of a table to its rows, and the columns of other tables."""
 
     tag: int
     schema: pa.Schema
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        """The rows in the columns of all tables."""
+        """Returns the rows with the columns of all tables."""
         rows = table.num_rows
         columns = [
             table[one.name].cast(one.type)
@@ -81,20 +81,20 @@ class Tagged:
 
 
 def counts_schema() -> pa.Schema:
-    """The schema of what `Count` gives."""
+    """Returns the schema of the result of `Count`."""
     return pa.schema([(HASH, pa.int64()), (VALUES, pa.int64()), (NOTE, pa.string())])
 
 
 @dataclass(frozen=True)
 class Count:
-    """The first series of a part in the order of their hashes, and how many values each has."""
+    """Counts the values of the first series of a part, in the order of their hashes."""
 
     names: Names
     seed: int
     budget: Budget
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        """A row for each series, or a note."""
+        """Returns a row for each series, or a note."""
         data = self.names.split(table)[DATA]
         if not data.num_rows:
             return counts_schema().empty_table()
@@ -112,24 +112,25 @@ class Count:
 
 @dataclass(frozen=True)
 class MergeCounts:
-    """Merges what `Count` gave; of several notes one is enough."""
+    """Merges results of `Count`; keeps one of several notes."""
 
     budget: Budget
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        """A row for each series, and at most one note."""
+        """Returns a row for each series, and at most one note."""
         notes = sorted(one for one in table[NOTE].to_pylist() if one is not None)
         return _counts(shortest(counted_of(table), self.budget), notes[:1])
 
 
 def counted_of(table: pa.Table) -> Counted:
-    """What `Count` gave, without the notes."""
+    """Returns the counts in a result of `Count`, without the notes."""
     kept = table.filter(table[NOTE].is_null())
     hashes = kept[HASH].to_numpy().astype(np.int64).view(np.uint64)
     return Counted(hashes, kept[VALUES].to_numpy().astype(np.int64))
 
 
 def _counts(counted: Counted, notes: Sequence[str] = ()) -> pa.Table:
+    """Returns counts and notes as a table of `counts_schema`."""
     found = [counted.hashes.view(np.int64), counted.values]
     rows = pa.table([*found, pa.nulls(len(found[0]), pa.string())], schema=counts_schema())
     more = [np.zeros(len(notes), np.int64)] * 2
@@ -138,14 +139,14 @@ def _counts(counted: Counted, notes: Sequence[str] = ()) -> pa.Table:
 
 @dataclass(frozen=True)
 class RowsOfSample:
-    """The rows of the series in the sample; `last` is the hash of its last one."""
+    """Selects the rows of the series in the sample; `last` is the largest hash in it."""
 
     names: Names
     seed: int
     last: int
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        """Some of the rows; none without an id, which only tables beside the data may have."""
+        """Returns the rows of the sample; drops rows of `X_df` and `static_df` without an id."""
         table = table.filter(table[self.names.id_col].is_valid())
         if not table.num_rows:
             return table
@@ -155,13 +156,13 @@ class RowsOfSample:
 
 
 def ids_of(table: pa.Table, id_col: str) -> Ids:
-    """The column of ids, as a panel reads it."""
+    """Returns the column of ids, as a panel reads it."""
     return columns_of_frame("data", table.select([id_col]), [id_col]).ids(id_col)
 
 
 @dataclass
 class Forecasting:
-    """Forecasts of whole series, as `Forecaster.predict` gives them.
+    """Forecasts whole series, as `Forecaster.predict` does.
 
     Attributes
     ----------
@@ -172,11 +173,11 @@ class Forecasting:
     names : Names
         The columns of the tables.
     options : dict
-        Of `Forecaster.predict`: level and h.
+        The options `level` and `h` of `Forecaster.predict`.
     schema : Schema
-        Of the forecasts, with the column of notes.
+        The schema of the forecasts, with the column of notes.
     future : Table, optional
-        Rows that hold for all series.
+        Rows of `X_df` for all series.
     """
 
     kind: Any
@@ -198,20 +199,20 @@ class Forecasting:
         return self._loaded[0]
 
     def load(self, model: bytes) -> Any:
-        """The forecaster in a file."""
+        """Returns the forecaster in a file."""
         loaded = self.kind.__new__(self.kind)
         loaded.__setstate__({"options": {"horizon": 1}, "fitted": model})
         return loaded
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        """The rows of the forecasts, and notes."""
+        """Returns the rows of the forecasts, and notes."""
         parts = [self._forecast(one) for one in whole_series(table, self.names.id_col, CHUNK)]
         return pa.concat_tables(parts) if parts else self.schema.empty_table()
 
     def _forecast(self, table: pa.Table) -> pa.Table:
         tables = self.names.split(table)
         data = tables[DATA]
-        if not data.num_rows:  # a series of which others speak
+        if not data.num_rows:  # series that only X_df or static_df have
             return self.schema.empty_table()
         try:
             found, notes = self._of(tables)
@@ -223,7 +224,7 @@ class Forecasting:
         return pa.concat_tables([rows, self._noted(notes)])
 
     def _of(self, tables: dict[int, pa.Table]) -> tuple[pa.Table, list[str]]:
-        """The rows, without the column of notes, and notes as text."""
+        """Returns the rows without the column of notes, and the notes as text."""
         more = {"X_df": tables.get(FUTURE, self.future), "static_df": tables.get(STATIC)}
         found = self.forecaster.forecasts(tables[DATA], **more, **self.options)
         alias = self.forecaster.alias
@@ -231,12 +232,12 @@ class Forecasting:
         return frame, as_notes(found.panel.notes)
 
     def _said(self, tables: dict[int, pa.Table], error: Exception) -> list[str]:
-        """The error as a note; with bad series to be left out, those of which all rows are."""
+        """Returns the error as a note; if bad series are dropped, that of a part with no others."""
         data = tables[DATA]
         ordered = data.sort_by(
             [(self.names.id_col, "ascending"), (self.names.time_col, "ascending")]
         )
-        try:  # again, so that rows are counted in the order of time
+        try:  # repeated with sorted rows, so that the error counts rows in the order of time
             self._of({**tables, DATA: ordered})
         except (ValueError, TypeError) as again:
             error = again
@@ -246,17 +247,18 @@ class Forecasting:
         return [as_note(found)]
 
     def _noted(self, notes: Sequence[str]) -> pa.Table:
+        """Returns rows with only a note."""
         nothing = [pa.nulls(len(notes), one.type) for one in self.schema if one.name != NOTE]
         return pa.table([*nothing, pa.array(notes, pa.string())], schema=self.schema)
 
 
 def as_notes(notes: Sequence[Note]) -> list[str]:
-    """The notes that say something of the data, as text."""
+    """Returns the notes about the data as text."""
     return [as_note(one) for one in notes if one.kind not in OF_EVERY_PART]
 
 
 def whole_series(table: pa.Table, id_col: str, rows: int) -> Iterator[pa.Table]:
-    """The rows of a table in parts of about so many rows, none of which cuts a series."""
+    """Yields a table in parts of about `rows` rows that have whole series."""
     if table.num_rows <= rows:
         if table.num_rows:
             yield table
@@ -272,7 +274,7 @@ def whole_series(table: pa.Table, id_col: str, rows: int) -> Iterator[pa.Table]:
 
 
 def last_rows(table: pa.Table, id_col: str) -> npt.NDArray[np.int64]:
-    """The rows that are followed by one of another series."""
+    """Returns the indices of rows that are followed by a row of another series."""
     ids = table[id_col].combine_chunks()
     if len(ids) < 2:
         return np.zeros(0, np.int64)

@@ -1,4 +1,4 @@
-"""Ray's datasets: blocks worked on as Arrow tables."""
+"""The engine for Ray's datasets, whose blocks are processed as Arrow tables."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from memattn.forecast.engines.engine import Engine, Job, Work
 
 BUCKET = "__memattn_bucket"
-BUCKET_BYTES = 16 << 20  # of series that are forecast together, about
-BUCKETS = 4  # of each core, where the size is not known
+BUCKET_BYTES = 16 << 20  # approximate size of the series in a bucket, which are forecast together
+BUCKETS = 4  # buckets for each core, if the size of the data is not known
 
 
 def engine_for(_table: Any) -> Engine:
-    """The engine of a table."""
+    """Returns the engine of a table."""
     return RayData()
 
 
@@ -36,7 +36,7 @@ class Bucketed:
     buckets: int
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        """All rows; those without an id, which the work refuses, are in the first bucket."""
+        """Returns all rows; those without an id, an error later, are in the first bucket."""
         known = table[self.id_col].is_valid().to_numpy()
         bucket = np.zeros(table.num_rows, np.int64)
         if known.any():
@@ -48,25 +48,25 @@ class Bucketed:
 
 @dataclass(frozen=True)
 class InTypes:
-    """Does work on columns of certain types: a block has its own where all is missing."""
+    """Applies work to columns of the schema's types; all-missing columns of a block may differ."""
 
     work: Work
     schema: pa.Schema
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        """What the work makes of them."""
+        """Returns the result of the work on a block."""
         return self.work(table.select(self.schema.names).cast(self.schema))
 
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows that are notes, or those that are none."""
+    """Selects the rows with a note, or those without."""
 
     note: str
     wanted: bool
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        """Some of the rows."""
+        """Returns the selected rows; those without a note lose the column of notes."""
         is_note = table[self.note].is_valid()
         if self.wanted:
             return table.filter(is_note)
@@ -74,10 +74,10 @@ class Rows:
 
 
 class RayData:
-    """An `Engine`; all of its tables are datasets."""
+    """An `Engine` for Ray's datasets."""
 
     def schema(self, table: Any) -> pa.Schema:
-        """The types of the columns in Arrow."""
+        """Returns the columns and their types in Arrow."""
         found = table.schema()
         if found is None:
             return pa.schema([])
@@ -86,39 +86,39 @@ class RayData:
         return pa.Schema.from_pandas(table.limit(1000).to_pandas(), preserve_index=False)
 
     def select(self, table: Any, names: Sequence[str]) -> Any:
-        """Some columns."""
+        """Returns some of the columns."""
         return table.select_columns(list(names))
 
     def from_arrow(self, table: pa.Table) -> Any:
-        """One block."""
+        """Returns a local table as a dataset."""
         return ray.data.from_arrow(table)
 
     def map_parts(self, table: Any, work: Work, before: pa.Schema, after: pa.Schema) -> Any:
-        """A task for each block, or for several small ones."""
+        """Applies `work` in a task for each block, or for several small ones."""
         return _each(table, InTypes(work, before))
 
     def union(self, tables: Sequence[Any]) -> Any:
-        """The blocks side by side."""
+        """Returns the blocks of all tables."""
         return tables[0].union(*tables[1:])
 
     def merged(self, table: Any, merge: Work, schema: pa.Schema) -> pa.Table:
-        """In one worker."""
+        """Merges all blocks in one worker."""
         return merge(_rows(_each(table.repartition(1), InTypes(merge, schema)), schema))
 
     def collect(self, table: Any, schema: pa.Schema) -> pa.Table:
-        """All blocks, one after the other."""
+        """Returns the rows of all blocks, in their order."""
         return _rows(table, schema)
 
     def by_series(self, table: Any, job: Job) -> tuple[Any, pa.Table]:
-        """In buckets by a hash of the ids."""
+        """Groups the rows into buckets by a hash of their ids, and applies the work to each."""
         typed = InTypes(job.work, job.before)
 
-        def forecasts(bucket: pa.Table) -> pa.Table:  # with a name, which Ray shows
+        def forecasts(bucket: pa.Table) -> pa.Table:  # Ray shows the name of this function
             return typed(bucket)
 
         cores = int(ray.cluster_resources().get("CPU", 1))
         buckets = BUCKETS * cores
-        if isinstance(job.like, MaterializedDataset):  # others would be read for it
+        if isinstance(job.like, MaterializedDataset):  # other datasets would be read for their size
             buckets = max(cores, int(job.like.size_bytes()) // BUCKET_BYTES)
         by_bucket = _each(table, Bucketed(job.id_col, buckets)).groupby(BUCKET, buckets)
         found = by_bucket.map_groups(forecasts, batch_format="pyarrow").materialize()

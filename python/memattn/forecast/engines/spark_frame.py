@@ -1,4 +1,4 @@
-"""Spark's data frames: partitions that come to Python as batches of Arrow."""
+"""The engine for Spark's data frames, whose partitions are processed as Arrow batches."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 
 def engine_for(table: Any) -> Engine:
-    """The engine of a table."""
+    """Returns the engine of a table."""
     return SparkFrames(table.sparkSession)
 
 
 @dataclass(frozen=True)
 class Stream:
-    """Does work on the batches of a partition, so many rows at a time.
+    """Applies work to the batches of a partition, about `rows` rows at a time.
 
-    With `id_col` the batches are in the order of ids, and no series is cut.
+    With `id_col`, the batches must be sorted by id, and no series is cut.
     """
 
     work: Work
@@ -35,7 +35,7 @@ class Stream:
     rows: int = CHUNK
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """What the work makes of a partition, in batches."""
+        """Yields the result of the work on a partition, in batches."""
         kept: list[pa.RecordBatch] = []
         count = 0
         for batch in batches:
@@ -57,45 +57,45 @@ class Stream:
 
 
 class SparkFrames:
-    """An `Engine`; all of its tables are data frames of one session."""
+    """An `Engine` for the data frames of one Spark session."""
 
     def __init__(self, session: Any) -> None:
         self._session = session
 
     def schema(self, table: Any) -> pa.Schema:
-        """The types of the columns in Arrow; times have the zone of the session."""
+        """Returns the columns and their types in Arrow; times have the zone of the session."""
         return table.limit(0).toArrow().schema.remove_metadata()
 
     def select(self, table: Any, names: Sequence[str]) -> Any:
-        """Some columns."""
+        """Returns some of the columns."""
         return table.select(*(f"`{name.replace('`', '``')}`" for name in names))
 
     def from_arrow(self, table: pa.Table) -> Any:
-        """A frame of rows that the driver sends."""
+        """Returns a local table as a data frame of the session."""
         return self._session.createDataFrame(table, _types(table.schema))
 
     def map_parts(self, table: Any, work: Work, before: pa.Schema, after: pa.Schema) -> Any:
-        """A task for each partition."""
+        """Applies `work` in a task for each partition."""
         return self._each(table, Stream(work, before), after)
 
     def union(self, tables: Sequence[Any]) -> Any:
-        """The partitions side by side."""
+        """Returns the partitions of all tables."""
         found = tables[0]
         for one in tables[1:]:
             found = found.union(one)
         return found
 
     def merged(self, table: Any, merge: Work, schema: pa.Schema) -> pa.Table:
-        """In one worker, chunk by chunk."""
+        """Merges all rows in one worker, chunk by chunk, and the results in the driver."""
         chunks = self._each(table.repartition(1), Stream(merge, schema), schema)
         return merge(self.collect(chunks, schema))
 
     def collect(self, table: Any, schema: pa.Schema) -> pa.Table:
-        """All rows, as Arrow sends them."""
+        """Returns all rows to the driver."""
         return table.toArrow().cast(schema)
 
     def by_series(self, table: Any, job: Job) -> tuple[Any, pa.Table]:
-        """After a shuffle by the ids, in their order."""
+        """Shuffles and sorts the rows by id, and applies the work to each partition."""
         name = f"`{job.id_col.replace('`', '``')}`"
         ordered = table.repartition(name).sortWithinPartitions(name)
         found = self._each(ordered, Stream(job.work, job.before, job.id_col), job.after).persist()
@@ -107,5 +107,5 @@ class SparkFrames:
 
 
 def _types(schema: pa.Schema) -> StructType:
-    """The types of columns in Spark; times without a zone stay so."""
+    """Returns the types of columns in Spark; times without a zone stay without one."""
     return from_arrow_schema(schema, prefer_timestamp_ntz=True)

@@ -1,4 +1,4 @@
-"""The work of a backtest on parts of tables: how windows lie, their forecasts, their errors."""
+"""The work of a backtest on parts of tables: outlines of windows, their forecasts and errors."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ NONE = -1  # the place in a row without windows
 
 
 class Sent(NamedTuple):
-    """A model of windows as it travels.
+    """A model of windows, as it is sent to workers.
 
     Attributes
     ----------
@@ -44,16 +44,16 @@ class Sent(NamedTuple):
 
 
 def outlines_schema() -> pa.Schema:
-    """The schema of what `Outlines` gives, without the column of notes."""
+    """Returns the schema of the result of `Outlines`, without the column of notes."""
     return pa.schema([(name, pa.int64()) for name in (*OUTLINE, *Span._fields)])
 
 
 class Outlines(Forecasting):
-    """How the windows of whole series lie: a row for each kind, and one that has none of them.
+    """Outlines the windows of whole series: a row for each kind of window, and one without windows.
 
-    Its options are `plan`, the windows; `params` of the forecaster, which is not fitted; `like`, a
-    panel with the frequency of the series; and `least`, the first times of all windows if they are
-    known: series that have gaps before are bad ones then.
+    The options are `plan`, the windows; `params`, those of the forecaster, which is not fitted;
+    `like`, a panel with the frequency of the series; and `least`, the first times of all windows if
+    they are known. With `least`, series with gaps before these times are bad.
     """
 
     @property
@@ -75,7 +75,7 @@ class Outlines(Forecasting):
 
 
 def outlines_of(table: pa.Table) -> list[Outline]:
-    """What `Outlines` gave, of at least one part."""
+    """Returns the outlines in the results of `Outlines` for at least one part."""
     spans = np.stack([table[name].to_numpy() for name in Span._fields])
     first, last = spans.min(axis=1).tolist(), spans.max(axis=1).tolist()
     kinds = table.filter(pc.not_equal(table["place"], NONE))
@@ -85,18 +85,18 @@ def outlines_of(table: pa.Table) -> list[Outline]:
 
 @dataclass
 class WindowForecasting(Forecasting):
-    """Forecasts of the last windows of whole series, as `Forecaster.cross_validation` gives them.
+    """Forecasts the last windows of whole series, as `Forecaster.cross_validation` does.
 
-    Its only option is `level`.
+    The only option is `level`.
 
     Attributes
     ----------
     plan : Plan
         The windows.
     extent : Extent
-        How those of all series lie.
+        The extent of the windows of all series.
     models : tuple of Sent
-        Those of the windows.
+        The models of the windows.
     """
 
     plan: Plan = field(kw_only=True)
@@ -128,7 +128,7 @@ class WindowForecasting(Forecasting):
     def _told(
         self, panel: Panel, windows: Windows, forecasts: Array, intervals: Intervals
     ) -> tuple[pa.Table, list[str]]:
-        """What goes out of forecasts of windows: rows, and notes."""
+        """Returns the rows and the notes to send back for forecasts of windows."""
         if not len(windows):
             return self.schema.empty_table(), []
         found = panel, windows, forecasts, intervals
@@ -136,7 +136,7 @@ class WindowForecasting(Forecasting):
 
 
 class WindowMeasuring(WindowForecasting):
-    """The errors of each series, as `Evaluation.to_frame` has them; their sums are a note."""
+    """Measures the errors of each series, as `Evaluation.to_frame` does; their sums are a note."""
 
     def _told(
         self, panel: Panel, windows: Windows, forecasts: Array, intervals: Intervals

@@ -9,16 +9,16 @@ from matplotlib.ticker import MaxNLocator
 from memattn.figure_style import BLUE, INK
 from memattn.forecast.explanation import EffectCurve
 
-FEW_POINTS = 3  # of a number, up to which points are drawn instead of a line
+FEW_POINTS = 3  # a number with at most this many values is drawn as points, not as a line
 
 
 def draw_curve(curve: EffectCurve) -> Figure:
-    """The mean forecast for each value of a covariate, two standard errors to each side.
+    """Draws the mean forecast for each value of a covariate, plus or minus two standard errors.
 
-    Categories are numbered from 1 on: the page names them below the figure.
+    Categories are numbered from 1 on; the page names them below the figure.
     """
     figure = Figure(figsize=(3.1, 1.75))
-    axes = figure.add_axes((0.16, 0.14, 0.81, 0.83))  # all alike, and quicker than a layout each
+    axes = figure.add_axes((0.16, 0.14, 0.81, 0.83))  # uniform, and faster than a layout engine
     forecasts, margin = curve.forecasts.mean(axis=1), 2 * curve.standard_error
     if curve.labels or len(forecasts) <= FEW_POINTS:
         places = np.arange(1, len(forecasts) + 1) if curve.labels else curve.values

@@ -1,7 +1,7 @@
 """The figures of a forecaster's report, drawn with matplotlib and returned as SVG.
 
 In a report every colour becomes a CSS variable, so that one figure serves the light and the dark
-page. No text of the data stands in them.
+page. Figures contain no text from the data.
 """
 
 from __future__ import annotations
@@ -25,39 +25,42 @@ from memattn.forecast.evaluation import Evaluation, methods_of
 from memattn.forecast.measured import NAIVE, SEASONAL_NAIVE
 from memattn.forecast.report.series_section import SeriesForecast
 
-LINES: dict[str, Any] = {  # of the methods
+LINES: dict[str, Any] = {  # line styles of the methods
     MODEL: {"color": BLUE, "linestyle": "-", "linewidth": 2},
     SEASONAL_NAIVE: {"color": ORANGE, "linestyle": (0, (4, 2)), "linewidth": 1.5},
     NAIVE: {"color": GREEN, "linestyle": (0, (1, 1.5)), "linewidth": 1.5},
 }
 CSS_VARIABLES = {INK: "--ink", MUTED: "--muted", GRID: "--grid"}
 CSS_VARIABLES |= {BLUE: "--model", ORANGE: "--seasonal", GREEN: "--naive"}
-OPACITIES = 0.16, 0.3  # of the bands, the widest first
+OPACITIES = 0.16, 0.3  # of the widest and of the narrowest band
 MAX_POINTS = 400  # of a line in a figure
-FEWEST_COVERED = 100  # windows: of fewer, a share a step ahead is noise
-FAR = 1e300  # where infinite ends are drawn; matplotlib can still count there
-SPREAD = 3  # how many times as high as all lines a figure gets for its intervals
+FEWEST_COVERED = 100  # windows; with fewer, the coverage of a step ahead is noise
+FAR = 1e300  # where infinite bounds are drawn, still finite for matplotlib
+SPREAD = 3  # the largest height of a figure with its intervals, relative to that of its lines
 
 
 def to_svg(figure: Figure, name: str) -> Markup:
-    """The figure as an SVG element for a page that sets the CSS variables; `name` is its own."""
+    """Returns the figure as an SVG element; `name` must be unique on the page.
+
+    The page sets the CSS variables.
+    """
     text = io.StringIO()
     with mpl.rc_context({"svg.hashsalt": name}):
         figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
     svg = text.getvalue()
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    # Ids must be unique on the page. Those that are referred to are hashes of salt and content.
+    # Ids must be unique on the page: drop those of groups. Others are hashes of salt and content.
     svg = re.sub(r'<g id="[^"]*"', "<g", svg)
     svg = re.sub(r"'DejaVu Sans'[^;\"]*sans-serif", "system-ui, sans-serif", svg)
-    svg = svg.replace("<svg ", '<svg aria-hidden="true" ', 1)  # the caption says it
+    svg = svg.replace("<svg ", '<svg aria-hidden="true" ', 1)  # the caption describes the figure
     for color, variable in CSS_VARIABLES.items():
         svg = svg.replace(color, f"var({variable})")
-    return Markup(svg)  # matplotlib escapes, and no text of the data is in it
+    return Markup(svg)  # safe: matplotlib escapes text, and none of it is from the data
 
 
 def draw_series(series: SeriesForecast, levels: list[float], legend: bool = False) -> Figure:
-    """The end of a series, its forecast with intervals, and the forecast of its last rows."""
+    """Draws the end of a series, its forecast with intervals, and the held-out forecast."""
     figure = Figure(figsize=(9, 3.4 if legend else 2.7), layout="constrained")
     axes = figure.subplots()
     axes.plot(series.times, series.values, color=INK, label="observed", linewidth=1.3)
@@ -69,7 +72,7 @@ def draw_series(series: SeriesForecast, levels: list[float], legend: bool = Fals
         there = ~np.isnan(low + high)
         axes.fill_between(series.ahead[thin], low, high, where=there, alpha=opacity, **band)
         axes.fill_between([], [], alpha=shown, label=f"{level:g} % interval", **band)
-    # The line starts at the last value, so that no hole is left between series and forecast.
+    # The line starts at the last value, so that there is no gap between series and forecast.
     times = np.concatenate([series.times[-1:], series.ahead[thin]])
     values = np.concatenate([series.values[-1:], series.forecast[thin]])
     axes.plot(times, values, color=BLUE, linewidth=2, label="forecast")
@@ -92,14 +95,14 @@ def draw_series(series: SeriesForecast, levels: list[float], legend: bool = Fals
 
 
 def shown_opacities(levels: list[float]) -> list[tuple[float, float]]:
-    """The levels, the widest first, and how dark each band looks, for inner ones lie on outer."""
+    """Returns (level, visible opacity) from the widest band to the narrowest, as bands overlap."""
     light = np.cumprod(1 - np.linspace(*OPACITIES, len(levels)))
     falling = sorted(levels, reverse=True)
     return [(level, round(float(1 - one), 3)) for level, one in zip(falling, light, strict=True)]
 
 
 def _limits(series: SeriesForecast) -> tuple[float, float]:
-    """All lines are inside; intervals are as far as they leave the lines room enough."""
+    """Returns the limits of the y axis: they include all lines, and intervals up to `SPREAD`."""
     lines = [series.values, series.forecast]
     if series.held_out is not None:
         lines += [series.held_out.forecast, series.held_out.baseline]
@@ -114,12 +117,12 @@ def _limits(series: SeriesForecast) -> tuple[float, float]:
 
 
 def thinned(count: int) -> slice:
-    """Every k-th of so many points, MAX_POINTS at most."""
+    """Returns a slice of every k-th of `count` points, at most MAX_POINTS."""
     return slice(None, None, max(-(-count // MAX_POINTS), 1))
 
 
 def draw_errors_by_step(evaluation: Evaluation, levels: list[float], steps: str) -> Figure:
-    """Errors of all methods for each step ahead and, beside them, what the intervals held."""
+    """Draws the errors of all methods for each step ahead and, beside them, the coverage."""
     enough = [level for level in levels if evaluation.covered_windows(level) >= FEWEST_COVERED]
     covered = {one: np.array(evaluation.coverage_by_step(one), np.float64) for one in enough}
     covered = {level: found for level, found in covered.items() if not np.isnan(found).all()}
@@ -152,13 +155,13 @@ def draw_errors_by_step(evaluation: Evaluation, levels: list[float], steps: str)
 
 
 def error_by_step(evaluation: Evaluation, method: str) -> Array:
-    """The mean error for each step ahead (horizon,): of one series as it is, of several scaled."""
+    """Returns the mean error for each step ahead (horizon,): MAE of a single series, else MASE."""
     errors = evaluation.by_step(method)
     return errors.mae if len(evaluation.panel) == 1 else errors.mase
 
 
 def step_noun(frequency: Frequency) -> str:
-    """What steps are called: "hours" for one row every hour, "rows" for one every two hours."""
+    """Returns the name of steps: "hours" for one row every hour, "rows" for one every two hours."""
     if frequency.unit is Unit.MONTH and frequency.step == 3:
         return "quarters"
     if frequency.unit in (Unit.NUMBER, Unit.ROW) or not frequency.words.startswith("1 "):

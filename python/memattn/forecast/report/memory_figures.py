@@ -1,4 +1,4 @@
-"""The figures of what the memory of a forecaster remembers."""
+"""The figures of how a forecaster reads its memory slots."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MAX_PHASE_LABELS = 12
 
 
 def draw_shares(reading: MemoryReading, layer: int, order: npt.NDArray[np.int64]) -> Figure:
-    """How much more or less than usual slots are read, by phase and by kind of window."""
+    """Draws how much more or less than usual slots are read, by phase and by kind of window."""
     shares = [reading.by_kind] if reading.by_phase is None else [reading.by_phase, reading.by_kind]
     blocks = [one[layer][order] for one in shares]
     usage = reading.usage[layer][order]
@@ -50,7 +50,10 @@ def draw_shares(reading: MemoryReading, layer: int, order: npt.NDArray[np.int64]
 
 
 def _tinted(shares: Array, usage: Array) -> Array:
-    """Colours (slots, groups, 4): the page's own for as usual, full at half and at double."""
+    """Returns RGBA colours (slots, groups, 4).
+
+    They are transparent for the usual share, and opaque for at most half or at least double of it.
+    """
     with np.errstate(divide="ignore", invalid="ignore"):
         change = np.nan_to_num(np.log2(shares / usage[:, None]), neginf=-1, posinf=1)
     change = np.clip(change, -1, 1)
@@ -59,9 +62,9 @@ def _tinted(shares: Array, usage: Array) -> Array:
 
 
 def draw_readers(shapes: list[Array], lookback: int) -> Figure:
-    """The windows that read a slot most, the strongest one in colour."""
+    """Draws the windows that read a slot most, the first one in colour."""
     figure = Figure(figsize=(3.1, 1.75))
-    axes = figure.add_axes((0.11, 0.12, 0.86, 0.85))  # all alike, and quicker than a layout each
+    axes = figure.add_axes((0.11, 0.12, 0.86, 0.85))  # uniform, and faster than a layout engine
     for place, shape in reversed(list(enumerate(shapes))):
         thin = thinned(4 * len(shape))
         color, alpha, width = (INK, 0.35, 0.9) if place else (BLUE, 1, 1.8)
@@ -76,7 +79,7 @@ def draw_readers(shapes: list[Array], lookback: int) -> Figure:
 
 
 def draw_effects(effects: SlotEffects, layer: int, order: npt.NDArray[np.int64]) -> Figure:
-    """A bar a slot: how far forecasts move without it and, below, by how much the error grows."""
+    """Draws a bar for each slot: the change of forecasts without it and, below, of their error."""
     rows = 1 if effects.error is None else 2
     figure = Figure(figsize=(9, 1.1 + 1.35 * rows), layout="constrained")
     panels = figure.subplots(rows, 1, sharex=True, squeeze=False)[:, 0]

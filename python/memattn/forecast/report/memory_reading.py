@@ -91,7 +91,9 @@ def read_memory(fitted: Fitted, held_out: Evaluation | None) -> MemoryReading | 
     if layers == 0 or not has_learned(fitted.settings):
         return None
     lookbacks = fitted.settings["lookbacks"].value
-    member = len(lookbacks) // 2 + model.engine.members - len(lookbacks)  # linear ones come first
+    member = (
+        len(lookbacks) // 2 + model.engine.members - len(lookbacks)
+    )  # linear members come first
     panel = fitted.panel
     windows = _training_windows(fitted)
     scores = model.scores(*with_their_series(panel, windows), member).astype(np.float64)
@@ -139,7 +141,7 @@ def _training_windows(fitted: Fitted) -> Windows:
 
 
 def _apart(windows: Windows) -> Windows:
-    """Each of them once, in order."""
+    """Returns the windows sorted by series and end, without duplicates."""
     chosen = np.unique(np.stack([*windows], axis=1), axis=0)
     return Windows(chosen[:, 0].copy(), chosen[:, 1].copy())
 
@@ -174,7 +176,7 @@ def _by_kind(windows: Windows, shapes: list[Array], changes: Array, scores: Arra
     course = [late.mean() - (early.mean() if len(early) else 0.0) for early, late in halves]
     kinds = []
     for feature in (np.array(course), changes, windows.ends.astype(np.float64)):
-        # Equal values are in one third.
+        # Equal values are in the same third.
         third = np.searchsorted(np.quantile(feature, [1 / 3, 2 / 3]), feature)
         kinds.append(_means(scores, third, 3))
     return np.concatenate(kinds, axis=2)

@@ -55,7 +55,7 @@ def render_report(fitted: Fitted, levels: list[float], *, source: str | None = N
     reading, steps = read_memory(fitted, evaluation), figures.step_noun(panel.frequency)
     covariates = panel.covariates
     explanation = None if covariates is None else explain(fitted)
-    # Rows whose mean absolute value is the size of a series: a season, or the horizon if longer.
+    # The size of a series is its mean absolute value over this many last rows.
     size_rows = int(max(panel.season, fitted.settings["horizon"].value))
     with figure_style():
         accuracy = {"facts": {}} if evaluation is None else _accuracy(evaluation, levels, steps)

@@ -1,4 +1,4 @@
-"""The phase of the season at which a window begins, by the calendar where rows have one."""
+"""The phase of the season at which a window begins, named by the calendar if rows have times."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from memattn.forecast.data.windows import Windows
 
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-THURSDAY = 3  # 1970-01-01, where days are counted from
+THURSDAY = 3  # the weekday of 1970-01-01, day 0
 MINUTE = 60_000_000
 HOUR = 60 * MINUTE
 
 
 @dataclass(frozen=True, eq=False)
 class Phases:
-    """The phases of a season, and which of them W windows are in."""
+    """The phases of a season, and the phases of W windows."""
 
-    phase: Ticks  # (W,), of the first row after each window, from 0
-    labels: tuple[str, ...]  # what each phase is called
-    noun: str  # what a phase is: "month", "hour of the day"
+    phase: Ticks  # (W,), the phase of the first row after each window, from 0
+    labels: tuple[str, ...]  # the name of each phase
+    noun: str  # the kind of phase: "month", "hour of the day"
 
 
 def season_phases(panel: Panel, windows: Windows) -> Phases:
-    """The phase of the panel's season in which each window's forecast begins."""
+    """Returns the phase of the panel's season at which each window's forecast begins."""
     unit, step, season = panel.frequency.unit, panel.frequency.step, panel.season
     ahead = windows.ends - panel.lengths[windows.series] + 1
     clock = panel.times(windows.series, ahead)

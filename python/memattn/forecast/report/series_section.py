@@ -1,4 +1,4 @@
-"""The series that a report shows, and what there is to draw of each."""
+"""The series that a report shows, and the values to draw of each."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from memattn.forecast.evaluation import Evaluation, baseline_of
 from memattn.forecast.fitting import Fitted, forecast
 from memattn.forecast.intervals import intervals_of
 
-SHOWN = 4  # of the largest, and of the worst
-MAX_ROWS = 600  # of history in a figure
+SHOWN = 4  # number of the largest series, and of the worst ones
+MAX_ROWS = 600  # rows of history in a figure
 
 Times = npt.NDArray[Any]  # datetime64 on the local clock, or whole numbers
 
 
 @dataclass(frozen=True, eq=False)
 class HeldOutForecast:
-    """What a model that had not seen them said of the last rows (n,), beside a baseline."""
+    """A forecast of held-out rows (n,), and that of a baseline."""
 
     times: Times
     forecast: Array
@@ -40,34 +40,40 @@ class HeldOutForecast:
 class SeriesForecast:
     """One series as a figure shows it."""
 
-    place: int  # in the panel
-    times: Times
-    values: Array  # (n,), the last rows of its history
-    ahead: Times
+    place: int  # index in the panel
+    times: Times  # (n,), times of `values`
+    values: Array  # (n,), the last values of the series
+    ahead: Times  # (horizon,), times of the forecast
     forecast: Array  # (horizon,)
-    before: Array  # the same rows one season before, without a whole season the last value
-    ends: dict[float, tuple[Array, Array]]  # for each level in percent
-    held_out: HeldOutForecast | None  # of its last held-out window
+    before: Array  # (horizon,), values one season before; the last value without a whole season
+    ends: dict[float, tuple[Array, Array]]  # bounds by level in percent
+    held_out: HeldOutForecast | None  # the forecast of the last held-out window
 
 
 def largest_series(panel: Panel, rows: int) -> npt.NDArray[np.int64]:
-    """Places of up to SHOWN series, the largest first: by mean size over their last `rows` rows."""
+    """Returns the indices of up to SHOWN series, the largest first.
+
+    The size of a series is its mean absolute value over its last `rows` rows.
+    """
     first = np.maximum(panel.offsets[1:] - rows, panel.offsets[:-1])
-    # Sums from first to the end of each series and, thrown away, from there to the next first.
+    # Every other sum is that of a series; those from its end to the next first row are dropped.
     edges = np.stack([first, panel.offsets[1:]], axis=1).ravel()[:-1]
     size = np.add.reduceat(np.abs(panel.filled), edges)[::2] / (panel.offsets[1:] - first)
     return np.argsort(-size, kind="stable")[:SHOWN]
 
 
 def error_ratios(evaluation: Evaluation) -> Array:
-    """Each series' error over that of the baseline (N,), NaN where that made none or has none."""
+    """Returns each series' error over that of the baseline (N,).
+
+    It is NaN if a series has no error, or the baseline's error is 0.
+    """
     model = evaluation.by_series(MODEL).mae
     baseline = evaluation.by_series(baseline_of(evaluation.panel)).mae
     return np.divide(model, baseline, out=np.full_like(model, np.nan), where=baseline > 0)
 
 
 def worst_series(ratios: Array, most: int = SHOWN) -> npt.NDArray[np.int64]:
-    """Places of up to `most` series, that with the largest ratio first."""
+    """Returns the indices of up to `most` series, with the largest ratio first."""
     order = np.argsort(-np.nan_to_num(ratios, nan=-np.inf), kind="stable")[:most]
     return order[~np.isnan(ratios[order])]
 
@@ -75,7 +81,7 @@ def worst_series(ratios: Array, most: int = SHOWN) -> npt.NDArray[np.int64]:
 def series_forecasts(
     fitted: Fitted, places: Sequence[int], levels: list[float], evaluation: Evaluation | None
 ) -> list[SeriesForecast]:
-    """What there is to draw of the series at these places."""
+    """Returns the values to draw of the series at these `places`, indices in the panel."""
     panel = fitted.panel
     chosen = np.array(places, dtype=np.int64)
     some, windows = with_their_series(panel, Windows(chosen, panel.lengths[chosen]))
@@ -119,7 +125,7 @@ def _last_held_out(evaluation: Evaluation | None, place: int, shown: int) -> Hel
 
 
 def times_of(panel: Panel, place: int, ahead: Ticks) -> Times:
-    """Times of one series to draw at; `ahead` as in `Panel.times`."""
+    """Returns the times of rows of one series, for a figure's axis; `ahead` as in `Panel.times`."""
     ticks = panel.times(np.full(len(ahead), place), ahead)
     if panel.frequency.unit in (Unit.NUMBER, Unit.ROW):
         return ticks

@@ -1,4 +1,4 @@
-"""The sentences of a report: each figure has one that says what it shows."""
+"""The sentences of a report, which say what each figure shows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""PyArrow's columns of a CSV file against those of our own reader, and what is left to that."""
+"""PyArrow reads the columns of CSV files as our own reader does, or leaves the file to it."""
 
 import itertools
 import random
@@ -47,12 +47,12 @@ CELLS = {
 
 @pytest.fixture(autouse=True)
 def small_tables_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The tables here are far smaller than those for which PyArrow is worth its while."""
+    """Lets PyArrow read tables as small as those here."""
     monkeypatch.setattr(module, "BYTES_A_COLUMN", 0)
 
 
 def found(read: Callable[[], Any]) -> Any:
-    """What is read, or the error."""
+    """Returns what `read` returns, or its error."""
     try:
         return read()
     except DataError as error:
@@ -77,7 +77,7 @@ def assert_alike(ours: TextColumns, theirs: TextColumns) -> None:
 
 
 @pytest.mark.parametrize("seed", range(60))
-def test_random_tables(tmp_path: Path, seed: int) -> None:
+def test_random_tables_equal_those_of_our_own_reader(tmp_path: Path, seed: int) -> None:
     rng = random.Random(seed)
     kinds = rng.sample(sorted(CELLS), rng.randint(1, 4))
     delimiter, newline = rng.choice(";\t|"), rng.choice(["\n", "\r\n"])
@@ -91,7 +91,7 @@ def test_random_tables(tmp_path: Path, seed: int) -> None:
     ours = found(lambda: TableColumns(read_csv(path)))
     if theirs is not None:
         assert_alike(ours, theirs)
-    else:  # a blank line, or in one column a comma that makes two
+    else:  # a blank line, or a comma that splits a single column
         assert "" in lines[1:] or ours[0] == "ragged-row"
 
 
@@ -117,13 +117,13 @@ def test_random_tables(tmp_path: Path, seed: int) -> None:
         b"a;b\n1;2\n ; \r\n",
     ],
 )
-def test_what_is_left_to_our_own_reader(tmp_path: Path, data: bytes) -> None:
+def test_odd_files_are_left_to_our_own_reader(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "odd.csv"
     path.write_bytes(data)
     assert arrow_columns(path, path.read_bytes()) is None
 
 
-def test_large_files_are_read_by_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_files_are_read_by_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "long.csv"
     random_table(5).sample(frac=1, random_state=0).to_csv(path, index=False)
     ours = panel_from_file(path)
@@ -163,7 +163,7 @@ def test_columns_are_found_without_a_search(tmp_path: Path) -> None:
             columns.numbers("a")
 
 
-def test_too_many_columns_are_counted_without_a_list_of_them(tmp_path: Path) -> None:
+def test_too_many_columns_are_refused_in_little_memory(tmp_path: Path) -> None:
     file = tmp_path / "commas.csv"
     file.write_bytes(b"," * 2_000_000 + b"\n")
     tracemalloc.start()
@@ -174,7 +174,7 @@ def test_too_many_columns_are_counted_without_a_list_of_them(tmp_path: Path) -> 
         tracemalloc.stop()
 
 
-def test_columns_beyond_the_most_are_left_to_our_own_reader(
+def test_files_of_too_many_columns_are_left_to_our_own_reader(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "BYTES_A_COLUMN", 0)
@@ -198,7 +198,7 @@ def test_few_rows_of_many_columns_are_left_to_our_own_reader(
 
 
 @pytest.mark.parametrize("cell", sorted({cell for kind in CELLS.values() for cell in kind} - {""}))
-def test_each_cell_among_numbers(tmp_path: Path, cell: str) -> None:
+def test_every_cell_among_numbers_is_read_as_by_our_own_reader(tmp_path: Path, cell: str) -> None:
     path = tmp_path / "table.csv"
     path.write_text(f"n;x\n1;1\n2;{cell}\n3;2\n")
     theirs = arrow_columns(path, path.read_bytes())

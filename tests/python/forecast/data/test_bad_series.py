@@ -60,7 +60,7 @@ def test_a_bad_series_is_dropped(library: str, freq: str | None, name: str) -> N
     assert others == [str(one) for one in expected.notes]
 
 
-def test_all_kinds_at_once(tmp_path: Path) -> None:
+def test_all_kinds_of_bad_series_are_dropped_at_once(tmp_path: Path) -> None:
     panel = panel_from_frame(frame_of("pandas", table(BAD)), on_bad_series="drop")
     assert len(panel) == 5
     assert note(panel, "bad-series").startswith(f"{len(BAD)} series left out: ")
@@ -84,7 +84,7 @@ def test_only_bad_series_are_an_error() -> None:
         Forecaster(3, on_bad_series="skip")
 
 
-def test_an_error_of_all_series_passes_between_processes() -> None:
+def test_bad_series_error_can_be_pickled() -> None:
     frame = frame_of("pandas", table({"infinite": BAD["infinite"]}, 0))
     with pytest.raises(BadSeriesError) as caught:
         panel_from_frame(frame, freq="D", on_bad_series="drop")
@@ -94,7 +94,7 @@ def test_an_error_of_all_series_passes_between_processes() -> None:
     assert str(copy.note) == str(caught.value.note)
 
 
-def test_a_forecaster_drops() -> None:
+def test_a_forecaster_drops_bad_series() -> None:
     frame = frame_of("pandas", table(BAD))
     forecaster = Forecaster(3, steps=2, intervals=False, on_bad_series="drop").fit(frame)
     assert note(forecaster, "bad-series")

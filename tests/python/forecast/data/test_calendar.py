@@ -32,7 +32,7 @@ def covariates_of(panel: Panel) -> Covariates:
 
 
 def part(panel: Panel, name: str) -> list[Any]:
-    """One part of all rows, categories by name."""
+    """Returns one part of the calendar in all rows, categories by name."""
     found = covariates_of(panel)
     place = [column.name for column in found.columns].index(name)
     values, categories = found.values[:, place], found.columns[place].categories
@@ -81,7 +81,7 @@ def test_parts_are_those_of_the_local_clock(freq: str, zone: str | None) -> None
     np.testing.assert_allclose(part(panel, "year_cosine"), np.cos(angle), atol=1e-12)
 
 
-def test_rows_of_several_series() -> None:
+def test_each_series_has_the_parts_of_its_own_rows() -> None:
     parts = []
     for name, start, count in (("a", "2024-01-01", 5), ("b", "2023-12-20", 9)):
         ds = pd.date_range(start, periods=count)
@@ -93,7 +93,7 @@ def test_rows_of_several_series() -> None:
     assert part(cut, WEEKDAY) == [day.day_name() for day in days[8:15]]
 
 
-def test_public_holidays() -> None:
+def test_public_holidays_are_marked_in_days_and_hours() -> None:
     panel = panel_of("D", "2024-05-01", country="NO")
     days = [dt.date(2024, 5, 1) + dt.timedelta(days=k) for k in range(34)]
     free = {dt.date(2024, 5, day) for day in (1, 9, 17, 19, 20)}
@@ -102,12 +102,12 @@ def test_public_holidays() -> None:
     assert hours == [0.0] * 24 + [1.0] * 10
 
 
-def test_holidays_of_the_local_day() -> None:
+def test_holidays_follow_the_local_clock() -> None:
     panel = panel_of("h", "2024-07-03 12:00", "America/New_York", country="US")
     assert part(panel, "holiday") == [0.0] * 12 + [1.0] * 22
 
 
-def test_parts_of_a_country() -> None:
+def test_parts_of_a_country_have_holidays_of_their_own() -> None:
     day = np.datetime64("2024-01-06")  # Epiphany
     assert day in holidays_of("DE-BY", [2024])
     assert day not in holidays_of("DE", [2024])
@@ -115,11 +115,11 @@ def test_parts_of_a_country() -> None:
 
 
 @pytest.mark.parametrize("start", ["1700-01-01", "2400-01-01"])
-def test_years_without_known_holidays(start: str) -> None:
+def test_years_without_known_holidays_have_none(start: str) -> None:
     assert part(panel_of("D", start, country="NO"), "holiday") == [0.0] * 34
 
 
-def test_the_calendar_stands_behind_the_columns_of_the_table() -> None:
+def test_calendar_columns_follow_those_of_the_table() -> None:
     ds = pd.date_range("2024-01-01", periods=5)
     table = pd.DataFrame({"ds": ds, "y": 1.0, "price": np.arange(5.0), "region": "n"})
     panel = panel_from_frame(table, futr_exog_list="price", stat_exog_list="region", calendar=True)
@@ -129,23 +129,23 @@ def test_the_calendar_stands_behind_the_columns_of_the_table() -> None:
     assert part(panel, WEEKDAY)[0] == "Monday"
 
 
-def test_a_column_that_is_called_as_a_part() -> None:
+def test_a_covariate_with_the_name_of_a_calendar_column_is_refused() -> None:
     ds = pd.date_range("2024-01-01", periods=5)
     table = pd.DataFrame({"ds": ds, "y": 1.0, "weekday": 1.0, "hour": 2.0})
     with pytest.raises(DataError, match=r"futr_exog_list: the column .weekday. has the name of a"):
         panel_from_frame(table, futr_exog_list=["weekday"], calendar=True)
     found = covariates_of(panel_from_frame(table, futr_exog_list=["hour"], calendar=True))
-    assert found.columns[0].name == "hour"  # rows of days have no other
+    assert found.columns[0].name == "hour"  # the calendar of daily rows has no hour
 
 
-def test_numbered_rows_have_no_calendar() -> None:
+def test_a_calendar_of_numbered_rows_is_refused() -> None:
     table = pd.DataFrame({"ds": range(9), "y": 1.0})
     with pytest.raises(DataError, match="calendar=False") as caught:
         panel_from_frame(table, calendar=True)
     assert caught.value.kind == "option"
 
 
-def test_the_calendar_of_fit() -> None:
+def test_calendar_columns_must_be_those_of_fit() -> None:
     fit = panel_of("D", country="NO")
     assert (
         covariates_of(panel_of("D", country="DE", like=fit)).columns == covariates_of(fit).columns
@@ -170,19 +170,19 @@ REFUSED: list[tuple[Any, Any, str]] = [
 
 
 @pytest.mark.parametrize(("calendar", "country", "words"), REFUSED)
-def test_options_that_are_refused(calendar: Any, country: Any, words: str) -> None:
+def test_invalid_options_are_refused(calendar: Any, country: Any, words: str) -> None:
     with pytest.raises(DataError, match=words):
         check_calendar(calendar, country)
     with pytest.raises(ValueError, match=words):
         panel_of("D", calendar=calendar, country=country)
 
 
-def test_a_country_that_is_no_text() -> None:
+def test_a_country_that_is_not_text_is_a_type_error() -> None:
     with pytest.raises(TypeError, match=r"country: found 47, expected the code"):
         check_calendar(True, 47)
 
 
-def test_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_country_needs_the_package_holidays(monkeypatch: pytest.MonkeyPatch) -> None:
     find_spec = "memattn.extras.importlib.util.find_spec"
     monkeypatch.setattr(find_spec, lambda name: None if name == "holidays" else sys)
     with pytest.raises(ModuleNotFoundError, match=r"country='NO' needs: pip install .memattn\[cal"):
@@ -190,7 +190,7 @@ def test_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     assert part(panel_of("D"), WEEKDAY)
 
 
-def test_times_beyond_the_last_year() -> None:
+def test_times_beyond_the_year_9999_are_refused() -> None:
     panel = panel_of("D", "9999-11-20", calendar=False)
     with pytest.raises(DataError, match="beyond the year 9999"):
         calendar_columns(panel, 30, None)

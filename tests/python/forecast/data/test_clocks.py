@@ -1,4 +1,4 @@
-"""Days, weeks, months and hours of places whose clocks skip midnight, or an hour of the data."""
+"""Days, weeks, months and hours in zones whose clocks skip midnight, or an hour of the data."""
 
 from collections.abc import Iterator
 from datetime import datetime, timezone
@@ -17,7 +17,7 @@ HOUR = DAY // 24
 
 
 def skipped_midnights() -> Iterator[tuple[str, pd.Timestamp]]:
-    """Of each different zone the last day from 1990 to 2025 that had no midnight."""
+    """Yields each distinct zone and its last day from 1990 to 2025 that had no midnight."""
     seen = set()
     span = [datetime(year, 1, 1, tzinfo=timezone.utc) - EPOCH_UTC for year in (1990, 2026)]
     times = np.array([one.days * DAY for one in span])
@@ -33,14 +33,14 @@ def skipped_midnights() -> Iterator[tuple[str, pd.Timestamp]]:
 
 
 def at_midnight(first: pd.Timestamp, count: int, zone: str, freq: str = "D") -> pd.Series:
-    """Times that the clock should show, as Python finds them: after a gap, or first of two."""
+    """Returns times on the local clock as Python finds them: after a gap, or the first of two."""
     shown = pd.date_range(first, periods=count, freq=freq)
     moments = [moment.replace(tzinfo=ZoneInfo(zone)) for moment in shown.to_pydatetime()]
     utc = [moment.astimezone(timezone.utc) for moment in moments]
     return pd.Series(pd.DatetimeIndex(utc)).dt.tz_convert(zone).dt.as_unit("us")
 
 
-def test_days_are_days_wherever_a_clock_skips_midnight() -> None:
+def test_days_are_found_where_a_clock_skips_midnight() -> None:
     zones = list(skipped_midnights())
     assert len(zones) > 40
     for zone, day in zones:
@@ -67,10 +67,10 @@ def test_days_are_days_wherever_a_clock_skips_midnight() -> None:
         ("Australia/Lord_Howe", "2024-02-01", 400, "12h", "12 hours", 2),
     ],
 )  # fmt: skip
-def test_other_steps_follow_the_clock(
+def test_other_frequencies_follow_the_local_clock(
     tmp_path: Path, zone: str, first: str, count: int, freq: str, words: str, season: int
 ) -> None:
-    """A file keeps it; forecasts over such a day are taken as input."""
+    """A saved model keeps the frequency, and forecasts over such a day may be input again."""
     every = at_midnight(pd.Timestamp(first), count + 8, zone, freq)
     frame = pd.DataFrame({"ds": every[:count], "y": 50 + np.arange(count) % 7})
     forecaster = Forecaster(8, steps=1).fit(frame)
@@ -85,7 +85,7 @@ def test_other_steps_follow_the_clock(
     assert not np.isnan(forecaster.panel(more).values).any()
 
 
-def test_a_model_saved_on_such_a_day_goes_on_at_midnight(tmp_path: Path) -> None:
+def test_forecasts_after_a_skipped_midnight_are_at_midnight(tmp_path: Path) -> None:
     ds = at_midnight(pd.Timestamp("2017-06-01"), 137, "America/Sao_Paulo")
     forecaster = Forecaster(3, steps=1).fit(pd.DataFrame({"ds": ds, "y": np.arange(137.0)}))
     forecaster.save(tmp_path / "model")
@@ -94,8 +94,8 @@ def test_a_model_saved_on_such_a_day_goes_on_at_midnight(tmp_path: Path) -> None
         assert [moment.hour for moment in one.predict()["ds"]] == [0, 0, 0]
 
 
-def test_times_of_day_that_do_differ_are_no_days() -> None:
-    """24 hours in UTC, on a clock with summer time; and a day that has two rows."""
+def test_steps_of_24_hours_and_of_an_hour_are_not_days() -> None:
+    """Rows 24 hours apart in UTC, on a clock with daylight saving time; and hourly rows."""
     zone = "Europe/Berlin"
     utc = pd.Series(pd.date_range("2024-01-01", periods=200, tz="UTC"))
     panel = panel_from_frame(pd.DataFrame({"ds": utc.dt.tz_convert(zone), "y": 1.0}))

@@ -1,4 +1,4 @@
-"""Which columns of a file are what: long or wide, named or found."""
+"""The roles of the columns in long and wide files, named or found."""
 
 from pathlib import Path
 from typing import Any
@@ -21,14 +21,14 @@ def wide(tmp_path: Path) -> Path:
     return write_csv(tmp_path / "wide.csv", WIDE)
 
 
-def test_named_targets_in_their_order(wide: Path) -> None:
+def test_named_targets_keep_their_order(wide: Path) -> None:
     panel = panel_from_file(wide, target_col=["b", "a"])
     assert panel.ids.tolist() == ["b", "a"]
     assert note(panel, "wide") == '2 series, as named; times in "when"'
     assert (panel.form.time_col, panel.form.target_col) == ("when", "y")
 
 
-def test_one_target(wide: Path) -> None:
+def test_a_single_target_names_the_series(wide: Path) -> None:
     alone = panel_from_file(wide, target_col="b")
     timed = panel_from_file(wide, target_col="b", time_col="when")
     assert alone.ids.tolist() == timed.ids.tolist() == ["b"]
@@ -36,7 +36,7 @@ def test_one_target(wide: Path) -> None:
     assert alone.form.target_col == timed.form.target_col == "b"
 
 
-def test_a_long_file_whose_times_are_found(tmp_path: Path) -> None:
+def test_the_times_of_a_long_file_are_found(tmp_path: Path) -> None:
     path = write_csv(tmp_path / "long.csv", {**LONG, "y": [1, 2, 3]})
     panel = panel_from_file(path)
     assert panel.ids.tolist() == ["p", "q"]
@@ -56,26 +56,26 @@ def test_a_long_file_whose_times_are_found(tmp_path: Path) -> None:
         ({"target_col": "when"}, 'found "2024-01-01", expected a number'),
     ],
 )
-def test_names_that_are_wrong_name_the_file(wide: Path, options: Any, said: str) -> None:
+def test_errors_about_columns_name_the_file(wide: Path, options: Any, said: str) -> None:
     with pytest.raises(DataError) as caught:
         panel_from_file(wide, **options)
     assert said in str(caught.value)
     assert caught.value.file == wide
 
 
-def test_many_names_are_shortened(tmp_path: Path) -> None:
+def test_long_lists_of_names_are_shortened(tmp_path: Path) -> None:
     path = write_csv(tmp_path / "many.csv", {f"c{k}": [1] for k in range(30)})
     with pytest.raises(DataError, match='"c19" and 10 more'):
         panel_from_file(path, target_col="nothing")
 
 
-def test_a_long_file_has_one_target(tmp_path: Path) -> None:
+def test_several_targets_of_a_long_file_are_refused(tmp_path: Path) -> None:
     path = write_csv(tmp_path / "long.csv", {**LONG, "y": [1, 2, 3], "z": [1, 2, 3]})
     with pytest.raises(DataError, match='found 2 names, expected one: the column "unique_id"'):
         panel_from_file(path, target_col=["y", "z"])
 
 
-def test_errors_of_the_whole_name_the_file(tmp_path: Path) -> None:
+def test_errors_about_the_table_name_the_file(tmp_path: Path) -> None:
     path = write_csv(tmp_path / "once.csv", {"ds": days(1), "y": [1]})
     with pytest.raises(DataError) as caught:
         panel_from_file(path)
@@ -88,7 +88,7 @@ def test_errors_of_the_whole_name_the_file(tmp_path: Path) -> None:
     assert caught.value.file is None
 
 
-def test_targets_are_kept_with_the_model(wide: Path, tmp_path: Path) -> None:
+def test_a_saved_model_keeps_its_targets(wide: Path, tmp_path: Path) -> None:
     Forecaster(1, target_col=["b", "a"]).fit(wide).save(tmp_path / "m")
     loaded = Forecaster.load(tmp_path / "m")
     assert loaded.predict(data=wide).equals(loaded.predict())

@@ -1,4 +1,4 @@
-"""Columns that nobody named: row numbers, parts of dates, dates as numbers, and ids of series."""
+"""Columns without a named role: row numbers, parts of dates, dates as numbers, and ids."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -46,18 +46,20 @@ def wide(tmp_path: Path, **columns: Any) -> Path:
         ("n", WHEN.to_numpy("datetime64[ms]").astype(int), "dates as milliseconds since 1970"),
     ],
 )
-def test_what_is_no_series(tmp_path: Path, name: str, cells: Any, why: str) -> None:
+def test_row_numbers_and_parts_of_dates_are_not_series(
+    tmp_path: Path, name: str, cells: Any, why: str
+) -> None:
     panel = panel_from_file(wide(tmp_path, **{name: list(cells)}))
     assert panel.ids.tolist() == ["sales"]
     assert f'left out: "{name}" ({why})' in note(panel, "wide")
 
 
-def test_it_is_a_series_when_it_is_named(tmp_path: Path) -> None:
+def test_row_numbers_are_a_series_if_they_are_named(tmp_path: Path) -> None:
     path = wide(tmp_path, n=range(ROWS))
     assert panel_from_file(path, target_col=["n", "sales"]).ids.tolist() == ["n", "sales"]
 
 
-def test_what_is_a_series(tmp_path: Path) -> None:
+def test_constant_and_descending_columns_are_series(tmp_path: Path) -> None:
     flat, late = [3] * ROWS, [0] * 20 + [1] * 40
     path = wide(tmp_path, zero=[0] * ROWS, flat=flat, late=late, down=range(ROWS, 0, -1))
     assert panel_from_file(path).ids.tolist() == ["zero", "flat", "late", "down", "sales"]
@@ -81,7 +83,7 @@ def test_times_in_numbers_are_found(tmp_path: Path, cells: Any, span: str) -> No
     assert 'times in "t"' in note(panel, "wide")
 
 
-def test_years_and_months_in_two_columns(tmp_path: Path) -> None:
+def test_dates_split_over_two_columns_are_refused(tmp_path: Path) -> None:
     columns = {
         "year": [2000 + k // 12 for k in range(ROWS)],
         "Month": [k % 12 + 1 for k in range(ROWS)],
@@ -107,7 +109,9 @@ SHOPS: dict[str, Mapping[str, Any]] = {
 
 @pytest.mark.parametrize("case", SHOPS)
 @pytest.mark.parametrize("kind", [*LIBRARIES, "long", "wide"])
-def test_a_column_of_ids_is_asked_for(tmp_path: Path, kind: str, case: str) -> None:
+def test_a_column_that_looks_like_ids_is_refused_with_advice(
+    tmp_path: Path, kind: str, case: str
+) -> None:
     columns = {**SHOPS[case], "price": [1.5] * ROWS, "y": [float(cell) for cell in SALES]}
 
     def read(**options: Any) -> Any:
@@ -127,7 +131,7 @@ def test_a_column_of_ids_is_asked_for(tmp_path: Path, kind: str, case: str) -> N
         assert "id_col=None says" in note(read(id_col=None), "one-series") or kind == "wide"
 
 
-def test_two_columns_of_ids(tmp_path: Path) -> None:
+def test_ids_split_over_two_columns_are_refused(tmp_path: Path) -> None:
     columns = {"shop": ["N", "N", "S", "S"] * 15, "item": ["a", "b"] * 30, "y": SALES}
     path = write_csv(tmp_path / "t.csv", {"ds": np.repeat(days(15), 4), **columns})
     with pytest.raises(
@@ -137,7 +141,7 @@ def test_two_columns_of_ids(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
-def test_words_that_are_no_ids(library: str) -> None:
+def test_other_columns_are_not_taken_for_ids(library: str) -> None:
     when = pd.Series(pd.to_datetime(NORTH + SOUTH))
     columns = {
         "ds": when.tolist(),
@@ -164,7 +168,7 @@ def test_words_that_are_no_ids(library: str) -> None:
         {"target_col": ["a", "a"]},
     ],
 )
-def test_one_column_in_two_roles(tmp_path: Path, options: Any) -> None:
+def test_a_column_in_two_roles_is_refused(tmp_path: Path, options: Any) -> None:
     columns = {"a": ["5", "6"], "ds": days(2), "y": ["1", "2"]}
     with pytest.raises(DataError, match=r"is already .*_col; name another"):
         panel_from_file(write_csv(tmp_path / "t.csv", columns), **options)
@@ -173,7 +177,7 @@ def test_one_column_in_two_roles(tmp_path: Path, options: Any) -> None:
             panel_from_frame(frame_of("pandas", columns), **options)
 
 
-def test_ids_of_digits_are_no_times(tmp_path: Path) -> None:
+def test_ids_of_digits_are_not_taken_for_times(tmp_path: Path) -> None:
     table = {"unique_id": ["101"] * 3 + ["102"] * 3, "when": days(3) * 2, "y": [1.0] * 6}
     pd.DataFrame(table).to_parquet(tmp_path / "t.parquet")
     panel = panel_from_file(tmp_path / "t.parquet")
@@ -183,7 +187,7 @@ def test_ids_of_digits_are_no_times(tmp_path: Path) -> None:
     assert panel_from_file(tmp_path / "t.parquet").form.time_col == "when"
 
 
-def test_names_in_another_case() -> None:
+def test_a_name_in_another_case_is_suggested() -> None:
     frame = frame_of("pandas", {"unique_id": ["a"] * 2, "ds": days(2), "Y": [1.0, 2.0]})
     with pytest.raises(DataError, match=r'found no column "y" \(did you mean "Y"\?\)'):
         panel_from_frame(frame)
@@ -202,7 +206,7 @@ def test_names_in_another_case() -> None:
     ],
 )
 @pytest.mark.parametrize("kind", [*LIBRARIES, "file"])
-def test_dates_as_numbers(
+def test_dates_as_numbers_are_read_and_returned_as_numbers(
     tmp_path: Path, kind: str, numbers: list[int], span: str, then: int
 ) -> None:
     columns = {"ds": numbers, "y": [1.0, 3.0, 2.0][: len(numbers)]}
@@ -222,7 +226,7 @@ def test_dates_as_numbers(
         assert panel_from_frame(frame_of("pandas", columns), freq="Y").frequency.words == span
 
 
-def test_numbers_that_count() -> None:
+def test_consecutive_numbers_count_rows() -> None:
     for start in (0, 1, 1000, 500_000, 20_200_101, 202_001):
         frame = frame_of("pandas", {"ds": range(start, start + 40), "y": [1.0] * 40})
         assert panel_from_frame(frame).frequency.words == "1 step"
@@ -230,7 +234,7 @@ def test_numbers_that_count() -> None:
     assert panel_from_frame(years, freq=1).frequency.words == "1 step"
 
 
-def test_one_misprint_among_dates() -> None:
+def test_a_misprint_among_dates_as_numbers_is_refused() -> None:
     dates = WHEN.dt.strftime("%Y%m%d").astype(int).tolist()
     dates[30] = 20200132
     with pytest.raises(DataError, match="found 20200132, expected a date of the form YYYYMMDD"):
@@ -247,7 +251,7 @@ def test_one_misprint_among_dates() -> None:
     ],
 )
 @pytest.mark.parametrize("kind", [*LIBRARIES, "long", "wide"])
-def test_the_order_of_days_and_months_is_asked_for(
+def test_dates_of_unknown_order_are_refused_with_advice(
     tmp_path: Path, kind: str, dates: list[str], said: str
 ) -> None:
     columns = {"ds": dates, "sales" if kind == "wide" else "y": [1.0, 2.0]}
@@ -285,9 +289,7 @@ def test_the_order_of_days_and_months_is_asked_for(
         ("Week %V %Y", "looks like a date in an unsupported format"),
     ],
 )
-def test_dates_that_cannot_be_read_are_not_left_out(
-    tmp_path: Path, written: str, said: str
-) -> None:
+def test_dates_in_unsupported_formats_are_refused(tmp_path: Path, written: str, said: str) -> None:
     when = pd.date_range("2024-01-20", periods=ROWS, freq="h")
     path = write_csv(tmp_path / "t.csv", {"at": when.strftime(written), "sales": SALES})
     with pytest.raises(DataError, match=said) as caught:
@@ -295,21 +297,21 @@ def test_dates_that_cannot_be_read_are_not_left_out(
     assert caught.value.column == "at"
 
 
-def test_the_time_of_day_in_a_column_of_its_own_is_named(tmp_path: Path) -> None:
+def test_a_separate_column_of_times_of_day_is_refused(tmp_path: Path) -> None:
     when = pd.date_range("2024-01-20", periods=ROWS, freq="h")
     columns = {"date": when.date, "time": when.strftime("%H:%M"), "sales": SALES}
     with pytest.raises(DataError, match="the time of day is in a separate column; join it"):
         panel_from_file(write_csv(tmp_path / "t.csv", columns))
 
 
-def test_a_title_above_the_names_is_suspected(tmp_path: Path) -> None:
+def test_a_title_above_the_header_is_refused(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("Sales\n\ndate,sales\n2024-01-01,1\n2024-01-02,2\n")
     with pytest.raises(DataError, match="is line 1 a title"):
         panel_from_file(tmp_path / "t.csv")
 
 
 @pytest.mark.parametrize("arrow", [False, True])
-def test_ids_of_digits_stay_as_they_are_written(
+def test_ids_of_digits_keep_leading_zeros(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arrow: bool
 ) -> None:
     if arrow:

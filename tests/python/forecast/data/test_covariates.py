@@ -1,4 +1,4 @@
-"""Covariates of tables: against plain pandas, of every kind of table, and cut at a cutoff."""
+"""Covariates equal those of plain pandas, in every kind of table and cut at a cutoff."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -25,7 +25,7 @@ NAN = float("nan")
 
 
 def random_table(seed: int, ahead: int, holes: int = 2) -> pd.DataFrame:
-    """Series of days with holes and doubles, out of order, some with covariates after the end."""
+    """Returns shuffled series of days with missing and repeated rows, and some rows ahead."""
     rng = np.random.default_rng(seed)
     parts = []
     for k in range(int(rng.integers(1, 6))):
@@ -51,7 +51,7 @@ def random_table(seed: int, ahead: int, holes: int = 2) -> pd.DataFrame:
 
 
 def expected_covariates(table: pd.DataFrame, ahead: int) -> np.ndarray:
-    """What a panel of a table of days has, by reindexing each series."""
+    """Returns the covariates of a table of days, by reindexing each series."""
     table = table.copy()
     for name in ("kind", "weather", "region"):
         categories = sorted(table[name].dropna().unique())
@@ -106,7 +106,7 @@ FRAMES: dict[str, Callable[[pd.DataFrame], Any]] = {
 
 
 @pytest.mark.parametrize("seed", range(25))
-def test_covariates_are_those_of_pandas(seed: int) -> None:
+def test_covariates_equal_those_of_pandas(seed: int) -> None:
     ahead = seed % 4
     table = random_table(seed, ahead)
     panel = panel_from_frame(table, ahead=ahead, **LISTS)
@@ -153,7 +153,7 @@ def test_a_large_file_has_the_same_covariates(
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_until_has_the_past_of_a_cutoff_and_what_is_known_ahead(seed: int) -> None:
+def test_until_keeps_the_past_and_covariates_known_ahead(seed: int) -> None:
     table = random_table(seed, 5)
     panel = panel_from_frame(table, ahead=5, **LISTS)
     ends = np.maximum(panel.lengths - 4, 0) * (np.arange(len(panel)) % 3 > 0)
@@ -179,7 +179,7 @@ def test_until_of_all_rows_changes_nothing() -> None:
     np.testing.assert_array_equal(found.values, covariates_of(panel).values)
 
 
-def test_one_series_whose_columns_have_other_names() -> None:
+def test_one_series_may_have_columns_of_other_names() -> None:
     table = pd.DataFrame(
         {
             "date": pd.date_range("2024-01-01", periods=6),
@@ -217,7 +217,7 @@ def test_a_wide_table_has_the_same_covariates_for_all_series() -> None:
 
 
 def small(**columns: Any) -> pd.DataFrame:
-    """Six days of one series with columns."""
+    """Returns six days of one series with more columns."""
     ds = pd.date_range("2024-01-01", periods=6)
     return pd.DataFrame({"ds": ds, "y": np.arange(1.0, 7), **columns})
 
@@ -237,7 +237,9 @@ def small(**columns: Any) -> pd.DataFrame:
         (["é", "z", "Z", "é", "z", "Z"], [2, 1, 0, 2, 1, 0], ("Z", "z", "é")),
     ],
 )
-def test_cells_of_a_column(cells: Any, values: list[float], categories: tuple[str, ...]) -> None:
+def test_cells_become_numbers_or_categories(
+    cells: Any, values: list[float], categories: tuple[str, ...]
+) -> None:
     panel = panel_from_frame(small(x=cells), hist_exog_list=["x"])
     found = covariates_of(panel)
     assert found.columns == (Covariate("x", "hist", categories),)
@@ -275,7 +277,7 @@ def test_a_static_covariate_may_be_empty_in_some_rows_or_all() -> None:
     ]
 
 
-def test_no_list_no_covariates() -> None:
+def test_a_panel_without_lists_has_no_covariates() -> None:
     panel = panel_from_frame(small(x=1.0), futr_exog_list=None, hist_exog_list=(), ahead=3)
     assert panel.covariates is None
     assert panel.until(np.array([3])).covariates is None
@@ -293,7 +295,7 @@ def test_rows_after_the_last_value_without_a_covariate_are_cut_off() -> None:
     assert note(panel, "ends").startswith("1 row without a value after the last value")
 
 
-def test_rows_after_the_last_value_that_have_gaps_or_no_covariate_known_ahead() -> None:
+def test_rows_after_the_last_value_may_have_gaps() -> None:
     table = small(x=[1.0, 2, 3, NAN, 5, 6], z=1.0)
     table.loc[3:, "y"] = NAN
     panel = panel_from_frame(table.drop(index=4), futr_exog_list="x", hist_exog_list="z", ahead=3)
@@ -316,7 +318,7 @@ FREQUENCIES += [("B", None), ("QS", None), ("15min", "Asia/Kolkata"), ("W-SUN", 
 
 
 @pytest.mark.parametrize(("freq", "zone"), FREQUENCIES)
-def test_rows_of_any_frequency(freq: str, zone: str | None) -> None:
+def test_covariates_lie_on_the_grid_of_any_frequency(freq: str, zone: str | None) -> None:
     rng = np.random.default_rng(7)
     ds = pd.date_range("2024-03-29", periods=40, freq=freq, tz=zone)
     table = pd.DataFrame({"ds": ds, "y": rng.gamma(2.0, size=40), "price": rng.normal(size=40)})
@@ -336,7 +338,7 @@ def test_a_backtest_reads_the_same_covariates(seed: int) -> None:
     np.testing.assert_array_equal(covariates_of(panel).values, expected_covariates(table, 3))
 
 
-def test_an_index_of_dates_and_of_covariates() -> None:
+def test_index_levels_may_be_times_and_covariates() -> None:
     table = small(x=np.arange(6.0), z=1.0)
     panel = panel_from_frame(table.set_index("ds"), futr_exog_list="x", hist_exog_list="z")
     np.testing.assert_array_equal(covariates_of(panel).values, table[["x", "z"]])

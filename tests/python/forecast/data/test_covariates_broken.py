@@ -1,4 +1,4 @@
-"""Covariates that cannot be used: each refused with its reason, its row and its column."""
+"""Invalid covariates are refused with the reason, the row and the column."""
 
 import datetime as dt
 from pathlib import Path
@@ -19,7 +19,7 @@ AHEAD = 2
 
 
 def table(**columns: Any) -> pd.DataFrame:
-    """Series a of four days and series b of two days and two that have covariates alone."""
+    """Returns series a of four days, and series b of two days and two with covariates only."""
     found: dict[str, Any] = {"unique_id": [*"aaaabbbb"], "ds": [*DAYS] * 2}
     found["y"] = [1.0, 2, 3, 4, 5, 6, NAN, NAN]
     found |= {
@@ -32,7 +32,7 @@ def table(**columns: Any) -> pd.DataFrame:
 
 
 def numbers(row: int, cell: Any) -> list[Any]:
-    """Numbers with another cell in a row, counted from 1."""
+    """Returns numbers with `cell` in a row, counted from 1."""
     return [*range(row - 1), cell, *range(row, 8)]
 
 
@@ -155,15 +155,15 @@ def test_cells_of_the_past_may_be_empty() -> None:
     assert np.isnan(panel.covariates.values).any(axis=0).tolist() == [True, True]
     notes = [one.text for one in panel.notes if one.kind == "missing-covariates"]
     assert notes == [
-        '"price" has 1 empty cell, first row 2 (2024-01-02): filled with the last value before, '
-        "and marked",
-        '"kind" has 1 empty cell, first row 1 (2024-01-01): filled with the last value before, '
-        "and marked",
+        '"price" has 1 empty cell, first row 2 (2024-01-02): filled with the previous value, '
+        "marked as missing",
+        '"kind" has 1 empty cell, first row 1 (2024-01-01): filled with the previous value, '
+        "marked as missing",
     ]
 
 
 @pytest.mark.parametrize("name", CELLS)
-def test_cells_that_cannot_be_used(name: str) -> None:
+def test_invalid_cells_are_refused(name: str) -> None:
     frame, lists, kind, row, column, words = CELLS[name]
     with pytest.raises(DataError) as caught:
         panel_from_frame(frame, ahead=AHEAD, **lists)
@@ -207,7 +207,7 @@ LISTS: dict[str, tuple[dict[str, Any], str, str]] = {
 
 
 @pytest.mark.parametrize("name", LISTS)
-def test_lists_that_cannot_be_used(name: str) -> None:
+def test_invalid_lists_are_refused(name: str) -> None:
     options, kind, words = LISTS[name]
     with pytest.raises(DataError) as caught:
         panel_from_frame(table(), **options)
@@ -216,14 +216,14 @@ def test_lists_that_cannot_be_used(name: str) -> None:
 
 
 @pytest.mark.parametrize("names", [3, [3], ["price", None], {"price": 1}, b"price", [["price"]]])
-def test_lists_that_are_none(names: Any) -> None:
+def test_arguments_that_are_not_lists_of_names_are_type_errors(names: Any) -> None:
     with pytest.raises(
         TypeError, match=r"hist_exog_list: found .*, expected a list of column names"
     ):
         panel_from_frame(table(), hist_exog_list=names)
 
 
-def test_a_file_names_the_line(tmp_path: Path) -> None:
+def test_errors_in_a_file_name_the_line(tmp_path: Path) -> None:
     path = tmp_path / "table.csv"
     table(price=numbers(3, NAN)).to_csv(path, index=False)
     with pytest.raises(DataError, match=r"table.csv, line 4, column .price.: series .a.: found an"):
@@ -260,7 +260,7 @@ FITTED: dict[str, tuple[pd.DataFrame, dict[str, Any], str, str]] = {
 
 
 @pytest.mark.parametrize("name", FITTED)
-def test_other_covariates_than_in_fit(name: str) -> None:
+def test_other_covariates_than_in_fit_are_refused(name: str) -> None:
     frame, lists, kind, words = FITTED[name]
     fit = panel_from_frame(table(), ahead=AHEAD, **BOTH)
     with pytest.raises(DataError) as caught:
@@ -269,7 +269,7 @@ def test_other_covariates_than_in_fit(name: str) -> None:
     assert words in str(caught.value)
 
 
-def test_a_long_column_of_polars_names_its_row() -> None:
+def test_an_error_in_a_long_polars_column_names_the_row() -> None:
     frame = pl.DataFrame({"ds": range(2000), "y": 1.0, "x": [*map(str, range(1999)), "x"]})
     with pytest.raises(DataError, match='row 2000, column "x": found "x"'):
         panel_from_frame(frame, futr_exog_list=["x"])

@@ -1,4 +1,4 @@
-"""Random cells of covariates: what keeps the promises of `Covariates`, or DataError."""
+"""Random cells of covariates give valid `Covariates` or a DataError."""
 
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ AHEAD = 2
 
 
 def random_column(rng: np.random.Generator, count: int) -> list[Any]:
-    """Mostly numbers, words or truth values, and a few cells of other kinds."""
+    """Returns numbers, words or booleans, and a few cells of other kinds."""
     usual = [NUMBERS, WORDS, ["True", "False"]][rng.integers(3)]
     column = list(rng.choice(np.array(usual, object), count))
     for row in rng.integers(count, size=rng.integers(0, 3)):
@@ -31,7 +31,7 @@ def random_column(rng: np.random.Generator, count: int) -> list[Any]:
 
 
 def random_cells(rng: np.random.Generator) -> dict[str, list[Any]]:
-    """One or two series of days, with covariates after the end of some."""
+    """Returns one or two series of days, some with covariates after the end."""
     table: dict[str, list[Any]] = {name: [] for name in ("unique_id", "ds", "y")}
     for name in ("a", "b")[: rng.integers(1, 3)]:
         count, more = int(rng.integers(3, 8)), int(rng.integers(0, 4))
@@ -70,7 +70,7 @@ def assert_same(found: Covariates | None, expected: Covariates | None) -> None:
 
 
 @pytest.mark.parametrize("seed", range(80))
-def test_covariates_or_a_data_error(tmp_path: Path, seed: int) -> None:
+def test_random_covariates_are_valid_or_a_data_error(tmp_path: Path, seed: int) -> None:
     rng = np.random.default_rng(seed)
     table = random_cells(rng)
     text = {name: [cell or "" for cell in column] for name, column in table.items()}
@@ -105,7 +105,7 @@ def test_covariates_or_a_data_error(tmp_path: Path, seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(80))
-def test_rows_ahead_or_a_data_error(tmp_path: Path, seed: int) -> None:
+def test_random_rows_ahead_are_valid_or_a_data_error(tmp_path: Path, seed: int) -> None:
     rng = np.random.default_rng(seed)
     kinds: list[Any] = [[1.0, 2, 3, 4], ["sale", "none", "new", "sale"], [True, False, True, True]]
     past = pd.DataFrame({"ds": pd.date_range("2024-02-01", periods=4), "y": 1.0})

@@ -1,4 +1,4 @@
-"""Blocks of a CSV file: the rows of `read_csv`, wherever blocks and members of gzip end."""
+"""Blocks of a CSV file have the rows of `read_csv`, wherever blocks and gzip members end."""
 
 import gzip
 from pathlib import Path
@@ -77,7 +77,7 @@ def test_blank_blocks_do_not_hide_the_delimiter(
 
 
 @pytest.mark.parametrize("text", [b"", b"\n", b"\n\n\r\n", b"  \n", b" \n , \n", b"\n" * 9999])
-def test_a_file_that_says_nothing_is_empty(text: bytes, tmp_path: Path) -> None:
+def test_a_file_of_blank_lines_is_an_error(text: bytes, tmp_path: Path) -> None:
     path = members(tmp_path / "a.csv.gz", text, text)
     for one in (read_csv, CsvBlocks):
         with pytest.raises(DataError, match="the file is empty"):
@@ -96,7 +96,7 @@ def test_latin_1_is_refused_in_columns_that_are_not_read(mark: str, tmp_path: Pa
     assert "line 3: found the byte 0xF8, expected UTF-8" in str(found.value)
 
 
-def test_a_cell_too_many_may_be_of_spaces(tmp_path: Path) -> None:
+def test_an_extra_cell_may_hold_spaces(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_bytes(HEADER + b"a,2024-01-01,1, \n" + BODY)
     table = read_csv(path)
@@ -104,7 +104,7 @@ def test_a_cell_too_many_may_be_of_spaces(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("parts", [(b"", b"PAR1" + bytes(9)), (b"PA", b"R1" + bytes(9))])
-def test_another_kind_is_known_whatever_the_first_member(
+def test_gzipped_parquet_is_recognised_whatever_its_members(
     parts: tuple[bytes, ...], tmp_path: Path
 ) -> None:
     path = members(tmp_path / "a.csv.gz", *parts)

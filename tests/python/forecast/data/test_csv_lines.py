@@ -1,4 +1,4 @@
-"""The lines of the rows of a CSV file: those of `read_csv`, by one reading of the file."""
+"""The lines of rows equal those of `read_csv`, and the file is read once."""
 
 import gzip
 from pathlib import Path
@@ -13,7 +13,7 @@ from memattn.forecast.data.csv_lines import LinesOfRows
 
 @pytest.mark.parametrize("seed", range(20))
 @pytest.mark.parametrize("most", [3, 1 << 18])
-def test_lines_are_those_of_one_table(
+def test_lines_equal_those_of_read_csv(
     seed: int, most: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rng = np.random.default_rng(seed)
@@ -34,7 +34,7 @@ def test_lines_are_those_of_one_table(
     assert [found.line(int(k)) for k in order] == [wanted[k] for k in order]
 
 
-def test_a_later_line_that_cannot_be_read_hides_no_place(tmp_path: Path) -> None:
+def test_lines_before_an_unreadable_one_are_known(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_bytes(b'id,y\n\n"a\nb",1\n' + b"c,2\n" * 9999 + b"\xe5,3\n")
     assert [LinesOfRows(path).line(k) for k in range(2)] == [3, 5]

@@ -5,7 +5,7 @@ import numpy as np
 from memattn.forecast.data.flat_rows import offsets_of, rows_from
 
 
-def test_against_a_loop() -> None:
+def test_offsets_and_rows_equal_those_of_a_loop() -> None:
     rng = np.random.default_rng(0)
     for count in range(5):
         lengths, starts = rng.integers(0, 4, count), rng.integers(0, 50, count)

@@ -1,4 +1,4 @@
-"""Data frames of every library: read alike, refused alike, and given back in their own kind."""
+"""Data frames of every library are read alike, refused alike and returned in their own kind."""
 
 import datetime as dt
 import subprocess
@@ -45,7 +45,7 @@ def forecast(panel: Panel, rows: int = 1) -> Any:
 
 @pytest.mark.parametrize("zone", [None, "Europe/Berlin"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_kind_holds_the_same_panel(kind: str, zone: str | None) -> None:
+def test_every_library_gives_the_same_panel(kind: str, zone: str | None) -> None:
     table = random_table(5, "h", zone)
     panel = panel_from_frame(as_kind(kind, table))
     assert_same(panel, panel_from_frame(table))
@@ -81,7 +81,7 @@ def test_an_index_of_dates_is_the_column_of_times(name: str | None) -> None:
     assert kept.frequency.words == "1 step"
 
 
-def test_other_indices_of_times() -> None:
+def test_an_index_of_periods_is_refused_and_a_taken_name_becomes_ds() -> None:
     months = pd.period_range("2024-01", periods=9, freq="M", name="month")
     with pytest.raises(DataError, match=r"\.dt\.to_timestamp\(\)"):
         panel_from_frame(pd.DataFrame({"a": range(9)}, index=months))
@@ -91,7 +91,7 @@ def test_other_indices_of_times() -> None:
         assert list(forecast(panel_from_frame(table)).columns)[1] == "ds"
 
 
-def test_index_levels_that_are_called_so_are_columns() -> None:
+def test_index_levels_with_the_names_of_columns_are_columns() -> None:
     table = random_table(3)
     expected = panel_from_frame(table)
     for levels in (["unique_id"], ["ds"], ["unique_id", "ds"], ["y", "ds"]):
@@ -100,7 +100,7 @@ def test_index_levels_that_are_called_so_are_columns() -> None:
     assert_same(panel_from_frame(twice), expected)
 
 
-def test_names_of_columns_that_are_no_text() -> None:
+def test_column_names_that_are_not_text_become_text() -> None:
     table = pd.DataFrame({"ds": days(5), 2024: range(5), ("a", "b"): range(5)})
     assert panel_from_frame(table).ids.tolist() == ["2024", "('a', 'b')"]
 
@@ -119,7 +119,7 @@ def test_names_of_columns_that_are_no_text() -> None:
     ids=lambda column: str(column.type),
 )
 @pytest.mark.parametrize("backed", [True, False], ids=["pandas", "pyarrow"])
-def test_arrow_types_of_times_go_back(column: pa.Array, backed: bool) -> None:
+def test_arrow_types_of_times_are_kept(column: pa.Array, backed: bool) -> None:
     table = pa.table({"unique_id": ["a"] * 3, "ds": column, "y": [1.0, 2.0, 3.0]})
     frame = table.to_pandas(types_mapper=pd.ArrowDtype) if backed else table
     found = forecast(panel_from_frame(frame), 2)
@@ -133,7 +133,7 @@ def test_arrow_types_of_times_go_back(column: pa.Array, backed: bool) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("case", ["time", "duration", "boolean", "fraction"])
-def test_columns_of_no_dates_are_passed_over(kind: str, case: str) -> None:
+def test_columns_of_other_types_are_not_taken_for_times(kind: str, case: str) -> None:
     first = {
         "time": [dt.time(k) for k in range(9)],
         "duration": pd.to_timedelta(range(9), unit="h"),
@@ -148,7 +148,7 @@ def test_columns_of_no_dates_are_passed_over(kind: str, case: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_digits_in_text_are_ids_and_no_times(kind: str, tmp_path: Path) -> None:
+def test_digits_in_text_are_ids_and_not_times(kind: str, tmp_path: Path) -> None:
     table = pd.DataFrame({"unique_id": ["101", "102"] * 9, "date": np.repeat(days(9), 2)})
     table["y"] = np.arange(18.0)
     found = panel_from_frame(as_kind(kind, table))
@@ -177,7 +177,7 @@ def test_digits_in_text_are_ids_and_no_times(kind: str, tmp_path: Path) -> None:
     ],
     ids=["ten digits", "2**53", "float32", "small", "uint8", "whole floats"],
 )
-def test_observed_values_have_their_bits_and_type(kind: str, y: Any, tmp_path: Path) -> None:
+def test_observed_values_keep_their_bits_and_type(kind: str, y: Any, tmp_path: Path) -> None:
     table = pd.DataFrame({"unique_id": "a", "ds": pd.date_range("2024-01-01", periods=12), "y": y})
     panel = panel_from_frame(as_kind(kind, table))
     windows = rolling_windows(panel, horizon=2, n_windows=3)
@@ -193,7 +193,7 @@ def test_observed_values_have_their_bits_and_type(kind: str, y: Any, tmp_path: P
 
 
 @pytest.mark.parametrize("kind", ["pandas", "polars", "pyarrow", "csv"])
-def test_whole_numbers_that_are_rounded_are_said(kind: str, tmp_path: Path) -> None:
+def test_rounded_whole_numbers_are_noted(kind: str, tmp_path: Path) -> None:
     values = [2**53 + 2 * k for k in range(11)] + [2**53 + 1]
     table = pd.DataFrame({"ds": days(12), "y": values})
     if kind == "csv":
@@ -208,7 +208,7 @@ def test_whole_numbers_that_are_rounded_are_said(kind: str, tmp_path: Path) -> N
     assert note(panel_from_frame(exact), "rounded") == ""
 
 
-def test_columns_that_are_not_used_are_named() -> None:
+def test_unused_columns_are_noted() -> None:
     table = random_table(3)
     assert note(panel_from_frame(table), "unused") == ""
     panel = panel_from_frame(table.assign(price=1.0, promo="x"))
@@ -229,7 +229,7 @@ def test_columns_that_are_not_used_are_named() -> None:
     ],
 )
 @pytest.mark.parametrize("kind", ["pandas", "csv"])
-def test_names_in_conflict_are_refused(
+def test_conflicting_names_are_refused(
     kind: str, names: dict[str, str], said: str, tmp_path: Path
 ) -> None:
     table = pd.DataFrame({"unique_id": 1, "ds": range(1, 10), "y": np.arange(9) + 5})
@@ -246,7 +246,7 @@ def test_names_in_conflict_are_refused(
     assert said in str(caught.value)
 
 
-def test_without_narwhals_one_sentence_says_what_to_install(tmp_path: Path) -> None:
+def test_a_missing_narwhals_is_an_error_with_advice(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("ds,y\n" + "".join(f"2024-01-0{k},{k}\n" for k in range(1, 9)))
     code = """
 import sys, importlib.util
@@ -267,7 +267,7 @@ except ModuleNotFoundError as error:
     assert done.stdout.splitlines() == ["1", "a data frame needs: pip install 'memattn[forecast]'"]
 
 
-def test_a_library_like_pandas_is_brought_to_pandas(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pandas_like_frame_is_converted_to_pandas(monkeypatch: pytest.MonkeyPatch) -> None:
     table = pd.DataFrame({"ds": days(3), "y": [1.0, 2.0, 4.0]})
     kind = SimpleNamespace(value="modin")
     theirs = SimpleNamespace(implementation=kind, to_pandas=lambda: table)
@@ -295,13 +295,13 @@ def test_ids_with_half_a_surrogate_pair_are_refused() -> None:
     ],
     ids=lambda column: str(column.dtype),
 )
-def test_missing_numbers_of_every_type(column: pl.Series) -> None:
+def test_missing_numbers_of_every_type_become_nan(column: pl.Series) -> None:
     columns = frame_columns(pl.DataFrame({"y": column, "none": [None] * 3}))
     np.testing.assert_array_equal(columns.numbers("y"), [5, np.nan, 7])
     np.testing.assert_array_equal(columns.numbers("none"), [np.nan] * 3)
 
 
-def test_sparse_columns() -> None:
+def test_sparse_columns_are_read() -> None:
     table = pd.DataFrame(
         {
             "ds": pd.arrays.SparseArray([0, 1, 2]),
@@ -313,7 +313,7 @@ def test_sparse_columns() -> None:
     assert forecast(panel)["ds"].tolist() == [3]
 
 
-def test_cells_of_several_values_are_no_times() -> None:
+def test_cells_of_several_values_are_not_taken_for_times() -> None:
     table = pd.DataFrame({"lists": [[1], [2], [3]], "when": days(3), "a": [1, 2, 3.5]})
     panel = panel_from_frame(table)
     assert (panel.ids.tolist(), panel.frequency.words) == (["a"], "1 day")

@@ -1,4 +1,4 @@
-"""Forecasts as the caller's kind of table: columns, their order, and types as they came."""
+"""Forecasts as tables of the caller's library: columns, their order, and original types."""
 
 import csv
 import datetime as dt
@@ -25,7 +25,7 @@ ZONES = [None, "UTC", "Europe/Berlin", "America/St_Johns"]
 
 
 def same_frame(found: Any, expected: Any) -> None:
-    """Equal in values, order, names and types."""
+    """Checks that frames have the same values, order, names and types."""
     if isinstance(expected, pd.DataFrame):
         pd.testing.assert_frame_equal(found, expected)
     else:
@@ -35,7 +35,9 @@ def same_frame(found: Any, expected: Any) -> None:
 @pytest.mark.parametrize("library", LIBRARIES)
 @pytest.mark.parametrize("zone", ZONES)
 @pytest.mark.parametrize("freq", ["h", "15min", "D", "B", "W-TUE", "MS", "ME", "QE", "YS"])
-def test_a_panel_goes_back_as_it_came(library: str, zone: str | None, freq: str) -> None:
+def test_a_panel_is_returned_as_the_frame_it_was_read_from(
+    library: str, zone: str | None, freq: str
+) -> None:
     table = random_table(11, freq, zone)
     expected = as_library(library, table)
     same_frame(panel_frame(panel_from_frame(expected)), expected)
@@ -45,7 +47,7 @@ def test_a_panel_goes_back_as_it_came(library: str, zone: str | None, freq: str)
 
 @pytest.mark.parametrize("unit", ["ns", "us", "ms", "s"])
 @pytest.mark.parametrize("zone", ZONES)
-def test_types_of_pandas_go_back(unit: str, zone: str | None) -> None:
+def test_pandas_types_are_kept(unit: str, zone: str | None) -> None:
     ds = pd.date_range("2024-03-01", periods=60, freq="D", tz=zone).as_unit(unit)
     for ids in (
         pd.Series(["b"] * 60),
@@ -72,7 +74,7 @@ def test_types_of_pandas_go_back(unit: str, zone: str | None) -> None:
         pd.Series(["7", "8", "9"]),
     ],
 )
-def test_times_of_pandas_go_back(column: pd.Series) -> None:
+def test_pandas_times_are_kept(column: pd.Series) -> None:
     table = pd.DataFrame({"unique_id": "a", "ds": column, "y": [1.0, 2.0, 3.0]})
     found = panel_frame(panel_from_frame(table))
     assert found["ds"].tolist() == column.tolist()
@@ -95,7 +97,7 @@ def test_times_of_pandas_go_back(column: pd.Series) -> None:
     ],
 )
 @pytest.mark.parametrize("ids", [pl.String, pl.Categorical, pl.Enum(["z", "a"])])
-def test_types_of_polars_go_back(column: pl.Series, ids: Any) -> None:
+def test_polars_types_are_kept(column: pl.Series, ids: Any) -> None:
     table = pl.DataFrame(
         {"unique_id": pl.Series(["a"] * 3, dtype=ids), "ds": column, "y": [1.0, 2.0, 3.0]}
     )
@@ -103,7 +105,7 @@ def test_types_of_polars_go_back(column: pl.Series, ids: Any) -> None:
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
-def test_columns_of_a_forecast(library: str) -> None:
+def test_a_forecast_has_its_columns_in_order(library: str) -> None:
     table = {"unique_id": ["b", "b", "a", "a"], "ds": days(2) * 2, "y": [1.0, 2.0, 3.0, 4.0]}
     middle = np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
     intervals = {95: (middle - 9, middle + 9), 80: (middle - 1, middle + 1), 99.5: (middle, middle)}
@@ -120,7 +122,7 @@ def test_columns_of_a_forecast(library: str) -> None:
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
-def test_columns_of_a_backtest(library: str) -> None:
+def test_a_backtest_has_its_columns_in_order(library: str) -> None:
     table = {
         "store": ["a"] * 5 + ["b"] * 3,
         "when": [*days(5), *days(3, "2023-12-30")],
@@ -143,7 +145,7 @@ def test_columns_of_a_backtest(library: str) -> None:
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
-def test_rows_after_the_end_are_left_out(library: str) -> None:
+def test_rows_after_the_end_of_a_series_are_left_out(library: str) -> None:
     panel = panel_of(library, one_series(days(3)))
     windows = Windows(np.array([0]), np.array([2]))
     found = cross_validation_frame(panel, windows, np.array([[7.0, 8.0]]), model="naive")
@@ -153,7 +155,7 @@ def test_rows_after_the_end_are_left_out(library: str) -> None:
 
 
 @pytest.mark.parametrize("zone", ["Europe/Berlin", "America/New_York"])
-def test_days_go_on_over_the_change_of_clocks(zone: str) -> None:
+def test_forecast_days_continue_over_a_change_of_clocks(zone: str) -> None:
     ds = pd.date_range("2024-03-01", periods=400, freq="D", tz=zone)
     panel = panel_from_frame(pd.DataFrame({"ds": ds[:5], "y": 1.0}))
     found = forecast_frame(panel, np.ones((1, 395)))["ds"]
@@ -176,7 +178,9 @@ def test_days_go_on_over_the_change_of_clocks(zone: str) -> None:
         (["1998", "1999"], ["2000", "2001"]),
     ],
 )
-def test_a_file_goes_back_as_csv(tmp_path: Path, cells: list[str], following: list[str]) -> None:
+def test_forecasts_of_a_csv_file_keep_its_style_of_dates(
+    tmp_path: Path, cells: list[str], following: list[str]
+) -> None:
     columns = {"ds": cells, "unique_id": ["x,1"] * len(cells), "y": range(len(cells))}
     quoted = {**columns, "unique_id": ['"x,1"'] * len(cells)}
     panel = panel_from_file(write_csv(tmp_path / "in.csv", quoted))
@@ -199,7 +203,9 @@ def test_a_file_goes_back_as_csv(tmp_path: Path, cells: list[str], following: li
         ("America/St_Johns", "h", "2024-01-01 03:00:00-03:30"),
     ],
 )
-def test_parquet_goes_back_as_csv(tmp_path: Path, zone: str | None, freq: str, last: str) -> None:
+def test_forecasts_of_a_parquet_file_are_written_as_csv(
+    tmp_path: Path, zone: str | None, freq: str, last: str
+) -> None:
     path = tmp_path / "in.parquet"
     ds = pd.date_range("2024-01-01", periods=3, freq=freq, tz=zone)
     pl.from_pandas(pd.DataFrame({"ds": ds, "y": [1, 2, 3]})).write_parquet(path)
@@ -241,7 +247,7 @@ def test_wrong_shapes_are_refused(library: str) -> None:
 
 
 @pytest.mark.parametrize(("library", "other"), [("pandas", "polars"), ("polars", "pandas")])
-def test_one_library_does_not_need_the_other(library: str, other: str) -> None:
+def test_pandas_and_polars_do_not_need_each_other(library: str, other: str) -> None:
     code = f"""
 import sys
 sys.modules[{other!r}] = None

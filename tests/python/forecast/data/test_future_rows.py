@@ -1,4 +1,4 @@
-"""Covariates of the rows after each series, from a table of their own."""
+"""Covariates of the rows after each series, from a separate table."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -24,7 +24,7 @@ AHEAD = 5
 
 
 def sales(seed: int = 0, zone: str | None = None) -> pd.DataFrame:
-    """Three series of days that end on different days."""
+    """Returns three series of days that end on different days."""
     rng = np.random.default_rng(seed)
     parts = []
     for k, length in enumerate((9, 12, 7)):
@@ -38,7 +38,7 @@ def sales(seed: int = 0, zone: str | None = None) -> pd.DataFrame:
 
 
 def future_of(table: pd.DataFrame, rows: int = AHEAD, seed: int = 1) -> pd.DataFrame:
-    """The rows after each series, shuffled."""
+    """Returns the rows after each series, shuffled."""
     rng = np.random.default_rng(seed)
     parts = []
     for name, part in table.groupby("unique_id"):
@@ -55,7 +55,7 @@ def covariates_of(panel: Panel) -> Covariates:
 
 
 def rows_ahead(panel: Panel) -> np.ndarray:
-    """The covariates known over the horizon (N, ahead, 2)."""
+    """Returns the covariates known over the horizon (N, ahead, 2)."""
     found = covariates_of(panel)
     return found.values[found.ahead_rows(panel.offsets)][:, :, :2]
 
@@ -82,12 +82,12 @@ SOURCES: dict[str, Callable[[pd.DataFrame], Any]] = {
 
 
 @pytest.mark.parametrize("source", SOURCES)
-def test_rows_of_a_frame(panel: Panel, source: str) -> None:
+def test_rows_of_a_frame_become_covariates_ahead(panel: Panel, source: str) -> None:
     future = future_of(sales())
     before = covariates_of(panel).values.copy()
     found = with_future(panel, SOURCES[source](future), AHEAD)
     np.testing.assert_array_equal(rows_ahead(found), expected(future))
-    np.testing.assert_array_equal(covariates_of(panel).values, before)  # is left as it was
+    np.testing.assert_array_equal(covariates_of(panel).values, before)  # unchanged
     rest = np.delete(covariates_of(found).values, covariates_of(found).ahead_rows(panel.offsets), 0)
     np.testing.assert_array_equal(
         rest, np.delete(before, covariates_of(found).ahead_rows(panel.offsets), 0)
@@ -100,7 +100,7 @@ def test_rows_of_a_frame(panel: Panel, source: str) -> None:
 
 
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
-def test_rows_of_a_file(panel: Panel, tmp_path: Path, ending: str) -> None:
+def test_rows_of_a_file_become_covariates_ahead(panel: Panel, tmp_path: Path, ending: str) -> None:
     future, path = future_of(sales()), tmp_path / f"future.{ending}"
     future.to_csv(path, index=False) if ending == "csv" else future.to_parquet(path)
     found = with_future(panel, path, AHEAD)
@@ -110,7 +110,7 @@ def test_rows_of_a_file(panel: Panel, tmp_path: Path, ending: str) -> None:
     )
 
 
-def test_other_rows_columns_and_series_are_passed_over(panel: Panel) -> None:
+def test_other_rows_columns_and_series_are_ignored(panel: Panel) -> None:
     future = future_of(sales(), AHEAD + 3)
     past = sales().drop(columns=["visits"]).assign(price=NAN, other="x")
     strange = future.assign(unique_id="z")
@@ -121,7 +121,7 @@ def test_other_rows_columns_and_series_are_passed_over(panel: Panel) -> None:
 
 
 @pytest.mark.parametrize("steps", [1, 3])
-def test_fewer_rows_for_fewer_steps(panel: Panel, steps: int) -> None:
+def test_fewer_steps_need_fewer_rows(panel: Panel, steps: int) -> None:
     future = future_of(sales(), steps)
     found = rows_ahead(with_future(panel, future, steps))
     np.testing.assert_array_equal(found[:, :steps], expected(future))
@@ -140,7 +140,7 @@ def test_rows_replace_those_of_the_frame() -> None:
 
 
 @pytest.mark.parametrize("zone", ["Europe/Oslo", "America/New_York", "UTC"])
-def test_days_on_a_local_clock_that_changes(zone: str) -> None:
+def test_days_on_a_changing_clock_are_matched(zone: str) -> None:
     table = sales(zone=zone)  # the clocks of Oslo change on March 31
     panel = panel_from_frame(table, ahead=AHEAD, **LISTS)
     future = future_of(table)
@@ -151,7 +151,7 @@ def test_days_on_a_local_clock_that_changes(zone: str) -> None:
 
 
 @pytest.mark.parametrize(("zone", "shift"), [("Europe/Oslo", 7), ("America/New_York", -14)])
-def test_a_file_of_days_on_a_local_clock_that_changes(
+def test_days_on_a_changing_clock_are_matched_in_files(
     tmp_path: Path, zone: str, shift: int
 ) -> None:
     table = sales()  # on both sides of the change
@@ -177,14 +177,14 @@ NUMBERED: dict[str, Callable[[Any], Any]] = {
 
 
 @pytest.mark.parametrize("kind", NUMBERED)
-def test_times_that_are_whole_numbers(kind: str) -> None:
+def test_times_that_are_whole_numbers_are_matched(kind: str) -> None:
     table, future = sales(), future_of(sales(), 1)
     panel = panel_from_frame(counted(table, NUMBERED[kind]), ahead=AHEAD, **LISTS)
     found = with_future(panel, counted(future, NUMBERED[kind]), 1)
     np.testing.assert_array_equal(rows_ahead(found)[:, :1], expected(future))
 
 
-def test_dates_with_the_day_first() -> None:
+def test_dates_with_the_day_first_are_matched() -> None:
     def said(table: pd.DataFrame) -> pd.DataFrame:
         return table.assign(ds=table.ds.dt.strftime("%d/%m/%Y"))
 
@@ -194,7 +194,7 @@ def test_dates_with_the_day_first() -> None:
     np.testing.assert_array_equal(rows_ahead(found), expected(future))
 
 
-def test_without_ids_the_rows_hold_for_all_series() -> None:
+def test_rows_without_ids_apply_to_all_series() -> None:
     ds = pd.date_range("2024-01-01", periods=8)
     wide = pd.DataFrame({"date": ds, "north": 1.0, "south": 2.0, "price": np.arange(8.0)})
     wide.loc[6:, "south"] = NAN
@@ -206,7 +206,7 @@ def test_without_ids_the_rows_hold_for_all_series() -> None:
     np.testing.assert_array_equal(ahead, [[8, 9], [6, 7]])
 
 
-def test_ids_that_are_numbers_in_one_table_and_text_in_the_other() -> None:
+def test_ids_as_numbers_match_ids_as_text() -> None:
     table, future = sales(), future_of(sales())
     numbers = {"s0": 7, "s1": 10, "s2": 3}
     panel = panel_from_frame(table.replace({"unique_id": numbers}), ahead=AHEAD, **LISTS)
@@ -215,7 +215,7 @@ def test_ids_that_are_numbers_in_one_table_and_text_in_the_other() -> None:
     np.testing.assert_array_equal(rows_ahead(found), expected(future)[[2, 0, 1]])
 
 
-def test_rows_of_the_data_itself() -> None:
+def test_rows_of_the_data_itself_are_used_if_complete() -> None:
     later = future_of(sales()).assign(y=NAN)
     panel = panel_from_frame(pd.concat([sales(), later]), ahead=AHEAD, **LISTS)
     assert with_future(panel, None, AHEAD) is panel
@@ -228,12 +228,12 @@ def test_rows_of_the_data_itself() -> None:
     assert str(caught.value) == words + 'lacks 2 of these rows, first row 4 after series "s1"'
 
 
-def test_no_rows_at_all(panel: Panel) -> None:
+def test_a_panel_without_rows_ahead_is_refused_with_advice(panel: Panel) -> None:
     with pytest.raises(DataError, match=r"X_df: pass the 5 rows .* with .price., .kind.$"):
         with_future(panel, None, AHEAD)
 
 
-def test_no_covariate_known_over_the_horizon() -> None:
+def test_a_panel_without_covariates_known_ahead_is_unchanged() -> None:
     panel = panel_from_frame(sales(), ahead=AHEAD, hist_exog_list=["visits"])
     assert with_future(panel, future_of(sales()), AHEAD) is panel
     assert with_future(panel, None, AHEAD) is panel
@@ -246,7 +246,7 @@ def rename(**names: str) -> Callable[[pd.DataFrame], Any]:
 
 
 def put(name: str, cell: Any, row: int = 4) -> Callable[[pd.DataFrame], Any]:
-    """Puts a cell into a row, counted from 1."""
+    """Returns a function that puts a cell into a row, counted from 1."""
 
     def broken(table: pd.DataFrame) -> pd.DataFrame:
         table = table.astype({name: object})
@@ -356,7 +356,7 @@ BROKEN: dict[str, Broken] = {
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_rows_that_cannot_be_used(panel: Panel, name: str) -> None:
+def test_invalid_rows_are_refused(panel: Panel, name: str) -> None:
     broken, kind, row, column, words = BROKEN[name]
     with pytest.raises(DataError) as caught:
         with_future(panel, broken(sorted_rows(future_of(sales()))), AHEAD)
@@ -366,7 +366,7 @@ def test_rows_that_cannot_be_used(panel: Panel, name: str) -> None:
     assert "X_df" in str(error)
 
 
-def test_a_file_that_cannot_be_used(panel: Panel, tmp_path: Path) -> None:
+def test_errors_in_a_file_name_the_line(panel: Panel, tmp_path: Path) -> None:
     path = tmp_path / "future.csv"
     put("price", "cheap", 2)(sorted_rows(future_of(sales()))).to_csv(path, index=False)
     with pytest.raises(DataError, match=r"future.csv, line 3, column .price.: X_df: found .cheap."):
@@ -376,24 +376,24 @@ def test_a_file_that_cannot_be_used(panel: Panel, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("future", [3, [1, 2], np.zeros(3), {"price": [1]}])
-def test_what_is_no_table(panel: Panel, future: Any) -> None:
+def test_arguments_that_are_not_tables_are_type_errors(panel: Panel, future: Any) -> None:
     with pytest.raises(TypeError, match=r"X_df: found .*, expected a data frame or the path"):
         with_future(panel, future, AHEAD)
 
 
 @pytest.mark.parametrize("steps", [0, AHEAD + 1])
-def test_more_steps_than_the_panel_has(panel: Panel, steps: int) -> None:
+def test_more_steps_than_the_panel_has_are_refused(panel: Panel, steps: int) -> None:
     with pytest.raises(DataError, match=f"h: found {steps}, expected 1 to 5"):
         with_future(panel, future_of(sales()), steps)
 
 
-def test_dates_for_numbered_rows() -> None:
+def test_dates_for_numbered_rows_are_refused() -> None:
     panel = panel_from_frame(counted(sales(), lambda day: day), ahead=AHEAD, **LISTS)
     with pytest.raises(DataError, match="found dates, expected whole numbers"):
         with_future(panel, future_of(sales()), AHEAD)
 
 
-def test_no_zone_for_a_panel_with_one() -> None:
+def test_times_without_the_zone_of_the_panel_are_refused() -> None:
     panel = panel_from_frame(sales(zone="UTC"), ahead=AHEAD, **LISTS)
     with pytest.raises(DataError, match="found no time zone, expected one"):
         with_future(panel, future_of(sales()), AHEAD)

@@ -1,4 +1,4 @@
-"""A panel from frames and files: what is put in order, what is filled, and that it is said."""
+"""A panel from frames: rows are sorted and filled, with notes on what was done."""
 
 import datetime as dt
 from decimal import Decimal
@@ -72,7 +72,7 @@ def test_times_of_a_zone_are_kept(library: str, dtype: str, zone: str, freq: str
     np.testing.assert_array_equal(panel.future(200)[0], ds[300:].as_unit("us").asi8)
 
 
-def test_short_months_keep_the_day(library: str) -> None:
+def test_the_day_of_the_month_is_kept_after_short_months(library: str) -> None:
     panel = panel_of(library, one_series(["2023-12-30", "2024-01-30", "2024-02-29", "2024-03-30"]))
     texts = panel.past().astype("datetime64[us]").astype("datetime64[D]").astype(str).tolist()
     assert texts == ["2023-12-30", "2024-01-30", "2024-02-29", "2024-03-30"]
@@ -89,7 +89,7 @@ def test_short_months_keep_the_day(library: str) -> None:
         (["2023-02-28", "2023-03-28"], "2023-04-28"),
     ],
 )
-def test_the_last_day_of_short_months_is_the_last_day(
+def test_rows_on_last_days_of_months_stay_on_last_days(
     library: str, ds: list[str], following: str
 ) -> None:
     panel = panel_of(library, one_series(ds))
@@ -101,7 +101,7 @@ def test_equal_duplicates_are_dropped(library: str) -> None:
     panel = panel_of(library, one_series(ds, [1.0, 2.0, 3.0, 2.0, 4.0]))
     assert panel.values.tolist() == [1, 2, 3, 4]
     found = note(panel, "duplicates")
-    assert found.startswith("1 row with the time and the value of another of the series")
+    assert found.startswith("1 row with the same time and value as another row of the series")
     assert "row 4 (2024-01-02)" in found
 
 
@@ -120,7 +120,7 @@ def test_gaps_and_missing_values_are_filled(library: str) -> None:
     )
 
 
-def test_a_line_does_not_lead_into_the_next_series(library: str) -> None:
+def test_filling_does_not_reach_into_the_next_series(library: str) -> None:
     ds = [day for k, day in enumerate(days(10)) if k != 8]
     table = {"unique_id": ["a"] * 9 + ["b"] * 9, "ds": ds * 2, "y": [1.0] * 9 + [100.0] * 9}
     panel = panel_of(library, table)
@@ -142,7 +142,7 @@ def test_missing_ends_are_cut_off(library: str) -> None:
     assert panel.last.astype("datetime64[us]").astype(str).tolist()[0].startswith("2024-01-08")
 
 
-def test_cut_off_ends_count_for_no_share_and_no_gap(library: str) -> None:
+def test_cut_off_ends_are_not_counted_as_missing(library: str) -> None:
     ds = [day for k, day in enumerate(days(40)) if k not in (1, 2, 3, 38)]
     y = [np.nan] * 12 + [float(k) for k in range(20)] + [np.nan] * 4
     panel = panel_of(library, one_series(ds, y))
@@ -156,15 +156,15 @@ def test_cut_off_ends_count_for_no_share_and_no_gap(library: str) -> None:
     )
 
 
-def test_several_offsets_are_brought_to_utc(library: str) -> None:
+def test_several_offsets_are_converted_to_utc(library: str) -> None:
     texts = ["2024-01-01T00:00+01:00", "2024-01-01T00:00Z", "2024-01-01T03:00+02:00"]
     panel = panel_of(library, one_series(texts))
-    assert note(panel, "zones") == '"ds": 3 distances from UTC in one column: brought to UTC'
+    assert note(panel, "zones") == '"ds": 3 offsets from UTC in one column: converted to UTC'
     assert panel.frequency.words == "1 hour"
     assert str(panel.last.astype("datetime64[us]")[0]) == "2024-01-01T01:00:00.000000"
 
 
-def test_days_on_a_clock_with_summer_time_are_days(library: str) -> None:
+def test_days_on_a_clock_with_daylight_saving_time_are_days(library: str) -> None:
     texts = ["2024-03-30T00:00+01:00", "2024-03-31T00:00+01:00", "2024-04-01T00:00+02:00"]
     panel = panel_of(library, one_series(texts))
     assert panel.frequency.words == "1 day"
@@ -186,7 +186,7 @@ def test_special_series_are_marked(library: str) -> None:
     assert note(panel, "short").endswith('the first is "c"')
 
 
-def test_series_may_lie_differently_on_one_frequency(library: str) -> None:
+def test_series_of_one_frequency_may_have_different_days(library: str) -> None:
     table = {
         "unique_id": ["a"] * 4 + ["b"] * 4,
         "ds": [
@@ -217,7 +217,7 @@ def test_whole_numbers_are_times(library: str) -> None:
         [dt.date(2024, 1, 1), dt.date(2024, 1, 2), dt.date(2024, 1, 3)],
     ],
 )
-def test_times_in_other_forms(library: str, ds: list[Any]) -> None:
+def test_dates_in_other_formats_are_read(library: str, ds: list[Any]) -> None:
     panel = panel_of(library, one_series(ds))
     assert panel.frequency.step in (1, 3)
     assert str(panel.last.astype("datetime64[us]")[0]) > "2024-01-02"
@@ -247,7 +247,7 @@ def test_ids_are_sorted_and_keep_their_type(library: str) -> None:
     assert (panel.ids.tolist(), panel.values.tolist()) == ([2, 9, 10], [3, 2, 1])
 
 
-def test_pandas_index_and_types(library: str) -> None:
+def test_indices_and_types_of_pandas_give_the_same_panel(library: str) -> None:
     if library == "polars":
         y = pl.Series([Decimal("1.5"), Decimal(2), None])
         frame = frame_of(library, {"ds": days(3), "y": y})
@@ -269,7 +269,7 @@ def test_pandas_index_and_types(library: str) -> None:
         assert_same(panel_from_frame(form), expected)
 
 
-def test_the_caller_keeps_the_frame(library: str) -> None:
+def test_the_frame_of_the_caller_is_unchanged(library: str) -> None:
     table = random_table(2).sample(frac=1.0, random_state=0)
     frame = as_library(library, table)
     copy = frame.copy() if library == "pandas" else frame.clone()
@@ -277,7 +277,7 @@ def test_the_caller_keeps_the_frame(library: str) -> None:
     assert frame.equals(copy)
 
 
-def test_panel_says_what_it_is(library: str) -> None:
+def test_repr_states_size_frequency_and_season(library: str) -> None:
     panel: Panel = panel_of(library, one_series(days(3)))
     assert repr(panel) == "Panel(1 series, 3 values, one every day, season 7)"
     assert len(panel) == 1

@@ -1,4 +1,4 @@
-"""Data that a panel cannot be made of: each refused with its reason, its row and its column."""
+"""Data that cannot become a panel are refused with the reason, the row and the column."""
 
 import datetime as dt
 from pathlib import Path
@@ -176,13 +176,13 @@ def test_broken_frames_are_refused(library: str, case: str) -> None:
         panel_of(library, columns)
     error = caught.value
     assert words in str(error)
-    # In a column of objects the cell is at fault, in one of a type the column.
+    # The error names the cell in a column of objects, only the column if it has another type.
     found = (error.kind, error.line if row is not None else None, error.column)
     assert found == (kind, row, column)
-    assert "{" not in error.problem  # every argument has its name
+    assert "{" not in error.problem  # every placeholder was replaced by a name
 
 
-# Left out are wide files, and what text cannot say.
+# Without wide files, and cells that text cannot hold.
 NOT_IN_TEXT = {"booleans", "no rows", "dates as values", "fractions as times"}
 IN_TEXT = [c for c in BROKEN if {"ds", "y"} <= BROKEN[c][0].keys() and c not in NOT_IN_TEXT]
 
@@ -225,21 +225,23 @@ def test_broken_files_are_refused(tmp_path: Path, case: str) -> None:
         ({"freq": "h"}, "rows missing"),
     ],
 )
-def test_options_that_do_not_fit(library: str, options: dict[str, Any], words: str) -> None:
+def test_frequencies_and_seasons_that_do_not_fit_are_refused(
+    library: str, options: dict[str, Any], words: str
+) -> None:
     with pytest.raises(DataError) as caught:
         panel_of(library, one_series(days(9)), **options)
     assert words in str(caught.value)
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
-def test_a_frequency_in_hours_does_not_fit_numbers(library: str) -> None:
+def test_a_frequency_in_hours_for_numbered_rows_is_refused(library: str) -> None:
     with pytest.raises(DataError, match="times that are whole numbers, expected an integer"):
         panel_of(library, one_series([1, 2, 3]), freq="h")
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
 @pytest.mark.parametrize("seed", range(8))
-def test_a_broken_cell_is_found_wherever_it_stands(library: str, seed: int) -> None:
+def test_an_error_names_the_row_of_a_broken_cell(library: str, seed: int) -> None:
     rng = np.random.default_rng(seed)
     table = random_table(seed).sample(frac=1.0, random_state=seed).reset_index(drop=True)
     row = int(rng.integers(len(table)))
@@ -261,7 +263,7 @@ def test_a_time_between_microseconds_is_refused(library: str) -> None:
         ) else panel_of(library, {"ds": ds, "y": [1, 2, 3]})
 
 
-def test_a_year_that_no_calendar_has_is_refused() -> None:
+def test_a_year_after_9999_is_refused() -> None:
     ds = np.array(["2024-01-01", "12024-01-01"], dtype="datetime64[s]")
     with pytest.raises(DataError, match=r"row 2, column \"ds\".*year from 1 to 9999"):
         panel_from_frame(pd.DataFrame({"ds": ds, "y": [1, 2]}))
@@ -285,7 +287,7 @@ def test_ids_of_two_kinds_are_refused() -> None:
         panel_from_frame(floats)
 
 
-def test_a_column_that_stands_twice_is_refused() -> None:
+def test_a_repeated_column_is_refused() -> None:
     frame = pd.DataFrame([["2024-01-01", 1, 2]], columns=["ds", "y", "y"])
     with pytest.raises(DataError, match='there are two columns "y"'):
         panel_from_frame(frame)
@@ -294,7 +296,7 @@ def test_a_column_that_stands_twice_is_refused() -> None:
 @pytest.mark.parametrize(
     "frame", [None, {"ds": [1]}, [1, 2], np.ones(3), pl.Series([1]), Path("a.csv")]
 )
-def test_what_is_no_frame_is_refused(frame: Any) -> None:
+def test_arguments_that_are_not_frames_are_type_errors(frame: Any) -> None:
     with pytest.raises(TypeError, match="panel_from_frame: frame: found"):
         panel_from_frame(frame)
 
@@ -335,7 +337,7 @@ def test_periods_are_refused_with_advice() -> None:
         ({"when": days(10), "a": ["1", *[""] * 3, *"234567"]}, "too-many-missing"),
     ],
 )
-def test_wide_files_that_are_broken(tmp_path: Path, columns: dict[str, Any], kind: str) -> None:
+def test_broken_wide_files_are_refused(tmp_path: Path, columns: dict[str, Any], kind: str) -> None:
     path = write_csv(tmp_path / "wide.csv", columns)
     if not kind:  # a column without a number is left out
         assert panel_from_file(path).ids.tolist() == ["b"]

@@ -1,4 +1,4 @@
-"""A panel that was read before, for a caller that asks for covariates."""
+"""Covariates that a caller lists, from a panel that was read before."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ NAN = float("nan")
 
 
 def table(**columns: Any) -> pd.DataFrame:
-    """Two series of days, the second of which ends two days before its covariates do."""
+    """Returns two series of days; the second ends two days before its covariates do."""
     ds = [*pd.date_range("2024-01-01", periods=4), *pd.date_range("2024-01-01", periods=6)]
     y = [1.0, 2, 3, 4, 5, 6, 7, 8, NAN, NAN]
     found = {"unique_id": ["a"] * 4 + ["b"] * 6, "ds": ds, "y": y, "price": np.arange(10.0)}
@@ -38,7 +38,7 @@ def names(panel: Panel) -> list[str]:
     return [column.name for column in covariates_of(panel).columns]
 
 
-def test_nothing_is_asked_for() -> None:
+def test_a_panel_keeps_no_covariates_that_are_not_listed() -> None:
     panel = read(table())
     assert asked(panel).covariates is None
     assert panel.covariates is not None
@@ -47,7 +47,7 @@ def test_nothing_is_asked_for() -> None:
 
 
 @pytest.mark.parametrize("ahead", [0, 1, 2])
-def test_what_is_asked_for_is_as_it_would_be_read(ahead: int) -> None:
+def test_listed_covariates_equal_those_read_from_the_table(ahead: int) -> None:
     options: dict[str, Any] = {"futr_exog_list": ["kind"], "ahead": ahead, "calendar": True}
     found = covariates_of(asked(read(table()), **options))
     expected = covariates_of(panel_from_frame(table(), **options))
@@ -56,7 +56,7 @@ def test_what_is_asked_for_is_as_it_would_be_read(ahead: int) -> None:
     assert found.ahead == ahead
 
 
-def test_the_calendar_alone() -> None:
+def test_the_calendar_is_added_to_a_panel_without_covariates() -> None:
     plain = panel_from_frame(table())
     found = asked(plain, calendar=True, country="NO", ahead=3)
     expected = panel_from_frame(table(), calendar=True, country="NO", ahead=3)
@@ -87,19 +87,21 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("options", "words"), REFUSED)
-def test_what_a_panel_has_not(options: dict[str, Any], words: str) -> None:
+def test_covariates_and_options_that_a_panel_lacks_are_refused(
+    options: dict[str, Any], words: str
+) -> None:
     with pytest.raises(DataError, match=words) as caught:
         asked(read(table()), **options)
     assert caught.value.kind == "option"
 
 
-def test_numbers_for_the_categories_of_fit() -> None:
+def test_numbers_for_the_categories_of_fit_are_refused() -> None:
     fit = read(table())
     options: dict[str, Any] = {"futr_exog_list": ["price", "kind"], "ahead": 2, "like": fit}
     with pytest.raises(DataError, match='"kind": found numbers, expected categories as in fit'):
         asked(read(table(kind=1.0)), **options)
 
 
-def test_a_panel_without_the_covariates_of_fit() -> None:
+def test_a_panel_without_the_covariates_of_fit_is_refused() -> None:
     with pytest.raises(DataError, match=r"futr_exog_list: lacks .price.; expected"):
         asked(panel_from_frame(table()), like=read(table()))

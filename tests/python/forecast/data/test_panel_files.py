@@ -1,4 +1,4 @@
-"""A panel from CSV and Parquet, long and wide; what reads Parquet is optional."""
+"""A panel from CSV and Parquet files, long and wide; Parquet readers are optional."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ def test_files_hold_the_same_panel(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
-def test_wide_files(tmp_path: Path, kind: str) -> None:
+def test_wide_files_have_a_series_for_each_numeric_column(tmp_path: Path, kind: str) -> None:
     columns = {
         "when": days(12),
         "b": [*map(str, range(1, 12)), ""],
@@ -50,7 +50,9 @@ def test_a_file_without_times_counts_its_rows(tmp_path: Path) -> None:
     assert panel.future(1).tolist() == [[4], [4]]
 
 
-def test_parquet_by_polars_is_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_polars_and_pyarrow_read_the_same_panel(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "long.parquet"
     random_table(4, "h").set_index("ds").to_parquet(path, engine="pyarrow")
     by_arrow = panel_from_file(path)
@@ -58,14 +60,14 @@ def test_parquet_by_polars_is_the_same(tmp_path: Path, monkeypatch: pytest.Monke
     assert_same(panel_from_file(path), by_arrow)
 
 
-def test_rows_that_pandas_has_numbered_are_no_series(tmp_path: Path) -> None:
+def test_an_index_that_pandas_wrote_is_not_a_series(tmp_path: Path) -> None:
     path = tmp_path / "wide.parquet"
     table = pd.DataFrame({"ds": days(9), "a": range(9)})
     table[table.index != 3].to_parquet(path, engine="pyarrow")
     assert panel_from_file(path).ids.tolist() == ["a"]
 
 
-def test_without_a_reader_it_says_what_to_install(
+def test_a_missing_parquet_reader_is_an_error_with_advice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "long.parquet"
@@ -90,7 +92,7 @@ def test_broken_parquet_is_refused(
         panel_from_file(tmp_path / "none.parquet")
 
 
-def test_weeks_go_back_as_they_came(tmp_path: Path) -> None:
+def test_weeks_keep_their_style(tmp_path: Path) -> None:
     for mark, day in (("-W", ""), ("W", ""), ("-W", "-7")):
         weeks = [f"2020{mark}{week}{day}" for week in range(40, 53)]
         path = write_csv(tmp_path / "weeks.csv", {"week": weeks, "sales": range(13)})
@@ -100,7 +102,7 @@ def test_weeks_go_back_as_they_came(tmp_path: Path) -> None:
         assert table["week"].tolist() == [f"2020{mark}53{day}", f"2021{mark}01{day}"]
 
 
-def test_a_file_without_an_ending_is_known_by_its_content(tmp_path: Path) -> None:
+def test_a_file_without_a_suffix_is_read_by_its_content(tmp_path: Path) -> None:
     table, path = random_table(3), tmp_path / "data"
     expected = panel_from_frame(table)
     table.to_csv(path, index=False)

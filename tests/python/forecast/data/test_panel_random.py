@@ -1,4 +1,4 @@
-"""Random tables of whatever people's tables hold: a panel that keeps its promises, or DataError."""
+"""Random tables of typical cells give a valid panel or a DataError."""
 
 import contextlib
 from pathlib import Path
@@ -26,7 +26,7 @@ FREQUENCIES = [None, None, None, "D", "h", "MS", "2D", 1]
 
 
 def random_cells(rng: np.random.Generator, tame: bool) -> dict[str, list[Any]]:
-    """Ten rows or so; if `tame`, mostly such that a panel can be made of them."""
+    """Returns up to eleven rows; if `tame`, mostly valid ones."""
     count = int(rng.integers(1, 12))
     table = {name: list(rng.choice(np.array(c, object), count)) for name, c in CELLS.items()}
     if tame:
@@ -55,7 +55,7 @@ def check(panel: Panel) -> None:
 
 
 def check_values(panel: Panel, table: dict[str, list[Any]]) -> None:
-    """Every value of the table, which is one series, stands at its date, from first to last."""
+    """Checks that a panel of one series has every value of the table at its date."""
     rows = zip(table["ds"], table["y"], strict=True)
     wanted = {day: float(cell) for day, cell in rows if cell.isdigit()}
     days = panel.past().astype("datetime64[us]").astype("datetime64[D]").astype(str).tolist()
@@ -66,7 +66,9 @@ def check_values(panel: Panel, table: dict[str, list[Any]]) -> None:
 
 @pytest.mark.parametrize("tame", [True, False])
 @pytest.mark.parametrize("seed", range(60))
-def test_a_panel_or_a_data_error(tmp_path: Path, seed: int, tame: bool) -> None:
+def test_random_tables_give_a_valid_panel_or_a_data_error(
+    tmp_path: Path, seed: int, tame: bool
+) -> None:
     rng = np.random.default_rng([seed, tame])
     table = random_cells(rng, tame)
     freq = FREQUENCIES[rng.integers(len(FREQUENCIES))]
@@ -93,11 +95,11 @@ def test_a_panel_or_a_data_error(tmp_path: Path, seed: int, tame: bool) -> None:
         assert_same(panel, made[0])
     for error in refusals:
         assert error.kind
-        assert "{" not in error.problem  # every argument has its name
+        assert "{" not in error.problem  # every placeholder was replaced by a name
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_a_panel_of_a_panel_is_the_same(seed: int) -> None:
+def test_a_panel_read_from_its_own_frame_is_the_same(seed: int) -> None:
     made = []
     for count in range(100):
         rng = np.random.default_rng([7, seed, count])
@@ -108,7 +110,7 @@ def test_a_panel_of_a_panel_is_the_same(seed: int) -> None:
     made = [panel for panel in made if len(panel.values) > 1]
     assert len(made) > 10
     for panel in made:
-        # Said, since where an empty last row was cut off the rest may show another frequency.
+        # Pass freq, since without an empty last row the rest may show another frequency.
         unit, step = panel.frequency.unit, panel.frequency.step
         freq = "B" if unit is Unit.BUSINESS_DAY else f"{step}D"
         again = panel_from_frame(panel_frame(panel), freq=freq)

@@ -1,6 +1,6 @@
-"""Parquet files by both readers: damaged ones, and ones that hold far more than they weigh.
+"""Parquet files by both readers: damaged files, and files of far more values than bytes.
 
-MEMATTN_LONG_TESTS=1 tries many more damaged ones.
+MEMATTN_LONG_TESTS=1 tries many more damaged files.
 """
 
 import io
@@ -30,7 +30,7 @@ SERIES = 9  # of random_table(4)
 
 
 def without(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
-    """As if these libraries were not installed."""
+    """Hides libraries as if they were not installed."""
     find = parquet_reader.importlib.util.find_spec
     monkeypatch.setattr(
         parquet_reader.importlib.util, "find_spec", lambda one: None if one in names else find(one)
@@ -39,7 +39,7 @@ def without(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
 
 @pytest.fixture(params=["PyArrow", "Polars alone"])
 def reader(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """What is installed to read Parquet."""
+    """The only library that is installed to read Parquet."""
     without(monkeypatch, *(("polars",) if request.param == "PyArrow" else ("pyarrow",)), "pandas")
     return str(request.param)
 
@@ -58,7 +58,7 @@ def content(table: pd.DataFrame, **options: Any) -> bytes:
 
 
 def damaged(data: bytes, rng: random.Random) -> bytes:
-    """A few bytes changed, the length of the footer kept: most of what is odd lies there."""
+    """Returns the data with a few bytes changed, mostly in the footer; its length is kept."""
     copy = bytearray(data)
     footer = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
     for _ in range(rng.randint(1, 4)):
@@ -67,7 +67,7 @@ def damaged(data: bytes, rng: random.Random) -> bytes:
     return bytes(copy)
 
 
-# PyArrow and Polars print of some names and zones that are no UTF-8, beside raising.
+# PyArrow and Polars print about some names and zones that are not UTF-8, besides raising.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_damaged_files_are_refused_or_read(reader: str, tmp_path: Path) -> None:
     table = random_table(3, "h", "Europe/Berlin")
@@ -89,7 +89,7 @@ def test_damaged_files_are_refused_or_read(reader: str, tmp_path: Path) -> None:
 
 
 class PanicException(BaseException):
-    """As Polars raises it."""
+    """Stands for the exception of Polars, which is a BaseException."""
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ class PanicException(BaseException):
     [KeyError("a"), pa.lib.ArrowNotImplementedError("b"), PanicException("c"), OSError(5, "d")],
     ids=lambda error: type(error).__name__,
 )
-def test_whatever_is_raised_while_reading_is_a_data_error(
+def test_every_error_while_reading_becomes_a_data_error(
     error: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*arguments: object) -> None:
@@ -113,7 +113,7 @@ def test_whatever_is_raised_while_reading_is_a_data_error(
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(3)], ids=repr)
-def test_an_interruption_is_no_fault_of_the_file(
+def test_an_interruption_does_not_become_a_data_error(
     error: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*arguments: object) -> None:
@@ -126,7 +126,9 @@ def test_an_interruption_is_no_fault_of_the_file(
         panel_from_file(path)
 
 
-def test_out_of_memory_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_memory_error_becomes_a_data_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(*arguments: object) -> None:
         raise MemoryError
 
@@ -136,15 +138,15 @@ def test_out_of_memory_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert "not enough memory" in str(refused(path))
 
 
-def test_errors_of_columns_are_data_errors_too(reader: str, tmp_path: Path) -> None:
-    """A zone that no machine knows is met when the column is used, after the file is read."""
+def test_errors_while_using_a_column_become_data_errors(reader: str, tmp_path: Path) -> None:
+    """An unknown zone is found when the column is used, after the file is read."""
     path = tmp_path / "zone.parquet"
     times = pa.array([0, 1, 2], pa.timestamp("us", "Mars/Base"))
     pq.write_table(pa.table({"ds": times, "y": [1.0, 2.0, 3.0]}), path)
     assert refused(path).kind in ("unreadable", "unknown-zone")
 
 
-def test_one_value_very_often_is_refused_before_it_is_read(
+def test_a_file_of_far_more_values_than_bytes_is_refused_unread(
     reader: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "large.parquet"
@@ -164,7 +166,7 @@ def test_one_value_very_often_is_refused_before_it_is_read(
     assert "write the table as CSV" in str(said)
 
 
-def test_cells_are_compared_with_the_bytes(
+def test_the_limit_of_cells_grows_with_the_bytes(
     reader: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "table.parquet"
@@ -177,7 +179,7 @@ def test_cells_are_compared_with_the_bytes(
     assert refused(path).kind == "too-large"
 
 
-def test_one_text_very_often_is_in_memory_once(reader: str, tmp_path: Path) -> None:
+def test_a_text_of_many_rows_is_in_memory_once(reader: str, tmp_path: Path) -> None:
     path = tmp_path / "text.parquet"
     name = "x" * 1_000_000
     ids = pa.DictionaryArray.from_arrays(np.zeros(1000, np.int32), [name]).cast(pa.string())
@@ -221,13 +223,13 @@ def test_lists_and_structs_in_a_role_are_refused(
         assert error.problem == "found lists or records as cells, expected single values"
 
 
-def test_nothing_but_lists(reader: str, tmp_path: Path) -> None:
+def test_a_file_of_lists_only_is_refused(reader: str, tmp_path: Path) -> None:
     path = tmp_path / "nested.parquet"
     pq.write_table(pa.table({"a": [[1, 2]] * 5}), path)
     assert 'there is no numeric column to forecast among "a"' in str(refused(path))
 
 
-def test_a_frame_with_an_index_of_times(reader: str, tmp_path: Path) -> None:
+def test_an_index_of_times_is_read(reader: str, tmp_path: Path) -> None:
     path = tmp_path / "index.parquet"
     days = pd.date_range("2024-01-01", periods=4, name="ds")
     pd.DataFrame({"y": [1.0, 2, 3, 4]}, index=days).to_parquet(path, engine="pyarrow")
@@ -245,7 +247,7 @@ def test_a_frame_with_an_index_of_times(reader: str, tmp_path: Path) -> None:
     ],
     ids=["none", "folder", "pipe", "circle", "device"],
 )
-def test_what_is_no_file(
+def test_paths_that_are_not_files_are_refused(
     make: Callable[[Path], object], kind: str, said: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "table.parquet"
@@ -255,7 +257,7 @@ def test_what_is_no_file(
     assert said in str(error)
 
 
-def test_a_file_on_which_polars_ends_the_process(
+def test_a_file_that_crashes_polars_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     child = tmp_path / "child.py"
@@ -265,11 +267,11 @@ def test_a_file_on_which_polars_ends_the_process(
     without(monkeypatch, "pyarrow")
     assert len(panel_from_file(path)) == SERIES
     monkeypatch.setattr(parquet_reader, "_CHILD", child)
-    assert 'as Parquet ("it breaks Polars, which ended with -6")' in str(refused(path))
+    assert 'as Parquet ("Polars crashed on it with exit code -6")' in str(refused(path))
 
 
-def test_a_length_that_was_damaged(reader: str) -> None:
-    """Polars 2.1 asks for two exabytes for this file, and ends the process."""
+def test_a_damaged_length_is_refused(reader: str) -> None:
+    """Polars 2.1 requests two exabytes for this file, and aborts the process."""
     assert refused(Path(__file__).with_name("damaged_length.parquet")).kind == "unreadable"
 
 
@@ -279,7 +281,9 @@ def test_tables_of_polars_are_read(reader: str, tmp_path: Path) -> None:
     assert len(panel_from_file(path)) == SERIES
 
 
-def test_nothing_that_reads_parquet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_reader_is_an_error_with_advice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "table.parquet"
     path.write_bytes(content(random_table(2)))
     without(monkeypatch, "pyarrow", "polars")
@@ -291,7 +295,7 @@ def test_nothing_that_reads_parquet(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     )
 
 
-def test_other_folders_name_no_column(tmp_path: Path) -> None:
+def test_folders_without_an_equals_sign_name_no_column(tmp_path: Path) -> None:
     (tmp_path / "2024" / "shop=1").mkdir(parents=True)
     (tmp_path / "2024" / "shop=1" / "a.parquet").write_bytes(content(random_table(2)[["ds", "y"]]))
     assert read_parquet(tmp_path).names == ["ds", "y", "shop"]

@@ -15,7 +15,7 @@ def season_of(*series: np.ndarray) -> int:
 
 
 def waves(season: int, rows: int, seed: int, noise: float = 0.3) -> np.ndarray:
-    """A season that is mostly one wave, on a walk, with noise."""
+    """Returns a season that is mostly one wave, on a random walk, with noise."""
     rng = np.random.default_rng(seed)
     phase = 2 * np.pi * (np.arange(rows) / season + rng.random())
     shape = np.sin(phase) + 0.4 * np.sin(2 * phase + rng.random())
@@ -29,7 +29,7 @@ def test_a_season_is_found(season: int) -> None:
     assert season_of(*(waves(season, 5 * season + seed, seed, 0.8) for seed in range(30))) == season
 
 
-def test_none_is_found_where_there_is_none() -> None:
+def test_no_season_is_found_in_noise_walks_and_lines() -> None:
     rng = np.random.default_rng(0)
     for rows in (10, 30, 100, 1000):
         noise = rng.normal(size=(40, rows))
@@ -40,21 +40,21 @@ def test_none_is_found_where_there_is_none() -> None:
     assert season_of(np.arange(100.0), 1e300 * np.arange(100.0)) == 1
 
 
-def test_most_must_be_long_enough_to_have_a_say() -> None:
+def test_a_season_needs_half_of_the_series_to_be_long_enough() -> None:
     rng = np.random.default_rng(1)
     seasonal = [waves(12, 100, seed) for seed in range(5)]
     assert season_of(*seasonal, *rng.normal(size=(5, 20))) == 12
     assert season_of(*seasonal, *rng.normal(size=(6, 20))) == 1
 
 
-def test_the_last_third_is_not_looked_at() -> None:
+def test_the_last_third_is_not_used() -> None:
     rng = np.random.default_rng(2)
     late = np.concatenate([rng.normal(size=200), waves(12, 100, 0, 0)])
     assert season_of(late) == 1
     assert season_of(np.concatenate([waves(12, 200, 0), rng.normal(size=100)])) == 12
 
 
-def test_autocorrelation_is_that_of_its_definition() -> None:
+def test_autocorrelation_equals_its_definition() -> None:
     values = waves(7, 60, 3)
     rows = np.arange(60)
     rest = values - np.polyval(np.polyfit(rows, values, 1), rows)
@@ -66,7 +66,7 @@ def test_autocorrelation_is_that_of_its_definition() -> None:
 
 
 @pytest.mark.parametrize("library", ["pandas", "polars"])
-def test_numbered_rows_have_it_and_dates_have_their_own(library: str) -> None:
+def test_numbered_rows_have_the_found_season_and_dates_the_usual_one(library: str) -> None:
     values = waves(12, 120, 5).tolist()
     found = panel_of(library, one_series(range(120), values))
     assert found.season == 12

@@ -1,4 +1,4 @@
-"""The sample of series that a fit of very many trains on."""
+"""The sample that a fit trains on if there are very many series."""
 
 from hashlib import blake2b
 
@@ -31,7 +31,7 @@ def joined(parts: list[Counted]) -> Counted:
     )
 
 
-def test_a_hash_is_of_the_text_of_an_id_and_of_the_seed() -> None:
+def test_a_hash_depends_on_the_text_of_an_id_and_on_the_seed() -> None:
     key = (7).to_bytes(8, "little")
     expected = [
         int.from_bytes(blake2b(text, digest_size=8, key=key).digest(), "little")
@@ -45,7 +45,7 @@ def test_a_hash_is_of_the_text_of_an_id_and_of_the_seed() -> None:
 @pytest.mark.parametrize("budget", [Budget(300, 1), Budget(1, 40), Budget(0, 1), Budget(10**6, 1)])
 def test_parts_in_any_number_and_order_give_the_sample_of_all(budget: Budget) -> None:
     rng = np.random.default_rng(0)
-    series = rng.integers(0, 120, 900)  # of each row: series are split over parts
+    series = rng.integers(0, 120, 900)  # the series of each row, split over parts
     values = rng.integers(0, 2, 900)
     whole = shortest(counted(series.tolist(), values.tolist()), budget)
     for parts in (2, 7, 200):
@@ -56,13 +56,13 @@ def test_parts_in_any_number_and_order_give_the_sample_of_all(budget: Budget) ->
         ]
         half = shortest(joined(kept[: parts // 2]), budget)
         merged = shortest(joined([*kept[parts // 2 :], half]), budget)
-        # Of the one after the last one, some rows may be missing.
+        # Some rows may be missing from the one series after the last.
         np.testing.assert_array_equal(merged.hashes, whole.hashes)
         np.testing.assert_array_equal(merged.values[:-1], whole.values[:-1])
         assert last_hash(merged, budget) == last_hash(whole, budget)
 
 
-def test_a_sample_is_the_shortest_beginning_with_enough_of_both() -> None:
+def test_a_sample_is_the_shortest_one_with_enough_values_and_series() -> None:
     ids, values = list(range(50)), [3] * 50
     order = np.argsort(hashes_of(ids, 0))
     for budget, expected in (
@@ -77,12 +77,12 @@ def test_a_sample_is_the_shortest_beginning_with_enough_of_both() -> None:
     assert last_hash(shortest(counted(ids, values), Budget(1, 50)), Budget(1, 50)) is None
 
 
-def test_series_with_no_value_are_in_the_order_too() -> None:
+def test_series_without_values_count_as_series() -> None:
     ids, values = list(range(20)), [0] * 20
     assert last_hash(shortest(counted(ids, values), Budget(1, 2)), Budget(1, 2)) is None
 
 
-def test_a_panel_of_the_sample_is_as_one_of_its_rows() -> None:
+def test_the_panel_of_a_sample_equals_that_of_its_rows() -> None:
     table = shops(np.random.default_rng(0), count=30)
     table.loc[table["unique_id"] == "s4", "weather"] = "snow"
     options = {"ahead": 3, **LISTS}
@@ -98,7 +98,7 @@ def test_a_panel_of_the_sample_is_as_one_of_its_rows() -> None:
     weather = [one.name for one in alone.covariates.columns].index("weather")
     assert alone.covariates.columns[weather].categories == ("rain", "sun", "wind")
     assert "snow" in panel.covariates.columns[weather].categories
-    # What the sample lacks is a category that nobody has seen, in all series.
+    # A category that the sample lacks is unknown in all series.
     assert sample.whole.covariates.columns == alone.covariates.columns
     place = sample.whole.ids.tolist().index("s4")
     start = sample.whole.covariates.starts(sample.whole.offsets)[place]
@@ -106,7 +106,7 @@ def test_a_panel_of_the_sample_is_as_one_of_its_rows() -> None:
     np.testing.assert_array_equal(sample.whole.ids[sample.places], sample.panel.ids)
 
 
-def test_a_column_without_a_category_in_the_sample_is_missing_there() -> None:
+def test_a_column_without_categories_in_the_sample_is_missing() -> None:
     table = random_table(0).assign(kind=None)
     budget = Budget(20, 1)
     inside = sample_of(panel_from_frame(table), 0, budget).panel.ids
@@ -118,7 +118,7 @@ def test_a_column_without_a_category_in_the_sample_is_missing_there() -> None:
     assert np.isnan(sample.whole.covariates.values).all()
 
 
-def test_series_left_out_as_bad_count_as_if_they_were_there() -> None:
+def test_bad_series_count_when_the_sample_is_chosen() -> None:
     table = random_table(1)
     first = table["unique_id"].iloc[0]
     whole = panel_from_frame(table)
@@ -147,7 +147,7 @@ def test_numbered_rows_have_the_season_of_the_sample() -> None:
     assert said["season"] == "season: 4 (found in the values)"
 
 
-def test_few_series_and_few_values_are_all_in() -> None:
+def test_few_series_or_few_values_are_not_sampled() -> None:
     panel = panel_from_frame(random_table(2))
     total = int(panel.given.values.sum())
     assert sample_of(panel, 0, Budget(1, len(panel))) is None

@@ -1,4 +1,4 @@
-"""The table for forecasts where neither pandas nor Polars is installed."""
+"""The table for forecasts if neither pandas nor Polars is installed."""
 
 import subprocess
 import sys
@@ -20,7 +20,7 @@ TABLE = SmallTable(
 )
 
 
-def test_it_is_a_table() -> None:
+def test_a_small_table_has_columns_a_length_and_a_repr() -> None:
     assert (TABLE.columns, len(TABLE)) == (["unique_id", "y", "n", "hi"], 2)
     assert TABLE["n"].tolist() == [1, 2**53]
     assert TABLE.to_dict()["unique_id"] == ["a", 'x,"1"']
@@ -33,7 +33,7 @@ def test_it_is_a_table() -> None:
     assert repr(long).splitlines()[-2:] == ["9", "... and 1,490 more rows"]
 
 
-def test_its_numbers_are_read_as_the_same_bits(tmp_path: Path) -> None:
+def test_numbers_in_csv_have_the_same_bits(tmp_path: Path) -> None:
     expected = 'unique_id,y,n,hi\na,0.1,1,inf\n"x,""1""",,9007199254740992,-1e+300\n'
     assert TABLE.to_csv() == expected
     assert TABLE.to_csv(tmp_path / "t.csv") is None
@@ -47,7 +47,7 @@ def test_its_numbers_are_read_as_the_same_bits(tmp_path: Path) -> None:
         TABLE.to_csv(tmp_path)
 
 
-def test_files_give_it_where_nothing_else_is_installed(tmp_path: Path) -> None:
+def test_forecasts_of_files_use_it_without_pandas_and_polars(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("ds,y\n" + "".join(f"2024-Q{k},{k}\n" for k in range(1, 5)))
     code = """
 import importlib.util

@@ -1,4 +1,4 @@
-"""Covariates of series from a table of their own."""
+"""Covariates of series from a separate table."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -36,7 +36,7 @@ def covariates_of(panel: Panel) -> Covariates:
 
 
 def of_series(panel: Panel) -> np.ndarray:
-    """The values of each series, which are the same in all of its rows."""
+    """Returns the values of each series; checks that they are the same in all of its rows."""
     found = covariates_of(panel)
     rows = found.values.reshape(len(panel), -1, len(found.columns))
     np.testing.assert_array_equal(rows, np.repeat(rows[:, :1], rows.shape[1], axis=1))
@@ -46,7 +46,7 @@ def of_series(panel: Panel) -> np.ndarray:
 @pytest.mark.parametrize(
     "source", [lambda table: table, pl.from_pandas, lambda t: t.set_index("unique_id")]
 )
-def test_a_row_for_each_series(source: Callable[[pd.DataFrame], Any]) -> None:
+def test_rows_of_a_frame_are_matched_by_id(source: Callable[[pd.DataFrame], Any]) -> None:
     panel = panel_from_frame(sales(), static_df=source(static()), **LISTS)
     expected = Covariate("region", "stat", ("n", "s")), Covariate("size", "stat")
     assert covariates_of(panel).columns == expected
@@ -55,21 +55,21 @@ def test_a_row_for_each_series(source: Callable[[pd.DataFrame], Any]) -> None:
 
 
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
-def test_a_file(tmp_path: Path, ending: str) -> None:
+def test_rows_of_a_file_are_matched_by_id(tmp_path: Path, ending: str) -> None:
     path = tmp_path / f"static.{ending}"
     static().to_csv(path, index=False) if ending == "csv" else static().to_parquet(path)
     panel = panel_from_frame(sales(), static_df=path, **LISTS)
     np.testing.assert_array_equal(of_series(panel), [[0, 1], [1, 2], [1, 3]])
 
 
-def test_a_file_of_ids_that_are_numbers(tmp_path: Path) -> None:
+def test_ids_that_are_numbers_are_matched(tmp_path: Path) -> None:
     path = tmp_path / "static.csv"
     static((10, 7, 9)).to_csv(path, index=False)
     panel = panel_from_frame(sales((7, 9, 10)), static_df=path, **LISTS)
     np.testing.assert_array_equal(of_series(panel), [[0, 1], [1, 2], [1, 3]])
 
 
-def test_some_columns_in_the_data_and_some_in_the_table() -> None:
+def test_columns_may_be_in_the_data_or_in_the_table() -> None:
     table = sales().assign(size=[1.0] * 4 + [2.0] * 4 + [3.0] * 4, region="in the table", price=5)
     panel = panel_from_frame(
         table, static_df=static().drop(columns="size"), futr_exog_list="price", **LISTS
@@ -79,7 +79,7 @@ def test_some_columns_in_the_data_and_some_in_the_table() -> None:
     np.testing.assert_array_equal(found[:, 0], [[5, 0, 1], [5, 1, 2], [5, 1, 3]])
 
 
-def test_other_series_are_passed_over() -> None:
+def test_other_series_are_ignored() -> None:
     panel = panel_from_frame(sales(("a", "c")), static_df=static(), **LISTS)
     np.testing.assert_array_equal(of_series(panel), [[0, 1], [1, 3]])
     text = 'static_df has 1 series that the data lacks, first "b": ignored'
@@ -92,14 +92,14 @@ def test_one_series_needs_no_id() -> None:
     np.testing.assert_array_equal(of_series(panel), [[0, 2]])
 
 
-def test_series_of_a_wide_table() -> None:
+def test_series_of_a_wide_table_are_matched() -> None:
     ds = pd.date_range("2024-01-01", periods=4)
     table = pd.DataFrame({"date": ds, "b": 1.0, "a": 2.0, "c": 3.0})
     panel = panel_from_frame(table, static_df=static(), **LISTS)
     np.testing.assert_array_equal(of_series(panel), [[1, 2], [0, 1], [1, 3]])
 
 
-def test_empty_cells() -> None:
+def test_empty_cells_are_noted() -> None:
     table = static(region=["s", None, "s"], size=[3.0, 1.0, NAN])
     panel = panel_from_frame(sales(), static_df=table, **LISTS)
     np.testing.assert_array_equal(of_series(panel), [[-1, 1], [0, NAN], [0, 3]])
@@ -148,7 +148,7 @@ BROKEN: dict[str, tuple[pd.DataFrame, str, int | None, str | None, str]] = {
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_a_table_that_cannot_be_used(name: str) -> None:
+def test_invalid_tables_are_refused(name: str) -> None:
     table, kind, row, column, words = BROKEN[name]
     with pytest.raises(DataError) as caught:
         panel_from_frame(sales(), static_df=table, **LISTS)
@@ -158,7 +158,7 @@ def test_a_table_that_cannot_be_used(name: str) -> None:
     assert "static_df" in str(error)
 
 
-def test_a_file_that_cannot_be_used(tmp_path: Path) -> None:
+def test_errors_in_a_file_name_the_line(tmp_path: Path) -> None:
     path = tmp_path / "static.csv"
     static(size=["3", "big", "2"]).to_csv(path, index=False)
     words = r"static.csv, line 3, column .size.: static_df: found .big."
@@ -166,17 +166,17 @@ def test_a_file_that_cannot_be_used(tmp_path: Path) -> None:
         panel_from_frame(sales(), static_df=path, **LISTS)
 
 
-def test_a_column_that_neither_table_has() -> None:
+def test_a_column_that_neither_table_has_is_refused() -> None:
     with pytest.raises(DataError, match=r"stat_exog_list: found no column .size., expected one of"):
         panel_from_frame(sales(), static_df=static().drop(columns="size"), **LISTS)
 
 
-def test_a_table_without_a_list() -> None:
+def test_a_table_without_a_list_is_refused() -> None:
     with pytest.raises(DataError, match="needs stat_exog_list=, which names its columns"):
         panel_from_frame(sales(), static_df=static())
 
 
 @pytest.mark.parametrize("table", [3, [1], {"region": ["n"]}, np.zeros(3)])
-def test_what_is_no_table(table: Any) -> None:
+def test_arguments_that_are_not_tables_are_type_errors(table: Any) -> None:
     with pytest.raises(TypeError, match=r"static_df: found .*, expected a data frame or the path"):
         panel_from_frame(sales(), static_df=table, **LISTS)

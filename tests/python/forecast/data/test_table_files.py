@@ -1,4 +1,4 @@
-"""Tables as files: what a panel came as does not matter, the name of the file does."""
+"""Tables as files: the name of the file decides the format, whatever the panel came from."""
 
 import gzip
 import io
@@ -27,7 +27,7 @@ def written(panel: Panel, name: str) -> bytes:
 
 @pytest.fixture(params=["polars", "pyarrow"], autouse=True)
 def library(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """What is installed to write Parquet."""
+    """The only library that is installed to write Parquet."""
     find = table_files.importlib.util.find_spec
     monkeypatch.setattr(
         table_files.importlib.util,
@@ -38,7 +38,7 @@ def library(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize("zone", [None, "Europe/Berlin"])
-def test_the_rows_are_the_same(zone: str | None) -> None:
+def test_files_have_the_rows_of_the_frame(zone: str | None) -> None:
     panel = panel_from_frame(random_table(3, "h", zone))
     expected = forecast_frame(panel, np.ones((len(panel), 2)))
     found = pd.read_parquet(io.BytesIO(written(panel, "f.parquet")))
@@ -47,7 +47,7 @@ def test_the_rows_are_the_same(zone: str | None) -> None:
     assert text.count("\n") == 1 + len(expected)
 
 
-def test_of_a_csv_file(tmp_path: Path) -> None:
+def test_parquet_of_a_csv_file_has_utc_times_and_numbers(tmp_path: Path) -> None:
     zoned = [f"2024-01-0{k}T12:00+02:00" for k in range(1, 6)]
     path = write_csv(tmp_path / "a.csv", {"ds": zoned, "y": [1, 2, 3, 4, 5]})
     table = pl.read_parquet(io.BytesIO(written(panel_from_file(path), "f.PQ")))
@@ -58,7 +58,7 @@ def test_of_a_csv_file(tmp_path: Path) -> None:
     assert table.rows()[0] == ("a", 4, 1.0)
 
 
-def test_nothing_that_writes_parquet(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_parquet_writer_is_an_error_with_advice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(table_files.importlib.util, "find_spec", lambda name: None)
     assert kind_of_file(Path("f.csv")) == "small"
     with pytest.raises(DataError, match="writing Parquet needs Polars or PyArrow: pip install"):
@@ -66,18 +66,18 @@ def test_nothing_that_writes_parquet(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("name", ["a.xlsx", "a.txt", "a.json", "a.csv.zip", "a.gz", "a.parquet.gz"])
-def test_names_of_no_table_are_refused(name: str) -> None:
+def test_names_with_other_suffixes_are_refused(name: str) -> None:
     with pytest.raises(DataError, match=r"expected a name in .csv, .csv.gz or .parquet") as caught:
         kind_of_file(Path(name))
     assert (caught.value.kind, caught.value.argument) == ("option", "output")
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a.CSV", "a", "-"])
-def test_names_of_csv(name: str) -> None:
+def test_csv_or_no_suffix_means_csv(name: str) -> None:
     assert kind_of_file(Path(name)) == "small"
 
 
-def test_gzip_is_written(tmp_path: Path) -> None:
+def test_gzip_holds_the_same_csv(tmp_path: Path) -> None:
     table = SmallTable({"ds": np.array(["2024-01-01"], object), "y": np.array([1.5])})
     plain = table_bytes(table, Path("a.csv"))
     packed = table_bytes(table, Path("a.csv.gz"))

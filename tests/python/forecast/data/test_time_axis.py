@@ -1,4 +1,4 @@
-"""Spans of time in words."""
+"""Spans of time as text."""
 
 import pytest
 
@@ -24,5 +24,5 @@ from memattn.forecast.data.time_axis import Unit, describe_span
         (Unit.MICROSECOND, 1, "0:00:00.000001"),
     ],
 )
-def test_spans(unit: Unit, count: int, words: str) -> None:
+def test_spans_are_described_in_the_largest_unit(unit: Unit, count: int, words: str) -> None:
     assert describe_span(unit, count) == words

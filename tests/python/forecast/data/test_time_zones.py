@@ -1,4 +1,4 @@
-"""The clock of a zone against Python's own, second by second around its changes."""
+"""The clock of a zone equals Python's, to the second around its changes."""
 
 from datetime import datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
@@ -12,7 +12,7 @@ NAMES = ["Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Africa/Cas
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_clock_is_pythons(name: str) -> None:
+def test_the_clock_equals_that_of_python(name: str) -> None:
     zone = ZoneInfo(name)
     rng = np.random.default_rng(5)
     some = rng.integers(-2 * 10**9, 3 * 10**9, 500) * SECOND
@@ -29,7 +29,7 @@ def test_clock_is_pythons(name: str) -> None:
         assert EPOCH_UTC + timedelta(microseconds=moment) == first.astimezone(timezone.utc)
 
 
-def test_an_hour_that_is_left_out_is_the_one_after() -> None:
+def test_a_skipped_hour_is_moved_to_the_next_one() -> None:
     zone = ZoneInfo("Europe/Berlin")
     local = np.array(
         [(datetime(2024, 3, 31, 2, 30) - datetime(1970, 1, 1)) // timedelta(microseconds=1)]
@@ -40,7 +40,7 @@ def test_an_hour_that_is_left_out_is_the_one_after() -> None:
     )
 
 
-def test_ends_of_the_calendar() -> None:
+def test_offsets_are_right_at_the_end_of_the_calendar() -> None:
     ends = np.array([FIRST, LAST])
     shown = clock_of(ZoneInfo("Pacific/Kiritimati"), ends).to_local(ends) - ends
     assert shown[1] == 14 * 3600 * SECOND

@@ -1,4 +1,4 @@
-"""Dates in all their forms, read and written again."""
+"""Dates in all formats are read and written again."""
 
 from datetime import datetime, timedelta
 
@@ -38,7 +38,7 @@ from memattn.forecast.data.times import (
         "2024-10-27T02:00:00+01:00",
     ],
 )
-def test_what_is_read_is_written_alike(text: str) -> None:
+def test_dates_are_written_as_they_were_read(text: str) -> None:
     moment = parse_moment(text)
     assert moment is not None
     assert format_moment(moment.local, moment.style) == text
@@ -54,7 +54,7 @@ def test_what_is_read_is_written_alike(text: str) -> None:
         ("2025-W01", "2024-12-30"),
     ],
 )
-def test_weeks_of_iso_8601(text: str, date: str) -> None:
+def test_weeks_of_iso_8601_are_read(text: str, date: str) -> None:
     moment = parse_moment(text)
     assert moment is not None
     assert moment.local == datetime.fromisoformat(date)
@@ -68,11 +68,11 @@ def test_weeks_of_iso_8601(text: str, date: str) -> None:
         *("2023-W53", "2024-W00", "2024-W5", "2024-W05-8", "2024W05-1", "2024-W051", "0000-W01"),
     ],
 )
-def test_what_is_no_date(text: str) -> None:
+def test_other_text_is_no_date(text: str) -> None:
     assert parse_moment(text) is None
 
 
-def test_offsets() -> None:
+def test_offsets_are_read() -> None:
     moment = parse_moment("2024-01-01T00:30:00-03:30")
     assert moment is not None
     assert moment.offset == -timedelta(hours=3, minutes=30)
@@ -91,7 +91,9 @@ def test_offsets() -> None:
         ("2013-Dec", None),
     ],
 )
-def test_dates_in_other_orders(text: str, day_first: bool | None) -> None:
+def test_dates_of_a_stated_order_or_with_a_named_month_are_read(
+    text: str, day_first: bool | None
+) -> None:
     moment = parse_moment(text, day_first)
     assert moment is not None
     assert (moment.local.year, moment.local.month) == (2013, 12)
@@ -103,13 +105,13 @@ def test_dates_in_other_orders(text: str, day_first: bool | None) -> None:
 
 
 @pytest.mark.parametrize("text", ["31-Foo-2013", "31-Feb-2013", "00.01.2013", "1.2-2013", "1.2.13"])
-def test_what_is_no_date_in_any_order(text: str) -> None:
+def test_other_text_is_no_date_in_any_order(text: str) -> None:
     assert parse_moment(text) is None
     assert orders_of(text) == ()
 
 
 @pytest.mark.parametrize("kind", NUMBERS)
-def test_numbers_that_are_dates(kind: str) -> None:
+def test_numbers_of_each_kind_are_dates(kind: str) -> None:
     style = Style(kind)
     assert is_readable(style)
     assert not is_readable(Style(kind, seconds=True))
@@ -118,7 +120,7 @@ def test_numbers_that_are_dates(kind: str) -> None:
     assert ticks_of(number, kind)[0] == (when - EPOCH) // timedelta(microseconds=1)
 
 
-def test_numbers_that_are_no_dates() -> None:
+def test_other_numbers_are_not_dates() -> None:
     assert misfits(np.array([20230229, 20230230, 20231301, 20230100]), "YYYYMMDD").all()
     assert misfits(np.array([202300, 202313]), "YYYYMM").all()
     for numbers in ([1, 2], [1799, 1800], [1_500_000_000, 1_500_000_001], [202313], [20230229]):

@@ -20,7 +20,7 @@ NOT_KNOWN = "The data have no future rows with the covariates"
 
 
 def frame(rows: int = 150) -> pd.DataFrame:
-    """A series that follows a price, and an offer with a name that no page may run."""
+    """Returns a series that depends on a price and on an offer, named like a script."""
     rng = np.random.default_rng(0)
     price, offer = rng.uniform(2, 6, rows), rng.choice(["none", HOSTILE], rows)
     sales = 60 - 5 * price + 8 * (offer == HOSTILE) + rng.normal(size=rows)
@@ -32,7 +32,7 @@ def frame(rows: int = 150) -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def forecaster() -> Forecaster:
     data = frame()
-    data.loc[data.index[-4:], "y"] = np.nan  # the plan
+    data.loc[data.index[-4:], "y"] = np.nan  # the rows of the horizon, with planned covariates
     return Forecaster(4, futr_exog_list=["price", HOSTILE], steps=200).fit(data)
 
 
@@ -64,7 +64,7 @@ def test_the_section_has_every_row_and_curve(forecaster: Forecaster, page: str) 
     assert NOT_KNOWN not in page
 
 
-def test_settings_are_in_words(page: str) -> None:
+def test_settings_of_covariates_are_text(page: str) -> None:
     assert '<td>left_out</td><td class="value">none</td>' in page
     assert '<td>compressed</td><td class="value">no</td>' in page
 
@@ -79,14 +79,16 @@ def test_a_page_without_covariates_has_no_section() -> None:
     assert NOT_KNOWN not in page
 
 
-def test_what_a_file_does_not_keep_is_said(forecaster: Forecaster, tmp_path: Path) -> None:
+def test_the_section_of_a_loaded_forecaster_says_what_is_missing(
+    forecaster: Forecaster, tmp_path: Path
+) -> None:
     forecaster.save(tmp_path / "f")
     text = section(Forecaster.load(tmp_path / "f").render_report())
     assert "Not measured: the training held out no windows" in text
     assert "<table" not in text
 
 
-def test_without_a_plan_the_page_says_so() -> None:
+def test_the_page_says_if_future_covariates_are_missing() -> None:
     forecaster = Forecaster(4, futr_exog_list=["price"], steps=50).fit(frame())
     assert NOT_KNOWN in forecaster.render_report()
 
@@ -98,7 +100,7 @@ def test_without_a_plan_the_page_says_so() -> None:
         (("price",), "since the error in rolling validation was lower without them: noise."),
     ],
 )
-def test_covariates_that_were_left_out_are_named(
+def test_the_page_says_that_covariates_were_left_out(
     forecaster: Forecaster, page: str, covariates: tuple[str, ...], said: str
 ) -> None:
     fitted = forecaster._state("test")
@@ -122,7 +124,7 @@ def importance(increase: float) -> Importance:
         ([-1, -2], 40, "The error does not grow for any of the inputs"),
     ],
 )
-def test_what_the_bars_say(
+def test_about_importances_counts_inputs_beyond_chance(
     forecaster: Forecaster, increases: list[float], separate: int, said: str
 ) -> None:
     panel = forecaster.panel(frame())
@@ -131,7 +133,7 @@ def test_what_the_bars_say(
     assert said in text
 
 
-def test_what_a_curve_says() -> None:
+def test_about_curve_gives_the_range_of_the_forecast() -> None:
     forecasts = np.array([[1.0, 3.0], [5.0, 7.0]])
     number = EffectCurve("price", np.array([3.0, 4.5]), (), forecasts, np.ones(2))
     assert words.about_curve(number) == "from 2.000 at 3 to 6.000 at 4.5"

@@ -1,4 +1,4 @@
-"""Figures keep what they show inside, whatever the numbers, and their size within bounds."""
+"""Figures show all lines for any numbers, and their size is bounded."""
 
 import re
 
@@ -28,7 +28,7 @@ def svg(shown: SeriesForecast) -> str:
         return str(to_svg(draw_series(shown, [95.0]), "test"))
 
 
-def test_infinite_and_missing_ends() -> None:
+def test_infinite_and_missing_bounds_are_drawn() -> None:
     values, forecast = np.arange(9.0), np.arange(9.0, 13.0)
     far = svg(series(values, forecast, np.full(4, 1e300)))
     assert svg(series(values, forecast, np.full(4, np.inf))) == far
@@ -38,7 +38,7 @@ def test_infinite_and_missing_ends() -> None:
     assert "nan" not in missing.lower()
 
 
-def test_wide_intervals_leave_the_lines_room() -> None:
+def test_wide_intervals_do_not_flatten_the_lines() -> None:
     values, forecast = np.arange(9.0), np.arange(9.0, 13.0)
     with figure_style():
         for high, top in ((forecast + 2, 15), (np.full(4, 1e9), 13 + 12)):
@@ -51,7 +51,7 @@ def test_wide_intervals_leave_the_lines_room() -> None:
         assert low < 7 < most
 
 
-def test_colours_are_the_pages_own() -> None:
+def test_colours_are_css_variables() -> None:
     found = svg(series(np.arange(9.0), np.arange(9.0, 13.0), np.arange(9.0, 13.0) + 1))
     assert "var(--ink)" in found
     assert "var(--model)" in found
@@ -66,7 +66,7 @@ def test_long_lines_are_thinned() -> None:
     assert len(svg(series(walk[:600], walk, walk + 1))) < 80_000
 
 
-def test_opacities_are_those_of_bands_on_bands() -> None:
+def test_opacities_are_those_of_overlapping_bands() -> None:
     (wide, first), (narrow, second) = shown_opacities([80.0, 95.0])
     assert (wide, narrow) == (95.0, 80.0)
     assert first == pytest.approx(0.16)
@@ -89,5 +89,5 @@ def test_opacities_are_those_of_bands_on_bands() -> None:
         (1, "rows"),
     ],
 )
-def test_step_noun(freq: object, noun: str) -> None:
+def test_step_noun_names_the_frequency(freq: object, noun: str) -> None:
     assert step_noun(parse_frequency(freq).frequency) == noun

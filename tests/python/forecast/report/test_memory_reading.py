@@ -1,4 +1,4 @@
-"""What the memory is said to do is what the engine does, window by window."""
+"""The reported use of memory slots equals that of the engine, window by window."""
 
 from dataclasses import replace
 
@@ -15,7 +15,7 @@ from ..panels import flat_panel
 
 
 def series(count: int, length: int, season: int = 4) -> list[np.ndarray]:
-    """Positive, of several lengths."""
+    """Returns positive series of several lengths."""
     rng = np.random.default_rng(1)
     return [
         np.exp(
@@ -41,7 +41,7 @@ def forecaster() -> Forecaster:
     return Forecaster(5, steps=60, members=3).fit(flat_panel(series(12, 40), season=4))
 
 
-def test_shares_are_means_of_the_engines_scores(forecaster: Forecaster) -> None:
+def test_shares_are_means_of_the_engines_attention_scores(forecaster: Forecaster) -> None:
     fitted, evaluation, reading = read(forecaster)
     panel, history = fitted.panel, fitted.settings["min_history"].value
     held_out = fitted.held_out
@@ -81,7 +81,7 @@ def test_shares_are_means_of_the_engines_scores(forecaster: Forecaster) -> None:
     assert first.share == pytest.approx(scores[best, 1, 5], rel=1e-6)
 
 
-def test_readers_do_not_overlap_and_fall(forecaster: Forecaster) -> None:
+def test_readers_do_not_overlap_and_are_sorted_by_share(forecaster: Forecaster) -> None:
     fitted, _, reading = read(forecaster)
     for layer in reading.readers:
         for readers in layer:
@@ -125,8 +125,8 @@ def test_effects_are_errors_without_a_slot(forecaster: Forecaster) -> None:
     assert len(fitted.panel) <= effects.separate < effects.windows
 
 
-def test_margin_is_two_standard_errors_of_separate_windows() -> None:
-    """One window a series: the plain standard error."""
+def test_the_margin_is_two_standard_errors_of_separate_windows() -> None:
+    """With one window of each series, it is the usual standard error."""
     forecaster = Forecaster(5, steps=30, season=1).fit(flat_panel(series(300, 24)))
     fitted, evaluation, reading = read(forecaster)
     assert len(evaluation) == 300
@@ -148,7 +148,9 @@ def test_margin_is_two_standard_errors_of_separate_windows() -> None:
     assert reading.effects.margin[0, 3] == pytest.approx(expected, rel=1e-6)
 
 
-def test_without_held_out_windows_only_movement_is_measured(forecaster: Forecaster) -> None:
+def test_without_held_out_windows_only_the_change_of_forecasts_is_measured(
+    forecaster: Forecaster,
+) -> None:
     fitted = replace(forecaster._state("test"), held_out=None)
     reading = read_memory(fitted, None)
     assert reading is not None
@@ -162,7 +164,7 @@ def test_without_held_out_windows_only_movement_is_measured(forecaster: Forecast
     assert reading.effects.movement[0, 2] == pytest.approx(moved, rel=1e-9)
 
 
-def test_series_without_logs_move_in_units_of_their_change() -> None:
+def test_changes_of_series_without_logs_are_relative_to_the_seasonal_change() -> None:
     values = [one - 20 for one in series(12, 40)]
     fitted, evaluation, reading = read(Forecaster(5, steps=30).fit(flat_panel(values, season=4)))
     assert not domain_of(fitted.panel, evaluation.windows).logs.all()
@@ -171,7 +173,7 @@ def test_series_without_logs_move_in_units_of_their_change() -> None:
     assert np.isfinite(reading.effects.movement).all()
 
 
-def test_many_windows_are_sampled_and_the_same_each_time() -> None:
+def test_many_windows_are_sampled_deterministically() -> None:
     forecaster = Forecaster(5, steps=5, season=1).fit(flat_panel(series(400, 60)))
     _, _, reading = read(forecaster)
     assert 0.8 * MAX_WINDOWS < reading.windows <= MAX_WINDOWS
@@ -179,6 +181,6 @@ def test_many_windows_are_sampled_and_the_same_each_time() -> None:
     assert reading.by_phase is None
 
 
-def test_nothing_learned_is_nothing_remembered() -> None:
+def test_an_untrained_model_has_no_memory_reading() -> None:
     forecaster = Forecaster(5, prior=None).fit(flat_panel([np.arange(1.0, 9.0)]))
     assert read_memory(forecaster._state("test"), None) is None

@@ -1,4 +1,4 @@
-"""The report needs nothing from elsewhere, says what was measured, and holds for all kinds."""
+"""The report needs no network, has the measured numbers, and works for all kinds of series."""
 
 import re
 from dataclasses import replace
@@ -34,7 +34,7 @@ HOSTILE = [
 
 
 class Page(HTMLParser):
-    """What a page is made of."""
+    """The tags, links, cells and text of a page."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -68,7 +68,7 @@ class Page(HTMLParser):
 
 
 def monthly(count: int, length: int, seed: int = 0) -> pd.DataFrame:
-    """Positive series with a season of 12; the first is the largest."""
+    """Returns positive series with a season of 12; the first is the largest."""
     rng = np.random.default_rng(seed)
     rows = np.arange(length)
     y = np.exp(
@@ -97,7 +97,7 @@ def text(fitted: Forecaster) -> str:
     return fitted.render_report(source="shops.csv")
 
 
-def test_the_page_stands_alone(text: str) -> None:
+def test_the_page_needs_no_network(text: str) -> None:
     page = Page(text)
     assert "script" not in page.tags
     assert page.links
@@ -112,9 +112,9 @@ def test_the_page_stands_alone(text: str) -> None:
     assert {link[1:] for link in page.links if link.startswith("#")} <= set(names)
 
 
-def test_every_figure_has_words(text: str) -> None:
+def test_every_figure_has_a_caption(text: str) -> None:
     figures = re.findall(r"<figure>(.*?)</figure>", text, re.DOTALL)
-    # Errors; four large and four bad series; of two layers shares, effects and nine slots.
+    # Errors; four large and four bad series; for each of two layers shares, effects and nine slots.
     assert len(figures) == 1 + 4 + 4 + 2 * (2 + 9)
     for figure in figures:
         assert figure.count("<svg") == 1
@@ -123,7 +123,7 @@ def test_every_figure_has_words(text: str) -> None:
         assert len(Page(caption[1]).text) > 20
 
 
-def test_numbers_are_those_of_the_evaluation(fitted: Forecaster, text: str) -> None:
+def test_numbers_equal_those_of_the_evaluation(fitted: Forecaster, text: str) -> None:
     evaluation = evaluate_held_out(fitted._state("test"), [80.0, 95.0])
     assert evaluation is not None
     page = Page(text)
@@ -146,7 +146,7 @@ def test_numbers_are_those_of_the_evaluation(fitted: Forecaster, text: str) -> N
     assert f"Measured on {len(evaluation)} held-out windows of 60 series" in page.text
 
 
-def test_the_series_that_matter_are_shown(fitted: Forecaster, text: str) -> None:
+def test_the_largest_and_the_worst_series_are_shown(fitted: Forecaster, text: str) -> None:
     names = re.findall(r"<h4><bdi>(.*?)</bdi></h4>", text)
     panel = fitted._state("test").panel
     last = np.array([panel.series(k)[-12:].mean() for k in range(60)])
@@ -160,7 +160,7 @@ def test_the_series_that_matter_are_shown(fitted: Forecaster, text: str) -> None
     assert f"its error was {ratios[place]:.2f} times seasonal-naive's" in Page(text).text
 
 
-def test_a_reader_is_warned() -> None:
+def test_weak_evidence_is_a_warning() -> None:
     walk = np.exp(0.1 * np.random.default_rng(0).normal(size=40).cumsum())
     page = Page(Forecaster(5, steps=5).fit(flat_panel([walk, walk + 1])).render_report())
     assert "non-overlapping windows: the evidence is weak." in page.text
@@ -173,7 +173,7 @@ def test_no_series_is_shown_twice() -> None:
     assert names[4:] == ["s0004"]
 
 
-def test_settings_and_notes_are_said(fitted: Forecaster, text: str) -> None:
+def test_the_page_has_all_settings_and_notes(fitted: Forecaster, text: str) -> None:
     page = Page(text)
     for name, setting in fitted.settings.items():
         assert name in page.cells
@@ -184,12 +184,12 @@ def test_settings_and_notes_are_said(fitted: Forecaster, text: str) -> None:
     assert "60 series, 3,600 values, one every month, with a season of 12." in page.text
 
 
-def test_same_bytes_again(fitted: Forecaster, text: str, tmp_path: Path) -> None:
+def test_the_report_is_deterministic(fitted: Forecaster, text: str, tmp_path: Path) -> None:
     fitted.write_report(tmp_path / "a.html", source="shops.csv")
     assert (tmp_path / "a.html").read_bytes() == text.encode()
 
 
-def test_levels_are_those_asked_for(fitted: Forecaster) -> None:
+def test_the_page_shows_the_given_levels(fitted: Forecaster) -> None:
     page = Page(fitted.render_report([50]))
     assert "50 % coverage" in page.cells
     assert "80 % coverage" not in page.cells
@@ -200,7 +200,7 @@ def test_levels_are_those_asked_for(fitted: Forecaster) -> None:
         Forecaster(3).render_report()
 
 
-def test_hostile_names_are_text() -> None:
+def test_hostile_names_are_escaped() -> None:
     values = monthly(len(HOSTILE), 48)["y"].to_numpy().reshape(-1, 48)
     panel = flat_panel([*values, values[0, :2]], season=12)
     panel.ids[:] = [*HOSTILE, HOSTILE[1] + "in a note"]
@@ -245,7 +245,9 @@ def test_all_kinds_of_series_have_a_report(kind: str) -> None:
     assert len(text) < 600_000
 
 
-def test_a_loaded_forecaster_says_what_it_cannot(fitted: Forecaster, tmp_path: Path) -> None:
+def test_the_page_of_a_loaded_forecaster_says_what_is_missing(
+    fitted: Forecaster, tmp_path: Path
+) -> None:
     fitted.save(tmp_path / "f.safetensors")
     page = Page(Forecaster.load(tmp_path / "f.safetensors").render_report())
     assert "was loaded from a file, which does not keep them" in page.text
@@ -255,7 +257,7 @@ def test_a_loaded_forecaster_says_what_it_cannot(fitted: Forecaster, tmp_path: P
     assert "of the error without the slot" not in page.text
 
 
-def test_without_intervals_and_with_values_held_out() -> None:
+def test_the_page_says_how_windows_were_held_out() -> None:
     frame = monthly(20, 60)
     page = Page(Forecaster(6, steps=10, intervals=False).fit(frame).render_report())
     assert "the training held out no windows" in page.text
@@ -266,7 +268,7 @@ def test_without_intervals_and_with_values_held_out() -> None:
     assert "The figures show the model. Shares are means over heads" in held.text
 
 
-def test_models_without_a_memory_say_so(fitted: Forecaster) -> None:
+def test_the_page_says_that_a_model_has_no_memory(fitted: Forecaster) -> None:
     short = flat_panel([np.arange(1.0, 9.0)])
     untrained = Page(Forecaster(3, prior=None).fit(short).render_report())
     assert "The model was not trained, so its memory is empty." in untrained.text
@@ -279,13 +281,13 @@ def test_models_without_a_memory_say_so(fitted: Forecaster) -> None:
     assert "The model is linear and has no memory layers." in Page(linear.render_report()).text
 
 
-def test_the_size_is_bounded_by_what_is_shown(text: str) -> None:
+def test_the_size_does_not_grow_with_the_number_of_series(text: str) -> None:
     many = Forecaster(6, steps=5).fit(monthly(5000, 30)).render_report()
     assert len(many) < 1.3 * len(text)
     assert "5,000 series" in Page(many).text
 
 
-def test_a_figure_of_one_series(fitted: Forecaster, tmp_path: Path) -> None:
+def test_write_figure_draws_one_series(fitted: Forecaster, tmp_path: Path) -> None:
     for name, start in (("a.svg", b"<?xml"), ("a.png", b"\x89PNG")):
         fitted.write_figure(tmp_path / name, "s0003")
         first = (tmp_path / name).read_bytes()

@@ -1,4 +1,4 @@
-"""Phases are those of the calendar, on the panel's own clock."""
+"""Phases of the season follow the calendar in the panel's time zone."""
 
 import numpy as np
 import pandas as pd
@@ -23,7 +23,7 @@ from ..panels import flat_panel
         ("30min", 99, "2024-01-01", ["0:30", "1:00", "6:30"], "hour of the day"),
     ],
 )
-def test_labels_of_the_calendar(
+def test_phases_have_the_names_of_the_calendar(
     freq: str, count: int, start: str, expected: list[str], noun: str
 ) -> None:
     ds = pd.date_range(start, periods=count, freq=freq)
@@ -35,7 +35,7 @@ def test_labels_of_the_calendar(
     assert phases.noun == noun
 
 
-def test_hours_are_those_of_the_zone() -> None:
+def test_hours_are_local() -> None:
     ds = pd.date_range("2024-03-30", periods=72, freq="h", tz="Europe/Berlin")
     panel = panel_from_frame(pd.DataFrame({"ds": ds, "y": np.arange(72) + 1.0}))
     ends = np.arange(1, 71)
@@ -43,7 +43,7 @@ def test_hours_are_those_of_the_zone() -> None:
     assert phases.phase.tolist() == [ds[end].hour for end in ends]
 
 
-def test_places_without_a_calendar() -> None:
+def test_phases_of_numbered_rows_are_numbered() -> None:
     panel = flat_panel([np.arange(1.0, 21.0)], season=6)  # ends with row 1,000
     phases = season_phases(panel, Windows(np.array([0, 0]), np.array([19, 20])))
     assert phases.phase.tolist() == [1000 % 6, 1001 % 6]

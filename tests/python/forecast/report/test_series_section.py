@@ -1,4 +1,4 @@
-"""Which series a report shows, and that every value is drawn at its own time."""
+"""The series that a report shows, and the values and times drawn of each."""
 
 import numpy as np
 import pandas as pd
@@ -19,7 +19,7 @@ from memattn.forecast.report.series_section import (
 from ..panels import flat_panel
 
 
-def test_the_largest_by_their_last_rows() -> None:
+def test_the_largest_series_are_chosen_by_their_last_rows() -> None:
     panel = flat_panel(
         [
             np.array([100.0, 1, 1]),
@@ -33,14 +33,14 @@ def test_the_largest_by_their_last_rows() -> None:
     assert largest_series(panel, 3).tolist() == [0, 2, 1, 3]
 
 
-def test_the_worst_are_those_with_a_ratio() -> None:
+def test_the_worst_series_have_the_largest_ratios() -> None:
     ratios = np.array([0.5, np.nan, 3.0, 0.7, np.nan, 1.0])
     assert worst_series(ratios).tolist() == [2, 5, 3, 0]
     assert worst_series(ratios, 6).tolist() == [2, 5, 3, 0]
     assert worst_series(np.full(3, np.nan)).tolist() == []
 
 
-def test_a_series_that_stands_still_has_no_ratio() -> None:
+def test_a_constant_series_has_no_ratio() -> None:
     rng = np.random.default_rng(0)
     moving = np.exp(0.1 * rng.normal(size=40).cumsum())
     forecaster = Forecaster(4, steps=5).fit(flat_panel([np.ones(40), moving, moving + 1]))
@@ -52,7 +52,7 @@ def test_a_series_that_stands_still_has_no_ratio() -> None:
     assert ratios[1] == pytest.approx(errors[0] / errors[1])
 
 
-def test_the_panel_of_some_windows() -> None:
+def test_with_their_series_returns_only_the_series_of_windows() -> None:
     panel = flat_panel([np.arange(k + 1.0) + 10 * k for k in range(5)])
     some, renamed = with_their_series(panel, Windows(np.array([3, 1, 3]), np.array([4, 1, 2])))
     assert some.ids.tolist() == ["s00001", "s00003"]
@@ -61,7 +61,7 @@ def test_the_panel_of_some_windows() -> None:
     assert renamed.ends.tolist() == [4, 1, 2]
 
 
-def test_what_is_drawn_is_what_predict_says() -> None:
+def test_drawn_values_equal_those_of_predict() -> None:
     months = pd.date_range("2015-01-01", periods=60, freq="MS")
     rng = np.random.default_rng(2)
     y = np.exp(3 + 0.3 * np.sin(np.arange(60) * np.pi / 6) + 0.05 * rng.normal(size=(30, 60)))
@@ -94,7 +94,7 @@ def test_what_is_drawn_is_what_predict_says() -> None:
     np.testing.assert_array_equal(first.held_out.forecast, evaluation.forecasts[MODEL][window])
 
 
-def test_a_long_horizon_is_cut_where_the_figure_begins() -> None:
+def test_a_long_held_out_forecast_is_cut_to_the_figure() -> None:
     walk = np.random.default_rng(5).normal(size=3000).cumsum()
     fitted = Forecaster(700, steps=2).fit(flat_panel([walk]))._state("test")
     evaluation = evaluate_held_out(fitted, [])

@@ -1,4 +1,4 @@
-"""What a report says is what the numbers say."""
+"""The sentences of a report agree with the numbers."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ from memattn.forecast.report.words import (
 from ..panels import flat_panel
 
 
-def test_relation() -> None:
+def test_relation_compares_an_error_with_a_baseline() -> None:
     assert relation(0.75, 1.0, "naive") == "25 % lower than naive's"
     assert relation(1.5, 1.0, "naive") == "50 % higher than naive's"
     assert relation(1.001, 1.0, "naive") == "equal to naive's"
@@ -35,8 +35,10 @@ def test_relation() -> None:
     ("forecast", "said", "in_short"),
     [(0.5, "50 % lower", "50 % lower"), (1.5, "50 % higher", "50 % higher")],
 )
-def test_headline_and_steps(forecast: float, said: str, in_short: str) -> None:
-    """A ramp: naive is wrong by k at step k, and the model by a share of that."""
+def test_headline_and_about_steps_compare_with_naive(
+    forecast: float, said: str, in_short: str
+) -> None:
+    """On a ramp, naive is wrong by k at step k, and the model by a share of that."""
     panel = flat_panel([np.arange(1.0, 21.0), np.arange(1.0, 31.0) * 2])
     windows = rolling_windows(panel, 3, 2)
     truth = windows.truth(panel, 3)
@@ -64,7 +66,7 @@ def series(forecast: float, before: float, high: float = 9.0) -> SeriesForecast:
     )
 
 
-def test_about_series() -> None:
+def test_about_series_compares_with_the_past_and_the_baseline() -> None:
     found = about_series(series(11, 10), 1.25, 1, "naive")
     expected = "The mean forecast is 11.00, 10 % above the last value (10.00). On 1 held-out window"
     assert found == f"{expected} its error was 1.25 times naive's."
@@ -78,7 +80,7 @@ def test_about_series() -> None:
     assert found.endswith("On 3 held-out windows its error was equal to naive's.")
 
 
-def test_about_effects() -> None:
+def test_about_effects_names_the_slot_that_matters_most() -> None:
     movement = np.full((1, 32), 0.1)
     movement[0, 3] = 2.345
     error, margin = np.zeros((1, 32)), np.full((1, 32), 0.1)
@@ -96,7 +98,7 @@ def test_about_effects() -> None:
     )
 
 
-def test_about_shares() -> None:
+def test_about_shares_names_the_slots_that_stand_out() -> None:
     usage = np.array([[0.25, 0.75]])
     by_phase = np.stack([usage, usage], axis=-1)
     by_phase[0, :, 1] = 0.5, 0.5
@@ -113,7 +115,7 @@ def test_about_shares() -> None:
     assert "slot 1 stands out most: in windows with rough steps," in about_shares(reading, 0, order)
 
 
-def test_about_usage() -> None:
+def test_about_usage_counts_the_slots_with_half_of_the_attention() -> None:
     assert about_usage(np.array([0.1, 0.3, 0.6])) == (
         "1 slot gets half of the attention. The largest share is 60 %; equal shares would be"
         " 33.3 %."
@@ -121,6 +123,6 @@ def test_about_usage() -> None:
     assert about_usage(np.full(4, 0.25)).startswith("2 slots get half of the attention")
 
 
-def test_names_are_short_and_printable() -> None:
+def test_short_names_are_printable_and_limited() -> None:
     assert short("a\x1b" + "b" * 100) == "a\\x1b" + "b" * 54 + "\u2026"
     assert short(7) == "7"
