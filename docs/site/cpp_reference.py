@@ -1,7 +1,8 @@
-"""The directive `cpp-header`: the introduction of a header, and an entry for each declaration.
+"""The directive `cpp-header`: adds the introduction of a header and an entry per declaration.
 
-Doxygen has read the headers, and Breathe makes the entries. This lists the declarations in the
-order of the header. Breathe's own directive for a file would declare the namespace once a header.
+Doxygen reads the headers, and Breathe makes the entries. The directive lists the declarations in
+the order of the header. Breathe's own directive for files would declare the namespace once per
+header.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ MEMBERS = {
 
 @cache
 def declared() -> dict[str, list[tuple[int, str, str]]]:
-    """What each header declares outside of classes: line, directive and argument."""
+    """Returns, for each header, its declarations outside classes: line, directive and argument."""
     found: dict[str, list[tuple[int, str, str]]] = {}
     for path in sorted(XML.glob("*.xml")):
         for compound in ET.parse(path).getroot().iter("compounddef"):
@@ -47,7 +48,7 @@ def declared() -> dict[str, list[tuple[int, str, str]]]:
 
 
 def directive_of(member: ET.Element) -> tuple[str, str]:
-    """Breathe's directive for one member, and its argument."""
+    """Returns Breathe's directive for a member, and its argument."""
     kind = member.attrib["kind"]
     name = member.findtext("qualifiedname") or member.findtext("name", "")
     if kind == "function":
@@ -61,14 +62,14 @@ def add(
     directive: str,
     argument: str,
 ) -> None:
-    """Notes an entry under its header."""
+    """Adds an entry to those of its header."""
     location = element.find("location")
     header = Path(location.attrib["file"]).name
     found.setdefault(header, []).append((int(location.attrib["line"]), directive, argument))
 
 
 def introduction(header: str) -> list[str]:
-    """The comment that a header begins with; what is indented in it is code."""
+    """Returns the opening comment of a header as reStructuredText; its indented lines are code."""
     lines: list[str] = []
     for line in (HEADERS / header).read_text(encoding="utf-8").splitlines():
         if not line.startswith("//"):
@@ -86,7 +87,7 @@ def introduction(header: str) -> list[str]:
 
 
 class CppHeader(SphinxDirective):
-    """``.. cpp-header:: config.h``."""
+    """``.. cpp-header:: config.h`` documents a header of include/memattn."""
 
     required_arguments = 1
 

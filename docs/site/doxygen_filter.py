@@ -1,10 +1,10 @@
-"""Doxygen's view of a header of ours: the comments that it would pass over, as those that it reads.
+"""Doxygen's INPUT_FILTER: turns the plain comments of a header into comments that Doxygen reads.
 
-    python doxygen_filter.py HEADER        prints the header, as Doxygen's INPUT_FILTER does
+    python doxygen_filter.py HEADER        prints the filtered header
 
-The headers have plain comments. A comment that stands right before a declaration is about that
-declaration, one behind code about what stands before it, and the first one is about the file.
-Attributes go, and `[[deprecated("why")]]` becomes a sentence.
+A comment right before a declaration describes that declaration. A comment at the end of a line of
+code describes the code before it. The first comment describes the file. `[[nodiscard]]` is removed,
+and `[[deprecated("why")]]` becomes a sentence.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ MARKUP = re.compile(r"([<>#&@\\%*])")
 
 
 def escaped(text: str) -> str:
-    """Text in which Doxygen finds no commands, tags or emphasis; code in `quotes` stays."""
+    """Escapes Doxygen's commands, tags and emphasis in a text, except in `code`."""
     parts = text.split("`")
     parts[::2] = [MARKUP.sub(r"\\\1", part) for part in parts[::2]]
     return "`".join(parts)
 
 
 def block(lines: list[str], first: bool) -> list[str]:
-    """A block of comment lines as one of Doxygen; what is indented in it is code."""
+    """Converts a block of comment lines to a Doxygen comment; its indented lines are code."""
     indent = COMMENT.match(lines[0])[1]
     texts = ["@file"] if first else []
     in_code = False
@@ -41,12 +41,12 @@ def block(lines: list[str], first: bool) -> list[str]:
         texts.append(text if is_code else escaped(text))
     if in_code:
         texts.append("@endverbatim")
-    # Not ///, whose slashes Doxygen would show in verbatim text.
+    # Not ///: Doxygen would show the slashes in verbatim text.
     return [f"{indent}/** {texts[0]}", *texts[1:], f"{indent}*/"]
 
 
 def filtered(text: str) -> str:
-    """A header with Doxygen's comments."""
+    """Returns the text of a header with Doxygen's comments."""
     lines, result, place = text.splitlines(), [], 0
     while place < len(lines):
         line = lines[place]
@@ -71,13 +71,13 @@ def filtered(text: str) -> str:
 
 
 def behind_column(line: str) -> int | None:
-    """Where the comment behind a line of code begins."""
+    """Returns the column of the comment that ends a line of code; None if there is none."""
     match = BEHIND.match(line)
     return len(match[1] + match[2]) if match and not COMMENT.match(line) else None
 
 
 def declaration(line: str) -> str:
-    """A line of code: attributes go, and the comment behind it is Doxygen's."""
+    """Converts a line of code: drops attributes, and marks the comment at its end for Doxygen."""
     line = ATTRIBUTE.sub("", line)
     why = DEPRECATED.search(line)
     line = DEPRECATED.sub("", line)

@@ -1,9 +1,9 @@
-"""Makes the pictures of the Start pages: a report as a browser shows it, and `memattn inspect`.
+"""Makes the pictures of the Start pages: screenshots of reports and a plot of `memattn inspect`.
 
     python docs/site/pictures.py      rewrites report.png, report-memory.png, inspect.svg
 
-The report is that of docs/start/csv.md, by the code on that page. Needs Debian's chromium, and what
-scripts/test installs.
+report.png shows the report that the code of docs/start/csv.md makes. The script needs Debian's
+chromium and the packages that scripts/test installs.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ WIDTH, HEIGHT = 900, 640
 
 
 def memattn(*words: str | Path, cwd: Path) -> None:
-    """Runs the command."""
+    """Runs `memattn` with the arguments `words` in the folder `cwd`."""
     subprocess.run([sys.executable, "-m", "memattn.cli", *words, "--quiet"], cwd=cwd, check=True)
 
 
 def report(folder: Path) -> Path:
-    """The report of the Start page."""
+    """Makes the report of docs/start/csv.md, and returns its path."""
     page = (DOCS / "start/csv.md").read_text(encoding="utf-8")
     program = re.search(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)[1]
     subprocess.run([sys.executable, "-c", program], cwd=folder, check=True)
@@ -39,7 +39,7 @@ def report(folder: Path) -> Path:
 
 
 def report_of_demo(folder: Path) -> Path:
-    """The report of scripts/demo."""
+    """Makes the report of scripts/demo, and returns its path."""
     data = DOCS.parent / "data/new_york_temperature.csv"
     words = ["forecast", data, "--horizon", "48", "--report", "demo.html"]
     memattn(*words, cwd=folder)
@@ -47,7 +47,7 @@ def report_of_demo(folder: Path) -> Path:
 
 
 def take_pictures(pictures: dict[str, tuple[Path, str]]) -> None:
-    """For each name a report, and the beginning of the heading that the picture begins with."""
+    """Takes a screenshot of each report, from the heading that begins with the given text."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"))
         page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
@@ -63,7 +63,7 @@ def take_pictures(pictures: dict[str, tuple[Path, str]]) -> None:
 
 
 def inspect(folder: Path) -> None:
-    """The picture of a layer that has learned to add the sine of its input."""
+    """Makes the picture of `memattn inspect` for a layer trained to add the sine of its input."""
     layer = MemoryAugmentedAttention(units=16, memory_size=12, num_heads=4, seed=0)
     x = np.random.default_rng(0).standard_normal((64, 10, 16), dtype=np.float32)
     optimizer = Adam(learning_rate=3e-3)

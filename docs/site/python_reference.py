@@ -1,7 +1,7 @@
-"""The directive `python-package`: an entry for every name in the `__all__` of a package.
+"""The directive `python-package`: adds an entry for every name in the `__all__` of a package.
 
-Griffe reads the sources, so nothing is imported: neither the compiled extension nor PyTorch, Keras
-or JAX is needed. Sphinx's napoleon turns the numpydoc sections of the docstrings into fields.
+Griffe reads the sources and imports nothing: neither the compiled extension nor PyTorch, Keras or
+JAX is needed. Sphinx's napoleon turns the numpydoc sections of the docstrings into fields.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ PACKAGES = (
     *("memattn.jax", "memattn.keras", "memattn.torch"),
     *(f"memattn.forecast.adapters.{name}" for name in ("darts", "fev", "sktime")),
 )
-SPECIAL = ("__call__", "__getitem__", "__len__", "__iter__")  # which docstrings may describe
+SPECIAL = ("__call__", "__getitem__", "__len__", "__iter__")  # shown if they have a docstring
 Member = griffe.Object | griffe.Alias
 
 
 @cache
 def package() -> griffe.Module:
-    """All of memattn, as its sources say."""
+    """Loads the package memattn from its sources."""
     loaded = griffe.load(
         "memattn", search_paths=[SOURCES], allow_inspection=False, resolve_aliases=True
     )
@@ -46,7 +46,7 @@ def package() -> griffe.Module:
 
 
 def public_names(module: griffe.Module) -> list[str]:
-    """The names in `__all__`, in its order; without one, the classes and functions of a module."""
+    """Returns the names of `__all__`, or the module's own public classes and functions."""
     if module.exports is not None:
         return [str(name) for name in module.exports]
     own = [*module.classes.values(), *module.functions.values()]
@@ -54,7 +54,7 @@ def public_names(module: griffe.Module) -> list[str]:
 
 
 def signature(parameters: griffe.Parameters, returns: object, *, bound: bool) -> str:
-    """Parameters as they stand in the source, without the one that a bound method does not take."""
+    """Returns a signature as written in the source; `bound` leaves out `self` or `cls`."""
     kinds = griffe.ParameterKind
     shown, starred, place_only = [], False, False
     for parameter in list(parameters)[1 if bound else 0 :]:
@@ -78,7 +78,7 @@ def signature(parameters: griffe.Parameters, returns: object, *, bound: bool) ->
 
 
 def default_of(parameter: griffe.Parameter) -> str:
-    """A default as in the source, or the value of the constant that stands there."""
+    """Returns a default as written in the source; for a constant of memattn, its value."""
     default = parameter.default
     if isinstance(default, griffe.ExprName):
         try:
@@ -92,24 +92,24 @@ def default_of(parameter: griffe.Parameter) -> str:
 
 
 def docstring(member: Member, what: str) -> list[str]:
-    """The docstring as reStructuredText, without what `described` has moved to the entries."""
+    """Returns a docstring as reStructuredText, without the attributes, which have entries."""
     text = member.docstring.value if member.docstring else ""
     return restructured(ATTRIBUTES.sub("", text), what)
 
 
 def restructured(text: str, what: str) -> list[str]:
-    """Text with numpydoc sections; the pages of docs/ that it names become links."""
+    """Converts numpydoc sections to reStructuredText, and names of pages in docs/ to links."""
     text = PAGE.sub(lambda match: f":doc:`/{match[1] or match[2]}`", text)
     return "\n".join(NumpyDocstring(text, NAPOLEON, what=what).lines()).split("\n")
 
 
 def indented(lines: list[str]) -> list[str]:
-    """Lines as the content of a directive."""
+    """Indents lines as the content of a directive."""
     return [f"   {line}" if line else "" for line in lines]
 
 
 def entry(directive: str, head: list[str], options: list[str], content: list[str]) -> list[str]:
-    """One directive; several heads are overloads."""
+    """Returns the lines of a directive; several heads are overloads."""
     first, *others = head
     space = " " * len(f".. {directive}:: ")
     lines = [f".. {directive}:: {first}", *(space + other for other in others)]
@@ -119,7 +119,7 @@ def entry(directive: str, head: list[str], options: list[str], content: list[str
 def function_lines(
     name: str, function: griffe.Function | griffe.Alias, *, bound: bool
 ) -> list[str]:
-    """A function, or a method of a class."""
+    """Returns the entry of a function or method."""
     labels = function.labels
     method = function.parent is not None and function.parent.is_class
     first = method and "staticmethod" not in labels
@@ -132,7 +132,7 @@ def function_lines(
 
 
 def described(cls: griffe.Class) -> dict[str, str]:
-    """What the docstring of a class says of its attributes, in sections of their own."""
+    """Returns the descriptions in the section "Attributes" of a class's docstring, by attribute."""
     section = ATTRIBUTES.search(cls.docstring.value if cls.docstring else "")
     found: dict[str, str] = {}
     for item in re.split(r"^(?=\S)", section[1], flags=re.MULTILINE) if section else []:
@@ -145,7 +145,10 @@ def described(cls: griffe.Class) -> dict[str, str]:
 def attribute_lines(
     name: str, attribute: griffe.Attribute | griffe.Alias, *, bound: bool, said: str = ""
 ) -> list[str]:
-    """A property, a field of a dataclass, or a name of a module; `said` is what its class says."""
+    """Returns the entry of a property, a dataclass field, or a variable of a module.
+
+    `said` is its description in the docstring of its class.
+    """
     options = [f":type: {attribute.annotation}"] if attribute.annotation is not None else []
     content = docstring(attribute, "attribute") if attribute.docstring else restructured(said, "")
     renamed = renamed_property(attribute)
@@ -156,7 +159,7 @@ def attribute_lines(
 
 
 def renamed_property(attribute: griffe.Attribute | griffe.Alias) -> tuple[str, str] | None:
-    """What `RenamedProperty(new, removed_in)` was given, if that is the attribute's value."""
+    """Returns the arguments of `RenamedProperty(new, removed_in)` if that is the value."""
     call = ast.parse(str(attribute.value), mode="eval").body if attribute.value else None
     if isinstance(call, ast.Call) and getattr(call.func, "id", "") == "RenamedProperty":
         given = [*call.args, *(keyword.value for keyword in call.keywords)]
@@ -165,7 +168,7 @@ def renamed_property(attribute: griffe.Attribute | griffe.Alias) -> tuple[str, s
 
 
 def members_of(cls: griffe.Class) -> Iterator[tuple[str, Member]]:
-    """The public members, inherited ones included, in the order of the sources, bases first."""
+    """Yields the public members in the order of the sources, inherited ones first."""
     for name, member in {**cls.inherited_members, **cls.members}.items():
         target = member.final_target if member.is_alias else member
         public = not name.startswith("_") or (name in SPECIAL and target.docstring is not None)
@@ -174,7 +177,7 @@ def members_of(cls: griffe.Class) -> Iterator[tuple[str, Member]]:
 
 
 def shown_bases(cls: griffe.Class) -> Iterator[str]:
-    """The bases that have an entry or are of others; in place of the rest, their bases."""
+    """Yields the bases to show; a base of memattn without an entry is replaced by its own bases."""
     resolved = {base.path: base for base in cls.resolved_bases}
     for base in cls.bases:
         path = str(getattr(base, "canonical_path", base))
@@ -186,12 +189,12 @@ def shown_bases(cls: griffe.Class) -> Iterator[str]:
 
 
 def target_of(member: Member) -> Member:
-    """The object itself, where a name was imported."""
+    """Returns the object that an imported name refers to."""
     return member.final_target if member.is_alias else member
 
 
 def entry_of(member: Member) -> bool:
-    """Whether a class is public under any name."""
+    """Returns whether a class is public under any name."""
     return any(
         name in package_of(path).members and target_of(package_of(path)[name]).path == member.path
         for path in PACKAGES
@@ -200,7 +203,7 @@ def entry_of(member: Member) -> bool:
 
 
 def class_lines(name: str, cls: griffe.Class) -> list[str]:
-    """A class with its members."""
+    """Returns the entry of a class, with its members."""
     head = name
     if "__init__" in cls.all_members or "dataclass" in cls.labels:
         head += signature(cls.parameters, None, bound=cls.parameters[0].name == "self")
@@ -209,16 +212,17 @@ def class_lines(name: str, cls: griffe.Class) -> list[str]:
     content += [*docstring(cls, "class"), ""]
     said = described(cls)
     for member_name, member in members_of(cls):
-        if member.is_function:  # which narrows no type
+        # mypy does not narrow the type of a member by is_function.
+        if member.is_function:
             content += function_lines(member_name, member, bound=True)  # type: ignore[arg-type]
         else:
-            text = said.get(member_name, "")  # nor here
+            text = said.get(member_name, "")
             content += attribute_lines(member_name, member, bound=True, said=text)  # type: ignore[arg-type]
     return entry("py:class", [head], [], content)
 
 
 def object_lines(name: str, member: Member) -> list[str]:
-    """The entry of one public name."""
+    """Returns the entry of a public name."""
     target = member.final_target if member.is_alias else member
     if isinstance(target, griffe.Class):
         return class_lines(name, target)
@@ -229,7 +233,7 @@ def object_lines(name: str, member: Member) -> list[str]:
 
 @cache
 def entries() -> frozenset[str]:
-    """The full names of all that has an entry."""
+    """Returns the full names of all objects and members that have an entry."""
     found = set()
     for path in PACKAGES:
         module = package_of(path)
@@ -243,17 +247,17 @@ def entries() -> frozenset[str]:
 
 
 def package_of(path: str) -> griffe.Module:
-    """The package of a dotted path, memattn or below."""
+    """Returns the package of a dotted path: memattn or a package in it."""
     found = package() if path == "memattn" else package()[path.removeprefix("memattn.")]
     assert isinstance(found, griffe.Module)
     return found
 
 
 def point(app: Sphinx, tree: nodes.document) -> None:
-    """Gives references the full name of what they mean, which Sphinx would search for by its end.
+    """Resolves references to full names; Sphinx alone would match any name with the same end.
 
-    In the docstring of a class its members come first, then the names of the module, of memattn and
-    of memattn.forecast. The type of an argument is never a member.
+    A name in the docstring of a class means a member of the class, then a name of the module, of
+    memattn or of memattn.forecast. The type of an argument is never a member.
     """
     for node in tree.findall(addnodes.pending_xref):
         if node.get("refdomain") != "py" or node.get("reftype") == "mod":
@@ -270,16 +274,16 @@ def point(app: Sphinx, tree: nodes.document) -> None:
 
 
 class PythonPackage(SphinxDirective):
-    """``.. python-package:: memattn.forecast``: its docstring, and an entry for each public name.
+    """``.. python-package:: memattn.forecast`` adds its docstring and an entry per public name.
 
-    The names of the option ``first`` come first, and the others in the order of ``__all__``.
+    The names in the option ``first`` come first, the others in the order of ``__all__``.
     """
 
     required_arguments = 1
     option_spec: ClassVar[dict[str, object]] = {"first": str.split}
 
     def run(self) -> list[nodes.Node]:
-        """Parses the reStructuredText that the sources give."""
+        """Parses the reStructuredText made from the sources."""
         path = self.arguments[0]
         module = package_of(path)
         lines = [f".. py:module:: {path}", "", *docstring(module, "module"), ""]

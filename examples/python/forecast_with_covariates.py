@@ -1,4 +1,4 @@
-"""A shop's sales two weeks ahead, with prices and promotions that are planned, from CSV files."""
+"""Forecasts a shop's sales two weeks ahead from CSV files, with planned prices and promotions."""
 
 import argparse
 import csv

@@ -1,4 +1,4 @@
-"""The layer in JAX: a compiled step of pure functions, and a file that every host reads."""
+"""Trains the layer in JAX with a compiled step, and saves it to a file that every host reads."""
 
 import argparse
 from functools import partial
@@ -30,5 +30,5 @@ for step in range(steps + 1):
 save("layer.safetensors", params, config)
 numpy_layer = memattn.MemoryAugmentedAttention.load("layer.safetensors")
 params, config = load("layer.safetensors")
-serve = jax.jit(partial(apply, prepare(params, config), config=config))  # folded once
+serve = jax.jit(partial(apply, prepare(params, config), config=config))  # folds the weights once
 print(f"largest difference from NumPy: {np.abs(serve(x) - numpy_layer(np.asarray(x))).max():.0e}")

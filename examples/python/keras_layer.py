@@ -1,4 +1,4 @@
-"""The layer in a Keras model: training, saving, what is read, and the weights elsewhere."""
+"""Trains the layer in a Keras model, saves it, shows its scores, and loads its weights in NumPy."""
 
 import argparse
 
@@ -24,11 +24,12 @@ print(f"loss {losses[0]:.3f}, after {steps} steps {losses[-1]:.3f}")
 model.save("model.keras")
 again = keras.models.load_model("model.keras")
 difference = np.abs(again.predict(x, verbose=0) - model.predict(x, verbose=0)).max()
-print(f"saved and loaded: {difference:.1g} from it")
+print(f"largest difference after saving and loading: {difference:.1g}")
 
 _, scores = layer(x[:1], return_attention_scores="mean")
 print(f"the first token reads slot {np.argmax(scores[0, 0])} most")
 
 layer.save("layer.safetensors", overwrite=True)  # for NumPy, C++ and the other hosts
-elsewhere = memattn.MemoryAugmentedAttention.load("layer.safetensors")
-print(f"over NumPy: {np.abs(elsewhere(x) - model.predict(x, verbose=0)).max():.1g} from it")
+numpy_layer = memattn.MemoryAugmentedAttention.load("layer.safetensors")
+difference = np.abs(numpy_layer(x) - model.predict(x, verbose=0)).max()
+print(f"largest difference from NumPy: {difference:.1g}")

@@ -1,4 +1,4 @@
-"""Why the memory must not start at zeros: the same training from zeros and from random slots."""
+"""Shows why the memory must not start at zeros: trains from zeros and from random slots."""
 
 import argparse
 import warnings
@@ -13,13 +13,13 @@ steps = parser.parse_args().steps
 
 rng = np.random.default_rng(0)
 x = rng.standard_normal((16, 10, 16))
-target = x + np.sin(2 * x)[..., ::-1]  # what the layer must add is not constant
+target = x + np.sin(2 * x)[..., ::-1]  # what the layer has to add depends on x
 print(
     f"{'memory starts':14} {'first loss':>10} {f'loss {steps}':>10}  largest distance from slot 0"
 )
 for start in ("zeros", "normal"):
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # the one that says what is shown here
+        warnings.simplefilter("ignore", UserWarning)  # the layer warns of exactly this
         layer = MemoryAugmentedAttention(
             16, 20, 4, memory_initializer=start, dtype="float64", seed=0
         )

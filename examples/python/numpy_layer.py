@@ -1,4 +1,4 @@
-"""The layer over NumPy arrays: trained by hand, saved, loaded, and looked into."""
+"""Trains the layer on NumPy arrays, saves and loads it, and shows which slots tokens read."""
 
 import argparse
 
@@ -13,7 +13,7 @@ steps = parser.parse_args().steps
 rng = np.random.default_rng(0)
 x = rng.standard_normal((32, 10, 16), dtype=np.float32)
 target = x + np.sin(2 * x)[..., ::-1]
-padding = rng.random((32, 10)) < 0.9  # False: a token that is not there
+padding = rng.random((32, 10)) < 0.9  # False marks padding
 
 layer = MemoryAugmentedAttention(units=16, memory_size=20, num_heads=4, seed=0)
 optimizer = Adam(learning_rate=0.01)

@@ -1,4 +1,4 @@
-"""Data-parallel training: two processes, each with its part of every batch, act as one."""
+"""Trains one model in two processes, each with its part of every batch (data parallelism)."""
 
 import argparse
 import os
@@ -12,7 +12,7 @@ from memattn.torch import MemoryAugmentedAttention
 
 
 def train(rank: int, processes: int, steps: int, save: str) -> None:
-    """Train on this process's part of the batch; the first process reports."""
+    """Trains on this process's part of the batch; the first process prints the loss."""
     model = DistributedDataParallel(MemoryAugmentedAttention(16, 20, 4, seed=0))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.5, momentum=0.9)
     x = torch.randn(32, 10, 16, generator=torch.Generator().manual_seed(1)).chunk(processes)[rank]
@@ -27,10 +27,10 @@ def train(rank: int, processes: int, steps: int, save: str) -> None:
 
 
 def join(rank: int, folder: str, processes: int, steps: int, save: str) -> None:
-    """Be one of the processes."""
+    """Runs one process of the group."""
     dist.init_process_group("gloo", f"file://{folder}/store", rank=rank, world_size=processes)
-    # The model is gone before the group is: a model that is the last to hold the group ends its
-    # threads while it has Python's lock, which one of them may be waiting for.
+    # train() returns, and so frees the model, before the group ends. A model that is the last owner
+    # of the group would stop the group's threads while it holds the GIL, and could deadlock.
     train(rank, processes, steps, save)
     dist.destroy_process_group()
 

@@ -1,4 +1,4 @@
-"""The layer in a PyTorch model: trained there, and its weights served by NumPy alone."""
+"""Trains the layer in a PyTorch model, and computes it with NumPy alone from the saved weights."""
 
 import argparse
 from tempfile import TemporaryDirectory
@@ -18,7 +18,7 @@ layer = MemoryAugmentedAttention(units=16, memory_size=20, num_heads=4)
 model = nn.Sequential(layer, nn.Linear(16, 1))
 optimizer = torch.optim.AdamW(model.parameters(), lr=0.003)
 x = torch.randn(16, 10, 16)
-target = torch.sin(2 * x).sum(-1, keepdim=True)  # not linear: the memory has to learn it
+target = torch.sin(2 * x).sum(-1, keepdim=True)  # nonlinear: the memory has to learn it
 for step in range(steps + 1):
     loss = nn.functional.mse_loss(model(x), target)
     if step in (0, steps):

@@ -2,10 +2,10 @@
 
 ``MemoryAugmentedAttention`` is the layer, ``CrossAttention`` and ``HierarchicalAttention`` are its
 siblings over two inputs, and ``load`` opens a file that any of them saved. ``SGD``, ``Adam``,
-``AdamW`` and ``clip_by_global_norm`` train them, and ``FormatError`` is what a bad file raises.
-``num_threads`` and ``set_num_threads`` say how many threads a call may use, ``active_isa`` names
-the instruction set that computes, and ``scratch_bytes`` and ``release_scratch`` are about the
-memory that a thread keeps between calls.
+``AdamW`` and ``clip_by_global_norm`` train them. Invalid files raise ``FormatError``.
+``num_threads`` and ``set_num_threads`` control the number of threads of a call, and ``active_isa``
+returns the instruction set in use. ``scratch_bytes`` and ``release_scratch`` control the memory
+that a thread keeps between calls.
 ``memattn.forecast`` and the command ``memattn forecast`` come with
 ``pip install 'memattn[forecast]'``; ``memattn.convert`` and ``memattn convert`` move weights from
 and to other formats, some of them with ``pip install 'memattn[convert]'``.
@@ -68,8 +68,8 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> object:
-    # At first use, not at import: the command line must be able to take an interrupt, and to print
-    # its help, before NumPy is loaded.
+    # Imported at first use, so that the command line can handle an interrupt and print its help
+    # before NumPy is loaded.
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(_HOMES[name]), name)

@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 class BaseLayer:
     """A layer whose weights are held by a compiled object of the layer's dtype."""
 
-    # The name in messages, the compiled classes by dtype, the names under which `backward` gives
-    # the gradients of the inputs, and for repr the options that have no default, in order, and the
-    # defaults of the others.
+    # In this order: the class name in messages; the compiled class of each dtype; the keys of the
+    # input gradients in the result of `backward`; and for repr the options without a default, in
+    # order, and the defaults of the others.
     _name: ClassVar[str]
     _cores: ClassVar[Mapping[str, Any]]
     _inputs: ClassVar[tuple[str, ...]]
@@ -81,7 +81,7 @@ class BaseLayer:
     def get_config(self) -> dict[str, Any]:
         """Return the constructor arguments of this layer as JSON-serialisable values."""
         config: dict[str, Any] = json.loads(self._core.config_json())
-        # The precision is there only when it is not float32.
+        # The config holds the precision only if it is not float32.
         last: dict[str, Any] = {"seed": config.pop("seed")}
         if "precision" in config:
             last["precision"] = config.pop("precision")
@@ -221,7 +221,7 @@ class BaseLayer:
         """Restore the state that `__getstate__` returned."""
         name = state["parameters"].dtype.name
         self._adopt(self._cores[name](state["config"]), name)
-        # A pickle may keep its buffers outside, wherever its reader puts them.
+        # With pickle protocol 5 the buffer is the reader's, which may be misaligned.
         self._core.set_parameters(as_numbers("parameters", state["parameters"], self._dtype))
         # The key of pickles from before version 0.2 is "forced_path".
         self._core.set_route(state.get("forced_route") or state["forced_path"])

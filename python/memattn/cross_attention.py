@@ -287,8 +287,8 @@ first_sequence
         batch, steps1, steps2 : int
             B, T1 and T2, each at least 0.
         training : bool
-            For a call with `training`, or `backward`: each step of a training folds anew, which
-            then counts.
+            Whether the cost includes the fold, as for a call with `training` and for `backward`,
+            since each training step repeats it.
 
         Raises
         ------

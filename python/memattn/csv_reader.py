@@ -1,6 +1,6 @@
-"""Reads a CSV file into columns of text that remember their lines, and turns them into numbers.
+"""Reads a CSV file into columns of text with line numbers, and converts them to numbers.
 
-Whatever is wrong with a file becomes a DataError that names file, line and column.
+Any problem with a file raises a DataError that names the file, line and column.
 """
 
 from __future__ import annotations
@@ -24,26 +24,27 @@ from memattn.file_kinds import check_is_text, unpacked
 
 DELIMITERS = (",", ";", "\t", "|")
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
-# As people write them: 1,234,567.89 with points for decimals, and 1.234.567,89 with commas.
+# Numbers with grouped digits: 1,234,567.89 with a decimal point, and 1.234.567,89 with a comma.
 WITH_POINT = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?", re.ASCII)
 WITH_COMMA = re.compile(r"[+-]?(\d{1,3}(\.\d{3})+|\d+)(,\d+)?|[+-]?,\d+", re.ASCII)
-# A cell of a whole file, between delimiters other than a comma, that shows which of the two it has.
+# Matches a cell between delimiters other than a comma. COMMA_CELL and POINT_CELL match cells that
+# can only have a decimal comma or a decimal point.
 _CELL = r'(?:^|[;\t|])[ "]*[+-]?(?:%s)[ "]*(?:$|[;\t|\r])'
 COMMA_CELL = re.compile(_CELL % r"\d{1,3}(?:\.\d{3})*,\d+|\d*,\d+", re.ASCII | re.MULTILINE)
 POINT_CELL = re.compile(
     _CELL % r"\d{1,3}(?:,\d{3})+\.\d+|\d*\.(?:\d{1,2}|\d{4,})", re.ASCII | re.MULTILINE
 )
-# A column costs a millisecond and some kilobytes however short it is.
+# Each column takes a millisecond and a few kilobytes, however few rows it has.
 MAX_COLUMNS = 1_000_000
-MAX_PIPE_BYTES = 1 << 30  # a pipe, which may never end, has no size to look at
+MAX_PIPE_BYTES = 1 << 30  # the size of a pipe is not known in advance, and it may never end
 PIECE = 1 << 20
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "-", "--", "?", ".", "<na>", "nat"})
-MISSING |= {"#n/a", "#na", "#nv", "#n/a n/a", "#null!"}  # as spreadsheets write it
+MISSING |= {"#n/a", "#na", "#nv", "#n/a n/a", "#null!"}  # as spreadsheets write them
 
 
 @dataclass(frozen=True)
 class Table:
-    """The cells of a file as text, without the spaces around them.
+    """The cells of a file as text, stripped of surrounding spaces.
 
     Attributes
     ----------
@@ -52,10 +53,9 @@ class Table:
     rows : list of list of str
         One list of ``len(names)`` cells for each row.
     lines : list of int
-        The line, counted from 1, on which each row begins; for data that came from memory, the
-        number of the row.
+        The line, counted from 1, on which each row begins; for data in memory, the row number.
     file : Path, optional
-        Where it was read from.
+        The file that the table was read from.
     comma : bool
         Whether its numbers have decimal commas.
     """
@@ -67,22 +67,22 @@ class Table:
     comma: bool = False
 
     def cells(self, index: int) -> list[str]:
-        """The cells of one column."""
+        """Returns the cells of one column."""
         return [row[index] for row in self.rows]
 
     def error(self, kind: str, problem: str, row: int, index: int) -> DataError:
-        """The DataError for one cell."""
+        """Returns a DataError for one cell."""
         return DataError(
             kind, problem, file=self.file, line=self.lines[row], column=self.names[index]
         )
 
     def looks_numeric(self, index: int) -> bool:
-        """Whether at least half of the cells that say something are numbers."""
+        """Whether at least half of the cells that are not missing values are numbers."""
         said = [cell for cell in self.cells(index) if cell.lower() not in MISSING]
         return 2 * sum(bool(NUMBER.fullmatch(cell)) for cell in said) >= len(said) > 0
 
     def numbers(self, index: int) -> npt.NDArray[np.float64]:
-        """One column as finite numbers; the first cell that is none raises DataError."""
+        """Returns one column as finite numbers; raises DataError for the first cell that is not."""
         values = np.empty(len(self.rows), dtype=np.float64)
         for row, cell in enumerate(self.cells(index)):
             if not NUMBER.fullmatch(cell):
@@ -98,25 +98,25 @@ class Table:
 
 
 def parse_number(cell: str) -> float | None:
-    """The number that a cell says, NaN for what means a missing value, None for anything else."""
+    """Returns a cell as a number: NaN for a missing value, None for any other text."""
     if NUMBER.fullmatch(cell):
         return float(cell)
     return math.nan if cell.lower() in MISSING else None
 
 
 def like_number(cell: str) -> bool:
-    """Whether a cell is a number, perhaps with a decimal comma or with groups of digits."""
+    """Whether a cell is a number, possibly with a decimal comma or grouped digits."""
     return any(form.fullmatch(cell) for form in (NUMBER, WITH_POINT, WITH_COMMA))
 
 
 def decimal_comma(text: str, delimiter: str) -> bool:
-    """Whether a file shows decimal commas and no decimal points; with commas between cells, not."""
+    """Whether a file has decimal commas and no decimal points; False if commas separate cells."""
     shown = delimiter != "," and "," in text and COMMA_CELL.search(text) is not None
     return shown and POINT_CELL.search(text) is None
 
 
 def number_problem(cell: str) -> tuple[str, str]:
-    """The kind of problem that a cell which is no number is, and its words."""
+    """Returns the kind of error and its message for a cell that is not a number."""
     if cell == "":
         problem = "found an empty cell, expected a number; fill or remove missing values first"
         return "empty-cell", problem
@@ -126,7 +126,7 @@ def number_problem(cell: str) -> tuple[str, str]:
     sign = next((mark for mark in cell if mark in "%‰" or unicodedata.category(mark) == "Sc"), "")
     plain = cell.replace(sign, "", 1).strip()
     if WITH_POINT.fullmatch(plain):
-        expected = "a number of one meaning, with a decimal point and without commas"
+        expected = "a number with a decimal point and without commas"
     elif WITH_COMMA.fullmatch(plain) and not NUMBER.fullmatch(plain):
         expected = "a number with a decimal point"
     elif cell.lower() in MISSING:
@@ -137,18 +137,18 @@ def number_problem(cell: str) -> tuple[str, str]:
 
 
 def read_csv(path: Path, data: bytes | None = None) -> Table:
-    """Reads a CSV file: UTF-8 or marked as UTF-16, one header line, then rows of as many cells.
+    """Reads a CSV file: UTF-8, or UTF-16 with a byte-order mark; one header line, then the rows.
 
-    The delimiter is the one of ``, ; tab |`` that the header has most of. Blank lines are skipped,
-    and so are columns at the right without a name or a value and rows at the end without a value,
-    as spreadsheets write them.
-    The file is a regular one, or a pipe of at most `MAX_PIPE_BYTES` bytes; gzip is unpacked. `data`
-    is what `read_text_file` has read of it.
+    The delimiter is the most frequent of ``, ; tab |`` in the header. All rows have as many cells
+    as the header. Blank lines are skipped. So are columns at the right without a name or a value,
+    and rows at the end without a value, which spreadsheets write.
+    The file is regular, or a pipe of at most `MAX_PIPE_BYTES` bytes; gzip is unpacked. `data` is
+    the result of `read_text_file`, if it was called already.
 
     Raises
     ------
     DataError
-        When the file cannot be read or is not such a table.
+        If the file cannot be read or is not such a table.
     """
     text = _decoded(read_text_file(path) if data is None else data, path)
     rows: list[list[str]] = []
@@ -213,7 +213,7 @@ def _decoded(data: bytes, path: Path) -> str:
 
 
 def decoding_error(path: Path, byte: int | None = None, line: int = 1) -> DataError:
-    """The DataError for a byte that is no UTF-8; without one for damaged UTF-16."""
+    """Returns a DataError for a byte that is not UTF-8, or without a byte for damaged UTF-16."""
     problem = "the text is damaged UTF-16; save the file as UTF-8"
     if byte is not None:
         problem = (
@@ -224,25 +224,25 @@ def decoding_error(path: Path, byte: int | None = None, line: int = 1) -> DataEr
 
 
 def nul_error(path: Path, line: int) -> DataError:
-    """The DataError for a NUL character."""
+    """Returns a DataError for a NUL character."""
     problem = "the text has a NUL character; save the file as UTF-8"
     return DataError("encoding", problem, file=path, line=line)
 
 
 def quotes_error(path: Path, line: int, error: csv.Error) -> DataError:
-    """The DataError for a row that the csv module cannot read."""
+    """Returns a DataError for a row that the csv module cannot read."""
     problem = f"this row is not valid CSV ({error}), expected cells with matched quotes"
     return DataError("malformed-csv", problem, file=path, line=line)
 
 
 def empty_error(path: Path) -> DataError:
-    """The DataError for a file without a header."""
+    """Returns a DataError for a file without a header."""
     problem = "the file is empty, expected a header line and rows"
     return DataError("empty-file", problem, file=path)
 
 
 def columns_error(path: Path, line: int, columns: int) -> DataError:
-    """The DataError for more than `MAX_COLUMNS`."""
+    """Returns a DataError for more than `MAX_COLUMNS` columns."""
     problem = f"found {columns:,} columns, expected at most {MAX_COLUMNS:,}"
     return DataError("too-many-columns", problem, file=path, line=line)
 
@@ -264,7 +264,7 @@ def read_table_file(path: Path, expected: str) -> bytes:
         than `MAX_PIPE_BYTES`.
     """
     try:
-        # Does not wait for a pipe that no process has opened for writing; it is empty.
+        # O_NONBLOCK: a pipe that no process has opened for writing counts as empty, without a wait.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             mode = os.fstat(descriptor).st_mode
@@ -330,7 +330,7 @@ def _check_shape(table: Table, header_line: int) -> None:
 
 
 def check_header_names(path: Path, line: int, names: Sequence[str]) -> None:
-    """DataError for a name that stands twice in a header, which begins on a line."""
+    """Raises DataError if two columns of the header have the same name; it begins on `line`."""
     first: dict[str, int] = {}
     for index, name in enumerate(names):
         before = first.setdefault(name, index)
@@ -346,7 +346,7 @@ def check_header_names(path: Path, line: int, names: Sequence[str]) -> None:
 def ragged_error(
     path: Path, line: int, cells: int, header_line: int, names: Sequence[str]
 ) -> DataError:
-    """The DataError for a row that has not as many cells as the header has names."""
+    """Returns a DataError for a row with more or fewer cells than the header has names."""
     column = names[cells] if cells < len(names) else None
     problem = f"found {cells} cells, expected {len(names)} as in the header"
     problem += _title_hint(names, header_line)

@@ -1,4 +1,4 @@
-"""Names that were renamed: the old one works for one minor version more, and says so."""
+"""Renamed attributes: the old name works for one more minor version, with a warning."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Any
 
 
 class RenamedProperty:
-    """A property under its old name.
+    """The old name of a property; each use warns.
 
     Parameters
     ----------
     new : str
-        The name that it has now.
+        The new name.
     removed_in : str
-        The version that will not know the old name.
+        The version in which the old name is removed.
     """
 
     def __init__(self, new: str, removed_in: str) -> None:

@@ -65,7 +65,8 @@ class DataError(ValueError):
             return self._problem
         name, token = name_of(self.argument), f"{{{self.argument}}}"
         if token in self._problem:
-            switch = self._problem.replace(f"{token}True", name)  # an option without a value
+            # A switch of the command line has no value: resume=True becomes --resume.
+            switch = self._problem.replace(f"{token}True", name)
             switch = switch.replace(f"{token}False", f"--no-{name.removeprefix('--')}")
             return (self._problem if name.endswith("=") else switch).replace(token, name)
         return f"{name.removesuffix('=')}: {self._problem}"
@@ -95,7 +96,7 @@ def printable(text: str) -> str:
     spaces, private code points and bytes that are not valid text. The C++ library does the same.
     """
     try:
-        data = text.encode("utf-8", "surrogateescape")  # the bytes of a path that is not UTF-8
+        data = text.encode("utf-8", "surrogateescape")  # restores the bytes of a non-UTF-8 path
     except UnicodeEncodeError:
         data = text.encode("utf-8", "surrogatepass")
     return _memattn.printable(data)

@@ -1,4 +1,4 @@
-"""What is not installed, and the extra that brings it."""
+"""Optional dependencies, and the extras that install them."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ import importlib.util
 
 
 def need(what: str, extra: str, *modules: str) -> None:
-    """Raises ModuleNotFoundError, which says what to install, unless all modules are there.
+    """Raises ModuleNotFoundError, which says what to install, unless all modules are installed.
 
     Parameters
     ----------
     what : str
-        What needs them, for the message: ``"writing .onnx"``.
+        What needs the modules, for the message: ``"writing .onnx"``.
     extra : str
-        The extra of this package that brings them.
+        The extra of this package that installs them.
     *modules : str
+        The names of the modules.
     """
     missing = [name for name in modules if importlib.util.find_spec(name) is None]
     if missing:

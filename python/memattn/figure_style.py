@@ -1,6 +1,6 @@
-"""The look of all figures, and how one becomes a picture file.
+"""The style of all figures, and their conversion to image files.
 
-Colours are those of Okabe and Ito, which can be distinguished by the colour-blind.
+The colours are the palette of Okabe and Ito, which colour-blind readers can tell apart.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from memattn.errors import DataError, quoted
 INK, MUTED, GRID = "#1b1f24", "#57606a", "#d8dee4"
 BLUE, ORANGE, GREEN = "#0072b2", "#d55e00", "#009e73"
 HEATMAP = "cividis"
-STYLE: Any = {  # matplotlib types the keys one by one
+STYLE: Any = {  # Any, since matplotlib types the keys as literals
     "svg.fonttype": "none",
     "font.family": "sans-serif",
     "font.size": 10,
-    "text.parse_math": False,  # a dollar in a column name is a dollar
+    "text.parse_math": False,  # a $ in a column name does not begin a formula
     "text.color": INK,
     "axes.edgecolor": MUTED,
     "axes.labelcolor": INK,
@@ -50,25 +50,25 @@ STYLE: Any = {  # matplotlib types the keys one by one
 
 @contextlib.contextmanager
 def figure_style(changes: Any = None) -> Iterator[None]:
-    """The look of all figures, without touching the settings of the process for longer."""
+    """Applies the style of all figures within the block, then restores matplotlib's settings."""
     with mpl.rc_context({**STYLE, **(changes or {})}):
         yield
 
 
 def check_picture_suffix(suffix: str) -> None:
-    """Raises DataError unless `suffix` is that of a picture, ``.svg`` or ``.png``."""
+    """Raises DataError unless `suffix` is ``.svg`` or ``.png``."""
     if suffix.lower() not in {".svg", ".png"}:
         problem = f"found a figure named {quoted(f'*{suffix}')}, expected *.svg or *.png"
         raise DataError("option", problem)
 
 
 def picture(draw: Callable[[], Figure], suffix: str) -> bytes:
-    """What `draw` draws, on white, as the content of a file named ``*suffix``.
+    """Returns the figure that `draw` makes, on white, as the content of a file named ``*suffix``.
 
     Raises
     ------
     DataError
-        `suffix` is not that of a picture.
+        If `suffix` is not ``.svg`` or ``.png``.
     """
     check_picture_suffix(suffix)
     data = io.BytesIO()

@@ -1,4 +1,4 @@
-"""Kinds of files by their first bytes, for readers that were given another kind."""
+"""Recognises kinds of files by their first bytes, for error messages of readers."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 from memattn._memattn import FormatError
 from memattn.errors import DataError, printable
 
-HEAD = 4096  # bytes that tell the kind
-# A text file shrinks to a fifth or a twentieth. What grows more may be made to fill the memory.
+HEAD = 4096  # bytes that are enough to recognise a kind
+# gzip shrinks text to a fifth or a twentieth. A file that grows more may be an attack on memory.
 GZIP = b"\x1f\x8b"
 UNPACKED_ANYWAY = 64 << 20
 UNPACKED_A_BYTE = 100
@@ -36,7 +36,7 @@ _KINDS: tuple[tuple[bytes, str, str], ...] = (
     (rb"\x89PNG|GIF8|\xff\xd8\xff", "a picture", "give the table that it shows"),
     (rb'(?s).{8}\{.*"memattn\.Forecaster"', "a saved Forecaster", "open it with Forecaster.load"),
     (rb"(?s).{2,6}\0{2,6}\{", "a safetensors file", "give the table of the series"),
-    # After safetensors, whose first bytes are a length: 640 looks like a pickle, too.
+    # After safetensors, whose first bytes are a length: one of 640 looks like a pickle.
     (rb"\x80[\x02-\x05]", "a Python pickle", _EXPORT),
     (rb"(?i)\s*<(!doctype|html|\?xml|table|head|body)", "HTML or XML", _EXPORT),
     (rb'\s*[\[{]\s*(["\[{\]}]|\Z)', "JSON", _EXPORT),
@@ -45,7 +45,7 @@ _PATTERNS = [(re.compile(pattern), name, advice) for pattern, name, advice in _K
 
 
 def kind_of(head: bytes) -> str:
-    """What a file looks like, such as "a zip archive, such as .xlsx", by its first `HEAD` bytes."""
+    """Returns the kind of a file by its first `HEAD` bytes, such as ``"Parquet"``."""
     found = _found(head)
     if found is not None:
         return found[0]
@@ -59,10 +59,10 @@ def kind_of(head: bytes) -> str:
 
 
 def check_is_saved(path: Path, what: str, head: bytes | None = None) -> None:
-    """Raises FormatError for a file of another kind that is known than a saved `what`.
+    """Raises FormatError for a file of a known kind other than a saved `what`.
 
-    Safetensors files are left to the reader, which knows what is wrong with them. `head` is read
-    from a regular file unless it is given; a pipe can be read once.
+    Safetensors files pass: their reader has better messages. `head` is the start of the file, by
+    default read from it; for a pipe, which can be read only once, pass it.
     """
     if head is None and not path.is_file():
         return
@@ -72,9 +72,9 @@ def check_is_saved(path: Path, what: str, head: bytes | None = None) -> None:
 
 
 def check_is_text(data: bytes, path: Path, was_packed: bool = False) -> None:
-    """Raises DataError for a file that is no CSV but another kind that is known.
+    """Raises DataError for a file of a known kind other than CSV.
 
-    `was_packed` is whether the data came out of a gzip file.
+    `was_packed` says whether the data was unpacked from a gzip file.
     """
     found = _found(data[:HEAD])
     if found is not None:
@@ -96,7 +96,7 @@ def _found(head: bytes) -> tuple[str, str] | None:
 
 
 def head_of(path: Path) -> bytes:
-    """The first `HEAD` bytes of a file; none of one that cannot be read."""
+    """Returns the first `HEAD` bytes of a file, or no bytes if it cannot be read."""
     try:
         with path.open("rb") as file:
             return file.read(HEAD)
@@ -105,12 +105,12 @@ def head_of(path: Path) -> bytes:
 
 
 def unpacked(data: bytes, path: Path) -> bytes:
-    """The content of a gzip file; what is none stays as it is.
+    """Returns the content of a gzip file; other data is returned unchanged.
 
     Raises
     ------
     DataError
-        The file is cut off or damaged, or grows to more than `UNPACKED_A_BYTE` times its size.
+        If the file is cut off or damaged, or grows to more than `UNPACKED_A_BYTE` times its size.
     """
     if not data.startswith(GZIP):
         return data
@@ -120,18 +120,18 @@ def unpacked(data: bytes, path: Path) -> bytes:
 def unpacked_blocks(
     pieces: Iterator[bytes], size: int, path: Path, block: int = 0
 ) -> Iterator[bytes]:
-    """The content of a gzip file that comes in pieces, in blocks of at most so many bytes; 0: any.
+    """Yields the content of a gzip file that is read in pieces.
 
     Parameters
     ----------
     pieces : iterator of bytes
-        The file.
+        The packed file.
     size : int
-        Its bytes.
+        Size of the packed file in bytes.
     path : Path
-        For messages.
+        The file, for messages.
     block : int
-        The most bytes of the content at once.
+        Most bytes to yield at once; 0 for no limit.
     """
     room = max(UNPACKED_ANYWAY, UNPACKED_A_BYTE * size)
     piece = next(pieces, b"")

@@ -23,10 +23,10 @@ from memattn.errors import DataError, printable
 
 
 class UnwritableError(DataError):
-    """A file cannot be written; `problem` contains its name."""
+    """The error for a file that cannot be written; `problem` contains its name."""
 
     def message(self, name_of: Callable[[str], str] | None = None) -> str:
-        """The problem alone."""
+        """Returns the problem alone, since it names the file already."""
         return self.problem
 
 
@@ -50,7 +50,7 @@ def errors_of_reading(path: Path, expected: str, kind: str = "format") -> Iterat
     except FileNotFoundError:
         raise DataError("not-found", f"no such file; expected {expected}", file=path) from None
     except OSError as error:
-        # The text of an error that C++ raised has the path in it.
+        # The message of an error from C++ contains the path.
         reason = os.strerror(error.errno) if error.errno else str(error)
         raise DataError("unreadable", f"cannot be read: {reason}", file=path) from None
 
@@ -96,14 +96,16 @@ def written_atomically(path: Path) -> Iterator[BinaryIO]:
         os.fsync(number)
         if name is None:
             name = _new_name(Path(os.path.realpath(path)))
-            # Only with a folder does Python follow the link; it does not matter which.
+            # Python follows the link only if src_dir_fd is given. Any will do: the path is
+            # absolute.
             os.link(f"/proc/self/fd/{number}", name, src_dir_fd=number)
         Path(name).replace(os.path.realpath(path))
         _sync_folder(path)
     except OSError as error:
         raise write_error(path, error) from None
     finally:
-        with suppress(OSError):  # of what is in its buffer, in the file already or not wanted
+        # The buffer is empty, or the block failed and its content is not wanted.
+        with suppress(OSError):
             stream.close()
         if name is not None:
             with suppress(OSError):
@@ -118,7 +120,7 @@ _unfinished: set[str] = set()  # temporary files and folders of this process
 def temporary_folder() -> Iterator[Path]:
     """Yields a folder for temporary files, which is removed after the block or by a signal handler.
 
-    It is in the system's folder for temporary files, see TMPDIR.
+    It lies in the system's folder for temporary files, see TMPDIR.
     """
     with tempfile.TemporaryDirectory(prefix="memattn-", ignore_cleanup_errors=True) as name:
         _unfinished.add(name)
@@ -129,10 +131,10 @@ def temporary_folder() -> Iterator[Path]:
 
 
 def _nameless(path: Path) -> tuple[int, str | None]:
-    """A new file in the folder of `path`, and its name if it has to have one.
+    """Opens a new file in the folder of `path`; also returns its name if it needs one.
 
-    Like those of the library it is locked while it is unfinished, so that the next write to the
-    folder removes what a killed process has left, and for its owner alone where it replaces a file.
+    As in the library, an unfinished file is locked, so that the next write to the folder can remove
+    files that a killed process left. If it replaces a file, only its owner has access until then.
     """
     real = Path(os.path.realpath(path))
     if real.is_dir():
@@ -152,14 +154,14 @@ def _nameless(path: Path) -> tuple[int, str | None]:
 
 
 def _new_name(path: Path) -> str:
-    """The name of a hidden file beside `path` that is not there; a handler removes it."""
+    """Returns the name of a new hidden file beside `path`, which signal handlers remove."""
     name = str(path.with_name(f".memattn-{os.getpid()}-{secrets.token_hex(8)}.tmp"))
     _unfinished.add(name)
     return name
 
 
 def _take_access_of(path: Path, number: int) -> None:
-    """Gives an open file the group and the permissions of the file that it replaces."""
+    """Gives an open file the group and permissions of the file `path` that it replaces."""
     try:
         old = path.stat()
     except FileNotFoundError:
@@ -168,7 +170,7 @@ def _take_access_of(path: Path, number: int) -> None:
     try:
         os.fchown(number, -1, old.st_gid)
     except OSError:
-        mode &= ~stat.S_IRWXG  # its group is another one
+        mode &= ~stat.S_IRWXG  # the group cannot be kept, so its permissions must not be either
     os.fchmod(number, mode)
 
 
@@ -183,7 +185,7 @@ def _sync_folder(path: Path) -> None:
 
 
 def check_writable(path: Path) -> None:
-    """Raises DataError if `path` cannot be written, by trying, before any work is done."""
+    """Tries to write to `path` before any work is done; raises DataError if that fails."""
     _refuse_stream(path)
     try:
         _memattn.check_file_writable(path)
@@ -221,17 +223,17 @@ def unwritable(path: Path, reason: str, kind: str = "unwritable") -> DataError:
 
 
 def is_stream(path: Path) -> bool:
-    """Whether a path leads through /proc to an open stream, as /dev/stdout and /dev/fd/3 do.
+    """Whether a path links through /proc to an open stream, as /dev/stdout and /dev/fd/3 do.
 
     Linux resolves such a link to the file behind the stream. A rename would replace that file and
-    lose what others have written to it.
+    lose the output of other processes in it.
     """
-    for _ in range(40):  # links, as many as Linux follows
+    for _ in range(40):  # Linux follows at most 40 links
         if os.path.realpath(path.parent).startswith("/proc/"):
             return True
         try:
             path = path.parent / path.readlink()
-        except OSError:  # no link
+        except OSError:  # not a link
             return False
     return False
 

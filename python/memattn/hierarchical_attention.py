@@ -42,8 +42,8 @@ class HierarchicalAttention(PairLayer):
     dropout : float
         Fraction of the scores that is set to 0 in training, in [0, 1). Each side draws its own.
     fully_masked : {"zero", "uniform"}
-        What a step reads when every step is masked for it: nothing, so that its side adds that
-        side's ``output.bias``, or all steps alike.
+        Result of a side for a step whose steps are all masked: that side's ``output.bias`` (no
+        attention output), or equal weights for all steps.
     dtype : {"float32", "float64"}
         Type of weights, computation and results. Inputs of other types are converted.
     seed : int, optional
@@ -276,8 +276,8 @@ class HierarchicalAttention(PairLayer):
         batch, steps : int
             B and T, each at least 0.
         training : bool
-            For a call with `training`, or `backward`: each step of a training folds anew, which
-            then counts.
+            Whether the cost includes the fold, as for a call with `training` and for `backward`,
+            since each training step repeats it.
 
         Returns
         -------

@@ -190,8 +190,8 @@ class MemoryAugmentedAttention(BaseLayer):
         TypeError
             If an argument is not an array, or has the wrong dtype.
         """
-        # The usual call, on arrays that are ready for it, is made at once: to check them here takes
-        # longer than to compute a token. None means that they are not.
+        # The fast route: checking arrays in Python takes longer than computing a token, so C++ does
+        # it. None means that the arguments need a conversion or a check here.
         if (
             attention_mask is query_mask is value_mask is None
             and use_causal_mask is return_attention_scores is training is False

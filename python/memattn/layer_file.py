@@ -1,4 +1,4 @@
-"""`load`: the file of any layer, as a layer of the class that wrote it."""
+"""`load`, which reads a layer file of any class."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from memattn.layer import MemoryAugmentedAttention
 
 Layer = MemoryAugmentedAttention | CrossAttention | HierarchicalAttention
 
-# By the names in files and messages.
+# The layer classes by their names in files and messages.
 LAYER_CLASSES: dict[str, type[Layer]] = {
     "MemoryAugmentedAttention": MemoryAugmentedAttention,
     "CrossAttention": CrossAttention,

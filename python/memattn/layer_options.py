@@ -1,4 +1,4 @@
-"""The options of layers in every framework: their JSON for the compiled part, and the routes."""
+"""Options of the layers in every framework: checks, JSON for the compiled part, and routes."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ ScoresChoice: TypeAlias = bool | Literal["mean"]
 
 
 class PairWay(NamedTuple):
-    """What a route of an attention between two inputs multiplies (docs/siblings-math.md)."""
+    """The products of a route of an attention between two inputs (docs/siblings-math.md)."""
 
-    dense1: bool  # whether the input that reads goes through its Dense, or is read as it is
-    dense2: bool  # likewise the input that is read
+    dense1: bool  # whether the query input passes through its Dense layer, or is used as it is
+    dense2: bool  # the same for the key input
     logits: Literal["project", "left", "right"]
     read: Literal["project", "source", "value"]
 
@@ -47,7 +47,7 @@ PAIR_WAYS: Mapping[PairRoute, PairWay] = {
 
 
 class PairSizes(NamedTuple):
-    """The sizes of an attention between two inputs, of which HierarchicalAttention has two."""
+    """Sizes of an attention between two inputs; HierarchicalAttention has two of them."""
 
     units: int
     source1_units: int
@@ -55,13 +55,13 @@ class PairSizes(NamedTuple):
     num_heads: int
     key_dim: int
     value_dim: int
-    one_source: bool  # both inputs are one and the same, through one Dense
+    one_source: bool  # queries and keys come from the same input, through one Dense layer
 
     def cheapest_route(self, batch: int, steps1: int, steps2: int, training: bool) -> PairRoute:
-        """The route of least cost, for hosts that compute in operators of their own.
+        """Return the cheapest route, for frameworks that compute with their own operators.
 
-        With `training` the fold counts, which each step makes anew. `docs/siblings-math.md` has
-        the costs.
+        With `training` the cost includes the fold, which each step repeats. `docs/siblings-math.md`
+        has the costs.
         """
         found = _memattn.cheapest_pair_route(
             **self._asdict(), batch=batch, steps1=steps1, steps2=steps2, training=training
@@ -70,7 +70,7 @@ class PairSizes(NamedTuple):
 
 
 def cheaper_route(units: int, memory_size: int, key_dim: int, value_dim: int) -> Route:
-    """The route with fewer multiply-adds a token and head, folded at a draw (docs/math.md)."""
+    """Return the route with fewer multiply-adds per token and head; a tie folds (docs/math.md)."""
     projections = units * (key_dim + value_dim)
     projected = projections + memory_size * (key_dim + value_dim)
     return "folded" if 2 * units * memory_size <= projected else "projected"
@@ -96,7 +96,7 @@ def config_json(*, layer: str = "MemoryAugmentedAttention", **options: Any) -> s
 def checked_dtype(
     dtype: str | np.dtype[Any] | type[np.floating[Any]], layer: str = "MemoryAugmentedAttention"
 ) -> str:
-    """Return the name of a layer's dtype; raise ValueError when it is no such."""
+    """Return the name of a layer's dtype; raise ValueError for an unsupported one."""
     try:
         name = str(np.dtype(dtype))
     except TypeError:
@@ -107,7 +107,7 @@ def checked_dtype(
 
 
 def checked_precision(precision: Precision, layer: str) -> Precision:
-    """Return a layer's precision; raise ValueError when it is no such."""
+    """Return a layer's precision; raise ValueError for an unsupported one."""
     if precision not in ("float32", "bfloat16"):
         found = f'found {precision!r}, expected "float32" or "bfloat16"'
         raise ValueError(f"{layer}: precision: {found}")

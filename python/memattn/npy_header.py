@@ -1,4 +1,4 @@
-"""What stands before the values in NumPy's ``.npy`` format, parsed without eval."""
+"""Parses the header of NumPy's ``.npy`` format, without eval."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ import re
 import struct
 from dataclasses import dataclass
 
-# The length of a header's text, and the 12 bytes before it at most.
+# The longest header that is read: at most 12 bytes, then the text.
 MAX_HEADER_BYTES = 12 + 4096
 
-# What numpy.save writes. Parsed so and not by ast.literal_eval, as NumPy does, which a deep
-# expression can bring down.
+# The text that numpy.save writes. NumPy parses it by ast.literal_eval, which deep nesting crashes.
 _HEADER = re.compile(
     rb"\{'descr': '([<>|=]?)([a-zA-Z])(\d{1,6})', 'fortran_order': (True|False), "
     rb"'shape': \(([0-9, ]{0,400})\), ?\} *\n"
@@ -20,7 +19,7 @@ _MAX_DIMENSIONS = 32
 
 
 class NpyHeaderError(ValueError):
-    """The start of a file is no header that is read: what was found, what was expected."""
+    """The error for a malformed or unsupported header: what was found, what was expected."""
 
     def __init__(self, found: str, expected: str) -> None:
         self.found = found
@@ -30,22 +29,22 @@ class NpyHeaderError(ValueError):
 
 @dataclass(frozen=True)
 class NpyHeader:
-    """The type and shape of an array, and where its values begin.
+    """The type and shape of an array, and the offset of its values.
 
     Attributes
     ----------
     byte_order : str
-        ``"<"``, ``">"``, ``"|"``, ``"="`` or nothing.
+        ``"<"``, ``">"``, ``"|"``, ``"="`` or empty.
     kind : str
         The letter of the type: ``"f"``, ``"i"``, ``"U"``, ...
     width : int
-        Bytes of a value; of text, characters.
+        Bytes per value, or characters per value of text.
     fortran_order : bool
-        Whether the first index runs fastest.
+        Whether the first index varies fastest.
     shape : tuple of int
-        Sizes from 0 to below 2**63.
+        Sizes, each from 0 to below 2**63.
     begin : int
-        The byte at which the values begin.
+        The offset of the values in bytes.
     """
 
     byte_order: str
@@ -57,16 +56,16 @@ class NpyHeader:
 
 
 def parse_npy_header(data: bytes) -> NpyHeader:
-    """The header at the start of `data`, of which MAX_HEADER_BYTES bytes are enough.
+    """Return the header at the start of `data`; the first MAX_HEADER_BYTES bytes are enough.
 
     Raises
     ------
     NpyHeaderError
-        There is none, or it is that of objects or records.
+        If there is no header, or it describes objects or records.
     """
     head = {b"\x01\x00": "<H", b"\x02\x00": "<I", b"\x03\x00": "<I"}.get(data[6:8])
     if data[:6] != b"\x93NUMPY" or head is None or len(data) < 12:
-        raise NpyHeaderError("no array of NumPy", "one that numpy.save wrote")
+        raise NpyHeaderError("no NumPy array", "one that numpy.save wrote")
     start = 8 + struct.calcsize(head)
     (length,) = struct.unpack(head, data[8:start])
     text = data[start : start + length]

@@ -20,7 +20,7 @@ _CORES = {
     "float32": _memattn.OptimizerFloat32,
     "float64": _memattn.OptimizerFloat64,
 }
-_INPUTS = ("x", "x1", "x2", "short", "long")  # of every layer; no weight has such a name
+_INPUTS = ("x", "x1", "x2", "short", "long")  # the inputs of all layers; no weight has such a name
 
 
 class Optimizer:
@@ -29,12 +29,12 @@ class Optimizer:
     It can be pickled and copied; a copy has its own state.
     """
 
-    _kind: str  # of the compiled part
+    _kind: str  # the optimizer's name in the compiled part
 
     def __init__(self, learning_rate: float, **options: float) -> None:
         self._learning_rate = float(learning_rate)
         self._options = options
-        self._core: Any = None  # of the layer's dtype, from the first step on
+        self._core: Any = None  # has the layer's dtype from the first step on
         self._dtype: str | None = None
         self._make("float64")  # checks the options now, not at the first step
 
@@ -317,7 +317,7 @@ def _flatten(where: str, layer: BaseLayer, gradients: Mapping[str, object]) -> A
 
 
 def _real(where: str, name: str, value: object) -> float:
-    """Return a number of a state, which may be an array without axes."""
+    """Return a number in a state, which may be a zero-dimensional array."""
     try:
         return float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError):
@@ -325,7 +325,7 @@ def _real(where: str, name: str, value: object) -> float:
 
 
 def _integer(where: str, name: str, value: object) -> int:
-    """Return a whole number of 64 bits of a state, which may be an array without axes."""
+    """Return a 64-bit integer in a state, which may be a zero-dimensional array."""
     try:
         number = operator.index(value)  # type: ignore[arg-type]
     except TypeError:

@@ -1,7 +1,6 @@
-"""Reports as a browser shows them: complete, quiet, within the page, in both colour schemes.
+"""Reports in headless Chromium: complete, without errors, within the page, in both colour schemes.
 
-Opens each report in headless Chromium. Without MEMATTN_LONG_TESTS only one report is opened, which
-has hostile ids; with it all kinds are.
+Without MEMATTN_LONG_TESTS only a report with malicious ids is opened, otherwise all kinds.
 """
 
 import os
@@ -29,12 +28,12 @@ MARKUP = [
 ]
 WIDTHS = (390, 1280)
 A4 = 794 - 2 * 38  # CSS pixels between margins of 1 cm
-SECOND_COLOUR = 0.002  # of a figure's pixels, at least, that are not of its commonest colour
+SECOND_COLOUR = 0.002  # least share of a figure's pixels that do not have its most common colour
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
 def series(count: int, length: int, freq: str, ids: list[str] | None = None) -> pd.DataFrame:
-    """Positive series with a season, the first the largest."""
+    """Returns positive seasonal series, of which the first is the largest."""
     rng = np.random.default_rng(3)
     rows = np.arange(length)
     season = {"MS": 12, "h": 24}.get(freq, 7)
@@ -101,7 +100,7 @@ def browser() -> Iterator[Browser]:
     found = [path for path in map(shutil.which, BROWSERS) if path]
     assert found, f"found none of {', '.join(BROWSERS)} on PATH; install Debian's package chromium"
     with sync_playwright() as playwright:
-        # Root, as whom CI runs, has no sandbox; the pages are our own.
+        # CI runs as root, for whom Chromium has no sandbox; the pages are our own.
         browser = playwright.chromium.launch(executable_path=found[0], args=["--no-sandbox"])
         yield browser
         browser.close()
@@ -116,7 +115,7 @@ def report(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 @pytest.fixture(params=[(width, scheme) for width in WIDTHS for scheme in ("light", "dark")])
 def page(request: pytest.FixtureRequest, browser: Browser, report: Path) -> Iterator[Page]:
-    """The report, open; fails for a message on the console, an error, a dialog or a request."""
+    """The open report; fails for console messages, errors, dialogs and network requests."""
     width, scheme = request.param
     context = browser.new_context(
         viewport={"width": width, "height": 900}, color_scheme=scheme, accept_downloads=False
@@ -131,14 +130,14 @@ def page(request: pytest.FixtureRequest, browser: Browser, report: Path) -> Iter
     page.goto(address)
     yield page
     context.close()
-    # A picture inside of the page is no request to anywhere.
+    # Pictures inside the page are not network requests.
     assert [one for one in told if not one.startswith("request: data:image/png")] == [
         f"request: {address}"
     ]
 
 
 def pixels(figure: Locator) -> np.ndarray:
-    """The colours of a figure as it is shown (height, width, 3), scrolled into view."""
+    """Returns the colours (height, width, 3) of a figure on the screen, after scrolling to it."""
     shown = imread(BytesIO(figure.screenshot()), format="png")
     return np.round(255 * shown[..., :3]).astype(np.int64)
 
@@ -146,7 +145,7 @@ def pixels(figure: Locator) -> np.ndarray:
 def check_within_page(page: Page) -> None:
     width = page.evaluate("document.documentElement.clientWidth")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-    # Wide figures and tables scroll inside of a box of their own, which lies within the page.
+    # Wide figures and tables scroll inside a box, which lies within the page.
     for box in page.locator(".wide, .slots figure, .facts, p, h1, h2, h3, h4, ul").all():
         place = box.bounding_box()
         assert place is not None
@@ -167,8 +166,8 @@ def test_every_figure_is_drawn_within_the_page(page: Page) -> None:
         assert 1 - counts.max() / counts.sum() > SECOND_COLOUR
 
 
-def test_text_stands_out_from_the_page(page: Page) -> None:
-    # Contrast of 4.5 to 1, as WCAG 2.2 asks for text (success criterion 1.4.3).
+def test_text_has_enough_contrast(page: Page) -> None:
+    # WCAG 2.2 requires a contrast of 4.5 to 1 for text (success criterion 1.4.3).
     for kind in ("body", ".lead", "figcaption", "td.reason", ".note", "tr.model td:nth-child(2)"):
         for element in page.locator(kind).all()[:1]:
             ink = element.evaluate("e => getComputedStyle(e).color")
@@ -185,13 +184,13 @@ def test_text_stands_out_from_the_page(page: Page) -> None:
 
 
 def luminance(colour: str) -> float:
-    """Relative luminance of ``rgb(r, g, b)`` as WCAG 2.2 defines it."""
+    """Returns the relative luminance of ``rgb(r, g, b)``, as defined by WCAG 2.2."""
     channels = np.array([int(part) for part in re.findall(r"\d+", colour)[:3]]) / 255
     linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
     return float(linear @ [0.2126, 0.7152, 0.0722])
 
 
-def test_prints_to_pages_without_cutting_figures(browser: Browser, report: Path) -> None:
+def test_the_report_prints_without_cutting_figures(browser: Browser, report: Path) -> None:
     page = browser.new_page(viewport={"width": A4, "height": 1000}, color_scheme="dark")
     page.goto(report.as_uri())
     page.emulate_media(media="print")
@@ -209,7 +208,7 @@ def test_prints_to_pages_without_cutting_figures(browser: Browser, report: Path)
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_markup_in_ids_is_text(
+def test_markup_in_ids_is_shown_as_text(
     browser: Browser, tmp_path_factory: pytest.TempPathFactory, width: int
 ) -> None:
     path = tmp_path_factory.mktemp("markup") / "report.html"

@@ -1,1 +1,1 @@
-"""Tests of what others get; a package so that they can share commands.py."""
+"""Tests of the built and installed packages; a package, so that they can share commands.py."""

@@ -1,4 +1,4 @@
-"""Commands that the tests run: builds, and tools that look into what was built."""
+"""Commands that the tests run: builds, and tools that inspect them."""
 
 import importlib.util
 import re
@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def script(name: str) -> ModuleType:
-    """Import a program of scripts/."""
+    """Import a program in scripts/."""
     spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -22,14 +22,14 @@ check_wheel = script("check_wheel")
 
 
 def run(*command: object, **options: object) -> str:
-    """Run a command; its output, or a failure that shows it."""
+    """Run a command and return its output; fail with the output if the command fails."""
     result = _run(*command, **options)
     assert result.returncode == 0, f"{' '.join(map(str, command))}\n{result.stdout}"
     return result.stdout
 
 
 def fails(*command: object) -> str:
-    """Run a command that has to fail; its output on one line."""
+    """Run a command that must fail, and return its output on one line."""
     result = _run(*command)
     assert result.returncode != 0, result.stdout
     return " ".join(result.stdout.split())
@@ -47,17 +47,17 @@ def _run(*command: object, **options: object) -> "subprocess.CompletedProcess[st
 
 
 def configure(source: Path, build: Path, *options: str) -> list[object]:
-    """Give the command that configures a build with Ninja.
+    """Return the command that configures a build with Ninja.
 
-    It compiles with the flags of the release preset, so that ccache, where scripts/test has it,
-    takes the object files from there.
+    It has the flags of the release preset, so that ccache, if scripts/test uses it, finds the same
+    object files.
     """
     flags = ["-DCMAKE_BUILD_TYPE=Release", "-DMEMATTN_WERROR=ON"]
     return ["cmake", "-S", source, "-B", build, "-G", "Ninja", *flags, *options]
 
 
 def cmake(source: Path, build: Path, *options: str) -> None:
-    """Configure and build; a folder of another checkout is made anew."""
+    """Configure and build; a build folder of another checkout is removed first."""
     cache = build / "CMakeCache.txt"
     home = f"CMAKE_HOME_DIRECTORY:INTERNAL={source}\n"
     if cache.exists() and home not in cache.read_text():
@@ -66,9 +66,9 @@ def cmake(source: Path, build: Path, *options: str) -> None:
     run("cmake", "--build", build)
 
 
-# Ends the process, or writes to its standard streams. A library does neither: it throws. Allowed
-# are std::terminate, which the compiler calls where an exception would leave a noexcept function,
-# and __stack_chk_fail and the like, which end a process whose memory is corrupt.
+# Functions that end the process or write to its standard streams, which a library must not call: it
+# throws. Allowed are std::terminate, which the compiler calls if an exception would leave a
+# noexcept function, and __stack_chk_fail and the like, which end a process with corrupt memory.
 _ENDS = r"abort|_?exit|_Exit|quick_exit|raise|__assert_(perror_)?fail|_ZSt6__glibcxx_assert_fail\w*"
 _WRITES = r"(__)?v?[df]?printf(_chk)?|f?puts|f?putc|putchar|fwrite|perror|std(out|err)"
 _STREAMS = r"_ZSt[45](w?cout|w?cerr|w?clog)|_ZNSt8ios_base4InitC[12]Ev"
@@ -76,7 +76,7 @@ _REFUSED = re.compile(rf"({_ENDS}|{_WRITES}|{_STREAMS})")
 
 
 def refused_symbols(library: Path) -> set[str]:
-    """Return what a library, archive or object file calls that ends the process or prints."""
+    """Return the functions that a library or object file calls to end the process or to print."""
     tables = ["--dynamic"] if ".so" in library.name else []
     lines = run("nm", "--undefined-only", "--format=posix", *tables, library).splitlines()
     names = {line.split()[0].partition("@")[0] for line in lines if " U" in line}

@@ -1,7 +1,7 @@
-"""Prints the instruction set and a digest of what kernels compute on it; run by two Pythons.
+"""Prints a digest of the kernels' results on each instruction set, to compare two builds.
 
-Without an argument it runs itself once for every instruction set that there is on any machine, and
-prints the last line of each: the digest, or the error that this machine does not have it.
+Without an argument it runs itself once for every instruction set of any machine, and prints the
+last line of each run: the digest, or the error that this machine lacks the instruction set.
 """
 
 import hashlib
@@ -14,11 +14,11 @@ import numpy as np
 from memattn import Adam, MemoryAugmentedAttention, active_isa
 from memattn.forecast import quick
 
-ISAS = ("", "avx3_bf16", "avx3", "avx2", "sse4", "neon", "scalar")  # "": the best
+ISAS = ("", "avx3_bf16", "avx3", "avx2", "sse4", "neon", "scalar")  # "": the best of the machine
 
 
 def main() -> None:
-    """Compute on the instruction set of the environment."""
+    """Compute on the instruction set in the environment variable, and print the digest."""
     digest = hashlib.sha256()
     rng = np.random.default_rng(0)
     for dtype in (np.float32, np.float64):

@@ -1,4 +1,4 @@
-"""What CMake says when a dependency is missing or too old."""
+"""Messages of CMake if a dependency is missing or too old."""
 
 import shutil
 from pathlib import Path
@@ -16,7 +16,7 @@ from .commands import ROOT, fails, run
         ("benchmark", "libbenchmark-dev", "MEMATTN_BUILD_BENCHMARKS"),
     ],
 )
-def test_missing_dependency_is_named(
+def test_a_missing_dependency_is_named_with_its_package(
     tmp_path: Path, package: str, debian: str, option: str
 ) -> None:
     output = fails(
@@ -28,7 +28,7 @@ def test_missing_dependency_is_named(
     assert f"sudo apt-get install {debian}" in output
 
 
-def test_missing_highway_is_named(tmp_path: Path) -> None:
+def test_missing_highway_is_named_with_its_package(tmp_path: Path) -> None:
     output = fails(
         *("cmake", "-G", "Ninja", "-S", ROOT, "-B", tmp_path, "-DMEMATTN_BUILD_TESTS=OFF"),
         "-DCMAKE_IGNORE_PATH=/usr/include",
@@ -39,7 +39,7 @@ def test_missing_highway_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "header", ["highway.h", "base.h"]
-)  # where old and new ones say the version
+)  # old and new releases define the version in different headers
 @pytest.mark.parametrize(
     ("version", "problem"),
     [
@@ -79,8 +79,10 @@ CLANG = "clang++-14" if shutil.which("clang++-14") else "clang++"
 @pytest.mark.parametrize(
     ("compiler", "target"), [("g++", ""), (CLANG, ""), (CLANG, "aarch64-linux-gnu")]
 )
-def test_hardening_is_what_the_compiler_has(tmp_path: Path, compiler: str, target: str) -> None:
-    """clang 14 warns of -fstack-clash-protection on Arm, which -Werror makes an error."""
+def test_hardening_uses_the_flags_that_the_compiler_supports(
+    tmp_path: Path, compiler: str, target: str
+) -> None:
+    """clang 14 warns about -fstack-clash-protection on Arm, which -Werror makes an error."""
     (tmp_path / "file.cc").write_text("int f() { return 1; }\n")
     (tmp_path / "CMakeLists.txt").write_text(
         "cmake_minimum_required(VERSION 3.25)\n"
@@ -94,7 +96,7 @@ def test_hardening_is_what_the_compiler_has(tmp_path: Path, compiler: str, targe
     run(
         *("cmake", "-G", "Ninja", "-S", tmp_path, "-B", build, "-DCMAKE_BUILD_TYPE=Release"),
         *(f"-DCMAKE_CXX_COMPILER={compiler}", f"-DCMAKE_CXX_COMPILER_TARGET={target}"),
-        "-DCMAKE_TRY_COMPILE_TARGET_TYPE=STATIC_LIBRARY",  # there may be nothing to link with
+        "-DCMAKE_TRY_COMPILE_TARGET_TYPE=STATIC_LIBRARY",  # there may be no linker for the target
     )
     flags = (build / "build.ninja").read_text()
     assert "-fstack-protector-strong" in flags

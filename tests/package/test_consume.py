@@ -1,8 +1,8 @@
-"""The library as others get it: installed and found by CMake and pkg-config, and as a subproject.
+"""Use of the library in other projects: by CMake's find_package, pkg-config and as a subproject.
 
-Each way builds and runs examples/cpp, with libmemattn static and shared. The library is compiled
-once, as the subproject, and installed from there; static and shared differ in the last step,
-linking. The build lies in build/package, so that a second run only compiles what has changed.
+Each builds and runs examples/cpp, with libmemattn static and shared. The library is compiled once,
+as the subproject, and installed from there; static and shared builds differ only in linking. The
+build lies in build/package, so that a second run compiles only changed files.
 """
 
 import os
@@ -20,7 +20,7 @@ EXAMPLES = ROOT / "examples" / "cpp"
 PARENT = ROOT / "build" / "package" / "parent"
 BUILD = ROOT / "build" / "package" / "build"
 PROGRAMS = ["forecast", "forward", "train"]
-# All that libmemattn may need at run time.
+# The only libraries that libmemattn may need at run time.
 RUNTIME = {"libstdc++.so.6", "libm.so.6", "libgcc_s.so.1", "libc.so.6", "ld-linux-x86-64.so.2"}
 
 PARENT_PROJECT = """
@@ -71,13 +71,13 @@ def parent() -> Path:
 
 @pytest.fixture(scope="module", params=["static", "shared"])
 def linkage(request: pytest.FixtureRequest) -> str:
-    """One after the other; only the last step, linking, differs between them."""
+    """The kind of library; the two kinds differ only in linking."""
     return request.param
 
 
 @pytest.fixture(scope="module")
 def build(parent: Path, linkage: str) -> Path:
-    """The parent project and the library in it, compiled."""
+    """The build folder of the parent project with the library."""
     cmake(
         parent,
         BUILD,
@@ -91,26 +91,26 @@ def build(parent: Path, linkage: str) -> Path:
 
 @pytest.fixture(scope="module")
 def prefix(build: Path, linkage: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An installed tree, moved after the installation: it must not know where it was made."""
+    """An installed tree, moved after the installation, since it must not contain its path."""
     folder = tmp_path_factory.mktemp(linkage)
     installed = folder / "installed"
     run("cmake", "--install", build, "--prefix", installed)
     return installed.rename(folder / "moved")
 
 
-def test_subproject(build: Path, linkage: str) -> None:
+def test_a_subproject_builds_and_runs_the_examples(build: Path, linkage: str) -> None:
     for program in PROGRAMS:
         run(build / program)
     assert (build / "memattn/src/libmemattn.so").exists() or linkage == "static"
 
 
 def installations(build: Path) -> list[str]:
-    """What `cmake --install` would do for the files of memattn, without the names of folders."""
+    """Returns the installation commands in a build folder, without the folder's path."""
     script = (build / "cmake_install.cmake").read_text().replace(str(build), "BUILD")
     return [line.strip() for line in script.splitlines() if "file(INSTALL" in line]
 
 
-def test_installs_by_default_unless_it_is_a_subproject(parent: Path, tmp_path: Path) -> None:
+def test_a_subproject_is_not_installed_by_default(parent: Path, tmp_path: Path) -> None:
     source = f"-DMEMATTN_SOURCE={ROOT}"
     run(*configure(parent, tmp_path / "default", source))
     run("cmake", "--install", tmp_path / "default", "--prefix", tmp_path / "installed")
@@ -122,7 +122,7 @@ def test_installs_by_default_unless_it_is_a_subproject(parent: Path, tmp_path: P
     assert installations(tmp_path / "alone") == asked
 
 
-def test_installed_files(prefix: Path, linkage: str) -> None:
+def test_only_headers_libraries_and_package_files_are_installed(prefix: Path, linkage: str) -> None:
     files = {str(path.relative_to(prefix)) for path in prefix.rglob("*") if path.is_file()}
     headers = {f"include/memattn/{path.name}" for path in (ROOT / "include/memattn").iterdir()}
     libraries = {file for file in files if file.startswith("lib/libmemattn")}
@@ -138,7 +138,7 @@ def test_installed_files(prefix: Path, linkage: str) -> None:
     assert all(re.fullmatch(r"lib/cmake/memattn/memattn\w+(-\w+)?\.cmake", f) for f in others)
 
 
-def test_installed_tree_knows_no_build_path(prefix: Path) -> None:
+def test_the_installed_tree_contains_no_build_path(prefix: Path) -> None:
     places = [os.fsencode(place) for place in (ROOT, prefix.parent)]
     for path in prefix.rglob("*"):
         if path.is_file():
@@ -146,7 +146,7 @@ def test_installed_tree_knows_no_build_path(prefix: Path) -> None:
             assert not [place for place in places if place in content], path
 
 
-def test_find_package(prefix: Path, tmp_path: Path) -> None:
+def test_find_package_builds_and_runs_the_examples(prefix: Path, tmp_path: Path) -> None:
     examples = shutil.copytree(EXAMPLES, tmp_path / "examples")
     cmake(examples, tmp_path / "build", f"-DCMAKE_PREFIX_PATH={prefix}")
     output = run("ctest", "--test-dir", tmp_path / "build", "--output-on-failure")
@@ -160,7 +160,9 @@ def test_find_package(prefix: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("version", "fits"), [("0.2", True), ("0.1", False), ("0.3", False)])
-def test_find_package_version(prefix: Path, tmp_path: Path, version: str, fits: bool) -> None:
+def test_find_package_accepts_compatible_versions_only(
+    prefix: Path, tmp_path: Path, version: str, fits: bool
+) -> None:
     (tmp_path / "CMakeLists.txt").write_text(
         "cmake_minimum_required(VERSION 3.25)\nproject(versions LANGUAGES CXX)\n"
         f"find_package(memattn {version} CONFIG REQUIRED)\n"
@@ -174,7 +176,9 @@ def test_find_package_version(prefix: Path, tmp_path: Path, version: str, fits: 
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_pkg_config(prefix: Path, tmp_path: Path, program: str) -> None:
+def test_pkg_config_builds_and_runs_the_examples(
+    prefix: Path, tmp_path: Path, program: str
+) -> None:
     environment = {
         **os.environ,
         "PKG_CONFIG_PATH": str(prefix / "lib/pkgconfig"),
@@ -191,7 +195,7 @@ def test_pkg_config(prefix: Path, tmp_path: Path, program: str) -> None:
     assert f'MEMATTN_VERSION "{version}"' in header
 
 
-def test_shared_library_shows_and_needs_little(prefix: Path, linkage: str) -> None:
+def test_the_shared_library_exports_only_its_own_symbols(prefix: Path, linkage: str) -> None:
     library = prefix / "lib" / "libmemattn.so"
     if linkage == "static":
         assert not library.exists()
@@ -202,12 +206,12 @@ def test_shared_library_shows_and_needs_little(prefix: Path, linkage: str) -> No
     assert "memattn::MemoryAugmentedAttention<float>::forward" in shown
     assert "memattn::version()" in shown
     assert "nlohmann" not in shown
-    # Strong symbols are ours; templates of the standard library are weak wherever they are used.
+    # All strong symbols must be ours; templates of the standard library are weak symbols.
     strong = re.findall(r"^[0-9a-f]+ [TDBR] (.*)$", shown, flags=re.MULTILINE)
     assert [name for name in strong if "memattn::" not in name] == []
 
 
-def test_library_neither_prints_nor_ends_the_process(prefix: Path, linkage: str) -> None:
+def test_the_library_neither_prints_nor_ends_the_process(prefix: Path, linkage: str) -> None:
     suffix = "so" if linkage == "shared" else "a"
     assert refused_symbols(prefix / "lib" / f"libmemattn.{suffix}") == set()
 
@@ -226,10 +230,12 @@ def test_library_neither_prints_nor_ends_the_process(prefix: Path, linkage: str)
         ("std::cerr << value;", {"_ZSt4cerr"}),
         ("throw value;", set()),
         ("noexcept_function(value);", set()),  # std::terminate
-        ('std::snprintf(text, 4, "%d", value);', set()),  # into memory
+        ('std::snprintf(text, 4, "%d", value);', set()),  # writes to memory
     ],
 )
-def test_calls_that_are_refused(tmp_path: Path, statement: str, symbols: set[str]) -> None:
+def test_calls_that_print_or_end_the_process_are_found(
+    tmp_path: Path, statement: str, symbols: set[str]
+) -> None:
     (tmp_path / "code.cc").write_text(
         "#include <unistd.h>\n#include <cassert>\n#include <cstdio>\n#include <cstdlib>\n"
         "#include <iostream>\nvoid function(int);\nchar text[4];\n"
@@ -237,11 +243,11 @@ def test_calls_that_are_refused(tmp_path: Path, statement: str, symbols: set[str
         f"void caller(int value) {{ {statement} }}\n"
     )
     run("g++", "-c", "-O2", "-U_FORTIFY_SOURCE", tmp_path / "code.cc", "-o", tmp_path / "code.o")
-    initializer = {"_ZNSt8ios_base4InitC1Ev"}  # that of <iostream>
+    initializer = {"_ZNSt8ios_base4InitC1Ev"}  # from <iostream>
     assert refused_symbols(tmp_path / "code.o") - initializer == symbols
 
 
-def test_hardening(prefix: Path, build: Path, linkage: str) -> None:
+def test_the_library_and_its_parsers_are_hardened(prefix: Path, build: Path, linkage: str) -> None:
     if linkage == "shared":
         assert check_wheel.missing_hardening(prefix / "lib" / "libmemattn.so") == set()
     commands = run("ninja", "-C", build, "-t", "commands", "memattn/src/all").splitlines()
@@ -252,7 +258,7 @@ def test_hardening(prefix: Path, build: Path, linkage: str) -> None:
         assert [flag in command for flag in flags] == [source != "kernels/simd"] * 3, source
 
 
-def test_library_of_an_unhardened_link_is_seen(tmp_path: Path) -> None:
+def test_missing_hardening_is_found(tmp_path: Path) -> None:
     (tmp_path / "code.cc").write_text("int function() { return 1; }\n")
     library = tmp_path / "libcode.so"
     flags = ["-shared", "-fPIC", "-Wl,-z,lazy", "-Wl,-z,norelro", "-Wl,-z,execstack"]

@@ -1,4 +1,4 @@
-"""The recipes of packaging/ and CITATION.cff: of this version, and with what the builds need."""
+"""The recipes in packaging/ and CITATION.cff have the current version and dependencies."""
 
 import json
 import re
@@ -11,7 +11,7 @@ from .commands import ROOT
 if sys.version_info >= (3, 11):
     import tomllib
 else:
-    import tomli as tomllib  # which pytest needs there
+    import tomli as tomllib  # a dependency of pytest on Python 3.10
 
 PACKAGING = ROOT / "packaging"
 CONDA = (PACKAGING / "conda-forge" / "recipe.yaml").read_text()
@@ -34,19 +34,19 @@ MINOR = VERSION.rpartition(".")[0]
         ("packaging/debian/changelog", r"\Amemattn \((\S+)-\d+\) "),
     ],
 )
-def test_version(file: str, pattern: str) -> None:
+def test_recipes_have_the_current_version(file: str, pattern: str) -> None:
     found = re.findall(pattern, (ROOT / file).read_text(), flags=re.MULTILINE)
     assert found == [VERSION]
 
 
-def test_debian_packages_carry_the_soname() -> None:
+def test_debian_packages_have_the_soname_in_their_names() -> None:
     packages = re.findall(r"^Package: (\S+)$", CONTROL, flags=re.MULTILINE)
     assert packages == [f"libmemattn{MINOR}", "libmemattn-dev"]
     files = {path.name for path in (PACKAGING / "debian").glob("*.install")}
     assert files == {f"{package}.install" for package in packages}
 
 
-def test_licence_of_debian_is_the_licence() -> None:
+def test_debians_copyright_file_contains_the_licence() -> None:
     copyright_file = (PACKAGING / "debian" / "copyright").read_text()
     words = (ROOT / "LICENSE").read_text().split()
     text = [word for word in copyright_file.split() if word != "."]
@@ -54,7 +54,7 @@ def test_licence_of_debian_is_the_licence() -> None:
 
 
 def conda_packages(section: str) -> dict[str, str]:
-    """The names in one section of the requirements, with their versions."""
+    """Returns the names in one section of the requirements, with their versions."""
     block = re.search(rf"^  {section}:\n((?:    - .*\n)+)", CONDA, flags=re.MULTILINE)[1]
     return {
         name: rest for name, _, rest in (line[6:].partition(" ") for line in block.splitlines())
@@ -65,7 +65,7 @@ def requirements(texts: list[str]) -> dict[str, str]:
     return {re.match(r"[\w-]+", text)[0]: re.sub(r"^[\w-]+", "", text) for text in texts}
 
 
-def test_conda_asks_for_what_pyproject_asks_for() -> None:
+def test_conda_has_the_requirements_of_pyproject() -> None:
     assert conda_packages("run") == {
         "python": "",
         **requirements(PROJECT["project"]["dependencies"]),
@@ -75,7 +75,7 @@ def test_conda_asks_for_what_pyproject_asks_for() -> None:
     assert conda_packages("build")["cmake"] == PROJECT["tool"]["scikit-build"]["cmake"]["version"]
 
 
-def test_libraries_are_those_of_cmake() -> None:
+def test_recipes_have_the_minimum_versions_of_cmake() -> None:
     highway = re.search(r"MEMATTN_HIGHWAY_MIN_VERSION ([\d.]+)", CMAKE)[1]
     json_library = re.search(r"memattn_find_package\(nlohmann_json ([\d.]+)", CMAKE)[1]
     cmake = re.search(r"cmake_minimum_required\(VERSION ([\d.]+)", CMAKE)[1]
@@ -92,7 +92,7 @@ def test_libraries_are_those_of_cmake() -> None:
         assert package in CONTROL
 
 
-def test_options_of_the_recipes_are_options_of_cmake() -> None:
+def test_recipes_use_existing_cmake_options() -> None:
     texts = (PACKAGING / "vcpkg/memattn/portfile.cmake", PACKAGING / "debian/rules")
     used = {name for text in texts for name in re.findall(r"-D(MEMATTN_\w+)", text.read_text())}
     assert len(used) >= 4

@@ -1,4 +1,4 @@
-"""The wheel as others get it: repaired, small, and at home in an environment without a compiler."""
+"""The built wheel: repaired, small, and working in an environment without a compiler."""
 
 import json
 import os
@@ -24,7 +24,7 @@ BARE = "import sys; print(*sys.modules)"
 
 @pytest.fixture(scope="module")
 def wheel() -> Path:
-    """The wheel that scripts/test has built before; scripts/wheel builds it, too."""
+    """The wheel that scripts/test or scripts/wheel built."""
     wheels = list(WHEELS.glob("*.whl"))
     assert len(wheels) == 1, (
         f"{WHEELS} holds {len(wheels)} wheels; run scripts/wheel, which builds one"
@@ -34,7 +34,7 @@ def wheel() -> Path:
 
 @pytest.fixture(scope="module")
 def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An interpreter that has the wheel and NumPy, and never saw a compiler."""
+    """The interpreter of an environment with only the wheel and NumPy, and no compiler."""
     numpy = ROOT / "build" / "package" / "numpy"
     pip = [sys.executable, "-m", "pip"]
     if not list(numpy.glob("*.whl")):
@@ -50,7 +50,7 @@ def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(python: Path, *arguments: object) -> str:
-    """Run Python where there is nothing but Python; what it prints."""
+    """Run Python with nothing else on PATH, and return its output."""
     environment = {"PATH": str(python.parent), "HOME": str(python.parent.parent)}
     for tool in ("cc", "c++", "gcc", "g++", "clang++", "cmake", "ninja"):
         assert shutil.which(tool, path=environment["PATH"]) is None
@@ -67,22 +67,22 @@ def run(python: Path, *arguments: object) -> str:
     return result.stdout
 
 
-def test_is_small(wheel: Path) -> None:
+def test_the_wheel_is_small(wheel: Path) -> None:
     assert wheel.stat().st_size <= 6_000_000
 
 
-def test_runs_where_the_page_says(wheel: Path) -> None:
+def test_the_wheel_has_the_glibc_version_of_the_guide(wheel: Path) -> None:
     page = (ROOT / "docs" / "compatibility.md").read_text()
     oldest = re.search(r"Linux with glibc 2\.(\d+) or newer", page)[1]
     assert f"manylinux_2_{oldest}_{platform.machine()}" in wheel.name
 
 
-def test_passes_what_every_wheel_has_to_pass(wheel: Path) -> None:
+def test_the_wheel_passes_check_wheel(wheel: Path) -> None:
     assert check_wheel.problems_of(wheel) == []
 
 
 def change(wheel: Path, folder: Path, changes: dict[str, bytes | None]) -> Path:
-    """A copy in which the files whose names end so have that content, or are not there."""
+    """Return a copy with other content of files, by the ends of their names; None removes one."""
     copy = folder / wheel.name
     with zipfile.ZipFile(wheel) as old, zipfile.ZipFile(copy, "w") as new:
         for name in old.namelist():
@@ -118,7 +118,7 @@ def test_an_sbom_without_versions_is_refused(wheel: Path, tmp_path: Path, versio
         ("int f() { return 1; }", ["-Wl,--no-as-needed", "-lstdc++"], "needs libstdc++.so.6"),
     ],
 )
-def test_an_extension_for_new_or_careless_linuxes_is_refused(
+def test_an_extension_with_wrong_dependencies_or_hardening_is_refused(
     wheel: Path, tmp_path: Path, source: str, flags: list[str], problem: str
 ) -> None:
     file = tmp_path / "extension.c"
@@ -130,7 +130,7 @@ def test_an_extension_for_new_or_careless_linuxes_is_refused(
     assert check_wheel.problems_of(changed) == [problem]
 
 
-def test_computes(python: Path) -> None:
+def test_the_wheel_computes_saves_and_loads_a_layer(python: Path) -> None:
     code = (
         "import numpy as np, memattn\n"
         "layer = memattn.MemoryAugmentedAttention(64, 20, 4, seed=0)\n"
@@ -145,8 +145,8 @@ def test_computes(python: Path) -> None:
     assert Path(file).is_relative_to(python.parent.parent)
 
 
-def test_computes_the_bits_of_a_native_build(python: Path) -> None:
-    """The native build is the one that the tests import; on every instruction set."""
+def test_the_wheel_gives_the_bits_of_a_native_build(python: Path) -> None:
+    """Compares with the build that the tests import, on every instruction set."""
     digests = ROOT / "tests" / "package" / "digests.py"
     native = subprocess.run(
         [sys.executable, digests], capture_output=True, text=True, check=True
@@ -157,8 +157,8 @@ def test_computes_the_bits_of_a_native_build(python: Path) -> None:
     assert {"scalar", memattn.active_isa()} <= set(isas[1:])
 
 
-def test_forecasts_one_series(python: Path) -> None:
-    """With NumPy alone, by the networks in the wheel."""
+def test_the_wheel_forecasts_one_series(python: Path) -> None:
+    """Needs only NumPy and the networks in the wheel."""
     code = (
         "from memattn.forecast import quick\n"
         "found = quick([112, 118, 132, 129, 121, 135, 148, 148, 136, 119, 104, 118], 3, 12)\n"
@@ -168,14 +168,14 @@ def test_forecasts_one_series(python: Path) -> None:
     assert run(python, "-W", "error", "-c", code).split() == ["12"]
 
 
-def test_imports_nothing_heavy(python: Path) -> None:
+def test_importing_the_package_imports_only_numpy(python: Path) -> None:
     code = f"from memattn import MemoryAugmentedAttention; {BARE}"
     modules = {name.partition(".")[0] for name in run(python, "-c", code).split()}
     at_start = {name.partition(".")[0] for name in run(python, "-c", BARE).split()}
     assert modules - at_start - set(sys.stdlib_module_names) == {"memattn", "numpy"}
 
 
-def test_command_says_what_it_lacks(python: Path) -> None:
+def test_the_command_names_the_missing_extra(python: Path) -> None:
     result = subprocess.run(
         [python.parent / "memattn", "forecast"],
         env={**os.environ, "PATH": str(python.parent)},

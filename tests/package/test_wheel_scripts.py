@@ -1,4 +1,4 @@
-"""The shell functions that build wheels: what they do on machines that lack something."""
+"""The shell functions that build wheels, on machines where a tool or step fails."""
 
 import platform
 import subprocess
@@ -18,7 +18,7 @@ def program(path: Path, *lines: str) -> Path:
 
 
 def shell(folder: Path, script: str) -> "subprocess.CompletedProcess[str]":
-    """Run functions of scripts/lib/wheels.sh in another folder, in which they write."""
+    """Run functions of scripts/lib/wheels.sh in another folder, to which they write."""
     if not (folder / "scripts").exists():
         (folder / "scripts").symlink_to(ROOT / "scripts")
     sources = "set -euo pipefail; source scripts/lib/setup.sh; source scripts/lib/wheels.sh"
@@ -34,9 +34,7 @@ def shell(folder: Path, script: str) -> "subprocess.CompletedProcess[str]":
 @pytest.mark.parametrize(
     ("zig", "status"), [(["echo zig broke >&2", "exit 3"], 3), (["exit 0"], 1)]
 )
-def test_libraries_that_zig_did_not_write_are_no_glibc(
-    tmp_path: Path, zig: list[str], status: int
-) -> None:
+def test_a_failed_zig_build_leaves_no_glibc(tmp_path: Path, zig: list[str], status: int) -> None:
     program(tmp_path / "tools" / "bin" / "python", *zig)
     done = shell(tmp_path, "VENV=tools; stubs=$(glibc_stubs x86_64) || exit; echo $stubs")
     assert (done.returncode, done.stdout) == (status, "")
@@ -66,15 +64,15 @@ def test_a_failed_step_leaves_no_glibc(tmp_path: Path, command: str) -> None:
     assert not (other / "build" / "glibc" / "x86_64-2.28").exists()
 
 
-def test_an_environment_that_cannot_be_made_builds_no_wheel(tmp_path: Path) -> None:
+def test_a_failed_environment_is_an_error(tmp_path: Path) -> None:
     python = program(tmp_path / "python", "case $1 in -c) echo 3.99 ;; *) exit 5 ;; esac")
     program(tmp_path / "tools" / "bin" / "python", "echo 3.11")
     done = shell(tmp_path, f"VENV=tools; python=$(building_python {python}) || exit; echo $python")
     assert (done.returncode, done.stdout) == (5, "")
 
 
-def test_headers_for_arm(tmp_path: Path) -> None:
-    """The pyconfig.h of Debian's own Python includes that of the processor; others are one file."""
+def test_headers_for_arm_have_a_complete_pyconfig(tmp_path: Path) -> None:
+    """Debian's pyconfig.h includes one for the processor; other Pythons have a single file."""
     headers = tmp_path / "include" / "python3.11"
     headers.mkdir(parents=True)
     for name in ("Python.h", "pyconfig.h"):

@@ -51,7 +51,7 @@ def test_numbers(write_csv: Write) -> None:
         ("1_000", "not-a-number", 'found "1_000"'),
         ("١٢", "not-a-number", "expected a number"),
         ('"12,5"', "not-a-number", "decimal point"),
-        ('"1,234"', "not-a-number", "of one meaning"),
+        ('"1,234"', "not-a-number", "without commas"),
         ("\x1b[31m", "not-a-number", r'found "\x1b[31m"'),
     ],
 )
@@ -266,7 +266,7 @@ def test_names_that_count(write_csv: Write) -> None:
         (
             '"$1,200"',
             "number-with-sign",
-            'a number of one meaning, with a decimal point and without commas; remove the "$"',
+            'a number with a decimal point and without commas; remove the "$"',
         ),
         ("1.234.567", "not-a-number", "a number with a decimal point"),
         ("$ 5 $", "not-a-number", "a number"),

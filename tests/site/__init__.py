@@ -1,1 +1,1 @@
-"""Tests of the documentation site, which scripts/docs has built."""
+"""Tests of the documentation site that scripts/docs built."""

@@ -1,4 +1,4 @@
-"""The built site as its files say: pages with their links and anchors, and the inventory."""
+"""Reads the files of the built site: pages with their links and anchors, and the inventory."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 SITE = ROOT / "build/docs/html"
-# What a browser fetches without being asked.
+# Tags and attributes whose files a browser loads with a page.
 FETCHED = {"script": "src", "link": "href", "img": "src", "iframe": "src", "source": "src"}
 
 
 @dataclass
 class Page(HTMLParser):
-    """One page: where it links to, what it loads, and which anchors it has."""
+    """A page with its links, the files that it loads, and its anchors."""
 
     path: Path
     links: list[str] = field(default_factory=list)
@@ -31,7 +31,7 @@ class Page(HTMLParser):
         self.feed(self.path.read_text(encoding="utf-8"))
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Notes what the tag says."""
+        """Collects links, files and anchors."""
         given = {name: value or "" for name, value in attrs}
         self.anchors |= {given[name] for name in ("id", "name") if name in given}
         if tag == "a" and "href" in given:
@@ -41,14 +41,14 @@ class Page(HTMLParser):
         self._in_title = tag == "title"
 
     def handle_data(self, data: str) -> None:
-        """Keeps the title."""
+        """Collects the title."""
         if self._in_title:
             self.title += data
 
 
 @cache
 def pages() -> dict[Path, Page]:
-    """All pages."""
+    """Returns all pages by path."""
     found = {path: Page(path) for path in sorted(SITE.rglob("*.html"))}
     assert found, "no site: run scripts/docs"
     return found
@@ -56,7 +56,7 @@ def pages() -> dict[Path, Page]:
 
 @cache
 def inventory() -> dict[str, dict[str, str]]:
-    """From a role, such as py:class, to its names and where their entries are."""
+    """Returns, for each role such as py:class, the names with the addresses of their entries."""
     content = (SITE / "objects.inv").read_bytes()
     _, _, _, _, packed = content.split(b"\n", 4)
     found: dict[str, dict[str, str]] = {}

@@ -13,7 +13,7 @@ from memattn.cli import app
 from .pages import ROOT, SITE, inventory, pages
 
 PACKAGES = ("", "convert", "forecast", "inspection", "jax", "keras", "torch")
-# Outside of classes nothing is indented, and in them members are by two spaces.
+# Declarations outside of classes are not indented; members are indented by two spaces.
 CLASS = re.compile(r"^(?:class|struct) (\w+)[^;{]*\{\n(.*?)^\};", re.MULTILINE | re.DOTALL)
 NAMES = (
     re.compile(r"^(?:class|struct|enum class) (\w+)\b(?!;)", re.MULTILINE),
@@ -25,7 +25,7 @@ MACRO = re.compile(r"^#define (MEMATTN_\w+)", re.MULTILINE)
 
 
 def public_names(package: str) -> list[str]:
-    """The `__all__` of a package, without importing it."""
+    """Returns the `__all__` of a package, without importing it."""
     source = ROOT / "python/memattn" / package / "__init__.py"
     for node in ast.parse(source.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
@@ -34,7 +34,7 @@ def public_names(package: str) -> list[str]:
 
 
 @pytest.mark.parametrize("package", PACKAGES)
-def test_python(package: str) -> None:
+def test_every_python_name_has_an_entry(package: str) -> None:
     path = ".".join(filter(None, ("memattn", package)))
     entries = {name for role, names in inventory().items() if role[:3] == "py:" for name in names}
     missing = [name for name in public_names(package) if f"{path}.{name}" not in entries]
@@ -46,7 +46,7 @@ def test_python(package: str) -> None:
     sorted((ROOT / "python/memattn/forecast/adapters").glob("[a-z]*.py")),
     ids=lambda path: path.stem,
 )
-def test_adapters(path: Path) -> None:
+def test_every_adapter_has_an_entry(path: Path) -> None:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     names = [node.name for node in tree.body if isinstance(node, ast.ClassDef)]
     assert names
@@ -60,7 +60,7 @@ def test_all_packages_are_tested() -> None:
     assert public == set(filter(None, PACKAGES))
 
 
-def test_python_members() -> None:
+def test_python_members_have_entries() -> None:
     methods, properties = inventory()["py:method"], inventory()["py:property"]
     attributes = inventory()["py:attribute"]
     assert "memattn.forecast.Forecaster.cross_validation" in methods
@@ -71,7 +71,7 @@ def test_python_members() -> None:
 
 
 def declared(header: Path) -> set[str]:
-    """The names in a header, members of classes included, by a reading of its own."""
+    """Returns the names declared in a header, including members of classes."""
     text = re.sub(r" *//.*", "", header.read_text(encoding="utf-8"))
     text = re.sub(r"\[\[(?:nodiscard|deprecated\([^)]*\))\]\] ?", "", text)
     text = re.sub(r"^extern .*", "", text.replace("MEMATTN_EXPORT ", ""), flags=re.MULTILINE)
@@ -82,7 +82,7 @@ def declared(header: Path) -> set[str]:
     return names | set(MACRO.findall(text))
 
 
-def test_headers_are_read() -> None:
+def test_declared_finds_public_names_only() -> None:
     found = declared(ROOT / "include/memattn/optimizers.h")
     assert {"memattn::Adam", "memattn::clip_by_global_norm", "memattn::Adam::step"} <= found
     assert {"memattn::Adam::Adam", "memattn::Optimizer::set_learning_rate"} <= found
@@ -93,7 +93,7 @@ def test_headers_are_read() -> None:
 @pytest.mark.parametrize(
     "header", sorted((ROOT / "include/memattn").glob("*.h")), ids=lambda path: path.name
 )
-def test_cpp(header: Path) -> None:
+def test_every_cpp_name_has_an_entry(header: Path) -> None:
     names = declared(header)
     assert names or header.name in ("export.h", "memattn.h")
     entries = {
@@ -105,7 +105,7 @@ def test_cpp(header: Path) -> None:
     assert not sorted(names - entries)
 
 
-def test_cpp_members() -> None:
+def test_cpp_members_have_entries() -> None:
     functions = inventory()["cpp:function"]
     layer = "memattn::MemoryAugmentedAttention"
     for name in ("forward", "backward", "set_weight", "save", "load", "kept_bytes"):
@@ -116,7 +116,7 @@ def test_cpp_members() -> None:
 
 
 def comments(header: Path) -> list[str]:
-    """How the comments of a header begin that are about a public declaration, on or before it."""
+    """Returns the first words of each comment on a public declaration in a header."""
     text = header.read_text(encoding="utf-8")
     text = re.sub(r"^ (?:private|protected):.*?(?=^ public:|^\};)", "", text, flags=re.M | re.S)
     lines = text.splitlines()
@@ -130,20 +130,20 @@ def comments(header: Path) -> list[str]:
             found.append(behind[1])
         if alone and after.strip() and not re.match(r" *(//|#)", after) and "///" not in before:
             found.append(begin)
-        # The lines that continue a comment behind code are marked, and pass for no beginning.
+        # Lines that continue a comment after code are marked, and do not begin a comment.
         before = ("///" if behind and not alone else before or line) if alone or behind else ""
     return [" ".join(comment.split()[:5]) for comment in found]
 
 
 def plain(text: str) -> str:
-    """Text for a comparison, without marks of code and without breaks."""
+    """Returns text for a comparison, without backticks and line breaks."""
     return " ".join(re.sub(r"[`]", "", text).split())
 
 
 @pytest.mark.parametrize(
     "header", sorted((ROOT / "include/memattn").glob("*.h")), ids=lambda path: path.name
 )
-def test_comments_of_headers_are_there(header: Path) -> None:
+def test_comments_of_headers_are_in_the_reference(header: Path) -> None:
     shown = " ".join(
         path.read_text(encoding="utf-8") for path in (SITE / "reference").glob("cpp-*.html")
     )
@@ -153,13 +153,13 @@ def test_comments_of_headers_are_there(header: Path) -> None:
     assert [comment for comment in expected if plain(comment) not in shown] == []
 
 
-def test_a_renamed_name_says_so() -> None:
+def test_a_renamed_name_is_marked() -> None:
     text = (SITE / "reference/cpp-layers.html").read_text(encoding="utf-8")
     assert "renamed Route; removed in version 0.3" in text
 
 
 @pytest.mark.parametrize("name", app._memattn.commands)
-def test_commands(name: str) -> None:
+def test_every_command_option_has_an_entry(name: str) -> None:
     command = app._memattn.commands[name]
     options = inventory()["std:cmdoption"]
     for option in command.get_params(click.Context(command)):

@@ -1,4 +1,4 @@
-"""The site as a browser shows it from a disk: searchable, within the screen, light and dark."""
+"""The site in a browser, opened from disk: search, width, light and dark."""
 
 import re
 import shutil
@@ -28,7 +28,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
-    """An empty page that asks nothing but the disk, and whose scripts do not complain."""
+    """An empty page; fails for console messages, errors and network requests."""
     complaints: list[str] = []
     with browser.new_context() as context:
         opened = context.new_page()
@@ -42,7 +42,7 @@ def page(browser: Browser) -> Iterator[Page]:
 
 
 def remote(url: str) -> bool:
-    """Whether an address is not on this disk."""
+    """Whether an address is outside of this disk."""
     return not url.startswith(("file:", "data:"))
 
 
@@ -53,7 +53,7 @@ def open_page(page: Page, name: str) -> None:
 
 @pytest.mark.parametrize("name", PAGES)
 @pytest.mark.parametrize("width", WIDTHS)
-def test_a_page_is_as_wide_as_the_screen(page: Page, name: str, width: int) -> None:
+def test_a_page_fits_the_width_of_the_screen(page: Page, name: str, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 800})
     open_page(page, name)
     assert page.locator("h1").first.is_visible()
@@ -72,7 +72,7 @@ def test_a_page_is_as_wide_as_the_screen(page: Page, name: str, width: int) -> N
         ("--on-bad-series", "Commands"),
     ],
 )
-def test_search(page: Page, words: str, title: str) -> None:
+def test_the_search_finds_names_and_options(page: Page, words: str, title: str) -> None:
     open_page(page, "index")
     field = page.locator("input[name=q]").first
     field.fill(words)
@@ -83,13 +83,13 @@ def test_search(page: Page, words: str, title: str) -> None:
     assert any(title in text for text in results.all_inner_texts())
 
 
-def test_a_slash_moves_to_the_search(page: Page) -> None:
+def test_a_slash_focuses_the_search(page: Page) -> None:
     open_page(page, "index")
     page.keyboard.press("/")
     assert page.evaluate("document.activeElement.name") == "q"
 
 
-def test_dark_and_light(page: Page) -> None:
+def test_dark_and_light_schemes_differ(page: Page) -> None:
     colours = {}
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)

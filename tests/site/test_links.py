@@ -1,4 +1,4 @@
-"""Every link within the site leads to a page and an anchor, and nothing comes from a network."""
+"""Every link within the site leads to a page and an anchor, and pages load no remote files."""
 
 import re
 from urllib.parse import unquote, urlsplit
@@ -7,18 +7,18 @@ import pytest
 
 from .pages import ROOT, SITE, pages
 
-# In styles and scripts, an address that a browser would fetch: url(...), @import, import ... from.
+# Matches a remote address that a style or script loads: url(...), @import, import ... from.
 REMOTE = re.compile(r"""(?:url\(|@import\s+|\bfrom\s+)["']?(?:https?:)?//""")
 
 
-def test_the_pages_of_docs_are_there() -> None:
+def test_every_page_of_docs_is_built() -> None:
     sources = [*(ROOT / "docs").rglob("*.md"), *(ROOT / "docs").rglob("*.rst")]
     expected = {source.relative_to(ROOT / "docs").with_suffix(".html") for source in sources}
     assert expected <= {path.relative_to(SITE) for path in pages()}
 
 
 @pytest.mark.parametrize("path", pages(), ids=lambda path: str(path.relative_to(SITE)))
-def test_links(path) -> None:
+def test_links_lead_to_pages_and_anchors(path) -> None:
     page = pages()[path]
     for link in [*page.links, *page.loads]:
         parts = urlsplit(link)
@@ -37,7 +37,7 @@ def test_links(path) -> None:
             assert unquote(parts.fragment) in pages()[target].anchors, link
 
 
-def test_styles_and_scripts_stay_at_home() -> None:
+def test_styles_and_scripts_load_no_remote_files() -> None:
     files = [*SITE.rglob("*.css"), *SITE.rglob("*.js")]
     assert files
     for path in files:
@@ -45,6 +45,6 @@ def test_styles_and_scripts_stay_at_home() -> None:
         assert found is None, f"{path}: {found}"
 
 
-def test_titles_differ() -> None:
+def test_all_page_titles_differ() -> None:
     titles = [page.title for page in pages().values()]
     assert len(set(titles)) == len(titles)

@@ -5,8 +5,8 @@
 >>> layer = convert.read("model.keras", layer="memory_augmented_attention")  # doctest: +SKIP
 >>> convert.write(layer, "layer.safetensors")  # doctest: +SKIP
 
-Files are data: no code in them is executed, and no object is built from their config.
-``docs/convert.md`` says what is read, written and refused.
+Files are treated as data: no code in them is executed, and no object is built from their config.
+``docs/convert.md`` lists what is read, written and refused.
 """
 
 from __future__ import annotations

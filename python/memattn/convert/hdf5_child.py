@@ -1,9 +1,9 @@
-"""The process in which libhdf5 reads the structure of an untrusted file.
+"""The child process in which libhdf5 reads the structure of an untrusted file.
 
-libhdf5 is a large parser in C. Its version 1.12, which h5py 3.8 brings, crashes on some files that
-differ in a few bits from a good one, and takes a gigabyte for others (docs/decisions.md). So it
-runs here, under limits of memory and time, and nothing but a list of datasets as JSON leaves: the
-parent reads the values itself, from the places named, after checking each against the file.
+libhdf5 is a large parser in C. Version 1.12, which comes with h5py 3.8, crashes on some files that
+differ from a valid one in a few bits, and takes a gigabyte for others (docs/decisions.md). So it
+runs here, under limits of memory and time. The only output is a list of datasets as JSON. The
+parent reads the values itself, from the listed offsets, after checking each against the file.
 
 The descriptor of the open file is the second argument; `hdf5_file` has the whole command.
 """
@@ -18,19 +18,19 @@ from typing import Any
 
 import h5py
 
-MAX_MEMORY = 512 << 20  # bytes above what the interpreter and h5py take
+MAX_MEMORY = 512 << 20  # bytes beyond those that the interpreter and h5py take
 MAX_SECONDS = 30  # of processor time
 MAX_OBJECTS = 50_000
 MAX_DEPTH = 32
-MAX_TEXT = 4 << 20  # bytes of an attribute
+MAX_TEXT = 4 << 20  # bytes in an attribute
 
 
 class RefusalError(Exception):
-    """What was found and what was expected, at a place in the file."""
+    """A refused file: the place in it, what was found there and what was expected."""
 
 
 def main() -> None:
-    """Lists the file, or says why it is refused; any other end is for the parent to judge."""
+    """Print the file's objects, or why the file is refused; the parent handles a crash."""
     descriptor = int(sys.argv[2])
     with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123
         memory = int(file.read().split()[0]) * resource.getpagesize() + MAX_MEMORY
@@ -45,15 +45,15 @@ def main() -> None:
         place, found, expected = refusal.args
         answer = {"place": place, "found": found, "expected": expected}
     except Exception as error:
-        # h5py raises many types, and where it meets damage is its own affair.
-        answer = {"place": "", "found": f"damaged HDF5 ({error})", "expected": "a whole file"}
+        # h5py raises many types of errors for a damaged file.
+        answer = {"place": "", "found": f"damaged HDF5 ({error})", "expected": "an intact file"}
     sys.stdout.write(json.dumps(answer))
 
 
 def _list(file: h5py.File) -> list[dict[str, Any]]:
-    """The root, then everything below it; a group that has two names under its first one only."""
+    """Return the root, then all objects below it, each under the first of its names."""
     if file.userblock_size != 0:
-        raise RefusalError("", "a block before the HDF5 data", "none")
+        raise RefusalError("", "a user block before the HDF5 data", "none")
     root = file["/"]
     objects = [{"path": [], "attributes": _texts(root, "model_config", "memattn_config")}]
     pending: list[tuple[tuple[str, ...], h5py.Group]] = [((), root)]
@@ -62,7 +62,7 @@ def _list(file: h5py.File) -> list[dict[str, Any]]:
         path, group = pending.pop()
         if len(path) >= MAX_DEPTH:
             raise RefusalError(
-                "/".join(path)[:200], "groups inside each other", f"{MAX_DEPTH} deep"
+                "/".join(path)[:200], "groups nested too deep", f"at most {MAX_DEPTH}"
             )
         inside: list[tuple[tuple[str, ...], h5py.Group]] = []
         for name in group:
@@ -86,7 +86,7 @@ def _address(group: h5py.Group) -> int:
 
 
 def _get(group: h5py.Group, path: tuple[str, ...]) -> Any:
-    """What a name stands for; a link to a name, here or in another file, is never followed."""
+    """Return the object at a path; soft and external links are refused."""
     link = type(group.get(path[-1], getlink=True))
     if link is not h5py.HardLink:
         kind = "an external link" if link is h5py.ExternalLink else "a soft link"
@@ -97,7 +97,7 @@ def _get(group: h5py.Group, path: tuple[str, ...]) -> Any:
 
 def _dataset(path: tuple[str, ...], dataset: h5py.Dataset) -> dict[str, Any]:
     place = "/".join(path)
-    expected = "values in one piece inside the file, as Keras writes them"
+    expected = "contiguous values inside the file, as Keras writes them"
     properties = dataset.id.get_create_plist()
     if properties.get_external_count() > 0:
         raise RefusalError(place, "values in another file", expected)
@@ -106,27 +106,27 @@ def _dataset(path: tuple[str, ...], dataset: h5py.Dataset) -> dict[str, Any]:
     if dataset.dtype.kind == "O" or dataset.dtype.hasobject:
         raise RefusalError(place, "values of varying length or references", "numbers")
     contiguous = properties.get_layout() == h5py.h5d.CONTIGUOUS and properties.get_nfilters() == 0
-    # What is not contiguous is not refused here: it may be something other than a weight.
+    # A dataset that is not contiguous is not refused here, since it may not be a weight.
     whole = dataset.shape is not None and contiguous
     return {
         "path": path,
         "attributes": _texts(dataset, "dtype"),
         "shape": dataset.shape if whole else None,
-        "dtype": dataset.dtype.str if whole else "values in pieces or packed",
+        "dtype": dataset.dtype.str if whole else "chunked or compressed values",
         "offset": dataset.id.get_offset() if whole else None,
         "stored": dataset.id.get_storage_size() if whole else 0,
     }
 
 
 def _texts(here: Any, *names: str) -> dict[str, str]:
-    """Those attributes that are there, which must be short texts."""
+    """Return the named attributes that exist; each must be a short text."""
     found = {}
     for name in names:
         if name not in here.attrs:
             continue
         attribute = here.attrs.get_id(name)
         if attribute.shape != () or attribute.get_storage_size() > MAX_TEXT:
-            raise RefusalError(f"{here.name}@{name}"[:200], "an attribute that is no text", "text")
+            raise RefusalError(f"{here.name}@{name}"[:200], "an attribute that is not text", "text")
         value = here.attrs[name]
         if isinstance(value, bytes):
             value = value.decode("utf-8", "replace")

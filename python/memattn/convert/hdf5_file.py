@@ -1,7 +1,7 @@
-"""HDF5 files, read at arm's length.
+"""Reads HDF5 files without running libhdf5 in this process.
 
-libhdf5 lists a file in a process of its own, `hdf5_child`, which says why. The values are read
-here, from places that have been checked.
+libhdf5 lists the objects of a file in a child process, for the reasons in `hdf5_child`. This module
+reads the values, from offsets that it has checked.
 """
 
 from __future__ import annotations
@@ -33,23 +33,24 @@ from memattn.extras import need
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _MAX_ANSWER_BYTES = 32 << 20
 
-# Isolated (-I), so that neither the environment nor the folder that the user stands in adds code;
-# then with the search path of this process, where h5py is. Not as a part of memattn, which would
-# take longer to load.
+# Isolated (-I), so that neither the environment nor the current folder adds code; then with the
+# search path of this process, which finds h5py. Run as a script, since importing memattn takes
+# longer.
 _CHILD = (
     "import runpy, sys; sys.path[:] = sys.argv[3:];runpy.run_path(sys.argv[1], run_name='__main__')"
 )
 _GROUP_KEYS = {"path", "attributes"}
 _DATASET_KEYS = _GROUP_KEYS | {"shape", "dtype", "offset", "stored"}
-IN_PIECES = "values in pieces or packed"  # what the child says instead of a type
-# As NumPy writes the types of numbers and of opaque bytes; its parser evaluates other texts.
+NOT_CONTIGUOUS = "chunked or compressed values"  # the child's answer instead of a type
+# NumPy's names for types of numbers and opaque bytes. Other texts do not reach its parser, which
+# evaluates them.
 _SIMPLE_TYPE = re.compile(r"[<>|=]?[a-zA-Z?]\d{0,9}", re.ASCII)
 _CHILD_FILE = Path(__file__).with_name("hdf5_child.py")
 
 
 @dataclass(frozen=True)
 class Hdf5Object:
-    """A group or a dataset: its path, what the child tells of its attributes, and its values."""
+    """A group or dataset: its path, its attributes as listed by the child, and its values."""
 
     path: tuple[str, ...]
     attributes: Mapping[str, str]
@@ -57,15 +58,15 @@ class Hdf5Object:
 
 
 def list_hdf5(source: SourceFile) -> list[Hdf5Object]:
-    """Everything in an HDF5 file, the root first.
+    """Return all objects in an HDF5 file, the root first.
 
     Raises
     ------
     memattn.FormatError
-        It is damaged, or holds what could reach outside of it: links, external storage, virtual
+        If the file is damaged, or refers to data elsewhere: by links, external storage or virtual
         datasets.
     ModuleNotFoundError
-        h5py is not installed.
+        If h5py is not installed.
     """
     need("reading HDF5 files", "convert", "h5py")
     answer = _ask_child(source)
@@ -78,14 +79,14 @@ def list_hdf5(source: SourceFile) -> list[Hdf5Object]:
     if not objects or objects[0].path:
         _fail_listing(source, "", "a list that does not begin with the root")
     if len(paths) != len(objects):
-        _fail_listing(source, "", "two objects of one path")
+        _fail_listing(source, "", "two objects with the same path")
     return objects
 
 
 def _ask_child(source: SourceFile) -> dict[str, Any]:
     descriptor = source.file.fileno()
     os.lseek(descriptor, 0, os.SEEK_SET)
-    # Plugins are code that a file's filters would name.
+    # No plugins: a file names its filters, and HDF5 would load their code.
     environment = os.environ | {"HDF5_PLUGIN_PRELOAD": "::", "OPENBLAS_NUM_THREADS": "1"}
     with subprocess.Popen(
         [sys.executable, "-I", "-c", _CHILD, _CHILD_FILE, str(descriptor), *sys.path],
@@ -97,9 +98,9 @@ def _ask_child(source: SourceFile) -> dict[str, Any]:
     ) as child:
         assert child.stdout is not None
         data = child.stdout.read(_MAX_ANSWER_BYTES + 1)
-        child.stdout.close()  # one that goes on gets a signal
+        child.stdout.close()  # a child that goes on writing gets SIGPIPE
     if child.returncode > 0 and not data:
-        # It catches whatever comes of the file, so this is none of it.
+        # The child catches all errors that the file causes, so this one has another cause.
         code = child.returncode
         raise OSError(f"{source.path}: the process that reads HDF5 did not start (status {code})")
     try:
@@ -107,24 +108,24 @@ def _ask_child(source: SourceFile) -> dict[str, Any]:
     except (ValueError, RecursionError):
         answer = None
     if child.returncode != 0 or not isinstance(answer, dict):
-        found = f"HDF5 that breaks its library (ended with {child.returncode})"
-        source.fail("", found, "a whole HDF5 file")
+        found = f"HDF5 that makes its library fail (exit status {child.returncode})"
+        source.fail("", found, "an intact HDF5 file")
     return answer
 
 
 def _object(source: SourceFile, described: object) -> Hdf5Object:
-    """One object as the child describes it, checked as if the file had said it.
+    """Return one object that the child described, after checks as for untrusted input.
 
-    Whoever gets hold of libhdf5 in the child writes these words.
+    A file that takes over libhdf5 in the child controls this description.
     """
     if not isinstance(described, dict) or set(described) not in (_GROUP_KEYS, _DATASET_KEYS):
-        _fail_listing(source, "", "an object of other keys")
+        _fail_listing(source, "", "an object with unexpected keys")
     names, attributes = described["path"], described["attributes"]
     if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
-        _fail_listing(source, "", "a path that is no list of names")
+        _fail_listing(source, "", "a path that is not a list of names")
     path, place = tuple(names), "/".join(names)
     if not isinstance(attributes, dict) or {type(text) for text in attributes.values()} - {str}:
-        _fail_listing(source, place, "an attribute that is no text")
+        _fail_listing(source, place, "an attribute that is not text")
     if len(described) == len(_GROUP_KEYS):
         return Hdf5Object(path, attributes, None)
     if not path:
@@ -137,15 +138,15 @@ def _tensor(source: SourceFile, path: tuple[str, ...], described: Mapping[str, A
     stored, offset = described["stored"], described["offset"]
     shape = () if described["shape"] is None else as_shape(described["shape"])
     if shape is None:
-        _fail_listing(source, place, "a shape that is no list of sizes")
+        _fail_listing(source, place, "a shape that is not a list of sizes")
     if not _is_size(stored) or not (offset is None or _is_size(offset)):
-        _fail_listing(source, place, "a place that is no whole number")
+        _fail_listing(source, place, "an offset that is not a whole number")
     dtype, order = _dtype(source, place, described)
     size = byte_count(shape, dtype) if dtype in FLOAT_SIZES else 0
-    begin = 0 if offset is None else offset  # nothing is stored of an empty array
+    begin = 0 if offset is None else offset  # an empty array has no storage
     if size > 0 and (offset is None or stored != size):
         found = f"{stored} bytes stored for shape {shape} of {dtype}"
-        source.fail(place, found, f"{size}, written and in one piece")
+        source.fail(place, found, f"{size}, written and contiguous")
     if begin + size > source.size:
         source.fail(place, f"values at {begin} to {begin + size}", f"below {source.size}")
 
@@ -156,14 +157,14 @@ def _tensor(source: SourceFile, path: tuple[str, ...], described: Mapping[str, A
 
 
 def _dtype(source: SourceFile, place: str, described: Mapping[str, Any]) -> tuple[str, ByteOrder]:
-    """The name of a type and the order of its bytes."""
+    """Return the name of a type and its byte order."""
     text = described["dtype"]
-    if text == "|V2" and described["attributes"].get("dtype") == "bfloat16":  # as Keras stores it
+    if text == "|V2" and described["attributes"].get("dtype") == "bfloat16":  # Keras' form of it
         return "bfloat16", "<"
-    if text == IN_PIECES:
-        return IN_PIECES, "<"
+    if text == NOT_CONTIGUOUS:
+        return NOT_CONTIGUOUS, "<"
     if not isinstance(text, str) or _SIMPLE_TYPE.fullmatch(text) is None:
-        _fail_listing(source, place, "a type that is no simple one")
+        _fail_listing(source, place, "an unsupported type")
     try:
         dtype = np.dtype(text)
     except (TypeError, ValueError):
@@ -176,11 +177,11 @@ def _is_size(value: object) -> bool:
 
 
 def _fail_listing(source: SourceFile, place: str, found: str) -> NoReturn:
-    source.fail(place, f"HDF5 of which its library lists {found}", "a whole HDF5 file")
+    source.fail(place, f"HDF5 whose library lists {found}", "an intact HDF5 file")
 
 
 def _parts(path: tuple[str, ...]) -> tuple[str, ...]:
-    """The path of a variable: vars/0 of Keras 3 as #0, kernel:0 of Keras 2 as kernel."""
+    """Return the path of a variable: vars/0 of Keras 3 becomes #0, kernel:0 of Keras 2 kernel."""
     if len(path) >= 2 and path[-2] == "vars" and path[-1].isdigit():
         return (*path[:-2], f"#{path[-1]}")
     return (*path[:-1], path[-1].partition(":")[0])

@@ -1,6 +1,6 @@
-"""Keras' files: ``.keras``, ``.weights.h5`` and the older ``.h5``, of Keras 2 and of Keras 3.
+"""Reads Keras' files: ``.keras``, ``.weights.h5`` and the older ``.h5``, of Keras 2 and Keras 3.
 
-The config of a model tells names and options of its layers. Nothing is ever built from it.
+Names and options of layers come from the config of the model. Nothing is ever built from it.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from memattn.convert.zip_archive import Archive
 
 _CONFIG = "config.json"
 _WEIGHTS = "model.weights.h5"
-_LEGACY_WEIGHTS = "model_weights"  # the group of an older file that holds a whole model
+_LEGACY_WEIGHTS = "model_weights"  # the group of weights in a .h5 file of a whole model
 
 
 def is_keras_archive(archive: Archive) -> bool:
-    """Whether an archive is what ``model.save("NAME.keras")`` writes."""
+    """Whether ``model.save("NAME.keras")`` wrote an archive, by its members."""
     return _CONFIG in archive.members and "metadata.json" in archive.members
 
 
 @contextmanager
 def read_keras_archive(archive: Archive) -> Iterator[tuple[SourceFile, Contents]]:
-    """The weights of a ``.keras`` file, and the part of it that holds them."""
+    """Yield the part of a ``.keras`` file that holds the weights, and its contents."""
     source = archive.source
     if "model.weights.json" in archive.members:
         expected = "one piece: save it with fewer layers, or without max_shard_size"
@@ -47,17 +47,18 @@ def read_keras_archive(archive: Archive) -> Iterator[tuple[SourceFile, Contents]
 
 
 def read_keras_weights(source: SourceFile, config: Any = None) -> Contents:
-    """The weights in an HDF5 file of Keras.
+    """Return the weights in an HDF5 file of Keras.
 
     Parameters
     ----------
     source : SourceFile
+        The file.
     config : JSON, optional
-        Of the model, where it is not in the file itself.
+        The config of the model, if the file itself does not hold it.
     """
     objects = list_hdf5(source)
     attributes = objects[0].attributes
-    # What was no UTF-8 there is none here either, and refused as that.
+    # A text that was not UTF-8 in the file is not UTF-8 here either, so that JSON refuses it.
     texts = {name: text.encode("utf-8", "surrogatepass") for name, text in attributes.items()}
     if "model_config" in texts:
         config = parse_json(source, "model_config", texts["model_config"])
@@ -66,7 +67,7 @@ def read_keras_weights(source: SourceFile, config: Any = None) -> Contents:
         ours = parse_json(source, "memattn_config", texts["memattn_config"])
     tensors = [described.tensor for described in objects if described.tensor is not None]
     if any(described.path == (_LEGACY_WEIGHTS,) for described in objects):
-        # Beside them stand Adam's means, under the names of the weights.
+        # The optimizer's variables lie beside this group, under the names of the weights.
         inside = [tensor for tensor in tensors if tensor.parts[0] == _LEGACY_WEIGHTS]
         tensors = [replace(tensor, parts=tensor.parts[1:]) for tensor in inside]
     return Contents(
@@ -75,13 +76,13 @@ def read_keras_weights(source: SourceFile, config: Any = None) -> Contents:
         names={**_names_in_config(config), **_names_in_file(objects)},
         layer_configs=_layer_configs(config),
         config=ours,
-        # What Keras does with a mask of the input, 2 and 3 alike.
+        # Keras 2 and 3 give equal scores to keys that are all masked.
         fully_masked="uniform",
     )
 
 
 def _names_in_file(objects: list[Hdf5Object]) -> dict[tuple[str, ...], str]:
-    """Keras 3 notes the name of a layer beside its variables."""
+    """Return layers' names by path, which Keras 3 stores beside the variables."""
     return {
         described.path[:-1]: described.attributes["name"]
         for described in objects
@@ -90,7 +91,10 @@ def _names_in_file(objects: list[Hdf5Object]) -> dict[tuple[str, ...], str]:
 
 
 def _names_in_config(config: Any) -> dict[tuple[str, ...], str]:
-    """Keras 2 names groups after the classes of the layers, in order; the config has the names."""
+    """Return layers' names by path, from the config.
+
+    Groups of layers in a file are named after the layers' classes and numbered in order.
+    """
     names: dict[tuple[str, ...], str] = {}
     pending: list[tuple[tuple[str, ...], Any]] = [((), config)]
     while pending:
@@ -137,6 +141,6 @@ def _items(value: Any) -> list[Any]:
 
 
 def _snake_case(name: str) -> str:
-    """MemoryAugmentedAttention as memory_augmented_attention."""
+    """Return a class name in snake case, such as ``"memory_augmented_attention"``."""
     words = re.sub(r"(?<=.)([A-Z][a-z]+)", r"_\1", re.sub(r"\W+", "", name))
     return re.sub(r"([a-z])([A-Z])", r"\1_\2", words).lower()

@@ -1,4 +1,4 @@
-"""NumPy's ``.npz``: arrays by name in a zip archive, read without pickle and without eval."""
+"""Reads and writes NumPy's ``.npz``, named arrays in a zip archive, without pickle or eval."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ _CONFIG = "config"
 
 
 def is_npz(archive: Archive) -> bool:
-    """Whether every member of an archive is named as an array of an .npz is."""
+    """Whether every member of an archive has the name of an array in an .npz file."""
     return bool(archive.members) and all(name.endswith(".npy") for name in archive.members)
 
 
 def read_npz(archive: Archive) -> Contents:
-    """All arrays of an .npz file."""
+    """Return all arrays of an .npz file."""
     tensors = [_tensor(archive, member) for member in archive.members if member != f"{_CONFIG}.npy"]
     config = None
     if f"{_CONFIG}.npy" in archive.members:
@@ -74,14 +74,14 @@ def _tensor(archive: Archive, member: str) -> Tensor:
 def _read_config(archive: Archive, member: str) -> Any:
     header = _header(archive, member)
     if (header.kind, header.shape) != ("U", ()):
-        archive.source.fail(member, "an array that is no text", "the config as JSON")
+        archive.source.fail(member, "an array that is not text", "the config as JSON")
     data = archive.read(member, 4 * MAX_JSON_BYTES)[header.begin :]
     text = data.decode("utf-32-be" if header.byte_order == ">" else "utf-32-le", "replace")
     return parse_json(archive.source, member, text.encode())
 
 
 def _in_keras_order(tensors: list[Tensor]) -> list[Tensor]:
-    """``np.savez(FILE, *layer.get_weights())`` names arrays by number, in Keras' order."""
+    """Rename the numbered arrays of ``np.savez(FILE, *layer.get_weights())`` to weights."""
     numbered = [f"arr_{index}" for index in range(len(tensors))]
     by_name = {tensor.name: tensor for tensor in tensors}
     named = names_of_count(len(tensors))
@@ -96,8 +96,8 @@ def _renamed(tensor: Tensor, name: str) -> Tensor:
 
 
 def npz_bytes(weights: Mapping[str, Array], config: Mapping[str, Any]) -> bytes:
-    """An .npz file of the weights, with the config as an array of one string."""
+    """Return an .npz file of the weights, with the config as an array of one string."""
     buffer = io.BytesIO()
     arrays = {**weights, _CONFIG: np.array(json.dumps(config))}
-    np.savez(buffer, **arrays)  # type: ignore[arg-type]  # its last parameter is no array
+    np.savez(buffer, **arrays)  # type: ignore[arg-type]  # its last parameter is not an array
     return buffer.getvalue()

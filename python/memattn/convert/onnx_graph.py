@@ -12,12 +12,12 @@ from memattn.convert.onnx_model import OnnxModel
 
 
 def folded(weights: Mapping[str, Array]) -> dict[str, Array]:
-    """The folded matrices of docs/math.md, heads side by side, computed in float64.
+    """Return the folded matrices of docs/math.md, heads side by side, computed in float64.
 
     Returns
     -------
     dict of arrays
-        ``a`` (U, H·S), ``b`` (H·S, U), and, when the layer has biases, ``c`` (H·S) and ``bo`` (U).
+        ``a`` (U, H·S), ``b`` (H·S, U), and, if the layer has biases, ``c`` (H·S) and ``bo`` (U).
     """
     wide = {name: weight.astype(np.float64) for name, weight in weights.items()}
     memory = wide["memory"]
@@ -37,12 +37,12 @@ def folded(weights: Mapping[str, Array]) -> dict[str, Array]:
 
 
 def onnx_bytes(weights: Mapping[str, Array], config: Mapping[str, Any]) -> bytes:
-    """The graph ``y = x + softmax(x·A + c)·B + bo`` with x and y (batch, steps, U).
+    """Return the graph ``y = x + softmax(x·A + c)·B + bo`` with x and y (batch, steps, U).
 
     Raises
     ------
     ValueError
-        The folded matrices are too large for a file of ONNX.
+        If the folded matrices are too large for an ONNX file.
     """
     arrays = folded(weights)
     slots, units = weights["memory"].shape

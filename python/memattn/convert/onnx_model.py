@@ -1,4 +1,4 @@
-"""An ONNX model under construction: nodes, constants, and the bytes of its file."""
+"""Builds an ONNX model: its nodes, its constants and the bytes of its file."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ import numpy as np
 from memattn.arrays import Array
 
 OPSET = 13
-_IR_VERSION = 7  # that of ONNX 1.8, which brought this opset: what old runtimes read
-_MAX_BYTES = 1 << 30  # of a protobuf message it is 2 GiB
+_IR_VERSION = 7  # of ONNX 1.8, the first release with this opset, so that old runtimes read it
+_MAX_BYTES = 1 << 30  # protobuf's limit for a message is 2 GiB
 
 
 class OnnxModel:
-    """A graph whose nodes are added one after the other.
+    """A graph under construction, to which nodes are added one at a time.
 
     Parameters
     ----------
     config : mapping
-        Of the layer, kept in the model's metadata.
+        The config of the layer, which the model's metadata keeps.
     arrays : mapping
         The constants by name.
 
     Raises
     ------
     ValueError
-        The constants are too large for a file of ONNX.
+        If the constants are too large for an ONNX file.
     """
 
     def __init__(self, config: Mapping[str, Any], arrays: Mapping[str, Array]) -> None:
@@ -43,7 +43,7 @@ class OnnxModel:
         self._nodes: list[Any] = []
 
     def add(self, kind: str, *inputs: str, output: str = "", **attributes: Any) -> str:
-        """Adds a node and returns the name of its result."""
+        """Add a node and return the name of its result."""
         from onnx import helper
 
         name = output or f"{kind.lower()}_{len(self._nodes)}"
@@ -51,7 +51,7 @@ class OnnxModel:
         return name
 
     def sizes(self, *sizes: int) -> str:
-        """The name of a constant for Reshape; a 0 keeps a size, whatever it is."""
+        """Return the name of a constant shape for Reshape, in which 0 keeps the input's size."""
         name = "sizes_" + "_".join(map(str, sizes))
         self._arrays.setdefault(name, np.array(sizes))
         return name
@@ -59,7 +59,7 @@ class OnnxModel:
     def file_bytes(
         self, name: str, inputs: Mapping[str, Sequence[str | int]], output: Sequence[str | int]
     ) -> bytes:
-        """The file of a graph with these inputs by name and shape, and one output, ``y``."""
+        """Return the ONNX file, given the shapes of the inputs by name and of ``y``."""
         import onnx
         from onnx import helper, numpy_helper
 

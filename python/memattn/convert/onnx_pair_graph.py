@@ -1,4 +1,4 @@
-"""The layers of two inputs as ONNX graphs, with the products of weights that pay at any length."""
+"""The layers of two inputs as ONNX graphs, folded where that saves work at any length."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from memattn.arrays import Array
 from memattn.convert.onnx_model import OnnxModel
 from memattn.convert.weights import CROSS, HIERARCHICAL
 
-# (prefix of its weights, its inputs, the Denses of these) of each attention.
+# For each attention: the prefix of its weights, its inputs, and the Dense layers of the inputs.
 _ATTENTIONS = {
     CROSS.name: [("", ("x1", "x2"), ("source1", "source2"))],
     HIERARCHICAL.name: [
@@ -23,18 +23,17 @@ _ATTENTIONS = {
 def folded_attention(
     weights: Mapping[str, Array], prefix: str, denses: tuple[str, str]
 ) -> dict[str, Array]:
-    """The matrices of one attention between inputs X1 and X2, heads side by side, in float64.
+    """Return the matrices of one attention of X1 to X2, heads side by side, in float64.
 
-    A head's logits are those of queries X1·q + qb with X2 as it is, where F2 is at most D, else
-    with keys X2·k. It reads X2 as it is, where F2 is at most Dv, else values X2·v. What is read is
-    multiplied by o, and ob added. Parts of the logits that are the same for all keys are left out:
-    the softmax cancels them.
+    The queries are X1·q + qb. The keys are X2 itself if F2 is at most D, else X2·k. The values are
+    X2 itself if F2 is at most Dv, else X2·v. The output is the values read, times o, plus ob. Terms
+    of the logits that are the same for all keys are left out, since the softmax cancels them.
 
     Returns
     -------
     dict of arrays
-        ``q`` (F1, H·E) and ``qb`` (H·E), perhaps ``k`` (F2, H·D); E is F2 or D. ``o`` (H·G, U) and
-        ``ob`` (U), perhaps ``v`` (F2, H·Dv); G is F2 or Dv.
+        ``q`` (F1, H·E) and ``qb`` (H·E), where E is F2 or D; ``k`` (F2, H·D) if E is D; ``o``
+        (H·G, U) and ``ob`` (U), where G is F2 or Dv; ``v`` (F2, H·Dv) if G is Dv.
     """
     wide = {name: np.asarray(weight, np.float64) for name, weight in weights.items()}
 
@@ -77,15 +76,15 @@ def folded_attention(
 
 
 def pair_onnx_bytes(weights: Mapping[str, Array], config: Mapping[str, Any]) -> bytes:
-    """The graph of a layer of two inputs, without masks and dropout.
+    """Return the graph of a layer of two inputs, without masks and dropout.
 
-    Inputs ``x1`` (batch, steps1, F1) and ``x2`` (batch, steps2, F2) of a CrossAttention, ``short``
-    and ``long`` (batch, steps, F) of a HierarchicalAttention; output ``y``.
+    The inputs are ``x1`` (batch, steps1, F1) and ``x2`` (batch, steps2, F2) of a CrossAttention, or
+    ``short`` and ``long`` (batch, steps, F) of a HierarchicalAttention. The output is ``y``.
 
     Raises
     ------
     ValueError
-        The folded matrices are too large for a file of ONNX.
+        If the folded matrices are too large for an ONNX file.
     """
     kind = CROSS if "query.kernel" in weights else HIERARCHICAL
     attentions = _ATTENTIONS[kind.name]
@@ -111,14 +110,14 @@ def pair_onnx_bytes(weights: Mapping[str, Array], config: Mapping[str, Any]) -> 
 
 
 def _denses_of(kind: str) -> tuple[str, str]:
-    """The Denses of the first and of the second input."""
+    """Return the names of the Dense layers of the first and the second input."""
     return _ATTENTIONS[kind][0][2][0], _ATTENTIONS[kind][-1][2][1]
 
 
 def _add_attention(
     model: OnnxModel, part: Mapping[str, Array], prefix: str, inputs: tuple[str, str], heads: int
 ) -> str:
-    """Adds the nodes of one attention and returns the name of its result (batch, T1, U)."""
+    """Add the nodes of one attention and return the name of its result (batch, T1, U)."""
     first, second = inputs
 
     def by_head(name: str, heads: int, width: int, order: list[int]) -> str:

@@ -1,8 +1,8 @@
-"""The pickle inside a PyTorch file, read as data: nothing in it is imported, called or executed.
+"""Reads the pickle inside a PyTorch file as data: nothing in it is imported, called or executed.
 
-``torch.save`` writes tensors and plain containers with a small part of the pickle language. This is
-an interpreter of that part. A global is a name here and nothing more; the few names that PyTorch
-writes for tensors and ordered dicts have a fixed meaning, and any other is an error.
+``torch.save`` writes tensors and plain containers with a small subset of the pickle language. This
+module interprets that subset. A global is only a name here. The few names that PyTorch writes for
+tensors and ordered dicts have a fixed meaning; any other name is an error.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from memattn.convert.source import as_shape
 from memattn.errors import quoted
 
 MAX_PICKLE_BYTES = 8 << 20
-_MAX_INSTRUCTIONS = 1_000_000  # some 30,000 tensors; bounds time and memory
+_MAX_INSTRUCTIONS = 1_000_000  # enough for some 30,000 tensors; bounds time and memory
 
 _STORAGE = re.compile(r"torch\.[A-Za-z0-9]+Storage")
 
 
 class PickleError(Exception):
-    """What was found in a pickle and what was expected."""
+    """The error for a refused pickle: what was found in it and what was expected."""
 
     def __init__(self, found: str, expected: str) -> None:
         super().__init__(found, expected)
@@ -41,7 +41,7 @@ class Name:
 
 @dataclass(frozen=True)
 class Storage:
-    """A flat array of the archive: its record, its type by PyTorch's name, its number of values."""
+    """A flat array in the archive: its record, PyTorch's name of its type, and its value count."""
 
     key: str
     kind: str
@@ -50,7 +50,7 @@ class Storage:
 
 @dataclass(frozen=True)
 class StoredTensor:
-    """A view into a storage."""
+    """A tensor as a view into a storage."""
 
     storage: Storage
     offset: int
@@ -59,18 +59,20 @@ class StoredTensor:
 
 
 class Table(dict[Any, Any]):
-    """A dict, or an OrderedDict and the attributes that were set on it."""
+    """A dict, or an OrderedDict with the attributes that the pickle sets on it."""
 
     attributes: Mapping[Any, Any] = MappingProxyType({})
 
 
 def read_pickle(data: bytes) -> object:
-    """The value: str, int, float, bool, None, tuple, list, `Table`, `StoredTensor` inside others.
+    """Return the value of a pickle, nested from these types.
+
+    They are str, int, float, bool, None, tuple, list, `Table` and `StoredTensor`.
 
     Raises
     ------
     PickleError
-        It is damaged, or it would build anything else.
+        If the pickle is damaged, or would build an object of any other type.
     """
     if len(data) > MAX_PICKLE_BYTES:
         raise PickleError(f"{len(data)} bytes", f"at most {MAX_PICKLE_BYTES}")
@@ -79,7 +81,7 @@ def read_pickle(data: bytes) -> object:
     try:
         for count, (opcode, argument, position) in enumerate(pickletools.genops(data)):
             if count == _MAX_INSTRUCTIONS:
-                raise PickleError("a pickle that goes on", f"at most {count} instructions")
+                raise PickleError("a longer pickle", f"at most {count} instructions")
             end = position
             step = _STEPS.get(opcode.name)
             if step is None:
@@ -88,10 +90,10 @@ def read_pickle(data: bytes) -> object:
     except (PickleError, MemoryError):
         raise
     except Exception as error:
-        # genops on damaged bytes (ValueError and others), a stack or a memo that lacks something.
+        # genops raises ValueError and others on damaged bytes; the stack or memo may lack an entry.
         raise PickleError(f"a damaged pickle ({error})", "what torch.save writes") from None
     if machine.marks or len(machine.stack) != 1 or end != len(data) - 1:
-        raise PickleError("a pickle of no single value", "what torch.save writes")
+        raise PickleError("a pickle without exactly one value", "what torch.save writes")
     return machine.stack[0]
 
 
@@ -164,7 +166,7 @@ def _appends(machine: _Machine, _: object) -> None:
 def _extend(machine: _Machine, values: list[Any]) -> None:
     target = machine.top()
     if type(target) is not list:
-        raise PickleError("an append to no list", "what torch.save writes")
+        raise PickleError("an append to something other than a list", "what torch.save writes")
     target.extend(values)
 
 
@@ -179,9 +181,9 @@ def _set_items(machine: _Machine, _: object) -> None:
 def _update(machine: _Machine, values: list[Any]) -> None:
     target = machine.top()
     if type(target) is not Table or len(values) % 2:
-        raise PickleError("items for no dict", "what torch.save writes")
+        raise PickleError("items for something other than a dict", "what torch.save writes")
     for key, value in zip(values[::2], values[1::2], strict=True):
-        # Other keys, large integers too, can be chosen so that all hash alike.
+        # Other keys, large integers too, can be chosen so that all their hashes collide.
         if type(key) is not str and not (type(key) is int and abs(key) < 2**31):
             raise PickleError(f"a key of the type {type(key).__name__}", "a name or a number")
         if key in target:
@@ -220,7 +222,7 @@ def _persistent(machine: _Machine, _: object) -> None:
         or not (value[2].isascii() and value[2].isdigit())
         or not 0 <= value[4] < 2**60
     ):
-        raise PickleError("a reference to no storage", "what torch.save writes")
+        raise PickleError("a reference to something other than a storage", "what torch.save writes")
     kind = value[1].text.removeprefix("torch.")
     machine.stack.append(Storage(value[2], kind, value[4]))
 
@@ -228,7 +230,7 @@ def _persistent(machine: _Machine, _: object) -> None:
 def _reduce(machine: _Machine, _: object) -> None:
     name, arguments = machine.pop_some(2)
     if type(name) is not Name or type(arguments) is not tuple:
-        raise PickleError("a call of no function", "what torch.save writes")
+        raise PickleError("a call of something other than a function", "what torch.save writes")
     build = _CALLS.get(name.text)
     if build is None:
         raise _unwelcome(name.text)
@@ -237,7 +239,7 @@ def _reduce(machine: _Machine, _: object) -> None:
 
 def _ordered_dict(arguments: tuple[Any, ...]) -> Table:
     if arguments:
-        raise PickleError("an OrderedDict made from something", "an empty one")
+        raise PickleError("an OrderedDict with arguments", "an empty one")
     return Table()
 
 
@@ -252,14 +254,14 @@ def _tensor(arguments: tuple[Any, ...]) -> StoredTensor:
     count = 1
     for size in shape:
         count *= size
-    # A view that shows a value twice could claim any size.
+    # A view that repeats values could claim any size.
     if offset < 0 or count > storage.count or (count > 0 and last >= storage.count):
         _bad_tensor()
     return StoredTensor(storage, offset, shape, strides)
 
 
 def _bad_tensor() -> NoReturn:
-    raise PickleError("a tensor that is no view into its storage", "what torch.save writes")
+    raise PickleError("a tensor that is not a view into its storage", "what torch.save writes")
 
 
 def _parameter(arguments: tuple[Any, ...]) -> StoredTensor:
@@ -272,7 +274,9 @@ def _build(machine: _Machine, _: object) -> None:
     attributes = machine.pop()
     target = machine.top()
     if type(target) is not Table or type(attributes) is not Table:
-        raise PickleError("attributes for no OrderedDict", "what torch.save writes")
+        raise PickleError(
+            "attributes for something other than an OrderedDict", "what torch.save writes"
+        )
     target.attributes = attributes
 
 

@@ -45,7 +45,7 @@ def find(path: str | os.PathLike[str]) -> list[FoundLayer]:
     memattn.FormatError
         If the file is damaged or unsafe, or holds no layer that can be read.
     OSError
-        The system refused.
+        If the file cannot be read.
     ModuleNotFoundError
         If the file is in HDF5 and h5py is not installed.
     """
@@ -90,7 +90,7 @@ def find_and_read(path: str | os.PathLike[str], layer: str | None) -> tuple[Foun
 
 
 def find_and_read_all(path: str | os.PathLike[str]) -> Iterator[tuple[FoundLayer, Layer]]:
-    """The same for every layer of a file, one after the other."""
+    """Yield the same for every layer of a file."""
     with _candidates(path) as (source, candidates):
         for one in candidates:
             yield one.layer, _layer_of(source, one)
@@ -107,7 +107,7 @@ def _layer_of(source: SourceFile, candidate: Candidate) -> Layer:
 
 @contextmanager
 def _candidates(path: str | os.PathLike[str]) -> Iterator[tuple[SourceFile, list[Candidate]]]:
-    """The layers of a file, which stays open so that their weights can be read."""
+    """Yield the layers of a file, which stays open so that their weights can be read."""
     with open_source(path) as outer, _contents(outer) as (source, contents):
         found = recognise(source, contents)
         if not found:
@@ -133,7 +133,7 @@ def _contents(source: SourceFile) -> Iterator[tuple[SourceFile, Contents]]:
             elif is_npz(archive):
                 yield source, read_npz(archive)
             else:
-                source.fail("", "a zip archive of something else", _KINDS)
+                source.fail("", "a zip archive of another kind", _KINDS)
     elif is_safetensors(source):
         contents, is_ours = read_safetensors(source)
         yield source, _ours(source) if is_ours else contents
@@ -142,7 +142,7 @@ def _contents(source: SourceFile) -> Iterator[tuple[SourceFile, Contents]]:
 
 
 def _ours(source: SourceFile) -> Contents:
-    """A file that a layer's `save` wrote, by the reader that belongs to it."""
+    """Return the contents of a file that a layer's `save` wrote, read by `memattn.load`."""
     layer = load(source.path)
 
     def tensor_of(name: str, weight: Array) -> Tensor:

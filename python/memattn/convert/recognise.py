@@ -1,12 +1,12 @@
 """Finds the layers among the tensors of a file, by their names and their structure.
 
-All of them have an attention: a group with four projections named query, key, value and output, in
-the spelling of any of the formats. What stands beside it tells the layer:
+Every layer has an attention: a group with four projections named query, key, value and output, in
+the spelling of any of the formats. The variables beside the attention identify the layer:
 
-- a `memory` (S, U), in the attention or in the group above it: a MemoryAugmentedAttention;
-- Denses of two sources, likewise: a CrossAttention;
-- in the group above, a second attention, and a Dense for each of the two, one short and one long: a
-  HierarchicalAttention.
+- MemoryAugmentedAttention: a `memory` (S, U) in the attention or in its parent group;
+- CrossAttention: the Dense layers of two sources, in the attention or in its parent group;
+- HierarchicalAttention: in the parent group a second attention, and a Dense layer for each of the
+  two, one short and one long.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _SPELLINGS = {
     for role in PROJECTIONS
     for spelling in (role, f"{role}_dense", f"_{role}_dense", f"attention_{role}")
 }
-# The groups right under a layer of two inputs, and what they are of it.
+# The groups directly below a layer of two inputs, and the parts of the layer that they hold.
 _CROSS_DENSES = {
     spelling: source
     for source in ("source1", "source2")
@@ -56,8 +56,8 @@ _HIERARCHICAL_ATTENTIONS = {
     for side in ("short", "long")
     for spelling in (side, f"{side}_term_attention", f"{side}_attention", f"_{side}_attention")
 }
-_MAX_DEPTH = 64  # parts of a name
-# Groups that hold copies of weights for an optimizer, such as Adam's means.
+_MAX_DEPTH = 64  # parts in a name
+# Groups of an optimizer's variables, such as Adam's means, which have the shapes of weights.
 _OPTIMIZERS = ("optimizer", "optimizer_weights")
 # Groups that Keras puts between a model and its layers.
 _CONTAINERS = ("layers", "_layer_checkpoint_dependencies")
@@ -70,19 +70,20 @@ class FoundLayer:
     Attributes
     ----------
     name : str
-        What `read` takes as `layer`: the path of the layer in the model; empty when the file holds
-        the weights of one layer and nothing around them.
+        The path of the layer in the model, which `read` accepts as `layer`. Empty if the file holds
+        the weights of a single layer at its root.
     units, num_heads, key_dim, value_dim : int
-        The sizes, as everywhere in memattn.
+        The sizes, as in the layer's constructor.
     memory_size : int or None
         The number of slots of a MemoryAugmentedAttention.
     use_bias : bool
     dtype : str
-        Of the weights in the file. The layer that `read` gives is float64 if that is, else float32.
+        The dtype of the weights in the file. `read` returns a layer in float64 if they are, else
+        in float32.
     class_name : str, optional
         The class that the model's config names, if the file holds one.
     layer : str
-        The class of the layer that `read` gives: ``"MemoryAugmentedAttention"``,
+        The class of the layer that `read` returns: ``"MemoryAugmentedAttention"``,
         ``"CrossAttention"`` or ``"HierarchicalAttention"``.
     source_units : (int, int), optional
         The widths of the two inputs of a CrossAttention or HierarchicalAttention.
@@ -102,7 +103,7 @@ class FoundLayer:
 
     @property
     def description(self) -> str:
-        """Its sizes in words, such as ``"20 slots of 64 units"``."""
+        """The sizes as text, such as ``"20 slots of 64 units"``."""
         units = f"{self.units} unit{'s' if self.units > 1 else ''}"
         if self.source_units is None:
             return f"{self.memory_size} slot{'s' if self.memory_size != 1 else ''} of {units}"
@@ -120,13 +121,13 @@ class Candidate:
 
     @property
     def kind(self) -> LayerKind:
-        """What its class keeps in a file."""
+        """The kind of the layer."""
         return KIND_OF[self.layer.layer]
 
 
 @dataclass(frozen=True)
 class _Parts:
-    """The variables of one layer, by the names of their groups in it, with where they stand."""
+    """The variables of one layer: by group inside the layer, and the group that holds them all."""
 
     kind: LayerKind
     owner: Group
@@ -135,17 +136,17 @@ class _Parts:
 
     @property
     def is_named(self) -> bool:
-        """Whether the names say which layer it is, and not the structure alone."""
+        """Whether the variables' names identify the layer, not only their structure."""
         return self.memory is None or self.memory.parts[-1] == "memory"
 
 
 def recognise(source: SourceFile, contents: Contents) -> list[Candidate]:
-    """All layers in a file, in its order.
+    """Return all layers in a file, in the order of the file.
 
     Raises
     ------
     memattn.FormatError
-        One of them is quantised, has LoRA factors, or does not fit together.
+        If a layer is quantised, has LoRA factors, or its weights do not fit together.
     """
     found: list[Candidate] = []
     strangers: list[tuple[str, str, str]] = []
@@ -160,7 +161,7 @@ def recognise(source: SourceFile, contents: Contents) -> list[Candidate]:
         else:
             strangers.append((f"layer {quoted(name, 200)}", *problem))
     if strangers and not found:
-        # What is a layer by its structure alone may be something else, unless it is all there is.
+        # Weights that only look like a layer may be something else, unless there are no others.
         source.fail(*strangers[0])
     return _with_different_names(found)
 
@@ -188,7 +189,8 @@ def _layers(source: SourceFile, contents: Contents) -> list[_Parts]:
                 parts = _cross(contents, groups, attentions, attention, owner, near)
                 parts = parts or _hierarchical(contents, groups, attentions, owner, near)
             if parts is not None:
-                # Several attentions may share a memory; of what is in one group, none is another's.
+                # Several attentions may share a memory, so each is a layer of its own. A layer of
+                # two inputs owns all of its group.
                 found[owner if memory is None else attention] = parts
                 break
     return list(found.values())
@@ -202,7 +204,10 @@ def _cross(
     owner: Group,
     near: Mapping[str, Group],
 ) -> _Parts | None:
-    """The CrossAttention of two Denses in `owner`, which is the attention or the group above it."""
+    """Return the CrossAttention with two Dense layers in `owner`, or None.
+
+    `owner` is the attention or its parent group.
+    """
     if owner != attention and sum(child in attentions for child in near.values()) != 1:
         return None
     denses = _denses(contents, groups, owner, near, _CROSS_DENSES)
@@ -218,7 +223,7 @@ def _hierarchical(
     owner: Group,
     near: Mapping[str, Group],
 ) -> _Parts | None:
-    """The HierarchicalAttention of two attentions and two Denses in `owner`."""
+    """Return the HierarchicalAttention with two attentions and two Dense layers in `owner`."""
     inside = {name: child for name, child in near.items() if child in attentions}
     if len(inside) != 2:
         return None
@@ -226,7 +231,7 @@ def _hierarchical(
     sides = {named[name]: group for name, group in inside.items() if name in named}
     denses = None
     if set(sides) == {"short", "long"}:
-        # memattn's own names have the Dense of a side beside its projections.
+        # In memattn's own names, the Dense layer of a side lies beside its projections.
         own = {f"{side}.dense": groups.get((*group, "dense"), {}) for side, group in sides.items()}
         denses = own if all(own.values()) else None
     else:
@@ -250,7 +255,7 @@ def _denses(
     near: Mapping[str, Group],
     spellings: Mapping[str, str],
 ) -> dict[str, Variables] | None:
-    """The variables of the two Denses among the groups `near`, by what they are of the layer."""
+    """Return the variables of the two Dense layers among the groups `near`, by role."""
     named = {spellings[n]: groups[g] for n, g in near.items() if n in spellings and g in groups}
     if len(named) == 2:
         return named
@@ -263,10 +268,10 @@ def _denses(
 
 
 def _in_order(contents: Contents, owner: Group, near: Mapping[str, Group]) -> list[Group] | None:
-    """Two groups that Keras numbered as they were made, the first one first.
+    """Return two groups in the order in which Keras created and numbered them, or None.
 
-    Only the older HDF5 files name the parts of a layer so, and only under the layer's own name do
-    they: elsewhere groups of such names are the layers of a model, wired in any way.
+    Only the older HDF5 files number the parts of a layer, and only below the layer's own name.
+    Elsewhere, groups with such names are layers of a model, connected in any way.
     """
     same = len({_unnumbered(name) for name in near}) == 1
     described = contents.layer_configs.get(owner[-1], {}) if owner else {}
@@ -282,13 +287,13 @@ def _unnumbered(name: str) -> str:
 
 
 def _number(name: str) -> int:
-    """The number at the end of a name that Keras gave: 3 of dense_3, 0 of dense."""
+    """Return the number at the end of Keras' name of a layer: 3 of dense_3, 0 of dense."""
     number = name.removeprefix(_unnumbered(name))
     return int(number[1:]) if number else 0
 
 
 def _groups(tensors: Iterable[Tensor]) -> dict[Group, dict[str, Tensor]]:
-    """The variables of each group, by name."""
+    """Return the variables of each group, by name."""
     groups: defaultdict[Group, dict[str, Tensor]] = defaultdict(dict)
     for tensor in tensors:
         if len(tensor.parts) <= _MAX_DEPTH and tensor.parts[0] not in _OPTIMIZERS:
@@ -297,14 +302,14 @@ def _groups(tensors: Iterable[Tensor]) -> dict[Group, dict[str, Tensor]]:
 
 
 def _with_parents(groups: Iterable[Group]) -> list[Group]:
-    """All groups and those that they lie in, each once, in the order in which they are met."""
+    """Return all groups and their ancestors, each once, in order of first occurrence."""
     return list(dict.fromkeys(group[:end] for group in groups for end in range(len(group) + 1)))
 
 
 def _projections(
     source: SourceFile, groups: Mapping[Group, Variables], children: Iterable[Group]
 ) -> dict[str, Variables]:
-    """The variables of the projections among some groups, by role."""
+    """Return the variables of the projections among sibling groups, by role."""
     found: dict[str, Variables] = {}
     for child in children:
         role = _SPELLINGS.get(child[-1])
@@ -327,18 +332,18 @@ def _memory(
     variables: Variables,
     projections: Projections,
 ) -> Tensor | None:
-    """The memory among the variables of a group: the one of that name, or the only (S, U)."""
+    """Return the memory of a group: the variable of that name, or the only one of shape (S, U)."""
     if "memory" in variables:
         return variables["memory"]
     if "#0" not in projections["key"]:
-        return None  # the variables have names, and none is the memory
+        return None  # the variables have names, and none is called memory
     kernel = projections["key"]["#0"].shape
     fitting = [
         tensor
         for name, tensor in variables.items()
         if name.startswith("#")
         and len(tensor.shape) == 2
-        # A packed kernel has another shape; then `_plain_tensors` has the word.
+        # A packed kernel has another shape; `_plain_tensors` reports it.
         and (len(kernel) != 3 or tensor.shape[1] == kernel[0])
     ]
     if len(fitting) > 1:
@@ -348,7 +353,10 @@ def _memory(
 
 
 def _plain_tensors(source: SourceFile, layer: str, parts: _Parts) -> dict[str, Tensor]:
-    """The weights by name; FormatError unless each group is a float kernel, perhaps a bias."""
+    """Return the weights by name.
+
+    Raises FormatError unless each group has a float kernel, optionally a bias, and nothing else.
+    """
     place = f"layer {quoted(layer, 200)}"
     tensors = {} if parts.memory is None else {"memory": parts.memory}
     for group in parts.kind.groups:
@@ -400,7 +408,7 @@ def _candidate(
 def _layer_name(contents: Contents, parts: _Parts) -> str:
     owner = parts.owner
     if contents.separator == ".":
-        # As it stands in the file, where a part may have slashes.
+        # The name as in the file, where a part may contain slashes.
         variables = parts.groups[parts.kind.groups[-1]]
         name = next(iter(variables.values())).name if parts.memory is None else parts.memory.name
         ends = [end.start() for end in re.finditer(r"[./]", name)]
@@ -410,12 +418,12 @@ def _layer_name(contents: Contents, parts: _Parts) -> str:
         for index, part in enumerate(owner)
         if part not in _CONTAINERS
     ]
-    # The older files have a group for each layer, and in it names with the layer's in them again.
+    # In the older files, names inside a layer's group contain the layer's name again.
     return "/".join(named[1:] if named[0:1] and named[0] in named[1:] else named)
 
 
 def _misfit(kind: LayerKind, tensors: Variables) -> tuple[str, str] | None:
-    """What was found and what was expected when tensors do not make one layer."""
+    """Return what was found and what was expected, or None if the tensors make one layer."""
     for name, tensor in tensors.items():
         if tensor.dtype not in FLOAT_SIZES:
             return f"{name} of {tensor.dtype}", f"one of {', '.join(FLOAT_SIZES)}"
@@ -423,7 +431,7 @@ def _misfit(kind: LayerKind, tensors: Variables) -> tuple[str, str] | None:
 
 
 def options_of(source: SourceFile, layer: FoundLayer, config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a config's options without sizes; FormatError if it contradicts the weights."""
+    """Return a config's options without sizes; raise FormatError if it contradicts the weights."""
     place = f"config of layer {quoted(layer.name, 200)}"
     kind = KIND_OF[layer.layer]
     sizes = dict(zip(kind.widths, layer.source_units or (), strict=True))
@@ -435,7 +443,7 @@ def options_of(source: SourceFile, layer: FoundLayer, config: Mapping[str, Any])
 
 
 def options_of_ours(source: SourceFile, layer: FoundLayer, config: object) -> dict[str, Any]:
-    """The same for the whole config, which memattn writes beside the weights of its only layer."""
+    """Return the same for the full config that memattn writes beside the weights of one layer."""
     if not isinstance(config, dict):
         source.fail("config", "no object", "the config of a layer")
     own = KIND_OF[layer.layer].own_options
@@ -444,7 +452,7 @@ def options_of_ours(source: SourceFile, layer: FoundLayer, config: object) -> di
 
 
 def _with_different_names(found: list[Candidate]) -> list[Candidate]:
-    """Layers of one name get the name of their first weight in the file."""
+    """Rename layers with equal names after their first weight in the file."""
     count = Counter(candidate.layer.name for candidate in found)
     return [
         replace(c, layer=replace(c.layer, name=next(iter(c.tensors.values())).name))

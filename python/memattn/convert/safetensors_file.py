@@ -1,7 +1,7 @@
-"""safetensors files of any model, where a layer is some of the tensors.
+"""Reads safetensors files of any model, in which some of the tensors are a layer.
 
-The library reads files of memattn; this module reads files of other programs. The layout is that of
-docs/format.md, with a header of up to 4 MiB, and types that no weight has are passed over.
+The compiled library reads memattn's own files; this module reads files of other programs. The
+layout is that of docs/format.md, with a header of up to 4 MiB. Tensors of other types are skipped.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from memattn.convert.source import (
 from memattn.convert.weights import KIND_OF
 from memattn.errors import quoted
 
-_LAYERS = {f"memattn.{name}" for name in KIND_OF}  # the formats of layers' files
-_FORECASTERS = {  # what was found, and what was expected
+_LAYERS = {f"memattn.{name}" for name in KIND_OF}  # the format names of layer files
+_FORECASTERS = {  # (what was found, what was expected) by format name
     "memattn.Forecaster": ("a saved forecaster", "a layer; memattn predict reads forecasters"),
     "memattn.ForecasterCheckpoint": ("the checkpoint of a forecaster", "a layer"),
 }
@@ -35,7 +35,7 @@ _DTYPES |= {"I8": "int8", "U8": "uint8", "I64": "int64"}
 
 
 def is_safetensors(source: SourceFile) -> bool:
-    """Whether the file begins as one does: a length that it can hold, and a brace."""
+    """Whether the file begins with a header length that fits in it, and a brace."""
     if source.size < 9:
         return False
     start = source.read_at(0, 9, "")
@@ -43,7 +43,7 @@ def is_safetensors(source: SourceFile) -> bool:
 
 
 def read_safetensors(source: SourceFile) -> tuple[Contents, bool]:
-    """The tensors, and whether the file says that it is one layer of memattn."""
+    """Return the tensors, and whether the metadata names the format of a memattn layer."""
     tensors, metadata = read_header(source)
     other = _FORECASTERS.get(str(metadata.get("format")))
     if other is not None:
@@ -52,7 +52,7 @@ def read_safetensors(source: SourceFile) -> tuple[Contents, bool]:
 
 
 def read_header(source: SourceFile) -> tuple[list[Tensor], dict[str, Any]]:
-    """The tensors, which fill the file, and the metadata as it stands there."""
+    """Return the tensors, after a check that they fill the file, and the metadata."""
     (length,) = struct.unpack("<Q", source.read_at(0, 8, "header"))
     if length > MAX_JSON_BYTES:
         source.fail("header", f"{length} bytes", f"at most {MAX_JSON_BYTES}")
@@ -63,7 +63,7 @@ def read_header(source: SourceFile) -> tuple[list[Tensor], dict[str, Any]]:
         source.fail("header", f"{len(header)} tensors", f"at most {MAX_TENSORS}")
     metadata = header.pop("__metadata__", {})
     if not isinstance(metadata, dict):
-        source.fail("header", "metadata that is no object", "one of strings")
+        source.fail("header", "metadata that is not an object", "an object of strings")
     start = 8 + length
     spans: list[tuple[int, int, str]] = []
     tensors = []
@@ -100,7 +100,7 @@ def _tensor(source: SourceFile, start: int, name: str, entry: Any) -> tuple[Tens
 
 
 def _check_spans(source: SourceFile, spans: list[tuple[int, int, str]], size: int) -> None:
-    """The tensors fill the file, one after the other, without overlap or hole."""
+    """Raise FormatError unless the tensors fill the file without overlaps or gaps."""
     at = 0
     for begin, end, name in spans:
         if begin != at or end < begin or end > size:

@@ -1,4 +1,4 @@
-"""A file of weights as the readers see it: opened once, its tensors by name, read when asked."""
+"""A weight file for the readers: opened once, with named tensors that are read on demand."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ from memattn.errors import printable, quoted
 
 ByteOrder: TypeAlias = Literal["<", ">"]
 
-# Bytes of a value of each type that weights may have.
+# Bytes per value of each type that weights may have.
 FLOAT_SIZES = {"float16": 2, "bfloat16": 2, "float32": 4, "float64": 8}
 
 MAX_JSON_BYTES = 4 << 20
 MAX_TENSORS = 100_000
-_INFLATED_ANYWAY = 64 << 20  # bytes that a compressed part may have, however small the file
-_INFLATED_TIMES = 16  # and times the file: weights are noise, which hardly shrinks
+_INFLATED_ANYWAY = 64 << 20  # bytes that compressed parts may inflate to, however small the file
+_INFLATED_TIMES = 16  # or this multiple of the file size: weights hardly compress
 
 
 @dataclass(frozen=True)
 class SourceFile:
-    """A file, open for reading; `fail` words what is wrong with it.
+    """A file that is open for reading; `fail` raises its errors.
 
     Attributes
     ----------
     path : Path
-        Of the file, for messages.
+        The path of the file, for messages.
     file : binary file
-        Seekable, with a descriptor.
+        The open file, seekable and with a descriptor.
     size : int
-        In bytes.
+        Size in bytes.
     inside : str
-        When it is a part of the file at `path`: which one.
+        The name of the part, if this is a part of the file at `path`.
     """
 
     path: Path
@@ -52,11 +52,11 @@ class SourceFile:
 
     @property
     def inflated_limit(self) -> int:
-        """Bytes that what is compressed in this file may have when it is not."""
+        """The most bytes that compressed data in this file may inflate to."""
         return max(_INFLATED_ANYWAY, _INFLATED_TIMES * self.size)
 
     def read_at(self, offset: int, length: int, place: str) -> bytes:
-        """Exactly `length` bytes from `offset`; takes memory only for what the file can hold."""
+        """Return exactly `length` bytes from `offset`, after a check against the file's size."""
         if not 0 <= offset <= offset + length <= self.size:
             found = f"bytes {offset} to {offset + length}"
             self.fail(place, found, f"a place inside the {self.size} bytes of the file")
@@ -67,21 +67,21 @@ class SourceFile:
         return data
 
     def fail(self, place: str, found: str, expected: str) -> NoReturn:
-        """Raise FormatError: where, what was found, what was expected."""
+        """Raise FormatError with the place, what was found and what was expected."""
         where = ": ".join(text for text in (str(self.path), self.inside, place) if text)
         raise FormatError(printable(f"{where}: found {found}, expected {expected}")) from None
 
 
 @contextmanager
 def open_source(path: str | os.PathLike[str]) -> Iterator[SourceFile]:
-    """Open a regular file; a pipe or a device, which might never end, is a FormatError."""
+    """Open a regular file; raise FormatError for a pipe or device, which might never end."""
     name = Path(path)
     descriptor = os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode):
         os.close(descriptor)
         found = "a folder" if stat.S_ISDIR(status.st_mode) else "no regular file"
-        expected = "a file of weights, such as save_weights makes of a loaded model"
+        expected = "a file of weights; load the model in Keras and call save_weights"
         raise FormatError(printable(f"{name}: found {found}, expected {expected}"))
     with open(descriptor, "rb") as file:  # noqa: PTH123 - Path.open takes no descriptor
         yield SourceFile(name, file, status.st_size)
@@ -89,7 +89,7 @@ def open_source(path: str | os.PathLike[str]) -> Iterator[SourceFile]:
 
 @contextmanager
 def source_in_memory(outer: SourceFile, name: str, data: bytes) -> Iterator[SourceFile]:
-    """A part of a file as a file of its own, which has a descriptor and no name on any disk."""
+    """Open a part of a file as a file in memory, which has a descriptor."""
     with open(os.memfd_create("memattn", os.MFD_CLOEXEC), "w+b") as file:  # noqa: PTH123
         file.write(data)
         file.flush()
@@ -103,17 +103,19 @@ class Tensor:
     Attributes
     ----------
     name : str
-        Its whole name there.
+        The full name in the file.
     parts : tuple of str
         The name as a path; for Keras' numbered variables the last part is ``"#0"``, ``"#1"``, ...
     shape : tuple of int
+        The shape of the array.
     dtype : str
-        As NumPy names it, or ``"bfloat16"``; any other text for what no weight can be.
+        NumPy's name of the type, or ``"bfloat16"``; any other text for a type that weights cannot
+        have.
     load : callable
         Reads the values, in `dtype` (bfloat16 as float32), C-contiguous. Only for a dtype in
         `FLOAT_SIZES`.
     key : hashable
-        The same for two names of one array.
+        Equal for two names of the same array.
     """
 
     name: str
@@ -131,16 +133,17 @@ class Contents:
     Attributes
     ----------
     tensors : list of Tensor
+        All arrays in the file.
     separator : str
         Separator of the parts of a layer's name.
     names : mapping
-        From the path of a group to the name that its layer had in Keras.
+        The name of a layer in Keras, by the path of its group.
     layer_configs : mapping
-        From the name of a layer to what the model's config says about it.
+        The config of a layer in the model's config, by the name of the layer.
     config : mapping, optional
-        The config that memattn wrote beside the weights of its only layer.
+        The config that memattn wrote beside the weights of one layer.
     fully_masked : str
-        The option `fully_masked`, unless a config has it.
+        The option `fully_masked` of layers whose config does not have it.
     """
 
     tensors: list[Tensor]
@@ -152,7 +155,7 @@ class Contents:
 
 
 def decode(data: bytes, dtype: str, shape: tuple[int, ...], byte_order: ByteOrder = "<") -> Array:
-    """Bytes in C order as an array; bfloat16 becomes float32, which holds it exactly."""
+    """Return bytes in C order as an array; bfloat16 becomes float32, which is exact."""
     if dtype == "bfloat16":
         halves = np.frombuffer(data, np.dtype(np.uint16).newbyteorder(byte_order))
         values: Array = (halves.astype(np.uint32) << np.uint32(16)).view(np.float32)
@@ -162,7 +165,7 @@ def decode(data: bytes, dtype: str, shape: tuple[int, ...], byte_order: ByteOrde
 
 
 def byte_count(shape: tuple[int, ...], dtype: str) -> int:
-    """Bytes of an array, in integers that cannot overflow."""
+    """Return the size of an array in bytes, as an int, which cannot overflow."""
     count = FLOAT_SIZES[dtype]
     for size in shape:
         count *= size
@@ -170,7 +173,7 @@ def byte_count(shape: tuple[int, ...], dtype: str) -> int:
 
 
 def parse_json(source: SourceFile, place: str, data: bytes) -> Any:
-    """JSON in UTF-8, at most `MAX_JSON_BYTES` long and without a key twice in one object."""
+    """Parse JSON in UTF-8 of at most `MAX_JSON_BYTES`; raise FormatError for repeated keys."""
     if len(data) > MAX_JSON_BYTES:
         source.fail(place, f"{len(data)} bytes of JSON", f"at most {MAX_JSON_BYTES}")
 
@@ -186,11 +189,11 @@ def parse_json(source: SourceFile, place: str, data: bytes) -> Any:
     except FormatError:
         raise
     except (ValueError, RecursionError) as error:  # ValueError: malformed, or not UTF-8
-        source.fail(place, f"no JSON ({printable(str(error))[:120]})", "JSON")
+        source.fail(place, f"invalid JSON ({printable(str(error))[:120]})", "valid JSON")
 
 
 def as_shape(value: object) -> tuple[int, ...] | None:
-    """A list or tuple of sizes as a tuple; None when it is none."""
+    """Return a list or tuple of sizes as a tuple, or None if `value` is not one."""
     if not isinstance(value, list | tuple) or len(value) > 32:
         return None
     if any(type(size) is not int or not 0 <= size < 2**63 for size in value):

@@ -1,7 +1,7 @@
-"""PyTorch's files of tensors, ``.pt`` and ``.pth``: read and written without PyTorch.
+"""Reads and writes PyTorch's files of tensors, ``.pt`` and ``.pth``, without PyTorch.
 
-A file of ``torch.save`` is a zip archive of a pickle and of raw storages. `pickled` reads the
-pickle without running it; writing one for a few tensors takes a dozen instructions.
+``torch.save`` writes a zip archive of a pickle and raw storages. `pickled` reads the pickle without
+running it. Writing a pickle of a few tensors takes a dozen instructions.
 """
 
 from __future__ import annotations
@@ -43,18 +43,18 @@ _STORAGES = {
     "ByteStorage": "uint8",
 }
 _MAX_DEPTH = 32
-_CONFIG = "memattn_config"  # the entry of the metadata that state_dict() keeps for the root module
-_ALIGNMENT = 64  # of a storage in the file, so that it can be mapped
+_CONFIG = "memattn_config"  # an entry of the root module in the metadata of state_dict()
+_ALIGNMENT = 64  # bytes, of each storage in the file, so that it can be mapped
 _ROOT = "archive"
 
 
 def is_torch_file(archive: Archive) -> bool:
-    """Whether an archive looks like a file of ``torch.save``."""
+    """Whether ``torch.save`` wrote an archive, by its members."""
     return any(name.endswith("/data.pkl") for name in archive.members)
 
 
 def read_torch_file(archive: Archive) -> Contents:
-    """All tensors of a file of ``torch.save``, those inside nested containers too."""
+    """Return all tensors of a file of ``torch.save``, including those in nested containers."""
     source = archive.source
     roots = [name[: -len("data.pkl")] for name in archive.members if name.endswith("/data.pkl")]
     if len(roots) != 1:
@@ -88,7 +88,7 @@ def read_torch_file(archive: Archive) -> Contents:
 
 
 def _walk(archive: Archive, value: object) -> Iterator[tuple[tuple[str, ...], StoredTensor]]:
-    """Every tensor with the keys that lead to it. A container is visited once, so cycles end."""
+    """Yield every tensor with its path of keys; containers are visited once, so cycles end."""
     seen: set[int] = set()
     count = 0
     pending: list[tuple[tuple[str, ...], Any]] = [((), value)]
@@ -120,7 +120,7 @@ def _load(archive: Archive, root: str, tensor: StoredTensor, dtype: str, order: 
 
 
 def _config_of(archive: Archive, value: object) -> Any:
-    """The config that `torch_file_bytes` wrote, if it did."""
+    """Return the config that `torch_file_bytes` wrote, or None."""
     metadata = value.attributes.get("_metadata") if isinstance(value, Table) else None
     entry = metadata.get("") if isinstance(metadata, Table) else None
     text = entry.get(_CONFIG) if isinstance(entry, Table) else None
@@ -130,7 +130,7 @@ def _config_of(archive: Archive, value: object) -> Any:
 
 
 def torch_file_bytes(weights: Mapping[str, Array], config: Mapping[str, Any]) -> bytes:
-    """A ``state_dict`` as ``torch.save`` would write it, for ``torch.load(weights_only=True)``."""
+    """Return a ``state_dict`` in the format of ``torch.save``, which loads with `weights_only`."""
     members = {"data.pkl": _pickle(weights, config), "byteorder": b"little", "version": b"3\n"}
     members |= {
         f"data/{index}": weight.astype(weight.dtype.newbyteorder("<")).tobytes()
@@ -148,7 +148,7 @@ def torch_file_bytes(weights: Mapping[str, Array], config: Mapping[str, Any]) ->
 
 
 def _pickle(weights: Mapping[str, Array], config: Mapping[str, Any]) -> bytes:
-    """The instructions for an OrderedDict of tensors with metadata, in protocol 2."""
+    """Return a pickle, in protocol 2, of an OrderedDict of tensors with metadata."""
     ordered_dict = b"ccollections\nOrderedDict\n)R"
     parts = [b"\x80\x02", ordered_dict, b"("]
     for index, (name, weight) in enumerate(weights.items()):
@@ -174,6 +174,6 @@ def _text(text: str) -> bytes:
 
 
 def _integer(value: int) -> bytes:
-    """LONG1: a length and that many bytes, two's complement."""
+    """Return the instruction LONG1: a length and that many bytes, in two's complement."""
     data = value.to_bytes(value.bit_length() // 8 + 1, "little", signed=True)
     return struct.pack("<cB", b"\x8a", len(data)) + data

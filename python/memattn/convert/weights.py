@@ -1,4 +1,4 @@
-"""The weights of a layer as plain arrays: their names, a layer from them, them from a layer."""
+"""Weights of layers as plain arrays: their names and shapes, and conversion from and to layers."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 @dataclass(frozen=True)
 class LayerKind:
-    """What one class of layers keeps in a file.
+    """The weights and options of one class of layers.
 
     Attributes
     ----------
     layer_class : class
-        Of the NumPy layer.
+        The class of the NumPy layer.
     axes : mapping
-        From the names of the weights, in the order of Keras' ``get_weights()`` and docs/format.md,
-        to their axes, a letter each. A letter has one size in the whole layer.
+        The axes of each weight, one letter per axis, by the weight's name; in the order of Keras'
+        ``get_weights()`` and docs/format.md. A letter stands for the same size in the whole layer.
     sizes : mapping
-        From the options that are sizes, in the order of the constructor, to their letters.
+        The letter of each option that is a size, in the order of the constructor.
     widths : tuple of str
-        The options that are the widths of two inputs, else none.
+        The options that are the widths of two inputs; empty for a layer of one input.
     options : tuple of str
-        Options in every framework's config, besides the sizes.
+        Options in every framework's config, except the sizes.
     own_options : tuple of str
         Options in memattn's config only.
     """
@@ -58,11 +58,11 @@ class LayerKind:
         return tuple(n.removesuffix(".kernel") for n in self.axes if n.endswith(".kernel"))
 
     def weight_names(self, use_bias: bool) -> tuple[str, ...]:
-        """The names of the weights of a layer with or without biases, in their order."""
+        """The names of the weights, in order, of a layer with or without biases."""
         return tuple(name for name in self.axes if use_bias or not name.endswith(".bias"))
 
     def sizes_of(self, shapes: Shapes) -> dict[str, int]:
-        """The options that are sizes, from shapes that have no `shape_problem`."""
+        """The options that are sizes, from shapes that passed `shape_problem`."""
         found = {
             a: n for name in shapes for a, n in zip(self.axes[name], shapes[name], strict=True)
         }
@@ -118,7 +118,7 @@ KIND_OF = {kind.name: kind for kind in KINDS}
 
 
 def names_of_count(count: int) -> tuple[LayerKind, tuple[str, ...]] | None:
-    """The kind with so many weights, and their names; no two kinds have as many."""
+    """Return the kind with this number of weights, and their names; no two kinds share a number."""
     for kind in KINDS:
         for use_bias in (True, False):
             names = kind.weight_names(use_bias)
@@ -128,7 +128,7 @@ def names_of_count(count: int) -> tuple[LayerKind, tuple[str, ...]] | None:
 
 
 def shape_problem(kind: LayerKind, shapes: Shapes) -> tuple[str, str] | None:
-    """What was found and what was expected, when arrays of these shapes are not one layer's."""
+    """Return what was found and what was expected, or None if the shapes make one layer."""
     biases = [name for name in shapes if name.endswith(".bias")]
     expected_biases = len(kind.groups)
     if len(biases) not in (0, expected_biases):
@@ -153,22 +153,22 @@ def shape_problem(kind: LayerKind, shapes: Shapes) -> tuple[str, str] | None:
 
 
 def make_layer(kind: LayerKind, weights: Mapping[str, Array], options: Mapping[str, Any]) -> Layer:
-    """A layer of these weights.
+    """Return a layer with these weights, in float64 if any of them is, else in float32.
 
     Parameters
     ----------
     kind : LayerKind
-        Of the layer.
+        The kind of the layer.
     weights : mapping of names to arrays
-        All of them, or all but the biases. float64 when any of them is, float32 otherwise.
+        All weights, or all but the biases.
     options : mapping
-        What the constructor takes and the shapes do not say: ``options`` and ``own_options`` of the
-        kind.
+        Arguments of the constructor that the shapes do not determine: ``options`` and
+        ``own_options`` of the kind.
 
     Raises
     ------
     ValueError
-        The weights are no layer, or an option has no such value.
+        If the weights do not fit the kind, or an option is invalid.
     """
     sizes: dict[str, int | None] = {**kind.sizes_of({n: w.shape for n, w in weights.items()})}
     units, key_dim = sizes["units"], sizes["key_dim"]
@@ -179,7 +179,7 @@ def make_layer(kind: LayerKind, weights: Mapping[str, Array], options: Mapping[s
         sizes["key_dim"] = None
     wide = any(weight.dtype == np.float64 for weight in weights.values())
     with warnings.catch_warnings():
-        # That a memory of zeros cannot learn is for those who begin with one.
+        # The constructor warns that a memory of zeros cannot learn; here it gets other weights.
         warnings.simplefilter("ignore", UserWarning)
         arguments: dict[str, Any] = {**sizes, "seed": 0, **options}
         layer = kind.layer_class(
@@ -192,20 +192,20 @@ def make_layer(kind: LayerKind, weights: Mapping[str, Array], options: Mapping[s
 
 
 def as_layer(layer: object) -> Layer:
-    """The NumPy layer of any layer of ours.
+    """Return the NumPy layer equal to a memattn layer in any framework.
 
     Parameters
     ----------
     layer : object
-        A layer of `memattn`; what makes one by ``to_numpy()``, as PyTorch's modules do; or what has
-        ``get_weights()`` in Keras' order, and perhaps ``get_config()``.
+        A layer of `memattn`; an object with ``to_numpy()``, such as a PyTorch module; or an object
+        with ``get_weights()`` in Keras' order, and optionally ``get_config()``.
 
     Raises
     ------
     TypeError
-        It is nothing of the kind.
+        If `layer` is none of these.
     ValueError
-        Its weights are not those of one of the layers.
+        If its weights do not make one of the layers.
     """
     if isinstance(layer, tuple(kind.layer_class for kind in KINDS)):
         return layer  # type: ignore[return-value]

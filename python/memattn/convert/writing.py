@@ -26,13 +26,13 @@ from memattn.convert.weights import (
 from memattn.errors import DataError, quoted
 from memattn.extras import need
 
-# What Keras calls the layers.
+# The names of the layers in Keras.
 _KERAS_NAMES = {
     MEMORY.name: "memory_augmented_attention",
     CROSS.name: "cross_attention",
     HIERARCHICAL.name: "hierarchical_attention",
 }
-# Where Keras' layers keep their attentions and Denses, by the prefixes of the weights' names.
+# The attentions and Dense layers inside Keras' layers, by the prefixes of the weights' names.
 _KERAS_ATTENTIONS = {
     MEMORY.name: {"": "attention"},
     CROSS.name: {"": "cross_attention"},
@@ -52,10 +52,10 @@ def write(layer: object, path: str | os.PathLike[str]) -> None:
     Parameters
     ----------
     layer : MemoryAugmentedAttention, CrossAttention or HierarchicalAttention
-        Of `memattn`, `memattn.keras` or `memattn.torch`.
+        A layer of `memattn`, `memattn.keras` or `memattn.torch`.
     path : str or path
         The suffix selects the format: ``.safetensors``; ``.weights.h5`` for ``load_weights`` of a
-        Keras model whose only layer with weights this is; ``.npz``; ``.pt`` or ``.pth``, a
+        Keras model in which no other layer has weights; ``.npz``; ``.pt`` or ``.pth``, a
         ``state_dict`` for ``torch.load(weights_only=True)``; ``.onnx``, the folded graph without
         masks and dropout.
 
@@ -66,7 +66,7 @@ def write(layer: object, path: str | os.PathLike[str]) -> None:
     TypeError
         If `layer` is not a layer.
     OSError
-        The system refused; a file that was there before is whole.
+        If the file cannot be written. An existing file is then unchanged.
     ModuleNotFoundError
         If h5py or onnx is needed and not installed.
     """
@@ -81,7 +81,7 @@ def write(layer: object, path: str | os.PathLike[str]) -> None:
 
 
 def check_target(path: Path) -> None:
-    """Raise DataError, a ValueError, unless `write` knows what the ending of a file asks for."""
+    """Raise DataError, a ValueError, unless the suffix of a file is one that `write` supports."""
     if not _ending(path):
         expected = f"a name that ends in one of {', '.join(_ENDINGS)}"
         raise DataError("target", f"found {quoted(path.name)}, expected {expected}", file=path)
@@ -95,7 +95,7 @@ def _ending(path: Path) -> str:
 
 
 def _hdf5_bytes(weights: Mapping[str, Array], config: Mapping[str, Any]) -> bytes:
-    """The weights of a model with one layer, as both Keras 2.15 and 3 look for them."""
+    """Return a weight file for a model with one layer, which Keras 2.15 and 3 both load."""
     import h5py
 
     named = names_of_count(len(weights))
@@ -117,7 +117,7 @@ def _hdf5_bytes(weights: Mapping[str, Array], config: Mapping[str, Any]) -> byte
             attention.create_group("vars").attrs["name"] = "multi_head_attention"
             for role in PROJECTIONS:
                 projection = attention.create_group(f"{role}_dense")
-                attention[f"_{role}_dense"] = projection  # Keras 2.15 looks there: a second name
+                attention[f"_{role}_dense"] = projection  # a second name, for Keras 2.15
                 said = "attention_output" if role == "output" else role
                 _write_variables(projection, said, weights, f"{prefix}{role}")
     return buffer.getvalue()
@@ -128,7 +128,7 @@ def _onnx_bytes(weights: Mapping[str, Array], config: Mapping[str, Any]) -> byte
 
 
 def _write_variables(part: Any, name: str, weights: Mapping[str, Array], group: str) -> None:
-    """The kernel and the bias, if there is one, of a sublayer that Keras calls `name`."""
+    """Write the kernel and the bias, if any, of a sublayer that Keras calls `name`."""
     variables = part.create_group("vars")
     variables.attrs["name"] = name
     for index, weight in enumerate(("kernel", "bias")):

@@ -1,7 +1,7 @@
-"""Untrusted zip archives, read member by member, by exact name, and never unpacked.
+"""Reads untrusted zip archives member by member, by exact name, without unpacking them to disk.
 
-What the archive claims is checked before memory is taken for it: the size of its directory, that no
-name stands in it twice, and what a member has when it is inflated.
+Before memory is allocated, it checks the size of the directory, that all names differ, and the
+inflated sizes of the members.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from memattn.convert.source import SourceFile
 from memattn.errors import quoted
 
 _MAX_DIRECTORY_BYTES = 4 << 20  # some 50,000 members
-_END = struct.Struct("<4s4H2LH")  # of the central directory
-_LOCATOR = struct.Struct("<4sLQL")  # of the zip64 end, which stands before it
+_END = struct.Struct("<4s4H2LH")  # the end record of the central directory
+_LOCATOR = struct.Struct("<4sLQL")  # the locator of the zip64 end record, before the end record
 _END64 = struct.Struct("<4sQ2H2L4Q")
 _STORED_OR_DEFLATED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _ENCRYPTED = 0x1
-# What zipfile raises on bytes that are none of an archive.
+# The errors that zipfile raises for a damaged archive.
 _DAMAGE = (
     *(zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError, RuntimeError),
     *(ValueError, OverflowError),
@@ -38,7 +38,7 @@ class Archive:
     members: dict[str, zipfile.ZipInfo]
 
     def read(self, name: str, limit: int | None = None) -> bytes:
-        """Returns the content of a member; fails if it is missing or larger than `limit` bytes."""
+        """Return the content of a member; fail if it is missing or larger than `limit` bytes."""
         member = self._member(name)
         if limit is not None and member.file_size > limit:
             self.source.fail(name, f"{member.file_size} bytes", f"at most {limit}")
@@ -48,7 +48,7 @@ class Archive:
         return data
 
     def read_start(self, name: str, length: int) -> bytes:
-        """Returns the first `length` bytes of a member, or all if it has fewer."""
+        """Return the first `length` bytes of a member, or all if it has fewer."""
         return self._read(self._member(name), length)
 
     def _member(self, name: str) -> zipfile.ZipInfo:
@@ -91,7 +91,7 @@ def open_archive(source: SourceFile) -> Iterator[Archive]:
 
 
 def _check_directory_size(source: SourceFile) -> None:
-    """Checks the size of the directory, since zipfile would read any size into memory."""
+    """Check the size of the directory, since zipfile would read any size into memory."""
     if source.size < _END.size:
         source.fail("", f"{source.size} bytes", "a zip archive")
     tail_size = min(source.size, _END.size + _LOCATOR.size)

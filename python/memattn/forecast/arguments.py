@@ -36,7 +36,7 @@ Init = TypeVar("Init", bound=Callable[..., None])
 
 
 def _told_in_words(init: Init) -> Init:
-    """Adds errors for unknown options and for a season as second argument, as in old versions."""
+    """Adds errors for unknown options, and for a number as second argument, formerly `season`."""
 
     @functools.wraps(init)
     def checked(self: object, *places: Any, **named: Any) -> None:

@@ -52,7 +52,7 @@ class Plan(NamedTuple):
     every: int
 
     def windows(self, panel: Panel) -> tuple[Windows, Ticks]:
-        """Returns the W windows of a panel, and the index of the model of each (W,)."""
+        """Returns the W windows of a panel, and the index (W,) of the model that forecasts each."""
         horizon, n_windows, step_size = self.rolling
         windows = rolling_windows(panel, *self.rolling)
         back = (panel.lengths[windows.series] - horizon - windows.ends) // step_size

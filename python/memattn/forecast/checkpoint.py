@@ -50,7 +50,10 @@ def train_model(name: str, model: Model, panel: Panel, progress: Progress | None
 
 @dataclass(frozen=True)
 class Standing:
-    """The state of one training: a flat array for each member, or its weights if `done`."""
+    """The state of one training.
+
+    `members` has a flat array for each member: its training state, or its weights if `done`.
+    """
 
     steps_done: int
     done: bool

@@ -126,7 +126,7 @@ class Calibration:
         return replace(self, errors=errors, domain=self.domain[kept], age=age[kept])
 
     def joined(self, other: Calibration, rows: int) -> Calibration:
-        """Returns these errors, `rows` rows older, with those of `other` windows known by then."""
+        """Returns these errors, aged by `rows` rows, together with the newer ones of `other`."""
         pairs = zip(vars(self.domain).values(), vars(other.domain).values(), strict=True)
         return replace(
             self,
@@ -138,9 +138,9 @@ class Calibration:
     def half_width(self, domain: Domain, level: float) -> Array:
         """Returns the half-width of the interval of a level, in the domain (W, horizon).
 
-        `level` is in percent. For a trained level, the half-width is what its bounds are moved
-        outwards by, negative if inwards. NaN for steps ahead without any score. If there are too
-        few scores for the level, the largest is used.
+        `level` is in percent. For a trained level, returns how far its bounds move outwards, or a
+        negative value if they move inwards. Steps ahead without any score have NaN. If there are
+        too few scores for the level, the largest is used.
         """
         place = self.levels.index(level) if self.levels else 0
         widths = np.empty((len(domain.logs), self.errors.shape[2]))
@@ -231,9 +231,9 @@ def interval_ends(
 ) -> dict[float, tuple[Array, Array]]:
     """Returns the bounds (W, horizon) for each level in percent: nested, around the forecast.
 
-    `forecasts` are as in `calibrate`, for the windows of the domain. `levels` ascend. If there are
-    `trained` levels, whose bounds the quantiles are, `levels` are some of these. Without a
-    calibration the quantiles are the bounds.
+    `forecasts` are as in `calibrate`, for the windows of the domain. `levels` ascend. With
+    `trained` levels, the forecasts contain the bounds of these levels, and `levels` are some of
+    them. Without a calibration, the bounds are the quantiles in `forecasts`.
     """
     quantiles, points = quantiles_of(forecasts), np.ascontiguousarray(points_of(forecasts))
     inner_low = inner_high = points
@@ -278,8 +278,8 @@ def rolling_ends(
 ) -> dict[float, tuple[Array, Array]]:
     """As `interval_ends`, but calibrates each window on the errors known when it began.
 
-    `age` (W,) is the age of each window, as the calibration counts it. If these are some windows of
-    many, `among` are the ages of all of them; by default they are `age`.
+    `age` (W,) is the age of each window, counted as in the calibration. `among` has the ages of all
+    windows of the backtest, if these W are only some of them. Default: `age`.
     """
     among = age if among is None else among
     ends = {level: np.empty((2, len(age), forecasts.shape[-1])) for level in levels}
@@ -296,6 +296,6 @@ def rolling_ends(
 
 
 def _spells(since: Ticks) -> Ticks:
-    """Returns the first row of the spell that each row lies in; later spells are longer."""
+    """Returns the first row of the spell that each row lies in; a spell shares one calibration."""
     doublings = np.frexp(since // CUTOFFS)[1]
     return np.asarray(since >> doublings << doublings)

@@ -83,8 +83,8 @@ class Encoding:
     level, spread : array (N + 1,), optional
         Center and scale of the series' own values, if these are compressed as well.
     cycle : int
-        Seasons in a longer cycle: 7, a week of days. The last columns of the table say which of
-        them a row is in, if the calendar does not. 0 for none.
+        Seasons in a longer cycle, 7 for the days of a week; 0 for none. The last `cycle` columns of
+        the table say in which of these seasons a row lies. Not used with a calendar.
     """
 
     columns: tuple[Encoded, ...]
@@ -145,7 +145,7 @@ class Encoding:
     def encode(self, k: int, values: Array, place: Ticks, table: Table) -> None:
         """Writes values (m,) of covariate `k` into its columns (m, width), except the mark.
 
-        Row i belongs to the series with the row ``place[i]``, as in `places`.
+        Value i belongs to the series whose `center` and `scale` are in row ``place[i]``.
         """
         one = self.columns[k]
         if one.kept is not None:
@@ -156,7 +156,7 @@ class Encoding:
             table[:, 0] = np.nan_to_num(scaled if one.flag else np.arcsinh(scaled))
 
     def compress(self, values: Array, panel: Panel, owner: Ticks, lengths: Ticks) -> Array:
-        """Returns values compressed for the engine: the first `lengths` values of each owner."""
+        """Returns `values`, the first `lengths` values of each owner, compressed for the engine."""
         if self.level is None or self.spread is None:
             return values
         place = np.repeat(self.places(panel)[owner], lengths)
@@ -277,7 +277,7 @@ def _encoded(column: Covariate, values: Array) -> Encoded:
 
 
 def _kept_for(one: Encoded, values: Array, lengths: Ticks, season: int) -> Encoded:
-    """Returns `one` with `every` set for aligned forecasts; it stays 1 without a pattern."""
+    """Returns `one` with `every` set by the pattern of the values, for aligned forecasts."""
     if one.role == STAT:
         return one
     ends = np.cumsum(lengths)
@@ -310,7 +310,7 @@ def _units(one: Encoded, values: Array, lengths: Ticks) -> tuple[Array, Array]:
 def _of_series(values: Array, lengths: Ticks) -> tuple[Array, Array]:
     """Returns center and scale of each series, and last those of all series (N + 1,).
 
-    A series without its own has those of all series.
+    A series without known or without different values has those of all series.
     """
     center, scale = np.empty((2, len(lengths) + 1))
     (center[-1],), (scale[-1],) = _robust(values[None])
@@ -324,7 +324,7 @@ def _of_series(values: Array, lengths: Ticks) -> tuple[Array, Array]:
 
 
 def _robust(rows: Array) -> tuple[Array, Array]:
-    """Returns the median of each row and the usual distance from it; NaN and 0 for all-NaN rows."""
+    """Returns the median and the typical deviation of each row; NaN and 0 for all-NaN rows."""
     center, scale = np.full(len(rows), np.nan), np.zeros(len(rows))
     holes = np.isnan(rows).any(axis=1)
     for k in np.flatnonzero(holes):

@@ -97,7 +97,7 @@ class Evaluation(Measured):
         return np.asarray((~np.isnan(self.truth)).any(axis=1))
 
     def counts(self) -> Counts:
-        """Returns how much was measured."""
+        """Returns the numbers of series and windows, the season and the levels."""
         windows = int(self.known.sum())
         return Counts(len(self.panel), windows, self.panel.season, tuple(self.intervals))
 

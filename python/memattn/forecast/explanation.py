@@ -163,8 +163,8 @@ class Explanation:
         Returns
         -------
         DataFrame, Table or SmallTable
-            As `to_frame`: name, value, NaN for a category, category, empty for a number, step ahead
-            from 1 on, and the mean forecast.
+            As `to_frame`, with the columns name, value (NaN for a category), category (empty for a
+            number), step (ahead, from 1 on) and forecast (the mean over windows).
         """
         rows = [
             (curve.name, *point, step, forecast)
@@ -281,7 +281,7 @@ class _Seen:
         return points_of(self.model.predict_with_memory_of(self.panel, self.windows, donor, inputs))
 
     def things(self) -> Iterator[tuple[str, str, Iterator[Array]]]:
-        """Yields the name and the kind of each input, and its forecasts for several shuffles."""
+        """Yields each input: its name, its kind, and `REPEATS` forecasts with it shuffled."""
         for name, kind, columns in self._columns():
             yield name, kind, (self._with_covariate(columns) for _ in range(REPEATS))
         if self.model.memory_layers:
@@ -366,7 +366,7 @@ class _Seen:
             return self.forecasts()
 
     def _blocks(self) -> Iterator[tuple[str, int, int]]:
-        """Yields blocks of past rows: name, and first and last row, counted back from 0."""
+        """Yields blocks of past rows: name, first row and end, counted back from the newest row."""
         near = rows_before(self.season, self.lookback)
         yield f"last {near} rows" if near > 1 else "last row", 0, near
         if near < self.lookback:
@@ -375,8 +375,8 @@ class _Seen:
     def _with_rows(self, first: int, last: int) -> Array:
         """Returns forecasts with past rows taken from another window of the same phase.
 
-        These rows are shifted to the level of the window and scaled to its spread, in logs if the
-        series is positive, since series differ in both.
+        The rows are shifted and scaled to the mean and the standard deviation of the window, since
+        series differ in both; in logs if the series is positive.
         """
         panel, windows = self.panel, self.windows
         donor = exchanged(panel.phases(windows.series, windows.ends - 1), self.rng)
@@ -397,7 +397,7 @@ class _Seen:
 
 
 def exchanged(group: Ticks, rng: np.random.Generator) -> Ticks:
-    """Returns for each window another one of its group (W,), at random; itself if it is alone."""
+    """Returns, for each window, a random other one of its group (W,); itself if it is alone."""
     donor = np.arange(len(group))
     for one in np.unique(group):
         members = rng.permutation(np.flatnonzero(group == one))

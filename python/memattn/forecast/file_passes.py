@@ -83,16 +83,16 @@ class Passes:
 
     @property
     def series(self) -> int:
-        """How many series there are."""
+        """The number of series."""
         return len(self._surveyed(0, sampled=False).census)
 
     @property
     def values(self) -> int:
-        """How many values all series have together."""
+        """The number of values of all series."""
         return int(self._surveyed(0, sampled=False).census.values.sum())
 
     def sample(self, seed: int) -> tuple[Columns, int, bool]:
-        """Returns the rows of the series to train on, the number of series, and if it has all."""
+        """Returns the rows to train on, the number of series, and whether all are in these rows."""
         found = self._surveyed(seed, sampled=True)
         assert found.sample is not None
         rows = self._files.columns_of(found.sample)

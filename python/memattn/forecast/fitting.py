@@ -204,7 +204,7 @@ def _held_out(fitted: Fitted, val_size: int, start: Start | None) -> tuple[Windo
 
 
 def _too_few_unseen(fitted: Fitted, val_size: int, start: Start) -> str:
-    """Returns why too few rows are new since the earlier fit to calibrate on; "" if enough are."""
+    """Returns why the rows since the earlier fit are too few to calibrate on; "" if enough."""
     windows, reach, _ = _held_out(fitted, val_size, start)
     whole = int((windows.ends <= fitted.panel.lengths[windows.series] - reach).sum())
     if whole >= FEWEST_OF_PRIOR:
@@ -234,7 +234,7 @@ def _errors_of(
 ) -> tuple[Calibration, HeldOut]:
     """Computes the errors on windows that the model, or the `other` model, was not trained on.
 
-    The held-out windows are those with `reach` rows after them, or a whole horizon if it is 0.
+    The held-out windows are those with `reach` known rows after them; 0 means a whole horizon.
     """
     panel, settings = fitted.panel, fitted.settings
     found = forecast(other or fitted.model, panel, origins).quantiles

@@ -267,7 +267,7 @@ class Forecaster(ForecasterEngines):
         memory: int | str | None = None,
         progress: SeriesProgress | bool | None = None,
     ) -> Written:
-        """Forecast series in files into a file, whatever memory there is.
+        """Forecast series in files of any size, and write the forecasts to a file.
 
         The forecasts equal those of `predict` to the bit. Series are written in the order in which
         they end in the files. If the rows of many series are spread over the files, they are sorted

@@ -222,7 +222,7 @@ def _aligned(season: int, phase: int, asked: ForecasterOptions) -> Settings:
 
 
 def _learnt(settings: Settings, lengths: Ticks, asked: ForecasterOptions) -> dict[str, Setting]:
-    """Returns batch size and steps of a training with covariates on windows of last values."""
+    """Returns batch size and steps for training with covariates on windows of the last values."""
     origins = training_origins(lengths, settings["min_history"].value)
     found = {"batch_size": Setting(BATCH_SIZE, "default")}
     if origins < MANY_ORIGINS:
@@ -252,7 +252,7 @@ def _with_covariates(
 
 
 def _suit_alignment(lengths: Ticks, season: int, asked: ForecasterOptions) -> bool:
-    """Returns whether season and series are long, and the horizon is whole seasons."""
+    """Returns whether the season and most series are long, and the horizon is whole seasons."""
     if season < LONG_SEASON or asked.horizon % season or (asked.lookback or 0) % season:
         return False
     long = lengths >= FEWEST_ALIGNED * season + asked.horizon
@@ -265,7 +265,7 @@ def stride(settings: Settings) -> int:
 
 
 def begin(settings: Settings) -> tuple[int, int]:
-    """Returns the phase of the season at which forecasts begin, and `stride`."""
+    """Returns the phase at which forecasts begin, and the rows between origins as in `stride`."""
     every = stride(settings)
     return (int(settings["origin_phase"].value) if every > 1 else 0), every
 

@@ -99,7 +99,7 @@ def _ends_of(
 def with_later_errors(
     fitted: Fitted, panel: Panel, windows: Windows, span: Span, oldest: int
 ) -> Fitted | None:
-    """Returns a fit with the errors of its forecasts up to its last window in the calibration.
+    """Returns the fit with a calibration that includes its errors up to its last window.
 
     Returns None if there is no calibration, or no row between the windows of any series.
 

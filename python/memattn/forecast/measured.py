@@ -59,7 +59,7 @@ class Covered(NamedTuple):
 
 
 class Counts(NamedTuple):
-    """How much was measured.
+    """The amount of data that was measured.
 
     Attributes
     ----------
@@ -81,7 +81,7 @@ class Measured:
     alias: str = MODEL
 
     def counts(self) -> Counts:
-        """Returns how much was measured."""
+        """Returns the numbers of series and windows, the season and the levels."""
         raise NotImplementedError
 
     def sums(self, method: str) -> dict[str, Total]:
@@ -214,7 +214,7 @@ class MeasuredParts(Measured):
         self.alias = alias
 
     def counts(self) -> Counts:
-        """Returns how much was measured."""
+        """Returns the numbers of series and windows, the season and the levels."""
         return Counts(self._sums["series"], self._sums["windows"], self._season, self._levels)
 
     def sums(self, method: str) -> dict[str, Total]:

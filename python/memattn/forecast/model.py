@@ -139,7 +139,10 @@ class Model:
     def predict_without_slots(
         self, panel: Panel, windows: Windows, member: int, layer: int
     ) -> Array:
-        """Returns a member's forecasts without each slot (memory_size, W, outputs, horizon)."""
+        """Returns a member's forecasts with each slot left out in turn.
+
+        The shape is (memory_size, W, outputs, horizon).
+        """
         values, offsets, then, table = self.inputs_of(panel, windows)
         found = self.engine.predict_without_slots(
             values, offsets, then.series, then.ends, member, layer, table
@@ -190,7 +193,7 @@ def model_of(
     """Returns a model to train on this panel. Raises DataError if it would be too large.
 
     It is untrained, or has the `weights` of a prior or of an earlier fit if the settings say so.
-    With `like`, the model of that fit, it uses the same encoding of covariates.
+    With `like`, the model of that fit, it uses the encoding of covariates of `like`.
     """
     encoding, options = None, engine_options(settings)
     names: tuple[str, ...] = ()

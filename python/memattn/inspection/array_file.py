@@ -1,4 +1,4 @@
-"""Arrays from NumPy's files, read with suspicion: sizes are checked before memory is taken."""
+"""Reads arrays from untrusted NumPy files: sizes are checked before memory is allocated."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from memattn.errors import quoted
 from memattn.files import errors_of_reading
 from memattn.npy_header import MAX_HEADER_BYTES, NpyHeader, NpyHeaderError, parse_npy_header
 
-MAX_UNPACKED_BYTES = 2**31  # of a .npz file; a .npy file is mapped, not read, and may be larger
+MAX_UNPACKED_BYTES = 2**31  # for .npz files; a .npy file is mapped, not read, and may be larger
 
 
 def read_array(path: Path) -> Array:
-    """The array of a ``.npy`` file, mapped into memory, or the only one of a ``.npz`` file.
+    """Returns the array of a ``.npy`` file, mapped into memory, or the only one of a ``.npz`` file.
 
     Nothing is unpickled.
 
     Raises
     ------
     DataError
-        The file cannot be read, or is none of an array of numbers.
+        If the file cannot be read, or does not hold an array of numbers.
     """
     with errors_of_reading(path, "an array file", "malformed-array"), open_source(path) as source:
         return _read_npz(source) if path.suffix.lower() == ".npz" else _map_npy(source)
@@ -67,7 +67,7 @@ def _header(source: SourceFile, data: bytes, place: str) -> NpyHeader:
 
 
 def _dtype(source: SourceFile, header: NpyHeader, size: int, place: str) -> np.dtype[np.generic]:
-    """The type of the values, which must fill the file or member of `size` bytes."""
+    """Returns the type of the values, after a check that they fill the file or member."""
     text = f"{header.byte_order}{header.kind}{header.width}"
     try:
         dtype = np.dtype(text)

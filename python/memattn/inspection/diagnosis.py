@@ -1,4 +1,4 @@
-"""Whether a layer can learn and be used: its diseases, each with what it means and what to do."""
+"""Finds faults of a layer that keep it from learning or being used, with advice for each."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ from memattn.inspection.similarity import alike_groups
 from memattn.inspection.tokens import Tokens
 from memattn.layer import MemoryAugmentedAttention
 
-# A head adds a constant when what it adds differs less between slots, relative to its size.
+# A head counts as constant if its output differs less than this between slots, relative to its
+# size.
 CONSTANT_SPREAD = 1e-5
 
 
@@ -40,7 +41,7 @@ def diagnose(
     layer: MemoryAugmentedAttention | CrossAttention | HierarchicalAttention,
     tokens: Tokens | PairTokens | object | None = None,
 ) -> Diagnosis:
-    """Examines a layer; nothing of it changes.
+    """Checks a layer for faults without changing it.
 
     Parameters
     ----------

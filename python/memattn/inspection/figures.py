@@ -15,16 +15,16 @@ from memattn.figure_style import BLUE, HEATMAP, INK, MUTED, ORANGE
 from memattn.inspection.fold import Array64
 from memattn.inspection.overview import Inspection
 
-MAX_SLOTS = 64  # rows that the eye can still tell apart
+MAX_SLOTS = 64  # more rows are too thin to tell apart
 MAX_HEADS = 32
-DIVERGING = "PuOr"  # colour-blind people tell its ends apart, too
+DIVERGING = "PuOr"  # colour-blind readers can tell its ends apart
 INCHES_A_SLOT, INCHES_A_HEAD = 0.14, 0.2
 
 
 def draw_inspection(inspection: Inspection, title: str) -> Figure:
-    """Usage by head, norms and cosines, the slots in one order in all; and how selective heads are.
+    """Draws usage by head, norms and cosines of slots, in the same order, and heads' selectivity.
 
-    Of very many slots the most used are shown, of very many heads the first.
+    If there are many slots, only the most used are shown; of many heads, only the first.
     """
     order = inspection.by_usage[:MAX_SLOTS]
     config = inspection.config
@@ -125,14 +125,14 @@ def annotate_bars(axes: Axes, values: Array64) -> None:
 
 
 def label(set_ticks: Callable[..., Any], names: Sequence[int], most: int, **style: Any) -> None:
-    """Names at the places of an axis, so many at most."""
+    """Labels the positions of an axis with `names`, at most `most` of them."""
     every = -(-len(names) // most)
     places = range(0, len(names), every)
     set_ticks(places, [str(names[place]) for place in places], **style)
 
 
 def colorbar(figure: Figure, axes: Axes, image: ScalarMappable, title: str) -> None:
-    """The scale of an image, with a title."""
+    """Adds the colour scale of an image, with a title."""
     axes.grid(False)
     bar = figure.colorbar(image, ax=axes, pad=0.02, aspect=24)
     bar.set_label(title)

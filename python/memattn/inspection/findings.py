@@ -15,13 +15,13 @@ from memattn.inspection.tokens import Tokens
 Severity = Literal["error", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
 
-# A head whose logits differ less between what it reads reads all of it alike. Equal slots give the
-# rounding of float32, 1e-7; a layer of 512 units and 8 heads as it is initialised gives 4e-3.
+# A head whose logits differ less than this between slots or steps reads all of them equally. Equal
+# slots give the rounding of float32, 1e-7; a new layer of 512 units and 8 heads gives 4e-3.
 UNIFORM_SPREAD = 1e-5
-# A head explodes when more of the tokens read one thing alone, to float32's last bit. One that does
-# so for some tokens has learned to choose.
+# A head counts as exploding if more than this share of the tokens read a single slot or step, up to
+# float32's last bit. A head that does so for fewer tokens has learned to choose.
 SATURATED_SHARE = 0.9
-SHOWN = 8  # places named in a sentence
+SHOWN = 8  # most names listed in a sentence
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Diagnosis:
 
     @property
     def healthy(self) -> bool:
-        """Whether there is nothing but notes."""
+        """Whether all findings are notes."""
         return all(finding.severity == "note" for finding in self.findings)
 
 

@@ -1,4 +1,4 @@
-"""The folded form in float64: what a head asks of a token, and what it adds for each slot."""
+"""The folded form of each head in float64: its logits and its output for each slot."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ Array64 = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class FoldedHead:
-    """One head: logits ``x·a + c``, and ``b`` is what is added for each slot (docs/math.md).
+    """One head: logits ``x·a + c``, and output ``b`` for each slot (docs/math.md).
 
     Attributes
     ----------
     a : array (U, S)
-        Logits by input.
+        The matrix from tokens to logits.
     c : array (S,)
-        Logits of the zero token.
+        The logits of a zero token.
     b : array (S, U)
-        What reading a slot adds to the token.
+        The vector that reading a slot adds to the token.
     """
 
     a: Array64
@@ -33,7 +33,7 @@ class FoldedHead:
 
 
 def fold_heads(weights: Mapping[str, Array]) -> Iterator[FoldedHead]:
-    """Each head in turn, from the weights by name; an overflow gives an infinity or a NaN."""
+    """Yields each head, from the weights by name; an overflow gives an infinity or a NaN."""
     w = {name: np.asarray(value, np.float64) for name, value in weights.items()}
     for h in range(w["query.kernel"].shape[1]):
         yield _fold_head(w, h)
@@ -52,10 +52,13 @@ def _fold_head(w: Mapping[str, Array64], h: int) -> FoldedHead:
 
 @np.errstate(over="ignore", invalid="ignore")
 def spread(rows: Array64) -> float:
-    """The largest distance of a row (n, ...) from the mean row; no two are twice as far apart."""
+    """Returns the largest distance of a row (n, ...) from the mean row.
+
+    No two rows are farther apart than twice this distance.
+    """
     return float(np.linalg.norm(rows - rows.mean(axis=0), axis=-1).max())
 
 
 def logit_range(a: Array64, c: Array64, token_norm: float) -> float:
-    """How far apart the logits x·a + c (S,) of a token of that norm can be, at most."""
+    """Returns a bound on the difference of two logits x·a + c (S,) of a token of that norm."""
     return 2 * (token_norm * spread(a.T) + spread(c[:, None]))

@@ -25,8 +25,8 @@ from memattn.inspection.tokens import (
 from memattn.layer import MemoryAugmentedAttention
 from memattn.layer_file import Layer
 
-# A slot that no token gives this part of an equal share, in any head, is dead: it adds nothing, and
-# as its gradient is in proportion to its score, training does not find it either.
+# A slot is dead if no token gives it this fraction of an equal share in any head. It adds nothing,
+# and training hardly changes it, since its gradient is proportional to its score.
 DEAD_SHARE = 0.01
 
 

@@ -1,4 +1,4 @@
-"""Whether a layer of two inputs can learn and be used: its faults, what they mean, what to do."""
+"""Finds faults of a layer of two inputs that keep it from learning or being used, with advice."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ from memattn.inspection.pair_reading import AttentionReading, read_pair
 from memattn.inspection.pair_tokens import PairTokens
 from memattn.inspection.similarity import alike_groups
 
-# A head adds nothing but a constant when its values are smaller, relative to the constant or to the
+# A head counts as constant if its values are smaller than this, relative to the constant or to the
 # values of the strongest head.
 CONSTANT_VALUES = 1e-5
-# A head has one direction when its second singular value is smaller than this part of its first; a
-# matrix of 3 directions or more as it is initialised has some 1e-1.
+# A head has collapsed to one direction if its second singular value is smaller than this fraction
+# of its first. A new matrix of at least 3 directions has some 1e-1.
 ONE_DIRECTION = 1e-4
-MOST_DIRECTIONS = 3  # that a head must be able to have before having one is a fault
+MOST_DIRECTIONS = 3  # a single direction is a fault only if the head's shape allows this many
 
 _TRAIN = "Train longer or with less weight decay. If nothing changes, use fewer heads."
 

@@ -16,9 +16,9 @@ INCHES_A_HEAD = 0.2
 
 
 def draw_pair_inspection(inspection: PairInspection, title: str) -> Figure:
-    """For each attention: the mean scores of steps, how many steps a head reads, and its sizes.
+    """Draws, for each attention, the mean scores of steps, the selectivity and sizes of heads.
 
-    Of very many heads the first are shown.
+    If there are many heads, only the first are shown.
     """
     attentions = inspection.reading.attentions
     heads = inspection.config["num_heads"]

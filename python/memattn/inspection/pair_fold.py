@@ -1,4 +1,4 @@
-"""What each head of an attention between two inputs compares and adds, in float64."""
+"""Singular values of the logit and value matrices of each head between two inputs, in float64."""
 
 from __future__ import annotations
 
@@ -10,23 +10,24 @@ import numpy as np
 from memattn.arrays import Array
 from memattn.inspection.fold import Array64
 
-# Above, singular values come from a product of the matrix with itself. That loses those below 1e-8
-# of the largest, which nobody looks at, and takes a fifth of the time for 1024 units.
+# For larger matrices, singular values come from the product of the matrix with its transpose. This
+# loses those below 1e-8 of the largest, which are not used, and takes a fifth of the time for 1024
+# units.
 SVD_SIZE = 256
 
 
 @dataclass(frozen=True)
 class PairHead:
-    """One head: logits ``x1·a·x2`` plus a part of each input alone; it adds ``P·(x2·c) + d``.
+    """One head: logits ``x1·a·x2`` plus terms of one input, and output ``P·(x2·c) + d``.
 
     Attributes
     ----------
     logits : array (R,)
-        Singular values of a (F1, F2), largest first; R is the highest rank that it can have.
+        Singular values of a (F1, F2), largest first; R is the highest possible rank.
     values : array (R',)
-        Those of c (F2, U).
+        Singular values of c (F2, U).
     constant : float
-        The norm of d (U,), what is added whatever is read.
+        The norm of d (U,), which is added whatever the head reads.
     """
 
     logits: Array64
@@ -35,22 +36,22 @@ class PairHead:
 
 
 def attention_names(weights: Mapping[str, Array]) -> tuple[str, ...]:
-    """The attentions of a layer: the only one, or the short and the long side."""
+    """Returns the names of a layer's attentions: ``("",)``, or the short and the long side."""
     return ("short", "long") if "short.query.kernel" in weights else ("",)
 
 
 def part_name(attention: str, part: str) -> str:
-    """The name of a weight's group in an attention, such as ``"short.query"``."""
+    """Returns the name of a weight's group in an attention, such as ``"short.query"``."""
     return f"{attention}.{part}" if attention else part
 
 
 def source_names(attention: str) -> tuple[str, str]:
-    """The Denses that an attention's queries and keys come from."""
+    """Returns the names of the Dense layers before an attention's queries and keys."""
     return (f"{attention}.dense", f"{attention}.dense") if attention else ("source1", "source2")
 
 
 def input_widths(weights: Mapping[str, Array]) -> tuple[int, int]:
-    """The widths F1 and F2 of the two inputs."""
+    """Returns the widths F1 and F2 of the two inputs."""
     names = attention_names(weights)
     first, second = source_names(names[0])[0], source_names(names[-1])[1]
     return weights[f"{first}.kernel"].shape[0], weights[f"{second}.kernel"].shape[0]
@@ -58,7 +59,7 @@ def input_widths(weights: Mapping[str, Array]) -> tuple[int, int]:
 
 @np.errstate(over="ignore", invalid="ignore")
 def fold_pair_heads(weights: Mapping[str, Array], attention: str) -> list[PairHead]:
-    """Each head of an attention; an overflow gives an infinity or a NaN."""
+    """Returns each head of an attention; an overflow gives an infinity or a NaN."""
     first, second = (_kernel(weights, name) for name in source_names(attention))
     query, key, value, output = (
         _kernel(weights, part_name(attention, role)) for role in ("query", "key", "value", "output")
@@ -98,7 +99,10 @@ def _bias(weights: Mapping[str, Array], name: str, size: int) -> Array64:
 
 
 def _singular_values(left: Array64, right: Array64) -> Array64:
-    """Those of a product that are not 0 by its shape, largest first; NaN where it overflows."""
+    """Returns the singular values of a product, largest first; NaN if it overflows.
+
+    Those that must be 0 by the shapes of the factors are left out.
+    """
     rank = min(*left.shape, right.shape[1])
     product = left @ right
     if not np.isfinite(product).all():

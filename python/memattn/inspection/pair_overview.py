@@ -70,7 +70,7 @@ class PairInspection:
 
     @property
     def logits_scale(self) -> float:
-        """What query times key is multiplied by, one over the root of D."""
+        """The factor of the logits, one over the square root of D."""
         return float(1 / np.sqrt(self.head_widths[0]))
 
 

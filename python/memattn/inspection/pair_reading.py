@@ -13,12 +13,12 @@ from memattn.inspection.pair_fold import attention_names
 from memattn.inspection.pair_tokens import PairTokens
 from memattn.inspection.reading import SATURATED_REST, VALUES_A_CALL
 
-MAP_STEPS = 512  # with more, there is no map of which step reads which
+MAP_STEPS = 512  # the mean scores of all pairs of steps are kept up to this many steps
 
 
 @dataclass(frozen=True)
 class AttentionReading:
-    """Scores of one attention: the only one of a layer, or that of a side.
+    """Statistics of the scores of one attention, the only one of a layer or one of two sides.
 
     Attributes
     ----------
@@ -46,7 +46,7 @@ class AttentionReading:
 
     @property
     def effective_steps(self) -> Array64:
-        """How many steps a step reads, by head: the exponential of the mean entropy (H,)."""
+        """The effective number of steps that a step reads, by head (H,): exp(mean entropy)."""
         return np.exp(self.entropy)
 
 
@@ -72,7 +72,7 @@ class PairReading:
 
 
 def read_pair(layer: CrossAttention | HierarchicalAttention, tokens: PairTokens) -> PairReading:
-    """Runs the layer on the sequences, a part at a time, and keeps sums."""
+    """Runs the layer on the sequences in parts and accumulates statistics."""
     names = attention_names(layer.weights)
     heads = layer.get_config()["num_heads"]
     steps1, steps2 = tokens.steps
@@ -106,7 +106,7 @@ def read_pair(layer: CrossAttention | HierarchicalAttention, tokens: PairTokens)
 
 @dataclass
 class _Sums:
-    """Sums over the sequences that have been read."""
+    """Sums over the sequences so far."""
 
     entropy: Array64
     logit_squares: Array64
@@ -132,7 +132,7 @@ class _Sums:
             self.scores += scores.sum(axis=0).mean(axis=0)
 
     def reading(self, name: str, sequences: int, steps1: int) -> AttentionReading:
-        """What the sums say of so many sequences of so many steps that read."""
+        """Returns the statistics of `sequences` sequences with `steps1` query steps each."""
         rows = sequences * steps1
         return AttentionReading(
             name,

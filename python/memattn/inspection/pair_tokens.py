@@ -56,15 +56,15 @@ class PairTokens:
         return self.first.shape[1], self.second.shape[1]
 
     def chunks(self, size: int) -> Iterator[tuple[Array, Array]]:
-        """The sequences in order, at most `size` of them at a time."""
+        """Yields the sequences in order, at most `size` of them at a time."""
         for start in range(0, len(self), size):
             yield self.first[start : start + size], self.second[start : start + size]
 
 
 def reference_pair_tokens(layer: PairLayer) -> PairTokens:
-    """Standard normal steps of both inputs, always the same."""
+    """Returns standard normal steps of both inputs, always the same."""
     widths = input_widths(layer.weights)
-    scores = layer.get_config()["num_heads"] * REFERENCE_STEPS  # of one step
+    scores = layer.get_config()["num_heads"] * REFERENCE_STEPS  # per step
     fit = REFERENCE_VALUES // (REFERENCE_STEPS * max(*widths, scores))
     count = max(1, min(REFERENCE_SEQUENCES, fit))
     rng = np.random.default_rng(REFERENCE_SEED)
@@ -76,14 +76,14 @@ def reference_pair_tokens(layer: PairLayer) -> PairTokens:
 
 
 def as_pair_tokens(tokens: object, layer: PairLayer) -> PairTokens:
-    """Two inputs from a tuple or list of two arrays (B, T, F) or (T, F), for that layer.
+    """Returns the inputs in a tuple or list of two arrays (B, T, F) or (T, F), checked for `layer`.
 
     Raises
     ------
     TypeError
-        They are no arrays.
+        If they are not arrays.
     DataError
-        They are not two, do not fit the layer or each other, or are not finite.
+        If there are not two of them, they do not fit the layer or each other, or are not finite.
     """
     if not isinstance(tokens, tuple | list) or len(tokens) != 2:
         kind = type(tokens).__name__
@@ -97,12 +97,12 @@ def as_pair_tokens(tokens: object, layer: PairLayer) -> PairTokens:
 
 
 def read_pair_tokens(first: Path, second: Path, layer: PairLayer) -> PairTokens:
-    """Two inputs from two files as `read_tokens` takes them; an array (N, F) is one sequence.
+    """Reads two inputs from two files that `read_tokens` accepts; an array (N, F) is one sequence.
 
     Raises
     ------
     DataError
-        A file cannot be read, or the two do not fit the layer or each other.
+        If a file cannot be read, or the two do not fit the layer or each other.
     """
     widths = input_widths(layer.weights)
     one = read_tokens_of_width(first, widths[0], layer.dtype)

@@ -10,10 +10,10 @@ from memattn.inspection.fold import Array64
 from memattn.inspection.tokens import Tokens
 from memattn.layer import MemoryAugmentedAttention
 
-VALUES_A_CALL = 2**21  # of scores or of tokens in memory at once, unless one token has more
+VALUES_A_CALL = 2**21  # most scores or token values in memory at once, unless one token has more
 
-# What the other slots get when one is read alone: half a rounding of float32 beside 1. Then the
-# score is 1 in float32, and the gradient through the softmax, P·(1 − P), is 0.
+# A token reads a single slot if the other slots together get less than this, half an ulp of 1 in
+# float32. Then the score is 1, and the gradient through the softmax, P·(1 − P), is 0.
 SATURATED_REST = 2.0**-24
 
 

@@ -11,25 +11,28 @@ import numpy.typing as npt
 from memattn.arrays import Array
 from memattn.inspection.fold import Array64
 
-# More slots than these are not compared pair by pair.
+# Above this number, slots are not compared pair by pair.
 PAIRWISE_SLOTS = 2048
-# Slots that rounding alone may have torn apart: 16 roundings of float32.
+# Slots count as equal if they differ by at most this, relative to their norm: 16 roundings of
+# float32.
 ALIKE = 1e-6
-# All slots are alike when none is farther from their mean, relative to it. What a head sees of such
-# differences moves its scores by less than anything that training needs.
+# All slots count as alike if none is farther than this from their mean, relative to its norm. Such
+# differences change scores too little for training.
 COLLAPSED = 1e-4
 
 
 @dataclass(frozen=True)
 class Similarity:
-    """Cosines are NaN for vectors of zeros; cosines of pairs are None for very many slots.
+    """Norms and cosines of slots.
+
+    Cosines of zero vectors are NaN. For very many slots the cosines of pairs are None.
 
     Attributes
     ----------
     norms : array (S,)
         Norm of each slot.
     cosine : array (S, S), optional
-        Between slots.
+        Cosine of each pair of slots.
     nearest : array (S,), optional
         For each slot the most similar other slot by cosine, -1 if there is none.
     key_cosine, value_cosine : array (H,)
@@ -67,7 +70,7 @@ def compare_slots(weights: Mapping[str, Array]) -> Similarity:
 def alike_groups(memory: Array) -> list[list[int]]:
     """Returns groups of slots that are equal up to rounding; one group if nearly all are equal.
 
-    Above PAIRWISE_SLOTS slots only those that are equal to the last bit.
+    Above PAIRWISE_SLOTS slots, only those that are equal to the last bit are grouped.
     """
     m = np.asarray(memory, np.float64)
     if len(m) > 1 and np.linalg.norm(m - m.mean(axis=0), axis=1).max() <= COLLAPSED * (
@@ -90,13 +93,13 @@ def alike_groups(memory: Array) -> list[list[int]]:
 
 
 def _directions(rows: Array64) -> Array64:
-    # Scaled by the largest first, so that no square overflows or vanishes.
+    # Rows are first scaled by their largest value, so that no square overflows or underflows.
     scaled = rows / np.abs(rows).max(axis=1, keepdims=True)
     return scaled / np.linalg.norm(scaled, axis=1, keepdims=True)  # type: ignore[no-any-return]
 
 
 def _mean_cosines(memory: Array64, kernel: Array) -> Array64:
-    """The mean over pairs (H,) needs no pairs: it is in the length of the sum of directions."""
+    """Returns the mean cosine over pairs (H,), computed from the norm of the sum of directions."""
     slots = len(memory)
     means = []
     for h in range(kernel.shape[1]):

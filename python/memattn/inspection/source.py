@@ -1,4 +1,4 @@
-"""The layer that a command looks at, from its file, and the one that it writes."""
+"""Reads the layer that a command inspects, and its inputs, and writes a repaired layer."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from memattn.layer_file import Layer
 
 
 def read_layer(path: Path, name: str | None = None) -> tuple[FoundLayer, Layer]:
-    """One layer of a file, of any format that `memattn.convert` reads, and what it is there.
+    """Reads one layer of a file in any format of `memattn.convert`; also returns its description.
 
     Raises
     ------
     DataError
-        The file cannot be read or holds no layer, or several and `name` is that of none.
+        If the file cannot be read or holds no layer, or holds several and none is called `name`.
     """
     with errors_of_reading(path, "a file of weights"):
         return find_and_read(path, name)
 
 
 def read_layers(path: Path) -> Iterator[tuple[FoundLayer, Layer]]:
-    """Every layer of a file, one after the other.
+    """Yields every layer of a file, with its description.
 
     Raises
     ------
     DataError
-        The file cannot be read or holds no layer.
+        If the file cannot be read or holds no layer.
     """
     with errors_of_reading(path, "a file of weights"):
         yield from find_and_read_all(path)
@@ -66,24 +66,24 @@ def read_inputs(
 
 
 def check_layer_target(path: Path) -> None:
-    """Raises the errors of `write_layer` that can be known before the work.
+    """Raises the errors of `write_layer` that can be found before the layer is computed.
 
     Raises
     ------
     DataError
-        The name's ending is of no format, or the place cannot be written.
+        If the suffix is not one of a format, or the file cannot be written.
     """
     check_target(path)
     check_writable(path)
 
 
 def write_layer(layer: Layer, path: Path) -> None:
-    """Writes a layer in the format that the name's ending says, whole or not at all.
+    """Writes a layer atomically, in the format of the path's suffix.
 
     Raises
     ------
     DataError
-        The place cannot be written.
+        If the file cannot be written.
     """
     try:
         write(layer, path)

@@ -1,20 +1,20 @@
 """Breaks the symmetry of identical slots, so that training can separate them again.
 
-The slots of a group that are alike get a random jitter of mean zero. Equal slots have equal scores,
-so the jitter cancels in what they add together, and the output changes in second order only. By how
-much at most follows from norms, for every token of norm R or less.
+The slots of a group of equal slots get a random jitter of mean zero. Equal slots have equal scores,
+so the jitter cancels in their summed outputs, and the layer's output changes in second order only.
+Norms bound this change, for every token of norm R or less.
 
-Let m be what a token reads of each group, q what it reads of the slots in one, as shares of m, B
-what the slots of a group add, b its mean over them, which a jitter of mean zero leaves alone, and
-let primes stand for the layer after the repair. With u for equal shares, a head changes by
+Let m be the scores of the groups, q the scores of the slots in a group as shares of m, B the
+outputs of the slots in a group, and b the mean of B, which a jitter of mean zero does not change.
+Primes mark the layer after the repair. With u for equal shares, the output of a head changes by
 
     Σ m'·q'·B' − Σ m·q·B = Σ (m' − m)·b + Σ m'·(q' − u)·B' − Σ m·(q − u)·B
 
-Logits that change by ω relative to each other change shares by tanh(ω / 4) in total variation, and
-shares that differ so much change a mean of rows by that times their diameter. In a group logits
-change by ω at most, so q' − u is bounded; q − u is 0 where the slots are equal. The logit of a
-group as a whole changes by the logarithm of a mean of exponentials of changes of mean zero, which
-lies between 0 and ω² / 8 (Hoeffding), so m' − m is bounded.
+Logits that change by ω relative to each other change shares by tanh(ω / 4) in total variation.
+Shares that differ so much change a weighted mean of rows by that times the diameter of the rows. In
+a group, logits change by ω at most, so q' − u is bounded; q − u is 0 if the slots are equal. The
+logit of a group as a whole changes by the logarithm of a mean of exponentials of changes of mean
+zero, which lies between 0 and ω² / 8 (Hoeffding), so m' − m is bounded.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ from memattn.inspection.similarity import alike_groups
 from memattn.inspection.tokens import Tokens
 from memattn.layer import MemoryAugmentedAttention
 
-MAX_CHANGE = 1e-3  # of the output's size: far below what a trained model's errors are
-MAX_JITTER = 1.0  # the deviation of a new memory; more would be a new memory, not a repaired one
+MAX_CHANGE = 1e-3  # relative to the output's norm, far below the errors of a trained model
+MAX_JITTER = 1.0  # standard deviation of a new memory; a larger jitter would replace the memory
 MIN_JITTER = 1e-30
-MARGIN = 0.98  # of the allowed change, the rest is for rounding
-PRECISION = 1e-3  # of the jitter
+MARGIN = 0.98  # the bisection's share of the allowed change; the rest is for rounding
+PRECISION = 1e-3  # relative precision of the jitter
 
 Groups: TypeAlias = Sequence[Sequence[int]]
 
@@ -57,22 +57,21 @@ class Repair:
     slots : list of int
         The slots that got a jitter.
     seed : int
-        Of the jitter.
+        The seed of the jitter.
     jitter : float
-        Its standard deviation.
+        The standard deviation of the jitter.
     allowed : float
-        By how much a token's output was allowed to change: the norm of the change, relative to
-        `output_norm`.
+        The allowed change of a token's output: the norm of the change, relative to `output_norm`.
     bound : float
-        By how much it can change at most, for every token of norm `token_norm` or less.
+        A bound on this change, for every token of norm `token_norm` or less.
     measured : float
-        By how much it changed at most on `tokens`, rounding included.
+        The largest change on `tokens`, including rounding.
     token_norm : float
         The largest norm of those tokens.
     output_norm : float
         Root mean square norm of the old layer's output on them.
     tokens : Tokens
-        What the layer was measured with.
+        The inputs on which the change was measured.
     """
 
     layer: MemoryAugmentedAttention
@@ -136,7 +135,7 @@ def repair(
     new = (memory.astype(np.float64) + scale * direction).astype(memory.dtype)
     repaired = copy.deepcopy(layer)
     repaired.set_weights({"memory": new})
-    # With what rounding has made of the jitter.
+    # From the new weights, so that the rounding of the jitter counts.
     after = fold_heads(repaired.weights)
     changes = [_difference(one, other) for one, other in zip(after, before, strict=True)]
     bound = _bound(before, changes, groups, reading.token_norm)
@@ -167,7 +166,7 @@ def _refuse(broken: Finding) -> DataError:
 
 
 def _direction(shape: tuple[int, ...], groups: Groups, seed: int) -> Array64:
-    """Standard normal rows for the slots of groups, of mean zero in each group; else zero."""
+    """Returns standard normal rows for the slots in groups, with mean zero in each; zeros else."""
     noise = np.random.default_rng(seed).standard_normal(shape)
     direction = np.zeros(shape)
     for group in groups:
@@ -183,8 +182,8 @@ def _largest_scale(
     token_norm: float,
     allowed: float,
 ) -> float:
-    """The largest jitter whose bound is allowed, by bisection; the bound grows with the jitter."""
-    # The fold is linear in the memory, but for the biases of the values.
+    """Finds the largest jitter whose bound is allowed, by bisection: the bound grows with it."""
+    # The fold is linear in the memory, except for the biases of the values.
     moved = fold_heads({**weights, "memory": direction})
     still = fold_heads({**weights, "memory": np.zeros_like(direction)})
     changes = [_difference(one, other) for one, other in zip(moved, still, strict=True)]
@@ -209,19 +208,19 @@ def _difference(one: FoldedHead, other: FoldedHead) -> FoldedHead:
 def _bound(
     before: Sequence[FoldedHead], changes: Sequence[FoldedHead], groups: Groups, token_norm: float
 ) -> float:
-    """How far the output of a token of that norm can move at most; see the top of the file."""
+    """Returns a bound on the output's change for a token of that norm, as derived at the top."""
     total = 0.0
     for old, change in zip(before, changes, strict=True):
         within, drifts, jitters, means = [], [], [], old.b.copy()
         for g in groups:
-            torn = logit_range(old.a[:, g], old.c[g], token_norm)  # 0 where slots are equal
+            torn = logit_range(old.a[:, g], old.c[g], token_norm)  # 0 for equal slots
             jitter = logit_range(change.a[:, g], change.c[g], token_norm)
             within.append(
                 2 * math.tanh((torn + jitter) / 4) * spread(old.b[g] + change.b[g])
                 + 2 * math.tanh(torn / 4) * spread(old.b[g])
-                + float(np.linalg.norm(change.b[g].mean(axis=0)))  # by rounding
+                + float(np.linalg.norm(change.b[g].mean(axis=0)))  # not 0 after rounding
             )
-            # Rounding and unequal shares let the mean of a group's change be other than 0.
+            # Because of rounding and unequal shares, the mean change of a group may differ from 0.
             drift = token_norm * float(np.linalg.norm(change.a[:, g].mean(axis=1)))
             drifts.append(drift + abs(change.c[g].mean()) + jitter * math.tanh(torn / 4))
             jitters.append(jitter)
@@ -234,7 +233,7 @@ def _bound(
 def _largest_change(
     old: MemoryAugmentedAttention, new: MemoryAugmentedAttention, tokens: Tokens
 ) -> float:
-    """The largest norm by which the output of a token differs."""
+    """Returns the largest norm of the change of a token's output."""
     largest = 0.0
     for chunk in tokens.chunks(max(1, VALUES_A_CALL // tokens.values.shape[1])):
         x = np.ascontiguousarray(chunk, old.dtype)[None]

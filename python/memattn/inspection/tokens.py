@@ -14,12 +14,12 @@ from memattn.errors import DataError, printable, quoted
 from memattn.inspection.array_file import read_array
 from memattn.layer import MemoryAugmentedAttention
 
-REFERENCE_TOKENS = 4096  # enough for shares of reading to two digits
+REFERENCE_TOKENS = 4096  # enough for two digits of the slots' shares
 MAX_REFERENCE_TOKENS = 16384
-# With fewer tokens for each slot, one that is read seldom would be called dead.
+# With fewer tokens per slot, a slot that is rarely read would look dead.
 TOKENS_A_SLOT = 20
 REFERENCE_VALUES = 2**24  # 64 MiB; a very wide layer gets fewer tokens
-REFERENCE_STEPS = 10  # the published example's; only the cost as Keras writes it depends on it
+REFERENCE_STEPS = 10  # as in the published example; affects only the cost of Keras' algorithm
 REFERENCE_SEED = 0
 CHUNK_VALUES = 2**20
 
@@ -50,7 +50,7 @@ class Tokens:
         return len(self.values)
 
     def chunks(self, size: int) -> Iterator[Array]:
-        """The tokens in order, at most `size` of them at a time, as arrays (n, U)."""
+        """Yields the tokens in order as arrays (n, U), at most `size` tokens at a time."""
         for start in range(0, len(self.values), size):
             yield self.values[start : start + size]
 
@@ -58,7 +58,7 @@ class Tokens:
 def reference_tokens(layer: MemoryAugmentedAttention) -> Tokens:
     """Returns standard normal tokens, always the same, as after a normalisation layer.
 
-    There are enough of them to judge every slot, unless the slots are very many.
+    Their number is enough to judge every slot, unless there are very many slots.
     """
     slots, units = layer.weights["memory"].shape
     wanted = min(max(REFERENCE_TOKENS, TOKENS_A_SLOT * slots), MAX_REFERENCE_TOKENS)
@@ -72,14 +72,14 @@ def reference_tokens(layer: MemoryAugmentedAttention) -> Tokens:
 def as_tokens(
     x: object, layer: MemoryAugmentedAttention, *, source: str = "", file: Path | None = None
 ) -> Tokens:
-    """Tokens from an array (N, U) or (B, T, U), for that layer.
+    """Returns the tokens in an array (N, U) or (B, T, U), checked for `layer`.
 
     Raises
     ------
     TypeError
-        `x` is no array.
+        If `x` is not an array.
     DataError
-        It has another shape, no token, or values that are no finite numbers of the layer's dtype.
+        If the shape is wrong, there is no token, or a value is not finite in the layer's dtype.
     """
     return tokens_of_width(x, layer.weights["memory"].shape[1], layer.dtype, source, file)
 
@@ -87,7 +87,7 @@ def as_tokens(
 def tokens_of_width(
     x: object, units: int, dtype: str, source: str = "", file: Path | None = None
 ) -> Tokens:
-    """Tokens from an array (N, units) or (B, T, units), for a layer of that dtype.
+    """Returns the tokens in an array (N, units) or (B, T, units), for a layer of that dtype.
 
     Raises
     ------
@@ -119,21 +119,21 @@ def tokens_of_width(
 
 
 def read_tokens(path: Path, layer: MemoryAugmentedAttention) -> Tokens:
-    """Tokens from a file, for that layer: ``.npy``, ``.npz`` with one array, or a CSV file.
+    """Reads tokens for `layer` from a ``.npy`` file, a ``.npz`` file with one array, or a CSV file.
 
-    A CSV file is one sequence, its rows are the steps and its columns of numbers the units, so it
-    must have exactly as many; columns of dates and text are left out.
+    A CSV file is one sequence. Its rows are the steps, and its columns of numbers are the units, of
+    which there must be exactly as many. Columns of dates and text are ignored.
 
     Raises
     ------
     DataError
-        The file cannot be read or does not hold such tokens.
+        If the file cannot be read or does not hold such tokens.
     """
     return read_tokens_of_width(path, layer.weights["memory"].shape[1], layer.dtype)
 
 
 def read_tokens_of_width(path: Path, units: int, dtype: str) -> Tokens:
-    """The same for a layer of that dtype that reads tokens of so many numbers."""
+    """Reads tokens in the same way, for a layer of that dtype with tokens of `units` numbers."""
     name = printable(path.name)
     if path.suffix.lower() in {".npy", ".npz"}:
         array = read_array(path)
@@ -147,8 +147,8 @@ def read_tokens_of_width(path: Path, units: int, dtype: str) -> Tokens:
         found = f"{len(columns)} columns of numbers" + (f" ({names}{more})" if columns else "")
         problem = (
             f"found {found}, expected {units}, one for each unit of the layer; the layer reads "
-            f"tokens of {units} numbers, which a model before it makes of a raw series: save those "
-            "as .npy and give that file"
+            f"tokens of {units} numbers, which the model computes from a raw series: save those "
+            "as .npy and pass that file"
         )
         raise DataError("units", problem, file=path, line=1)
     values = np.stack([table.numbers(index) for index in columns], axis=1)

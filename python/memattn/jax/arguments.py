@@ -1,4 +1,4 @@
-"""What a caller hands in, as checked JAX arrays: parameters, masks, the place of a call."""
+"""Converts arguments to checked JAX arrays: parameters, masks, the first step of a call."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from memattn.arrays import as_place, check_shape
 from memattn.layer_options import ScoresChoice
 
-Array: TypeAlias = Any  # jax.Array, a tracer, or what jnp.asarray takes
+Array: TypeAlias = Any  # jax.Array, a tracer, or an argument of jnp.asarray
 Params: TypeAlias = dict[str, Array]
 
 
@@ -23,9 +23,9 @@ def as_params(
     Raises
     ------
     ValueError
-        A name or a shape is another than in `shapes`.
+        If a name or a shape differs from `shapes`.
     TypeError
-        Something is not of real numbers.
+        If an array does not hold real numbers.
     """
     if set(params) != set(shapes):
         found, expected = ", ".join(sorted(params)) or "nothing", ", ".join(shapes)
@@ -37,12 +37,12 @@ def as_params(
 
 
 def real_dtype(where: str, *arrays: Array) -> Any:
-    """Return the dtype that all are promoted to, a floating one.
+    """Return the floating-point dtype that all arrays are promoted to.
 
     Raises
     ------
     TypeError
-        Something is not of real numbers.
+        If an array does not hold real numbers.
     """
     dtype = jnp.result_type(*arrays, float)
     if not jnp.issubdtype(dtype, jnp.floating):
@@ -51,7 +51,7 @@ def real_dtype(where: str, *arrays: Array) -> Any:
 
 
 def scores_of(scores: Array, choice: ScoresChoice, dtype: Any) -> Array:
-    """Return scores (B, H, T, S) as a caller asked for them: of each head, or their mean."""
+    """Return scores (B, H, T, S) as the caller wants them: of each head, or their mean."""
     scores = scores.astype(dtype)
     return scores.mean(1) if choice == "mean" else scores
 
@@ -62,9 +62,9 @@ def as_attention_mask(value: Array | None, full: tuple[int, int, int]) -> Array 
     Raises
     ------
     ValueError
-        It does not broadcast.
+        If the mask does not broadcast.
     TypeError
-        It is not of booleans or integers.
+        If it does not hold booleans or integers.
     """
     if value is None:
         return None
@@ -78,14 +78,14 @@ def as_attention_mask(value: Array | None, full: tuple[int, int, int]) -> Array 
 
 
 def as_step_mask(name: str, value: Array | None, shape: tuple[int, int]) -> Array | None:
-    """Return a mask of whole steps or slots as booleans, of just this shape.
+    """Return a mask of steps or slots as booleans of exactly this shape.
 
     Raises
     ------
     ValueError
-        Its shape is another.
+        If the shape differs.
     TypeError
-        It is not of booleans or integers.
+        If the mask does not hold booleans or integers.
     """
     if value is None:
         return None
@@ -95,21 +95,21 @@ def as_step_mask(name: str, value: Array | None, shape: tuple[int, int]) -> Arra
 
 
 def as_first_step(value: int | Array, steps: int) -> int | Array:
-    """Return a checked first step; of a traced one only the kind can be known.
+    """Return a checked first step; only the type of a traced one is checked.
 
     Raises
     ------
     ValueError
-        It is negative or cannot be counted.
+        If it is negative, or the last step exceeds 63 bits.
     TypeError
-        It is no integer.
+        If it is not an integer.
     """
     if isinstance(value, jax.core.Tracer):
         if value.shape != () or not jnp.issubdtype(value.dtype, jnp.integer):
             found = f"found dtype {value.dtype} of shape {value.shape}"
             raise TypeError(f"apply: first_step: {found}, expected an integer, at least 0")
         return value.astype(int)
-    # What JAX can count may be less than the value, which is only compared with keys.
+    # JAX's integers may be too short for the value, which is only compared with key positions.
     return min(as_place("apply: first_step", value, steps), 2**31 - 1)
 
 
@@ -125,22 +125,22 @@ def kept(
     Parameters
     ----------
     full : tuple of int
-        B, the queries and the keys.
+        The sizes of batch, queries and keys.
     attention_mask, query_mask, value_mask : array of bool, optional
-        As the functions above return them; they are ANDed.
+        Results of the functions above; they are ANDed.
     first_step : int or integer scalar, optional
-        Given, query t reads keys 0 to ``first_step + t`` only.
+        If given, query t reads only keys 0 to ``first_step + t``.
 
     Returns
     -------
-    array of bool, of the shape `full`, or None when nothing is masked
+    array of bool with the shape `full`, or None if nothing is masked
     """
     _, queries, keys = full
     masks = [attention_mask]
     masks.append(None if query_mask is None else query_mask[:, :, None])
     masks.append(None if value_mask is None else value_mask[:, None])
     if first_step is not None:
-        # A place behind the last key reads all of them; int32 may not count as far as the place.
+        # A step beyond the last key reads all keys. The minimum keeps the number within int32.
         places = jnp.arange(queries) + jnp.minimum(first_step, keys)
         masks.append(jnp.arange(keys) <= places[:, None])
     keep = None

@@ -1,7 +1,7 @@
-"""Calls in bfloat16 on the CPU: the compiled kernels, where no tracer sees the call.
+"""Calls in bfloat16 on the CPU, by the compiled kernels.
 
 JAX cannot trace the kernels. So calls under ``jax.jit``, ``jax.grad`` or ``jax.vmap``, whose
-arguments are tracers, take JAX's own operators.
+arguments are tracers, use JAX's own operators.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from memattn.jax.numpy_layer import to_numpy
 
 class _Entry(NamedTuple):
     parameters: list[weakref.ref[Any]]
-    layer: Any  # over NumPy arrays, in bfloat16
+    layer: Any  # the NumPy layer, with bfloat16 precision
 
 
-# By the options and the parameters. Arrays of JAX never change, so that they are known by identity.
-# An entry whose parameters are gone goes when the next one comes.
+# Prepared layers by options and identities of the parameters, since JAX arrays never change. Adding
+# an entry removes those whose parameters no longer exist.
 _entries: dict[tuple[Any, ...], _Entry] = {}
 
 
 def applies(params: Mapping[str, Array], *others: Array | None) -> bool:
-    """Whether all are arrays with values, on one CPU device, and those of numbers in bfloat16."""
+    """Whether all arguments are untraced arrays on the CPU, in bfloat16 or of booleans."""
     return _are_here(params.values(), jnp.bfloat16) and all(
         other is None or _are_here((other,), jnp.bfloat16, jnp.bool_) for other in others
     )
@@ -43,18 +43,22 @@ def attend(
     scores: Any,
     **masks: Array | bool | None,
 ) -> Any:
-    """Return what the layer over NumPy arrays gives in bfloat16, as arrays of bfloat16.
+    """Return the result of the NumPy layer in bfloat16, as bfloat16 arrays.
 
     Parameters
     ----------
-    layer_class : class of that layer
+    layer_class : class
+        The class of the NumPy layer.
     config : object
         The options, with the parameters' `shapes`.
     params : mapping of names to arrays
+        The parameters.
     *inputs : array
+        The inputs of the call.
     scores : bool or "mean"
+        The scores to return, as `return_attention_scores`.
     **masks : array, bool or None
-        Of the call.
+        The masks of the call.
 
     Raises
     ------

@@ -67,7 +67,7 @@ class Config:
     use_bias: bool = True
     residual: bool = True
     dropout: float = 0.0
-    # A mapping has no hash; what is equal has the same without it.
+    # A mapping has no hash. Without this field, equal configs still have equal hashes.
     memory_initializer: str | Mapping[str, Any] = field(default="normal", hash=False)
     fully_masked: Literal["zero", "uniform"] = "zero"
 
@@ -187,8 +187,8 @@ def prepare(
     w = {name: array.astype(wide) for name, array in given.items()}
 
     product = product_of_weights
-    # A slot that is not finite counts as 0 in products, where even a masked one would reach others
-    # as 0·NaN, and marks its logits instead, which masks leave out.
+    # A non-finite slot counts as 0 in products: 0·NaN would spread even from a masked one. Its
+    # logits become NaN instead, which masks replace.
     broken = ~jnp.isfinite(w["memory"]).all(-1)
     memory = jnp.where(broken[:, None], 0, w["memory"])
     keys = product("su,uhd->hsd", memory, w["key.kernel"]) / config._sizes[3] ** 0.5
@@ -286,8 +286,9 @@ def apply(
     wide = jnp.promote_types(dtype, jnp.float32)
 
     product = product_of_tokens(dtype)
-    reads = None if keep is None else keep.any(-1)[..., None]  # (B, T, 1): has a slot to read
-    # What a token that reads nothing holds, NaN perhaps, must not reach the gradients of others.
+    # Whether each token has a slot to read (B, T, 1). The values of a token without one, such as
+    # NaN, must not affect the gradients of others.
+    reads = None if keep is None else keep.any(-1)[..., None]
     tokens = x if reads is None else jnp.where(reads, x, 0)
     if route == "folded":
         logits = product("btu,uhs->bths", tokens, ready["a"])
@@ -299,7 +300,7 @@ def apply(
         logits + constant.astype(wide),
         None if keep is None else keep[:, :, None],
         None if reads is None else reads[..., None],
-        0 * constant,  # 0, or the mark of a slot that is not finite
+        0 * constant,  # 0, or NaN for a non-finite slot
         config.fully_masked,
     )
     falls = dropout_key is not None and config.dropout > 0

@@ -1,4 +1,4 @@
-"""The same layer over NumPy arrays: parameters and options from it and to it, which files need."""
+"""Conversion of parameters and options from and to the NumPy layers, which read and write files."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def to_numpy(where: str, params: Mapping[str, Array], config: Any, layer_class: 
     arrays, dtype = as_params(where, params, config.shapes)
     kind = "float64" if dtype == jnp.float64 else "float32"
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # said when the config was made
+        warnings.simplefilter("ignore", UserWarning)  # already given when the config was made
         layer = layer_class(**asdict(config), dtype=kind, seed=0)
     layer.set_weights({name: np.asarray(array.astype(kind)) for name, array in arrays.items()})
     return layer

@@ -12,17 +12,17 @@ from memattn.jax.arguments import Array
 
 
 def glorot_uniform(key: Array, shape: tuple[int, ...], dtype: Any) -> Array:
-    """Draw a kernel as Keras does, with its fans of kernels of three axes."""
+    """Draw a kernel as Keras does, with Keras' fans for kernels with three axes."""
     return jax.nn.initializers.glorot_uniform()(key, shape, dtype)
 
 
 def product_of_weights(spec: str, *operands: Array) -> Array:
-    """Return an einsum at the highest precision: small, and its errors would be in every token."""
+    """Return an einsum at the highest precision: it is cheap, and its errors affect every token."""
     return jnp.einsum(spec, *operands, precision="highest")
 
 
 def product_of_tokens(dtype: Any) -> Callable[[str, Array, Array], Array]:
-    """Return an einsum of operands in `dtype`, summed in at least float32."""
+    """Return a function for an einsum of operands in `dtype`, summed in at least float32."""
     wide = jnp.promote_types(dtype, jnp.float32)
 
     def product(spec: str, left: Array, right: Array) -> Array:
@@ -39,20 +39,20 @@ def softmax(
     unread: Array | float,
     fully_masked: Literal["zero", "uniform"],
 ) -> Array:
-    """Return the scores, over the kept keys on the last axis.
+    """Return the scores, the softmax over the kept keys on the last axis.
 
     Parameters
     ----------
     logits : array
+        The logits.
     keep : array of bool, optional
         Broadcasts to `logits`; True where the query may read the key.
     reads : array of bool, optional
         ``keep.any(-1, keepdims=True)``.
     unread : array or float
-        What stands for the logits of a query that keeps no key, whatever they are: 0, or NaN where
-        the key holds something that is not finite.
+        The logits to use for a query that keeps no key: 0, or NaN for a non-finite key.
     fully_masked : {"zero", "uniform"}
-        What such a query scores.
+        The scores of such a query.
     """
     if keep is None or reads is None:
         return jax.nn.softmax(logits)
@@ -61,6 +61,6 @@ def softmax(
 
 
 def drop(scores: Array, rate: float, key: Array) -> Array:
-    """Let scores fall at a rate, and scale what stays."""
+    """Apply dropout to scores: set a fraction `rate` to 0 and scale the others."""
     stays = jax.random.bernoulli(key, 1 - rate, scores.shape)
     return jnp.where(stays, scores / (1 - rate), 0)

@@ -1,8 +1,8 @@
-"""One attention between two inputs, on each of its routes, in JAX' own operators.
+"""One attention between two inputs, on each of its routes, in JAX's own operators.
 
 Formulas and names are those of `docs/siblings-math.md`: T1 and T2 are the steps of the two inputs,
-F1 and F2 their widths, G1 and G2 the widths of what a route reads of them, which is the inputs as
-they are or what their Denses make of them.
+F1 and F2 their widths. G1 and G2 are the widths in which a route uses the inputs: F of an input
+itself, U after its Dense layer.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from memattn.layer_options import PAIR_WAYS, PairRoute, PairSizes
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Prepared:
-    """What depends on the parameters of one attention alone, folded for one route.
+    """Products of the parameters of one attention, folded for one route.
 
-    A pytree, so that it goes through ``jax.jit`` and ``jax.vmap`` as arrays do; the route is
+    A pytree, so that it passes through ``jax.jit`` and ``jax.vmap`` as arrays do; the route is
     static.
 
     Attributes
     ----------
     arrays : dict of arrays
-        ``query``, ``key``, ``value`` and ``output`` are the products that follow the inputs, as
-        far as the route has them.
+        ``query``, ``key``, ``value`` and ``output``, the matrices by which inputs are multiplied,
+        as far as the route needs them, and biases.
     route : str
-        The route that they are for.
+        The route that the arrays are for.
     """
 
     arrays: Params
@@ -42,7 +42,7 @@ class Prepared:
 
 
 def dense_shapes(name: str, width: int, units: int) -> dict[str, tuple[int, ...]]:
-    """Return the shapes of the Dense of an input, by name."""
+    """Return the shapes of the Dense layer of an input, by name."""
     return {f"{name}.kernel": (width, units), f"{name}.bias": (units,)}
 
 
@@ -60,7 +60,7 @@ def head_shapes(sizes: PairSizes) -> dict[str, tuple[int, ...]]:
 def prepared_shapes(
     sizes: PairSizes, use_bias: bool, route: PairRoute
 ) -> dict[str, tuple[int, ...]]:
-    """Return the shapes of what `fold` makes."""
+    """Return the shapes of the arrays that `fold` returns, by name."""
     shapes = {
         **dense_shapes("source1", sizes.source1_units, sizes.units),
         **dense_shapes("source2", sizes.source2_units, sizes.units),
@@ -76,21 +76,21 @@ def prepared_shapes(
 
 
 def fold(weights: Mapping[str, Array], dtype: Any, route: PairRoute) -> Prepared:
-    """Make the products of weights that a route follows the inputs with.
+    """Compute the products of weights that a route multiplies inputs by.
 
     Parameters
     ----------
     weights : mapping of names to arrays
-        ``source1.kernel``, ``source2.kernel``, ``query.kernel`` and so on; the biases may be
-        missing, all of them.
+        ``source1.kernel``, ``source2.kernel``, ``query.kernel`` and so on, with all biases or none.
     dtype : dtype
-        Of the result, which is computed in at least float32.
+        The dtype of the result, which is computed in at least float32.
     route : str
+        The name of the route.
 
     Raises
     ------
     ValueError
-        There is no such route.
+        If there is no such route.
     """
     if route not in PAIR_WAYS:
         known = ", ".join(f'"{name}"' for name in PAIR_WAYS)
@@ -102,7 +102,7 @@ def fold(weights: Mapping[str, Array], dtype: Any, route: PairRoute) -> Prepared
     biased = "output.bias" in w
     arrays: Params = {}
 
-    # Effective weights of each head, from what the route reads.
+    # Weights of each head that apply to the inputs in the form in which the route uses them.
     query, key, value = (w[f"{name}.kernel"] for name in ("query", "key", "value"))
     query_bias, value_bias = (w.get(f"{name}.bias") for name in ("query", "value"))
     if way.dense1:
@@ -119,8 +119,8 @@ def fold(weights: Mapping[str, Array], dtype: Any, route: PairRoute) -> Prepared
         key = product("fu,uhd->fhd", w["source2.kernel"], key)
         value = product("fu,uhd->fhd", w["source2.kernel"], value)
 
-    # key.bias, and what source2.bias adds to keys, are one number for a row of logits: the softmax
-    # cancels them.
+    # key.bias and source2.bias add the same number to all logits of a row, which the softmax
+    # cancels.
     scale = key.shape[-1] ** -0.5
     if way.logits == "project":
         arrays |= {"query": scale * query, "key": key}
@@ -166,17 +166,21 @@ def attend(
     Parameters
     ----------
     prepared : Prepared
+        The result of `fold`.
     x1 : array (B, T1, F1)
         The input that attends (queries).
     x2 : array (B, T2, F2), optional
-        The input that is read. None is self-attention: `x1`, through one Dense.
+        The input that is attended to. None for self-attention: `x1`, after one Dense layer.
     keep : array of bool (B, T1, T2), optional
+        The mask; True keeps.
     dtype : dtype
-        Of the operands of products.
+        The dtype of the operands of products.
     fully_masked : {"zero", "uniform"}
+        The scores of a query whose keys are all masked.
     dropout : float
-        The rate at which scores fall if there is a key.
+        The dropout rate of scores, used if there is a `dropout_key`.
     dropout_key : key of jax.random, optional
+        The random key of dropout.
 
     Returns
     -------
@@ -189,20 +193,20 @@ def attend(
     x2 = x1 if x2 is None else x2
     wide = jnp.promote_types(dtype, jnp.float32)
     product = product_of_tokens(dtype)
-    if x2.shape[1] == 0:  # there is nothing to read
+    if x2.shape[1] == 0:  # there are no keys
         return _of_no_key(w, x1, wide)
 
     reads, unread = None, None
     broken: Array | None = None
     if keep is not None:
-        reads = keep.any(-1, keepdims=True)  # (B, T1, 1): has a key to read
+        reads = keep.any(-1, keepdims=True)  # (B, T1, 1): whether a query has a key to read
         seen = keep | ~reads if fully_masked == "uniform" else keep
-        is_read = seen.any(1)[..., None]  # (B, T2, 1): has a query that reads it
+        is_read = seen.any(1)[..., None]  # (B, T2, 1): whether a query reads the key
         used = (reads | is_read,) * 2 if one_source else (reads, is_read)
         finite1, finite2 = (jnp.isfinite(x).all(-1, keepdims=True) for x in (x1, x2))
         x1, x2 = jnp.where(finite1 & used[0], x1, 0), jnp.where(finite2 & used[1], x2, 0)
-        # A step that some queries read and others do not must not reach the others, not even as
-        # 0·NaN: one that is not finite counts as 0 in products, and marks its logits instead.
+        # A step that only some queries read must not affect the others, not even by 0·NaN. So a
+        # non-finite step counts as 0 in products, and its logits become NaN instead.
         unread = jnp.where(finite2, 0, jnp.nan).swapaxes(1, 2)
         broken = ~(finite1 & finite2.swapaxes(1, 2))
 
@@ -214,8 +218,8 @@ def attend(
     s1 = dense("source1", x1)
     s2 = s1 if one_source and way.dense1 == way.dense2 else dense("source2", x2)
 
-    # Letters: b batch, t queries, s keys, h heads. With the keys of all heads in one matrix, rows
-    # (t, h) are those of one product.
+    # Letters: b batch, t queries, s keys, h heads. If all heads share the keys, rows (t, h) are the
+    # rows of a single product.
     rows = "bths" if way.logits == "left" else "bhts"
     queries, keys = s1, s2
     if way.logits != "right":
@@ -237,7 +241,7 @@ def attend(
     scores = softmax(logits, keep, reads, 0.0 if unread is None else unread, fully_masked)
     of_heads = scores if rows == "bhts" else scores.swapaxes(1, 2)
     falls = dropout_key is not None and dropout > 0
-    if falls:  # drawn in one order of axes, so that the route does not matter
+    if falls:  # drawn in the same order of axes on every route
         fallen = drop(of_heads, dropout, dropout_key)
         stay = fallen if rows == "bhts" else fallen.swapaxes(1, 2)
     else:
@@ -246,7 +250,7 @@ def attend(
     if way.read == "source":
         read = product(f"{rows},bsg->bthg", stay, s2)
         y = product("bthg,hgu->btu", read, w["output"])
-        if "value.bias" in w:  # counted by what a row reads in all: 1, but for dropout
+        if "value.bias" in w:  # times the sum of a row of scores, which is 1 without dropout
             bias = w["value.bias"]
             if falls:
                 y += product("bht,hu->btu", fallen.sum(-1), bias)
@@ -269,7 +273,7 @@ def _plus(array: Array, bias: Array | None) -> Array:
 
 
 def _of_no_key(w: Params, x1: Array, wide: Any) -> tuple[Array, Array]:
-    """Return what queries get where there is no key: the output bias."""
+    """Return the result and the empty scores of queries without any key: the output bias."""
     batch, steps, _ = x1.shape
     heads = w["query"].shape[1] if "query" in w else w["key"].shape[1]
     units = w["output"].shape[-1] if "output" in w else w["value"].shape[-1]

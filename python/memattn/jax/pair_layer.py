@@ -1,4 +1,4 @@
-"""What the layers of two inputs have in common: options, initial parameters, files."""
+"""The base of the layers of two inputs: options, initial parameters, files."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 class PairLayer:
     """The options of a layer of two inputs, and its functions.
 
-    Frozen and hashable: what it is never changes, and the parameters are elsewhere.
+    Immutable and hashable; it does not hold the parameters.
     """
 
     units: int
@@ -36,7 +36,7 @@ class PairLayer:
     dropout: float = field(default=0.0, kw_only=True)
     fully_masked: Literal["zero", "uniform"] = field(default="zero", kw_only=True)
 
-    _numpy: ClassVar[type[NumpyLayer]]  # the same layer over NumPy arrays
+    _numpy: ClassVar[type[NumpyLayer]]  # the NumPy layer of the same name
 
     def __post_init__(self) -> None:
         core = self._numpy._cores["float32"]
@@ -58,7 +58,7 @@ class PairLayer:
         Returns
         -------
         dict of arrays
-            Of the names and shapes in `shapes`.
+            Arrays with the names and shapes in `shapes`.
         """
         params = {}
         for name, shape in self.shapes.items():
@@ -76,7 +76,7 @@ class PairLayer:
         Parameters
         ----------
         layer : memattn.CrossAttention or memattn.HierarchicalAttention
-            Of the same name as this class.
+            A NumPy layer whose class has the same name as this class.
 
         Returns
         -------
@@ -86,7 +86,7 @@ class PairLayer:
         Raises
         ------
         TypeError
-            It is another layer.
+            If `layer` is of another class.
         """
         if not isinstance(layer, cls._numpy):
             found, expected = type(layer).__name__, f"a memattn.{cls._numpy.__name__}"
@@ -100,7 +100,7 @@ class PairLayer:
         Parameters
         ----------
         params : mapping of names to arrays
-            Of the names and shapes in `shapes`.
+            Arrays with the names and shapes in `shapes`.
 
         Returns
         -------
@@ -118,7 +118,7 @@ class PairLayer:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> tuple[Params, Self]:
-        """Read parameters and options from a safetensors file that any of the hosts wrote.
+        """Read parameters and options from a safetensors file that any framework wrote.
 
         Without ``jax_enable_x64`` a layer in float64 becomes one in float32.
 
@@ -167,7 +167,7 @@ class PairLayer:
         return {n: s for n, s in shapes.items() if self.use_bias or not n.endswith(".bias")}
 
     def _checked(self, prepared: tuple[Prepared, ...], *inputs: Array) -> Any:
-        """Return the dtype of a call, after a check that it is this layer that was prepared."""
+        """Return the dtype of a call, after a check that `prepared` fits this layer."""
         dtypes = [
             as_params("apply", side.arrays, prepared_shapes(sizes, self.use_bias, side.route))[1]
             for side, sizes in zip(prepared, self._attentions, strict=True)

@@ -1,4 +1,4 @@
-"""The layer's mathematics in the host's operations: the fold, the projected form, masks, read-out.
+"""The memory layer in operations of Keras: the folded and the projected route, with masks.
 
 Names and shapes are those of docs/math.md: B batch, T steps, U width of the input, S slots,
 H heads, D key_dim, Dv value_dim.
@@ -17,10 +17,10 @@ from memattn.layer_options import Route
 
 @dataclass
 class Weights:
-    """The layer's weights as tensors of the compute dtype; biases are None where it has none."""
+    """The layer's weights as tensors of the compute dtype; biases are None without `use_bias`."""
 
-    dtype: str  # of all of them
-    memory: Any  # (S, M); M is U unless the layer reads an input of another width
+    dtype: str  # of all weights
+    memory: Any  # (S, M); M is U unless the input has another width
     query_kernel: Any  # (U, H, D)
     query_bias: Any  # (H, D)
     key_kernel: Any  # (M, H, D)
@@ -57,15 +57,15 @@ def attend(
     x : tensor (B, T, U)
         The input.
     weights : Weights
-        Of the same dtype as `x`.
+        The weights, in the dtype of `x`.
     route : {"folded", "projected"}
-        Which of the two ways to the same result.
+        The route; both give the same result up to rounding.
     keep : tensor of bool, optional
         Broadcasts to (B, T, S); True keeps.
     fully_masked : {"zero", "uniform"}
-        What a token reads when every slot is masked.
+        The scores of a token whose slots are all masked.
     drop : callable, optional
-        Applied to the scores before they read.
+        Dropout, applied to the scores before the values are read.
 
     Returns
     -------
@@ -92,10 +92,10 @@ def attend(
 
 
 def _keys_and_values(weights: Weights) -> tuple[Any, Any, Any]:
-    """Scaled keys (H, S, D), values (H, S, Dv), and what biases add to the logits, (H, S) or None.
+    """Return scaled keys (H, S, D), values (H, S, Dv) and the logits' offset, (H, S) or None.
 
-    The key bias adds the same number to all slots of a row, which the softmax cancels, so it is
-    left out. Zero times it is not: an optimizer must find a gradient, which is exactly 0.
+    The key bias adds the same number to the logits of all slots, which the softmax cancels, so it
+    is left out. Zero times the key bias is added, so that its gradient is 0 and not None.
     """
     scale = int(weights.query_kernel.shape[2]) ** -0.5
     keys = ops.einsum("su,uhd->hsd", weights.memory, weights.key_kernel) * scale
@@ -110,19 +110,19 @@ def _keys_and_values(weights: Weights) -> tuple[Any, Any, Any]:
 
 
 def _folded(tokens: Any, weights: Weights) -> tuple[Any, Callable[[Any], Any]]:
-    """Logits (N, H·S) of tokens (N, U), and what reads with scores of that shape."""
+    """Return logits (N, H·S) of tokens (N, U), and a function from scores to the values read."""
     keys, values, offset = _keys_and_values(weights)
     width, columns = int(weights.query_kernel.shape[0]), weights.heads * weights.slots
     a = ops.reshape(ops.einsum("uhd,hsd->uhs", weights.query_kernel, keys), (width, columns))
     b = ops.reshape(ops.einsum("hsd,hdu->hsu", values, weights.output_kernel), (columns, width))
-    logits = tokens @ a  # ops.matmul makes float32 of float64 on PyTorch
+    logits = tokens @ a  # on PyTorch, ops.matmul turns float64 into float32
     if offset is not None:
         logits = logits + ops.reshape(offset, (columns,))
     return logits, lambda scores: scores @ b
 
 
 def _projected(tokens: Any, weights: Weights) -> tuple[Any, Callable[[Any], Any]]:
-    """As `_folded`, by way of the queries (N, H, D) and what each head read (N, H, Dv)."""
+    """Return the same as `_folded`, from queries (N, H, D) and values of each head (N, H, Dv)."""
     keys, values, offset = _keys_and_values(weights)
     heads, slots = weights.heads, weights.slots
     queries = ops.einsum("nu,uhd->nhd", tokens, weights.query_kernel)
@@ -139,7 +139,7 @@ def _projected(tokens: Any, weights: Weights) -> tuple[Any, Callable[[Any], Any]
 
 
 def without_poison(weights: Weights) -> Weights:
-    """Move what is not finite in the memory from the slots to their logits."""
+    """Set non-finite slots to 0, and add NaN to their logits instead."""
     memory, poison = finite_part(weights.memory)
     poison = ops.broadcast_to(poison, (weights.heads, weights.slots))
     return replace(weights, memory=memory, poison=poison)

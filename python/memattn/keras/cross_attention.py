@@ -24,11 +24,11 @@ from memattn.layer_options import PairRoute
 class CrossAttention(PairLayer):
     """Attention of one input over another, ``Z = MultiHeadAttention(S1, S2, S2)``.
 
-    S1 and S2 are the two inputs, each through a Dense of its own. This is the layer of that name in
+    S1 and S2 are the two inputs after a Dense layer each. This is the layer of that name in
     fusionlab-learn, with the same variables under the same names: `source1_dense`, `source2_dense`
-    and `cross_attention`, which is a Keras ``MultiHeadAttention``. It computes the same with less
-    work, since products of weights are made first where that pays; ``docs/siblings-math.md``
-    derives it.
+    and `cross_attention`, a Keras ``MultiHeadAttention``. It computes the same result with less
+    work, since it multiplies weights with each other first if that is cheaper.
+    ``docs/siblings-math.md`` has the derivation.
 
     Below, B is the batch, T1 and T2 the steps of the two inputs, F1 and F2 their widths, U `units`,
     H `num_heads`, D `key_dim` and Dv `value_dim`.
@@ -48,13 +48,13 @@ class CrossAttention(PairLayer):
     dropout : float
         Fraction of the scores that is set to 0 in training, in [0, 1).
     fully_masked : {"zero", "uniform"}
-        What a step reads when every step of the second input is masked for it: nothing, as in
-        Keras 3, so that its result is the output's bias, or all of them alike, as in Keras 2.
+        Result for a step whose steps of the second input are all masked: the output bias (no
+        attention output), as in Keras 3, or equal weights for all of them, as in Keras 2.
     seed : int, optional
         Seed of the initial weights and of dropout. Default: Keras' own seed
         (``keras.utils.set_random_seed``). An initializer with a seed keeps it.
     kernel_initializer, bias_initializer
-        Of the Denses and of the four projections.
+        Initializers of the Dense layers and of the four projections.
     kernel_regularizer, bias_regularizer, activity_regularizer
         Regularizers; the last one applies to the layer's output.
     kernel_constraint, bias_constraint
@@ -85,33 +85,34 @@ class CrossAttention(PairLayer):
         mask: Any = None,
         first_step: Any = 0,
     ) -> Any:
-        """Let every step of the first input read the second.
+        """Run the layer: every step of the first input reads the steps of the second.
 
         The values of masked steps, even NaN, affect neither results nor gradients.
 
         Parameters
         ----------
         inputs : list or tuple of two tensors
-            The input that reads, (B, T1, F1), and the one that is read, (B, T2, F2).
+            The input that attends (queries), (B, T1, F1), and the input that is attended to (keys
+            and values), (B, T2, F2).
         training : bool, optional
             Apply dropout; Keras sets it in ``fit``.
         attention_mask : tensor of bool, optional
             Mask that broadcasts to (B, T1, T2); True allows attention. All masks are combined by
             AND.
         query_mask : tensor of bool (B, T1), optional
-            Steps of the first input that read.
+            True for each step of the first input that attends.
         value_mask : tensor of bool (B, T2), optional
-            Steps of the second input that are read.
+            True for each step of the second input that can be attended to.
         use_causal_mask : bool
-            Step t reads steps 0 to ``first_step + t`` of the second input only.
+            Step t attends only to steps 0 to ``first_step + t`` of the second input.
         return_attention_scores : bool or "mean"
             Also return the scores (B, H, T1, T2), before dropout, or their mean over heads
             (B, T1, T2).
         mask : list of two, each a tensor of bool (B, T) or None, optional
-            The masks that Keras hands on from ``Masking`` or ``Embedding``: one more query mask and
-            one more value mask.
+            The masks that Keras passes from ``Masking`` or ``Embedding``: a further query mask and
+            a further value mask.
         first_step : int or integer scalar
-            Where step 0 of the first input stands in its sequence. Only the causal mask reads it;
+            Position of step 0 of the first input in its sequence. Only the causal mask uses it;
             dropout draws from Keras' generator.
 
         Returns
@@ -152,11 +153,11 @@ class CrossAttention(PairLayer):
         return output, scores_as_wanted(scores(), return_attention_scores)
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
-        """Hand the mask of the first input on, as each step's output is its own."""
+        """Return the mask of the first input, since each output belongs to one of its steps."""
         return None if mask is None else mask[0]
 
     def compute_output_spec(self, inputs: Any, *_: Any, **call: Any) -> Any:
-        """Return shapes and dtype of a call's result, for Keras 3."""
+        """Return the shapes and dtype of a call's result, for Keras 3."""
         x1, x2 = self._sources(inputs)
         output = keras.KerasTensor((*x1.shape[:2], self.units), self.compute_dtype)
         wanted = call.get("return_attention_scores", False)
@@ -171,12 +172,12 @@ class CrossAttention(PairLayer):
         Parameters
         ----------
         batch, steps1, steps2 : int or None
-            B, T1 and T2; None for one that a model does not know before it is called.
+            B, T1 and T2; None for a size that is unknown before the call.
 
         Raises
         ------
         ValueError
-            The layer is not built.
+            If the layer is not built.
         """
         return self._route_between(self._built_widths(), (batch, steps1, steps2), one_source=False)
 

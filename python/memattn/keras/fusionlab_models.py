@@ -1,4 +1,4 @@
-"""What fusionlab's XTFT and SuperXTFT make of their attention layers, as far as `replace` cares."""
+"""How fusionlab's XTFT and SuperXTFT use the output of their attention layers, for `replace`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _DISCARDED = "SuperXTFT discards its output, so its weights get no gradient"
 
 
 def link_fusion(model: Any) -> None:
-    """Let the fusion of an XTFT ask it whether the last step is all that it reads."""
+    """Let the fusion layer of an XTFT ask the model whether it reads only the last step."""
     fusion = getattr(model, "multi_resolution_attention_fusion", None)
     if _is_fusionlab(model, "XTFT", "SuperXTFT") and isinstance(
         fusion, MultiResolutionAttentionFusion
@@ -35,13 +35,16 @@ def note_of(layer: Any, layers: Iterable[Any]) -> str:
 
 
 def _is_fusionlab(model: Any, *names: str) -> bool:
-    """Whether a model is of one of fusionlab's classes; one derived from it may do more."""
+    """Whether a model's class is exactly one of fusionlab's; a subclass may use other steps."""
     kind = type(model)
     return kind.__name__ in names and kind.__module__.startswith("fusionlab.")
 
 
 def _asking(model: Any) -> Callable[[], bool]:
-    """A question that keeps no model alive, and that Keras does not track as a sublayer."""
+    """Return a function that asks a model whether it reads only the last step.
+
+    The function does not keep the model alive, and Keras does not track the model as a sublayer.
+    """
     reference = weakref.ref(model)
 
     def last_step_alone() -> bool:

@@ -23,8 +23,8 @@ class HierarchicalAttention(PairLayer):
     through ``MultiHeadAttention(S, S, S)`` of its own. This is the layer of that name in
     fusionlab-learn, with the same variables under the same names: `short_term_dense`,
     `long_term_dense`, `short_term_attention` and `long_term_attention`, which are Keras
-    ``MultiHeadAttention``. It computes the same with less work, since products of weights are made
-    first where that pays; ``docs/siblings-math.md`` derives it.
+    ``MultiHeadAttention``. It computes the same result with less work, since it multiplies weights
+    with each other first if that is cheaper. ``docs/siblings-math.md`` has the derivation.
 
     Below, B is the batch, T the steps, Fs and Fl the widths of the short-term and the long-term
     input, U `units`, H `num_heads`, D `key_dim` and Dv `value_dim`.
@@ -42,15 +42,16 @@ class HierarchicalAttention(PairLayer):
     use_bias : bool
         Whether the Dense layers and the query, key, value and output projections have biases.
     dropout : float
-        Fraction of the scores that is set to 0 in training, in [0, 1). Each side draws its own.
+        Fraction of the scores that is set to 0 in training, in [0, 1). The sides drop different
+        scores.
     fully_masked : {"zero", "uniform"}
-        What a step reads when every step is masked for it: nothing, as in Keras 3, so that its side
-        adds the bias of that side's output, or all steps alike, as in Keras 2.
+        Result of a side for a step whose steps are all masked: that side's output bias (no
+        attention output), as in Keras 3, or equal weights for all steps, as in Keras 2.
     seed : int, optional
         Seed of the initial weights and of dropout. Default: Keras' own seed
         (``keras.utils.set_random_seed``). An initializer with a seed keeps it.
     kernel_initializer, bias_initializer
-        Of the Denses and of the four projections of each side.
+        Initializers of the Dense layers and of the four projections of each side.
     kernel_regularizer, bias_regularizer, activity_regularizer
         Regularizers; the last one applies to the layer's output.
     kernel_constraint, bias_constraint
@@ -83,20 +84,22 @@ class HierarchicalAttention(PairLayer):
         return_attention_scores: bool | Literal["mean"] = False,
         mask: Any = None,
     ) -> Any:
-        """Add what the steps of each input read of their own sequence.
+        """Run the layer: the steps of each input read their own sequence; the results are added.
 
         The values of masked steps, even NaN, affect neither results nor gradients.
 
         Parameters
         ----------
         inputs : list or tuple of two tensors
-            The short-term input (B, T, Fs) and the long-term one (B, T, Fl); neither is broadcast.
+            The short-term input (B, T, Fs) and the long-term input (B, T, Fl); there is no
+            broadcasting.
         training : bool, optional
             Apply dropout; Keras sets it in ``fit``.
         short_mask : tensor of bool (B, T), optional
-            Steps of the short-term input that read and are read; True keeps. Masks are ANDed.
+            True for each step of the short-term input that attends and can be attended to. Masks
+            are combined by AND.
         long_mask : tensor of bool (B, T), optional
-            Likewise of the long-term input.
+            The same for the long-term input.
         attention_mask : tensor of bool, optional
             Broadcasts to (B, T, T), for both sides.
         use_causal_mask : bool
@@ -105,8 +108,8 @@ class HierarchicalAttention(PairLayer):
             Also return the scores of both sides, a pair of tensors (B, H, T, T), before dropout, or
             their means over heads (B, T, T).
         mask : list of two, each a tensor of bool (B, T) or None, optional
-            The masks that Keras hands on from ``Masking`` or ``Embedding``: one more short-term and
-            one more long-term mask.
+            The masks that Keras passes from ``Masking`` or ``Embedding``: a further short-term and
+            a further long-term mask.
 
         Returns
         -------
@@ -117,7 +120,7 @@ class HierarchicalAttention(PairLayer):
         ValueError
             If a shape does not fit.
         TypeError
-            A mask holds floats: an additive one of 0 and -inf would mean the opposite here.
+            If a mask holds floats, since an additive mask of 0 and -inf would mean the opposite.
         """
         terms = self._terms(inputs)
         batch, steps = terms[0].shape[:2]
@@ -157,11 +160,11 @@ class HierarchicalAttention(PairLayer):
         return output, (first, second)
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
-        """Hand the masks on that both inputs have, ANDed, as Keras' Add does."""
+        """Return the masks of both inputs, ANDed, as Keras' Add does."""
         return None if mask is None else joined_mask(*mask)
 
     def compute_output_spec(self, inputs: Any, *_: Any, **call: Any) -> Any:
-        """Return shapes and dtype of a call's result, for Keras 3."""
+        """Return the shapes and dtype of a call's result, for Keras 3."""
         batch, steps, _width = self._terms(inputs)[0].shape
         output = keras.KerasTensor((batch, steps, self.units), self.compute_dtype)
         wanted = call.get("return_attention_scores", False)
@@ -177,7 +180,7 @@ class HierarchicalAttention(PairLayer):
         Parameters
         ----------
         batch, steps : int or None
-            B and T; None for one that a model does not know before it is called.
+            B and T; None for a size that is unknown before the call.
 
         Returns
         -------
@@ -187,7 +190,7 @@ class HierarchicalAttention(PairLayer):
         Raises
         ------
         ValueError
-            The layer is not built.
+            If the layer is not built.
         """
         sizes = (batch, steps, steps)
         first, second = (
@@ -197,11 +200,11 @@ class HierarchicalAttention(PairLayer):
         return first, second
 
     def _terms(self, inputs: Any) -> tuple[Any, Any]:
-        """The two inputs of a call, which must have one batch and as many steps."""
+        """Return the two inputs of a call, which must have equal batches and steps."""
         short, long = self._sources(inputs)
         if None not in (short.shape[1], long.shape[1]) and short.shape[1] != long.shape[1]:
             found = f"{short.shape[1]} and {long.shape[1]} steps"
-            raise ValueError(f"{self.name}: inputs: found {found}, expected as many of both")
+            raise ValueError(f"{self.name}: inputs: found {found}, expected equal numbers")
         return short, long
 
     def _weight_names(self) -> list[str]:

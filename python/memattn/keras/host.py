@@ -10,7 +10,7 @@ from typing import Any
 
 
 def _find_keras() -> Any:
-    # TensorFlow's own switch for what tf.keras means: with it a user's models are tf_keras models.
+    # TensorFlow's switch: if it is set, tf.keras is tf_keras, and so are the user's models.
     legacy = os.environ.get("TF_USE_LEGACY_KERAS") in ("true", "True", "1")
     try:
         return import_module("tf_keras" if legacy and find_spec("tf_keras") else "keras")
@@ -36,16 +36,16 @@ else:
 
 
 def build_attention(attention: Any, width: int, slots: int, units: int) -> None:
-    """Make the weights of a MultiHeadAttention that reads `slots` slots of `units`."""
+    """Create the weights of a MultiHeadAttention that reads `slots` slots of `units`."""
     if KERAS_3:
         attention.build((None, None, width), (None, slots, units))
     else:
-        # Keras 2 makes them in a call and no other way, under the names that its files have.
+        # Keras 2 creates them only in a call, under the names in its files.
         tf_ops.call_once(attention, (1, 1, width), (1, slots, units))
 
 
 def build_dense(dense: Any, width: int) -> None:
-    """Make the weights of a Dense that reads (B, T, `width`)."""
+    """Create the weights of a Dense layer for inputs (B, T, `width`)."""
     if KERAS_3:
         dense.build((None, None, width))
     else:
@@ -53,7 +53,7 @@ def build_dense(dense: Any, width: int) -> None:
 
 
 def projections(attention: Any) -> tuple[Any, Any, Any, Any]:
-    """The layers of query, key, value and output inside a MultiHeadAttention."""
+    """Return the layers of query, key, value and output inside a MultiHeadAttention."""
     names = ("query_dense", "key_dense", "value_dense", "output_dense")
     found = (getattr(attention, name if KERAS_3 else f"_{name}") for name in names)
     query, key, value, output = found
@@ -61,17 +61,19 @@ def projections(attention: Any) -> tuple[Any, Any, Any, Any]:
 
 
 def projection_tensors(where: str, attention: Any) -> list[Any]:
-    """Kernel and bias of those four as tensors; None for a bias that it does not have."""
+    """Return kernel and bias of these four layers as tensors; a missing bias is None."""
     return [tensor for dense in projections(attention) for tensor in dense_tensors(where, dense)]
 
 
 def dense_tensors(where: str, dense: Any) -> tuple[Any, Any]:
-    """Kernel and bias of a Dense or EinsumDense as tensors; None for a bias that it does not have.
+    """Return kernel and bias of a Dense or EinsumDense as tensors; a missing bias is None.
+
+    `where` is the name of the layer around it, for messages.
 
     Raises
     ------
     ValueError
-        The layer is quantized; `where` is the name of the layer that it is in.
+        If the layer is quantized.
     """
     if getattr(dense, "quantization_mode", None) is not None:
         found = f"its {dense.name} quantized to {dense.quantization_mode}"
@@ -81,13 +83,13 @@ def dense_tensors(where: str, dense: Any) -> tuple[Any, Any]:
 
 
 def shape_of(sizes: Sequence[int | None]) -> Any:
-    """A shape as this Keras returns it from ``compute_output_shape``."""
+    """Return a shape in the type that ``compute_output_shape`` has in this Keras."""
     return tuple(sizes) if KERAS_3 else tf_ops.tensor_shape(sizes)
 
 
 def traced_as_written(function: Any) -> Any:
-    """Keep AutoGraph, which Keras 2 sends over every ``call``, from rewriting a function.
+    """Keep AutoGraph, which Keras 2 applies to every ``call``, from rewriting a function.
 
-    There is nothing in it to rewrite: what it branches on is known when it is traced.
+    There is nothing to rewrite, since all its conditions are known at tracing.
     """
     return function if KERAS_3 else tf_ops.not_converted(function)

@@ -1,4 +1,4 @@
-"""Initial weights: memattn's names for a memory's, and seeds for all of them from one."""
+"""Initial weights: memattn's names of memory initializers, and one seed for all weights."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from memattn.keras.host import Attention, keras
 
 
 def memory_initializer_of(value: Any) -> Any:
-    """The initializer that a name or mapping of memattn's means, or else of Keras'."""
-    if value == "normal":  # Keras means a standard deviation of 0.05 by this name
+    """Return the initializer for a name or mapping in memattn's sense, else in Keras'."""
+    if value == "normal":  # in Keras, this name means a standard deviation of 0.05
         return keras.initializers.RandomNormal(0.0, 1.0)
     if isinstance(value, Mapping) and "kind" in value:
         if value["kind"] != "normal":
@@ -22,7 +22,7 @@ def memory_initializer_of(value: Any) -> Any:
 
 
 def memattn_name(initializer: Any) -> str | dict[str, Any]:
-    """What a memattn config calls an initializer; ``"normal"`` where it has no word for it."""
+    """Return the name of an initializer in a memattn config; ``"normal"`` if it has none."""
     if isinstance(initializer, keras.initializers.Zeros):
         return "zeros"
     if isinstance(initializer, keras.initializers.GlorotUniform):
@@ -35,16 +35,16 @@ def memattn_name(initializer: Any) -> str | dict[str, Any]:
 
 
 def derived_seeds(seed: int | None, number: int) -> list[int | None]:
-    """Seeds of 31 bits that have nothing to do with each other, or None for each."""
+    """Return `number` independent seeds of 31 bits, or Nones if `seed` is None."""
     if seed is None:
         return [None] * number
     return [int(word) >> 1 for word in np.random.SeedSequence(seed).generate_state(number)]
 
 
 def seeded(initializer: Any, seed: int | None) -> Any:
-    """A copy of the initializer with a seed, or none, if it takes one and has none.
+    """Return a copy of an unseeded initializer with this seed, or any other unchanged.
 
-    One initializer without a seed, used twice, would draw the same twice.
+    Even if the seed is None it is a copy: one unseeded initializer draws the same values twice.
     """
     if not hasattr(initializer, "get_config"):
         return initializer
@@ -55,10 +55,10 @@ def seeded(initializer: Any, seed: int | None) -> Any:
 
 
 class MultiHeadAttention(Attention):  # type: ignore[misc]
-    """Keras' layer, each of whose weights is drawn from a seed of its own.
+    """Keras' layer, with a seed for each of its weights.
 
-    Keras gives its four projections copies of one initializer. Copies with one seed would make
-    query and key equal.
+    Keras gives its four projections copies of one initializer. With the same seed in all copies,
+    query and key would be equal.
     """
 
     def __init__(self, seeds: Sequence[int | None] = (), **kwargs: Any) -> None:

@@ -295,7 +295,7 @@ class MemoryAugmentedAttention(Learner):
         return mask
 
     def compute_output_spec(self, inputs: Any, *_: Any, **call: Any) -> Any:
-        """Return shapes and dtype of a call's result, for Keras 3."""
+        """Return the shapes and dtype of a call's result, for Keras 3."""
         batch, steps, _ = inputs.shape
         output = keras.KerasTensor(inputs.shape, self.compute_dtype)
         wanted = call.get("return_attention_scores", False)

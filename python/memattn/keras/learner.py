@@ -28,13 +28,13 @@ _SERIALIZE = {
     "constraint": keras.constraints.serialize,
 }
 
-Initializer: TypeAlias = Any  # what keras.initializers.get takes, and so on
+Initializer: TypeAlias = Any  # an argument of keras.initializers.get, and so on
 Regularizer: TypeAlias = Any
 Constraint: TypeAlias = Any
 
 
 class _Call:
-    """The call that makes an object of the class, as text."""
+    """The constructor call of the class with all its parameters, as text."""
 
     def __get__(self, instance: object, owner: type) -> str:
         parts = [str(p.replace(annotation=p.empty)) for p in parameters(owner).values()]
@@ -63,7 +63,7 @@ class Learner(Layer):  # type: ignore[misc]
     # The NumPy layer of the same name, and the options that both have.
     _numpy_class: ClassVar[Any]
     _shared_options: ClassVar[tuple[str, ...]]
-    # Attributes of a new layer that are no options; a layer that becomes one of ours gets them.
+    # Attributes that are not options; `replace` sets them on a layer whose class it changes.
     _fresh: ClassVar[tuple[str, ...]]
 
     my_params = _Call()
@@ -214,11 +214,11 @@ class Learner(Layer):  # type: ignore[misc]
             setattr(self, name, value if get is None else get(value))
 
     def _options(self) -> dict[str, Any]:
-        """The options that must be equal to exchange weights."""
+        """Return the options that must be equal to exchange weights."""
         return {name: getattr(self, name) for name in self._shared_options}
 
     def _expected(self, options: Mapping[str, Any], name: str) -> Any:
-        """What an option of a file stands for."""
+        """Return the value that an option of a file requires of this layer."""
         return options[name]
 
     def _set_options(self, **options: Any) -> None:
@@ -226,29 +226,29 @@ class Learner(Layer):  # type: ignore[misc]
         raise NotImplementedError
 
     def _note_widths(self) -> None:
-        """Take the widths of the inputs from the weights, of a layer that others have built."""
+        """Set the widths of the inputs from the weights, of a layer that was built elsewhere."""
         raise NotImplementedError
 
     def _input_shape_of(self, options: Mapping[str, Any]) -> Any:
-        """The shape to build for, of a layer with the options of a file."""
+        """Return the input shape to build a layer with the options of a file."""
         raise NotImplementedError
 
     def _numpy_options(self) -> dict[str, Any]:
-        """Options of the NumPy layer that this layer has in another form; raise without one."""
+        """Return options of the NumPy layer that differ in form here; raise if there is none."""
         raise NotImplementedError
 
     def _weight_names(self) -> list[str]:
-        """What the other hosts call the weights, in the order that all have in common."""
+        """Return the names of the weights in the other frameworks, in the common order."""
         raise NotImplementedError
 
     def _numpy_layer(self) -> Any:
-        """The layer with these options and weights over NumPy, which knows the files."""
+        """Return the NumPy layer with these options and weights, which reads and writes files."""
         if not self.built:
             raise ValueError("save: this layer is not built; call it or build() first")
         options = {**self._options(), **self._numpy_options()}
         weights = [np.asarray(weight) for weight in self.get_weights()]
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # of a memory that started at zeros
+            warnings.simplefilter("ignore", UserWarning)  # about a memory initialised with zeros
             layer = self._numpy_class(
                 **options,
                 seed=self.seed or 0,
@@ -270,7 +270,7 @@ class Learner(Layer):  # type: ignore[misc]
 
 
 def names_of_projections(prefix: str, use_bias: bool) -> list[str]:
-    """Names of the weights of an attention."""
+    """Return the names of the weights of an attention."""
     kinds = ("kernel", "bias") if use_bias else ("kernel",)
     parts = ("query", "key", "value", "output")
     return [f"{prefix}{part}.{kind}" for part in parts for kind in kinds]

@@ -1,4 +1,4 @@
-"""Masks as Keras' MultiHeadAttention has them, made to broadcast to (B, T, S); True keeps."""
+"""The masks of Keras' MultiHeadAttention, reshaped to broadcast to (B, T, S); True keeps."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import numpy as np
 from memattn.arrays import as_place
 from memattn.keras.host import ops
 
-Size: TypeAlias = int | None  # None where it is not known before the call
+Size: TypeAlias = int | None  # None if unknown before the call
 
 
 def attention_rows(mask: Any, full: tuple[Size, ...]) -> Any:
-    """A mask that broadcasts to `full`, (B, T, S)."""
+    """Return a mask that broadcasts to `full`, (B, T, S)."""
     if mask is None:
         return None
     mask = _as_bool("attention_mask", mask)
@@ -31,17 +31,17 @@ def attention_rows(mask: Any, full: tuple[Size, ...]) -> Any:
 
 
 def token_rows(name: str, mask: Any, full: tuple[Size, ...]) -> Any:
-    """A mask (B, T) of tokens as (B, T, 1)."""
+    """Return a mask (B, T) of tokens as (B, T, 1)."""
     return None if mask is None else ops.expand_dims(_two_axes(name, mask, full), 2)
 
 
 def slot_rows(name: str, mask: Any, full: tuple[Size, ...]) -> Any:
-    """A mask (B, S) of slots as (B, 1, S)."""
+    """Return a mask (B, S) of slots as (B, 1, S)."""
     return None if mask is None else ops.expand_dims(_two_axes(name, mask, full), 1)
 
 
 def checked_first_step(first_step: Any, slots: Size) -> Any:
-    """Return where a call begins as a scalar tensor; of a symbolic one only the kind is checked."""
+    """Return the first step as a scalar tensor; only the type of a symbolic one is checked."""
     if hasattr(first_step, "shape") and not isinstance(first_step, (np.generic, np.ndarray)):
         first_step = ops.convert_to_tensor(first_step)
         if len(first_step.shape) != 0 or "int" not in str(first_step.dtype):
@@ -49,22 +49,22 @@ def checked_first_step(first_step: Any, slots: Size) -> Any:
             raise TypeError(f"first_step: found {found}, expected an integer, at least 0")
         try:
             index(first_step)
-        except TypeError:  # nobody knows the value yet
+        except TypeError:  # a symbolic tensor has no value yet
             return first_step
-    # A place behind the last slot reads all of them; int32 may not count as far as the place.
+    # A step beyond the last slot reads all slots. The limit keeps the number within int32.
     last = 2**30 if slots is None else slots
     return ops.convert_to_tensor(min(as_place("first_step", first_step, 0), last))
 
 
 def causal_rows(steps: Any, slots: Any, first: Any) -> Any:
-    """Step t reads slots 0 to first + t: (1, T, S)."""
+    """Return a mask (1, T, S) with which step t reads slots 0 to first + t."""
     step, slot = ops.arange(steps), ops.arange(slots)
     step = step + ops.cast(first, step.dtype)
     return ops.expand_dims(ops.expand_dims(slot, 0) <= ops.expand_dims(step, 1), 0)
 
 
 def joined_mask(*masks: Any) -> Any:
-    """AND the masks that are not None; None when there is none."""
+    """Return the AND of the masks that are not None, or None without any."""
     joined = None
     for mask in masks:
         if mask is not None:

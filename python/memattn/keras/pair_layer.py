@@ -1,4 +1,4 @@
-"""What ``CrossAttention`` and ``HierarchicalAttention`` for Keras have in common."""
+"""The base of ``CrossAttention`` and ``HierarchicalAttention`` for Keras."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ from memattn.layer_options import (
     config_json,
 )
 
-# What a size that nobody knows before the call counts as, where a route is chosen: Keras' batch.
+# Stands for a size that is unknown before the call, to choose a route; Keras' default batch size.
 _UNKNOWN = 32
 
 
 class PairLayer(Learner):
-    """A layer of two inputs, each of which goes through a Dense of its own."""
+    """A layer of two inputs, each of which passes through a Dense layer of its own."""
 
-    _width_names: ClassVar[tuple[str, str]]  # what the other hosts call the inputs' widths
-    # Attributes of the two Denses and of the attentions, with what each attention reads: the number
-    # of its Dense for queries, and of that for keys and values.
+    _width_names: ClassVar[tuple[str, str]]  # names of the inputs' widths in the other frameworks
+    # The attributes of the two Dense layers, and those of the attentions; with each attention, the
+    # index of the Dense layer before its queries, and of that before its keys and values.
     _dense_names: ClassVar[tuple[str, str]]
     _attentions: ClassVar[Mapping[str, tuple[int, int]]]
     _shared_options = (
@@ -163,11 +163,10 @@ class PairLayer(Learner):
     def route(self) -> PairRoute | Literal["auto"]:
         """The route of every call, or ``"auto"`` to choose one for each call.
 
-        All routes give the same to rounding; they differ in the products of weights that are made
-        first, in every call. ``"auto"`` takes the one with the least work for the sizes of a call,
-        where a size that is not known counts as 32. `route_of` tells which. Assign a name to force
-        one; the names are those of the NumPy layer. What is compiled already keeps the route that
-        it was compiled with.
+        All routes give the same result up to rounding. They differ in the products of weights that
+        each call computes first. ``"auto"`` takes the route with the least work for the sizes of a
+        call; an unknown size counts as 32. `route_of` returns the route of a call. The names are
+        those of the NumPy layer. Compiled functions keep the route that they were compiled with.
         """
         return self._forced_route or "auto"
 
@@ -182,7 +181,7 @@ class PairLayer(Learner):
     def _route_between(
         self, widths: tuple[int, int], sizes: tuple[Size, Size, Size], one_source: bool
     ) -> PairRoute:
-        """The route of one attention for batch, steps and keys."""
+        """Return the route of one attention for sizes (batch, steps, keys)."""
         if self._forced_route is not None:
             return self._forced_route
         key_dim = self.key_dim or self.units
@@ -206,18 +205,18 @@ class PairLayer(Learner):
         return self.widths
 
     def _sources(self, inputs: Any) -> tuple[Any, Any]:
-        """The two inputs of a call, which must have one batch."""
+        """Return the two inputs of a call, which must have equal batches."""
         if not isinstance(inputs, (list, tuple)) or len(inputs) != 2:
             found = f"{len(inputs)}" if isinstance(inputs, (list, tuple)) else "one tensor"
             raise ValueError(f"{self.name}: inputs: found {found}, expected a list of two tensors")
         first, second = inputs
         if None not in (first.shape[0], second.shape[0]) and first.shape[0] != second.shape[0]:
             found = f"batches of {first.shape[0]} and {second.shape[0]}"
-            raise ValueError(f"{self.name}: inputs: found {found}, expected one batch for both")
+            raise ValueError(f"{self.name}: inputs: found {found}, expected equal batches")
         return first, second
 
     def _weights(self, name: str) -> SequenceWeights:
-        """The weights of an attention, with those of the Denses that it reads."""
+        """Return the weights of an attention, with those of the Dense layers before it."""
         made: dict[int, Dense] = {}
         for number in self._attentions[name]:
             dense = getattr(self, self._dense_names[number])
@@ -250,7 +249,7 @@ class PairLayer(Learner):
 
 
 def masks_of_inputs(inputs: Any, mask: Any) -> tuple[Any, Any]:
-    """The masks that Keras hands on with two inputs; None for one without."""
+    """Return the masks that Keras passes with two inputs; None for an input without one."""
     if mask is None:
         mask = [getattr(tensor, "_keras_mask", None) for tensor in inputs]
     first, second = mask
@@ -258,14 +257,14 @@ def masks_of_inputs(inputs: Any, mask: Any) -> tuple[Any, Any]:
 
 
 def scores_as_wanted(scores: Any, wanted: bool | Literal["mean"]) -> Any:
-    """Scores (B, H, T1, T2), or their mean over heads."""
+    """Return scores (B, H, T1, T2), or their mean over heads, as the caller wants them."""
     return ops.mean(scores, axis=1) if wanted == "mean" else scores
 
 
 def scores_spec(
     shape: tuple[Size, Size, Size], heads: int, wanted: bool | Literal["mean"], dtype: str
 ) -> Any:
-    """Shape and dtype of those, for Keras 3."""
+    """Return the shape and dtype of the result of `scores_as_wanted`, for Keras 3."""
     batch, steps, keys = shape
     size = (batch, steps, keys) if wanted == "mean" else (batch, heads, steps, keys)
     return keras.KerasTensor(size, dtype)

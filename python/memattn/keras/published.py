@@ -23,7 +23,7 @@ from memattn.keras.self_attention import (
 )
 
 _PACKAGE = "fusionlab.nn.components"
-# What the published layer and ours may differ by, relative to the largest output.
+# The allowed difference between the published layer and ours, relative to the largest output.
 _TOLERANCE = {"float64": 1e-9, "float32": 1e-4, "float16": 2e-2, "bfloat16": 2e-1}
 _COMPILED = ("train_function", "test_function", "predict_function", "train_tf_function")
 
@@ -75,7 +75,7 @@ class Replaced:
     note: str = ""
 
     def __str__(self) -> str:
-        """Return all of it as a line."""
+        """Return the description as one line."""
         return f"{self.name}: {self.kind}" + (f" ({self.note})" if self.note else "")
 
 
@@ -86,35 +86,36 @@ def replace(model: Any, *, return_replaced: Literal[True]) -> tuple[Any, list[Re
 def replace(model: Any, *, return_replaced: bool = False) -> Any:
     """Replace every published attention layer in a model by ours, in place.
 
-    It takes fusionlab's ``MemoryAugmentedAttention``, ``CrossAttention``,
+    The published layers are fusionlab's ``MemoryAugmentedAttention``, ``CrossAttention``,
     ``HierarchicalAttention``, ``MultiResolutionAttentionFusion`` and ``ExplainableAttention``.
 
-    Each layer object stays, with its name, its variables and its place in the model; only its class
+    Each layer object keeps its name, its variables and its position in the model; only its class
     changes. So the weights and their order, an optimizer's state, the graph of a functional model
-    and all references to the layer stay valid. Both classes are run and compared before a layer is
-    accepted.
+    and all references to the layer stay valid. Before a layer is replaced, the outputs of both
+    classes are compared.
 
     If an XTFT or SuperXTFT uses only the last step of its fusion, the fusion computes only that
     step. This is decided in every traced call, so a later change of ``final_agg`` takes effect.
 
-    What Keras has compiled for ``fit``, ``evaluate`` and ``predict`` is compiled anew at the next
-    call. A ``tf.function`` of your own that has run already keeps what it was traced with.
+    Keras compiles its functions for ``fit``, ``evaluate`` and ``predict`` again at the next call. A
+    ``tf.function`` of your own that was traced before keeps the published layers.
 
     Parameters
     ----------
     model : keras.Model or keras.layers.Layer
-        Functional, sequential or subclassed; layers are found wherever Keras tracks them.
+        A functional, sequential or subclassed model; all layers that Keras tracks are found.
     return_replaced : bool
-        Also return what was replaced, a list of `Replaced`.
+        Also return a list of `Replaced`, one for each replaced layer.
 
     Returns
     -------
-    `model`, or that and the list
+    `model`, or `model` and the list
 
     Raises
     ------
     ValueError
-        The model has no such layer, or one that computes something else; then nothing has changed.
+        If the model has no such layer, or a layer computes something else. Nothing has changed
+        then.
     """
     layers = list(model._flatten_layers())
     found = [(layer, kind) for layer in layers for kind in _KINDS if _is_published(layer, kind)]
@@ -149,7 +150,7 @@ def replace(model: Any, *, return_replaced: bool = False) -> Any:
 
 @contextmanager
 def published_as_ours(num_heads: int | None = None) -> Iterator[None]:
-    """Let Keras make ours where a file that it loads says a published layer.
+    """Make Keras load our layers from files of models with published layers.
 
     ::
 
@@ -159,15 +160,15 @@ def published_as_ours(num_heads: int | None = None) -> Iterator[None]:
     Parameters
     ----------
     num_heads : int, optional
-        Of the layers whose config does not say, as those of ``MemoryAugmentedAttention``,
-        ``CrossAttention`` and ``HierarchicalAttention`` do not. ``memattn.convert.find(path)``
-        lists the memory layers in a file with it.
+        The number of heads of layers whose config lacks it, which is so for the published
+        ``MemoryAugmentedAttention``, ``CrossAttention`` and ``HierarchicalAttention``.
+        ``memattn.convert.find(path)`` lists the layers in a file with their numbers of heads.
 
     Notes
     -----
-    It changes Keras' registry of custom objects for as long as it lasts, since a class that is
-    registered there, as fusionlab's is once it is imported, comes before what ``custom_objects``
-    and ``custom_object_scope`` say. So no other thread should load a model meanwhile.
+    The context changes Keras' global registry of custom objects, so no other thread should load a
+    model meanwhile. ``custom_objects`` and ``custom_object_scope`` are not enough: classes in the
+    registry, where fusionlab adds its own, have priority.
     """
     registry = keras.saving.get_custom_objects()
     names = {f"{_PACKAGE}>{kind.name}": kind for kind in _KINDS}
@@ -182,7 +183,7 @@ def published_as_ours(num_heads: int | None = None) -> Iterator[None]:
 
 
 def _reader_of(kind: _Kind, num_heads: int | None) -> type:
-    """A class that makes a layer of ours from the config of a published one."""
+    """Return a class that makes a layer of ours from the config of a published one."""
 
     class Published(kind.ours):  # type: ignore[misc,name-defined]
         @classmethod
@@ -193,7 +194,7 @@ def _reader_of(kind: _Kind, num_heads: int | None) -> type:
                     f"{config.get('name', kind.name)}: the file lacks num_heads, which the "
                     "published layer does not save; use published_as_ours(num_heads=...)"
                 )
-            # The published one of two inputs has the configs of its Denses in its own.
+            # The config of a published layer of two inputs contains those of its Dense layers.
             options = {name: value for name, value in config.items() if name not in kind.denses}
             if "fully_masked" in parameters(kind.ours):
                 options.setdefault("fully_masked", "uniform")
@@ -203,7 +204,7 @@ def _reader_of(kind: _Kind, num_heads: int | None) -> type:
 
 
 def _is_published(layer: Any, kind: _Kind) -> bool:
-    """Whether it is a layer of that name and structure; a class derived from it may do more."""
+    """Whether a layer has the name and structure of a published one; a subclass may do more."""
     return (
         type(layer).__name__ == kind.name
         and not isinstance(layer, kind.ours)
@@ -214,7 +215,7 @@ def _is_published(layer: Any, kind: _Kind) -> bool:
 
 
 def _convert(layer: Any, kind: _Kind) -> None:
-    """Make a published layer one of ours, or raise."""
+    """Change the class of a published layer to ours; raise if their outputs differ."""
     if KERAS_3 and not layer.built:
         raise ValueError(f"replace: {layer.name}: this layer is not built; call the model first")
     ours = kind.ours(name=layer.name, dtype=layer.dtype_policy, **_options(layer, kind))
@@ -224,14 +225,14 @@ def _convert(layer: Any, kind: _Kind) -> None:
         for name in parameters(kind.ours):
             setattr(layer, name, getattr(ours, name))
     for name, value in vars(ours).items():
-        # What Keras has noted of the signature of `call`.
+        # Keras' description of the signature of `call`.
         if name.lstrip("_").startswith("call_"):
             setattr(layer, name, value)
     for name in kind.ours._fresh:
         setattr(layer, name, getattr(ours, name))
     if before is None:
         return
-    if KERAS_3:  # wrappers around the methods of the class that it had
+    if KERAS_3:  # remove Keras' wrappers of the old class's methods
         del layer.build, layer.quantize
     layer._note_widths()
     after = _probe(layer, kind)
@@ -247,7 +248,7 @@ def _convert(layer: Any, kind: _Kind) -> None:
 
 
 def _options(layer: Any, kind: _Kind) -> dict[str, Any]:
-    """The arguments of our class that make a layer like a published one, or raise."""
+    """Return arguments of our class for a layer equal to a published one; raise without any."""
     configs = [getattr(layer, name).get_config() for name in kind.attentions]
     if any(config["dropout"] for config in configs):
         raise ValueError(f"replace: {layer.name}: dropout inside its attention is not supported")
@@ -271,7 +272,7 @@ def _options(layer: Any, kind: _Kind) -> dict[str, Any]:
 
 
 def _probe(layer: Any, kind: _Kind) -> Any:
-    """What the layer makes of some tokens."""
+    """Return the output of the layer for random tokens, always the same."""
     if kind.denses:
         widths = [getattr(layer, name).kernel.shape[0] for name in kind.denses]
     else:

@@ -1,7 +1,7 @@
-"""fusionlab's attentions of one input: that of XTFT's fusion, and that of scores.
+"""fusionlab's attentions of one input: XTFT's fusion, and the layer that returns scores.
 
-Each is a Keras ``MultiHeadAttention`` of an input over itself. These compute only what is asked
-for: the last step, where no other is read, and the scores without what they would read.
+Each is a Keras ``MultiHeadAttention`` of an input over itself. These layers compute only the part
+that is used: the last step if no other is read, or the scores without the values.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from memattn.keras.masks import Size, joined_mask, slot_rows, token_rows
 from memattn.keras.sequence_attention import SequenceWeights, attend, attention_scores
 from memattn.layer_options import PAIR_WAYS
 
-# Of Keras' attention, what a layer of ours takes over beside num_heads and key_dim.
+# Options of Keras' attention that these layers accept besides num_heads and key_dim.
 ATTENTION_OPTIONS = (
     *("value_dim", "use_bias", "kernel_initializer", "bias_initializer"),
     *("kernel_regularizer", "bias_regularizer", "kernel_constraint", "bias_constraint"),
 )
-_UNKNOWN = 32  # what a size that is not known before the call counts as
+_UNKNOWN = 32  # stands for a size that is unknown before the call
 
 
 class SelfAttention(Layer):  # type: ignore[misc]
     """A ``MultiHeadAttention`` of one input over itself, in `attention`."""
 
-    # As in Learner: what `replace` gives to a layer that becomes one of ours.
+    # As in Learner: attributes that `replace` sets on a layer whose class it changes.
     _fresh: ClassVar[tuple[str, ...]] = ("supports_masking",)
 
     def __init__(
@@ -76,14 +76,14 @@ class SelfAttention(Layer):  # type: ignore[misc]
         return {**config, "num_heads": self.num_heads, "attention_options": taken}
 
     def _note_widths(self) -> None:
-        """Do nothing, as it keeps none."""
+        """Do nothing, since these layers keep no widths."""
 
     def _weights(self) -> SequenceWeights:
         tensors = projection_tensors(self.name, self.attention)
         return SequenceWeights(self.compute_dtype, None, None, *tensors)
 
     def _mask(self, inputs: Any, mask: Any) -> Any:
-        """The mask that Keras hands on, for queries and keys; None without one."""
+        """Return the mask that Keras passes, for queries and keys; None without one."""
         mask = getattr(inputs, "_keras_mask", None) if mask is None else mask
         size = inputs.shape[:2]
         return joined_mask(token_rows("mask", mask, size), slot_rows("mask", mask, size))
@@ -116,7 +116,7 @@ class MultiResolutionAttentionFusion(SelfAttention):
     ) -> None:
         super().__init__(num_heads, units, attention_options, **kwargs)
         self.units = units
-        # Whether the model around the layer reads the last step alone; `replace` knows some.
+        # Whether the model around the layer reads only the last step; `replace` sets it.
         self._last_step_alone: Callable[[], bool] = _never
 
     @traced_as_written
@@ -127,7 +127,7 @@ class MultiResolutionAttentionFusion(SelfAttention):
         mask: Any = None,
         last_step_only: bool | None = None,
     ) -> Any:
-        """Let every step, or the last one, read all steps.
+        """Run the layer: every step, or only the last one, reads all steps.
 
         Parameters
         ----------
@@ -136,10 +136,10 @@ class MultiResolutionAttentionFusion(SelfAttention):
         training : bool, optional
             Changes nothing.
         mask : tensor of bool (B, T), optional
-            The mask that Keras hands on from ``Masking`` or ``Embedding``.
+            The mask that Keras passes on from ``Masking`` or ``Embedding``.
         last_step_only : bool, optional
-            Return the last step alone, (B, 1, F). When not given, that is done in a model that
-            `replace` knows to read no other step.
+            Return only the last step, (B, 1, F). Default: True in a model that `replace` knows to
+            read no other step.
 
         Returns
         -------
@@ -158,18 +158,18 @@ class MultiResolutionAttentionFusion(SelfAttention):
         return output
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
-        """Hand the mask on, unless one step is all that comes out."""
+        """Return the mask of the input, or None if the output is one step."""
         return None if self._last_step_alone() else mask
 
     def compute_output_spec(self, inputs: Any, *_: Any, **call: Any) -> Any:
-        """Return shape and dtype of what a call gives, for Keras 3."""
+        """Return the shape and dtype of a call's result, for Keras 3."""
         wanted = call.get("last_step_only")
         alone = self._last_step_alone() if wanted is None else wanted
         batch, steps, width = inputs.shape
         return keras.KerasTensor((batch, 1 if alone else steps, width), self.compute_dtype)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        """Return the input's shape, which is that of the output, or one step of it."""
+        """Return the shape of the output, which is that of the input or of one step."""
         batch, steps, width = input_shape
         return shape_of((batch, 1 if self._last_step_alone() else steps, width))
 
@@ -207,7 +207,7 @@ class ExplainableAttention(SelfAttention):
 
     @traced_as_written
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
-        """Score every step by every step.
+        """Return the scores of every step for every step.
 
         Parameters
         ----------
@@ -216,7 +216,7 @@ class ExplainableAttention(SelfAttention):
         training : bool, optional
             Changes nothing.
         mask : tensor of bool (B, T), optional
-            The mask that Keras hands on from ``Masking`` or ``Embedding``.
+            The mask that Keras passes on from ``Masking`` or ``Embedding``.
 
         Returns
         -------
@@ -230,11 +230,11 @@ class ExplainableAttention(SelfAttention):
         )
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
-        """Hand no mask on, as scores have no axis of steps alone."""
+        """Return None, since scores have no axis of steps only."""
         return None
 
     def compute_output_spec(self, inputs: Any, *_: Any, **__: Any) -> Any:
-        """Return shape and dtype of what a call gives, for Keras 3."""
+        """Return the shape and dtype of a call's result, for Keras 3."""
         batch, steps, _ = inputs.shape
         return keras.KerasTensor((batch, self.num_heads, steps, steps), self.compute_dtype)
 
@@ -251,9 +251,10 @@ class ExplainableAttention(SelfAttention):
 def cheapest_way(
     weights: SequenceWeights, queries: tuple[Size, ...], keys: tuple[Size, ...], *, reads: bool
 ) -> tuple[Any, bool]:
-    """The route with the fewest multiply-adds, and whether it folds, for inputs of these shapes.
+    """Return the route with the fewest multiply-adds for these shapes, and whether it folds.
 
-    `reads` says whether the scores are read with. There is no Dense, so an input is read raw.
+    `reads` says whether values are read with the scores. There is no Dense layer, so the inputs are
+    used as they are.
     """
     batch, T1 = (_UNKNOWN if size is None else int(size) for size in queries[:2])  # noqa: N806
     T2 = _UNKNOWN if keys[1] is None else int(keys[1])  # noqa: N806

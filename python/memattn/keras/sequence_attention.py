@@ -1,8 +1,8 @@
-"""Attention between two inputs in the host's operations, by each of the routes.
+"""Attention between two inputs in operations of Keras, by each of the routes.
 
-Names and shapes are those of docs/siblings-math.md: B batch, T1 and T2 the steps of the input that
-reads and of the one that is read, F1 and F2 their widths, U `units`, H heads, D key_dim, Dv
-value_dim; G1 and G2 are the widths that an input is read in, F of a raw one or else U.
+Names and shapes are those of docs/siblings-math.md: B batch; T1 and T2 the steps of the query input
+and of the key input; F1 and F2 their widths; U `units`, H heads, D key_dim, Dv value_dim. G1 and G2
+are the widths in which a route uses the inputs: F of an input itself, U after its Dense layer.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from memattn.layer_options import PairWay
 
 @dataclass
 class Dense:
-    """A Dense in front of an attention; the bias is None where it has none."""
+    """A Dense layer before an attention; the bias is None without `use_bias`."""
 
     kernel: Any  # (F, U)
     bias: Any  # (U)
@@ -27,13 +27,13 @@ class Dense:
 
 @dataclass
 class SequenceWeights:
-    """The weights of an attention as tensors of the compute dtype; None where it has none.
+    """The weights of an attention as tensors of the compute dtype; missing ones are None.
 
-    An attention without a Dense reads its inputs as they are: F is U. Where both inputs are one,
-    `dense1` is `dense2`.
+    Without Dense layers, an attention uses its inputs as they are, and F is U. If both inputs are
+    the same, `dense1` is `dense2`.
     """
 
-    dtype: str  # of all of them
+    dtype: str  # of all weights
     dense1: Dense | None
     dense2: Dense | None
     query_kernel: Any  # (U, H, D)
@@ -62,7 +62,7 @@ def attend(
     *,
     folded: bool = True,
 ) -> tuple[Any, Callable[[], Any]]:
-    """Let every step of one input read the other.
+    """Run one attention: every step of `x1` reads the steps of `x2`.
 
     Parameters
     ----------
@@ -71,26 +71,27 @@ def attend(
     x2 : tensor (B, T2, F2)
         The input that is read; `x1` itself in a self-attention.
     weights : SequenceWeights
-        Of the same dtype as the inputs.
+        The weights, in the dtype of the inputs.
     way : PairWay
-        What is multiplied with what; all give the same to rounding.
+        The products of a route; all routes give the same result up to rounding.
     keep : tensor of bool, optional
-        Broadcasts to (B, T1, T2); True keeps. What a masked step holds reaches nothing.
+        Broadcasts to (B, T1, T2); True keeps. The values of masked steps affect nothing.
     fully_masked : {"zero", "uniform"}
-        What a step reads when every step of `x2` is masked for it.
+        The scores of a step for which every step of `x2` is masked.
     drop : callable, optional
-        Applied to the scores before they read.
+        Dropout, applied to the scores before the values are read.
     folded : bool
-        Whether a way that goes left or reads the source makes A and C. Else its rows go through
-        their factors in turn, which is the least work where there are few queries: X1·Q, then Kᵀ.
+        Whether routes with logits "left" or read "source" compute the products A and C of weights.
+        Otherwise rows are multiplied by the factors in turn, X1·Q and then Kᵀ, which is less work
+        for few queries.
 
     Returns
     -------
-    tensor (B, T1, U), and a function that gives the scores (B, H, T1, T2) before `drop`
+    tensor (B, T1, U), and a function that returns the scores (B, H, T1, T2) before `drop`
     """
     scores, s2 = _scores(x1, x2, weights, way, keep, fully_masked, folded)
     used = scores if drop is None else drop(scores)
-    # Rows that add up to 1 read the bias of the values whole.
+    # If each row of scores adds up to 1, the value bias is added once and not by the row's sum.
     whole = drop is None and (keep is None or fully_masked == "uniform") and x2.shape[1] != 0
     output = _read(used, s2, weights, way, whole, folded)
     return output, lambda: _by_head(scores, way)
@@ -106,7 +107,7 @@ def attention_scores(
     *,
     folded: bool = True,
 ) -> Any:
-    """Return the scores of `attend` alone, (B, H, T1, T2); nothing is read with them."""
+    """Return only the scores of `attend`, (B, H, T1, T2), without reading values."""
     return _by_head(_scores(x1, x2, weights, way, keep, fully_masked, folded)[0], way)
 
 
@@ -123,7 +124,7 @@ def _scores(
     fully_masked: str,
     folded: bool,
 ) -> tuple[Any, Any]:
-    """Scores, (B, H, T1, T2) of projected queries and keys or else (B, T1, H, T2), and S2."""
+    """Return the scores and S2; the scores are (B, H, T1, T2) if projected, else (B, T1, H, T2)."""
     one_source = x1 is x2
     poison = None
     if keep is not None:
@@ -143,13 +144,13 @@ def _scores(
 
 
 def _without_masked(x1: Any, x2: Any, keep: Any, fully_masked: str) -> tuple[Any, Any, Any]:
-    """Both inputs with 0 for the steps that neither read nor are read, and the poison (B, T2).
+    """Return both inputs with unused steps set to 0, and the poison (B, T2) of `finite_part`.
 
-    A product with 0 would not do: 0·NaN is NaN, forward and in gradients of weights.
+    Multiplying them by 0 is not enough, since 0·NaN is NaN, forward and in gradients of weights.
     """
     reads = ops.any(keep, axis=-1)
     x1 = ops.where(ops.expand_dims(reads, -1), x1, 0.0)
-    if fully_masked == "zero":  # else a row that is masked whole reads all of them
+    if fully_masked == "zero":  # with "uniform", a fully masked row reads all steps
         x2 = ops.where(ops.expand_dims(ops.any(keep, axis=1), -1), x2, 0.0)
     return x1, *finite_part(x2)
 
@@ -161,25 +162,25 @@ def _through(x: Any, dense: Dense | None) -> Any:
 
 
 def _kernel(raw: bool, dense: Dense | None, kernel: Any) -> Any:
-    """A projection (G, H, D) of what is read; of a raw input with its Dense in it."""
+    """Return a projection (G, H, D); for a raw input, with its Dense kernel multiplied in."""
     if not raw or dense is None:
         return kernel
     return _times(dense.kernel, kernel)
 
 
 def _bias(raw: bool, dense: Dense | None, kernel: Any, bias: Any) -> Any:
-    """The bias (H, D) of such a projection."""
+    """Return the bias (H, D) of the projection that `_kernel` returns."""
     if bias is None or not raw or dense is None or dense.bias is None:
         return bias
     return bias + ops.einsum("u,uhd->hd", dense.bias, kernel)
 
 
 def _query_and_key(weights: SequenceWeights, way: PairWay) -> tuple[Any, Any, Any]:
-    """Scaled query kernel (G1, H, D) and bias (H, D), and key kernel (G2, H, D).
+    """Return the scaled query kernel (G1, H, D), its bias (H, D), and the key kernel (G2, H, D).
 
-    The key bias, and what the bias of the second Dense adds to the keys, is the same number for all
-    keys of a row, which the softmax cancels, so both are left out. Zero times the key bias is not:
-    an optimizer must find a gradient, which is exactly 0.
+    The key bias and the bias of the second Dense layer add the same number to all logits of a row,
+    which the softmax cancels, so both are left out. Zero times the key bias is added, so that its
+    gradient is 0 and not None.
     """
     scale = int(weights.query_kernel.shape[2]) ** -0.5
     kernel, bias = weights.query_kernel * scale, weights.query_bias
@@ -242,9 +243,9 @@ def _read(
 
 
 def _times(x: Any, kernel: Any, axes: int = 1) -> Any:
-    """A product over the last axes of `x`, the first of the kernel, as one of two matrices.
+    """Multiply the last `axes` of `x` with the first of the kernel, as a product of two matrices.
 
-    The same einsum takes TensorFlow longer, since it goes through a product of batches.
+    The equivalent einsum is slower in TensorFlow, which computes a batched product.
     """
     shape, sizes = [int(size) for size in kernel.shape], ops.shape(x)
     inner = math.prod(shape[:axes])

@@ -1,4 +1,4 @@
-"""Softmax over what is read, with and without a mask, in the host's operations."""
+"""Softmax over slots or steps, with and without a mask, in operations of Keras."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from memattn.keras.host import ops
 
 
 def softmax(logits: Any, dtype: str) -> Any:
-    """Softmax over the last axis, in float32 where `dtype` is too short for its sum."""
-    if logits.shape[-1] == 1:  # Keras 3 warns of such an axis
+    """Return the softmax over the last axis, computed in float32 if `dtype` has 16 bits."""
+    if logits.shape[-1] == 1:  # Keras 3 warns about an axis of size 1
         return ops.exp(logits - logits)
     if dtype not in ("float16", "bfloat16"):
         return ops.softmax(logits, axis=-1)
@@ -17,40 +17,40 @@ def softmax(logits: Any, dtype: str) -> Any:
 
 
 def masked_softmax(logits: Any, keep: Any, dtype: str, fully_masked: str, poison: Any) -> Any:
-    """Softmax over what is kept of the last axis; gradients of the rest are exactly 0.
+    """Return the softmax over the kept part of the last axis; other gradients are exactly 0.
 
     Parameters
     ----------
     logits : tensor of `dtype`
-        With the poison already added.
+        The logits, with the poison already added.
     keep : tensor of bool
         Broadcasts to the logits; True keeps.
     dtype : str
-        Of the logits.
+        The dtype of the logits.
     fully_masked : {"zero", "uniform"}
-        A row without a kept logit is all 0, or the same everywhere.
+        The scores of a row without a kept logit: 0, or equal.
     poison : tensor of `dtype`
-        Broadcasts to the logits: NaN for what holds a number that is not finite, else 0.
+        Broadcasts to the logits: NaN for a slot or step that is not finite, else 0.
 
     Returns
     -------
     tensor, of the logits' shape
     """
-    lowest = -6e4 if dtype == "float16" else -1e30  # exp of it is 0 beside any logit
+    lowest = -6e4 if dtype == "float16" else -1e30  # its exp underflows to 0
     if fully_masked == "zero":
         return ops.where(keep, softmax(ops.where(keep, logits, lowest), dtype), 0.0)
-    # A row without anything kept reads all alike: logits of 0, or NaN for what holds one.
+    # A row without a kept logit gets equal logits of 0, or NaN for slots that are not finite.
     alive = ops.any(keep, axis=-1, keepdims=True)
     filler = ops.where(alive, lowest, poison)
     return softmax(ops.where(keep, logits, filler), dtype)
 
 
 def finite_part(source: Any) -> tuple[Any, Any]:
-    """What is read, (..., S, F), with the rows that are not finite set to 0, and their poison.
+    """Return `source` (..., S, F) with non-finite rows set to 0, and the poison (..., S).
 
-    The poison, (..., S), goes to their logits: NaN for such a row, else 0. A masked logit is
-    replaced, so nothing of its row can reach a result, where 0·NaN would. A row that is read gives
-    NaN, as it would have.
+    The poison is NaN for a non-finite row, else 0, and is added to the logits. Masks replace
+    logits, so a masked row affects no result, while its product 0·NaN would. A row that is read
+    still gives NaN.
     """
     finite = ops.all(ops.isfinite(source), axis=-1)
     source = ops.where(ops.expand_dims(finite, -1), source, 0.0)

@@ -28,13 +28,13 @@ tensor_shape = tf.TensorShape
 
 
 def shape(x: Any) -> tuple[Any, ...]:
-    """Sizes of `x`: numbers where they are known, else scalar tensors."""
+    """Return the sizes of `x`: numbers if known, else scalar tensors."""
     dynamic = tf.shape(x)
     return tuple(dynamic[axis] if size is None else size for axis, size in enumerate(x.shape))
 
 
 def reshape(x: Any, newshape: Sequence[Any]) -> Any:
-    """Reshape; a single size that is a tensor is left to be found, which keeps the others known."""
+    """Reshape; a single size that is a tensor becomes -1, so that the other sizes stay known."""
     known = [size for size in newshape if isinstance(size, int)]
     if len(known) == len(newshape) - 1 and 0 not in known:
         newshape = [size if isinstance(size, int) else -1 for size in newshape]
@@ -42,17 +42,17 @@ def reshape(x: Any, newshape: Sequence[Any]) -> Any:
 
 
 def where(condition: Any, x1: Any, x2: Any) -> Any:
-    """Choose by element; at most one of the two is a number, which takes the other's dtype."""
+    """Choose elements of two tensors; one may be a number, which takes the other's dtype."""
     dtype = x1.dtype if isinstance(x1, tf.Tensor) else x2.dtype
     return tf.where(condition, tf.cast(x1, dtype), tf.cast(x2, dtype))
 
 
 def convert_to_numpy(x: Any) -> Any:
-    """The values of a tensor that is not inside a graph."""
+    """Return the values of an eager tensor."""
     return x.numpy()
 
 
 def call_once(layer: Any, *shapes: tuple[int, ...]) -> None:
-    """Call a layer on zeros, outside of any graph that is being traced."""
+    """Call a layer on zeros, outside of any graph being traced."""
     with tf.init_scope():
         layer(*(tf.zeros(size, layer.compute_dtype) for size in shapes))

@@ -1,12 +1,12 @@
 """PyTorch: the layers as modules, ``memattn.torch.MemoryAugmentedAttention`` and its siblings.
 
-``module.py``, ``cross_attention.py`` and ``hierarchical_attention.py`` are what users see;
-``base_module.py`` and ``pair_module.py`` what they share. Where the numbers come from depends on
-the call: ``kernels.py`` has the compiled kernels, for float32 and float64 on the CPU, which
-``function.py`` shows to autograd and ``ops.py`` to ``torch.compile`` and ``torch.export``;
-``plain.py`` and ``pair_plain.py`` write the layers in PyTorch's own operators for everything else.
-``backends/`` chooses between them and the Triton kernels for GPUs. ``kinds.py`` says what each
-needs to know of a layer. ``docs/pytorch.md`` is the guide.
+The public modules are in ``module.py``, ``cross_attention.py`` and ``hierarchical_attention.py``,
+their base classes in ``base_module.py`` and ``pair_module.py``. A call is computed in one of three
+ways. ``kernels.py`` calls the compiled kernels, for float32 and float64 on the CPU; ``function.py``
+connects them to autograd, and ``ops.py`` to ``torch.compile`` and ``torch.export``. ``plain.py``
+and ``pair_plain.py`` compute the layers with PyTorch's own operators in all other cases.
+``backends/`` chooses between these and the Triton kernels for GPUs. ``kinds.py`` describes each
+layer to them. ``docs/pytorch.md`` is the guide.
 """
 
 from memattn.torch.cross_attention import CrossAttention

@@ -28,12 +28,12 @@ _SCORES = {True: "each", False: "none", "mean": "mean"}
 
 
 class AttentionModule(nn.Module):  # type: ignore[misc]  # mypy has no types of torch here
-    """A layer whose parameters have the names of this project's files."""
+    """A layer whose parameters have the names of the weight files."""
 
     _kind: ClassVar[Kind]
     _numpy: ClassVar[Any]  # the class of the NumPy layer
-    _options: ClassVar[tuple[str, ...]]  # of the constructor but for device and dtype, in order
-    # Where the kind's weights are, in order: the modules on the way, and the parameters' names.
+    _options: ClassVar[tuple[str, ...]]  # the constructor's, except device and dtype, in order
+    # The paths of the kind's weights, in order: names of nested modules, and of their parameters.
     _paths: ClassVar[tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]]
     _backend: Wanted = "auto"
 
@@ -48,7 +48,7 @@ class AttentionModule(nn.Module):  # type: ignore[misc]  # mypy has no types of 
         for name, value in options.items():
             setattr(self, name, value)
         config = self._config_json(options["seed"] or 0)
-        self._kind.hosted[torch.float32](config)  # checks it, and makes no weights
+        self._kind.hosted[torch.float32](config)  # checks the config without making weights
         dtype = torch.get_default_dtype() if dtype is None else dtype
         if not dtype.is_floating_point:
             name = self._kind.name
@@ -57,12 +57,12 @@ class AttentionModule(nn.Module):  # type: ignore[misc]  # mypy has no types of 
 
     @property
     def backend(self) -> Wanted:
-        """What computes: ``"auto"``, ``"plain"`` or ``"triton"``, where that can take the call.
+        """The requested backend: ``"auto"``, ``"plain"`` or ``"triton"``, if it supports the call.
 
-        ``"auto"`` takes the compiled kernels on the CPU, the Triton kernels on GPUs on which they
-        have been timed, and PyTorch's own operators elsewhere; the environment variable
-        ``MEMATTN_TORCH_BACKEND`` stands in its place. `explain_backend` tells what a call takes.
-        Copies and pickles keep it, files do not.
+        ``"auto"`` uses the compiled kernels on the CPU, the Triton kernels on GPUs on which they
+        have been timed, and PyTorch's own operators elsewhere. The environment variable
+        ``MEMATTN_TORCH_BACKEND`` replaces ``"auto"``. `explain_backend` returns the backend of a
+        call. Copies and pickles keep this setting, files do not.
         """
         return self._backend
 
@@ -71,12 +71,12 @@ class AttentionModule(nn.Module):  # type: ignore[misc]  # mypy has no types of 
         self._backend = as_wanted(backend)
 
     def explain_backend(self, *inputs: Any) -> BackendChoice:
-        """Return what computes a call with these inputs, and why, without computing it.
+        """Return the backend of a call with these inputs, and the reason, without computing it.
 
         Parameters
         ----------
         *inputs
-            Of a call of the module.
+            The inputs of a call of the module.
 
         Returns
         -------
@@ -92,14 +92,14 @@ class AttentionModule(nn.Module):  # type: ignore[misc]  # mypy has no types of 
     def train(self, mode: bool = True) -> Self:
         """Set the mode, as in every module, and fold again at the next call on a GPU.
 
-        There, folds are kept from call to call in evaluation mode alone.
+        On a GPU, folds are kept between calls only in evaluation mode.
         """
         fold.forget()
         super().train(mode)
         return self
 
     def reset_parameters(self) -> None:
-        """Draw new weights: with a seed always the same, without one others in each call."""
+        """Draw new weights: always the same with a seed, different ones in each call without."""
         parameters = dict(self.named_parameters())
         first = next(iter(parameters.values()))
         if first.is_meta:
@@ -125,15 +125,16 @@ class AttentionModule(nn.Module):  # type: ignore[misc]  # mypy has no types of 
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> Self:
-        """Make a module with the options and weights of a NumPy layer, and its dtype unless given.
+        """Make a module with the options and weights of a NumPy layer, by default in its dtype.
 
         ``from_numpy(memattn.load(path))`` reads a file.
 
         Parameters
         ----------
         layer : memattn layer of the same name
+            The NumPy layer.
         device, dtype : optional
-            Of the parameters.
+            The device and dtype of the parameters.
 
         Returns
         -------
@@ -142,7 +143,7 @@ class AttentionModule(nn.Module):  # type: ignore[misc]  # mypy has no types of 
         Raises
         ------
         TypeError
-            The layer is another one.
+            If `layer` is of another class.
         """
         if not isinstance(layer, cls._numpy):
             found = type(layer).__name__
@@ -150,7 +151,7 @@ class AttentionModule(nn.Module):  # type: ignore[misc]  # mypy has no types of 
         config = layer.get_config()
         own = getattr(torch, config.pop("dtype"))
         config.pop("precision", None)  # a module computes in the dtype of its parameters
-        with warnings.catch_warnings():  # what is said of zeros was said when they were chosen
+        with warnings.catch_warnings():  # a memory of zeros: the layer warned when it was made
             warnings.simplefilter("ignore", UserWarning)
             module = cls(**config, device=device, dtype=own if dtype is None else dtype)
         weights = zip(layer.weights, layer.get_weights(), strict=True)
@@ -160,7 +161,7 @@ class AttentionModule(nn.Module):  # type: ignore[misc]  # mypy has no types of 
     def to_numpy(self) -> Any:
         """Make a NumPy layer with these options and weights, in float64 if they are, else float32.
 
-        It can be saved to a file, and serves without PyTorch.
+        The NumPy layer can be saved to a file, and works without PyTorch.
         """
         state = self.state_dict()
         double = next(iter(state.values())).dtype == torch.float64
@@ -177,7 +178,7 @@ class AttentionModule(nn.Module):  # type: ignore[misc]  # mypy has no types of 
         return layer
 
     def extra_repr(self) -> str:
-        """Return the options that are not the usual ones."""
+        """Return the options that differ from their defaults."""
         required, usual = self._numpy._required, {**self._numpy._defaults, "seed": None}
         values = {name: getattr(self, name) for name in self._options}
         others = [
@@ -192,8 +193,9 @@ class AttentionModule(nn.Module):  # type: ignore[misc]  # mypy has no types of 
         return config_json(layer=self._kind.name, **options, seed=seed)
 
     def _weights(self) -> Any:
-        # Past nn.Module.__getattr__, which takes 20 µs a step for all of them, but for parameters
-        # that are none any more, as those that torch.nn.utils.parametrize computes.
+        # Looked up directly, since nn.Module.__getattr__ takes 20 µs per step for all weights. Only
+        # weights that are no longer parameters, such as those of torch.nn.utils.parametrize, need
+        # it.
         tensors = []
         for path, names in self._paths:
             module = self
@@ -210,7 +212,7 @@ class AttentionModule(nn.Module):  # type: ignore[misc]  # mypy has no types of 
         """Return the inputs of a call, checked, with a batch axis."""
 
     def _input(self, name: str, x: Any, width: int, weight: Tensor) -> Tensor:
-        """Return an input with a batch axis, in the dtype to compute with, that of the weight."""
+        """Return an input with a batch axis, checked and in the dtype to compute with."""
         if not isinstance(x, Tensor):
             raise TypeError(f"{name}: found {type(x).__name__}, expected a tensor")
         if x.dim() not in (2, 3) or x.shape[-1] != width:
@@ -222,7 +224,7 @@ class AttentionModule(nn.Module):  # type: ignore[misc]  # mypy has no types of 
             if not (x.dtype.is_floating_point and autocasts(x)):
                 expected = f"{weight.dtype}, that of the parameters"
                 raise ValueError(f"{name}: found {x.dtype}, expected {expected}")
-            # On the CPU the layer is one of the operations that autocast leaves in float32.
+            # On the CPU, autocast does not apply to this layer, as to other float32 operations.
             x = x.to(weight.dtype) if x.is_cpu else x
         return x if x.dim() == 3 else x.unsqueeze(0)
 
@@ -236,7 +238,7 @@ class AttentionModule(nn.Module):  # type: ignore[misc]  # mypy has no types of 
 
 
 class Projection(nn.Module):  # type: ignore[misc]
-    """A kernel and, or None, a bias, under their names in the files."""
+    """A kernel and a bias, or None, under their names in the files."""
 
     kernel: Tensor
     bias: Tensor | None
@@ -260,7 +262,7 @@ class ProjectionMaker:
         self._use_bias, self._device, self._dtype = use_bias, device, dtype
 
     def parameter(self, *shape: int) -> nn.Parameter:
-        """Return a parameter whose values are still to be drawn."""
+        """Return a parameter with uninitialised values."""
         return nn.Parameter(torch.empty(shape, device=self._device, dtype=self._dtype))
 
     def projection(self, kernel: tuple[int, ...], bias: tuple[int, ...]) -> Projection:
@@ -277,7 +279,7 @@ class ProjectionMaker:
         key_dim: int | None,
         value_dim: int | None,
     ) -> None:
-        """Give a module its query, key, value and output."""
+        """Add the query, key, value and output projections to a module."""
         key = units if key_dim is None else key_dim
         value = key if value_dim is None else value_dim
         module.query = self.projection((units, num_heads, key), (num_heads, key))
@@ -287,7 +289,7 @@ class ProjectionMaker:
 
 
 def paths_of(*names: str) -> tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]:
-    """Return `AttentionModule._paths` of these modules' kernels and biases."""
+    """Return `AttentionModule._paths` for the kernels and biases of these modules."""
     return tuple((tuple(name.split(".")), ("kernel", "bias")) for name in names)
 
 
@@ -297,7 +299,7 @@ def scores_choice(return_attention_scores: Any) -> str:
     Raises
     ------
     ValueError
-        It is none of its values.
+        If the argument is invalid.
     """
     check_scores_choice("return_attention_scores", return_attention_scores)
     return _SCORES[return_attention_scores]
@@ -308,7 +310,7 @@ def attention_mask_of(
 ) -> Tensor | None:
     """Return the mask as booleans with the three axes of `full`, each of size 1 or full.
 
-    The caller's tensors have so many axes: 2 if they are without a batch.
+    `axes` is the number of axes of the caller's tensors: 2 without a batch axis, else 3.
     """
     if given is None:
         return None
@@ -327,7 +329,7 @@ def attention_mask_of(
 def step_mask_of(
     name: str, given: object, x: Tensor, axes: int, full: tuple[int, int]
 ) -> Tensor | None:
-    """Return a mask of whole steps or slots as booleans (B, steps)."""
+    """Return a mask of steps or slots as booleans (B, steps)."""
     if given is None:
         return None
     mask = _as_mask(name, given, x)
@@ -351,8 +353,8 @@ def _as_mask(name: str, mask: object, x: Tensor) -> Tensor:
 
 
 def place_of(name: str, value: int, size: int) -> int:
-    """Return the place of a call in a longer one."""
-    if torch.compiler.is_compiling():  # perhaps a symbol, whose value nobody knows yet
+    """Return the first step or sequence of a call, checked if its value is known."""
+    if torch.compiler.is_compiling():  # the value may be symbolic
         torch._check(value >= 0)
         return value
-    return as_place(name, value, int(size))  # a tensor where torch.jit traces
+    return as_place(name, value, int(size))  # under torch.jit.trace, size is a tensor

@@ -1,4 +1,4 @@
-"""What a call is made of besides its inputs and the weights: what the caller asks for."""
+"""The arguments of a call besides its inputs and the weights."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from memattn.layer_options import PairRoute
 
 
 class Call(NamedTuple):
-    """What one call asks for, and the options of the layer that its weights do not show.
+    """The arguments of a call, and the options of the layer that its weights do not determine.
 
-    Q are the steps that read; K what is read, slots or steps. Both masks of steps are those of a
-    layer's inputs, `short_mask` and `long_mask`, in a call of HierarchicalAttention.
+    Q is the number of query steps, K that of slots or key steps. In a call of
+    HierarchicalAttention, `query_mask` and `value_mask` are `short_mask` and `long_mask`.
     """
 
     attention_mask: Tensor | None = None  # bool, three axes that broadcast to (B, Q, K); True keeps
     query_mask: Tensor | None = None  # bool (B, Q)
     value_mask: Tensor | None = None  # bool (B, K)
-    dropout_seed: Tensor | None = None  # int64 (1,): what falls in the kernels, where it does
+    dropout_seed: Tensor | None = None  # int64 (1,), for dropout in the kernels
     use_causal_mask: bool = False
-    first_step: int = 0  # of the call's first step, in its sequences
-    first_sequence: int = 0  # of the call's first sequence, in the batch
+    first_step: int = 0  # the position of the call's first step in its sequences
+    first_sequence: int = 0  # the position of the call's first sequence in the batch
     residual: bool = False
     uniform_when_masked: bool = False
     dropout: float = 0.0
@@ -33,17 +33,17 @@ class Call(NamedTuple):
 
     @property
     def drops(self) -> bool:
-        """Whether scores fall."""
+        """Whether the call applies dropout."""
         return self.training and self.dropout > 0
 
     def prepared(self) -> Call:
-        """Return the call for the kernels: masks without gaps, and what falls drawn."""
+        """Return the call for the kernels: with contiguous masks and a drawn dropout seed."""
         attention, query, value = self.attention_mask, self.query_mask, self.value_mask
         if attention is query is value is None and not self.drops:
             return self
         seed = None
         if self.drops:
-            # From PyTorch's generator, one draw a call, so that torch.manual_seed repeats a run.
+            # One draw per call from PyTorch's generator, so that torch.manual_seed repeats a run.
             seed = torch.randint(2**63 - 1, (1,), dtype=torch.int64, device="cpu")
         return self._replace(
             attention_mask=None if attention is None else attention.contiguous(),

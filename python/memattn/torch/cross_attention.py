@@ -29,7 +29,7 @@ class CrossAttention(PairModule):
 
     S1 and S2 are the two inputs after a Dense layer each: ``S1 = X1 W1 + b1`` and ``S2 = X2 W2 +
     b2``. Every step of the first input attends to the steps of the second. There is no residual
-    connection and no normalisation. ``docs/siblings-math.md`` derives how it is computed, and
+    connection and no normalisation. ``docs/siblings-math.md`` has the derivation, and
     ``docs/pytorch.md`` is the guide.
 
     Below, B is the batch, T1 and T2 the steps of the two inputs, F1 and F2 their widths, U `units`,
@@ -53,8 +53,8 @@ class CrossAttention(PairModule):
     use_bias : bool
         Whether the Dense layers and the query, key, value and output projections have biases.
     dropout : float
-        Fraction of the scores that is set to 0 in training, in [0, 1). What falls is drawn from
-        PyTorch's generator, so `torch.manual_seed` repeats a run.
+        Fraction of the scores that is set to 0 in training, in [0, 1). Dropout draws from PyTorch's
+        generator, so `torch.manual_seed` repeats a run.
     fully_masked : {"zero", "uniform"}
         Result for a step whose steps of the second input are all masked: ``output.bias`` (no
         attention output), or equal weights for all of them.
@@ -67,13 +67,13 @@ class CrossAttention(PairModule):
     Attributes
     ----------
     source1, source2 : Module
-        The Denses, with the parameters ``kernel`` (F1, U) or (F2, U) and ``bias`` (U,), or None.
+        The Dense layers, with parameters ``kernel`` (F1, U) or (F2, U), and ``bias`` (U,) or None.
     query, key : Module
-        With ``kernel`` (U, H, D) and ``bias`` (H, D).
+        Parameters ``kernel`` (U, H, D) and ``bias`` (H, D).
     value : Module
-        With ``kernel`` (U, H, Dv) and ``bias`` (H, Dv).
+        Parameters ``kernel`` (U, H, Dv) and ``bias`` (H, Dv).
     output : Module
-        With ``kernel`` (H, Dv, U) and ``bias`` (U,).
+        Parameters ``kernel`` (H, Dv, U) and ``bias`` (U,).
 
     Raises
     ------
@@ -82,12 +82,13 @@ class CrossAttention(PairModule):
 
     Notes
     -----
-    On float32 and float64 tensors of the CPU the compiled kernels compute, bit for bit what the
-    NumPy layer gives with ``training`` as in this module, on at most ``torch.get_num_threads()``
-    and ``memattn.num_threads()`` threads, without the GIL. Everywhere else, and under transforms
-    such as ``torch.func.vmap``, PyTorch's own operators do, in the same folded form.
+    On float32 and float64 CPU tensors, the compiled kernels compute the layer, without the GIL and
+    on at most ``torch.get_num_threads()`` and ``memattn.num_threads()`` threads. The result equals
+    that of the NumPy layer to the bit, with ``training`` as in this module. In all other cases, and
+    under transforms such as ``torch.func.vmap``, PyTorch's own operators compute it, in the same
+    folded form.
 
-    The names in ``state_dict()`` are those in the files of this project.
+    The names in ``state_dict()`` are those in weight files.
 
     Examples
     --------
@@ -160,7 +161,8 @@ class CrossAttention(PairModule):
         Parameters
         ----------
         x1 : Tensor (B, T1, F1) or, without a batch, (T1, F1), or list or tuple of both inputs
-            The input that reads, of the dtype of the parameters, or under autocast any other.
+            The input that attends (queries), in the dtype of the parameters, or any dtype under
+            autocast.
         x2 : Tensor (B, T2, F2) or (T2, F2), unless `x1` is both
             The input that is attended to (keys and values). Its batch is that of `x1`; its number
             of steps may differ.
@@ -170,16 +172,16 @@ class CrossAttention(PairModule):
         query_mask : Tensor of bool (B, T1), optional
             True for each step of `x1` that attends.
         value_mask : Tensor of bool (B, T2), optional
-            Steps of `x2` that can be attended to. What the others hold, even NaN, reaches no result
-            and no gradient.
+            True for each step of `x2` that can be attended to. The values of the other steps, even
+            NaN, affect neither results nor gradients.
         use_causal_mask : bool
             Step t of `x1` attends only to steps 0 to ``first_step + t`` of `x2`.
         first_step : int
             Position of step 0 of `x1` in its sequence, such as 5 for a call that continues after 5
             steps. The causal mask and dropout use it.
         first_sequence : int
-            Where sequence 0 stands in a batch that is cut in calls. Only dropout reads it, in the
-            kernels: see `memattn.torch.MemoryAugmentedAttention`.
+            Position of sequence 0 in a batch that is split into several calls. Only dropout in the
+            kernels uses it, see `memattn.torch.MemoryAugmentedAttention`.
         return_attention_scores : bool or "mean"
             Also return the scores (B, H, T1, T2), before dropout, or their mean over heads
             (B, T1, T2).
@@ -191,10 +193,11 @@ class CrossAttention(PairModule):
         Raises
         ------
         ValueError
-            A shape, a device or the dtype of an input does not fit, or a list does not hold two
+            If a shape, a device or the dtype of an input does not fit, or a list does not hold two
             inputs.
         TypeError
-            An input is no tensor or missing, or a mask is no tensor of booleans or integers.
+            If an input is missing or not a tensor, or a mask is not a tensor of booleans or
+            integers.
         """
         scores = scores_choice(return_attention_scores)
         weights = self._weights()
@@ -226,8 +229,8 @@ class CrossAttention(PairModule):
         batch, steps1, steps2 : int
             B, T1 and T2, each at least 0.
         training : bool, optional
-            For a call in training mode; when not given, in the mode that the module is in. The
-            backward pass takes the route of training mode.
+            Whether the call is in training mode. Default: the mode of the module. The backward pass
+            takes the route of training mode.
 
         Raises
         ------

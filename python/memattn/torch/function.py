@@ -1,4 +1,4 @@
-"""The kernels for eager calls: an autograd function, several times cheaper than an operator."""
+"""The kernels for eager calls, as an autograd function, several times cheaper than an operator."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def applies(
     weights: Weights,
     dtypes: Sequence[torch.dtype] = kernels.DTYPES,
 ) -> bool:
-    """Whether all tensors are plain ones of one of the dtypes, on the CPU, and nobody watches.
+    """Whether all tensors have one of the dtypes, on the CPU, and the call may skip operators.
 
-    Tracers, transforms (``torch.func``), forward-mode derivatives, dispatch modes and subclasses of
-    Tensor do.
+    It may not under tracers, transforms (``torch.func``), forward-mode derivatives and dispatch
+    modes, or with subclasses of Tensor, which must see PyTorch's operators.
     """
     dtype = inputs[0].dtype
     if dtype not in dtypes or watcher():
@@ -65,10 +65,10 @@ class _Attention(torch.autograd.Function):  # type: ignore[misc]  # mypy has no 
     def backward(ctx: Any, grad_y: Tensor | None, *grad_scores: Tensor | None) -> Any:
         kind, call = ctx.kind, ctx.call
         inputs, weights = kind.split(ctx.saved_tensors)
-        if torch.is_grad_enabled():  # create_graph: these gradients are to be differentiated
+        if torch.is_grad_enabled():  # create_graph: these gradients will be differentiated
             return _differentiable(ctx, (grad_y, *grad_scores), inputs, weights)
-        # Given away here, so that the next forward may write over it; a second backward through
-        # the same graph finds it again by its weights.
+        # Released here, so that the next forward pass may overwrite it. A second backward pass
+        # through the same graph finds the fold again by its weights.
         folded, ctx.folded = ctx.folded or kernels.fold(kind, weights, call), None
         needs = ctx.needs_input_grad[2:]
         of_inputs, needs_weights = needs[: len(inputs)], needs[len(inputs) :]
@@ -82,9 +82,9 @@ class _Attention(torch.autograd.Function):  # type: ignore[misc]  # mypy has no 
 
 
 def _keeps(ctx: Any) -> bool:
-    """Whether backward is to have the scores: not where somebody saves memory by hooks on tensors.
+    """Whether to keep the scores for the backward pass.
 
-    ``torch.utils.checkpoint`` does.
+    Not under hooks on saved tensors, which save memory, as ``torch.utils.checkpoint`` does.
     """
     hooks = torch._C._autograd._top_saved_tensors_default_hooks(False)
     return hooks is None and any(ctx.needs_input_grad)
@@ -93,7 +93,7 @@ def _keeps(ctx: Any) -> bool:
 def _differentiable(
     ctx: Any, grads: Sequence[Tensor | None], inputs: Sequence[Tensor], weights: Weights
 ) -> Any:
-    """Return the gradients as PyTorch's own operators give them, with a graph of their own."""
+    """Return the gradients computed by PyTorch's own operators, with a graph of their own."""
     if ctx.call.drops:
         raise NotImplementedError(
             f"{ctx.kind.name}: second derivatives through dropout are not supported; "

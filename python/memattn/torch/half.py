@@ -1,4 +1,4 @@
-"""Inference of modules in bfloat16 on the CPU: the kernels, in bfloat16, on widened weights."""
+"""Inference of bfloat16 modules on the CPU, by kernels in bfloat16 on weights in float32."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ _DTYPES = (torch.bfloat16,)
 
 class _Widened(NamedTuple):
     weights: Weights  # in float32
-    addresses: list[int]  # of the weights in float32
-    storages: list[StorageWeakRef]  # of the weights in bfloat16
+    addresses: list[int]  # of the float32 weights
+    storages: list[StorageWeakRef]  # of the bfloat16 weights
 
 
-# As `kernels._entries`: an entry whose weights are gone goes when the next one comes.
+# As in `kernels._entries`, adding an entry removes those whose weights no longer exist.
 _entries: dict[tuple[Any, ...], _Widened] = {}
 atexit.register(_entries.clear)
 
 
 def applies(inputs: Sequence[Tensor], weights: Weights) -> bool:
-    """Whether this is inference in bfloat16 that the kernels can do."""
+    """Whether the call is inference in bfloat16 that the kernels support."""
     return function.applies(inputs, weights, _DTYPES) and not learns(inputs, weights)
 
 
 def learns(inputs: Sequence[Tensor], weights: Weights) -> bool:
-    """Whether a gradient may be wanted."""
+    """Whether the call may need gradients."""
     return torch.is_grad_enabled() and any(
         tensor is not None and tensor.requires_grad for tensor in (*inputs, *weights)
     )
@@ -47,8 +47,8 @@ def attend(
 ) -> tuple[Tensor, ...]:
     """Return y, and the scores that the call wants, in bfloat16.
 
-    Products take bfloat16 numbers and sum in float32; what the weights are folded to is rounded
-    once, and softmax, biases and residual are of float32.
+    Products multiply bfloat16 numbers and sum in float32. Folded weights are rounded once. Softmax,
+    biases and residual are computed in float32.
     """
     wide = _widened(contiguous(weights))
     outputs, _ = kernels.forward(
@@ -62,7 +62,7 @@ def attend(
 
 
 def _widened(weights: Weights) -> Weights:
-    """Return the weights in float32: made at the first call that sees these values.
+    """Return the weights in float32, which are kept until their values change.
 
     Values are compared, since PyTorch's version counters miss writes through ``.data``.
     """
@@ -74,7 +74,7 @@ def _widened(weights: Weights) -> Weights:
     if entry is None or not _memattn.hold_bfloat16(entry.addresses, addresses, sizes):
         _drop_dead()
         _entries.pop(key, None)
-        del entry  # so that the kernels' copy is free for the new values
+        del entry  # so that the kernels can reuse their copy for the new values
         wide = type(weights)(*(w if w is None else w.detach().float() for w in weights))
         entry = _entries[key] = _Widened(
             wide,

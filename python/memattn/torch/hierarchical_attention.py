@@ -30,7 +30,7 @@ class HierarchicalAttention(PairModule):
     Each of the two inputs passes through a Dense layer of its own, ``S = X W + b``, and then
     through ``MultiHeadAttention(S, S, S)`` of its own. The two sides do not see each other; only
     their outputs are added. There is no residual and no normalisation. ``docs/siblings-math.md``
-    derives how it is computed, and ``docs/pytorch.md`` is the guide.
+    has the derivation, and ``docs/pytorch.md`` is the guide.
 
     Below, B is the batch, T the steps, Fs and Fl the widths of the short-term and the long-term
     input, U `units`, H `num_heads`, D `key_dim` and Dv `value_dim`.
@@ -53,11 +53,11 @@ class HierarchicalAttention(PairModule):
     use_bias : bool
         Whether the Dense layers and the query, key, value and output projections have biases.
     dropout : float
-        Fraction of the scores that is set to 0 in training, in [0, 1). Each side draws its own,
-        from PyTorch's generator, so `torch.manual_seed` repeats a run.
+        Fraction of the scores that is set to 0 in training, in [0, 1). The sides drop different
+        scores. Dropout draws from PyTorch's generator, so `torch.manual_seed` repeats a run.
     fully_masked : {"zero", "uniform"}
-        What a step reads when every step is masked for it: nothing, so that its side adds that
-        side's ``output.bias``, or all steps alike.
+        Result of a side for a step whose steps are all masked: that side's ``output.bias`` (no
+        attention output), or equal weights for all steps.
     seed : int, optional
         Seed of the initial weights, which equal those of the NumPy layer with this seed. Default:
         drawn from PyTorch's generator.
@@ -67,10 +67,10 @@ class HierarchicalAttention(PairModule):
     Attributes
     ----------
     short, long : Module
-        The two sides, each with the modules ``dense``, whose parameters are ``kernel`` (Fs, U) or
-        (Fl, U) and ``bias`` (U,), or None, ``query`` and ``key``, with ``kernel`` (U, H, D) and
-        ``bias`` (H, D), ``value``, with ``kernel`` (U, H, Dv) and ``bias`` (H, Dv), and ``output``,
-        with ``kernel`` (H, Dv, U) and ``bias`` (U,).
+        The two sides. Each has the modules ``dense``, with parameters ``kernel`` (Fs, U) or (Fl, U)
+        and ``bias`` (U,) or None; ``query`` and ``key``, with ``kernel`` (U, H, D) and ``bias``
+        (H, D); ``value``, with ``kernel`` (U, H, Dv) and ``bias`` (H, Dv); and ``output``, with
+        ``kernel`` (H, Dv, U) and ``bias`` (U,).
 
     Raises
     ------
@@ -79,8 +79,8 @@ class HierarchicalAttention(PairModule):
 
     Notes
     -----
-    Who computes is as in `memattn.torch.CrossAttention`. The names in ``state_dict()`` are those in
-    the files of this project, in the order of the modules.
+    Calls are computed as those of `memattn.torch.CrossAttention`. The names in ``state_dict()`` are
+    those in weight files, in the order of the modules.
 
     Examples
     --------
@@ -158,22 +158,22 @@ class HierarchicalAttention(PairModule):
         Parameters
         ----------
         short : Tensor (B, T, Fs) or, without a batch, (T, Fs), or list or tuple of both inputs
-            The short-term input, of the dtype of the parameters, or under autocast any other.
+            The short-term input, in the dtype of the parameters, or any dtype under autocast.
         long : Tensor (B, T, Fl) or (T, Fl), unless `short` is both
             The long-term input, with the same batch and steps; there is no broadcasting.
         short_mask : Tensor of bool (B, T), optional
-            Steps of `short` that read and are read; True keeps. Masks are ANDed; without a batch,
-            they have none either. What the other steps hold, even NaN, reaches no result and no
-            gradient.
+            True for each step of `short` that attends and can be attended to. Masks are ANDed;
+            without a batch, they have none either. The values of the other steps, even NaN, affect
+            neither results nor gradients.
         long_mask : Tensor of bool (B, T), optional
-            Likewise of `long`.
+            The same for `long`.
         attention_mask : Tensor of bool, optional
             Broadcasts to (B, T, T), for both sides.
         use_causal_mask : bool
             Step t attends only to steps 0 to t.
         first_sequence : int
-            Where sequence 0 stands in a batch that is cut in calls. Only dropout reads it, in the
-            kernels: see `memattn.torch.MemoryAugmentedAttention`.
+            Position of sequence 0 in a batch that is split into several calls. Only dropout in the
+            kernels uses it, see `memattn.torch.MemoryAugmentedAttention`.
         return_attention_scores : bool or "mean"
             Also return the scores of both sides, a pair of tensors (B, H, T, T), before dropout, or
             their means over heads (B, T, T).
@@ -185,10 +185,11 @@ class HierarchicalAttention(PairModule):
         Raises
         ------
         ValueError
-            A shape, a device or the dtype of an input does not fit, or a list does not hold two
+            If a shape, a device or the dtype of an input does not fit, or a list does not hold two
             inputs.
         TypeError
-            An input is no tensor or missing, or a mask is no tensor of booleans or integers.
+            If an input is missing or not a tensor, or a mask is not a tensor of booleans or
+            integers.
         """
         scores = scores_choice(return_attention_scores)
         weights = self._weights()
@@ -221,8 +222,8 @@ class HierarchicalAttention(PairModule):
         batch, steps : int
             B and T, each at least 0.
         training : bool, optional
-            For a call in training mode; when not given, in the mode that the module is in. The
-            backward pass takes the routes of training mode.
+            Whether the call is in training mode. Default: the mode of the module. The backward pass
+            takes the routes of training mode.
 
         Returns
         -------

@@ -1,6 +1,6 @@
-"""The compiled kernels on float32 and float64 tensors of the CPU, with their gradients.
+"""Calls the compiled kernels on float32 and float64 tensors on the CPU, and their gradients.
 
-One fold serves forward and backward of a training step, and every call until a weight changes.
+A training step folds once for forward and backward. A fold is kept until a weight changes.
 """
 
 from __future__ import annotations
@@ -24,28 +24,29 @@ DTYPES = (torch.float32, torch.float64)
 
 
 class _Entry(NamedTuple):
-    hosted: Any  # weights, copied, and their fold; compares itself with the weights of each call
+    hosted: Any  # a copy of the weights with their fold; compares them with those of each call
     storages: list[StorageWeakRef]  # of the weights
 
 
-# For the whole process and not in the modules: so eager, compiled and exported calls share folds,
-# and a module is nothing but its parameters, to be copied and pickled as any other. An entry whose
-# weights are gone goes when the next one comes.
+# One dict for the process and not one per module, so that eager, compiled and exported calls share
+# folds, and copies and pickles of a module hold only its parameters. Adding an entry removes those
+# whose weights no longer exist.
 _entries: dict[tuple[Any, ...], _Entry] = {}
-# Torch keeps the operators of this package, and what they see, beyond the end of the interpreter.
+# Torch keeps this package's operators, and the objects they refer to, until after the interpreter
+# has shut down.
 atexit.register(_entries.clear)
 
 
 def aligned(tensor: Tensor) -> Tensor:
-    """Return a tensor that lies on a multiple of its item's size, itself if it does.
+    """Return a tensor aligned to its item size; the tensor itself if it already is.
 
-    ``torch.frombuffer`` makes others, which C++ must not read as numbers.
+    ``torch.frombuffer`` makes unaligned tensors, which C++ must not read as numbers.
     """
     return tensor if tensor.data_ptr() % tensor.element_size() == 0 else tensor.clone()
 
 
 def fit(inputs: Sequence[Tensor], weights: Weights) -> bool:
-    """Whether all are tensors that the kernels can read, but for gaps in them."""
+    """Whether the kernels support all tensors, once they are contiguous."""
     dtype = inputs[0].dtype
     return dtype in DTYPES and all(
         tensor is None or (tensor.dtype == dtype and tensor.is_cpu)
@@ -54,7 +55,7 @@ def fit(inputs: Sequence[Tensor], weights: Weights) -> bool:
 
 
 def fold(kind: Kind, weights: Weights, call: Call, precision: Precision = "float32") -> Any:
-    """Return the weights, folded: made at the first call that sees these values."""
+    """Return the folded weights, which are kept until the weights' values change."""
     present = [weight for weight in weights if weight is not None]
     addresses = [weight.data_ptr() for weight in present]
     if any(address % present[0].element_size() for address in addresses):
@@ -72,7 +73,7 @@ def fold(kind: Kind, weights: Weights, call: Call, precision: Precision = "float
 
 
 def _reuse(options: tuple[Any, ...]) -> Any:
-    """Drop the entries whose weights are gone; return the copy of one with these options."""
+    """Remove entries whose weights no longer exist; return the copy of one with these options."""
     reusable = None
     for key, entry in list(_entries.items()):
         if any(storage.expired() for storage in entry.storages):
@@ -118,11 +119,11 @@ def forward(
     keep: bool = False,
     precision: Precision = "float32",
 ) -> tuple[tuple[Tensor, ...], Any]:
-    """Return y with the scores that are wanted, and what `backward` takes as `folded`.
+    """Return y and the scores that the call wants, and the `folded` argument of `backward`.
 
-    With `keep` that also holds the memory layer's scores, so that `backward` need not compute them
-    again. All tensors are contiguous, of one dtype among `DTYPES`, and in main memory. `precision`
-    is that of a layer of float32.
+    With `keep` the latter also holds the memory layer's scores, so that `backward` need not compute
+    them again. All tensors are contiguous, in one dtype of `DTYPES`, and in main memory.
+    `precision` applies to float32.
     """
     inputs = [aligned(x) for x in inputs]
     folded = fold(kind, weights, call, precision)
@@ -157,9 +158,9 @@ def backward(
     *,
     needs: Sequence[bool],
 ) -> tuple[list[Tensor | None], Tensor]:
-    """Return the gradients of the inputs that are needed, and of the weights in one flat tensor.
+    """Return the needed gradients of inputs, and those of the weights as one flat tensor.
 
-    `split` cuts the latter: one allocation is several times cheaper than nine.
+    `split` divides the latter: one allocation is several times cheaper than nine.
     """
     inputs = [aligned(x) for x in inputs]
     like = inputs[0]
@@ -189,7 +190,7 @@ def backward(
 
 
 def split(flat: Tensor, weights: Weights) -> list[Tensor | None]:
-    """Return a flat tensor in views of the shapes of the weights, which are contiguous."""
+    """Return views into a flat tensor, with the shapes of the weights."""
     parts: list[Tensor | None] = []
     offset = 0
     for weight in weights:

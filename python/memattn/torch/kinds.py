@@ -1,7 +1,7 @@
-"""The three layers, as everything between a module and its numbers sees them.
+"""Descriptions of the three layers for the code between a module and the kernels.
 
-A kind says what the inputs and weights of its layer are, which compiled class has its kernels, and
-how PyTorch's own operators compute it.
+A kind lists the inputs and weights of its layer, the compiled class with its kernels, and the
+function that computes it with PyTorch's own operators.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from memattn.torch import pair_plain, plain
 from memattn.torch.call import Call
 from memattn.torch.weights import CrossWeights, HierarchicalWeights, MemoryWeights
 
-Shape = tuple[Any, ...]  # of sizes that may be symbols
+Shape = tuple[Any, ...]  # sizes may be symbolic
 
 
 class Kind(ABC):
@@ -28,22 +28,22 @@ class Kind(ABC):
     inputs: ClassVar[tuple[str, ...]]  # their names
     weights: ClassVar[Any]  # the class of the tuple of weights
     hosted: ClassVar[dict[torch.dtype, Any]]  # the compiled class for each dtype
-    keeps_scores: ClassVar[bool] = False  # for the backward pass
-    no_scores: ClassVar[tuple[int, ...]] = (0,)  # addresses in place of those of scores
-    option_names: ClassVar[tuple[str, ...]]  # of the values of `options`
-    # The operator, and the names that it has for what it takes from a call.
+    keeps_scores: ClassVar[bool] = False  # whether the backward pass reuses the scores
+    no_scores: ClassVar[tuple[int, ...]] = (0,)  # null addresses, for calls without scores
+    option_names: ClassVar[tuple[str, ...]]  # names of the values of `options`
+    # The operator, and its names for the fields of a call.
     operator: ClassVar[str]
     backward_operator: ClassVar[str]
     call_fields: ClassVar[tuple[str, ...]]
 
     def split(self, tensors: Sequence[Any]) -> tuple[Sequence[Tensor], Any]:
-        """Return a flat sequence as the inputs and the weights."""
+        """Split a flat sequence into the inputs and the weights."""
         count = len(self.inputs)
         return tensors[:count], self.weights(*tensors[count:])
 
     @abstractmethod
     def options(self, weights: Any, call: Call) -> tuple[Any, ...]:
-        """Return the values of the layer's options, with which the compiled class is made."""
+        """Return the values of the layer's options, from which the compiled object is made."""
 
     @abstractmethod
     def sizes(self, inputs: Sequence[Tensor]) -> Shape:
@@ -51,7 +51,7 @@ class Kind(ABC):
 
     @abstractmethod
     def empty_y(self, inputs: Sequence[Tensor], weights: Any) -> Tensor:
-        """Return a tensor for the result."""
+        """Return an uninitialised tensor for the result."""
 
     @abstractmethod
     def shapes_of_scores(self, inputs: Sequence[Tensor], weights: Any, call: Call) -> list[Shape]:
@@ -59,7 +59,7 @@ class Kind(ABC):
 
     @abstractmethod
     def attend(self, inputs: Sequence[Tensor], weights: Any, call: Call) -> tuple[Tensor, ...]:
-        """Return y, and the scores that the call wants, by PyTorch's own operators."""
+        """Return y, and the scores that the call wants, computed by PyTorch's own operators."""
 
     @abstractmethod
     def scores_gradients(
@@ -69,7 +69,7 @@ class Kind(ABC):
         weights: Any,
         call: Call,
     ) -> tuple[Sequence[Any], dict[str, Tensor]]:
-        """Return what the scores add to the gradients of the inputs and of the weights by name."""
+        """Return the contributions of the scores to gradients of inputs, and of weights by name."""
 
 
 _COMMON_OPTIONS = (

@@ -25,7 +25,7 @@ from memattn.torch.base_module import (
 from memattn.torch.call import Call
 from memattn.torch.kinds import MEMORY
 
-_Projection = Projection  # as pickles of modules from before version 0.2 name it
+_Projection = Projection  # the name in pickles of modules from before version 0.2
 
 
 class MemoryAugmentedAttention(AttentionModule):
@@ -34,8 +34,8 @@ class MemoryAugmentedAttention(AttentionModule):
     Every token of the input reads the same ``memory_size`` learned slots on its own: an
     `nn.MultiheadAttention` with ``batch_first=True`` whose keys and values come from a parameter,
     with the residual connection around it. Because the memory does not depend on the input, the
-    projections fold into two thin matrices, several times less work; ``docs/math.md`` derives it
-    and ``docs/pytorch.md`` is the guide.
+    projections fold into two thin matrices, which takes several times less work. ``docs/math.md``
+    has the derivation, and ``docs/pytorch.md`` is the guide.
 
     Below, B is the batch, T the steps, U `units`, S `memory_size`, H `num_heads`, D `key_dim` and
     Dv `value_dim`.
@@ -58,8 +58,8 @@ class MemoryAugmentedAttention(AttentionModule):
     residual : bool
         Whether the input is added to the attention output.
     dropout : float
-        Fraction of the scores that is set to 0 in training, in [0, 1). What falls is drawn from
-        PyTorch's generator, so `torch.manual_seed` repeats a run.
+        Fraction of the scores that is set to 0 in training, in [0, 1). Dropout draws from PyTorch's
+        generator, so `torch.manual_seed` repeats a run.
     memory_initializer : str or mapping
         ``"normal"``, ``{"kind": "normal", "stddev": 0.3}``, ``"glorot_uniform"`` or ``"zeros"``.
         ``"zeros"`` raises a warning: such a memory cannot learn, since all slots stay equal.
@@ -75,22 +75,24 @@ class MemoryAugmentedAttention(AttentionModule):
     Attributes
     ----------
     memory : Parameter (S, U)
+        The memory.
     query, key : Module
-        With the parameters ``kernel`` (U, H, D) and ``bias`` (H, D), or None.
+        Parameters ``kernel`` (U, H, D), and ``bias`` (H, D) or None.
     value : Module
-        With ``kernel`` (U, H, Dv) and ``bias`` (H, Dv).
+        Parameters ``kernel`` (U, H, Dv) and ``bias`` (H, Dv).
     output : Module
-        With ``kernel`` (H, Dv, U) and ``bias`` (U,).
+        Parameters ``kernel`` (H, Dv, U) and ``bias`` (U,).
 
     Notes
     -----
-    On float32 and float64 tensors of the CPU the compiled kernels compute, bit for bit what the
-    NumPy layer gives, on at most ``torch.get_num_threads()`` and ``memattn.num_threads()`` threads,
-    without the GIL. Everywhere else, and under transforms such as ``torch.func.vmap``, PyTorch's
-    own operators do, in the same folded form, or on NVIDIA GPUs fused Triton kernels if `backend`
-    asks for them. `explain_backend` returns what computes a call.
+    On float32 and float64 CPU tensors, the compiled kernels compute the layer, without the GIL and
+    on at most ``torch.get_num_threads()`` and ``memattn.num_threads()`` threads. The result equals
+    that of the NumPy layer to the bit. In all other cases, and under transforms such as
+    ``torch.func.vmap``, PyTorch's own operators compute it, in the same folded form. On NVIDIA GPUs
+    fused Triton kernels do, if `backend` requests them. `explain_backend` returns the backend of a
+    call.
 
-    The names in ``state_dict()`` are those in the files of this project.
+    The names in ``state_dict()`` are those in weight files.
 
     Examples
     --------
@@ -167,7 +169,7 @@ class MemoryAugmentedAttention(AttentionModule):
         Parameters
         ----------
         x : Tensor (B, T, U) or, without a batch, (T, U)
-            Of the dtype of the parameters, or under autocast any other.
+            The tokens, in the dtype of the parameters, or any dtype under autocast.
         attention_mask : Tensor of bool, optional
             Broadcasts to (B, T, S); True keeps, as in `scaled_dot_product_attention` and unlike
             `nn.MultiheadAttention`. Masks are ANDed; without a batch, they have none either.
@@ -178,13 +180,14 @@ class MemoryAugmentedAttention(AttentionModule):
         use_causal_mask : bool
             Step t attends only to slots 0 to ``first_step + t``.
         first_step : int
-            Where step 0 of `x` stands in its sequence: 5 for a call that goes on after 5 steps. So
-            a stream that is cut in calls gives the bits of one call with the causal mask.
+            Position of step 0 of `x` in its sequence, such as 5 for a call that continues after 5
+            steps. With it, a sequence that is split into several calls gives the same bits as one
+            call with the causal mask.
         first_sequence : int
-            Likewise where sequence 0 of `x` stands in a batch that is cut in calls. Only dropout
-            reads it, which draws anew in each call: what falls is that of one whole call where the
-            kernels compute and `torch.manual_seed` stands before every call. Elsewhere PyTorch's
-            own dropout knows no places.
+            Position of sequence 0 of `x` in a batch that is split into several calls. Only dropout
+            in the kernels uses it. Since each call draws new dropout, call `torch.manual_seed` with
+            the same seed before every call; then the calls drop the same scores as one whole call.
+            PyTorch's own operators ignore positions in dropout.
         return_attention_scores : bool or "mean"
             Also return the scores (B, H, T, S), before dropout, or their mean over heads (B, T, S).
 
@@ -195,9 +198,9 @@ class MemoryAugmentedAttention(AttentionModule):
         Raises
         ------
         ValueError
-            A shape, a device or the dtype of `x` does not fit.
+            If a shape, a device or the dtype of `x` does not fit.
         TypeError
-            A mask is no tensor of booleans or integers.
+            If a mask is not a tensor of booleans or integers.
         """
         scores = scores_choice(return_attention_scores)
         weights = self._weights()
@@ -231,14 +234,14 @@ class MemoryAugmentedAttention(AttentionModule):
 
     @property
     def route(self) -> Route:
-        """The route that computes, ``"folded"`` or ``"projected"``: the one with less work a token.
+        """The route in use, ``"folded"`` or ``"projected"``: the one with less work per token.
 
-        Both give the same result to rounding.
+        Both give the same result up to rounding.
         """
         return "folded" if self._weights().folding_pays() else "projected"
 
     path = RenamedProperty("route", removed_in="0.3")
 
     def __dir__(self) -> list[str]:
-        """Leave the old name out: torch.jit reads every name that stands here, and would warn."""
+        """Return all names but the deprecated one: torch.jit reads them all, which would warn."""
         return [name for name in super().__dir__() if name != "path"]

@@ -1,11 +1,11 @@
-"""The kernels as operators of their own, which torch.compile and torch.export can hold in a graph.
+"""The kernels as custom operators, which graphs of torch.compile and torch.export can contain.
 
-``torch.ops.memattn.attention_v2`` and ``torch.ops.memattn.attention_backward_v2``, those of
-``cross_attention_v1`` and ``hierarchical_attention_v1``, take inputs, weights and the call one by
-one. An exported program that holds them runs where ``memattn.torch`` is imported.
+``torch.ops.memattn.attention_v2`` and ``torch.ops.memattn.attention_backward_v2``, and likewise
+``cross_attention_v1`` and ``hierarchical_attention_v1``, take inputs, weights and the fields of the
+call as separate arguments. An exported program with them needs ``memattn.torch`` to be imported.
 
-PyTorch keeps compiled graphs on disk under the names of their operators: whoever changes what one
-of these takes or gives has to count up the number in both names.
+PyTorch keeps compiled graphs on disk under the names of their operators. A change of an operator's
+arguments or results must therefore increment the number in both names.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def attend(
 
 
 class _Operators:
-    """Both operators of one kind: what they take, what they compute, and their gradient."""
+    """The forward and backward operators of one kind: arguments, computation and gradient."""
 
     def __init__(self, kind: Kind) -> None:
         self.kind = kind
@@ -79,19 +79,19 @@ class _Operators:
         backward.register_fake(self.backward_fake)
 
     def gradient_names(self, pattern: str) -> list[str]:
-        """Return the pattern for each array of scores."""
+        """Return the pattern with the name of each array of scores filled in."""
         count = len(self.kind.no_scores)
         names = [""] if count == 1 else [f"{name}_" for name in self.kind.inputs]
         return [pattern.format(name) for name in names]
 
     def split(self, arguments: Sequence[Any]) -> tuple[Sequence[Tensor], Any, Call]:
-        """Return inputs, weights and call."""
+        """Split the arguments into inputs, weights and the call."""
         inputs, weights = self.kind.split(arguments[: self.tensors])
         fields = zip(self.kind.call_fields, arguments[self.tensors :], strict=True)
         return inputs, weights, Call(**dict(fields))
 
     def padded(self, outputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """Return y and scores, empty ones in place of those that are not wanted."""
+        """Return y and the scores, with empty tensors for scores that the call does not want."""
         y, *scores = outputs
         return (y, *(scores or (y.new_empty(0) for _ in self.kind.no_scores)))
 
@@ -110,7 +110,7 @@ class _Operators:
     def split_backward(
         self, arguments: Sequence[Any]
     ) -> tuple[Sequence[Tensor | None], Sequence[bool], Sequence[Any]]:
-        """Return the gradients of the outputs, which inputs need one, and what forward takes."""
+        """Split the arguments: gradients of outputs, inputs that need one, forward's arguments."""
         outputs, inputs = 1 + len(self.kind.no_scores), len(self.kind.inputs)
         return (
             arguments[:outputs],
@@ -161,7 +161,7 @@ class _Operators:
         )
 
     def decomposed(self, *arguments: Any) -> tuple[Tensor, ...]:
-        """Return what `forward` returns, by PyTorch's own operators."""
+        """Return the result of `forward`, computed by PyTorch's own operators."""
         return self.padded(self.kind.attend(*self.split(arguments)))
 
 
@@ -182,11 +182,11 @@ for _operators in _OPERATORS:
 
 
 def decompositions() -> dict[Any, Callable[..., Any]]:
-    """Return what replaces the operators of the layers by PyTorch's own operators.
+    """Return decompositions of the layers' operators into PyTorch's own operators.
 
-    They are ``torch.ops.memattn.attention_v2``, ``cross_attention_v1`` and
-    ``hierarchical_attention_v1``. For ``ExportedProgram.run_decompositions``: the program then runs
-    without memattn.
+    The operators are ``torch.ops.memattn.attention_v2``, ``cross_attention_v1`` and
+    ``hierarchical_attention_v1``. Pass the result to ``ExportedProgram.run_decompositions``; the
+    program then runs without memattn.
     """
     return {
         getattr(torch.ops.memattn, one.kind.operator).default: one.decomposed for one in _OPERATORS

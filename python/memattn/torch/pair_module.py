@@ -1,4 +1,4 @@
-"""What the modules of two inputs have in common: routes, and a call with one list of two."""
+"""The base of the modules of two inputs: routes, and calls with one list of two inputs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from memattn.torch.base_module import AttentionModule
 
 
 class PairModule(AttentionModule):
-    """A module of two inputs, whose widths are options of their own."""
+    """A module of two inputs of different widths."""
 
     units: int
     num_heads: int
@@ -24,9 +24,9 @@ class PairModule(AttentionModule):
     def route(self) -> PairRoute | Literal["auto"]:
         """The route of every call, or ``"auto"`` to choose one for each call.
 
-        As `route` of the NumPy layer, which lists them. With ``"auto"``, calls in training mode
-        take the cheapest route with the fold counted, since each step makes it anew, and calls in
-        evaluation mode the cheapest without. Copies and pickles keep it, files do not.
+        `route` of the NumPy layer lists the routes. With ``"auto"``, the cost of a route includes
+        the fold in training mode, since each step repeats it, but not in evaluation mode. Copies
+        and pickles keep this setting, files do not.
         """
         return self._route
 
@@ -38,7 +38,7 @@ class PairModule(AttentionModule):
         return self._pair(inputs[0], inputs[1] if len(inputs) > 1 else None, weights)[:2]
 
     def _pair(self, first: object, second: object, weights: Any) -> tuple[Tensor, Tensor, int]:
-        """Return both inputs with a batch axis, and how many axes they were given with."""
+        """Return both inputs with a batch axis, and the number of axes that the caller's had."""
         names, options = self._kind.inputs, self._numpy._width_names
         given: tuple[Any, Any] = as_pair(names, "layer(", first, second)
         widths = [getattr(self, option) for option in options]

@@ -1,7 +1,8 @@
 """CrossAttention and HierarchicalAttention in PyTorch's own operators, by the cheapest route.
 
 The shapes are those of docs/siblings-math.md: B batch, T1 and T2 steps, F1 and F2 widths of the
-inputs, G1 and G2 those of what is read of them, U units, H heads, D key_dim and Dv value_dim.
+inputs, U units, H heads, D key_dim and Dv value_dim. G1 and G2 are the widths in which a route uses
+the inputs: F of an input itself, U after its Dense layer.
 """
 
 from __future__ import annotations
@@ -22,8 +23,7 @@ from memattn.torch.weights import CrossWeights, HierarchicalWeights
 def attend_cross(inputs: Sequence[Tensor], weights: CrossWeights, call: Call) -> tuple[Tensor, ...]:
     """Return y (B, T1, U) and, when the call wants them, the scores (B, H, T1, T2) or (B, T1, T2).
 
-    As in `plain.attend`, what depends on the weights alone is computed in float32 at least and
-    without autocast.
+    As in `plain.attend`, products of weights are computed in at least float32 and without autocast.
     """
     x1, x2 = inputs
     y, scores = _attention(x1, x2, weights, call, one_source=False)
@@ -55,7 +55,7 @@ def _sides(
 
 
 def sizes_of(weights: CrossWeights, *, one_source: bool) -> PairSizes:
-    """Return the sizes that the rule of routes needs."""
+    """Return the sizes from which the route is chosen."""
     units, heads, key_dim = weights.query_kernel.shape
     return PairSizes(
         units=units,
@@ -69,16 +69,17 @@ def sizes_of(weights: CrossWeights, *, one_source: bool) -> PairSizes:
 
 
 def _example(size: int) -> int:
-    """Return a size as a number, that of the example where an exporter leaves it open.
+    """Return a size as a number; for a symbolic size, that of the exporter's example.
 
-    Only the cost depends on it: no guard may keep the graph from other sizes.
+    Reading the example adds no guard, so the graph still accepts other sizes. Only the cost of
+    routes depends on it.
     """
     node = getattr(size, "node", None)
     hint = getattr(node, "hint", None)
     return int(size if hint is None else hint)
 
 
-# torch.compile calls it with the tensors of its example and takes the answer as a constant.
+# torch.compile calls this function with its example tensors and uses the result as a constant.
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def _cheapest(x1: Tensor, x2: Tensor, training: bool, *sizes: Any) -> PairRoute:
     tokens = _example(x1.shape[0]), _example(x1.shape[1]), _example(x2.shape[1])
@@ -86,7 +87,7 @@ def _cheapest(x1: Tensor, x2: Tensor, training: bool, *sizes: Any) -> PairRoute:
 
 
 def _way(x1: Tensor, x2: Tensor, weights: CrossWeights, call: Call, one_source: bool) -> PairWay:
-    """Return the way of the route that is forced, or of the cheapest."""
+    """Return the products of the forced route, or of the cheapest."""
     if call.route != "auto":
         return PAIR_WAYS[call.route]
     sizes = sizes_of(weights, one_source=one_source)
@@ -94,7 +95,7 @@ def _way(x1: Tensor, x2: Tensor, weights: CrossWeights, call: Call, one_source: 
 
 
 class _Projections(NamedTuple):
-    """The products on the way from what is read of the inputs to queries, keys and values."""
+    """The matrices from the inputs, as the route uses them, to queries, keys and values."""
 
     query: Tensor  # (G1, H, D)
     query_bias: Tensor | None  # (H, D)
@@ -117,7 +118,7 @@ def _projections(weights: CrossWeights, way: PairWay) -> _Projections:
 def _through(
     kernel: Tensor, bias: Tensor | None, weights: CrossWeights, source: int, dense: bool
 ) -> tuple[Tensor, Tensor | None]:
-    """Return a projection of what is read: itself where the input goes through its Dense."""
+    """Return a projection: itself after the Dense layer, or with the Dense layer multiplied in."""
     kernel, bias = exact(kernel), None if bias is None else exact(bias)
     if dense:
         return kernel, bias
@@ -138,14 +139,14 @@ def _plus(a: Tensor, b: Tensor | None) -> Tensor:
 
 
 def _silenced(x1: Tensor, x2: Tensor, keep: Tensor | None, call: Call) -> tuple[Tensor, Tensor]:
-    """Return the inputs with zeros for steps that read nothing or that nothing reads.
+    """Return the inputs with zeros for query steps that read nothing and key steps never read.
 
-    What such a step holds, perhaps NaN, is then neither multiplied nor given a gradient.
+    Then the values of such steps, such as NaN, enter no product and get no gradient.
     """
     if keep is None:
         return x1, x2
     reads, is_read = keep.any(2), keep.any(1)
-    if call.uniform_when_masked:  # who may read nothing reads all alike
+    if call.uniform_when_masked:  # a fully masked query reads all keys equally
         is_read = is_read | ~reads.all(1, keepdim=True)
     return torch.where(reads[..., None], x1, 0), torch.where(is_read[..., None], x2, 0)
 
@@ -160,7 +161,7 @@ def _attention(
     left, right = _silenced(x1, x2, keep, call)
     with without_autocast(x1):
         projections = _projections(weights, way)
-    one_dense = one_source and left is right  # the same values through the same Dense
+    one_dense = one_source and left is right  # the same values after the same Dense layer
     if way.dense2:
         right = _dense(right, weights.source2_kernel, weights.source2_bias)
     if way.dense1:
@@ -205,7 +206,7 @@ def _read(
     *,
     whole: bool,
 ) -> Tensor:
-    """Return what is read (B, T1, U), without the output bias."""
+    """Return the attention output (B, T1, U), without the output bias."""
     _, _, _, value, bias = projections
     output = exact(weights.output_kernel)
     if way.read == "project":
@@ -230,9 +231,9 @@ def cross_scores_gradients(
     weights: CrossWeights,
     call: Call,
 ) -> tuple[list[Tensor | float], dict[str, Tensor]]:
-    """Return the gradients of the inputs and of the weights that the scores alone give.
+    """Return the gradients of inputs and weights that come from the returned scores alone.
 
-    Written out for the reason that `plain.scores_gradients` has; docs/siblings-math.md has the
+    Written out for the reason given in `plain.scores_gradients`. docs/siblings-math.md has the
     formulas.
     """
     (grad,) = grad_scores
@@ -275,7 +276,7 @@ def hierarchical_scores_gradients(
     weights: HierarchicalWeights,
     call: Call,
 ) -> tuple[list[Tensor | float], dict[str, Tensor]]:
-    """Return the gradients that the scores of both sides alone give."""
+    """Return the gradients that come from the returned scores of both sides alone."""
     of_inputs: list[Tensor | float] = []
     of_weights: dict[str, Tensor] = {}
     sides = zip(("short", "long"), _sides(inputs, weights, call), grad_scores, strict=True)

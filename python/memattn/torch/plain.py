@@ -1,4 +1,4 @@
-"""MemoryAugmentedAttention in PyTorch's own operators: every device, dtype, transform, exporter.
+"""MemoryAugmentedAttention in PyTorch's own operators, for all devices, dtypes and exporters.
 
 The shapes are those of docs/math.md: B batch, T steps, U units, S slots, H heads, D key_dim and
 Dv value_dim.
@@ -18,9 +18,9 @@ from memattn.torch.weights import MemoryWeights
 def attend(x: Tensor, weights: MemoryWeights, call: Call) -> tuple[Tensor, ...]:
     """Return y (B, T, U) and, when the call wants them, the scores (B, H, T, S) or (B, T, S).
 
-    What depends on the weights alone is computed in float32 at least and without autocast: it costs
-    nothing beside the tokens, and rounding it to half precision would move every logit. Products
-    over tokens run in the dtype of `x`, or the one that autocast gives them.
+    Products of weights are computed in at least float32 and without autocast. They are cheap
+    compared to products with tokens, and rounding them to half precision would change every logit.
+    Products with tokens run in the dtype of `x`, or in that of autocast.
     """
     read = _folded if weights.folding_pays() else _projected
     y, scores = read(x, weights, call)
@@ -32,14 +32,14 @@ def attend(x: Tensor, weights: MemoryWeights, call: Call) -> tuple[Tensor, ...]:
 
 
 def _folded(x: Tensor, weights: MemoryWeights, call: Call) -> tuple[Tensor, Tensor]:
-    """Return what is read (B, T, U), and the scores (B, T, H, S), with two thin products."""
+    """Return the attention output (B, T, U) and the scores (B, T, H, S) by the folded route."""
     with without_autocast(x):
         a, c, b = (part.to(x.dtype) for part in fold(weights))
     return read_folded(x, a, c, b, weights.query_kernel.shape[1], call)
 
 
 def fold(weights: MemoryWeights) -> tuple[Tensor, Tensor, Tensor]:
-    """Return A (U, H·S), c (H·S,) and B (H·S, U), in float32 at least."""
+    """Return A (U, H·S), c (H·S,) and B (H·S, U), in at least float32."""
     keys, values = _project_memory(weights)
     # A_h = Wq_h·K_hᵀ / √D, c_h = bq_h·K_hᵀ / √D, B_h = V_h·Wo_h
     a = torch.einsum("uhd,shd->uhs", exact(weights.query_kernel), keys).flatten(1)
@@ -51,14 +51,14 @@ def fold(weights: MemoryWeights) -> tuple[Tensor, Tensor, Tensor]:
 def read_folded(
     x: Tensor, a: Tensor, c: Tensor, b: Tensor, heads: int, call: Call
 ) -> tuple[Tensor, Tensor]:
-    """Return what is read (B, T, U), and the scores (B, T, H, S), from a fold."""
+    """Return the attention output (B, T, U) and the scores (B, T, H, S) from a fold."""
     logits = (torch.matmul(x, a) + c).unflatten(-1, (heads, c.shape[0] // heads))
     scores = _scores(logits, call)
     return torch.matmul(dropped(scores, call).to(x.dtype).flatten(-2), b), scores
 
 
 def _projected(x: Tensor, weights: MemoryWeights, call: Call) -> tuple[Tensor, Tensor]:
-    """Return the same through the projections, which is less work when key_dim is small."""
+    """Return the same by the projected route, which is less work if key_dim is small."""
     with without_autocast(x):
         keys, values = (part.to(x.dtype) for part in _project_memory(weights))
     query = torch.einsum("btu,uhd->bthd", x, weights.query_kernel)
@@ -77,8 +77,8 @@ def _project_memory(weights: MemoryWeights) -> tuple[Tensor, Tensor]:
     if weights.value_bias is not None:
         values = values + exact(weights.value_bias)
     if weights.key_bias is not None and weights.key_bias.requires_grad:
-        # The softmax cancels it. Adding nothing of it makes its gradient the 0 that it is and not
-        # None, which DistributedDataParallel would wait for.
+        # The softmax cancels the key bias. Adding zero times it makes its gradient 0 and not None,
+        # for which DistributedDataParallel would wait.
         keys = keys + 0 * exact(weights.key_bias)
     return keys * weights.query_kernel.shape[2] ** -0.5, values
 
@@ -95,17 +95,17 @@ def _keep(call: Call, logits: Tensor) -> Tensor | None:
 
 
 def _scores(logits: Tensor, call: Call) -> Tensor:
-    """Return the softmax over the slots that are kept, (B, T, H, S)."""
+    """Return the softmax over the kept slots, (B, T, H, S)."""
     return softmax(logits, _keep(call, logits), call)
 
 
 def scores_gradients(
     grad_scores: Tensor, x: Tensor, weights: MemoryWeights, call: Call
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Return the gradients of x and of the weights that the scores alone give.
+    """Return the gradients of x and of the weights that come from the returned scores alone.
 
-    The kernels go backward from y; few losses ask for more. Written out and not left to autograd,
-    which is not there inside of a custom operator. docs/math.md has the formulas.
+    The kernels' backward pass starts from y, which is enough for most losses. Written out, since
+    autograd does not work inside a custom operator. docs/math.md has the formulas.
     """
     factor = weights.query_kernel.shape[2] ** -0.5
     keys, _ = _project_memory(weights)

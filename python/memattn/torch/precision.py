@@ -1,4 +1,4 @@
-"""In which dtype PyTorch's own operators compute."""
+"""The dtype in which PyTorch's own operators compute."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 def exact(weight: Tensor) -> Tensor:
-    """Return a weight in float32 at least: products of weights lose nothing to half precision."""
+    """Return a weight in at least float32, so that products of weights are exact enough."""
     return weight.to(torch.promote_types(weight.dtype, torch.float32))
 
 
@@ -20,7 +20,7 @@ def autocasts(x: Tensor) -> bool:
 
 
 def without_autocast(x: Tensor) -> AbstractContextManager[None]:
-    """Return a context in which products keep the dtype of what they multiply."""
+    """Return a context in which products keep the dtype of their operands."""
     kind = x.device.type
     if not torch.amp.is_autocast_available(kind):
         return nullcontext()

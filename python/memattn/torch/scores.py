@@ -1,6 +1,6 @@
-"""Masks, softmax, dropout and the softmax' gradient in PyTorch's own operators, for every layer.
+"""Masks, softmax with its gradient, and dropout in PyTorch's own operators, for every layer.
 
-Below, Q are the steps that read and K what is read: slots, or the steps of another input.
+Below, Q is the number of query steps, and K that of slots or key steps.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from memattn.torch.call import Call
 
 
 def kept(call: Call, queries: int, keys: int, device: torch.device) -> Tensor | None:
-    """Return the masks as one that broadcasts to (B, Q, K), or None without any."""
+    """Return the AND of all masks, which broadcasts to (B, Q, K), or None without any."""
     masks = [] if call.attention_mask is None else [call.attention_mask]
     if call.query_mask is not None:
         masks.append(call.query_mask[:, :, None])
@@ -31,32 +31,32 @@ def kept(call: Call, queries: int, keys: int, device: torch.device) -> Tensor | 
 
 
 def softmax(logits: Tensor, keep: Tensor | None, call: Call) -> Tensor:
-    """Return the scores (B, Q, H, K): the softmax of the logits over what is kept."""
+    """Return the scores (B, Q, H, K): the softmax of the logits over the kept keys."""
     if keep is None:
         return torch.softmax(logits, -1)
     keep = keep[:, :, None]
     some = keep.any(-1, keepdim=True)
-    # A row without anything to read becomes one of zeros and not of -inf: the NaN of its softmax
-    # would reach the gradients even where the result is not used.
+    # The logits of a fully masked row become 0 and not -inf: the NaN of its softmax would reach
+    # the gradients even if the result is not used.
     logits = torch.where(keep, logits, torch.where(some, -torch.inf, 0.0).to(logits.dtype))
     scores = torch.softmax(logits, -1)
     return scores if call.uniform_when_masked else torch.where(some, scores, 0)
 
 
 def dropped(scores: Tensor, call: Call) -> Tensor:
-    """Return the scores, of which some fall in training."""
+    """Return the scores, with dropout in training."""
     return torch.dropout(scores, call.dropout, train=True) if call.drops else scores
 
 
 def returned(scores: Tensor, call: Call) -> tuple[Tensor, ...]:
-    """Return of scores (B, Q, H, K) what the call wants: (B, H, Q, K), their mean, or nothing."""
+    """Return scores (B, Q, H, K) as the call wants them: (B, H, Q, K), their mean, or none."""
     if call.scores == "none":
         return ()
     return (scores.mean(2) if call.scores == "mean" else scores.transpose(1, 2),)
 
 
 def logits_gradient(grad_scores: Tensor, scores: Tensor, keep: Tensor | None, call: Call) -> Tensor:
-    """Return the gradient of the logits (B, Q, H, K) from that of the scores that were returned."""
+    """Return the gradient of the logits (B, Q, H, K) from that of the returned scores."""
     if call.scores == "mean":
         grad = grad_scores.unsqueeze(2) / scores.shape[2]
     else:

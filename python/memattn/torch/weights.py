@@ -1,4 +1,4 @@
-"""The weights of each layer as a call takes them, in the order of a file."""
+"""The weights of each layer as tuples of tensors, in the order of the files."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class MemoryWeights(NamedTuple):
     output_bias: Tensor | None  # (U,)
 
     def folding_pays(self) -> bool:
-        """Whether the folded form is less work a token: the cost rule of docs/math.md."""
+        """Whether the folded route is less work per token, by the cost rule of docs/math.md."""
         slots, units = self.memory.shape
         key_dim, value_dim = self.query_kernel.shape[2], self.value_kernel.shape[2]
         return cheaper_route(units, slots, key_dim, value_dim) == "folded"
@@ -71,7 +71,7 @@ class HierarchicalWeights(NamedTuple):
     long_output_bias: Tensor | None
 
     def sides(self) -> tuple[CrossWeights, CrossWeights]:
-        """Return the weights of both self-attentions, each with its one Dense in both places."""
+        """Return the weights of both self-attentions; the Dense layer of each is both sources."""
         return CrossWeights(*self[:2], *self[:2], *self[4:12]), CrossWeights(
             *self[2:4], *self[2:4], *self[12:]
         )
@@ -82,7 +82,7 @@ _Weights = TypeVar("_Weights", bound=MemoryWeights | CrossWeights | Hierarchical
 
 
 def contiguous(weights: _Weights) -> _Weights:
-    """Return the weights without gaps, themselves if they have none."""
+    """Return the weights as contiguous tensors; `weights` itself if they already are."""
     for weight in weights:
         if weight is not None and not weight.is_contiguous():
             return type(weights)(*(w if w is None else w.contiguous() for w in weights))

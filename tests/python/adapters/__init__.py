@@ -1,1 +1,1 @@
-"""Tests of the adapters, each in the environment of its library: scripts/lib/adapters.sh."""
+"""Tests of the adapters; scripts/lib/adapters.sh runs each in the environment of its library."""

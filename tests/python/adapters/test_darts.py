@@ -1,4 +1,4 @@
-"""The model of Darts: that its forecasts are ours, and what Darts does with a model."""
+"""The Darts model gives the forecasts of a Forecaster, and works with Darts' functions."""
 
 import subprocess
 import sys
@@ -27,7 +27,7 @@ def expected(**options: float) -> pd.DataFrame:
     return Forecaster(6, **OPTIONS).fit(frame).predict(**options)
 
 
-def test_many_series_train_one_model() -> None:
+def test_a_list_of_series_trains_one_model() -> None:
     given = [series(one) for one in VALUES]
     model = MemattnModel(6, **OPTIONS).fit(given)
     found = model.predict(4, given)
@@ -40,7 +40,7 @@ def test_many_series_train_one_model() -> None:
     np.testing.assert_array_equal(one.values(), found[0].values())
 
 
-def test_components_are_series() -> None:
+def test_components_are_separate_series() -> None:
     given = [series(*VALUES[:3]), series(VALUES[3])]
     found = MemattnModel(6, **OPTIONS).fit(given).predict(6, given)
     columns = np.concatenate([one.values().T for one in found])
@@ -57,7 +57,7 @@ def test_quantiles_are_the_bounds_of_intervals() -> None:
     np.testing.assert_array_equal(values, wanted)
 
 
-def test_covariates_are_known_ahead_or_in_the_past() -> None:
+def test_past_and_future_covariates_are_used() -> None:
     rng = np.random.default_rng(1)
     ahead = TimeSeries.from_times_and_values(
         pd.date_range(MONTHS[0], periods=72, freq="MS"), rng.normal(size=72)
@@ -73,8 +73,8 @@ def test_covariates_are_known_ahead_or_in_the_past() -> None:
 
 
 @pytest.mark.parametrize("known", [False, True])
-def test_forecasts_are_of_the_steps_after_the_last_row(known: bool) -> None:
-    """Where a series ends without values, those of `Forecaster` begin that many steps before."""
+def test_forecasts_begin_after_the_last_row_even_without_values(known: bool) -> None:
+    """If the last rows have no values, a `Forecaster` forecasts these rows as well."""
     late, given, x = [0, 2, 5, 0], VALUES.copy(), np.sin(np.arange(64))
     for k, count in enumerate(late):
         given[k, 60 - count :] = np.nan
@@ -100,7 +100,7 @@ def test_forecasts_are_of_the_steps_after_the_last_row(known: bool) -> None:
     assert [str(one.time_index[0])[:7] for one in found] == 3 * ["2020-01"]
 
 
-def test_a_series_that_ends_too_long_before_is_refused() -> None:
+def test_a_series_without_values_for_too_long_is_refused() -> None:
     given = VALUES[0].copy()
     model = MemattnModel(6, **OPTIONS).fit([series(one) for one in VALUES])
     given[-3:] = np.nan
@@ -109,12 +109,12 @@ def test_a_series_that_ends_too_long_before_is_refused() -> None:
         model.predict(4, series(given))
 
 
-def test_quantiles_are_asked_for_once() -> None:
+def test_repeated_quantiles_are_refused() -> None:
     with pytest.raises(ValueError, match="expected each quantile once"):
         MemattnModel(6, quantiles=[0.1, 0.5, 0.1])
 
 
-def test_forecasts_of_the_past() -> None:
+def test_historical_forecasts_and_backtests_work() -> None:
     y = series(VALUES[0])
     model = MemattnModel(6, **OPTIONS).fit(y)
     found = model.historical_forecasts(y, forecast_horizon=3, start=50, retrain=False)
@@ -123,7 +123,7 @@ def test_forecasts_of_the_past() -> None:
     assert MemattnModel(6, **OPTIONS).backtest(y, forecast_horizon=3, start=56, retrain=True) > 0
 
 
-def test_numbered_rows_and_what_is_refused() -> None:
+def test_numbered_rows_are_forecast_up_to_the_horizon() -> None:
     numbered = TimeSeries.from_times_and_values(pd.RangeIndex(0, 100, 2), VALUES[0, :50])
     model = MemattnModel(6, **OPTIONS).fit(numbered)
     assert list(model.predict(2).time_index) == [100, 102]

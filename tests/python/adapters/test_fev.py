@@ -1,4 +1,4 @@
-"""The model of fev: that the predictions of a task are our forecasts."""
+"""The fev model predicts the forecasts of a Forecaster for a task."""
 
 from pathlib import Path
 from typing import Any
@@ -51,7 +51,7 @@ def test_a_task_has_the_forecasts_of_a_forecaster(tmp_path: Path) -> None:
     assert model.training_time > 0
 
 
-def test_several_targets_and_covariates(tmp_path: Path) -> None:
+def test_several_targets_and_covariates_are_used(tmp_path: Path) -> None:
     table = frame(["a", "b", "price", "visits"]).assign(region="north")
     task = task_of(
         table,
@@ -69,7 +69,7 @@ def test_several_targets_and_covariates(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("known", [False, True])
 def test_forecasts_are_of_the_rows_of_the_task(known: bool, tmp_path: Path) -> None:
-    """Where a series has no value in its last known rows, too."""
+    """This also holds for series without values in their last known rows."""
     table = frame(["target", "price"])
     place, late = table.groupby("id").cumcount(), {"s1": 3, "s4": 1}
     gone = (place < 54) & (place >= 54 - table.id.map(late).fillna(0))

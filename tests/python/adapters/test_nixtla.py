@@ -1,4 +1,4 @@
-"""Our tables in utilsforecast's evaluation and in HierarchicalForecast's reconciliation."""
+"""Forecast tables work with utilsforecast's evaluation and HierarchicalForecast."""
 
 from functools import partial
 
@@ -32,7 +32,7 @@ def forecaster() -> Forecaster:
     return Forecaster(6, steps=5, prior=None)
 
 
-def test_evaluate_takes_our_tables() -> None:
+def test_evaluate_accepts_the_tables() -> None:
     frame = shops().rename(columns={"shop": "unique_id"})[["unique_id", "ds", "y"]]
     windows = forecaster().cross_validation(frame, n_windows=2, step_size=6)
     known = frame[frame.ds < windows.ds.min()]

@@ -1,4 +1,4 @@
-"""The forecaster of sktime: sktime's own tests, and that its forecasts are ours."""
+"""The sktime forecaster passes sktime's tests and gives the forecasts of a Forecaster."""
 
 import numpy as np
 import pandas as pd
@@ -70,7 +70,7 @@ def test_a_series_that_ends_early_is_forecast_for_the_same_times() -> None:
 
 
 @pytest.mark.parametrize("x", [False, True])
-def test_forecasts_are_of_the_rows_after_the_last_one(x: bool) -> None:
+def test_forecasts_begin_after_the_last_row_even_without_values(x: bool) -> None:
     frame = monthly(3)
     late = {"s0": 0, "s1": 2, "s2": 1}
     rows = frame[::-1].groupby("unique_id").cumcount()[::-1]
@@ -96,7 +96,7 @@ def test_forecasts_are_of_the_rows_after_the_last_one(x: bool) -> None:
     assert [str(one)[:7] for one in times] == 3 * ["2019-01", "2019-02"]
 
 
-def test_one_series_may_end_without_values() -> None:
+def test_a_series_may_end_without_values() -> None:
     y = monthly(1).set_index("ds").y.asfreq("MS")
     full = MemattnForecaster(**OPTIONS).fit(y[:-2], fh=[3, 4]).predict()
     found = MemattnForecaster(**OPTIONS).fit(y.where(y.index < y.index[-2]), fh=[1, 2]).predict()
@@ -115,7 +115,7 @@ def test_update_moves_the_forecasts(remembers: bool) -> None:
         return found.fit(early.set_index(["unique_id", "ds"]), fh=[1, 2])
 
     some = frame[frame.ds >= "2018-06-01"]
-    some = some.assign(y=some.y + (some.ds < "2018-10-01"))  # known rows stay as they are
+    some = some.assign(y=some.y + (some.ds < "2018-10-01"))  # known rows keep their first values
     found = fitted().update(some.set_index(["unique_id", "ds"]), update_params=False)
     wanted = first.predict(frame).set_index(["unique_id", "ds"]).memattn
     options = {"check_names": False, "check_exact": True, "check_freq": False}
@@ -125,7 +125,7 @@ def test_update_moves_the_forecasts(remembers: bool) -> None:
     pd.testing.assert_series_equal(again.predict().y, wanted, **options)
 
 
-def test_update_takes_covariates() -> None:
+def test_update_accepts_covariates() -> None:
     rng = np.random.default_rng(0)
     months = pd.date_range("2015-01-01", periods=60, freq="MS")
     x = pd.DataFrame({"b": rng.normal(size=60), "a": rng.normal(size=60)}, index=months)
@@ -158,14 +158,14 @@ def test_times_up_to_the_cutoff_are_not_forecast() -> None:
     found.update(y[41:42], update_params=False)
     with pytest.raises(NotImplementedError, match="in-sample"):
         found.predict()
-    # The cutoff of rows that are known already lies before the last value.
+    # After an update with known rows only, the cutoff lies before the last value.
     found = MemattnForecaster(**OPTIONS).fit(y[:40], fh=[1])
     found.update(y[30:38], update_params=False)
     with pytest.raises(ValueError, match="fit again to forecast from an earlier cutoff"):
         found.predict()
 
 
-def test_update_brings_rows_without_values_and_series() -> None:
+def test_update_adds_rows_without_values_and_new_series() -> None:
     frame = monthly(3)
     some = frame[(frame.unique_id != "s1") & (frame.ds < "2018-10-01")]
     found = MemattnForecaster(**OPTIONS).fit(some.set_index(["unique_id", "ds"]), fh=[1])
@@ -196,7 +196,7 @@ def test_evaluate_forecasts_each_window_from_its_end() -> None:
     assert len(found) == 3
 
 
-def test_data_need_not_be_remembered() -> None:
+def test_forecasts_work_without_remembered_data() -> None:
     y = monthly(2).set_index(["unique_id", "ds"])
     wanted = MemattnForecaster(**OPTIONS).fit(y, fh=[1, 2])
     found = MemattnForecaster(**OPTIONS).set_config(remember_data=False).fit(y, fh=[1, 2])
@@ -205,7 +205,7 @@ def test_data_need_not_be_remembered() -> None:
     pd.testing.assert_frame_equal(bounds, wanted.predict_interval(coverage=0.8))
 
 
-def test_columns_of_x_have_names() -> None:
+def test_columns_of_x_are_matched_by_name() -> None:
     rng = np.random.default_rng(0)
     months = pd.period_range("2015-01", periods=60, freq="M")
     x = pd.DataFrame(rng.normal(size=(60, 2)), index=months, columns=["a", "b"])
@@ -217,7 +217,7 @@ def test_columns_of_x_have_names() -> None:
         found.predict(X=x[57:][["b"]])
 
 
-def test_columns_of_x_are_known_ahead() -> None:
+def test_columns_of_x_are_covariates_known_ahead() -> None:
     rng = np.random.default_rng(0)
     months = pd.period_range("2015-01", periods=60, freq="M")
     x = pd.DataFrame({"price": rng.normal(size=60), "kind": list("ab") * 30}, index=months)

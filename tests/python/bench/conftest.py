@@ -1,4 +1,4 @@
-"""The benchmark is a part of the tree, not of the package: its modules are found from the root."""
+"""Adds the root to sys.path, since the benchmark is not part of the package."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The pipe to a worker, spoken with small processes in its place."""
+"""The client of worker processes, with a small process in place of a worker."""
 
 import json
 import os
@@ -31,18 +31,18 @@ def worker(tmp_path: Path) -> Iterator[Worker]:
     worker.close()
 
 
-def test_answers_and_errors(worker: Worker) -> None:
+def test_a_worker_returns_answers_and_errors(worker: Worker) -> None:
     assert worker.ask("load", "a name with blanks", 3) == f"3 [{CORE}]"
     with pytest.raises(WorkerError, match="it is bad"):
         worker.ask("bad")
     assert worker.alive
 
 
-def test_one_thread_each(worker: Worker) -> None:
+def test_a_worker_has_one_thread(worker: Worker) -> None:
     assert worker.versions() == {"threads": "1"}
 
 
-def test_death_is_told_with_its_last_words(worker: Worker) -> None:
+def test_a_dead_worker_is_an_error_with_its_output(worker: Worker) -> None:
     with pytest.raises(WorkerDiedError, match="the end"):
         worker.ask("die")
     assert not worker.alive
@@ -50,7 +50,7 @@ def test_death_is_told_with_its_last_words(worker: Worker) -> None:
         worker.ask("hello")
 
 
-def test_no_answer_in_time_ends_it(worker: Worker) -> None:
+def test_a_worker_that_times_out_is_killed(worker: Worker) -> None:
     begin = time.monotonic()
     with pytest.raises(WorkerDiedError, match="no answer in time"):
         worker.ask("sleep", timeout=0.2)
@@ -58,7 +58,7 @@ def test_no_answer_in_time_ends_it(worker: Worker) -> None:
     assert not worker.alive
 
 
-def test_the_python_worker_speaks_it(tmp_path: Path) -> None:
+def test_the_python_worker_answers_the_client(tmp_path: Path) -> None:
     root = Path(__file__).resolve().parents[3]
     command = [sys.executable, "-m", "bench.peers.worker", "memattn"]
     worker = Worker(command, [CORE], tmp_path / "log", {"PYTHONPATH": str(root)})

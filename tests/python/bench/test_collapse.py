@@ -1,4 +1,4 @@
-"""The experiment of docs/collapse.md, with memattn's zeros in the place of the published layer."""
+"""The experiment of docs/collapse.md, with memattn's layer in place of the published one."""
 
 import runpy
 import subprocess
@@ -22,7 +22,7 @@ STEPS = 12
 def train_zeros(
     python: Path, memory_size: int, steps: int, weights: Mapping[str, np.ndarray] | None = None
 ) -> Run:
-    """What `train_published` does, with a layer that is equal to the published one."""
+    """Stands for `train_published`, with a memattn layer equal to the published one."""
     layer = collapse.make_layer(memory_size, "zeros")
     if weights:
         layer.set_weights(weights)
@@ -45,19 +45,19 @@ def found() -> Experiment:
         return experiment(Path("none"), 6, STEPS)
 
 
-def test_what_is_trained(found: Experiment) -> None:
+def test_the_experiment_trains_all_layers_and_repairs_one(found: Experiment) -> None:
     assert found.steps == STEPS
     assert len(found.zeros.losses) == len(found.normal.losses) == 2 * STEPS + 1
     assert found.published.different_slots == found.as_it_is.different_slots == 1
     assert found.repaired.different_slots == found.normal.different_slots == 6
-    # Each half begins where the other ended.
+    # The second halves continue from the end of the first.
     assert found.as_it_is.losses[0] == found.published.losses[-1]
     assert abs(found.repaired.losses[0] - found.published.losses[-1]) < 1e-2
     np.testing.assert_array_equal(found.published.losses, found.zeros.losses[: STEPS + 1])
     assert found.repaired.distances[0] > 0
 
 
-def test_what_is_said(found: Experiment) -> None:
+def test_the_table_and_text_show_the_results(found: Experiment) -> None:
     lines = table(found).splitlines()
     assert lines[0].startswith("| 6 slots |")
     assert len(lines) == 7
@@ -67,7 +67,7 @@ def test_what_is_said(found: Experiment) -> None:
     assert "Repair: jitter" in text
 
 
-def test_the_picture(found: Experiment) -> None:
+def test_the_figure_shows_losses_and_distances(found: Experiment) -> None:
     kept = []
     content = picture(lambda: kept.append(draw([found, found])) or kept[0], ".svg")
     assert content.startswith(b"<?xml")
@@ -79,13 +79,13 @@ def test_the_picture(found: Experiment) -> None:
         "memattn, from a normal memory",
     ]
     np.testing.assert_array_equal(losses.lines[2].get_xdata(), np.arange(STEPS, 2 * STEPS + 1))
-    # No difference is drawn as 0, which a logarithmic scale has no place for.
+    # A difference of 0, which a logarithmic scale cannot show, is drawn at NO_DIFFERENCE.
     np.testing.assert_allclose(distances.lines[0].get_ydata(), collapse.NO_DIFFERENCE)
     labels = [text.get_text() for text in distances.get_yticklabels()]
     assert labels == ["0", "10⁻⁸", "10⁻⁴", "1"]
 
 
-def test_the_problem_is_that_of_the_example(
+def test_the_problem_is_that_of_the_example_program(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["example", "--steps", "5"])
@@ -99,7 +99,9 @@ def test_the_problem_is_that_of_the_example(
         assert float(last) == pytest.approx(run.losses[-1], abs=1e-4)
 
 
-def test_a_layer_that_cannot_be_trained_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_training_ends_the_program_with_its_output(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def fail(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
         return subprocess.CompletedProcess([], 1, "", "no TensorFlow here")
 

@@ -1,4 +1,4 @@
-"""Why an environment is missing, that it is made once, and that hosts and peers share theirs."""
+"""Environments of peers: pinned, made once, shared with frameworks, and errors with reasons."""
 
 import sys
 from concurrent.futures import ThreadPoolExecutor, TimeoutError
@@ -12,7 +12,7 @@ from bench.environments import MissingEnvironmentError
 
 @pytest.fixture
 def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An environment of nothing at all, made below tmp_path."""
+    """The requirements of an empty environment below tmp_path."""
     requirements = tmp_path / "requirements.txt"
     requirements.write_text("# nothing\n")
     monkeypatch.setattr(environments, "FOLDER", tmp_path / "environments")
@@ -20,7 +20,7 @@ def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return requirements
 
 
-def test_everything_is_pinned() -> None:
+def test_all_requirements_are_pinned() -> None:
     names = {environments.HOST_OF_PEER.get(peer, peer) for peer in PEERS} | {*environments.HOSTS}
     files = {environments.requirements_file(name) for name in names}
     folder = environments.ROOT / "requirements"
@@ -31,7 +31,7 @@ def test_everything_is_pinned() -> None:
         assert all("==" in line for line in lines)
 
 
-def test_a_peer_runs_in_its_hosts_environment(empty: Path, tmp_path: Path) -> None:
+def test_a_peer_shares_the_environment_of_its_framework(empty: Path, tmp_path: Path) -> None:
     log = tmp_path / "log"
     assert environments.install("fusionlab", log) == environments.install("keras2", log)
 
@@ -59,14 +59,14 @@ def test_an_environment_that_another_process_makes_is_waited_for(
         assert other.result().exists()
 
 
-def test_what_pip_cannot_install_has_a_reason(empty: Path, tmp_path: Path) -> None:
+def test_a_failed_installation_is_an_error_with_its_reason(empty: Path, tmp_path: Path) -> None:
     empty.write_text("not-there @ file:///nowhere/not_there-1.0-py3-none-any.whl\n")
     with pytest.raises(MissingEnvironmentError, match="nowhere"):
         environments.install("nobody", tmp_path / "log")
     assert not (environments.FOLDER / "nobody").exists()
 
 
-def test_what_has_no_python_has_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_python_version_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(environments, "_version", lambda _: (3, 14))
     assert environments.choose_python("jax") == sys.executable
     with pytest.raises(MissingEnvironmentError, match=r"needs Python 3\.10 to 3\.11"):

@@ -1,4 +1,4 @@
-"""The ratios of releases: taken from the page's figures, and drawn."""
+"""The ratios of releases, computed from the figures of the page and drawn."""
 
 import math
 
@@ -26,7 +26,7 @@ def test_ratios_are_those_of_one_machine() -> None:
     assert history.ratios(MEASURED, "No CPU") == {}
 
 
-def test_each_release_has_a_place_in_order() -> None:
+def test_releases_are_drawn_in_order() -> None:
     one = history.ratios(MEASURED, NAME)
     more = {"memory forward": {"source": "", "ratios": {"a (1)": 3.0}},
             "memory step": {"source": "", "ratios": {"a (1)": 5.0}}}  # fmt: skip

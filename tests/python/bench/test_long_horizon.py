@@ -1,4 +1,4 @@
-"""The protocol of long horizons: which windows count, and what --validate does not see."""
+"""The protocol of long horizons: the windows that count, and the data that --validate uses."""
 
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ SIZE, HORIZON, START, STOP = 40, 3, 20, 30
 
 
 def panel_of(*series: np.ndarray) -> Panel:
-    """Series of numbered rows."""
+    """Returns a panel of series with numbered rows."""
     ids = np.repeat(np.arange(len(series)), [len(one) for one in series])
     rows = np.concatenate([np.arange(len(one)) for one in series])
     frame = {"unique_id": ids, "ds": rows, "y": np.concatenate(series)}
@@ -23,7 +23,7 @@ def panel_of(*series: np.ndarray) -> Panel:
 
 
 class Repeater:
-    """Two members: the last value, and that plus one."""
+    """A model of two members, which forecast the last value, and the last value plus one."""
 
     members = 2
 
@@ -34,7 +34,7 @@ class Repeater:
         return np.repeat(last[:, None, None], HORIZON, axis=2)
 
 
-def test_errors_are_those_of_all_windows_in_a_part() -> None:
+def test_errors_are_means_over_all_windows_of_a_part() -> None:
     rng = np.random.default_rng(0)
     series = [rng.normal(size=SIZE) for _ in range(2)]
     found = long_horizon.measure(Repeater(), panel_of(*series), HORIZON, START, STOP)  # type: ignore[arg-type]
@@ -51,7 +51,7 @@ def test_errors_are_those_of_all_windows_in_a_part() -> None:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """As many hours as the protocol has, in which all values of the test part are far away."""
+    """The path of a file with the hours of the protocol, and outliers in all of the test part."""
     rows = np.arange(long_horizon.TEST_END + 10)
     hours = pd.date_range("2016-07-01", periods=len(rows), freq="h")
     y = np.where(rows < long_horizon.VALIDATION_END, rows % 7.0, 1e6)
@@ -60,7 +60,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_the_test_is_not_looked_at_in_validation(data: Path) -> None:
+def test_validation_does_not_use_the_test_part(data: Path) -> None:
     panel = long_horizon.load(data, validate=True)
     assert (panel.lengths == long_horizon.VALIDATION_END).all()
     assert np.abs(panel.values).max() < 2
@@ -79,7 +79,7 @@ def test_a_short_file_is_refused(tmp_path: Path) -> None:
         long_horizon.load(path, validate=True)
 
 
-def test_rows_of_a_panel() -> None:
+def test_rows_of_cuts_all_series_of_a_panel() -> None:
     panel = panel_of(np.arange(10.0), np.arange(10.0) + 50)
     found = long_horizon.rows_of(panel, 3, 5)
     assert found.values.tolist() == [3, 4, 53, 54]

@@ -1,4 +1,4 @@
-"""How a sample and a run are planned, and how a group takes failures."""
+"""Planning of samples and rounds, and handling of failed contestants in a group."""
 
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ GOOD, WRONG, DEAD = (Contestant(name, "m", "folded") for name in ("good", "wrong
 
 
 class FakeWorker:
-    """Answers as a worker; `peer` says how it behaves."""
+    """Answers like a worker; `peer` selects a fault."""
 
     def __init__(self, peer: str) -> None:
         self.peer, self.alive, self.rounds = peer, True, 0
@@ -57,7 +57,7 @@ def test_rounds_fill_the_time_within_limits() -> None:
     assert plan_rounds(1e10, 30, 7, 61) == 7
 
 
-def test_everybody_is_timed_in_every_round(tmp_path: Path) -> None:
+def test_all_contestants_are_timed_in_every_round(tmp_path: Path) -> None:
     group = measured(tmp_path, PEAK, MEMATTN, GOOD)
     assert [set(one) for one in group.rounds] == [{PEAK.key, MEMATTN.key, GOOD.key}] * 3
     assert group.rounds[0][GOOD.key] == 5e6
@@ -72,7 +72,7 @@ def test_a_wrong_result_is_not_timed(tmp_path: Path) -> None:
     assert all(set(one) == {MEMATTN.key} for one in group.rounds)
 
 
-def test_a_process_that_dies_takes_only_its_own_along(tmp_path: Path) -> None:
+def test_a_dead_process_fails_only_its_own_contestants(tmp_path: Path) -> None:
     other = Contestant("dead", "other", "folded")
     group = measured(tmp_path, MEMATTN, DEAD, other, GOOD)
     assert all({MEMATTN.key, GOOD.key} <= set(one) for one in group.rounds)
@@ -83,7 +83,7 @@ def test_a_process_that_dies_takes_only_its_own_along(tmp_path: Path) -> None:
     assert "killed" in errors[2]
 
 
-def test_a_process_that_does_not_start_leaves_the_others_alone(tmp_path: Path) -> None:
+def test_a_process_that_does_not_start_fails_only_its_own_contestants(tmp_path: Path) -> None:
     def worker_of(one: Contestant) -> FakeWorker:
         if one.peer == "dead":
             raise WorkerDiedError("cannot start")
@@ -95,7 +95,7 @@ def test_a_process_that_does_not_start_leaves_the_others_alone(tmp_path: Path) -
     assert errors == [None, "cannot start", None]
 
 
-def test_lineup() -> None:
+def test_the_lineup_has_every_peer_that_supports_the_task() -> None:
     everybody = lineup("forward", list(PEERS), 2)
     assert len({one.key for one in everybody}) == len(everybody)
     assert {one.peer for one in everybody} == {"memattn", *PEERS}
@@ -105,13 +105,13 @@ def test_lineup() -> None:
     assert pairs == {"memattn", "onnxruntime", "openvino", "torch", "jax"}
 
 
-def test_command_repeats_the_run() -> None:
+def test_command_returns_the_command_line_without_the_output() -> None:
     assert command(["--quick", "--output", "folder", "--peers", ""]) == (
         "scripts/bench --quick --peers ''"
     )
     assert command(["--output=folder"]) == "scripts/bench"
 
 
-def test_errors_of_a_worker_are_of_one_kind() -> None:
+def test_worker_died_error_is_a_worker_error() -> None:
     with pytest.raises(WorkerError):
         raise WorkerDiedError("x")

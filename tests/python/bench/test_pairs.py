@@ -1,4 +1,4 @@
-"""The problem of a layer of two inputs, and the layer folded by hand in every way."""
+"""The problem of a layer of two inputs, and its folded form by every route."""
 
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ def layer_of(problem: PairProblem) -> Any:
 
 
 def read(x1: Any, x2: Any, w: dict[str, Any], way: Way) -> Any:
-    """An attention with folded weights, as the peers compute it."""
+    """Computes an attention with folded weights, as the peers do."""
     s1 = x1 @ w["w1"] + w["b1"] if way.dense1 else x1
     s2 = x2 @ w["w2"] + w["b2"] if way.dense2 else x2
     if way.left:
@@ -46,7 +46,7 @@ def read(x1: Any, x2: Any, w: dict[str, Any], way: Way) -> Any:
 
 
 @both
-def test_weights_are_named_as_the_layer_names_them(layer: str) -> None:
+def test_weights_have_the_names_shapes_and_order_of_the_layer(layer: str) -> None:
     problem = PairProblem.draw(SHAPES[layer])
     weights = layer_of(problem).weights
     shapes = {name: weight.shape for name, weight in weights.items()}
@@ -59,7 +59,7 @@ def test_weights_are_named_as_the_layer_names_them(layer: str) -> None:
 
 @pytest.mark.parametrize("route", WAYS)
 @both
-def test_folded_by_hand_is_the_layer(layer: str, route: str) -> None:
+def test_every_folded_route_gives_the_output_of_the_layer(layer: str, route: str) -> None:
     problem = PairProblem.draw(SHAPES[layer])
     y = 0
     for part in attentions(problem.shape, problem.x1, problem.x2, problem.weights):
@@ -70,7 +70,7 @@ def test_folded_by_hand_is_the_layer(layer: str, route: str) -> None:
 
 @pytest.mark.parametrize("name", PAIR_SHAPES)
 @pytest.mark.parametrize("task", ["forward", "step"])
-def test_there_is_a_way_for_the_cheapest_route(name: str, task: str) -> None:
+def test_the_cheapest_routes_can_be_folded(name: str, task: str) -> None:
     shape = PAIR_SHAPES[name]
     routes = shape.routes(task)
     assert len(routes) == (1 if shape.layer == "cross" else 2)
@@ -78,7 +78,7 @@ def test_there_is_a_way_for_the_cheapest_route(name: str, task: str) -> None:
 
 
 @both
-def test_files_hold_the_problem(layer: str, tmp_path: Path) -> None:
+def test_a_saved_problem_is_loaded_unchanged(layer: str, tmp_path: Path) -> None:
     problem = PairProblem.draw(SHAPES[layer])
     problem.save(tmp_path)
     again = PairProblem.load(tmp_path, SHAPES[layer])
@@ -91,7 +91,7 @@ def test_files_hold_the_problem(layer: str, tmp_path: Path) -> None:
     assert len(again.folded()) == len(problem.attentions())
 
 
-def test_a_key_bias_of_any_side_is_judged_by_its_query_bias() -> None:
+def test_errors_of_key_biases_are_relative_to_the_query_bias() -> None:
     sizes = result_sizes(SHAPES["hierarchical"], "step")
     truth = np.ones(sum(sizes.values()))
     at = dict(zip(sizes, np.cumsum([0, *sizes.values()]), strict=False))

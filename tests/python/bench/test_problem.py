@@ -1,4 +1,4 @@
-"""The problem that every contestant is given, and how its answer is judged."""
+"""The problem that every contestant gets, and the check of its results."""
 
 from pathlib import Path
 
@@ -26,12 +26,12 @@ def reference(problem: Problem) -> np.ndarray:
     return np.concatenate([part.ravel() for part in parts])
 
 
-def test_shapes() -> None:
+def test_shapes_have_their_cost_and_tasks() -> None:
     assert SHAPES["docs"].flops == 4 * 320 * 64 * 4 * 20
     assert set(TASKS["step"]) == set(SHAPES) - {"token"}
 
 
-def test_weights_are_named_as_the_layer_names_them() -> None:
+def test_weights_have_the_names_and_shapes_of_the_layer() -> None:
     problem = Problem.draw(SHAPE)
     layer = layer_of(problem)
     assert list(layer.weights) == list(WEIGHTS)
@@ -39,7 +39,7 @@ def test_weights_are_named_as_the_layer_names_them() -> None:
     assert all(np.abs(value).min() > 0 for value in problem.weights.values())
 
 
-def test_folded_by_hand_is_the_layer() -> None:
+def test_the_folded_form_gives_the_output_of_the_layer() -> None:
     problem = Problem.draw(SHAPE)
     arrays = problem.folded()
     tokens = problem.x.reshape(6, 6)
@@ -49,7 +49,7 @@ def test_folded_by_hand_is_the_layer() -> None:
     np.testing.assert_allclose(y.reshape(2, 3, 6), layer_of(problem)(problem.x), rtol=0, atol=1e-5)
 
 
-def test_files_hold_the_problem(tmp_path: Path) -> None:
+def test_a_saved_problem_is_loaded_unchanged(tmp_path: Path) -> None:
     problem = Problem.draw(SHAPE)
     problem.save(tmp_path)
     again = Problem.load(tmp_path, SHAPE)
@@ -59,13 +59,13 @@ def test_files_hold_the_problem(tmp_path: Path) -> None:
         assert np.array_equal(again.weights[name], problem.weights[name])
 
 
-def test_a_good_result_passes() -> None:
+def test_a_float32_result_passes_the_check() -> None:
     truth = reference(Problem.draw(SHAPE))
     assert largest_error(truth.astype(np.float32).astype(np.float64), truth, SIZES) < 1e-6
 
 
 @pytest.mark.parametrize("part", range(11))
-def test_every_part_is_judged(part: int) -> None:
+def test_an_error_in_any_part_is_found(part: int) -> None:
     truth = reference(Problem.draw(SHAPE))
     sizes = [36, 36, *(value.size for value in Problem.draw(SHAPE).weights.values())]
     found = truth.copy()
@@ -75,7 +75,7 @@ def test_every_part_is_judged(part: int) -> None:
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_what_is_not_finite_is_wrong(bad: float) -> None:
+def test_non_finite_and_short_results_are_wrong(bad: float) -> None:
     truth = reference(Problem.draw(SHAPE))
     found = truth.copy()
     found[-1] = bad

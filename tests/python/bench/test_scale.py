@@ -1,4 +1,4 @@
-"""The benchmarks of engines and of samples: their series, and what tells two results apart."""
+"""The benchmarks of engines and of sample sizes: their series, digests and lines."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from bench.sample_size import long_table, measure
 from bench.scaling import growth
 
 
-def test_series_are_in_files_and_the_same_each_time(tmp_path: Path) -> None:
+def test_series_files_are_the_same_each_time(tmp_path: Path) -> None:
     write_series(tmp_path, 20, 30)
     found = pd.read_parquet(tmp_path)
     assert len(list(tmp_path.iterdir())) == FILES
@@ -20,7 +20,7 @@ def test_series_are_in_files_and_the_same_each_time(tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(found, pd.read_parquet(again))
 
 
-def test_a_digest_is_of_every_bit_and_not_of_the_order() -> None:
+def test_a_digest_depends_on_every_bit_but_not_on_the_order() -> None:
     table = pd.DataFrame({"unique_id": ["a", "a", "b"], "ds": [1, 2, 1], "memattn": [0.1, 2, 3]})
     assert digest(table.sample(frac=1, random_state=1)) == digest(table)
     other = table.assign(memattn=[np.nextafter(0.1, 1), 2, 3])
@@ -28,7 +28,7 @@ def test_a_digest_is_of_every_bit_and_not_of_the_order() -> None:
     assert digest(table.assign(unique_id=["a", "a", "c"])) != digest(table)
 
 
-def test_growth_is_a_line_and_the_largest_distance_from_it() -> None:
+def test_growth_is_a_line_with_its_largest_error() -> None:
     found = growth([1, 2, 3, 4], [3.5, 3.5, 4.5, 4.5])
     line = "processor time: 3.0 s and 0.400 s for a million rows"
     assert found == f"{line}; no measurement is off by more than 0.3 s"

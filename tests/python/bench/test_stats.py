@@ -14,16 +14,16 @@ def test_quantile_is_linear_between_neighbours() -> None:
         stats.quantile([], 0.5)
 
 
-def test_spread() -> None:
+def test_spread_has_median_quartiles_and_minimum() -> None:
     assert stats.spread([5.0, 1.0, 2.0, 4.0, 3.0]) == stats.Spread(3.0, 2.0, 4.0, 1.0)
 
 
 def test_ratio_is_taken_within_a_round() -> None:
-    # The medians' ratio would be 9 / 4; the slow second round does not count more than another.
+    # The ratio of the medians would be 9 / 4. The slow second round counts as much as the others.
     assert stats.ratio(ROUNDS, "b", "a").median == 2.5
     assert stats.ratio(ROUNDS, "b", "a").high == 2.75
 
 
-def test_fastest_leaves_out_who_was_not_measured() -> None:
+def test_fastest_ignores_contestants_without_measurements() -> None:
     assert stats.fastest(ROUNDS, ["b", "a", "c"]) == "a"
     assert stats.fastest(ROUNDS, ["c"]) is None

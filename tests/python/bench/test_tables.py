@@ -1,4 +1,4 @@
-"""The tables, the page and the pictures that are made from a result file."""
+"""The tables, the page and the figures that are made from a result file."""
 
 from pathlib import Path
 from typing import Any
@@ -53,7 +53,7 @@ def result() -> dict[str, Any]:
     }
 
 
-def test_summary(result: dict[str, Any]) -> None:
+def test_the_summary_has_times_and_ratios(result: dict[str, Any]) -> None:
     row = tables.summary(result, "forward").splitlines()[2]
     cells = [cell.strip() for cell in row.strip("|").split("|")]
     assert cells[:3] == ["docs (32, 10, 64, 20, 4)", "40.0", "0.50"]
@@ -61,18 +61,18 @@ def test_summary(result: dict[str, Any]) -> None:
     assert cells[5:] == ["JAX, jit 60.0", "1.50 (1.50 to 1.50)"]
 
 
-def test_summary_without_peers(result: dict[str, Any]) -> None:
+def test_the_summary_without_peers_has_dashes(result: dict[str, Any]) -> None:
     for one in result["groups"][0]["rounds_ns"]:
         del one[PUBLISHED.key], one[FOLDED.key]
     assert tables.summary(result, "forward").splitlines()[2].count("—") == 4
 
 
-def test_who_is_missing_is_a_row_and_a_sentence(result: dict[str, Any]) -> None:
+def test_a_missing_peer_has_a_row_and_a_reason(result: dict[str, Any]) -> None:
     assert tables.everybody(result, "forward").count("missing") == 2
     assert tables.troubles(result) == ["PyTorch is missing: no file for this machine"]
 
 
-def test_who_failed_is_told(result: dict[str, Any]) -> None:
+def test_a_failed_contestant_has_a_row_and_a_reason(result: dict[str, Any]) -> None:
     result["groups"][1]["contestants"][3]["error"] = "wrong result"
     for one in result["groups"][1]["rounds_ns"]:
         del one[FOLDED.key]
@@ -82,11 +82,11 @@ def test_who_failed_is_told(result: dict[str, Any]) -> None:
     )
 
 
-def test_peak(result: dict[str, Any]) -> None:
+def test_the_peak_is_the_median_of_all_rounds(result: dict[str, Any]) -> None:
     assert "100 GFLOP/s (" in tables.peak_line(result)
 
 
-def test_microseconds() -> None:
+def test_microseconds_have_three_digits() -> None:
     assert [tables.microseconds(ns) for ns in (183, 56_700, 356_000, 79_400_000)] == [
         *("0.18", "56.7", "356", "79,400")
     ]
@@ -111,7 +111,7 @@ def test_layers_of_two_inputs_have_tables_of_their_own(result: dict[str, Any]) -
     assert tables.everything(both).count("of layers of two inputs") == 2
 
 
-def test_the_page_has_a_column_a_processor(result: dict[str, Any]) -> None:
+def test_the_page_has_a_column_for_each_processor(result: dict[str, Any]) -> None:
     first = report.with_result({}, result)
     assert set(first) == {"memory forward", "memory step"}
     other = {**result, "commit": "def", "machine": {**result["machine"], "processor": "other"}}
@@ -122,14 +122,14 @@ def test_the_page_has_a_column_a_processor(result: dict[str, Any]) -> None:
     assert "`scripts/bench --quick`, 2026-01-02, commit `def`" in text
     assert text.count("40.0 · 4.00 OpenVINO · 1.50 JAX, jit") == 6
     assert text.index("## Forward") < text.index("## Training step") < text.index("cross1 (8,")
-    # A new result of a machine takes the place of its old one, table by table.
+    # A new result of a machine replaces its old one, table by table.
     again = report.with_result(both, {**result, "commit": "new", "groups": result["groups"][:1]})
     assert report.page(again).count("commit `new`") == 1
     assert report.page(again).count("commit `abc`") == 3
 
 
 def half(result: dict[str, Any]) -> dict[str, Any]:
-    """Return a result with memattn in bfloat16, and a peer in the precision that it chooses."""
+    """Return a result with memattn in bfloat16, and a peer in its default precision."""
     chosen = Contestant("openvino", "default", "folded", ("forward",), "default")
     group = result["groups"][0]
     group["contestants"] += [
@@ -146,7 +146,7 @@ def half(result: dict[str, Any]) -> dict[str, Any]:
 def test_bfloat16_has_a_table_and_a_tolerance_of_its_own(result: dict[str, Any]) -> None:
     plain = tables.summary(result, "forward")
     with_half = half(result)
-    assert tables.summary(with_half, "forward") == plain  # float32 alone
+    assert tables.summary(with_half, "forward") == plain  # has float32 only
     row = tables.half_summary(with_half).splitlines()[2]
     cells = [cell.strip() for cell in row.strip("|").split("|")]
     assert cells[1:4] == ["40.0", "20.0", "2.00 (2.00 to 2.00)"]
@@ -159,7 +159,7 @@ def test_bfloat16_has_a_table_and_a_tolerance_of_its_own(result: dict[str, Any])
     assert "20.0 · 2.00 · — · 1.50" in text
 
 
-def test_pictures(result: dict[str, Any], tmp_path: Path) -> None:
+def test_two_figures_are_written(result: dict[str, Any], tmp_path: Path) -> None:
     written = plot.write(result, tmp_path / "stem")
     assert sorted(path.name for path in written) == ["stem-peak.png", "stem-speed.png"]
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in written)

@@ -1,4 +1,4 @@
-"""What the tests of memattn.convert share."""
+"""Fixtures for the tests of memattn.convert."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +18,7 @@ def golden() -> Path:
 
 @pytest.fixture
 def layer() -> MemoryAugmentedAttention:
-    """One whose sizes all differ, so that no transposition can hide."""
+    """A layer whose sizes all differ, so that a transposed array has the wrong shape."""
     return MemoryAugmentedAttention(
         6, 5, 2, key_dim=3, value_dim=4, dropout=0.25, fully_masked="uniform", seed=11
     )
@@ -26,7 +26,7 @@ def layer() -> MemoryAugmentedAttention:
 
 @pytest.fixture
 def write(tmp_path: Path) -> Callable[[str, bytes], Path]:
-    """Writes a file of bytes and gives its path."""
+    """Returns a function that writes bytes to a file and returns its path."""
 
     def call(name: str, data: bytes) -> Path:
         path = tmp_path / name

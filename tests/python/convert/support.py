@@ -1,4 +1,4 @@
-"""Other people's files, and files of every kind to break."""
+"""Golden files that other programs wrote, and builders of files for damage tests."""
 
 import io
 import json
@@ -16,7 +16,7 @@ KERAS_FILES = sorted(path.name for path in GOLDEN.iterdir() if not path.stem.end
 def safetensors_bytes(
     arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None
 ) -> bytes:
-    """A safetensors file, of whatever is asked for."""
+    """Returns a safetensors file of the arrays and metadata."""
     names = {"float16": "F16", "float32": "F32", "float64": "F64", "int8": "I8", "uint16": "BF16"}
     header: dict[str, object] = {"__metadata__": metadata} if metadata else {}
     at = 0
@@ -30,7 +30,7 @@ def safetensors_bytes(
 
 
 def zip_bytes(members: Mapping[str, bytes], compression: int = zipfile.ZIP_STORED) -> bytes:
-    """A zip archive."""
+    """Returns a zip archive of the members."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", compression) as archive:
         for name, data in members.items():

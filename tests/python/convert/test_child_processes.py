@@ -1,4 +1,4 @@
-"""What the child processes do, in this one, where a debugger and a count of lines reach it."""
+"""Runs the code of the child processes in this process, for debuggers and coverage."""
 
 import json
 import os
@@ -20,7 +20,7 @@ h5py = pytest.importorskip("h5py")
 
 
 def listed(path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> dict:
-    """The answer of `hdf5_child.main`, without the limits that would stay with this process."""
+    """Returns the output of `hdf5_child.main`; no limits are set, since this process keeps them."""
     monkeypatch.setattr(resource, "setrlimit", lambda *arguments: None)
     monkeypatch.setattr(sys, "argv", ["hdf5_child", "", str(os.open(path, os.O_RDONLY))])
     hdf5_child.main()
@@ -28,7 +28,7 @@ def listed(path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFi
 
 
 @pytest.mark.parametrize("name", [name for name in KERAS_FILES if name.endswith(".h5")])
-def test_hdf5_is_listed_alike(
+def test_hdf5_listing_is_the_same_in_a_child_process(
     name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     answer = listed(GOLDEN / name, monkeypatch, capsys)
@@ -36,7 +36,7 @@ def test_hdf5_is_listed_alike(
         assert answer == hdf5_file._ask_child(source)
 
 
-def test_what_the_list_refuses(
+def test_hdf5_listing_refuses_unsafe_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "file.h5"
@@ -52,8 +52,8 @@ def test_what_the_list_refuses(
         "values of varying length": lambda file: file.create_dataset(
             "a", (2,), h5py.string_dtype()
         ),
-        "groups inside each other": lambda file: file.create_group("/".join("g" * 40)),
-        "an attribute that is no text": lambda file: file.attrs.update(model_config=[1, 2]),
+        "groups nested too deep": lambda file: file.create_group("/".join("g" * 40)),
+        "an attribute that is not text": lambda file: file.attrs.update(model_config=[1, 2]),
         "more than 1 objects": lambda file: file.create_group("a"),
     }
     for said, make in refusals.items():
@@ -69,7 +69,7 @@ def test_what_the_list_refuses(
     assert listed(path, monkeypatch, capsys)["found"].startswith("damaged HDF5 (")
 
 
-def test_attributes_of_the_list(
+def test_hdf5_listing_has_text_attributes_and_each_group_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "file.h5"
@@ -83,7 +83,7 @@ def test_attributes_of_the_list(
         file["type"] = np.dtype("f4")
     objects = {"/".join(one["path"]): one for one in listed(path, monkeypatch, capsys)["objects"]}
     assert objects[""]["attributes"] == {"model_config": "{}"}
-    assert objects["pieces"]["dtype"] == objects["nothing"]["dtype"] == hdf5_file.IN_PIECES
+    assert objects["pieces"]["dtype"] == objects["nothing"]["dtype"] == hdf5_file.NOT_CONTIGUOUS
     assert sorted(objects) in (
         ["", "again", "nothing", "pieces"],
         ["", "nothing", "pieces", "vars"],
@@ -98,7 +98,7 @@ def test_attributes_of_the_list(
         (100, b"PAR1", "error"),
     ],
 )
-def test_parquet_is_tried(
+def test_parquet_child_reports_rows_and_columns_or_an_error(
     allowed: int,
     content: bytes | None,
     expected: object,

@@ -1,4 +1,4 @@
-"""HDF5 at arm's length: what is listed, what is refused, and a child that misbehaves."""
+"""Reading HDF5 through a child process: accepted files, refused files, faults of the child."""
 
 import os
 import random
@@ -27,16 +27,15 @@ LISTING = (
 
 @pytest.fixture
 def path(tmp_path: Path, layer: MemoryAugmentedAttention) -> Path:
-    """A good file, to be made bad."""
+    """The path of a valid file, for tests to damage."""
     path = tmp_path / "layer.weights.h5"
     convert.write(layer, path)
     return path
 
 
 def replace_with(path: Path, make: Callable[[h5py.File], None], name: str = KERNEL) -> None:
-    """Puts something else in the place of a weight."""
+    """Deletes a weight under both of its names, then calls `make` to write a replacement."""
     with h5py.File(path, "r+") as file:
-        # Under its second name as well, for links are not removed by the first.
         for part in (name, name.replace("/value_dense", "/_value_dense")):
             if part in file:
                 del file[part]
@@ -50,24 +49,24 @@ def refusal(path: Path) -> str:
     return str(caught.value).removeprefix(f"{path}: ")
 
 
-def test_soft_link(path: Path) -> None:
+def test_a_soft_link_is_refused(path: Path) -> None:
     replace_with(path, lambda file: file.update({KERNEL: h5py.SoftLink(f"/{LAYER}/vars/0")}))
     assert "value_dense/vars/0: found a soft link, which is never followed" in refusal(path)
 
 
-def test_external_link(path: Path, golden: Path) -> None:
+def test_an_external_link_is_refused(path: Path, golden: Path) -> None:
     link = h5py.ExternalLink(str(golden / "keras2.weights.h5"), KERNEL)
     replace_with(path, lambda file: file.update({KERNEL: link}))
     assert "value_dense/vars/0: found an external link, which is never followed" in refusal(path)
 
 
-def test_links_anywhere_are_refused(path: Path) -> None:
+def test_links_outside_of_the_layer_are_refused(path: Path) -> None:
     with h5py.File(path, "r+") as file:
         file["somewhere"] = h5py.SoftLink("/nowhere")
     assert "somewhere: found a soft link" in refusal(path)
 
 
-def test_external_storage(path: Path, tmp_path: Path) -> None:
+def test_external_storage_is_refused(path: Path, tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_bytes(bytes(6 * 2 * 4 * 4))
     external = [(str(secret), 0, 6 * 2 * 4 * 4)]
@@ -75,7 +74,7 @@ def test_external_storage(path: Path, tmp_path: Path) -> None:
     assert "value_dense/vars/0: found values in another file, expected" in refusal(path)
 
 
-def test_virtual_dataset(path: Path, golden: Path) -> None:
+def test_a_virtual_dataset_is_refused(path: Path, golden: Path) -> None:
     layout = h5py.VirtualLayout((6, 2, 4), "f4")
     layout[:] = h5py.VirtualSource(str(golden / "keras2.weights.h5"), KERNEL, (6, 2, 4))
     replace_with(path, lambda file: file.create_virtual_dataset(KERNEL, layout))
@@ -87,7 +86,7 @@ def test_virtual_dataset(path: Path, golden: Path) -> None:
     [h5py.vlen_dtype(np.float32), h5py.string_dtype(), h5py.ref_dtype],
     ids=["ragged", "text", "references"],
 )
-def test_values_that_lie_elsewhere(path: Path, dtype: np.dtype) -> None:
+def test_values_of_varying_length_and_references_are_refused(path: Path, dtype: np.dtype) -> None:
     replace_with(path, lambda file: file.create_dataset(KERNEL, (6, 2, 4), dtype))
     assert "found values of varying length or references, expected numbers" in refusal(path)
 
@@ -101,18 +100,18 @@ def test_values_that_lie_elsewhere(path: Path, dtype: np.dtype) -> None:
     ],
     ids=["chunked", "compressed", "resizable"],
 )
-def test_values_in_pieces(path: Path, options: dict[str, object]) -> None:
+def test_chunked_and_compressed_values_are_refused(path: Path, options: dict[str, object]) -> None:
     data = np.ones((6, 2, 4), np.float32)
     replace_with(path, lambda file: file.create_dataset(KERNEL, data=data, **options))
-    assert "values in pieces or packed" in refusal(path)
+    assert "chunked or compressed values" in refusal(path)
 
 
-def test_values_that_were_never_written(path: Path) -> None:
+def test_values_that_were_never_written_are_refused(path: Path) -> None:
     replace_with(path, lambda file: file.create_dataset(KERNEL, (1 << 20, 1 << 20, 4), "f4"))
     assert "found 0 bytes stored for shape (1048576, 1048576, 4) of float32" in refusal(path)
 
 
-def test_values_beyond_the_end(path: Path) -> None:
+def test_values_beyond_the_end_of_the_file_are_refused(path: Path) -> None:
     data = bytearray(path.read_bytes())
     with h5py.File(path) as file:
         offset = file[KERNEL].id.get_offset()
@@ -120,16 +119,16 @@ def test_values_beyond_the_end(path: Path) -> None:
     assert place > 0
     data[place : place + 8] = (len(data) - 8).to_bytes(8, "little")
     path.write_bytes(data)
-    refusal(path)  # of HDF5 2.0 by itself, of older versions by us
+    refusal(path)  # HDF5 2.0 refuses the file itself; with older versions memattn does
 
 
-def test_a_circle_of_groups(path: Path, layer: MemoryAugmentedAttention) -> None:
+def test_a_cycle_of_groups_is_read(path: Path, layer: MemoryAugmentedAttention) -> None:
     with h5py.File(path, "r+") as file:
         file[f"{LAYER}/again"] = file["layers"]  # a hard link
     assert convert.read(path).get_config() == layer.get_config()
 
 
-def test_a_group_in_many_places(path: Path, layer: MemoryAugmentedAttention) -> None:
+def test_a_group_with_many_paths_is_read_once(path: Path, layer: MemoryAugmentedAttention) -> None:
     with h5py.File(path, "r+") as file:
         for level in range(30):  # 2^30 paths to the last one
             group = file.create_group(f"level{level + 1}")
@@ -138,27 +137,27 @@ def test_a_group_in_many_places(path: Path, layer: MemoryAugmentedAttention) -> 
     assert convert.read(path).get_config() == layer.get_config()
 
 
-def test_groups_too_deep(path: Path) -> None:
+def test_deeply_nested_groups_are_refused(path: Path) -> None:
     with h5py.File(path, "r+") as file:
         file.create_group("/".join("g" * 40))
-    assert "found groups inside each other, expected 32 deep" in refusal(path)
+    assert "found groups nested too deep, expected at most 32" in refusal(path)
 
 
-def test_a_block_before_the_data(path: Path) -> None:
+def test_a_user_block_is_refused(path: Path) -> None:
     with h5py.File(path, "w", userblock_size=512):
         pass
     path.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(504) + path.read_bytes()[512:])
     refusal(path)
 
 
-def test_other_types(path: Path) -> None:
+def test_complex_weights_are_refused(path: Path) -> None:
     data = np.ones((6, 2, 4), np.complex64)
     replace_with(path, lambda file: file.create_dataset(KERNEL, data=data))
     assert "quantised value projection (complex64" in refusal(path)
 
 
 @pytest.mark.parametrize("dtype", [">f4", "<f8", ">f8", "<f2"])
-def test_every_float_type(path: Path, layer: MemoryAugmentedAttention, dtype: str) -> None:
+def test_every_float_type_is_read(path: Path, layer: MemoryAugmentedAttention, dtype: str) -> None:
     data = layer.weights["value.kernel"].astype(dtype)
     replace_with(path, lambda file: file.create_dataset(KERNEL, data=data))
     read = convert.read(path)
@@ -166,7 +165,7 @@ def test_every_float_type(path: Path, layer: MemoryAugmentedAttention, dtype: st
     np.testing.assert_array_equal(read.weights["value.kernel"], data.astype(read.dtype))
 
 
-def test_bfloat16(path: Path, layer: MemoryAugmentedAttention) -> None:
+def test_bfloat16_is_read_as_float32(path: Path, layer: MemoryAugmentedAttention) -> None:
     # As Keras 3 stores it: two opaque bytes a value, and an attribute.
     wide = layer.weights["value.kernel"].view(np.uint32) & np.uint32(0xFFFF0000)
     halves = (wide >> np.uint32(16)).astype("<u2").view("V2")
@@ -181,16 +180,16 @@ def test_bfloat16(path: Path, layer: MemoryAugmentedAttention) -> None:
 @pytest.mark.parametrize(
     ("code", "said"),
     [
-        ("import os; os.abort()", r"ended with -6"),  # ASan would turn a SIGSEGV into status 1
-        ("print('no JSON')", r"breaks its library \(ended with 0\)"),
-        ("print('[' * 100000)", r"breaks its library \(ended with 0\)"),
+        ("import os; os.abort()", r"exit status -6"),  # not SIGSEGV: ASan turns it into status 1
+        ("print('no JSON')", r"makes its library fail \(exit status 0\)"),
+        ("print('[' * 100000)", r"makes its library fail \(exit status 0\)"),
         ("print('{\"objects\": 1}')", r"found None, expected None"),
-        ("print('{\"objects\": [1]}')", r"lists an object of other keys"),
+        ("print('{\"objects\": [1]}')", r"lists an object with unexpected keys"),
         (f"print({LISTING!r} % (90000, 192))", r"values at 90000 to 90192, expected below"),
-        (f"print({LISTING!r} % (-8, 192))", r"lists a place that is no whole number"),
+        (f"print({LISTING!r} % (-8, 192))", r"lists an offset that is not a whole number"),
         (f"print({LISTING!r} % (8, 191))", r"191 bytes stored for shape \(6, 2, 4\)"),
         (f"print({LISTING!r} % ('null', 0))", r"0 bytes stored for shape \(6, 2, 4\)"),
-        ("while True: print('x' * 1000000)", r"breaks its library"),
+        ("while True: print('x' * 1000000)", r"makes its library fail"),
     ],
     ids=[
         *(
@@ -205,7 +204,7 @@ def test_bfloat16(path: Path, layer: MemoryAugmentedAttention) -> None:
         *("another size", "nowhere", "too much"),
     ],
 )
-def test_a_child_that_misbehaves(
+def test_a_failing_child_process_is_a_format_error(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, said: str
 ) -> None:
     script = tmp_path / "child.py"
@@ -224,32 +223,32 @@ VALUES = {"path": ["a"], "attributes": {}, "shape": [2], "dtype": "<f4", "offset
     [
         ([], "does not begin with the root"),
         ([VALUES], "does not begin with the root"),
-        ([ROOT, ROOT], "two objects of one path"),
-        ([ROOT, VALUES, VALUES], "two objects of one path"),
+        ([ROOT, ROOT], "two objects with the same path"),
+        ([ROOT, VALUES, VALUES], "two objects with the same path"),
         ([ROOT, {**VALUES, "path": []}], "values without a name"),
-        ([ROOT, {**VALUES, "path": [""]}], "a path that is no list of names"),
-        ([ROOT, {**VALUES, "path": [1]}], "a path that is no list of names"),
-        ([ROOT, {**VALUES, "path": "a"}], "a path that is no list of names"),
-        ([ROOT, {**VALUES, "attributes": []}], "a: found .* an attribute that is no text"),
-        ([ROOT, {**VALUES, "attributes": {"name": 1}}], "an attribute that is no text"),
-        ([{**ROOT, "attributes": {"model_config": {}}}], "an attribute that is no text"),
-        ([ROOT, {**VALUES, "shape": [-2]}], "a shape that is no list of sizes"),
-        ([ROOT, {**VALUES, "shape": [2.0]}], "a shape that is no list of sizes"),
-        ([ROOT, {**VALUES, "shape": {}}], "a shape that is no list of sizes"),
-        ([ROOT, {**VALUES, "dtype": ", <f8"}], "a type that is no simple one"),
-        ([ROOT, {**VALUES, "dtype": "f4" * 1000}], "a type that is no simple one"),
-        ([ROOT, {**VALUES, "dtype": None}], "a type that is no simple one"),
-        ([ROOT, {**VALUES, "dtype": ["<f4"]}], "a type that is no simple one"),
+        ([ROOT, {**VALUES, "path": [""]}], "a path that is not a list of names"),
+        ([ROOT, {**VALUES, "path": [1]}], "a path that is not a list of names"),
+        ([ROOT, {**VALUES, "path": "a"}], "a path that is not a list of names"),
+        ([ROOT, {**VALUES, "attributes": []}], "a: found .* an attribute that is not text"),
+        ([ROOT, {**VALUES, "attributes": {"name": 1}}], "an attribute that is not text"),
+        ([{**ROOT, "attributes": {"model_config": {}}}], "an attribute that is not text"),
+        ([ROOT, {**VALUES, "shape": [-2]}], "a shape that is not a list of sizes"),
+        ([ROOT, {**VALUES, "shape": [2.0]}], "a shape that is not a list of sizes"),
+        ([ROOT, {**VALUES, "shape": {}}], "a shape that is not a list of sizes"),
+        ([ROOT, {**VALUES, "dtype": ", <f8"}], "an unsupported type"),
+        ([ROOT, {**VALUES, "dtype": "f4" * 1000}], "an unsupported type"),
+        ([ROOT, {**VALUES, "dtype": None}], "an unsupported type"),
+        ([ROOT, {**VALUES, "dtype": ["<f4"]}], "an unsupported type"),
         ([ROOT, {**VALUES, "dtype": "<Y9"}], "no layer of memattn among 1 arrays"),
-        ([ROOT, {**VALUES, "offset": True}], "a place that is no whole number"),
-        ([ROOT, {**VALUES, "offset": 8.0}], "a place that is no whole number"),
-        ([ROOT, {**VALUES, "stored": "8"}], "a place that is no whole number"),
-        ([ROOT, {**VALUES, "stored": 2**63}], "a place that is no whole number"),
-        ([ROOT, {**VALUES, "more": 1}], "an object of other keys"),
-        ([ROOT, None], "an object of other keys"),
+        ([ROOT, {**VALUES, "offset": True}], "an offset that is not a whole number"),
+        ([ROOT, {**VALUES, "offset": 8.0}], "an offset that is not a whole number"),
+        ([ROOT, {**VALUES, "stored": "8"}], "an offset that is not a whole number"),
+        ([ROOT, {**VALUES, "stored": 2**63}], "an offset that is not a whole number"),
+        ([ROOT, {**VALUES, "more": 1}], "an object with unexpected keys"),
+        ([ROOT, None], "an object with unexpected keys"),
     ],
 )
-def test_answers_of_the_child_are_checked(
+def test_invalid_answers_of_the_child_are_refused(
     path: Path, monkeypatch: pytest.MonkeyPatch, objects: list[object], said: str
 ) -> None:
     monkeypatch.setattr(hdf5_file, "_ask_child", lambda source: {"objects": objects})
@@ -257,8 +256,10 @@ def test_answers_of_the_child_are_checked(
         convert.find(path)
 
 
-def test_answers_damaged_at_random(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each is a FormatError or a list of objects as the file could have them."""
+def test_randomly_damaged_answers_of_the_child_are_refused_or_read(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A damaged answer raises FormatError, or is read if it describes a valid file."""
     rng = random.Random(0)
     odd = [None, [], {}, "", "a", ", <f8", "i4,,", -1, 2**70, 1.5, True, [[]], ["a", 1], {"a": []}]
     refused = 0
@@ -280,7 +281,7 @@ def test_answers_damaged_at_random(path: Path, monkeypatch: pytest.MonkeyPatch) 
             convert.read(path)
         except FormatError:
             refused += 1
-        except DataError:  # a part of the layer has another name
+        except DataError:  # a part of the layer got another name
             continue
     assert 100 < refused < 300
 
@@ -290,7 +291,7 @@ def test_answers_damaged_at_random(path: Path, monkeypatch: pytest.MonkeyPatch) 
     [("while True: pass", signal.SIGKILL), ("held = bytearray(8 << 30)", None)],
     ids=["time", "memory"],
 )
-def test_the_limits_of_the_child(
+def test_the_child_has_limits_of_time_and_memory(
     path: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -306,19 +307,21 @@ def test_the_limits_of_the_child(
     monkeypatch.setattr(hdf5_file, "_CHILD_FILE", script)
     said = refusal(path)
     if signal_number is None:
-        assert "damaged HDF5 ()" in said  # a MemoryError has no words
+        assert "damaged HDF5 ()" in said  # a MemoryError has no message
     else:
-        assert f"ended with -{signal_number.value}" in said or "ended with -24" in said
+        assert f"exit status -{signal_number.value}" in said or "exit status -24" in said
 
 
-def test_a_child_that_cannot_start(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_child_that_cannot_start_is_an_os_error(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sys, "path", [])
     monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
     with pytest.raises(OSError, match=r"the process that reads HDF5 did not start \(status 1\)"):
         convert.find(path)
 
 
-def test_no_module_comes_from_the_folder_where_one_stands(
+def test_the_child_imports_nothing_from_the_current_folder(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("h5py", "json", "resource", "numpy", "runpy", "sitecustomize"):

@@ -1,6 +1,6 @@
-"""Files that were damaged, by the hundred: each is refused or read, and nothing else happens.
+"""Reads hundreds of damaged files: each is refused or read, without a crash or a long wait.
 
-MEMATTN_LONG_TESTS=1 tries many more.
+MEMATTN_LONG_TESTS=1 reads 50 times as many.
 """
 
 import os
@@ -22,7 +22,7 @@ OURS = ("layer.npz", "layer.pt", "layer.safetensors", "model.safetensors", "laye
 
 
 def whole_file(name: str, folder: Path) -> bytes:
-    """A good file to damage."""
+    """Returns the content of a valid file."""
     if name in KERAS_FILES:
         return (GOLDEN / name).read_bytes()
     layer = MemoryAugmentedAttention(4, 3, 2, seed=1)
@@ -36,7 +36,7 @@ def whole_file(name: str, folder: Path) -> bytes:
 
 
 def damaged(data: bytes, count: int, seed: int) -> Iterator[bytes]:
-    """Bits flipped, bytes set to what lengths fear, pieces cut out, doubled and moved."""
+    """Yields copies with flipped bits, extreme bytes, and parts that are cut, doubled or moved."""
     rng = random.Random(seed)
     for _ in range(count):
         copy = bytearray(data)
@@ -58,7 +58,7 @@ def damaged(data: bytes, count: int, seed: int) -> Iterator[bytes]:
 
 
 def try_to_read(path: Path) -> bool:
-    """Whether the file was refused; whatever else than a refusal is raised ends the test."""
+    """Whether the file was refused; any other error fails the test."""
     try:
         assert convert.read(path).count_params() > 0
     except DataError:  # it has two layers
@@ -69,11 +69,11 @@ def try_to_read(path: Path) -> bool:
 
 
 @pytest.mark.parametrize("name", [*KERAS_FILES, *OURS])
-def test_damaged(name: str, tmp_path: Path) -> None:
+def test_damaged_files_are_refused_or_read(name: str, tmp_path: Path) -> None:
     data = whole_file(name, tmp_path)
     path = tmp_path / "damaged"
     count = TIMES * (12 if name.endswith(".h5") else 50 if name.endswith(".keras") else 300)
-    refused = 0  # HDF5 is slow, since a process of its own reads it
+    refused = 0  # fewer HDF5 files, which are slow, since a child process reads each
     for content in damaged(data, count, seed=len(data)):
         path.write_bytes(content)
         refused += try_to_read(path)
@@ -81,7 +81,7 @@ def test_damaged(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", [*KERAS_FILES, *OURS])
-def test_cut_short(name: str, tmp_path: Path) -> None:
+def test_truncated_files_are_refused(name: str, tmp_path: Path) -> None:
     data = whole_file(name, tmp_path)
     path = tmp_path / "cut"
     step = len(data) // (8 * TIMES) if name.endswith(".h5") else len(data) // 200 + 1
@@ -110,8 +110,8 @@ EMPTY = '{"dtype":"F32","shape":[0],"data_offsets":[0,0]}'
     ],
     ids=["deep", "deep and many", "a name twice", "many", "open brackets", "empty objects"],
 )
-def test_headers_made_to_take_time_and_memory(text: str, tmp_path: Path) -> None:
-    # Each of these has cost a naive reader minutes or gigabytes.
+def test_malicious_headers_take_little_time_and_memory(text: str, tmp_path: Path) -> None:
+    # A naive reader takes minutes or gigabytes for each of these.
     path = tmp_path / "model.safetensors"
     path.write_bytes(header_only(text))
     tracemalloc.start()

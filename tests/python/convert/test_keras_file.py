@@ -1,4 +1,4 @@
-"""What the config in a Keras file is good for: names and options, and never an object."""
+"""The config in a Keras file gives names and options; no object is ever built from it."""
 
 import io
 import json
@@ -24,7 +24,7 @@ def members_of(name: str) -> dict[str, bytes]:
 
 
 def with_layer_config(change: dict[str, Any], class_name: str | None = None) -> bytes:
-    """keras2.keras with another config of its memory layer."""
+    """Returns keras2.keras with changes in the config of its memory layer."""
     members = members_of("keras2.keras")
     config = json.loads(members["config.json"])
     layer = config["config"]["layers"][2]
@@ -45,7 +45,7 @@ def test_the_name_comes_from_the_config(write: Write) -> None:
     assert convert.read(path, "my memory").count_params() > 0
 
 
-def test_options_of_another_class_mean_something_else(write: Write) -> None:
+def test_options_of_another_class_are_ignored(write: Write) -> None:
     data = with_layer_config({"dropout": "much", "units": 3}, class_name="Mine>AnotherAttention")
     path = write("a.keras", data)
     assert convert.find(path)[0].class_name == "AnotherAttention"
@@ -65,7 +65,9 @@ def test_options_of_another_class_mean_something_else(write: Write) -> None:
         ({"fully_masked": {"class_name": "Evil"}}, "fully_masked"),
     ],
 )
-def test_configs_that_do_not_fit(write: Write, change: dict[str, Any], said: str) -> None:
+def test_a_config_that_contradicts_the_weights_is_refused(
+    write: Write, change: dict[str, Any], said: str
+) -> None:
     with pytest.raises(FormatError, match=said):
         convert.read(write("a.keras", with_layer_config(change)))
 
@@ -80,14 +82,14 @@ def test_nothing_is_built_from_a_config(write: Write) -> None:
 
 
 @pytest.mark.parametrize("config", [b"[]", b"3", b'{"config": {"layers": 3}}', b'{"config": []}'])
-def test_configs_of_another_form(write: Write, config: bytes) -> None:
+def test_a_config_without_layers_is_ignored(write: Write, config: bytes) -> None:
     path = write("a.keras", zip_bytes(members_of("keras3.keras") | {"config.json": config}))
-    # Keras 3 notes the names beside the weights too.
+    # Keras 3 stores the names beside the weights too.
     assert [found.name for found in convert.find(path)] == ["first", "second"]
 
 
 @pytest.mark.parametrize("config", [b"", b"{", b"\xff", b"[" * 100_000, b'{"a": 1, "a": 2}'])
-def test_configs_that_are_no_json(write: Write, config: bytes) -> None:
+def test_a_config_that_is_not_json_is_refused(write: Write, config: bytes) -> None:
     path = write("a.keras", zip_bytes(members_of("keras2.keras") | {"config.json": config}))
     with pytest.raises(FormatError, match=r"config\.json: found"):
         convert.find(path)
@@ -100,13 +102,13 @@ def test_configs_that_are_no_json(write: Write, config: bytes) -> None:
         ("model.weights.npz", "found weights as pickled arrays, expected model.weights.h5"),
     ],
 )
-def test_weights_in_other_forms(write: Write, member: str, said: str) -> None:
+def test_weights_in_shards_or_npz_are_refused(write: Write, member: str, said: str) -> None:
     path = write("a.keras", zip_bytes(members_of("keras2.keras") | {member: b""}))
     with pytest.raises(FormatError, match=said):
         convert.find(path)
 
 
-def test_weights_missing_or_bad(write: Write) -> None:
+def test_missing_or_damaged_weights_are_refused(write: Write) -> None:
     members = members_of("keras2.keras")
     bad = members | {"model.weights.h5": members["model.weights.h5"][:9000]}
     with pytest.raises(FormatError, match=r"a\.keras: model\.weights\.h5: found damaged HDF5"):
@@ -116,23 +118,23 @@ def test_weights_missing_or_bad(write: Write) -> None:
         convert.find(write("a.keras", zip_bytes(members)))
 
 
-def test_a_config_in_a_legacy_file_that_is_no_text(write: Write) -> None:
+def test_a_legacy_config_that_is_not_text_is_refused(write: Write) -> None:
     path = write("a.h5", (GOLDEN / "keras2_legacy.h5").read_bytes())
     with h5py.File(path, "r+") as file:
         del file.attrs["model_config"]
         file.attrs["model_config"] = [1, 2, 3]
-    with pytest.raises(FormatError, match="an attribute that is no text"):
+    with pytest.raises(FormatError, match="an attribute that is not text"):
         convert.find(path)
 
 
-def test_a_config_in_a_legacy_file_that_is_no_utf8(write: Write) -> None:
+def test_a_legacy_config_that_is_not_utf8_is_refused(write: Write) -> None:
     data = (GOLDEN / "keras2_legacy.h5").read_bytes()
     path = write("a.h5", data.replace(b'"Functional"', b'"\xff\xfenctional"'))
-    with pytest.raises(FormatError, match="model_config: found no JSON"):
+    with pytest.raises(FormatError, match="model_config: found invalid JSON"):
         convert.find(path)
 
 
-def test_a_name_that_is_no_utf8(write: Write) -> None:
+def test_a_layer_name_that_is_not_utf8_is_found_and_escaped(write: Write) -> None:
     data = (GOLDEN / "keras3.weights.h5").read_bytes().replace(b"second", b"\xffecond")
     found = convert.find(write("a.h5", data))[1]
     assert found.name == "\udcffecond"
@@ -141,7 +143,7 @@ def test_a_name_that_is_no_utf8(write: Write) -> None:
     assert convert.read(write("a.h5", data), found.name).count_params() > 0
 
 
-def test_adams_means_are_no_layers(tmp_path: Path) -> None:
+def test_optimizer_weights_are_not_layers(tmp_path: Path) -> None:
     path = tmp_path / "a.h5"
     path.write_bytes((GOLDEN / "keras2_legacy.h5").read_bytes())
     with h5py.File(path, "r+") as file:
@@ -149,7 +151,7 @@ def test_adams_means_are_no_layers(tmp_path: Path) -> None:
     assert len(convert.find(path)) == 1
 
 
-def test_a_model_inside_a_model() -> None:
+def test_names_come_from_nested_models_too() -> None:
     from memattn.convert.keras_file import _names_in_config
 
     def layer(class_name: str, name: str, **more: object) -> dict[str, object]:
@@ -175,12 +177,12 @@ def test_a_model_inside_a_model() -> None:
     }
 
 
-def test_a_file_of_ours_in_a_buffer_is_what_keras_expects(layer: MemoryAugmentedAttention) -> None:
+def test_a_written_file_has_the_groups_that_keras_loads(layer: MemoryAugmentedAttention) -> None:
     from memattn.convert.writing import _hdf5_bytes
 
     with h5py.File(io.BytesIO(_hdf5_bytes(layer.weights, {})), "r") as file:
         group = file["layers/memory_augmented_attention"]
-        assert "vars" in file  # Keras 2.15 asks for it
+        assert "vars" in file  # Keras 2.15 expects this group
         assert group["vars/0"].shape == (5, 6)
         for prefix in ("", "_"):
             assert group[f"attention/{prefix}output_dense/vars/1"].shape == (6,)

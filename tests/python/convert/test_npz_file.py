@@ -1,4 +1,4 @@
-"""NumPy's archives: names, orders and types of arrays, and headers that lie."""
+"""NumPy's archives: names, memory orders and types of arrays, and false headers."""
 
 import io
 from collections.abc import Callable
@@ -20,7 +20,7 @@ def saved(array: np.ndarray, version: tuple[int, int] | None = None) -> bytes:
     return buffer.getvalue()
 
 
-def test_names_with_a_prefix(tmp_path: Path, layer: MemoryAugmentedAttention) -> None:
+def test_names_with_a_prefix_are_read(tmp_path: Path, layer: MemoryAugmentedAttention) -> None:
     for prefix in ("encoder.", "encoder/block_1."):
         path = tmp_path / "a.npz"
         np.savez_compressed(path, **{prefix + name: w for name, w in layer.weights.items()})
@@ -30,7 +30,7 @@ def test_names_with_a_prefix(tmp_path: Path, layer: MemoryAugmentedAttention) ->
 
 
 @pytest.mark.parametrize("use_bias", [True, False])
-def test_get_weights_saved_by_number(tmp_path: Path, use_bias: bool) -> None:
+def test_numbered_arrays_of_get_weights_are_read(tmp_path: Path, use_bias: bool) -> None:
     layer = MemoryAugmentedAttention(6, 5, 2, key_dim=3, value_dim=4, use_bias=use_bias)
     np.savez(tmp_path / "a.npz", *layer.get_weights())
     read = convert.read(tmp_path / "a.npz")
@@ -42,7 +42,9 @@ def test_get_weights_saved_by_number(tmp_path: Path, use_bias: bool) -> None:
 
 
 @pytest.mark.parametrize("dtype", [">f4", "<f8", ">f8", "<f2"])
-def test_types_and_orders(tmp_path: Path, layer: MemoryAugmentedAttention, dtype: str) -> None:
+def test_all_float_types_and_memory_orders_are_read(
+    tmp_path: Path, layer: MemoryAugmentedAttention, dtype: str
+) -> None:
     arrays = {name: np.asfortranarray(w.astype(dtype)) for name, w in layer.weights.items()}
     np.savez(tmp_path / "a.npz", **arrays)
     read = convert.read(tmp_path / "a.npz")
@@ -53,12 +55,14 @@ def test_types_and_orders(tmp_path: Path, layer: MemoryAugmentedAttention, dtype
 
 
 @pytest.mark.parametrize("version", [(1, 0), (2, 0), (3, 0)])
-def test_versions(write: Write, layer: MemoryAugmentedAttention, version: tuple[int, int]) -> None:
+def test_all_npy_versions_are_read(
+    write: Write, layer: MemoryAugmentedAttention, version: tuple[int, int]
+) -> None:
     members = {f"{name}.npy": saved(w, version) for name, w in layer.weights.items()}
     assert convert.read(write("a.npz", zip_bytes(members))).count_params() == layer.count_params()
 
 
-def test_objects_are_no_arrays(write: Write, layer: MemoryAugmentedAttention) -> None:
+def test_arrays_of_objects_are_refused(write: Write, layer: MemoryAugmentedAttention) -> None:
     members = {f"{name}.npy": saved(w) for name, w in layer.weights.items()}
     buffer = io.BytesIO()
     np.save(buffer, np.array([print], dtype=object), allow_pickle=True)
@@ -91,7 +95,9 @@ GOOD = "{'descr': '<f4', 'fortran_order': False, 'shape': (5, 6), }"
         GOOD + " " * 5000,
     ],
 )
-def test_headers_that_lie(write: Write, layer: MemoryAugmentedAttention, header: str) -> None:
+def test_false_npy_headers_are_refused(
+    write: Write, layer: MemoryAugmentedAttention, header: str
+) -> None:
     text = header.encode() + b"\n"
     memory = b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text
     members = {f"{name}.npy": saved(w) for name, w in layer.weights.items()}
@@ -101,7 +107,7 @@ def test_headers_that_lie(write: Write, layer: MemoryAugmentedAttention, header:
 
 
 @pytest.mark.parametrize("change", [-4, 4])
-def test_another_number_of_values(
+def test_a_wrong_number_of_values_is_refused(
     write: Write, layer: MemoryAugmentedAttention, change: int
 ) -> None:
     members = {f"{name}.npy": saved(w) for name, w in layer.weights.items()}
@@ -116,7 +122,7 @@ def test_another_number_of_values(
 @pytest.mark.parametrize(
     "config", [b"[]", b"{", b'{"units": 7}', b'{"dropout": "x"}', b'{"dropout": 2.0}', b"\xff"]
 )
-def test_configs_that_do_not_fit(
+def test_a_config_that_contradicts_the_weights_is_refused(
     write: Write, layer: MemoryAugmentedAttention, config: bytes
 ) -> None:
     members = {f"{name}.npy": saved(w) for name, w in layer.weights.items()}
@@ -125,8 +131,10 @@ def test_configs_that_do_not_fit(
         convert.read(write("a.npz", zip_bytes(members)))
 
 
-def test_a_config_that_is_a_number(write: Write, layer: MemoryAugmentedAttention) -> None:
+def test_a_config_that_is_not_text_is_refused(
+    write: Write, layer: MemoryAugmentedAttention
+) -> None:
     members = {f"{name}.npy": saved(w) for name, w in layer.weights.items()}
     members["config.npy"] = saved(np.array(3.0))
-    with pytest.raises(FormatError, match="an array that is no text"):
+    with pytest.raises(FormatError, match="an array that is not text"):
         convert.read(write("a.npz", zip_bytes(members)))

@@ -1,4 +1,4 @@
-"""The ONNX graph, run by ONNX Runtime: the layer's own output, whatever the batch and the time."""
+"""ONNX Runtime computes the layer's output from the ONNX graph, for any batch and steps."""
 
 from pathlib import Path
 
@@ -26,7 +26,9 @@ def within(found: np.ndarray, expected: np.ndarray, limit: float) -> bool:
 
 @pytest.mark.parametrize(("dtype", "limit"), [("float32", 3e-6), ("float64", 1e-12)])
 @pytest.mark.parametrize("case", [case for case in CASES if "mask_" not in case])
-def test_golden(case: str, dtype: str, limit: float, tmp_path: Path) -> None:
+def test_the_graph_gives_the_golden_output(
+    case: str, dtype: str, limit: float, tmp_path: Path
+) -> None:
     arrays, config = read(case)
     layer = MemoryAugmentedAttention(**config, dtype=dtype, seed=0)
     layer.set_weights({name: arrays[name] for name in layer.weights})
@@ -37,7 +39,7 @@ def test_golden(case: str, dtype: str, limit: float, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("options", [{}, {"use_bias": False}, {"residual": False}])
 @pytest.mark.parametrize("sizes", [(1, 1), (3, 1), (1, 50), (7, 13)])
-def test_any_batch_and_time(
+def test_the_graph_takes_any_batch_and_steps(
     tmp_path: Path, sizes: tuple[int, int], options: dict[str, bool]
 ) -> None:
     layer = MemoryAugmentedAttention(
@@ -47,7 +49,7 @@ def test_any_batch_and_time(
     assert within(run(layer, tmp_path, x), layer(x), 3e-6)
 
 
-def test_what_is_in_the_file(tmp_path: Path) -> None:
+def test_the_file_has_the_documented_nodes_and_shapes(tmp_path: Path) -> None:
     layer = MemoryAugmentedAttention(6, 5, 2, seed=1)
     convert.write(layer, tmp_path / "layer.onnx")
     model = onnx.load(tmp_path / "layer.onnx")
@@ -60,7 +62,7 @@ def test_what_is_in_the_file(tmp_path: Path) -> None:
     assert (constants["a"], constants["b"]) == ((6, 10), (10, 6))
 
 
-def test_it_is_the_fold_of_the_definition() -> None:
+def test_folded_matrices_give_the_output_of_the_projected_route() -> None:
     layer = MemoryAugmentedAttention(4, 3, 2, key_dim=2, value_dim=3, dtype="float64", seed=5)
     layer.route = "projected"
     arrays = folded(layer.weights)
@@ -72,7 +74,7 @@ def test_it_is_the_fold_of_the_definition() -> None:
     assert within(x + scores.reshape(2, 3, 6) @ arrays["b"] + arrays["bo"], y, 1e-12)
 
 
-def test_a_graph_too_large(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_too_large_a_graph_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("memattn.convert.onnx_model._MAX_BYTES", 100)
     with pytest.raises(ValueError, match="bytes of folded matrices, expected at most 100"):
         convert.write(MemoryAugmentedAttention(6, 5, 2, seed=1), tmp_path / "layer.onnx")

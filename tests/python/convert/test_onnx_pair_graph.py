@@ -1,4 +1,4 @@
-"""The ONNX graphs of layers of two inputs, run by ONNX Runtime: the layer's own output."""
+"""ONNX Runtime computes the output of layers of two inputs from their ONNX graphs."""
 
 from pathlib import Path
 from typing import Any
@@ -30,20 +30,22 @@ def within(found: np.ndarray, expected: np.ndarray, limit: float) -> bool:
 
 @pytest.mark.parametrize(("dtype", "limit"), [("float32", 3e-6), ("float64", 1e-12)])
 @pytest.mark.parametrize("case", [c for c in CASES if not c.startswith(("mask_", "uniform_"))])
-def test_golden(case: str, dtype: str, limit: float, tmp_path: Path) -> None:
+def test_the_graph_gives_the_golden_output(
+    case: str, dtype: str, limit: float, tmp_path: Path
+) -> None:
     layer, _, arrays = golden(case, dtype)
     y = run(layer, tmp_path, arrays["x1"].astype(dtype), arrays["x2"].astype(dtype))
     assert y.dtype == np.dtype(dtype)
     assert within(y, arrays["y"], limit)
 
 
-# Widths that are below, between and above D and Dv, so that each product is folded and is not.
+# Widths below, between and above D and Dv, so that each product is folded in some cases only.
 @pytest.mark.parametrize("widths", [(5, 3), (5, 6), (2, 9)])
 @pytest.mark.parametrize("dims", [(4, 7), (7, 4)])
 @pytest.mark.parametrize("use_bias", [True, False])
 @pytest.mark.parametrize("steps", [(1, 1), (7, 4)])
 @both
-def test_every_fold_at_any_batch_and_time(
+def test_every_fold_takes_any_batch_and_steps(
     tmp_path: Path,
     kind: str,
     widths: tuple[int, int],
@@ -63,7 +65,7 @@ def test_every_fold_at_any_batch_and_time(
 
 
 @both
-def test_what_is_in_the_file(tmp_path: Path, kind: str) -> None:
+def test_the_file_has_the_documented_shapes_and_constants(tmp_path: Path, kind: str) -> None:
     options: dict[str, Any] = dict(zip(WIDTHS[kind], (5, 3), strict=True))
     layer = CLASSES[kind](6, 2, **options, key_dim=4, value_dim=2, seed=1)
     convert.write(layer, tmp_path / "layer.onnx")
@@ -80,7 +82,7 @@ def test_what_is_in_the_file(tmp_path: Path, kind: str) -> None:
             "x2": ["batch", "steps2", 3],
             "y": ["batch", "steps1", 6],
         }
-        # x2 is compared as it is, since 3 <= 4, and read through values, since 3 > 2.
+        # x2 itself is the keys, since 3 <= 4, but is projected to values, since 3 > 2.
         assert (constants["q"], constants["v"], constants["o"]) == ((5, 6), (3, 4), (4, 6))
         assert "k" not in constants
     else:

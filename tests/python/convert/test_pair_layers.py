@@ -1,4 +1,4 @@
-"""Files that hold layers of two inputs: other people's, ours in every format, and bad ones."""
+"""Files of layers of two inputs: from Keras, from memattn in every format, and invalid ones."""
 
 import contextlib
 import json
@@ -29,7 +29,7 @@ NAMES = {"cross": "cross_attention", "hierarchical": "hierarchical_attention"}
 
 
 def odd(kind: str, **options: Any) -> PairLayer:
-    """A layer whose sizes all differ, so that no transposition can hide."""
+    """Returns a layer whose sizes all differ, so that a transposed array has the wrong shape."""
     return with_biases(
         small(kind, key_dim=4, value_dim=7, dropout=0.25, fully_masked="uniform", **options)
     )
@@ -44,7 +44,7 @@ def assert_same(found: object, expected: PairLayer) -> None:
 
 @pytest.mark.parametrize("ending", ENDINGS)
 @both
-def test_keras_files(kind: str, ending: str) -> None:
+def test_keras_files_are_found_and_read(kind: str, ending: str) -> None:
     path = SIBLINGS / f"keras2_{kind}{ending}"
     expected = load_file(SIBLINGS / f"keras2_{kind}_expected.safetensors")
     class_name = CLASSES[kind].__name__
@@ -76,7 +76,9 @@ def test_keras_files(kind: str, ending: str) -> None:
 @pytest.mark.parametrize("options", [{}, {"use_bias": False, "dtype": "float64", "seed": 2**63}])
 @pytest.mark.parametrize("format", FORMATS)
 @both
-def test_round_trips(tmp_path: Path, kind: str, format: str, options: dict[str, Any]) -> None:
+def test_every_format_keeps_config_and_weights(
+    tmp_path: Path, kind: str, format: str, options: dict[str, Any]
+) -> None:
     layer = odd(kind, **options)
     convert.write(layer, tmp_path / f"a.{format}")
     assert_same(convert.read(tmp_path / f"a.{format}"), layer)
@@ -89,7 +91,7 @@ def test_round_trips(tmp_path: Path, kind: str, format: str, options: dict[str, 
 
 @pytest.mark.parametrize("use_bias", [True, False])
 @both
-def test_get_weights_saved_by_number(tmp_path: Path, kind: str, use_bias: bool) -> None:
+def test_numbered_arrays_of_get_weights_are_read(tmp_path: Path, kind: str, use_bias: bool) -> None:
     layer = odd(kind, use_bias=use_bias)
     np.savez(tmp_path / "a.npz", *layer.get_weights())
     for name, weight in convert.read(tmp_path / "a.npz").weights.items():
@@ -100,7 +102,7 @@ def test_get_weights_saved_by_number(tmp_path: Path, kind: str, use_bias: bool) 
 
 
 def renamed(layer: PairLayer, names: dict[str, str], prefix: str = "model.") -> bytes:
-    """A safetensors file of other people, with other words for ours."""
+    """Returns a safetensors file of a layer, with its groups renamed by `names`."""
     arrays = {}
     for name, weight in layer.weights.items():
         parts = name.rpartition(".")
@@ -113,7 +115,9 @@ CROSS_SPELLINGS = ("source1", "source1_dense", "_source1_dense")
 
 @pytest.mark.parametrize("dense", CROSS_SPELLINGS)
 @pytest.mark.parametrize("projection", ["{}", "attention.{}_dense", "anything._{}_dense"])
-def test_spellings_of_cross_attention(write: Write, dense: str, projection: str) -> None:
+def test_all_spellings_of_cross_attention_are_found(
+    write: Write, dense: str, projection: str
+) -> None:
     layer = odd("cross")
     names = {"source1": dense, "source2": dense.replace("1", "2")}
     names |= {role: projection.format(role) for role in ("query", "key", "value", "output")}
@@ -126,7 +130,9 @@ def test_spellings_of_cross_attention(write: Write, dense: str, projection: str)
 
 @pytest.mark.parametrize("dense", ["{}.dense", "{}_term_dense", "{}_dense", "_{}_dense"])
 @pytest.mark.parametrize("attention", ["{}", "{}_term_attention", "{}_attention"])
-def test_spellings_of_hierarchical_attention(write: Write, dense: str, attention: str) -> None:
+def test_all_spellings_of_hierarchical_attention_are_found(
+    write: Write, dense: str, attention: str
+) -> None:
     if "." in dense and attention != "{}":
         attention = "{}"
     layer = odd("hierarchical")
@@ -142,7 +148,7 @@ def test_spellings_of_hierarchical_attention(write: Write, dense: str, attention
 
 
 def legacy(tmp_path: Path, kind: str, denses: tuple[str, str], attentions: list[str]) -> Path:
-    """An older HDF5 file of weights, in which Keras has numbered the parts of the layer."""
+    """Writes an older HDF5 weight file, in which Keras numbered the parts of the layer."""
     layer, name = odd(kind), NAMES[kind]
     path = tmp_path / "legacy.h5"
     groups = {"source1": denses[0], "source2": denses[1]}
@@ -161,7 +167,9 @@ def legacy(tmp_path: Path, kind: str, denses: tuple[str, str], attentions: list[
 
 @pytest.mark.parametrize("denses", [("dense", "dense_1"), ("dense_9", "dense_10")])
 @both
-def test_numbered_parts_of_older_files(tmp_path: Path, kind: str, denses: tuple[str, str]) -> None:
+def test_numbered_parts_of_older_files_are_found_in_order(
+    tmp_path: Path, kind: str, denses: tuple[str, str]
+) -> None:
     attentions = ["multi_head_attention_9", "multi_head_attention_10"]
     path = legacy(tmp_path, kind, denses, attentions[: 1 if kind == "cross" else 2])
     assert [found.name for found in convert.find(path)] == [f"xtft/{NAMES[kind]}"]
@@ -170,8 +178,8 @@ def test_numbered_parts_of_older_files(tmp_path: Path, kind: str, denses: tuple[
         np.testing.assert_array_equal(weight, expected[name])
 
 
-def test_layers_of_a_model_are_no_layer(tmp_path: Path) -> None:
-    # A model's own attention beside two Denses, which may be wired in any way.
+def test_separate_layers_of_a_model_are_not_one_layer(tmp_path: Path) -> None:
+    # A model with an attention beside two Dense layers, which may be connected in any way.
     path = tmp_path / "model.weights.h5"
     convert.write(odd("cross"), path)
     with h5py.File(path, "r+") as file:
@@ -191,7 +199,7 @@ def test_layers_of_a_model_are_no_layer(tmp_path: Path) -> None:
 
 @pytest.fixture
 def model(write: Write) -> Path:
-    """A file with all three layers, as a whole XTFT has them, and another cross attention."""
+    """The path of a file with all three layers of an XTFT and a second cross attention."""
     layers: dict[str, Any] = {
         "memory": MemoryAugmentedAttention(6, 5, 2, seed=0),
         "cross": odd("cross"),
@@ -206,7 +214,7 @@ def model(write: Write) -> Path:
     return write("model.safetensors", safetensors_bytes(arrays))
 
 
-def test_all_three_in_one_file(model: Path) -> None:
+def test_all_three_kinds_are_found_in_one_file(model: Path) -> None:
     found = convert.find(model)
     assert {layer.name: layer.layer for layer in found} == {
         "memory": "MemoryAugmentedAttention",
@@ -223,7 +231,7 @@ def test_all_three_in_one_file(model: Path) -> None:
     )
 
 
-def test_one_of_several_has_to_be_named(model: Path) -> None:
+def test_reading_one_of_several_layers_needs_its_name(model: Path) -> None:
     with pytest.raises(DataError) as caught:
         convert.read(model)
     assert str(caught.value) == (
@@ -234,7 +242,7 @@ def test_one_of_several_has_to_be_named(model: Path) -> None:
     )
 
 
-def test_a_class_names_its_only_layer(model: Path) -> None:
+def test_a_class_name_selects_its_only_layer(model: Path) -> None:
     assert type(convert.read(model, "MemoryAugmentedAttention")).__name__ == (
         "MemoryAugmentedAttention"
     )
@@ -243,11 +251,11 @@ def test_a_class_names_its_only_layer(model: Path) -> None:
         convert.read(model, "CrossAttention")
 
 
-# --- what is refused ------------------------------------------------------------------------------
+# --- refused files --------------------------------------------------------------------------------
 
 
 @both
-def test_shapes_that_do_not_fit(write: Write, kind: str) -> None:
+def test_shapes_that_do_not_fit_are_refused(write: Write, kind: str) -> None:
     weights = dict(odd(kind).weights)
     for name, weight in weights.items():
         for wrong in (np.zeros((*weight.shape[:-1], 9), np.float32), weight[None]):
@@ -257,7 +265,7 @@ def test_shapes_that_do_not_fit(write: Write, kind: str) -> None:
 
 
 @both
-def test_weights_that_are_missing(write: Write, kind: str) -> None:
+def test_missing_weights_are_refused(write: Write, kind: str) -> None:
     weights = dict(odd(kind).weights)
     for name in weights:
         path = write("a", safetensors_bytes({n: w for n, w in weights.items() if n != name}))
@@ -266,7 +274,7 @@ def test_weights_that_are_missing(write: Write, kind: str) -> None:
 
 
 @both
-def test_quantised_and_lora_kernels(write: Write, kind: str) -> None:
+def test_quantised_and_lora_kernels_are_refused(write: Write, kind: str) -> None:
     weights = dict(odd(kind).weights)
     for name in (n for n in weights if n.endswith("kernel")):
         path = write("a", safetensors_bytes({**weights, name: weights[name].astype(np.int8)}))
@@ -289,7 +297,9 @@ def test_quantised_and_lora_kernels(write: Write, kind: str) -> None:
     ],
 )
 @both
-def test_configs_that_do_not_fit(write: Write, kind: str, change: dict, said: str) -> None:
+def test_a_config_that_contradicts_the_weights_is_refused(
+    write: Write, kind: str, change: dict, said: str
+) -> None:
     with zipfile.ZipFile(SIBLINGS / f"keras2_{kind}.keras") as archive:
         members = {member: archive.read(member) for member in archive.namelist()}
     config = json.loads(members["config.json"])
@@ -314,8 +324,8 @@ def test_options_come_from_the_config(write: Write, kind: str) -> None:
 
 @pytest.mark.parametrize("ending", ENDINGS)
 @pytest.mark.parametrize("kind", KINDS)
-def test_cut_and_flipped_files(write: Write, kind: str, ending: str) -> None:
-    """A file that is damaged anywhere is refused as one, or read as a layer: nothing else."""
+def test_damaged_files_are_refused_or_read(write: Write, kind: str, ending: str) -> None:
+    """A damaged file is refused or read as a layer; it causes no other error."""
     whole = (SIBLINGS / f"keras2_{kind}{ending}").read_bytes()
     rng = np.random.default_rng(0)
     for turn in range(8):

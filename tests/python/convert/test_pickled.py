@@ -1,4 +1,4 @@
-"""The pickle of a PyTorch file: nothing in it runs, and nothing in it can take time or memory."""
+"""Reading the pickle of a PyTorch file runs no code, and bounds time and memory."""
 
 import pickle
 import struct
@@ -15,7 +15,7 @@ STORAGE = (
 
 
 def tensor(offset: bytes, shape: bytes, strides: bytes) -> bytes:
-    """The instructions for a view into a storage of 12 values."""
+    """Returns a pickle of a view into a storage of 12 values."""
     head = b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n("
     return head + STORAGE + offset + shape + strides + b"\x89ccollections\nOrderedDict\n)RtR."
 
@@ -26,7 +26,7 @@ def found_in(data: bytes) -> str:
     return f"{caught.value.found} | {caught.value.expected}"
 
 
-def test_plain_values() -> None:
+def test_plain_values_are_read() -> None:
     value = {"a": [1, -2, 2**40, 1.5, None, True, False, "ä"], "b": (1, (2,), {}), "c": {3: "x"}}
     for protocol in (2, 4):
         assert read_pickle(pickle.dumps(value, protocol)) == value
@@ -37,7 +37,7 @@ def test_plain_values() -> None:
     assert list(ordered.items()) == [("b", 1), ("a", 2)]
 
 
-def test_a_view() -> None:
+def test_a_view_into_a_storage_is_read() -> None:
     data = tensor(b"K\x04", b"K\x02K\x03\x86", b"K\x01K\x02\x86")
     assert isinstance(read_pickle(data), StoredTensor)
     assert read_pickle(data).shape == (2, 3)
@@ -47,10 +47,10 @@ def test_a_view() -> None:
 @pytest.mark.parametrize(
     ("offset", "shape", "strides"),
     [
-        (b"K\x05", b"K\x02K\x03\x86", b"K\x03K\x03\x86"),  # behind the end
+        (b"K\x05", b"K\x02K\x03\x86", b"K\x03K\x03\x86"),  # beyond the end
         (b"J\xff\xff\xff\xff", b"K\x01\x85", b"K\x01\x85"),  # before the beginning
-        (b"K\x00", b"J\xff\xff\xff\x7f\x85", b"K\x00\x85"),  # one value, two thousand million times
-        (b"K\x00", b"K\x02K\x03\x86", b"K\x03\x85"),  # another number of sizes
+        (b"K\x00", b"J\xff\xff\xff\x7f\x85", b"K\x00\x85"),  # one value, repeated 2^31 - 1 times
+        (b"K\x00", b"K\x02K\x03\x86", b"K\x03\x85"),  # fewer strides than sizes
         (b"K\x00", b"J\xff\xff\xff\xff\x85", b"K\x01\x85"),  # a negative size
         (b"K\x0b", b"K\x02\x85", b"J\xff\xff\xff\xff\x85"),  # backwards
         (b"G\x00\x00\x00\x00\x00\x00\x00\x00", b"K\x02\x85", b"K\x01\x85"),  # an offset of 0.0
@@ -58,12 +58,16 @@ def test_a_view() -> None:
         (b"K\x00", b"\x8a\x09" + b"\xff" * 8 + b"\x00\x85", b"K\x01\x85"),  # 2^64 - 1 values
     ],
 )
-def test_views_outside_of_a_storage(offset: bytes, shape: bytes, strides: bytes) -> None:
-    assert "a tensor that is no view into its storage" in found_in(tensor(offset, shape, strides))
+def test_views_outside_of_a_storage_are_refused(
+    offset: bytes, shape: bytes, strides: bytes
+) -> None:
+    assert "a tensor that is not a view into its storage" in found_in(
+        tensor(offset, shape, strides)
+    )
 
 
 class Evil:
-    """What a pickle can do to those who load it."""
+    """An object whose pickle runs code when it is loaded."""
 
     def __reduce__(self) -> tuple[object, tuple[object, ...]]:
         return Path.touch, (Path("/nonexistent/evil"),)
@@ -88,7 +92,7 @@ def test_nothing_is_imported_or_called(data: bytes) -> None:
     assert ", which is never run | tensors and plain containers only" in said
 
 
-def test_what_only_quantised_files_have() -> None:
+def test_quantised_tensors_are_refused() -> None:
     said = found_in(b"\x80\x02ctorch._utils\n_rebuild_qtensor\n.")
     assert "float tensors: save the layer before it is quantised" in said
 
@@ -98,24 +102,24 @@ def test_what_only_quantised_files_have() -> None:
     [
         (b"", "damaged"),
         (b"\x80\x02", "damaged"),
-        (b"\x80\x02.", "damaged|no single value"),
-        (b"\x80\x02NN.", "no single value"),
-        (b"\x80\x02(N.", "no single value"),
-        (b"\x80\x02N.N", "no single value"),
+        (b"\x80\x02.", "damaged|without exactly one value"),
+        (b"\x80\x02NN.", "without exactly one value"),
+        (b"\x80\x02(N.", "without exactly one value"),
+        (b"\x80\x02N.N", "without exactly one value"),
         (b"\x80\x02h\x07.", "damaged"),
         (b"\x80\x02t.", "damaged"),
         (b"\x80\x02N(\x85.", "damaged"),
         (b"\x80\x02)R.", "damaged"),
-        (b"\x80\x02NNR.", "a call of no function"),
-        (b"\x80\x02ccollections\nOrderedDict\nN\x85R.", "made from something"),
-        (b"\x80\x02NQ.", "a reference to no storage"),
-        (b"\x80\x02NNa.", "an append to no list"),
-        (b"\x80\x02}(Nu.", "items for no dict"),
+        (b"\x80\x02NNR.", "a call of something other than a function"),
+        (b"\x80\x02ccollections\nOrderedDict\nN\x85R.", "with arguments"),
+        (b"\x80\x02NQ.", "a reference to something other than a storage"),
+        (b"\x80\x02NNa.", "an append to something other than a list"),
+        (b"\x80\x02}(Nu.", "items for something other than a dict"),
         (b"\x80\x02}NNs.", "a key of the type NoneType"),
         (b"\x80\x02})Ns.", "a key of the type tuple"),
         (b"\x80\x02}G?\xf0\x00\x00\x00\x00\x00\x00Ns.", "a key of the type float"),
         (b"\x80\x02}(X\x01\x00\x00\x00aNX\x01\x00\x00\x00aNu.", 'the key "a" twice'),
-        (b"\x80\x02}Nb.", "attributes for no OrderedDict"),
+        (b"\x80\x02}Nb.", "attributes for something other than an OrderedDict"),
         (b"\x80\x02ctorch._utils\n_rebuild_parameter\n(N\x89NtR.", "a parameter without a tensor"),
         (b"\x80\x02I7\n.", "the instruction INT"),
         (b"\x80\x02\x8b\x01\x00\x00\x00\x07.", "the instruction LONG4"),
@@ -125,12 +129,12 @@ def test_what_only_quantised_files_have() -> None:
         (b"\x80\x02K\x07\x82\x01.", "the instruction"),
     ],
 )
-def test_other_pickles(data: bytes, said: str) -> None:
+def test_damaged_and_unusual_pickles_are_refused(data: bytes, said: str) -> None:
     assert any(part in found_in(data) for part in said.split("|"))
 
 
-def test_keys_that_all_hash_alike() -> None:
-    # A dict of these would take hours.
+def test_keys_with_colliding_hashes_are_refused() -> None:
+    # Building a dict with these keys would take hours.
     prime = 2**61 - 1
     keys = b"".join(
         b"\x8a\x0b" + (prime * k).to_bytes(11, "little") + b"N" for k in range(1, 50_000)
@@ -138,19 +142,19 @@ def test_keys_that_all_hash_alike() -> None:
     assert "a key of the type int" in found_in(b"\x80\x02}(" + keys + b"u.")
 
 
-def test_instructions_without_end() -> None:
-    assert "a pickle that goes on" in found_in(b"\x80\x02(" + b"}" * 4_000_000 + b"t.")
+def test_very_long_pickles_are_refused() -> None:
+    assert "a longer pickle" in found_in(b"\x80\x02(" + b"}" * 4_000_000 + b"t.")
     assert "bytes | at most" in found_in(b"\x80\x02(" + b"}" * 9_000_000 + b"t.")
 
 
-def test_a_value_inside_itself() -> None:
+def test_a_list_that_contains_itself_is_read() -> None:
     value: list[object] = []
     value.append(value)
     read = read_pickle(pickle.dumps(value, 2))
     assert read[0] is read
 
 
-def test_text_that_is_no_utf8() -> None:
+def test_text_must_be_utf8() -> None:
     assert "damaged" in found_in(b"\x80\x02X\x02\x00\x00\x00\xff\xfe.")
     assert read_pickle(b"\x80\x02X" + struct.pack("<I", 2) + "ä".encode() + b".") == "ä"
 
@@ -158,20 +162,20 @@ def test_text_that_is_no_utf8() -> None:
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        (b"\x80\x02NN\x85R.", "a call of no function"),
-        (b"\x80\x02ccollections\nOrderedDict\nNR.", "a call of no function"),
-        (b"\x80\x02ccollections\nOrderedDict\nN\x85R.", "an OrderedDict made from something"),
-        (b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\nN\x85R.", "no view into its storage"),
+        (b"\x80\x02NN\x85R.", "a call of something other than a function"),
+        (b"\x80\x02ccollections\nOrderedDict\nNR.", "a call of something other than a function"),
+        (b"\x80\x02ccollections\nOrderedDict\nN\x85R.", "an OrderedDict with arguments"),
+        (b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\nN\x85R.", "not a view into its storage"),
         (b"\x80\x02ctorch._utils\n_rebuild_parameter\nN\x85R.", "a parameter without a tensor"),
     ],
 )
-def test_calls_that_torch_does_not_write(data: bytes, said: str) -> None:
+def test_calls_that_torch_does_not_write_are_refused(data: bytes, said: str) -> None:
     with pytest.raises(PickleError) as caught:
         read_pickle(data)
     assert said in caught.value.found
 
 
-def test_the_top_of_a_stack_that_has_only_a_mark() -> None:
+def test_reading_below_a_mark_is_refused() -> None:
     with pytest.raises(PickleError):
         read_pickle(b"\x80\x02(h\x00q\x00.")
     with pytest.raises(PickleError):

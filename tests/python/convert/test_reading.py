@@ -1,4 +1,4 @@
-"""Other people's files: every layer found, every value equal, the same output."""
+"""Golden files of Keras: every layer is found, with equal weights and the same output."""
 
 import os
 from pathlib import Path
@@ -17,7 +17,7 @@ LAYERS = {"keras2": ["memory_augmented_attention"], "keras3": ["first", "second"
 
 
 def expected_of(file: str, layer: str) -> dict[str, np.ndarray]:
-    """What the generator of the files noted: x, y and the weights by name."""
+    """Returns the expected arrays that were saved with the files: x, y and the weights by name."""
     keras = file[: len("keras2")]
     arrays = load_file(GOLDEN / f"{keras}_expected.safetensors")
     if keras == "keras2":
@@ -29,12 +29,12 @@ def expected_of(file: str, layer: str) -> dict[str, np.ndarray]:
     }
 
 
-def test_there_are_seven_files() -> None:
+def test_there_are_seven_golden_files() -> None:
     assert len(KERAS_FILES) == 7
 
 
 @pytest.mark.parametrize("file", KERAS_FILES)
-def test_keras_files(golden: Path, file: str) -> None:
+def test_keras_files_are_found_and_read(golden: Path, file: str) -> None:
     found = convert.find(golden / file)
     names = LAYERS[file[: len("keras2")]]
     assert [layer.name for layer in found] == names
@@ -49,7 +49,7 @@ def test_keras_files(golden: Path, file: str) -> None:
         assert read.get_config()["fully_masked"] == "uniform"
 
 
-def test_what_is_told_of_a_layer(golden: Path) -> None:
+def test_find_describes_a_layer(golden: Path) -> None:
     assert convert.find(golden / "keras3.keras")[1] == FoundLayer(
         name="second",
         units=10,
@@ -64,7 +64,7 @@ def test_what_is_told_of_a_layer(golden: Path) -> None:
     assert convert.find(golden / "keras3.weights.h5")[1].class_name is None
 
 
-def test_one_of_several_has_to_be_named(golden: Path) -> None:
+def test_reading_one_of_several_layers_needs_its_name(golden: Path) -> None:
     with pytest.raises(DataError, match=r'found 2 layers, .*"first" \(9 .*"second" \(12'):
         convert.read(golden / "keras3.keras")
     with pytest.raises(DataError, match=r'found no layers named "third"') as caught:
@@ -73,7 +73,7 @@ def test_one_of_several_has_to_be_named(golden: Path) -> None:
     assert isinstance(caught.value, ValueError)
 
 
-def test_the_last_part_of_a_name_is_enough_when_it_is_clear(tmp_path: Path) -> None:
+def test_the_last_part_of_a_name_selects_a_layer_if_unambiguous(tmp_path: Path) -> None:
     weights = MemoryAugmentedAttention(2, 3, 1, seed=0).weights
     named = {
         f"{prefix}.{name}": weight
@@ -90,7 +90,7 @@ def test_the_last_part_of_a_name_is_enough_when_it_is_clear(tmp_path: Path) -> N
         convert.read(path, "memory")
 
 
-def test_the_content_decides_not_the_name(golden: Path, tmp_path: Path) -> None:
+def test_the_content_decides_the_format_not_the_name(golden: Path, tmp_path: Path) -> None:
     path = tmp_path / "weights.npz"
     path.write_bytes((golden / "keras2.keras").read_bytes())
     assert convert.find(path)[0].units == 12
@@ -108,7 +108,7 @@ def test_the_content_decides_not_the_name(golden: Path, tmp_path: Path) -> None:
         (b"PK\x03\x04" + bytes(100), "a damaged or unfinished zip archive"),
     ],
 )
-def test_other_files(tmp_path: Path, data: bytes, said: str) -> None:
+def test_other_files_are_refused(tmp_path: Path, data: bytes, said: str) -> None:
     path = tmp_path / "weights\n.h5"
     path.write_bytes(data)
     with pytest.raises(FormatError, match=said) as caught:
@@ -116,8 +116,8 @@ def test_other_files(tmp_path: Path, data: bytes, said: str) -> None:
     assert str(caught.value).startswith(f"{tmp_path}/weights\\x0a.h5: found ")
 
 
-def test_what_is_no_file(tmp_path: Path) -> None:
-    with pytest.raises(FormatError, match="found a folder, expected a file of weights, such as"):
+def test_folders_pipes_and_missing_files_are_errors(tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match="found a folder, expected a file of weights; load the"):
         convert.find(tmp_path)
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(FormatError, match="found no regular file"):
@@ -126,13 +126,15 @@ def test_what_is_no_file(tmp_path: Path) -> None:
         convert.find(tmp_path / "missing")
 
 
-def test_keras_without_h5py(golden: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reading_hdf5_without_h5py_names_the_extra(
+    golden: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ModuleNotFoundError, match=r"pip install 'memattn\[convert\]'"):
         convert.find(golden / "keras2.weights.h5")
 
 
-def test_no_descriptor_is_left(golden: Path, tmp_path: Path) -> None:
+def test_no_file_descriptor_leaks(golden: Path, tmp_path: Path) -> None:
     path = tmp_path / "bad.h5"
     path.write_bytes((golden / "keras2.weights.h5").read_bytes()[:5000])
 

@@ -1,4 +1,4 @@
-"""safetensors of other models, and files of memattn that are not what they say."""
+"""safetensors files of other models, and memattn files with false metadata."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from .support import safetensors_bytes
 Write = Callable[[str, bytes], Path]
 
 
-def test_our_own_files(tmp_path: Path, layer: MemoryAugmentedAttention) -> None:
+def test_memattn_files_are_read(tmp_path: Path, layer: MemoryAugmentedAttention) -> None:
     path = tmp_path / "a.safetensors"
     layer.save(path)
     assert convert.read(path).get_config() == layer.get_config()
@@ -26,7 +26,9 @@ def test_our_own_files(tmp_path: Path, layer: MemoryAugmentedAttention) -> None:
     assert (found.name, found.key_dim, found.value_dim) == ("", 3, 4)
 
 
-def test_our_own_files_of_another_version(tmp_path: Path, layer: MemoryAugmentedAttention) -> None:
+def test_memattn_files_of_another_version_are_refused(
+    tmp_path: Path, layer: MemoryAugmentedAttention
+) -> None:
     path = tmp_path / "a.safetensors"
     layer.save(path)
     data = path.read_bytes()
@@ -37,7 +39,9 @@ def test_our_own_files_of_another_version(tmp_path: Path, layer: MemoryAugmented
 
 
 @pytest.mark.parametrize("name", ["encoder.memory_attention.{}", "a/b.{}", "model/{}"])
-def test_names_in_a_model(write: Write, layer: MemoryAugmentedAttention, name: str) -> None:
+def test_a_layer_inside_a_model_is_read(
+    write: Write, layer: MemoryAugmentedAttention, name: str
+) -> None:
     arrays = {name.format(part): weight for part, weight in layer.weights.items()}
     arrays["head.weight"] = np.zeros((3, 3), np.int8)
     path = write("model.safetensors", safetensors_bytes(arrays, {"format": "pt"}))
@@ -46,7 +50,7 @@ def test_names_in_a_model(write: Write, layer: MemoryAugmentedAttention, name: s
         np.testing.assert_array_equal(weight, layer.weights[part])
 
 
-def test_bfloat16(write: Write, layer: MemoryAugmentedAttention) -> None:
+def test_bfloat16_is_read_as_float32(write: Write, layer: MemoryAugmentedAttention) -> None:
     wide = {name: w.view(np.uint32) & np.uint32(0xFFFF0000) for name, w in layer.weights.items()}
     halves = {name: (w >> np.uint32(16)).astype(np.uint16) for name, w in wide.items()}
     path = write("a.safetensors", safetensors_bytes(halves))
@@ -56,7 +60,7 @@ def test_bfloat16(write: Write, layer: MemoryAugmentedAttention) -> None:
 
 
 def with_entry(layer: MemoryAugmentedAttention, **change: object) -> bytes:
-    """A file in which the entry of the memory is another."""
+    """Returns a file with changes in the header entry of the memory."""
     data = safetensors_bytes(layer.weights)
     (length,) = struct.unpack("<Q", data[:8])
     header = json.loads(data[8 : 8 + length])
@@ -87,13 +91,15 @@ def with_entry(layer: MemoryAugmentedAttention, **change: object) -> bytes:
         {"more": 1},
     ],
 )
-def test_entries_that_lie(write: Write, layer: MemoryAugmentedAttention, change: dict) -> None:
+def test_false_tensor_entries_are_refused(
+    write: Write, layer: MemoryAugmentedAttention, change: dict
+) -> None:
     path = write("a.safetensors", with_entry(layer, **change))
     with pytest.raises(FormatError):
         convert.read(path)
 
 
-def test_headers_that_lie(write: Write, layer: MemoryAugmentedAttention) -> None:
+def test_false_headers_are_refused(write: Write, layer: MemoryAugmentedAttention) -> None:
     data = safetensors_bytes(layer.weights)
     texts = [
         b'{"a": 1, "a": 2}',
@@ -113,13 +119,13 @@ def test_headers_that_lie(write: Write, layer: MemoryAugmentedAttention) -> None
             convert.read(write("a", content))
 
 
-def test_a_name_twice(write: Write, layer: MemoryAugmentedAttention) -> None:
+def test_a_repeated_tensor_name_is_refused(write: Write, layer: MemoryAugmentedAttention) -> None:
     data = safetensors_bytes({**layer.weights, "memorx": layer.weights["memory"]})
     with pytest.raises(FormatError, match='header: found the key "memory" twice, expected every'):
         convert.read(write("a", data.replace(b'"memorx"', b'"memory"')))
 
 
-def test_a_long_header(write: Write) -> None:
+def test_a_long_header_is_refused(write: Write) -> None:
     text = b'{"a": "' + b"x" * (5 << 20) + b'"}'
     with pytest.raises(FormatError, match=r"header: found .* bytes, expected at most 4194304"):
         convert.read(write("a", struct.pack("<Q", len(text)) + text))
@@ -130,17 +136,17 @@ def test_a_long_header(write: Write) -> None:
     [
         ("[]", "header: found no object, expected an object of tensors"),
         ("{" + ",".join(f'"{k}":0' for k in range(100_001)) + "}", "found 100001 tensors"),
-        ('{"__metadata__":[]}', "metadata that is no object"),
+        ('{"__metadata__":[]}', "metadata that is not an object"),
     ],
     ids=["list", "many", "metadata"],
 )
-def test_headers_of_another_form(write: Write, text: str, said: str) -> None:
+def test_headers_of_another_form_are_refused(write: Write, text: str, said: str) -> None:
     path = write("a.safetensors", struct.pack("<Q", len(text)) + text.encode())
     with open_source(path) as source, pytest.raises(FormatError, match=said):
         read_header(source)
 
 
-def test_a_file_that_shrinks(write: Write) -> None:
+def test_a_file_that_shrinks_while_open_is_refused(write: Write) -> None:
     path = write("a", bytes(100))
     with open_source(path) as source:
         os.truncate(path, 50)
@@ -148,7 +154,7 @@ def test_a_file_that_shrinks(write: Write) -> None:
             source.read_at(0, 100, "values")
 
 
-def test_json_has_a_bound(write: Write) -> None:
+def test_json_has_a_size_limit(write: Write) -> None:
     path = write("a", b"{}")
     with open_source(path) as source, pytest.raises(FormatError, match="bytes of JSON"):
         parse_json(source, "config", bytes(MAX_JSON_BYTES + 1))

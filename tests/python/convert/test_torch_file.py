@@ -1,6 +1,6 @@
-"""PyTorch's files without PyTorch: views, containers, and records that lie.
+"""Reading and writing PyTorch's files without PyTorch: views, containers, and false records.
 
-tests/python/hosts/test_torch_files.py holds the same code against PyTorch itself.
+tests/python/hosts/test_torch_convert.py tests the same code against PyTorch itself.
 """
 
 import io
@@ -28,7 +28,7 @@ def text(value: str) -> bytes:
 def tensor(
     key: str, array: np.ndarray, strides: tuple[int, ...] | None = None, kind: str = "FloatStorage"
 ) -> bytes:
-    """The instructions for one tensor in a storage of its own."""
+    """Returns the pickle instructions for a tensor in a storage of its own."""
     steps = strides or tuple(step // array.itemsize for step in array.strides)
     numbers = [b"(" + b"".join(b"J" + struct.pack("<i", n) for n in row) + b"t"
                for row in (array.shape, steps)]  # fmt: skip
@@ -45,7 +45,7 @@ def file_of(
     views: Mapping[str, bytes] | None = None,
     **members: bytes,
 ) -> bytes:
-    """A file of torch.save, a plain dict of tensors, some by other instructions."""
+    """Returns a file as of torch.save, of a dict of tensors; `views` replaces instructions."""
     kinds = kinds or {}
     instructions = {
         name: tensor(str(index), array, kind=kinds.get(name, "FloatStorage"))
@@ -57,14 +57,14 @@ def file_of(
     return zip_bytes(records | {f"a/{name}": data for name, data in members.items()})
 
 
-def test_names_with_a_prefix(write: Write, layer: MemoryAugmentedAttention) -> None:
+def test_names_with_a_prefix_are_read(write: Write, layer: MemoryAugmentedAttention) -> None:
     path = write("a.pt", file_of(layer.weights, "encoder.layers.3."))
     assert [found.name for found in convert.find(path)] == ["encoder.layers.3"]
     for name, weight in convert.read(path).weights.items():
         np.testing.assert_array_equal(weight, layer.weights[name])
 
 
-def test_a_view_with_strides(write: Write, layer: MemoryAugmentedAttention) -> None:
+def test_a_view_with_strides_is_read(write: Write, layer: MemoryAugmentedAttention) -> None:
     stored = np.ascontiguousarray(layer.weights["memory"].T)
     view = tensor("0", stored.T, strides=(1, 5))
     data = file_of({**layer.weights, "memory": stored}, views={"memory": view})
@@ -72,13 +72,15 @@ def test_a_view_with_strides(write: Write, layer: MemoryAugmentedAttention) -> N
     np.testing.assert_array_equal(read.weights["memory"], layer.weights["memory"])
 
 
-def test_a_big_endian_file(write: Write, layer: MemoryAugmentedAttention) -> None:
+def test_a_big_endian_file_is_read(write: Write, layer: MemoryAugmentedAttention) -> None:
     swapped = {name: weight.astype(">f4") for name, weight in layer.weights.items()}
     path = write("a.pt", file_of(swapped, byteorder=b"big"))
     np.testing.assert_array_equal(convert.read(path).weights["memory"], layer.weights["memory"])
 
 
-def test_the_pickle_that_we_write(layer: MemoryAugmentedAttention) -> None:
+def test_a_written_pickle_is_readable_and_storages_are_aligned(
+    layer: MemoryAugmentedAttention,
+) -> None:
     data = torch_file_bytes(layer.weights, {"units": 6})
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         content = archive.read("archive/data.pkl")
@@ -103,7 +105,7 @@ def test_the_pickle_that_we_write(layer: MemoryAugmentedAttention) -> None:
         ({"a/data.pkl": b"junk"}, "a/data.pkl: found a damaged pickle"),
     ],
 )
-def test_archives_that_lie(
+def test_inconsistent_archives_are_refused(
     write: Write, layer: MemoryAugmentedAttention, members: dict[str, bytes | None], said: str
 ) -> None:
     with zipfile.ZipFile(io.BytesIO(file_of(layer.weights))) as archive:
@@ -113,13 +115,15 @@ def test_archives_that_lie(
         convert.read(write("a.pt", zip_bytes(records)))
 
 
-def test_other_types_of_values(write: Write, layer: MemoryAugmentedAttention) -> None:
+def test_integer_tensors_are_refused_as_quantised(
+    write: Write, layer: MemoryAugmentedAttention
+) -> None:
     data = file_of(layer.weights, kinds={"key.kernel": "CharStorage"})
     with pytest.raises(FormatError, match=r"a quantised key projection \(int8"):
         convert.read(write("a.pt", data))
 
 
-def test_containers_in_circles_and_without_end(write: Write) -> None:
+def test_cyclic_deep_and_long_containers_are_refused(write: Write) -> None:
     circle = b"\x80\x02}q\x00" + text("a") + b"h\x00s."
     with pytest.raises(FormatError, match="no layer of memattn among 0 arrays"):
         convert.read(write("a.pt", zip_bytes({"a/data.pkl": circle})))
@@ -129,10 +133,10 @@ def test_containers_in_circles_and_without_end(write: Write) -> None:
     long = b"\x80\x02](" + b"N" * 200_000 + b"e."
     with pytest.raises(FormatError, match="more than 100000 values"):
         convert.read(write("a.pt", zip_bytes({"a/data.pkl": long})))
-    # Each list holds the one before it ten times: 10^40 paths, 40 lists.
+    # Each of 25 lists holds the one before it ten times, which makes 10^25 paths.
     shared = b"\x80\x02]q\x00" + b"".join(
         b"](" + b"h" + bytes([i]) + (b"h" + bytes([i])) * 9 + b"eq" + bytes([i + 1])
         for i in range(25)
     )
-    with pytest.raises(FormatError, match=r"no single value|no layer of memattn"):
+    with pytest.raises(FormatError, match=r"without exactly one value|no layer of memattn"):
         convert.read(write("a.pt", zip_bytes({"a/data.pkl": shared + b"."})))

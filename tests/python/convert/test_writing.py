@@ -1,4 +1,4 @@
-"""Every format gives back what was written, to the last bit; and what cannot be written."""
+"""Every format returns the written layer to the last bit, and invalid targets are errors."""
 
 import os
 from pathlib import Path
@@ -47,7 +47,9 @@ def assert_same(read: MemoryAugmentedAttention, written: MemoryAugmentedAttentio
 @pytest.mark.parametrize("index", range(3))
 @pytest.mark.parametrize("second", FORMATS)
 @pytest.mark.parametrize("first", FORMATS[:4])
-def test_round_trips(tmp_path: Path, first: str, second: str, index: int) -> None:
+def test_round_trips_between_formats_keep_every_bit(
+    tmp_path: Path, first: str, second: str, index: int
+) -> None:
     layer = layers()[index]
     convert.write(layer, tmp_path / f"a.{first}")
     convert.write(convert.read(tmp_path / f"a.{first}"), tmp_path / f"b.{second}")
@@ -55,13 +57,13 @@ def test_round_trips(tmp_path: Path, first: str, second: str, index: int) -> Non
 
 
 @pytest.mark.parametrize("format", [*FORMATS, "onnx"])
-def test_the_same_layer_gives_the_same_bytes(tmp_path: Path, format: str) -> None:
+def test_writing_a_layer_twice_gives_the_same_bytes(tmp_path: Path, format: str) -> None:
     for name in ("a", "b"):
         convert.write(layers()[0], tmp_path / f"{name}.{format}")
     assert (tmp_path / f"a.{format}").read_bytes() == (tmp_path / f"b.{format}").read_bytes()
 
 
-def test_a_memory_of_zeros_does_not_warn_on_its_way(tmp_path: Path) -> None:
+def test_converting_a_memory_of_zeros_does_not_warn(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match="zeros"):
         layer = MemoryAugmentedAttention(4, 3, 2, memory_initializer="zeros", seed=1)
     convert.write(layer, tmp_path / "a.npz")
@@ -69,19 +71,19 @@ def test_a_memory_of_zeros_does_not_warn_on_its_way(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["a", "a.h5", "a.keras", "a.bin", ".npz.gz", "weights.h5"])
-def test_other_endings(tmp_path: Path, name: str) -> None:
+def test_unknown_suffixes_are_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(DataError, match=r"expected a name that ends in one of \.safetensors, "):
         convert.write(layers()[0], tmp_path / name)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_ending_in_capitals(tmp_path: Path) -> None:
+def test_a_suffix_in_capitals_is_accepted(tmp_path: Path) -> None:
     convert.write(layers()[0], str(tmp_path / "A.NPZ"))
     assert_same(convert.read(tmp_path / "A.NPZ"), layers()[0])
 
 
 @pytest.mark.parametrize("format", [*FORMATS, "onnx"])
-def test_a_place_that_cannot_be_written(tmp_path: Path, format: str) -> None:
+def test_a_path_that_cannot_be_written_is_an_os_error(tmp_path: Path, format: str) -> None:
     with pytest.raises(OSError, match="nowhere"):
         convert.write(layers()[0], tmp_path / "nowhere" / f"a.{format}")
     (tmp_path / f"folder.{format}").mkdir()
@@ -89,7 +91,7 @@ def test_a_place_that_cannot_be_written(tmp_path: Path, format: str) -> None:
         convert.write(layers()[0], tmp_path / f"folder.{format}")
 
 
-def test_an_old_file_stays_when_the_layer_is_none(tmp_path: Path) -> None:
+def test_an_existing_file_stays_if_the_argument_is_not_a_layer(tmp_path: Path) -> None:
     path = tmp_path / "a.npz"
     path.write_bytes(b"old")
     with pytest.raises(TypeError, match="found str, expected a MemoryAugmentedAttention"):
@@ -99,7 +101,7 @@ def test_an_old_file_stays_when_the_layer_is_none(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("format", "module"), [("weights.h5", "h5py"), ("onnx", "onnx")])
-def test_without_the_extra(
+def test_a_missing_module_is_an_error_that_names_the_extra(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format: str, module: str
 ) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
@@ -112,7 +114,7 @@ def test_without_the_extra(
 
 
 class KerasLike:
-    """What a layer of Keras offers."""
+    """A layer with the methods of a Keras layer."""
 
     def __init__(self, layer: MemoryAugmentedAttention) -> None:
         self.layer = layer
@@ -126,14 +128,14 @@ class KerasLike:
         return {"name": "x", "trainable": True, **config, "memory_initializer": {"module": "keras"}}
 
 
-def test_layers_of_other_hosts(tmp_path: Path) -> None:
+def test_a_keras_like_layer_is_written(tmp_path: Path) -> None:
     layer = layers()[1]
     convert.write(KerasLike(layer), tmp_path / "a.npz")
     config = convert.read(tmp_path / "a.npz").get_config()
     assert config == layer.get_config() | {"memory_initializer": "normal", "seed": 0}
 
 
-def test_layers_that_know_the_way(tmp_path: Path) -> None:
+def test_a_layer_with_to_numpy_is_written(tmp_path: Path) -> None:
     class TorchLike:
         def to_numpy(self) -> MemoryAugmentedAttention:
             return layers()[1]
@@ -142,7 +144,7 @@ def test_layers_that_know_the_way(tmp_path: Path) -> None:
     assert_same(convert.read(tmp_path / "a.npz"), layers()[1])
 
 
-def test_other_layers_of_other_hosts(tmp_path: Path) -> None:
+def test_a_keras_layer_of_another_class_is_refused(tmp_path: Path) -> None:
     class Dense:
         def get_weights(self) -> list[np.ndarray]:
             return [np.zeros((3, 4)), np.zeros(4)]

@@ -1,4 +1,4 @@
-"""Zip archives with tricks: doubled names, bombs, sizes that lie, things before and after."""
+"""Malicious zip archives: repeated names, bombs, false sizes, data before and after."""
 
 import io
 import struct
@@ -20,7 +20,7 @@ Write = Callable[[str, bytes], Path]
 
 
 def arrays(layer: MemoryAugmentedAttention) -> dict[str, bytes]:
-    """The members of an .npz of a layer."""
+    """Returns the members of an .npz file of a layer."""
     members = {}
     for name, weight in layer.weights.items():
         buffer = io.BytesIO()
@@ -41,7 +41,7 @@ def test_deflated_members_are_read(write: Write, layer: MemoryAugmentedAttention
         np.testing.assert_array_equal(weight, layer.weights[name])
 
 
-def test_a_name_twice(write: Write, layer: MemoryAugmentedAttention) -> None:
+def test_a_repeated_name_is_refused(write: Write, layer: MemoryAugmentedAttention) -> None:
     buffer = io.BytesIO(zip_bytes(arrays(layer)))
     with warnings.catch_warnings(), zipfile.ZipFile(buffer, "a") as archive:
         warnings.simplefilter("ignore")
@@ -50,7 +50,7 @@ def test_a_name_twice(write: Write, layer: MemoryAugmentedAttention) -> None:
     assert 'found two members named "memory.npy", expected different names' in refusal(path)
 
 
-def test_a_bomb(write: Write, layer: MemoryAugmentedAttention) -> None:
+def test_a_zip_bomb_is_refused(write: Write, layer: MemoryAugmentedAttention) -> None:
     members = arrays(layer) | {"other.npy": bytes(128 << 20)}
     path = write("a.npz", zip_bytes(members, zipfile.ZIP_DEFLATED))
     assert path.stat().st_size < 1 << 18
@@ -58,14 +58,16 @@ def test_a_bomb(write: Write, layer: MemoryAugmentedAttention) -> None:
 
 
 @pytest.mark.parametrize("claimed", [0, 10, 200, 1 << 20])
-def test_a_size_that_lies(write: Write, layer: MemoryAugmentedAttention, claimed: int) -> None:
+def test_a_false_size_is_refused(
+    write: Write, layer: MemoryAugmentedAttention, claimed: int
+) -> None:
     content = bytearray(zip_bytes(arrays(layer), zipfile.ZIP_DEFLATED))
-    entry = content.find(b"PK\x01\x02")  # of the first member, in the directory
+    entry = content.find(b"PK\x01\x02")  # the directory entry of the first member
     content[entry + 24 : entry + 28] = struct.pack("<I", claimed)
     refusal(write("a.npz", bytes(content)))
 
 
-def test_an_encrypted_member(write: Write, layer: MemoryAugmentedAttention) -> None:
+def test_an_encrypted_member_is_refused(write: Write, layer: MemoryAugmentedAttention) -> None:
     content = bytearray(zip_bytes(arrays(layer)))
     entry = content.find(b"PK\x01\x02")
     content[entry + 8] |= 1
@@ -75,12 +77,14 @@ def test_an_encrypted_member(write: Write, layer: MemoryAugmentedAttention) -> N
 
 
 @pytest.mark.parametrize("compression", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
-def test_other_packing(write: Write, layer: MemoryAugmentedAttention, compression: int) -> None:
+def test_other_compression_methods_are_refused(
+    write: Write, layer: MemoryAugmentedAttention, compression: int
+) -> None:
     path = write("a.npz", zip_bytes(arrays(layer), compression))
     assert "an encrypted member or an unknown compression" in refusal(path)
 
 
-def test_a_flipped_value(write: Write, layer: MemoryAugmentedAttention) -> None:
+def test_a_flipped_bit_is_detected(write: Write, layer: MemoryAugmentedAttention) -> None:
     content = bytearray(zip_bytes(arrays(layer)))
     at = content.find(layer.weights["value.kernel"].tobytes())
     content[at] ^= 1
@@ -89,7 +93,7 @@ def test_a_flipped_value(write: Write, layer: MemoryAugmentedAttention) -> None:
     )
 
 
-def test_things_around_the_archive(write: Write, layer: MemoryAugmentedAttention) -> None:
+def test_data_around_the_archive_is_refused(write: Write, layer: MemoryAugmentedAttention) -> None:
     content = zip_bytes(arrays(layer))
     assert "damaged or unfinished" in refusal(write("after.npz", content + b"more"))
     before = b"PK\x03\x04" + bytes(40) + content
@@ -98,8 +102,8 @@ def test_things_around_the_archive(write: Write, layer: MemoryAugmentedAttention
     assert "damaged or unfinished" in refusal(write("comment.npz", commented))
 
 
-def test_a_directory_of_any_size(write: Write) -> None:
-    # Each of its entries would cost ten times as much memory as it has bytes here.
+def test_too_large_a_directory_is_refused(write: Write) -> None:
+    # zipfile would take ten times as much memory for each entry as the entry has bytes.
     entry = b"PK\x01\x02" + bytes(42)
     size = 100_000 * len(entry)
     end = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 0xFFFF, 0xFFFF, size, 4, 0)
@@ -107,27 +111,33 @@ def test_a_directory_of_any_size(write: Write) -> None:
     assert "found a directory of 4600000 bytes, expected at most 4194304" in refusal(path)
 
 
-def test_a_zip64_directory_elsewhere(write: Write, layer: MemoryAugmentedAttention) -> None:
+def test_a_misplaced_zip64_directory_is_refused(
+    write: Write, layer: MemoryAugmentedAttention
+) -> None:
     content = zip_bytes(arrays(layer))
     locator = struct.pack("<4sLQL", b"PK\x06\x07", 0, 0, 1)
     path = write("a.npz", content[:-22] + locator + content[-22:])
     assert "zip64" in refusal(path)
 
 
-def test_names_are_no_paths(write: Write, layer: MemoryAugmentedAttention, tmp_path: Path) -> None:
+def test_member_names_are_not_used_as_paths(
+    write: Write, layer: MemoryAugmentedAttention, tmp_path: Path
+) -> None:
     members = {f"../../../{name}": data for name, data in arrays(layer).items()}
     path = write("a.npz", zip_bytes(members))
     assert convert.read(path).count_params() == layer.count_params()
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.npz"]
 
 
-def test_members_have_bounds_and_names(write: Write, layer: MemoryAugmentedAttention) -> None:
+def test_reading_a_member_checks_its_name_and_size(
+    write: Write, layer: MemoryAugmentedAttention
+) -> None:
     path = write("a.zip", zip_bytes({"a.npy": b"123456"}))
     with open_source(path) as source, open_archive(source) as archive:
         with pytest.raises(FormatError, match="found 6 bytes, expected at most 5"):
             archive.read("a.npy", 5)
         with pytest.raises(FormatError, match=r"found an archive without b\.npy"):
             archive.read("b.npy")
-        archive.members["a.npy"].file_size = 7  # as a member that lies about its size
+        archive.members["a.npy"].file_size = 7  # a false size
         with pytest.raises(FormatError):
             archive.read("a.npy")

@@ -1,1 +1,1 @@
-"""Tests that need a host; scripts/lib/hosts.sh runs each in the environments it belongs to."""
+"""Tests that need another framework; scripts/lib/hosts.sh runs each in the environments for it."""

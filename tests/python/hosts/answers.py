@@ -1,9 +1,9 @@
-"""A program that runs the layer of a weight file in one host, for test_agreement.py.
+"""A program that runs the layer of a weight file in one framework, for test_agreement.py.
 
     python answers.py HOST FOLDER
 
-For each CASE.safetensors in FOLDER it reads the call from CASE.npz and writes y, the scores and the
-gradients of sum(y · grad_y) by the inputs and every weight to CASE.HOST.npz.
+For each CASE.safetensors in FOLDER it reads the call from CASE.npz, and writes to CASE.HOST.npz: y,
+the scores, and the gradients of sum(y · grad_y) with respect to the inputs and every weight.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Host = Callable[[Arrays, dict[str, Any], Any, Any, dict[str, Any]], tuple[Any, A
 def torch_module(
     weights: Arrays, config: dict[str, Any], x: Any, grad_y: Any, call: dict[str, Any]
 ) -> tuple[Any, Any, list[Any]]:
-    """memattn.torch."""
+    """Runs the layer in memattn.torch."""
     import torch
 
     from memattn.torch import MemoryAugmentedAttention
@@ -47,7 +47,7 @@ def torch_module(
 def jax_functions(
     weights: Arrays, config: dict[str, Any], x: Any, grad_y: Any, call: dict[str, Any]
 ) -> tuple[Any, Any, list[Any]]:
-    """memattn.jax."""
+    """Runs the layer in memattn.jax."""
     import jax
 
     from memattn.jax import Config, apply
@@ -63,7 +63,7 @@ def jax_functions(
 def keras_layer(
     weights: Arrays, config: dict[str, Any], x: Any, grad_y: Any, call: dict[str, Any]
 ) -> tuple[Any, Any, list[Any]]:
-    """memattn.keras, on the Keras and the backend that are there."""
+    """Runs the layer in memattn.keras, on the installed Keras and backend."""
     from memattn.keras import MemoryAugmentedAttention
 
     layer = MemoryAugmentedAttention(**config)
@@ -74,7 +74,7 @@ def keras_layer(
 def keras_pairs(
     weights: Arrays, config: dict[str, Any], inputs: Arrays, grad_y: Any, call: dict[str, Any]
 ) -> tuple[Any, Any, list[Any]]:
-    """The layers of two inputs in memattn.keras, whose widths follow from the inputs."""
+    """Runs a layer of two inputs in memattn.keras; the widths follow from the inputs."""
     from memattn.keras import CrossAttention, HierarchicalAttention
 
     widths = ("source1_units", "source2_units", "short_units", "long_units")
@@ -92,7 +92,7 @@ def keras_pairs(
 def run_keras(
     layer: Any, names: list[str], weights: Arrays, inputs: Any, grad_y: Any, call: dict[str, Any]
 ) -> tuple[Any, Any, list[Any]]:
-    """Run a built layer whose variables are called `names`: y, scores, and the gradients."""
+    """Returns y, scores and gradients of a built layer whose variables are called `names`."""
     import keras
 
     def given(tensors: Any) -> Any:
@@ -126,7 +126,7 @@ def run_keras(
 
     inputs = [tf.constant(x) for x in inputs]
     variables = layer.trainable_variables
-    if keras.__version__ >= "3":  # whose variables wrap those of TensorFlow
+    if keras.__version__ >= "3":  # the variables of Keras 3 wrap TensorFlow's
         variables = [variable.value for variable in variables]
     with tf.GradientTape() as tape:
         tape.watch(inputs)
@@ -138,7 +138,7 @@ def run_keras(
 def torch_pairs(
     weights: Arrays, config: dict[str, Any], inputs: Arrays, grad_y: Any, call: dict[str, Any]
 ) -> tuple[Any, Any, list[Any]]:
-    """The layers of two inputs in memattn.torch, in evaluation mode, as NumPy's layer is called."""
+    """Runs a layer of two inputs in memattn.torch, in evaluation mode, as in NumPy."""
     import torch
 
     from memattn.torch import CrossAttention, HierarchicalAttention
@@ -162,7 +162,7 @@ def torch_pairs(
 def jax_pairs(
     weights: Arrays, config: dict[str, Any], inputs: Arrays, grad_y: Any, call: dict[str, Any]
 ) -> tuple[Any, Any, list[Any]]:
-    """The layers of two inputs in memattn.jax."""
+    """Runs a layer of two inputs in memattn.jax."""
     import jax
 
     from memattn.jax import CrossAttention, HierarchicalAttention
@@ -182,13 +182,13 @@ def jax_pairs(
 
 
 HOSTS: dict[str, Host] = {"torch": torch_module, "jax": jax_functions, "keras": keras_layer}
-# The same for the layers of two inputs: inputs by name for x, and one array of scores or a pair.
+# For the layers of two inputs: x is a dict of inputs by name, the scores are an array or a pair.
 PAIR_HOSTS: dict[str, Host] = {"torch": torch_pairs, "jax": jax_pairs, "keras": keras_pairs}
 INPUTS = ("x", "x1", "x2", "short", "long")
 
 
 def main(name: str, folder: Path) -> None:
-    """Answer every case."""
+    """Runs every case in the folder."""
     for path in sorted(folder.glob("*.safetensors")):
         with safe_open(path, "np") as file, np.load(path.with_suffix(".npz")) as data:
             config = json.loads(file.metadata()["config"])

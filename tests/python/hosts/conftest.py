@@ -1,4 +1,4 @@
-"""Asks for Triton's interpreter, before anything imports Triton: no test needs a GPU."""
+"""Selects Triton's interpreter before Triton is imported, so that no test needs a GPU."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""What the tests of files of Keras share: the published layer, models of it, and their files."""
+"""Shared by tests of Keras' files: the published layer, models with it, and their files."""
 
 import warnings
 from pathlib import Path
@@ -11,13 +11,13 @@ from memattn.keras.host import KERAS_3, keras, ops
 
 from .keras_support import WARNINGS_OF_KERAS, import_fusionlab
 
-# HDF5 as the format of a whole model is an old one, says Keras.
+# Keras warns that HDF5 is a legacy format for a whole model.
 MARKS = [*WARNINGS_OF_KERAS, pytest.mark.filterwarnings("ignore:You are saving your model as")]
 UNITS, SLOTS, HEADS = 6, 5, 2
 
 
 def published_class() -> Any:
-    """fusionlab's layer on Keras 2; on Keras 3, where fusionlab does not run, the same by hand."""
+    """Returns fusionlab's layer on Keras 2; on Keras 3, which fusionlab lacks, an equal class."""
     if not KERAS_3:
         return import_fusionlab("fusionlab.nn.components").MemoryAugmentedAttention
 
@@ -48,7 +48,7 @@ PUBLISHED = published_class()
 
 
 def models(layer_class: Any, **options: Any) -> list[tuple[Any, Any]]:
-    """A functional and a sequential model of one layer, and the layer."""
+    """Returns a functional and a sequential model with one layer, each with its layer."""
     first, second = (layer_class(UNITS, SLOTS, HEADS, **options) for _ in range(2))
     x = keras.Input((None, UNITS))
     return [
@@ -70,7 +70,7 @@ def assert_equal(found: list[np.ndarray], expected: list[np.ndarray]) -> None:
 
 
 def saved_files(model: Any, folder: Path) -> list[Path]:
-    """The model in every format that this Keras writes."""
+    """Saves the model in every format that this Keras writes, and returns the paths."""
     paths = [folder / name for name in ("model.keras", "model.weights.h5", "model.h5")]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)

@@ -1,4 +1,4 @@
-"""The layers of two inputs for Keras beside their golden files and those over NumPy arrays."""
+"""Comparison of Keras' layers of two inputs with the NumPy layers."""
 
 from typing import Any
 
@@ -13,12 +13,12 @@ CLASSES: dict[str, Any] = {"cross": CrossAttention, "hierarchical": Hierarchical
 
 
 def kind_of(layer: PairLayer) -> str:
-    """The kind of a layer over NumPy arrays."""
+    """Returns the kind of a NumPy layer."""
     return "hierarchical" if type(layer).__name__ == "HierarchicalAttention" else "cross"
 
 
 def twin(layer: PairLayer, **options: Any) -> Any:
-    """The same layer in Keras; weights move as a list in the order that both have."""
+    """Returns the Keras layer equal to a NumPy layer."""
     config = layer.get_config()
     kind = kind_of(layer)
     widths = [config.pop(name) or config["units"] for name in WIDTHS[kind]]
@@ -29,7 +29,7 @@ def twin(layer: PairLayer, **options: Any) -> Any:
 
 
 def check_scores(found: Any, expected: Any, limit: float) -> None:
-    """Holds the scores of one attention, or of two, against others."""
+    """Compares the scores of one attention, or of two, with the expected ones."""
     if not isinstance(expected, tuple):
         found, expected = (found,), (expected,)
     for a, b in zip(found, expected, strict=True):
@@ -37,7 +37,7 @@ def check_scores(found: Any, expected: Any, limit: float) -> None:
 
 
 def check_against_numpy(layer: Any, reference: PairLayer, x: Any, g: Any, **masks: Any) -> None:
-    """Holds values, scores and gradients against those of the layer over NumPy arrays."""
+    """Compares values, scores and gradients with those of the NumPy layer."""
     y, scores, gradients = run(layer, x, g, **masks)
     expected_y, expected = reference(*x, **masks, return_attention_scores=True)
     assert agree(y, expected_y, 1e-13)

@@ -1,4 +1,4 @@
-"""What the tests of memattn.keras share: one way to say things on every Keras and backend."""
+"""Shared by the tests of memattn.keras: helpers that work on every Keras and backend."""
 
 import os
 import tempfile
@@ -14,7 +14,7 @@ import memattn
 from memattn.keras import MemoryAugmentedAttention
 from memattn.keras.host import KERAS_3, keras, ops
 
-# What Keras does to Python 3.11 (Keras 2, when it draws a seed) and to NumPy 2 (Keras 3).
+# Keras 2 warns on Python 3.11 when it draws a seed, Keras 3 with NumPy 2.
 WARNINGS_OF_KERAS = [
     pytest.mark.filterwarnings("ignore:non-integer arguments to randrange"),
     pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword"),
@@ -24,7 +24,7 @@ NAMES = ["memory"] + [
     f"{part}.{kind}" for part in ("query", "key", "value", "output") for kind in ("kernel", "bias")
 ]
 
-if BACKEND == "jax":  # else there is no float64
+if BACKEND == "jax":  # JAX has float64 only if enabled
     import jax
 
     jax.config.update("jax_enable_x64", True)
@@ -45,7 +45,7 @@ def tokens(*shape: int, dtype: str = "float32", seed: int = 0) -> np.ndarray:
 def layer_like(
     weights: dict[str, np.ndarray], x: np.ndarray, **config: Any
 ) -> MemoryAugmentedAttention:
-    """A layer that is built for `x` and has these weights."""
+    """Returns a layer that is built for `x` and has these weights."""
     layer = MemoryAugmentedAttention(**config)
     layer.build(x.shape)
     layer.set_weights([np.asarray(weight, layer.dtype) for weight in weights.values()])
@@ -57,7 +57,7 @@ G = tokens(2, 3, 6, dtype="float64", seed=1)
 
 
 def agree(found: np.ndarray, expected: np.ndarray, limit: float) -> bool:
-    """Whether all differ by at most that share of the largest; NaN agrees with NaN."""
+    """Whether all values differ by at most `limit` times the largest; NaN equals NaN."""
     largest = max(1.0, np.nanmax(np.abs(expected), initial=0.0))
     both_nan = np.isnan(found) & np.isnan(expected)
     return found.shape == expected.shape and bool(
@@ -66,7 +66,7 @@ def agree(found: np.ndarray, expected: np.ndarray, limit: float) -> bool:
 
 
 def numpy_layer(**options: Any) -> memattn.MemoryAugmentedAttention:
-    """The layer over NumPy in float64, with every bias non-zero."""
+    """Returns a NumPy layer in float64 without zero biases."""
     config = {"units": 6, "memory_size": 5, "num_heads": 2, "dtype": "float64", "seed": 3}
     layer = memattn.MemoryAugmentedAttention(**{**config, **options})
     rng = np.random.default_rng(4)
@@ -75,7 +75,7 @@ def numpy_layer(**options: Any) -> memattn.MemoryAugmentedAttention:
 
 
 def twin(layer: memattn.MemoryAugmentedAttention) -> MemoryAugmentedAttention:
-    """The same layer in Keras; weights move as a list in the order that both have."""
+    """Returns the Keras layer equal to a NumPy layer."""
     other = MemoryAugmentedAttention(**layer.get_config())
     other.build(X.shape)
     other.set_weights(layer.get_weights())
@@ -83,9 +83,9 @@ def twin(layer: memattn.MemoryAugmentedAttention) -> MemoryAugmentedAttention:
 
 
 def run(layer: Any, x: Any, g: np.ndarray, **masks: Any) -> tuple[Any, Any, dict[str, Any]]:
-    """y, the scores, and the gradients of sum(y·g) by x and every weight.
+    """Returns y, the scores, and the gradients of sum(y·g) with respect to x and every weight.
 
-    Of a layer of two inputs x is both of them, whose gradients are "x1" and "x2", and the scores
+    For a layer of two inputs, x is the pair, the gradients have keys "x1" and "x2", and the scores
     may be a pair.
     """
     of_backend = {"tensorflow": _tensorflow, "jax": _jax, "torch": _torch}[BACKEND]
@@ -139,7 +139,7 @@ def _torch(layer: Any, x: list[Any], g: Any, call: dict[str, Any]) -> tuple[Any,
 
 
 def import_fusionlab(name: str) -> ModuleType:
-    """A module of fusionlab, which at its import warns and writes a log where it happens to be."""
+    """Imports a module of fusionlab, which warns and writes a log to the current folder."""
     from importlib import import_module
 
     home = Path.cwd()

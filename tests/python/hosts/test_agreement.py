@@ -1,6 +1,7 @@
-"""One weight file, every host: outputs, scores and gradients agree, PyTorch to the bit with NumPy.
+"""From one weight file, all frameworks give the same outputs, scores and gradients.
 
-Runs in .venv and calls answers.py in the environment of each host (scripts/lib/hosts.sh).
+PyTorch agrees with NumPy to the last bit. The tests run in .venv and call answers.py in the
+environment of each framework (scripts/lib/hosts.sh).
 """
 
 import os
@@ -14,7 +15,7 @@ import pytest
 from memattn import CrossAttention, HierarchicalAttention, MemoryAugmentedAttention
 
 ROOT = Path(__file__).resolve().parents[3]
-# Environment, layer, and the backend of Keras.
+# (environment, framework, backend of Keras)
 HOSTS = [
     ("torch", "torch", "torch"),
     ("jax", "jax", "jax"),
@@ -48,7 +49,7 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 }
 
 
-# Cases of the layers of two inputs: inputs by steps and width.
+# Cases of the layers of two inputs, with the (steps, width) of each input.
 CROSS_MASKS = {**MASKS, "attention_mask": RNG.random((10, 20)) < 0.7}
 SIDE_MASKS = {
     "short_mask": RNG.random((4, 10)) < 0.8,
@@ -86,9 +87,9 @@ PAIR_CASES: dict[str, tuple[Any, dict[str, Any], dict[str, Any], dict[str, tuple
 def ask(
     folder: Path, case: str, layer: Any, inputs: dict[str, tuple[int, int]], call: dict[str, Any]
 ) -> None:
-    """Writes a case: the weight file, the call, and NumPy's answer."""
+    """Writes a case: the weight file, the call, and NumPy's results."""
     rng = np.random.default_rng(8)
-    # No bias is zero, so that no term can hide.
+    # Without zero biases, so that an error in any term shows.
     layer.set_weights({n: w + 0.1 * rng.standard_normal(w.shape) for n, w in layer.weights.items()})
     layer.save(folder / f"{case}.safetensors")
     drawn = {
@@ -108,7 +109,7 @@ def ask(
 
 @pytest.fixture(scope="module")
 def asked(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder with the weight files, the calls, and NumPy's answers."""
+    """The folder with the weight files, the calls, and NumPy's results."""
     folder = tmp_path_factory.mktemp("cases")
     for case, (config, call) in CASES.items():
         layer = MemoryAugmentedAttention(**config, seed=3)
@@ -118,7 +119,7 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def asked_of_pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Likewise of the layers of two inputs."""
+    """The same for the layers of two inputs."""
     folder = tmp_path_factory.mktemp("pairs")
     for case, (kind, config, call, inputs) in PAIR_CASES.items():
         ask(folder, case, kind(**config, seed=3), inputs, call)
@@ -127,21 +128,21 @@ def asked_of_pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module", params=HOSTS, ids="-".join)
 def answered(request: pytest.FixtureRequest, asked: Path) -> tuple[str, Path]:
-    """A host's name, and the folder, where its answers now are."""
+    """The name of a framework, and the folder, which now has its results too."""
     return answer_of(request.param, asked)
 
 
 @pytest.fixture(scope="module", params=HOSTS, ids="-".join)
 def answered_pairs(request: pytest.FixtureRequest, asked_of_pairs: Path) -> tuple[str, Path]:
-    """Likewise of the layers of two inputs."""
+    """The same for the layers of two inputs."""
     return answer_of(request.param, asked_of_pairs)
 
 
 def answer_of(place: tuple[str, str, str], asked: Path) -> tuple[str, Path]:
-    """Lets a host answer all cases of a folder."""
+    """Runs all cases of a folder in a framework."""
     environment, host, backend = place
     for answer in asked.glob(f"*.{host}.npz"):
-        answer.unlink()  # of this layer elsewhere
+        answer.unlink()  # from another environment
     python = ROOT / ".venv-hosts" / environment / "bin" / "python"
     result = subprocess.run(
         [python, ROOT / "tests/python/hosts/answers.py", host, asked],
@@ -156,7 +157,7 @@ def answer_of(place: tuple[str, str, str], asked: Path) -> tuple[str, Path]:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_agrees_with_numpy(answered: tuple[str, Path], case: str) -> None:
+def test_the_memory_layer_agrees_with_numpy(answered: tuple[str, Path], case: str) -> None:
     compare(*answered, case)
 
 
@@ -166,7 +167,7 @@ def test_layers_of_two_inputs_agree_with_numpy(answered_pairs: tuple[str, Path],
 
 
 def compare(host: str, folder: Path, case: str) -> None:
-    """Holds a host's answer against that of NumPy."""
+    """Compares the results of a framework with NumPy's."""
     with np.load(folder / f"{case}.numpy.npz") as data:
         expected = dict(data)
     with np.load(folder / f"{case}.{host}.npz") as data:

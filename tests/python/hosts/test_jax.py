@@ -1,4 +1,4 @@
-"""The layer in JAX: golden values, the NumPy layer under every option, and JAX' transformations."""
+"""The layer in JAX: golden values, agreement with NumPy under every option, transformations."""
 
 import dataclasses
 import functools
@@ -23,14 +23,14 @@ STATIC = ("config", "use_causal_mask", "return_attention_scores")
 
 
 @pytest.fixture(autouse=True)
-def _as_jax_is_at_first() -> Iterator[None]:
-    """Without float64, which other tests of this process may have let in."""
+def _without_float64() -> Iterator[None]:
+    """Disables float64, which other tests in this process may have enabled."""
     with jax.enable_x64(False):
         yield
 
 
 def parameters(config: Config = CONFIG, dtype: Any = jnp.float32) -> dict[str, jax.Array]:
-    """Parameters in which no bias is zero, so that no term can hide."""
+    """Returns parameters without zero biases, so that an error in any term shows."""
     params = init(jax.random.key(1), config, dtype)
     keys = jax.random.split(jax.random.key(2), len(params))
     return {
@@ -40,14 +40,14 @@ def parameters(config: Config = CONFIG, dtype: Any = jnp.float32) -> dict[str, j
 
 
 def numpy_layer(params: dict[str, Any], config: Config) -> memattn.MemoryAugmentedAttention:
-    """The same layer over NumPy, in float64."""
+    """Returns the NumPy layer with these parameters, in float64."""
     layer = memattn.MemoryAugmentedAttention(**dataclasses.asdict(config), dtype="float64", seed=0)
     layer.set_weights({name: np.asarray(value, np.float64) for name, value in params.items()})
     return layer
 
 
 def gradients(params: dict[str, Any], x: Any, grad_y: Any, config: Config, **call: Any) -> Any:
-    """The gradients as `backward` of the NumPy layer gives them."""
+    """Returns the gradients under the names of the NumPy layer's `backward`."""
     _, pull = jax.vjp(lambda p, x: apply(p, x, config, **call), params, x)
     grad_params, grad_x = pull(grad_y)
     return {"x": grad_x, **grad_params}
@@ -62,7 +62,7 @@ def assert_close(found: Any, expected: np.ndarray, limit: float, scale: float = 
 
 @pytest.mark.parametrize(("dtype", "limit"), [("float64", 1e-12), ("float32", 3e-6)])
 @pytest.mark.parametrize("case", CASES)
-def test_golden(case: str, dtype: str, limit: float) -> None:
+def test_the_layer_gives_the_golden_values(case: str, dtype: str, limit: float) -> None:
     arrays, options = read(case)
     masks = masks_of(arrays, options)
     with jax.enable_x64(dtype == "float64"):
@@ -76,7 +76,7 @@ def test_golden(case: str, dtype: str, limit: float) -> None:
             assert_close(scores, arrays["scores"], limit, 1.0)
         for name, found in gradients(params, x, grad_y, config, **masks).items():
             expected = arrays[f"grad.{name}"]
-            if name == "key.bias":  # theirs is rounding noise around the 0 that ours is
+            if name == "key.bias":  # ours is 0, the golden one is rounding noise
                 assert not found.any()
             else:
                 assert_close(found, expected, limit)
@@ -105,7 +105,9 @@ MASKS["all"] = {name: value for masks in list(MASKS.values()) for name, value in
         ({"fully_masked": "uniform", "key_dim": 1}, MASKS["all"]),
     ],
 )
-def test_is_the_numpy_layer(options: dict[str, Any], masks: dict[str, Any]) -> None:
+def test_the_layer_agrees_with_numpy_on_every_option_and_route(
+    options: dict[str, Any], masks: dict[str, Any]
+) -> None:
     with jax.enable_x64(True):
         config = dataclasses.replace(CONFIG, **options)
         params = parameters(config, jnp.float64)
@@ -131,7 +133,7 @@ def test_is_the_numpy_layer(options: dict[str, Any], masks: dict[str, Any]) -> N
 
 @pytest.mark.parametrize("fully_masked", ["zero", "uniform"])
 @pytest.mark.parametrize("route", ["folded", "projected"])
-def test_what_is_masked_may_be_nan(fully_masked: str, route: Any) -> None:
+def test_a_masked_slot_may_be_nan(fully_masked: str, route: Any) -> None:
     with jax.enable_x64(True):
         config = dataclasses.replace(CONFIG, fully_masked=fully_masked)
         params = parameters(config, jnp.float64)
@@ -149,12 +151,12 @@ def test_what_is_masked_may_be_nan(fully_masked: str, route: Any) -> None:
         grad_params, grad_x = pull(np.ones_like(x))
         for name, gradient in {"x": grad_x, **grad_params}.items():
             assert_close(gradient, expected[name], 1e-12, np.abs(expected["x"]).max())
-        # Read, it shows: in the token that reads it, and in no other.
+        # If a token reads the slot, that token becomes NaN and no other.
         mask[0, 1, 3] = True
         touched = np.isnan(run(params, x, attention_mask=mask))
         assert touched[0, 1].all()
         assert touched.sum() == 6
-        mask[0, 1] = False  # and where nothing is kept, "uniform" reads even that
+        mask[0, 1] = False  # a fully masked token reads all slots with "uniform"
         assert np.isnan(run(params, x, attention_mask=mask)).any() == (fully_masked == "uniform")
 
 
@@ -171,7 +173,7 @@ def test_a_padded_token_may_be_nan() -> None:
     assert all(np.isfinite(found[name]).all() for name in CONFIG.shapes if name != "output.bias")
 
 
-def test_transformations() -> None:
+def test_jit_vmap_and_derivatives_work() -> None:
     params = parameters()
     y = apply(params, X, CONFIG)
     compiled = jax.jit(apply, static_argnames=STATIC)
@@ -185,19 +187,19 @@ def test_transformations() -> None:
     ensemble = jax.jit(jax.vmap(lambda p: apply(p, X, CONFIG)))(layers)
     alone = apply({name: value[2] for name, value in layers.items()}, X, CONFIG)
     np.testing.assert_allclose(ensemble[2], alone, rtol=2e-6, atol=2e-6)
-    # Forwards, backwards, and both twice.
+    # Forward mode, reverse mode, and second derivatives.
     with jax.enable_x64(True):
         wide = {name: value.astype(jnp.float64) for name, value in params.items()}
         x = X.astype(np.float64)
         check_grads(lambda p, x: apply(p, x, CONFIG, **MASKS["all"]), (wide, x), order=2)
 
 
-def test_debug_nans() -> None:
+def test_gradients_have_no_nan_inside() -> None:
     with jax.debug_nans(True):
         gradients(parameters(), X, np.ones_like(X), CONFIG, **MASKS["all"])
 
 
-def test_dtypes() -> None:
+def test_results_have_the_promoted_dtype() -> None:
     params = parameters()
     exact = numpy_layer(params, CONFIG)(X)
     for dtype in (jnp.bfloat16, jnp.float16):
@@ -213,8 +215,8 @@ def test_dtypes() -> None:
         assert apply(params, X.astype(np.float64), CONFIG).dtype == jnp.float64
 
 
-def test_sums_of_16_bits_are_of_32() -> None:
-    # 4,096 slots that are read alike: sums in bfloat16 would stop at 256 of them.
+def test_sums_in_16_bits_are_computed_in_float32() -> None:
+    # 4,096 slots with equal scores: a sum in bfloat16 would stop growing at 256 of them.
     config = Config(2, 4096, 1)
     params = {name: jnp.zeros(shape, jnp.bfloat16) for name, shape in config.shapes.items()}
     params["value.bias"] = jnp.ones((1, 2), jnp.bfloat16)
@@ -223,7 +225,7 @@ def test_sums_of_16_bits_are_of_32() -> None:
     np.testing.assert_array_equal(np.asarray(y, np.float32), 2)
 
 
-def test_dropout() -> None:
+def test_dropout_depends_on_the_key_and_keeps_the_mean() -> None:
     config = Config(6, 400, 2, dropout=0.25)
     params = parameters(config)
     key = jax.random.key(5)
@@ -233,7 +235,7 @@ def test_dropout() -> None:
     other = apply(params, X, config, dropout_key=jax.random.key(6))
     assert not np.array_equal(other, first)
     assert not np.array_equal(still, first)
-    # The scores are those before dropout, and its mean over draws is what stands without it.
+    # The scores are those before dropout, and the mean over draws is the output without dropout.
     scores = apply(params, X, config, return_attention_scores=True)[1]
     draw = functools.partial(apply, params, X, config, return_attention_scores=True)
     drawn = jax.vmap(lambda key: draw(dropout_key=key))(jax.random.split(key, 400))
@@ -244,7 +246,7 @@ def test_dropout() -> None:
     np.testing.assert_array_equal(apply(params, X, plain, dropout_key=key), still)
 
 
-def test_initial_parameters() -> None:
+def test_initial_parameters_have_the_distribution_of_numpys() -> None:
     config = Config(64, 50, 4)
     params = init(jax.random.key(0), config)
     numpy = memattn.MemoryAugmentedAttention(64, 50, 4, seed=0).weights
@@ -274,7 +276,7 @@ def test_config_is_hashable() -> None:
 
 
 @pytest.mark.parametrize("use_bias", [True, False])
-def test_files(tmp_path: Path, use_bias: bool) -> None:
+def test_files_are_shared_with_numpy(tmp_path: Path, use_bias: bool) -> None:
     config = Config(6, 5, 2, key_dim=3, use_bias=use_bias, fully_masked="uniform")
     params = parameters(config)
     save(tmp_path / "layer.safetensors", params, config)
@@ -318,13 +320,15 @@ def test_files(tmp_path: Path, use_bias: bool) -> None:
         ),
     ],
 )
-def test_what_does_not_fit(options: dict, error: type[Exception], message: str) -> None:
+def test_arguments_that_do_not_fit_are_refused(
+    options: dict, error: type[Exception], message: str
+) -> None:
     call = {"params": parameters(), "x": X, "config": CONFIG, **options}
     with pytest.raises(error, match=message):
         apply(**call)
 
 
-def test_options_that_cannot_be() -> None:
+def test_invalid_options_are_refused() -> None:
     with pytest.raises(ValueError, match="num_heads: found -1, expected"):
         Config(6, 5, -1)
     with pytest.raises(ValueError, match="prepare: route: found 'fast', expected"):

@@ -1,4 +1,4 @@
-"""memattn.jax in bfloat16 on the CPU: calls that nobody traces run in the kernels."""
+"""memattn.jax in bfloat16 on the CPU: calls that are not traced run in the compiled kernels."""
 
 import gc
 import os
@@ -26,7 +26,7 @@ def draw(*shape: int) -> Any:
     return jnp.asarray(np.random.default_rng(1).standard_normal(shape), jnp.bfloat16)
 
 
-# The call with parameters, inputs and options; the parameters; the inputs; masks; the NumPy layer.
+# (function for a call, parameters, inputs, masks, NumPy layer)
 LAYERS: dict[str, tuple[Callable[..., Any], Any, list[Any], dict[str, Any], Any]] = {
     "memory": (
         lambda params, x, **options: apply(params, x, MEMORY, **options),
@@ -76,14 +76,14 @@ def test_calls_have_the_bits_of_the_numpy_layer(name: str, masked: bool) -> None
 
 
 @every_layer
-def test_errors(name: str) -> None:
+def test_the_relative_error_is_that_of_bfloat16(name: str) -> None:
     call, params, inputs, masks, _ = LAYERS[name]
     y = call(params, *inputs, **masks)
     with jax.enable_x64(True):
         wide = {key: value.astype(jnp.float64) for key, value in params.items()}
         exact = np.asarray(call(wide, *(x.astype(jnp.float64) for x in inputs), **masks))
     error = np.linalg.norm(floats(y) - exact) / np.linalg.norm(exact)
-    assert 1e-3 <= error <= 7e-3  # of which rounding the result is 1.7e-3 or so
+    assert 1e-3 <= error <= 7e-3  # about 1.7e-3 of it comes from rounding the result
 
 
 def refuse(*_: Any, **__: Any) -> None:
@@ -91,9 +91,7 @@ def refuse(*_: Any, **__: Any) -> None:
 
 
 @every_layer
-def test_what_is_traced_takes_jaxs_own_operators(
-    name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_traced_calls_use_jaxs_own_operators(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     call, params, inputs, _, _ = LAYERS[name]
     plain = call(params, *inputs)
     monkeypatch.setattr(half, "attend", refuse)
@@ -108,7 +106,7 @@ def test_what_is_traced_takes_jaxs_own_operators(
         call(params, *inputs)
 
 
-def test_weights_are_copied_once_and_let_go() -> None:
+def test_weights_are_copied_once_and_released_with_the_parameters() -> None:
     call, params, inputs, _, _ = LAYERS["memory"]
     half._entries.clear()
     others = {key: value + 1 for key, value in params.items()}
@@ -125,7 +123,7 @@ def test_weights_are_copied_once_and_let_go() -> None:
     assert len(half._entries) == 1
 
 
-def test_wrong_parameters_are_named() -> None:
+def test_a_missing_parameter_is_an_error() -> None:
     call, params, inputs, _, _ = LAYERS["memory"]
     with pytest.raises(ValueError, match="apply: params: found"):
         call({key: value for key, value in params.items() if key != "key.bias"}, *inputs)

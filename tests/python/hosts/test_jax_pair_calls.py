@@ -1,4 +1,4 @@
-"""CrossAttention and HierarchicalAttention in JAX: options, files, what is prepared, what fails."""
+"""CrossAttention and HierarchicalAttention in JAX: options, files, `prepare`, errors."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -20,20 +20,20 @@ ROUTED = {"cross": "left_read", "hierarchical": ("left_read", "as_written")}
 
 
 @pytest.fixture(autouse=True)
-def _as_jax_is_at_first() -> Iterator[None]:
-    """Without float64, which other tests of this process may have let in."""
+def _without_float64() -> Iterator[None]:
+    """Disables float64, which other tests in this process may have enabled."""
     with jax.enable_x64(False):
         yield
 
 
 def made(kind: str, **options: Any) -> tuple[Any, Any, Any]:
-    """Parameters, layer and inputs."""
+    """Returns parameters, layer and inputs."""
     params, layer = TWINS[kind].from_numpy(with_biases(small(kind, **options)))
     return params, layer, inputs(kind)
 
 
 @both
-def test_initial_parameters(kind: str) -> None:
+def test_initial_parameters_have_the_distribution_of_numpys(kind: str) -> None:
     widths = dict(zip(WIDTHS[kind], (48, 96), strict=True))
     layer = TWINS[kind](64, 4, **widths)
     params = layer.init(jax.random.key(0))
@@ -48,7 +48,7 @@ def test_initial_parameters(kind: str) -> None:
 
 
 @both
-def test_the_layer_is_a_static_argument(kind: str) -> None:
+def test_the_layer_is_hashable_and_a_static_argument(kind: str) -> None:
     params, layer, pair = made(kind)
     assert layer == made(kind)[1]
     assert hash(layer) == hash(made(kind)[1])
@@ -67,7 +67,7 @@ def test_the_layer_is_a_static_argument(kind: str) -> None:
 
 
 @both
-def test_routes_are_those_of_numpy(kind: str) -> None:
+def test_routes_are_those_of_the_numpy_layer(kind: str) -> None:
     numpy_layer, (_, layer, _) = small(kind), made(kind)
     sizes = [(1, 1, 96), (32, 10, 10), (32, 96, 1)] if kind == "cross" else [(1, 1), (32, 96)]
     for size in sizes:
@@ -79,13 +79,13 @@ def test_routes_are_those_of_numpy(kind: str) -> None:
 
 
 @both
-def test_what_is_prepared_stands_for_the_parameters(kind: str) -> None:
+def test_prepared_parameters_replace_the_parameters(kind: str) -> None:
     params, layer, pair = made(kind)
     ready = layer.prepare(params, ROUTED[kind])
     routes = [side.route for side in (ready if kind == "hierarchical" else (ready,))]
     assert routes == (["left_read"] if kind == "cross" else ["left_read", "as_written"])
     y = layer.apply(params, *pair)
-    run = jax.jit(layer.apply)  # through which it goes as an argument
+    run = jax.jit(layer.apply)  # the prepared parameters are a traced argument
     np.testing.assert_allclose(run(ready, *pair), y, rtol=2e-6, atol=2e-6)
     doubled = jax.tree.map(lambda array: jnp.stack([array, array]), ready)
     both_times = jax.vmap(lambda side: layer.apply(side, *pair))(doubled)
@@ -100,7 +100,7 @@ def test_what_is_prepared_stands_for_the_parameters(kind: str) -> None:
 
 @pytest.mark.parametrize("options", [{}, {"use_bias": False, "fully_masked": "uniform"}])
 @both
-def test_files(kind: str, options: dict, tmp_path: Path) -> None:
+def test_files_are_shared_with_numpy(kind: str, options: dict, tmp_path: Path) -> None:
     params, layer, _ = made(kind, key_dim=3, dropout=0.25, **options)
     layer.save(tmp_path / "layer.safetensors", params)
     numpy_layer = memattn.load(tmp_path / "layer.safetensors")
@@ -125,7 +125,7 @@ def test_files(kind: str, options: dict, tmp_path: Path) -> None:
         TWINS[other].from_numpy(numpy_layer)
 
 
-def test_one_array_for_both_inputs_has_two_denses() -> None:
+def test_one_array_for_both_inputs_passes_two_dense_layers() -> None:
     numpy_layer = with_biases(small("cross", source2_units=5))
     params, layer = CrossAttention.from_numpy(numpy_layer)
     first, _ = inputs("cross")
@@ -136,14 +136,14 @@ def test_one_array_for_both_inputs_has_two_denses() -> None:
 
 
 @both
-def test_empty_calls(kind: str) -> None:
+def test_empty_batches_steps_and_keys_are_accepted(kind: str) -> None:
     params, layer, (first, second) = made(kind)
     y, scores = layer.apply(params, first[:0], second[:0], return_attention_scores=True)
     assert y.shape == (0, 7, 6)
     assert {part.shape[:2] for part in jax.tree.leaves(scores)} == {(0, 2)}
     steps = layer.apply(params, first[:, :0], second[:, : 0 if kind == "hierarchical" else None])
     assert steps.shape == (3, 0, 6)
-    if kind == "cross":  # nothing to read
+    if kind == "cross":  # a call without keys
 
         def total(params: Any) -> Any:
             y, scores = layer.apply(params, first, second[:, :0], return_attention_scores=True)
@@ -175,7 +175,9 @@ X = {kind: inputs(kind) for kind in TWINS}
         ({0: {}}, ValueError, "prepare: params: found nothing, expected source1.kernel"),
     ],
 )
-def test_what_does_not_fit_in_cross_attention(call: dict, error: Any, message: str) -> None:
+def test_arguments_that_do_not_fit_cross_attention_are_refused(
+    call: dict, error: Any, message: str
+) -> None:
     params, layer, pair = made("cross")
     places = [call.get(place, value) for place, value in enumerate((params, *pair))]
     with pytest.raises(error, match=message):
@@ -192,7 +194,9 @@ def test_what_does_not_fit_in_cross_attention(call: dict, error: Any, message: s
         ({0: {"x": 0}}, ValueError, "prepare: params: found x, expected short.dense.kernel"),
     ],
 )
-def test_what_does_not_fit_in_hierarchical_attention(call: dict, error: Any, message: str) -> None:
+def test_arguments_that_do_not_fit_hierarchical_attention_are_refused(
+    call: dict, error: Any, message: str
+) -> None:
     params, layer, pair = made("hierarchical")
     places = [call.get(place, value) for place, value in enumerate((params, *pair))]
     with pytest.raises(error, match=message):
@@ -200,7 +204,7 @@ def test_what_does_not_fit_in_hierarchical_attention(call: dict, error: Any, mes
 
 
 @both
-def test_options_that_cannot_be(kind: str) -> None:
+def test_invalid_options_are_refused(kind: str) -> None:
     for options, message in (
         ({"num_heads": -1}, "num_heads: found -1, expected"),
         ({"key_dim": 0}, "key_dim: found 0, expected"),
@@ -213,7 +217,7 @@ def test_options_that_cannot_be(kind: str) -> None:
         TWINS[kind](6, 2, memory_size=5)
 
 
-def test_mean_scores() -> None:
+def test_mean_scores_are_the_mean_over_heads() -> None:
     params, layer, pair = made("cross")
     full = layer.apply(params, *pair, return_attention_scores=True)[1]
     mean = layer.apply(params, *pair, return_attention_scores="mean")[1]

@@ -1,4 +1,4 @@
-"""CrossAttention and HierarchicalAttention in JAX: golden values, the NumPy layers, masked NaN."""
+"""CrossAttention and HierarchicalAttention in JAX: golden values, NumPy's values, masked NaN."""
 
 import functools
 from collections.abc import Iterator
@@ -30,8 +30,8 @@ LIMITS = [("float64", (1e-12, 1e-12)), ("float32", (3e-6, 6e-6))]
 
 
 @pytest.fixture(autouse=True)
-def _as_jax_is_at_first() -> Iterator[None]:
-    """Without float64, which other tests of this process may have let in."""
+def _without_float64() -> Iterator[None]:
+    """Disables float64, which other tests in this process may have enabled."""
     with jax.enable_x64(False):
         yield
 
@@ -41,13 +41,13 @@ def kind_of(layer: Any) -> str:
 
 
 def twin_of(layer: Any) -> tuple[dict[str, jax.Array], Any]:
-    """The parameters and the JAX layer of a NumPy layer."""
+    """Returns the parameters and the JAX layer of a NumPy layer."""
     return TWINS[kind_of(layer)].from_numpy(layer)
 
 
 @functools.cache
 def compiled(layer: Any, route: str | None, use_causal_mask: bool) -> Any:
-    """A function that gives the result, the scores and all gradients of a layer."""
+    """Returns a compiled function for the result, the scores and all gradients of a layer."""
 
     def forward(params: Any, pair: Any, masks: Any) -> Any:
         if route is not None:
@@ -76,12 +76,12 @@ def run(
     use_causal_mask: bool = False,
     **masks: Any,
 ) -> Any:
-    """The result, the scores and all gradients, as `backward` of the NumPy layer names them."""
+    """Returns the result, scores and gradients, under the names of the NumPy layer's `backward`."""
     return compiled(layer, route, use_causal_mask)(params, pair, grad_y, masks)
 
 
 def pairs_of_scores(found: Any, expected: Any) -> list[tuple[Any, Any]]:
-    """The scores of each attention beside those that are expected."""
+    """Returns pairs of found and expected scores, one for each attention."""
     if not isinstance(found, tuple):
         return [(found, expected)]
     return list(zip(found, expected, strict=True))
@@ -95,7 +95,7 @@ def assert_close(found: Any, expected: np.ndarray, limit: float, scale: float = 
 
 
 def check_golden(case: str, dtype: str, limits: tuple[float, float], route: Any = None) -> None:
-    """Holds values, scores and gradients against those of a file."""
+    """Compares values, scores and gradients with those of a golden file."""
     numpy_layer, masks, arrays = golden(case, dtype)
     params, layer = twin_of(numpy_layer)
     pair = tuple(jnp.asarray(arrays[name], dtype) for name in ("x1", "x2"))
@@ -109,11 +109,11 @@ def check_golden(case: str, dtype: str, limits: tuple[float, float], route: Any 
         assert_close(a, b, limits[0], 1.0)
     names = dict(zip(INPUTS[kind], ("x1", "x2"), strict=True))
     for name, found in gradients.items():
-        if name.endswith("key.bias"):  # theirs is rounding noise around the 0 that ours is
+        if name.endswith("key.bias"):  # ours is 0, the golden one is rounding noise
             assert not found.any()
             continue
         gradient = arrays[f"grad.{names.get(name, name)}"]
-        # With one key the gradients of query and key are 0, theirs to rounding.
+        # With one key, our gradients of query and key are 0 and the golden ones rounding noise.
         assert_close(found, gradient, limits[1], max(np.abs(gradient).max(), 1e-3))
 
 
@@ -123,21 +123,23 @@ def check_golden(case: str, dtype: str, limits: tuple[float, float], route: Any 
         (case, *limits) for case in CASES if not case.startswith("uniform_") for limits in LIMITS
     ),
 )
-def test_golden(case: str, dtype: str, limits: tuple[float, float]) -> None:
+def test_the_layers_give_the_golden_values(
+    case: str, dtype: str, limits: tuple[float, float]
+) -> None:
     with jax.enable_x64(dtype == "float64"):
         check_golden(case, dtype, limits)
 
 
 @pytest.mark.parametrize("route", PAIR_ROUTES)
 @pytest.mark.parametrize("case", [f"mask_{kind}_every_mask" for kind in KINDS])
-def test_golden_on_every_route(case: str, route: str) -> None:
+def test_every_route_gives_the_golden_values(case: str, route: str) -> None:
     with jax.enable_x64(True):
         check_golden(case, "float64", (1e-12, 1e-12), route)
 
 
 @pytest.mark.parametrize("name", ["sgd", "adam"])
 @both
-def test_golden_training(kind: str, name: str) -> None:
+def test_training_follows_the_golden_losses(kind: str, name: str) -> None:
     numpy_layer, _, arrays = golden(f"train_{kind}_{name}", "float64")
     with jax.enable_x64(True):
         params, layer = twin_of(numpy_layer)
@@ -171,14 +173,16 @@ OPTIONS = {
     "no bias": {"use_bias": False},
     "uniform": {"fully_masked": "uniform"},
 }
-# A way to the logits and a way to read in each, all of them, and a Dense on each side.
+# Together, these have all ways to compute logits and to read, and a Dense layer on each side.
 SOME_ROUTES = ("as_written", "left_read", "right_value_dense2")
 
 
 @pytest.mark.parametrize("route", SOME_ROUTES)
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
 @both
-def test_is_the_numpy_layer(kind: str, options: dict[str, Any], route: Any) -> None:
+def test_the_layers_agree_with_numpy_on_every_option(
+    kind: str, options: dict[str, Any], route: Any
+) -> None:
     numpy_layer = with_biases(small(kind, dtype="float64", **options))
     first, second = inputs(kind, dtype="float64")
     masks = step_masks(kind, first, second)
@@ -200,7 +204,7 @@ def test_is_the_numpy_layer(kind: str, options: dict[str, Any], route: Any) -> N
 
 @pytest.mark.parametrize("route", SOME_ROUTES)
 @both
-def test_what_is_masked_may_be_anything(kind: str, route: Any) -> None:
+def test_masked_steps_may_hold_any_values(kind: str, route: Any) -> None:
     params, layer = twin_of(with_biases(small(kind)))
     pair = inputs(kind)
     masks = step_masks(kind, *pair)
@@ -219,13 +223,13 @@ def test_what_is_masked_may_be_anything(kind: str, route: Any) -> None:
 
 @pytest.mark.parametrize("route", SOME_ROUTES)
 @both
-def test_nan_reaches_those_that_read_it_and_no_others(kind: str, route: Any) -> None:
+def test_nan_affects_only_the_steps_that_read_it(kind: str, route: Any) -> None:
     params, layer = twin_of(with_biases(small(kind)))
     first, second = inputs(kind, batch=1, keys=7)
     first, second = first[:1], second[:1].copy()
     clean = second.copy()
     clean[0, 4] = 0
-    second[0, 4, 1] = np.nan  # causal: steps 4, 5 and 6 would read it
+    second[0, 4, 1] = np.nan  # with the causal mask, steps 4, 5 and 6 would read it
     keep = np.ones((7, 7), bool)
     keep[5, 4] = False
     call = {"use_causal_mask": True}
@@ -233,7 +237,7 @@ def test_nan_reaches_those_that_read_it_and_no_others(kind: str, route: Any) -> 
     y = run(layer, params, (first, second), grad_y, route, attention_mask=keep, **call)[0]
     np.testing.assert_array_equal(np.isnan(y[0]).all(-1), np.isin(np.arange(7), (4, 6)))
     np.testing.assert_array_equal(np.isnan(y[0]).any(-1), np.isin(np.arange(7), (4, 6)))
-    # Where nothing reads it, it is as good as any other value, for the gradients too.
+    # If no step reads it, the results and gradients are those for any other value.
     keep[6, 4] = False
     keep[4, 4 if kind == "cross" else slice(None)] = False
     call["attention_mask"] = keep
@@ -251,7 +255,7 @@ def streamed(kind: str) -> tuple[Any, Any, Any]:
     return params, layer, inputs(kind, keys=9)
 
 
-def test_a_scan_over_steps_is_one_call() -> None:
+def test_a_scan_over_steps_gives_the_results_of_one_call() -> None:
     params, layer, (first, second) = streamed("cross")
     whole = layer.apply(params, first, second, use_causal_mask=True)
 
@@ -267,11 +271,11 @@ def test_a_scan_over_steps_is_one_call() -> None:
 
 
 @both
-def test_transformations(kind: str) -> None:
+def test_vmap_and_second_derivatives_work(kind: str) -> None:
     params, layer, pair = streamed(kind)
     y = layer.apply(params, *pair)
     np.testing.assert_array_equal(layer.apply(params, list(pair)), y)
-    # Over an ensemble of layers, and over batches.
+    # vmap over an ensemble of layers, and over batches.
     ensemble = jax.tree.map(lambda p: jnp.stack([p, 2 * p]), params)
     found = jax.jit(jax.vmap(lambda p: layer.apply(p, *pair)))(ensemble)
     np.testing.assert_allclose(found[0], y, rtol=2e-6, atol=2e-6)
@@ -280,7 +284,7 @@ def test_transformations(kind: str) -> None:
     )
     np.testing.assert_allclose(batches[0], y, rtol=2e-6, atol=2e-6)
 
-    # Forwards through the reverse: a Hessian's product, which needs both.
+    # Forward over reverse mode: the product of the Hessian with a vector.
     def loss(p: Any) -> Any:
         return jnp.square(layer.apply(p, *pair, use_causal_mask=True)).sum()
 
@@ -295,7 +299,7 @@ def test_transformations(kind: str) -> None:
 
 
 @both
-def test_sixteen_bits(kind: str) -> None:
+def test_bfloat16_gives_bfloat16_results(kind: str) -> None:
     params, layer, pair = streamed(kind)
     exact = layer.apply(params, *pair)
     half = {name: value.astype(jnp.bfloat16) for name, value in params.items()}
@@ -308,7 +312,7 @@ def test_sixteen_bits(kind: str) -> None:
 
 
 @both
-def test_dropout(kind: str) -> None:
+def test_dropout_depends_on_the_key_and_keeps_the_mean(kind: str) -> None:
     numpy_layer = with_biases(small(kind, dropout=0.25))
     params, layer = twin_of(numpy_layer)
     pair, key = inputs(kind), jax.random.key(5)
@@ -316,19 +320,19 @@ def test_dropout(kind: str) -> None:
     of_one_draw = layer.apply(params, *pair, dropout_key=key)
     np.testing.assert_array_equal(layer.apply(params, *pair, dropout_key=key), of_one_draw)
     assert not np.allclose(layer.apply(params, *pair, dropout_key=jax.random.key(6)), of_one_draw)
-    # A key lets fall the same on every route.
+    # A key drops the same scores on every route.
     for route in ("as_written", "left_read", "right_value"):
         ready = layer.prepare(params, route if kind == "cross" else (route, route))
         found = layer.apply(ready, *pair, dropout_key=key)
         np.testing.assert_allclose(found, of_one_draw, rtol=1e-5, atol=1e-5)
-    # The mean over draws is what stands without one; the scores are those before.
+    # The mean over draws is the output without dropout; the scores are those before dropout.
     draw = functools.partial(layer.apply, params, *pair, return_attention_scores=True)
     ys, scores = jax.jit(jax.vmap(lambda k: draw(dropout_key=k)))(jax.random.split(key, 400))
     spread = ys.std(0) / 400**0.5
     assert (np.abs(ys.mean(0) - still) <= 5 * spread + 1e-6).all()
     for drawn, before in zip(jax.tree.leaves(scores), jax.tree.leaves(draw()[1]), strict=True):
         np.testing.assert_allclose(drawn[3], before, rtol=1e-5, atol=1e-6)
-    if kind == "hierarchical":  # each side draws its own
+    if kind == "hierarchical":  # the two sides drop different scores
         same = {name: params[name.replace("long.", "short.")] for name in params}
         layer = HierarchicalAttention(6, 2, short_units=5, long_units=5, dropout=0.25)
         sides = layer.apply(same, pair[0], pair[0], dropout_key=key)

@@ -1,4 +1,4 @@
-"""Calls of the layer in JAX that are parts of a longer one."""
+"""Calls in JAX that process a sequence in parts, with `first_step`."""
 
 import functools
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ def parameters() -> dict[str, jax.Array]:
 
 
 @pytest.mark.parametrize("route", ["folded", "projected"])
-def test_parts_give_what_one_call_gives(route: Any) -> None:
+def test_calls_on_parts_give_the_results_of_one_call(route: Any) -> None:
     ready = prepare(parameters(), CONFIG, route)
 
     def run(x: Any, first_step: int = 0) -> Any:
@@ -40,11 +40,11 @@ def test_parts_give_what_one_call_gives(route: Any) -> None:
         part, part_scores = run(X[:, steps], steps.start)
         np.testing.assert_allclose(part, y[:, steps], rtol=1e-13, atol=1e-13)
         np.testing.assert_allclose(part_scores, scores[:, :, steps], rtol=1e-13, atol=1e-13)
-    # A part that does not say where it stands is another one.
+    # Without first_step, the result of a part differs.
     assert not np.allclose(run(X[:, 6:])[0], y[:, 6:])
 
 
-def test_gradients_of_parts() -> None:
+def test_gradients_of_parts_sum_to_those_of_one_call() -> None:
     def gradients(steps: slice) -> Any:
         def loss(params: Any, x: Any) -> Any:
             call = {"use_causal_mask": True, "first_step": steps.start}
@@ -70,19 +70,19 @@ def test_one_compiled_call_serves_a_stream(dtype: str) -> None:
         traced.append(first_step)
         return apply(parameters(), x, CONFIG, use_causal_mask=True, first_step=first_step)
 
-    whole = apply(parameters(), X, CONFIG, use_causal_mask=True)  # outside of the trace at first
+    whole = apply(parameters(), X, CONFIG, use_causal_mask=True)  # outside of the trace
     for step in range(13):
         part = run(X[:, step : step + 1], jnp.asarray(step, dtype))
         np.testing.assert_allclose(part, whole[:, step : step + 1], rtol=1e-13, atol=1e-13)
     assert len(traced) == 1
 
 
-def test_a_place_behind_the_last_slot_reads_all() -> None:
+def test_a_step_beyond_the_last_slot_reads_all_slots() -> None:
     free = apply(parameters(), X, CONFIG)
     for place in (8, 2**31 - 1, 2**62, np.int64(2**40), jnp.asarray(2**40)):
         y = apply(parameters(), X, CONFIG, use_causal_mask=True, first_step=place)
         np.testing.assert_allclose(y, free, rtol=1e-13, atol=1e-13)
-    with jax.enable_x64(False):  # where the place is an int32, which must not overflow
+    with jax.enable_x64(False):  # the step is an int32, which must not overflow
         narrow = {name: value.astype(jnp.float32) for name, value in parameters().items()}
         x = X.astype(np.float32)
         run = jax.jit(lambda at: apply(narrow, x, CONFIG, use_causal_mask=True, first_step=at))
@@ -103,14 +103,14 @@ def test_a_place_behind_the_last_slot_reads_all() -> None:
         (np.zeros(2, int), TypeError, "ndarray, expected an integer, at least 0"),
     ],
 )
-def test_a_place_that_cannot_be(
+def test_an_invalid_first_step_is_refused(
     value: Any, error: type[Exception], found: str, use_causal_mask: bool
 ) -> None:
     with pytest.raises(error, match=f"apply: first_step: found {found}"):
         apply(parameters(), X, CONFIG, use_causal_mask=use_causal_mask, first_step=value)
 
 
-def test_an_array_that_is_no_place() -> None:
+def test_an_array_that_is_not_a_step_is_refused() -> None:
     def run(first_step: Any) -> Any:
         return apply(parameters(), X, CONFIG, use_causal_mask=True, first_step=first_step)
 

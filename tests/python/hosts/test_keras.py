@@ -1,4 +1,4 @@
-"""The Keras layer, on every Keras and backend: golden values, the NumPy layer, Keras' ways."""
+"""The Keras layer, on every Keras and backend: golden values, NumPy's values, use in models."""
 
 import math
 from typing import Any
@@ -36,7 +36,7 @@ pytestmark = WARNINGS_OF_KERAS
     + [("docs_example", "float32", route, 3e-6) for route in ("folded", "projected")]
     + [("mask_every_mask", "float64", "projected", 1e-12)],
 )
-def test_golden(case: str, dtype: str, route: str, limit: float) -> None:
+def test_the_layer_gives_the_golden_values(case: str, dtype: str, route: str, limit: float) -> None:
     arrays, config = read(case)
     masks = masks_of(arrays, config)
     x, g = (arrays[name].astype(dtype) for name in "xg")
@@ -50,7 +50,7 @@ def test_golden(case: str, dtype: str, route: str, limit: float) -> None:
     # A gradient is a sum over all tokens.
     limit *= math.sqrt(x.shape[0] * x.shape[1])
     for name, found in gradients.items():
-        if name == "key.bias":  # the golden one is the rounding of what is 0 in truth
+        if name == "key.bias":  # ours is 0, the golden one is rounding noise
             assert not found.any()
         else:
             assert agree(found, arrays[f"grad.{name}"], limit), name
@@ -80,7 +80,7 @@ def check_against_numpy(
 
 @pytest.mark.parametrize("route", ["folded", "projected"])
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=list(OPTIONS))
-def test_options(options: dict[str, Any], route: str) -> None:
+def test_every_option_agrees_with_numpy(options: dict[str, Any], route: str) -> None:
     reference = numpy_layer(**options)
     layer = twin(reference)
     layer.route = route
@@ -113,12 +113,12 @@ MASKS: dict[str, dict[str, Any]] = {
     [(name, "zero") for name in MASKS]
     + [(name, "uniform") for name in ("(B, T, S)", "tokens", "all")],
 )
-def test_masks(name: str, fully_masked: str) -> None:
+def test_every_mask_agrees_with_numpy(name: str, fully_masked: str) -> None:
     reference = numpy_layer(fully_masked=fully_masked)
     check_against_numpy(twin(reference), reference, **MASKS[name])
 
 
-def test_weights_move_both_ways() -> None:
+def test_weights_move_to_numpy_and_back() -> None:
     reference = numpy_layer()
     layer = twin(reference)
     other = numpy_layer(seed=9)
@@ -129,7 +129,7 @@ def test_weights_move_both_ways() -> None:
 
 @pytest.mark.parametrize("fully_masked", ["zero", "uniform"])
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_what_a_masked_slot_holds_reaches_nothing(value: float, fully_masked: str) -> None:
+def test_a_masked_slot_may_be_non_finite(value: float, fully_masked: str) -> None:
     reference = numpy_layer(fully_masked=fully_masked)
     memory = reference.weights["memory"].copy()
     memory[1, 2] = value
@@ -140,7 +140,7 @@ def test_what_a_masked_slot_holds_reaches_nothing(value: float, fully_masked: st
     y, scores, gradients = run(layer, X, G, attention_mask=mask)
     for part in (y, scores, *gradients.values()):
         assert np.isfinite(part).all()
-    # Who reads it gets NaN, and nobody else; a token without a slot reads all when "uniform".
+    # Only a token that reads the slot becomes NaN; with "uniform", a fully masked one reads it too.
     mask[0, 0, 1] = True
     mask[1, 2] = False
     y = numpy(layer(tensor(X), attention_mask=mask))
@@ -152,9 +152,10 @@ def test_what_a_masked_slot_holds_reaches_nothing(value: float, fully_masked: st
 
 
 @pytest.mark.parametrize("width", [4, 9])
-def test_an_input_of_another_width_than_the_memory(width: int) -> None:
+def test_the_input_may_have_another_width_than_the_memory(width: int) -> None:
     x = tokens(2, 3, width, dtype="float64")
-    # A key_dim that is a power of 4, and the scores, since Keras 3 rounds some things to float32.
+    # With a key_dim that is a power of 4, and scores requested: otherwise Keras 3 rounds some
+    # values to float32.
     layer = MemoryAugmentedAttention(6, 5, 2, key_dim=4, dtype="float64", seed=1)
     y = numpy(layer(tensor(x)))
     memory = tensor(np.tile(layer.get_weights()[0], (2, 1, 1)))
@@ -162,7 +163,7 @@ def test_an_input_of_another_width_than_the_memory(width: int) -> None:
     assert agree(y, x + numpy(attention), 1e-12)
 
 
-def test_scores() -> None:
+def test_scores_sum_to_one_and_have_a_mean() -> None:
     layer = MemoryAugmentedAttention(6, 5, 2, seed=1)
     x = tensor(X.astype("float32"))
     y, scores = layer(x, return_attention_scores=True)
@@ -173,7 +174,7 @@ def test_scores() -> None:
     assert (numpy(y) == numpy(layer(x))).all()
 
 
-def test_dropout() -> None:
+def test_dropout_changes_training_calls_only_and_keeps_the_mean() -> None:
     options = {"residual": False, "dropout": 0.25, "seed": 2, "bias_initializer": "ones"}
     layer = MemoryAugmentedAttention(6, 5, 2, **options)
     x = tensor(np.repeat(X[:1, :1].astype("float32"), 4000, 0))
@@ -187,11 +188,11 @@ def test_dropout() -> None:
     first, second = numpy(first), numpy(layer(x, training=True))
     assert (first != second).any(axis=-1).mean() > 0.9
     assert agree(numpy(scores).sum(-1), np.ones((4000, 2, 1)), 1e-6)  # before dropout
-    # Whole when no score of the ten falls, the bias alone when all fall: 2^-20 of the tokens.
+    # A token is unchanged only if none of its ten scores is dropped.
     whole = (np.abs(first - still).max(axis=-1) < 1e-6).mean()
     assert whole < 0.01
     assert np.abs(first.mean(0) - still.mean(0)).max() < 0.1
-    if not KERAS_3:  # there, a second layer goes on with the sequence of the first
+    if not KERAS_3:  # in Keras 2, a second layer continues the random sequence of the first
         return
     again = MemoryAugmentedAttention(6, 5, 2, **options)
     again.build(X.shape)
@@ -200,7 +201,7 @@ def test_dropout() -> None:
 
 
 @pytest.mark.parametrize("shape", [(0, 3, 6), (2, 0, 6), (1, 1, 6)])
-def test_small_calls(shape: tuple[int, ...]) -> None:
+def test_empty_and_small_inputs_keep_their_shape(shape: tuple[int, ...]) -> None:
     layer = MemoryAugmentedAttention(6, 5, 2)
     assert tuple(layer(tensor(tokens(*shape)), use_causal_mask=True).shape) == shape
     assert tuple(layer(tensor(tokens(*shape))).shape) == shape
@@ -212,11 +213,11 @@ def test_large_logits_stay_finite() -> None:
 
 
 def masked(x: np.ndarray) -> Any:
-    """As ``Masking`` gives it: tokens that are 0 everywhere carry a mask of False."""
+    """Returns the output of ``Masking``: tokens that are 0 everywhere have a mask of False."""
     return keras.layers.Masking(dtype=str(x.dtype))(tensor(x))
 
 
-def test_the_mask_that_keras_hands_on() -> None:
+def test_keras_masks_are_used_and_passed_on() -> None:
     layer = twin(numpy_layer())
     x = X.copy()
     x[0, 1:] = 0
@@ -229,7 +230,7 @@ def test_the_mask_that_keras_hands_on() -> None:
     assert agree(numpy(layer(tensor(x), mask=kept)), numpy(layer(masked(x))), 1e-14)
     assert layer.supports_masking
     assert (numpy(layer.compute_mask(tensor(x), tensor(kept))) == kept).all()
-    # It goes on to the next layer, which for a recurrent one means that padding changes nothing.
+    # The mask reaches the next layer; in a recurrent one, padding then changes nothing.
     inputs = keras.Input((3, 6), dtype="float64")
     hidden = keras.layers.Masking(dtype="float64")(inputs)
     hidden = layer(hidden)
@@ -243,7 +244,7 @@ def test_the_mask_that_keras_hands_on() -> None:
 
 
 @pytest.mark.parametrize("steps", [3, None])
-def test_functional_model(steps: int | None) -> None:
+def test_the_layer_works_in_a_functional_model(steps: int | None) -> None:
     inputs = keras.Input((steps, 6))
     layer = MemoryAugmentedAttention(6, 5, 2, seed=1)
     outputs, scores = layer(inputs, return_attention_scores=True, use_causal_mask=True)
@@ -260,7 +261,9 @@ def test_functional_model(steps: int | None) -> None:
     assert agree(found[1], numpy(expected[1]), 1e-6)
 
 
-def test_training(capfd: pytest.CaptureFixture[str]) -> None:
+def test_training_lowers_the_loss_and_moves_all_but_the_key_bias(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
     keras.utils.set_random_seed(0)
     x = tokens(256, 4, 6)
     target = x + np.sin(2 * x[..., ::-1])
@@ -271,13 +274,13 @@ def test_training(capfd: pytest.CaptureFixture[str]) -> None:
     losses = model.fit(x, target, epochs=15, batch_size=32, verbose=0).history["loss"]
     assert losses[-1] < 0.7 * losses[0]
     for name, before, after in zip(NAMES, start, layer.get_weights(), strict=True):
-        # The key's bias has no effect, and a gradient of exactly 0.
+        # The key bias has no effect, and its gradient is exactly 0.
         assert (before == after).all() == (name == "key.bias"), name
     assert "do not exist" not in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(("policy", "limit"), [("mixed_float16", 0.02), ("mixed_bfloat16", 0.15)])
-def test_mixed_precision(policy: str, limit: float) -> None:
+def test_mixed_precision_computes_in_16_bits(policy: str, limit: float) -> None:
     arrays, config = read("docs_example")
     weights = {name: arrays[name] for name in NAMES}
     layer = layer_like(weights, arrays["x"], **config, dtype=policy)
@@ -292,11 +295,11 @@ def test_mixed_precision(policy: str, limit: float) -> None:
         assert agree(numpy(ops.cast(y, "float32")), expected, limit / np.abs(expected).max())
 
 
-def test_compiled_model() -> None:
+def test_the_layer_works_in_a_compiled_model() -> None:
     x = X.astype("float32")
     layer = MemoryAugmentedAttention(6, 5, 2, seed=1)
     model = keras.Sequential([keras.Input((3, 6)), layer])
-    # On PyTorch this would be a minute of torch.compile.
+    # On PyTorch, torch.compile would take a minute.
     model.compile("sgd", "mse", jit_compile=BACKEND != "torch")
     assert agree(model.predict(x, verbose=0), numpy(layer(tensor(x))), 1e-6)
     model.fit(x, x, verbose=0)

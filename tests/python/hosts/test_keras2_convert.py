@@ -1,4 +1,4 @@
-"""fusionlab's XTFT, saved in every format of Keras 2: all three layers are found and read."""
+"""All three layers of fusionlab's XTFT are found and read in every format of Keras 2."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -26,7 +26,7 @@ SHAPES = {"XTFT": ((2, 3), (2, 5, 4), (2, 8, 2)), "SuperXTFT": ((2, 3), (2, 5, 4
 
 
 def model_of(name: str, **options: Any) -> tuple[Any, list[np.ndarray]]:
-    """A model of fusionlab's that is built, and its inputs."""
+    """Returns a built fusionlab model, and its inputs."""
     model = getattr(import_fusionlab("fusionlab.nn.models"), name)(
         static_input_dim=3,
         dynamic_input_dim=4,
@@ -48,7 +48,7 @@ def model_of(name: str, **options: Any) -> tuple[Any, list[np.ndarray]]:
 
 
 def saved(model: Any, folder: Path) -> list[Path]:
-    """The model in every format of Keras 2."""
+    """Saves the model in every format of Keras 2, and returns the paths."""
     files: list[tuple[str, Callable[[str], None]]] = [
         ("xtft.keras", model.save),
         ("xtft.weights.h5", model.save_weights),
@@ -59,7 +59,7 @@ def saved(model: Any, folder: Path) -> list[Path]:
     return [folder / name for name, _ in files]
 
 
-def test_xtft(tmp_path: Path) -> None:
+def test_all_layers_of_an_xtft_are_found_and_read(tmp_path: Path) -> None:
     model, _ = model_of("XTFT")
     weights = {name: randomised(getattr(model, part)) for name, part in LAYERS.items()}
     for path in saved(model, tmp_path):
@@ -73,12 +73,12 @@ def test_xtft(tmp_path: Path) -> None:
             convert.read(path)
 
 
-def test_super_xtft_does_not_train_its_memory_layer(tmp_path: Path) -> None:
+def test_the_untrained_memory_layer_of_super_xtft_is_diagnosed(tmp_path: Path) -> None:
     import tensorflow as tf
 
     model, inputs = model_of(
         "SuperXTFT", output_dim=2
-    )  # with one, its last normalisation gives a constant
+    )  # with one output, the last normalisation gives a constant
     optimizer = tf.keras.optimizers.Adam(0.01)
     for _ in range(3):
         with tf.GradientTape() as tape:
@@ -86,7 +86,7 @@ def test_super_xtft_does_not_train_its_memory_layer(tmp_path: Path) -> None:
         gradients = tape.gradient(loss, model.trainable_variables)
         pairs = zip(gradients, model.trainable_variables, strict=True)
         optimizer.apply_gradients([pair for pair in pairs if pair[0] is not None])
-    path = tmp_path / "super.weights.h5"  # the older format has no room for its twice used names
+    path = tmp_path / "super.weights.h5"  # the older format cannot hold its repeated names
     model.save_weights(str(path))
     said = {
         found.layer: [finding.name for finding in diagnose(layer).findings]

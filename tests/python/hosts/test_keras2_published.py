@@ -1,4 +1,4 @@
-"""Beside the published layer itself, fusionlab-learn's on Keras 2: values, files, and `replace`."""
+"""The memory layer against fusionlab-learn's own on Keras 2: values, files and `replace`."""
 
 import logging
 from pathlib import Path
@@ -21,24 +21,24 @@ GOLDEN = Path(__file__).resolve().parents[2] / "golden" / "keras"
 
 
 def fill(layer: Any, seed: int = 0) -> Any:
-    """Give a layer weights without a zero among them, so that no term can hide."""
+    """Gives a layer random weights without zeros, so that an error in any term shows."""
     rng = np.random.default_rng(seed)
     layer.set_weights([0.4 * rng.standard_normal(w.shape) for w in layer.get_weights()])
     return layer
 
 
 def output(model: Any) -> np.ndarray:
-    """Without the graph that ``predict`` would trace."""
+    """Returns the output of an eager call; ``predict`` would trace a graph."""
     return model(tf.constant(X)).numpy()
 
 
 def state(model: Any) -> list[np.ndarray]:
-    """All that training changes, the optimizer's part included."""
+    """Returns all variables that training changes, including the optimizer's."""
     return [v.numpy() for v in (*model.weights, *model.optimizer.variables)]
 
 
 def losses_before_and_after(model: Any, x: Any, target: np.ndarray) -> list[np.ndarray]:
-    """Of the same three epochs, first of the model as it is, then replaced."""
+    """Returns the losses of the same three epochs, before and after `replace`."""
     fit = {"epochs": 3, "shuffle": False, "verbose": 0}
     start = state(model)
     before = model.fit(x, target, **fit).history["loss"]
@@ -53,14 +53,14 @@ def same(one: list[np.ndarray], other: list[np.ndarray]) -> bool:
     return all((a == b).all() for a, b in zip(one, other, strict=True))
 
 
-def test_the_page_is_that_of_the_published_layer() -> None:
+def test_the_listed_attributes_are_those_of_the_published_layer() -> None:
     layer = Published(6, 5, 2)
     keras.Sequential([keras.Input((3, 6)), layer])
     assert [name for name in PAGE if name not in dir(layer)] == []
 
 
 @pytest.mark.parametrize("sizes", [(4, 10, 32, 100, 4), (2, 3, 6, 5, 2)])
-def test_values_and_gradients(sizes: tuple[int, ...]) -> None:
+def test_values_and_gradients_are_those_of_the_published_layer(sizes: tuple[int, ...]) -> None:
     batch, steps, units, slots, heads = sizes
     x, g = (tokens(batch, steps, units, seed=seed) for seed in (1, 2))
     published = Published(units, slots, heads)
@@ -77,12 +77,12 @@ def test_values_and_gradients(sizes: tuple[int, ...]) -> None:
     assert agree(y, expected.numpy(), 3e-6)
     weights = published.trainable_variables
     for name, d in zip(["x", *NAMES], tape.gradient(expected, [x, *weights], g), strict=True):
-        if name != "key.bias":  # 0 here, rounding there
+        if name != "key.bias":  # ours is 0, the published one is rounding noise
             assert agree(gradients[name], tf.convert_to_tensor(d).numpy(), 1e-5), name
 
 
 def stack(kind: type) -> Any:
-    """A functional model with a layer that is called twice and one inside a model of its own."""
+    """Returns a functional model with a layer called twice and a layer in a nested model."""
     inner = keras.Sequential([keras.Input((5, 8)), kind(8, 3, 1)], name="inner")
     shared = kind(8, 6, 2)
     inputs = keras.Input((5, 7))
@@ -106,7 +106,7 @@ X, TARGET = tokens(16, 5, 7), tokens(16, 5, 2, seed=3)
 
 
 @pytest.mark.parametrize("name", ["model.weights.h5", "weights.h5", "checkpoint"])
-def test_weight_files_go_both_ways(tmp_path: Path, name: str) -> None:
+def test_weight_files_are_exchangeable_with_the_published_layer(tmp_path: Path, name: str) -> None:
     published, ours, back = published_stack(), stack(MemoryAugmentedAttention), stack(Published)
     published.save_weights(tmp_path / name)
     ours.load_weights(tmp_path / name)
@@ -120,8 +120,8 @@ def test_weight_files_go_both_ways(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["keras2.keras", "keras2_legacy.h5"])
-def test_a_published_model_as_ours_beside_fusionlab(name: str) -> None:
-    # Keras knows the published class here, as in any program that imports fusionlab.
+def test_a_published_file_loads_as_ours_with_fusionlab_imported(name: str) -> None:
+    # The published class is registered in Keras here, as in any program that imports fusionlab.
     with published_as_ours(num_heads=3):
         model = keras.models.load_model(GOLDEN / name, compile=False)
     registered = keras.saving.get_registered_object(
@@ -131,13 +131,13 @@ def test_a_published_model_as_ours_beside_fusionlab(name: str) -> None:
     assert len(layers_of(model, MemoryAugmentedAttention)) == 1
 
 
-def test_replace_in_a_functional_model() -> None:
+def test_replace_in_a_functional_model_keeps_training_and_names() -> None:
     model = published_stack()
     model.compile(keras.optimizers.Adam(0.01), "mse")
     model.fit(X, TARGET, epochs=2, shuffle=False, verbose=0)
     layers = layers_of(model, Published)
     names = [weight.name for weight in model.weights]
-    # Training goes on as it would have.
+    # Training continues with the same losses.
     first, second = losses_before_and_after(model, X, TARGET)
     assert agree(first, second, 1e-5)
     assert len(set(first)) == len(first)
@@ -146,7 +146,7 @@ def test_replace_in_a_functional_model() -> None:
     assert [weight.name for weight in model.weights] == names
 
 
-def test_what_is_compiled_is_compiled_anew() -> None:
+def test_replace_discards_compiled_functions() -> None:
     model = published_stack()
     before = model.predict(X, verbose=0)
     compiled = model.predict_function
@@ -154,7 +154,7 @@ def test_what_is_compiled_is_compiled_anew() -> None:
     assert agree(model.predict(X, verbose=0), before, 3e-6)
     assert model.predict_function is not compiled
     compiled = model.predict_function
-    replace(model)  # once more changes nothing
+    replace(model)  # a second call changes nothing
     assert model.predict_function is compiled
 
 
@@ -165,7 +165,7 @@ def tiles(model: Any) -> int:
     return sum(node.op == "Tile" for node in nodes)
 
 
-def test_replace_takes_the_tiled_memory_out_of_the_graph() -> None:
+def test_replace_removes_the_tiled_memory_from_the_graph() -> None:
     model = published_stack()
     assert tiles(model) == 3
     assert tiles(replace(model)) == 0
@@ -180,7 +180,7 @@ def test_a_replaced_model_is_saved_as_ours(tmp_path: Path) -> None:
 
 
 class Holder(keras.Model):
-    """Layers in a list, a dict, a wrapper and a layer of its own, with code that calls them."""
+    """A model with layers in a list, in a dict, in a wrapper and in another layer."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -197,7 +197,7 @@ class Holder(keras.Model):
         return self.wrapped(x[:, None])[:, 0]
 
 
-def test_replace_in_a_subclassed_model() -> None:
+def test_replace_finds_layers_in_a_subclassed_model() -> None:
     model = Holder()
     model(X)
     held = [*model.many, model.named["one"], model.wrapped.layer, model.inside.reader]
@@ -212,7 +212,7 @@ def test_replace_in_a_subclassed_model() -> None:
 
 
 def xtft(**options: Any) -> tuple[Any, list[np.ndarray], np.ndarray]:
-    """fusionlab's XTFT with random weights in its memory layer, its inputs and a target."""
+    """Returns fusionlab's XTFT with random weights in its memory layer, inputs and a target."""
     sizes = {"static_input_dim": 3, "dynamic_input_dim": 4, "future_input_dim": 2}
     model = import_fusionlab("fusionlab.nn.models").XTFT(
         **sizes, forecast_horizon=5, attention_units=16, memory_size=30, dropout_rate=0.0, **options
@@ -224,7 +224,7 @@ def xtft(**options: Any) -> tuple[Any, list[np.ndarray], np.ndarray]:
 
 
 @pytest.mark.filterwarnings("ignore:Future input time span")
-def test_replace_in_xtft(tmp_path: Path) -> None:
+def test_replace_in_xtft_keeps_output_and_training(tmp_path: Path) -> None:
     (model, inputs, target), (twin, _, _) = xtft(), xtft()
     twin.set_weights(model.get_weights())
     model.compile(keras.optimizers.SGD(0.01, momentum=0.9), "mse")
@@ -239,14 +239,14 @@ def test_replace_in_xtft(tmp_path: Path) -> None:
     assert len(set(first)) == len(first)
     assert model.memory_augmented_attention is layer
     assert type(layer) is MemoryAugmentedAttention
-    # Weights of the replaced model are files for the model as published, too.
+    # The published model loads a weight file of the replaced model.
     model.save_weights(tmp_path / "xtft.weights.h5")
     published, _, _ = xtft()
     published.load_weights(tmp_path / "xtft.weights.h5")
     assert agree(published(inputs).numpy(), model(inputs).numpy(), 1e-5)
 
 
-def test_a_layer_without_weights_gets_a_memory_that_learns() -> None:
+def test_an_unbuilt_layer_gets_a_random_memory() -> None:
     model = keras.Sequential([Published(7, 6, 2)])
     replace(model)
     model.build((None, 5, 7))
@@ -254,7 +254,7 @@ def test_a_layer_without_weights_gets_a_memory_that_learns() -> None:
     assert np.abs(model.layers[0].get_weights()[0]).min() > 0
 
 
-def test_mixed_precision_is_kept() -> None:
+def test_replace_keeps_mixed_precision() -> None:
     keras.mixed_precision.set_global_policy("mixed_float16")
     try:
         layer = Published(7, 6, 2)
@@ -269,11 +269,11 @@ def test_mixed_precision_is_kept() -> None:
 
 
 def lookalike(**changes: Any) -> type:
-    """A class of the published one's name that computes something else."""
+    """Returns a class with the name of the published one that computes something else."""
     return type("MemoryAugmentedAttention", (Published,), changes)
 
 
-def test_what_computes_something_else_is_not_replaced() -> None:
+def test_a_layer_that_computes_something_else_is_not_replaced() -> None:
     def call(self: Any, inputs: Any, training: bool = False) -> Any:
         return 2 * Published.call(self, inputs)
 
@@ -288,7 +288,7 @@ def test_what_computes_something_else_is_not_replaced() -> None:
     assert (model.predict(X, verbose=0) == before).all()
 
 
-def test_what_is_not_published_is_left_alone() -> None:
+def test_a_derived_class_is_not_replaced() -> None:
     class Derived(Published):
         pass
 

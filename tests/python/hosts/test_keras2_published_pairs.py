@@ -1,4 +1,4 @@
-"""Beside fusionlab-learn's other attention layers on Keras 2: values, files, `replace`, XTFT."""
+"""The other layers against fusionlab-learn's own on Keras 2: values, files, `replace`, XTFT."""
 
 import logging
 from pathlib import Path
@@ -39,7 +39,7 @@ OURS = (
 
 
 @both
-def test_the_page_is_that_of_the_published_layer(kind: str) -> None:
+def test_attributes_and_weight_shapes_are_those_of_the_published_layer(kind: str) -> None:
     layer = CLASSES[kind](6, 2)
     layer([keras.Input((7, 5)), keras.Input((7, 3))])
     assert [name for name in PAGE if name not in dir(layer)] == []
@@ -51,7 +51,7 @@ def test_the_page_is_that_of_the_published_layer(kind: str) -> None:
 
 
 @both
-def test_values_and_gradients(kind: str) -> None:
+def test_values_and_gradients_are_those_of_the_published_layer(kind: str) -> None:
     x = inputs(kind)
     published = PUBLISHED[kind](6, 2)
     published([tf.constant(part) for part in x])
@@ -68,12 +68,12 @@ def test_values_and_gradients(kind: str) -> None:
     assert agree(y, expected.numpy(), 3e-6)
     found = tape.gradient(expected, [*sources, *published.trainable_variables], g)
     for (name, gradient), d in zip(gradients.items(), found, strict=True):
-        if not name.endswith("key.bias"):  # 0 here, rounding there
+        if not name.endswith("key.bias"):  # ours is 0, the published one is rounding noise
             assert agree(gradient, tf.convert_to_tensor(d).numpy(), 1e-5), name
 
 
 def stack(cross: type, hierarchical: type) -> Any:
-    """A functional model with both layers, the first of which is called twice."""
+    """Returns a functional model with both layers, the first of which is called twice."""
     first, second = keras.Input((5, 7)), keras.Input((5, 3))
     shared = cross(6, 2)
     hidden = hierarchical(6, 3)([shared([first, second]), second])
@@ -95,7 +95,7 @@ def output(model: Any) -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", ["model.weights.h5", "weights.h5", "checkpoint"])
-def test_weight_files_go_both_ways(tmp_path: Path, name: str) -> None:
+def test_weight_files_are_exchangeable_with_the_published_layers(tmp_path: Path, name: str) -> None:
     published, ours, back = published_stack(), stack(*CLASSES.values()), published_stack()
     published.save_weights(tmp_path / name)
     ours.load_weights(tmp_path / name)
@@ -109,7 +109,7 @@ def test_weight_files_go_both_ways(tmp_path: Path, name: str) -> None:
 
 @both
 @pytest.mark.parametrize("suffix", [".keras", "_legacy.h5", ".weights.h5"])
-def test_published_files(kind: str, suffix: str) -> None:
+def test_published_files_load_as_ours(kind: str, suffix: str) -> None:
     arrays = load_file(GOLDEN / f"keras2_{kind}_expected.safetensors")
     x = [arrays.pop(name) for name in ("x1", "x2")]
     expected = arrays.pop("y")
@@ -134,7 +134,7 @@ def test_published_files(kind: str, suffix: str) -> None:
     assert agree(layer([tf.constant(part) for part in x]).numpy(), expected, 3e-6)
 
 
-def test_replace_in_a_functional_model(tmp_path: Path) -> None:
+def test_replace_in_a_functional_model_keeps_training_and_names(tmp_path: Path) -> None:
     model = published_stack()
     model.compile(keras.optimizers.Adam(0.01), "mse")
     model.fit(X, TARGET, epochs=2, shuffle=False, verbose=0)
@@ -151,7 +151,7 @@ def test_replace_in_a_functional_model(tmp_path: Path) -> None:
     assert (output(other) == output(model)).all()
 
 
-def test_replace_says_what_it_replaced() -> None:
+def test_replace_returns_the_replaced_layers() -> None:
     inputs_of = keras.Input((5, 7))
     layers = [
         components.MultiResolutionAttentionFusion(4, 2),
@@ -172,7 +172,7 @@ def test_replace_says_what_it_replaced() -> None:
     assert replace(model, return_replaced=True) == (model, [])
 
 
-def test_a_dense_that_does_more_is_not_replaced() -> None:
+def test_a_layer_with_a_dense_activation_is_not_replaced() -> None:
     model = published_stack()
     layer = next(one for one in model.layers if type(one) is PUBLISHED["hierarchical"])
     layer.long_term_dense.activation = keras.activations.relu
@@ -182,7 +182,7 @@ def test_a_dense_that_does_more_is_not_replaced() -> None:
     assert [type(one) for one in model.layers] == types
 
 
-def test_attentions_that_differ_are_not_replaced() -> None:
+def test_a_layer_with_different_attentions_is_not_replaced() -> None:
     layer = PUBLISHED["hierarchical"](6, 2)
     layer.long_term_attention = keras.layers.MultiHeadAttention(3, 6)
     with pytest.raises(ValueError, match="have different options, which is not supported"):
@@ -194,7 +194,7 @@ def test_attentions_that_differ_are_not_replaced() -> None:
 
 
 def xtft(name: str = "XTFT", **options: Any) -> tuple[Any, list[tf.Tensor]]:
-    """A model of fusionlab's with random weights, and its inputs."""
+    """Returns a fusionlab model with random weights, and its inputs."""
     model = getattr(import_fusionlab("fusionlab.nn.models"), name)(
         *(3, 4, 2),
         forecast_horizon=5,
@@ -214,7 +214,7 @@ def xtft(name: str = "XTFT", **options: Any) -> tuple[Any, list[tf.Tensor]]:
 
 
 def steps_of(model: Any, sources: list[tf.Tensor]) -> int:
-    """How many steps the fusion gives in a call of the model."""
+    """Returns the number of steps that the fusion outputs in a call of the model."""
     fusion, seen = model.multi_resolution_attention_fusion, []
     window = model.dynamic_time_window.call
     model.dynamic_time_window.call = lambda x, training=False: (seen.append(x.shape[1]), window(x))[
@@ -236,7 +236,9 @@ def steps_of(model: Any, sources: list[tf.Tensor]) -> int:
         ({"anomaly_detection_strategy": "feature_based"}, 10),
     ],
 )
-def test_xtft(options: dict[str, Any], steps: int) -> None:
+def test_replace_in_xtft_computes_only_the_steps_that_are_used(
+    options: dict[str, Any], steps: int
+) -> None:
     model, sources = xtft(**options)
     before = model(sources).numpy()
     _, replaced = replace(model, return_replaced=True)
@@ -249,7 +251,7 @@ def test_xtft(options: dict[str, Any], steps: int) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:Future input time span")
-def test_xtft_that_is_changed_later() -> None:
+def test_a_replaced_xtft_may_change_its_aggregation_later() -> None:
     model, sources = xtft()
     replace(model)
     model.final_agg = "average"
@@ -259,7 +261,7 @@ def test_xtft_that_is_changed_later() -> None:
     assert agree(after, other(sources).numpy(), 1e-5)
 
 
-def test_super_xtft_discards_its_memory() -> None:
+def test_replace_notes_that_super_xtft_discards_its_memory_layer() -> None:
     model, sources = xtft("SuperXTFT")
     before = model(sources).numpy()
     _, replaced = replace(model, return_replaced=True)

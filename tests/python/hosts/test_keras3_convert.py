@@ -1,4 +1,4 @@
-"""What only Keras 3 can do to a layer, and what is said of such a file."""
+"""Files that only Keras 3 writes: LoRA, quantised layers, shards."""
 
 from pathlib import Path
 
@@ -28,7 +28,7 @@ def refusal(path: Path) -> str:
     return str(caught.value)
 
 
-def test_lora(tmp_path: Path) -> None:
+def test_lora_factors_are_refused_unless_merged(tmp_path: Path) -> None:
     model, layer = models(PUBLISHED)[0]
     randomised(layer)
     dense = layer.attention._query_dense
@@ -36,14 +36,14 @@ def test_lora(tmp_path: Path) -> None:
     dense.lora_kernel_b.assign(np.ones(dense.lora_kernel_b.shape))
     keras_file, _, legacy = saved_files(model, tmp_path)
     assert "LoRA factors" in refusal(legacy)
-    # A .keras file holds the kernel with the factors in it.
+    # A .keras file holds the kernel with the factors merged.
     read = convert.read(keras_file)
     merged = np.asarray(ops.convert_to_numpy(dense.kernel))
     np.testing.assert_allclose(read.weights["query.kernel"], merged, rtol=1e-6)
 
 
 @pytest.mark.parametrize("mode", ["int8", "int4", "float8"])
-def test_quantised(mode: str, tmp_path: Path) -> None:
+def test_quantised_layers_are_refused(mode: str, tmp_path: Path) -> None:
     model, layer = models(PUBLISHED)[0]
     layer.attention._query_dense.quantize(mode)
     for path in saved_files(model, tmp_path):
@@ -52,7 +52,7 @@ def test_quantised(mode: str, tmp_path: Path) -> None:
         assert "save the model before it is quantised" in said
 
 
-def test_shards(tmp_path: Path) -> None:
+def test_a_shard_is_read_and_its_index_refused(tmp_path: Path) -> None:
     x = keras.Input((None, UNITS))
     hidden = PUBLISHED(UNITS, SLOTS, HEADS)(x)
     for _ in range(3):

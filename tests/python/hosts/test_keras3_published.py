@@ -1,4 +1,4 @@
-"""`replace` under Keras 3, where the published layer is what its users wrote after it; tf_keras."""
+"""`replace` under Keras 3, with a port of the published layer, and the choice of tf_keras."""
 
 import os
 import subprocess
@@ -18,7 +18,7 @@ X, TARGET = tokens(16, 5, 7), tokens(16, 5, 7, seed=3)
 
 
 class Twin(keras.layers.Layer):
-    """The published layer as it would be on Keras 3."""
+    """The published layer, ported to Keras 3."""
 
     def __init__(self, units: int, memory_size: int, num_heads: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -41,7 +41,7 @@ Twin.__name__ = "MemoryAugmentedAttention"
 
 
 class Holder(keras.Model):
-    """Layers as attributes and in a list."""
+    """A model with layers as attributes and in a list."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -60,7 +60,7 @@ def functional() -> Any:
 
 
 @pytest.mark.parametrize("make", [functional, Holder])
-def test_replace(make: Any) -> None:
+def test_replace_keeps_output_state_and_training(make: Any) -> None:
     model = make()
     rng = np.random.default_rng(0)
     model.compile(keras.optimizers.Adam(0.003), "mse")
@@ -82,7 +82,7 @@ def test_replace(make: Any) -> None:
     found = [np.array(v) for v in (*model.weights, *model.optimizer.variables)]
     assert all((a == b).all() for a, b in zip(found, state, strict=True))
     assert agree(model.predict(X, verbose=0), before, 3e-6)
-    # Training goes on as it would have.
+    # Training continues with the same losses.
     second = np.array(model.fit(X, TARGET, **fit).history["loss"])
     assert agree(second, first, 1e-5)
     assert len(set(first)) == len(first)
@@ -96,7 +96,7 @@ def test_a_replaced_model_is_saved_as_ours(tmp_path: Any) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:Layer .* was passed an input with a mask")
-def test_masked_tokens_read_as_before() -> None:
+def test_replace_keeps_the_output_of_masked_tokens() -> None:
     inputs = keras.Input((5, 7))
     model = keras.Model(inputs, Twin(7, 6, 2)(keras.layers.Masking()(inputs)))
     rng = np.random.default_rng(0)
@@ -107,14 +107,14 @@ def test_masked_tokens_read_as_before() -> None:
     assert agree(replace(model).predict(x, verbose=0), before, 3e-6)
 
 
-def test_a_model_that_is_not_built() -> None:
+def test_an_unbuilt_model_is_refused() -> None:
     model = Holder()
     with pytest.raises(ValueError, match="this layer is not built; call the model first"):
         replace(model)
     assert type(model.first) is Twin
 
 
-def test_tf_keras_where_tensorflow_is_told_to_use_it() -> None:
+def test_tf_keras_is_used_if_tensorflow_is_set_to_use_it() -> None:
     code = (
         "import tf_keras, numpy, memattn.keras as mk\n"
         "assert mk.host.keras is tf_keras and not mk.host.KERAS_3\n"

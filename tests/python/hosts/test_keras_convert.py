@@ -1,4 +1,4 @@
-"""Files between Keras, 2.15 and 3, and memattn: load_weights takes ours, and we read theirs."""
+"""Keras 2.15 and 3 load memattn's weight files, and memattn reads Keras' files."""
 
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ CLASSES = pytest.mark.parametrize(
 
 
 @CLASSES
-def test_keras_loads_ours(layer_class: Any, tmp_path: Path) -> None:
+def test_keras_loads_a_written_file(layer_class: Any, tmp_path: Path) -> None:
     layer = MemoryAugmentedAttention(UNITS, SLOTS, HEADS, seed=1)
     convert.write(layer, tmp_path / "layer.weights.h5")
     for model, inside in models(layer_class):
@@ -38,7 +38,7 @@ def test_keras_loads_ours(layer_class: Any, tmp_path: Path) -> None:
         assert_equal(inside.get_weights(), layer.get_weights())
 
 
-def test_keras_loads_ours_without_biases(tmp_path: Path) -> None:
+def test_keras_loads_a_written_file_without_biases(tmp_path: Path) -> None:
     layer = MemoryAugmentedAttention(UNITS, SLOTS, HEADS, use_bias=False, key_dim=3, seed=1)
     convert.write(layer, tmp_path / "layer.weights.h5")
     for model, inside in models(memattn.keras.MemoryAugmentedAttention, use_bias=False, key_dim=3):
@@ -48,7 +48,7 @@ def test_keras_loads_ours_without_biases(tmp_path: Path) -> None:
 
 @CLASSES
 @pytest.mark.parametrize("which", [0, 1], ids=["functional", "sequential"])
-def test_we_read_what_keras_saves(layer_class: Any, which: int, tmp_path: Path) -> None:
+def test_files_that_keras_saved_are_read(layer_class: Any, which: int, tmp_path: Path) -> None:
     model, layer = models(layer_class)[which]
     weights = randomised(layer)
     x = np.random.default_rng(1).standard_normal((3, 4, UNITS)).astype(np.float32)
@@ -63,7 +63,7 @@ def test_we_read_what_keras_saves(layer_class: Any, which: int, tmp_path: Path) 
             assert found[0].name == layer.name
 
 
-def test_a_layer_of_keras_is_written_as_it_is(tmp_path: Path) -> None:
+def test_a_keras_layer_is_written_with_its_options(tmp_path: Path) -> None:
     _, layer = models(memattn.keras.MemoryAugmentedAttention, dropout=0.25)[0]
     weights = randomised(layer)
     convert.write(layer, tmp_path / "layer.safetensors")
@@ -75,7 +75,7 @@ def test_a_layer_of_keras_is_written_as_it_is(tmp_path: Path) -> None:
 
 # Keras 2 does not save bfloat16 in a way that it could load itself.
 @pytest.mark.parametrize("dtype", ["float16", "float64", *["bfloat16"] * KERAS_3])
-def test_other_types(dtype: str, tmp_path: Path) -> None:
+def test_other_float_types_are_read(dtype: str, tmp_path: Path) -> None:
     model, layer = models(memattn.keras.MemoryAugmentedAttention, dtype=dtype)[0]
     randomised(layer)
     model.save(str(tmp_path / "model.keras"))
@@ -85,7 +85,7 @@ def test_other_types(dtype: str, tmp_path: Path) -> None:
         np.testing.assert_array_equal(one, np.asarray(other).astype(read.dtype))
 
 
-def test_models_inside_models_and_an_optimizer(tmp_path: Path) -> None:
+def test_layers_are_found_in_nested_models_with_an_optimizer(tmp_path: Path) -> None:
     inner = keras.Sequential([keras.Input((None, UNITS)), PUBLISHED(UNITS, SLOTS, HEADS)])
     x = keras.Input((None, UNITS))
     outer = PUBLISHED(UNITS, SLOTS + 1, HEADS)

@@ -1,4 +1,4 @@
-"""Files of layers of two inputs between Keras, 2.15 and 3, and memattn, in both directions."""
+"""Files of layers of two inputs, from Keras 2.15 and 3 to memattn and back."""
 
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ pytestmark = MARKS
 
 
 def published_classes() -> dict[str, Any]:
-    """fusionlab's layers on Keras 2; on Keras 3, where fusionlab does not run, the same by hand."""
+    """Returns fusionlab's layers on Keras 2; on Keras 3, which fusionlab lacks, equal classes."""
     if not KERAS_3:
         components = import_fusionlab("fusionlab.nn.components")
         return dict(
@@ -56,7 +56,7 @@ CLASSES = pytest.mark.parametrize("classes", [published_classes(), OURS], ids=["
 
 
 def model_of(layer_class: Any, kind: str, **options: Any) -> tuple[Any, Any]:
-    """A model of one layer, of the sizes of `small`, and the layer."""
+    """Returns a model with one layer of the sizes of `small`, and the layer."""
     layer = layer_class(6, 2, **options)
     first, second = (keras.Input(x.shape[1:]) for x in inputs(kind))
     return keras.Model([first, second], layer([first, second])), layer
@@ -64,7 +64,7 @@ def model_of(layer_class: Any, kind: str, **options: Any) -> tuple[Any, Any]:
 
 @CLASSES
 @pytest.mark.parametrize("kind", KINDS)
-def test_keras_loads_ours(kind: str, classes: dict[str, Any], tmp_path: Path) -> None:
+def test_keras_loads_a_written_file(kind: str, classes: dict[str, Any], tmp_path: Path) -> None:
     ours = with_biases(small(kind))
     convert.write(ours, tmp_path / "layer.weights.h5")
     model, layer = model_of(classes[kind], kind)
@@ -77,7 +77,9 @@ def test_keras_loads_ours(kind: str, classes: dict[str, Any], tmp_path: Path) ->
 
 @CLASSES
 @pytest.mark.parametrize("kind", KINDS)
-def test_we_read_what_keras_saves(kind: str, classes: dict[str, Any], tmp_path: Path) -> None:
+def test_files_that_keras_saved_are_read(
+    kind: str, classes: dict[str, Any], tmp_path: Path
+) -> None:
     model, layer = model_of(classes[kind], kind)
     rng = np.random.default_rng(0)
     layer.set_weights([rng.standard_normal(weight.shape) for weight in layer.get_weights()])
@@ -94,7 +96,7 @@ def test_we_read_what_keras_saves(kind: str, classes: dict[str, Any], tmp_path: 
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_options_of_ours_go_both_ways(kind: str, tmp_path: Path) -> None:
+def test_options_are_kept_in_both_directions(kind: str, tmp_path: Path) -> None:
     sizes = {"key_dim": 4, "value_dim": 7, "use_bias": False}
     options = {"dropout": 0.25, "fully_masked": "zero"}
     ours = small(kind, **sizes, **options)

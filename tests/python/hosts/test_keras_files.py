@@ -1,4 +1,4 @@
-"""Models with the Keras layer as files: of ours, and those that the published layer wrote."""
+"""Keras' files of models with the memory layer, and files of the published layer."""
 
 import warnings
 from collections.abc import Callable
@@ -21,7 +21,7 @@ X = tokens(4, 5, 7)
 
 
 def model_of(**options: Any) -> Any:
-    """Two layers of ours between layers of Keras'."""
+    """Returns a model with two memory layers between Keras layers."""
     inputs = keras.Input((5, 7))
     hidden = keras.layers.Dense(12)(inputs)
     hidden = MemoryAugmentedAttention(12, 6, 3, name="first", **options)(hidden)
@@ -32,21 +32,21 @@ def model_of(**options: Any) -> Any:
 
 
 def predict(model: Any) -> np.ndarray:
-    """Without the graph that Keras' own would trace."""
+    """Returns the output of an eager call; ``predict`` would trace a graph."""
     return numpy(model(tensor(X)))
 
 
 def without_advice(action: Callable[[], Any]) -> Any:
-    """Keras advises against its old formats, and SavedModel's tracing makes it repeat itself."""
+    """Runs an action without Keras' warnings, such as those about its old formats."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return action()
 
 
 @pytest.mark.parametrize("name", ["model.keras", "model.h5"])
-def test_a_model_and_back(tmp_path: Path, name: str) -> None:
+def test_a_model_file_restores_the_model(tmp_path: Path, name: str) -> None:
     model = model_of(key_dim=3, use_bias=False, dropout=0.2, kernel_regularizer="l2", seed=5)
-    trained = name == "model.keras"  # Keras 3 cannot train what it read from its old format
+    trained = name == "model.keras"  # Keras 3 cannot train a model from its old format
     if trained:
         model.compile("adam", keras.losses.MeanSquaredError())
         model.fit(X, X[..., :2], verbose=0)
@@ -60,11 +60,11 @@ def test_a_model_and_back(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["model.weights.h5", "weights.h5"])
-def test_weights_and_back(tmp_path: Path, name: str) -> None:
+def test_a_weight_file_restores_the_weights(tmp_path: Path, name: str) -> None:
     model, other = model_of(), model_of()
     assert (predict(other) != predict(model)).any()
     path = tmp_path / name
-    if name == "weights.h5" and KERAS_3:  # which writes weights in one format, and reads both
+    if name == "weights.h5" and KERAS_3:  # Keras 3 writes one format of weights, but reads both
         with pytest.raises(ValueError, match="must end in"):
             model.save_weights(path)
         return
@@ -73,7 +73,7 @@ def test_weights_and_back(tmp_path: Path, name: str) -> None:
     assert (predict(other) == predict(model)).all()
 
 
-def test_saved_model(tmp_path: Path) -> None:
+def test_saved_models_give_the_same_output(tmp_path: Path) -> None:
     model = model_of(dropout=0.1)
     without_advice(lambda: model.export(tmp_path / "exported"))
     served = tf.saved_model.load(tmp_path / "exported")
@@ -83,7 +83,7 @@ def test_saved_model(tmp_path: Path) -> None:
         assert agree(predict(keras.models.load_model(tmp_path / "kept")), predict(model), 1e-6)
 
 
-def test_the_layer_alone_as_a_saved_model(tmp_path: Path) -> None:
+def test_a_layer_in_a_tf_module_is_saved_and_loaded(tmp_path: Path) -> None:
     class Module(tf.Module):
         def __init__(self) -> None:
             self.layer = MemoryAugmentedAttention(12, 6, 3)
@@ -103,7 +103,7 @@ def test_the_layer_alone_as_a_saved_model(tmp_path: Path) -> None:
         assert agree(numpy(found), numpy(expected), 1e-6)
 
 
-def test_a_subclassed_model(tmp_path: Path) -> None:
+def test_a_subclassed_model_is_saved_and_loaded(tmp_path: Path) -> None:
     @keras.saving.register_keras_serializable("tests")
     class Stack(keras.Model):
         def __init__(self, **kwargs: Any) -> None:
@@ -121,7 +121,7 @@ def test_a_subclassed_model(tmp_path: Path) -> None:
     assert (predict(keras.models.load_model(tmp_path / "model.keras")) == before).all()
 
 
-# --- What the published layer wrote: tests/golden/generate_keras_files.py -----------------------
+# --- Files of the published layer, by tests/golden/generate_keras_files.py ----------------------
 
 KERAS = "keras3" if KERAS_3 else "keras2"
 LAYERS = {
@@ -131,7 +131,7 @@ LAYERS = {
 
 
 def check(model: Any, writer: str) -> None:
-    """Weights, and results on the input that each published layer was run with."""
+    """Compares the weights and the results with those of the published layers."""
     arrays = load_file(GOLDEN / f"{writer}_expected.safetensors")
     for name in LAYERS[writer]:
         layer, prefix = model.get_layer(name), f"{name}." if writer == "keras3" else ""
@@ -142,8 +142,8 @@ def check(model: Any, writer: str) -> None:
 
 
 @pytest.mark.parametrize("name", [f"{KERAS}.keras", f"{KERAS}_legacy.h5"])
-def test_published_models_as_ours(name: str) -> None:
-    # The twin for Keras 3 says num_heads in its config, the published layer does not.
+def test_published_models_load_as_ours(name: str) -> None:
+    # The port to Keras 3 has num_heads in its config, the published layer does not.
     with published_as_ours(num_heads=None if KERAS_3 else 3):
         model = keras.models.load_model(GOLDEN / name, compile=False)
     check(model, KERAS)
@@ -151,7 +151,7 @@ def test_published_models_as_ours(name: str) -> None:
         assert model.get_layer(layer_name).fully_masked == "uniform"
 
 
-def test_num_heads_has_to_come_from_somewhere() -> None:
+def test_a_file_without_num_heads_needs_the_argument() -> None:
     name = "fusionlab.nn.components>MemoryAugmentedAttention"
     before = keras.saving.get_registered_object(name)
     if not KERAS_3:
@@ -163,13 +163,13 @@ def test_num_heads_has_to_come_from_somewhere() -> None:
     with published_as_ours(num_heads=5):
         cls = keras.saving.get_registered_object(name)
         layer = cls.from_config({"units": 12, "memory_size": 6, "num_heads": 3, "dtype": "float64"})
-    assert (layer.num_heads, layer.dtype) == (3, "float64")  # what a file says counts
+    assert (layer.num_heads, layer.dtype) == (3, "float64")  # the file's own value is used
     assert keras.saving.get_registered_object(name) is before
 
 
 # Keras 3 reads the old format of Keras 2, but not its `.weights.h5`.
 @pytest.mark.parametrize("name", [f"{KERAS}.weights.h5", "keras2_legacy_weights.h5"])
-def test_published_weights_into_ours(name: str) -> None:
+def test_published_weights_load_into_our_layers(name: str) -> None:
     layers = LAYERS[name[:6]]
     inputs = keras.Input((5, 7))
     hidden = keras.layers.Dense(next(iter(layers.values()))[0])(inputs)

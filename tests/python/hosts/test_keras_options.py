@@ -1,4 +1,4 @@
-"""The Keras layer's options: what they mean, how they are checked, saved and shown."""
+"""The Keras layer's options: their effects, checks and configs."""
 
 import json
 import math
@@ -27,21 +27,21 @@ def test_the_cheaper_route_runs_unless_one_is_forced() -> None:
         layer.route = "folding"
 
 
-def test_initial_weights() -> None:
+def test_initial_weights_have_keras_distributions_and_differ() -> None:
     weights, plain = [], []
     for seed, found in ((5, weights), (None, plain)):
         layer = MemoryAugmentedAttention(32, 200, 2, seed=seed)
         layer.build((None, None, 32))
         found += layer.get_weights()
     assert abs(weights[0].std() - 1) < 0.05
-    # Seeds change nothing of how Keras draws for a MultiHeadAttention.
+    # With a seed, weights have the same distributions as in Keras' MultiHeadAttention.
     for name, one, other in zip(NAMES, weights, plain, strict=True):
         assert abs(one.std() - other.std()) <= 0.1 * other.std(), name
     kernels = [weight.ravel() for weight in weights if weight.ndim == 3]
     assert all((a != b).mean() > 0.99 for a in kernels for b in kernels if a is not b)
 
 
-def test_seed() -> None:
+def test_the_seed_determines_the_initial_weights() -> None:
     def weights(seed: int | None, **options: Any) -> list[np.ndarray]:
         layer = MemoryAugmentedAttention(6, 5, 2, seed=seed, **options)
         layer.build(X.shape)
@@ -50,7 +50,7 @@ def test_seed() -> None:
     for first, second in zip(weights(1), weights(1), strict=True):
         assert (first == second).all()
     assert all((a != b).any() for a, b in zip(weights(1), weights(2), strict=True) if a.any())
-    # A seed of an initializer's own stays; Keras' seed holds when there is none.
+    # An initializer keeps its own seed; without any seed, Keras' global seed applies.
     own = keras.initializers.GlorotUniform(seed=7)
     assert (weights(1, kernel_initializer=own)[1] == weights(2, kernel_initializer=own)[1]).all()
     keras.utils.set_random_seed(3)
@@ -69,7 +69,9 @@ def test_seed() -> None:
         ("he_normal", math.sqrt(2 / 200)),
     ],
 )
-def test_memory_initializers(initializer: Any, spread: float) -> None:
+def test_memory_initializers_have_their_spread_and_survive_the_config(
+    initializer: Any, spread: float
+) -> None:
     layer = MemoryAugmentedAttention(32, 200, 2, memory_initializer=initializer, seed=5)
     layer.build((None, None, 32))
     assert abs(layer.get_weights()[0].std() / spread - 1) < 0.05
@@ -78,7 +80,7 @@ def test_memory_initializers(initializer: Any, spread: float) -> None:
     assert (copy.get_weights()[0] == layer.get_weights()[0]).all()
 
 
-def test_zeros_warn() -> None:
+def test_a_memory_of_zeros_warns() -> None:
     with pytest.warns(UserWarning, match="zeros cannot learn") as caught:
         layer = MemoryAugmentedAttention(6, 5, 2, memory_initializer="zeros")
     assert caught[0].filename == __file__
@@ -86,7 +88,7 @@ def test_zeros_warn() -> None:
     assert not layer.get_weights()[0].any()
 
 
-def test_config() -> None:
+def test_the_config_restores_the_layer() -> None:
     layer = MemoryAugmentedAttention(
         *(6, 5, 2, 4, 3),
         use_bias=False,
@@ -125,7 +127,7 @@ def test_config() -> None:
         ({"seed": -1}, "seed: found -1"),
     ],
 )
-def test_wrong_options(options: dict[str, Any], message: str) -> None:
+def test_invalid_options_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         MemoryAugmentedAttention(**{"units": 6, "memory_size": 5, "num_heads": 2, **options})
 
@@ -140,26 +142,28 @@ def test_wrong_options(options: dict[str, Any], message: str) -> None:
         ({"value_mask": np.ones((2, 5), "float32")}, TypeError, "value_mask: found dtype"),
     ],
 )
-def test_wrong_masks(call: dict[str, Any], kind: type[Exception], message: str) -> None:
+def test_masks_that_do_not_fit_are_refused(
+    call: dict[str, Any], kind: type[Exception], message: str
+) -> None:
     layer = MemoryAugmentedAttention(6, 5, 2)
     with pytest.raises(kind, match=message):
         layer(tensor(X.astype("float32")), **call)
 
 
 @pytest.mark.parametrize("shape", [(2, 6), (2, 3, 5), (1, 2, 3, 6)])
-def test_wrong_inputs(shape: tuple[int, ...]) -> None:
+def test_inputs_that_do_not_fit_are_refused(shape: tuple[int, ...]) -> None:
     layer = MemoryAugmentedAttention(6, 5, 2)
     layer.build((None, None, 6))
     with pytest.raises(ValueError, match="incompatible with the layer"):
         layer(tensor(tokens(*shape)))
 
 
-def test_a_shape_without_width() -> None:
+def test_an_input_shape_without_width_is_refused() -> None:
     with pytest.raises(ValueError, match=r"input_shape: found shape \(2, 3, None\)"):
         MemoryAugmentedAttention(6, 5, 2).build((2, 3, None))
 
 
-def test_regularizers_and_constraints() -> None:
+def test_regularizers_and_constraints_apply_to_their_weights() -> None:
     layer = MemoryAugmentedAttention(
         *(6, 5, 2),
         memory_regularizer=keras.regularizers.L2(0.1),
@@ -189,7 +193,7 @@ def test_regularizers_and_constraints() -> None:
     assert all(w.min() >= 0 for n, w in weights.items() if n.endswith("kernel"))
 
 
-def test_frozen() -> None:
+def test_a_frozen_layer_has_no_trainable_weights() -> None:
     layer = MemoryAugmentedAttention(6, 5, 2)
     layer.build(X.shape)
     assert len(layer.trainable_weights) == 9
@@ -198,7 +202,7 @@ def test_frozen() -> None:
     assert layer.count_params() == 5 * 6 + 4 * 6 * 2 * 6 + 3 * 12 + 6
 
 
-def test_structure() -> None:
+def test_weights_have_the_names_of_keras_attention() -> None:
     layer = MemoryAugmentedAttention(6, 5, 2)
     layer.build(X.shape)
     assert isinstance(layer.attention, keras.layers.MultiHeadAttention)

@@ -1,4 +1,4 @@
-"""CrossAttention and HierarchicalAttention for Keras: golden values, the NumPy layers, masks."""
+"""CrossAttention and HierarchicalAttention for Keras: golden values, NumPy's values, masks."""
 
 import itertools
 from typing import Any
@@ -41,7 +41,9 @@ EVERY_MASK = [f"mask_{kind}_every_mask" for kind in KINDS]
     ]
     + [(case, "float64", route, (1e-12, 1e-12)) for case in EVERY_MASK for route in PAIR_ROUTES],
 )
-def test_golden(case: str, dtype: str, route: Any, limits: tuple[float, float]) -> None:
+def test_the_layers_give_the_golden_values(
+    case: str, dtype: str, route: Any, limits: tuple[float, float]
+) -> None:
     reference, masks, arrays = golden(case, dtype)
     layer = twin(reference)
     layer.route = route
@@ -55,14 +57,14 @@ def test_golden(case: str, dtype: str, route: Any, limits: tuple[float, float]) 
         limits[0],
     )
     for name, found in gradients.items():
-        if name.endswith("key.bias"):  # theirs is the rounding of what is 0 in truth
+        if name.endswith("key.bias"):  # ours is 0, the golden one is rounding noise
             np.testing.assert_array_equal(found, 0)
         else:
             assert agree(found, arrays[f"grad.{name}"], limits[1]), name
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_uniform_rows_read_what_keras_2_lets_them(kind: str) -> None:
+def test_fully_masked_steps_agree_with_keras_2(kind: str) -> None:
     reference, masks, arrays = golden(f"uniform_{kind}", "float32", fully_masked="uniform")
     layer = twin(reference)
     y = layer([tensor(arrays["x1"]), tensor(arrays["x2"])], **masks)
@@ -86,7 +88,7 @@ def gradient_of(x: Any) -> np.ndarray:
     ("kind", "options", "route"),
     on_jax_some(itertools.product(KINDS, OPTIONS, ["auto", "as_written", "right_value"])),
 )
-def test_options(kind: str, options: str, route: Any) -> None:
+def test_every_option_agrees_with_numpy(kind: str, options: str, route: Any) -> None:
     reference = small(kind, dtype="float64", **OPTIONS[options])
     if reference.get_config()["use_bias"]:
         with_biases(reference)
@@ -100,7 +102,7 @@ def test_options(kind: str, options: str, route: Any) -> None:
 
 @both
 @pytest.mark.parametrize("fully_masked", ["zero", "uniform"])
-def test_masks(kind: str, fully_masked: str) -> None:
+def test_every_mask_agrees_with_numpy(kind: str, fully_masked: str) -> None:
     reference = with_biases(small(kind, dtype="float64", fully_masked=fully_masked))
     layer = twin(reference)
     x = inputs(kind, dtype="float64")
@@ -117,7 +119,7 @@ def test_masks(kind: str, fully_masked: str) -> None:
     check_against_numpy(layer, reference, x, g, **everything)
 
 
-def test_a_causal_call_that_goes_on() -> None:
+def test_first_step_continues_a_causal_call() -> None:
     reference = with_biases(small("cross", dtype="float64"))
     x = inputs("cross", dtype="float64")
     layer = twin(reference)
@@ -132,7 +134,7 @@ def test_a_causal_call_that_goes_on() -> None:
 @pytest.mark.parametrize(
     ("route", "value"), on_jax_some(itertools.product(PAIR_ROUTES, [np.nan, np.inf, 1e30]))
 )
-def test_what_a_masked_step_holds_reaches_nothing(kind: str, route: Any, value: float) -> None:
+def test_masked_steps_may_hold_any_values(kind: str, route: Any, value: float) -> None:
     reference = with_biases(small(kind, dtype="float64"))
     layer = twin(reference)
     layer.route = route
@@ -151,7 +153,7 @@ def test_what_a_masked_step_holds_reaches_nothing(kind: str, route: Any, value: 
 
 
 @both
-def test_a_step_that_is_read_hands_its_nan_on(kind: str) -> None:
+def test_nan_affects_only_the_steps_that_read_it(kind: str) -> None:
     layer = twin(with_biases(small(kind, dtype="float64")))
     x = inputs(kind, dtype="float64")
     x[1][1, 2, 0] = np.nan
@@ -167,7 +169,7 @@ def test_a_step_that_is_read_hands_its_nan_on(kind: str) -> None:
 
 
 @both
-def test_the_masks_that_keras_hands_on(kind: str) -> None:
+def test_keras_masks_are_used_and_passed_on(kind: str) -> None:
     layer = twin(with_biases(small(kind, dtype="float64")))
     x = inputs(kind, dtype="float64")
     masks = step_masks(kind, *x)
@@ -186,7 +188,7 @@ def test_the_masks_that_keras_hands_on(kind: str) -> None:
     full = np.random.default_rng(5).random((3, 7, x[1].shape[1])) < 0.5
     joined = numpy(layer(carrying, attention_mask=full))
     assert agree(joined, numpy(layer(plain, **masks, attention_mask=full)), 1e-14)
-    # What goes on to the next layer.
+    # The mask for the next layer.
     kept = numpy(layer.compute_mask(plain, [tensor(mask) for mask in masks.values()]))
     expected_mask = one if kind == "cross" else one & masks[second]
     np.testing.assert_array_equal(kept, expected_mask)
@@ -194,7 +196,7 @@ def test_the_masks_that_keras_hands_on(kind: str) -> None:
 
 
 @both
-def test_masks_in_a_functional_model(kind: str) -> None:
+def test_keras_masks_work_in_a_functional_model(kind: str) -> None:
     layer = twin(with_biases(small(kind)))
     x = inputs(kind)
     masks = step_masks(kind, *x)
@@ -208,7 +210,7 @@ def test_masks_in_a_functional_model(kind: str) -> None:
 
 @both
 @pytest.mark.parametrize("steps", [7, None])
-def test_functional_model(kind: str, steps: int | None) -> None:
+def test_the_layers_work_in_a_functional_model(kind: str, steps: int | None) -> None:
     layer = CLASSES[kind](6, 2, seed=1)
     x = inputs(kind)
     keys = x[1].shape[1] if steps else None
@@ -234,7 +236,7 @@ def test_functional_model(kind: str, steps: int | None) -> None:
 
 
 @both
-def test_dropout(kind: str) -> None:
+def test_dropout_changes_training_calls_only_and_keeps_the_mean(kind: str) -> None:
     options = {"dropout": 0.25, "seed": 2, "bias_initializer": "ones"}
     layer = CLASSES[kind](6, 2, **options)
     x = [tensor(np.repeat(part[:1], 3000, 0)) for part in inputs(kind)]
@@ -246,10 +248,10 @@ def test_dropout(kind: str) -> None:
     for side in sides:  # before dropout
         assert agree(numpy(side).sum(-1), np.ones((3000, 2, 7)), 1e-6)
     assert np.abs(first.mean(0) - still.mean(0)).max() < 0.1
-    if kind == "hierarchical":  # each side draws its own
+    if kind == "hierarchical":  # the two sides drop different scores
         one, other = layer.dropout_layers
         assert one.seed != other.seed
-    if not KERAS_3:  # there, a second layer goes on with the sequence of the first
+    if not KERAS_3:  # in Keras 2, a second layer continues the random sequence of the first
         return
     again = CLASSES[kind](6, 2, **options)
     again.build([part.shape for part in x])
@@ -261,20 +263,20 @@ def test_dropout(kind: str) -> None:
     ("shape", "route"),
     on_jax_some(itertools.product([(0, 7, 4), (3, 0, 4), (3, 7, 0), (1, 1, 1)], PAIR_ROUTES)),
 )
-def test_small_calls(shape: tuple[int, int, int], route: Any) -> None:
+def test_empty_and_small_inputs_are_accepted(shape: tuple[int, int, int], route: Any) -> None:
     layer = twin(with_biases(small("cross")))
     layer.route = route
     batch, steps, keys = shape
     x = [tensor(np.ones((batch, steps, 5), "f")), tensor(np.ones((batch, keys, 3), "f"))]
     y = numpy(layer(x))
     assert y.shape == (batch, steps, 6)
-    if keys == 0:  # nothing to read
+    if keys == 0:  # a call without keys
         bias = layer.get_weights()[-1]
         np.testing.assert_array_equal(y, np.broadcast_to(bias, y.shape))
 
 
 @both
-def test_mixed_precision(kind: str) -> None:
+def test_mixed_precision_computes_in_16_bits(kind: str) -> None:
     reference = with_biases(small(kind))
     x = inputs(kind)
     masks = step_masks(kind, *x)
@@ -289,12 +291,12 @@ def test_mixed_precision(kind: str) -> None:
 
 
 @both
-def test_compiled_model(kind: str) -> None:
+def test_the_layers_work_in_a_compiled_model(kind: str) -> None:
     layer = CLASSES[kind](6, 2, seed=1)
     x = inputs(kind)
     sources = [keras.Input(part.shape[1:]) for part in x]
     model = keras.Model(sources, layer(sources))
-    # On PyTorch this would be a minute of torch.compile.
+    # On PyTorch, torch.compile would take a minute.
     model.compile("sgd", "mse", jit_compile=BACKEND != "torch")
     expected = numpy(layer([tensor(part) for part in x]))
     assert agree(model.predict(list(x), verbose=0), expected, 1e-6)
@@ -302,7 +304,9 @@ def test_compiled_model(kind: str) -> None:
 
 
 @both
-def test_training(kind: str, capfd: pytest.CaptureFixture[str]) -> None:
+def test_training_lowers_the_loss_and_moves_all_but_the_key_biases(
+    kind: str, capfd: pytest.CaptureFixture[str]
+) -> None:
     layer = CLASSES[kind](6, 2, dropout=0.01, seed=3)
     x = inputs(kind, batch=64)
     target = np.sin(x[0][..., :1]) * np.ones(6, "f")
@@ -313,14 +317,14 @@ def test_training(kind: str, capfd: pytest.CaptureFixture[str]) -> None:
     fit = model.fit(list(x), target, epochs=15, batch_size=32, verbose=0)
     assert fit.history["loss"][-1] < 0.7 * fit.history["loss"][0]
     for name, before, after in zip(layer._weight_names(), start, layer.get_weights(), strict=True):
-        # A key's bias has no effect, and a gradient of exactly 0.
+        # A key bias has no effect, and its gradient is exactly 0.
         assert (before == after).all() == name.endswith("key.bias"), name
     assert "do not exist" not in capfd.readouterr().err
 
 
 @both
 @pytest.mark.parametrize("seed", [None, 5])
-def test_initial_weights(kind: str, seed: int | None) -> None:
+def test_initial_weights_have_keras_limits_and_differ(kind: str, seed: int | None) -> None:
     layer, again = (CLASSES[kind](16, 2, seed=seed) for _ in range(2))
     for one in (layer, again):
         one.build([(None, None, 16), (None, None, 16)])
@@ -328,7 +332,7 @@ def test_initial_weights(kind: str, seed: int | None) -> None:
     kernels = {name: weight for name, weight in weights.items() if name.endswith("kernel")}
     for name, kernel in kernels.items():
         if not name.endswith("output.kernel"):
-            # What Keras takes for the fans of a kernel (U, H, D) differs.
+            # Keras 2 and 3 compute the fans of a kernel (U, H, D) differently.
             of_projection = 16 + 2 * 16 if KERAS_3 else 16 * (2 + 16)
             limit = (6 / (16 + 16 if kernel.ndim == 2 else of_projection)) ** 0.5
             assert 0.9 * limit < np.abs(kernel).max() <= limit, name
@@ -340,7 +344,7 @@ def test_initial_weights(kind: str, seed: int | None) -> None:
 
 
 @both
-def test_routes(kind: str) -> None:
+def test_routes_are_those_of_the_numpy_layer_or_forced(kind: str) -> None:
     reference = small(kind)
     layer = twin(reference)
     assert layer.route == "auto"
@@ -359,10 +363,10 @@ def test_routes(kind: str) -> None:
         CLASSES[kind](6, 2).route_of(*sizes)
 
 
-def test_inputs_that_do_not_fit() -> None:
+def test_inputs_that_do_not_fit_are_refused() -> None:
     x1, x2 = (tensor(part) for part in inputs("cross"))
     cross = twin(small("cross"))
-    with pytest.raises(ValueError, match="batches of 3 and 2, expected one batch for both"):
+    with pytest.raises(ValueError, match="batches of 3 and 2, expected equal batches"):
         cross([x1, x2[:2]])
     with pytest.raises(ValueError, match="expects 2 input"):
         cross(x1)
@@ -375,16 +379,16 @@ def test_inputs_that_do_not_fit() -> None:
     with pytest.raises(TypeError, match="short_mask"):
         cross([x1, x2], short_mask=np.ones((3, 7), bool))
     hierarchical = twin(small("hierarchical"))
-    with pytest.raises(ValueError, match="found 7 and 4 steps, expected as many of both"):
+    with pytest.raises(ValueError, match="found 7 and 4 steps, expected equal numbers"):
         hierarchical([x1, x2])
-    with pytest.raises(ValueError, match="found 7 and 1 steps, expected as many of both"):
+    with pytest.raises(ValueError, match="found 7 and 1 steps, expected equal numbers"):
         hierarchical([x1, x2[:, :1]])
     with pytest.raises(ValueError, match=r"build: input_shape: found"):
         CLASSES["cross"](6, 2).build([(None, 3, 4), (None, 3)])
 
 
 @both
-def test_options_that_are_wrong(kind: str) -> None:
+def test_invalid_options_are_refused(kind: str) -> None:
     with pytest.raises(ValueError, match="num_heads: found 0, expected"):
         CLASSES[kind](6, 0)
     with pytest.raises(ValueError, match="dropout"):

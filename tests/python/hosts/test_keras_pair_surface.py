@@ -23,7 +23,7 @@ def output(layer: Any, kind: str) -> np.ndarray:
 
 
 @both
-def test_config(kind: str) -> None:
+def test_the_config_restores_the_layer(kind: str) -> None:
     layer = CLASSES[kind](
         *(6, 2, 4, 3, False, 0.1, "uniform", 11),
         kernel_initializer="he_normal",
@@ -43,7 +43,7 @@ def test_config(kind: str) -> None:
 
 
 @both
-def test_regularizers_and_constraints(kind: str) -> None:
+def test_regularizers_and_constraints_apply_to_their_weights(kind: str) -> None:
     layer = CLASSES[kind](
         *(6, 2),
         kernel_regularizer=keras.regularizers.L2(0.01),
@@ -66,7 +66,7 @@ def test_regularizers_and_constraints(kind: str) -> None:
 
 
 @both
-def test_params(kind: str) -> None:
+def test_params_make_the_same_layer_and_are_checked(kind: str) -> None:
     layer = CLASSES[kind](6, 2, dropout=0.1, kernel_regularizer="l2", seed=3)
     params = layer.get_params()
     assert list(params) == sorted(params)
@@ -81,7 +81,7 @@ def test_params(kind: str) -> None:
 
 
 @both
-def test_summary(kind: str) -> None:
+def test_the_summary_lists_weights_and_route(kind: str) -> None:
     layer = CLASSES[kind](6, 2)
     assert layer.summary().endswith("weights: none yet, the layer is not built")
     layer.build([(None, None, 5), (None, None, 3)])
@@ -93,14 +93,14 @@ def test_summary(kind: str) -> None:
 
 
 @both
-def test_save_and_load(kind: str, tmp_path: Path) -> None:
+def test_files_restore_the_layer_and_are_checked(kind: str, tmp_path: Path) -> None:
     layer = CLASSES[kind](6, 2, key_dim=4, dropout=0.1, fully_masked="uniform")
     path = tmp_path / "layer.safetensors"
     with pytest.raises(ValueError, match="this layer is not built"):
         layer.save(path)
     y = output(layer, kind)
     assert layer.save(path)
-    # NumPy and so C++ read the same file.
+    # NumPy, and so C++, reads the same file.
     other = memattn.load(path)
     assert type(other).__name__ == CLASSES[kind].__name__
     assert agree(other(*inputs(kind)), y, 3e-6)
@@ -130,7 +130,7 @@ def test_a_file_of_another_layer_is_refused(tmp_path: Path) -> None:
         CLASSES["cross"](6, 2).load(tmp_path / "layer.safetensors")
 
 
-def test_a_file_of_numpy_with_widths_that_are_the_units(tmp_path: Path) -> None:
+def test_a_numpy_file_with_default_widths_is_loaded(tmp_path: Path) -> None:
     layer = memattn.CrossAttention(6, 2, seed=1)
     layer.save(tmp_path / "layer.safetensors")
     other = CLASSES["cross"](6, 2)
@@ -141,7 +141,7 @@ def test_a_file_of_numpy_with_widths_that_are_the_units(tmp_path: Path) -> None:
 
 @both
 @pytest.mark.parametrize("name", ["model.keras", "model.h5", "model.weights.h5"])
-def test_a_model_and_back(kind: str, name: str, tmp_path: Path) -> None:
+def test_a_model_file_restores_the_model(kind: str, name: str, tmp_path: Path) -> None:
     def make() -> Any:
         sources = [keras.Input(part.shape[1:]) for part in x]
         layer = CLASSES[kind](6, 2, dropout=0.2, kernel_regularizer="l2", name="reader")
@@ -168,7 +168,7 @@ def test_a_model_and_back(kind: str, name: str, tmp_path: Path) -> None:
 
 
 @both
-def test_weights_move_both_ways(kind: str) -> None:
+def test_weights_move_to_numpy_and_back(kind: str) -> None:
     reference = with_biases(small(kind))
     layer = twin(reference)
     other = small(kind, seed=9)
@@ -180,7 +180,7 @@ def test_weights_move_both_ways(kind: str) -> None:
 
 
 @both
-def test_places_of_weights_are_those_of_the_published_layer(kind: str) -> None:
+def test_weights_are_in_the_sublayers_of_the_published_layer(kind: str) -> None:
     layer = twin(small(kind))
     denses = {
         "cross": ("source1_dense", "source2_dense"),

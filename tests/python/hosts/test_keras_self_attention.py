@@ -1,4 +1,4 @@
-"""MultiResolutionAttentionFusion and ExplainableAttention, beside Keras' attention."""
+"""MultiResolutionAttentionFusion and ExplainableAttention against Keras' attention."""
 
 import json
 from typing import Any
@@ -18,7 +18,7 @@ WAYS = [("as_written", True), ("left_read_dense", True), ("left_read_dense", Fal
 
 
 def filled(layer: Any) -> Any:
-    """The layer with weights of which none is 0."""
+    """Gives the layer random weights without zeros."""
     layer(tensor(X))
     draw = np.random.default_rng(0).standard_normal
     layer.set_weights([0.4 * draw(weight.shape) for weight in layer.get_weights()])
@@ -27,14 +27,14 @@ def filled(layer: Any) -> Any:
 
 @pytest.fixture(params=WAYS, ids=["written", "folded", "in turn"])
 def forced_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One of the ways, whatever is cheapest."""
+    """Forces one of the routes, even if another is cheaper."""
     name = "memattn.keras.self_attention.cheapest_way"
     monkeypatch.setattr(name, lambda *_, **__: request.param)
 
 
 @pytest.mark.usefixtures("forced_way")
 @pytest.mark.parametrize("options", [{}, {"use_bias": False, "value_dim": 2}])
-def test_values(options: dict[str, Any]) -> None:
+def test_outputs_and_scores_are_those_of_keras_attention(options: dict[str, Any]) -> None:
     fusion = filled(MultiResolutionAttentionFusion(3, 2, options))
     scores_of = filled(ExplainableAttention(2, 3, options))
     expected, scores = fusion.attention(tensor(X), tensor(X), return_attention_scores=True)
@@ -46,7 +46,7 @@ def test_values(options: dict[str, Any]) -> None:
 
 
 @pytest.mark.usefixtures("forced_way")
-def test_masks_that_keras_hands_on() -> None:
+def test_keras_masks_are_used_and_passed_on() -> None:
     fusion = filled(MultiResolutionAttentionFusion(3, 2))
     scores_of = filled(ExplainableAttention(2, 3))
     x = X.copy()
@@ -64,7 +64,7 @@ def test_masks_that_keras_hands_on() -> None:
 
 
 @pytest.mark.parametrize("steps", [5, None])
-def test_functional_model(steps: int | None) -> None:
+def test_the_layers_work_in_a_functional_model(steps: int | None) -> None:
     inputs = keras.Input((steps, 7))
     fusion, scores_of = MultiResolutionAttentionFusion(3, 2), ExplainableAttention(2, 3)
     y, scores = fusion(inputs), scores_of(inputs)
@@ -81,7 +81,7 @@ def test_functional_model(steps: int | None) -> None:
 
 
 @pytest.mark.parametrize("kind", [MultiResolutionAttentionFusion, ExplainableAttention])
-def test_config(kind: Any) -> None:
+def test_the_config_restores_the_layer(kind: Any) -> None:
     layer = kind(2, 3, {"use_bias": False, "kernel_regularizer": "l2"}, name="one")
     config = layer.get_config()
     copy = kind.from_config(json.loads(json.dumps(config)))
@@ -91,7 +91,7 @@ def test_config(kind: Any) -> None:
         kind(2, 3, {"dropout": 0.5})
 
 
-def test_the_cheapest_way() -> None:
+def test_the_cheapest_route_depends_on_the_sizes() -> None:
     weights = filled(MultiResolutionAttentionFusion(3, 2))._weights()
     many, one = (32, 50, 7), (32, 1, 7)
     assert cheapest_way(weights, many, many, reads=True) == ("as_written", True)

@@ -1,4 +1,4 @@
-"""Calls of the Keras layer that are parts of a longer one, for both Kerases, on TensorFlow."""
+"""Calls in Keras 2 and 3, on TensorFlow, that process a sequence in parts, with `first_step`."""
 
 from typing import Any
 
@@ -27,7 +27,7 @@ def run_part(layer: Any, steps: slice, **call: Any) -> tuple[Any, Any, dict[str,
 
 
 @pytest.mark.parametrize("route", ["folded", "projected"])
-def test_parts_give_what_one_call_gives(route: str) -> None:
+def test_calls_on_parts_give_the_results_of_one_call(route: str) -> None:
     layer = layer_of(route)
     y, scores, gradients = run_part(layer, slice(0, 13))
     parts = [run_part(layer, steps, first_step=steps.start) for steps in PARTS]
@@ -37,18 +37,18 @@ def test_parts_give_what_one_call_gives(route: str) -> None:
         of_parts = [part[2][name] for part in parts]
         found = np.concatenate(of_parts, 1) if name == "x" else sum(of_parts)
         assert agree(found, expected, 1e-5), name
-    # A part that does not say where it stands is another one.
+    # Without first_step, the result of a part differs.
     assert not agree(run_part(layer, PARTS[2])[0], y[:, 6:], 1e-2)
 
 
-def test_a_tensor_may_say_the_place() -> None:
+def test_first_step_may_be_a_tensor() -> None:
     layer = layer_of()
     expected = run_part(layer, PARTS[1], first_step=1)[0]
     for place in (np.int64(1), np.array(1), tensor(np.int32(1)), tensor(np.int64(1))):
         assert agree(run_part(layer, PARTS[1], first_step=place)[0], expected, 1e-6)
 
 
-def test_a_place_behind_the_last_slot_reads_all() -> None:
+def test_a_step_beyond_the_last_slot_reads_all_slots() -> None:
     layer = layer_of()
     x = tensor(X.astype(layer.dtype))
     free = np.asarray(layer(x))
@@ -71,7 +71,7 @@ def test_a_place_behind_the_last_slot_reads_all() -> None:
         (tensor(np.zeros(2, int)), TypeError, "dtype .*, expected an integer, at least 0"),
     ],
 )
-def test_a_place_that_cannot_be(
+def test_an_invalid_first_step_is_refused(
     value: Any, error: type[Exception], found: str, use_causal_mask: bool
 ) -> None:
     layer = layer_of()

@@ -1,6 +1,6 @@
-"""Every method and attribute that the published layer's reference page lists, used on ours.
+"""Uses every method and attribute in the published layer's reference page on our layer.
 
-Under Keras 2 that is all of them; under Keras 3 those that Keras 3 still has.
+Under Keras 2 these are all of them, under Keras 3 those that Keras 3 still has.
 """
 
 import json
@@ -33,7 +33,7 @@ ATTRIBUTES = """
     supports_masking trainable trainable_variables trainable_weights updates variable_dtype
     variables weights
 """
-# What Keras 3 took out of its Layer; that it did is a test below.
+# Removed from Layer in Keras 3, as a test below checks.
 GONE = """
     add_update compute_output_signature finalize_state get_input_at get_input_mask_at
     get_input_shape_at get_output_at get_output_mask_at get_output_shape_at with_name_scope
@@ -49,7 +49,7 @@ SHAPE = (None, 3, 6)
 
 @pytest.fixture(name="layer")
 def fixture_layer() -> MemoryAugmentedAttention:
-    """A layer in a functional model, so that there is an answer to each question."""
+    """A layer in a functional model, in which all attributes have values."""
     layer = MemoryAugmentedAttention(6, 5, 2, name="reader", seed=1)
     inputs = keras.Input(SHAPE[1:])
     layer(inputs if KERAS_3 else keras.layers.Masking()(inputs))
@@ -76,7 +76,8 @@ def adds_a_weight(method: str) -> Callable[[Any], bool]:
 
 
 def wraps_a_method(layer: MemoryAugmentedAttention) -> bool:
-    # What it wraps cannot be called: tf.Module wants a property `name_scope`, Keras has a method.
+    # The wrapped method cannot be called: tf.Module expects name_scope to be a property, but in
+    # Keras it is a method.
     return callable(type(layer).with_name_scope(lambda self: None))
 
 
@@ -199,7 +200,7 @@ USES: dict[str, Callable[..., Any]] = {
 }
 
 
-def test_all_of_the_page_is_used() -> None:
+def test_there_is_a_use_for_every_listed_name() -> None:
     assert set(USES) == set(PAGE)
     assert len(PAGE) == 65
 
@@ -207,24 +208,26 @@ def test_all_of_the_page_is_used() -> None:
 @pytest.mark.filterwarnings("ignore:`layer.add_variable` is deprecated")
 @pytest.mark.filterwarnings("ignore:`layer.updates` will be removed")
 @pytest.mark.parametrize("name", LEFT)
-def test_use(layer: MemoryAugmentedAttention, name: str, tmp_path: Path) -> None:
+def test_every_listed_name_works(
+    layer: MemoryAugmentedAttention, name: str, tmp_path: Path
+) -> None:
     assert hasattr(layer, name)
     extra = [tmp_path] if name in ("save", "load") else []
     assert USES[name](layer, *extra)
 
 
 @pytest.mark.filterwarnings("ignore:`layer.updates` will be removed")
-def test_what_is_gone_is_gone_from_keras() -> None:
+def test_names_missing_in_keras_3_are_missing_in_its_own_layers() -> None:
     dense = keras.layers.Dense(1)
     dense(keras.Input((2,)))
     left = {name for name in GONE.split() if hasattr(dense, name)}
     assert left == (set() if KERAS_3 else set(GONE.split()))
-    if KERAS_3:  # which kept the name, for an error that says so
+    if KERAS_3:  # Keras 3 keeps the name, but calling it is an error
         with pytest.raises(NotImplementedError):
             dense.add_metric(1.0)
 
 
-def test_my_params() -> None:
+def test_my_params_is_the_constructor_call() -> None:
     text = MemoryAugmentedAttention.my_params
     assert text.splitlines()[:5] == [
         *("MemoryAugmentedAttention(", "    units,", "    memory_size,", "    num_heads,"),
@@ -238,7 +241,7 @@ def test_my_params() -> None:
     assert Narrow.my_params == "Narrow(units=4)"
 
 
-def test_help(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_prints_the_documentation(capsys: pytest.CaptureFixture[str]) -> None:
     MemoryAugmentedAttention.help()
     assert "Attention over a learned memory" in capsys.readouterr().out
 
@@ -253,7 +256,7 @@ def test_unknown_keywords_are_refused(layer: MemoryAugmentedAttention, tmp_path:
             call()
 
 
-def test_params_make_the_same_layer() -> None:
+def test_params_make_the_same_layer_and_are_checked() -> None:
     layer = MemoryAugmentedAttention(6, 5, 2, dropout=0.1, kernel_regularizer="l2", seed=3)
     params = layer.get_params()
     assert list(params) == sorted(params)
@@ -261,7 +264,7 @@ def test_params_make_the_same_layer() -> None:
     assert layer.set_params() is layer
     layer.set_params(num_heads=3, fully_masked="uniform").build(SHAPE)
     assert layer.get_weights()[1].shape == (6, 3, 6)
-    layer.set_params(num_heads=3, dropout=0.1)  # as it is
+    layer.set_params(num_heads=3, dropout=0.1)  # unchanged values
     with pytest.raises(ValueError, match="cannot change units after the layer is built"):
         layer.set_params(units=7)
     with pytest.raises(ValueError, match="found parameter 'width', expected one of activity_reg"):
@@ -270,7 +273,7 @@ def test_params_make_the_same_layer() -> None:
         fresh().set_params(units=0)
 
 
-def test_summary() -> None:
+def test_the_summary_lists_options_weights_and_route() -> None:
     layer = MemoryAugmentedAttention(6, 5, 2, use_bias=False)
     assert layer.summary().endswith("weights: none yet, the layer is not built")
     layer.build(SHAPE)
@@ -281,7 +284,7 @@ def test_summary() -> None:
     assert lines[-2:] == ["weights: 318", "route: folded"]
 
 
-def test_save_and_load(tmp_path: Path) -> None:
+def test_files_restore_the_layer_and_are_checked(tmp_path: Path) -> None:
     layer = MemoryAugmentedAttention(
         6, 5, 2, key_dim=4, residual=False, dropout=0.1, fully_masked="uniform"
     )
@@ -290,7 +293,7 @@ def test_save_and_load(tmp_path: Path) -> None:
         layer.save(path)
     y = numpy(layer(tensor(X)))
     assert layer.save(path)
-    # The NumPy layer and so C++ read the same file.
+    # The NumPy layer, and so C++, reads the same file.
     assert np.abs(memattn.MemoryAugmentedAttention.load(path)(X) - y).max() <= 1e-5
     other = MemoryAugmentedAttention(1, 1, 1)
     assert other.load(path)
@@ -312,7 +315,7 @@ def test_save_and_load(tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["layer.safetensors", "options.json"]
 
 
-def test_files_that_are_refused(tmp_path: Path) -> None:
+def test_invalid_files_and_formats_are_refused(tmp_path: Path) -> None:
     layer = fresh()
     layer.build(SHAPE)
     for action in (layer.save, layer.load):

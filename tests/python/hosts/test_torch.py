@@ -1,4 +1,4 @@
-"""memattn.torch.MemoryAugmentedAttention as a module: its numbers, its options, its state."""
+"""memattn.torch.MemoryAugmentedAttention as a module: values, options, state."""
 
 import copy
 import io
@@ -36,7 +36,7 @@ def tensors(masks: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.parametrize(("dtype", "limit"), [("float64", 1e-12), ("float32", 3e-6)])
 @pytest.mark.parametrize("case", CASES)
-def test_golden(case: str, dtype: str, limit: float) -> None:
+def test_the_module_gives_the_golden_values(case: str, dtype: str, limit: float) -> None:
     arrays, config = read(case)
     masks = masks_of(arrays, config)
     layer = MemoryAugmentedAttention(**config, dtype=getattr(torch, dtype))
@@ -66,7 +66,7 @@ def test_golden(case: str, dtype: str, limit: float) -> None:
     ],
     ids=str,
 )
-def test_bit_for_bit_the_numpy_layer(options: dict[str, Any], dtype: str) -> None:
+def test_results_and_gradients_equal_numpys_to_the_bit(options: dict[str, Any], dtype: str) -> None:
     layer = small(dtype=getattr(torch, dtype), **options)
     twin = layer.to_numpy()
     assert layer.route == twin.route
@@ -93,14 +93,14 @@ def test_bit_for_bit_the_numpy_layer(options: dict[str, Any], dtype: str) -> Non
             np.testing.assert_array_equal(parameter.grad.numpy(), gradients[name], err_msg=name)
 
 
-def test_without_gradients_the_same_bits() -> None:
+def test_results_without_gradients_and_for_any_strides_are_equal() -> None:
     layer = small()
     expected = layer(X.clone().requires_grad_()).detach()
     with torch.no_grad():
         assert torch.equal(layer(X), expected)
     with torch.inference_mode():
         assert torch.equal(layer(X), expected)
-    assert torch.equal(layer(X.mT.contiguous().mT), expected)  # strides of another order
+    assert torch.equal(layer(X.mT.contiguous().mT), expected)  # another order of strides
 
 
 def test_state_dict_has_the_names_of_the_files(tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ def test_state_dict_has_the_names_of_the_files(tmp_path: Path) -> None:
     ]
 
 
-def test_the_seed_gives_the_weights_of_the_numpy_layer() -> None:
+def test_a_seed_draws_the_weights_of_the_numpy_layer() -> None:
     twin = memattn.MemoryAugmentedAttention(6, 5, 2, seed=1)
     for name, parameter in small().named_parameters():
         np.testing.assert_array_equal(parameter.detach().numpy(), twin.weights[name])
@@ -134,7 +134,7 @@ def test_the_seed_gives_the_weights_of_the_numpy_layer() -> None:
     np.testing.assert_array_equal(double.memory.detach().numpy(), exact)
 
 
-def test_without_a_seed_torch_draws() -> None:
+def test_without_a_seed_torchs_generator_draws_the_weights() -> None:
     torch.manual_seed(4)
     first, second = MemoryAugmentedAttention(6, 5, 2), MemoryAugmentedAttention(6, 5, 2)
     assert not torch.equal(first.memory, second.memory)
@@ -164,7 +164,7 @@ def test_without_a_seed_torch_draws() -> None:
         ({"dtype": torch.complex64}, ValueError, "dtype: found torch.complex64"),
     ],
 )
-def test_options_that_cannot_be(options: dict, error: type[Exception], message: str) -> None:
+def test_invalid_options_are_refused(options: dict, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         MemoryAugmentedAttention(**{"units": 6, "memory_size": 5, "num_heads": 2, **options})
 
@@ -196,14 +196,14 @@ def test_options_that_cannot_be(options: dict, error: type[Exception], message: 
         (X, {"return_attention_scores": "each"}, ValueError, 'expected True, False or "mean"'),
     ],
 )
-def test_calls_that_do_not_fit(
+def test_arguments_that_do_not_fit_are_refused(
     x: Any, call: dict[str, Any], error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):
         small()(x, **call)
 
 
-def test_without_a_batch() -> None:
+def test_inputs_without_a_batch_axis_are_accepted() -> None:
     layer = small()
     keep = torch.rand(2, 3, 5, generator=torch.Generator().manual_seed(1)) < 0.6
     query, value = keep[:, :, 0], keep[:, 0]
@@ -223,7 +223,7 @@ def test_without_a_batch() -> None:
 
 
 @pytest.mark.parametrize("shape", [(0, 3, 6), (2, 0, 6), (0, 6)])
-def test_empty(shape: tuple[int, ...]) -> None:
+def test_empty_inputs_give_empty_outputs_and_zero_gradients(shape: tuple[int, ...]) -> None:
     layer = small()
     x = torch.empty(shape, requires_grad=True)
     y = layer(x)
@@ -233,7 +233,7 @@ def test_empty(shape: tuple[int, ...]) -> None:
     assert all(not parameter.grad.any() for parameter in layer.parameters())
 
 
-def test_masks_of_integers_and_of_every_shape() -> None:
+def test_masks_broadcast_and_may_hold_integers() -> None:
     layer = small()
     full = torch.rand(2, 3, 5, generator=torch.Generator().manual_seed(1)) < 0.6
     for mask in (full, full[:1], full[0], full[0, :1], full[:, :1], full[0, 0], full[..., :1]):
@@ -242,7 +242,7 @@ def test_masks_of_integers_and_of_every_shape() -> None:
         assert torch.equal(layer(X, attention_mask=mask), expected)
 
 
-def test_memory_of_zeros_warns_where_it_is_made() -> None:
+def test_a_memory_of_zeros_warns_once_at_the_callers_line() -> None:
     with pytest.warns(UserWarning, match="equal") as caught:
         layer = small(memory_initializer="zeros")
     assert Path(caught[0].filename) == Path(__file__)
@@ -252,7 +252,7 @@ def test_memory_of_zeros_warns_where_it_is_made() -> None:
         MemoryAugmentedAttention.from_numpy(layer.to_numpy()).reset_parameters()
 
 
-def test_repr() -> None:
+def test_repr_lists_options_and_projections() -> None:
     layer = small(dropout=0.1, memory_initializer={"kind": "normal", "stddev": 0.3})
     assert repr(layer).startswith(
         "MemoryAugmentedAttention(\n  6, 5, 2, dropout=0.1, "
@@ -261,7 +261,7 @@ def test_repr() -> None:
     assert "(query): Projection((6, 2, 6), bias=True)" in repr(layer)
 
 
-def test_copies_and_pickles() -> None:
+def test_copies_and_pickles_are_equal_and_independent() -> None:
     layer = small(dropout=0.5)
     layer(X).sum().backward()
     buffer = io.BytesIO()
@@ -281,7 +281,7 @@ def test_copies_and_pickles() -> None:
     assert not torch.equal(twin(X), layer(X))
 
 
-def test_dropout_is_the_numpy_layers() -> None:
+def test_dropout_equals_numpys_and_follows_torchs_seed() -> None:
     layer = MemoryAugmentedAttention(6, 5, 2, dropout=0.5, seed=0)
     twin = layer.to_numpy()
     x = X.clone().requires_grad_()
@@ -294,7 +294,7 @@ def test_dropout_is_the_numpy_layers() -> None:
     torch.manual_seed(8)
     twin.dropout_step = int(torch.randint(2**63 - 1, (1,))) - 1
     np.testing.assert_array_equal(twin(X.numpy(), training=True), first.detach().numpy())
-    # Backward drops what forward dropped.
+    # The backward pass drops the same scores.
     first.backward(torch.ones_like(first))
     gradients = twin.backward(X.numpy(), np.ones((2, 3, 6), np.float32), training=True)
     np.testing.assert_array_equal(x.grad.numpy(), gradients["x"])
@@ -316,7 +316,9 @@ def test_autocast_leaves_the_layer_in_float32() -> None:
 
 @pytest.mark.parametrize("options", [{}, {"key_dim": 1, "value_dim": 2}], ids=str)
 @pytest.mark.parametrize(("dtype", "limit"), [(torch.bfloat16, 2e-2), (torch.float16, 2e-3)])
-def test_half_precision(options: dict[str, Any], dtype: torch.dtype, limit: float) -> None:
+def test_half_precision_results_are_close_to_float64(
+    options: dict[str, Any], dtype: torch.dtype, limit: float
+) -> None:
     layer = small(**options).to(dtype)
     x = X.to(dtype).requires_grad_()
     y, scores = layer(x, return_attention_scores=True)
@@ -328,7 +330,7 @@ def test_half_precision(options: dict[str, Any], dtype: torch.dtype, limit: floa
     assert (scores - its_scores).abs().max() <= limit
 
 
-def test_other_devices_take_the_folded_operators() -> None:
+def test_the_meta_device_gives_shapes_and_moves_to_the_cpu() -> None:
     with torch.device("meta"):
         layer = MemoryAugmentedAttention(6, 5, 2)
     assert layer.memory.is_meta
@@ -341,7 +343,7 @@ def test_other_devices_take_the_folded_operators() -> None:
     assert small(device="meta").to(torch.float64).memory.dtype == torch.float64
 
 
-def test_to_numpy_of_half_precision() -> None:
+def test_to_numpy_widens_half_precision_to_float32() -> None:
     layer = small().bfloat16()
     twin = layer.to_numpy()
     assert twin.dtype == "float32"
@@ -349,7 +351,7 @@ def test_to_numpy_of_half_precision() -> None:
     assert json.dumps(twin.get_config())
 
 
-def test_nothing_leaks_at_exit(tmp_path: Path) -> None:
+def test_a_program_leaks_nothing_at_exit(tmp_path: Path) -> None:
     program = tmp_path / "program.py"  # torch.compile reads the source
     program.write_text(
         "import torch\nfrom memattn import _memattn\n"
@@ -365,6 +367,6 @@ def test_nothing_leaks_at_exit(tmp_path: Path) -> None:
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
 
 
-def test_import_of_memattn_brings_no_torch() -> None:
+def test_importing_memattn_does_not_import_torch() -> None:
     code = "import sys, memattn; memattn.MemoryAugmentedAttention; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -1,4 +1,4 @@
-"""Which backend computes a call of the PyTorch modules, how to force one, and what it says."""
+"""The backend of a call of the PyTorch modules: the choice, its reason, and how to force one."""
 
 import copy
 import os
@@ -32,7 +32,7 @@ def run(code: str, **environment: str) -> subprocess.CompletedProcess:
     )
 
 
-def test_the_usual_choice_on_the_cpu() -> None:
+def test_the_default_backends_on_the_cpu_and_their_reasons() -> None:
     layer = small()
     assert layer.backend == "auto"
     assert layer.explain_backend(X) == ("cpu", "float32 or float64 on the CPU")
@@ -74,14 +74,14 @@ def test_each_backend_can_be_forced() -> None:
 
 
 @pytest.mark.parametrize("value", ["cpu", "Triton", "", None, 1])
-def test_names_of_no_backend(value: Any) -> None:
+def test_unknown_backends_are_refused(value: Any) -> None:
     layer = small()
     with pytest.raises(ValueError, match='expected "auto", "plain" or "triton"'):
         layer.backend = value
     assert layer.backend == "auto"
 
 
-def test_copies_and_pickles_keep_it_and_files_do_not() -> None:
+def test_copies_and_pickles_keep_the_backend_but_files_do_not() -> None:
     layer = on_triton(6, 5, 2)
     for twin in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
         assert twin.backend == "triton"
@@ -90,14 +90,14 @@ def test_copies_and_pickles_keep_it_and_files_do_not() -> None:
     assert list(layer.state_dict()) == list(small().state_dict())
 
 
-def test_explaining_checks_what_a_call_checks() -> None:
+def test_explain_backend_checks_the_inputs() -> None:
     with pytest.raises(ValueError, match=r"x: found shape \(2, 3, 5\)"):
         small().explain_backend(X[..., :5])
     with pytest.raises(TypeError, match="found ndarray, expected a tensor"):
         small().explain_backend(X.numpy())
 
 
-def test_what_triton_does_not_take(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_triton_falls_back_with_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     layer = on_triton(6, 5, 2).double()
     chosen = layer.explain_backend(X.double())
     assert chosen.backend == "cpu"
@@ -121,7 +121,7 @@ def test_what_triton_does_not_take(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "Triton is not installed" in chosen.reason
 
 
-def test_who_watches_sees_the_operators_of_pytorch() -> None:
+def test_transforms_modes_and_subclasses_see_pytorchs_operators() -> None:
     from torch.utils.flop_counter import FlopCounterMode
 
     layer = on_triton(6, 5, 2)
@@ -142,14 +142,16 @@ def test_who_watches_sees_the_operators_of_pytorch() -> None:
         assert reason in one.reason or "subclass" in one.reason
 
 
-def test_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_variable_replaces_auto(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, backend in (("plain", "plain"), ("triton", "triton"), ("auto", "cpu")):
         monkeypatch.setattr(choice, "_environment", name)
         chosen = small().explain_backend(X)
         assert chosen.backend == backend
         assert name == "auto" or chosen.reason == f"MEMATTN_TORCH_BACKEND={name}"
     monkeypatch.setattr(choice, "_environment", "plain")
-    assert on_triton(6, 5, 2).explain_backend(X).backend == "triton"  # the layer's own counts more
+    assert (
+        on_triton(6, 5, 2).explain_backend(X).backend == "triton"
+    )  # the layer's own setting has priority
     monkeypatch.setattr(choice, "_environment", "cuda")
     with pytest.raises(ValueError, match="MEMATTN_TORCH_BACKEND: found 'cuda', expected"):
         small()(X)
@@ -162,8 +164,8 @@ def test_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("hidden", [False, True])
-def test_without_a_gpu_and_without_triton(hidden: bool) -> None:
-    """Everything runs as ever, and the kernels are not imported before a layer asks for them."""
+def test_triton_is_optional(hidden: bool) -> None:
+    """All calls work, and the kernels are not imported before a layer requests them."""
     code = (
         ("sys.modules['triton'] = None\n" if hidden else "")
         + "from memattn.torch import MemoryAugmentedAttention\n"
@@ -182,8 +184,8 @@ def test_without_a_gpu_and_without_triton(hidden: bool) -> None:
     assert reason in result.stdout
 
 
-def test_devices_that_have_been_timed_stand_in_the_table() -> None:
-    """The list in code and the table of docs/pytorch.md hold the same names, each with figures."""
+def test_timed_devices_are_in_the_table_of_the_guide() -> None:
+    """The list in code and the table of docs/pytorch.md have the same names, with figures."""
     page = (Path(__file__).parents[3] / "docs" / "pytorch.md").read_text()
     table = page.split("<!-- timed devices -->")[1].split("<!-- end -->")[0]
     rows = [line for line in table.splitlines() if line.startswith("|")][2:]

@@ -1,4 +1,4 @@
-"""The modules of memattn.torch in bfloat16 on the CPU: inference runs in the kernels."""
+"""The modules of memattn.torch in bfloat16 on the CPU: inference runs in the compiled kernels."""
 
 import gc
 import warnings
@@ -45,7 +45,7 @@ every_layer = pytest.mark.parametrize("name", LAYERS)
 
 
 def numpy_layer(layer: Any, precision: str) -> Callable[..., torch.Tensor]:
-    """The NumPy layer of the module's weights, on tensors."""
+    """Returns the NumPy layer with the module's weights, as a function of tensors."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         twin = layer.to_numpy()
@@ -74,20 +74,20 @@ def test_inference_has_the_bits_of_the_numpy_layer(name: str, masked: bool) -> N
 
 
 @every_layer
-def test_errors(name: str) -> None:
+def test_the_relative_error_is_that_of_bfloat16(name: str) -> None:
     layer, inputs, masks = LAYERS[name]()
     exact = layer.to(torch.float64)
     expected = exact(*(x.double() for x in inputs), **masks)
-    layer = layer.to(torch.bfloat16)  # whose values float64 holds
+    layer = layer.to(torch.bfloat16)  # float64 held the same values
     with torch.inference_mode():
         y = layer(*inputs, **masks).double()
-    # Rounding to bfloat16 errs by up to 4e-3, by 1.7e-3 or so in the mean of squares.
+    # Rounding to bfloat16 has a relative error of up to 4e-3, with a root mean square of 1.7e-3.
     assert (y - expected).norm() <= 7e-3 * expected.norm()
     assert (y - expected).norm() >= 1e-3 * expected.norm()
 
 
 @every_layer
-def test_scores(name: str) -> None:
+def test_scores_are_close_to_those_of_pytorchs_operators(name: str) -> None:
     layer, inputs, masks = LAYERS[name]()
     for choice in (True, "mean"):
         plain = layer(*inputs, **masks, return_attention_scores=choice)[1]
@@ -128,7 +128,7 @@ def test_changed_weights_are_seen(change: Callable[[Any], None]) -> None:
     assert torch.equal(y, numpy_layer(layer, "bfloat16")(x).bfloat16())
 
 
-def test_weights_are_widened_once_and_let_go() -> None:
+def test_weights_are_widened_once_and_released_with_the_module() -> None:
     layer, (x,), _ = memory()
     half._entries.clear()
     with torch.no_grad():
@@ -149,7 +149,9 @@ def refuse(*_: Any) -> None:
 
 
 @every_layer
-def test_training_takes_pytorchs_own_operators(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_training_and_dropout_use_pytorchs_own_operators(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     layer, inputs, masks = LAYERS[name]()
     monkeypatch.setattr(half, "attend", refuse)
     y = layer(*inputs, **masks)
@@ -169,7 +171,7 @@ def test_training_takes_pytorchs_own_operators(name: str, monkeypatch: pytest.Mo
         layer(*inputs)
 
 
-def test_other_layouts() -> None:
+def test_other_strides_and_sizes_give_the_same_bits() -> None:
     layer, (x,), _ = memory()
     with torch.no_grad():
         y = layer(x)

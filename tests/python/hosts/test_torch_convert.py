@@ -1,4 +1,4 @@
-"""Files between PyTorch and memattn: torch reads what memattn.convert writes, and the other way."""
+"""PyTorch reads the files that memattn.convert writes, and memattn.convert reads PyTorch's."""
 
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ def assert_same_weights(read: MemoryAugmentedAttention, layer: MemoryAugmentedAt
 
 
 @pytest.mark.parametrize("options", [{}, {"mmap": True}])
-def test_torch_loads_ours(
+def test_torch_loads_a_written_file(
     tmp_path: Path, layer: MemoryAugmentedAttention, options: dict[str, Any]
 ) -> None:
     convert.write(layer, tmp_path / "layer.pt")
@@ -37,12 +37,14 @@ def test_torch_loads_ours(
     )
     module.load_state_dict(state)
     assert_same_weights(module.to_numpy(), layer)
-    # What torch saves of it, we read, the config that we put in its metadata too.
+    # A file that torch saves from this state still has the config in its metadata.
     torch.save(state, tmp_path / "again.pt")
     assert convert.read(tmp_path / "again.pt").get_config() == layer.get_config()
 
 
-def test_we_read_a_module_and_write_one(tmp_path: Path, layer: MemoryAugmentedAttention) -> None:
+def test_modules_are_written_and_their_files_read(
+    tmp_path: Path, layer: MemoryAugmentedAttention
+) -> None:
     module = memattn.torch.MemoryAugmentedAttention.from_numpy(layer)
     torch.save(module.state_dict(), tmp_path / "module.pth")
     assert_same_weights(convert.read(tmp_path / "module.pth"), layer)
@@ -50,7 +52,7 @@ def test_we_read_a_module_and_write_one(tmp_path: Path, layer: MemoryAugmentedAt
     assert_same_weights(convert.read(tmp_path / "layer.safetensors"), layer)
 
 
-def test_a_checkpoint(tmp_path: Path, layer: MemoryAugmentedAttention) -> None:
+def test_layers_in_a_checkpoint_are_found(tmp_path: Path, layer: MemoryAugmentedAttention) -> None:
     def module() -> memattn.torch.MemoryAugmentedAttention:
         return memattn.torch.MemoryAugmentedAttention.from_numpy(layer)
 
@@ -70,7 +72,7 @@ def test_a_checkpoint(tmp_path: Path, layer: MemoryAugmentedAttention) -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_half_precision(
+def test_half_precision_weights_are_read_exactly(
     tmp_path: Path, layer: MemoryAugmentedAttention, dtype: torch.dtype
 ) -> None:
     state = memattn.torch.MemoryAugmentedAttention.from_numpy(layer).to(dtype).state_dict()
@@ -80,8 +82,10 @@ def test_half_precision(
         np.testing.assert_array_equal(weight, state[name].float().numpy())
 
 
-def test_views_and_shared_storages(tmp_path: Path, layer: MemoryAugmentedAttention) -> None:
-    # As parameters of one flat buffer, one of them transposed.
+def test_views_of_a_shared_storage_are_read(
+    tmp_path: Path, layer: MemoryAugmentedAttention
+) -> None:
+    # The parameters are views of one flat buffer, and one of them is transposed.
     weights = layer.weights
     flat = torch.tensor(np.concatenate([weight.ravel() for weight in weights.values()]))
     state, at = {}, 0
@@ -94,14 +98,16 @@ def test_views_and_shared_storages(tmp_path: Path, layer: MemoryAugmentedAttenti
     assert_same_weights(convert.read(tmp_path / "views.pt"), layer)
 
 
-def test_parameters_as_they_are(tmp_path: Path, layer: MemoryAugmentedAttention) -> None:
+def test_a_dict_of_parameters_is_read(tmp_path: Path, layer: MemoryAugmentedAttention) -> None:
     module = memattn.torch.MemoryAugmentedAttention.from_numpy(layer)
     torch.save(dict(module.named_parameters()), tmp_path / "parameters.pt")
     assert_same_weights(convert.read(tmp_path / "parameters.pt"), layer)
 
 
-@pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor")  # deprecated, and still about
-def test_what_is_refused(tmp_path: Path, layer: MemoryAugmentedAttention) -> None:
+@pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor")  # deprecated, but still in use
+def test_modules_old_files_and_quantised_tensors_are_refused(
+    tmp_path: Path, layer: MemoryAugmentedAttention
+) -> None:
     module = memattn.torch.MemoryAugmentedAttention.from_numpy(layer)
     path = tmp_path / "file.pt"
     torch.save(module, path)

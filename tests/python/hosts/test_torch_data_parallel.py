@@ -1,4 +1,4 @@
-"""DistributedDataParallel: two processes reach the weights that one process reaches."""
+"""With DistributedDataParallel, two processes train the same weights as one process."""
 
 import subprocess
 import sys
@@ -13,7 +13,7 @@ STEPS = 40
 
 
 def two_processes(file: Path) -> dict[str, torch.Tensor]:
-    """Return the weights that the example's processes reach, over loopback."""
+    """Return the weights that the example trains in two processes, over loopback."""
     options = ["--steps", str(STEPS), "--processes", "2", "--save", str(file)]
     result = subprocess.run(
         [sys.executable, "-W", "error", EXAMPLE, *options],
@@ -28,7 +28,7 @@ def two_processes(file: Path) -> dict[str, torch.Tensor]:
 
 
 def one_process() -> dict[str, torch.Tensor]:
-    """Return the weights that the same training reaches here, on whole batches."""
+    """Return the weights of the same training in this process, on whole batches."""
     model = MemoryAugmentedAttention(16, 20, 4, seed=0)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.5, momentum=0.9)
     x = torch.randn(32, 10, 16, generator=torch.Generator().manual_seed(1))
@@ -39,11 +39,11 @@ def one_process() -> dict[str, torch.Tensor]:
     return model.state_dict()
 
 
-def test_two_processes_reach_the_weights_of_one(tmp_path: Path) -> None:
+def test_two_processes_train_the_weights_of_one(tmp_path: Path) -> None:
     one, two = one_process(), two_processes(tmp_path / "weights.pt")
     assert list(one) == list(two)
     for name, weight in one.items():
         error = (weight - two[name]).abs().max()
         assert error <= 1e-6 * max(1, weight.abs().max()), name
     start = MemoryAugmentedAttention(16, 20, 4, seed=0).state_dict()
-    assert (one["memory"] - start["memory"]).abs().max() > 1e-2  # something was learned
+    assert (one["memory"] - start["memory"]).abs().max() > 1e-2  # training changed the weights

@@ -1,8 +1,7 @@
-"""A process with PyTorch may end while a thread is inside of the layer, forward or backward.
+"""A process with PyTorch may exit while a thread computes a layer, forward or backward.
 
-PyTorch's own operators abort a process that ends while a daemon thread is inside of them, so each
-thread here makes one call of the kernels, which begins before the process ends and would end long
-after it.
+PyTorch's own operators abort a process that exits while a daemon thread runs them. So each thread
+here makes one call of the kernels, which begins before the process exits and would end long after.
 """
 
 import subprocess
@@ -25,7 +24,7 @@ layer(*few).sum().backward()
 begun = threading.Event()
 
 class Signalled:
-    # The kernels, and a signal when they are called.
+    # Sets an event, then calls the kernels.
     def __init__(self, name):
         self.hosted = kind.hosted[torch.float32]
         self.call = getattr(self.hosted, name)
@@ -72,7 +71,7 @@ PROGRAMS = {
 
 @pytest.mark.parametrize("name", PROGRAMS)
 @pytest.mark.parametrize("layer", LAYERS)
-def test_a_process_ends_as_its_program_does(layer: str, name: str) -> None:
+def test_a_process_exits_cleanly_while_a_thread_computes(layer: str, name: str) -> None:
     code = f"{PROLOGUE.replace('LAYER', LAYERS[layer])}\n{PROGRAMS[name]}\nprint('end')"
     command = [sys.executable, "-W", "ignore", "-c", code]
     child = subprocess.run(command, capture_output=True, text=True, timeout=240)

@@ -1,4 +1,4 @@
-"""The fold is that of the present weights, whatever changed them, and made no more often."""
+"""The fold always fits the current weights, however they changed, and is made only if needed."""
 
 import copy
 import gc
@@ -28,18 +28,18 @@ def small(**options: Any) -> MemoryAugmentedAttention:
 
 
 def folds() -> int:
-    """How many folds this process has made for the layers that are alive."""
+    """Returns the number of folds made for the layers that still exist."""
     return sum(entry.hosted.folds for entry in kernels._entries.values())
 
 
 @pytest.fixture(autouse=True)
-def nobody_else() -> None:
+def no_other_folds() -> None:
     gc.collect()
     kernels._entries.clear()
 
 
 def assert_current(layer: MemoryAugmentedAttention) -> None:
-    """A call gives what a layer that has never been called gives."""
+    """Checks that a call gives the result of a new NumPy layer with the same weights."""
     with torch.no_grad():
         found = layer(X).numpy()
     assert (found == layer.to_numpy()(X.numpy())).all()
@@ -76,7 +76,7 @@ def by_replacement(layer: MemoryAugmentedAttention) -> None:
 
 
 def by_data_replacement(layer: MemoryAugmentedAttention) -> None:
-    for _ in range(3):  # the allocator may come back to the first place
+    for _ in range(3):  # the allocator may reuse the first address
         layer.memory.data = layer.memory.data + 1
 
 
@@ -109,7 +109,9 @@ CHANGES = [
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
-def test_every_change_is_seen(change: Callable[[MemoryAugmentedAttention], None]) -> None:
+def test_every_change_of_a_weight_is_seen(
+    change: Callable[[MemoryAugmentedAttention], None],
+) -> None:
     layer = small()
     assert_current(layer)
     before = layer(X).detach()
@@ -118,7 +120,7 @@ def test_every_change_is_seen(change: Callable[[MemoryAugmentedAttention], None]
     assert not torch.equal(layer(X), before)
 
 
-def test_one_fold_until_a_weight_changes() -> None:
+def test_calls_fold_once_until_a_weight_changes() -> None:
     layer = small()
     for _ in range(3):
         layer(X)
@@ -144,7 +146,7 @@ def test_a_training_step_folds_once() -> None:
     assert len(kernels._entries) == 1
 
 
-def test_signs_and_nan_are_bits() -> None:
+def test_changes_are_detected_by_the_bits_of_values() -> None:
     layer = small()
     with torch.no_grad():
         layer.output.bias.zero_()
@@ -157,18 +159,18 @@ def test_signs_and_nan_are_bits() -> None:
         assert folds() == 3
 
 
-def test_a_backward_that_is_to_come_keeps_its_weights() -> None:
+def test_a_pending_backward_keeps_its_weights() -> None:
     layer, other = small(), small()
     x = X.clone().requires_grad_()
     y = layer(x)
     expected = torch.autograd.grad(other(x).sum(), x)[0]
-    layer.memory.data += 1  # no version counter tells
+    layer.memory.data += 1  # does not increment the version counter
     layer(X)
     assert torch.equal(torch.autograd.grad(y.sum(), x)[0], expected)
     assert_current(layer)
 
 
-def test_layers_that_share_a_memory() -> None:
+def test_layers_with_a_shared_memory_follow_its_changes() -> None:
     first, second = small(), small(seed=2)
     second.memory = first.memory
     for _ in range(3):
@@ -182,7 +184,7 @@ def test_layers_that_share_a_memory() -> None:
     assert_current(second)
 
 
-def test_what_is_gone_is_forgotten() -> None:
+def test_folds_of_deleted_layers_are_released() -> None:
     for seed in range(20):
         small(seed=seed)(X)
     gc.collect()
@@ -190,7 +192,7 @@ def test_what_is_gone_is_forgotten() -> None:
     assert len(kernels._entries) == 1
 
 
-def test_copies_do_not_share_what_they_change() -> None:
+def test_changing_a_copy_does_not_affect_the_original() -> None:
     layer = small()
     layer(X)
     twin = copy.deepcopy(layer)
@@ -199,7 +201,7 @@ def test_copies_do_not_share_what_they_change() -> None:
     assert_current(twin)
 
 
-def test_parametrizations() -> None:
+def test_parametrized_weights_are_used_and_get_gradients() -> None:
     class Doubled(nn.Module):
         def forward(self, weight: torch.Tensor) -> torch.Tensor:
             return 2 * weight
@@ -222,11 +224,11 @@ def test_parametrizations() -> None:
     layer(X).sum().backward()
 
 
-def test_threads_compute_while_weights_change() -> None:
+def test_threads_see_whole_states_while_a_weight_changes() -> None:
     layer = MemoryAugmentedAttention(32, 20, 4)
     x = torch.randn(16, 10, 32)
     states = [MemoryAugmentedAttention(32, 20, 4, seed=s).state_dict() for s in (1, 2)]
-    # One weight changes, and only in its last value: a call finds the one or the other.
+    # Only the last value of one weight changes, so a call sees one of two states.
     layer.load_state_dict(states[0])
     results = []
     for value in (1.0, 2.0):
@@ -255,7 +257,7 @@ def test_threads_compute_while_weights_change() -> None:
     assert not wrong
 
 
-def test_threads_train_layers_of_their_own() -> None:
+def test_threads_that_train_separate_layers_do_not_interfere() -> None:
     def train(layer: MemoryAugmentedAttention) -> None:
         optimizer = torch.optim.SGD(layer.parameters(), lr=0.01)
         for _ in range(30):
@@ -275,7 +277,7 @@ def test_threads_train_layers_of_their_own() -> None:
 
 
 class Through(Dataset):
-    """Gives what the layer makes of each item, in the worker that is asked."""
+    """A dataset whose items are outputs of the layer, computed in the worker."""
 
     def __init__(self, layer: MemoryAugmentedAttention) -> None:
         self.layer = layer
@@ -289,11 +291,11 @@ class Through(Dataset):
 
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-def test_workers_that_were_forked() -> None:
+def test_forked_workers_compute_the_layer() -> None:
     layer = MemoryAugmentedAttention(6, 5, 2, seed=1)
     big = torch.randn(4000, 3, 6)
     with torch.no_grad():
-        layer(big)  # so that the pool of threads is there before the fork
+        layer(big)  # starts the thread pool before the fork
     expected = layer(X).detach()
     loader = DataLoader(Through(layer), batch_size=2, num_workers=2, multiprocessing_context="fork")
     for batch in loader:
@@ -303,12 +305,12 @@ def test_workers_that_were_forked() -> None:
 
 
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two processors")
-def test_no_more_threads_than_either_setting_allows() -> None:
+def test_both_settings_limit_the_number_of_threads() -> None:
     layer = MemoryAugmentedAttention(64, 64, 8)
     x = torch.randn(64, 96, 64)
 
     def work_of_others() -> float:
-        """The part of the processor time that threads other than this one took."""
+        """Returns the share of the processor time that was used by other threads."""
         with torch.no_grad():
             layer(x)
             own, all_threads = time.thread_time(), time.process_time()
@@ -342,7 +344,7 @@ def test_layers_of_two_inputs_follow_every_change(kind: str) -> None:
 
     assert_current()
     for parameter in layer.parameters():
-        parameter.data.view(-1)[-1] += 1  # no version counter tells
+        parameter.data.view(-1)[-1] += 1  # does not increment the version counter
         assert_current()
         parameter.detach().numpy().flat[0] = -2
         assert_current()
@@ -354,7 +356,7 @@ def test_layers_of_two_inputs_follow_every_change(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", CLASSES)
-def test_a_training_of_two_inputs_takes_its_weights_once_a_step(kind: str) -> None:
+def test_training_layers_of_two_inputs_folds_once_a_step(kind: str) -> None:
     layer = pair(kind, dropout=0.1)
     optimizer = torch.optim.SGD(layer.parameters(), lr=0.01)
     for step in range(1, 5):
@@ -367,7 +369,7 @@ def test_a_training_of_two_inputs_takes_its_weights_once_a_step(kind: str) -> No
 
 
 @pytest.mark.parametrize("kind", CLASSES)
-def test_a_backward_of_two_inputs_keeps_its_weights(kind: str) -> None:
+def test_a_pending_backward_of_two_inputs_keeps_its_weights(kind: str) -> None:
     layer, other = pair(kind), pair(kind)
     x1, x2 = inputs(kind)
     x1.requires_grad_()
@@ -380,7 +382,7 @@ def test_a_backward_of_two_inputs_keeps_its_weights(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", CLASSES)
-def test_the_mode_of_the_module_chooses_the_route(kind: str) -> None:
+def test_the_route_depends_on_the_training_mode(kind: str) -> None:
     layer = CLASSES[kind](6, 2, seed=1)
     twin = layer.to_numpy()
     sizes = (1, 9) if kind == "hierarchical" else (1, 9, 9)

@@ -1,4 +1,4 @@
-"""bench.torch_gpu on the CPU: its forms are one layer, and its parts run to the table's line."""
+"""bench.torch_gpu on the CPU: its contestants agree, and it runs up to the line of the table."""
 
 import os
 import subprocess
@@ -20,21 +20,21 @@ def run(*arguments: str) -> subprocess.CompletedProcess:
     )
 
 
-def test_without_a_device_it_says_so() -> None:
+def test_without_a_cuda_device_it_is_an_error() -> None:
     result = run()
     assert (result.returncode, result.stdout) == (1, "")
     assert "found no CUDA device; run it where torch.cuda.is_available(), or" in result.stderr
 
 
-def test_a_name_of_no_shape() -> None:
+def test_an_unknown_shape_is_an_error() -> None:
     result = run("--shapes", "docs,tiny")
     assert result.returncode == 2
     assert "found 'tiny', expected huge, docs, big" in result.stderr
 
 
 @pytest.mark.parametrize("part", ["check", "contestants"])
-def test_no_form_is_timed_under_the_name_of_another(part: str) -> None:
-    """Where the Triton kernels do not run, a layer that is told to take them takes others."""
+def test_a_fallback_backend_is_not_timed_as_triton(part: str) -> None:
+    """A layer that cannot use the requested Triton kernels falls back; the bench notices."""
     more = ', "step", ("eager",)' if part == "contestants" else ""
     code = (
         "import sys, torch\n"
@@ -62,9 +62,9 @@ def test_no_form_is_timed_under_the_name_of_another(part: str) -> None:
     assert "need an NVIDIA GPU, not a tensor on cpu" in results[1].stderr
 
 
-def test_all_parts_run_and_all_forms_are_the_layer() -> None:
+def test_the_smoke_run_times_all_contestants() -> None:
     result = run("--smoke", "--dtypes", "bf16")
-    assert result.returncode == 0, result.stderr  # forms whose values are wrong end it
+    assert result.returncode == 0, result.stderr  # a contestant with wrong values ends the run
     lines = result.stdout.splitlines()
     rows = [line for line in lines if line.startswith("| ") and "mode" not in line]
     forms = ("published", "memory projected once", "memattn, plain", "memattn, Triton")

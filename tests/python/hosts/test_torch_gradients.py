@@ -1,4 +1,4 @@
-"""Derivatives of the PyTorch module: of every option, of every order, under every transform."""
+"""Derivatives of the PyTorch module: every option, first and second order, all transforms."""
 
 import copy
 from typing import Any
@@ -39,7 +39,7 @@ def layer_of(**options: Any) -> MemoryAugmentedAttention:
 
 
 def function_of(layer: MemoryAugmentedAttention, **call: Any) -> tuple[Any, tuple[Any, ...]]:
-    """Return y as a function of x and all weights but the key bias, and those, for gradcheck."""
+    """Return, for gradcheck, y as a function of x and all weights but the key bias; and these."""
     weights = {n: w for n, w in layer.named_parameters() if n != "key.bias"}
 
     def function(x: torch.Tensor, *tensors: torch.Tensor) -> Any:
@@ -52,16 +52,20 @@ def function_of(layer: MemoryAugmentedAttention, **call: Any) -> tuple[Any, tupl
 @pytest.mark.parametrize("scores", [False, True, "mean"])
 @pytest.mark.parametrize("masks", [{}, MASKS], ids=["open", "masked"])
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
-def test_gradcheck(options: dict[str, Any], masks: dict[str, Any], scores: Any) -> None:
+def test_first_derivatives_pass_gradcheck(
+    options: dict[str, Any], masks: dict[str, Any], scores: Any
+) -> None:
     function, inputs = function_of(layer_of(**options), **masks, return_attention_scores=scores)
     assert gradcheck(function, inputs, check_batched_grad=False)
 
 
 @pytest.mark.parametrize("masks", [{}, MASKS], ids=["open", "masked"])
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
-def test_gradgradcheck(options: dict[str, Any], masks: dict[str, Any]) -> None:
+def test_second_derivatives_pass_gradgradcheck(
+    options: dict[str, Any], masks: dict[str, Any]
+) -> None:
     function, inputs = function_of(layer_of(**options), **masks, return_attention_scores=True)
-    # Along random directions instead of axes, which takes a tenth of the time.
+    # fast_mode checks along random directions instead of axes, in a tenth of the time.
     assert gradgradcheck(function, inputs, fast_mode=True)
 
 
@@ -73,14 +77,14 @@ def test_second_derivatives_through_dropout_are_refused() -> None:
     torch.autograd.grad(layer.eval()(x).sum(), x, create_graph=True)
 
 
-def test_the_key_bias_has_the_gradient_zero() -> None:
+def test_the_gradient_of_the_key_bias_is_zero_and_not_none() -> None:
     for dtype in (torch.float64, torch.bfloat16):  # kernels, and PyTorch's own operators
         layer = layer_of().to(dtype)
         layer(X.to(dtype)).sum().backward()
         assert torch.equal(layer.key.bias.grad, torch.zeros(2, 4, dtype=dtype))
 
 
-def test_only_what_is_needed() -> None:
+def test_only_needed_gradients_are_computed() -> None:
     layer = layer_of()
     for name, parameter in layer.named_parameters():
         parameter.requires_grad_(name in ("memory", "value.bias"))
@@ -102,7 +106,7 @@ def test_only_what_is_needed() -> None:
     assert (x.grad.numpy() == expected["x"]).all()
 
 
-def test_scores_alone() -> None:
+def test_a_loss_on_the_scores_alone_has_gradients() -> None:
     layer = layer_of()
     x = X.clone().requires_grad_()
     scores = layer(x, return_attention_scores=True)[1]
@@ -120,7 +124,7 @@ def test_scores_alone() -> None:
     assert found[0].abs().max() > 1e-3
 
 
-def test_twice_through_one_graph() -> None:
+def test_backward_twice_doubles_the_gradients() -> None:
     layer = layer_of()
     y = layer(X)
     y.sum().backward(retain_graph=True)
@@ -129,7 +133,7 @@ def test_twice_through_one_graph() -> None:
     assert torch.equal(layer.memory.grad, 2 * first)
 
 
-def test_a_weight_changed_in_between_is_an_error() -> None:
+def test_changing_a_weight_before_backward_is_an_error() -> None:
     layer = layer_of()
     y = layer(X)
     with torch.no_grad():
@@ -138,26 +142,26 @@ def test_a_weight_changed_in_between_is_an_error() -> None:
         y.sum().backward()
 
 
-def test_one_layer_in_two_places() -> None:
+def test_a_layer_used_twice_passes_gradcheck() -> None:
     layer = layer_of()
     function, inputs = function_of(layer)
     assert gradcheck(lambda x, *weights: function(function(x, *weights), *weights), inputs)
 
 
-def test_gradients_of_every_layout() -> None:
+def test_expanded_gradients_and_other_strides_are_accepted() -> None:
     layer = layer_of()
     x = X.clone().requires_grad_()
     y = layer(x.transpose(0, 1))
-    y.sum().backward()  # a gradient that one number is expanded to
+    y.sum().backward()  # the gradient of y is a single number, expanded
     other = X.clone().requires_grad_()
     layer(other.transpose(0, 1).contiguous()).backward(torch.ones(3, 2, 4).double())
     assert torch.equal(x.grad, other.grad)
 
 
-# PyTorch's forward-mode derivatives use what PyTorch has deprecated.
+# PyTorch's forward-mode derivatives use deprecated functions of PyTorch.
 @pytest.mark.filterwarnings("ignore:`torch.jit.*` is deprecated:DeprecationWarning")
 @pytest.mark.parametrize("options", [{}, {"key_dim": 1, "value_dim": 2}], ids=str)
-def test_functional_transforms(options: dict[str, Any]) -> None:
+def test_torch_func_transforms_agree_with_autograd(options: dict[str, Any]) -> None:
     layer = layer_of(**options)
     expected = layer(X).detach()
     torch.testing.assert_close(vmap(layer)(X).detach(), expected, rtol=1e-12, atol=1e-12)
@@ -181,7 +185,7 @@ def test_functional_transforms(options: dict[str, Any]) -> None:
         torch.testing.assert_close(gradients.sum(0), expected, rtol=1e-10, atol=1e-12)
 
 
-def test_an_ensemble_by_vmap() -> None:
+def test_vmap_over_stacked_weights_computes_an_ensemble() -> None:
     layers = [MemoryAugmentedAttention(4, 3, 2, dtype=torch.float64) for _ in range(3)]
     weights, _ = torch.func.stack_module_state(layers)
     base = copy.deepcopy(layers[0]).to("meta")
@@ -191,7 +195,7 @@ def test_an_ensemble_by_vmap() -> None:
 
 
 @pytest.mark.parametrize("reentrant", [False, True])
-def test_checkpointing(reentrant: bool) -> None:
+def test_checkpointing_repeats_dropout_and_gradients(reentrant: bool) -> None:
     layer = layer_of(dropout=0.5)
     gradients = []
     for wrap in (lambda x: layer(x), lambda x: checkpoint(layer, x, use_reentrant=reentrant)):
@@ -204,7 +208,7 @@ def test_checkpointing(reentrant: bool) -> None:
     assert torch.equal(gradients[0][1], gradients[1][1])
 
 
-def test_a_dispatch_mode_sees_the_operators() -> None:
+def test_a_dispatch_mode_sees_pytorchs_operators() -> None:
     from torch.utils.flop_counter import FlopCounterMode
 
     layer = layer_of()
@@ -213,14 +217,14 @@ def test_a_dispatch_mode_sees_the_operators() -> None:
     assert counter.get_total_flops() > 0
 
 
-def test_a_subclass_of_tensor_stays_one() -> None:
+def test_a_subclass_of_tensor_is_kept() -> None:
     class Tagged(torch.Tensor):
         pass
 
     assert type(layer_of()(X.as_subclass(Tagged))) is Tagged
 
 
-def test_the_kernels_computed_what_was_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_eager_calls_use_the_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
 
     def watched(name: str, function: Any) -> Any:

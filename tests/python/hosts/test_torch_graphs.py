@@ -1,4 +1,4 @@
-"""The PyTorch module in graphs: torch.compile, torch.export, ONNX, and the operators they hold."""
+"""The PyTorch module in graphs: torch.compile, torch.export, ONNX, and the custom operators."""
 
 from collections import Counter
 from pathlib import Path
@@ -13,7 +13,7 @@ from torch import nn
 
 from memattn.torch import MemoryAugmentedAttention, decompositions, kernels
 
-# PyTorch's own exporters and its compiler use what PyTorch has deprecated.
+# PyTorch's exporters and compiler use deprecated functions of PyTorch.
 pytestmark = [
     pytest.mark.filterwarnings("ignore:`torch.jit.*` is deprecated:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore:`isinstance.treespec, LeafSpec.*:FutureWarning"),
@@ -48,7 +48,7 @@ def gradients(layer: nn.Module, run: Any, **call: Any) -> list[torch.Tensor]:
 
 
 @pytest.mark.parametrize("backend", ["aot_eager", "inductor"])
-def test_compile(backend: str) -> None:
+def test_compiled_results_and_gradients_equal_eager_ones(backend: str) -> None:
     layer = small()
     run = compiled(layer, backend=backend)
     for call in ({}, {"attention_mask": KEEP, "use_causal_mask": True}):
@@ -65,7 +65,7 @@ def test_compile(backend: str) -> None:
     [{"use_bias": False}, {"key_dim": 1, "value_dim": 2}, {"fully_masked": "uniform"}],
     ids=str,
 )
-def test_compile_with_scores(options: dict[str, Any]) -> None:
+def test_compiled_scores_equal_eager_ones(options: dict[str, Any]) -> None:
     layer = small(**options)
     run = compiled(layer)
     for scores in (True, "mean"):
@@ -90,7 +90,7 @@ def test_compile_sees_changed_weights_and_folds_once_a_step() -> None:
         assert sum(entry.hosted.folds for entry in kernels._entries.values()) == 2 * step
 
 
-def test_compile_with_any_batch_and_steps() -> None:
+def test_one_compiled_graph_takes_any_batch_and_steps() -> None:
     layer = small()
     graphs = Counter()
 
@@ -105,7 +105,7 @@ def test_compile_with_any_batch_and_steps() -> None:
     assert graphs["made"] == 1
 
 
-def test_compile_of_many_layers_one_by_one_makes_one_graph() -> None:
+def test_compiling_equal_layers_one_by_one_makes_one_graph() -> None:
     graphs = Counter()
 
     def backend(graph: Any, inputs: Any) -> Any:
@@ -119,7 +119,7 @@ def test_compile_of_many_layers_one_by_one_makes_one_graph() -> None:
     assert graphs["made"] == 1
 
 
-def test_compile_with_dropout_is_repeatable() -> None:
+def test_compiled_dropout_follows_the_seed() -> None:
     layer = small(dropout=0.5)
     run = compiled(layer)
     results = []
@@ -130,7 +130,7 @@ def test_compile_with_dropout_is_repeatable() -> None:
         assert torch.equal(first, second)
     assert not torch.equal(results[0][0], results[2][0])
     assert not torch.equal(run(X), run(X))
-    # A gradient of what was dropped, not of another draw: the loss is linear in the output kernel.
+    # The gradient belongs to the same dropout, since the loss is linear in the output kernel.
     torch.manual_seed(1)
     layer.zero_grad()
     y = run(X)
@@ -139,7 +139,7 @@ def test_compile_with_dropout_is_repeatable() -> None:
     torch.testing.assert_close((layer.output.kernel * layer.output.kernel.grad).sum(), read)
 
 
-def test_compile_under_autocast_and_without_a_batch() -> None:
+def test_autocast_and_inputs_without_a_batch_axis_compile() -> None:
     layer = small()
     run = compiled(layer)
     with torch.autocast("cpu", torch.bfloat16):
@@ -147,14 +147,14 @@ def test_compile_under_autocast_and_without_a_batch() -> None:
     assert torch.equal(run(X[0]), layer(X[0]))
 
 
-def test_compile_of_half_precision() -> None:
+def test_half_precision_compiles() -> None:
     layer = small().bfloat16()
     torch.testing.assert_close(compiled(layer)(X.bfloat16()), layer(X.bfloat16()))
 
 
 @pytest.mark.parametrize("scores", ["none", "each", "mean"])
 @pytest.mark.parametrize("use_bias", [True, False])
-def test_the_operators_are_what_pytorch_asks_of_operators(use_bias: bool, scores: str) -> None:
+def test_the_operators_pass_opcheck(use_bias: bool, scores: str) -> None:
     layer = small(use_bias=use_bias, dropout=0.3)
     tensors = [t if t is None else t.detach().requires_grad_() for t in layer._weights()]
     seed = torch.tensor([5])
@@ -170,7 +170,7 @@ def test_the_operators_are_what_pytorch_asks_of_operators(use_bias: bool, scores
         )
 
 
-def test_export(tmp_path: Path) -> None:
+def test_an_exported_program_holds_the_operator_and_is_saved(tmp_path: Path) -> None:
     layer = small()
     model = nn.Sequential(nn.Linear(6, 6), layer)
     dims = ({0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC},)
@@ -186,7 +186,7 @@ def test_export(tmp_path: Path) -> None:
     assert torch.equal(loaded(x), model(x))
 
 
-def test_an_exported_program_in_pytorchs_own_operators() -> None:
+def test_decompositions_leave_only_pytorchs_operators() -> None:
     layer = small(dropout=0.5).eval()
     call = {"attention_mask": KEEP, "return_attention_scores": True}
     program = torch.export.export(layer, (X,), call).run_decompositions(decompositions())
@@ -213,11 +213,13 @@ ONNX_CALLS = {
 }
 
 
-# PyTorch says so where an argument is no tensor, as use_causal_mask.
+# PyTorch warns if an argument is not a tensor, such as use_causal_mask.
 @pytest.mark.filterwarnings("ignore:# ONNX model has different number of inputs:UserWarning")
 @pytest.mark.parametrize("call", ONNX_CALLS)
 @pytest.mark.parametrize("options", [{}, {"key_dim": 1, "value_dim": 2}], ids=str)
-def test_onnx(options: dict[str, Any], call: str, tmp_path: Path) -> None:
+def test_the_onnx_export_gives_the_results_of_the_module(
+    options: dict[str, Any], call: str, tmp_path: Path
+) -> None:
     layer = small(**options).eval()
     kwargs = ONNX_CALLS[call]
     tensors = {k: v for k, v in kwargs.items() if isinstance(v, torch.Tensor)}
@@ -234,7 +236,7 @@ def test_onnx(options: dict[str, Any], call: str, tmp_path: Path) -> None:
     onnx.checker.check_model(model)
     assert {domain.domain for domain in model.opset_import} <= {"", "pkg.onnxscript.torch_lib"}
     assert {node.domain for node in model.graph.node} == {""}
-    if not options:  # folded when it was exported: two products are left
+    if not options:  # folded at the export, so two products are left
         assert sum(node.op_type in ("MatMul", "Gemm") for node in model.graph.node) == 2
 
     x = torch.randn(4, 2, 6)
@@ -247,7 +249,7 @@ def test_onnx(options: dict[str, Any], call: str, tmp_path: Path) -> None:
         np.testing.assert_allclose(one, other.detach().numpy(), rtol=3e-6, atol=3e-6)
 
 
-def test_onnx_of_an_exported_program(tmp_path: Path) -> None:
+def test_an_exported_program_converts_to_onnx(tmp_path: Path) -> None:
     layer = small().eval()
     file = tmp_path / "layer.onnx"
     program = torch.export.export(layer, (X,)).run_decompositions(decompositions())
@@ -257,7 +259,7 @@ def test_onnx_of_an_exported_program(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")  # of the checks of shapes
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")  # about the checks of shapes
 def test_a_traced_module_holds_pytorchs_own_operators() -> None:
     layer = small().eval()
     traced = torch.jit.trace(layer, (X,), check_trace=False)

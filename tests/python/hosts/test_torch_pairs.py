@@ -1,4 +1,4 @@
-"""memattn.torch.CrossAttention and HierarchicalAttention: their numbers, options and state."""
+"""memattn.torch.CrossAttention and HierarchicalAttention: values, options, state."""
 
 import copy
 import io
@@ -22,14 +22,14 @@ from .torch_pairs import CLASSES, every_mask, flat, inputs, small, tensors
 
 
 def golden(case: str, dtype: str, **options: Any) -> tuple[Any, dict[str, Any], dict[str, Any]]:
-    """The module of a golden file, the masks of its call, and the file's arrays."""
+    """Returns the module of a golden file, the masks of its call, and the file's arrays."""
     layer, masks, arrays = pairs.golden(case, dtype, **options)
     kind = "cross" if isinstance(layer, memattn.CrossAttention) else "hierarchical"
     return CLASSES[kind].from_numpy(layer), tensors(masks), arrays
 
 
 def check_golden(module: Any, masks: dict, arrays: dict, limits: tuple[float, float]) -> None:
-    """Holds values, scores and gradients against those of the file."""
+    """Compares values, scores and gradients with those of the file."""
     values, slopes = limits
     dtype = next(module.parameters()).dtype
     x1, x2 = (torch.from_numpy(arrays[n]).to(dtype).requires_grad_() for n in ("x1", "x2"))
@@ -39,11 +39,11 @@ def check_golden(module: Any, masks: dict, arrays: dict, limits: tuple[float, fl
     for found, expected in scores_of(scores, arrays):
         assert np.abs(found.detach().numpy() - expected).max() <= values
     for name, tensor in [("x1", x1), ("x2", x2), *module.named_parameters()]:
-        if name.endswith("key.bias"):  # theirs is rounding noise around 0
+        if name.endswith("key.bias"):  # ours is 0, the golden one is rounding noise
             assert not tensor.grad.any()
             continue
         expected = arrays[f"grad.{name}"]
-        # With one key the gradients of query and key are 0, theirs to rounding.
+        # With one key, our gradients of query and key are 0 and the golden ones rounding noise.
         scale = max(np.abs(expected).max(), 1e-3)
         assert np.abs(tensor.grad.numpy() - expected).max() <= slopes * scale, name
 
@@ -52,13 +52,15 @@ def check_golden(module: Any, masks: dict, arrays: dict, limits: tuple[float, fl
     ("dtype", "limits"), [("float64", (1e-12, 1e-12)), ("float32", (3e-6, 6e-6))]
 )
 @pytest.mark.parametrize("case", EXACT)
-def test_golden(case: str, dtype: str, limits: tuple[float, float]) -> None:
+def test_the_modules_give_the_golden_values(
+    case: str, dtype: str, limits: tuple[float, float]
+) -> None:
     check_golden(*golden(case, dtype), limits)
 
 
 @pytest.mark.parametrize("case", UNIFORM)
-def test_golden_of_steps_that_read_all_alike(case: str) -> None:
-    # Theirs are of float32, and let a gradient into logits that decide nothing.
+def test_fully_masked_uniform_steps_give_the_golden_values(case: str) -> None:
+    # The golden values are float32, and Keras gives gradients to logits without effect.
     module, masks, arrays = golden(case, "float64", fully_masked="uniform")
     x1, x2 = (torch.from_numpy(arrays[n]).double() for n in ("x1", "x2"))
     y, scores = module(x1, x2, **masks, return_attention_scores=True)
@@ -71,7 +73,7 @@ def test_golden_of_steps_that_read_all_alike(case: str) -> None:
 @pytest.mark.parametrize(
     "case", ["cross_uneven", "hierarchical_uneven", *(f"mask_{kind}_every_mask" for kind in KINDS)]
 )
-def test_golden_in_pytorchs_own_operators(
+def test_pytorchs_own_operators_give_the_golden_values(
     case: str, route: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("memattn.torch.function.applies", lambda *_: False)
@@ -82,11 +84,11 @@ def test_golden_in_pytorchs_own_operators(
 
 @pytest.mark.parametrize("name", ["sgd", "adam"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_golden_training(kind: str, name: str) -> None:
+def test_training_follows_the_golden_losses(kind: str, name: str) -> None:
     module, _, arrays = golden(f"train_{kind}_{name}", "float64")
     if name == "sgd":
         optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
-    else:  # Keras adds its epsilon elsewhere, so PyTorch's is another Adam
+    else:  # Keras adds epsilon in another place than PyTorch's Adam
         optimizer = memattn.Adam(learning_rate=0.01)
     x1, x2, target = (torch.from_numpy(arrays[n]).double() for n in ("x1", "x2", "target"))
     twin = module.to_numpy()
@@ -113,7 +115,7 @@ def test_golden_training(kind: str, name: str) -> None:
     "options",
     [{}, {"use_bias": False}, {"key_dim": 1, "value_dim": 4}, {"fully_masked": "uniform"}],
 )
-def test_bit_for_bit_the_numpy_layer(
+def test_results_and_gradients_equal_numpys_to_the_bit(
     kind: str, options: dict[str, Any], dtype: torch.dtype, training: bool
 ) -> None:
     module = small(kind, dtype=dtype, **options).train(training)
@@ -140,14 +142,14 @@ def test_bit_for_bit_the_numpy_layer(
 
 
 def flat_arrays(outputs: Any) -> list[np.ndarray]:
-    """What the NumPy layer returned, as a list."""
+    """Returns the results of the NumPy layer as a list."""
     y, scores = outputs
     return [y, *(scores if isinstance(scores, tuple) else (scores,))]
 
 
 @both
 @pytest.mark.parametrize("route", PAIR_ROUTES)
-def test_a_forced_route_is_taken(kind: str, route: str) -> None:
+def test_a_forced_route_is_used_and_kept_by_copies(kind: str, route: str) -> None:
     module = small(kind)
     module.route = route
     twin = module.to_numpy()
@@ -166,7 +168,7 @@ def test_a_forced_route_is_taken(kind: str, route: str) -> None:
 
 
 @both
-def test_the_rule_of_routes_is_the_numpy_layers(kind: str) -> None:
+def test_routes_are_those_of_the_numpy_layer(kind: str) -> None:
     module = small(kind)
     twin = module.to_numpy()
     taken = set()
@@ -183,7 +185,7 @@ def test_the_rule_of_routes_is_the_numpy_layers(kind: str) -> None:
 
 
 @both
-def test_one_list_of_both_inputs(kind: str) -> None:
+def test_both_inputs_may_be_one_list(kind: str) -> None:
     module = small(kind)
     x1, x2 = inputs(kind)
     expected = module(x1, x2)
@@ -197,7 +199,7 @@ def test_one_list_of_both_inputs(kind: str) -> None:
 
 
 @both
-def test_the_same_bits_without_gradients_and_on_every_layout(kind: str) -> None:
+def test_results_without_gradients_and_for_any_strides_are_equal(kind: str) -> None:
     module = small(kind)
     x1, x2 = inputs(kind)
     expected = module(x1, x2).detach()
@@ -209,7 +211,7 @@ def test_the_same_bits_without_gradients_and_on_every_layout(kind: str) -> None:
     assert torch.equal(module(*other), expected)
 
 
-def test_one_tensor_as_both_inputs() -> None:
+def test_one_tensor_as_both_inputs_gets_both_gradients() -> None:
     module = small("cross", source2_units=5)
     x1, _ = inputs("cross")
     x = x1.clone().requires_grad_()
@@ -220,7 +222,7 @@ def test_one_tensor_as_both_inputs() -> None:
 
 
 @both
-def test_without_a_batch(kind: str) -> None:
+def test_inputs_without_a_batch_axis_are_accepted(kind: str) -> None:
     module = small(kind)
     x1, x2 = inputs(kind)
     masks = tensors(every_mask(kind, x1, x2))
@@ -235,7 +237,9 @@ def test_without_a_batch(kind: str) -> None:
 
 @both
 @pytest.mark.parametrize("shape", [(0, 7), (2, 0)])
-def test_empty(kind: str, shape: tuple[int, int]) -> None:
+def test_empty_inputs_give_empty_outputs_and_zero_gradients(
+    kind: str, shape: tuple[int, int]
+) -> None:
     module = small(kind)
     x1, x2 = torch.empty(*shape, 5, requires_grad=True), torch.empty(*shape, 3, requires_grad=True)
     y = module(x1, x2)
@@ -245,7 +249,7 @@ def test_empty(kind: str, shape: tuple[int, int]) -> None:
     assert all(not parameter.grad.any() for parameter in module.parameters())
 
 
-def test_nothing_to_read_gives_the_output_bias() -> None:
+def test_a_call_without_keys_gives_the_output_bias() -> None:
     module = small("cross")
     x1, _ = inputs("cross")
     y = module(x1, torch.empty(3, 0, 3))
@@ -275,7 +279,7 @@ def test_state_dict_has_the_names_of_the_files(kind: str, tmp_path: Path) -> Non
 
 @both
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_the_seed_gives_the_weights_of_the_numpy_layer(kind: str, dtype: str) -> None:
+def test_a_seed_draws_the_weights_of_the_numpy_layer(kind: str, dtype: str) -> None:
     twin = pairs.small(kind, dtype=dtype)
     first, second = pairs.WIDTHS[kind]
     options = {first: 5, second: 3, "dtype": getattr(torch, dtype)}
@@ -303,7 +307,7 @@ def test_the_seed_gives_the_weights_of_the_numpy_layer(kind: str, dtype: str) ->
         ({"dtype": torch.int32}, "dtype: found torch.int32, expected a floating-point"),
     ],
 )
-def test_options_that_cannot_be(kind: str, options: dict, message: str) -> None:
+def test_invalid_options_are_refused(kind: str, options: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         CLASSES[kind](**{"units": 6, "num_heads": 2, **options})
 
@@ -341,7 +345,7 @@ X1, X2 = inputs("cross")
         ("cross", (X1, X2), {"first_step": -1}, ValueError, "first_step: found -1"),
     ],
 )
-def test_calls_that_do_not_fit(
+def test_arguments_that_do_not_fit_are_refused(
     kind: str, given: Any, call: dict[str, Any], error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):
@@ -349,13 +353,13 @@ def test_calls_that_do_not_fit(
 
 
 @both
-def test_repr(kind: str) -> None:
+def test_repr_lists_the_options(kind: str) -> None:
     first, second = pairs.WIDTHS[kind]
     assert f"6, 2, {first}=5, {second}=3, dropout=0.1, seed=1\n" in repr(small(kind, dropout=0.1))
 
 
 @both
-def test_copies_and_pickles(kind: str) -> None:
+def test_copies_and_pickles_are_equal_and_independent(kind: str) -> None:
     module = small(kind, dropout=0.5)
     x1, x2 = inputs(kind)
     module(x1, x2).sum().backward()
@@ -375,7 +379,7 @@ def test_copies_and_pickles(kind: str) -> None:
 
 
 @both
-def test_dropout_is_the_numpy_layers(kind: str) -> None:
+def test_dropout_equals_numpys_and_follows_torchs_seed(kind: str) -> None:
     module = small(kind, dropout=0.5, seed=0)
     twin = module.to_numpy()
     leaves = [x.clone().requires_grad_() for x in inputs(kind)]
@@ -389,7 +393,7 @@ def test_dropout_is_the_numpy_layers(kind: str) -> None:
     torch.manual_seed(8)
     twin.dropout_step = int(torch.randint(2**63 - 1, (1,))) - 1
     np.testing.assert_array_equal(twin(*arrays, training=True), first.detach().numpy())
-    # Backward drops what forward dropped.
+    # The backward pass drops the same scores.
     first.backward(torch.ones_like(first))
     gradients = twin.backward(*arrays, np.ones(first.shape, np.float32), training=True)
     for name, leaf in zip(pairs.INPUTS[kind], leaves, strict=True):
@@ -398,9 +402,9 @@ def test_dropout_is_the_numpy_layers(kind: str) -> None:
 
 @both
 @pytest.mark.parametrize("scores", [True, "mean"])
-def test_parts_of_a_call_have_the_bits_of_the_whole(kind: str, scores: Any) -> None:
+def test_calls_on_parts_have_the_bits_of_one_call(kind: str, scores: Any) -> None:
     module = small(kind, dropout=0.4)
-    module.route = "right_value"  # of one rule for parts and whole
+    module.route = "right_value"  # so that parts and whole take the same route
     x1, x2 = inputs(kind)
 
     def run(rows: slice, steps: slice | None = None) -> list[torch.Tensor]:
@@ -437,7 +441,9 @@ def test_autocast_leaves_the_layer_in_float32(kind: str) -> None:
 @both
 @pytest.mark.parametrize("route", ["as_written", "left_read", "right_value"])
 @pytest.mark.parametrize(("dtype", "limit"), [(torch.bfloat16, 4e-2), (torch.float16, 4e-3)])
-def test_half_precision(kind: str, route: str, dtype: torch.dtype, limit: float) -> None:
+def test_half_precision_results_are_close_to_float64(
+    kind: str, route: str, dtype: torch.dtype, limit: float
+) -> None:
     module = small(kind).to(dtype)
     module.route = route
     leaves = [x.to(dtype).requires_grad_() for x in inputs(kind)]
@@ -452,7 +458,7 @@ def test_half_precision(kind: str, route: str, dtype: torch.dtype, limit: float)
 
 
 @both
-def test_other_devices_take_the_operators(kind: str) -> None:
+def test_the_meta_device_gives_shapes_and_moves_to_the_cpu(kind: str) -> None:
     module = small(kind, device="meta")
     x1, x2 = (x.to("meta") for x in inputs(kind))
     outputs = flat(module(x1, x2, use_causal_mask=True, return_attention_scores="mean"))
@@ -467,7 +473,7 @@ def test_other_devices_take_the_operators(kind: str) -> None:
         np.testing.assert_array_equal(parameter.detach().numpy(), twin.weights[name])
 
 
-def test_nothing_leaks_at_exit(tmp_path: Path) -> None:
+def test_a_program_leaks_nothing_at_exit(tmp_path: Path) -> None:
     program = tmp_path / "program.py"  # torch.compile reads the source
     program.write_text(
         "import torch\nfrom memattn import _memattn\n"

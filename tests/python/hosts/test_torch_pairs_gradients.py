@@ -1,4 +1,4 @@
-"""Derivatives of the modules of two inputs, of every order, and what a masked step holds."""
+"""Derivatives of the modules of two inputs, of first and second order, with masked NaN."""
 
 import copy
 from typing import Any
@@ -28,7 +28,7 @@ def call_of(kind: str, masked: bool) -> dict[str, Any]:
 
 
 def function_of(kind: str, layer: Any, **call: Any) -> tuple[Any, tuple[Any, ...]]:
-    """Return outputs as a function of inputs and all weights but the key biases, and those."""
+    """Return outputs as a function of inputs and all weights but the key biases; and these."""
     weights = {n: w for n, w in layer.named_parameters() if not n.endswith("key.bias")}
 
     def function(x1: torch.Tensor, x2: torch.Tensor, *tensors: torch.Tensor) -> Any:
@@ -43,7 +43,9 @@ def function_of(kind: str, layer: Any, **call: Any) -> tuple[Any, tuple[Any, ...
 @pytest.mark.parametrize("scores", [False, True, "mean"])
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
-def test_gradcheck(kind: str, options: dict[str, Any], masked: bool, scores: Any) -> None:
+def test_first_derivatives_pass_gradcheck(
+    kind: str, options: dict[str, Any], masked: bool, scores: Any
+) -> None:
     call = call_of(kind, masked)
     function, given = function_of(
         kind, layer_of(kind, **options), **call, return_attention_scores=scores
@@ -53,7 +55,7 @@ def test_gradcheck(kind: str, options: dict[str, Any], masked: bool, scores: Any
 
 @both
 @pytest.mark.parametrize("route", PAIR_ROUTES)
-def test_gradcheck_of_every_route(kind: str, route: str) -> None:
+def test_every_route_passes_gradcheck(kind: str, route: str) -> None:
     layer = layer_of(kind)
     layer.route = route
     function, given = function_of(kind, layer, **call_of(kind, True), return_attention_scores=True)
@@ -63,7 +65,7 @@ def test_gradcheck_of_every_route(kind: str, route: str) -> None:
 @both
 @pytest.mark.parametrize("route", ["as_written", "left_read_dense1", "right_value"])
 @pytest.mark.parametrize("masked", [False, True])
-def test_gradgradcheck(kind: str, masked: bool, route: str) -> None:
+def test_second_derivatives_pass_gradgradcheck(kind: str, masked: bool, route: str) -> None:
     layer = layer_of(kind)
     layer.route = route
     function, given = function_of(
@@ -83,7 +85,7 @@ def test_second_derivatives_through_dropout_are_refused(kind: str) -> None:
 
 
 @both
-def test_only_what_is_needed(kind: str) -> None:
+def test_only_needed_gradients_are_computed(kind: str) -> None:
     layer = layer_of(kind)
     x1, x2 = inputs(kind, torch.float64)
     for name, parameter in layer.named_parameters():
@@ -104,7 +106,7 @@ def test_only_what_is_needed(kind: str) -> None:
 
 
 @both
-def test_twice_through_one_graph(kind: str) -> None:
+def test_backward_twice_doubles_the_gradients(kind: str) -> None:
     layer = layer_of(kind)
     y = layer(*inputs(kind, torch.float64))
     y.sum().backward(retain_graph=True)
@@ -114,10 +116,10 @@ def test_twice_through_one_graph(kind: str) -> None:
         assert torch.equal(parameter.grad, 2 * once)
 
 
-# PyTorch's forward-mode derivatives use what PyTorch has deprecated.
+# PyTorch's forward-mode derivatives use deprecated functions of PyTorch.
 @pytest.mark.filterwarnings("ignore:`torch.jit.*` is deprecated:DeprecationWarning")
 @both
-def test_functional_transforms(kind: str) -> None:
+def test_torch_func_transforms_agree_with_autograd(kind: str) -> None:
     layer = layer_of(kind)
     x1, x2 = inputs(kind, torch.float64)
     limits = {"rtol": 1e-10, "atol": 1e-12}
@@ -144,7 +146,7 @@ def test_functional_transforms(kind: str) -> None:
 
 
 @both
-def test_an_ensemble_by_vmap(kind: str) -> None:
+def test_vmap_over_stacked_weights_computes_an_ensemble(kind: str) -> None:
     layers = [layer_of(kind, seed=seed) for seed in range(3)]
     weights, _ = torch.func.stack_module_state(layers)
     base = copy.deepcopy(layers[0]).to("meta")
@@ -156,7 +158,7 @@ def test_an_ensemble_by_vmap(kind: str) -> None:
 
 @both
 @pytest.mark.parametrize("reentrant", [False, True])
-def test_checkpointing(kind: str, reentrant: bool) -> None:
+def test_checkpointing_repeats_dropout_and_gradients(kind: str, reentrant: bool) -> None:
     layer = layer_of(kind, dropout=0.5)
     gradients = []
     for wrap in (layer, lambda *x: checkpoint(layer, *x, use_reentrant=reentrant)):
@@ -170,7 +172,7 @@ def test_checkpointing(kind: str, reentrant: bool) -> None:
 
 
 def poisoned(kind: str, dtype: torch.dtype) -> tuple[dict[str, Any], Any, Any]:
-    """Masks, inputs, and inputs that hold NaN in the steps that the masks leave out."""
+    """Return masks, inputs, and inputs with NaN in the masked steps."""
     clean = inputs(kind, dtype)
     masks = tensors(every_mask(kind, *clean))
     names = ("query_mask", "value_mask") if kind == "cross" else ("short_mask", "long_mask")
@@ -185,7 +187,7 @@ def poisoned(kind: str, dtype: torch.dtype) -> tuple[dict[str, Any], Any, Any]:
 @pytest.mark.parametrize("route", ["auto", *PAIR_ROUTES])
 @pytest.mark.parametrize("where", ["kernels", "operators"])
 @pytest.mark.parametrize("scores", [False, True])
-def test_what_a_masked_step_holds_reaches_nothing(
+def test_masked_steps_may_hold_nan(
     kind: str, route: str, where: str, scores: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if where == "operators":
@@ -208,7 +210,7 @@ def test_what_a_masked_step_holds_reaches_nothing(
 
 
 @both
-def test_the_kernels_computed_what_was_checked(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_eager_calls_use_the_kernels(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
 
     def watched(name: str, function: Any) -> Any:

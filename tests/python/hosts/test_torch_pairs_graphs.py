@@ -16,7 +16,7 @@ from .. import pairs
 from ..pairs import both
 from .torch_pairs import every_mask, flat, inputs, small, tensors
 
-# PyTorch's own exporters and its compiler use what PyTorch has deprecated.
+# PyTorch's exporters and compiler use deprecated functions of PyTorch.
 pytestmark = [
     pytest.mark.filterwarnings("ignore:`torch.jit.*` is deprecated:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore:`isinstance.treespec, LeafSpec.*:FutureWarning"),
@@ -36,7 +36,7 @@ def compiled(layer: Any, **options: Any) -> Any:
 
 
 def results(kind: str, layer: Any, run: Any, **call: Any) -> list[torch.Tensor]:
-    """Outputs and all gradients."""
+    """Returns outputs and all gradients."""
     layer.zero_grad()
     leaves = [x.clone().requires_grad_() for x in inputs(kind)]
     outputs = flat(run(*leaves, **call))
@@ -51,7 +51,7 @@ def assert_equal(found: list[torch.Tensor], expected: list[torch.Tensor]) -> Non
 
 @both
 @pytest.mark.parametrize("backend", ["aot_eager", "inductor"])
-def test_compile(kind: str, backend: str) -> None:
+def test_compiled_results_and_gradients_equal_eager_ones(kind: str, backend: str) -> None:
     layer = small(kind)
     run = compiled(layer, backend=backend)
     for call in ({}, tensors(every_mask(kind, *inputs(kind)))):
@@ -63,7 +63,7 @@ def test_compile(kind: str, backend: str) -> None:
 @both
 @pytest.mark.parametrize("scores", [True, "mean"])
 @pytest.mark.parametrize("options", [{}, {"use_bias": False}, {"fully_masked": "uniform"}])
-def test_compile_with_scores(kind: str, options: dict[str, Any], scores: Any) -> None:
+def test_compiled_scores_equal_eager_ones(kind: str, options: dict[str, Any], scores: Any) -> None:
     layer = small(kind, **options)
     call = {**tensors(every_mask(kind, *inputs(kind))), "return_attention_scores": scores}
     found = results(kind, layer, compiled(layer), **call)
@@ -89,7 +89,7 @@ def test_compile_sees_changed_weights_and_routes(kind: str) -> None:
 
 
 @both
-def test_compile_with_any_batch_and_steps(kind: str) -> None:
+def test_one_compiled_graph_takes_any_batch_and_steps(kind: str) -> None:
     layer = small(kind)
     graphs = Counter()
 
@@ -105,7 +105,7 @@ def test_compile_with_any_batch_and_steps(kind: str) -> None:
 
 
 @both
-def test_compile_with_dropout_is_repeatable(kind: str) -> None:
+def test_compiled_dropout_follows_the_seed(kind: str) -> None:
     layer = small(kind, dropout=0.5)
     run = compiled(layer)
     found = []
@@ -119,7 +119,7 @@ def test_compile_with_dropout_is_repeatable(kind: str) -> None:
 
 
 @both
-def test_compile_of_half_precision(kind: str) -> None:
+def test_half_precision_compiles(kind: str) -> None:
     layer = small(kind).bfloat16()
     run = compiled(layer)
     for batch in (3, 5):
@@ -128,7 +128,7 @@ def test_compile_of_half_precision(kind: str) -> None:
 
 
 @both
-def test_compile_under_autocast_and_without_a_batch(kind: str) -> None:
+def test_autocast_and_inputs_without_a_batch_axis_compile(kind: str) -> None:
     layer = small(kind)
     run = compiled(layer)
     x1, x2 = inputs(kind)
@@ -141,9 +141,7 @@ def test_compile_under_autocast_and_without_a_batch(kind: str) -> None:
 @both
 @pytest.mark.parametrize("scores", ["none", "each", "mean"])
 @pytest.mark.parametrize("use_bias", [True, False])
-def test_the_operators_are_what_pytorch_asks_of_operators(
-    kind: str, use_bias: bool, scores: str
-) -> None:
+def test_the_operators_pass_opcheck(kind: str, use_bias: bool, scores: str) -> None:
     layer = small(kind, use_bias=use_bias, dropout=0.3)
     x1, x2 = inputs(kind)
     keep = torch.rand(3, 7, x2.shape[1], generator=torch.Generator().manual_seed(1)) < 0.6
@@ -171,7 +169,7 @@ def dynamic(kind: str) -> tuple[dict[int, Any], ...]:
 
 
 @both
-def test_export(kind: str, tmp_path: Path) -> None:
+def test_an_exported_program_holds_the_operator_and_is_saved(kind: str, tmp_path: Path) -> None:
     layer = small(kind)
     shapes = dict(zip(pairs.INPUTS[kind], dynamic(kind), strict=True))
     program = torch.export.export(layer, tuple(inputs(kind)), dynamic_shapes=shapes)
@@ -187,7 +185,7 @@ def test_export(kind: str, tmp_path: Path) -> None:
 
 @both
 @pytest.mark.parametrize("scores", [False, True])
-def test_an_exported_program_in_pytorchs_own_operators(kind: str, scores: bool) -> None:
+def test_decompositions_leave_only_pytorchs_operators(kind: str, scores: bool) -> None:
     layer = small(kind, dropout=0.5).eval()
     given = tuple(inputs(kind))
     call = {**tensors(every_mask(kind, *given)), "return_attention_scores": scores}
@@ -199,14 +197,16 @@ def test_an_exported_program_in_pytorchs_own_operators(kind: str, scores: bool) 
         torch.testing.assert_close(one, other, **CLOSE)
 
 
-# PyTorch says so where an argument is no tensor, as use_causal_mask.
+# PyTorch warns if an argument is not a tensor, such as use_causal_mask.
 @pytest.mark.filterwarnings("ignore:# ONNX model has different number of inputs:UserWarning")
-# And where two inputs share an axis.
+# It also warns if two inputs share an axis.
 @pytest.mark.filterwarnings("ignore:# The axis name.* will not be used:UserWarning")
 @both
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("route", ["auto", "as_written", "left_read_dense1", "right_value"])
-def test_onnx(kind: str, masked: bool, route: str, tmp_path: Path) -> None:
+def test_the_onnx_export_gives_the_results_of_the_module(
+    kind: str, masked: bool, route: str, tmp_path: Path
+) -> None:
     layer = small(kind).eval()
     layer.route = route
     first, second = dynamic(kind)
@@ -244,7 +244,7 @@ def test_onnx(kind: str, masked: bool, route: str, tmp_path: Path) -> None:
         np.testing.assert_allclose(one, other.detach().numpy(), **CLOSE)
 
 
-def test_onnx_holds_the_folded_weights(tmp_path: Path) -> None:
+def test_an_onnx_file_holds_the_folded_weights_only(tmp_path: Path) -> None:
     layer = small("cross").eval()
     layer.route = "right_value"
     file = tmp_path / "layer.onnx"
@@ -256,7 +256,7 @@ def test_onnx_holds_the_folded_weights(tmp_path: Path) -> None:
     assert 6 * 2 * 6 not in sizes  # no kernel of query, key, value or output
 
 
-@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")  # of the checks of shapes
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")  # about the checks of shapes
 @both
 def test_a_traced_module_holds_pytorchs_own_operators(kind: str) -> None:
     layer = small(kind).eval()

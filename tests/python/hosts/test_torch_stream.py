@@ -1,4 +1,4 @@
-"""Calls that are parts of a longer one, wherever they are computed."""
+"""Calls in PyTorch that process a sequence in parts, with `first_step`, on every backend."""
 
 from typing import Any
 
@@ -28,17 +28,17 @@ def check_parts(run: Any, x: torch.Tensor, **tolerance: float) -> None:
     assert not torch.allclose(run(x[:, 6:], use_causal_mask=True), whole[:, 6:])
 
 
-def test_eager_calls_have_the_bits_of_one_call() -> None:
+def test_calls_on_parts_have_the_bits_of_one_call() -> None:
     check_parts(small(), X)
     with torch.no_grad():
         check_parts(small(), X)
 
 
-def test_other_dtypes() -> None:
+def test_bfloat16_parts_are_close_to_one_call() -> None:
     check_parts(small().bfloat16(), X.bfloat16(), rtol=2e-2, atol=2e-2)
 
 
-def test_under_vmap() -> None:
+def test_parts_work_under_vmap() -> None:
     def run(x: torch.Tensor, **call: Any) -> torch.Tensor:
         return torch.func.vmap(lambda row: small_layer(row, **call))(x)
 
@@ -60,10 +60,10 @@ def test_one_compiled_graph_serves_a_stream() -> None:
             x = X[:, step : step + 1]
             part = run(x, use_causal_mask=True, first_step=step)
             assert torch.equal(part, whole[:, step : step + 1])
-    assert len(graphs) <= 2  # the first may be of a fixed place
+    assert len(graphs) <= 2  # the first graph may have a fixed step
 
 
-def test_gradients_of_a_part() -> None:
+def test_gradients_of_parts_have_the_bits_of_one_call() -> None:
     layer = small()
 
     def gradient(part: slice) -> torch.Tensor:
@@ -76,7 +76,7 @@ def test_gradients_of_a_part() -> None:
         assert torch.equal(gradient(part), whole[:, part])
 
 
-def test_scores_that_a_loss_uses_know_their_place() -> None:
+def test_gradients_of_scores_use_first_step() -> None:
     layer = small(dropout=0.0)
     x = X[:, 6:].double().requires_grad_()
 
@@ -88,7 +88,7 @@ def test_scores_that_a_loss_uses_know_their_place() -> None:
     assert torch.autograd.gradcheck(run, (x,))
 
 
-def test_dropout_of_a_part_where_the_seed_is_the_same() -> None:
+def test_dropout_of_parts_equals_that_of_one_call() -> None:
     layer = small(dropout=0.4).train()
 
     def run(rows: slice, steps: slice) -> torch.Tensor:
@@ -102,7 +102,7 @@ def test_dropout_of_a_part_where_the_seed_is_the_same() -> None:
 
 
 @pytest.mark.parametrize("name", ["first_step", "first_sequence"])
-def test_a_place_that_cannot_be(name: str) -> None:
+def test_invalid_first_steps_and_sequences_are_refused(name: str) -> None:
     with pytest.raises(ValueError, match=f"{name}: found -1, expected at least 0"):
         small()(X, **{name: -1})
     for value in (0.5, True):
@@ -111,14 +111,14 @@ def test_a_place_that_cannot_be(name: str) -> None:
             small()(X, **{name: value})
 
 
-def test_export_keeps_the_place() -> None:
+def test_an_exported_program_keeps_first_step() -> None:
     layer = small().eval()
     call = {"use_causal_mask": True, "first_step": 6}
     program = torch.export.export(nn.Sequential(layer)[0], (X[:, 6:],), call)
     assert torch.equal(program.module()(X[:, 6:], **call), layer(X, use_causal_mask=True)[:, 6:])
 
 
-def test_tensors_that_are_not_aligned_are_copied() -> None:
+def test_unaligned_tensors_give_the_same_results() -> None:
     def unaligned(tensor: torch.Tensor) -> torch.Tensor:
         data = bytearray(b"\0") + tensor.detach().numpy().tobytes()
         moved = torch.frombuffer(data, dtype=tensor.dtype, offset=1).view(tensor.shape)
@@ -142,4 +142,4 @@ def test_path_is_the_old_name_of_route() -> None:
     with pytest.warns(DeprecationWarning, match="path: renamed route; removed in version 0.3"):
         assert small().path == small().route
     assert "route" in dir(small())
-    assert "path" not in dir(small())  # else what reads every name, as torch.jit, would warn
+    assert "path" not in dir(small())  # or code that reads all names, as torch.jit does, would warn

@@ -24,7 +24,7 @@ F32 = 3e-6
 
 
 def compare(sizes: tuple[int, ...], limit: float = F32, **options: Any) -> None:
-    """Hold the outputs and gradients of a layer of sizes (B, T, U, S, H) to float64."""
+    """Compare outputs and gradients of a layer of sizes (B, T, U, S, H) with float64."""
     batch, steps, *layer_sizes = sizes
     call = options.pop("call", {})
     dtype = options.pop("dtype", torch.float32)
@@ -43,7 +43,9 @@ def compare(sizes: tuple[int, ...], limit: float = F32, **options: Any) -> None:
     [{}, {"use_bias": False, "residual": False}, {"fully_masked": "uniform"}],
     ids=str,
 )
-def test_options(options: dict[str, Any], masked: bool, scores: Any) -> None:
+def test_every_option_agrees_with_float64(
+    options: dict[str, Any], masked: bool, scores: Any
+) -> None:
     call = {"return_attention_scores": scores, **(every_mask(3, 15, 5) if masked else {})}
     compare((3, 15, 6, 5, 2), call=call, **options)
 
@@ -53,36 +55,36 @@ def test_options(options: dict[str, Any], masked: bool, scores: Any) -> None:
     "sizes",
     [
         (1, 1, 1, 1, 1),
-        (2, 20, 32, 32, 3),  # blocks without a rest, and a second tile of tokens
+        (2, 20, 32, 32, 3),  # whole blocks, and a second tile of tokens
         (1, 5, 300, 20, 2),  # columns in blocks
         (1, 5, 20, 300, 2),  # slots in blocks, two passes
         (1, 3, 260, 280, 1),  # both
     ],
     ids=str,
 )
-def test_sizes(sizes: tuple[int, ...], masked: bool) -> None:
+def test_every_block_layout_agrees_with_float64(sizes: tuple[int, ...], masked: bool) -> None:
     call = every_mask(sizes[0], sizes[1], sizes[3]) if masked else {}
     compare(sizes, call={"return_attention_scores": "mean" if masked else True, **call})
 
 
 @pytest.mark.parametrize(("dtype", "limit"), [(torch.bfloat16, 3e-2), (torch.float16, 4e-3)])
-def test_half_precision(dtype: torch.dtype, limit: float) -> None:
+def test_half_precision_agrees_with_float64(dtype: torch.dtype, limit: float) -> None:
     compare((2, 9, 24, 20, 3), limit, dtype=dtype, call={"return_attention_scores": True})
     compare((2, 9, 24, 20, 3), limit, dtype=dtype, call=every_mask(2, 9, 20))
 
 
-def test_half_precision_in_blocks() -> None:
+def test_half_precision_in_several_blocks_agrees_with_float64() -> None:
     compare((1, 3, 280, 300, 1), 3e-2, dtype=torch.bfloat16)
 
 
 @pytest.mark.parametrize(
     ("key_dim", "value_dim"), [(None, 4), (24, None), (8, 7), (4, 32)], ids=str
 )
-def test_dims_of_heads(key_dim: Any, value_dim: Any) -> None:
+def test_other_key_and_value_dims_agree_with_float64(key_dim: Any, value_dim: Any) -> None:
     compare((2, 3, 8, 5, 2), key_dim=key_dim, value_dim=value_dim)
 
 
-def test_one_mask_at_a_time() -> None:
+def test_each_mask_alone_agrees_with_float64() -> None:
     for name, mask in every_mask(2, 4, 5).items():
         if name != "first_step":
             compare((2, 4, 6, 5, 2), call={name: mask})
@@ -91,7 +93,7 @@ def test_one_mask_at_a_time() -> None:
 
 
 @pytest.mark.parametrize("use_bias", [True, False])
-def test_what_a_masked_slot_holds_reaches_nobody(use_bias: bool) -> None:
+def test_a_masked_slot_may_be_nan(use_bias: bool) -> None:
     call = {"value_mask": torch.tensor([[1, 0, 1], [1, 1, 1], [1, 0, 0]]).bool()}
     layer = on_triton(6, 3, 2, use_bias=use_bias)
     x = draw(3, 4, 6)
@@ -106,7 +108,7 @@ def test_what_a_masked_slot_holds_reaches_nobody(use_bias: bool) -> None:
         assert torch.equal(layer(x, **call)[::2], expected["y"][::2])
 
 
-def test_strides() -> None:
+def test_other_strides_give_the_same_bits() -> None:
     layer = on_triton(6, 5, 2)
     whole = draw(2, 4, 6)
     expected = results(layer, whole, whole)
@@ -123,7 +125,7 @@ def test_strides() -> None:
         layer(x).backward(view.detach())
         assert torch.equal(x.grad, expected["x"])
     x = whole.clone().requires_grad_()
-    layer(x).sum().backward()  # a gradient that one number is expanded to
+    layer(x).sum().backward()  # the gradient of y is a single number, expanded
     other = whole.clone().requires_grad_()
     layer(other).backward(torch.ones(2, 4, 6))
     assert torch.equal(x.grad, other.grad)
@@ -132,7 +134,7 @@ def test_strides() -> None:
 
 
 @pytest.mark.parametrize("shape", [(0, 3, 6), (2, 0, 6), (0, 6)])
-def test_empty(shape: tuple[int, ...]) -> None:
+def test_empty_inputs_give_empty_outputs_and_zero_gradients(shape: tuple[int, ...]) -> None:
     layer = on_triton(6, 5, 2)
     x = torch.empty(shape, requires_grad=True)
     y, scores = layer(x, return_attention_scores=True)
@@ -145,7 +147,7 @@ def test_empty(shape: tuple[int, ...]) -> None:
 
 @pytest.mark.parametrize("slots", [5, 40])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_the_same_bits_at_every_run_and_every_cut(
+def test_results_do_not_depend_on_the_run_or_the_batch(
     slots: int, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     multiply_row_by_row(monkeypatch)
@@ -165,16 +167,20 @@ def test_the_same_bits_at_every_run_and_every_cut(
         assert torch.equal(layer(x), first["y"])
 
 
-def test_gradients_of_weights_in_many_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gradients_of_weights_summed_in_parts_agree_with_float64(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     launches = watch(monkeypatch)
     compare((3, 50, 6, 5, 2))
-    assert launches[-1][1] == (2, 5, 1)  # a part for each of the tiles
-    monkeypatch.setattr(triton_launch, "_PROGRAMS", 4)  # several tiles each, and a short last one
+    assert launches[-1][1] == (2, 5, 1)  # one part per tile
+    monkeypatch.setattr(
+        triton_launch, "_PROGRAMS", 4
+    )  # several tiles per part, the last part shorter
     compare((3, 50, 6, 5, 2))
     assert launches[-1][1] == (2, 2, 1)
 
 
-def test_tf32_where_products_of_pytorch_may_use_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tf32_follows_pytorchs_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     launches = watch(monkeypatch)
     layer = on_triton(6, 5, 2)
     products = torch.backends.cuda.matmul
@@ -189,7 +195,7 @@ def test_tf32_where_products_of_pytorch_may_use_it(monkeypatch: pytest.MonkeyPat
         products.fp32_precision = before
 
 
-def test_only_the_gradients_that_are_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_kernels_for_needed_gradients_are_launched(monkeypatch: pytest.MonkeyPatch) -> None:
     launches = watch(monkeypatch)
     layer = on_triton(6, 40, 2)
     x = draw(2, 4, 6)
@@ -211,7 +217,7 @@ def test_only_the_gradients_that_are_needed(monkeypatch: pytest.MonkeyPatch) -> 
     assert launches[0][2]["KEEP_LSE"] is False
 
 
-def test_a_loss_on_the_scores_alone() -> None:
+def test_a_loss_on_the_scores_alone_has_gradients() -> None:
     layer = on_triton(6, 5, 2)
     twin = exact(layer)
     for choice in (True, "mean"):
@@ -226,7 +232,7 @@ def test_a_loss_on_the_scores_alone() -> None:
             assert other.abs().max() > 1e-3
 
 
-def test_dropout(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dropout_depends_on_seed_and_position(monkeypatch: pytest.MonkeyPatch) -> None:
     multiply_row_by_row(monkeypatch)
     layer = on_triton(6, 7, 2, dropout=0.4)
     x = draw(3, 4, 6)
@@ -244,7 +250,7 @@ def test_dropout(monkeypatch: pytest.MonkeyPatch) -> None:
     layer.eval()
     assert torch.equal(layer(x), layer(x))
     layer.train()
-    for place in range(3):  # what falls depends on the places in the whole batch
+    for place in range(3):  # dropout depends on the positions in the whole batch
         torch.manual_seed(3)
         assert torch.equal(layer(x[place : place + 1], first_sequence=place)[0], first["y"][place])
     torch.manual_seed(3)
@@ -252,8 +258,8 @@ def test_dropout(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("slots", [7, 40])
-def test_gradients_through_dropout(slots: int) -> None:
-    """Central differences in float32 of a smooth function, whose dropout is the same each time."""
+def test_gradients_through_dropout_match_finite_differences(slots: int) -> None:
+    """Compares gradients with central differences in float32, with the same dropout each time."""
     layer = on_triton(6, slots, 2, dropout=0.4)
     x, grad = draw(2, 3, 6), draw(2, 3, 6, seed=1)
     torch.manual_seed(5)
@@ -277,23 +283,23 @@ def test_gradients_through_dropout(slots: int) -> None:
         assert abs(slope - expected) <= 5e-3 * found[name].norm() * direction.norm(), name
 
 
-def test_dropout_drops_its_share() -> None:
+def test_dropout_drops_its_share_independently() -> None:
     torch.manual_seed(0)
     layer = on_triton(1, 64, 1, dropout=0.25, use_bias=False, residual=False)
     with torch.no_grad():
-        layer.query.kernel.zero_()  # all scores alike
+        layer.query.kernel.zero_()  # equal scores
         layer.value.kernel.fill_(1)
         layer.output.kernel.fill_(1)
         layer.memory.fill_(1)
         y = layer(torch.zeros(16, 16, 1))
-    assert abs(y.mean() - 1) < 0.02  # 16,384 draws: three deviations are 0.013
-    kept = y * 0.75 * 64  # how many of 64
+    assert abs(y.mean() - 1) < 0.02  # 16,384 draws: three standard deviations are 0.013
+    kept = y * 0.75 * 64  # the number of kept scores, of 64
     torch.testing.assert_close(kept, kept.round(), rtol=0, atol=1e-3)
-    assert abs(kept.std() - 3.46) < 0.7  # as of independent draws
+    assert abs(kept.std() - 3.46) < 0.7  # as for independent draws
 
 
 @pytest.mark.parametrize("reentrant", [False, True])
-def test_checkpointing(reentrant: bool) -> None:
+def test_checkpointing_repeats_dropout_and_gradients(reentrant: bool) -> None:
     layer = on_triton(6, 5, 2, dropout=0.5)
     gradients = []
     for wrap in (lambda x: layer(x), lambda x: checkpoint(layer, x, use_reentrant=reentrant)):
@@ -307,7 +313,7 @@ def test_checkpointing(reentrant: bool) -> None:
 
 
 @pytest.mark.parametrize("scores", [False, True, "mean"])
-def test_second_derivatives(scores: Any) -> None:
+def test_second_derivatives_agree_with_float64_without_dropout(scores: Any) -> None:
     layer = on_triton(6, 5, 2)
     found = []
     for module, x in ((layer, draw(2, 4, 6)), (exact(layer), draw(2, 4, 6).double())):
@@ -325,7 +331,7 @@ def test_second_derivatives(scores: Any) -> None:
         torch.autograd.grad(layer(x).sum(), x, create_graph=True)
 
 
-def test_twice_through_one_graph_and_a_weight_changed_in_between() -> None:
+def test_backward_twice_works_unless_a_weight_changed() -> None:
     layer = on_triton(6, 5, 2)
     y = layer(draw(2, 4, 6))
     y.sum().backward(retain_graph=True)

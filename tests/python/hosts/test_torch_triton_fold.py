@@ -1,4 +1,4 @@
-"""When the Triton kernels fold: in each call, and in evaluation mode when a weight has changed."""
+"""The Triton kernels fold in each training call, and in evaluation mode after a weight changed."""
 
 import copy
 import gc
@@ -18,13 +18,13 @@ X = draw(2, 3, 6)
 
 
 def serving() -> MemoryAugmentedAttention:
-    """A layer in evaluation mode, which keeps its fold."""
+    """Return a layer in evaluation mode, which keeps its fold."""
     return on_triton(6, 5, 2).eval()
 
 
 @pytest.fixture
 def folds(monkeypatch: pytest.MonkeyPatch) -> list[torch.dtype]:
-    """Every fold leaves its dtype here."""
+    """The list of the dtypes of all folds."""
     seen = []
     real = plain.fold
 
@@ -37,36 +37,36 @@ def folds(monkeypatch: pytest.MonkeyPatch) -> list[torch.dtype]:
 
 
 def twin_of(layer: MemoryAugmentedAttention) -> MemoryAugmentedAttention:
-    """A layer of the same weights that keeps no fold."""
+    """Return a layer with the same weights that keeps no fold."""
     twin = on_triton(6, 5, 2)
     twin.load_state_dict(copy.deepcopy(layer.state_dict()))
     return twin
 
 
-def test_once_in_a_step(folds: list[Any]) -> None:
+def test_a_training_step_folds_once(folds: list[Any]) -> None:
     layer = on_triton(6, 5, 2)
     for step in range(1, 4):
         layer(X).square().sum().backward()
         assert len(folds) == step
 
 
-def test_never_again_in_inference(folds: list[Any]) -> None:
+def test_inference_folds_once(folds: list[Any]) -> None:
     layer = serving()
     with torch.no_grad():
         first = layer(X)
         assert torch.equal(layer(X), first)
-        layer(X, value_mask=torch.ones(2, 5).bool())  # a fold of its own, for slots with NaN
+        layer(X, value_mask=torch.ones(2, 5).bool())  # masked calls have a fold of their own
         layer(X, value_mask=torch.ones(2, 5).bool())
     with torch.inference_mode():
         assert torch.equal(layer(X), first)
     assert len(folds) == 2
-    layer.requires_grad_(False)  # frozen weights, whose input may need a gradient
+    layer.requires_grad_(False)  # with frozen weights, the input may still need a gradient
     x = X.clone().requires_grad_()
     layer(x).sum().backward()
     assert len(folds) == 2
 
 
-def test_a_fold_of_inference_mode_serves_gradients_too(folds: list[Any]) -> None:
+def test_a_fold_from_inference_mode_is_used_for_gradients(folds: list[Any]) -> None:
     layer = serving().requires_grad_(False)
     with torch.inference_mode():
         layer(X)
@@ -77,7 +77,7 @@ def test_a_fold_of_inference_mode_serves_gradients_too(folds: list[Any]) -> None
 
 
 @pytest.mark.parametrize("name", ["memory", "query.bias", "key.kernel", "output.bias"])
-def test_again_when_a_weight_has_changed(name: str) -> None:
+def test_a_changed_weight_is_folded_again(name: str) -> None:
     layer = serving()
     with torch.no_grad():
         before = layer(X)
@@ -87,7 +87,7 @@ def test_again_when_a_weight_has_changed(name: str) -> None:
         assert torch.equal(after, twin_of(layer)(X))
 
 
-def test_again_when_a_weight_is_another_or_elsewhere() -> None:
+def test_a_replaced_or_moved_weight_is_folded_again() -> None:
     layer = serving()
     with torch.no_grad():
         layer(X)
@@ -100,11 +100,11 @@ def test_again_when_a_weight_is_another_or_elsewhere() -> None:
             assert torch.equal(layer(X), twin_of(layer)(X))
 
 
-def test_after_what_no_version_counts_the_mode_is_set_anew() -> None:
+def test_setting_the_mode_folds_again_after_unversioned_writes() -> None:
     layer = serving()
     with torch.no_grad():
         before = layer(X)
-        layer.memory.data.add_(1)  # as a replayed graph writes
+        layer.memory.data.add_(1)  # without a new version, as a replayed graph writes
         assert torch.equal(layer(X), before)
         layer.eval()
         after = layer(X)
@@ -113,7 +113,7 @@ def test_after_what_no_version_counts_the_mode_is_set_anew() -> None:
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_rollouts_see_a_fused_optimizer(training: bool) -> None:
+def test_calls_without_gradients_see_a_fused_optimizer(training: bool) -> None:
     layer = on_triton(6, 5, 2).train(training)
     optimizer = torch.optim.AdamW(layer.parameters(), lr=0.1, fused=True)
     for _ in range(3):
@@ -123,14 +123,14 @@ def test_rollouts_see_a_fused_optimizer(training: bool) -> None:
         layer(X).square().sum().backward()
         version = layer.memory._version
         optimizer.step()
-        assert layer.memory._version == version, "it counts: the loop would not show a stale fold"
+        assert layer.memory._version == version, "a new version would hide a stale fold"
         optimizer.zero_grad()
 
 
-def test_training_mode_sees_what_no_version_counts(folds: list[Any]) -> None:
+def test_training_mode_sees_unversioned_writes(folds: list[Any]) -> None:
     layer = on_triton(6, 5, 2).requires_grad_(False)
     for call in range(1, 4):
-        layer.memory.data.add_(1)  # as a collective of torch.distributed writes
+        layer.memory.data.add_(1)  # without a new version, as collectives write
         assert torch.equal(layer(X), twin_of(layer)(X))
         assert len(folds) == 2 * call
 
@@ -144,10 +144,10 @@ def put_elsewhere(layer: Any) -> None:
 
 
 @pytest.mark.parametrize("change", [add_in_place, put_elsewhere])
-def test_a_weight_that_changes_while_it_is_folded(
+def test_a_weight_that_changes_during_the_fold_is_folded_again(
     change: Callable[[Any], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As another thread may change it."""
+    """Another thread may change a weight meanwhile."""
     layer = serving()
     fold.forget()
     storage = StorageWeakRef(layer.memory.untyped_storage())
@@ -163,7 +163,7 @@ def test_a_weight_that_changes_while_it_is_folded(
             patch.setattr(plain, "fold", meanwhile)
             before = layer(X)
         kept = [one for folds in fold._kept.values() for one in folds.values()]
-        # Else another storage could get the name of this one.
+        # While the old storage is referenced, no other storage gets its address.
         assert all(one.storages[0].cdata == storage.cdata for one in kept)
         assert len(kept) == 1
         after = layer(X)
@@ -171,7 +171,7 @@ def test_a_weight_that_changes_while_it_is_folded(
         assert torch.equal(after, twin_of(layer)(X))
 
 
-def test_a_mode_that_is_set_while_a_weight_is_folded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_setting_the_mode_during_a_fold_discards_it(monkeypatch: pytest.MonkeyPatch) -> None:
     layer = serving()
     real = plain.fold
 
@@ -198,8 +198,10 @@ def in_another_order(layer: Any, _: bytearray) -> None:
 
 
 @pytest.mark.parametrize("change", [in_other_memory, in_another_order])
-def test_other_weights_at_the_same_address(change: Callable[[Any, bytearray], None]) -> None:
-    """As freed memory of a GPU comes back."""
+def test_other_weights_at_the_same_address_are_folded_again(
+    change: Callable[[Any, bytearray], None],
+) -> None:
+    """Freed GPU memory may be reused for another weight."""
     layer = serving()
     memory = bytearray(layer.memory.detach().numpy().tobytes())
     layer.memory.data = torch.frombuffer(memory, dtype=torch.float32).view(5, 6)
@@ -216,8 +218,8 @@ def test_other_weights_at_the_same_address(change: Callable[[Any, bytearray], No
         assert torch.equal(after, twin_of(layer)(X))
 
 
-def test_another_parameter_of_the_same_memory() -> None:
-    """Each has a version counter of its own."""
+def test_another_parameter_with_the_same_memory_is_folded_again() -> None:
+    """Two parameters with the same memory have separate version counters."""
     layer = serving()
     with torch.no_grad():
         layer.memory.add_(1)
@@ -230,8 +232,8 @@ def test_another_parameter_of_the_same_memory() -> None:
         assert torch.equal(after, twin_of(layer)(X))
 
 
-def test_weights_may_be_swapped() -> None:
-    """Conversions do so where PyTorch is told to: it refuses where anybody refers to a weight."""
+def test_weights_can_be_swapped() -> None:
+    """PyTorch can swap weights in conversions, but refuses if there are references to them."""
     layer = serving()
     with torch.no_grad():
         before = layer(X)
@@ -250,7 +252,7 @@ def test_weights_may_be_swapped() -> None:
 
 
 def test_a_captured_graph_owns_its_fold(folds: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Kept tensors may be freed before a replay, and those of a capture have no values yet."""
+    """Kept tensors may be freed before a replay, and tensors of a capture have no values yet."""
     layer = serving().requires_grad_(False)
     layer(X)
     (kept,) = fold._kept.values()
@@ -264,7 +266,7 @@ def test_a_captured_graph_owns_its_fold(folds: list[Any], monkeypatch: pytest.Mo
     assert len(folds) == 3
 
 
-def test_each_dtype_has_its_fold_and_the_dtype_of_the_weights_is_exact() -> None:
+def test_each_dtype_has_its_fold_rounded_once() -> None:
     layer = on_triton(6, 5, 2).bfloat16()
     weights = layer._weights()
     with torch.no_grad():
@@ -279,7 +281,7 @@ def test_each_dtype_has_its_fold_and_the_dtype_of_the_weights_is_exact() -> None
     assert torch.equal(exact.c, half.c)
 
 
-def test_a_fold_goes_when_another_comes_and_with_the_mode() -> None:
+def test_folds_of_deleted_layers_are_released() -> None:
     fold.forget()
     first, second = serving(), serving()
     with torch.no_grad():
@@ -299,7 +301,7 @@ def test_a_fold_goes_when_another_comes_and_with_the_mode() -> None:
     assert len(fold._kept) == 1
 
 
-def test_nothing_is_held_of_the_weights() -> None:
+def test_folds_do_not_keep_weights_alive() -> None:
     layer = serving()
     with torch.no_grad():
         layer(X)

@@ -1,4 +1,4 @@
-"""The Triton kernels in graphs: torch.compile, torch.export, and what a compiler sees of them."""
+"""The Triton kernels in graphs of torch.compile and torch.export, and compiled for GPUs."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from memattn.torch import MemoryAugmentedAttention
 
 from .torch_triton import draw, every_mask, on_triton, results
 
-# PyTorch's own exporters and its compiler use what PyTorch has deprecated.
+# PyTorch's exporters and compiler use deprecated functions of PyTorch.
 pytestmark = [
     pytest.mark.filterwarnings("ignore:`torch.jit.*` is deprecated:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore:`isinstance.treespec, LeafSpec.*:FutureWarning"),
@@ -41,7 +41,9 @@ def equal(found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> 
 
 @pytest.mark.parametrize("scores", [False, True, "mean"])
 @pytest.mark.parametrize("options", [{}, {"use_bias": False, "residual": False}], ids=str)
-def test_compile(options: dict[str, Any], scores: Any) -> None:
+def test_compiled_results_and_gradients_equal_eager_ones(
+    options: dict[str, Any], scores: Any
+) -> None:
     layer = on_triton(6, 5, 2, **options)
     run = compiled(layer)
     for call in ({}, every_mask(2, 3, 5)):
@@ -62,7 +64,7 @@ def operators(layer: MemoryAugmentedAttention, run: Any = None) -> Counter:
     return names
 
 
-def test_the_graph_holds_the_operator_and_the_plain_form_when_it_is_forced() -> None:
+def test_the_graph_holds_the_operator_unless_plain_is_forced() -> None:
     layer = on_triton(6, 5, 2)
     assert operators(layer)["memattn.triton_attention_v1"] == 1
     torch._dynamo.reset()
@@ -70,7 +72,7 @@ def test_the_graph_holds_the_operator_and_the_plain_form_when_it_is_forced() -> 
     assert not any("memattn" in name for name in operators(layer))
 
 
-def test_compile_of_half_precision_with_dropout_is_repeatable() -> None:
+def test_compiled_dropout_follows_the_seed() -> None:
     layer = on_triton(6, 5, 2, dropout=0.5).bfloat16()
     run = compiled(layer)
     found = []
@@ -79,7 +81,7 @@ def test_compile_of_half_precision_with_dropout_is_repeatable() -> None:
         found.append(results(layer, X.bfloat16(), GRAD, run))
     equal(found[0], found[1])
     assert not torch.equal(found[0]["y"], found[2]["y"])
-    # A gradient of what was dropped, not of another draw: y is linear in the output kernel.
+    # The gradient belongs to the same dropout, since y is linear in the output kernel.
     layer = on_triton(6, 5, 2, dropout=0.5)
     y = compiled(layer)(X)
     y.sum().backward()
@@ -101,7 +103,7 @@ def test_compile_sees_changed_weights() -> None:
             assert torch.equal(run(X), twin(X))
 
 
-def test_compile_with_any_batch_and_steps() -> None:
+def test_one_compiled_graph_takes_any_batch_and_steps() -> None:
     layer = on_triton(6, 5, 2)
     graphs: Counter = Counter()
 
@@ -116,7 +118,7 @@ def test_compile_with_any_batch_and_steps() -> None:
     assert graphs["made"] == 1
 
 
-def test_export_has_the_operators_of_pytorch() -> None:
+def test_an_exported_program_has_only_pytorchs_operators() -> None:
     layer = on_triton(6, 5, 2)
     program = torch.export.export(layer, (X,))
     names = {str(node.target) for node in program.graph.nodes if node.op == "call_function"}
@@ -125,7 +127,7 @@ def test_export_has_the_operators_of_pytorch() -> None:
 
 
 def program(name: str, *arguments: str) -> Any:
-    """Run a program of this folder outside of the interpreter, and return what it prints."""
+    """Run a program in this folder without Triton's interpreter, and return its output."""
     path = Path(__file__).with_name(name)
     environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
     result = subprocess.run(
@@ -135,8 +137,8 @@ def program(name: str, *arguments: str) -> Any:
     return json.loads(result.stdout)
 
 
-def test_a_compiler_sees_the_kernels_and_what_they_write() -> None:
-    """Traced as for a GPU: the graphs hold the kernels themselves, not an opaque operator."""
+def test_a_compiler_sees_the_kernels_and_their_outputs() -> None:
+    """Graphs traced for a GPU hold the kernels themselves, not an opaque operator."""
     forward, backward = program("triton_graph.py")
     assert forward == [["forward_kernel", ["lse_ptr", "y_ptr"]], ["scores_kernel", ["scores_ptr"]]]
     assert backward == [
@@ -145,7 +147,7 @@ def test_a_compiler_sees_the_kernels_and_what_they_write() -> None:
     ]
 
 
-# Bytes of shared memory that a program may have: sm_80, sm_90, and the least of all since sm_80.
+# Bytes of shared memory per program on sm_80, on sm_90, and the smallest since sm_80.
 SHARED = {80: 163 * 1024, 90: 227 * 1024, "small": 99 * 1024}
 
 
@@ -171,7 +173,7 @@ SHARED = {80: 163 * 1024, 90: 227 * 1024, "small": 99 * 1024}
         ),
     ],
 )
-def test_the_kernels_compile_for_gpus_and_fit_in_them(layer: str) -> None:
+def test_the_kernels_compile_for_gpus_within_their_limits(layer: str) -> None:
     found = program("triton_compile.py", layer)
     kernels = ("forward_kernel", "scores_kernel", "tokens_kernel", "weights_kernel")
     assert [(one["for"], one["kernel"]) for one in found] == [

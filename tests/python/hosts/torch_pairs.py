@@ -1,4 +1,4 @@
-"""The modules of two inputs, for their tests: small ones, tensors, and golden files."""
+"""Shared by the tests of modules of two inputs: small modules, inputs and masks."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ PairModule = CrossAttention | HierarchicalAttention
 
 
 def small(kind: str, **options: Any) -> PairModule:
-    """A module of 6 units and two heads, whose inputs are 5 and 3 wide; no bias is 0."""
+    """Returns a module of 6 units and 2 heads, for inputs 5 and 3 wide, with nonzero biases."""
     first, second = pairs.WIDTHS[kind]
     module = CLASSES[kind](6, 2, **{first: 5, second: 3, "seed": 1, **options})
     draw = torch.Generator().manual_seed(4)
@@ -27,13 +27,13 @@ def small(kind: str, **options: Any) -> PairModule:
 
 
 def inputs(kind: str, dtype: torch.dtype = torch.float32, **sizes: int) -> list[torch.Tensor]:
-    """Inputs of `small`, as `pairs.inputs` has them."""
+    """Returns inputs for `small`, those of `pairs.inputs` as tensors."""
     arrays = pairs.inputs(kind, dtype=str(dtype).removeprefix("torch."), **sizes)
     return [torch.from_numpy(array) for array in arrays]
 
 
 def tensors(call: dict[str, Any]) -> dict[str, Any]:
-    """The arguments of a call with tensors for arrays."""
+    """Returns the arguments of a call, with arrays converted to tensors."""
     return {
         name: torch.from_numpy(value) if isinstance(value, np.ndarray) else value
         for name, value in call.items()
@@ -41,7 +41,7 @@ def tensors(call: dict[str, Any]) -> dict[str, Any]:
 
 
 def every_mask(kind: str, first: torch.Tensor, second: torch.Tensor) -> dict[str, Any]:
-    """All masks of a call at once, as arrays: some steps can read nothing."""
+    """Returns all masks of a call, as arrays, with some fully masked steps."""
     masks: dict[str, Any] = dict(pairs.step_masks(kind, first.numpy(), second.numpy()))
     shape = (first.shape[0], first.shape[1], second.shape[1])
     masks["attention_mask"] = np.random.default_rng(5).random(shape) < 0.8
@@ -49,7 +49,7 @@ def every_mask(kind: str, first: torch.Tensor, second: torch.Tensor) -> dict[str
 
 
 def flat(outputs: Any) -> list[torch.Tensor]:
-    """What a call returned, as a list: y and the scores of each side."""
+    """Returns the results of a call as a list: y and the scores of each side."""
     if isinstance(outputs, torch.Tensor):
         return [outputs]
     y, scores = outputs

@@ -1,6 +1,6 @@
-"""What the tests of the Triton kernels share: layers on them, and the same layers in float64.
+"""Shared by the tests of the Triton kernels: layers on the kernels, and in float64.
 
-The kernels run on the CPU, by Triton's interpreter: conftest.py asks for it.
+The kernels run on the CPU by Triton's interpreter, which conftest.py selects.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ from triton.runtime import interpreter
 from memattn.torch import MemoryAugmentedAttention
 from memattn.torch.backends import triton_blocks, triton_launch  # noqa: F401 - for the tests
 
-assert triton_launch.INTERPRETED, "TRITON_INTERPRET=1 came after the import of Triton"
+assert triton_launch.INTERPRETED, "TRITON_INTERPRET=1 was set after the import of Triton"
 
 Results = dict[str, torch.Tensor]
 
 
 def draw(*shape: int, seed: int = 0) -> torch.Tensor:
-    """Standard normal numbers in float32."""
+    """Return standard normal numbers in float32."""
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed + sum(shape)))
 
 
 def chance(*shape: int, share: float = 0.6, seed: int = 0) -> torch.Tensor:
-    """Booleans, of which about `share` are True."""
+    """Return booleans, of which about `share` are True."""
     generator = torch.Generator().manual_seed(seed + sum(shape))
     return torch.rand(shape, generator=generator) < share
 
 
 def every_mask(batch: int, steps: int, slots: int) -> dict[str, Any]:
-    """All masks at once, with tokens that may read nothing."""
+    """Return all masks of a call, with some fully masked tokens."""
     return {
         "attention_mask": chance(batch, steps, slots),
         "query_mask": chance(batch, steps, share=0.8),
@@ -43,14 +43,14 @@ def every_mask(batch: int, steps: int, slots: int) -> dict[str, Any]:
 
 
 def on_triton(*sizes: int, **options: Any) -> MemoryAugmentedAttention:
-    """A layer that the Triton kernels compute."""
+    """Return a layer that the Triton kernels compute."""
     layer = MemoryAugmentedAttention(*sizes, **{"seed": 1, **options})
     layer.backend = "triton"
     return layer
 
 
 def exact(layer: MemoryAugmentedAttention) -> MemoryAugmentedAttention:
-    """The same layer in float64 on the compiled kernels, which no Triton computes."""
+    """Return the same layer in float64, which the compiled kernels compute."""
     twin = MemoryAugmentedAttention.from_numpy(layer.to_numpy(), dtype=torch.float64)
     twin.train(layer.training)
     twin.load_state_dict({name: value.double() for name, value in layer.state_dict().items()})
@@ -58,9 +58,9 @@ def exact(layer: MemoryAugmentedAttention) -> MemoryAugmentedAttention:
 
 
 def multiply_row_by_row(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the interpreter sum each row of a product in the same order, as a GPU does.
+    """Make the interpreter sum each row of a product in the same order, as a GPU does.
 
-    Its NumPy leaves that to BLAS, which sums the last rows of a matrix in another one.
+    NumPy's BLAS sums the last rows of a matrix in another order.
     """
 
     def create_dot(self: Any, a: Any, b: Any, acc: Any, *rest: Any) -> Any:
@@ -71,7 +71,7 @@ def multiply_row_by_row(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def watch(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, tuple[int, ...], dict[str, Any]]]:
-    """Return the list in which every launch of a kernel leaves its name, grid and constants."""
+    """Return a list to which every launch of a kernel adds its name, grid and constants."""
     launches = []
 
     class Watched:
@@ -94,7 +94,7 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, tuple[int, ...], d
 def results(
     layer: Any, x: torch.Tensor, grad: torch.Tensor, run: Any = None, **call: Any
 ) -> Results:
-    """y, the scores, and the gradients of a loss on both by x and all parameters."""
+    """Return y, the scores, and the gradients of a loss on both."""
     layer.zero_grad()
     x = x.detach().clone().requires_grad_()
     found = (layer if run is None else run)(x, **call)
@@ -109,10 +109,10 @@ def results(
 
 
 def check(found: Results, expected: Results, limit: float) -> None:
-    """Fail if a result is further from what is expected than `limit`, relative to its largest."""
+    """Fail if a result differs by more than `limit`, relative to the largest expected value."""
     assert found.keys() == expected.keys()
     for name, value in expected.items():
-        # The gradient of the key bias is 0: measured by that of the query bias.
+        # The gradient of the key bias is 0, so it is compared relative to that of the query bias.
         scale = expected["query.bias"] if name == "key.bias" else value
         error = (found[name].double() - value).abs().max()
         assert error <= limit * scale.abs().max() + 1e-30, (name, float(error))

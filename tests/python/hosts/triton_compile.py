@@ -1,10 +1,10 @@
-"""A program that compiles the Triton kernels for GPUs that are not there, down to machine code.
+"""A program that compiles the Triton kernels to machine code, without a GPU.
 
     triton_compile.py [UNITS,SLOTS,HEADS,fp32|bf16|fp16,plain|all,roomy|small]...
 
-For each layer it prints, as JSON, what every kernel needs on sm_80 and sm_90: bytes of shared
-memory, registers of a thread, and bytes of registers that ptxas spills to memory. "all" are the
-kernels with every option; "small" those for GPUs with less shared memory.
+For each layer it prints, as JSON, the resources of every kernel on sm_80 and sm_90: bytes of shared
+memory, registers per thread, and bytes of registers that ptxas spills to memory. "all" compiles the
+kernels with every option, "small" those for GPUs with less shared memory.
 """
 
 from __future__ import annotations
@@ -61,14 +61,14 @@ def compiled(kernel: Any, capability: int, letters: str, values: dict[str, Any])
         else:
             kind = "fp32" if name == "factor" else "i32"
         signature[name] = kind
-        if kind[0] == "*" or name in ("x_b", "x_t", "g_b", "g_t"):  # as of contiguous tensors
+        if kind[0] == "*" or name in ("x_b", "x_t", "g_b", "g_t"):  # as for contiguous tensors
             attributes[(place,)] = [["tt.divisibility", 16]]
     source = ASTSource(fn=kernel, signature=signature, constexprs=constants, attrs=attributes)
     return triton.compile(source, target=GPUTarget("cuda", capability, 32), options=options)
 
 
 def needs(kernel: Any, capability: int) -> dict[str, int]:
-    """Assemble a compiled kernel, and return what it needs."""
+    """Assemble a compiled kernel, and return its resources."""
     architecture = f"sm_{capability}a" if capability >= 90 else f"sm_{capability}"
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "kernel.ptx")
@@ -89,7 +89,7 @@ def needs(kernel: Any, capability: int) -> dict[str, int]:
 
 
 def main() -> None:
-    """Compile and print."""
+    """Compile the kernels and print their resources."""
     found = []
     for argument in sys.argv[1:]:
         *sizes, letters, which, room = argument.split(",")

@@ -1,6 +1,6 @@
 """A program that traces a step as torch.compile does for a GPU, and prints the kernels it finds.
 
-It prints, for the graphs of forward and backward, the names of the kernels and of what they write.
+For the graphs of forward and backward, it prints the names of the kernels and of their outputs.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from memattn.torch.backends.triton_launch import INTERPRETED, Options
 
 
 class Driver:
-    """Says which GPU there is: PyTorch asks Triton for it when it looks into a kernel."""
+    """A driver with a fixed GPU, for which PyTorch asks Triton when it traces a kernel."""
 
     def get_current_target(self) -> GPUTarget:
         """Return an A100."""
@@ -29,7 +29,7 @@ class Driver:
 
 
 def kernels(graph: torch.fx.GraphModule) -> list[Any]:
-    """Return the names of the kernels in a graph, and what each writes."""
+    """Return the names of the kernels in a graph, each with the names of its outputs."""
     found = []
     for node in graph.graph.nodes:
         if "triton_kernel_wrapper_functional" in str(node.target):
@@ -40,7 +40,7 @@ def kernels(graph: torch.fx.GraphModule) -> list[Any]:
 
 
 def main() -> None:
-    """Trace and print."""
+    """Trace the graphs and print their kernels."""
     assert not INTERPRETED
     triton.runtime.driver.set_active(Driver())
     half = torch.bfloat16

@@ -1,4 +1,4 @@
-"""NumPy's files: what is read, and that a hostile one is refused before it costs anything."""
+"""Reading NumPy's files; malicious files are refused before memory is allocated."""
 
 import io
 import os
@@ -18,7 +18,7 @@ VALUES = np.arange(12.0).reshape(3, 4)
 
 
 def npy(header: bytes, data: bytes = b"", version: bytes = b"\x01\x00") -> bytes:
-    """A .npy file with any header."""
+    """Returns a .npy file with any header."""
     padded = header + b" " * (-len(header) % 64 + 53) + b"\n"
     return b"\x93NUMPY" + version + struct.pack("<H", len(padded)) + padded + data
 
@@ -37,7 +37,7 @@ def saved(values: np.ndarray) -> bytes:
 @pytest.mark.parametrize(
     "values", [VALUES, np.asfortranarray(VALUES), VALUES.astype(">f4"), np.int8(3), VALUES[:, ::2]]
 )
-def test_what_numpy_writes(tmp_path: Path, values: np.ndarray) -> None:
+def test_files_that_numpy_wrote_are_read(tmp_path: Path, values: np.ndarray) -> None:
     np.save(tmp_path / "a.npy", values)
     np.savez(tmp_path / "b.npz", values)
     np.savez_compressed(tmp_path / "c.npz", name=values)
@@ -75,7 +75,9 @@ BAD = {
 
 @pytest.mark.parametrize("name", BAD)
 @pytest.mark.parametrize("suffix", [".npy", ".npz"])
-def test_bad_files(tmp_path: Path, name: str, suffix: str) -> None:
+def test_invalid_files_are_refused_with_little_memory(
+    tmp_path: Path, name: str, suffix: str
+) -> None:
     path = tmp_path / f"a{suffix}"
     path.write_bytes(BAD[name])
     if suffix == ".npz":
@@ -91,21 +93,21 @@ def test_bad_files(tmp_path: Path, name: str, suffix: str) -> None:
     assert peak < 2**20
 
 
-def test_longer_than_its_header_says(tmp_path: Path) -> None:
+def test_data_beyond_the_shape_is_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
         archive.writestr("a.npy", npy(header("(3, 4)"), bytes(97)))
     with pytest.raises(DataError, match=r"found 225 bytes, expected 224 for shape \(3, 4\)"):
         read_array(tmp_path / "a.npz")
 
 
-def test_a_bomb_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_zip_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(array_file, "MAX_UNPACKED_BYTES", 10_000)
     np.savez_compressed(tmp_path / "a.npz", np.zeros(10_000))
     with pytest.raises(DataError, match=r"found 80,128 bytes, expected at most 10,000"):
         read_array(tmp_path / "a.npz")
 
 
-def test_several_arrays_are_not_guessed_among(tmp_path: Path) -> None:
+def test_a_npz_file_must_hold_one_array(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", x=VALUES, y=VALUES)
     with pytest.raises(DataError, match=r'2 arrays \("x.npy", "y.npy"\), expected one'):
         read_array(tmp_path / "a.npz")
@@ -114,7 +116,7 @@ def test_several_arrays_are_not_guessed_among(tmp_path: Path) -> None:
         read_array(tmp_path / "b.npz")
 
 
-def test_a_broken_zip(tmp_path: Path) -> None:
+def test_a_damaged_zip_archive_is_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", VALUES)
     whole = (tmp_path / "a.npz").read_bytes()
     (tmp_path / "a.npz").write_bytes(whole[: len(whole) // 2])
@@ -125,7 +127,7 @@ def test_a_broken_zip(tmp_path: Path) -> None:
         assert caught.value.kind == "malformed-array"
 
 
-def test_no_file(tmp_path: Path) -> None:
+def test_missing_files_and_folders_are_errors(tmp_path: Path) -> None:
     (tmp_path / "folder.npy").mkdir()
     for path, kind in [("no.npy", "not-found"), ("no.npz", "not-found")]:
         with pytest.raises(DataError, match="no such file") as caught:
@@ -135,12 +137,12 @@ def test_no_file(tmp_path: Path) -> None:
         read_array(tmp_path / "folder.npy")
 
 
-def test_an_empty_array(tmp_path: Path) -> None:
+def test_an_empty_array_is_read(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.zeros((0, 4)))
     assert read_array(tmp_path / "a.npy").shape == (0, 4)
 
 
-def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+def test_a_pipe_is_refused_without_waiting(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.npy")
     with pytest.raises(DataError, match="found no regular file"):
         read_array(tmp_path / "a.npy")

@@ -1,4 +1,4 @@
-"""Each illness is found where it is and nowhere else."""
+"""`diagnose` finds each fault of a layer where it is, and none in healthy layers."""
 
 import json
 from collections.abc import Callable
@@ -23,7 +23,7 @@ def names(diagnosis: Diagnosis) -> list[str]:
 
 
 def put(value: object, *place: Any) -> Edit:
-    """An edit that writes `value` at `place`, everywhere when there is none."""
+    """Returns an edit that writes `value` at `place`, or everywhere without a place."""
 
     def edit(weight: np.ndarray) -> None:
         weight[place or ...] = value
@@ -31,7 +31,7 @@ def put(value: object, *place: Any) -> Edit:
     return edit
 
 
-# --- The healthy --------------------------------------------------------------------------------
+# --- Healthy layers -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -47,7 +47,7 @@ def test_a_new_layer_is_healthy(shape: tuple, initializer: str, dtype: str) -> N
 
 
 def test_a_wide_layer_is_healthy() -> None:
-    # Its logits differ least between slots as it is initialised.
+    # Of new layers, a wide one has the smallest differences of logits between slots.
     assert names(diagnose(make_layer((512, 16, 8, None, None)))) == []
 
 
@@ -80,13 +80,13 @@ def golden_layer(case: str, prefix: str = "", dtype: str = "float32") -> MemoryA
     return layer
 
 
-# --- The disease of the published layer ---------------------------------------------------------
+# --- The collapse of the published layer --------------------------------------------------------
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("prefix", ["", "last."])
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
-def test_the_published_layer_trained_from_its_zeros(
+def test_the_published_layer_trained_from_zeros_has_collapsed(
     optimizer: str, prefix: str, dtype: str
 ) -> None:
     layer = golden_layer(f"train_{optimizer}_zeros", prefix, dtype)
@@ -105,12 +105,12 @@ def test_the_published_layer_trained_from_its_zeros(
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_zeros_of_any_shape(shape: tuple) -> None:
+def test_a_memory_of_zeros_is_found_at_any_shape(shape: tuple) -> None:
     layer = make_layer(shape, memory_initializer="zeros")
     assert names(diagnose(layer)) == ["identical-slots", "uniform-attention", "untrained"]
 
 
-def test_nearly_identical_slots() -> None:
+def test_nearly_identical_slots_are_found() -> None:
     layer = make_layer(SHAPE)
     rng = np.random.default_rng(0)
     mean = rng.standard_normal(8)
@@ -121,7 +121,7 @@ def test_nearly_identical_slots() -> None:
     assert 0 < found.findings[0].evidence["largest_difference"] < 1e-5
 
 
-def test_twins_among_others() -> None:
+def test_a_group_of_identical_slots_is_a_warning() -> None:
     layer = make_layer(SHAPE)
     memory = layer.weights["memory"]
     change(layer, memory=put(memory[1], [2, 4]))
@@ -137,13 +137,13 @@ def test_twins_among_others() -> None:
 
 
 @pytest.mark.parametrize("name", ["query_kernel", "key_kernel"])
-def test_all_heads_uniform(name: str) -> None:
+def test_uniform_attention_in_all_heads_is_found(name: str) -> None:
     layer = change(make_layer(SHAPE), **{name: put(0)})
     assert names(diagnose(layer)) == ["uniform-attention"]
 
 
 @pytest.mark.parametrize("name", ["query_kernel", "key_kernel"])
-def test_one_head_uniform(name: str) -> None:
+def test_uniform_attention_in_one_head_is_a_warning(name: str) -> None:
     layer = change(make_layer(SHAPE), **{name: put(0, slice(None), 1)})
     found = diagnose(layer)
     assert names(found) == ["uniform-heads"]
@@ -151,14 +151,14 @@ def test_one_head_uniform(name: str) -> None:
     assert found.findings[0].severity == "warning"
 
 
-def test_a_bias_can_make_a_head_choose() -> None:
-    # The same slot for every token: constant, but not uniform.
+def test_a_head_that_chooses_by_its_bias_is_not_uniform() -> None:
+    # The head reads the same slot for every token, which is constant but not uniform.
     layer = change(make_layer(SHAPE), query_kernel=put(0), query_bias=put(1))
     assert "uniform-attention" not in names(diagnose(layer))
 
 
 @pytest.mark.parametrize("name", ["value_kernel", "output_kernel"])
-def test_a_head_that_adds_a_constant(name: str) -> None:
+def test_a_head_that_adds_nothing_is_found(name: str) -> None:
     place = (slice(None), 2) if name == "value_kernel" else (2,)
     layer = change(make_layer(SHAPE), **{name: put(0, *place)})
     found = diagnose(layer)
@@ -166,7 +166,7 @@ def test_a_head_that_adds_a_constant(name: str) -> None:
     assert found.findings[0].evidence["heads"] == [2]
 
 
-def test_a_head_that_adds_the_same_whatever_it_reads() -> None:
+def test_a_head_that_adds_a_constant_is_found() -> None:
     layer = make_layer(SHAPE)
     edits = {"value_kernel": put(0, slice(None), 2), "value_bias": put(1, 2)}
     found = diagnose(change(layer, **edits))
@@ -179,7 +179,7 @@ def test_a_head_that_adds_the_same_whatever_it_reads() -> None:
 # --- Slots that are not read --------------------------------------------------------------------
 
 
-def test_dead_slots() -> None:
+def test_dead_slots_are_found_given_enough_tokens() -> None:
     layer = make_layer((4, 6, 2, None, None))
     rng = np.random.default_rng(1)
     memory = 0.1 * rng.standard_normal((6, 4))
@@ -203,7 +203,7 @@ def test_dead_slots() -> None:
 # --- Numbers that are too large -----------------------------------------------------------------
 
 
-def test_exploding_logits() -> None:
+def test_exploding_logits_are_found_with_a_bound() -> None:
     layer = make_layer(SHAPE)
     layer.set_weights({"query.kernel": 1e5 * layer.weights["query.kernel"]})
     found = diagnose(layer)
@@ -211,7 +211,7 @@ def test_exploding_logits() -> None:
     finding = found.findings[0]
     assert finding.evidence["heads"] == [0, 1, 2]
     assert min(finding.evidence["saturated"]) > 0.9
-    # The bound holds for the tokens that were read, and is not far off.
+    # The bound holds for these tokens, and is not too loose.
     x = reference_tokens(layer).values
     logits = np.einsum("nu,uhd->nhd", x, layer.weights["query.kernel"])
     keys = np.einsum("su,uhd->shd", layer.weights["memory"], layer.weights["key.kernel"])
@@ -221,7 +221,7 @@ def test_exploding_logits() -> None:
     assert np.all(bounds < 5 * gaps)
 
 
-def test_a_head_that_chooses_is_no_illness() -> None:
+def test_a_selective_head_is_healthy() -> None:
     layer = make_layer(SHAPE)
     layer.set_weights({"query.kernel": 100 * layer.weights["query.kernel"]})
     assert names(diagnose(layer)) == []
@@ -229,7 +229,7 @@ def test_a_head_that_chooses_is_no_illness() -> None:
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("name", ["memory", "query_kernel", "key_bias", "output_bias"])
-def test_weights_that_are_not_finite(name: str, value: float) -> None:
+def test_non_finite_weights_are_found_and_counted(name: str, value: float) -> None:
     layer = change(make_layer(SHAPE), **{name: put(value, 0)})
     found = diagnose(layer)
     assert names(found) == ["non-finite-weights"]
@@ -238,13 +238,13 @@ def test_weights_that_are_not_finite(name: str, value: float) -> None:
     assert found.not_judged == {"all others": "weights are not finite"}
 
 
-def test_an_output_that_is_not_finite() -> None:
+def test_a_non_finite_output_is_found() -> None:
     layer = make_layer(SHAPE)
     layer.set_weights({name: np.full(w.shape, 1e30) for name, w in layer.weights.items()})
     assert names(diagnose(layer)) == ["non-finite-output"]
 
 
-# --- The rest -----------------------------------------------------------------------------------
+# --- Notes, texts and order ---------------------------------------------------------------------
 
 
 def test_one_slot_is_a_note() -> None:
@@ -253,7 +253,7 @@ def test_one_slot_is_a_note() -> None:
     assert found.healthy
 
 
-def test_every_finding_tells_what_to_do_and_fits_json() -> None:
+def test_every_finding_has_advice_and_json_evidence() -> None:
     ill = change(
         make_layer((8, 6, 3, None, None)),
         memory=put(1, [0, 1]),
@@ -269,7 +269,7 @@ def test_every_finding_tells_what_to_do_and_fits_json() -> None:
         json.dumps(finding.evidence, allow_nan=False)
 
 
-def test_the_worst_comes_first() -> None:
+def test_errors_come_before_warnings() -> None:
     layer = make_layer(SHAPE)
     change(layer, query_kernel=put(0), memory=put(layer.weights["memory"][1], 2))
     found = diagnose(layer).findings
@@ -277,8 +277,8 @@ def test_the_worst_comes_first() -> None:
     assert [finding.severity for finding in found] == ["error", "warning"]
 
 
-def test_data_decide() -> None:
-    # Tokens that are all alike show no difference that a head could make.
+def test_the_diagnosis_depends_on_the_tokens() -> None:
+    # All tokens are equal and tiny, so that the scores of every head are uniform.
     layer = make_layer(SHAPE)
     tokens = as_tokens(np.full((200, 8), 1e-9), layer)
     assert names(diagnose(layer)) == []

@@ -1,4 +1,4 @@
-"""The picture: what it says is what was found, for layers of any size."""
+"""The figure of a memory shows the values of the inspection, for layers of any size."""
 
 import numpy as np
 import pytest
@@ -14,24 +14,24 @@ from ..layers import SHAPES, change, make_layer
 
 
 def words(figure: Figure) -> str:
-    """All text of a figure."""
+    """Returns all text in a figure."""
     return "\n".join(text.get_text() for text in figure.findobj(Text))
 
 
 def panel(figure: Figure, title: str) -> Axes:
-    """The panel of that title."""
+    """Returns the panel with this title."""
     (found,) = (axes for axes in figure.axes if axes.get_title(loc="left") == title)
     return found
 
 
 def draw(inspection: Inspection) -> Figure:
-    """Draws and renders, so that all text is there."""
+    """Draws and renders the figure; some text exists only after rendering."""
     kept = []
     picture(lambda: kept.append(draw_inspection(inspection, "a.safetensors")) or kept[0], ".png")
     return kept[0]
 
 
-def test_what_it_shows() -> None:
+def test_the_figure_shows_the_values_of_the_inspection() -> None:
     found = inspect_layer(make_layer((5, 6, 2, None, None)))
     figure = draw(found)
     usage, norms = panel(figure, "share of attention"), panel(figure, "norm of each slot")
@@ -64,7 +64,7 @@ def test_every_shape_is_drawn_without_a_warning(shape: tuple, initializer: str) 
     assert nowhere == (initializer == "zeros")
 
 
-def test_very_many_slots_and_heads() -> None:
+def test_only_the_most_used_slots_and_first_heads_are_drawn() -> None:
     layer = make_layer((2, MAX_SLOTS + 1, MAX_HEADS + 1, None, None))
     figure = draw(inspect_layer(layer))
     usage = panel(figure, "share of attention").images[0].get_array()
@@ -74,7 +74,7 @@ def test_very_many_slots_and_heads() -> None:
     assert f"Only the first {MAX_HEADS} heads are shown" in shown
 
 
-def test_weights_that_are_not_finite_are_drawn() -> None:
+def test_non_finite_weights_are_drawn_without_an_error() -> None:
     def spoil(weight: np.ndarray) -> None:
         weight[0] = np.nan
 
@@ -100,7 +100,7 @@ def test_dead_slots_are_marked() -> None:
     assert "orange: read by no token" in words(figure)
 
 
-def test_the_same_picture_every_time() -> None:
+def test_drawing_twice_gives_the_same_bytes() -> None:
     found = inspect_layer(make_layer((4, 3, 2, None, None)))
     for suffix in (".svg", ".png"):
         one, two = (picture(lambda: draw_inspection(found, "a"), suffix) for _ in range(2))

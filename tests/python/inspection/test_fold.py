@@ -1,4 +1,4 @@
-"""The folded matrices give what the layer gives."""
+"""The folded heads reproduce the layer's scores and output."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from ..layers import SHAPES, make_layer
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("use_bias", [True, False])
-def test_the_layer_from_its_folded_heads(shape: tuple, use_bias: bool) -> None:
+def test_folded_heads_give_the_scores_and_output_of_the_layer(shape: tuple, use_bias: bool) -> None:
     layer = make_layer(shape, use_bias=use_bias, dtype="float64")
     rng = np.random.default_rng(2)
     layer.set_weights({n: w + 0.1 * rng.standard_normal(w.shape) for n, w in layer.weights.items()})
@@ -39,7 +39,7 @@ def test_spread_and_range_are_bounds() -> None:
     assert measured <= logit_range(a, c, 3.0) < 4 * measured
 
 
-def test_an_overflow_is_no_warning() -> None:
+def test_an_overflow_gives_non_finite_values_without_a_warning() -> None:
     layer = make_layer((2, 3, 1, None, None), dtype="float64")
     layer.set_weights({name: np.full(w.shape, 1e200) for name, w in layer.weights.items()})
     (head,) = fold_heads(layer.weights)

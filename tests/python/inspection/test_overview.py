@@ -1,4 +1,4 @@
-"""What `inspect_layer` counts: cost, parameters, order of slots, dead slots."""
+"""The results of `inspect_layer`: cost, parameters, order of slots, dead slots."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from memattn.inspection import cost_of, inspect_layer
 from ..layers import SHAPES, change, make_layer
 
 
-def test_the_cost_of_the_published_example() -> None:
+def test_the_published_example_has_the_documented_cost() -> None:
     cost = cost_of(make_layer((64, 20, 4, None, None)), steps=10)
     assert (cost.as_written, cost.projected, cost.folded) == (108_544, 43_008, 10_240)
     assert cost.route == "folded"
@@ -24,7 +24,7 @@ def test_the_route_is_the_cheaper_one(shape: tuple) -> None:
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("use_bias", [True, False])
-def test_sizes(shape: tuple, use_bias: bool) -> None:
+def test_sizes_and_order_of_slots_are_those_of_the_layer(shape: tuple, use_bias: bool) -> None:
     layer = make_layer(shape, use_bias=use_bias)
     found = inspect_layer(layer)
     units, slots, heads = shape[:3]
@@ -41,13 +41,13 @@ def test_sizes(shape: tuple, use_bias: bool) -> None:
     assert found.dead_slots == []
 
 
-def test_steps_come_from_the_data() -> None:
+def test_the_cost_uses_the_steps_of_the_tokens() -> None:
     layer = make_layer((5, 3, 2, None, None))
     assert inspect_layer(layer, np.zeros((4, 7, 5))).cost.steps == 7
     assert inspect_layer(layer).cost.steps == 10
 
 
-def test_nothing_of_the_layer_changes() -> None:
+def test_inspection_does_not_change_the_layer() -> None:
     layer = make_layer((5, 3, 2, None, None), dropout=0.5)
     before = layer.get_weights()
     inspect_layer(layer)
@@ -56,7 +56,7 @@ def test_nothing_of_the_layer_changes() -> None:
     assert layer.dropout_step == 0
 
 
-def test_dead_slots() -> None:
+def test_dead_slots_need_enough_tokens_and_no_reader() -> None:
     layer = make_layer((4, 6, 1, None, None), use_bias=True)
 
     def shun(weight: np.ndarray) -> None:
@@ -66,10 +66,10 @@ def test_dead_slots() -> None:
     def one(weight: np.ndarray) -> None:
         weight[0] = 1
 
-    # The logits of slots 1 and 4 are lower by 100 or so, whatever the token is.
+    # The logits of slots 1 and 4 are lower by about 100 for every token.
     change(layer, memory=shun, key_kernel=one, query_bias=one)
     assert inspect_layer(layer).dead_slots == [1, 4]
-    # One token that reads slot 4 is enough, and a few tokens are not enough to say anything.
+    # 119 tokens are too few to tell. A single token that reads the slots makes them alive.
     assert inspect_layer(layer, np.zeros((119, 4))).dead_slots is None
     assert inspect_layer(layer, np.zeros((120, 4))).dead_slots == [1, 4]
     reader = np.linalg.lstsq(

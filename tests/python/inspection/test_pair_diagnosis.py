@@ -1,4 +1,4 @@
-"""What is found wrong with layers of two inputs, and that nothing is with those that are well."""
+"""`diagnose` finds each fault of a layer of two inputs, and none in healthy layers."""
 
 import warnings
 from collections.abc import Callable
@@ -15,17 +15,17 @@ from ..pairs import CLASSES, WIDTHS, PairLayer, both, inputs, small, with_biases
 Edit = Callable[[np.ndarray], object]
 
 
-def well(kind: str, **options: Any) -> PairLayer:
+def healthy_layer(kind: str, **options: Any) -> PairLayer:
     return with_biases(small(kind, key_dim=4, value_dim=7, **options))
 
 
 def prefix_of(kind: str) -> str:
-    """The attention whose weights the tests change."""
+    """Returns the prefix of the attention whose weights the tests change."""
     return "" if kind == "cross" else "long."
 
 
 def changed(layer: PairLayer, **edits: Edit) -> PairLayer:
-    """Changes weights by functions that edit an array; `query_kernel` is that of the long side."""
+    """Edits weights in place; in a hierarchical layer, the names are those of the long side."""
     prefix = prefix_of("cross" if isinstance(layer, CrossAttention) else "hierarchical")
     for name, edit in edits.items():
         full = prefix + name.replace("_", ".")
@@ -53,7 +53,7 @@ def only(diagnosis: Diagnosis) -> Finding:
 @pytest.mark.parametrize("shape", [(5, 3, 6, 2), (1, 1, 1, 1), (4, 64, 32, 4), (64, 64, 64, 4)])
 @pytest.mark.parametrize("seed", range(3))
 @both
-def test_new_and_trained_layers_are_well(kind: str, seed: int, shape: tuple[int, ...]) -> None:
+def test_new_and_trained_layers_are_healthy(kind: str, seed: int, shape: tuple[int, ...]) -> None:
     first, second, units, heads = shape
     widths = dict(zip(WIDTHS[kind], (first, second), strict=True))
     layer = CLASSES[kind](units, heads, **widths, seed=seed)
@@ -70,8 +70,8 @@ def test_new_and_trained_layers_are_well(kind: str, seed: int, shape: tuple[int,
 
 
 @both
-def test_weights_that_are_not_finite(kind: str) -> None:
-    layer = changed(well(kind), key_kernel=lambda w: w.__setitem__((0, 0, 0), np.nan))
+def test_non_finite_weights_are_found_and_counted(kind: str) -> None:
+    layer = changed(healthy_layer(kind), key_kernel=lambda w: w.__setitem__((0, 0, 0), np.nan))
     diagnosis = diagnose(layer)
     assert only(diagnosis).name == "non-finite-weights"
     assert f"1 in {prefix_of(kind)}key.kernel" in only(diagnosis).found
@@ -79,15 +79,15 @@ def test_weights_that_are_not_finite(kind: str) -> None:
 
 
 @both
-def test_an_output_that_is_not_finite(kind: str) -> None:
-    layer = changed(well(kind), output_kernel=lambda w: np.multiply(w, 3e38, out=w))
+def test_a_non_finite_output_is_found(kind: str) -> None:
+    layer = changed(healthy_layer(kind), output_kernel=lambda w: np.multiply(w, 3e38, out=w))
     with np.errstate(all="ignore"):
         assert only(diagnose(layer)).name == "non-finite-output"
 
 
 @pytest.mark.parametrize("name", ["key_kernel", "source2_kernel"])
-def test_no_key_differs(name: str) -> None:
-    layer = changed(well("cross"), **{name: zero})
+def test_equal_keys_give_uniform_attention(name: str) -> None:
+    layer = changed(healthy_layer("cross"), **{name: zero})
     found = {finding.name: finding for finding in diagnose(layer).findings}
     finding = found["uniform-attention"]
     assert finding.severity == "error"
@@ -96,8 +96,8 @@ def test_no_key_differs(name: str) -> None:
     assert ("source-not-read" in found) == (name == "source2_kernel")
 
 
-def test_a_side_whose_steps_are_all_alike() -> None:
-    layer = changed(well("hierarchical"), key_kernel=zero)
+def test_uniform_attention_of_one_side_names_the_side() -> None:
+    layer = changed(healthy_layer("hierarchical"), key_kernel=zero)
     finding = only(diagnose(layer))
     assert finding.name == "uniform-attention"
     assert finding.found.startswith("long side: every query step attends to all key steps equally")
@@ -105,8 +105,10 @@ def test_a_side_whose_steps_are_all_alike() -> None:
 
 
 @pytest.mark.parametrize("kind", ["cross", "hierarchical"])
-def test_an_output_that_does_not_depend_on_its_query(kind: str) -> None:
-    layer = changed(well(kind), query_kernel=zero)  # its bias stays: keys differ, queries do not
+def test_queries_without_effect_are_found(kind: str) -> None:
+    layer = changed(
+        healthy_layer(kind), query_kernel=zero
+    )  # the bias stays, so that keys differ but queries do not
     finding = only(diagnose(layer))
     assert (finding.name, finding.severity) == ("query-ignored", "error")
     assert "the output does not depend on the query" in finding.meaning
@@ -114,30 +116,30 @@ def test_an_output_that_does_not_depend_on_its_query(kind: str) -> None:
     _, scores = layer(first, second, return_attention_scores=True)
     long = scores if kind == "cross" else scores[1]
     np.testing.assert_allclose(long, long[:, :, :1].repeat(7, axis=2), rtol=1e-5)
-    layer = changed(well(kind), query_kernel=lambda w: zero(w[:, 1]))
+    layer = changed(healthy_layer(kind), query_kernel=lambda w: zero(w[:, 1]))
     finding = only(diagnose(layer))
     assert (finding.name, finding.severity) == ("query-ignoring-heads", "warning")
     assert "1 of 2 heads (1)" in finding.found
 
 
-def test_a_first_source_that_is_not_read() -> None:
-    finding = only(diagnose(changed(well("cross"), source1_kernel=zero)))
+def test_a_first_input_without_effect_is_found() -> None:
+    finding = only(diagnose(changed(healthy_layer("cross"), source1_kernel=zero)))
     assert finding.name == "query-ignored"
 
 
 @both
-def test_equal_keys_in_the_data(kind: str) -> None:
+def test_equal_steps_in_the_data_advise_to_check_the_data(kind: str) -> None:
     first, second = inputs(kind)
     second[:] = second[:, :1]
-    found = diagnose(well(kind), (first, second)).findings
+    found = diagnose(healthy_layer(kind), (first, second)).findings
     assert [finding.name for finding in found] == ["uniform-attention"]
     assert "First check the data" in found[0].advice
 
 
 @pytest.mark.parametrize("name", ["value_kernel", "output_kernel"])
 @both
-def test_a_source_that_is_not_passed_on(kind: str, name: str) -> None:
-    layer = changed(well(kind), **{name: zero})
+def test_values_without_effect_are_found(kind: str, name: str) -> None:
+    layer = changed(healthy_layer(kind), **{name: zero})
     finding = only(diagnose(layer))
     assert (finding.name, finding.severity) == ("source-not-read", "error")
     what = "the second input" if kind == "cross" else "the long input"
@@ -146,15 +148,17 @@ def test_a_source_that_is_not_passed_on(kind: str, name: str) -> None:
 
 
 @both
-def test_heads_that_add_a_constant(kind: str) -> None:
-    layer = changed(well(kind), value_kernel=lambda w: np.multiply(w[:, 1], 1e-9, out=w[:, 1]))
+def test_heads_that_add_a_constant_are_found(kind: str) -> None:
+    layer = changed(
+        healthy_layer(kind), value_kernel=lambda w: np.multiply(w[:, 1], 1e-9, out=w[:, 1])
+    )
     finding = only(diagnose(layer))
     assert (finding.name, finding.severity) == ("constant-heads", "warning")
     assert finding.evidence["heads"] == [1]
 
 
 @both
-def test_heads_that_are_equal(kind: str) -> None:
+def test_identical_heads_are_found(kind: str) -> None:
     def copy(weight: np.ndarray) -> None:
         weight[:, 1] = weight[:, 0]
 
@@ -162,31 +166,35 @@ def test_heads_that_are_equal(kind: str) -> None:
         weight[1] = weight[0]
 
     layer = changed(
-        well(kind), query_kernel=copy, key_kernel=copy, value_kernel=copy, output_kernel=copy_rows
+        healthy_layer(kind),
+        query_kernel=copy,
+        key_kernel=copy,
+        value_kernel=copy,
+        output_kernel=copy_rows,
     )
     finding = only(diagnose(layer))
     assert finding.name == "identical-heads"
     assert "2 of 2 heads have equal kernels (0 = 1)" in finding.found
-    layer = changed(well(kind), query_kernel=copy, key_kernel=copy, value_kernel=copy)
+    layer = changed(healthy_layer(kind), query_kernel=copy, key_kernel=copy, value_kernel=copy)
     assert names(diagnose(layer)) == []
 
 
 @pytest.mark.parametrize(("name", "what"), [("query_kernel", "logits"), ("value_kernel", "values")])
 @both
-def test_heads_of_one_direction(kind: str, name: str, what: str) -> None:
+def test_heads_collapsed_to_one_direction_are_found(kind: str, name: str, what: str) -> None:
     def collapse(weight: np.ndarray) -> None:
         weight[:, 0] = np.outer(np.arange(1, 7), np.ones(weight.shape[2])) / 6
 
-    finding = only(diagnose(changed(well(kind), **{name: collapse})))
+    finding = only(diagnose(changed(healthy_layer(kind), **{name: collapse})))
     assert finding.name == "one-direction-heads"
     assert f"{what} of head 0" in finding.found
     assert finding.evidence == finding.evidence | {"heads": [0], "parts": [what]}
 
 
 @both
-def test_logits_that_explode(kind: str) -> None:
+def test_exploding_logits_are_found(kind: str) -> None:
     layer = changed(
-        well(kind),
+        healthy_layer(kind),
         query_kernel=lambda w: np.multiply(w, 1e3, out=w),
         key_kernel=lambda w: np.multiply(w, 1e3, out=w),
     )
@@ -196,9 +204,9 @@ def test_logits_that_explode(kind: str) -> None:
 
 
 @both
-def test_one_step_to_read_is_not_judged(kind: str) -> None:
+def test_a_single_key_step_is_a_note(kind: str) -> None:
     first, second = inputs(kind, steps=1, keys=1)
-    diagnosis = diagnose(well(kind), (first, second))
+    diagnosis = diagnose(healthy_layer(kind), (first, second))
     count = 1 if kind == "cross" else 2
     assert names(diagnosis) == ["single-step"] * count
     assert "does not depend on the query" in diagnosis.findings[0].meaning
@@ -206,19 +214,19 @@ def test_one_step_to_read_is_not_judged(kind: str) -> None:
     assert sum("exploding-logits" in name for name in diagnosis.not_judged) == count
 
 
-def test_one_step_that_reads() -> None:
+def test_a_single_query_step_is_not_judged() -> None:
     first, second = inputs("cross", steps=1, keys=4)
-    diagnosis = diagnose(well("cross"), (first, second))
+    diagnosis = diagnose(healthy_layer("cross"), (first, second))
     assert diagnosis.findings == []
     assert diagnosis.not_judged == {"query-ignored": "there is only one query step"}
 
 
 @both
-def test_without_biases_nobody_knows_of_training(kind: str) -> None:
+def test_a_layer_without_biases_is_never_called_untrained(kind: str) -> None:
     assert diagnose(small(kind, use_bias=False)).findings == []
 
 
-def test_a_memory_layer_that_no_training_has_moved() -> None:
+def test_an_untrained_memory_layer_is_noted() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         layer = MemoryAugmentedAttention(8, 5, 2, memory_initializer="zeros", seed=0)
@@ -235,7 +243,7 @@ def test_a_memory_layer_that_no_training_has_moved() -> None:
     assert names(diagnose(MemoryAugmentedAttention(8, 5, 2, seed=0))) == []
 
 
-def test_the_side_of_one_attention_is_told_apart() -> None:
+def test_a_fault_of_the_short_side_names_the_side() -> None:
     layer = HierarchicalAttention(6, 2, short_units=5, long_units=3, seed=1)
     layer.set_weights({"short.query.kernel": np.zeros((6, 2, 6))})
     found = [f for f in diagnose(layer).findings if f.severity == "error"]

@@ -1,4 +1,4 @@
-"""The picture of a layer of two inputs: what it says is what was found."""
+"""The figure of a layer of two inputs shows the values of the inspection."""
 
 from typing import Any
 
@@ -18,17 +18,17 @@ from .test_figures import panel, words
 
 
 def draw(inspection: PairInspection) -> Any:
-    """Draws and renders, so that all text is there."""
+    """Draws and renders the figure; some text exists only after rendering."""
     kept: list[Any] = []
     picture(lambda: kept.append(draw_pair_inspection(inspection, "a.npz")) or kept[0], ".png")
     return kept[0]
 
 
 @both
-def test_what_it_shows(kind: str) -> None:
+def test_the_figure_shows_the_values_of_the_inspection(kind: str) -> None:
     found = inspect_layer(small(kind), inputs(kind))
     figure = draw(found)
-    assert len(figure.axes) == 4 * len(found.reading.attentions)  # with a scale
+    assert len(figure.axes) == 4 * len(found.reading.attentions)  # three panels and a colour scale
     for row, one in enumerate(found.reading.attentions):
         side = f"{one.name} side: " if one.name else ""
         image = panel(figure, f"{side}attention of each step").images[0]
@@ -54,7 +54,7 @@ def test_every_size_is_drawn_without_a_warning(heads: int) -> None:
     assert "too many steps to show" in words(draw(inspect_layer(layer, (one, many))))
 
 
-def test_weights_of_zeros_and_not_finite_are_drawn() -> None:
+def test_zero_and_non_finite_weights_are_drawn_without_an_error() -> None:
     layer = CrossAttention(2, 1, seed=0)
     for value in (0.0, np.nan):
         layer.set_weights({name: np.full_like(w, value) for name, w in layer.weights.items()})

@@ -1,4 +1,4 @@
-"""Looking into layers of two inputs: tokens, what is read, what heads compare and pass on."""
+"""Inspection of layers of two inputs: tokens, attention, and the matrices of heads."""
 
 from pathlib import Path
 from typing import Any
@@ -38,12 +38,12 @@ def test_reference_tokens_are_always_the_same(kind: str) -> None:
     assert one.source == "64 sequences of 16 standard normal steps (seed 0)"
 
 
-def test_of_very_many_heads_there_are_fewer_reference_tokens() -> None:
+def test_many_heads_get_fewer_reference_tokens() -> None:
     assert len(reference_pair_tokens(CrossAttention(1, 8192, seed=0))) == 8
 
 
 @both
-def test_tokens_from_files(tmp_path: Path, kind: str) -> None:
+def test_tokens_are_read_from_array_files(tmp_path: Path, kind: str) -> None:
     first, second = inputs(kind)
     np.save(tmp_path / "a.npy", first)
     np.savez(tmp_path / "b.npz", second)
@@ -56,7 +56,7 @@ def test_tokens_from_files(tmp_path: Path, kind: str) -> None:
 
 
 @both
-def test_one_sequence_from_csv(tmp_path: Path, kind: str) -> None:
+def test_csv_files_are_one_sequence(tmp_path: Path, kind: str) -> None:
     for name, width in (("a.csv", 5), ("b.csv", 3)):
         head = ",".join(f"c{column}" for column in range(width))
         rows = [",".join(f"{row + column}.5" for column in range(width)) for row in range(6)]
@@ -76,13 +76,15 @@ def test_one_sequence_from_csv(tmp_path: Path, kind: str) -> None:
         ("cross", [(3, 7, 5)], "found a list of 1, expected a tuple of the two inputs"),
     ],
 )
-def test_tokens_that_do_not_fit(kind: str, shapes: list[tuple[int, ...]], said: str) -> None:
+def test_tokens_that_do_not_fit_are_refused(
+    kind: str, shapes: list[tuple[int, ...]], said: str
+) -> None:
     with pytest.raises(DataError, match=said):
         inspect_layer(small(kind), [np.zeros(shape) for shape in shapes])
 
 
 @both
-def test_tokens_that_are_not_finite_or_no_arrays(kind: str) -> None:
+def test_non_finite_tokens_and_other_types_are_refused(kind: str) -> None:
     first, second = inputs(kind)
     second[1, 2, 0] = np.nan
     with pytest.raises(DataError, match="a NaN or an infinity in token"):
@@ -93,11 +95,11 @@ def test_tokens_that_are_not_finite_or_no_arrays(kind: str) -> None:
         inspect_layer(small(kind), ("a", "b"))
 
 
-# --- what is read ---------------------------------------------------------------------------------
+# --- attention ------------------------------------------------------------------------------------
 
 
 @both
-def test_the_reading_is_that_of_the_scores(kind: str) -> None:
+def test_statistics_match_their_definitions(kind: str) -> None:
     layer = with_biases(small(kind, dtype="float64"))
     x = inputs(kind, dtype="float64")
     y, scores = layer(*x, return_attention_scores=True)
@@ -126,7 +128,9 @@ def test_the_reading_is_that_of_the_scores(kind: str) -> None:
 
 
 @both
-def test_parts_of_many_sequences_count_alike(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_statistics_do_not_depend_on_the_part_size(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     layer, x = small(kind), inputs(kind, batch=9)
     whole = inspect_layer(layer, x).reading
     monkeypatch.setattr("memattn.inspection.pair_reading.VALUES_A_CALL", 1)
@@ -137,19 +141,19 @@ def test_parts_of_many_sequences_count_alike(kind: str, monkeypatch: pytest.Monk
     np.testing.assert_allclose(whole.output_variation, parts.output_variation, rtol=1e-6)
 
 
-def test_of_very_many_steps_there_is_no_map() -> None:
+def test_scores_of_very_many_steps_are_not_kept() -> None:
     layer = CrossAttention(4, 1, seed=0)
     x = np.random.default_rng(0).standard_normal((1, MAP_STEPS + 1, 4))
     assert inspect_layer(layer, (x, x[:, :3])).reading.attentions[0].scores is None
     assert inspect_layer(layer, (x[:, :1], x[:, :3])).reading.attentions[0].query_spread is None
 
 
-# --- what heads compare and pass on ---------------------------------------------------------------
+# --- matrices of heads ----------------------------------------------------------------------------
 
 
 @both
-def test_heads_explain_the_output(kind: str) -> None:
-    """Singular values are those of the matrices that the layer's own results differ by."""
+def test_singular_values_match_the_definition(kind: str) -> None:
+    """Singular values are those of the logit and value matrices, computed from the kernels."""
     layer = small(kind, key_dim=4, value_dim=7)
     weights = {name: w.astype(np.float64) for name, w in layer.weights.items()}
     for name in names_of(kind):
@@ -171,7 +175,9 @@ def test_heads_explain_the_output(kind: str) -> None:
 
 
 @both
-def test_large_matrices_have_the_same_values(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_matrices_give_the_same_singular_values(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     layer = small(kind, key_dim=4, value_dim=7)
     for name in names_of(kind):
         with monkeypatch.context() as patch:
@@ -183,14 +189,14 @@ def test_large_matrices_have_the_same_values(kind: str, monkeypatch: pytest.Monk
                     np.testing.assert_allclose(found, expected, atol=1e-7 * expected[0])
 
 
-def test_effective_rank() -> None:
+def test_effective_rank_counts_equal_singular_values() -> None:
     assert effective_rank(np.array([2.0, 2.0, 2.0])) == pytest.approx(3)
     assert effective_rank(np.array([5.0, 0.0])) == 1
     assert effective_rank(np.zeros(3)) == 0
 
 
 @both
-def test_what_is_told_of_a_layer(kind: str) -> None:
+def test_inspection_describes_the_layer(kind: str) -> None:
     layer: Any = small(kind, key_dim=4, value_dim=7)
     inspection = inspect_layer(layer, inputs(kind))
     assert inspection.name == type(layer).__name__
@@ -205,7 +211,7 @@ def test_what_is_told_of_a_layer(kind: str) -> None:
     assert again.tokens.source == "mine"
 
 
-def test_a_subclass_is_named_by_its_layer() -> None:
+def test_a_subclass_has_the_name_of_its_layer_class() -> None:
     class Mine(HierarchicalAttention):
         pass
 

@@ -1,4 +1,4 @@
-"""What is read, held against the definitions and against layers whose reading is known."""
+"""Statistics of attention against their definitions, and for layers with known attention."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ def read(layer: MemoryAugmentedAttention, x: np.ndarray) -> Reading:
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("residual", [True, False])
-def test_definitions(shape: tuple, residual: bool) -> None:
+def test_statistics_match_their_definitions(shape: tuple, residual: bool) -> None:
     layer = make_layer(shape, dtype="float64", residual=residual)
     layer.set_weights({"memory": 9 * layer.weights["memory"]})
     x = tokens(shape[0])
@@ -46,7 +46,9 @@ def test_definitions(shape: tuple, residual: bool) -> None:
 
 
 @pytest.mark.parametrize("size", [1, 7, 40, 10**6])
-def test_the_parts_do_not_matter(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+def test_statistics_do_not_depend_on_the_part_size(
+    monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
     layer = make_layer((5, 3, 2, None, None))
     whole = read(layer, tokens(5))
     monkeypatch.setattr(reading, "VALUES_A_CALL", size)
@@ -57,8 +59,8 @@ def test_the_parts_do_not_matter(monkeypatch: pytest.MonkeyPatch, size: int) -> 
     assert parts.added_variation == pytest.approx(whole.added_variation)
 
 
-def test_one_slot_alone() -> None:
-    # Slot 2 answers to the first unit, whatever else is there.
+def test_a_slot_that_is_read_alone_saturates_the_head() -> None:
+    # The logit of slot 2 is proportional to the first unit; those of the other slots are 0.
     layer = make_layer((4, 3, 1, None, None))
 
     def only(weight: np.ndarray) -> None:
@@ -74,14 +76,14 @@ def test_one_slot_alone() -> None:
     np.testing.assert_allclose(found.usage, [[0, 0, 1]], atol=1e-9)
     np.testing.assert_allclose(found.effective_slots, [1], atol=1e-6)
     np.testing.assert_array_equal(found.saturated, [1])
-    half = read(layer, np.concatenate([x, -x]))  # the other tokens read the other two
+    half = read(layer, np.concatenate([x, -x]))  # tokens -x read the other two slots
     np.testing.assert_array_equal(half.saturated, [0.5])
     np.testing.assert_allclose(half.usage, [[0.25, 0.25, 0.5]], atol=1e-9)
 
 
 @pytest.mark.parametrize(("gap", "alone"), [(16.0, 0), (17.5, 1)])
-def test_saturated_means_to_the_last_bit_of_float32(gap: float, alone: float) -> None:
-    # exp(-16.6) is half a rounding of float32 beside 1.
+def test_saturation_is_a_score_of_1_in_float32(gap: float, alone: float) -> None:
+    # exp(-16.6) is half an ulp of 1 in float32.
     layer = make_layer((1, 2, 1, None, None))
 
     def logits(weight: np.ndarray) -> None:
@@ -94,7 +96,7 @@ def test_saturated_means_to_the_last_bit_of_float32(gap: float, alone: float) ->
     np.testing.assert_array_equal(read(layer, np.ones((3, 1))).saturated, [alone])
 
 
-def test_nan_weights_are_told_and_are_no_warning() -> None:
+def test_nan_weights_give_non_finite_statistics_without_a_warning() -> None:
     layer = make_layer((5, 3, 2, None, None))
 
     def spoil(weight: np.ndarray) -> None:
@@ -105,7 +107,9 @@ def test_nan_weights_are_told_and_are_no_warning() -> None:
     assert np.isnan(found.entropy).any()
 
 
-def test_one_token_that_is_too_large_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_single_overflowing_token_gives_a_non_finite_result(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(reading, "VALUES_A_CALL", 12)  # two tokens at a time
     layer = make_layer((5, 3, 2, None, None))
     x = tokens(5).astype(np.float32)
@@ -115,6 +119,6 @@ def test_one_token_that_is_too_large_is_told(monkeypatch: pytest.MonkeyPatch) ->
     assert not read(layer, x).finite
 
 
-def test_an_array_of_the_wrong_width() -> None:
+def test_an_array_of_the_wrong_width_is_refused() -> None:
     with pytest.raises(ValueError, match="expected tokens of the layer's 5 units"):
         inspect_layer(make_layer((5, 3, 2, None, None)), tokens(6))

@@ -1,4 +1,4 @@
-"""Which slots are alike, and how much."""
+"""Similarity of slots, and groups of equal slots."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from ..layers import SHAPES, make_layer
 RNG = np.random.default_rng(5)
 
 
-def test_cosines_against_the_definition() -> None:
+def test_cosines_match_the_definition() -> None:
     weights = make_layer((8, 6, 3, 4, 3)).weights
     memory = weights["memory"].astype(float)
     found = compare_slots(weights)
@@ -28,7 +28,7 @@ def test_cosines_against_the_definition() -> None:
             assert mean[h] == pytest.approx(pairs.mean(), abs=1e-12)
 
 
-def test_slots_without_a_direction() -> None:
+def test_zero_slots_have_nan_cosines() -> None:
     found = compare_slots(make_layer((4, 3, 2, None, None), memory_initializer="zeros").weights)
     assert np.isnan(found.cosine).all()
     np.testing.assert_array_equal(found.nearest, [-1, -1, -1])
@@ -36,7 +36,7 @@ def test_slots_without_a_direction() -> None:
 
 
 @pytest.mark.parametrize("scale", [1e-200, 1e-30, 1e30, 1e200])
-def test_no_scale_is_too_large_or_small(scale: float) -> None:
+def test_cosines_do_not_depend_on_the_scale(scale: float) -> None:
     layer = make_layer((4, 3, 2, None, None), dtype="float64")
     expected = compare_slots(layer.weights).cosine
     layer.set_weights({"memory": scale * layer.weights["memory"]})
@@ -51,33 +51,33 @@ def test_one_slot_has_no_neighbour() -> None:
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("initializer", ["normal", "glorot_uniform"])
-def test_no_slots_are_alike_at_first(shape: tuple, initializer: str) -> None:
+def test_slots_of_new_layers_differ(shape: tuple, initializer: str) -> None:
     assert alike_groups(make_layer(shape, memory_initializer=initializer).weights["memory"]) == []
 
 
-def test_groups() -> None:
+def test_equal_slots_are_grouped() -> None:
     memory = RNG.standard_normal((9, 4))
     memory[[3, 7]] = memory[1]
     memory[8] = memory[0] * (1 + 1e-8)
-    memory[5] = memory[4] * (1 + 1e-4)  # that is a difference
+    memory[5] = memory[4] * (1 + 1e-4)  # different enough
     memory[6] = -memory[2]
     assert alike_groups(memory) == [[0, 8], [1, 3, 7]]
     assert alike_groups(memory.astype(np.float32)) == [[0, 8], [1, 3, 7]]
 
 
 @pytest.mark.parametrize(("noise", "alike"), [(0, True), (1e-6, True), (1e-2, False)])
-def test_all_of_them(noise: float, alike: bool) -> None:
+def test_all_slots_are_one_group_if_nearly_equal(noise: float, alike: bool) -> None:
     memory = RNG.standard_normal(6) + noise * RNG.standard_normal((5, 6))
     assert alike_groups(memory) == ([[0, 1, 2, 3, 4]] if alike else [])
 
 
-def test_zeros_are_alike_and_small_noise_is_not() -> None:
+def test_zero_slots_are_equal_and_tiny_slots_are_not() -> None:
     assert alike_groups(np.zeros((3, 4))) == [[0, 1, 2]]
     assert alike_groups(1e-30 * RNG.standard_normal((3, 4))) == []
     assert alike_groups(np.zeros((1, 4))) == []
 
 
-def test_very_many_slots(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_slots_are_not_compared_pair_by_pair(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(similarity, "PAIRWISE_SLOTS", 5)
     layer = make_layer((4, 6, 2, None, None))
     memory = layer.weights["memory"].copy()

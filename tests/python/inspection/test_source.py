@@ -1,4 +1,4 @@
-"""Files of layers, and what is said of those that hold none."""
+"""Reading and writing the layer of a command, and errors for files without a layer."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from memattn.inspection.source import read_layer, write_layer
 from ..layers import make_layer
 
 
-def test_round_trip(tmp_path: Path) -> None:
+def test_a_written_layer_is_read_back(tmp_path: Path) -> None:
     layer = make_layer((5, 3, 2, 4, 3), dtype="float64", memory_initializer="zeros")
     write_layer(layer, tmp_path / "a.safetensors")
     found, copy = read_layer(tmp_path / "a.safetensors")
@@ -21,7 +21,7 @@ def test_round_trip(tmp_path: Path) -> None:
         np.testing.assert_array_equal(one, two)
 
 
-def test_no_layer(tmp_path: Path) -> None:
+def test_a_file_without_a_layer_is_an_error(tmp_path: Path) -> None:
     bad = tmp_path / "bad\x1b.safetensors"
     bad.write_bytes(b"no header here")
     for path, kind, said in [
@@ -38,7 +38,7 @@ def test_no_layer(tmp_path: Path) -> None:
         assert "\x1b" not in str(caught.value)
 
 
-def test_no_place(tmp_path: Path) -> None:
+def test_writing_into_a_missing_folder_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="there is no folder") as caught:
         write_layer(make_layer((5, 3, 2, None, None)), tmp_path / "no" / "a.safetensors")
     assert caught.value.kind == "unwritable"

@@ -1,4 +1,4 @@
-"""The repair: within its bound, repeatable, and enough for training to learn again."""
+"""The repair stays within its bound, is repeatable, and lets training learn again."""
 
 import numpy as np
 import pytest
@@ -13,14 +13,14 @@ from ..layers import SHAPES, change, make_layer, problem, train
 
 
 def collapsed(shape: tuple, **options: object) -> MemoryAugmentedAttention:
-    """A layer whose slots are all one random slot."""
+    """Returns a layer whose slots all equal one random slot."""
     layer = make_layer(shape, **options)
     layer.set_weights({"memory": np.tile(layer.weights["memory"][:1], (shape[1], 1))})
     return layer
 
 
 def twins(shape: tuple, noise: float = 0) -> MemoryAugmentedAttention:
-    """A layer in which slots 0 and 1 are alike, and all from 3 on if they are several."""
+    """Returns a layer in which slots 0 and 1 are equal, and so are all slots from 3 on."""
     layer = make_layer(shape, dtype="float64")
     memory = layer.weights["memory"].copy()
     rng = np.random.default_rng(7)
@@ -33,7 +33,7 @@ def twins(shape: tuple, noise: float = 0) -> MemoryAugmentedAttention:
 def worst_change(
     old: MemoryAugmentedAttention, new: MemoryAugmentedAttention, token_norm: float
 ) -> float:
-    """The largest change found over many tokens of that norm, the worst directions among them."""
+    """Returns the largest change over many tokens of that norm, including the worst directions."""
     units = old.get_config()["units"]
     directions = [np.random.default_rng(1).standard_normal((2000, units))]
     for before, after in zip(fold_heads(old.weights), fold_heads(new.weights), strict=True):
@@ -48,14 +48,14 @@ def worst_change(
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("start", ["zeros", "collapsed"])
-def test_a_collapsed_layer(shape: tuple, start: str) -> None:
+def test_a_collapsed_layer_is_repaired_within_the_bound(shape: tuple, start: str) -> None:
     options = {"memory_initializer": "zeros"} if start == "zeros" else {}
     layer = (make_layer if start == "zeros" else collapsed)(shape, **options)
     before = layer.get_weights()
     done = repair(layer, seed=3)
     assert done.slots == list(range(shape[1]))
     assert 0 < done.measured <= done.bound <= done.allowed == 1e-3
-    assert done.bound > 0.9 * done.allowed  # no more timid than it has to be
+    assert done.bound > 0.9 * done.allowed  # the jitter uses most of the allowed change
     assert diagnose(done.layer).findings == []
     for old, new in zip(before, layer.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
@@ -70,7 +70,9 @@ def test_a_collapsed_layer(shape: tuple, start: str) -> None:
 @pytest.mark.parametrize("shape", [SHAPES[1], SHAPES[3], SHAPES[7]])
 @pytest.mark.parametrize("noise", [0, 1e-8, 1e-7])
 @pytest.mark.parametrize("max_change", [1e-6, 1e-3, 0.1])
-def test_the_bound_holds_for_twins(shape: tuple, noise: float, max_change: float) -> None:
+def test_the_bound_holds_for_groups_of_equal_slots(
+    shape: tuple, noise: float, max_change: float
+) -> None:
     layer = twins(shape, noise)
     layer.set_weights({"query.kernel": 5 * layer.weights["query.kernel"]})
     done = repair(layer, 0, max_change=max_change)
@@ -83,8 +85,8 @@ def test_the_bound_holds_for_twins(shape: tuple, noise: float, max_change: float
 
 
 @pytest.mark.parametrize("far", [1, 100, 1e6])
-def test_the_bound_holds_where_reading_shifts_between_groups(far: float) -> None:
-    # The third slot differs from the twins in what it adds alone, and in that by much.
+def test_the_bound_holds_if_attention_shifts_between_groups(far: float) -> None:
+    # The third slot has the keys of the equal slots, but very different values.
     layer = make_layer((6, 3, 1, None, None), dtype="float64")
 
     def twins_and_far(weight: np.ndarray) -> None:
@@ -102,10 +104,10 @@ def test_the_bound_holds_where_reading_shifts_between_groups(far: float) -> None
     done = repair(layer, 0, max_change=1e-2)
     worst = worst_change(layer, done.layer, done.token_norm)
     assert worst <= done.bound * done.output_norm
-    assert done.bound * done.output_norm <= 2 * worst  # nor is it much larger than it has to be
+    assert done.bound * done.output_norm <= 2 * worst  # the bound is not too loose
 
 
-def test_nearly_collapsed() -> None:
+def test_a_nearly_collapsed_layer_is_repaired() -> None:
     layer = collapsed((16, 20, 4, None, None), dtype="float64")
     rng = np.random.default_rng(0)
     layer.set_weights({"memory": layer.weights["memory"] + 1e-6 * rng.standard_normal((20, 16))})
@@ -115,14 +117,14 @@ def test_nearly_collapsed() -> None:
     assert worst_change(layer, done.layer, done.token_norm) <= done.bound * done.output_norm
 
 
-def test_the_seed_decides() -> None:
+def test_the_seed_determines_the_jitter() -> None:
     layer = collapsed((5, 4, 2, None, None))
     one, two, other = (repair(layer, seed).layer.weights["memory"] for seed in (1, 1, 2))
     np.testing.assert_array_equal(one, two)
     assert not np.array_equal(one, other)
 
 
-def test_the_jitter_has_no_mean() -> None:
+def test_the_jitter_has_mean_zero() -> None:
     layer = collapsed((5, 4, 2, None, None), dtype="float64")
     done = repair(layer, 0)
     moved = done.layer.weights["memory"] - layer.weights["memory"]
@@ -130,7 +132,7 @@ def test_the_jitter_has_no_mean() -> None:
     assert moved.std() == pytest.approx(done.jitter, rel=0.5)
 
 
-def test_given_tokens_decide_how_much() -> None:
+def test_given_tokens_determine_the_size_of_the_jitter() -> None:
     layer = collapsed((5, 4, 2, None, None))
     small, large = (repair(layer, 0, scale * problem(5)[0]) for scale in (0.1, 10))
     assert small.token_norm == pytest.approx(large.token_norm / 100)
@@ -140,7 +142,7 @@ def test_given_tokens_decide_how_much() -> None:
         assert change <= 1e-3 * np.sqrt((layer(x) ** 2).sum(axis=-1).mean())
 
 
-def test_gradients_of_slots_differ_after_it() -> None:
+def test_gradients_of_slots_differ_after_the_repair() -> None:
     layer = collapsed((8, 5, 2, None, None), dtype="float64")
     x, target = problem(8)
 
@@ -163,7 +165,7 @@ def test_a_repaired_layer_learns_what_a_collapsed_one_cannot(before: int) -> Non
     assert train(repaired, 400) < 0.5 * plateau
 
 
-# --- What it refuses ----------------------------------------------------------------------------
+# --- Refused layers -----------------------------------------------------------------------------
 
 
 def set_nan(weight: np.ndarray) -> None:
@@ -181,7 +183,7 @@ def test_a_healthy_layer_is_refused() -> None:
     assert refusal(make_layer((5, 1, 2, None, None))).kind == "nothing-to-repair"
 
 
-def test_what_a_jitter_cannot_repair_is_refused() -> None:
+def test_a_layer_with_other_faults_is_refused() -> None:
     spoiled = refusal(change(collapsed((5, 4, 2, None, None)), query_bias=set_nan))
     assert spoiled.kind == "cannot-repair"
     assert "NaN or infinity in the weights: 5 in query.bias" in str(spoiled)
@@ -191,7 +193,7 @@ def test_what_a_jitter_cannot_repair_is_refused() -> None:
     assert "output" in str(refusal(huge))
 
 
-def test_slots_too_large_for_so_small_a_jitter_are_refused() -> None:
+def test_too_small_a_jitter_for_large_slots_is_refused() -> None:
     layer = collapsed((5, 4, 2, None, None))
     layer.set_weights({"memory": 1e9 * layer.weights["memory"]})
     error = refusal(layer, max_change=1e-30)
@@ -199,7 +201,7 @@ def test_slots_too_large_for_so_small_a_jitter_are_refused() -> None:
     assert "no jitter in float32 can separate the identical slots" in str(error)
 
 
-def test_an_output_of_zero_allows_no_change() -> None:
+def test_a_layer_with_zero_output_is_refused() -> None:
     layer = make_layer((5, 4, 2, None, None), memory_initializer="zeros", residual=False)
     error = refusal(layer)
     assert error.kind == "cannot-repair"
@@ -207,6 +209,6 @@ def test_an_output_of_zero_allows_no_change() -> None:
 
 
 @pytest.mark.parametrize("max_change", [0, -1, 1, np.nan])
-def test_a_change_that_is_no_share_is_refused(max_change: float) -> None:
+def test_max_change_must_be_between_0_and_1(max_change: float) -> None:
     error = refusal(collapsed((5, 4, 2, None, None)), max_change=max_change)
     assert "expected a number between 0 and 1" in str(error)

@@ -1,4 +1,4 @@
-"""Tokens from arrays and files: what fits a layer, and what is refused with a reason."""
+"""Tokens from arrays and files, and errors for those that do not fit the layer."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -26,7 +26,7 @@ def test_reference_tokens_are_always_the_same() -> None:
     assert abs(one.values.std() - 1) < 0.05
 
 
-def test_reference_tokens_suffice_for_the_slots() -> None:
+def test_reference_tokens_grow_with_the_slots_up_to_a_limit() -> None:
     many = MemoryAugmentedAttention(2, 500, 1, seed=0)
     assert len(reference_tokens(many)) >= TOKENS_A_SLOT * 500
     most = MemoryAugmentedAttention(1, 100_000, 1, seed=0)
@@ -34,7 +34,7 @@ def test_reference_tokens_suffice_for_the_slots() -> None:
 
 
 @pytest.mark.parametrize("values", [VALUES, VALUES[0], VALUES.astype(int), VALUES > 3])
-def test_arrays(values: np.ndarray) -> None:
+def test_arrays_of_two_and_three_axes_are_tokens(values: np.ndarray) -> None:
     tokens = as_tokens(values, LAYER)
     np.testing.assert_array_equal(tokens.values, values.reshape(-1, 3))
     assert tokens.steps == 5
@@ -61,20 +61,20 @@ def test_chunks_hold_every_token_once() -> None:
         (np.array([[1, 2, 1e300]]), "not-finite", "numbers that float32 can hold"),
     ],
 )
-def test_arrays_that_do_not_fit(values: np.ndarray, kind: str, said: str) -> None:
+def test_arrays_that_do_not_fit_are_refused(values: np.ndarray, kind: str, said: str) -> None:
     with pytest.raises(DataError, match=said) as caught:
         as_tokens(values, LAYER)
     assert caught.value.kind == kind
 
 
-def test_a_bad_token_far_behind_is_found() -> None:
+def test_a_non_finite_token_far_into_the_array_is_found() -> None:
     values = np.zeros((700_000, 3), np.float32)
     values[654_321, 2] = np.inf
     with pytest.raises(DataError, match="in token 654321,"):
         as_tokens(values, LAYER)
 
 
-def test_csv(write_csv: Write) -> None:
+def test_csv_rows_are_steps_and_numeric_columns_units(write_csv: Write) -> None:
     path = write_csv("time,a,note,b,c\n2024-01-01,1,x,2,3\n2024-01-02,4,y,5,6\n")
     tokens = read_tokens(path, LAYER)
     np.testing.assert_array_equal(tokens.values, [[1, 2, 3], [4, 5, 6]])
@@ -91,13 +91,13 @@ def test_csv(write_csv: Write) -> None:
         ("a,b,c\n1,2,3\n1,,3\n", "empty cell"),
     ],
 )
-def test_csv_that_does_not_fit(write_csv: Write, text: str, said: str) -> None:
+def test_a_csv_file_that_does_not_fit_is_refused(write_csv: Write, text: str, said: str) -> None:
     with pytest.raises(DataError, match=said):
         read_tokens(write_csv(text), LAYER)
 
 
 @pytest.mark.parametrize("name", ["x.npy", "x.npz", "x.NPY"])
-def test_array_files(tmp_path: Path, name: str) -> None:
+def test_array_files_are_read(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     with path.open("wb") as file:
         (np.savez if name == "x.npz" else np.save)(file, VALUES)

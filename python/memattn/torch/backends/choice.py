@@ -15,12 +15,12 @@ from memattn.torch.weights import Weights
 Wanted = Literal["auto", "plain", "triton"]
 VARIABLE = "MEMATTN_TORCH_BACKEND"
 _NAMES = ("auto", "plain", "triton")
-# Read once, as the variables of PyTorch are: a compiled graph could not follow a change.
+# Read once, as PyTorch reads its variables, since a compiled graph could not follow a change.
 _environment = os.environ.get(VARIABLE, "auto")
 
 
 class BackendChoice(NamedTuple):
-    """What computes a call, and why."""
+    """The backend that computes a call, and the reason."""
 
     backend: str  # "cpu", "plain" or "triton"
     reason: str
@@ -30,12 +30,12 @@ class BackendChoice(NamedTuple):
 
 
 def as_wanted(value: Any) -> Wanted:
-    """Return the value of `backend` if it is one.
+    """Return a value of the property `backend`, checked.
 
     Raises
     ------
     ValueError
-        It is none.
+        If it is not a backend.
     """
     if value not in _NAMES:
         raise ValueError(f'backend: found {value!r}, expected "auto", "plain" or "triton"')
@@ -45,12 +45,12 @@ def as_wanted(value: Any) -> Wanted:
 def choose(
     wanted: Wanted, kind: Kind, inputs: Sequence[Tensor], weights: Weights, *, drops: bool
 ) -> tuple[Any, str]:
-    """Return the backend of a call, in which scores fall if it `drops`, and the reason.
+    """Return the backend of a call, and the reason; `drops` says whether it has dropout.
 
     Raises
     ------
     ValueError
-        The environment variable names no backend.
+        If the environment variable does not name a backend.
     """
     said = f'backend="{wanted}"'
     if wanted == "auto" and _environment != "auto":

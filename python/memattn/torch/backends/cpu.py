@@ -1,4 +1,4 @@
-"""The compiled kernels of this library, on tensors of the CPU: in bfloat16 for inference."""
+"""The compiled kernels of this library, on CPU tensors; bfloat16 is for inference only."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ forward, backward = kernels.forward, kernels.backward
 
 
 def fits(kind: Kind, inputs: Sequence[Tensor], weights: Weights, *, drops: bool) -> str:
-    """Return why these kernels cannot take a call; they can if it is empty."""
+    """Return why these kernels do not support a call, or an empty string if they do."""
     if torch.compiler.is_compiling():
         if not kernels.fit(inputs, weights):
             return _unfit(inputs, weights, drops)
@@ -29,7 +29,7 @@ def fits(kind: Kind, inputs: Sequence[Tensor], weights: Weights, *, drops: bool)
 
 
 def reason(inputs: Sequence[Tensor]) -> str:
-    """Return why these kernels take a call that they can take."""
+    """Return the reason to use these kernels for a call that they support."""
     if inputs[0].dtype is torch.bfloat16:
         return "bfloat16 on the CPU, without gradients"
     return "float32 or float64 on the CPU"
@@ -38,7 +38,7 @@ def reason(inputs: Sequence[Tensor]) -> str:
 def attend(
     kind: Kind, inputs: Sequence[Tensor], weights: Weights, call: Call
 ) -> tuple[Tensor, ...]:
-    """Return y, and the scores that the call wants, for autograd too."""
+    """Return y and the scores that the call wants, connected to autograd if needed."""
     if torch.compiler.is_compiling():
         return ops.attend(kind, inputs, weights, call)
     if inputs[0].dtype is torch.bfloat16:
@@ -50,7 +50,7 @@ def _unfit(inputs: Sequence[Tensor], weights: Weights, drops: bool) -> str:
     if inputs[0].dtype is torch.bfloat16:
         if half.learns(inputs, weights):
             return "the kernels of the CPU compute no gradients in bfloat16"
-        if drops:  # what falls is drawn by PyTorch, as in training in bfloat16
+        if drops:  # PyTorch draws the dropout, as in bfloat16 training
             return "the kernels of the CPU have no dropout in bfloat16"
     if inputs[0].dtype not in kernels.DTYPES:
         return f"the kernels of the CPU take float32 and float64, not {inputs[0].dtype}"

@@ -1,8 +1,8 @@
-"""The folded matrices of a memory layer for kernels on a GPU: kept in evaluation mode alone.
+"""The folded matrices of a memory layer for GPU kernels, kept between calls in evaluation mode.
 
-The values of weights are not compared, as they are on the CPU: that would wait for the GPU. The
-version counters of the weights tell whether one has changed, but fused optimizers and collectives
-of ``torch.distributed`` do not count. So in training mode every call folds.
+Values of weights are not compared as on the CPU, since that would wait for the GPU. Instead,
+version counters show whether a weight has changed. Fused optimizers and collectives of
+``torch.distributed`` do not increment them, so in training mode every call folds.
 """
 
 from __future__ import annotations
@@ -21,52 +21,53 @@ from memattn.torch.weights import MemoryWeights
 
 
 class Folded(NamedTuple):
-    """The matrices of the folded form, for a softmax of powers of 2."""
+    """The folded matrices, scaled for a softmax of powers of 2."""
 
-    a: Tensor  # (U, H·S), float32 where a gradient needs it, else of the dtype of products
+    a: Tensor  # (U, H·S), in float32 if a gradient needs it, else in the dtype of products
     c: Tensor  # (H·S,), float32
     b: Tensor  # (H·S, U), as a
     bias: Tensor | None  # (U,), float32
 
     def to(self, dtype: torch.dtype) -> Folded:
-        """Return it for products of a dtype: rounded once."""
+        """Return the matrices rounded to the dtype of products."""
         return self._replace(a=self.a.to(dtype), b=self.b.to(dtype))
 
 
 class _Kept(NamedTuple):
-    storages: list[StorageWeakRef]  # of the weights: while these are held, no other has their names
+    storages: list[StorageWeakRef]  # of the weights; their ids are not reused while these exist
     state: tuple[Any, ...]
     folded: Folded
 
 
-# By the addresses of the weights, then by dtype and mask. No references to parameters, which
-# `torch.utils.swap_tensors` refuses: so an entry whose weights are gone goes when the next one
-# comes, or with all others.
+# Folds by the addresses of the weights, then by dtype and mask. There are no references to
+# parameters, since `torch.utils.swap_tensors` refuses parameters with any. Adding an entry removes
+# those whose weights no longer exist.
 _kept: dict[tuple[int, ...], dict[tuple[torch.dtype, bool], _Kept]] = {}
 
 
 def fold(weights: MemoryWeights, dtype: torch.dtype, *, masked: bool, keep: bool) -> Folded:
     """Return the fold for products in `dtype`, with a graph if a weight needs a gradient.
 
-    With `masked` a slot that holds a NaN or an infinity gets zeros in A and B and a NaN in c. So it
-    makes NaN of the tokens that read it and of no others: 0·NaN would be NaN for all of them. With
-    `keep` the fold serves later calls, too, until the version of a weight changes.
+    With `masked`, a non-finite slot gets zeros in A and B and a NaN in c. Then only tokens that
+    read it become NaN, while 0·NaN would make all of them NaN. With `keep`, the fold is kept for
+    later calls until the version of a weight changes.
     """
     if torch.compiler.is_compiling():
         return _fold(weights, dtype, masked)
     present = [weight for weight in weights if weight is not None]
     if torch.is_grad_enabled() and any(weight.requires_grad for weight in present):
-        if _kept:  # what is trained in evaluation mode is about to change
+        if _kept:  # weights that are trained in evaluation mode are about to change
             _kept.pop(_addresses(present), None)
         return _fold(weights, dtype, masked)
-    # What is computed in a capture has no values before the graph runs, and what a graph reads must
-    # be its own: kept tensors may be freed before it is replayed.
+    # Tensors computed during a capture have no values before the graph runs, and a graph must own
+    # the tensors it reads: kept ones may be freed before it is replayed.
     keep = keep and not _capturing(weights.memory)
-    if not keep or any(weight.is_inference() for weight in present):  # those have no versions
+    # Inference tensors have no versions.
+    if not keep or any(weight.is_inference() for weight in present):
         return _fold(weights, dtype, masked).to(dtype)
-    folds = _kept  # `forget` may put another in its place while this call folds
+    folds = _kept  # `forget` may replace the dict while this call folds
     addresses, key = _addresses(present), (dtype, masked)
-    # Before the fold, as the storages: a weight that changes meanwhile is folded again.
+    # State and storages are read before the fold, so that a concurrent change leads to a new fold.
     state = _state(present)
     kept = folds.get(addresses, {}).get(key)
     if kept is not None and kept.state == state:
@@ -74,7 +75,7 @@ def fold(weights: MemoryWeights, dtype: torch.dtype, *, masked: bool, keep: bool
     storages = [StorageWeakRef(weight.untyped_storage()) for weight in present]
     with torch.inference_mode(mode=False), torch.no_grad():
         folded = _fold(weights, dtype, masked).to(dtype)
-        if folded.bias is not None:  # perhaps the parameter itself, which is not to be held
+        if folded.bias is not None:  # may be the parameter itself, which must not be referenced
             folded = folded._replace(bias=folded.bias.detach().clone())
     _drop_dead(folds)
     folds.setdefault(addresses, {})[key] = _Kept(storages, state, folded)
@@ -82,12 +83,12 @@ def fold(weights: MemoryWeights, dtype: torch.dtype, *, masked: bool, keep: bool
 
 
 def forget() -> None:
-    """Fold all weights again: they may have been changed where no version counts it."""
+    """Discard all folds, since weights may have changed without a new version."""
     global _kept
-    _kept = {}  # a call that is folding now keeps what it makes in the old one
+    _kept = {}  # a call that is folding now adds its fold to the old dict
 
 
-# Torch keeps what its operators see beyond the end of the interpreter.
+# Torch keeps the objects that operators refer to until after the interpreter has shut down.
 atexit.register(forget)
 
 
@@ -100,11 +101,11 @@ def _addresses(present: list[Tensor]) -> tuple[int, ...]:
 
 
 def _state(present: list[Tensor]) -> tuple[Any, ...]:
-    """Return what changes with the weights, and the stream on which the fold is there."""
+    """Return values that change with the weights, and the stream of the fold."""
     first = present[0]
     stream = torch.cuda.current_stream(first.device).cuda_stream if first.is_cuda else 0
     of_weights = (
-        # Memory that was freed comes back at the same address, but as another storage.
+        # Freed memory may be reused at the same address, but as another storage.
         (
             *(id(weight), weight._version, weight.untyped_storage()._cdata),
             *(weight.dtype, weight.shape, weight.stride()),

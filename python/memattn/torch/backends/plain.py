@@ -1,4 +1,4 @@
-"""PyTorch's own operators: every device, dtype, transform and exporter."""
+"""PyTorch's own operators, for every device, dtype, transform and exporter."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ NAME = "plain"
 
 
 def fits(kind: Kind, inputs: Sequence[Tensor], weights: Weights, *, drops: bool) -> str:
-    """Return an empty string: these operators take every call."""
+    """Return an empty string, since these operators support every call."""
     return ""
 
 
 def attend(
     kind: Kind, inputs: Sequence[Tensor], weights: Weights, call: Call
 ) -> tuple[Tensor, ...]:
-    """Return y, and the scores that the call wants, for autograd too."""
+    """Return y and the scores that the call wants, connected to autograd if needed."""
     if not inputs[0].is_cpu:
         return kind.attend(inputs, weights, call)
-    with without_autocast(inputs[0]):  # on the CPU autocast leaves the layer in its dtype
+    with without_autocast(inputs[0]):  # on the CPU, autocast does not apply to this layer
         return kind.attend(inputs, weights, call)
 
 
@@ -40,7 +40,7 @@ def backward(
     tensors: Sequence[Tensor | None],
     needs: Sequence[bool],
 ) -> list[Tensor | None]:
-    """Return the gradients of the tensors that need one, with a graph of their own."""
+    """Return the gradients of the tensors that need one, as part of a new graph."""
     needed = [tensor for tensor, need in zip(tensors, needs, strict=True) if need]
     pairs = [(out, grad) for out, grad in zip(outputs, grads, strict=True) if grad is not None]
     found: Any = iter(

@@ -1,6 +1,6 @@
-"""One fused kernel forward and two backward, in Triton, for the folded memory layer on a GPU.
+"""The folded memory layer on a GPU, by one fused Triton kernel forward and two backward.
 
-Opt-in until it has been timed: ``backend="auto"`` takes it on the kinds of device in `TIMED` alone.
+``backend="auto"`` uses them only on the kinds of device in `TIMED`, on which they have been timed.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from memattn.torch.weights import MemoryWeights, Weights
 
 NAME = "triton"
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
-# Names of devices, as torch.cuda.get_device_name gives them, on which `python -m bench.torch_gpu`
-# found the kernels faster than the compiled plain form. docs/pytorch.md has the figures of each.
+# Devices, by torch.cuda.get_device_name, on which `python -m bench.torch_gpu` found the kernels
+# faster than the compiled plain backend. docs/pytorch.md has the figures of each.
 TIMED: tuple[str, ...] = ()
 _OLDEST = (8, 0)  # compute capability
 _LN2 = math.log(2)
@@ -43,7 +43,7 @@ _INSTALLED = _installed()
 
 
 def _interpreted() -> bool:
-    """Whether the kernels run on the CPU, by Triton's interpreter, as they do in tests."""
+    """Whether the kernels run on the CPU by Triton's interpreter, as in tests."""
     if not _INSTALLED:
         return False
     from memattn.torch.backends import triton_launch
@@ -52,7 +52,7 @@ def _interpreted() -> bool:
 
 
 def untimed(x: Tensor) -> str:
-    """Return why ``"auto"`` leaves a device to the plain form, or an empty string."""
+    """Return why ``"auto"`` uses the plain backend on a device, or an empty string."""
     if TIMED and x.is_cuda:
         name = torch.cuda.get_device_properties(x.device).name
         return "" if name in TIMED else f"the Triton kernels have not been timed on {name}"
@@ -60,7 +60,7 @@ def untimed(x: Tensor) -> str:
 
 
 def fits(kind: Kind, inputs: Sequence[Tensor], weights: Weights, *, drops: bool) -> str:
-    """Return why these kernels cannot take a call; they can if it is empty."""
+    """Return why these kernels do not support a call, or an empty string if they do."""
     if kind is not MEMORY:
         return f"{kind.name} has no Triton kernel"
     if not _INSTALLED:
@@ -87,7 +87,7 @@ def fits(kind: Kind, inputs: Sequence[Tensor], weights: Weights, *, drops: bool)
 def attend(
     kind: Kind, inputs: Sequence[Tensor], weights: Weights, call: Call
 ) -> tuple[Tensor, ...]:
-    """Return y, and the scores that the call wants, for autograd too."""
+    """Return y and the scores that the call wants, connected to autograd if needed."""
     from memattn.torch.backends import triton_ops
 
     assert isinstance(weights, MemoryWeights)
@@ -106,7 +106,7 @@ def attend(
 
 
 def forward(x: Tensor, folded: fold.Folded, options: Any, *, keep: bool) -> Any:
-    """Return y, what `backward` takes as `lse`, and the scores."""
+    """Return y, the `lse` argument of `backward`, and the scores."""
     from memattn.torch.backends import triton_launch
 
     with _device(x):
@@ -122,7 +122,7 @@ def backward(*arguments: Any, needs_x: bool, needs_weights: bool) -> Any:
 
 
 def _device(x: Tensor) -> AbstractContextManager[Any]:
-    """Return a context in which Triton launches on the tensor's GPU, and not on the current one."""
+    """Return a context in which Triton launches kernels on the tensor's GPU."""
     context: AbstractContextManager[Any] = (
         torch.cuda.device(x.device) if x.is_cuda else nullcontext()
     )
@@ -147,8 +147,8 @@ def _options(x: Tensor, weights: MemoryWeights, call: Call) -> Any:
     attention, query, value = call.attention_mask, call.query_mask, call.value_mask
     seed = None
     if call.drops:
-        # One number a call from PyTorch's generator of the device, without waiting for it: it
-        # keys a Philox generator of its own, which backward runs again.
+        # One number per call from the device's generator, without waiting for the GPU. It seeds the
+        # kernels' own Philox generator, which backward runs again.
         seed = torch.randint(2**63 - 1, (1,), dtype=torch.int64, device=x.device)
     dtype = _dtype(x)
     return Options(
@@ -189,7 +189,7 @@ class _Attention(torch.autograd.Function):  # type: ignore[misc]  # mypy has no 
         if options.scores == "none":
             grad_scores = None
         needs = ctx.needs_input_grad[2:]
-        if torch.is_grad_enabled():  # create_graph: these gradients are to be differentiated
+        if torch.is_grad_enabled():  # create_graph: these gradients will be differentiated
             return None, None, *_differentiable(ctx, (grad_y, grad_scores), x, folded)
         if grad_y is None:
             grad_y = x.new_zeros((), dtype=options.y_dtype).expand(x.shape)
@@ -205,7 +205,7 @@ class _Attention(torch.autograd.Function):  # type: ignore[misc]  # mypy has no 
 def _differentiable(
     ctx: Any, grads: Sequence[Tensor | None], x: Tensor, folded: fold.Folded
 ) -> list[Tensor | None]:
-    """Return the gradients as PyTorch's own operators give them, with a graph of their own."""
+    """Return the gradients computed by PyTorch's own operators, with a graph of their own."""
     if ctx.call.drops:
         raise NotImplementedError(
             "MemoryAugmentedAttention: second derivatives through dropout are not supported; "

@@ -1,6 +1,6 @@
-"""Backward of the folded memory layer in Triton: gradients of the tokens, then of A, c and B.
+"""Backward pass of the folded memory layer in Triton: gradients of tokens, then of A, c and B.
 
-Both kernels compute the scores again from x and what forward kept of each softmax.
+Both kernels compute the scores again, from x and the `lse` of the forward pass.
 """
 
 # ruff: noqa: N803, N806 - constants of a kernel are upper case, as in Triton's own code
@@ -41,7 +41,7 @@ def _score_gradients(
     GRAD_SCORES: tl.constexpr,
     SCORES_FACTOR: tl.constexpr,
 ):
-    """Return dP (BN, BS) from G·B_hᵀ: through dropout, and what losses on the scores add."""
+    """Return dP (BN, BS) from G·B_hᵀ, with dropout and the gradients of the returned scores."""
     dp = product
     if DROPS:
         dp *= fallen
@@ -55,7 +55,7 @@ def _score_gradients(
 
 @triton.jit
 def _logits_gradients(p, dp, delta, lse, logits, MASKED: tl.constexpr):
-    """Return dL = P ∘ (dP − δ), of logits to base 2; 0 where a score does not depend on them."""
+    """Return dL = P ∘ (dP − δ), for logits to base 2; 0 for masked slots."""
     gradient = p * (dp - delta[:, None]) * LN2
     if MASKED:
         gradient = tl.where(logits == float("-inf"), 0.0, gradient)
@@ -113,7 +113,7 @@ def tokens_kernel(
     SCORES_FACTOR: tl.constexpr,
     PRECISION: tl.constexpr,
 ):
-    """DX = G + Σ_h dL_h·A_hᵀ, and δ (H, N) = rowsum(P_h ∘ dP_h) for `weights_kernel`."""
+    """Compute DX = G + Σ_h dL_h·A_hᵀ, and δ (H, N) = rowsum(P_h ∘ dP_h) for `weights_kernel`."""
     MASKED: tl.constexpr = AMASK or QMASK or VMASK or CAUSAL
     EVEN: tl.constexpr = (S % BS == 0) and (U % BO == 0)
     n = tl.program_id(0).to(tl.int64) * BN + tl.arange(0, BN)
@@ -134,7 +134,7 @@ def tokens_kernel(
     for head in range(H):
         lse = tl.load(lse_ptr + head * N + n, mask=rows, other=float("inf"))
         delta = tl.zeros((BN,), tl.float32)
-        if BS < S:  # a pass for δ before the one that reads
+        if BS < S:  # several blocks of slots: first a pass for δ alone
             for start in range(0, S, BS):
                 s = start + tl.arange(0, BS)
                 logits = head_logits(
@@ -243,7 +243,7 @@ def weights_kernel(
     SCORES_FACTOR: tl.constexpr,
     PRECISION: tl.constexpr,
 ):
-    """DAᵀ, dc and dB (parts, H, S, …) of PART tokens each, BS slots and BO units a program."""
+    """Compute dAᵀ, dc, dB (parts, H, S, …) of PART tokens each; BS slots and BO units a program."""
     MASKED: tl.constexpr = AMASK or QMASK or VMASK or CAUSAL
     SLOTS: tl.constexpr = (S + BS - 1) // BS
     head = tl.program_id(0) // SLOTS

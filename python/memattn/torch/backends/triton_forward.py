@@ -1,4 +1,4 @@
-"""Forward of the folded memory layer in Triton: y, and the scores where a call wants them."""
+"""Forward pass of the folded memory layer in Triton: y, and the scores if a call wants them."""
 
 # ruff: noqa: N803, N806 - constants of a kernel are upper case, as in Triton's own code
 
@@ -59,7 +59,7 @@ def forward_kernel(
     DROPS: tl.constexpr,
     PRECISION: tl.constexpr,
 ):
-    """Y = X + Σ_h softmax(X·A_h + c_h)·B_h + bo: a program has BN tokens, and BO of their units."""
+    """Compute Y = X + Σ_h softmax(X·A_h + c_h)·B_h + bo; BN tokens and BO units a program."""
     MASKED: tl.constexpr = AMASK or QMASK or VMASK or CAUSAL
     n = tl.program_id(0).to(tl.int64) * BN + tl.arange(0, BN)
     rows = n < N
@@ -75,7 +75,7 @@ def forward_kernel(
     for head in range(H):
         shift = tl.full((BN,), float("-inf"), tl.float32)
         total = tl.zeros((BN,), tl.float32)
-        if BS < S:  # a pass for the softmax' sums before the one that reads
+        if BS < S:  # several blocks of slots: first a pass for the sums of the softmax alone
             for start in range(0, S, BS):
                 s = start + tl.arange(0, BS)
                 logits = head_logits(

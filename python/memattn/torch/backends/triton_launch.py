@@ -1,7 +1,7 @@
-"""Launches the Triton kernels: blocks, outputs, grids.
+"""Launches the Triton kernels: chooses blocks and grids, and allocates outputs.
 
-`forward` and `backward` are also the bodies of the operators in ``triton_ops.py``, which hand them
-the kernels in a form that torch.compile can look into.
+`forward` and `backward` are also the bodies of the operators in ``triton_ops.py``, which pass them
+the kernels in a form that torch.compile can trace.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from memattn.torch.backends.triton_blocks import ROOMY, backward_blocks, forward
 from memattn.torch.backends.triton_forward import forward_kernel, scores_kernel
 
 INTERPRETED = not isinstance(forward_kernel, JITFunction)  # TRITON_INTERPRET=1 at the import
-# Programs of the gradients of weights: enough to fill the largest GPUs twice. The number is not
-# asked of the device, so that the parts of the sums, and so their bits, depend on the shape alone.
+# Programs for the gradients of weights: enough to fill the largest GPUs twice. The number does not
+# depend on the device, so that the parts of the sums, and their bits, depend only on the shape.
 _PROGRAMS = 264
 
 
 class Options(NamedTuple):
-    """What else a call asks for; each value is one that an operator can take."""
+    """The other arguments of a call, in types that an operator accepts."""
 
-    attention_mask: Tensor | None  # bool (B, T, S), perhaps with strides of 0
-    query_mask: Tensor | None  # bool (B, T), without gaps
-    value_mask: Tensor | None  # bool (B, S), without gaps
-    dropout_seed: Tensor | None  # int64 (1,), where scores fall
+    attention_mask: Tensor | None  # bool (B, T, S), possibly with strides of 0
+    query_mask: Tensor | None  # bool (B, T), contiguous
+    value_mask: Tensor | None  # bool (B, S), contiguous
+    dropout_seed: Tensor | None  # int64 (1,), with dropout
     heads: int
     use_causal_mask: bool
     first_step: int
@@ -45,8 +45,8 @@ class Options(NamedTuple):
 
 
 def _precision() -> str:
-    """Return how products in float32 are computed, by the setting for those of PyTorch itself."""
-    # `allow_tf32` raises where a program uses the newer setting.
+    """Return the precision of float32 products, which follows PyTorch's own setting."""
+    # Reading `allow_tf32` raises if the program has used the newer setting.
     return "tf32" if torch.backends.cuda.matmul.fp32_precision == "tf32" else "ieee"
 
 
@@ -58,12 +58,12 @@ def _roomy(x: Tensor) -> bool:
 
 
 def _last_axis_whole(x: Tensor) -> Tensor:
-    """Return a tensor whose last stride is 1: the kernels take any other strides."""
+    """Return a tensor whose last stride is 1; the kernels accept any other strides."""
     return x if x.stride(2) == 1 else x.contiguous()
 
 
 def _masks(options: Options, unused: Tensor) -> tuple[list[Any], list[Any]]:
-    """Return the masks, which are bytes to the kernels, and the strides of the first one."""
+    """Return the masks as bytes for the kernels, and the strides of the first one."""
     present = options.attention_mask, options.query_mask, options.value_mask
     masks = [unused if mask is None else mask.view(torch.uint8) for mask in present]
     first = options.attention_mask
@@ -85,7 +85,7 @@ def _constants(options: Options, units: int, slots: int) -> dict[str, Any]:
 
 
 def _places(options: Options) -> list[Any]:
-    """Return where the call stands, the rank below which a number falls, and 1/(1 − r)."""
+    """Return the first step and sequence, the threshold of dropout, and its factor 1/(1 − r)."""
     rate = options.dropout
     threshold = round(rate * 2**23)
     return [options.first_step, options.first_sequence, threshold, 1.0 / (1.0 - rate)]
@@ -99,7 +99,7 @@ def forward(
     keep: bool,
     kernels: tuple[Any, Any] = (forward_kernel, scores_kernel),
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return y (B, T, U), `lse` (H, N) for backward, and the scores; empty where not wanted."""
+    """Return y (B, T, U), `lse` (H, N) for backward, and the scores; empty if not wanted."""
     x, folded = _last_axis_whole(x), folded.to(options.dtype)
     batch, steps, units = x.shape
     tokens, slots = batch * steps, folded.c.shape[0] // options.heads
@@ -163,9 +163,9 @@ def backward(
     needs_weights: bool,
     kernels: tuple[Any, Any] = (tokens_kernel, weights_kernel),
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Return the gradients of x, a, c, b and of the bias, those of weights in float32.
+    """Return the gradients of x, a, c, b and of the bias; those of weights are float32.
 
-    Those that nobody needs are empty.
+    Gradients that are not needed are empty.
     """
     x, grad_y = _last_axis_whole(x), _last_axis_whole(grad_y)
     folded = folded.to(options.dtype)

@@ -1,7 +1,7 @@
-"""The Triton kernels as operators, which torch.compile can hold in a graph and look into.
+"""The Triton kernels as operators, which torch.compile can include in a graph and trace.
 
-PyTorch keeps compiled graphs on disk under the names of their operators: whoever changes what one
-of these takes or gives has to count up the number in both names.
+PyTorch keeps compiled graphs on disk under the names of their operators. A change of an operator's
+arguments or results must therefore increment the number in both names.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _PARTS = len(Folded._fields)
 
 
 def attend(x: Tensor, folded: Folded, options: Options) -> tuple[Tensor, Tensor, Tensor]:
-    """Return y, what backward needs, and the scores."""
+    """Return y, the `lse` for the backward pass, and the scores."""
     keep = torch.is_grad_enabled()
     outputs: tuple[Tensor, Tensor, Tensor] = torch.ops.memattn.triton_attention_v1(
         x, *folded, *options, keep
@@ -162,13 +162,13 @@ def _gradient(
 
 
 class _Nothing:
-    """Stands for a kernel where only the shapes of what it writes are of interest."""
+    """A kernel that does nothing, for calls that only compute the shapes of outputs."""
 
     def __getitem__(self, grid: Any) -> Any:
         return lambda *arguments, **constants: None
 
 
-_faking = False  # only ever with the interpreter
+_faking = False  # set only with the interpreter
 
 
 def _real(kernel: Any) -> Any:
@@ -176,7 +176,7 @@ def _real(kernel: Any) -> Any:
 
 
 def _fake(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return what gives an operator's shapes: the same without the kernels."""
+    """Return a function for an operator's output shapes, which calls it without the kernels."""
 
     def fake(*arguments: Any, **keywords: Any) -> Any:
         global _faking
@@ -190,7 +190,7 @@ def _fake(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _register() -> list[Any]:
-    # A kernel of the interpreter is a Python function, which no compiler looks into.
+    # With the interpreter a kernel is a Python function, which a compiler cannot trace.
     make = torch.library.custom_op if INTERPRETED else torch.library.triton_op
     operator = make("memattn::triton_attention_v1", _forward, mutates_args=())
     operator.register_autograd(_gradient, setup_context=_setup_context)
@@ -201,4 +201,4 @@ def _register() -> list[Any]:
     return [operator, of_gradients]
 
 
-_operators = _register()  # they live as long as somebody holds them
+_operators = _register()  # referenced here, since operators exist only as long as a reference

@@ -1,14 +1,14 @@
-"""What the Triton kernels of the folded memory layer share: tiles, logits, masks, dropout.
+"""Parts that the Triton kernels of the folded memory layer share: tiles, logits, masks, dropout.
 
 Shapes are those of docs/math.md: N = B·T tokens, U units, S slots, H heads. A (U, H·S) and c (H·S)
-are scaled by log2(e), so the softmax is one of powers of 2; B is (H·S, U). One program computes BN
+are scaled by log2(e), so that the softmax uses powers of 2; B is (H·S, U). One program computes BN
 tokens (rows of a tile), BS slots and BO units at a time, and sums over units in blocks of BK.
 
-The block sizes depend on the layer and never on N, and a row of a tile on no other row: a token has
-the same bits in every batch. Nothing is added up atomically: gradients of weights are summed in
-parts of the tokens, in order, and then over the parts.
+The block sizes depend on the layer and never on N, and the rows of a tile do not depend on each
+other, so a token gives the same bits in every batch. There are no atomic sums: gradients of weights
+are summed over parts of the tokens, in order, and then over the parts.
 
-`lse` (H, N) keeps log2 of a softmax' denominator; infinity marks a token without a slot to read.
+`lse` (H, N) is log2 of the softmax's denominator; infinity marks a token without a slot to read.
 """
 
 # ruff: noqa: N803, N806 - constants of a kernel are upper case, as in Triton's own code
@@ -19,7 +19,7 @@ import triton
 import triton.language as tl
 
 LN2 = tl.constexpr(0.6931471805599453)
-# Triton's interpreter multiplies the bits of bfloat16 as integers.
+# Triton's interpreter would multiply the bits of bfloat16 as integers.
 _INTERPRETED = tl.constexpr(triton.knobs.runtime.interpret)
 
 
@@ -79,7 +79,7 @@ def _times_a(
     BK: tl.constexpr,
     PRECISION: tl.constexpr,
 ):
-    """Return x·A_h (BN, BS) of the slots s; x is the tile where one block holds all units."""
+    """Return x·A_h (BN, BS) for the slots s; x is the tile if one block holds all units."""
     EVEN_U: tl.constexpr = U % BK == 0
     EVEN: tl.constexpr = EVEN_U and (S % BS == 0)
     a_head = a_ptr + head * S
@@ -111,7 +111,7 @@ def times_b(
     BK: tl.constexpr,
     PRECISION: tl.constexpr,
 ):
-    """Return G·B_hᵀ (BN, BS) of the slots s; g is the tile where one block holds all units."""
+    """Return G·B_hᵀ (BN, BS) for the slots s; g is the tile if one block holds all units."""
     EVEN_U: tl.constexpr = U % BK == 0
     EVEN: tl.constexpr = EVEN_U and (S % BS == 0)
     b_head = b_ptr + head * S * U
@@ -148,7 +148,7 @@ def _kept(
     VMASK: tl.constexpr,
     CAUSAL: tl.constexpr,
 ):
-    """Return which slots the tokens may read (BN, BS)."""
+    """Return whether each token may read each slot (BN, BS)."""
     keep = rows[:, None] & (s < S)[None, :]
     if AMASK:
         pointers = am_ptr + (batch * am_b + step * am_t)[:, None] + (s * am_s)[None, :]
@@ -165,7 +165,7 @@ def _kept(
 
 @triton.jit
 def scores(logits, lse, s, S: tl.constexpr, MASKED: tl.constexpr, UNIFORM: tl.constexpr):
-    """Return the scores (BN, BS) again from what forward kept."""
+    """Return the scores (BN, BS), from the logits and the `lse` of the forward pass."""
     p = tl.exp2(logits - lse[:, None])
     if MASKED and UNIFORM:
         alike = (lse == float("inf"))[:, None] & (s < S)[None, :]
@@ -187,9 +187,9 @@ def falls(
     BN: tl.constexpr,
     BS: tl.constexpr,
 ):
-    """Return what dropout multiplies the scores with (BN, BS): 0, or 1/(1 − r).
+    """Return the dropout factors of the scores (BN, BS): 0, or 1/(1 − r).
 
-    It depends on the seed, the places of sequence and step, the head and the slot alone.
+    They depend only on the seed, the positions of sequence and step, the head and the slot.
     """
     seed = tl.load(seed_ptr)
     quarter = start // 4 + tl.arange(0, BS // 4)
@@ -197,7 +197,7 @@ def falls(
     c0 = zeros + (first_sequence + batch).to(tl.int32)[:, None]
     c1 = zeros + (first_step + step).to(tl.int32)[:, None]
     r0, r1, r2, r3 = tl.philox(seed, c0, c1, zeros + head, zeros + quarter[None, :])
-    # One call gives four numbers: those of four slots that lie side by side.
+    # One call gives four numbers, for four adjacent slots.
     numbers = tl.reshape(tl.join(tl.join(r0, r1), tl.join(r2, r3)), (BN, BS))
     return tl.where((numbers >> 9).to(tl.int32) >= threshold, factor, 0.0)
 
@@ -233,7 +233,7 @@ def head_logits(
     CAUSAL: tl.constexpr,
     PRECISION: tl.constexpr,
 ):
-    """Return the logits of a head (BN, BS) to base 2, -inf where a slot is masked or is none."""
+    """Return the logits of a head (BN, BS) to base 2; -inf for masked slots and beyond the last."""
     logits = _times_a(x, x_rows, rows, a_ptr, s, head, U, S, H, BN, BS, BK, PRECISION)
     logits += tl.load(c_ptr + head * S + s, mask=s < S, other=float("-inf"))[None, :]
     if AMASK or QMASK or VMASK or CAUSAL:

@@ -1,4 +1,4 @@
-"""Who must see PyTorch's own operators, so that no kernel may stand in their place."""
+"""Detects modes and subclasses that must see PyTorch's own operators, which kernels would hide."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _ORDINARY = (Tensor, torch.nn.Parameter)
 
 
 def watcher() -> str:
-    """Return what watches the operators of an eager call; nothing does if it is empty."""
+    """Return the mode that must see the operators of an eager call, or an empty string."""
     if torch._C._len_torch_dispatch_stack() > 0:
         return "a dispatch mode is on"
     if torch._C._are_functorch_transforms_active():

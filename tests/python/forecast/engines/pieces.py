@@ -1,4 +1,4 @@
-"""An engine of this process for tests: a table is a list of Arrow tables, cut as the test says."""
+"""An engine for tests that runs in this process; its tables are lists of Arrow tables."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,7 +12,7 @@ from memattn.forecast.data.series_sample import hashes_of
 
 
 class Pieces:
-    """A table in parts; `groups` is how many parts series are brought together in."""
+    """A table in parts; `by_series` distributes whole series over `groups` parts."""
 
     def __init__(self, parts: Sequence[pa.Table], groups: int = 1) -> None:
         self.parts, self.groups = list(parts), groups
@@ -26,7 +26,7 @@ class Pieces:
 
 
 def pieces(frame: pd.DataFrame, parts: int, groups: int, seed: int = 0) -> Pieces:
-    """The rows of a frame, shuffled, in parts of any size."""
+    """Shuffles the rows of a frame and cuts them into `parts` parts of random sizes."""
     shuffled = pa.Table.from_pandas(frame.sample(frac=1, random_state=seed), preserve_index=False)
     cuts = np.sort(np.random.default_rng(seed).integers(0, len(frame) + 1, parts - 1))
     ends = zip([0, *cuts], [*cuts, len(frame)], strict=True)
@@ -34,7 +34,7 @@ def pieces(frame: pd.DataFrame, parts: int, groups: int, seed: int = 0) -> Piece
 
 
 class InPieces:
-    """An `Engine`."""
+    """Implements the interface `Engine` for `Pieces`."""
 
     def schema(self, table: Pieces) -> pa.Schema:
         return table.parts[0].schema.remove_metadata()
@@ -71,7 +71,7 @@ class InPieces:
 
 @pytest.fixture
 def in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Makes forecasters take `Pieces` as they take a table of Ray."""
+    """Makes forecasters accept `Pieces` like the tables of a real engine."""
 
     def engine_of(data: object) -> InPieces | None:
         return InPieces() if isinstance(data, Pieces) else None

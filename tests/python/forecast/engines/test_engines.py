@@ -1,4 +1,4 @@
-"""Tables of engines are known by their type, without an import of the engine."""
+"""Engine tables are recognised by their type, without importing the engine."""
 
 import sys
 from typing import Any
@@ -25,11 +25,11 @@ def table_of(module: str, name: str) -> Any:
         ("pyspark.sql.connect.dataframe", "DataFrame"),
     ],
 )
-def test_tables_of_engines(module: str, name: str) -> None:
+def test_engine_tables_are_recognised(module: str, name: str) -> None:
     assert is_engine_table(table_of(module, name))
 
 
-def test_other_tables() -> None:
+def test_other_objects_are_not_engine_tables() -> None:
     others = [pd.DataFrame(), pl.DataFrame(), "folder/", None, [1]]
     others += [table_of("dask.dataframe.dask_expr._collection", "Series")]
     others += [table_of("raycast", "Dataset"), table_of("pandas.core.frame", "DataFrame")]
@@ -38,12 +38,12 @@ def test_other_tables() -> None:
         assert engine_of(one) is None
 
 
-def test_nothing_is_imported_before_a_table_is_met() -> None:
+def test_forecasting_a_data_frame_imports_no_engine() -> None:
     table = pd.DataFrame({"ds": range(9), "y": range(9)})
     Forecaster(2, steps=1, intervals=False).fit(table).predict(table)
     names = [f"memattn.forecast.engines.{module}" for _, module in ENGINES.values()]
     assert not {*names, *ENGINES} & set(sys.modules)
 
 
-def test_notes_of_workers_are_none_without_an_engine() -> None:
+def test_worker_notes_are_empty_without_an_engine() -> None:
     assert Forecaster(2).worker_notes == ()

@@ -1,4 +1,4 @@
-"""Fits of tables in parts: the file of the model, and what a sample cannot show."""
+"""Fitting tables in parts: the saved model, and errors in series outside the sample."""
 
 from dataclasses import replace
 from typing import Any
@@ -37,7 +37,7 @@ def sampled(table: pd.DataFrame) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize("options", [{}, {"loss": "quantile"}, {"prior": None, "seed": 5}])
-def test_the_file_of_a_model_differs_in_notes_alone(
+def test_a_fit_of_parts_saves_the_same_model_except_for_notes(
     options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     table = ragged()
@@ -45,15 +45,17 @@ def test_the_file_of_a_model_differs_in_notes_alone(
     for parts in (1, 5):
         found = small(**options).fit(pieces(table, parts, 3))
         assert file_of(found) == file_of(local, notes=found.notes)
-    of_training = [[n for n in one.notes if n.kind == "calibration"] for one in (found, local)]
-    assert of_training[0] == of_training[1] != []
+    calibration = [[n for n in one.notes if n.kind == "calibration"] for one in (found, local)]
+    assert calibration[0] == calibration[1] != []
 
 
 def in_order(table: pd.DataFrame) -> pd.DataFrame:
     return table.sort_values(["unique_id", "ds"])
 
 
-def test_its_notes_are_those_of_the_rows_of_the_sample(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fit_of_parts_notes_what_a_fit_of_the_sampled_rows_notes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     table = ragged()
     found = small().fit(pieces(table, 4, 3))
     rows = sampled(table)
@@ -65,7 +67,9 @@ def test_its_notes_are_those_of_the_rows_of_the_sample(monkeypatch: pytest.Monke
     assert sample.text.startswith(f"trained on {values} values of {series} series, chosen by")
 
 
-def test_the_file_of_a_model_of_all_series_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fit_whose_sample_is_all_series_saves_the_same_file(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(series_sample, "BUDGET", Budget(10**9, 10**9))
     expected = file_of(small().fit(in_order(ragged())))
     assert file_of(small().fit(pieces(ragged(), 4, 3))) == expected
@@ -76,8 +80,8 @@ def days(name: str, start: str, step: int) -> pd.DataFrame:
     return pd.DataFrame({"unique_id": name, "ds": ds, "y": np.arange(1.0, 41)})
 
 
-def other_frequency(kind: str) -> tuple[pd.DataFrame, str]:
-    """A series that training does not see is not spaced as those that it sees."""
+def with_other_frequency(kind: str) -> tuple[pd.DataFrame, str]:
+    """Returns a table with one series of another frequency, outside the sample, and its name."""
     table = ragged()
     name = name_outside(table)
     others = {"weeks": days(name, "2018-01-03", 7), "days": days(name, "2018-01-01", 1)}
@@ -89,19 +93,19 @@ def other_frequency(kind: str) -> tuple[pd.DataFrame, str]:
 
 
 @pytest.mark.parametrize("kind", ["weeks", "days", "middle of months"])
-def test_a_series_of_another_frequency_is_named(kind: str) -> None:
-    table, name = other_frequency(kind)
+def test_a_series_of_another_frequency_is_an_error_or_dropped(kind: str) -> None:
+    table, name = with_other_frequency(kind)
     given = pieces(table, 3, 4)
     with pytest.raises(DataError, match=f'series "{name}"'):
         small().fit(table)
-    found = small().fit(given)  # what training sees has one frequency
+    found = small().fit(given)  # the sampled series have one frequency
     calls = [lambda: found.predict(given), lambda: small().backtest(given, 2)]
     for call in calls:
         with pytest.raises(DataError, match=f'series "{name}": .*expected .*month.*as in fit') as e:
             call()
         assert e.value.column == "ds"
         assert e.value.line is not None
-    given = pieces(table, 3, 997)  # each series alone
+    given = pieces(table, 3, 997)  # each series in a part of its own
     found = small(on_bad_series="drop").fit(given)
     rows = found.predict(given).frame()
     assert set(rows["unique_id"]) == set(table["unique_id"]) - {name}
@@ -110,15 +114,15 @@ def test_a_series_of_another_frequency_is_named(kind: str) -> None:
     ]
 
 
-def test_a_frequency_that_is_given_needs_no_sample() -> None:
-    table, name = other_frequency("weeks")
+def test_a_series_of_another_frequency_than_freq_is_an_error() -> None:
+    table, name = with_other_frequency("weeks")
     given = pieces(table, 3, 4)
     found = small(freq="MS").fit(given)
     with pytest.raises(DataError, match=f'series "{name}": .*expected .*month'):
         found.predict(given)
 
 
-def test_gaps_of_the_sample_name_series_and_row() -> None:
+def test_too_many_missing_rows_in_the_sample_are_an_error_with_series_and_row() -> None:
     table = ragged()
     name = sampled(table)["unique_id"].iloc[-1]
     places = np.flatnonzero(table["unique_id"] == name)[8:24]

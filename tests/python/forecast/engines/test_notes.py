@@ -1,4 +1,4 @@
-"""Notes of workers: each kind once and counted, and errors as the caller's exceptions."""
+"""Workers' notes are merged by kind, and their errors are raised with their own types."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from memattn.forecast.data.long_rows import Note
 from memattn.forecast.engines.notes import as_note, read_notes
 
 
-def test_notes_of_one_kind_become_one() -> None:
+def test_notes_of_one_kind_are_merged_and_counted() -> None:
     texts = [as_note(Note("gaps", f"{k} rows missing", k)) for k in (3, 2)]
     texts += [as_note(Note("zones", "?", 1))]
     assert read_notes(texts) == (
@@ -18,7 +18,7 @@ def test_notes_of_one_kind_become_one() -> None:
     assert read_notes([]) == ()
 
 
-def test_an_error_is_what_it_was() -> None:
+def test_an_error_keeps_its_type_message_and_fields() -> None:
     error = DataError("gap", "found {freq}", line=3, column="y", argument="freq")
     with pytest.raises(DataError) as caught:
         read_notes([as_note(error)])
@@ -32,7 +32,7 @@ def test_an_error_is_what_it_was() -> None:
         read_notes([as_note(ValueError("too long"))])
 
 
-def test_of_several_errors_the_first_is_told_and_the_others_counted() -> None:
+def test_the_first_of_several_errors_is_raised_and_the_others_counted() -> None:
     texts = [as_note(DataError("gap", f"found {k}")) for k in (2, 1, 3)]
     with pytest.raises(DataError, match=r"^found 1 .and errors in 2 other parts of the data.$"):
         read_notes([*texts, as_note(Note("gaps", "one", 1))])

@@ -1,4 +1,4 @@
-"""The work on parts of tables, which engines run: the same rows however tables are cut."""
+"""The functions that engines run on parts of tables give the same rows however a table is cut."""
 
 import pickle
 from pathlib import Path
@@ -47,7 +47,7 @@ def forecasting(fitted: Forecaster, path: Path, **options: Any) -> Forecasting:
     return Forecasting(Forecaster, (path / "model").read_bytes(), NAMES, options, schema)
 
 
-def test_counts_of_parts_merge_to_those_of_the_table() -> None:
+def test_merged_counts_of_parts_equal_the_counts_of_the_table() -> None:
     table = random_table(0)
     count, merge = Count(NAMES, 0, BUDGET), MergeCounts(BUDGET)
     whole = counted_of(count(arrow(table)))
@@ -64,13 +64,13 @@ def test_counts_of_parts_merge_to_those_of_the_table() -> None:
     assert len(rows) == table["unique_id"].isin(expected).sum()
 
 
-def test_an_empty_part_counts_nothing() -> None:
+def test_an_empty_part_has_no_counts_and_no_sampled_rows() -> None:
     empty = arrow(random_table(0).head(0))
     assert Count(NAMES, 0, BUDGET)(empty).num_rows == 0
     assert RowsOfSample(NAMES, 0, 2**63)(empty).num_rows == 0
 
 
-def test_a_cell_that_cannot_be_read_is_a_note_that_survives_merging() -> None:
+def test_an_unreadable_cell_becomes_a_note_that_survives_merging() -> None:
     table = random_table(0).assign(y="1.5")
     table.loc[3, "y"] = "many"
     found = MergeCounts(BUDGET)(Count(NAMES, 0, BUDGET)(arrow(table)))
@@ -80,7 +80,7 @@ def test_a_cell_that_cannot_be_read_is_a_note_that_survives_merging() -> None:
         read_notes(notes)
 
 
-def test_forecasts_of_parts_are_those_of_the_table(
+def test_forecasts_of_a_shuffled_part_equal_those_of_the_table(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     table = random_table(4)
@@ -98,7 +98,7 @@ def test_forecasts_of_parts_are_those_of_the_table(
     assert work(arrow(table.head(0))).num_rows == 0
 
 
-def test_an_error_counts_rows_from_the_first_one_of_the_series(tmp_path: Path) -> None:
+def test_an_error_gives_the_row_within_its_series(tmp_path: Path) -> None:
     table = random_table(4)
     work = forecasting(small().fit(table), tmp_path)
     name = table["unique_id"].unique()[3]
@@ -109,7 +109,7 @@ def test_an_error_counts_rows_from_the_first_one_of_the_series(tmp_path: Path) -
         read_notes([note])
 
 
-def test_a_part_of_two_tables_is_split(tmp_path: Path) -> None:
+def test_a_part_that_holds_two_tables_is_split(tmp_path: Path) -> None:
     data = arrow(random_table(0).head(5))
     future = arrow(pd.DataFrame({"unique_id": ["x"], "price": [2]}))
     schema = pa.unify_schemas([data.schema, future.schema]).append(pa.field(TAG, pa.int32()))
@@ -121,7 +121,7 @@ def test_a_part_of_two_tables_is_split(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("rows", [1, 3, 4, 7, 100])
-def test_whole_series_are_never_cut(rows: int) -> None:
+def test_whole_series_never_cuts_a_series(rows: int) -> None:
     ids = np.random.default_rng(0).integers(0, 9, 60)
     parts = list(whole_series(pa.table({"unique_id": ids}), "unique_id", rows))
     seen = [set(part["unique_id"].to_pylist()) for part in parts]

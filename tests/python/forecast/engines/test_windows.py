@@ -1,4 +1,4 @@
-"""Backtests of tables in parts: models, forecasts and measures are those of one table."""
+"""Backtests of tables in parts equal those of the whole table: models, forecasts and measures."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ def budget(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def ragged(count: int = 24) -> pd.DataFrame:
-    """Monthly series of several lengths and ends, one too short for a window, some with holes."""
+    """Returns monthly series of several lengths and last months, one too short, some with gaps."""
     rng = np.random.default_rng(0)
     parts = []
     for k in range(count):
@@ -41,7 +41,7 @@ def ragged(count: int = 24) -> pd.DataFrame:
 
 
 def counted() -> pd.DataFrame:
-    """The same in numbered rows, all from 1: series count their own."""
+    """Returns `ragged` with row numbers for times; each series counts its rows from 1."""
     table = ragged()
     return table.assign(ds=table.groupby("unique_id").cumcount() + 1)
 
@@ -80,14 +80,14 @@ def name_outside(table: pd.DataFrame) -> str:
 
 
 def early() -> pd.DataFrame:
-    """One series that training does not see ends long before the others."""
+    """Returns `ragged` with one series, outside the sample, that ends nine months earlier."""
     table = ragged()
     mine = table["unique_id"] == name_outside(table)
     return table.assign(ds=table["ds"].where(~mine, table["ds"] - pd.DateOffset(months=9)))
 
 
 def long() -> pd.DataFrame:
-    """Few series, of which later windows are calibrated in spells of several rows."""
+    """Returns nine series long enough that later windows are calibrated several rows at a time."""
     table, parts = ragged(), []
     for k, (name, rows) in enumerate(table.groupby("unique_id")):
         start = pd.Timestamp("1990-01-01") + pd.DateOffset(months=2 * k)
@@ -107,7 +107,7 @@ CASES: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("options", CASES)
 @pytest.mark.parametrize("table", [ragged, counted, early])
-def test_windows_and_measures_are_those_of_one_table(table: Any, options: dict[str, Any]) -> None:
+def test_a_backtest_of_parts_equals_that_of_the_table(table: Any, options: dict[str, Any]) -> None:
     expected = small().backtest(table(), **options)
     assert "sample" in small().fit(table()).settings
     windows = small().cross_validation(table(), **options)
@@ -121,7 +121,7 @@ def test_windows_and_measures_are_those_of_one_table(table: Any, options: dict[s
         pd.testing.assert_frame_equal(rows, windows, check_exact=True)
 
 
-def test_spells_of_rows_are_those_of_all_series() -> None:
+def test_calibration_several_rows_at_a_time_equals_that_of_the_table() -> None:
     options: dict[str, Any] = {"n_windows": 40, "step_size": 3, "level": [80]}
     expected = small().cross_validation(long(), **options)
     expected = ordered(expected, expected, "cutoff", "ds")
@@ -130,7 +130,9 @@ def test_spells_of_rows_are_those_of_all_series() -> None:
     pd.testing.assert_frame_equal(rows, expected, check_exact=True)
 
 
-def test_trained_quantiles(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_backtest_of_parts_with_trained_quantiles_equals_that_of_the_table(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     for size in (500, 10**6):
         monkeypatch.setattr(series_sample, "BUDGET", Budget(size, 3))
         options = {"n_windows": 3, "refit": 2, "level": [80]}
@@ -139,7 +141,7 @@ def test_trained_quantiles(monkeypatch: pytest.MonkeyPatch) -> None:
         assert_same_measures(found, expected)
 
 
-def test_what_is_wrong_is_said_as_of_one_table() -> None:
+def test_invalid_arguments_are_the_same_errors_as_for_one_table() -> None:
     given = pieces(ragged(), 3, 4)
     with pytest.raises(DataError, match="the longest series has 56 values, expected more"):
         small(horizon=60).backtest(given)
@@ -155,7 +157,7 @@ def with_gap(name: str, first: int, rows: int) -> pd.DataFrame:
     return table.drop(index=table.index[place])
 
 
-def test_too_many_gaps_are_an_error_with_series_and_row() -> None:
+def test_too_many_missing_rows_are_an_error_with_series_and_row() -> None:
     name = name_outside(ragged())
     table = with_gap(name, 8, 16)
     for one in (table, pieces(table, 3, 4)):
@@ -163,23 +165,23 @@ def test_too_many_gaps_are_an_error_with_series_and_row() -> None:
             small().cross_validation(one, 2)
         assert e.value.kind == "too-many-missing"
         assert e.value.column == "ds"
-    assert e.value.line == 1  # of its series, in the order of time
+    assert e.value.line == 1  # within its series, in the order of time
 
 
-def test_gaps_after_the_first_cutoff_do_not_count() -> None:
+def test_missing_rows_after_the_first_cutoff_are_no_error() -> None:
     name = name_outside(ragged())
-    table = with_gap(name, 35, 12)  # after the first cutoff: the last 15 rows have the windows
+    table = with_gap(name, 35, 12)  # after the first cutoff: the windows lie in the last 15 rows
     options = {"n_windows": 13}
     expected = small().backtest(table, **options)
     assert_same_measures(small().backtest(pieces(table, 3, 4), **options), expected)
 
 
 @pytest.mark.parametrize("groups", [1, 4, 40])
-def test_series_with_gaps_are_left_out(groups: int) -> None:
+def test_series_with_too_many_missing_rows_are_dropped(groups: int) -> None:
     name = name_outside(ragged())
     table = with_gap(name, 8, 16)
     place = np.flatnonzero(table["unique_id"] == "series 7")[-1]
-    table.loc[table.index[place], "y"] = np.inf  # after the first cutoff: this row is left out
+    table.loc[table.index[place], "y"] = np.inf  # after the first cutoff: only this row is dropped
     options = {"n_windows": 3, "step_size": 2, "level": [80]}
     expected = small(on_bad_series="drop").backtest(table, **options)
     assert name not in expected.panel.ids
