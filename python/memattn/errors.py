@@ -72,16 +72,18 @@ class DataError(ValueError):
         return f"{name.removesuffix('=')}: {self._problem}"
 
     def message(self, name_of: Callable[[str], str] | None = None) -> str:
-        """Returns the problem with its place; by default with arguments as written in Python."""
+        """Returns the problem with its place; by default with arguments as written in Python.
+
+        The column is left out of the place if the problem names it.
+        """
         place = [printable(str(self.file))] if self.file is not None else []
         if self.line is not None:
             place.append(f"{'row' if self.file is None else 'line'} {self.line}")
-        if self.column is not None:
+        said = self.said(name_of or keyword)
+        if self.column is not None and (self.line is not None or quoted(self.column) not in said):
             place.append(f"column {quoted(self.column)}")
         function = [self.function] if self.function and name_of is None else []
-        return ": ".join(
-            [*function, *([", ".join(place)] if place else []), self.said(name_of or keyword)]
-        )
+        return ": ".join([*function, *([", ".join(place)] if place else []), said])
 
 
 def refused(function: str, argument: str, problem: str) -> DataError:

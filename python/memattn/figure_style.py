@@ -13,7 +13,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from memattn.errors import DataError, quoted
+from memattn.errors import DataError
 
 INK, MUTED, GRID = "#1b1f24", "#57606a", "#d8dee4"
 BLUE, ORANGE, GREEN = "#0072b2", "#d55e00", "#009e73"
@@ -58,8 +58,7 @@ def figure_style(changes: Any = None) -> Iterator[None]:
 def check_picture_suffix(suffix: str) -> None:
     """Raises DataError unless `suffix` is ``.svg`` or ``.png``."""
     if suffix.lower() not in {".svg", ".png"}:
-        problem = f"found a figure named {quoted(f'*{suffix}')}, expected *.svg or *.png"
-        raise DataError("option", problem)
+        raise DataError("option", "the name of a figure must end in .svg or .png")
 
 
 def picture(draw: Callable[[], Figure], suffix: str) -> bytes:

@@ -68,7 +68,7 @@ def check_is_saved(path: Path, what: str, head: bytes | None = None) -> None:
         return
     kind = kind_of(head_of(path) if head is None else head)
     if kind not in (UNKNOWN, EMPTY, "a safetensors file", f"a saved {what}"):
-        raise FormatError(printable(f"{path}: no saved {what} (looks like {kind})"))
+        raise FormatError(printable(f"{path}: found {kind}, expected a saved {what}"))
 
 
 def check_is_text(data: bytes, path: Path, was_packed: bool = False) -> None:

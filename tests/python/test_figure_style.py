@@ -27,6 +27,6 @@ def test_kinds(suffix: str, start: bytes) -> None:
 
 @pytest.mark.parametrize("suffix", ["", ".pdf", ".svg\x1b"])
 def test_no_other_kind(suffix: str) -> None:
-    with pytest.raises(DataError, match=r"expected \*\.svg or \*\.png") as caught:
+    with pytest.raises(DataError, match=r"must end in \.svg or \.png") as caught:
         picture(draw, suffix)
     assert "\x1b" not in str(caught.value)

@@ -130,7 +130,7 @@ def test_what_is_no_saved_model(tmp_path: Path, kind: str, what: Any) -> None:
     noun = "layer" if what is MemoryAugmentedAttention else "Forecaster"
     with pytest.raises(FormatError) as caught:
         what.load(path)
-    assert str(caught.value) == f"{path}: no saved {noun} (looks like {kind})"
+    assert str(caught.value) == f"{path}: found {kind}, expected a saved {noun}"
 
 
 def test_a_saved_forecaster_is_no_layer(tmp_path: Path) -> None:
@@ -158,7 +158,7 @@ def test_folders_of_parquet(tmp_path: Path) -> None:
         rows.to_parquet(folder / f"shop={quote(shop)}" / "part-0.parquet")
     (folder / "_SUCCESS").touch()
     (folder / ".part-0.parquet").write_bytes(b"a checksum")
-    with pytest.raises(DataError, match='if "shop" says'):
+    with pytest.raises(DataError, match='pass id_col= with "shop"'):
         panel_from_file(folder)
     panel = panel_from_file(folder, id_col="shop")
     assert panel.ids.tolist() == ["a b", "c"]
@@ -169,7 +169,7 @@ def test_folders_of_parquet(tmp_path: Path) -> None:
         panel_from_file(folder)
     assert caught.value.file == broken
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match="found a folder"):
+    with pytest.raises(DataError, match="the folder has no CSV or Parquet files"):
         panel_from_file(tmp_path / "empty")
 
 

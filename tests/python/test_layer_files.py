@@ -151,7 +151,7 @@ def test_format_error_is_a_value_error(path: Path) -> None:
     assert f"{FormatError.__module__}.{FormatError.__qualname__}" == "memattn.FormatError"
     path.write_bytes(b"not a layer at all")
     for load in (memattn.load, CrossAttention.load, MemoryAugmentedAttention.load):
-        with pytest.raises(FormatError, match=r"no saved layer \(looks like text\)$"):
+        with pytest.raises(FormatError, match=r"found text, expected a saved layer$"):
             load(path)
 
 

@@ -1,4 +1,4 @@
-"""Every ```python block of README.md runs, each on its own."""
+"""README.md is short, and each ```python block in it runs on its own."""
 
 import sys
 from pathlib import Path
@@ -10,8 +10,9 @@ from .pages import ROOT, blocks, parameters, run
 README = blocks(ROOT / "README.md", "python")
 
 
-def test_readme_has_blocks() -> None:
+def test_readme_has_blocks_and_is_short() -> None:
     assert README
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 120
 
 
 @pytest.mark.parametrize("code", parameters(README))

@@ -51,7 +51,9 @@ def run(arguments: list[str]) -> int:
         sys.stdout.flush()
     except click.ClickException as error:
         context = error.ctx if isinstance(error, click.UsageError) else None
-        hint = f"try: {context.command_path if context else 'memattn'} --help"
+        command = next((one for one in arguments[:1] if one in _memattn.commands), "")
+        path = context.command_path if context else f"memattn {command}".strip()
+        hint = f"try: {path} --help"
         return told("usage", error.format_message(), as_json(), WRONG, hint)
     except BrokenPipeError:  # the process that reads stdout, such as head, has ended
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -85,5 +85,9 @@ def backtest(
     output.print_json("backtest", document)
     models = "a model for each window" if refit else "one model, trained on the rows before them"
     print_accuracy(result, f"Accuracy on {len(result):,} windows of {horizon:,} rows, by {models}:")
+    asked = n_windows * len(panel)
+    if missing := asked - len(result.windows):
+        note = f"{missing:,} of {asked:,} windows do not exist, because the series are too short"
+        output.say_item(f"note: {note}", "yellow")
     output.say("")
     output.say_written()

@@ -169,6 +169,9 @@ def _slot_table(inspection: Inspection, slots: list[dict[str, Any]]) -> Table:
 
 def _print_notes(inspection: Inspection) -> None:
     slots, heads = inspection.config["memory_size"], inspection.config["num_heads"]
+    output.say("slots per token: how many slots a token reads; one slot %: the tokens that read a")
+    output.say("single slot; key and value cosine: how alike the slots are to that head;")
+    output.say("read %: the slot's share of all attention.")
     if heads > SHOWN_HEADS:
         output.say(f"Only the first {SHOWN_HEADS} of {heads} heads are shown; --json has all.")
     if slots > SHOWN_SLOTS:

@@ -122,7 +122,7 @@ COMMON_OPTIONS = [
     ),
     Option(
         ["-q", "--quiet"], is_flag=True, group="Output",
-        help="Print only errors, and the output of '--json' or '--output -'.",
+        help="Print only errors, and the results that --json or -o - writes to stdout.",
     ),
     Option(
         ["--threads"], type=Number(1, 1024), metavar="N",

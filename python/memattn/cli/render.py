@@ -59,7 +59,7 @@ def print_settings(settings: Settings) -> None:
     say("\nSettings:")
     for name, setting in settings.items():
         if setting.reason not in ("as given", "default", OF_PRIOR) and name != "season":
-            say_item(f"{SETTING_WORDS.get(name, name)}: {setting}")
+            say_item(f"{SETTING_WORDS[name]}: {setting}")
 
 
 def print_accuracy(result: Evaluation, title: str) -> None:

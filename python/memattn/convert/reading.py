@@ -191,6 +191,8 @@ def _choose(source: SourceFile, candidates: list[Candidate], name: str | None) -
         return chosen[0]
     shown = [f"{quoted(c.layer.name, 200)} ({c.layer.description})" for c in candidates[:20]]
     more = f" and {len(candidates) - 20} more" if len(candidates) > 20 else ""
-    expected = f"{{layer}} to name one of {', '.join(shown)}{more}"
-    problem = f"found {found}, expected {expected}"
+    advice = f"pass {{layer}} with one of {', '.join(shown)}{more}"
+    if len(candidates) == 1 and not candidates[0].layer.name:
+        advice = "the only layer of the file has no name; leave out {layer}"
+    problem = f"found {found}; {advice}"
     raise DataError("layer", problem, file=source.path, argument="layer")

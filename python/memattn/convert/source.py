@@ -81,7 +81,7 @@ def open_source(path: str | os.PathLike[str]) -> Iterator[SourceFile]:
     if not stat.S_ISREG(status.st_mode):
         os.close(descriptor)
         found = "a folder" if stat.S_ISDIR(status.st_mode) else "no regular file"
-        expected = "a file of weights; load the model in Keras and call save_weights"
+        expected = "a file of weights; for a SavedModel, load it and call save_weights"
         raise FormatError(printable(f"{name}: found {found}, expected {expected}"))
     with open(descriptor, "rb") as file:  # noqa: PTH123 - Path.open takes no descriptor
         yield SourceFile(name, file, status.st_size)

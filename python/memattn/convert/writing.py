@@ -23,7 +23,7 @@ from memattn.convert.weights import (
     as_layer,
     names_of_count,
 )
-from memattn.errors import DataError, quoted
+from memattn.errors import DataError
 from memattn.extras import need
 
 # The names of the layers in Keras.
@@ -83,8 +83,8 @@ def write(layer: object, path: str | os.PathLike[str]) -> None:
 def check_target(path: Path) -> None:
     """Raise DataError, a ValueError, unless the suffix of a file is one that `write` supports."""
     if not _ending(path):
-        expected = f"a name that ends in one of {', '.join(_ENDINGS)}"
-        raise DataError("target", f"found {quoted(path.name)}, expected {expected}", file=path)
+        problem = f"the name must end in one of {', '.join(_ENDINGS)}, which selects the format"
+        raise DataError("target", problem, file=path)
     extra, *modules = _NEEDED.get(_ending(path), ("",))
     need(f"writing {_ending(path)}", extra, *modules)
 

@@ -36,7 +36,7 @@ Init = TypeVar("Init", bound=Callable[..., None])
 
 
 def _told_in_words(init: Init) -> Init:
-    """Adds errors for unknown options, and for a number as second argument, formerly `season`."""
+    """Adds errors for unknown options, a missing horizon, and a season as second argument."""
 
     @functools.wraps(init)
     def checked(self: object, *places: Any, **named: Any) -> None:
@@ -47,6 +47,8 @@ def _told_in_words(init: Init) -> Init:
         for name in (name for name in named if name not in known):
             near = "".join(f"; did you mean {one}?" for one in get_close_matches(name, known, 1))
             raise TypeError(f"Forecaster: unknown option {name!r}{near}")
+        if not places and "horizon" not in named:
+            raise TypeError("Forecaster: pass the horizon, in rows, as in Forecaster(horizon=12)")
         init(self, *places, **named)
 
     return checked  # type: ignore[return-value]

@@ -87,7 +87,7 @@ class Checkpoint:
         if resume:
             self._read(panel)
         elif path.exists():
-            msg = "exists; pass {resume} to continue it, or choose another name"
+            msg = "exists; pass {resume}True to continue it, or choose another name"
             raise DataError("checkpoint-exists", msg, file=path, argument="resume")
         check_writable(path)
 

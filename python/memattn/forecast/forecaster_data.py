@@ -120,7 +120,7 @@ class ForecasterData(ForecasterState):
         panel = self._panel(where, data, like=known, static_df=static_df, join=join)
         if panel.frequency != known.frequency:  # a Panel, or hours of another clock
             found, expected = panel.frequency.every, known.frequency.every
-            msg = f"found one row every {found}, expected one every {expected} as in fit()"
+            msg = f"found one row every {found}, expected one every {expected} as in training"
             raise refused(where, "data", msg)
         panel = replace(panel, season=known.season)
         if join is None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from memattn.forecast.arguments import ForecasterOptions
 from memattn.forecast.data.frequency import Frequency
+from memattn.forecast.data.long_rows import plural
 from memattn.forecast.data.time_axis import Unit
 from memattn.forecast.data.time_zones import Ticks
 
@@ -47,18 +48,32 @@ ALONE, STARTED, NO_PRIOR = "alone", "started from", "not used"
 STARTED_STEPS, STARTED_RATE = 300, 3e-4
 START = "start_from"  # setting: number of trainings before this one, if it started from a fit
 OF_PRIOR = "that of the prior"  # the reason of settings that a prior determines
+SEASON_FOUND = "from the frequency; for numbered rows from the values"
 SHOWN = 5  # names of covariates shown in text
-# Names of settings in text, if they differ from the key.
+# The label of each setting, for people; programs use the keys.
 SETTING_WORDS = {
-    "min_history": "minimum history",
-    "left_out": "covariates left out",
+    "horizon": "horizon, in rows",
+    "season": "season, in rows",
+    "members": "networks in the ensemble",
+    "loss": "training loss",
+    "seed": "random seed",
+    "levels": "trained interval levels, %",
+    "windows": "input windows",
+    "logs": "forecast in logarithms",
+    "layers": "memory layers",
+    "lookbacks": "rows in each input window",
+    "min_history": "minimum history, in rows",
+    "steps": "training steps",
     "compressed": "values compressed",
+    "left_out": "covariates left out",
     "origin_stride": "rows between forecast origins",
     "origin_phase": "phase of the season at which forecasts begin",
-    "batch_size": "windows per step",
+    "batch_size": "windows per training step",
     "num_heads": "heads of a memory layer",
-    "prior_horizon": "horizon of the prior",
     "rows_seen": "last rows of each series used",
+    "long_season": "second season, in rows",
+    "prior": "prior (pretrained networks)",
+    "prior_horizon": "horizon of the prior, in rows",
     "sample": "series trained on",
     START: "earlier trainings",
 }
@@ -275,7 +290,7 @@ def _given(season: int, asked: ForecasterOptions, loss: str, why: str) -> dict[s
     members = "default; 10 are more accurate" if asked.members == 1 else "as given"
     settings = {
         "horizon": Setting(asked.horizon, "as given"),
-        "season": Setting(season, "given, or chosen from the frequency or the values"),
+        "season": Setting(season, "as given" if asked.season else SEASON_FOUND),
         "members": Setting(asked.members, members),
         "loss": Setting(asked.loss or loss, "as given" if asked.loss else why),
         "seed": Setting(asked.seed, "as given" if asked.seed else "default"),
@@ -329,7 +344,7 @@ def _steps(rule: Rule, origins: int, horizon: int, asked: int | None) -> Setting
         return Setting(asked, "as given")
     windows = origins // horizon
     if windows < FEWEST_WINDOWS:
-        found = f"only {windows} non-overlapping windows, fewer than {FEWEST_WINDOWS}"
+        found = f"only {plural(windows, 'non-overlapping window')}, fewer than {FEWEST_WINDOWS}"
         return Setting(0, f"{found}: the forecast is Naive2, untrained")
     steps = FEWEST_STEPS + windows // WINDOWS_A_STEP
     if steps < rule.steps:
@@ -354,7 +369,7 @@ def with_prior(settings: Settings, prior: Settings, use: str, why: str) -> Setti
     steps = Setting(0, trained)
     if use == STARTED:
         most = min(settings["steps"].value, STARTED_STEPS)
-        steps = Setting(most, "fewer than usual: the networks are pretrained")
+        steps = Setting(most, "fewer than usual, because the networks are pretrained")
     found = {name: Setting(one.value, trained) for name, one in prior.items()}
     found |= {name: settings[name] for name in own}
     found |= {

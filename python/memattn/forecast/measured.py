@@ -118,7 +118,7 @@ class Measured:
             lines.append("  ".join([name.ljust(width[0]), *right]))
         for level in found.levels:
             share = significant(self.coverage(level))
-            lines.append(f"{level:g} % interval: {share} % of the truths inside")
+            lines.append(f"{level:g} % interval: {share} % of values lie inside")
         return "\n".join(lines)
 
     def name_of(self, method: str) -> str:

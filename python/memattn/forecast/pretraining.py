@@ -25,6 +25,7 @@ from memattn.forecast.fitting import Fitted
 from memattn.forecast.forecaster_settings import (
     MAX_LOOKBACK,
     MEMORY_LAYERS,
+    SEASON_FOUND,
     Setting,
     Settings,
     engine_options,
@@ -58,7 +59,7 @@ def prior_settings(season: int, yearly: bool, asked: ForecasterOptions) -> Setti
     usual = "usual for a prior"
     settings = {
         "horizon": Setting(asked.horizon, "as given"),
-        "season": Setting(season, "given, or chosen from the frequency or the values"),
+        "season": Setting(season, "as given" if asked.season else SEASON_FOUND),
         "members": Setting(asked.members, "as given"),
         "loss": Setting("quantile", "a prior gives intervals"),
         "seed": Setting(asked.seed, "as given" if asked.seed else "default"),

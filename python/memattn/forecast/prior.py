@@ -70,7 +70,7 @@ def decided(
         return without_prior(settings, "priors are trained without covariates")
     for name in ("lookback", "loss", "steps"):
         if getattr(asked, name) is not None:
-            return without_prior(settings, f"{name} is given, and priors have their own")
+            return without_prior(settings, f"{name} is given, and a prior has its own")
     if prior is None:
         return without_prior(settings, why_not)
     if settings["horizon"].value > prior.horizon:

@@ -127,7 +127,8 @@ def _values(y: npt.ArrayLike) -> Array:
         raise refused(WHERE, "y", f"found an array of shape {values.shape}, expected (n,)")
     there = np.flatnonzero(~np.isnan(values))
     if not len(there):
-        raise refused(WHERE, "y", f"all {len(values)} values are NaN; pass at least one number")
+        problem = "every value is NaN" if len(values) else "found no values"
+        raise refused(WHERE, "y", f"{problem}; pass at least one number")
     values = values[there[0] : there[-1] + 1]
     large = np.abs(values) > MAX_MAGNITUDE
     if large.any():

@@ -101,7 +101,7 @@ def settings_after(start: Start, asked: ForecasterOptions) -> Settings:
     steps = Setting(asked.steps, "as given")
     if asked.steps is None:
         most = min(before["steps"].value, STARTED_STEPS)
-        steps = Setting(most, "few, for networks that are trained already")
+        steps = Setting(most, "fewer than usual, because the networks are already trained")
     seed = Setting(asked.seed, "as given" if asked.seed else "default")
     how = "training began with the weights of a fitted forecaster, whose other settings these are"
     kept = {name: one for name, one in before.items() if name != "sample"}

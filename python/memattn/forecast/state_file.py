@@ -79,6 +79,8 @@ def read_state(
         if metadata.get(key) not in possible:
             expected = possible[0]
             found = quoted(str(metadata.get(key)))
+            if key == "format" and found.startswith('"memattn.'):
+                source.fail("", f"a file of a {found[9:-1]}", what)
             if "memattn" in metadata:
                 found += f" in a file of memattn {quoted(metadata['memattn'])}"
             source.fail(f"__metadata__: {key}", found, f"{quoted(expected)}, {what}")

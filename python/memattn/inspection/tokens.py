@@ -146,9 +146,8 @@ def read_tokens_of_width(path: Path, units: int, dtype: str) -> Tokens:
         more = ", ..." if len(columns) > 8 else ""
         found = f"{len(columns)} columns of numbers" + (f" ({names}{more})" if columns else "")
         problem = (
-            f"found {found}, expected {units}, one for each unit of the layer; the layer reads "
-            f"tokens of {units} numbers, which the model computes from a raw series: save those "
-            "as .npy and pass that file"
+            f"found {found}, expected {units}, one for each unit of the layer; the layer reads the "
+            "output of the model's previous layer, not a raw series: save that output as .npy"
         )
         raise DataError("units", problem, file=path, line=1)
     values = np.stack([table.numbers(index) for index in columns], axis=1)

@@ -74,3 +74,13 @@ def test_series_too_short_for_the_horizon_are_an_error(call: Run, tmp_path: Path
     assert done.stderr == f"memattn: {said}\n"
     assert call("backtest", "a.csv", *QUICK, "--windows", "0").returncode == 2
     assert "--windows" in call("backtest", "a.csv", *QUICK).stderr
+
+
+def test_windows_that_do_not_exist_are_counted(call: Run, tmp_path: Path) -> None:
+    rows = "".join(f"2020-01-{day:02d},{day}\n" for day in range(1, 21))
+    (tmp_path / "a.csv").write_text(f"ds,y\n{rows}")
+    for windows, said in ((6, ""), (9, "note: 3 of 9 windows do not exist")):
+        done = call("backtest", "a.csv", *QUICK, "--windows", str(windows))
+        assert done.returncode == 0
+        assert said in done.stdout
+        assert ("do not exist" in done.stdout) == bool(said)

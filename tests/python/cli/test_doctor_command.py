@@ -299,4 +299,4 @@ def test_repair_writes_keras_weights(
     assert call("doctor", "out.weights.h5").returncode == 0
     done = call("doctor", "ill.safetensors", "--repair", "out.txt")
     assert (done.returncode, done.stdout) == (2, "")
-    assert "expected a name that ends in one of" in done.stderr
+    assert "the name must end in one of" in done.stderr

@@ -122,6 +122,13 @@ def test_bad_options_and_paths_are_errors_that_write_nothing(
     assert [one.name for one in tmp_path.iterdir()] == [folder]
 
 
+def test_an_empty_folder_is_said(call: Run, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    done = call("forecast", "empty", *QUICK)
+    assert done.returncode == 2
+    assert done.stderr == "memattn: empty: the folder has no CSV or Parquet files\n"
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_removes_unfinished_and_temporary_files(
     call: Run, folder: str, number: signal.Signals, tmp_path: Path

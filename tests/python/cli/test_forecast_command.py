@@ -34,7 +34,13 @@ def test_writes_a_forecast_and_prints_its_accuracy(run: Run, data: Path, tmp_pat
     done = run("forecast", data, "--horizon", "24", *QUICK)
     assert (done.returncode, done.stderr) == (0, "")
     for said in (
-        *("1 series, 400 values", "one row every hour", "season: 24", "lookbacks: 72 (", "naive"),
+        *(
+            "1 series, 400 values",
+            "one row every hour",
+            "season: 24",
+            "input window: 72 (",
+            "naive",
+        ),
         *(
             "sMAPE %",
             "MASE by step ahead",

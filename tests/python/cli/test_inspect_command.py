@@ -190,7 +190,7 @@ def test_bad_arguments_are_errors_of_one_line(
         ([good, "--data", "no.csv"], "not-found", "no such file"),
         ([good, "--data", "narrow.csv"], "units", "expected 64, one for each unit"),
         ([good, "--data", good], "another-kind", "looks like a safetensors file"),
-        ([good, "--picture", "a.pdf"], "option", "expected *.svg or *.png"),
+        ([good, "--picture", "a.pdf"], "option", "must end in .svg or .png"),
         ([good, "--picture", "no/a.svg"], "unwritable", "there is no folder"),
         ([], "usage", "Missing argument 'FILE'"),
     ]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from memattn import MemoryAugmentedAttention
 from memattn.forecast import Forecaster
 
 from ..forecast.panels import assert_holds
@@ -115,12 +116,19 @@ def damaged(model: Path) -> bytes:
     return model.read_bytes()[:-40]
 
 
+def test_the_file_of_a_layer_is_no_model(call: Run, tmp_path: Path) -> None:
+    MemoryAugmentedAttention(2, 3, 1, seed=0).save(tmp_path / "layer.safetensors")
+    done = call("predict", "layer.safetensors")
+    said = "found a file of a MemoryAugmentedAttention, expected a saved Forecaster"
+    assert (done.returncode, done.stderr) == (2, f"memattn: layer.safetensors: {said}\n")
+
+
 @pytest.mark.parametrize(
     ("content", "kind", "said"),
     [
         (None, "not-found", "no such file"),
         (b"", "format", "found"),
-        (b"unique_id,ds,y\n", "format", "no saved Forecaster (looks like text)"),
+        (b"unique_id,ds,y\n", "format", "found text, expected a saved Forecaster"),
         ("damaged", "format", "found"),
     ],
 )
@@ -142,7 +150,7 @@ def test_data_that_do_not_fit_the_model_are_errors(call: Run, tmp_path: Path, mo
     (tmp_path / "days.csv").write_text("ds,y\n2024-01-01,1\n2024-01-02,2\n")
     done = call("predict", model, "days.csv")
     assert done.returncode == 2
-    assert "found line 2 (2024-01-01), expected one row every month as in fit()" in done.stderr
+    assert "found line 2 (2024-01-01), expected one row every month as in training" in done.stderr
     assert call("predict", model, "--output", model).returncode == 2
     assert call("predict", model, "none.csv").stderr.startswith("memattn: none.csv: no such file")
 

@@ -103,7 +103,7 @@ def test_given_settings_are_not_printed(shown: Shown) -> None:
         "lookbacks": Setting((4, 5), "validation chose them"),
     }
     text = shown(print_settings, MappingProxyType(chosen), width=60)
-    assert text == "\nSettings:\n  lookbacks: 4, 5 (validation chose them)\n"
+    assert text == "\nSettings:\n  rows in each input window: 4, 5 (validation chose them)\n"
 
 
 def test_without_a_season_there_is_one_naive_method(shown: Shown) -> None:

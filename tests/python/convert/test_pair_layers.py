@@ -235,7 +235,7 @@ def test_reading_one_of_several_layers_needs_its_name(model: Path) -> None:
     with pytest.raises(DataError) as caught:
         convert.read(model)
     assert str(caught.value) == (
-        f'{model}: found 4 layers, expected layer= to name one of "memory" (5 slots of 6 units), '
+        f'{model}: found 4 layers; pass layer= with one of "memory" (5 slots of 6 units), '
         '"cross" (CrossAttention of 6 units, inputs 5 and 3 wide), '
         '"hier" (HierarchicalAttention of 6 units, inputs 5 and 3 wide), '
         '"decoder.cross" (CrossAttention of 6 units, inputs 5 and 3 wide)'
@@ -247,7 +247,7 @@ def test_a_class_name_selects_its_only_layer(model: Path) -> None:
         "MemoryAugmentedAttention"
     )
     assert type(convert.read(model, "HierarchicalAttention")).__name__ == "HierarchicalAttention"
-    with pytest.raises(DataError, match='found 2 layers named "CrossAttention", expected layer='):
+    with pytest.raises(DataError, match='found 2 layers named "CrossAttention"; pass layer='):
         convert.read(model, "CrossAttention")
 
 

@@ -65,12 +65,19 @@ def test_find_describes_a_layer(golden: Path) -> None:
 
 
 def test_reading_one_of_several_layers_needs_its_name(golden: Path) -> None:
-    with pytest.raises(DataError, match=r'found 2 layers, .*"first" \(9 .*"second" \(12'):
+    with pytest.raises(DataError, match=r'found 2 layers; .*"first" \(9 .*"second" \(12'):
         convert.read(golden / "keras3.keras")
     with pytest.raises(DataError, match=r'found no layers named "third"') as caught:
         convert.read(golden / "keras3.keras", "third")
     assert caught.value.kind == "layer"
     assert isinstance(caught.value, ValueError)
+
+
+def test_the_only_layer_without_a_name_needs_none(tmp_path: Path) -> None:
+    path = tmp_path / "layer.safetensors"
+    MemoryAugmentedAttention(2, 3, 1, seed=0).save(path)
+    with pytest.raises(DataError, match=r"only layer of the file has no name; leave out layer="):
+        convert.read(path, "memory")
 
 
 def test_the_last_part_of_a_name_selects_a_layer_if_unambiguous(tmp_path: Path) -> None:
@@ -117,7 +124,7 @@ def test_other_files_are_refused(tmp_path: Path, data: bytes, said: str) -> None
 
 
 def test_folders_pipes_and_missing_files_are_errors(tmp_path: Path) -> None:
-    with pytest.raises(FormatError, match="found a folder, expected a file of weights; load the"):
+    with pytest.raises(FormatError, match="found a folder, expected a file of weights; for"):
         convert.find(tmp_path)
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(FormatError, match="found no regular file"):

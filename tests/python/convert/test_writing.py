@@ -72,7 +72,7 @@ def test_converting_a_memory_of_zeros_does_not_warn(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["a", "a.h5", "a.keras", "a.bin", ".npz.gz", "weights.h5"])
 def test_unknown_suffixes_are_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(DataError, match=r"expected a name that ends in one of \.safetensors, "):
+    with pytest.raises(DataError, match=r"the name must end in one of \.safetensors, "):
         convert.write(layers()[0], tmp_path / name)
     assert list(tmp_path.iterdir()) == []
 

@@ -156,6 +156,11 @@ def test_clone_and_set_params_discard_the_fit() -> None:
     assert "not fitted" in repr(forecaster)
 
 
+def test_a_missing_horizon_is_asked_for() -> None:
+    with pytest.raises(TypeError, match=r"^Forecaster: pass the horizon, .*\(horizon=12\)"):
+        Forecaster(members=2)  # type: ignore[call-arg]  # the mistake that is tested
+
+
 def test_a_file_keeps_every_option(tmp_path: Path) -> None:
     values = {"unique_id": "a", "ds": pd.date_range("2020", periods=20, freq="MS"), "y": 1.0}
     options: dict[str, Any] = {

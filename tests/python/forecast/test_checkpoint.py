@@ -271,13 +271,13 @@ def test_missing_and_foreign_files_are_refused(table: Table, stopped: Path, tmp_
     with pytest.raises(DataError, match="there is no folder"):
         forecaster().fit(table, checkpoint=tmp_path / "none" / "checkpoint")
     path.write_bytes(b"mine")
-    with pytest.raises(DataError, match="exists; pass resume= to continue it"):
+    with pytest.raises(DataError, match="exists; pass resume=True to continue it"):
         forecaster().fit(table, checkpoint=path)
     with pytest.raises(FormatError):
         forecaster().fit(table, checkpoint=path, resume=True)
     assert path.read_bytes() == b"mine"
     forecaster(horizon=3).fit(random_table(3)).save(path)
-    with pytest.raises(FormatError, match="no saved checkpoint"):
+    with pytest.raises(FormatError, match="expected a saved checkpoint"):
         forecaster().fit(table, checkpoint=path, resume=True)
 
 

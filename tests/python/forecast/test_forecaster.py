@@ -351,7 +351,7 @@ def test_invalid_arguments_are_refused(frame: pd.DataFrame) -> None:
         small().cross_validation(frame, 0)
     with pytest.raises(ValueError, match=r"cross_validation: step_size: found 0"):
         small().cross_validation(frame, 1, step_size=0)
-    with pytest.raises(TypeError, match=r"found builtins.list, expected a data frame"):
+    with pytest.raises(TypeError, match=r"found a value of type list, expected a data frame"):
         small().fit([1, 2])  # type: ignore[arg-type]
 
 
@@ -441,7 +441,7 @@ def test_forecasts_returns_the_table_of_predict_as_arrays(fitted: Forecaster) ->
 
 def test_panel_reads_data_as_predict_does(fitted: Forecaster, frame: pd.DataFrame) -> None:
     assert fitted.panel(frame).lengths.tolist() == panel_from_frame(frame).lengths.tolist()
-    with pytest.raises(DataError, match="expected one row every month as in fit"):
+    with pytest.raises(DataError, match="expected one row every month as in training"):
         fitted.panel(pd.DataFrame({"ds": pd.date_range("2024-01-01", periods=9), "y": 1.0}))
 
 

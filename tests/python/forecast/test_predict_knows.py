@@ -42,7 +42,7 @@ def test_predict_uses_the_frequency_of_fit(freq: str, times: list[str], expected
     assert forecaster.predict(data)["ds"].iloc[0] == pd.Timestamp(expected)
     panel = forecaster.panel(data)
     assert panel.season == forecaster.settings["season"].value
-    assert "as in fit()" in " ".join(map(str, panel.notes))
+    assert "as in training" in " ".join(map(str, panel.notes))
 
 
 def test_yearly_rows_have_the_yearly_settings() -> None:
@@ -61,7 +61,11 @@ def test_yearly_rows_have_the_yearly_settings() -> None:
             "row 2 (2022-01-08), expected one row every",
         ),
         ("QS", ["2020-01-01", "2020-02-01"], "found a step of 1 month from row 1 (2020-01-01) to"),
-        ("D", ["2020-01-01 00:00", "2020-01-01 12:00"], "expected one row every day as in fit()"),
+        (
+            "D",
+            ["2020-01-01 00:00", "2020-01-01 12:00"],
+            "expected one row every day as in training",
+        ),
         (
             "h",
             ["2020-01-01 00:00", "2020-01-01 00:30"],
@@ -79,7 +83,7 @@ def test_rows_that_do_not_fit_the_frequency_are_refused(
 
 
 def test_whole_numbers_are_refused_after_a_fit_to_dates() -> None:
-    with pytest.raises(DataError, match="found whole numbers, expected dates as in fit"):
+    with pytest.raises(DataError, match="found whole numbers, expected dates as in training"):
         fitted("D").predict(pd.DataFrame({"unique_id": "a", "ds": [1, 2], "y": [1.0, 2]}))
 
 

@@ -366,8 +366,8 @@ def test_quick_forecasts_short_and_constant_series(prior: str) -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda p: quick([], 3, 12, prior=p), "y: all 0 values are NaN"),
-        (lambda p: quick([np.nan], 3, 12, prior=p), "y: all 1 values are NaN"),
+        (lambda p: quick([], 3, 12, prior=p), "y: found no values; pass at least one"),
+        (lambda p: quick([np.nan], 3, 12, prior=p), "y: every value is NaN"),
         (lambda p: quick([[1.0, 2]], 3, 12, prior=p), r"y: found an array of shape \(1, 2\)"),
         (lambda p: quick([1, np.inf, 2], 3, 12, prior=p), "y: found inf at 1"),
         (lambda p: quick([1, 2, 3], 0, 12, prior=p), "horizon: found 0"),

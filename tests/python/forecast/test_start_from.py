@@ -196,7 +196,7 @@ def test_a_start_that_is_no_trained_forecaster_is_refused(
     for one, kind, says in wrong:
         with pytest.raises(kind, match=says):
             own.fit(table, start_from=one)
-    with pytest.raises(DataError, match="expected one row every month as in fit"):
+    with pytest.raises(DataError, match="expected one row every month as in training"):
         own.fit(monthly(60, freq="D"), start_from=start)
     with pytest.raises(DataError, match="found whole numbers, expected dates"):
         own.fit(table.assign(ds=np.tile(np.arange(60), 30)), start_from=start)

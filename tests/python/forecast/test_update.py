@@ -256,14 +256,20 @@ def test_update_drops_bad_series_if_fit_does() -> None:
 
 REFUSED: list[tuple[Callable[[pd.DataFrame], Any], str]] = [
     (lambda rows: one(rows[rows.unique_id == "s01"].dropna().ds.iloc[0], -5), "twice with differ"),
-    (lambda rows: one("2024-01-17"), "expected one row every month as in fit()"),
+    (lambda rows: one("2024-01-17"), "expected one row every month as in training"),
     (lambda rows: one(y=np.inf), "found inf, expected a finite number"),
     (lambda rows: one(y=1e101), "rescale it"),
-    (lambda rows: one(name=7), "found ids that are whole numbers, expected text as in fit()"),
-    (lambda rows: one().assign(ds=[12]), "found whole numbers, expected dates as in fit()"),
+    (
+        lambda rows: one(name=7),
+        "found ids that are whole numbers, expected text as in training",
+    ),
+    (
+        lambda rows: one().assign(ds=[12]),
+        "found whole numbers, expected dates as in training",
+    ),
     (
         lambda rows: one().assign(ds=pd.to_datetime(["2024-01-01"], utc=True)),
-        "expected none as in fit",
+        "expected none as in training",
     ),
     (lambda rows: one().drop(columns="y"), 'found no column "y"'),
     (lambda rows: one()[:0], "the table has no rows"),

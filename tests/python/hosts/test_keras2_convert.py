@@ -69,7 +69,7 @@ def test_all_layers_of_an_xtft_are_found_and_read(tmp_path: Path) -> None:
         for name in LAYERS:
             assert_equal(convert.read(path, name).get_weights(), weights[name])
             assert_equal(convert.read(path, found[name].name).get_weights(), weights[name])
-        with pytest.raises(DataError, match="found 3 layers, expected layer= to name one of"):
+        with pytest.raises(DataError, match="found 3 layers; pass layer= with one of"):
             convert.read(path)
 
 

@@ -187,7 +187,7 @@ def check_calendar_of_fit(found: Covariates, fitted: Covariates | None) -> None:
     names = [[column.name for column in some if column.role == CALENDAR] for some in columns]
     if names[0] != names[1]:
         has, expected = (", ".join(map(quoted, some)) or "none" for some in names)
-        problem = f"found the calendar columns {has}, expected {expected} as in fit()"
+        problem = f"found the calendar columns {has}, expected {expected} as in training"
         raise DataError("option", problem, argument="calendar")
 
 

@@ -195,7 +195,7 @@ def _choose_wide(columns: Columns, asked: Roles) -> LongRows:
         known = {found, *targets, *why, *(values if found is None else ())}
         candidates = asked.others(columns, *known)
         check_ids(columns, candidates, values, times, asked.id_col)
-    which = "as named" if targets else "the columns of numbers"
+    which = "as named" if targets else "the numeric columns"
     text = f"{plural(len(series), 'series', 'series')}, {which}"
     text += f"; left out: {_listed(left, why)}" if left and not targets else ""
     target = targets[0] if len(targets) == 1 else TARGET_COL
@@ -305,7 +305,7 @@ def check_name(
         near = lower or difflib.get_close_matches(name, columns.names, n=1)
         hint = f" (did you mean {quoted(near[0])}?)" if near else ""
         free = _listed([one for one in columns.names if one not in taken] or columns.names)
-        problem = f"found no column {quoted(name)}{hint}, expected one of {free}"
+        problem = f"found no column {quoted(name)}{hint}; the columns are {free}"
         if name in (TARGET_COL, TIME_COL):
             problem = (
                 f"found no column {quoted(name)}{hint}; pass {{{argument}}} with one of {free}"

@@ -186,7 +186,8 @@ def check_ids(columns: Columns, others: Iterable[str], values: Mapping[str, Arra
     best, most = "", int(clock.places.max()) + 1 if clock.repeats else columns.rows
     for name, codes, shown, are_names in _candidates(columns, others, values, clock):
         if clock.blocks(codes, are_names):
-            found = f"found no column {quoted(names_of)}, but {shown} in blocks of rows"
+            found = f"found no column {quoted(names_of)}, but column {quoted(name)} has {shown}"
+            found += " in blocks of rows"
             raise _asked(columns, found, name)
         repeat = 2 * (int(codes.max()) + 1) <= columns.rows
         if clock.repeats and repeat and (pairs := clock.different(codes)) > most:
@@ -194,7 +195,9 @@ def check_ids(columns: Columns, others: Iterable[str], values: Mapping[str, Arra
     if best and most < columns.rows:
         said += "; no single column tells rows of the same time apart, so join the columns that do"
     if best:
-        raise _asked(columns, f"several rows have the same time, and {said}", best)
+        raise _asked(
+            columns, f"several rows have the same time, and column {quoted(best)} has {said}", best
+        )
 
 
 def _candidates(
@@ -237,8 +240,8 @@ def _asked(columns: Columns, found: str, name: str) -> DataError:
         problem = "the time of day is in a separate column; join it with the date, as in "
         return DataError("split-dates", problem + "2020-01-31 13:00", column=name)
     problem = (
-        f"{found}: if {quoted(name)} says which series a row belongs to, pass it as {{id_col}}; if "
-        "all rows are one series, leave it out (in Python: id_col=None)"
+        f"{found}; if it names the series of each row, pass {{id_col}} with {quoted(name)}; if"
+        " all rows are one series, remove that column (in Python: pass id_col=None)"
     )
     return DataError("no-ids", problem, column=name, argument="id_col")
 

@@ -206,7 +206,7 @@ def read_covariate(
             return _categories(columns, name, codes, cells, known)
     values = columns.numbers(name, booleans=True)
     if known and not np.isnan(values).all():
-        problem = f"found {kind}s, expected text as in fit(), such as {quoted(known[0])}"
+        problem = f"found {kind}s, expected text as in training, such as {quoted(known[0])}"
         raise columns.error("other-type", problem, int(np.argmax(~np.isnan(values))), name)
     return Covariate(name, ""), values
 

@@ -212,6 +212,11 @@ def panel_of(where: str, data: Data, *, season: int | None, **options: Any) -> P
         return panel_from_file(Path(data), season=season, **options)
     if isinstance(data, Columns):  # columns that were read already
         return _panel(lambda _: data, nullcontext(), season=season, **options)
+    if type(data).__module__ in ("builtins", "numpy"):
+        found = "None" if data is None else f"a value of type {type(data).__name__}"
+        problem = f"found {found}, expected a data frame or the path of a file"
+        hint = "" if data is None else "; memattn.forecast.quick forecasts an array of one series"
+        raise TypeError(f"{where}: data: {problem}{hint}")
     return panel_from_frame(data, season=season, **options)
 
 
@@ -283,7 +288,7 @@ def _panel(
     asked = None if freq is None else parse_frequency(freq)
     how = "from the times" if asked is None else "as given"
     if like is not None:
-        asked, how, season = Asked("", like.frequency), "as in fit()", like.season
+        asked, how, season = Asked("", like.frequency), "as in training", like.season
         if rows.times.zone is not None and like.zone is not None and rows.times.style is None:
             rows.times = replace(rows.times, zone=like.zone)
     _note_columns(rows, named=bool(roles.named))
@@ -303,7 +308,7 @@ def _panel(
     rows.note("frequency", f"one row every {frequency.every} ({how})", len(rows.ids))
     panel = _outline(rows, spacing, offsets, last)
     panel = replace(panel, values=values, season=season or 1, form=_form(rows), given=given)
-    why = "as given" if like is None else "as in fit()"
+    why = "as given" if like is None else "as in training"
     if season is None:
         panel, why = panel_with_season(panel, held)
     rows.note("season", f"season: {panel.season} ({why})", len(rows.ids))

@@ -103,7 +103,7 @@ def _recoded(values: Array, column: Covariate, known: Covariate) -> Array:
         if np.isnan(values).all():
             return values
         kinds = ["categories" if one.categories else "numbers" for one in (column, known)]
-        problem = f"found {kinds[0]}, expected {kinds[1]} as in fit()"
+        problem = f"found {kinds[0]}, expected {kinds[1]} as in training"
         raise DataError("other-type", problem, column=column.name)
     place = {text: float(k) for k, text in enumerate(known.categories)}
     codes = np.array([place.get(text, UNKNOWN) for text in column.categories])

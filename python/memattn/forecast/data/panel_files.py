@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from memattn.csv_reader import read_csv, read_text_file
+from memattn.errors import DataError
 from memattn.extras import need
 from memattn.forecast.data.columns import Columns, TableColumns
 from memattn.forecast.data.folders import (
@@ -60,6 +61,8 @@ def read_columns(path: Path) -> Columns:
             from memattn.forecast.data.text_file_set import read_csv_files
 
             return read_csv_files(path)
+        if path.is_dir() and not parquet_files(path):
+            raise DataError("no-files", "the folder has no CSV or Parquet files", file=path)
     if _holds_parquet(path):
         return read_parquet(path)
     data = read_text_file(path)

@@ -205,7 +205,7 @@ class _Join:
             good[rows.codes[off]] = False
             if len(off):
                 problem = f"found {rows.row(int(off[0]))}, expected one row every "
-                problem += f"{known.frequency.every} as in fit()"
+                problem += f"{known.frequency.every} as in training"
                 self.off_grid = rows.error("off-grid", problem, int(off[0]), of_time=True)
         keep = good[rows.codes]
         ends = np.flatnonzero(keep & np.append(~rows.inner, True))
@@ -236,17 +236,17 @@ def _check_alike(rows: LongRows, known: Panel) -> None:
     kinds = [isinstance(ids[0], str) for ids in (rows.ids, known.ids)]
     if kinds[0] != kinds[1]:
         found, expected = ("text" if kind else "whole numbers" for kind in kinds)
-        problem = f"found ids that are {found}, expected {expected} as in fit()"
+        problem = f"found ids that are {found}, expected {expected} as in training"
         raise DataError("mixed-ids", problem, column=rows.names.ids)
     zone, own = rows.times.zone, known.zone
     if rows.times.is_number:
         return
     if (zone is None) != (own is None):
         said = "times without a zone, expected them with one", "times with a zone, expected none"
-        raise DataError("mixed-zones", f"found {said[zone is not None]} as in fit()",
+        raise DataError("mixed-zones", f"found {said[zone is not None]} as in training",
                         column=rows.names.times)  # fmt: skip
     if rows.times.style is not None and zone != own:
-        problem = f"found times in the zone {zone}, expected {own} as in fit()"
+        problem = f"found times in the zone {zone}, expected {own} as in training"
         raise DataError("mixed-zones", problem, column=rows.names.times)
 
 

@@ -130,7 +130,7 @@ def find_spacing(
     day = facts.day
     if asked is not None:
         _check_asked(rows, asked)
-        wanted = f"a time of frequency {asked.text!r}" if asked.text else "{} as in fit()"
+        wanted = f"a time of frequency {asked.text!r}" if asked.text else "{} as in training"
         if asked.day:
             day = np.full_like(day, 1 if asked.day == "start" else MONTH_END)
         frequency, (positions, misfit, time) = _on_the_clock(facts, asked.frequency, day)
@@ -198,7 +198,7 @@ def _check_asked(rows: LongRows, asked: Asked) -> None:
         return
     if not asked.text:
         kinds = ("whole numbers", "dates") if rows.times.is_number else ("dates", "whole numbers")
-        problem = f"found {kinds[0]}, expected {kinds[1]} as in fit()"
+        problem = f"found {kinds[0]}, expected {kinds[1]} as in training"
         raise DataError("other-times", problem, column=rows.names.times)
     kind, wanted = ("whole numbers", "an integer") if rows.times.is_number else ("dates", SAID)
     problem = f"found {asked.text!r} for times that are {kind}, expected {wanted}"
@@ -246,7 +246,7 @@ def _check_steps(
     if asked is None:
         problem += ", the most common step; pass {freq} if the frequency is another"
     elif not asked.text:
-        problem += " as in fit()"
+        problem += " as in training"
     if rows.times.zone is not None and frequency.unit not in CALENDAR:
         problem += (
             ". If these are days in a place with daylight saving time, give the times its zone"

@@ -25,7 +25,7 @@ from memattn.forecast.evaluation import (
 )
 from memattn.forecast.explanation import Explanation, explain
 from memattn.forecast.fitting import Fitted
-from memattn.forecast.forecaster_settings import only_levels
+from memattn.forecast.forecaster_settings import SETTING_WORDS, only_levels
 from memattn.forecast.report import explanation_figures, figures, memory_figures, words
 from memattn.forecast.report.figures import to_svg
 from memattn.forecast.report.memory_reading import MemoryReading, Reader, read_memory
@@ -67,6 +67,7 @@ def render_report(fitted: Fitted, levels: list[float], *, source: str | None = N
         fitted=fitted,
         panel=panel,
         settings=dict(fitted.settings),
+        labels=SETTING_WORDS,
         baseline=baseline_of(panel),
         any_logs=bool(panel.positive.any()),
         steps=steps,

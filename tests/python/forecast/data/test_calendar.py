@@ -150,9 +150,9 @@ def test_calendar_columns_must_be_those_of_fit() -> None:
     assert (
         covariates_of(panel_of("D", country="DE", like=fit)).columns == covariates_of(fit).columns
     )
-    with pytest.raises(DataError, match=r'expected "weekday", "month", .* as in fit'):
+    with pytest.raises(DataError, match=r'expected "weekday", "month", .* as in training'):
         panel_of("D", like=fit)
-    with pytest.raises(DataError, match="expected none as in fit"):
+    with pytest.raises(DataError, match="expected none as in training"):
         panel_of("D", like=panel_of("D", calendar=False))
 
 

@@ -50,7 +50,7 @@ def test_the_times_of_a_long_file_are_found(tmp_path: Path) -> None:
     [
         ({"target_col": "c"}, 'target_col: found no column "c"'),
         ({"target_col": ["a", "labell"]}, 'found no column "labell" (did you mean "label"?)'),
-        ({"time_col": "time"}, 'time_col: found no column "time", expected one of "when", "a"'),
+        ({"time_col": "time"}, 'time_col: found no column "time"; the columns are "when", "a"'),
         ({"id_col": "shop"}, 'id_col: found no column "shop"'),
         ({"target_col": ["label"]}, 'found "x", expected a number'),
         ({"target_col": "when"}, 'found "2024-01-01", expected a number'),

@@ -123,7 +123,7 @@ def test_a_column_that_looks_like_ids_is_refused_with_advice(
             options |= {"time_col": "date", "target_col": "sales"}
         return panel_from_file(write_csv(tmp_path / "t.csv", named), **options)
 
-    with pytest.raises(DataError, match=r'if "shop" says .* id_col=;') as caught:
+    with pytest.raises(DataError, match=r'column "shop" .* pass id_col= with "shop";') as caught:
         read()
     assert (caught.value.kind, caught.value.column) == ("no-ids", "shop")
     assert len(read(id_col="shop")) == 2
@@ -135,7 +135,7 @@ def test_ids_split_over_two_columns_are_refused(tmp_path: Path) -> None:
     columns = {"shop": ["N", "N", "S", "S"] * 15, "item": ["a", "b"] * 30, "y": SALES}
     path = write_csv(tmp_path / "t.csv", {"ds": np.repeat(days(15), 4), **columns})
     with pytest.raises(
-        DataError, match=r"several rows have the same time, .* so join the columns that do: if"
+        DataError, match=r"several rows have the same time, .* so join the columns that do; if"
     ):
         panel_from_file(path)
 
@@ -321,7 +321,7 @@ def test_ids_of_digits_keep_leading_zeros(
     columns = {"shop": np.repeat(ids, 9), "ds": [*days(9)] * 3, "y": [5, 7] * 13 + [5]}
     path = write_csv(tmp_path / "t.csv", columns)
     with pytest.raises(
-        DataError, match=r'values that repeat \("001", "010", ...\) in blocks of rows:'
+        DataError, match=r'values that repeat \("001", "010", ...\) in blocks of rows;'
     ):
         panel_from_file(path)
     panel = panel_from_file(path, id_col="shop")

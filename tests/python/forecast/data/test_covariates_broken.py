@@ -175,7 +175,7 @@ def test_invalid_cells_are_refused(name: str) -> None:
 LISTS: dict[str, tuple[dict[str, Any], str, str]] = {
     "no such column": (
         {"futr_exog_list": ["Price"]}, "missing-column",
-        'futr_exog_list: found no column "Price" (did you mean "price"?), expected one of "price"',
+        'futr_exog_list: found no column "Price" (did you mean "price"?); the columns are "price"',
     ),
     "no such column of the past": (
         {"hist_exog_list": ["visitors"]}, "missing-column", 'did you mean "visits"?',
@@ -237,10 +237,10 @@ def test_errors_in_a_file_name_the_line(tmp_path: Path) -> None:
 BOTH: dict[str, Any] = {"futr_exog_list": ["kind", "price"]}
 FITTED: dict[str, tuple[pd.DataFrame, dict[str, Any], str, str]] = {
     "numbers for categories": (
-        table(kind=1.0), BOTH, "other-type", "found numbers, expected text as in fit(), such as",
+        table(kind=1.0), BOTH, "other-type", "found numbers, expected text as in training, such as",
     ),
     "booleans for categories": (
-        table(kind=True), BOTH, "other-type", "found booleans, expected text as in fit()",
+        table(kind=True), BOTH, "other-type", "found booleans, expected text as in training",
     ),
     "categories for numbers": (table(price=[*"xyxyxyxy"]), BOTH, "not-a-number", 'found "x"'),
     "one column more": (

@@ -313,7 +313,7 @@ BROKEN: dict[str, Broken] = {
         "other-type",
         1,
         "kind",
-        "expected text as in fit()",
+        "expected text as in training",
     ),
     "dates for numbers": (
         lambda table: table.assign(price=table.ds),

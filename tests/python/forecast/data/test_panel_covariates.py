@@ -98,7 +98,7 @@ def test_covariates_and_options_that_a_panel_lacks_are_refused(
 def test_numbers_for_the_categories_of_fit_are_refused() -> None:
     fit = read(table())
     options: dict[str, Any] = {"futr_exog_list": ["price", "kind"], "ahead": 2, "like": fit}
-    with pytest.raises(DataError, match='"kind": found numbers, expected categories as in fit'):
+    with pytest.raises(DataError, match='"kind": found numbers, expected categories as in'):
         asked(read(table(kind=1.0)), **options)
 
 

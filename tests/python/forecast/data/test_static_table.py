@@ -167,7 +167,7 @@ def test_errors_in_a_file_name_the_line(tmp_path: Path) -> None:
 
 
 def test_a_column_that_neither_table_has_is_refused() -> None:
-    with pytest.raises(DataError, match=r"stat_exog_list: found no column .size., expected one of"):
+    with pytest.raises(DataError, match=r"stat_exog_list: found no column .size.; the columns are"):
         panel_from_frame(sales(), static_df=static().drop(columns="size"), **LISTS)
 
 

@@ -15,7 +15,8 @@ from memattn.errors import DataError
 from memattn.forecast import Forecaster
 from memattn.forecast.data.frames import MODEL
 from memattn.forecast.evaluation import evaluate_held_out
-from memattn.forecast.forecaster_settings import Setting, engine_options
+from memattn.forecast.forecaster_file import OF_COVARIATES, OF_PRIORS, OF_SAMPLE, SETTINGS
+from memattn.forecast.forecaster_settings import SETTING_WORDS, Setting, engine_options
 from memattn.forecast.measured import METHODS
 from memattn.forecast.model import Model
 
@@ -176,12 +177,19 @@ def test_no_series_is_shown_twice() -> None:
 def test_the_page_has_all_settings_and_notes(fitted: Forecaster, text: str) -> None:
     page = Page(text)
     for name, setting in fitted.settings.items():
-        assert name in page.cells
+        assert SETTING_WORDS[name] in page.cells
         assert setting.reason in page.text
     for note in fitted.notes:
         assert note.text in page.text
     assert page.text.startswith("6 months ahead: shops.csv")
     assert "60 series, 3,600 values, one every month, with a season of 12." in page.text
+
+
+def test_every_setting_has_a_label() -> None:
+    known = {*SETTINGS, "levels", *OF_COVARIATES, *OF_PRIORS, *OF_SAMPLE, "prior"}
+    assert set(SETTING_WORDS) == known
+    assert len(set(SETTING_WORDS.values())) == len(known)
+    assert not [label for label in SETTING_WORDS.values() if "_" in label]
 
 
 def test_the_report_is_deterministic(fitted: Forecaster, text: str, tmp_path: Path) -> None:
@@ -298,5 +306,5 @@ def test_write_figure_draws_one_series(fitted: Forecaster, tmp_path: Path) -> No
         assert first != (tmp_path / name).read_bytes()
     with pytest.raises(ValueError, match="unique_id: found 'nobody', expected one of the 60"):
         fitted.write_figure(tmp_path / "a.svg", "nobody")
-    with pytest.raises(DataError, match="expected"):
+    with pytest.raises(DataError, match=r"must end in \.svg or \.png"):
         fitted.write_figure(tmp_path / "a.gif")
